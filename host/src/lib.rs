@@ -1,0 +1,8 @@
+//! The dispatcher daemon as a library; `main.rs` only calls [`cli`].
+//!
+//! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
+
+pub mod model;
+
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,20 @@
+//! The words that every layer shares: events, identifiers, severities, verdicts.
+//!
+//! Plain data without I/O, clock or randomness; nothing here names another module of the host.
+
+mod event;
+mod id;
+mod secret;
+mod severity;
+mod time;
+mod verdict;
+
+pub use event::{
+    Attributes, Dedup, Delivery, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request,
+    Shape, StoredEvent, TargetNumber, Unrouted,
+};
+pub use id::{EventId, InvalidEventId};
+pub use secret::Secret;
+pub use severity::Severity;
+pub use time::Timestamp;
+pub use verdict::{Failure, FailureKind, PROGRESS_BYTES_MAX, REASON_BYTES_MAX, Receipt, Verdict};

@@ -1,0 +1,71 @@
+//! What a target answered to one attempt.
+
+use std::time::Duration;
+
+/// Longest reason kept, in bytes; a longer one is cut.
+pub const REASON_BYTES_MAX: usize = 1024;
+/// Most bytes of progress that a plugin may hand over for its next attempt.
+pub const PROGRESS_BYTES_MAX: usize = 1024;
+
+/// `Ok`: delivered. `Err`: what now, and whether it concerns the event or the whole target.
+pub type Verdict = Result<Receipt, Failure>;
+
+/// What the destination answered when it took the event, for example Twilio's `sid`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    pub id: Option<String>,
+    pub fields: Vec<(String, String)>,
+}
+
+impl Receipt {
+    /// Whether there is anything to keep.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.id.is_none() && self.fields.is_empty()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// This event later.
+    Retry,
+    /// This event never: a dead letter.
+    Reject,
+    /// Nothing to this target before `after` has passed.
+    Throttled,
+    /// The target cannot work as configured (credentials, address): hold its deliveries, tell a person.
+    Broken,
+}
+
+impl FailureKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Reject => "reject",
+            Self::Throttled => "throttled",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// At most [`REASON_BYTES_MAX`] bytes, secrets masked, one line.
+    pub reason: String,
+    /// The destination's own wish, such as `Retry-After`.
+    pub after: Option<Duration>,
+    /// Bytes had left: the destination may have taken the event all the same.
+    pub maybe_sent: bool,
+    /// Handed back on the next attempt; at most [`PROGRESS_BYTES_MAX`] bytes.
+    pub progress: Vec<u8>,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(kind: FailureKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into(), after: None, maybe_sent: false, progress: Vec::new() }
+    }
+}

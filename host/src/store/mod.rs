@@ -1,0 +1,195 @@
+//! The durable queue between receiving and delivering.
+//!
+//! [`Queue`] is the contract that every engine keeps; its unit is *claim and settle per target*. It
+//! mentions no file and no cursor, so that a broker can stand behind it as well. `embedded` is the
+//! engine that needs nothing but a directory.
+//!
+//! Promises, in this order: an [`append`](Queue::append) that answered is on disk; a delivery is
+//! forgotten only after it was settled as delivered or dead; a crash can only cause redelivery.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Delivery, EventId, Headers, Planned, Receipt, StoredEvent, TargetNumber, Timestamp,
+};
+
+//pub mod embedded;
+
+/// A boxed future: the trait is used as `Arc<dyn Queue>`, and every call is a batch.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Most events in one request.
+pub const REQUEST_EVENTS_MAX: usize = 1_000;
+
+/// A verified request with the plan of where its events go.
+#[derive(Clone, Debug)]
+pub struct NewRequest {
+    pub source: Arc<str>,
+    pub received_at: Timestamp,
+    pub verified_at: Timestamp,
+    /// Name of the scheme that verified it.
+    pub scheme: &'static str,
+    /// Which of the source's secrets matched: its place in the configured list, from 0.
+    pub key: u16,
+    /// Hash of the configuration whose routes made the plan.
+    pub config: u64,
+    pub headers: Headers,
+    /// At most [`REQUEST_EVENTS_MAX`].
+    pub events: Vec<Planned>,
+}
+
+/// Proof that a request is on disk. Only an engine makes one, and the 2xx is built from it.
+#[derive(Clone, Debug)]
+pub struct Durable {
+    ids: Vec<EventId>,
+    duplicates: usize,
+}
+
+impl Durable {
+    /// An id an event, in the order of the request; a repeated event has the id of its first.
+    #[must_use]
+    pub fn ids(&self) -> &[EventId] {
+        &self.ids
+    }
+
+    /// How many of them were there before.
+    #[must_use]
+    pub const fn duplicates(&self) -> usize {
+        self.duplicates
+    }
+}
+
+/// Why a request could not be stored. Nothing of it is kept; the sender may try again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The queue before the disk is full.
+    #[error("more requests than the disk takes")]
+    Overloaded,
+    /// Too large for a segment: it will never fit.
+    #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    /// The disk refused; the text says what and where.
+    #[error("{0}")]
+    Disk(String),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Any other failure of the store; the text says what, where and what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// What became of a claimed delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Delivered {
+        receipt: Receipt,
+    },
+    /// Tried and failed: again at `at`. The store keeps attempt, reason and progress.
+    Retry {
+        at: Timestamp,
+        reason: String,
+        progress: Vec<u8>,
+    },
+    /// Not to be tried any more; kept with its reason.
+    Dead {
+        reason: String,
+    },
+    /// Not tried, or a probe of a dead target: back to where it was, no attempt counted, no row made.
+    Release,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub event: EventId,
+    pub outcome: Outcome,
+}
+
+/// How much waits for a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Not yet delivered nor dead, retries included.
+    pub pending: u64,
+    /// Of these: wait for their time to be tried again.
+    pub retrying: u64,
+    /// Of these: claimed and not settled.
+    pub in_flight: u64,
+    pub dead: u64,
+}
+
+/// A delivery that will not be attempted any more.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub target: TargetNumber,
+    /// First event of the run; one event unless `count` says more.
+    pub event: EventId,
+    pub count: u64,
+    pub attempts: u32,
+    pub at: Timestamp,
+    pub reason: String,
+}
+
+/// The durable queue. All methods may be called from any task.
+pub trait Queue: Send + Sync + 'static {
+    /// Numbers for the targets of these names, in their order; an unknown name is given a new number
+    /// that starts at *now*. Durable when it answers.
+    fn register(
+        &self,
+        targets: Vec<Arc<str>>,
+    ) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>>;
+
+    /// Stores a request whole or not at all. Answers when it is on disk; a repeated event is answered
+    /// once its first is. A request without events writes nothing.
+    fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>>;
+
+    /// Waits for work, then gives at least one and at most `max` deliveries, due retries first. Each
+    /// must be settled or extended before `lease` ends, else it may be given again. Cancel safe.
+    fn claim(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>>;
+
+    /// Records outcomes; lazily durable (≤ 1 s). Settling what is not claimed changes nothing.
+    fn settle(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Gives claimed deliveries a new lease.
+    fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration);
+
+    /// Turns every never-tried, unclaimed delivery of the target that was received before
+    /// `received_before` into dead letters, by one record, however many; answers how many.
+    fn expire(
+        &self,
+        target: TargetNumber,
+        received_before: Timestamp,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    fn depth(&self, target: TargetNumber) -> Depth;
+
+    /// Dead letters of a target, oldest first, after `after` if given; at most `max`.
+    fn dead_letters(
+        &self,
+        target: TargetNumber,
+        after: Option<EventId>,
+        max: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
+
+    /// The event of that id, if it is kept.
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>>;
+
+    /// Answers when everything settled before is durable.
+    fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Flushes, stops the engine's threads and lets go of the directory; later calls answer that it is closed.
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}

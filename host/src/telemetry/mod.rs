@@ -1,0 +1,8 @@
+//! What the daemon tells about itself while it works: the feed of what happens to requests and deliveries.
+//!
+//! Nobody listening costs one atomic read. A listener that is slower than [`FEED_NOTES_MAX`] notes
+//! misses the oldest; nothing waits for it.
+
+mod feed;
+
+pub use feed::{FEED_NOTES_MAX, Feed, Note, StoredNote};
