@@ -1,4 +1,4 @@
-//! What the author of a dispatcher target plugin needs: this crate, `serde`, and nothing else.
+//! What the author of a dispatcher target plugin needs: this crate and nothing else.
 //!
 //! **No tokio inside.** An `async fn` is fine, but it runs on the daemon's threads: use
 //! [`Host`] for HTTP, sleeping and blocking work. A future must be `Send`, and it may be dropped at any
@@ -17,8 +17,8 @@
 //! ```
 //! use dispatcher_plugin_api::prelude::*;
 //!
-//! #[derive(serde::Deserialize, JsonSchema)]
-//! #[serde(deny_unknown_fields)]
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(crate = "serde", deny_unknown_fields)]
 //! struct Settings {
 //!     /// Where to post each event.
 //!     url: HttpUrl,
@@ -42,6 +42,9 @@
 //! export_target!(Post, name = "post", each);
 //! # fn main() {}
 //! ```
+//!
+//! (`crate = "serde"` makes the derive use this crate's `serde`; it is not needed where the plugin depends
+//! on `serde` itself.)
 //!
 //! A panic anywhere in a plugin becomes [`Failure::retry`] with the panic's text. A crate built with
 //! `panic = "abort"` is refused. An in-process plugin is part of the daemon: same memory, same rights.
@@ -70,15 +73,15 @@ pub use crate::receipt::{Receipt, Verdict, Verdicts};
 pub use crate::settings::{HttpUrl, Invalid, InvalidUrl, Secret};
 pub use crate::target::{Batch, Each, Target, Together};
 pub use schemars::{self, JsonSchema};
-pub use serde;
+pub use serde::{self, Deserialize};
 pub use serde_json::{self, json};
 
 /// Everything that a plugin usually names: `use dispatcher_plugin_api::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Batch, Digest, Each, Event, Events, Failure, Host, HttpError, HttpUrl, Invalid, JsonSchema,
-        Level, LocalPath, Receipt, Response, Secret, Severity, Target, Together, Verdict, Verdicts,
-        export_target, json, schemars,
+        Batch, Deserialize, Digest, Each, Event, Events, Failure, Host, HttpError, HttpUrl,
+        Invalid, JsonSchema, Level, LocalPath, Receipt, Response, Secret, Severity, Target,
+        Together, Verdict, Verdicts, export_target, json, schemars, serde,
     };
 }
 
