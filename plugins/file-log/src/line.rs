@@ -7,8 +7,27 @@ use crate::escape::push_text;
 use crate::minify::minify;
 use crate::time::is_rfc3339;
 
-/// Room for the attributes' names and marks, so that a buffer is seldom made larger.
-pub(crate) const LINE_OVERHEAD_BYTES: usize = 512;
+/// Lines that go out in one append.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) events: usize,
+}
+
+impl Piece {
+    /// Adds a line. When it does not fit, it begins a new piece and the one before is given back. A
+    /// line longer than `bytes_max` is a piece of its own.
+    pub(crate) fn push(&mut self, line: &Line<'_>, bytes_max: usize) -> Option<Self> {
+        let before = self.bytes.len();
+        line.push(&mut self.bytes);
+        if before == 0 || self.bytes.len() <= bytes_max {
+            self.events += 1;
+            return None;
+        }
+        let next = Self { bytes: self.bytes.split_off(before), events: 1 };
+        Some(std::mem::replace(self, next))
+    }
+}
 
 /// What a line says.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +231,25 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(fields(&line)["data"].get()).unwrap(),
             serde_json::from_str::<serde_json::Value>(data).unwrap(),
         );
+    }
+
+    #[test]
+    fn a_piece_is_as_long_as_it_may_be_and_holds_whole_lines() {
+        let one = text(&PLAIN);
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(9 * one.len()));
+        let mut piece = Piece::default();
+        let mut pieces = Vec::new();
+        for data in [PLAIN.data, PLAIN.data, PLAIN.data, long.as_bytes(), PLAIN.data] {
+            pieces.extend(piece.push(&Line { data, ..PLAIN }, 2 * one.len()));
+        }
+        pieces.push(piece);
+        let events: Vec<_> = pieces.iter().map(|piece| piece.events).collect();
+        assert_eq!(events, [2, 1, 1, 1]);
+        for piece in &pieces {
+            let lines = String::from_utf8(piece.bytes.clone()).unwrap();
+            assert_eq!(lines.lines().count(), piece.events);
+            assert!(lines.ends_with('\n'));
+        }
     }
 
     fn check(line: &Line<'_>) -> Result<(), TestCaseError> {
