@@ -4,6 +4,7 @@
 
 pub mod egress;
 pub mod model;
+pub mod plugin;
 
 pub mod store;
 pub mod telemetry;
