@@ -58,6 +58,7 @@ pub struct Rotate {
     /// Whether each day (UTC) begins a new file.
     daily: bool,
     /// How many old files are kept, 1 to 1000; older ones are deleted.
+    #[schemars(range(min = 1, max = 1000))]
     keep: u32,
 }
 
