@@ -2,7 +2,9 @@
 //!
 //! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
 
+pub mod egress;
 pub mod model;
+pub mod plugin;
 
 pub mod store;
 pub mod telemetry;
