@@ -59,11 +59,7 @@ pub struct Settings {
 
 impl Settings {
     pub const BATCH_MAX_DEFAULT: usize = 256;
-    /// Largest sensible [`batch_max`](Self::batch_max).
-    pub const BATCH_MAX_LIMIT: usize = 1024;
     pub const CONCURRENCY_DEFAULT: usize = 4;
-    /// Largest sensible [`concurrency`](Self::concurrency).
-    pub const CONCURRENCY_LIMIT: usize = 64;
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 }
 
@@ -71,7 +67,7 @@ impl Settings {
 pub const WORKER_THREADS_MAX: usize = 64;
 
 /// Threads that the delivery runtime needs so that calls that block theirs leave two for the other
-/// targets; bounded by [`WORKER_THREADS_MAX`].
+/// targets; bounded by [`WORKER_THREADS_MAX`], beyond which that many calls have to hang at once.
 #[must_use]
 pub fn worker_threads<'a>(targets: impl IntoIterator<Item = &'a Settings>) -> usize {
     let calls: usize = targets.into_iter().map(|target| target.concurrency).sum();
