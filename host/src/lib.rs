@@ -3,8 +3,9 @@
 //! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
 
 pub mod deliver;
+pub mod egress;
 pub mod model;
+pub mod plugin;
 pub mod retry;
-
 pub mod store;
 pub mod telemetry;

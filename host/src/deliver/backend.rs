@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use crate::model::{Delivery, Verdict};
+use crate::plugin::{Instance, Mode};
 use crate::store::BoxFuture;
 
 /// One target's way out.
@@ -17,4 +18,18 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether a call takes a single delivery.
     fn one_by_one(&self) -> bool;
+}
+
+impl Backend for Instance {
+    fn deliver<'a>(
+        &'a self,
+        deliveries: &'a [Delivery],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Verdict>> {
+        Box::pin(Self::deliver(self, deliveries, deadline))
+    }
+
+    fn one_by_one(&self) -> bool {
+        self.mode() == Mode::Each
+    }
 }
