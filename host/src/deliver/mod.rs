@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::model::{TargetNumber, Timestamp};
 use crate::retry::Policy;
@@ -42,6 +42,9 @@ pub const CUT_MARGIN: Duration = Duration::from_secs(1);
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// How long [`Deliverer::stop`] waits for each of the last steps beyond its grace.
 const STOP_MARGIN: Duration = Duration::from_secs(2);
+
+/// Wait before a target whose task panicked runs again.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the deliverer must know of one target.
 #[derive(Clone, Debug)]
@@ -132,8 +135,12 @@ impl Deliverer {
         let (stop, stopped) = watch::channel(None);
         let mut tasks = JoinSet::new();
         for (settings, backend) in targets {
-            let target = Target::new(settings, backend, Arc::clone(&queue), feed.clone(), clock);
-            tasks.spawn_on(target.run(stopped.clone()), runtime);
+            let (queue, feed) = (Arc::clone(&queue), feed.clone());
+            let target = move || {
+                let (backend, queue) = (Arc::clone(&backend), Arc::clone(&queue));
+                Target::new(settings.clone(), backend, queue, feed.clone(), clock)
+            };
+            tasks.spawn_on(keep_running(target, stopped.clone()), runtime);
         }
         Self { targets: tasks, stop, queue }
     }
@@ -161,6 +168,22 @@ impl Deliverer {
                     "the disk took too long for the last outcomes; they may come again"
                 );
             }
+        }
+    }
+}
+
+/// Runs a target, anew when it panicked: a mistake of ours or of the store's must not end it for good.
+/// What it had claimed comes again when its lease ends.
+async fn keep_running(target: impl Fn() -> Target, stop: watch::Receiver<Option<Instant>>) {
+    let mut running = JoinSet::new();
+    loop {
+        running.spawn(target().run(stop.clone()));
+        match running.join_next().await {
+            Some(Err(error)) if error.is_panic() && stop.borrow().is_none() => {
+                tracing::error!(%error, "a target's task panicked, which is a mistake of the program");
+                sleep(PANIC_PAUSE).await;
+            }
+            _ => return,
         }
     }
 }

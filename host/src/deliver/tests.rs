@@ -362,6 +362,16 @@ async fn outcomes_are_kept_until_the_store_takes_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_of_the_store_does_not_end_a_target() {
+    let (queue, backend) = (Memory::new(), Scripted::batch(|_| Act::Take));
+    queue.panic_once();
+    queue.put(A, 0..10);
+    let _deliverer = start(&queue, vec![(target(A), backend.clone())]);
+    queue.emptied().await;
+    assert_eq!(backend.sizes(), [10, 10], "again when the lease had ended");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_calls_that_end_in_time_and_gives_back_the_others() {
     struct Slow;
     impl Backend for Slow {

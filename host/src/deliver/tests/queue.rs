@@ -31,6 +31,7 @@ struct State {
     settled: Vec<(TargetNumber, Settlement)>,
     expired: Vec<(u64, String)>,
     settles_to_fail: u32,
+    panics: bool,
     flushed: bool,
 }
 
@@ -82,6 +83,11 @@ impl Memory {
 
     pub(super) fn fail_settles(&self, count: u32) {
         self.state.lock().unwrap().settles_to_fail = count;
+    }
+
+    /// The next settling panics.
+    pub(super) fn panic_once(&self) {
+        self.state.lock().unwrap().panics = true;
     }
 
     pub(super) fn flushed(&self) -> bool {
@@ -240,6 +246,10 @@ impl Queue for Memory {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let mut state = self.state.lock().unwrap();
+            if std::mem::take(&mut state.panics) {
+                drop(state);
+                panic!("a mistake of the store");
+            }
             if state.settles_to_fail > 0 {
                 state.settles_to_fail -= 1;
                 return Err(StoreError("the disk is full".into()));
