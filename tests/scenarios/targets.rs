@@ -1,6 +1,5 @@
 //! One bad target costs only itself.
 
-use std::fs;
 use std::sync::atomic::AtomicUsize;
 
 use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
@@ -13,9 +12,7 @@ fn a_dead_target_delays_nobody_and_gets_everything_when_it_is_mended() {
         .target("dead", "settings.path = \"logs/closed/dead.jsonl\"")
         .target("dead-too", "settings.path = \"logs/closed/dead-too.jsonl\"")
         .start();
-    // A file stands where a folder is needed.
-    fs::create_dir_all(daemon.home().join("logs")).unwrap();
-    fs::write(daemon.home().join("logs/closed"), "").unwrap();
+    daemon.close_folder();
     let ids = events("waiting", 500);
     let posted = post_all(daemon.address(), &ids, 5, 4, &AtomicUsize::new(0));
     assert_eq!(posted.acknowledged.len(), ids.len(), "{posted:?}");
@@ -29,7 +26,7 @@ fn a_dead_target_delays_nobody_and_gets_everything_when_it_is_mended() {
     let later = events("later", 10);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     daemon.wait_delivered("audit-log", &later);
-    fs::remove_file(daemon.home().join("logs/closed")).unwrap();
+    daemon.open_folder();
     for target in ["closed/dead", "closed/dead-too"] {
         daemon.wait_delivered(target, &[ids.as_slice(), &later].concat());
     }
@@ -44,12 +41,11 @@ fn a_delivery_that_never_works_is_given_up_when_its_time_is_over() {
         .source("sqreen", SECRET)
         .target("dead", &format!("settings.path = \"logs/closed/dead.jsonl\"\n{retry}"))
         .start();
-    fs::create_dir_all(daemon.home().join("logs")).unwrap();
-    fs::write(daemon.home().join("logs/closed"), "").unwrap();
+    daemon.close_folder();
     assert_eq!(daemon.post(&body(&events("lost", 1))).status, 200);
     wait_for("the dead letter", || daemon.log().contains("dead letter").then_some(()));
     // A dead letter is not sent again when the target is mended; what comes later is.
-    fs::remove_file(daemon.home().join("logs/closed")).unwrap();
+    daemon.open_folder();
     let later = events("later", 3);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     daemon.wait_delivered("closed/dead", &later);
