@@ -120,9 +120,9 @@ impl Deliverer {
         runtime: &Handle,
         queue: Arc<dyn Queue>,
         targets: Vec<(Settings, Arc<dyn Backend>)>,
-        feed: &Feed,
+        feed: Feed,
     ) -> Self {
-        Self::start_with(runtime, queue, targets, feed, Clock::system())
+        Self::start_with(runtime, queue, targets, &feed, Clock::system())
     }
 
     fn start_with(
@@ -147,7 +147,9 @@ impl Deliverer {
 
     /// Claims no more, waits up to `grace` for running calls, gives back what was not ended, and
     /// answers when all that was settled is durable, or at the latest a few seconds after `grace`.
-    /// A call that blocks its thread is left behind: end the runtime without waiting for it.
+    ///
+    /// A call that blocks its thread is left behind: wait here on another runtime than the targets',
+    /// whose threads may all be blocked, and end that one without waiting for it.
     pub async fn stop(mut self, grace: Duration) {
         self.stop.send_replace(Some(Instant::now() + grace));
         let ended = async { while self.targets.join_next().await.is_some() {} };
