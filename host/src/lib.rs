@@ -3,8 +3,12 @@
 //! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
 
 pub mod deliver;
+pub mod ingest;
 pub mod model;
+pub mod net;
+pub mod normalize;
 pub mod retry;
-
+pub mod route;
 pub mod store;
 pub mod telemetry;
+pub mod verify;

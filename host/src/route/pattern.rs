@@ -1,0 +1,167 @@
+//! Patterns over event types: `*` any characters, `?` one, everything else itself; `!` before the
+//! pattern makes it exclude.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest pattern in bytes. A match costs at most pattern times type, and both are bounded.
+pub const PATTERN_BYTES_MAX: usize = 256;
+
+/// One entry of a rule's `types`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypePattern {
+    glob: String,
+    excludes: bool,
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPattern {
+    #[error("the pattern is empty and matches no type; write * for any")]
+    Empty,
+    #[error("a pattern has at most {PATTERN_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("only one ! may stand before a pattern")]
+    DoubleNegation,
+}
+
+impl TypePattern {
+    /// Whether the pattern, without its `!`, fits the whole of `event_type`; case counts.
+    #[must_use]
+    pub fn matches(&self, event_type: &str) -> bool {
+        fits(&self.glob, event_type)
+    }
+
+    /// Whether a `!` stands before it.
+    #[must_use]
+    pub const fn excludes(&self) -> bool {
+        self.excludes
+    }
+}
+
+impl FromStr for TypePattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        let (excludes, glob) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        if glob.is_empty() {
+            Err(InvalidPattern::Empty)
+        } else if glob.len() > PATTERN_BYTES_MAX {
+            Err(InvalidPattern::TooLong)
+        } else if glob.starts_with('!') {
+            Err(InvalidPattern::DoubleNegation)
+        } else {
+            Ok(Self { glob: glob.to_owned(), excludes })
+        }
+    }
+}
+
+impl fmt::Display for TypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.excludes { "!" } else { "" }, self.glob)
+    }
+}
+
+/// Walks both texts once and, where it fails, goes back to the last `*` only: an earlier one can take
+/// nothing that the last could not, so that the cost is at most the product of the lengths.
+fn fits(glob: &str, text: &str) -> bool {
+    let (mut glob, mut text) = (glob.chars(), text.chars());
+    let mut last_star = None;
+    loop {
+        let before_text = text.clone();
+        match (glob.next(), text.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                // It takes nothing for now; `text` stands where it stood.
+                text = before_text;
+                last_star = Some((glob.clone(), text.clone()));
+            }
+            (Some('?'), Some(_)) => {}
+            (Some(wanted), Some(found)) if wanted == found => {}
+            _ => {
+                // The last `*` takes one more character, if one is left.
+                let Some((after_star, taken)) = &mut last_star else { return false };
+                if taken.next().is_none() {
+                    return false;
+                }
+                (glob, text) = (after_star.clone(), taken.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pattern(text: &str) -> TypePattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn fits_the_whole_type_or_not_at_all() {
+        for (glob, event_type, expected) in [
+            ("test", "test", true),
+            ("test", "tests", false),
+            ("test", "Test", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("security_*", "security_event", true),
+            ("security_*", "security_", true),
+            ("security_*", "insecurity_event", false),
+            ("*_event", "security_event", true),
+            ("*_event", "security_event2", false),
+            ("http_?can", "http_scan", true),
+            ("http_?can", "http_can", false),
+            ("?", "é", true),
+            ("?", "", false),
+            ("a*b*c", "axxbyybzzc", true),
+            ("a*b*c", "axxbyybzz", false),
+            ("**x**", "aax", true),
+            ("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+        ] {
+            assert_eq!(pattern(glob).matches(event_type), expected, "{glob} on {event_type}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_could_never_match_or_means_two_things() {
+        for (text, expected) in [
+            ("", InvalidPattern::Empty),
+            ("!", InvalidPattern::Empty),
+            ("!!test", InvalidPattern::DoubleNegation),
+            (&"x".repeat(PATTERN_BYTES_MAX + 1), InvalidPattern::TooLong),
+        ] {
+            assert_eq!(text.parse::<TypePattern>(), Err(expected), "{text}");
+        }
+    }
+
+    /// The definition, without regard to cost.
+    fn by_definition(glob: &[char], text: &[char]) -> bool {
+        match (glob.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some(('*', rest)), _) => {
+                (0..=text.len()).any(|taken| by_definition(rest, &text[taken..]))
+            }
+            (Some(('?', glob)), Some((_, text))) => by_definition(glob, text),
+            (Some((wanted, glob)), Some((found, text))) => {
+                wanted == found && by_definition(glob, text)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition(glob in "[ab*?é]{1,8}", text in "[abé]{0,8}") {
+            let (g, t): (Vec<_>, Vec<_>) = (glob.chars().collect(), text.chars().collect());
+            prop_assert_eq!(pattern(&glob).matches(&text), by_definition(&g, &t));
+        }
+
+        #[test]
+        fn prints_as_it_was_written(text in "!?[a-z*?]{1,20}") {
+            prop_assert_eq!(pattern(&text).to_string(), text);
+        }
+    }
+}
