@@ -3,6 +3,7 @@
 //! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
 
 pub mod deliver;
+pub mod egress;
 pub mod ingest;
 pub mod model;
 pub mod net;

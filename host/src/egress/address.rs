@@ -1,0 +1,357 @@
+//! Which addresses a target may reach: ranges of addresses, and the list of those denied by default.
+//!
+//! Pure: the callers look names up and connect. An IPv6 address that only wraps an IPv4 one
+//! (mapped, NAT64, 6to4) is judged as the address inside, because that is where packets end.
+//! A range in `allow` lifts the denial for its own addresses and nothing else.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// A range of addresses, such as `10.0.0.0/8`; a lone address is a range of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cidr {
+    network: IpAddr,
+    bits: u8,
+}
+
+impl Cidr {
+    /// Whether `address` lies in the range. The two families never contain one another.
+    #[must_use]
+    pub const fn contains(self, address: IpAddr) -> bool {
+        match (self.network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= self.bits as u32
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= self.bits as u32
+            }
+            _ => false,
+        }
+    }
+
+    /// The range that holds `address` alone.
+    pub(super) const fn only(address: IpAddr) -> Self {
+        Self { network: address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    const fn v4(octets: [u8; 4], bits: u8) -> Self {
+        let [a, b, c, d] = octets;
+        Self { network: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), bits }
+    }
+
+    const fn v6(first: [u16; 4], bits: u8) -> Self {
+        let [a, b, c, d] = first;
+        Self { network: IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)), bits }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.bits)
+    }
+}
+
+/// The text is no range of addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCidr {
+    #[error("not a range of addresses: write an IP address and a length, such as \"10.0.0.0/8\"")]
+    Form,
+    #[error("the length after the slash is at most {0} here")]
+    Length(u8),
+    #[error("the address has bits beyond the length: write \"{0}\"")]
+    HostBits(Cidr),
+    #[error("an IPv4 address in IPv6 clothes: write it as IPv4")]
+    Mapped,
+}
+
+impl FromStr for Cidr {
+    type Err = InvalidCidr;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCidr> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| InvalidCidr::Form)?;
+        if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+            return Err(InvalidCidr::Mapped);
+        }
+        let whole = Self::only(address);
+        let Some(length) = length else { return Ok(whole) };
+        let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits {
+            return Err(InvalidCidr::Form);
+        }
+        let bits = length.parse::<u8>().ok().filter(|bits| *bits <= whole.bits);
+        let bits = bits.ok_or(InvalidCidr::Length(whole.bits))?;
+        let network = first_of(address, bits);
+        if network == address {
+            Ok(Self { network, bits })
+        } else {
+            Err(InvalidCidr::HostBits(Self { network, bits }))
+        }
+    }
+}
+
+/// The lowest address of the range of `bits` that holds `address`.
+fn first_of(address: IpAddr, bits: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    }
+}
+
+/// Ranges that no target reaches unless its `allow` says so, each with the word for people.
+/// The first match names the address, so narrower ranges stand before wider ones.
+const DENIED: &[(Cidr, &str)] = &[
+    (Cidr::v4([169, 254, 169, 254], 32), "cloud metadata"),
+    (Cidr::v4([168, 63, 129, 16], 32), "cloud metadata"),
+    (Cidr::v4([100, 100, 100, 200], 32), "cloud metadata"),
+    (Cidr::v4([0, 0, 0, 0], 32), "unspecified"),
+    (Cidr::v4([0, 0, 0, 0], 8), "this network"),
+    (Cidr::v4([10, 0, 0, 0], 8), "private"),
+    (Cidr::v4([100, 64, 0, 0], 10), "shared by a carrier's NAT"),
+    (Cidr::v4([127, 0, 0, 0], 8), "loopback"),
+    (Cidr::v4([169, 254, 0, 0], 16), "link-local"),
+    (Cidr::v4([172, 16, 0, 0], 12), "private"),
+    (Cidr::v4([192, 0, 0, 0], 24), "protocol assignments"),
+    (Cidr::v4([192, 0, 2, 0], 24), "documentation"),
+    (Cidr::v4([192, 88, 99, 0], 24), "6to4 relays"),
+    (Cidr::v4([192, 168, 0, 0], 16), "private"),
+    (Cidr::v4([198, 18, 0, 0], 15), "benchmarking"),
+    (Cidr::v4([198, 51, 100, 0], 24), "documentation"),
+    (Cidr::v4([203, 0, 113, 0], 24), "documentation"),
+    (Cidr::v4([224, 0, 0, 0], 4), "multicast"),
+    (Cidr::v4([255, 255, 255, 255], 32), "broadcast"),
+    (Cidr::v4([240, 0, 0, 0], 4), "reserved"),
+    (Cidr::only(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), "unspecified"),
+    (Cidr::only(IpAddr::V6(Ipv6Addr::LOCALHOST)), "loopback"),
+    (Cidr::only(IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254))), "cloud metadata"),
+    (Cidr::v6([0xfc00, 0, 0, 0], 7), "private"),
+    (Cidr::v6([0xfe80, 0, 0, 0], 10), "link-local"),
+    (Cidr::v6([0xff00, 0, 0, 0], 8), "multicast"),
+    (Cidr::v6([0x2001, 0xdb8, 0, 0], 32), "documentation"),
+    (Cidr::v6([0x3fff, 0, 0, 0], 20), "documentation"),
+    (Cidr::v6([0x2001, 2, 0, 0], 48), "benchmarking"),
+    // Teredo and ORCHID lie in here: tunnels and names, no hosts of the Internet.
+    (Cidr::v6([0x2001, 0, 0, 0], 23), "protocol assignments"),
+];
+
+/// The only part of IPv6 that is given to hosts of the Internet.
+const GLOBAL_UNICAST: Cidr = Cidr::v6([0x2000, 0, 0, 0], 3);
+const NAT64: Cidr = Cidr::v6([0x64, 0xff9b, 0, 0], 96);
+const SIX_TO_FOUR: Cidr = Cidr::v6([0x2002, 0, 0, 0], 16);
+
+/// The IPv4 address that packets to `address` end at.
+fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [.., a, b, c, d] = address.octets();
+    let [_, _, e, f, g, h, ..] = address.octets();
+    if NAT64.contains(IpAddr::V6(address)) {
+        Some(Ipv4Addr::new(a, b, c, d))
+    } else if SIX_TO_FOUR.contains(IpAddr::V6(address)) {
+        Some(Ipv4Addr::new(e, f, g, h))
+    } else {
+        address.to_ipv4_mapped()
+    }
+}
+
+/// `Err` with what kind of address it is when a target with this `allow` must not reach it.
+pub(super) fn check(address: IpAddr, allow: &[Cidr]) -> Result<(), &'static str> {
+    let end = match address {
+        IpAddr::V6(outer) => inside(outer).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    };
+    if allow.iter().any(|range| range.contains(address) || range.contains(end)) {
+        return Ok(());
+    }
+    match DENIED.iter().find(|(range, _)| range.contains(end)) {
+        Some((_, kind)) => Err(kind),
+        None if end.is_ipv6() && !GLOBAL_UNICAST.contains(end) => Err("not of the Internet"),
+        None => Ok(()),
+    }
+}
+
+/// The range to write into `allow` for `address`: where packets end, so that people see it.
+pub(super) fn allowance(address: IpAddr) -> Cidr {
+    match address {
+        IpAddr::V6(outer) => Cidr::only(inside(outer).map_or(address, IpAddr::V4)),
+        IpAddr::V4(_) => Cidr::only(address),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_of_the_internet_are_reached() {
+        for address in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.1",
+            "169.253.255.255",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2606:4700:4700::1111",
+            "2a00:1450:4007:80e::200e",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::1",
+        ] {
+            assert_eq!(check(ip(address), &[]), Ok(()), "{address}");
+        }
+    }
+
+    #[test]
+    fn every_other_address_is_denied_by_its_kind() {
+        for (address, kind) in [
+            ("0.0.0.0", "unspecified"),
+            ("0.1.2.3", "this network"),
+            ("10.0.0.1", "private"),
+            ("10.255.255.255", "private"),
+            ("100.64.0.0", "shared by a carrier's NAT"),
+            ("100.127.255.255", "shared by a carrier's NAT"),
+            ("100.100.100.200", "cloud metadata"),
+            ("127.0.0.1", "loopback"),
+            ("127.255.255.255", "loopback"),
+            ("169.254.0.1", "link-local"),
+            ("169.254.169.254", "cloud metadata"),
+            ("168.63.129.16", "cloud metadata"),
+            ("172.16.0.0", "private"),
+            ("172.31.255.255", "private"),
+            ("192.0.0.192", "protocol assignments"),
+            ("192.0.2.1", "documentation"),
+            ("192.88.99.1", "6to4 relays"),
+            ("192.168.0.1", "private"),
+            ("198.18.0.0", "benchmarking"),
+            ("198.19.255.255", "benchmarking"),
+            ("198.51.100.7", "documentation"),
+            ("203.0.113.7", "documentation"),
+            ("224.0.0.1", "multicast"),
+            ("239.255.255.255", "multicast"),
+            ("240.0.0.1", "reserved"),
+            ("255.255.255.255", "broadcast"),
+            ("::", "unspecified"),
+            ("::1", "loopback"),
+            ("::127.0.0.1", "not of the Internet"),
+            ("::8.8.8.8", "not of the Internet"),
+            ("100::1", "not of the Internet"),
+            ("64:ff9b:1::1", "not of the Internet"),
+            ("5f00::1", "not of the Internet"),
+            ("fec0::1", "not of the Internet"),
+            ("fc00::1", "private"),
+            ("fd12:3456::1", "private"),
+            ("fd00:ec2::254", "cloud metadata"),
+            ("fe80::1", "link-local"),
+            ("ff02::1", "multicast"),
+            ("2001:db8::1", "documentation"),
+            ("3fff::1", "documentation"),
+            ("2001:2::1", "benchmarking"),
+            ("2001::1", "protocol assignments"),
+            ("2001:10::1", "protocol assignments"),
+            ("::ffff:127.0.0.1", "loopback"),
+            ("::ffff:169.254.169.254", "cloud metadata"),
+            ("::ffff:10.0.0.1", "private"),
+            ("64:ff9b::127.0.0.1", "loopback"),
+            ("64:ff9b::a9fe:a9fe", "cloud metadata"),
+            ("2002:7f00:1::1", "loopback"),
+            ("2002:c0a8:1::", "private"),
+        ] {
+            assert_eq!(check(ip(address), &[]), Err(kind), "{address}");
+        }
+    }
+
+    #[test]
+    fn allow_lifts_the_denial_of_its_own_addresses_only() {
+        for (allow, address, permitted) in [
+            ("127.0.0.0/8", "127.0.0.1", true),
+            ("127.0.0.0/8", "::ffff:127.0.0.1", true),
+            ("127.0.0.0/8", "64:ff9b::127.0.0.1", true),
+            ("127.0.0.0/8", "::1", false),
+            ("127.0.0.0/8", "10.0.0.1", false),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("10.1.0.0/16", "10.1.255.255", true),
+            ("10.1.0.0/16", "10.2.0.0", false),
+            ("::1", "::1", true),
+            ("fd00::/8", "fd00:ec2::254", true),
+            ("0.0.0.0/0", "169.254.169.254", true),
+            ("0.0.0.0/0", "fe80::1", false),
+            ("::/0", "fe80::1", true),
+            ("8.8.8.8", "1.1.1.1", true),
+        ] {
+            let allow: Cidr = allow.parse().unwrap();
+            assert_eq!(check(ip(address), &[allow]).is_ok(), permitted, "{allow} {address}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_read_strictly_and_say_what_to_write() {
+        for text in ["10.0.0.0/8", "0.0.0.0/0", "127.0.0.1/32", "::/0", "fd00::/8", "::1/128"] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
+        }
+        assert_eq!("10.1.2.3".parse::<Cidr>().unwrap().to_string(), "10.1.2.3/32");
+        for text in ["", "/", "10", "10.0.0/8", "10.0.0.0/", "10.0.0.0/+8", "10.0.0.0/8/8", "a/8"] {
+            assert_eq!(text.parse::<Cidr>(), Err(InvalidCidr::Form), "{text}");
+        }
+        assert_eq!("10.0.0.0/33".parse::<Cidr>(), Err(InvalidCidr::Length(32)));
+        assert_eq!("::/999".parse::<Cidr>(), Err(InvalidCidr::Length(128)));
+        assert_eq!("::ffff:10.0.0.0/104".parse::<Cidr>(), Err(InvalidCidr::Mapped));
+        let error = "10.1.2.3/8".parse::<Cidr>().unwrap_err();
+        assert!(error.to_string().contains("\"10.0.0.0/8\""), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_embedded_address_is_judged_like_itself(bits: u32) {
+            let [a, b, c, d] = bits.to_be_bytes();
+            let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+            let plain = check(IpAddr::V4(Ipv4Addr::from_bits(bits)), &[]);
+            for outer in [
+                Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, high, low),
+                Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+                Ipv6Addr::new(0x2002, high, low, 9, 9, 9, 9, 9),
+            ] {
+                prop_assert_eq!(check(IpAddr::V6(outer), &[]), plain);
+            }
+        }
+
+        #[test]
+        fn the_proposed_allowance_is_enough(bits: u128, v4: u32) {
+            for address in [IpAddr::V6(Ipv6Addr::from_bits(bits)), IpAddr::V4(Ipv4Addr::from_bits(v4))] {
+                prop_assert_eq!(check(address, &[allowance(address)]), Ok(()));
+            }
+        }
+
+        #[test]
+        fn a_range_holds_its_first_address_and_survives_its_text(bits: u32, length in 0u8..=32) {
+            let network = first_of(IpAddr::V4(Ipv4Addr::from_bits(bits)), length);
+            let range: Cidr = format!("{network}/{length}").parse().unwrap();
+            prop_assert!(range.contains(network));
+            prop_assert!(range.contains(IpAddr::V4(Ipv4Addr::from_bits(bits))));
+            prop_assert_eq!(range.to_string().parse::<Cidr>(), Ok(range));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Opens connections, and only to addresses that the target may reach.
+//!
+//! Every address passes [`permitted`] right before it is connected to, so that a name that changes
+//! its answer between a check and the connection gains nothing. The HTTP connector asks its
+//! resolver for names only and takes IP literals as they are: those are checked before it is called.
+//! Odd spellings (`0x7f.1`, `127.1`) are no literals to it; they go to the resolver like any name.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::address::{self, Cidr};
+
+/// Most denied addresses named in one error.
+const ADDRESSES_NAMED_MAX: usize = 4;
+/// How long a connection lies unused before the kernel asks whether the peer still lives.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Opening<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Why no connection was tried, or none finished in time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreachable {
+    #[error("{}", denial(.0))]
+    Denied(Vec<(IpAddr, &'static str)>),
+    #[error("its name cannot be looked up: {0}; check the url and the DNS of this machine")]
+    Lookup(io::Error),
+    #[error("its name has no address; check the url")]
+    NoAddress,
+    #[error("name lookup, connection and TLS together took more than {} ms", .0.as_millis())]
+    Slow(Duration),
+}
+
+fn denial(denied: &[(IpAddr, &'static str)]) -> String {
+    let named = denied.iter().take(ADDRESSES_NAMED_MAX);
+    let addresses: Vec<_> = named.clone().map(|(ip, kind)| format!("{ip} ({kind})")).collect();
+    let ranges: Vec<_> = named.map(|(ip, _)| format!("\"{}\"", address::allowance(*ip))).collect();
+    format!(
+        "its address {} is closed to targets; if it is meant, add {} to allow of the target",
+        addresses.join(", "),
+        ranges.join(", ")
+    )
+}
+
+/// The addresses that a target with this `allow` may reach; an error when none is left.
+fn permitted(
+    found: impl Iterator<Item = SocketAddr>,
+    allow: &[Cidr],
+) -> Result<Vec<SocketAddr>, Unreachable> {
+    let mut denied = Vec::new();
+    let mut open = Vec::new();
+    for socket in found {
+        match address::check(socket.ip(), allow) {
+            Ok(()) => open.push(socket),
+            Err(kind) => denied.push((socket.ip(), kind)),
+        }
+    }
+    match (open.is_empty(), denied.is_empty()) {
+        (false, _) => Ok(open),
+        (true, false) => Err(Unreachable::Denied(denied)),
+        (true, true) => Err(Unreachable::NoAddress),
+    }
+}
+
+/// The system's name lookup, less the addresses that the target may not reach.
+#[derive(Clone, Debug)]
+pub(super) struct Resolver {
+    allow: Arc<[Cidr]>,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Unreachable;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unreachable>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let allow = Arc::clone(&self.allow);
+        Box::pin(async move {
+            // Port 0 is replaced by the connector.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            Ok(permitted(found.map_err(Unreachable::Lookup)?, &allow)?.into_iter())
+        })
+    }
+}
+
+/// TCP to permitted addresses only.
+#[derive(Clone, Debug)]
+pub(super) struct Guarded {
+    inner: HttpConnector<Resolver>,
+    allow: Arc<[Cidr]>,
+}
+
+impl Service<Uri> for Guarded {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Opening<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        if let Some(ip) = literal(&uri)
+            && let Err(denied) = permitted(std::iter::once(SocketAddr::new(ip, 0)), &self.allow)
+        {
+            return Box::pin(std::future::ready(Err(denied.into())));
+        }
+        let opening = self.inner.call(uri);
+        Box::pin(async move { opening.await.map_err(Into::into) })
+    }
+}
+
+/// The IP address that stands in the URL itself.
+fn literal(uri: &Uri) -> Option<IpAddr> {
+    let host = uri.host()?;
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// TCP and TLS within one time limit; [`HttpConnector`] itself limits neither lookup nor TLS.
+#[derive(Clone)]
+pub(super) struct Connector {
+    inner: HttpsConnector<Guarded>,
+    connect_timeout: Duration,
+}
+
+impl Connector {
+    /// Connections for targets with this `allow`.
+    pub(super) fn new(allow: Arc<[Cidr]>, tls: ClientConfig, connect_timeout: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { allow: Arc::clone(&allow) });
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        // Shared out among the addresses of a name, so that a dead first one leaves time to the rest.
+        tcp.set_connect_timeout(Some(connect_timeout));
+        let inner = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Guarded { inner: tcp, allow });
+        Self { inner, connect_timeout }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Opening<Stream>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let limit = self.connect_timeout;
+        let opening = self.inner.call(uri);
+        Box::pin(async move {
+            match tokio::time::timeout(limit, opening).await {
+                Ok(opened) => opened,
+                Err(_) => Err(Unreachable::Slow(limit).into()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sockets(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect()
+    }
+
+    #[test]
+    fn denied_addresses_of_a_name_are_left_out_and_the_others_stay() {
+        let found = sockets(&["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"]);
+        let open = permitted(found.into_iter(), &[]).unwrap();
+        assert_eq!(open, sockets(&["8.8.8.8", "2606:4700::1"]));
+    }
+
+    #[test]
+    fn a_name_with_denied_addresses_only_says_what_to_add() {
+        let found = sockets(&["::1", "127.0.0.1"]);
+        let error = permitted(found.into_iter(), &[]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "its address ::1 (loopback), 127.0.0.1 (loopback) is closed to targets; if it is \
+             meant, add \"::1/128\", \"127.0.0.1/32\" to allow of the target"
+        );
+    }
+
+    #[test]
+    fn a_name_without_addresses_is_an_error() {
+        assert!(matches!(permitted(std::iter::empty(), &[]), Err(Unreachable::NoAddress)));
+    }
+
+    #[test]
+    fn literals_are_found_in_brackets_and_without_and_names_are_none() {
+        for (url, found) in [
+            ("http://127.0.0.1/", Some("127.0.0.1")),
+            ("http://127.0.0.1:80/", Some("127.0.0.1")),
+            ("http://[::1]/", Some("::1")),
+            ("http://[::ffff:127.0.0.1]:8080/x", Some("::ffff:127.0.0.1")),
+            ("http://0x7f.1/", None),
+            ("http://127.1/", None),
+            ("http://2130706433/", None),
+            ("http://localhost/", None),
+            ("http://127.0.0.1./", None),
+        ] {
+            let expected = found.map(|text| text.parse::<IpAddr>().unwrap());
+            assert_eq!(literal(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
+}

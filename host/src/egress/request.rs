@@ -1,0 +1,221 @@
+//! Turns what a plugin asks for into a request that is safe to send, or says what is wrong with it.
+//!
+//! Pure. The fields that frame a message or steer the connection belong to the client alone: a
+//! plugin's own `content-length` could smuggle a second request into a shared connection.
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+
+use super::{EgressError, Outgoing};
+
+/// Most header fields of one request.
+pub const HEADERS_MAX: usize = 64;
+/// Most bytes of one request's header fields, names and values together.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("dispatcher/", env!("CARGO_PKG_VERSION")));
+
+/// Fields that only the client writes.
+const RESERVED: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const METHODS: &[Method] =
+    &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// A request, and `host:port` for messages and for counting connections.
+pub(super) struct Prepared {
+    pub(super) request: Request<Full<Bytes>>,
+    pub(super) peer: String,
+}
+
+pub(super) fn prepare(outgoing: Outgoing) -> Result<Prepared, EgressError> {
+    let (uri, peer) = destination(&outgoing.url)?;
+    if !METHODS.contains(&outgoing.method) {
+        let known: Vec<_> = METHODS.iter().map(Method::as_str).collect();
+        let known = known.join(", ");
+        return Err(refusal(&peer, format!("its method must be one of {known}")));
+    }
+    let headers = fields(&outgoing.headers).map_err(|reason| refusal(&peer, reason))?;
+    let mut request = Request::new(Full::new(outgoing.body));
+    *request.method_mut() = outgoing.method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(Prepared { request, peer })
+}
+
+fn refusal(peer: &str, reason: String) -> EgressError {
+    EgressError::not_sent(format!("request to {peer} not sent: {reason}"))
+}
+
+/// The text of the URL stays out of the errors: tokens stand in paths and queries.
+fn destination(url: &str) -> Result<(Uri, String), EgressError> {
+    let form =
+        "the url must look like https://host/path, without spaces or other than ASCII letters";
+    let uri: Uri = url.parse().map_err(|_| EgressError::not_sent(form))?;
+    let default_port = match uri.scheme_str() {
+        Some("https") => 443,
+        Some("http") => 80,
+        _ => return Err(EgressError::not_sent("the url must start with https:// or http://")),
+    };
+    let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
+        return Err(EgressError::not_sent(form));
+    };
+    if authority.as_str().contains('@') {
+        return Err(EgressError::not_sent(
+            "the url must not contain a user or a password; send them in an authorization header",
+        ));
+    }
+    let named_port = authority.as_str().len() > authority.host().len();
+    let port = match authority.port_u16() {
+        Some(0) => None,
+        None if named_port => None,
+        port => Some(port.unwrap_or(default_port)),
+    };
+    let Some(port) = port else {
+        return Err(EgressError::not_sent("the port in the url must be between 1 and 65535"));
+    };
+    let peer = format!("{}:{port}", authority.host().to_ascii_lowercase());
+    Ok((uri, peer))
+}
+
+fn fields(given: &[(String, String)]) -> Result<HeaderMap, String> {
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        return Err(format!(
+            "it has more than {HEADERS_MAX} header fields or {HEADER_BYTES_MAX} bytes of them"
+        ));
+    }
+    let mut headers = HeaderMap::with_capacity(given.len() + 2);
+    headers.insert(USER_AGENT, AGENT);
+    let mut own_agent = true;
+    for (name, value) in given {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| "the name of a header field has forbidden characters".to_owned())?;
+        if RESERVED.contains(&name.as_str()) {
+            return Err(format!("the header field {name} is written by the host; remove it"));
+        }
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| format!("the value of header field {name} has forbidden characters"))?;
+        if name == USER_AGENT && std::mem::take(&mut own_agent) {
+            headers.remove(USER_AGENT);
+        }
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::egress::ErrorKind;
+    use tokio::time::Instant;
+
+    fn outgoing(url: &str, headers: &[(&str, &str)]) -> Outgoing {
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Outgoing {
+            method: Method::POST,
+            url: url.to_owned(),
+            headers,
+            body: Bytes::new(),
+            allow: [].into(),
+            deadline: Instant::now(),
+        }
+    }
+
+    fn refused(outgoing: Outgoing) -> String {
+        let error = prepare(outgoing).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::NotSent);
+        error.reason
+    }
+
+    #[test]
+    fn the_peer_is_host_and_port_whatever_the_form_of_the_url() {
+        for (url, peer) in [
+            ("https://api.example.org/v1?key=s3cret", "api.example.org:443"),
+            ("http://API.example.org", "api.example.org:80"),
+            ("http://a.example:8080/#part", "a.example:8080"),
+            ("https://[::1]:99/", "[::1]:99"),
+            ("https://[::1]/", "[::1]:443"),
+            ("HTTPS://a.example/", "a.example:443"),
+        ] {
+            assert_eq!(prepare(outgoing(url, &[])).unwrap().peer, peer, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_refused_without_repeating_it() {
+        for url in [
+            "",
+            "/s3cret",
+            "s3cret",
+            "example.org/s3cret",
+            "ftp://example.org/s3cret",
+            "file:///s3cret",
+            "http://",
+            "http:///s3cret",
+            "http://:80/s3cret",
+            "http://exa mple.org/s3cret",
+            "http://user:s3cret@example.org/",
+            "http://example.org:0/s3cret",
+            "http://example.org:99999/s3cret",
+            "http://example.org:/s3cret",
+            "http://éxample.org/s3cret",
+            "http://example.org/s3cret\r\nx: y",
+        ] {
+            let reason = refused(outgoing(url, &[]));
+            assert!(!reason.contains("s3cret"), "{url}: {reason}");
+        }
+    }
+
+    #[test]
+    fn fields_about_the_connection_are_refused() {
+        for name in ["Content-Length", "transfer-encoding", "HOST", "Connection", "upgrade"] {
+            let reason = refused(outgoing("http://a.example/", &[(name, "s3cret")]));
+            assert!(reason.contains("remove it") && !reason.contains("s3cret"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn fields_that_would_split_a_message_are_refused() {
+        for (name, value) in [("x", "s3cret\r\ny: z"), ("x", "s3cret\0"), ("x y", "1"), ("", "1")] {
+            let reason = refused(outgoing("http://a.example/", &[(name, value)]));
+            assert!(!reason.contains("s3cret"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn fields_are_bounded_in_number_and_size() {
+        let many = vec![("x", "1"); HEADERS_MAX + 1];
+        assert!(refused(outgoing("http://a.example/", &many)).contains("64"));
+        let long = "v".repeat(HEADER_BYTES_MAX);
+        assert!(refused(outgoing("http://a.example/", &[("x", &long)])).contains("16384"));
+    }
+
+    #[test]
+    fn the_callers_user_agent_wins() {
+        let own = prepare(outgoing("http://a.example/", &[])).unwrap().request;
+        assert!(own.headers()[USER_AGENT].to_str().unwrap().starts_with("dispatcher/"));
+        let given = prepare(outgoing("http://a.example/", &[("User-Agent", "x")])).unwrap().request;
+        assert_eq!(given.headers().get_all(USER_AGENT).iter().collect::<Vec<_>>(), ["x"]);
+    }
+
+    #[test]
+    fn a_method_outside_the_list_is_refused() {
+        let mut connect = outgoing("http://a.example/", &[]);
+        connect.method = Method::CONNECT;
+        assert!(refused(connect).contains("GET, HEAD, POST"));
+    }
+}
