@@ -1,0 +1,204 @@
+//! Takes a document apart into its events without changing or copying any of it.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, SeqAccess, Visitor};
+use serde_json::Deserializer;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::{DEPTH_MAX, EVENTS_MAX, Malformed};
+
+/// The elements of an array, or a bare object as the only one; each without the space around it.
+///
+/// The whole document is checked to be JSON. Values are skipped, not built, and skipping is a loop:
+/// neither depth nor the size of a number matters to it.
+pub(super) fn split(text: &str) -> Result<Vec<&str>, Malformed> {
+    let first = text.trim_start_matches([' ', '\t', '\n', '\r']).bytes().next();
+    let mut document = Deserializer::from_str(text);
+    let (elements, depth_max) = match first {
+        None => return Err(Malformed::Empty),
+        Some(b'[') => {
+            let mut too_many = false;
+            let elements = Elements { too_many: &mut too_many }.deserialize(&mut document);
+            if too_many {
+                return Err(Malformed::TooMany);
+            }
+            (elements, DEPTH_MAX - 1)
+        }
+        _ if text.starts_with('\u{FEFF}') => return Err(Malformed::ByteOrderMark),
+        _ => (<&RawValue>::deserialize(&mut document).map(|raw| vec![raw.get()]), DEPTH_MAX),
+    };
+    let elements = elements.map_err(|error| syntax(&error))?;
+    document
+        .end()
+        .map_err(|error| Malformed::Trailing { line: error.line(), column: error.column() })?;
+    if !matches!(first, Some(b'[' | b'{')) {
+        return Err(Malformed::Scalar);
+    }
+    if elements.iter().any(|element| is_deeper(element.as_bytes(), depth_max)) {
+        return Err(Malformed::TooDeep);
+    }
+    Ok(elements)
+}
+
+fn syntax(error: &serde_json::Error) -> Malformed {
+    match error.classify() {
+        Category::Eof => Malformed::Truncated,
+        _ => Malformed::NotJson { line: error.line(), column: error.column() },
+    }
+}
+
+/// Whether a JSON value is nested deeper than `depth_max`. Most values have fewer brackets than
+/// that in all, which is counted many bytes at a time; only the others are walked.
+fn is_deeper(json: &[u8], depth_max: usize) -> bool {
+    let openers = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if openers <= depth_max {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > depth_max {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Reads an array as the texts of its elements, and stops at the first one too many.
+struct Elements<'f> {
+    too_many: &'f mut bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Elements<'_> {
+    type Value = Vec<&'de str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
+        input.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Elements<'_> {
+    type Value = Vec<&'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = array.next_element::<&RawValue>()? {
+            if elements.len() == EVENTS_MAX {
+                *self.too_many = true;
+                return Err(serde::de::Error::custom("too many elements"));
+            }
+            elements.push(element.get());
+        }
+        Ok(elements)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn each_element_keeps_its_bytes() {
+        for (document, expected) in [
+            ("[]", vec![]),
+            (" \r\n\t[ ]\n", vec![]),
+            (r#"{"a": 1.0}"#, vec![r#"{"a": 1.0}"#]),
+            ("\n {}\n ", vec!["{}"]),
+            (
+                r#"[{"a" :1e400, "a":0.10},  {"\u00e9":"é]"} ]"#,
+                vec![r#"{"a" :1e400, "a":0.10}"#, r#"{"\u00e9":"é]"}"#],
+            ),
+            (r#"[1, "x", null, [true] , {}]"#, vec!["1", "\"x\"", "null", "[true]", "{}"]),
+        ] {
+            assert_eq!(split(document), Ok(expected), "{document}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_document_with_the_reason() {
+        let trailing = |column| Malformed::Trailing { line: 1, column };
+        let not_json = |column| Malformed::NotJson { line: 1, column };
+        for (document, expected) in [
+            ("", Malformed::Empty),
+            (" \n", Malformed::Empty),
+            ("\u{FEFF}[]", Malformed::ByteOrderMark),
+            ("4567", Malformed::Scalar),
+            ("null", Malformed::Scalar),
+            ("\"text\"", Malformed::Scalar),
+            ("The quick brown fox", not_json(1)),
+            ("[{\"message_id\": ", Malformed::Truncated),
+            ("[", Malformed::Truncated),
+            ("[{},]", not_json(5)),
+            ("[{\"a\":tru}]", not_json(10)),
+            ("[{'a':1}]", not_json(3)),
+            ("[] []", trailing(4)),
+            ("{}{}", trailing(3)),
+            ("{} x", trailing(4)),
+        ] {
+            assert_eq!(split(document), Err(expected), "{document}");
+        }
+    }
+
+    #[test]
+    fn depth_is_limited_wherever_it_hides() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let object = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        assert!(split(&nested(DEPTH_MAX)).is_ok());
+        assert_eq!(split(&nested(DEPTH_MAX + 1)), Err(Malformed::TooDeep));
+        assert!(split(&object(DEPTH_MAX)).is_ok());
+        assert_eq!(split(&object(DEPTH_MAX + 1)), Err(Malformed::TooDeep));
+        assert_eq!(split(&nested(100_000)), Err(Malformed::TooDeep));
+        // Brackets in strings are no depth, and many side by side are none either.
+        let flat = format!("[{{\"a\\\"{}\":[{}[]]}}]", "[".repeat(200), "[],".repeat(200));
+        assert!(split(&flat).is_ok(), "{flat}");
+    }
+
+    #[test]
+    fn a_thousand_elements_are_the_most() {
+        let many = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        assert_eq!(split(&many(EVENTS_MAX)).map(|elements| elements.len()), Ok(EVENTS_MAX));
+        assert_eq!(split(&many(EVENTS_MAX + 1)), Err(Malformed::TooMany));
+    }
+
+    proptest! {
+        #[test]
+        fn elements_of_a_written_array_come_back(
+            elements in proptest::collection::vec(
+                prop_oneof![
+                    Just("{}".to_owned()),
+                    Just("-0.0e1".to_owned()),
+                    ".{0,20}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+                    ".{0,20}".prop_map(|text| serde_json::json!({ text: [1] }).to_string()),
+                ],
+                0..20,
+            ),
+            space in "[ \t\r\n]{0,3}",
+        ) {
+            let written = format!("{space}[{space}{}{space}]{space}", elements.join(&format!("{space},{space}")));
+            prop_assert_eq!(split(&written).unwrap(), elements);
+        }
+
+        #[test]
+        fn never_panics(text in "[\\[\\]{}\",:\\\\a1 \u{FEFF}]{0,40}") {
+            let _ = split(&text);
+        }
+    }
+}

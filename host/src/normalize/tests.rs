@@ -1,0 +1,385 @@
+use super::*;
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use crate::model::Timestamp;
+
+fn events(sender_name: &str, body: &str) -> Vec<Event> {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    normalize(sender(sender_name).unwrap(), &body).unwrap()
+}
+
+fn only(sender: &str, body: &str) -> Event {
+    let mut events = events(sender, body);
+    assert_eq!(events.len(), 1, "{body}");
+    events.remove(0)
+}
+
+/// Type, title, severity and the key of dedup of a sample, in this order.
+#[track_caller]
+fn check(sender: &str, body: &str, expected: (&str, &str, Severity, Option<&str>)) {
+    let Event { attributes, dedup, data, shape, .. } = only(sender, body);
+    let key = dedup.map(|dedup| dedup.key);
+    let found = (
+        attributes.event_type.as_str(),
+        attributes.title.as_str(),
+        attributes.severity,
+        key.as_deref(),
+    );
+    assert_eq!(found, expected, "{body}");
+    assert_eq!(shape, Shape::Object);
+    assert!(body.contains(std::str::from_utf8(&data).unwrap()));
+}
+
+#[test]
+fn samples_read_as_people_expect() {
+    use Severity::{Critical, Error, Info, Warning};
+    let body = |name: &str| {
+        let all = SENDERS.iter().flat_map(|sender| sender.samples);
+        all.into_iter().find(|sample| sample.name == name).unwrap().body
+    };
+    for (name, expected) in [
+        ("sqreen/test", ("test", "Test message from Sqreen", Info, None)),
+        (
+            "sqreen/security_event",
+            (
+                "security_event",
+                "SQL injection attempt from 203.0.113.7",
+                Error,
+                Some("/601d5133592a4d9000f88ec1"),
+            ),
+        ),
+        (
+            "sqreen/http_scan",
+            (
+                "http_scan",
+                "http_scan incident created on 5fa41cdbb87595001cb7fd03",
+                Warning,
+                Some("//601d5133592a4d9000f88ec2/created/2021-02-08T12:45:02.101010+00:00"),
+            ),
+        ),
+        (
+            "sqreen/pulse",
+            (
+                "pulse",
+                "Massive account takeover attempts on 14 accounts",
+                Critical,
+                Some("/601d5133592a4d9000f88ec3"),
+            ),
+        ),
+        (
+            "sqreen/security_response",
+            (
+                "security_response",
+                "Playbook Block SQL injectors fired on shop",
+                Warning,
+                Some("7c9e6679-7425-40de-944b-e07fc1f90ae7/"),
+            ),
+        ),
+        (
+            "json/alert",
+            (
+                "disk.full",
+                "Disk /data of db-1 is 98 % full",
+                Critical,
+                Some("c56a4180-65aa-42ec-a945-5fd21dec0538"),
+            ),
+        ),
+        (
+            "json/deploy",
+            (
+                "deploy.finished",
+                "shop 4.2.0 is live in production",
+                Info,
+                Some("7d444840-9dc0-41d1-b245-5ffdce74fad2"),
+            ),
+        ),
+    ] {
+        check(name.split_once('/').unwrap().0, body(name), expected);
+    }
+}
+
+#[test]
+fn sqreen_falls_back_where_keys_are_missing_null_or_of_another_type() {
+    use Severity::{Critical, Error, Info, Warning};
+    for (body, expected) in [
+        (r#"{}"#, ("unknown", "unknown", Warning, None)),
+        (r#"{"id": "c0ffee"}"#, ("unknown", "unknown", Warning, Some("/c0ffee"))),
+        (r#"{"sqreen_payload_type": "unknown"}"#, ("unknown", "unknown", Warning, None)),
+        (
+            r#"{"sqreen_payload_type": "security_event", "event_kind": "waf", "risk": 24}"#,
+            ("security_event", "security_event: waf", Info, None),
+        ),
+        (
+            r#"{"message_id": "m-2", "message_type": "security_event", "message": null}"#,
+            ("security_event", "security_event", Warning, Some("m-2/")),
+        ),
+        (
+            r#"{"message_id": "m-3", "api_version": "3", "message_type": "brand_new", "payload": {}}"#,
+            ("brand_new", "brand_new", Warning, Some("m-3/")),
+        ),
+        (
+            r#"{"message_type": "security_event", "message": {"risk": 123456789012345678901234567890, "x": 1e400, "id": 12}}"#,
+            ("security_event", "security_event", Critical, Some("/12")),
+        ),
+        (
+            r#"{"message_type": 7, "message": {"risk": "50", "id": {}, "event_id": null, "application": "shop"}}"#,
+            ("7", "7", Warning, None),
+        ),
+        (
+            r#"{"message_type": "", "message": {"humanized_description": ["no"], "humanized_title": " \n "}}"#,
+            ("unknown", "unknown", Warning, None),
+        ),
+        (
+            r#"{"message_type": "account_takeover", "message": {"incident_thread": "t-1", "incident_status": "updated", "date_last_updated": "x"}}"#,
+            (
+                "account_takeover",
+                "account_takeover incident updated",
+                Critical,
+                Some("//t-1/updated/x"),
+            ),
+        ),
+        (
+            r#"{"message_type": "brand_new", "message": {"incident_thread": "t-1", "application_name": "shop"}}"#,
+            ("brand_new", "brand_new on shop", Error, Some("//t-1//")),
+        ),
+        (
+            r#"{"sqreen_payload_type": "pulse", "pulse_genre": "account_takeover", "blocked": true}"#,
+            ("pulse", "pulse: account_takeover", Error, None),
+        ),
+        (
+            r#"{"message_type": "test", "message_id": "m", "message": {"id": "i", "risk": 99}}"#,
+            ("test", "Test message from Sqreen", Info, None),
+        ),
+        (
+            r#"{"message_type": "a\nb\u0000", "message": {"humanized_description": "line1\nline2\r\n\u001b[31mred"}}"#,
+            ("a b", "line1 line2 [31mred", Warning, None),
+        ),
+    ] {
+        check("sqreen", body, expected);
+    }
+}
+
+#[test]
+fn risk_maps_to_severity_at_its_thresholds() {
+    use Severity::{Critical, Error, Info, Warning};
+    for (risk, expected) in [
+        ("-1", Info),
+        ("0", Info),
+        ("24.9", Info),
+        ("25", Warning),
+        ("49", Warning),
+        ("50", Error),
+        ("74", Error),
+        ("75", Critical),
+        ("100", Critical),
+        ("1e400", Critical),
+        ("null", Warning),
+        ("\"high\"", Warning),
+    ] {
+        for key in ["risk", "risk_coefficient"] {
+            let version_1 =
+                format!(r#"{{"sqreen_payload_type": "security_event", "{key}": {risk}}}"#);
+            assert_eq!(only("sqreen", &version_1).attributes.severity, expected, "{version_1}");
+        }
+    }
+}
+
+/// Time, link and subject.
+#[track_caller]
+fn check_rest(sender: &str, body: &str, expected: (Option<&str>, Option<&str>, Option<&str>)) {
+    let found = only(sender, body).attributes;
+    let found = (found.time.as_deref(), found.link.as_deref(), found.subject.as_deref());
+    assert_eq!(found, expected, "{body}");
+}
+
+#[test]
+fn time_link_and_subject_are_of_their_form_or_absent() {
+    const NOON: &str = "2021-02-08T12:00:00.5+00:00";
+    for key in ["date_occurred", "date_occured", "date_started", "date_created"] {
+        let body = format!(r#"{{"message_type": "x", "message": {{"{key}": "{NOON}"}}}}"#);
+        check_rest("sqreen", &body, (Some(NOON), None, None));
+    }
+    let later = format!(
+        r#"{{"message_type": "x", "date_created": "{NOON}", "message": {{"date_occurred": "soon"}}}}"#
+    );
+    check_rest("sqreen", &later, (Some(NOON), None, None));
+    for (body, expected) in [
+        (
+            r#"{"sqreen_payload_type": "x", "url": "https://example.org/1", "application_name": "shop", "environment": "production"}"#,
+            (None, Some("https://example.org/1"), Some("shop/production")),
+        ),
+        (
+            r#"{"message_type": "x", "message": {"event_url": "javascript:x", "url": "https://example.org/2", "environment": "production"}}"#,
+            (None, Some("https://example.org/2"), Some("production")),
+        ),
+        (
+            r#"{"message_type": "x", "message": {"application": {"name": "shop\n", "environment": "dev"}}}"#,
+            (None, None, Some("shop/dev")),
+        ),
+        (
+            r#"{"message_type": "test", "message": {"url": "http://test", "date_occurred": 1612785600}}"#,
+            (None, None, None),
+        ),
+    ] {
+        check_rest("sqreen", body, expected);
+    }
+    check_rest(
+        "json",
+        r#"{"time": "2026-01-15", "created_at": "2026-01-15T00:00:00Z", "url": "https://example.org", "subject": "db-1"}"#,
+        (Some("2026-01-15T00:00:00Z"), Some("https://example.org"), Some("db-1")),
+    );
+}
+
+#[test]
+fn a_repetition_has_the_same_key_and_content_and_an_update_has_not() {
+    let dedup = |body: &str| only("sqreen", body).dedup.unwrap();
+    let version_2 = |retries: u32, message: &str| {
+        format!(
+            r#"{{"message_id": null, "date_created": "{retries}", "message_type": "security_event", "retry_count": {retries}, "message": {message}}}"#
+        )
+    };
+    let first = dedup(&version_2(0, r#"{"event_id": "e-1", "risk": 1}"#));
+    assert_eq!(first, dedup(&version_2(3, r#"{"event_id": "e-1", "risk": 1}"#)));
+    let changed = dedup(&version_2(0, r#"{"event_id": "e-1", "risk": 2}"#));
+    assert_eq!(first.key, changed.key);
+    assert_ne!(first.content, changed.content);
+
+    let incident = |status: &str| {
+        format!(
+            r#"{{"message_id": "m", "message_type": "http_scan", "message": {{"incident_thread": "t", "incident_status": "{status}"}}}}"#
+        )
+    };
+    assert_eq!(dedup(&incident("created")), dedup(&incident("created")));
+    assert_ne!(dedup(&incident("created")).key, dedup(&incident("updated")).key);
+
+    let flat = r#"{"sqreen_payload_type": "security_event", "id": "e-1"}"#;
+    assert_eq!(dedup(flat).key, "/e-1");
+    assert_eq!(dedup(&format!("[{flat}]")), dedup(flat));
+}
+
+/// A redelivery was seen that had `id` in place of `message_id`.
+#[test]
+fn both_forms_of_the_envelope_give_the_message_its_id() {
+    let body = r#"[{"message_id": "m-1", "message_type": "x", "message": {"event_id": "e-1"}},
+                   {"id": "m-2", "message_type": "x", "retry_count": 1, "message": {"event_id": "e-2"}}]"#;
+    let keys: Vec<_> =
+        events("sqreen", body).into_iter().map(|event| event.dedup.unwrap().key).collect();
+    assert_eq!(keys, ["m-1/e-1", "m-2/e-2"]);
+}
+
+#[test]
+fn a_long_identifier_makes_a_short_key() {
+    let key = |id: &str| only("json", &format!(r#"{{"id": "{id}"}}"#)).dedup.unwrap().key;
+    let (one, other) = (key(&"a".repeat(5000)), key(&"b".repeat(5000)));
+    assert_eq!(one.len(), "sha256:".len() + 64);
+    assert_ne!(one, other);
+}
+
+#[test]
+fn json_takes_the_first_name_that_fits() {
+    use Severity::{Critical, Error, Info, Warning};
+    for (body, expected) in [
+        (r#"{}"#, ("unknown", "unknown", Warning, None)),
+        (
+            r#"{"type": {}, "event": "push", "message": {"text": 1}, "description": "New\ncommit", "uuid": 7}"#,
+            ("push", "New commit", Warning, Some("7")),
+        ),
+        (r#"{"kind": "a", "severity": 3, "level": "WARN"}"#, ("a", "a", Warning, None)),
+        (r#"{"kind": "a", "severity": "Emergency"}"#, ("a", "a", Critical, None)),
+        (r#"{"kind": "a", "priority": "high"}"#, ("a", "a", Error, None)),
+        (r#"{"kind": "a", "level": " debug "}"#, ("a", "a", Info, None)),
+    ] {
+        check("json", body, expected);
+    }
+}
+
+#[test]
+fn what_is_no_object_is_kept_and_marked() {
+    let body = r#"[1, "a\nb", null, [{"message_type": "test"}], {"message_type": "x"}]"#;
+    let events = events("sqreen", body);
+    let shapes: Vec<_> = events.iter().map(|event| event.shape == Shape::Object).collect();
+    assert_eq!(shapes, [false, false, false, false, true]);
+    assert_eq!(events[0].attributes.title, "not a JSON object: 1");
+    assert_eq!(events[0].attributes.event_type, TYPE_UNKNOWN);
+    assert_eq!(events[3].data, r#"[{"message_type": "test"}]"#);
+}
+
+#[test]
+fn invalid_utf_8_is_refused_with_its_place() {
+    let body = Bytes::from_static(b"[{\"a\": \"caf\xe9\"}]");
+    let refused = normalize(sender("sqreen").unwrap(), &body).unwrap_err();
+    assert_eq!(refused, Malformed::NotUtf8 { at: 11 });
+}
+
+#[test]
+fn samples_are_found_and_are_fresh_when_asked() {
+    let mut names = HashSet::new();
+    for sender in SENDERS {
+        assert!(sender.samples.len() >= 2, "{}", sender.name);
+        for sample in sender.samples {
+            assert!(sample.name.starts_with(&format!("{}/", sender.name)), "{}", sample.name);
+            assert!(names.insert(sample.name), "two samples named {}", sample.name);
+            assert!(!sample.body.ends_with('\n'), "{}: senders end with no line", sample.name);
+            assert!(!sample.ids.is_empty());
+
+            let mut number = 0;
+            let now = Timestamp::from_millis(1_700_000_000_000);
+            let fresh = sample.with_fresh_ids(
+                || {
+                    number += 1;
+                    format!("fresh-{number}")
+                },
+                now,
+            );
+            for old in sample.ids.iter().chain(sample.times) {
+                assert!(sample.body.contains(old), "{}: no {old}", sample.name);
+                assert!(!fresh.contains(old), "{}: {old} is left", sample.name);
+            }
+            let (old, new) = (only(sender.name, sample.body), only(sender.name, &fresh));
+            assert_eq!(new.attributes.severity, old.attributes.severity);
+            assert!(new.dedup.is_none() || new.dedup.unwrap().key != old.dedup.unwrap().key);
+            assert_eq!(new.attributes.time.as_deref(), Some("2023-11-14T22:13:20.000000+00:00"));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_events_or_a_reason(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        for sender in SENDERS {
+            let _ = normalize(sender, &Bytes::from(body.clone()));
+        }
+    }
+
+    /// Known keys with values of every kind, so that each fallback meets each type.
+    #[test]
+    fn any_object_gives_one_event_with_a_title(
+        pairs in proptest::collection::vec((
+            prop_oneof![
+                Just("message_type"), Just("sqreen_payload_type"), Just("message"), Just("id"),
+                Just("message_id"), Just("incident_thread"), Just("humanized_description"),
+                Just("risk"), Just("url"), Just("type"), Just("title"), Just("severity"), Just("time"),
+                Just("\\ud800"),
+            ],
+            prop_oneof![
+                Just("null".to_owned()), Just("true".to_owned()), Just("1e999".to_owned()),
+                Just("[[]]".to_owned()), Just(r#"{"id": {}, "risk": [], "playbook": {"name": 1}}"#.to_owned()),
+                Just(r#""\ud800\udfff\u0000""#.to_owned()),
+                ".{0,30}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+            ],
+        ), 0..8),
+    ) {
+        let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
+        let element = format!("{{{}}}", pairs.join(", "));
+        for sender in SENDERS {
+            let event = only(sender.name, &format!(" [ {element} ] "));
+            prop_assert_eq!(&event.data, element.as_bytes());
+            let Attributes { event_type, title, .. } = event.attributes;
+            prop_assert!(!event_type.trim().is_empty() && !title.trim().is_empty());
+            prop_assert!(!title.contains(char::is_control) && title.chars().count() <= 301);
+        }
+    }
+}
