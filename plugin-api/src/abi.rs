@@ -1,0 +1,275 @@
+//! What crosses the boundary between the daemon and a plugin; plugin authors never meet it.
+//!
+//! `abi_stable` and `async-ffi` are named here and in this module's files alone. Invariants, for as
+//! long as the symbol is `dispatcher_target_v1`:
+//! - The structs are frozen. A new fact becomes a pair in `meta`, never a field.
+//! - Outcomes are integers; a code that the other side does not know has a safe meaning.
+//! - New methods of the traits come last and have a default; new fields of [`PluginModule`] come last
+//!   and are optional.
+//! - An empty text stands for an absent one where absence is possible.
+//!
+//! Whoever borrows (`RStr`, `RSlice`) does so until the future of the call is finished or dropped.
+
+mod exports;
+mod guard;
+mod services;
+
+use abi_stable::StableAbi;
+use abi_stable::library::RootModule;
+use abi_stable::package_version_strings;
+use abi_stable::sabi_types::VersionStrings;
+use abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
+use async_ffi::{BorrowingFfiFuture, FfiFuture};
+
+pub use self::exports::{Export, Header, Section, header, section};
+pub(crate) use self::services::Services;
+pub use self::traits::{HostApi, HostApi_TO, Job, Job_TO, TargetApi, TargetApi_TO};
+
+/// The interface that this crate speaks, as `.dispatcher` and the manifest state it.
+pub const API_VERSION: &str = "1.0";
+/// The symbol of the header in a plugin file, ended by a NUL.
+pub const SYMBOL: &[u8] = b"dispatcher_target_v1\0";
+/// The ELF section that says what a file is without running any code of it.
+pub const SECTION: &str = ".dispatcher";
+/// How the text of that section begins.
+pub const SECTION_MAGIC: &str = "dispatcher-plugin";
+
+/// Values of [`RVerdict::code`]; any other one means [`code::RETRY`].
+pub mod code {
+    /// The destination took it.
+    pub const DELIVERED: u32 = 0;
+    /// Later.
+    pub const RETRY: u32 = 1;
+    /// Never.
+    pub const REJECT: u32 = 2;
+    /// Nothing to this target for a while.
+    pub const THROTTLED: u32 = 3;
+    /// The target cannot work as configured.
+    pub const BROKEN: u32 = 4;
+}
+
+/// Values of [`RAnswer::outcome`]; any other one means [`outcome::AMBIGUOUS`].
+pub mod outcome {
+    /// There is a response.
+    pub const ANSWERED: u32 = 0;
+    /// No byte of the request left.
+    pub const NOT_SENT: u32 = 1;
+    /// Bytes left and no response came.
+    pub const AMBIGUOUS: u32 = 2;
+}
+
+/// Bits of [`RVerdict::flags`]; unknown bits are ignored.
+pub mod flag {
+    /// Bytes had left.
+    pub const MAYBE_SENT: u32 = 1;
+    /// `after_ms` is set.
+    pub const AFTER: u32 = 2;
+}
+
+/// A borrowed name and text.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy, Debug)]
+pub struct RPair<'a> {
+    pub key: RStr<'a>,
+    pub value: RStr<'a>,
+}
+
+/// An owned name and text.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct RField {
+    pub key: RString,
+    pub value: RString,
+}
+
+/// A header field of the request that brought an event.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy, Debug)]
+pub struct RHeader<'a> {
+    /// Lower case.
+    pub name: RStr<'a>,
+    pub value: RSlice<'a, u8>,
+}
+
+/// An event and the state of its delivery.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy, Debug)]
+pub struct REvent<'a> {
+    pub id: RStr<'a>,
+    pub source: RStr<'a>,
+    pub event_type: RStr<'a>,
+    pub subject: RStr<'a>,
+    pub time: RStr<'a>,
+    pub title: RStr<'a>,
+    pub message: RStr<'a>,
+    pub link: RStr<'a>,
+    /// 0 info, 1 warning, 2 error, 3 and above critical.
+    pub severity: u32,
+    pub attempt: u32,
+    pub received_at_ms: u64,
+    pub data: RSlice<'a, u8>,
+    pub progress: RSlice<'a, u8>,
+    pub headers: RSlice<'a, RHeader<'a>>,
+    pub meta: RSlice<'a, RPair<'a>>,
+}
+
+/// One call of a plugin: events, and what a plugin that makes one message of them needs.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy, Debug)]
+pub struct RCall<'a> {
+    pub events: RSlice<'a, REvent<'a>>,
+    pub message: RStr<'a>,
+    pub key: RStr<'a>,
+    pub progress: RSlice<'a, u8>,
+    /// How many events the message stands for; `events` may be fewer.
+    pub count: u64,
+    pub meta: RSlice<'a, RPair<'a>>,
+}
+
+/// What became of an event.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct RVerdict {
+    pub code: u32,
+    pub flags: u32,
+    pub after_ms: u64,
+    /// The receipt's id, or the reason of the failure.
+    pub text: RString,
+    pub progress: RVec<u8>,
+    /// The receipt's fields.
+    pub fields: RVec<RField>,
+    pub meta: RVec<RField>,
+}
+
+/// The answer to a call.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct RVerdicts {
+    /// 1: `list` holds one verdict that is for all events; else one an event, in their order.
+    pub for_all: u32,
+    pub list: RVec<RVerdict>,
+    pub meta: RVec<RField>,
+}
+
+/// An HTTP request for the host to make.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct RRequest {
+    pub method: RString,
+    pub url: RString,
+    pub headers: RVec<RField>,
+    pub body: RVec<u8>,
+    pub meta: RVec<RField>,
+}
+
+/// What came of an HTTP request.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct RAnswer {
+    pub outcome: u32,
+    pub status: u32,
+    pub headers: RVec<RField>,
+    pub body: RVec<u8>,
+    /// Why there is no response.
+    pub reason: RString,
+    pub meta: RVec<RField>,
+}
+
+/// Settings that are not accepted.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct RInvalid {
+    /// `to[1]`; empty for the whole.
+    pub path: RString,
+    pub reason: RString,
+    pub meta: RVec<RField>,
+}
+
+/// What [`PluginModule::create`] is given.
+#[repr(C)]
+#[derive(StableAbi)]
+#[expect(missing_debug_implementations, reason = "the settings hold secrets")]
+pub struct RCreate<'a> {
+    /// JSON, references resolved.
+    pub settings: RStr<'a>,
+    /// Where relative paths start.
+    pub home: RStr<'a>,
+    /// The target's name in the configuration.
+    pub target: RStr<'a>,
+    pub host: HostBox,
+    pub meta: RSlice<'a, RPair<'a>>,
+}
+
+/// The host as a plugin holds it.
+pub type HostBox = HostApi_TO<'static, abi_stable::std_types::RBox<()>>;
+/// A target as the host holds it.
+pub type TargetBox = TargetApi_TO<'static, abi_stable::std_types::RBox<()>>;
+/// A piece of blocking work.
+pub type JobBox = Job_TO<'static, abi_stable::std_types::RBox<()>>;
+
+/// What a plugin file offers.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = PluginModuleRef)))]
+#[expect(missing_debug_implementations, reason = "two functions have nothing to show")]
+pub struct PluginModule {
+    /// JSON: name, version, api, mode, description, fan_out, schema.
+    pub manifest: extern "C" fn() -> RString,
+    /// Makes a target. Never unwinds.
+    #[sabi(last_prefix_field)]
+    pub create: extern "C" fn(RCreate<'_>) -> RResult<TargetBox, RInvalid>,
+}
+
+impl RootModule for PluginModuleRef {
+    abi_stable::declare_root_module_statics! {PluginModuleRef}
+
+    const BASE_NAME: &'static str = "dispatcher_target";
+    const NAME: &'static str = "dispatcher_target";
+    const VERSION_STRINGS: VersionStrings = package_version_strings!();
+}
+
+#[expect(non_local_definitions, reason = "what sabi_trait of abi_stable 0.11 expands to")]
+mod traits {
+    //! The objects that cross.
+
+    use super::{
+        BorrowingFfiFuture, FfiFuture, JobBox, RAnswer, RCall, RPair, RRequest, RSlice, RStr,
+        RVerdicts,
+    };
+    use abi_stable::sabi_trait;
+
+    /// A target. No method unwinds, nor does dropping it.
+    #[sabi_trait]
+    pub trait TargetApi: Send + Sync {
+        /// Delivers what `call` lends until the future is finished or dropped.
+        fn deliver<'a>(&'a self, call: RCall<'a>) -> BorrowingFfiFuture<'a, RVerdicts>;
+
+        /// Whether the destination lets us in; an empty list when that cannot be told.
+        #[sabi(last_prefix_field)]
+        fn probe<'a>(&'a self) -> BorrowingFfiFuture<'a, RVerdicts>;
+    }
+
+    /// What the host does for a target.
+    #[sabi_trait]
+    pub trait HostApi: Send + Sync {
+        fn http(&self, request: RRequest) -> FfiFuture<RAnswer>;
+
+        fn sleep(&self, ms: u64) -> FfiFuture<()>;
+
+        /// Answers `false` when the job was not run.
+        fn blocking(&self, job: JobBox) -> FfiFuture<bool>;
+
+        /// Levels: 0 error, 1 warning, 2 info, 3 and above debug.
+        fn log(&self, level: u32, message: RStr<'_>, fields: RSlice<'_, RPair<'_>>);
+
+        #[sabi(last_prefix_field)]
+        fn count(&self, name: RStr<'_>, by: u64);
+    }
+
+    /// Work for a thread that may block. Neither running nor dropping it unwinds.
+    #[sabi_trait]
+    pub trait Job: Send {
+        #[sabi(last_prefix_field)]
+        fn run(&mut self);
+    }
+}

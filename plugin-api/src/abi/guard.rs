@@ -1,0 +1,123 @@
+//! Keeps panics of a plugin inside it: around calls, polls, drops and blocking jobs.
+//!
+//! A panic becomes a text for the host, and a hook sends message and place to the host's log instead
+//! of stderr. The payload of a caught panic is forgotten, because dropping it may panic again.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Mutex, Once};
+use std::task::{Context, Poll};
+
+use crate::{Host, Level};
+
+thread_local! {
+    /// The host of the target whose code runs on this thread.
+    static CURRENT: RefCell<Option<Host>> = const { RefCell::new(None) };
+}
+/// The host of the target made last: where a panic on a plugin's own thread is told.
+static LATEST: Mutex<Option<Host>> = Mutex::new(None);
+static HOOK: Once = Once::new();
+
+/// Sends this library's panics to the log of the target they happen in.
+pub(super) fn install_hook(host: &Host) {
+    if let Ok(mut latest) = LATEST.lock() {
+        *latest = Some(host.clone());
+    }
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let host = CURRENT
+                .try_with(|current| current.try_borrow().ok().and_then(|host| host.clone()))
+                .ok()
+                .flatten()
+                .or_else(|| LATEST.try_lock().ok().and_then(|host| host.clone()));
+            let Some(host) = host else { return previous(panic) };
+            let place = panic.location().map_or_else(String::new, ToString::to_string);
+            host.log(Level::Error, text(panic.payload()), &[("panicked_at", &place)]);
+        }));
+    });
+}
+
+/// Runs `work`; a panic becomes its text.
+pub(super) fn call<T>(host: &Host, work: impl FnOnce() -> T) -> Result<T, String> {
+    let before = CURRENT.with(|current| current.replace(Some(host.clone())));
+    let result = catch_unwind(AssertUnwindSafe(work));
+    CURRENT.with(|current| current.replace(before));
+    result.map_err(|payload| {
+        let text = format!("the plugin panicked: {}", text(&*payload));
+        std::mem::forget(payload);
+        text
+    })
+}
+
+fn text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a text").to_owned()
+}
+
+/// A value whose drop cannot unwind.
+pub(super) struct Contained<T> {
+    value: ManuallyDrop<T>,
+    host: Host,
+}
+
+impl<T> Contained<T> {
+    pub(super) fn new(value: T, host: Host) -> Self {
+        Self { value: ManuallyDrop::new(value), host }
+    }
+
+    pub(super) fn get(&self) -> &T {
+        &self.value
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+
+    pub(super) const fn host(&self) -> &Host {
+        &self.host
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        let Self { value, host } = self;
+        // SAFETY: `value` is not used again, because `self` is going away. The hook has told of a
+        // panic, and there is nobody left to answer to.
+        let _ = call(host, || unsafe { ManuallyDrop::drop(value) });
+    }
+}
+
+/// A future that answers `on_panic(text)` where the inner one panics.
+pub(super) struct Guarded<F, P> {
+    future: Contained<F>,
+    on_panic: P,
+}
+
+impl<F, P> Guarded<F, P> {
+    pub(super) fn new(future: F, on_panic: P, host: Host) -> Self {
+        Self { future: Contained::new(future, host), on_panic }
+    }
+}
+
+impl<T, F: Future<Output = T>, P: Fn(String) -> T> Future for Guarded<F, P> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // SAFETY: `future` is pinned with `self`: it is never moved out, and `Contained` drops it in
+        // place. The other fields are never treated as pinned.
+        let (future, on_panic) = unsafe {
+            let this = self.get_unchecked_mut();
+            (&mut this.future, &this.on_panic)
+        };
+        let host = future.host().clone();
+        // SAFETY: see above.
+        let inner = unsafe { Pin::new_unchecked(future.get_mut()) };
+        call(&host, || inner.poll(context)).unwrap_or_else(|text| Poll::Ready(on_panic(text)))
+    }
+}
