@@ -63,6 +63,10 @@ impl Environment {
         self.credentials.as_deref()
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
     /// Names that `dispatcher.env` has.
     pub(super) fn names_from_file(&self) -> &[String] {
         &self.from_file
@@ -70,7 +74,7 @@ impl Environment {
 
     /// Adds what `dispatcher.env` in that folder says; a variable of the process goes before one of
     /// the file. No file is no problem.
-    pub(super) fn read_file(&mut self, folder: &Path) -> Vec<Problem> {
+    pub fn read_file(&mut self, folder: &Path) -> Vec<Problem> {
         let path = folder.join(ENV_FILE);
         let text = match read_text(&path) {
             Ok(Some(text)) => text,

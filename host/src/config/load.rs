@@ -12,7 +12,7 @@ use super::problem::{Document, Kind, Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::{Config, masks, server, sources, targets};
-use crate::egress;
+use crate::{egress, ingest};
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
@@ -72,20 +72,25 @@ fn parse(
     if problems.iter().any(|problem| problem.kind == Kind::Error) {
         return Err(Problems::new(document, problems));
     }
+    let (sources, signing) = read.sources.into_iter().unzip();
     Ok(Config {
         file: file.to_owned(),
         home: read.home,
         hash: hash(text),
         public_url: read.server.public_url,
-        net: read.server.net,
-        bytes_in_flight_max: read.server.bytes_in_flight_max,
-        body_timeout: read.server.body_timeout,
-        sources: read.sources,
+        server: read.server.net,
+        ingest: ingest::Settings {
+            sources,
+            bytes_in_flight_max: read.server.bytes_in_flight_max,
+            body_timeout: read.server.body_timeout,
+            config: hash(text),
+        },
         store: read.store,
         plugins: read.plugins,
         egress: egress::Settings::default(),
         targets: read.targets,
         warnings: problems,
+        signing,
         document,
     })
 }
@@ -96,7 +101,7 @@ struct Contents {
     server: server::Server,
     store: server::Store,
     plugins: server::Plugins,
-    sources: Vec<super::Source>,
+    sources: Vec<sources::Source>,
     targets: Vec<super::TargetConfig>,
 }
 

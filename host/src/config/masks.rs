@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
+use super::reader::whole_dollar_name;
 use super::reference::Reference;
 use super::settings::inside;
 
@@ -24,7 +25,9 @@ fn of_value(value: &toml::Spanned<DeValue<'_>>, telling: bool, masks: &mut Vec<R
     match value.get_ref() {
         DeValue::String(text) => match Reference::parse(text) {
             Some(Reference::Literal(_)) => masks.push(inside(&value.span())),
-            None if telling => masks.push(inside(&value.span())),
+            None if telling && whole_dollar_name(text).is_none() => {
+                masks.push(inside(&value.span()))
+            }
             _ => {}
         },
         DeValue::Integer(_) | DeValue::Float(_) if telling => masks.push(value.span()),
@@ -45,11 +48,14 @@ pub(super) fn of_broken_line(text: &str, place: &Range<usize>) -> Option<Range<u
     let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
     let end = text.get(at..)?.find('\n').map_or(text.len(), |length| at + length);
     let line = &text[start..end];
-    if !is_telling(line) && !line.contains("literal:") {
+    // A list may go on over lines: then the key stands above.
+    let key = text[..start].lines().rev().find(|line| line.contains('=')).unwrap_or_default();
+    let goes_on = !line.contains('=') && is_telling(key);
+    if !is_telling(line) && !goes_on && !line.contains("literal:") {
         return None;
     }
-    let value = line.find('=').map_or(start, |equals| start + equals + 1);
-    Some(value..end)
+    let value = line.find('=').map_or(line, |equals| line[equals + 1..].trim_start());
+    Some(end - value.len()..end)
 }
 
 fn is_telling(name: &str) -> bool {
@@ -77,9 +83,10 @@ mod tests {
     fn a_broken_line_with_a_secret_is_hidden_behind_its_key() {
         let text = "a = 1\nsecrets = \"pw\nplain = x\n";
         let mask = of_broken_line(text, &(17..18)).unwrap();
-        assert_eq!(&text[mask], " \"pw");
+        assert_eq!(&text[mask], "\"pw");
         assert_eq!(of_broken_line(text, &(1..2)), None);
         assert_eq!(of_broken_line(text, &(28..29)), None);
         assert_eq!(of_broken_line("secret", &(6..6)), Some(0..6));
+        assert_eq!(of_broken_line("secrets = [\n  'a',\n  'pw\n]", &(22..22)), Some(19..24));
     }
 }

@@ -18,9 +18,10 @@ mod server;
 mod settings;
 mod sources;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod units;
 
-use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,9 +29,12 @@ use std::time::Duration;
 
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
 pub use load::{CONFIG_BYTES_MAX, load};
+pub use near::{list, near};
 pub use problem::{Document, Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
+pub use reference::resolve;
 pub use server::{Plugins, Store};
 pub use settings::PluginSettings;
+pub use units::show_duration;
 
 use crate::egress::Cidr;
 use crate::model::{Secret, TargetNumber};
@@ -53,31 +57,18 @@ pub struct Config {
     pub hash: u64,
     /// What senders see, without a slash at its end.
     pub public_url: Option<String>,
-    pub net: net::Settings,
-    pub bytes_in_flight_max: usize,
-    pub body_timeout: Duration,
-    pub sources: Vec<Source>,
+    pub server: net::Settings,
+    /// The sources are in the order of the file.
+    pub ingest: ingest::Settings,
     pub store: Store,
     pub plugins: Plugins,
     pub egress: egress::Settings,
     /// In the order of the file.
     pub targets: Vec<TargetConfig>,
     pub warnings: Vec<Problem>,
+    /// The first secret of each source, in the order of `ingest.sources`.
+    signing: Vec<Secret>,
     document: Arc<Document>,
-}
-
-/// A configured sender and its secrets, the first of which signs what `send` posts.
-#[derive(Clone)]
-pub struct Source {
-    pub settings: ingest::SourceSettings,
-    /// Never empty.
-    pub secrets: Vec<Secret>,
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("name", &self.settings.name).finish_non_exhaustive()
-    }
 }
 
 /// A configured destination.
@@ -101,24 +92,19 @@ pub struct TargetConfig {
 }
 
 impl Config {
-    /// What `ingest` must know.
+    /// The source of that name, and the secret with which its sender signs: the first.
     #[must_use]
-    pub fn ingest(&self) -> ingest::Settings {
-        ingest::Settings {
-            sources: self.sources.iter().map(|source| source.settings.clone()).collect(),
-            bytes_in_flight_max: self.bytes_in_flight_max,
-            body_timeout: self.body_timeout,
-            config: self.hash,
-        }
+    pub fn source(&self, name: &str) -> Option<(&ingest::SourceSettings, &Secret)> {
+        let sources = self.ingest.sources.iter().zip(&self.signing);
+        sources.into_iter().find(|(source, _)| &*source.name == name)
     }
 
     /// The address that a sender is given.
     #[must_use]
-    pub fn address(&self, source: &Source) -> String {
-        let path = &source.settings.path;
+    pub fn address(&self, source: &ingest::SourceSettings) -> String {
         match &self.public_url {
-            Some(url) => format!("{url}{path}"),
-            None => format!("http://{}{path}", self.net.listen),
+            Some(url) => format!("{url}{}", source.path),
+            None => format!("http://{}{}", self.server.listen, source.path),
         }
     }
 
@@ -171,13 +157,13 @@ impl TargetConfig {
         }
     }
 
-    /// Secrets in the open, which only the plugin's schema tells from other texts.
+    /// Secrets in plain text, which only the plugin's schema tells from other texts.
     #[must_use]
     pub fn open_secrets(&self, schema: &serde_json::Value) -> Vec<Problem> {
         let open = self.settings.open_secrets(schema).into_iter();
         open.map(|(path, span)| {
             Problem::error(format!(
-                "`targets.{}.settings.{path}` is a secret in the open",
+                "`targets.{}.settings.{path}` is a secret in plain text",
                 self.name
             ))
             .at(span, "write \"env:NAME\", \"file:PATH\" or \"credential:NAME\"")

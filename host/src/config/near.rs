@@ -4,10 +4,8 @@
 const LIKENESS_MIN: f64 = 0.84;
 
 /// The candidate most like `name`, if any is like it at all.
-pub(super) fn near<'c>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+#[must_use]
+pub fn near<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
     candidates
         .into_iter()
@@ -18,7 +16,8 @@ pub(super) fn near<'c>(
 }
 
 /// `a, b, c`, or `none` when there is none.
-pub(super) fn list<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
+#[must_use]
+pub fn list<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
     let mut names: Vec<&str> = names.into_iter().collect();
     names.sort_unstable();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }

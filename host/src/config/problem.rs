@@ -84,6 +84,11 @@ impl Problem {
         self
     }
 
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.kind == Kind::Error
+    }
+
     /// Hides the text at the place.
     #[must_use]
     pub fn masked(self) -> Self {

@@ -288,14 +288,15 @@ impl<'t> Table<'t> {
                 continue;
             }
             let known = self.known.iter().copied();
-            let (label, help) = match (near(name, known.clone()), elsewhere(name)) {
-                (Some(near), _) => (format!("did you mean `{near}`?"), String::new()),
-                (None, Some(elsewhere)) => ("not known here".to_owned(), elsewhere),
-                (None, None) => ("not known here".to_owned(), format!("keys are {}", list(known))),
-            };
-            let problem =
-                Problem::error(format!("unknown key `{}`", entry.path)).at(entry.key, label);
-            notes.add(if help.is_empty() { problem } else { problem.help(help) });
+            let problem = Problem::error(format!("unknown key `{}`", entry.path));
+            notes.add(match near(name, known.clone()) {
+                Some(near) => problem.at(entry.key, format!("did you mean `{near}`?")),
+                None => {
+                    let problem = problem.at(entry.key, "not known here");
+                    let problem = elsewhere(name).into_iter().fold(problem, Problem::help);
+                    problem.help(format!("keys are {}", list(known)))
+                }
+            });
         }
     }
 }
@@ -307,12 +308,19 @@ pub(super) fn dollar_name(text: &str) -> Option<&str> {
     super::environment::is_name(name).then_some(name)
 }
 
+/// `NAME` when the whole text is `${NAME}` or `$NAME`.
+pub(super) fn whole_dollar_name(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('$')?;
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    super::environment::is_name(name).then_some(name)
+}
+
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date or time",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",

@@ -12,6 +12,20 @@ use crate::model::Secret;
 /// Largest secret, in bytes.
 const SECRET_BYTES_MAX: usize = 64 * 1024;
 
+/// The secret that a reference names, for commands that are given one.
+///
+/// # Errors
+/// What is wrong and what to write, without the text itself, which may be the secret.
+pub fn resolve(text: &str, environment: &Environment, home: &Path) -> Result<Secret, String> {
+    let reference = Reference::parse(text).ok_or_else(|| {
+        "a secret is given as env:NAME, file:PATH, credential:NAME or literal:TEXT".to_owned()
+    })?;
+    let resolver = Resolver { environment, home };
+    resolver.resolve(reference).map_err(|unresolved| {
+        format!("the secret {}: {}; {}", unresolved.what, unresolved.label, unresolved.help)
+    })
+}
+
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reference<'t> {
@@ -81,10 +95,13 @@ impl Resolver<'_> {
             return Err(Unresolved::new("is not set", label, "write \"env:NAME\""));
         }
         let Some(value) = self.environment.variable(name) else {
-            let names = self.environment.names_from_file().iter().map(String::as_str);
-            let help = match near(name, names) {
-                Some(near) => format!("that file has {near}"),
-                None => format!("export {name}=…, or put the line {name}=… into {ENV_FILE}"),
+            let in_file = self.environment.names_from_file().iter().map(String::as_str);
+            let help = match (near(name, in_file), near(name, self.environment.names())) {
+                (Some(near), _) => format!("that file has {near}"),
+                (None, Some(near)) => format!("the environment has {near}"),
+                (None, None) => {
+                    format!("export {name}=…, or put the line {name}=… into {ENV_FILE}")
+                }
             };
             let label = format!("not in the environment, nor in {ENV_FILE}");
             return Err(Unresolved::new("is not set", label, help));

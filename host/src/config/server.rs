@@ -148,7 +148,8 @@ pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> P
 
 /// `home`: an existing folder; a relative one starts at the configuration's.
 pub(super) fn home(entry: &Entry<'_>, folder: &Path, notes: &Notes) -> Option<PathBuf> {
-    let home = path(entry, folder, notes)?;
+    // Without the dots of "./x", so that it reads well wherever it is shown.
+    let home: PathBuf = path(entry, folder, notes)?.components().collect();
     if home.is_dir() {
         return Some(home);
     }

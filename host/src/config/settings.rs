@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 use toml::de::DeValue;
 
 use super::problem::Problem;
-use super::reader::{Entry, Notes, dollar_name};
+use super::reader::{Entry, Notes, dollar_name, whole_dollar_name};
 use super::reference::{Reference, Resolver};
 use crate::model::Secret;
 
@@ -169,9 +169,11 @@ impl Reading<'_> {
         let Some(reference) = Reference::parse(text) else {
             if let Some(name) = dollar_name(text) {
                 let title = format!("`${{{name}}}` is not replaced in `{}`", entry.path);
-                let label = format!("write \"env:{name}\"");
+                let whole = whole_dollar_name(text).is_some();
+                let label =
+                    if whole { &format!("write \"env:{name}\"") } else { "write the value itself" };
                 let help = "a reference is the whole value; a text that is meant as it stands begins with literal:";
-                entry.refuse(self.notes, &title, &label, help);
+                entry.refuse(self.notes, &title, label, help);
             }
             return Value::String(text.to_owned());
         };
@@ -205,7 +207,7 @@ impl Reading<'_> {
 
 /// Hides a `literal:` value and says that it would be better elsewhere.
 pub(super) fn warn_of_literal(entry: &Entry<'_>, notes: &Notes) {
-    let problem = Problem::warning(format!("`{}` holds a secret in the open", entry.path))
+    let problem = Problem::warning(format!("`{}` holds a secret in plain text", entry.path))
         .at(entry.span.clone(), "whoever reads this file knows it")
         .help("put it into dispatcher.env and write \"env:NAME\" here");
     notes.mask(inside(&entry.span));

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::environment::is_name;
+use super::check_name;
 use super::near::{list, near};
 use super::problem::Problem;
-use super::reader::{Entry, Notes, Table, dollar_name};
+use super::reader::{Entry, Notes, Table, whole_dollar_name};
 use super::reference::{Reference, Resolver};
 use super::settings::{inside, warn_of_literal};
-use super::{Source, check_name};
 use crate::ingest;
 use crate::model::Secret;
 use crate::normalize::{self, SENDERS, Sender};
@@ -21,6 +20,9 @@ const SOURCES_MAX: usize = 1_000;
 const PATH_BYTES_MAX: usize = 256;
 /// Smallest `body_max`, in bytes: a shorter limit would refuse ordinary events.
 const BODY_BYTES_MIN: u64 = 1024;
+
+/// A source and its first secret.
+pub(super) type Source = (ingest::SourceSettings, Secret);
 
 /// Reads every source. `body_bytes_limit` is what the store can take.
 pub(super) fn read(
@@ -80,7 +82,7 @@ fn source(
     };
     let settings =
         ingest::SourceSettings { name: Arc::from(name), path, verifier, sender, body_bytes_max };
-    Some(Source { settings, secrets })
+    secrets.into_iter().next().map(|secret| (settings, secret))
 }
 
 fn path(
@@ -197,10 +199,11 @@ fn secrets(
         );
         return Vec::new();
     };
-    let entries = entry.one_or_more(notes);
+    let mut entries = entry.one_or_more(notes);
     if entries.len() > SECRETS_MAX {
         let title = format!("source `{name}` has too many secrets");
         entry.refuse(notes, &title, &format!("at most {SECRETS_MAX}: remove the old ones"), "");
+        entries.truncate(SECRETS_MAX);
     }
     entries.iter().filter_map(|entry| secret(name, entry, resolver, notes)).collect()
 }
@@ -213,7 +216,6 @@ fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes)
         return None;
     };
     let Some(reference) = Reference::parse(text) else {
-        notes.mask(inside(&entry.span));
         not_a_reference(name, entry, text, notes);
         return None;
     };
@@ -237,15 +239,15 @@ fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes)
     }
 }
 
-/// Says what to write. Never repeats the text unless it is `$NAME`, because it may be the secret.
+/// Says what to write. Never shows the text unless it is `${NAME}` or `$NAME`: it may be the secret.
 fn not_a_reference(name: &str, entry: &Entry<'_>, text: &str, notes: &Notes) {
-    let bare = text.strip_prefix('$').filter(|variable| is_name(variable));
-    if let Some(variable) = dollar_name(text).or(bare) {
+    if let Some(variable) = whole_dollar_name(text) {
         let title = format!("`{text}` is not replaced in the secrets of source `{name}`");
         entry.refuse(notes, &title, &format!("write \"env:{variable}\""), "");
         return;
     }
-    let title = format!("a secret of source `{name}` stands in the open");
+    notes.mask(inside(&entry.span));
+    let title = format!("a secret of source `{name}` stands here in plain text");
     let help = "or, if it must stand here: \"literal:…\"";
     entry.refuse(notes, &title, "write \"env:NAME\", \"file:PATH\" or \"credential:NAME\"", help);
 }

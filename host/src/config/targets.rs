@@ -189,7 +189,7 @@ fn policy(mut table: Table<'_>, notes: &Notes) -> Policy {
     let default = Policy::default();
     let time = Duration::ZERO..=GIVE_UP_AFTER_MAX;
     let wait = BACKOFF_MIN..=BACKOFF_MAX;
-    let (place, path) = (table.place.clone(), table.path.clone());
+    let path = table.path.clone();
     let maybe_sent = table.entry("maybe_sent").and_then(|entry| {
         let word = entry.string(notes)?;
         let known = MAYBE_SENT.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
@@ -200,6 +200,8 @@ fn policy(mut table: Table<'_>, notes: &Notes) -> Policy {
         }
         known
     });
+    let waits = ["backoff_min", "backoff_max"].map(|key| table.entry(key).map(|entry| entry.span));
+    let place = waits.into_iter().flatten().next().unwrap_or_else(|| table.place.clone());
     let give_up_after = table.duration("give_up_after", time, notes);
     let backoff_min = table.duration("backoff_min", wait.clone(), notes);
     let backoff_max = table.duration("backoff_max", wait, notes);

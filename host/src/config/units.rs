@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Names and sizes, smallest first.
 type Units = &'static [(&'static str, u64)];
 
-const DURATIONS: Units =
-    &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const DURATIONS: Units = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", DAY_MS)];
+const DAY_MS: u64 = 86_400_000;
 const SIZES: Units =
     &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
@@ -38,8 +38,9 @@ pub(super) fn bytes_of_number(number: &str) -> Wrong {
     no_unit(number, SIZES, "MiB")
 }
 
-/// In the largest unit that gives a whole number: `90s`, `2h`.
-pub(super) fn show_duration(duration: Duration) -> String {
+/// In the largest unit that gives a whole number: `90s`, `24h`, `2d`.
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), DURATIONS)
 }
 
@@ -48,7 +49,9 @@ pub(super) fn show_bytes(bytes: u64) -> String {
 }
 
 fn show(value: u64, units: Units) -> String {
-    let unit = units.iter().rev().find(|(_, size)| value != 0 && value.is_multiple_of(*size));
+    // People say 24h, not 1d.
+    let fits = |size: u64| value.is_multiple_of(size) && (size != DAY_MS || value >= 2 * DAY_MS);
+    let unit = units.iter().rev().find(|(_, size)| value != 0 && fits(*size));
     let (name, size) = unit.copied().unwrap_or((units[0].0, 1));
     format!("{}{name}", value / size)
 }
@@ -124,6 +127,8 @@ mod tests {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         assert_eq!(duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(show_duration(Duration::from_secs(86_400)), "24h");
+        assert_eq!(show_bytes(1 << 40), "1TiB");
         for (text, size) in [("0B", 0), ("4KiB", 4096), ("64MiB", 64 << 20), ("1TiB", 1 << 40)] {
             assert_eq!(bytes(text), Ok(size), "{text}");
         }

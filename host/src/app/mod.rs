@@ -1,0 +1,5 @@
+//! The running daemon: wires the parts.
+
+mod check;
+
+pub use check::check;
