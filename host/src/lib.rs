@@ -2,6 +2,9 @@
 //!
 //! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod deliver;
 pub mod egress;
 pub mod ingest;

@@ -4,6 +4,7 @@
 
 mod event;
 mod id;
+mod printable;
 mod secret;
 mod severity;
 mod time;
@@ -14,6 +15,7 @@ pub use event::{
     Shape, StoredEvent, TargetNumber, Unrouted,
 };
 pub use id::{EventId, InvalidEventId};
+pub use printable::printable;
 pub use secret::Secret;
 pub use severity::Severity;
 pub use time::Timestamp;

@@ -51,8 +51,7 @@ async fn accept(mac: Hmac<Sha256>, queue: SyncSender<Job>) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let (mac, queue) = (mac.clone(), queue.clone());
         tokio::spawn(async move {
-            let service =
-                service_fn(move |request| answer(request, mac.clone(), queue.clone()));
+            let service = service_fn(move |request| answer(request, mac.clone(), queue.clone()));
             // A connection that breaks ends here; the load counts it.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
@@ -120,8 +119,7 @@ fn commit_all(file: &File, jobs: &Receiver<Job>) {
         if offset + buffer.len() as u64 > FILE_BYTES {
             offset = 0;
         }
-        let durable =
-            file.write_all_at(&buffer, offset).and_then(|()| file.sync_data()).is_ok();
+        let durable = file.write_all_at(&buffer, offset).and_then(|()| file.sync_data()).is_ok();
         offset += buffer.len() as u64;
         buffer.clear();
         for done in waiting.drain(..) {

@@ -69,7 +69,13 @@ pub(super) async fn run(
     };
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
     let requests_per_second = took.len() as f64 / seconds;
-    Measured { requests_per_second, p50: at(0.5), p99: at(0.99), requests: took.len() as u64, failed }
+    Measured {
+        requests_per_second,
+        p50: at(0.5),
+        p99: at(0.99),
+        requests: took.len() as u64,
+        failed,
+    }
 }
 
 /// One connection; opens a new one when the old one breaks.

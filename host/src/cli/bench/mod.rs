@@ -24,9 +24,12 @@ use load::{MakeRequest, Measured};
 const CONNECTIONS_MAX: u16 = 1024;
 const SECRET: &str = "bench-secret-not-for-production";
 
-/// Measures requests that were verified and stored durably, beside a bare server that does no more.
+/// Measure this machine: the daemon beside a bare server
+///
+/// The bare server only checks one HMAC and writes the raw body to disk, many at once. Each round
+/// loads it and the daemon one after the other; what counts is the ratio, not the absolute figure.
 #[derive(Clone, Debug, clap::Args)]
-pub struct BenchArgs {
+pub(super) struct BenchArgs {
     /// Keep-alive connections, each with one request in flight.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=i64::from(CONNECTIONS_MAX)))]
     connections: u16,
@@ -57,11 +60,8 @@ struct Round {
     cpu: Duration,
 }
 
-/// Runs the bench and prints its table. Errors name the server or file that failed.
-///
-/// # Errors
-/// When a server does not start or the folder cannot be written.
-pub fn run(args: &BenchArgs) -> io::Result<()> {
+/// Runs the bench and prints its table.
+pub(super) fn run(args: &BenchArgs) -> io::Result<()> {
     let parent = args.directory.clone().unwrap_or_else(std::env::temp_dir);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     if args.serve_floor {
@@ -87,13 +87,19 @@ fn measure(args: &BenchArgs, home: &Path, workers: usize) -> io::Result<Vec<Cont
     ];
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
-    let (numbers, make) = (Arc::new(AtomicU64::new(1)), maker());
+    let (numbers, make) = (Arc::new(AtomicU64::new(1)), maker()?);
     let time = Duration::from_secs(args.seconds.into());
     let connections = usize::from(args.connections);
     // The first requests open files and fill caches; they are not counted.
     for contestant in &contestants {
         let warm_up = Duration::from_millis(500);
-        runtime.block_on(load::run(contestant.server.address(), connections, warm_up, &numbers, &make));
+        runtime.block_on(load::run(
+            contestant.server.address(),
+            connections,
+            warm_up,
+            &numbers,
+            &make,
+        ));
     }
     for round in 1..=args.rounds {
         eprintln!("round {round} of {}", args.rounds);
@@ -135,9 +141,10 @@ fn daemon(home: &Path, name: &'static str, targets: &str) -> io::Result<Contesta
 }
 
 /// Requests of about 1 KB that differ in their event id, so that none is a repetition.
-fn maker() -> Arc<MakeRequest> {
+fn maker() -> io::Result<Arc<MakeRequest>> {
     let secret = Secret::new(SECRET);
-    Arc::new(move |n| {
+    let scheme = verify::scheme("sqreen").ok_or_else(|| io::Error::other("no scheme sqreen"))?;
+    Ok(Arc::new(move |n| {
         let body = format!(
             concat!(
                 r#"[{{"message_id": null, "api_version": "2", "date_created": "2021-02-08T12:45:00.363713+00:00", "#,
@@ -153,14 +160,14 @@ fn maker() -> Arc<MakeRequest> {
             n,
             "x".repeat(260),
         );
-        let (name, signature) = verify::sign(verify::sqreen(), &secret, body.as_bytes());
+        let (name, signature) = verify::sign(scheme, &secret, body.as_bytes());
         format!(
             "POST /sqreen HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
              {name}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
         .into_bytes()
-    })
+    }))
 }
 
 /// User and system time of a process so far.
@@ -169,5 +176,7 @@ fn cpu_time(process: u32) -> io::Result<Duration> {
     // The name, in parentheses, may hold spaces; fields 14 and 15 count from there.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    Ok(Duration::from_millis((ticks(12) + ticks(13)) * 1000 / rustix::param::clock_ticks_per_second()))
+    Ok(Duration::from_millis(
+        (ticks(12) + ticks(13)) * 1000 / rustix::param::clock_ticks_per_second(),
+    ))
 }

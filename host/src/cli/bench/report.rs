@@ -1,5 +1,7 @@
 //! The table at the end of a bench: medians and ranges, and each server's ratio to the floor.
 
+use crate::cli::out;
+
 use super::{BenchArgs, Contestant, Round};
 
 /// Median, least and greatest of some figures.
@@ -22,31 +24,34 @@ impl Spread {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
 pub(super) fn print(args: &BenchArgs, contestants: &[Contestant]) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!(
+    out::line(&format!(
         "{} connections, 1 KB a request, {} rounds of {} s, {cores} cores, load on the same machine",
         args.connections, args.rounds, args.seconds
-    );
-    println!(
+    ));
+    out::line(&format!(
         "{:<34} {:>26} {:>9} {:>9} {:>11} {:>22}",
-        "verified and durable 200", "requests/s", "p50 ms", "p99 ms", "CPU µs/req", "ratio to the floor"
-    );
+        "verified and durable 200",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs/req",
+        "ratio to the floor"
+    ));
     let Some(floor) = contestants.first() else { return };
     for contestant in contestants {
         let rate = Spread::of(contestant.rounds.iter().map(|r| r.load.requests_per_second));
         let p50 = Spread::of(contestant.rounds.iter().map(|r| r.load.p50.as_secs_f64() * 1e3));
         let p99 = Spread::of(contestant.rounds.iter().map(|r| r.load.p99.as_secs_f64() * 1e3));
         let cpu = Spread::of(contestant.rounds.iter().map(cpu_us));
-        let ratio = Spread::of(
-            contestant
-                .rounds
-                .iter()
-                .zip(&floor.rounds)
-                .map(|(ours, bare)| ours.load.requests_per_second / bare.load.requests_per_second),
-        );
-        println!(
+        let ratio =
+            Spread::of(
+                contestant.rounds.iter().zip(&floor.rounds).map(|(ours, bare)| {
+                    ours.load.requests_per_second / bare.load.requests_per_second
+                }),
+            );
+        out::line(&format!(
             "{:<34} {:>26} {:>9.2} {:>9.2} {:>11.1} {:>22}",
             contestant.name,
             format!("{:.0} [{:.0}..{:.0}]", rate.median, rate.least, rate.greatest),
@@ -54,10 +59,10 @@ pub(super) fn print(args: &BenchArgs, contestants: &[Contestant]) {
             p99.median,
             cpu.median,
             format!("{:.2} [{:.2}..{:.2}]", ratio.median, ratio.least, ratio.greatest),
-        );
+        ));
         let failed: u64 = contestant.rounds.iter().map(|r| r.load.failed).sum();
         if failed > 0 {
-            println!("  {failed} requests were not answered with 200");
+            out::line(&format!("  {failed} requests were not answered with 200"));
         }
     }
 }

@@ -1,0 +1,77 @@
+//! The text of `dispatcher --help`: commands in groups, each with its one line.
+
+use clap::Command;
+
+/// Every command that a person is shown stands in exactly one group.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Start", &["demo", "run", "check"]),
+    ("Try", &["send", "sign"]),
+    ("Extend", &["plugin list"]),
+    ("Keep", &["bench"]),
+];
+
+const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\n{before-help}Options:\n{options}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  dispatcher demo                      see it work: no configuration needed
+  dispatcher check                     what is wrong with ./dispatcher.toml, or the
+                                       addresses to paste where webhooks are sent from
+  dispatcher run                       receive and deliver until SIGTERM or Ctrl-C
+  dispatcher send sqreen               post a signed sample to the running daemon
+  dispatcher --config x.toml check     another configuration
+
+`dispatcher COMMAND --help` says more about one. Secrets are also read from the file
+dispatcher.env beside the configuration.";
+
+/// Adds the groups to the command line's own description.
+pub(super) fn with_groups(command: Command) -> Command {
+    let groups = groups(&command);
+    let after = format!("\n\n{EXAMPLES}\n\n{}", super::exit::HELP);
+    command.help_template(TEMPLATE).before_help(groups).after_help(after)
+}
+
+fn groups(command: &Command) -> String {
+    let mut text = String::new();
+    for (group, names) in GROUPS {
+        text.push_str(&format!("{group}:\n"));
+        for name in *names {
+            let about = find(command, name).and_then(Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_default();
+            text.push_str(&format!("  {name:<13}{about}\n"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn find<'c>(command: &'c Command, path: &str) -> Option<&'c Command> {
+    path.split(' ').try_fold(command, |command, name| command.find_subcommand(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_stands_in_one_group_and_every_name_there_is_a_command() {
+        let command = crate::cli::Cli::command();
+        let mut shown: Vec<String> = Vec::new();
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let inner: Vec<_> = sub.get_subcommands().map(|inner| inner.get_name()).collect();
+            if inner.is_empty() {
+                shown.push(sub.get_name().to_owned());
+            }
+            shown.extend(inner.iter().map(|inner| format!("{} {inner}", sub.get_name())));
+        }
+        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        shown.sort_unstable();
+        grouped.sort_unstable();
+        assert_eq!(shown, grouped);
+        for name in grouped {
+            let about = find(&command, name).and_then(Command::get_about).unwrap().to_string();
+            assert!(!about.is_empty() && about.len() <= 76, "{name}: {about}");
+        }
+    }
+}

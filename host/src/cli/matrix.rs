@@ -1,0 +1,119 @@
+//! What a sound configuration does, at a glance: sources against targets, addresses, retries, home.
+
+use std::time::Duration;
+
+use crate::config::{Config, TargetConfig};
+use crate::retry::{SCHEDULE_WAITS_MAX, schedule};
+
+/// Most targets beside one another; further ones come below.
+const COLUMNS_MAX: usize = 6;
+/// Waits shown before `…`.
+const WAITS_SHOWN: usize = 3;
+
+/// Without a line break at its end.
+pub(super) fn render(config: &Config) -> String {
+    let mut lines = Vec::new();
+    // Without a target the addresses are there all the same.
+    let blocks = config.targets.chunks(COLUMNS_MAX).collect::<Vec<_>>();
+    let blocks = if blocks.is_empty() { vec![&[][..]] } else { blocks };
+    if !config.ingest.sources.is_empty() {
+        for (block, targets) in blocks.into_iter().enumerate() {
+            lines.extend(rows(config, targets, block == 0));
+            lines.push(String::new());
+        }
+    }
+    lines.extend(retries(&config.targets));
+    lines.push(format!("  home: {}   (relative paths start there)", config.home.display()));
+    lines.join("\n")
+}
+
+/// A head and a row a source; the first block has the addresses.
+fn rows(config: &Config, targets: &[TargetConfig], addresses: bool) -> Vec<String> {
+    let mut table: Vec<Vec<String>> = Vec::new();
+    let mut head = vec![String::new()];
+    head.extend(targets.iter().map(|target| target.name.to_string()));
+    if addresses {
+        head.push("paste this address".to_owned());
+    }
+    table.push(head);
+    for source in &config.ingest.sources {
+        let mut row = vec![source.name.to_string()];
+        row.extend(targets.iter().map(|target| cell(target, &source.name)));
+        if addresses {
+            row.push(config.address(source));
+        }
+        table.push(row);
+    }
+    let columns = table[0].len();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        format!("  {}", cells.collect::<Vec<_>>().join("   ")).trim_end().to_owned()
+    };
+    table.iter().map(line).collect()
+}
+
+/// Which rules of a target could take events of a source.
+fn cell(target: &TargetConfig, source: &str) -> String {
+    if !target.enabled {
+        return "off".to_owned();
+    }
+    let rules = &target.route.rules;
+    if rules.is_empty() {
+        return "all".to_owned();
+    }
+    let for_source = |rule: &crate::route::Rule| {
+        rule.sources.is_empty() || rule.sources.iter().any(|name| &**name == source)
+    };
+    let numbers: Vec<String> = rules
+        .iter()
+        .zip(1..)
+        .filter(|(rule, _)| for_source(rule))
+        .map(|(_, number): (_, usize)| number.to_string())
+        .collect();
+    match (numbers.len(), rules.len()) {
+        (0, _) => "-".to_owned(),
+        (_, 1) => "rule".to_owned(),
+        _ => format!("rule {}", numbers.join(",")),
+    }
+}
+
+/// A line for each schedule, with the targets that have it.
+fn retries(targets: &[TargetConfig]) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for target in targets {
+        let text = retry(target);
+        match lines.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, names)) => names.push(&target.name),
+            None => lines.push((text, vec![&target.name])),
+        }
+    }
+    lines.iter().map(|(text, names)| format!("  retries: {} {text}", names.join(", "))).collect()
+}
+
+/// `1s 2s 4s … gives up after 2h (about 13 attempts)`.
+fn retry(target: &TargetConfig) -> String {
+    let waits = schedule(&target.policy);
+    if waits.is_empty() {
+        return "none, one attempt".to_owned();
+    }
+    let shown: Vec<String> = waits.iter().take(WAITS_SHOWN).map(|wait| show(*wait)).collect();
+    let dots = if waits.len() > WAITS_SHOWN { " …" } else { "" };
+    let more = if waits.len() == SCHEDULE_WAITS_MAX { "over" } else { "about" };
+    let attempts = waits.len() + 1;
+    let limited = target.policy.attempts_max.is_some_and(|max| max as usize == attempts);
+    let end = if limited {
+        format!("gives up after {attempts} attempts")
+    } else {
+        let after = show(target.policy.give_up_after);
+        format!("gives up after {after} ({more} {attempts} attempts)")
+    };
+    format!("{}{dots} {end}", shown.join(" "))
+}
+
+/// As in the configuration: `90s`, `2h`.
+fn show(duration: Duration) -> String {
+    crate::config::show_duration(duration)
+}

@@ -1,0 +1,108 @@
+//! The command line: what a person types, and how the program ends.
+
+mod bench;
+mod check;
+mod child;
+mod demo;
+pub mod exit;
+mod find;
+mod help;
+mod http;
+mod logging;
+mod matrix;
+mod out;
+mod plugin;
+mod run;
+mod send;
+mod sign;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+
+use exit::{Failure, OK, PROBLEMS};
+
+/// Receives webhooks, checks every signature, writes them to disk before it says 200, and delivers
+/// them through plugins.
+#[derive(Debug, Parser)]
+#[command(name = "dispatcher", version, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
+struct Cli {
+    /// Configuration; else ./dispatcher.toml, then /etc/dispatcher/dispatcher.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How much is logged (or DISPATCHER_LOG)
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<logging::Level>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Run(run::RunArgs),
+    /// Show every problem of the configuration, or what it does
+    ///
+    /// Reads the configuration, its secrets and its plugins, and changes nothing. Ends with 1 when
+    /// there is an error. Without one it shows which source reaches which target, the address to
+    /// paste where webhooks are sent from, and when retries are given up.
+    Check,
+    Send(send::SendArgs),
+    Sign(sign::SignArgs),
+    /// Look at the plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
+    Bench(bench::BenchArgs),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = help::with_groups(Cli::command())
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody can be told when the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { OK });
+        }
+    };
+    let variable = std::env::var(logging::VARIABLE).ok();
+    let code = logging::start(cli.log_level, variable.as_deref())
+        .map_err(Failure::usage)
+        .and_then(|()| cli.command.run(cli.config.as_deref()));
+    ExitCode::from(code.unwrap_or_else(|failure| {
+        out::error(&failure.text);
+        failure.code
+    }))
+}
+
+impl Command {
+    /// How the program ends.
+    fn run(&self, config: Option<&Path>) -> Result<u8, Failure> {
+        let well = match self {
+            Self::Demo(args) => demo::run(args)?,
+            Self::Run(args) => {
+                run::run(args, find::load_to_run(config)?)?;
+                true
+            }
+            Self::Check => return check::run(config),
+            Self::Send(args) => send::run(args, config)?,
+            Self::Sign(args) => {
+                sign::run(args, config)?;
+                true
+            }
+            Self::Plugin(command) => command.run(config)?,
+            Self::Bench(args) => {
+                bench::run(args)?;
+                true
+            }
+        };
+        Ok(if well { OK } else { PROBLEMS })
+    }
+}

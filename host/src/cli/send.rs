@@ -1,0 +1,234 @@
+//! `dispatcher send`: posts a body to a running daemon, signed as its sender would.
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::exit::Failure;
+use super::sign::read_body;
+use super::{find, http, out};
+use crate::config::{self, Config};
+use crate::ingest::SourceSettings;
+use crate::model::{Secret, Timestamp, printable};
+use crate::verify;
+
+/// Post a sample or a file to the running daemon, signed as its sender would
+///
+/// Signs with the source's first secret and posts to `server.listen` of the configuration. Ends with
+/// 0 when every answer was 2xx.
+///
+///   dispatcher send sqreen
+///   dispatcher send sqreen --sample sqreen/http_scan --count 10
+///   dispatcher send sqreen --file body.json
+#[derive(Clone, Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct SendArgs {
+    /// The source whose sender to play.
+    source: String,
+    /// A built-in body; the first of the source's sender without this.
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    sample: Option<String>,
+    /// Post this file as it is; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How many times to post.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// Keep the sample's own ids, so that the daemon sees a repetition.
+    #[arg(long)]
+    same_id: bool,
+    /// Post there instead of to `server.listen`; plain http only.
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+}
+
+/// Where to post.
+struct Destination {
+    address: SocketAddr,
+    path: String,
+}
+
+/// Posts and prints each answer; gives whether all were 2xx.
+pub(super) fn run(args: &SendArgs, config: Option<&Path>) -> Result<bool, Failure> {
+    let config = find::load(config)?;
+    let (source, secret) = self::source(&config, &args.source)?;
+    let body = Body::choose(args, source)?;
+    let destination = match &args.to {
+        Some(url) => parse_url(url, &source.path).map_err(Failure::usage)?,
+        None => Destination { address: reachable(config.server.listen), path: source.path.clone() },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut all_taken = true;
+        for _ in 0..args.count {
+            let status = post(&destination, source, secret, &body.bytes()?).await?;
+            all_taken &= (200..300).contains(&status);
+        }
+        Ok(all_taken)
+    })
+}
+
+async fn post(
+    to: &Destination,
+    source: &SourceSettings,
+    secret: &Secret,
+    body: &[u8],
+) -> Result<u16, Failure> {
+    let (name, value) = verify::sign(source.verifier.scheme(), secret, body);
+    let headers = [("content-type", "application/json"), (name, value.as_str())];
+    let answer = http::post(to.address, &to.path, &headers, body).await.map_err(|error| {
+        let hint = if error.kind() == std::io::ErrorKind::ConnectionRefused {
+            "; nothing listens there: start it with `dispatcher run`"
+        } else {
+            ""
+        };
+        Failure::new(format!("cannot post to http://{}{}: {error}{hint}", to.address, to.path))
+    })?;
+    out::line(&format!("{} {}", answer.status, printable(answer.body.trim_end())));
+    Ok(answer.status)
+}
+
+/// The source of that name and the secret that its sender signs with.
+pub(super) fn source<'c>(
+    config: &'c Config,
+    name: &str,
+) -> Result<(&'c SourceSettings, &'c Secret), Failure> {
+    config.source(name).ok_or_else(|| {
+        let names = || config.ingest.sources.iter().map(|source| &*source.name);
+        let meant = config::near(name, names()).map(|near| format!("; did you mean `{near}`?"));
+        let meant = meant.unwrap_or_default();
+        Failure::usage(format!("no source `{name}`{meant} (sources are {})", config::list(names())))
+    })
+}
+
+/// What is posted.
+enum Body {
+    /// Made anew for each post.
+    Fresh(&'static crate::normalize::Sample),
+    Same(Vec<u8>),
+}
+
+impl Body {
+    fn choose(args: &SendArgs, source: &SourceSettings) -> Result<Self, Failure> {
+        match args.file.as_deref() {
+            Some(file) if file == Path::new("-") => {
+                return read_body(&mut std::io::stdin().lock(), "standard input").map(Self::Same);
+            }
+            Some(file) => {
+                let name = file.display().to_string();
+                let mut opened = File::open(file)
+                    .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
+                return read_body(&mut opened, &name).map(Self::Same);
+            }
+            None => {}
+        }
+        let samples = source.sender.samples;
+        let sample = match &args.sample {
+            Some(name) => samples.iter().find(|sample| {
+                sample.name == name || sample.name.split('/').next_back() == Some(name)
+            }),
+            None => samples.first(),
+        };
+        let sample = sample.ok_or_else(|| {
+            let names = config::list(samples.iter().map(|sample| sample.name));
+            let sender = source.sender.name;
+            Failure::usage(format!("no such sample of sender `{sender}`; samples are {names}"))
+        })?;
+        Ok(if args.same_id { Self::Same(sample.body.into()) } else { Self::Fresh(sample) })
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        let sample = match self {
+            Self::Same(bytes) => return Ok(bytes.clone()),
+            Self::Fresh(sample) => sample,
+        };
+        let mut failed = None;
+        let id = || {
+            random_id().unwrap_or_else(|error| {
+                failed = Some(error);
+                String::new()
+            })
+        };
+        let body = sample.with_fresh_ids(id, Timestamp::from(SystemTime::now()));
+        match failed {
+            Some(error) => Err(Failure::new(format!("no randomness for a fresh id: {error}"))),
+            None => Ok(body.into_bytes()),
+        }
+    }
+}
+
+/// 24 hexadecimal digits, as Sqreen's.
+fn random_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0u8; 12];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// An address that listens on every interface is reached over the loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// A URL without a path gets the source's.
+fn parse_url(text: &str, path: &str) -> Result<Destination, String> {
+    let form = || {
+        format!(
+            "`{}` is no address: write http://HOST:PORT or http://HOST:PORT/PATH",
+            printable(text)
+        )
+    };
+    let url: ::http::Uri = text.parse().map_err(|_| form())?;
+    if url.scheme_str() == Some("https") {
+        return Err("`send` speaks plain http only: use curl with `dispatcher sign`".to_owned());
+    }
+    let (Some("http"), Some(host)) = (url.scheme_str(), url.host()) else { return Err(form()) };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut found = (host, url.port_u16().unwrap_or(80))
+        .to_socket_addrs()
+        .map_err(|error| format!("cannot look up {}: {error}", printable(host)))?;
+    let address = found.next().ok_or_else(|| format!("{} has no address", printable(host)))?;
+    let own = url.path_and_query().map(|path| path.as_str()).filter(|own| *own != "/");
+    Ok(Destination { address, path: own.unwrap_or(path).to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_path_gets_the_sources() {
+        for (url, address, path) in [
+            ("http://127.0.0.1:7070", "127.0.0.1:7070", "/sqreen"),
+            ("http://127.0.0.1/", "127.0.0.1:80", "/sqreen"),
+            ("http://127.0.0.1:1/other?x=1", "127.0.0.1:1", "/other?x=1"),
+            ("http://[::1]:7070", "[::1]:7070", "/sqreen"),
+        ] {
+            let to = parse_url(url, "/sqreen").unwrap();
+            assert_eq!(
+                (to.address.to_string().as_str(), to.path.as_str()),
+                (address, path),
+                "{url}"
+            );
+        }
+        for url in ["", "127.0.0.1:7070", "/x", "https://127.0.0.1", "ftp://127.0.0.1"] {
+            assert!(parse_url(url, "/sqreen").is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn listening_everywhere_is_reached_over_the_loopback() {
+        for (listen, reached) in [
+            ("0.0.0.0:7070", "127.0.0.1:7070"),
+            ("[::]:1", "[::1]:1"),
+            ("10.1.2.3:9", "10.1.2.3:9"),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

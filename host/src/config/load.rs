@@ -1,0 +1,176 @@
+//! From a file to a [`Config`], or to every problem in it.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use toml::de::DeTable;
+
+use super::environment::Environment;
+use super::problem::{Document, Kind, Place, Problem, Problems};
+use super::reader::{Notes, Table};
+use super::reference::Resolver;
+use super::{Config, masks, server, sources, targets};
+use crate::{egress, ingest};
+
+/// Largest configuration file, in bytes.
+pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+/// A body takes at most this part of a segment.
+const BODY_SHARE_OF_SEGMENT: u64 = 4;
+
+/// Reads a configuration, with `dispatcher.env` beside it.
+///
+/// # Errors
+/// Every problem, warnings included, as soon as one of them is an error.
+pub fn load(file: &Path, environment: &Environment) -> Result<Config, Problems> {
+    let text = read_text(file).map_err(|reason| {
+        let title = format!("cannot read {}: {reason}", file.display());
+        let document = Document::new(file, String::new(), Vec::new());
+        Problems::new(Arc::new(document), vec![Problem::error(title)])
+    })?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut environment = environment.clone();
+    let notes = Notes::default();
+    for problem in environment.read_file(folder) {
+        notes.add(problem);
+    }
+    // Fails only where there is no current folder; the path as it is serves then.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    parse(file, &text, &folder, &environment, notes)
+}
+
+fn read_text(file: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() > CONFIG_BYTES_MAX {
+        return Err(format!("it has more than {CONFIG_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+fn parse(
+    file: &Path,
+    text: &str,
+    folder: &Path,
+    environment: &Environment,
+    notes: Notes,
+) -> Result<Config, Problems> {
+    let (table, syntax) = DeTable::parse_recoverable(text);
+    let mut masks = Vec::new();
+    masks::of_table(table.get_ref(), &mut masks);
+    let read = read(table.get_ref(), folder, environment, &notes);
+    let (mut problems, literal) = notes.into_parts();
+    masks.extend(literal);
+    if !syntax.is_empty() {
+        problems = with_syntax(text, &syntax, problems, &mut masks);
+    }
+    let document = Arc::new(Document::new(file, text.to_owned(), masks));
+    if problems.iter().any(|problem| problem.kind == Kind::Error) {
+        return Err(Problems::new(document, problems));
+    }
+    let (sources, signing) = read.sources.into_iter().unzip();
+    Ok(Config {
+        file: file.to_owned(),
+        home: read.home,
+        hash: hash(text),
+        public_url: read.server.public_url,
+        server: read.server.net,
+        ingest: ingest::Settings {
+            sources,
+            bytes_in_flight_max: read.server.bytes_in_flight_max,
+            body_timeout: read.server.body_timeout,
+            config: hash(text),
+        },
+        store: read.store,
+        plugins: read.plugins,
+        egress: egress::Settings::default(),
+        targets: read.targets,
+        warnings: problems,
+        signing,
+        document,
+    })
+}
+
+/// What stands in the file, as far as it could be read.
+struct Contents {
+    home: PathBuf,
+    server: server::Server,
+    store: server::Store,
+    plugins: server::Plugins,
+    sources: Vec<sources::Source>,
+    targets: Vec<super::TargetConfig>,
+}
+
+fn read(root: &DeTable<'_>, folder: &Path, environment: &Environment, notes: &Notes) -> Contents {
+    let mut root = Table::new(String::new(), 0..0, root);
+    let home = root.entry("home").and_then(|entry| server::home(&entry, folder, notes));
+    let home = home.unwrap_or_else(|| folder.to_owned());
+    let resolver = Resolver { environment, home: &home };
+    let server = server::read(root.table("server", notes), notes);
+    let source_table = root.table("sources", notes);
+    let names: Vec<&str> = source_table.iter().flat_map(Table::all).map(|(name, _)| name).collect();
+    let store = server::store(root.table("store", notes), &home, notes);
+    let plugins = server::plugins(root.table("plugins", notes), &home, notes);
+    let body_bytes_max = store.segment_bytes / BODY_SHARE_OF_SEGMENT;
+    let sources = source_table.map(|table| sources::read(&table, body_bytes_max, &resolver, notes));
+    let target_table = root.table("targets", notes);
+    let targets = target_table.map(|table| targets::read(&table, &names, &resolver, notes));
+    root.finish(notes, |key| match key {
+        "listen" | "public_url" => Some(format!("it belongs to [server]: write server.{key}")),
+        "source" | "target" => Some(format!("write [{key}s.NAME]")),
+        _ => None,
+    });
+    let (sources, targets) = (sources.unwrap_or_default(), targets.unwrap_or_default());
+    if names.is_empty() {
+        let help = "the smallest is: [sources.sqreen] and below it secrets = \"env:SQREEN_SECRET\"";
+        notes.add(
+            Problem::warning("no source is configured: nothing can come in").help(help).absence(),
+        );
+    }
+    if targets.is_empty() {
+        let help = "events are kept, and routed nowhere; add a [targets.NAME]";
+        notes.add(
+            Problem::warning("no target is configured: nothing goes out").help(help).absence(),
+        );
+    }
+    Contents { home, server, store, plugins, sources, targets }
+}
+
+/// Adds what is no TOML. What was found in the rest is kept where it can be trusted: not on a line that
+/// could not be read, and not what seems to be missing, because it may stand on such a line.
+fn with_syntax(
+    text: &str,
+    syntax: &[toml::de::Error],
+    found: Vec<Problem>,
+    masks: &mut Vec<std::ops::Range<usize>>,
+) -> Vec<Problem> {
+    let line =
+        |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count();
+    let mut lines = Vec::new();
+    let mut problems = Vec::new();
+    for error in syntax {
+        let span = error.span().unwrap_or(0..0);
+        // A line's first error explains it; those behind it mostly follow from it.
+        if lines.contains(&line(span.start)) {
+            continue;
+        }
+        lines.push(line(span.start));
+        masks.extend(masks::of_broken_line(text, &span));
+        problems.push(Problem::error("this is no TOML").at(span, error.message()));
+    }
+    problems.extend(found.into_iter().filter(|problem| match &problem.place {
+        Place::Span(span) => !problem.absence && !lines.contains(&line(span.start)),
+        Place::Nowhere => !problem.absence,
+        Place::Line(..) => true,
+    }));
+    problems
+}
+
+fn hash(text: &str) -> u64 {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+}

@@ -1,0 +1,187 @@
+//! Reads `dispatcher.toml`: the only module that knows TOML. It fills the settings of all others.
+//!
+//! - Every problem is found in one go; a configuration with an error is refused as a whole.
+//! - Secrets are references; none is ever part of a message or of `Debug`.
+//! - Nothing is written, and nothing but the file, `dispatcher.env` beside it and the files that
+//!   references name is read.
+//!
+//! Limits: the file has at most [`CONFIG_BYTES_MAX`] bytes; each setting's limits stand beside its reader.
+
+mod environment;
+mod load;
+mod masks;
+mod near;
+mod problem;
+mod reader;
+mod reference;
+mod server;
+mod settings;
+mod sources;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
+pub use load::{CONFIG_BYTES_MAX, load};
+pub use near::{list, near};
+pub use problem::{Document, Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
+pub use reference::resolve;
+pub use server::{Plugins, Store};
+pub use settings::PluginSettings;
+pub use units::show_duration;
+
+use crate::egress::Cidr;
+use crate::model::{Secret, TargetNumber};
+use crate::retry::Policy;
+use crate::route::TargetRoute;
+use crate::{deliver, egress, ingest, net};
+use reader::{Entry, Notes};
+
+/// Longest name of a source or target, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// A whole configuration without an error.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// As the person named it.
+    pub file: PathBuf,
+    /// Absolute; where relative paths start.
+    pub home: PathBuf,
+    /// Of the file's text, in which secrets are references.
+    pub hash: u64,
+    /// What senders see, without a slash at its end.
+    pub public_url: Option<String>,
+    pub server: net::Settings,
+    /// The sources are in the order of the file.
+    pub ingest: ingest::Settings,
+    pub store: Store,
+    pub plugins: Plugins,
+    pub egress: egress::Settings,
+    /// In the order of the file.
+    pub targets: Vec<TargetConfig>,
+    pub warnings: Vec<Problem>,
+    /// The first secret of each source, in the order of `ingest.sources`.
+    signing: Vec<Secret>,
+    document: Arc<Document>,
+}
+
+/// A configured destination.
+#[derive(Clone, Debug)]
+pub struct TargetConfig {
+    pub name: Arc<str>,
+    pub enabled: bool,
+    /// The plugin's name.
+    pub plugin: String,
+    pub settings: PluginSettings,
+    /// Closed addresses that this target may reach all the same.
+    pub allow: Vec<Cidr>,
+    pub route: TargetRoute,
+    pub batch_max: usize,
+    /// `None`: what suits the plugin's mode.
+    pub concurrency: Option<usize>,
+    /// One attempt.
+    pub timeout: Duration,
+    pub policy: Policy,
+    plugin_place: Range<usize>,
+}
+
+impl Config {
+    /// The source of that name, and the secret with which its sender signs: the first.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<(&ingest::SourceSettings, &Secret)> {
+        let sources = self.ingest.sources.iter().zip(&self.signing);
+        sources.into_iter().find(|(source, _)| &*source.name == name)
+    }
+
+    /// The address that a sender is given.
+    #[must_use]
+    pub fn address(&self, source: &ingest::SourceSettings) -> String {
+        match &self.public_url {
+            Some(url) => format!("{url}{}", source.path),
+            None => format!("http://{}{}", self.server.listen, source.path),
+        }
+    }
+
+    /// The configuration's warnings together with what was found later, fit to be shown.
+    #[must_use]
+    pub fn problems(&self, later: Vec<Problem>) -> Problems {
+        let list = self.warnings.iter().cloned().chain(later).collect();
+        Problems::new(Arc::clone(&self.document), list)
+    }
+}
+
+impl TargetConfig {
+    /// What `deliver` must know. `concurrency` is the default of the plugin's mode.
+    #[must_use]
+    pub fn deliver(&self, number: TargetNumber, concurrency: usize) -> deliver::Settings {
+        deliver::Settings {
+            name: Arc::clone(&self.name),
+            number,
+            batch_max: self.batch_max,
+            concurrency: self.concurrency.unwrap_or(concurrency),
+            timeout: self.timeout,
+            policy: self.policy.clone(),
+        }
+    }
+
+    /// The plugin cannot be used: shown at its name.
+    #[must_use]
+    pub fn plugin_problem(&self, reason: &str) -> Problem {
+        Problem::error(format!("target `{}`: {reason}", self.name))
+            .at(self.plugin_place.clone(), "")
+    }
+
+    /// What a plugin says of its settings, shown at the key; `path` as in `to[1]`, empty for the whole.
+    #[must_use]
+    pub fn setting_problem(&self, path: &str, reason: &str) -> Problem {
+        let (name, plugin) = (&self.name, &self.plugin);
+        let title = if path.is_empty() {
+            format!("{plugin} refuses the settings of target `{name}`")
+        } else {
+            format!("{plugin} refuses `targets.{name}.settings.{path}`")
+        };
+        let problem = Problem::error(title).at(self.settings.place(path), reason);
+        // The path names the key, or the reason does between its first backticks.
+        let key = path.rsplit('.').next().filter(|key| !key.is_empty());
+        match key.or_else(|| reason.split('`').nth(1)) {
+            Some(key) if reason.starts_with("unknown") && targets::KEYS.contains(&key) => {
+                problem.help(format!("it is a key of the target: write targets.{name}.{key}"))
+            }
+            _ => problem,
+        }
+    }
+
+    /// Secrets in plain text, which only the plugin's schema tells from other texts.
+    #[must_use]
+    pub fn open_secrets(&self, schema: &serde_json::Value) -> Vec<Problem> {
+        let open = self.settings.open_secrets(schema).into_iter();
+        open.map(|(path, span)| {
+            Problem::error(format!(
+                "`targets.{}.settings.{path}` is a secret in plain text",
+                self.name
+            ))
+            .at(span, "write \"env:NAME\", \"file:PATH\" or \"credential:NAME\"")
+            .help("or, if it must stand here: \"literal:…\"")
+            .masked()
+        })
+        .collect()
+    }
+}
+
+/// Notes that a name of a source or target is none.
+fn check_name(what: &str, name: &str, entry: &Entry<'_>, notes: &Notes) {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(plain) {
+        return;
+    }
+    let title = format!("`{name}` is no name for a {what}");
+    let problem = Problem::error(title).at(entry.key.clone(), "cannot be used");
+    let help = format!("a name has 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -");
+    notes.add(problem.help(help));
+}

@@ -1,0 +1,328 @@
+//! Reads tables and values of a parsed file and notes every problem with its place, never stopping at the first.
+//!
+//! A value that cannot be used reads as its default: the noted problem refuses the configuration as a
+//! whole, so that the default is never in force.
+
+use std::cell::RefCell;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::near::{list, near};
+use super::problem::Problem;
+use super::units::{self, Wrong};
+
+/// Most values of one list.
+const LIST_ITEMS_MAX: usize = 100;
+
+/// What has been noted so far. Shared by all readers of a file, hence the cells.
+#[derive(Default)]
+pub(super) struct Notes {
+    problems: RefCell<Vec<Problem>>,
+    /// Places of literal secrets.
+    masks: RefCell<Vec<Range<usize>>>,
+}
+
+impl Notes {
+    pub(super) fn add(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    pub(super) fn mask(&self, span: Range<usize>) {
+        self.masks.borrow_mut().push(span);
+    }
+
+    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Range<usize>>) {
+        (self.problems.into_inner(), self.masks.into_inner())
+    }
+}
+
+/// A key's value and where both stand.
+#[derive(Clone)]
+pub(super) struct Entry<'t> {
+    /// `targets.audit-log.timeout`.
+    pub(super) path: String,
+    pub(super) key: Range<usize>,
+    pub(super) span: Range<usize>,
+    pub(super) value: &'t DeValue<'t>,
+}
+
+impl<'t> Entry<'t> {
+    fn wrong_type(&self, notes: &Notes, expected: &str, help: &str) {
+        let mut problem = Problem::error(format!("`{}` must be {expected}", self.path))
+            .at(self.span.clone(), format!("this is {}", kind(self.value)));
+        if !help.is_empty() {
+            problem = problem.help(help);
+        }
+        notes.add(problem);
+    }
+
+    /// Notes that the value is of the right type but cannot be used.
+    pub(super) fn refuse(&self, notes: &Notes, title: &str, label: &str, help: &str) {
+        let problem = Problem::error(title).at(self.span.clone(), label);
+        notes.add(if help.is_empty() { problem } else { problem.help(help) });
+    }
+
+    /// A string. `${X}` is refused: nothing is ever replaced inside a value.
+    pub(super) fn string(&self, notes: &Notes) -> Option<&'t str> {
+        let DeValue::String(text) = self.value else {
+            self.wrong_type(notes, "a string", "");
+            return None;
+        };
+        if let Some(name) = dollar_name(text) {
+            self.refuse(
+                notes,
+                &format!("`${{{name}}}` is not replaced in `{}`", self.path),
+                "write the value itself",
+                "secrets and settings of targets take a reference instead: \"env:NAME\"",
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn boolean(&self, notes: &Notes) -> Option<bool> {
+        if let DeValue::Boolean(value) = self.value {
+            return Some(*value);
+        }
+        self.wrong_type(notes, "true or false", "");
+        None
+    }
+
+    pub(super) fn integer(&self, limits: &RangeInclusive<u64>, notes: &Notes) -> Option<u64> {
+        let DeValue::Integer(digits) = self.value else {
+            self.wrong_type(notes, "a whole number", "");
+            return None;
+        };
+        let value = i128::from_str_radix(digits.as_str(), digits.radix()).ok();
+        let value = value.and_then(|value| u64::try_from(value).ok());
+        if let Some(value) = value.filter(|value| limits.contains(value)) {
+            return Some(value);
+        }
+        self.out_of_range(notes, &limits.start().to_string(), &limits.end().to_string());
+        None
+    }
+
+    pub(super) fn duration(
+        &self,
+        limits: &RangeInclusive<Duration>,
+        notes: &Notes,
+    ) -> Option<Duration> {
+        let read = match self.value {
+            DeValue::String(text) => units::duration(text),
+            DeValue::Integer(number) => Err(units::duration_of_number(number.as_str())),
+            _ => {
+                self.wrong_type(notes, "a duration", "write a number and a unit: \"10s\"");
+                return None;
+            }
+        };
+        let value = self.quantity(notes, read)?;
+        if limits.contains(&value) {
+            return Some(value);
+        }
+        let show = |limit: &Duration| units::show_duration(*limit);
+        self.out_of_range(notes, &show(limits.start()), &show(limits.end()));
+        None
+    }
+
+    pub(super) fn bytes(&self, limits: &RangeInclusive<u64>, notes: &Notes) -> Option<u64> {
+        let read = match self.value {
+            DeValue::String(text) => units::bytes(text),
+            DeValue::Integer(number) => Err(units::bytes_of_number(number.as_str())),
+            _ => {
+                self.wrong_type(notes, "a size", "write a number and a unit: \"64MiB\"");
+                return None;
+            }
+        };
+        let value = self.quantity(notes, read)?;
+        if limits.contains(&value) {
+            return Some(value);
+        }
+        let show = |limit: &u64| units::show_bytes(*limit);
+        self.out_of_range(notes, &show(limits.start()), &show(limits.end()));
+        None
+    }
+
+    fn quantity<T>(&self, notes: &Notes, read: Result<T, Wrong>) -> Option<T> {
+        read.map_err(|wrong| {
+            let title = format!("`{}` {}", self.path, wrong.title);
+            self.refuse(notes, &title, &wrong.label, &wrong.help);
+        })
+        .ok()
+    }
+
+    fn out_of_range(&self, notes: &Notes, min: &str, max: &str) {
+        let title = format!("`{}` is out of range", self.path);
+        self.refuse(notes, &title, &format!("must be from {min} to {max}"), "");
+    }
+
+    /// A string, or a list of strings. An empty list is refused: leaving the key out says the same
+    /// without a doubt.
+    pub(super) fn one_or_more(&self, notes: &Notes) -> Vec<Entry<'t>> {
+        let DeValue::Array(items) = self.value else {
+            return vec![self.clone()];
+        };
+        if items.is_empty() {
+            let title = format!("`{}` is an empty list", self.path);
+            self.refuse(notes, &title, "leave the key out, or name one", "");
+        }
+        self.items(notes)
+    }
+
+    /// The items of a list; none when the value is no list.
+    pub(super) fn items(&self, notes: &Notes) -> Vec<Entry<'t>> {
+        let DeValue::Array(items) = self.value else { return Vec::new() };
+        if items.len() > LIST_ITEMS_MAX {
+            let title = format!("`{}` has too many items", self.path);
+            self.refuse(notes, &title, &format!("{}, at most {LIST_ITEMS_MAX}", items.len()), "");
+        }
+        let item = |(index, item): (usize, &'t toml::Spanned<DeValue<'t>>)| Entry {
+            path: format!("{}[{index}]", self.path),
+            key: self.key.clone(),
+            span: item.span(),
+            value: item.get_ref(),
+        };
+        items.iter().enumerate().take(LIST_ITEMS_MAX).map(item).collect()
+    }
+
+    pub(super) fn table(&self, notes: &Notes) -> Option<Table<'t>> {
+        if let DeValue::Table(entries) = self.value {
+            return Some(Table::new(self.path.clone(), self.key.clone(), entries));
+        }
+        self.wrong_type(notes, "a table", "");
+        None
+    }
+}
+
+/// A table being read. Whoever reads it asks for every key it knows and then calls
+/// [`finish`](Table::finish), which notes the keys that nobody asked for.
+pub(super) struct Table<'t> {
+    /// Empty for the whole file.
+    pub(super) path: String,
+    /// The table's name in the file: where a missing key is shown.
+    pub(super) place: Range<usize>,
+    entries: &'t DeTable<'t>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Table<'t> {
+    pub(super) fn new(path: String, place: Range<usize>, entries: &'t DeTable<'t>) -> Self {
+        Self { path, place, entries, known: Vec::new() }
+    }
+
+    pub(super) fn entry(&mut self, key: &'static str) -> Option<Entry<'t>> {
+        self.known.push(key);
+        let (key, value) = self.entries.get_key_value(key)?;
+        Some(self.entry_of(key, value))
+    }
+
+    /// Every entry in the order of the file, for tables whose keys are names.
+    pub(super) fn all(&self) -> Vec<(&'t str, Entry<'t>)> {
+        let mut all: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(key, value)| (key.get_ref().as_ref(), self.entry_of(key, value)))
+            .collect();
+        all.sort_by_key(|(_, entry)| entry.key.start);
+        all
+    }
+
+    fn entry_of(
+        &self,
+        key: &'t toml::Spanned<toml::de::DeString<'t>>,
+        value: &'t toml::Spanned<DeValue<'t>>,
+    ) -> Entry<'t> {
+        Entry {
+            path: self.path_of(key.get_ref()),
+            key: key.span(),
+            span: value.span(),
+            value: value.get_ref(),
+        }
+    }
+
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The table of that key; one without entries when it is not there.
+    pub(super) fn table(&mut self, key: &'static str, notes: &Notes) -> Option<Table<'t>> {
+        self.entry(key)?.table(notes)
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str, default: bool, notes: &Notes) -> bool {
+        self.entry(key).and_then(|entry| entry.boolean(notes)).unwrap_or(default)
+    }
+
+    pub(super) fn integer(
+        &mut self,
+        key: &'static str,
+        limits: RangeInclusive<u64>,
+        notes: &Notes,
+    ) -> Option<u64> {
+        self.entry(key)?.integer(&limits, notes)
+    }
+
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        limits: RangeInclusive<Duration>,
+        notes: &Notes,
+    ) -> Option<Duration> {
+        self.entry(key)?.duration(&limits, notes)
+    }
+
+    pub(super) fn bytes(
+        &mut self,
+        key: &'static str,
+        limits: RangeInclusive<u64>,
+        notes: &Notes,
+    ) -> Option<u64> {
+        self.entry(key)?.bytes(&limits, notes)
+    }
+
+    /// Notes each key that was not asked for, with the name that was meant or where the key belongs.
+    pub(super) fn finish(self, notes: &Notes, elsewhere: impl Fn(&str) -> Option<String>) {
+        for (name, entry) in self.all() {
+            if self.known.contains(&name) {
+                continue;
+            }
+            let known = self.known.iter().copied();
+            let problem = Problem::error(format!("unknown key `{}`", entry.path));
+            notes.add(match near(name, known.clone()) {
+                Some(near) => problem.at(entry.key, format!("did you mean `{near}`?")),
+                None => {
+                    let problem = problem.at(entry.key, "not known here");
+                    let problem = elsewhere(name).into_iter().fold(problem, Problem::help);
+                    problem.help(format!("keys are {}", list(known)))
+                }
+            });
+        }
+    }
+}
+
+/// `NAME` of the first `${NAME}` in a text.
+pub(super) fn dollar_name(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("${")?;
+    let (name, _) = rest.split_once('}')?;
+    super::environment::is_name(name).then_some(name)
+}
+
+/// `NAME` when the whole text is `${NAME}` or `$NAME`.
+pub(super) fn whole_dollar_name(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('$')?;
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    super::environment::is_name(name).then_some(name)
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

@@ -1,0 +1,176 @@
+//! `[server]`, `[store]` and `[plugins]`: what belongs to the daemon as a whole.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::reader::{Entry, Notes, Table};
+use crate::{ingest, net};
+
+const CONNECTIONS_MAX: u64 = 65_536;
+/// Limits of the time for a request's head, its body, and a resting connection.
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
+/// Limits of `in_flight_max`, in bytes.
+const IN_FLIGHT_BYTES_MIN: u64 = 1 << 20;
+const IN_FLIGHT_BYTES_MAX: u64 = 1 << 40;
+/// Limits of `store.segment`, in bytes, and what it is unless configured.
+const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Longest `public_url`, in bytes.
+const PUBLIC_URL_BYTES_MAX: usize = 512;
+
+/// `[server]`.
+pub(super) struct Server {
+    pub(super) net: net::Settings,
+    pub(super) public_url: Option<String>,
+    pub(super) bytes_in_flight_max: usize,
+    pub(super) body_timeout: Duration,
+}
+
+pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
+    let default = net::Settings::default();
+    let mut server = Server {
+        net: default,
+        public_url: None,
+        bytes_in_flight_max: ingest::BYTES_IN_FLIGHT_MAX,
+        body_timeout: ingest::BODY_TIMEOUT,
+    };
+    let Some(mut table) = table else { return server };
+    let times = TIMEOUT_MIN..=TIMEOUT_MAX;
+    let listen = table.entry("listen").and_then(|entry| listen(&entry, notes));
+    let net = &mut server.net;
+    net.listen = listen.unwrap_or(net.listen);
+    for (key, value) in [
+        ("header_timeout", &mut net.header_timeout),
+        ("idle_timeout", &mut net.idle_timeout),
+        ("drain_timeout", &mut net.drain_timeout),
+        ("body_timeout", &mut server.body_timeout),
+    ] {
+        *value = table.duration(key, times.clone(), notes).unwrap_or(*value);
+    }
+    if let Some(max) = table.integer("connections_max", 1..=CONNECTIONS_MAX, notes) {
+        net.connections_max = usize::try_from(max).unwrap_or(usize::MAX);
+    }
+    let bytes = table.bytes("in_flight_max", IN_FLIGHT_BYTES_MIN..=IN_FLIGHT_BYTES_MAX, notes);
+    if let Some(bytes) = bytes {
+        server.bytes_in_flight_max = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    server.public_url = table.entry("public_url").and_then(|entry| public_url(&entry, notes));
+    table.finish(notes, |key| match key {
+        "home" => Some("it belongs above the first [table]".to_owned()),
+        "port" | "address" | "host" => Some("write listen = \"127.0.0.1:7070\"".to_owned()),
+        _ => None,
+    });
+    server
+}
+
+fn listen(entry: &Entry<'_>, notes: &Notes) -> Option<SocketAddr> {
+    let text = entry.string(notes)?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        let title = format!("`{}` is no address with a port", entry.path);
+        let likely = text.replace("localhost", "127.0.0.1");
+        let likely = if likely.starts_with(':') { format!("0.0.0.0{likely}") } else { likely };
+        let likely =
+            likely.parse::<SocketAddr>().map_or("127.0.0.1:7070".to_owned(), |a| a.to_string());
+        let help = "names are not looked up here; 0.0.0.0 listens on every IPv4 address, [::] on every one";
+        entry.refuse(notes, &title, &format!("write \"{likely}\""), help);
+    }
+    address
+}
+
+/// Without a slash at its end, so that a source's path can follow.
+fn public_url(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
+    let text = entry.string(notes)?;
+    let url = text.parse::<http::Uri>().ok().filter(|url| {
+        text.len() <= PUBLIC_URL_BYTES_MAX
+            && matches!(url.scheme_str(), Some("http" | "https"))
+            && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && url.query().is_none()
+            && !text.contains('#')
+    });
+    if url.is_none() {
+        let title = format!("`{}` is no address of a web server", entry.path);
+        let label = "write https://HOST or https://HOST/PATH, without ? and #";
+        entry.refuse(
+            notes,
+            &title,
+            label,
+            "it is what senders see: `check` prints it for each source",
+        );
+    }
+    url.map(|_| text.trim_end_matches('/').to_owned())
+}
+
+/// `[store]`.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub directory: PathBuf,
+    pub segment_bytes: u64,
+}
+
+pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Store {
+    let mut store = Store { directory: home.join("data"), segment_bytes: SEGMENT_BYTES };
+    let Some(mut table) = table else { return store };
+    let directory = table.entry("directory").and_then(|entry| path(&entry, home, notes));
+    store.directory = directory.unwrap_or(store.directory);
+    let segment = table.bytes("segment", SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX, notes);
+    store.segment_bytes = segment.unwrap_or(store.segment_bytes);
+    table.finish(notes, |_| None);
+    store
+}
+
+/// `[plugins]`.
+#[derive(Clone, Debug)]
+pub struct Plugins {
+    pub directories: Vec<PathBuf>,
+    pub cache: PathBuf,
+}
+
+/// The plugins that came with the daemon lie beside its executable or in its package's folder; those
+/// dropped in later lie in `directory`.
+pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Plugins {
+    let mut own = home.join("plugins.d");
+    if let Some(mut table) = table {
+        let directory = table.entry("directory").and_then(|entry| path(&entry, home, notes));
+        own = directory.unwrap_or(own);
+        table.finish(notes, |_| None);
+    }
+    let executable = std::env::current_exe().ok();
+    let beside = executable.as_deref().and_then(Path::parent);
+    let packaged =
+        beside.and_then(Path::parent).map(|prefix| prefix.join("lib/dispatcher/plugins"));
+    let directories = beside.map(Path::to_owned).into_iter().chain(packaged).chain([own]).collect();
+    Plugins { directories, cache: home.join("plugin-cache") }
+}
+
+/// `home`: an existing folder; a relative one starts at the configuration's.
+pub(super) fn home(entry: &Entry<'_>, folder: &Path, notes: &Notes) -> Option<PathBuf> {
+    // Without the dots of "./x", so that it reads well wherever it is shown.
+    let home: PathBuf = path(entry, folder, notes)?.components().collect();
+    if home.is_dir() {
+        return Some(home);
+    }
+    let label = if home.exists() { "is no folder" } else { "there is no such folder" };
+    let help = format!("all relative paths start there; make it: mkdir -p {}", home.display());
+    entry.refuse(notes, "`home` cannot be used", label, &help);
+    None
+}
+
+/// A path; relative ones start at `home`.
+pub(super) fn path(entry: &Entry<'_>, home: &Path, notes: &Notes) -> Option<PathBuf> {
+    let text = entry.string(notes)?;
+    if text.is_empty() || text.contains('\0') {
+        let title = format!("`{}` is no path", entry.path);
+        entry.refuse(notes, &title, "names nothing", "relative paths start at `home`");
+        return None;
+    }
+    if text.starts_with('~') {
+        let title = format!("`~` is not replaced in `{}`", entry.path);
+        entry.refuse(notes, &title, "write the whole path", "relative paths start at `home`");
+        return None;
+    }
+    Some(home.join(text))
+}

@@ -1,0 +1,182 @@
+//! What a configuration comes to, beyond the texts of its problems (those are golden files of `check`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::model::Severity;
+use crate::retry::MaybeSent;
+
+const SECRET: &str = "6fd4a9e2-not-to-be-shown";
+
+/// Loads `text` from a folder of its own, with `dispatcher.env` if `env` is not empty.
+fn load_text(text: &str, env: &str) -> Result<Config, Problems> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dispatcher.toml");
+    std::fs::write(&file, text).unwrap();
+    if !env.is_empty() {
+        let path = folder.path().join(ENV_FILE);
+        std::fs::write(&path, env).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).unwrap();
+    }
+    load(&file, &Environment::new(&[("SQREEN_SECRET", SECRET)], None))
+}
+
+fn golden(name: &str) -> Config {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/config");
+    load(&root.join(name), &Environment::new(&[("SQREEN_SECRET", SECRET)], None)).unwrap()
+}
+
+const SMALLEST: &str = "[sources.sqreen]\nsecrets = \"env:SQREEN_SECRET\"\n\
+                        [targets.a]\nplugin = \"file-log\"\nsettings.path = \"x\"\nsettings.to = [\"b\", \"c\"]\n";
+
+#[test]
+fn the_smallest_file_has_every_default() {
+    let config = load_text(SMALLEST, "").unwrap();
+    let (source, secret) = config.source("sqreen").unwrap();
+    assert_eq!((source.path.as_str(), source.body_bytes_max), ("/sqreen", 4 << 20));
+    assert_eq!((source.verifier.scheme().name, source.sender.name), ("sqreen", "sqreen"));
+    assert_eq!(secret.expose(), SECRET);
+    assert_eq!(config.address(source), "http://127.0.0.1:7070/sqreen");
+    assert_eq!(config.server, net::Settings::default());
+    assert_eq!(config.store.directory, config.home.join("data"));
+    assert_eq!(config.plugins.cache, config.home.join("plugin-cache"));
+    assert_eq!(config.plugins.directories.last(), Some(&config.home.join("plugins.d")));
+    let target = &config.targets[0];
+    assert!(target.enabled && target.route.rules.is_empty() && target.allow.is_empty());
+    assert_eq!(target.policy, Policy::default());
+    let deliver = target.deliver(TargetNumber(3), 1);
+    assert_eq!((deliver.batch_max, deliver.concurrency), (256, 1));
+    assert_eq!(target.settings.json, json!({"path": "x", "to": ["b", "c"]}));
+}
+
+#[test]
+fn everything_that_can_be_set_arrives() {
+    let config = golden("right-everything.toml");
+    assert_eq!(config.server.listen, "0.0.0.0:8080".parse().unwrap());
+    assert_eq!(config.server.header_timeout, Duration::from_secs(5));
+    assert_eq!(config.server.idle_timeout, Duration::from_secs(60));
+    assert_eq!(config.server.drain_timeout, Duration::from_secs(15));
+    assert_eq!(config.server.connections_max, 100);
+    assert_eq!(config.ingest.body_timeout, Duration::from_secs(20));
+    assert_eq!(config.ingest.bytes_in_flight_max, 32 << 20);
+    assert_eq!(config.store.directory, Path::new("/var/tmp/dispatcher-data"));
+    assert_eq!(config.store.segment_bytes, 16 << 20);
+    assert_eq!(config.plugins.directories.last(), Some(&config.home.join("more")));
+    let source = &config.ingest.sources[0];
+    assert_eq!((&*source.name, source.body_bytes_max), ("sqreen", 512 << 10));
+    assert_eq!(config.address(source), "https://hooks.example.org/in/hooks/sqreen");
+    assert_eq!(config.ingest.sources[1].sender.name, "json");
+    let target = &config.targets[0];
+    let allowed: Vec<String> = target.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(allowed, ["10.1.2.0/24", "::1/128"]);
+    assert_eq!((target.batch_max, target.concurrency), (10, Some(2)));
+    assert_eq!(target.timeout, Duration::from_millis(500));
+    assert_eq!(target.policy.attempts_max, Some(5));
+    assert_eq!(target.policy.maybe_sent, MaybeSent::DeadLetter);
+    let expected = json!({
+        "path": "logs/events.jsonl", "number": 16, "ratio": 0.5, "on": true, "list": ["a", ["b"]],
+        "inner": { "day": "2026-01-02", "secret": SECRET },
+    });
+    assert_eq!(target.settings.json, expected);
+    assert_eq!(target.settings.secrets.len(), 1);
+    let rule = &config.targets[1].route.rules[0];
+    assert_eq!((rule.sources.len(), rule.types.len()), (1, 2));
+    assert_eq!(rule.severity, Some(Severity::Error));
+    assert!(!config.targets[3].enabled && config.targets[3].settings.incomplete);
+}
+
+#[test]
+fn no_secret_is_in_debug() {
+    let shown = format!("{:?}", golden("right-everything.toml"));
+    assert!(!shown.contains(SECRET) && !shown.contains("the-old-one"), "{shown}");
+}
+
+#[test]
+fn dispatcher_env_gives_what_the_environment_lacks_and_the_name_that_was_meant() {
+    let text = "[sources.sqreen]\nsecrets = [\"env:FROM_FILE\", \"env:SQREEN_SECRET\"]\n[targets.a]\nplugin = \"p\"\n";
+    let config = load_text(text, "FROM_FILE=first\nSQREEN_SECRET=not this one\n").unwrap();
+    assert_eq!(config.source("sqreen").unwrap().1.expose(), "first");
+    let text = "[sources.sqreen]\nsecrets = \"env:GITHUB_SECRET\"\n[targets.a]\nplugin = \"p\"\n";
+    let problems = load_text(text, "GITHUB_WEBHOOK_SECRET=hunter2\nhunter2\n").unwrap_err();
+    let shown = problems.to_string();
+    assert!(shown.contains("help: that file has GITHUB_WEBHOOK_SECRET"), "{shown}");
+    assert!(shown.contains("dispatcher.env:2"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn the_hash_is_of_the_text_and_not_of_the_secrets() {
+    let hash = |text: &str, env: &str| load_text(text, env).unwrap().hash;
+    let other = SMALLEST.replace("SQREEN_SECRET", "OTHER");
+    assert_eq!(hash(&other, "OTHER=1"), hash(&other, "OTHER=2"));
+    assert_ne!(hash(SMALLEST, ""), hash(&format!("{SMALLEST}# x\n"), ""));
+}
+
+#[test]
+fn what_a_plugin_says_is_shown_at_its_key() {
+    let config = load_text(SMALLEST, "").unwrap();
+    for (path, line, caret) in [
+        ("to[1]", 6, "\"c\""),
+        ("to[7].x", 6, "to"),
+        ("path", 5, "\"x\""),
+        ("path.inner", 5, "path"),
+        ("missing", 5, "settings"),
+        ("", 5, "settings"),
+    ] {
+        let problem = config.targets[0].setting_problem(path, "no");
+        let Place::Span(span) = &problem.place else { panic!("{problem:?}") };
+        assert_eq!((config.document.line(span.start), span.len()), (line, caret.len()), "{path}");
+    }
+    let misplaced = config.targets[0].setting_problem("timeout", "unknown field `timeout`");
+    assert_eq!(misplaced.help, ["it is a key of the target: write targets.a.timeout"]);
+}
+
+#[test]
+fn a_secret_setting_in_plain_text_is_an_error_that_hides_it() {
+    let config = load_text(SMALLEST, "").unwrap();
+    let schema = json!({"properties": {"path": {"writeOnly": true}}});
+    let open = config.targets[0].open_secrets(&schema);
+    let shown = config.problems(open).to_string();
+    assert!(shown.contains("settings.path = \"***\"") && !shown.contains("\"x\""), "{shown}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dispatcher.toml");
+    let shown = || load(&file, &Environment::default()).unwrap_err().to_string();
+    assert!(shown().starts_with("error: cannot read"), "{}", shown());
+    std::fs::write(&file, [b'#'; CONFIG_BYTES_MAX + 1]).unwrap();
+    assert!(shown().contains("more than 1048576 bytes"), "{}", shown());
+    std::fs::write(&file, [0xff]).unwrap();
+    assert!(shown().contains("not UTF-8"), "{}", shown());
+}
+
+proptest! {
+    /// A damaged file is refused or read, and never shows what its references name.
+    #[test]
+    fn no_damage_makes_it_panic_or_talk(
+        cut in 0usize..2_000, length in 0usize..40, put in "[a-z\\[\\]{}\"'=.,\n# ]{0,6}",
+    ) {
+        let text = include_str!("../../../tests/golden/config/right-everything.toml");
+        let (start, end) = (cut.min(text.len()), (cut + length).min(text.len()));
+        let damaged = format!("{}{put}{}", &text[..start], &text[end..]);
+        let shown = match load_text(&damaged, "") {
+            Ok(config) => config.problems(Vec::new()).to_string(),
+            Err(problems) => problems.to_string(),
+        };
+        prop_assert!(!shown.contains(SECRET));
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text: String) {
+        if let Err(problems) = load_text(&text, "") {
+            prop_assert!(problems.errors() > 0 && !problems.to_string().is_empty());
+        }
+    }
+}

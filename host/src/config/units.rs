@@ -1,0 +1,175 @@
+//! Durations and sizes as people write them: a whole number and its unit, `10s`, `64MiB`.
+
+use std::time::Duration;
+
+/// Names and sizes, smallest first.
+type Units = &'static [(&'static str, u64)];
+
+const DURATIONS: Units = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", DAY_MS)];
+const DAY_MS: u64 = 86_400_000;
+const SIZES: Units =
+    &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+/// Why a text is no quantity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// Fit to stand after the key's name: `has no unit`.
+    pub(super) title: &'static str,
+    /// What to write.
+    pub(super) label: String,
+    pub(super) help: String,
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+    quantity(text, DURATIONS, "10s").map(Duration::from_millis)
+}
+
+pub(super) fn bytes(text: &str) -> Result<u64, Wrong> {
+    quantity(text, SIZES, "64MiB")
+}
+
+/// What to say when a bare number stands where a duration must.
+pub(super) fn duration_of_number(number: &str) -> Wrong {
+    no_unit(number, DURATIONS, "s")
+}
+
+/// What to say when a bare number stands where a size must.
+pub(super) fn bytes_of_number(number: &str) -> Wrong {
+    no_unit(number, SIZES, "MiB")
+}
+
+/// In the largest unit that gives a whole number: `90s`, `24h`, `2d`.
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
+    show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), DURATIONS)
+}
+
+pub(super) fn show_bytes(bytes: u64) -> String {
+    show(bytes, SIZES)
+}
+
+fn show(value: u64, units: Units) -> String {
+    // People say 24h, not 1d.
+    let fits = |size: u64| value.is_multiple_of(size) && (size != DAY_MS || value >= 2 * DAY_MS);
+    let unit = units.iter().rev().find(|(_, size)| value != 0 && fits(*size));
+    let (name, size) = unit.copied().unwrap_or((units[0].0, 1));
+    format!("{}{name}", value / size)
+}
+
+fn quantity(text: &str, units: Units, example: &str) -> Result<u64, Wrong> {
+    let help = format!("units are {}", names(units));
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        let label = format!("write a whole number and a unit, such as \"{example}\"");
+        return Err(Wrong { title: "is no number with a unit", label, help });
+    }
+    if unit.is_empty() {
+        return Err(no_unit(
+            number,
+            units,
+            example.trim_start_matches(|c: char| c.is_ascii_digit()),
+        ));
+    }
+    let Some((_, size)) = units.iter().find(|(name, _)| *name == unit) else {
+        let label = match near_unit(unit, units) {
+            Some(near) => format!("write \"{number}{near}\""),
+            None => format!("`{unit}` is none of ours"),
+        };
+        return Err(Wrong { title: "has an unknown unit", label, help });
+    };
+    let value = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*size));
+    value.ok_or_else(|| Wrong {
+        title: "is too large",
+        label: format!("write a smaller number, such as \"{example}\""),
+        help,
+    })
+}
+
+fn no_unit(number: &str, units: Units, likely: &str) -> Wrong {
+    Wrong {
+        title: "has no unit",
+        label: format!("write \"{number}{likely}\""),
+        help: format!("units are {}", names(units)),
+    }
+}
+
+/// What a person probably meant by `sec`, `MB` or ` s`.
+fn near_unit(unit: &str, units: Units) -> Option<&'static str> {
+    let word = unit.trim().to_ascii_lowercase();
+    let meant = match word.as_str() {
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "min" | "mins" | "minute" | "minutes" => "m",
+        "hour" | "hours" | "hr" => "h",
+        "day" | "days" => "d",
+        "byte" | "bytes" => "B",
+        "k" | "kb" => "KiB",
+        "mb" => "MiB",
+        "g" | "gb" => "GiB",
+        "t" | "tb" => "TiB",
+        other => other,
+    };
+    units.iter().map(|(name, _)| *name).find(|name| name.eq_ignore_ascii_case(meant))
+}
+
+fn names(units: Units) -> String {
+    units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_every_unit() {
+        for (text, millis) in [("0s", 0), ("250ms", 250), ("10s", 10_000), ("2h", 7_200_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(show_duration(Duration::from_secs(86_400)), "24h");
+        assert_eq!(show_bytes(1 << 40), "1TiB");
+        for (text, size) in [("0B", 0), ("4KiB", 4096), ("64MiB", 64 << 20), ("1TiB", 1 << 40)] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_what_to_write_instead() {
+        for (text, label) in [
+            ("10", "write \"10s\""),
+            ("10 s", "write \"10s\""),
+            ("5min", "write \"5m\""),
+            ("5weeks", "`weeks` is none of ours"),
+            ("soon", "write a whole number and a unit, such as \"10s\""),
+            ("-5s", "write a whole number and a unit, such as \"10s\""),
+            ("99999999999999999999s", "write a smaller number, such as \"10s\""),
+            ("18446744073709551615d", "write a smaller number, such as \"10s\""),
+        ] {
+            assert_eq!(
+                duration(text).map_err(|wrong| wrong.label),
+                Err(label.to_owned()),
+                "{text}"
+            );
+        }
+        for (text, label) in
+            [("4", "write \"4MiB\""), ("4MB", "write \"4MiB\""), ("4k", "write \"4KiB\"")]
+        {
+            assert_eq!(bytes(text).map_err(|wrong| wrong.label), Err(label.to_owned()), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_can_be_read_again(millis in 0u64..u64::MAX / 2, size: u64) {
+            let time = Duration::from_millis(millis);
+            prop_assert_eq!(duration(&show_duration(time)), Ok(time));
+            prop_assert_eq!(bytes(&show_bytes(size)), Ok(size));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text: String) {
+            let _ = (duration(&text), bytes(&text));
+        }
+    }
+}
