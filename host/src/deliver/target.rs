@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::calls::{Calls, Ended};
 use super::journal::Journal;
@@ -16,6 +16,9 @@ use crate::telemetry::{Feed, Note};
 
 /// Wait after a failure of the store, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a probe waits for a delivery that was never tried.
+const UNTRIED_WAIT: Duration = Duration::from_secs(1);
 
 /// What a target may do next.
 #[derive(Clone, Copy, Debug)]
@@ -305,7 +308,9 @@ async fn claim(
         Work::Claim { max } => queue.claim(settings.number, max, lease(settings)).await,
         Work::Probe { untried: false } => queue.claim(settings.number, 1, lease(settings)).await,
         Work::Probe { untried: true } => {
-            queue.claim_untried(settings.number, 1, lease(settings)).await
+            // Not for long: meanwhile there may be retries to probe with.
+            let claimed = queue.claim_untried(settings.number, 1, lease(settings));
+            timeout(UNTRIED_WAIT, claimed).await.unwrap_or_else(|_| Ok(Vec::new()))
         }
         Work::Wait(until) => {
             sleep_until(until).await;
