@@ -121,7 +121,10 @@ fn modules_name_only_lower_layers() {
         }
         let from = if module == "main" { "cli" } else { module };
         let Some(from_layer) = layers.layer_of.get(from) else {
-            broken.push(format!("{}: `{from}` stands in no layer of ARCHITECTURE.md", path.display()));
+            broken.push(format!(
+                "{}: `{from}` stands in no layer of ARCHITECTURE.md",
+                path.display()
+            ));
             continue;
         };
         for to in named_modules(&text).iter().filter(|to| *to != from) {
@@ -140,7 +143,15 @@ fn modules_name_only_lower_layers() {
 #[test]
 fn pure_modules_have_no_clock_no_io_and_no_chance() {
     let layers = layers();
-    let banned = ["tokio", "std::fs", "std::net", "SystemTime::now", "Instant::now", "fastrand", "getrandom"];
+    let banned = [
+        "tokio",
+        "std::fs",
+        "std::net",
+        "SystemTime::now",
+        "Instant::now",
+        "fastrand",
+        "getrandom",
+    ];
     let mut broken = Vec::new();
     for (path, text) in sources() {
         let Ok(inner) = path.strip_prefix("host/src") else { continue };
@@ -168,8 +179,11 @@ fn the_fragile_crates_stay_behind_their_fence() {
     ];
     let mut broken = Vec::new();
     for (path, text) in sources() {
-        let code: String =
-            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let code: String = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n");
         let at = path.to_str().unwrap();
         for (word, allowed) in fences {
             if code.contains(word) && !allowed.iter().any(|folder| at.starts_with(folder)) {
