@@ -1,3 +1,5 @@
+//! Real sockets; time is virtual wherever a limit of time is reached.
+
 use super::*;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

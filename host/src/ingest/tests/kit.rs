@@ -86,8 +86,7 @@ impl Kit {
 
 /// The body of a built-in sample.
 pub(super) fn sample(name: &str) -> &'static str {
-    let samples = normalize::SENDERS.iter().flat_map(|sender| sender.samples);
-    samples.into_iter().find(|sample| sample.name == name).unwrap().body
+    normalize::sample(name).unwrap().1.body
 }
 
 pub(super) fn with_signature(path: &str, secret: &str, body: &[u8]) -> http::Request<()> {
