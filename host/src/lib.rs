@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod model;
 pub mod net;
 pub mod normalize;
+pub mod plugin;
 pub mod retry;
 pub mod route;
 pub mod store;

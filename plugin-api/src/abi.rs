@@ -12,16 +12,22 @@
 
 mod exports;
 mod guard;
+mod loading;
 mod services;
 
 use abi_stable::StableAbi;
 use abi_stable::library::RootModule;
 use abi_stable::package_version_strings;
 use abi_stable::sabi_types::VersionStrings;
-use abi_stable::std_types::{RResult, RSlice, RStr, RString, RVec};
-use async_ffi::{BorrowingFfiFuture, FfiFuture};
+use abi_stable::std_types::RResult;
+use async_ffi::BorrowingFfiFuture;
+
+pub use abi_stable::library::AbiHeader;
+pub use abi_stable::std_types::{RSlice, RStr, RString, RVec};
+pub use async_ffi::FfiFuture;
 
 pub use self::exports::{Export, Header, Section, header, section};
+pub use self::loading::{Mismatch, future, host, module};
 pub(crate) use self::services::Services;
 pub use self::traits::{HostApi, HostApi_TO, Job, Job_TO, TargetApi, TargetApi_TO};
 

@@ -1,0 +1,113 @@
+//! Makes what a plugin says fit for log, store and page: secrets masked, one line, bounded.
+
+use crate::model::Secret;
+
+/// A shorter secret would be masked in harmless words.
+const SECRET_BYTES_MIN: usize = 6;
+const MASK: &str = "***";
+
+/// The secrets of one target, longest first, so that one within another leaves nothing behind.
+#[derive(Debug)]
+pub(super) struct Cleaner(Vec<Secret>);
+
+impl Cleaner {
+    pub(super) fn new(secrets: &[Secret]) -> Self {
+        let long = secrets.iter().filter(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
+        let mut secrets: Vec<_> = long.cloned().collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        Self(secrets)
+    }
+
+    /// Masks first: a secret may contain what is escaped, and cutting it would hide it from the search.
+    pub(super) fn line(&self, text: &str, bytes_max: usize) -> String {
+        let mut masked = std::borrow::Cow::Borrowed(text);
+        for secret in &self.0 {
+            if masked.contains(secret.expose()) {
+                masked = masked.replace(secret.expose(), MASK).into();
+            }
+        }
+        one_line(&masked, bytes_max)
+    }
+
+    /// Whether a secret stands in the bytes.
+    pub(super) fn finds_secret(&self, bytes: &[u8]) -> bool {
+        self.0.iter().any(|secret| {
+            let secret = secret.expose().as_bytes();
+            bytes.windows(secret.len()).any(|window| window == secret)
+        })
+    }
+}
+
+/// The text on one line: control characters and those that turn the direction of writing are escaped;
+/// cut to at most `bytes_max` bytes.
+pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
+    const CUT: &str = "…";
+    let mut line = String::with_capacity(text.len().min(bytes_max));
+    for character in text.chars() {
+        let before = line.len();
+        if is_harmless(character) {
+            line.push(character);
+        } else {
+            line.extend(character.escape_default());
+        }
+        if line.len() > bytes_max {
+            line.truncate(before);
+            while line.len() + CUT.len() > bytes_max && line.pop().is_some() {}
+            line.push_str(CUT);
+            break;
+        }
+    }
+    line
+}
+
+fn is_harmless(character: char) -> bool {
+    !(character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        let secrets = ["hunter22", "hunter22-and-more", "short", "multi\nline"].map(Secret::new);
+        let cleaner = Cleaner::new(&secrets);
+        for (text, expected) in [
+            ("token hunter22 refused", "token *** refused"),
+            ("hunter22hunter22", "******"),
+            ("x=hunter22-and-more", "x=***"),
+            ("short is kept", "short is kept"),
+            ("multi\nline", "***"),
+            ("multi\nother", "multi\\nother"),
+            ("hunter2", "hunter2"),
+        ] {
+            assert_eq!(cleaner.line(text, 100), expected);
+        }
+        assert!(cleaner.finds_secret(b"\xff hunter22") && !cleaner.finds_secret(b"hunter2 "));
+    }
+
+    #[test]
+    fn a_cut_never_leaves_a_piece_of_a_secret() {
+        let cleaner = Cleaner::new(&[Secret::new("0123456789")]);
+        for bytes_max in 4..20 {
+            let line = cleaner.line("abcd0123456789efgh", bytes_max);
+            assert!(!line.contains('0'), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_one_line_and_within_its_limit(text in "\\PC*|[\u{0}-\u{20}é\u{2028}\u{202e}\"\\\\]*", bytes_max in 3usize..64) {
+            let line = one_line(&text, bytes_max);
+            prop_assert!(line.len() <= bytes_max, "{} > {}", line.len(), bytes_max);
+            prop_assert!(line.chars().all(is_harmless));
+        }
+
+        #[test]
+        fn harmless_short_text_is_unchanged(text in "[a-zA-Z0-9 é…\"']{0,40}") {
+            prop_assert_eq!(one_line(&text, 1024), text);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What the host does for a plugin: HTTP, waiting, blocking work, logs and counters.
+//!
+//! No method may panic: a panic here would end the process at the boundary. The deadline of the
+//! delivery that asks is known by the task that polls it; a request from a plugin's own thread has
+//! none and gets [`REQUEST_TIME_MAX`].
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dispatcher_plugin_api::COUNTERS_MAX;
+use dispatcher_plugin_api::abi::{
+    self, FfiFuture, HostApi, JobBox, RAnswer, RField, RPair, RRequest, RSlice, RStr, outcome,
+};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::clean::Cleaner;
+use crate::egress::{self, EgressError, ErrorKind, Outgoing};
+use crate::model::Secret;
+
+/// Most blocking jobs that run at once for one target.
+pub const BLOCKING_JOBS_MAX: usize = 16;
+/// Longest request outside a delivery.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// A request ends so long before its delivery does, so that the plugin can decide what it means …
+const MARGIN_MAX: Duration = Duration::from_millis(500);
+/// … or by this part of the time that is left, when that is shorter.
+const MARGIN_DIVISOR: u32 = 10;
+/// Longest message, and longest list of fields, of a line in the log.
+const LOG_BYTES_MAX: usize = 2048;
+/// Longest name of a counter.
+const COUNTER_BYTES_MAX: usize = 64;
+
+tokio::task_local! {
+    /// When the delivery that is polled must be over.
+    pub(super) static DEADLINE: Instant;
+}
+
+/// What an instance gets from the host.
+#[derive(Clone, Debug)]
+pub struct Services {
+    pub egress: egress::Client,
+    /// Closed address ranges that this target may reach.
+    pub allow: Vec<egress::Cidr>,
+    /// Masked in all that the plugin says.
+    pub secrets: Vec<Secret>,
+    /// Where relative paths of the settings start.
+    pub home: PathBuf,
+    /// For timers, requests and blocking work.
+    pub runtime: Handle,
+}
+
+/// The services as one target has them.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) target: Arc<str>,
+    cleaner: Arc<Cleaner>,
+    egress: egress::Client,
+    allow: Arc<[egress::Cidr]>,
+    runtime: Handle,
+    jobs: Arc<Semaphore>,
+    counters: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Desk {
+    pub(super) fn new(target: &str, services: &Services, cleaner: Arc<Cleaner>) -> Self {
+        Self {
+            target: target.into(),
+            cleaner,
+            egress: services.egress.clone(),
+            allow: services.allow.as_slice().into(),
+            runtime: services.runtime.clone(),
+            jobs: Arc::new(Semaphore::new(BLOCKING_JOBS_MAX)),
+            counters: Mutex::default(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> BTreeMap<String, u64> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where a plugin polls from a thread of its own, there is no runtime around it.
+    fn on_runtime<T: Send + 'static>(
+        &self,
+        otherwise: T,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> FfiFuture<T> {
+        let runtime = self.runtime.clone();
+        abi::future(async move {
+            if Handle::try_current().is_ok() {
+                return work.await;
+            }
+            let mut task = AbortOnDrop(runtime.spawn(work));
+            (&mut task.0).await.unwrap_or(otherwise)
+        })
+    }
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The desk as a plugin holds it.
+pub(super) struct Shared(pub(super) Arc<Desk>);
+
+impl HostApi for Shared {
+    fn http(&self, request: RRequest) -> FfiFuture<RAnswer> {
+        let Ok(method) = http::Method::from_bytes(request.method.as_bytes()) else {
+            let error = not_sent("the plugin asks for an HTTP method that does not exist");
+            return abi::future(std::future::ready(error));
+        };
+        let now = Instant::now();
+        let deadline = DEADLINE.try_with(|deadline| {
+            let left = deadline.saturating_duration_since(now);
+            *deadline - MARGIN_MAX.min(left / MARGIN_DIVISOR)
+        });
+        let outgoing = Outgoing {
+            method,
+            url: request.url.into(),
+            headers: request
+                .headers
+                .into_iter()
+                .map(|field| (field.key.into(), field.value.into()))
+                .collect(),
+            body: Bytes::from(Vec::from(request.body)),
+            allow: Arc::clone(&self.0.allow),
+            deadline: deadline.unwrap_or(now + REQUEST_TIME_MAX),
+        };
+        let egress = self.0.egress.clone();
+        let stopping = not_sent("the daemon is stopping");
+        self.0.on_runtime(stopping, async move { answer(egress.send(outgoing).await) })
+    }
+
+    fn sleep(&self, ms: u64) -> FfiFuture<()> {
+        self.0.on_runtime((), async move { tokio::time::sleep(Duration::from_millis(ms)).await })
+    }
+
+    fn blocking(&self, mut job: JobBox) -> FfiFuture<bool> {
+        let (jobs, runtime) = (Arc::clone(&self.0.jobs), self.0.runtime.clone());
+        abi::future(async move {
+            let Ok(turn) = jobs.acquire_owned().await else { return false };
+            let run = move || {
+                job.run();
+                drop(job);
+                // The place is free when the work is over, even if nobody waits for it any more.
+                drop(turn);
+            };
+            runtime.spawn_blocking(run).await.is_ok()
+        })
+    }
+
+    fn log(&self, level: u32, message: RStr<'_>, fields: RSlice<'_, RPair<'_>>) {
+        let target = &*self.0.target;
+        let message = self.0.cleaner.line(message.as_str(), LOG_BYTES_MAX);
+        let mut text = String::new();
+        for pair in fields.iter() {
+            if text.len() > LOG_BYTES_MAX {
+                break;
+            }
+            let separator = if text.is_empty() { "" } else { " " };
+            text += &format!("{separator}{}={}", pair.key, pair.value);
+        }
+        let fields = self.0.cleaner.line(&text, LOG_BYTES_MAX);
+        match level {
+            0 => tracing::error!(name = target, fields, "{message}"),
+            1 => tracing::warn!(name = target, fields, "{message}"),
+            2 => tracing::info!(name = target, fields, "{message}"),
+            _ => tracing::debug!(name = target, fields, "{message}"),
+        }
+    }
+
+    fn count(&self, name: RStr<'_>, by: u64) {
+        let name = name.as_str();
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_name = (1..=COUNTER_BYTES_MAX).contains(&name.len()) && name.bytes().all(known);
+        let mut counters = self.0.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = counters.get_mut(name) {
+            *counter = counter.saturating_add(by);
+        } else if is_name && counters.len() < COUNTERS_MAX {
+            counters.insert(name.to_owned(), by);
+        }
+    }
+}
+
+fn not_sent(reason: &str) -> RAnswer {
+    answer(Err(EgressError { kind: ErrorKind::NotSent, reason: reason.to_owned() }))
+}
+
+fn answer(result: Result<egress::Answer, EgressError>) -> RAnswer {
+    let (outcome, status, headers, body, reason) = match result {
+        Ok(answer) => {
+            let headers = answer.headers.into_iter();
+            let headers = headers
+                .map(|(key, value)| RField { key: key.into(), value: value.into() })
+                .collect();
+            (outcome::ANSWERED, answer.status, headers, Vec::from(answer.body), String::new())
+        }
+        Err(EgressError { kind, reason }) => {
+            let outcome = match kind {
+                ErrorKind::NotSent => outcome::NOT_SENT,
+                ErrorKind::Ambiguous => outcome::AMBIGUOUS,
+            };
+            (outcome, 0, Vec::new(), Vec::new(), reason)
+        }
+    };
+    RAnswer {
+        outcome,
+        status: status.into(),
+        headers: headers.into(),
+        body: body.into(),
+        reason: reason.into(),
+        meta: Vec::new().into(),
+    }
+}
