@@ -12,7 +12,7 @@ use super::problem::{Document, Kind, Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::{Config, masks, server, sources, targets};
-use crate::{egress, ingest};
+use crate::{egress, ingest, plugin};
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
@@ -29,16 +29,22 @@ pub fn load(file: &Path, environment: &Environment) -> Result<Config, Problems> 
         let document = Document::new(file, String::new(), Vec::new());
         Problems::new(Arc::new(document), vec![Problem::error(title)])
     })?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder(file);
     let mut environment = environment.clone();
     let notes = Notes::default();
-    for problem in environment.read_file(folder) {
+    for problem in environment.read_file(&folder) {
         notes.add(problem);
     }
-    // Fails only where there is no current folder; the path as it is serves then.
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     parse(file, &text, &folder, &environment, notes)
+}
+
+/// The folder of a file, absolute.
+#[must_use]
+pub fn folder(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    // Fails only where there is no current folder; the path as it is serves then.
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn read_text(file: &Path) -> Result<String, String> {
@@ -100,7 +106,7 @@ struct Contents {
     home: PathBuf,
     server: server::Server,
     store: server::Store,
-    plugins: server::Plugins,
+    plugins: plugin::Settings,
     sources: Vec<sources::Source>,
     targets: Vec<super::TargetConfig>,
 }

@@ -84,6 +84,12 @@ impl Problem {
         self
     }
 
+    /// The same, where it does not refuse the configuration.
+    #[must_use]
+    pub fn as_warning(self) -> Self {
+        Self { kind: Kind::Warning, ..self }
+    }
+
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.kind == Kind::Error

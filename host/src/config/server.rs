@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reader::{Entry, Notes, Table};
-use crate::{ingest, net};
+use crate::{ingest, net, plugin};
 
 const CONNECTIONS_MAX: u64 = 65_536;
 /// Limits of the time for a request's head, its body, and a resting connection.
@@ -122,20 +122,20 @@ pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Sto
     store
 }
 
-/// `[plugins]`.
-#[derive(Clone, Debug)]
-pub struct Plugins {
-    pub directories: Vec<PathBuf>,
-    pub cache: PathBuf,
+/// The plugin folders of a home without a configuration.
+#[must_use]
+pub fn default_plugins(home: &Path) -> plugin::Settings {
+    plugins(None, home, &Notes::default())
 }
 
-/// The plugins that came with the daemon lie beside its executable or in its package's folder; those
-/// dropped in later lie in `directory`.
-pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Plugins {
-    let mut own = home.join("plugins.d");
+/// `[plugins]`. Those that came with the daemon lie beside its executable or in its package's folder;
+/// those dropped in later lie in `directory`.
+pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> plugin::Settings {
+    let (mut own, mut strict) = (home.join("plugins.d"), false);
     if let Some(mut table) = table {
         let directory = table.entry("directory").and_then(|entry| path(&entry, home, notes));
         own = directory.unwrap_or(own);
+        strict = table.boolean("strict", strict, notes);
         table.finish(notes, |_| None);
     }
     let executable = std::env::current_exe().ok();
@@ -143,7 +143,7 @@ pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> P
     let packaged =
         beside.and_then(Path::parent).map(|prefix| prefix.join("lib/dispatcher/plugins"));
     let directories = beside.map(Path::to_owned).into_iter().chain(packaged).chain([own]).collect();
-    Plugins { directories, cache: home.join("plugin-cache") }
+    plugin::Settings { directories, cache: home.join("plugin-cache"), strict }
 }
 
 /// `home`: an existing folder; a relative one starts at the configuration's.

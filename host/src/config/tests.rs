@@ -49,7 +49,7 @@ fn the_smallest_file_has_every_default() {
     let target = &config.targets[0];
     assert!(target.enabled && target.route.rules.is_empty() && target.allow.is_empty());
     assert_eq!(target.policy, Policy::default());
-    let deliver = target.deliver(TargetNumber(3), 1);
+    let deliver = target.deliver(TargetNumber(3), plugin::Mode::Batch);
     assert_eq!((deliver.batch_max, deliver.concurrency), (256, 1));
     assert_eq!(target.settings.json, json!({"path": "x", "to": ["b", "c"]}));
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// See it work: signed, forged and repeated requests, without configuration
+/// See it work on this machine: no configuration needed
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// End after the checks instead of serving on.
