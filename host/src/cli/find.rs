@@ -42,9 +42,20 @@ pub(super) fn load(option: Option<&Path>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// As [`load`], but whatever is wrong with the configuration is a reason not to be started again.
+/// As [`load`], but whatever is wrong with the configuration is a reason not to be started again, and
+/// what the plugins say of it is shown too. Their word alone stops their own targets and not the daemon.
 pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
-    load(option).map_err(|failure| Failure { code: CONFIG, ..failure })
+    load(option).map_err(|failure| {
+        let whole = file(option).map(|file| {
+            let environment = Environment::of_process();
+            config::load_with(&file, &environment, crate::app::check)
+        });
+        let text = match whole {
+            Ok(Err(problems)) => report(&problems, stderr_styled()),
+            _ => failure.text,
+        };
+        Failure { code: CONFIG, text }
+    })
 }
 
 /// All problems and how many they are.

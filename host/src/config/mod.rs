@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
-pub use load::{CONFIG_BYTES_MAX, folder, load};
+pub use load::{CONFIG_BYTES_MAX, folder, load, load_with};
 pub use near::{list, near};
 pub use problem::{Document, Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
 pub use reference::resolve;
