@@ -28,7 +28,7 @@ pub enum Cause {
 pub enum Sign {
     /// It took or rejected an event: it works.
     Alive,
-    /// It took none, and that many deliveries failed.
+    /// It took none, and that many deliveries failed at their first attempt.
     Failed(u32),
     /// It wants to be left alone, for this long if it said so.
     Throttled(Option<Duration>),

@@ -29,8 +29,6 @@ pub enum Decision {
     Hold {
         /// The destination's wish when it is throttled; `None` when it said nothing or is broken.
         wait: Option<Duration>,
-        /// Only a person can mend it.
-        broken: bool,
         reason: String,
         /// When not empty it must be kept with the delivery.
         progress: Vec<u8>,
@@ -55,13 +53,16 @@ pub fn decide(
     let limit = first_attempt_at.plus(policy.give_up_after);
     match failure.kind {
         FailureKind::Reject => Decision::Dead { reason: bounded(failure.reason) },
-        FailureKind::Broken => hold(failure, true),
+        FailureKind::Broken => hold(failure, None),
         FailureKind::Retry | FailureKind::Throttled if now >= limit => {
             let after = SignedDuration::try_from(policy.give_up_after);
             let after = after.unwrap_or(SignedDuration::MAX);
             dead(attempt, &format!("{after:#}"), &failure.reason)
         }
-        FailureKind::Throttled => hold(failure, false),
+        FailureKind::Throttled => {
+            let wait = failure.after.map(|after| after.min(AFTER_MAX));
+            hold(failure, wait)
+        }
         FailureKind::Retry if failure.maybe_sent && policy.maybe_sent == MaybeSent::DeadLetter => {
             let reason = format!("may have arrived, so it is not sent again: {}", failure.reason);
             Decision::Dead { reason: bounded(reason) }
@@ -88,13 +89,8 @@ fn wait(policy: &Policy, attempt: u32, after: Option<Duration>, jitter: f64) -> 
     wait.max(after.unwrap_or_default().min(AFTER_MAX)).max(Duration::from_millis(1))
 }
 
-fn hold(failure: Failure, broken: bool) -> Decision {
-    Decision::Hold {
-        wait: failure.after.filter(|_| !broken).map(|after| after.min(AFTER_MAX)),
-        broken,
-        reason: bounded(failure.reason),
-        progress: failure.progress,
-    }
+fn hold(failure: Failure, wait: Option<Duration>) -> Decision {
+    Decision::Hold { wait, reason: bounded(failure.reason), progress: failure.progress }
 }
 
 fn dead(attempt: u32, after: &str, reason: &str) -> Decision {

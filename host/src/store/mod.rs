@@ -155,6 +155,18 @@ pub trait Queue: Send + Sync + 'static {
         lease: Duration,
     ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>>;
 
+    /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail
+    /// cannot keep the others from a target that is being probed. An engine that cannot choose gives
+    /// what it has.
+    fn claim_untried(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
+        self.claim(target, max, lease)
+    }
+
     /// Records outcomes; lazily durable (≤ 1 s). Settling what is not claimed changes nothing.
     fn settle(
         &self,

@@ -1,0 +1,35 @@
+//! What the deliverer calls: the plugin's instance in the daemon, a script in tests.
+
+use tokio::time::Instant;
+
+use crate::model::{Delivery, Verdict};
+use crate::plugin::{Instance, Mode};
+use crate::store::BoxFuture;
+
+/// One target's way out.
+pub trait Backend: Send + Sync + 'static {
+    /// Tries them all; a verdict for each, in their order. It should answer before `deadline`, and is
+    /// cut some time after. It may be dropped at any await.
+    fn deliver<'a>(
+        &'a self,
+        deliveries: &'a [Delivery],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Verdict>>;
+
+    /// Whether a call takes a single delivery.
+    fn one_by_one(&self) -> bool;
+}
+
+impl Backend for Instance {
+    fn deliver<'a>(
+        &'a self,
+        deliveries: &'a [Delivery],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Verdict>> {
+        Box::pin(Self::deliver(self, deliveries, deadline))
+    }
+
+    fn one_by_one(&self) -> bool {
+        self.mode() == Mode::Each
+    }
+}

@@ -1,0 +1,147 @@
+//! The running calls of one target: their slots, deadlines, and how each ended.
+//!
+//! A call that panics or is cut ends with a failure for each of its deliveries, so that whoever waits
+//! here always gets exactly one verdict a delivery.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Backend, CUT_MARGIN};
+use crate::model::{Delivery, EventId, Failure, FailureKind, Timestamp, Verdict};
+
+/// One call of the backend.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) deliveries: Arc<[Delivery]>,
+    pub(super) began_at: Timestamp,
+    began: Instant,
+    cut_at: Instant,
+    task: AbortHandle,
+    /// It tries a held target.
+    pub(super) probe: bool,
+}
+
+/// A call that is over for its deliveries.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) call: Call,
+    /// As many as deliveries.
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) took: Duration,
+}
+
+/// Tasks outnumber `running` by the calls that were cut and still hold their slot.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    tasks: JoinSet<Vec<Verdict>>,
+    running: HashMap<Id, Call>,
+}
+
+impl Calls {
+    /// Slots taken.
+    pub(super) fn slots(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub(super) fn is_probing(&self) -> bool {
+        self.running.values().any(|call| call.probe)
+    }
+
+    /// Every delivery under way.
+    pub(super) fn events(&self) -> Vec<EventId> {
+        let deliveries = self.running.values().flat_map(|call| call.deliveries.iter());
+        deliveries.map(|delivery| delivery.event.id).collect()
+    }
+
+    pub(super) fn start(
+        &mut self,
+        backend: &Arc<dyn Backend>,
+        deliveries: Vec<Delivery>,
+        timeout: Duration,
+        began_at: Timestamp,
+        probe: bool,
+    ) {
+        let deliveries: Arc<[Delivery]> = deliveries.into();
+        let began = Instant::now();
+        let deadline = began + timeout;
+        let (backend, given) = (Arc::clone(backend), Arc::clone(&deliveries));
+        let task = self.tasks.spawn(async move { backend.deliver(&given, deadline).await });
+        let (id, cut_at) = (task.id(), deadline + CUT_MARGIN);
+        self.running.insert(id, Call { deliveries, began_at, began, cut_at, task, probe });
+    }
+
+    /// Waits until at least one slot is free again or one call is over. May answer with none: the code
+    /// of a cut call has ended. Cancel safe.
+    pub(super) async fn ended(&mut self) -> Vec<Ended> {
+        let cut_at = self.running.values().map(|call| call.cut_at).min();
+        let cut = async {
+            match cut_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(first) = self.tasks.join_next_with_id() => {
+                let mut ended = Vec::from_iter(self.conclude(first));
+                while let Some(next) = self.tasks.try_join_next_with_id() {
+                    ended.extend(self.conclude(next));
+                }
+                ended
+            }
+            () = cut => self.cut(Instant::now(), "was cut: it had not ended in time"),
+        }
+    }
+
+    /// Cuts every call that is still running.
+    pub(super) fn cut_all(&mut self) -> Vec<Ended> {
+        let last = self.running.values().map(|call| call.cut_at).max();
+        last.map_or_else(Vec::new, |last| self.cut(last, "was cut: the daemon stops"))
+    }
+
+    fn conclude(&mut self, result: Result<(Id, Vec<Verdict>), JoinError>) -> Option<Ended> {
+        let (id, result) = match result {
+            Ok((id, verdicts)) => (id, Ok(verdicts)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        // A call that was cut has had its verdicts.
+        let call = self.running.remove(&id)?;
+        let count = call.deliveries.len();
+        let verdicts = match result {
+            Ok(verdicts) if verdicts.len() == count => verdicts,
+            Ok(verdicts) => {
+                let given = verdicts.len();
+                failed(count, &format!("the target gave {given} verdicts for {count} events"))
+            }
+            Err(_) => failed(count, "the target panicked"),
+        };
+        let took = call.began.elapsed();
+        Some(Ended { call, verdicts, took })
+    }
+
+    /// Cuts the calls whose time is over at `now`.
+    fn cut(&mut self, now: Instant, why: &str) -> Vec<Ended> {
+        let over = self.running.extract_if(|_, call| call.cut_at <= now);
+        let ended = over.map(|(_, call)| {
+            call.task.abort();
+            let took = call.began.elapsed();
+            let reason = format!("the attempt {why} ({:.1} s)", took.as_secs_f64());
+            let verdicts = failed(call.deliveries.len(), &reason);
+            Ended { call, verdicts, took }
+        });
+        ended.collect()
+    }
+}
+
+/// Nobody knows how far such a call had come.
+fn failed(count: usize, reason: &str) -> Vec<Verdict> {
+    let failure = Failure { maybe_sent: true, ..Failure::new(FailureKind::Retry, reason) };
+    vec![Err(failure); count]
+}

@@ -1,0 +1,217 @@
+//! One daemon: a child process of the real binary in a home of its own, killed when the test ends.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Answer, Client, SECRET, Setup, signature, wait_for};
+
+/// A daemon's home and, while it runs, its process. Prints the daemon's log when its test fails.
+pub(crate) struct Daemon {
+    home: TempDir,
+    setup: Setup,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    #[expect(clippy::new_ret_no_self, reason = "a story begins with the daemon it is about")]
+    pub(crate) fn new() -> Setup {
+        Setup::default()
+    }
+
+    #[track_caller]
+    pub(super) fn start_new(setup: Setup) -> Self {
+        // On the disk of the build, not on a temporary one in memory: its fsync is meant.
+        let home = tempfile::Builder::new().prefix("home-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        let mut daemon = Self { home: home.unwrap(), setup, running: None };
+        daemon.install();
+        daemon.start();
+        daemon
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Puts the executable and the plugin side by side, as a release has them: what an older build
+    /// left in the target folder must not be found.
+    fn install(&self) {
+        let executable = Path::new(env!("CARGO_BIN_EXE_dispatcher"));
+        let plugin = "libdispatcher_file_log.so";
+        let built = executable.with_file_name("deps").join(plugin);
+        let folder = self.home().join("bin");
+        fs::create_dir(&folder).unwrap();
+        for (from, name) in [(executable, "dispatcher"), (&built, plugin)] {
+            let to = folder.join(name);
+            fs::hard_link(from, &to)
+                .or_else(|_| fs::copy(from, &to).map(drop))
+                .unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        }
+    }
+
+    /// `dispatcher ARGUMENTS` with this home's configuration, not yet started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.home().join("bin/dispatcher"));
+        command.args(arguments).arg("--config").arg(self.setup.write(self.home()));
+        command.env_clear().stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the daemon again and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(&mut self) {
+        assert!(self.running.is_none(), "it runs already");
+        let told = self.home().join("stdout.log");
+        let log = File::options().create(true).append(true).open(self.home().join("daemon.log"));
+        let mut command = self.command(&["run"]);
+        command.stdout(File::create(&told).unwrap()).stderr(log.unwrap());
+        let mut child = command.spawn().unwrap();
+        let address = wait_for("the daemon to listen", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the daemon ended with {status}\n{}", self.log());
+            }
+            listening(&fs::read_to_string(&told).unwrap())
+        });
+        self.running = Some(Running { child, address });
+    }
+
+    /// Changes what the next start will read.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(Setup) -> Setup) {
+        self.setup = change(std::mem::take(&mut self.setup));
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.as_ref().expect("the daemon runs").address
+    }
+
+    /// As a power cut would end it, but for what the kernel still writes.
+    pub(crate) fn kill_9(&mut self) {
+        let mut running = self.running.take().expect("the daemon runs");
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let running = self.running.as_ref().expect("the daemon runs");
+        let pid = Pid::from_child(&running.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        self.ended()
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let running = self.running.as_mut().expect("the daemon runs");
+        let status = wait_for("the daemon to end", || running.child.try_wait().unwrap());
+        self.running = None;
+        status
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address()).unwrap()
+    }
+
+    /// Posts a body to source `sqreen`, rightly signed.
+    #[track_caller]
+    pub(crate) fn post(&self, body: &[u8]) -> Answer {
+        self.post_signed(body, &signature(SECRET, body))
+    }
+
+    #[track_caller]
+    pub(crate) fn post_signed(&self, body: &[u8], signature: &str) -> Answer {
+        let headers = [("x-sqreen-integrity", signature.as_bytes())];
+        self.client().send("POST", "/sqreen", &headers, body).unwrap()
+    }
+
+    /// Where the target of that name writes.
+    pub(crate) fn log_path(&self, target: &str) -> PathBuf {
+        self.home().join(format!("logs/{target}.jsonl"))
+    }
+
+    /// Makes every target fail that writes into `logs/closed`: a file stands where a folder must be.
+    pub(crate) fn close_folder(&self) {
+        fs::create_dir_all(self.home().join("logs")).unwrap();
+        fs::write(self.home().join("logs/closed"), "").unwrap();
+    }
+
+    pub(crate) fn open_folder(&self) {
+        fs::remove_file(self.home().join("logs/closed")).unwrap();
+    }
+
+    /// The target's whole lines so far; every one of them must be a JSON object.
+    #[track_caller]
+    pub(crate) fn log_lines(&self, target: &str) -> Vec<Value> {
+        let text = match fs::read_to_string(self.log_path(target)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            text => text.unwrap(),
+        };
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let parse = |line: &str| match serde_json::from_str(line) {
+            Ok(value @ Value::Object(_)) => value,
+            other => panic!("{target}: {other:?} in line {line:?}"),
+        };
+        whole.lines().map(parse).collect()
+    }
+
+    /// How often each `message_id` stands in the target's log.
+    #[track_caller]
+    pub(crate) fn delivered(&self, target: &str) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for line in self.log_lines(target) {
+            let id = line["data"]["message_id"].as_str().unwrap_or_default().to_owned();
+            *counts.entry(id).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Waits until every one of the ids stands in the target's log.
+    #[track_caller]
+    pub(crate) fn wait_delivered(&self, target: &str, ids: &[String]) {
+        wait_for(&format!("{} events in {target}", ids.len()), || {
+            // Counted first: parsing a long log again and again takes the time of what is waited for.
+            let text = fs::read(self.log_path(target)).unwrap_or_default();
+            if text.iter().filter(|byte| **byte == b'\n').count() < ids.len() {
+                return None;
+            }
+            let delivered = self.delivered(target);
+            ids.iter().all(|id| delivered.contains_key(id)).then_some(())
+        });
+    }
+
+    /// What the daemon said since its first start.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.home().join("daemon.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            // It may have ended by itself.
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of the daemon\n{}", self.log());
+        }
+    }
+}
+
+/// The address in a whole line that says where the daemon listens.
+fn listening(told: &str) -> Option<SocketAddr> {
+    let whole = &told[..told.rfind('\n')?];
+    whole.lines().find_map(|line| line.strip_prefix("listening on http://")?.parse().ok())
+}

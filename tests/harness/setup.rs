@@ -1,0 +1,112 @@
+//! What a daemon is started with: its home, its configuration, its secrets.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::Daemon;
+
+/// The secret of a source unless the test gives another.
+pub(crate) const SECRET: &str = "a secret for tests, long enough";
+
+/// A source that signs as Sqreen does.
+#[derive(Clone, Debug)]
+struct Source {
+    name: String,
+    /// Lines of its table.
+    lines: String,
+    /// The variable that the lines name, and its value.
+    secret: Option<(String, String)>,
+}
+
+/// One target of plugin `file-log`.
+#[derive(Clone, Debug)]
+struct Target {
+    name: String,
+    /// Lines of its table.
+    lines: String,
+}
+
+/// A configuration in the making.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setup {
+    /// Lines of `[server]` besides `listen`.
+    server: String,
+    sources: Vec<Source>,
+    targets: Vec<Target>,
+}
+
+impl Setup {
+    pub(crate) fn source(self, name: &str, secret: &str) -> Self {
+        self.source_with(name, secret, "")
+    }
+
+    /// With further lines for its table.
+    pub(crate) fn source_with(mut self, name: &str, secret: &str, lines: &str) -> Self {
+        let variable = format!("{}_SECRET", name.to_ascii_uppercase().replace('-', "_"));
+        let lines = format!("secrets = \"env:{variable}\"\n{lines}");
+        self = self.source_table(name, &lines);
+        let source = self.sources.last_mut().expect("it was just added");
+        source.secret = Some((variable, secret.into()));
+        self
+    }
+
+    /// With these lines alone, its secrets among them.
+    pub(crate) fn source_table(mut self, name: &str, lines: &str) -> Self {
+        self.sources.retain(|source| source.name != name);
+        self.sources.push(Source { name: name.into(), lines: lines.into(), secret: None });
+        self
+    }
+
+    /// A target that writes `logs/NAME.jsonl`.
+    pub(crate) fn log(self, name: &str) -> Self {
+        self.log_with(name, "")
+    }
+
+    /// With further lines for its table.
+    pub(crate) fn log_with(self, name: &str, lines: &str) -> Self {
+        self.target(name, &format!("settings.path = \"logs/{name}.jsonl\"\n{lines}"))
+    }
+
+    /// A target of plugin `file-log` with these lines in its table.
+    pub(crate) fn target(mut self, name: &str, lines: &str) -> Self {
+        self.targets.retain(|target| target.name != name);
+        self.targets.push(Target { name: name.into(), lines: lines.into() });
+        self
+    }
+
+    pub(crate) fn server(mut self, lines: &str) -> Self {
+        self.server = lines.into();
+        self
+    }
+
+    /// Starts the daemon in a home of its own and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(self) -> Daemon {
+        Daemon::start_new(self)
+    }
+
+    /// Writes the configuration and its secrets; answers where.
+    pub(crate) fn write(&self, home: &Path) -> PathBuf {
+        let mut config = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}\n", self.server);
+        let mut secrets = String::new();
+        for Source { name, lines, secret } in &self.sources {
+            let _ = writeln!(config, "[sources.{name}]\nscheme = \"sqreen\"\n{lines}\n");
+            if let Some((variable, secret)) = secret {
+                let _ = writeln!(secrets, "{variable}=\"{secret}\"");
+            }
+        }
+        for Target { name, lines } in &self.targets {
+            let _ = writeln!(config, "[targets.{name}]\nplugin = \"file-log\"\n{lines}\n");
+        }
+        std::fs::write(home.join("dispatcher.env"), secrets).unwrap();
+        private(&home.join("dispatcher.env"));
+        let path = home.join("dispatcher.toml");
+        std::fs::write(&path, config).unwrap();
+        path
+    }
+}
+
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}

@@ -1,0 +1,90 @@
+//! Starting, ending, and refusing to start.
+
+use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn asked_to_end_it_finishes_what_it_took_and_exits_with_zero() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let ids = events("draining", 20_000);
+    let progress = AtomicUsize::new(0);
+    let address = daemon.address();
+    let posted = std::thread::scope(|scope| {
+        let posting = scope.spawn(|| post_all(address, &ids, 1, 8, &progress));
+        wait_for("some requests", || (progress.load(Ordering::Relaxed) > 200).then_some(()));
+        let status = daemon.terminate();
+        assert_eq!(status.code(), Some(0), "{}", daemon.log());
+        posting.join().unwrap()
+    });
+    assert!(!posted.unanswered.is_empty(), "it was to end while requests came");
+    assert_eq!(posted.refused.keys().filter(|status| **status != 503).count(), 0, "{posted:?}");
+    let text = std::fs::read_to_string(daemon.log_path("audit-log")).unwrap_or_default();
+    assert!(text.is_empty() || text.ends_with('\n'), "half a line");
+    daemon.start();
+    daemon.wait_delivered("audit-log", &posted.acknowledged);
+    let twice = daemon.delivered("audit-log").into_values().filter(|count| *count > 1).count();
+    assert_eq!(twice, 0, "what was settled before the end is not delivered again");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_data_is_refused_and_the_first_works_on() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let second = daemon.command(&["run"]).output().unwrap();
+    assert!(!second.status.success());
+    let said = text(&second);
+    assert!(said.contains("data") && said.contains("dispatcher"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    let ids = events("first", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_every_problem_at_once() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    assert!(daemon.terminate().success());
+    daemon.configure(|setup| {
+        setup
+            .server("lisen = 1")
+            .source_with("other", SECRET, "body_max = \"many\"")
+            .target("audit-log", "settings.path = 7")
+            .target("second", "concurrency = 0\nsettings.path = \"x\"")
+    });
+    let output = daemon.command(&["run"]).output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    for part in ["lisen", "body_max", "settings.path", "concurrency"] {
+        assert!(said.contains(part), "{part} is missing in:\n{said}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_set_or_empty_refuses_to_start_and_never_means_accept() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    assert!(daemon.terminate().success());
+    for secrets in ["env:NOT_SET", "literal:", "file:missing"] {
+        let table = format!("secrets = \"{secrets}\"");
+        daemon.configure(|setup| setup.source_table("sqreen", &table));
+        let output = daemon.command(&["run"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{secrets}: {}", text(&output));
+        assert!(text(&output).contains("sqreen"), "{}", text(&output));
+    }
+}
+
+#[test]
+fn no_secret_is_ever_said() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let ids = events("quiet", 3);
+    daemon.post(&body(&ids));
+    daemon.post_signed(&body(&ids), "0000");
+    daemon.wait_delivered("audit-log", &ids);
+    assert!(daemon.terminate().success());
+    assert!(!daemon.log().is_empty(), "it said something");
+    assert!(!daemon.log().contains(SECRET), "{}", daemon.log());
+}

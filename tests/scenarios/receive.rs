@@ -1,0 +1,188 @@
+//! What is taken, what is refused, and how.
+
+use serde_json::Value;
+
+use crate::harness::{Answer, Daemon, SECRET, body, event, events, signature};
+
+fn daemon() -> Daemon {
+    Daemon::new().source("sqreen", SECRET).log("audit-log").start()
+}
+
+/// Proves that nothing came before it: deliveries to one log are made in order.
+#[track_caller]
+fn only(daemon: &Daemon, ids: &[String]) -> Vec<Value> {
+    let last = vec!["the last one".to_owned()];
+    assert_eq!(daemon.post(&body(&last)).status, 200);
+    daemon.wait_delivered("audit-log", &[ids, &last].concat());
+    let lines = daemon.log_lines("audit-log");
+    assert_eq!(lines.len(), ids.len() + 1, "{lines:#?}");
+    lines
+}
+
+#[track_caller]
+fn refused(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    let json = answer.json();
+    assert!(json["error"].as_str().is_some_and(|error| !error.is_empty()), "{json}");
+    assert!(json["request"].as_str().is_some_and(|id| !id.is_empty()), "{json}");
+}
+
+#[test]
+fn a_signed_event_becomes_one_line_that_says_all_of_it() {
+    let daemon = daemon();
+    let ids = events("waf", 1);
+    let answer = daemon.post(&body(&ids));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let said = answer.json();
+    assert_eq!(said["accepted"], 1, "{said}");
+    let line = &only(&daemon, &ids)[0];
+    assert_eq!(line["specversion"], "1.0");
+    assert_eq!(line["source"], "sqreen");
+    assert_eq!(line["type"], "security_event");
+    assert_eq!(line["id"], said["ids"][0]);
+    assert!(
+        line["time"].as_str().is_some_and(|time| time.starts_with("2021-02-08T12:4")),
+        "{line}"
+    );
+    assert!(line["receivedat"].is_string(), "{line}");
+    assert!(line["title"].as_str().is_some_and(|title| title.contains("Attack")), "{line}");
+    let sent: Value = serde_json::from_str(&event(&ids[0])).unwrap();
+    assert_eq!(line["data"], sent);
+}
+
+#[test]
+fn a_request_with_a_thousand_events_is_taken_whole_and_one_more_is_too_many() {
+    let daemon = daemon();
+    let ids = events("many", 1_000);
+    let answer = daemon.post(&body(&ids));
+    assert_eq!(answer.json()["accepted"], 1_000);
+    assert_eq!(answer.json()["ids"].as_array().map(Vec::len), Some(1_000));
+    refused(&daemon.post(&body(&events("too-many", 1_001))), 413);
+    only(&daemon, &ids);
+}
+
+#[test]
+fn a_forged_missing_empty_or_doubled_signature_is_refused_and_nothing_is_stored() {
+    let daemon = daemon();
+    let body = body(&events("forged", 1));
+    let right = signature(SECRET, &body);
+    let wrong = signature("another secret", &body);
+    refused(&daemon.post_signed(&body, &wrong), 401);
+    refused(&daemon.post_signed(&body, &right[..63]), 401);
+    refused(&daemon.post_signed(&body, ""), 401);
+    refused(&daemon.client().send("POST", "/sqreen", &[], &body).unwrap(), 401);
+    let header = ("x-sqreen-integrity", right.as_bytes());
+    let doubled = daemon.client().send("POST", "/sqreen", &[header, header], &body).unwrap();
+    refused(&doubled, 401);
+    only(&daemon, &[]);
+}
+
+#[test]
+fn a_repeated_request_is_acknowledged_with_the_same_ids_and_delivered_once() {
+    let daemon = daemon();
+    let ids = events("again", 3);
+    let first = daemon.post(&body(&ids)).json();
+    for _ in 0..3 {
+        let again = daemon.post(&body(&ids));
+        assert_eq!(again.status, 200);
+        assert_eq!(again.json()["ids"], first["ids"]);
+        assert_eq!(again.json()["duplicates"], 3);
+    }
+    only(&daemon, &ids);
+}
+
+#[test]
+fn what_is_signed_but_no_event_is_refused_and_an_empty_list_is_fine() {
+    let daemon = daemon();
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    for bad in ["", "4567", "\"text\"", "{\"a\":", "[{}] [{}]", "nul", &deep] {
+        refused(&daemon.post(bad.as_bytes()), 400);
+    }
+    refused(&daemon.post(b"[{\"message_type\":\"caf\xe9\"}]"), 400);
+    let empty = daemon.post(b"[]");
+    assert_eq!((empty.status, &empty.json()["accepted"]), (200, &Value::from(0)));
+    only(&daemon, &[]);
+}
+
+#[test]
+fn a_wrong_path_or_method_says_so_and_a_slash_at_the_end_does_not_matter() {
+    let daemon = daemon();
+    let ids = events("slash", 1);
+    let body = body(&ids);
+    let signature = signature(SECRET, &body);
+    let headers = [("x-sqreen-integrity", signature.as_bytes())];
+    let mut client = daemon.client();
+    refused(&client.send("POST", "/sqren", &headers, &body).unwrap(), 404);
+    refused(&client.send("POST", "/", &headers, &body).unwrap(), 404);
+    for method in ["GET", "PUT", "DELETE"] {
+        let answer = client.send(method, "/sqreen", &headers, b"").unwrap();
+        refused(&answer, 405);
+        assert_eq!(answer.header("allow"), Some("POST"));
+    }
+    assert_eq!(client.send("POST", "/sqreen/", &headers, &body).unwrap().status, 200);
+    only(&daemon, &ids);
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_with_and_without_a_length() {
+    let daemon =
+        Daemon::new().source_with("sqreen", SECRET, "body_max = \"2KiB\"").log("audit-log").start();
+    let mut client = daemon.client();
+    // Refused by its head alone: the body never comes.
+    client.write(b"POST /sqreen HTTP/1.1\r\nhost: x\r\ncontent-length: 2049\r\n\r\n").unwrap();
+    refused(&client.answer().unwrap(), 413);
+    let mut client = daemon.client();
+    client
+        .write(b"POST /sqreen HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    for _ in 0..5 {
+        client.write(format!("200\r\n{}\r\n", "x".repeat(0x200)).as_bytes()).unwrap();
+    }
+    refused(&client.answer().unwrap(), 413);
+    let fits = body(&events("fits", 1));
+    assert!(fits.len() <= 2048);
+    let signature = signature(SECRET, &fits);
+    let head = format!(
+        "POST /sqreen HTTP/1.1\r\nhost: x\r\nx-sqreen-integrity: {signature}\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n",
+        fits.len()
+    );
+    let mut client = daemon.client();
+    client.write(&[head.as_bytes(), &fits, b"\r\n0\r\n\r\n"].concat()).unwrap();
+    assert_eq!(client.answer().unwrap().status, 200);
+    only(&daemon, &events("fits", 1));
+}
+
+#[test]
+fn who_is_too_slow_with_head_or_body_is_told_so_and_others_are_served_meanwhile() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .server("header_timeout = \"300ms\"\nbody_timeout = \"300ms\"")
+        .start();
+    let mut slow_head = daemon.client();
+    slow_head.write(b"POST /sqreen HTTP/1.1\r\nhost: ").unwrap();
+    let mut slow_body = daemon.client();
+    slow_body.write(b"POST /sqreen HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n[").unwrap();
+    assert_eq!(daemon.post(&body(&events("quick", 1))).status, 200);
+    refused(&slow_body.answer().unwrap(), 408);
+    assert_eq!(slow_head.answer().unwrap().status, 408);
+}
+
+#[test]
+fn two_secrets_are_both_right_while_they_rotate() {
+    let two = "secrets = [\"literal:the old secret\", \"literal:the new secret\"]";
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .source_table("rotating", two)
+        .log("audit-log")
+        .start();
+    for (index, secret) in ["the old secret", "the new secret"].into_iter().enumerate() {
+        let body = body(&[format!("by {index}")]);
+        let signature = signature(secret, &body);
+        let headers = [("x-sqreen-integrity", signature.as_bytes())];
+        let answer = daemon.client().send("POST", "/rotating", &headers, &body).unwrap();
+        assert_eq!(answer.status, 200, "{secret}");
+    }
+    only(&daemon, &["by 0".to_owned(), "by 1".to_owned()]);
+}

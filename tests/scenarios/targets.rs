@@ -1,0 +1,75 @@
+//! One bad target costs only itself.
+
+use std::sync::atomic::AtomicUsize;
+
+use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
+
+#[test]
+fn a_dead_target_delays_nobody_and_gets_everything_when_it_is_mended() {
+    let mut daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .target("dead", "settings.path = \"logs/closed/dead.jsonl\"")
+        .target("dead-too", "settings.path = \"logs/closed/dead-too.jsonl\"")
+        .start();
+    daemon.close_folder();
+    let ids = events("waiting", 500);
+    let posted = post_all(daemon.address(), &ids, 5, 4, &AtomicUsize::new(0));
+    assert_eq!(posted.acknowledged.len(), ids.len(), "{posted:?}");
+    daemon.wait_delivered("audit-log", &ids);
+    wait_for("the log to say that the target is down", || {
+        daemon.log().contains("target is down").then_some(())
+    });
+    // What waits outlives a restart.
+    assert!(daemon.terminate().success());
+    daemon.start();
+    let later = events("later", 10);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    daemon.wait_delivered("audit-log", &later);
+    daemon.open_folder();
+    for target in ["closed/dead", "closed/dead-too"] {
+        daemon.wait_delivered(target, &[ids.as_slice(), &later].concat());
+    }
+    let twice = daemon.delivered("audit-log").into_values().filter(|count| *count > 1).count();
+    assert_eq!(twice, 0, "nothing was written twice to the target that worked");
+}
+
+#[test]
+fn a_delivery_that_never_works_is_given_up_when_its_time_is_over() {
+    let retry = "retry.give_up_after = \"1s\"\nretry.backoff_min = \"100ms\"";
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .target("dead", &format!("settings.path = \"logs/closed/dead.jsonl\"\n{retry}"))
+        .start();
+    daemon.close_folder();
+    assert_eq!(daemon.post(&body(&events("lost", 1))).status, 200);
+    wait_for("the dead letter", || daemon.log().contains("dead letter").then_some(()));
+    // A dead letter is not sent again when the target is mended; what comes later is.
+    daemon.open_folder();
+    let later = events("later", 3);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    daemon.wait_delivered("closed/dead", &later);
+    assert_eq!(daemon.log_lines("closed/dead").len(), later.len());
+}
+
+#[test]
+fn a_target_gets_only_what_its_route_names() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .source("other", SECRET)
+        .log("audit-log")
+        .log_with("only-other", "route = { sources = [\"other\"] }")
+        .log_with("only-tests", "route = [{ types = [\"test\"] }]")
+        .log_with("off", "enabled = false")
+        .start();
+    let ids = events("routed", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    let body = br#"[{"message_type":"test","message_id":"a test"}]"#;
+    assert_eq!(daemon.post(body).status, 200);
+    let test = ["a test".to_owned()];
+    daemon.wait_delivered("audit-log", &[ids.as_slice(), &test].concat());
+    daemon.wait_delivered("only-tests", &test);
+    assert_eq!(daemon.log_lines("only-tests").len(), 1);
+    assert_eq!(daemon.log_lines("only-other").len(), 0);
+    assert_eq!(daemon.log_lines("off").len(), 0);
+}
