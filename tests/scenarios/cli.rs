@@ -1,6 +1,7 @@
 //! The commands that need no running daemon, and how they end.
 
 use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -114,10 +115,10 @@ fn sign_gives_the_published_signature() {
 
 #[test]
 fn send_says_when_nobody_listens() {
-    // Bound and never listening: nobody else can take the port, and a connection is refused.
-    let address = "127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap();
-    let socket = std::net::UdpSocket::bind(address).unwrap();
-    let port = socket.local_addr().unwrap().port();
+    // The near end of a connection: nobody can take its port, and nobody listens there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = held.local_addr().unwrap().port();
     let config = format!(
         "server.listen = \"127.0.0.1:{port}\"\nsources.sqreen.secrets = \"env:SQREEN_SECRET\"\n"
     );
@@ -130,11 +131,14 @@ fn send_says_when_nobody_listens() {
 }
 
 #[test]
-fn plugin_list_names_what_is_there_and_what_is_wrong() {
-    let folder = Folder::new(&golden("right-smallest.toml"));
-    std::fs::create_dir(folder.0.path().join("plugins.d")).unwrap();
+fn plugin_list_shows_what_lies_in_the_folder_of_the_configuration() {
+    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    let config = golden("right-smallest.toml");
+    let folder = Folder::new(&format!("{config}[plugins]\ndirectory = {deps:?}\n"));
     let output = folder.run(&["plugin", "list"], b"");
-    assert!(out(&output).contains("NAME") || out(&output).contains("no plugin found"));
+    let shown = out(&output);
+    let row = shown.lines().find(|line| line.starts_with("file-log ")).unwrap_or_default();
+    assert!(row.contains(" many ") && row.ends_with(".so"), "{shown}{}", err(&output));
     let shown = folder.run(&["plugin", "list", "--config", "no-such.toml"], b"");
     assert!(err(&shown).contains("default folders"), "{}", err(&shown));
 }
