@@ -104,9 +104,12 @@ impl Config {
     /// The address that a sender is given.
     #[must_use]
     pub fn address(&self, source: &ingest::SourceSettings) -> String {
+        let (listen, path) = (self.server.listen, &source.path);
         match &self.public_url {
-            Some(url) => format!("{url}{}", source.path),
-            None => format!("http://{}{}", self.server.listen, source.path),
+            Some(url) => format!("{url}{path}"),
+            // Which of this machine's addresses a sender reaches is not known here.
+            None if listen.ip().is_unspecified() => format!("http://HOST:{}{path}", listen.port()),
+            None => format!("http://{listen}{path}"),
         }
     }
 

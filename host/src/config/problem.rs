@@ -267,6 +267,25 @@ impl Problems {
         text
     }
 
+    /// Each on one line, for a log: `dispatcher.toml:7: what (what to do)`.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let line = |problem: &Problem| {
+            let place = match &problem.place {
+                Place::Nowhere => String::new(),
+                Place::Line(file, line) => format!("{}:{line}: ", file.display()),
+                Place::Span(span) => {
+                    format!("{}:{}: ", self.document.name, self.document.line(span.start))
+                }
+            };
+            let more = [&problem.label].into_iter().chain(&problem.help).filter(|m| !m.is_empty());
+            let more = more.map(String::as_str).collect::<Vec<_>>().join("; ");
+            let more = if more.is_empty() { more } else { format!(" ({more})") };
+            printable(&format!("{place}{}{more}", problem.title))
+        };
+        self.list.iter().take(PROBLEMS_SHOWN_MAX).map(line).collect()
+    }
+
     /// `2 errors, 1 warning`.
     #[must_use]
     pub fn count(&self) -> String {
