@@ -9,3 +9,5 @@
 mod harness;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod tidy;

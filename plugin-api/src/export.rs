@@ -27,10 +27,8 @@ macro_rules! export_target {
                 type Mode = $crate::export_target!(@mode $mode);
                 const NAME: &'static str = $name;
                 const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
-                const OPTIONS: $crate::__private::Options = $crate::__private::Options {
-                    $($key: ::core::option::Option::Some($value),)*
-                    ..$crate::__private::Options::NONE
-                };
+                const OPTIONS: $crate::__private::Options =
+                    $crate::__private::Options::NONE$(.$key($value))*;
             }
 
             const PARTS: &[&str] = &[
@@ -74,15 +72,27 @@ macro_rules! export_target {
 /// What may be said of a plugin besides its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// One line for people.
-    pub description: Option<&'static str>,
-    /// The setting whose values get a delivery each.
-    pub fan_out: Option<&'static str>,
+    pub(crate) description: Option<&'static str>,
+    pub(crate) fan_out: Option<&'static str>,
 }
 
 impl Options {
     /// Nothing said.
     pub const NONE: Self = Self { description: None, fan_out: None };
+
+    /// One line for people.
+    #[must_use]
+    pub const fn description(mut self, text: &'static str) -> Self {
+        self.description = Some(text);
+        self
+    }
+
+    /// The setting whose values get a delivery each.
+    #[must_use]
+    pub const fn fan_out(mut self, setting: &'static str) -> Self {
+        self.fan_out = Some(setting);
+        self
+    }
 }
 
 /// Whether people can write `name` after `plugin =` without surprises.

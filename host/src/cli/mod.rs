@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod child;
 mod demo;
 pub mod exit;
 mod find;

@@ -49,6 +49,12 @@ pub struct Durable {
 }
 
 impl Durable {
+    /// For tests of those who ask an engine.
+    #[cfg(test)]
+    pub(crate) const fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
+        Self { ids, duplicates }
+    }
+
     /// An id an event, in the order of the request; a repeated event has the id of its first.
     #[must_use]
     pub fn ids(&self) -> &[EventId] {

@@ -1,0 +1,50 @@
+//! Answers by the titles of the events: the daemon's tests load it to see the verdicts come back.
+
+use dispatcher_plugin_api::prelude::*;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(crate = "serde", rename_all = "kebab-case")]
+enum Act {
+    Each,
+    All,
+    TooFew,
+    TooMany,
+    None,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(crate = "serde", deny_unknown_fields)]
+struct Settings {
+    /// How to answer.
+    act: Act,
+}
+
+struct Answering(Settings);
+
+impl Target for Answering {
+    type Settings = Settings;
+
+    fn create(settings: Settings, _: Host) -> Result<Self, Invalid> {
+        Ok(Self(settings))
+    }
+}
+
+impl Batch for Answering {
+    async fn deliver(&self, events: Events<'_>) -> Verdicts {
+        let by_title = |event: Event<'_>| match event.title() {
+            "bad" => Err(Failure::reject("bad")),
+            title => {
+                Ok(Receipt::id(title).with("request", event.header("x-request").unwrap_or("-")))
+            }
+        };
+        match self.0.act {
+            Act::Each => events.each(by_title),
+            Act::All => events.all(Err(Failure::retry("full"))),
+            Act::TooFew => events.iter().skip(1).map(by_title).collect(),
+            Act::TooMany => events.iter().chain(events).map(by_title).collect(),
+            Act::None => Vec::new().into(),
+        }
+    }
+}
+
+export_target!(Answering, name = "test-batch", batch);

@@ -1,0 +1,219 @@
+//! Does what its setting `act` says, good or bad: the daemon's tests load it to see what comes back.
+
+use std::time::Duration;
+
+use dispatcher_plugin_api::prelude::*;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(crate = "serde", rename_all = "kebab-case")]
+enum Act {
+    Describe,
+    Receipt,
+    Retry,
+    Reject,
+    Throttled,
+    Broken,
+    Progress,
+    LongProgress,
+    SecretProgress,
+    LongReason,
+    NastyReason,
+    SecretEverywhere,
+    RefuseSettings,
+    PanicInCreate,
+    PanicAtOnce,
+    PanicAfterAwait,
+    PanicInDrop,
+    PanicInFutureDrop,
+    PanicInBlocking,
+    Sleep,
+    SleepForEver,
+    BlockTheThread,
+    Blocking,
+    SlowBlocking,
+    Post,
+    PostOnOwnThread,
+    Count,
+    Log,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(crate = "serde", deny_unknown_fields)]
+struct Settings {
+    /// What to do.
+    act: Act,
+    /// Where `post` goes.
+    #[serde(default)]
+    url: Option<HttpUrl>,
+    /// Shown where it must not be.
+    #[serde(default)]
+    token: Option<Secret>,
+    #[serde(default)]
+    file: Option<LocalPath>,
+    #[serde(default)]
+    to: Vec<HttpUrl>,
+}
+
+struct Acting {
+    settings: Settings,
+    host: Host,
+}
+
+struct Bomb(bool);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.0, "bomb in a drop");
+    }
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        drop(Bomb(matches!(self.settings.act, Act::PanicInDrop)));
+    }
+}
+
+impl Target for Acting {
+    type Settings = Settings;
+
+    fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
+        let token = settings.token.as_ref().map_or("", Secret::expose);
+        match settings.act {
+            Act::RefuseSettings => Err(Invalid::at("to[1]", format_args!("{token}\nis refused"))),
+            Act::PanicInCreate => panic!("bomb in create, {token}"),
+            _ => Ok(Self { settings, host }),
+        }
+    }
+}
+
+impl Each for Acting {
+    async fn deliver(&self, event: Event<'_>) -> Verdict {
+        let token = self.settings.token.as_ref().map_or("", Secret::expose);
+        let hour = Duration::from_secs(3600);
+        match self.settings.act {
+            Act::Describe => Ok(self.describe(event)),
+            Act::Receipt => Ok(Receipt::id("SM1").with("price", 7).with("nasty\n", "\u{1b}[2J")),
+            Act::Retry => Err(Failure::retry("later").after(hour).maybe_sent()),
+            Act::Reject => Err(Failure::reject("never")),
+            Act::Throttled => Err(Failure::throttled("too fast", Some(hour))),
+            Act::Broken => Err(Failure::broken("no such account")),
+            Act::Progress if event.progress().is_empty() => {
+                Err(Failure::retry("half").progress(*b"\0half\xff"))
+            }
+            Act::Progress => Ok(Receipt::id(format!("{:?}", event.progress()))),
+            Act::LongProgress => Err(Failure::retry("too much").progress(vec![1; 1025])),
+            Act::SecretProgress => Err(Failure::retry("unwise").progress(token)),
+            Act::LongReason => Err(Failure::retry("é".repeat(100_000))),
+            Act::NastyReason => Err(Failure::retry("a\0b\nc\u{1b}[31m\u{202e}d\u{2028}")),
+            Act::SecretEverywhere => Ok(Receipt::id(token).with(token, token)),
+            Act::PanicAtOnce => panic!("bomb at once, {token}"),
+            Act::PanicAfterAwait => {
+                self.host.sleep(Duration::from_millis(1)).await;
+                panic!("bomb after an await")
+            }
+            Act::PanicInFutureDrop => {
+                let bomb = Bomb(true);
+                self.host.sleep(hour).await;
+                drop(bomb);
+                Ok(Receipt::none())
+            }
+            Act::PanicInBlocking => self.host.blocking(|| panic!("bomb in blocking")).await?,
+            Act::Sleep => {
+                self.host.sleep(Duration::from_millis(1)).await;
+                Ok(Receipt::id("slept"))
+            }
+            Act::SleepForEver => {
+                self.host.sleep(Duration::MAX).await;
+                Ok(Receipt::none())
+            }
+            Act::BlockTheThread => {
+                std::thread::sleep(Duration::from_millis(1100));
+                Ok(Receipt::none())
+            }
+            Act::Blocking => {
+                let id = event.id().to_owned();
+                let id = self.host.blocking(move || id.to_lowercase()).await?;
+                Ok(Receipt::id(id))
+            }
+            Act::SlowBlocking => {
+                let host = self.host.clone();
+                let job = move || {
+                    std::thread::sleep(Duration::from_millis(200));
+                    host.count("jobs_done", 1);
+                };
+                self.host.blocking(job).await?;
+                Ok(Receipt::none())
+            }
+            Act::Post => self.post(event.data()).await,
+            Act::PostOnOwnThread => self.post_on_own_thread(event),
+            Act::Count => {
+                (0..40).for_each(|n| self.host.count(&format!("counter_{n}"), 1));
+                self.host.count("counter_0", 5);
+                self.host.count("no good name", 1);
+                Ok(Receipt::none())
+            }
+            Act::Log => {
+                let fields: &[(&str, &dyn std::fmt::Display)] = &[("token", &token), ("n", &1)];
+                self.host.log(Level::Warn, format!("told {token}\nforged line"), fields);
+                Ok(Receipt::none())
+            }
+            Act::RefuseSettings | Act::PanicInCreate | Act::PanicInDrop => Ok(Receipt::none()),
+        }
+    }
+}
+
+impl Acting {
+    /// Every attribute of the event, to be compared with what went in.
+    fn describe(&self, event: Event<'_>) -> Receipt {
+        Receipt::id(event.id())
+            .with("source", event.source())
+            .with("type", event.event_type())
+            .with("subject", format!("{:?}", event.subject()))
+            .with("time", format!("{:?}", event.time()))
+            .with("title", event.title())
+            .with("message", event.message())
+            .with("link", format!("{:?}", event.link()))
+            .with("severity", event.severity())
+            .with("attempt", event.attempt())
+            .with("received_at", event.received_at_rfc3339())
+            .with("header", format!("{:?}", event.header("X-Request")))
+            .with("missing", format!("{:?}", event.header("x-missing")))
+            .with("data", String::from_utf8_lossy(event.data()))
+            .with("file", format!("{:?}", self.settings.file))
+            .with("urls", self.settings.to.len())
+    }
+
+    async fn post(&self, data: &[u8]) -> Verdict {
+        let Some(url) = &self.settings.url else { return Err(Failure::broken("no url")) };
+        let response = self.host.post(url).bearer("t").body(data).send().await?;
+        let receipt = response.verdict()?;
+        Ok(receipt.with("body", String::from_utf8_lossy(response.body())))
+    }
+
+    /// As a plugin with an executor of its own would poll.
+    fn post_on_own_thread(&self, event: Event<'_>) -> Verdict {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| block_on(self.post(event.data())));
+            thread.join().unwrap_or_else(|_| Err(Failure::reject("the thread panicked")))
+        })
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+export_target!(Acting, name = "test-each", each, description = "Does as told", fan_out = "to");

@@ -1,0 +1,37 @@
+//! Tells what it was given: the daemon's tests load it to compare.
+
+use dispatcher_plugin_api::prelude::*;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(crate = "serde", deny_unknown_fields)]
+struct Settings {
+    /// Whether to fail with progress instead.
+    #[serde(default)]
+    fail: bool,
+}
+
+struct Telling(Settings);
+
+impl Target for Telling {
+    type Settings = Settings;
+
+    fn create(settings: Settings, _: Host) -> Result<Self, Invalid> {
+        Ok(Self(settings))
+    }
+}
+
+impl Together for Telling {
+    async fn deliver(&self, digest: Digest<'_>) -> Verdict {
+        if self.0.fail {
+            return Err(Failure::retry("half").progress(*b"half"));
+        }
+        let ids: Vec<_> = digest.events().iter().map(|event| event.id().to_owned()).collect();
+        Ok(Receipt::id(digest.key())
+            .with("message", digest.message())
+            .with("count", digest.count())
+            .with("ids", ids.join(" "))
+            .with("progress", format!("{:?}", digest.progress())))
+    }
+}
+
+export_target!(Telling, name = "test-together", together);
