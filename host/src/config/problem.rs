@@ -134,15 +134,7 @@ impl fmt::Debug for Document {
 impl Document {
     pub(super) fn new(name: &Path, text: String, mut masks: Vec<Range<usize>>) -> Self {
         masks.retain(|mask| text.get(mask.clone()).is_some());
-        masks.sort_by_key(|mask| mask.start);
-        let mut end = 0;
-        masks.retain(|mask| {
-            let fresh = mask.start >= end;
-            if fresh {
-                end = mask.end;
-            }
-            fresh
-        });
+        let masks = merged(masks);
         Self { name: name.display().to_string(), text, masks }
     }
 
@@ -156,12 +148,7 @@ impl Document {
     fn shown(&self, span: &Range<usize>, hide: bool) -> (String, Range<usize>) {
         const MASK: &str = "***";
         let own = hide.then(|| self.inside_quotes(span));
-        let mut masks: Vec<&Range<usize>> = self.masks.iter().collect();
-        if let Some(own) = &own {
-            masks.retain(|mask| mask.end <= own.start || mask.start >= own.end);
-            masks.push(own);
-            masks.sort_by_key(|mask| mask.start);
-        }
+        let masks = merged(self.masks.iter().cloned().chain(own).collect());
         let (mut text, mut copied) = (String::with_capacity(self.text.len()), 0);
         let (mut start, mut end) = (span.start, span.end);
         for mask in masks {
@@ -215,6 +202,19 @@ impl Document {
         }
         renderer.render(&[group])
     }
+}
+
+/// Sorted, and those that meet made one.
+fn merged(mut masks: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    masks.sort_by_key(|mask| mask.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for mask in masks {
+        match merged.last_mut() {
+            Some(last) if mask.start <= last.end => last.end = last.end.max(mask.end),
+            _ => merged.push(mask),
+        }
+    }
+    merged
 }
 
 /// Every problem of one configuration, in the order of the file.
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn masks_hide_secrets_on_the_line_of_another_problem_and_carets_stay_right() {
         let text = "a = \"hunter2\", bad = 1, c = \"literal:swordfish\"\n".to_owned();
-        let document = Document::new(Path::new("x.toml"), text, vec![5..12, 37..46, 6..8]);
+        let document = Document::new(Path::new("x.toml"), text, vec![5..12, 30..40, 37..46, 6..8]);
         let problem = Problem::error("bad").at(15..18, "here");
         let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
         assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{shown}");
