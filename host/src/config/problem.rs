@@ -155,6 +155,8 @@ impl Document {
             text.push_str(&self.text[copied..mask.start]);
             let place = text.len();
             text.push_str(MASK);
+            // The lines below keep their numbers.
+            text.extend(self.text[mask.clone()].chars().filter(|c| *c == '\n'));
             copied = mask.end;
             for (moved, original) in [(&mut start, span.start), (&mut end, span.end)] {
                 if original >= mask.end {
@@ -321,6 +323,16 @@ mod tests {
         let lines: Vec<&str> = shown.lines().collect();
         let (source, caret) = (lines[3], lines[4]);
         assert_eq!(source.find("bad"), caret.find("^^^ here"), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_over_several_lines_leaves_line_numbers_as_they_are() {
+        let text = "a = QQQhunter\n2\nQQQ\nbad = 1\n".replace("QQQ", "\"\"\"");
+        let at = text.find("bad").unwrap();
+        let document = Document::new(Path::new("x.toml"), text, vec![5..at - 2]);
+        let problem = Problem::error("bad").at(at..at + 3, "here");
+        let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
+        assert!(shown.contains("x.toml:4:1") && !shown.contains("hunter"), "{shown}");
     }
 
     #[test]
