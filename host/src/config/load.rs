@@ -13,6 +13,7 @@ use super::problem::{Document, Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::{Config, masks, server, sources, targets};
+use crate::store::embedded;
 use crate::{egress, ingest, plugin};
 
 /// Largest configuration file, in bytes.
@@ -93,7 +94,7 @@ fn read_text(file: &Path) -> Result<String, String> {
 struct Contents {
     home: PathBuf,
     server: server::Server,
-    store: server::Store,
+    store: embedded::Settings,
     plugins: plugin::Settings,
     sources: Vec<sources::Source>,
     targets: Vec<super::TargetConfig>,
