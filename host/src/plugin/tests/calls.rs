@@ -212,7 +212,7 @@ async fn a_digest_is_one_message_with_one_key_and_one_verdict() {
     let key_of = |verdicts: Vec<Verdict>| verdicts[0].clone().unwrap().id.unwrap();
     let swapped = instance.deliver(&[b.clone(), a.clone()], soon()).await;
     assert_eq!(key_of(swapped), key_of(both));
-    let alone = instance.deliver(&[a.clone()], soon()).await;
+    let alone = instance.deliver(std::slice::from_ref(&a), soon()).await;
     assert_ne!(key_of(alone.clone()), told.id.unwrap());
     assert_eq!(field(&alone[0].clone().unwrap(), "message"), "first");
 }
