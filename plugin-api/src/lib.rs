@@ -93,3 +93,8 @@ pub mod __private {
     /// The compiler that built this crate, and so the plugin.
     pub const RUSTC: &str = env!("DISPATCHER_RUSTC");
 }
+
+/// The plugin in the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/plugin.md")]
+struct Guide;
