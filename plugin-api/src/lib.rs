@@ -62,6 +62,7 @@ mod path;
 mod receipt;
 mod settings;
 mod target;
+pub mod testing;
 mod time;
 
 pub use crate::event::{Digest, Event, Events, Severity};
