@@ -32,8 +32,8 @@ const RESERVED: &[&str] = &[
     "upgrade",
 ];
 
-const METHODS: &[Method] =
-    &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+/// Methods that make a tunnel or an echo of the request's own headers.
+const METHODS_REFUSED: &[Method] = &[Method::CONNECT, Method::TRACE];
 
 /// A request, and `host:port` for messages and for counting connections.
 pub(super) struct Prepared {
@@ -43,10 +43,8 @@ pub(super) struct Prepared {
 
 pub(super) fn prepare(outgoing: Outgoing) -> Result<Prepared, EgressError> {
     let (uri, peer) = destination(&outgoing.url)?;
-    if !METHODS.contains(&outgoing.method) {
-        let known: Vec<_> = METHODS.iter().map(Method::as_str).collect();
-        let known = known.join(", ");
-        return Err(refusal(&peer, format!("its method must be one of {known}")));
+    if METHODS_REFUSED.contains(&outgoing.method) {
+        return Err(refusal(&peer, format!("the method {} is not offered", outgoing.method)));
     }
     let headers = fields(&outgoing.headers).map_err(|reason| refusal(&peer, reason))?;
     let mut request = Request::new(Full::new(outgoing.body));
@@ -213,9 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn a_method_outside_the_list_is_refused() {
-        let mut connect = outgoing("http://a.example/", &[]);
-        connect.method = Method::CONNECT;
-        assert!(refused(connect).contains("GET, HEAD, POST"));
+    fn methods_that_make_a_tunnel_or_an_echo_are_refused() {
+        for method in [Method::CONNECT, Method::TRACE] {
+            let mut request = outgoing("http://a.example/", &[]);
+            request.method = method;
+            assert!(refused(request).contains("not offered"));
+        }
     }
 }

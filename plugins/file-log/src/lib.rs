@@ -1,1 +1,233 @@
+//! Target plugin `file-log`: appends each event to a file, as one CloudEvents 1.0 object a line.
+//!
+//! The events of a call go out in one append, so a line is whole or not there. An error of the disk
+//! concerns no event: all that were not written come again. An event may stand in the file twice (with
+//! the same `id`) when the daemon died between the append and the record of it, never zero times.
+//!
+//! Files are turned over by the plugin itself (`rotate`). Whoever prefers `logrotate` sets
+//! `rotate.size = "off"` and lets it rename the file: no `copytruncate` and no signal are needed,
+//! because the path is looked at before each append.
 
+mod escape;
+mod file;
+mod line;
+mod minify;
+mod size;
+mod time;
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use dispatcher_plugin_api::prelude::*;
+
+use file::{Log, Problem, Rotation};
+use line::{Line, Piece};
+
+/// Most bytes of one append; the lines of a larger call go out in several.
+const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Smaller files would be turned over with nearly every event.
+const ROTATE_SIZE_BYTES_MIN: u64 = 1024;
+/// Each turn renames all of them.
+const ROTATE_KEEP_MAX: u32 = 1000;
+/// What `rotate.size` says for no limit.
+const OFF: &str = "off";
+
+/// What stands under `settings` of a target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "serde", deny_unknown_fields)]
+pub struct Settings {
+    /// The file to append to; missing folders are made. A relative path starts at `home`.
+    path: LocalPath,
+    /// When a new file is begun and how many old ones are kept.
+    #[serde(default)]
+    rotate: Rotate,
+    /// Whether an event counts as delivered only when the disk confirms it (`fdatasync`). Without it
+    /// the last seconds before a power failure may be missing from the file.
+    #[serde(default)]
+    sync: bool,
+}
+
+/// Old files are named `events.jsonl.1` (the newest), `events.jsonl.2` and so on.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(crate = "serde", deny_unknown_fields, default)]
+pub struct Rotate {
+    /// The size that a file does not exceed, such as "100MiB" or "2GB", at least "1KiB"; "off": no
+    /// limit.
+    size: String,
+    /// Whether each day (UTC) begins a new file.
+    daily: bool,
+    /// How many old files are kept, 1 to 1000; older ones are deleted.
+    #[schemars(range(min = 1, max = 1000))]
+    keep: u32,
+}
+
+impl Default for Rotate {
+    fn default() -> Self {
+        Self { size: "100MiB".to_owned(), daily: false, keep: 10 }
+    }
+}
+
+impl Settings {
+    fn rotation(&self) -> Result<Rotation, Invalid> {
+        let Rotate { ref size, daily, keep } = self.rotate;
+        let bytes_max = match size.as_str() {
+            OFF => None,
+            size => Some(size::bytes(size).filter(|b| *b >= ROTATE_SIZE_BYTES_MIN).ok_or_else(
+                || {
+                    Invalid::at(
+                        "rotate.size",
+                        "not a size of at least 1KiB: write a whole number with KiB, MiB, GiB, kB, MB \
+                         or GB, such as \"100MiB\", or \"off\"",
+                    )
+                },
+            )?),
+        };
+        if !(1..=ROTATE_KEEP_MAX).contains(&keep) {
+            let reason = format!("must be between 1 and {ROTATE_KEEP_MAX} files");
+            return Err(Invalid::at("rotate.keep", reason));
+        }
+        Ok(Rotation { bytes_max, daily, keep })
+    }
+
+    fn log(self) -> Result<Log, Invalid> {
+        let rotation = self.rotation()?;
+        let path = self.path.as_path();
+        if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
+            let reason = "names a folder: add the name of a file, such as logs/events.jsonl";
+            return Err(Invalid::at("path", reason));
+        }
+        Ok(Log::new(path.to_owned(), rotation, self.sync))
+    }
+}
+
+/// A file as a target.
+#[derive(Debug)]
+pub struct FileLog {
+    log: Arc<Mutex<Log>>,
+    append_bytes_max: usize,
+    host: Host,
+}
+
+impl Target for FileLog {
+    type Settings = Settings;
+
+    fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
+        let rotate_bytes = settings.rotation()?.bytes_max.unwrap_or(u64::MAX);
+        // A call that is larger than a file may be is spread over several files.
+        let append_bytes_max =
+            usize::try_from(rotate_bytes).map_or(APPEND_BYTES_MAX, |b| b.min(APPEND_BYTES_MAX));
+        Ok(Self { log: Arc::new(Mutex::new(settings.log()?)), append_bytes_max, host })
+    }
+
+    async fn probe(&self) -> Option<Verdict> {
+        Some(self.with_log(|log| log.probe(SystemTime::now())).await.map(|()| Receipt::none()))
+    }
+}
+
+impl Batch for FileLog {
+    async fn deliver(&self, events: Events<'_>) -> Verdicts {
+        let mut verdicts = Vec::with_capacity(events.len());
+        let mut piece = Piece::default();
+        let mut waiting = events.iter();
+        loop {
+            let full = match waiting.next() {
+                Some(event) => push(&mut piece, event, self.append_bytes_max),
+                None if piece.events > 0 => Some(std::mem::take(&mut piece)),
+                None => return verdicts.into(),
+            };
+            let Some(full) = full else { continue };
+            let count = full.events;
+            if let Err(failure) =
+                self.with_log(move |log| log.append(&full.bytes, SystemTime::now())).await
+            {
+                // The rest is not tried, so that the events keep their order.
+                verdicts.resize(events.len(), Err(failure));
+                return verdicts.into();
+            }
+            verdicts.resize(verdicts.len() + count, Ok(Receipt::none()));
+        }
+    }
+}
+
+impl FileLog {
+    /// The disk is met on a thread that may wait. Writing right here would save some ten
+    /// microseconds a call, but a disk that hangs (a dead network share, a throttled volume) would
+    /// then take a thread from the deliveries of all other targets.
+    async fn with_log(
+        &self,
+        work: impl FnOnce(&mut Log) -> Result<(), Problem> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let log = Arc::clone(&self.log);
+        let outcome = self.host.blocking(move || {
+            // After a panic the log looks at the path afresh, so it can be used again.
+            work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        outcome.await?.map_err(Failure::retry)
+    }
+}
+
+/// Gives back the piece before when the event's line does not fit into it.
+fn push(piece: &mut Piece, event: Event<'_>, bytes_max: usize) -> Option<Piece> {
+    let line = Line {
+        id: event.id(),
+        source: event.source(),
+        event_type: event.event_type(),
+        subject: event.subject(),
+        time: event.time(),
+        received_at: &event.received_at_rfc3339(),
+        severity: event.severity().as_str(),
+        title: event.title(),
+        link: event.link(),
+        data: event.data(),
+    };
+    piece.push(&line, bytes_max)
+}
+
+export_target!(
+    FileLog,
+    name = "file-log",
+    batch,
+    description = "Appends one CloudEvents JSON object a line to a file"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(settings: &str) -> Result<Log, String> {
+        let settings: Settings =
+            serde_json::from_str(settings).map_err(|error| error.to_string())?;
+        settings.log().map_err(|invalid| invalid.to_string())
+    }
+
+    #[test]
+    fn settings_that_can_work_are_taken() {
+        for settings in [
+            r#"{"path": "logs/events.jsonl"}"#,
+            r#"{"path": "x", "sync": true, "rotate": {}}"#,
+            r#"{"path": "x", "rotate": {"size": "1KiB", "daily": true, "keep": 1}}"#,
+            r#"{"path": "x", "rotate": {"size": "off", "keep": 1000}}"#,
+        ] {
+            log(settings).unwrap();
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_at_their_key() {
+        for (settings, part) in [
+            (r"{}", "missing field `path`"),
+            (r#"{"path": "x", "rotat": {}}"#, "unknown field `rotat`"),
+            (r#"{"path": "x", "rotate": {"sise": "1GiB"}}"#, "unknown field `sise`"),
+            (r#"{"path": "logs/"}"#, "path: names a folder"),
+            (r#"{"path": ".."}"#, "path: names a folder"),
+            (r#"{"path": "x", "rotate": {"size": "100"}}"#, "rotate.size: not a size"),
+            (r#"{"path": "x", "rotate": {"size": "1023B"}}"#, "rotate.size: not a size"),
+            (r#"{"path": "x", "rotate": {"keep": 0}}"#, "rotate.keep: must be between 1 and 1000"),
+            (r#"{"path": "x", "rotate": {"keep": 1001}}"#, "rotate.keep"),
+        ] {
+            let error = log(settings).unwrap_err();
+            assert!(error.contains(part), "{settings}: {error}");
+        }
+    }
+}
