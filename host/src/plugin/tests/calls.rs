@@ -29,9 +29,8 @@ async fn an_event_reaches_the_plugin_with_all_it_has() {
             "data={ \"n\": 1 }",
             "file=Some(LocalPath(\"/srv/home/logs/a\"))",
             "urls=2",
-        ][..fields.len()]
+        ]
     );
-    assert_eq!(fields.len(), 15);
 }
 
 #[tokio::test]
