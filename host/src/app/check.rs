@@ -30,6 +30,10 @@ pub fn check(config: &Config) -> Vec<Problem> {
 }
 
 fn check_target(config: &Config, target: &TargetConfig, lent: &Lent) -> Vec<Problem> {
+    if target.plugin.is_empty() {
+        // That has been said already.
+        return Vec::new();
+    }
     let plugin = match lent.catalog.load(&target.plugin) {
         Ok(plugin) => plugin,
         Err(error) => return vec![target.plugin_problem(&error.to_string())],
@@ -75,7 +79,7 @@ impl Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, load};
+    use crate::config::{Environment, load, load_with};
 
     const SECRET: &str = "6fd4a9e2-not-to-be-shown";
 
@@ -112,6 +116,21 @@ mod tests {
             assert!(shown.contains(&format!("dispatcher.toml:{line}")), "{settings}: {shown}");
             assert!(shown.contains(said), "{settings}: {shown}");
             assert_eq!(shown.matches("error: ").count(), 1, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_plugins_word_stands_beside_the_errors_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dispatcher.toml");
+        let text = "[sever]\n[targets.a]\nplugin = \"file-log\"\nsettings.path = 7\n\
+                    [targets.b]\nplugin = \"file-log\"\nsettings.path = \"env:UNSET\"\n";
+        std::fs::write(&file, text).unwrap();
+        let problems = load_with(&file, &Environment::default(), check).unwrap_err();
+        let shown = problems.to_string();
+        assert_eq!(problems.errors(), 3, "{shown}");
+        for part in ["unknown key `sever`", "settings.path = 7", "\"env:UNSET\""] {
+            assert!(shown.contains(part), "{shown}");
         }
     }
 

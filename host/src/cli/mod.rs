@@ -91,7 +91,7 @@ impl Command {
         let well = match self {
             Self::Demo(args) => demo::run(args)?,
             Self::Run(args) => {
-                run::run(args, find::load_to_run(config)?)?;
+                run::run(args, &find::load_to_run(config)?)?;
                 true
             }
             Self::Check => return check::run(config),

@@ -28,11 +28,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
-pub use load::{CONFIG_BYTES_MAX, folder, load};
+pub use load::{CONFIG_BYTES_MAX, folder, load, load_with};
 pub use near::{list, near};
 pub use problem::{Document, Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
 pub use reference::resolve;
-pub use server::{Store, default_plugins};
+pub use server::default_plugins;
 pub use settings::PluginSettings;
 pub use units::show_duration;
 
@@ -42,6 +42,7 @@ use crate::egress::Cidr;
 use crate::model::{Secret, TargetNumber};
 use crate::retry::Policy;
 use crate::route::TargetRoute;
+use crate::store::embedded;
 use crate::{deliver, egress, ingest, net, plugin};
 use reader::{Entry, Notes};
 
@@ -62,7 +63,7 @@ pub struct Config {
     pub server: net::Settings,
     /// The sources are in the order of the file.
     pub ingest: ingest::Settings,
-    pub store: Store,
+    pub store: embedded::Settings,
     pub plugins: plugin::Settings,
     pub egress: egress::Settings,
     /// In the order of the file.
@@ -104,9 +105,12 @@ impl Config {
     /// The address that a sender is given.
     #[must_use]
     pub fn address(&self, source: &ingest::SourceSettings) -> String {
+        let (listen, path) = (self.server.listen, &source.path);
         match &self.public_url {
-            Some(url) => format!("{url}{}", source.path),
-            None => format!("http://{}{}", self.server.listen, source.path),
+            Some(url) => format!("{url}{path}"),
+            // Which of this machine's addresses a sender reaches is not known here.
+            None if listen.ip().is_unspecified() => format!("http://HOST:{}{path}", listen.port()),
+            None => format!("http://{listen}{path}"),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reader::{Entry, Notes, Table};
+use crate::store::embedded::{self, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::{ingest, net, plugin};
 
 const CONNECTIONS_MAX: u64 = 65_536;
@@ -14,10 +15,6 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 /// Limits of `in_flight_max`, in bytes.
 const IN_FLIGHT_BYTES_MIN: u64 = 1 << 20;
 const IN_FLIGHT_BYTES_MAX: u64 = 1 << 40;
-/// Limits of `store.segment`, in bytes, and what it is unless configured.
-const SEGMENT_BYTES_MIN: u64 = 1 << 20;
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-const SEGMENT_BYTES: u64 = 64 << 20;
 /// Longest `public_url`, in bytes.
 const PUBLIC_URL_BYTES_MAX: usize = 512;
 
@@ -105,14 +102,8 @@ fn public_url(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
 }
 
 /// `[store]`.
-#[derive(Clone, Debug)]
-pub struct Store {
-    pub directory: PathBuf,
-    pub segment_bytes: u64,
-}
-
-pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Store {
-    let mut store = Store { directory: home.join("data"), segment_bytes: SEGMENT_BYTES };
+pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> embedded::Settings {
+    let mut store = embedded::Settings::new(home.join("data"));
     let Some(mut table) = table else { return store };
     let directory = table.entry("directory").and_then(|entry| path(&entry, home, notes));
     store.directory = directory.unwrap_or(store.directory);

@@ -141,6 +141,8 @@ fn a_secret_setting_in_plain_text_is_an_error_that_hides_it() {
     let config = load_text(SMALLEST, "").unwrap();
     let schema = json!({"properties": {"path": {"writeOnly": true}}});
     let open = config.targets[0].open_secrets(&schema);
+    let line = &config.problems(open.clone()).lines()[0];
+    assert!(line.contains("dispatcher.toml:5: `targets.a.settings.path` is a secret"), "{line}");
     let shown = config.problems(open).to_string();
     assert!(shown.contains("settings.path = \"***\"") && !shown.contains("\"x\""), "{shown}");
 }
