@@ -20,7 +20,7 @@ use crate::config::ENV_FILE;
 use crate::telemetry::Feed;
 use crate::verify::{self, Scheme};
 
-/// See it work: signed, forged and repeated requests, and a `kill -9`, without configuration
+/// See it work: signed, forged, repeated, and killed with `kill -9`
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// End after the checks instead of serving on.
