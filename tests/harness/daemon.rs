@@ -12,11 +12,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
-use super::{Answer, Client, SECRET, Setup, signature, wait_for};
+use super::{Answer, Client, Installed, SECRET, Setup, signature, wait_for};
 
 /// A daemon's home and, while it runs, its process. Prints the daemon's log when its test fails.
 pub(crate) struct Daemon {
     home: TempDir,
+    installed: Installed,
     setup: Setup,
     running: Option<Running>,
     kills: usize,
@@ -37,8 +38,8 @@ impl Daemon {
     pub(super) fn start_new(setup: Setup) -> Self {
         // On the disk of the build, not on a temporary one in memory: its fsync is meant.
         let home = tempfile::Builder::new().prefix("home-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
-        let mut daemon = Self { home: home.unwrap(), setup, running: None, kills: 0 };
-        daemon.install();
+        let (home, installed) = (home.unwrap(), Installed::new());
+        let mut daemon = Self { home, installed, setup, running: None, kills: 0 };
         daemon.start();
         daemon
     }
@@ -47,27 +48,11 @@ impl Daemon {
         self.home.path()
     }
 
-    /// Puts the executable and the plugin side by side, as a release has them: what an older build
-    /// left in the target folder must not be found.
-    fn install(&self) {
-        let executable = Path::new(env!("CARGO_BIN_EXE_dispatcher"));
-        let plugin = "libdispatcher_file_log.so";
-        let built = executable.with_file_name("deps").join(plugin);
-        let folder = self.home().join("bin");
-        fs::create_dir(&folder).unwrap();
-        for (from, name) in [(executable, "dispatcher"), (&built, plugin)] {
-            let to = folder.join(name);
-            fs::hard_link(from, &to)
-                .or_else(|_| fs::copy(from, &to).map(drop))
-                .unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-        }
-    }
-
     /// `dispatcher ARGUMENTS` with this home's configuration, not yet started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.home().join("bin/dispatcher"));
+        let mut command = self.installed.command();
         command.args(arguments).arg("--config").arg(self.setup.write(self.home()));
-        command.env_clear().stdin(Stdio::null());
+        command.stdin(Stdio::null());
         command
     }
 

@@ -3,25 +3,28 @@
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
+
+use crate::harness::Installed;
 
 const SECRET: &str = "6fd4a9e2-not-to-be-shown";
 
 /// A folder with a configuration, in which commands run with nothing but one secret around them.
-struct Folder(tempfile::TempDir);
+struct Folder(tempfile::TempDir, Installed);
 
 impl Folder {
     fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("dispatcher.toml"), config).unwrap();
-        Self(folder)
+        Self(folder, Installed::new())
     }
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dispatcher"))
+        let mut child = self
+            .1
+            .command()
             .args(arguments)
             .current_dir(self.0.path())
-            .env_clear()
             .env("SQREEN_SECRET", SECRET)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,0 +1,37 @@
+//! The program as a release has it: the executable and the plugin side by side.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+const PLUGIN: &str = "libdispatcher_file_log.so";
+
+/// A folder with both. What an older build left in the target folder must not be found, therefore
+/// nothing is run from there.
+pub(crate) struct Installed(TempDir);
+
+impl Installed {
+    pub(crate) fn new() -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("bin-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        let folder = folder.unwrap();
+        let executable = Path::new(env!("CARGO_BIN_EXE_dispatcher"));
+        let plugin = executable.with_file_name("deps").join(PLUGIN);
+        for (from, name) in [(executable, "dispatcher"), (&plugin, PLUGIN)] {
+            let to = folder.path().join(name);
+            fs::hard_link(from, &to)
+                .or_else(|_| fs::copy(from, &to).map(drop))
+                .unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        }
+        Self(folder)
+    }
+
+    /// The program, with nothing in its environment.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(self.0.path().join("dispatcher"));
+        command.env_clear();
+        command
+    }
+}
