@@ -3,6 +3,7 @@
 mod calls;
 mod files;
 mod requests;
+mod twilio;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
