@@ -26,6 +26,7 @@ pub use abi_stable::library::AbiHeader;
 pub use abi_stable::std_types::{RSlice, RStr, RString, RVec};
 pub use async_ffi::FfiFuture;
 
+pub(crate) use self::exports::read_settings;
 pub use self::exports::{Export, Header, Section, header, section};
 pub use self::loading::{Mismatch, future, host, module};
 pub(crate) use self::services::Services;

@@ -20,9 +20,9 @@ use crate::{Batch, Digest, Each, Events, Target, Together, Verdicts};
 macro_rules! export_target {
     ($type:ty, name = $name:literal, $mode:ident $(, $key:ident = $value:literal)* $(,)?) => {
         const _: () = {
-            struct Plugin;
+            struct DispatcherExport;
 
-            impl $crate::__private::Export for Plugin {
+            impl $crate::__private::Export for DispatcherExport {
                 type Target = $type;
                 type Mode = $crate::export_target!(@mode $mode);
                 const NAME: &'static str = $name;
@@ -58,7 +58,7 @@ macro_rules! export_target {
             static SECTION: [u8; LENGTH] = $crate::__private::section::<LENGTH>(PARTS);
 
             #[unsafe(export_name = "dispatcher_target_v1")]
-            static HEADER: $crate::__private::Header = $crate::__private::header::<Plugin>();
+            static HEADER: $crate::__private::Header = $crate::__private::header::<DispatcherExport>();
         };
     };
     (@mode each) => { $crate::__private::EachMode };

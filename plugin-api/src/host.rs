@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::abi::Services;
@@ -36,6 +36,10 @@ impl Host {
 
     pub(crate) fn services(&self) -> &Services {
         &self.0
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakHost {
+        WeakHost(Arc::downgrade(&self.0))
     }
 
     /// A GET request. The daemon pools connections, verifies TLS, follows no redirect, refuses private
@@ -119,6 +123,15 @@ impl Host {
     /// such as `rotated_files`. At most [`COUNTERS_MAX`] names a target.
     pub fn count(&self, name: &str, by: u64) {
         self.0.count(name, by);
+    }
+}
+
+/// A host as long as its target is there.
+pub(crate) struct WeakHost(Weak<Services>);
+
+impl WeakHost {
+    pub(crate) fn upgrade(&self) -> Option<Host> {
+        self.0.upgrade().map(Host)
     }
 }
 

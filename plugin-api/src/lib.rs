@@ -62,6 +62,7 @@ mod path;
 mod receipt;
 mod settings;
 mod target;
+pub mod testing;
 mod time;
 
 pub use crate::event::{Digest, Event, Events, Severity};
@@ -93,3 +94,8 @@ pub mod __private {
     /// The compiler that built this crate, and so the plugin.
     pub const RUSTC: &str = env!("DISPATCHER_RUSTC");
 }
+
+/// The plugin in the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/plugin.md")]
+struct Guide;

@@ -127,8 +127,8 @@ impl HttpUrl {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
             _ => (authority, None),
         };
-        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-            return Err(InvalidUrl("a port is a number from 0 to 65535"));
+        if port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
+            return Err(InvalidUrl("a port is a number from 1 to 65535"));
         }
         let literal = host.starts_with('[') && host.ends_with(']');
         if host.is_empty() || (host.contains([':', '[', ']']) && !literal) {
@@ -248,6 +248,7 @@ mod tests {
             "http://u:p@h/",
             "http://h:x/",
             "http://h:70000",
+            "http://h:0",
             "http://h/#x",
             "http://é",
             "http://a:b:1",

@@ -22,7 +22,7 @@ pub trait Target: Send + Sync + Sized + 'static {
     /// What is wrong and at which key. It stops this target alone, never the daemon.
     fn create(settings: Self::Settings, host: Host) -> Result<Self, Invalid>;
 
-    /// For `dispatcher try --connect`: are we let in? Sends nothing that a person would see.
+    /// Are we let in? Asked by people who set a target up; sends nothing that a person would see.
     /// `None`: that cannot be told.
     fn probe(&self) -> impl Future<Output = Option<Verdict>> + Send {
         async { None }

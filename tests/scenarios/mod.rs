@@ -1,6 +1,7 @@
 //! Stories, by what they are about.
 
 mod cases;
+mod cli;
 mod crash;
 mod process;
 mod receive;

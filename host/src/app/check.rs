@@ -1,9 +1,152 @@
-//! What only the plugins can say of a configuration.
+//! What only the plugins can say of a configuration: whether they are there, and accept their settings.
+//!
+//! Changes nothing: plugins are loaded from a temporary folder, and making a target opens nothing.
 
-use crate::config::{Config, Problem};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Loads the plugin of each target and shows it the settings; changes nothing.
+use super::plugins::TrialCache;
+use crate::config::{Config, Problem, TargetConfig};
+use crate::egress::Client;
+use crate::plugin::{self, Catalog};
+
+/// Loads the plugin of each target and shows it the settings. What is wrong with a disabled target is
+/// a warning: nothing depends on it yet.
 #[must_use]
-pub fn check(_config: &Config) -> Vec<Problem> {
-    Vec::new()
+pub fn check(config: &Config) -> Vec<Problem> {
+    if config.targets.is_empty() {
+        return Vec::new();
+    }
+    let lent = match Lent::new(config) {
+        Ok(lent) => lent,
+        Err(reason) => return vec![Problem::error(format!("plugins cannot be tried: {reason}"))],
+    };
+    let mut problems = Vec::new();
+    for target in &config.targets {
+        for problem in check_target(config, target, &lent) {
+            problems.push(if target.enabled { problem } else { problem.as_warning() });
+        }
+    }
+    problems
+}
+
+fn check_target(config: &Config, target: &TargetConfig, lent: &Lent) -> Vec<Problem> {
+    if target.plugin.is_empty() {
+        // That has been said already.
+        return Vec::new();
+    }
+    let plugin = match lent.catalog.load(&target.plugin) {
+        Ok(plugin) => plugin,
+        Err(error) => return vec![target.plugin_problem(&error.to_string())],
+    };
+    let mut problems = target.open_secrets(&plugin.manifest().schema);
+    // Without all of its secrets the plugin would complain of what is known to be missing.
+    if !target.settings.incomplete {
+        let services = target.services(lent.client.clone(), &config.home, lent.handle());
+        if let Err(invalid) = plugin.create(&target.name, &target.settings.json, &services) {
+            problems.push(target.setting_problem(&invalid.path, &invalid.reason));
+        }
+    }
+    problems
+}
+
+/// What plugins need to be tried.
+struct Lent {
+    catalog: Catalog,
+    client: Client,
+    /// Made for its handle; nothing runs on it.
+    runtime: Runtime,
+    _cache: TrialCache,
+}
+
+impl Lent {
+    fn new(config: &Config) -> Result<Self, String> {
+        let cache = TrialCache::new().map_err(|error| format!("no temporary folder: {error}"))?;
+        let settings =
+            plugin::Settings { cache: cache.path().to_owned(), ..config.plugins.clone() };
+        Ok(Self {
+            catalog: Catalog::scan(&settings),
+            client: Client::new(&config.egress).map_err(|error| error.to_string())?,
+            runtime: Builder::new_current_thread().build().map_err(|error| error.to_string())?,
+            _cache: cache,
+        })
+    }
+
+    fn handle(&self) -> Handle {
+        self.runtime.handle().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load, load_with};
+
+    const SECRET: &str = "6fd4a9e2-not-to-be-shown";
+
+    /// What `check` shows of targets, below one sound source.
+    fn check_text(targets: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dispatcher.toml");
+        let source = "[sources.sqreen]\nsecrets = \"env:SQREEN_SECRET\"\n";
+        std::fs::write(&file, format!("{source}{targets}")).unwrap();
+        let config = load(&file, &Environment::new(&[("SQREEN_SECRET", SECRET)], None)).unwrap();
+        let shown = config.problems(check(&config)).to_string();
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "check wrote something: {left:?}");
+        shown
+    }
+
+    #[test]
+    fn sound_settings_are_accepted_and_nothing_is_written() {
+        let text = "[targets.a]\nplugin = \"file-log\"\nsettings.path = \"logs/x.jsonl\"\n";
+        assert_eq!(check_text(text), "");
+    }
+
+    #[test]
+    fn what_the_plugin_refuses_is_shown_at_its_line() {
+        for (settings, line, said) in [
+            ("settings.path = \"x\"\nsettings.rotate.keep = 0\n", "6:24", "between 1 and 1000"),
+            ("settings.path = 7\n", "5:17", "expected"),
+            ("settings.path = \"x\"\nsettings.colour = \"red\"\n", "6:", "unknown field `colour`"),
+            ("settings.path = \"x\"\nsettings.timeout = \"1s\"\n", "6:", "write targets.a.timeout"),
+            ("settings.sync = true\n", "5:", "missing field `path`"),
+            ("", "3:", "missing field `path`"),
+        ] {
+            let shown = check_text(&format!("[targets.a]\nplugin = \"file-log\"\n{settings}"));
+            assert!(shown.contains(&format!("dispatcher.toml:{line}")), "{settings}: {shown}");
+            assert!(shown.contains(said), "{settings}: {shown}");
+            assert_eq!(shown.matches("error: ").count(), 1, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_plugins_word_stands_beside_the_errors_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dispatcher.toml");
+        let text = "[sever]\n[targets.a]\nplugin = \"file-log\"\nsettings.path = 7\n\
+                    [targets.b]\nplugin = \"file-log\"\nsettings.path = \"env:UNSET\"\n";
+        std::fs::write(&file, text).unwrap();
+        let problems = load_with(&file, &Environment::default(), check).unwrap_err();
+        let shown = problems.to_string();
+        assert_eq!(problems.errors(), 3, "{shown}");
+        for part in ["unknown key `sever`", "settings.path = 7", "\"env:UNSET\""] {
+            assert!(shown.contains(part), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_missing_plugin_is_shown_at_its_name() {
+        let shown = check_text("[targets.a]\nplugin = \"file-logs\"\n");
+        assert!(shown.contains("dispatcher.toml:4:10"), "{shown}");
+        assert!(shown.contains("did you mean `file-log`?"), "{shown}");
+    }
+
+    #[test]
+    fn a_disabled_target_only_warns() {
+        let shown = check_text("[targets.a]\nenabled = false\nplugin = \"no-such\"\n");
+        assert!(shown.starts_with("warning: "), "{shown}");
+        let text =
+            "[targets.a]\nenabled = false\nplugin = \"file-log\"\nsettings.path = \"env:UNSET\"\n";
+        assert_eq!(check_text(text), "");
+    }
 }

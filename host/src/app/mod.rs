@@ -1,5 +1,120 @@
-//! The running daemon: wires the parts.
+//! The running daemon: wires the parts, starts them, stops them in order.
+//!
+//! [`App::start`] lets nobody in before everything behind stands. Receiving and delivering have a
+//! runtime each, so that a plugin that hangs a thread cannot delay an answer.
 
 mod check;
+mod limits;
+mod plugins;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::deliver::Deliverer;
+use crate::ingest::Ingest;
+use crate::net::Listener;
+use crate::store::Queue;
+use crate::store::embedded::Embedded;
+use crate::telemetry::Feed;
 
 pub use check::check;
+pub use plugins::{Listed, plugins};
+
+/// How long a stop waits for attempts that run.
+pub const DELIVERY_GRACE: Duration = Duration::from_secs(15);
+
+/// Why the daemon did not start or stop well: one line that says what, where and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AppError(String);
+
+impl AppError {
+    fn new(reason: impl std::fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+/// A running daemon. Dropping it without [`stop`](Self::stop) is like a crash: safe, but not tidy.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    receiving: Runtime,
+    delivering: Runtime,
+    queue: Arc<Embedded>,
+    deliverer: Deliverer,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl App {
+    /// Starts all parts.
+    ///
+    /// # Errors
+    /// The address is taken, the store cannot be opened or a thread cannot be started. A target whose
+    /// plugin cannot be used is none: the log says why, and its deliveries wait for the next start.
+    pub fn start(config: &Config, feed: &Feed) -> Result<Self, AppError> {
+        limits::raise_open_files();
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let receiving = runtime("receive", cores)?;
+        let delivering = runtime("deliver", wire::threads(config))?;
+        let listener = {
+            let _context = receiving.enter();
+            Listener::bind(&config.server).map_err(AppError::new)?
+        };
+        let address = listener.local_addr();
+        let queue = Embedded::open(config.store.clone()).map_err(AppError::new)?;
+        let shared: Arc<dyn Queue> = queue.clone();
+        let numbers =
+            receiving.block_on(shared.register(wire::names(config))).map_err(AppError::new)?;
+        let backends = wire::backends(config, &numbers, delivering.handle())?;
+        let deliverer = Deliverer::start(delivering.handle(), shared.clone(), backends, feed);
+        let router = Arc::new(wire::router(config, &numbers));
+        let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
+        let (stop, stopped) = oneshot::channel();
+        let served = receiving.spawn(listener.serve(Arc::new(ingest), async {
+            // A dropped sender stops as well.
+            let _ = stopped.await;
+        }));
+        Ok(Self { address, receiving, delivering, queue, deliverer, stop, served })
+    }
+
+    /// Where requests are received.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops in the order of the flow: no more connections, finish requests, no more claims, wait for
+    /// attempts, flush the store.
+    ///
+    /// # Errors
+    /// The last outcomes could not be flushed: what they settled may be delivered again.
+    pub fn stop(self) -> Result<(), AppError> {
+        // Fails only when serving has ended already.
+        let _ = self.stop.send(());
+        let served = self.receiving.block_on(self.served);
+        self.receiving.block_on(self.deliverer.stop(DELIVERY_GRACE));
+        let closed = self.receiving.block_on(self.queue.close());
+        // A plugin may block a thread for ever: it is left behind.
+        self.delivering.shutdown_background();
+        self.receiving.shutdown_background();
+        served.map_err(AppError::new)?;
+        closed.map_err(AppError::new)
+    }
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime, AppError> {
+    Builder::new_multi_thread()
+        .thread_name(name)
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|error| AppError(format!("cannot start the threads `{name}`: {error}")))
+}

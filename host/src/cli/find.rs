@@ -33,8 +33,7 @@ pub(super) fn file(option: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// Loads it for a command that needs a sound one; its warnings go to standard error.
 pub(super) fn load(option: Option<&Path>) -> Result<Config, Failure> {
-    let config = config::load(&file(option)?, &Environment::of_process())
-        .map_err(|problems| Failure { code: PROBLEMS, text: report(&problems, stderr_styled()) })?;
+    let config = load_quietly(option)?;
     let warnings = config.problems(Vec::new());
     if !warnings.is_empty() {
         out::error(warnings.render(stderr_styled()).trim_end());
@@ -42,9 +41,30 @@ pub(super) fn load(option: Option<&Path>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// As [`load`], but whatever is wrong with the configuration is a reason not to be started again.
+fn load_quietly(option: Option<&Path>) -> Result<Config, Failure> {
+    config::load(&file(option)?, &Environment::of_process())
+        .map_err(|problems| Failure { code: PROBLEMS, text: report(&problems, stderr_styled()) })
+}
+
+/// For the daemon: whatever is wrong with the configuration is a reason not to be started again, and
+/// what the plugins say of it is shown too. Their word alone stops their own targets and not the
+/// daemon. Warnings go to the log.
 pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
-    load(option).map_err(|failure| Failure { code: CONFIG, ..failure })
+    let config = load_quietly(option).map_err(|failure| {
+        let whole = file(option).map(|file| {
+            let environment = Environment::of_process();
+            config::load_with(&file, &environment, crate::app::check)
+        });
+        let text = match whole {
+            Ok(Err(problems)) => report(&problems, stderr_styled()),
+            _ => failure.text,
+        };
+        Failure { code: CONFIG, text }
+    })?;
+    for warning in config.problems(Vec::new()).lines() {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
 }
 
 /// All problems and how many they are.

@@ -59,3 +59,46 @@ async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> io::Res
         _ = connection => answer.await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Answers one connection with `answer` and closes it; gives the bytes that came.
+    async fn serve(listener: TcpListener, answer: &'static str) -> Vec<u8> {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"body") {
+            stream.read_buf(&mut got).await.unwrap();
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        got
+    }
+
+    #[tokio::test]
+    async fn posts_what_it_is_given_and_reads_the_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer =
+            "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
+        let server = tokio::spawn(serve(listener, answer));
+        let headers = [("x-sqreen-integrity", "00ff")];
+        let answer = post(address, "/sqreen?x=1", &headers, b"body").await.unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (401, "no"));
+        let got = String::from_utf8(server.await.unwrap()).unwrap();
+        assert!(got.starts_with("POST /sqreen?x=1 HTTP/1.1\r\n"), "{got}");
+        assert!(got.contains("x-sqreen-integrity: 00ff\r\n"), "{got}");
+        assert!(got.contains("content-length: 4\r\n"), "{got}");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = post(address, "/", &[], b"").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}

@@ -22,6 +22,9 @@ pub(super) fn render(config: &Config) -> String {
             lines.push(String::new());
         }
     }
+    if config.public_url.is_none() && config.server.listen.ip().is_unspecified() {
+        lines.push("  HOST: this machine as senders reach it, or set server.public_url".to_owned());
+    }
     lines.extend(retries(&config.targets));
     lines.push(format!("  home: {}   (relative paths start there)", config.home.display()));
     lines.join("\n")

@@ -24,17 +24,20 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use exit::{Failure, OK, PROBLEMS};
 
-/// Receives webhooks, checks every signature, writes them to disk before it says 200, and delivers
-/// them through plugins.
+const ABOUT: &str = "\
+Receives webhooks, checks every signature, writes them to disk before it says
+200, and delivers them through plugins.";
+
+/// What a person typed.
 #[derive(Debug, Parser)]
-#[command(name = "dispatcher", version, disable_help_subcommand = true)]
+#[command(name = "dispatcher", version, about = ABOUT, disable_help_subcommand = true)]
 #[command(arg_required_else_help = true)]
 struct Cli {
-    /// Configuration; else ./dispatcher.toml, then /etc/dispatcher/dispatcher.toml
+    /// Else ./dispatcher.toml, then /etc/dispatcher/dispatcher.toml
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How much is logged (or DISPATCHER_LOG)
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// error, warn, info, debug or trace; else DISPATCHER_LOG, then info
+    #[arg(long, global = true, value_name = "LEVEL", hide_possible_values = true)]
     log_level: Option<logging::Level>,
     #[command(subcommand)]
     command: Command,
@@ -88,7 +91,7 @@ impl Command {
         let well = match self {
             Self::Demo(args) => demo::run(args)?,
             Self::Run(args) => {
-                run::run(args, find::load_to_run(config)?)?;
+                run::run(args, &find::load_to_run(config)?)?;
                 true
             }
             Self::Check => return check::run(config),

@@ -13,7 +13,7 @@ use crate::ingest::SourceSettings;
 use crate::model::{Secret, Timestamp, printable};
 use crate::verify;
 
-/// Post a sample or a file to the running daemon, signed as its sender would
+/// Post a signed sample or file to the running daemon
 ///
 /// Signs with the source's first secret and posts to `server.listen` of the configuration. Ends with
 /// 0 when every answer was 2xx.
@@ -78,12 +78,13 @@ async fn post(
     let (name, value) = verify::sign(source.verifier.scheme(), secret, body);
     let headers = [("content-type", "application/json"), (name, value.as_str())];
     let answer = http::post(to.address, &to.path, &headers, body).await.map_err(|error| {
-        let hint = if error.kind() == std::io::ErrorKind::ConnectionRefused {
-            "; nothing listens there: start it with `dispatcher run`"
-        } else {
-            ""
+        let why = match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                "nothing listens there; start it with `dispatcher run`".to_owned()
+            }
+            _ => error.to_string(),
         };
-        Failure::new(format!("cannot post to http://{}{}: {error}{hint}", to.address, to.path))
+        Failure::new(format!("cannot post to http://{}{}: {why}", to.address, to.path))
     })?;
     out::line(&format!("{} {}", answer.status, printable(answer.body.trim_end())));
     Ok(answer.status)

@@ -1,7 +1,7 @@
 //! `dispatcher sign`: the header that a sender would add to a body.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 use super::{find, out};
@@ -20,15 +20,14 @@ pub(super) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 ///   curl -H "$(dispatcher sign --source sqreen < b.json)" --data-binary @b.json http://127.0.0.1:7070/sqreen
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-#[group(id = "who", required = true, multiple = false, args = ["source", "scheme"])]
 pub(super) struct SignArgs {
     /// Sign as this source's sender: its scheme and its first secret.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "scheme")]
     source: Option<String>,
     /// Sign by this scheme.
-    #[arg(long, value_name = "NAME", requires = "secret")]
+    #[arg(long, value_name = "NAME", requires = "secret", conflicts_with = "source")]
     scheme: Option<String>,
-    /// The secret: env:NAME, file:PATH, credential:NAME or literal:TEXT.
+    /// The secret: env:NAME, file:PATH (from here), credential:NAME or literal:TEXT.
     #[arg(long, value_name = "REFERENCE", requires = "scheme")]
     secret: Option<String>,
 }
@@ -60,8 +59,9 @@ fn by_scheme(
         Failure::usage(format!("unknown scheme `{name}`; schemes are {names}"))
     })?;
     let mut environment = Environment::of_process();
-    let folder = config.and_then(Path::parent).unwrap_or(Path::new("."));
-    if let Some(problem) = environment.read_file(folder).iter().find(|problem| problem.is_error()) {
+    let folder = find::file(config).map_or(PathBuf::from("."), |file| config::folder(&file));
+    if let Some(problem) = environment.read_file(&folder).iter().find(|problem| problem.is_error())
+    {
         return Err(Failure::new(&problem.title));
     }
     let secret = config::resolve(secret, &environment, Path::new(".")).map_err(Failure::usage)?;

@@ -1,6 +1,7 @@
 //! From a file to a [`Config`], or to every problem in it.
 
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
 use super::environment::Environment;
-use super::problem::{Document, Kind, Place, Problem, Problems};
+use super::problem::{Document, Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::{Config, masks, server, sources, targets};
-use crate::{egress, ingest};
+use crate::store::embedded;
+use crate::{egress, ingest, plugin};
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
@@ -24,21 +26,57 @@ const BODY_SHARE_OF_SEGMENT: u64 = 4;
 /// # Errors
 /// Every problem, warnings included, as soon as one of them is an error.
 pub fn load(file: &Path, environment: &Environment) -> Result<Config, Problems> {
+    load_with(file, environment, |_| Vec::new())
+}
+
+/// As [`load`], and asks `further` for what only others know, such as plugins, so that a person sees
+/// everything at once. It is asked of a file with errors too, where the wrong values read as defaults
+/// and what is unusable is left out, but not of one that is no TOML.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    file: &Path,
+    environment: &Environment,
+    further: impl FnOnce(&Config) -> Vec<Problem>,
+) -> Result<Config, Problems> {
     let text = read_text(file).map_err(|reason| {
         let title = format!("cannot read {}: {reason}", file.display());
         let document = Document::new(file, String::new(), Vec::new());
         Problems::new(Arc::new(document), vec![Problem::error(title)])
     })?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder(file);
     let mut environment = environment.clone();
     let notes = Notes::default();
-    for problem in environment.read_file(folder) {
+    for problem in environment.read_file(&folder) {
         notes.add(problem);
     }
+    let (table, syntax) = DeTable::parse_recoverable(&text);
+    let mut masks = Vec::new();
+    masks::of_table(table.get_ref(), &mut masks);
+    let contents = read(table.get_ref(), &folder, &environment, &notes);
+    let (mut problems, literal) = notes.into_parts();
+    masks.extend(literal);
+    if !syntax.is_empty() {
+        problems = with_syntax(&text, &syntax, problems, &mut masks);
+    }
+    let config = contents.into_config(file, &text, masks);
+    if syntax.is_empty() {
+        problems.extend(further(&config));
+    }
+    if problems.iter().any(Problem::is_error) {
+        return Err(Problems::new(config.document, problems));
+    }
+    Ok(Config { warnings: problems, ..config })
+}
+
+/// The folder of a file, absolute.
+#[must_use]
+pub fn folder(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     // Fails only where there is no current folder; the path as it is serves then.
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    parse(file, &text, &folder, &environment, notes)
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn read_text(file: &Path) -> Result<String, String> {
@@ -52,57 +90,41 @@ fn read_text(file: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
-fn parse(
-    file: &Path,
-    text: &str,
-    folder: &Path,
-    environment: &Environment,
-    notes: Notes,
-) -> Result<Config, Problems> {
-    let (table, syntax) = DeTable::parse_recoverable(text);
-    let mut masks = Vec::new();
-    masks::of_table(table.get_ref(), &mut masks);
-    let read = read(table.get_ref(), folder, environment, &notes);
-    let (mut problems, literal) = notes.into_parts();
-    masks.extend(literal);
-    if !syntax.is_empty() {
-        problems = with_syntax(text, &syntax, problems, &mut masks);
-    }
-    let document = Arc::new(Document::new(file, text.to_owned(), masks));
-    if problems.iter().any(|problem| problem.kind == Kind::Error) {
-        return Err(Problems::new(document, problems));
-    }
-    let (sources, signing) = read.sources.into_iter().unzip();
-    Ok(Config {
-        file: file.to_owned(),
-        home: read.home,
-        hash: hash(text),
-        public_url: read.server.public_url,
-        server: read.server.net,
-        ingest: ingest::Settings {
-            sources,
-            bytes_in_flight_max: read.server.bytes_in_flight_max,
-            body_timeout: read.server.body_timeout,
-            config: hash(text),
-        },
-        store: read.store,
-        plugins: read.plugins,
-        egress: egress::Settings::default(),
-        targets: read.targets,
-        warnings: problems,
-        signing,
-        document,
-    })
-}
-
 /// What stands in the file, as far as it could be read.
 struct Contents {
     home: PathBuf,
     server: server::Server,
-    store: server::Store,
-    plugins: server::Plugins,
+    store: embedded::Settings,
+    plugins: plugin::Settings,
     sources: Vec<sources::Source>,
     targets: Vec<super::TargetConfig>,
+}
+
+impl Contents {
+    fn into_config(self, file: &Path, text: &str, masks: Vec<Range<usize>>) -> Config {
+        let (sources, signing) = self.sources.into_iter().unzip();
+        let hash = hash(text);
+        Config {
+            file: file.to_owned(),
+            home: self.home,
+            hash,
+            public_url: self.server.public_url,
+            server: self.server.net,
+            ingest: ingest::Settings {
+                sources,
+                bytes_in_flight_max: self.server.bytes_in_flight_max,
+                body_timeout: self.server.body_timeout,
+                config: hash,
+            },
+            store: self.store,
+            plugins: self.plugins,
+            egress: egress::Settings::default(),
+            targets: self.targets,
+            warnings: Vec::new(),
+            signing,
+            document: Arc::new(Document::new(file, text.to_owned(), masks)),
+        }
+    }
 }
 
 fn read(root: &DeTable<'_>, folder: &Path, environment: &Environment, notes: &Notes) -> Contents {
@@ -146,7 +168,7 @@ fn with_syntax(
     text: &str,
     syntax: &[toml::de::Error],
     found: Vec<Problem>,
-    masks: &mut Vec<std::ops::Range<usize>>,
+    masks: &mut Vec<Range<usize>>,
 ) -> Vec<Problem> {
     let line =
         |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count();

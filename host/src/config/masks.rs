@@ -50,7 +50,11 @@ pub(super) fn of_broken_line(text: &str, place: &Range<usize>) -> Option<Range<u
     let line = &text[start..end];
     // A list may go on over lines: then the key stands above.
     let key = text[..start].lines().rev().find(|line| line.contains('=')).unwrap_or_default();
-    let goes_on = !line.contains('=') && is_telling(key);
+    let opens = key.split_once('=').map_or("", |(_, value)| value.trim());
+    let open = opens.starts_with(['[', '{']) && !opens.ends_with([']', '}'])
+        || opens.starts_with("\"\"\"")
+        || opens.starts_with("'''");
+    let goes_on = !line.contains('=') && open && is_telling(key);
     if !is_telling(line) && !goes_on && !line.contains("literal:") {
         return None;
     }

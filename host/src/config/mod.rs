@@ -23,24 +23,27 @@ mod tests;
 mod units;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
-pub use load::{CONFIG_BYTES_MAX, load};
+pub use load::{CONFIG_BYTES_MAX, folder, load, load_with};
 pub use near::{list, near};
 pub use problem::{Document, Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
 pub use reference::resolve;
-pub use server::{Plugins, Store};
+pub use server::default_plugins;
 pub use settings::PluginSettings;
 pub use units::show_duration;
+
+use tokio::runtime::Handle;
 
 use crate::egress::Cidr;
 use crate::model::{Secret, TargetNumber};
 use crate::retry::Policy;
 use crate::route::TargetRoute;
-use crate::{deliver, egress, ingest, net};
+use crate::store::embedded;
+use crate::{deliver, egress, ingest, net, plugin};
 use reader::{Entry, Notes};
 
 /// Longest name of a source or target, in bytes.
@@ -60,8 +63,8 @@ pub struct Config {
     pub server: net::Settings,
     /// The sources are in the order of the file.
     pub ingest: ingest::Settings,
-    pub store: Store,
-    pub plugins: Plugins,
+    pub store: embedded::Settings,
+    pub plugins: plugin::Settings,
     pub egress: egress::Settings,
     /// In the order of the file.
     pub targets: Vec<TargetConfig>,
@@ -102,9 +105,12 @@ impl Config {
     /// The address that a sender is given.
     #[must_use]
     pub fn address(&self, source: &ingest::SourceSettings) -> String {
+        let (listen, path) = (self.server.listen, &source.path);
         match &self.public_url {
-            Some(url) => format!("{url}{}", source.path),
-            None => format!("http://{}{}", self.server.listen, source.path),
+            Some(url) => format!("{url}{path}"),
+            // Which of this machine's addresses a sender reaches is not known here.
+            None if listen.ip().is_unspecified() => format!("http://HOST:{}{path}", listen.port()),
+            None => format!("http://{listen}{path}"),
         }
     }
 
@@ -117,16 +123,38 @@ impl Config {
 }
 
 impl TargetConfig {
-    /// What `deliver` must know. `concurrency` is the default of the plugin's mode.
+    /// What `deliver` must know. A plugin that takes many events a call gets one call at a time, so that
+    /// its calls grow instead of its number of calls.
     #[must_use]
-    pub fn deliver(&self, number: TargetNumber, concurrency: usize) -> deliver::Settings {
+    pub fn deliver(&self, number: TargetNumber, mode: plugin::Mode) -> deliver::Settings {
+        let suits = match mode {
+            plugin::Mode::Batch => 1,
+            _ => deliver::Settings::CONCURRENCY_DEFAULT,
+        };
         deliver::Settings {
             name: Arc::clone(&self.name),
             number,
             batch_max: self.batch_max,
-            concurrency: self.concurrency.unwrap_or(concurrency),
+            concurrency: self.concurrency.unwrap_or(suits),
             timeout: self.timeout,
             policy: self.policy.clone(),
+        }
+    }
+
+    /// What the plugin is lent.
+    #[must_use]
+    pub fn services(
+        &self,
+        egress: egress::Client,
+        home: &Path,
+        runtime: Handle,
+    ) -> plugin::Services {
+        plugin::Services {
+            egress,
+            allow: self.allow.clone(),
+            secrets: self.settings.secrets.clone(),
+            home: home.to_owned(),
+            runtime,
         }
     }
 

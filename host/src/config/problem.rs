@@ -84,6 +84,12 @@ impl Problem {
         self
     }
 
+    /// The same, where it does not refuse the configuration.
+    #[must_use]
+    pub fn as_warning(self) -> Self {
+        Self { kind: Kind::Warning, ..self }
+    }
+
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.kind == Kind::Error
@@ -128,15 +134,7 @@ impl fmt::Debug for Document {
 impl Document {
     pub(super) fn new(name: &Path, text: String, mut masks: Vec<Range<usize>>) -> Self {
         masks.retain(|mask| text.get(mask.clone()).is_some());
-        masks.sort_by_key(|mask| mask.start);
-        let mut end = 0;
-        masks.retain(|mask| {
-            let fresh = mask.start >= end;
-            if fresh {
-                end = mask.end;
-            }
-            fresh
-        });
+        let masks = merged(masks);
         Self { name: name.display().to_string(), text, masks }
     }
 
@@ -150,18 +148,15 @@ impl Document {
     fn shown(&self, span: &Range<usize>, hide: bool) -> (String, Range<usize>) {
         const MASK: &str = "***";
         let own = hide.then(|| self.inside_quotes(span));
-        let mut masks: Vec<&Range<usize>> = self.masks.iter().collect();
-        if let Some(own) = &own {
-            masks.retain(|mask| mask.end <= own.start || mask.start >= own.end);
-            masks.push(own);
-            masks.sort_by_key(|mask| mask.start);
-        }
+        let masks = merged(self.masks.iter().cloned().chain(own).collect());
         let (mut text, mut copied) = (String::with_capacity(self.text.len()), 0);
         let (mut start, mut end) = (span.start, span.end);
         for mask in masks {
             text.push_str(&self.text[copied..mask.start]);
             let place = text.len();
             text.push_str(MASK);
+            // The lines below keep their numbers.
+            text.extend(self.text[mask.clone()].chars().filter(|c| *c == '\n'));
             copied = mask.end;
             for (moved, original) in [(&mut start, span.start), (&mut end, span.end)] {
                 if original >= mask.end {
@@ -209,6 +204,19 @@ impl Document {
         }
         renderer.render(&[group])
     }
+}
+
+/// Sorted, and those that meet made one.
+fn merged(mut masks: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    masks.sort_by_key(|mask| mask.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for mask in masks {
+        match merged.last_mut() {
+            Some(last) if mask.start <= last.end => last.end = last.end.max(mask.end),
+            _ => merged.push(mask),
+        }
+    }
+    merged
 }
 
 /// Every problem of one configuration, in the order of the file.
@@ -261,6 +269,25 @@ impl Problems {
         text
     }
 
+    /// Each on one line, for a log: `dispatcher.toml:7: what (what to do)`.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let line = |problem: &Problem| {
+            let place = match &problem.place {
+                Place::Nowhere => String::new(),
+                Place::Line(file, line) => format!("{}:{line}: ", file.display()),
+                Place::Span(span) => {
+                    format!("{}:{}: ", self.document.name, self.document.line(span.start))
+                }
+            };
+            let more = [&problem.label].into_iter().chain(&problem.help).filter(|m| !m.is_empty());
+            let more = more.map(String::as_str).collect::<Vec<_>>().join("; ");
+            let more = if more.is_empty() { more } else { format!(" ({more})") };
+            printable(&format!("{place}{}{more}", problem.title))
+        };
+        self.list.iter().take(PROBLEMS_SHOWN_MAX).map(line).collect()
+    }
+
     /// `2 errors, 1 warning`.
     #[must_use]
     pub fn count(&self) -> String {
@@ -289,13 +316,23 @@ mod tests {
     #[test]
     fn masks_hide_secrets_on_the_line_of_another_problem_and_carets_stay_right() {
         let text = "a = \"hunter2\", bad = 1, c = \"literal:swordfish\"\n".to_owned();
-        let document = Document::new(Path::new("x.toml"), text, vec![5..12, 37..46, 6..8]);
+        let document = Document::new(Path::new("x.toml"), text, vec![5..12, 30..40, 37..46, 6..8]);
         let problem = Problem::error("bad").at(15..18, "here");
         let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
         assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{shown}");
         let lines: Vec<&str> = shown.lines().collect();
         let (source, caret) = (lines[3], lines[4]);
         assert_eq!(source.find("bad"), caret.find("^^^ here"), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_over_several_lines_leaves_line_numbers_as_they_are() {
+        let text = "a = QQQhunter\n2\nQQQ\nbad = 1\n".replace("QQQ", "\"\"\"");
+        let at = text.find("bad").unwrap();
+        let document = Document::new(Path::new("x.toml"), text, vec![5..at - 2]);
+        let problem = Problem::error("bad").at(at..at + 3, "here");
+        let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
+        assert!(shown.contains("x.toml:4:1") && !shown.contains("hunter"), "{shown}");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reader::{Entry, Notes, Table};
-use crate::{ingest, net};
+use crate::store::embedded::{self, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::{ingest, net, plugin};
 
 const CONNECTIONS_MAX: u64 = 65_536;
 /// Limits of the time for a request's head, its body, and a resting connection.
@@ -14,10 +15,6 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 /// Limits of `in_flight_max`, in bytes.
 const IN_FLIGHT_BYTES_MIN: u64 = 1 << 20;
 const IN_FLIGHT_BYTES_MAX: u64 = 1 << 40;
-/// Limits of `store.segment`, in bytes, and what it is unless configured.
-const SEGMENT_BYTES_MIN: u64 = 1 << 20;
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-const SEGMENT_BYTES: u64 = 64 << 20;
 /// Longest `public_url`, in bytes.
 const PUBLIC_URL_BYTES_MAX: usize = 512;
 
@@ -105,14 +102,8 @@ fn public_url(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
 }
 
 /// `[store]`.
-#[derive(Clone, Debug)]
-pub struct Store {
-    pub directory: PathBuf,
-    pub segment_bytes: u64,
-}
-
-pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Store {
-    let mut store = Store { directory: home.join("data"), segment_bytes: SEGMENT_BYTES };
+pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> embedded::Settings {
+    let mut store = embedded::Settings::new(home.join("data"));
     let Some(mut table) = table else { return store };
     let directory = table.entry("directory").and_then(|entry| path(&entry, home, notes));
     store.directory = directory.unwrap_or(store.directory);
@@ -122,20 +113,20 @@ pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Sto
     store
 }
 
-/// `[plugins]`.
-#[derive(Clone, Debug)]
-pub struct Plugins {
-    pub directories: Vec<PathBuf>,
-    pub cache: PathBuf,
+/// The plugin folders of a home without a configuration.
+#[must_use]
+pub fn default_plugins(home: &Path) -> plugin::Settings {
+    plugins(None, home, &Notes::default())
 }
 
-/// The plugins that came with the daemon lie beside its executable or in its package's folder; those
-/// dropped in later lie in `directory`.
-pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Plugins {
-    let mut own = home.join("plugins.d");
+/// `[plugins]`. Those that came with the daemon lie beside its executable or in its package's folder;
+/// those dropped in later lie in `directory`.
+pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> plugin::Settings {
+    let (mut own, mut strict) = (home.join("plugins.d"), false);
     if let Some(mut table) = table {
         let directory = table.entry("directory").and_then(|entry| path(&entry, home, notes));
         own = directory.unwrap_or(own);
+        strict = table.boolean("strict", strict, notes);
         table.finish(notes, |_| None);
     }
     let executable = std::env::current_exe().ok();
@@ -143,7 +134,7 @@ pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> P
     let packaged =
         beside.and_then(Path::parent).map(|prefix| prefix.join("lib/dispatcher/plugins"));
     let directories = beside.map(Path::to_owned).into_iter().chain(packaged).chain([own]).collect();
-    Plugins { directories, cache: home.join("plugin-cache") }
+    plugin::Settings { directories, cache: home.join("plugin-cache"), strict }
 }
 
 /// `home`: an existing folder; a relative one starts at the configuration's.

@@ -23,7 +23,7 @@ pub struct PluginSettings {
     pub json: Value,
     /// What references resolved to: masked in everything that comes back from the plugin.
     pub secrets: Vec<Secret>,
-    /// Some reference has no value yet, which only a disabled target may have.
+    /// Some value is not there, such as a disabled target's secret that is not set yet.
     pub incomplete: bool,
     /// By path as a plugin names it (`to[1]`, `proxy.port`; empty for the whole): where the value stands.
     pub(super) places: BTreeMap<String, Written>,
@@ -110,6 +110,7 @@ pub(super) fn read(
         Some(entry) => {
             // Notes that it is no table.
             entry.table(notes);
+            reading.settings.incomplete = true;
             Value::Null
         }
         None => Value::Object(Map::new()),
@@ -174,6 +175,7 @@ impl Reading<'_> {
                     if whole { &format!("write \"env:{name}\"") } else { "write the value itself" };
                 let help = "a reference is the whole value; a text that is meant as it stands begins with literal:";
                 entry.refuse(self.notes, &title, label, help);
+                self.settings.incomplete = true;
             }
             return Value::String(text.to_owned());
         };
@@ -186,21 +188,21 @@ impl Reading<'_> {
                 self.settings.secrets.push(secret);
                 value
             }
-            Err(_) if !self.required => {
-                self.settings.incomplete = true;
-                Value::Null
-            }
             Err(unresolved) => {
-                let title = format!("`{}` {}", entry.path, unresolved.what);
-                entry.refuse(self.notes, &title, &unresolved.label, &unresolved.help);
+                if self.required {
+                    let title = format!("`{}` {}", entry.path, unresolved.what);
+                    entry.refuse(self.notes, &title, &unresolved.label, &unresolved.help);
+                }
+                self.settings.incomplete = true;
                 Value::Null
             }
         }
     }
 
-    fn refuse(&self, entry: &Entry<'_>, why: &str) -> Value {
+    fn refuse(&mut self, entry: &Entry<'_>, why: &str) -> Value {
         let title = format!("the number of `{}` {why}", entry.path);
         entry.refuse(self.notes, &title, "write a smaller one, or a string", "");
+        self.settings.incomplete = true;
         Value::Null
     }
 }

@@ -49,7 +49,7 @@ fn the_smallest_file_has_every_default() {
     let target = &config.targets[0];
     assert!(target.enabled && target.route.rules.is_empty() && target.allow.is_empty());
     assert_eq!(target.policy, Policy::default());
-    let deliver = target.deliver(TargetNumber(3), 1);
+    let deliver = target.deliver(TargetNumber(3), plugin::Mode::Batch);
     assert_eq!((deliver.batch_max, deliver.concurrency), (256, 1));
     assert_eq!(target.settings.json, json!({"path": "x", "to": ["b", "c"]}));
 }
@@ -141,6 +141,8 @@ fn a_secret_setting_in_plain_text_is_an_error_that_hides_it() {
     let config = load_text(SMALLEST, "").unwrap();
     let schema = json!({"properties": {"path": {"writeOnly": true}}});
     let open = config.targets[0].open_secrets(&schema);
+    let line = &config.problems(open.clone()).lines()[0];
+    assert!(line.contains("dispatcher.toml:5: `targets.a.settings.path` is a secret"), "{line}");
     let shown = config.problems(open).to_string();
     assert!(shown.contains("settings.path = \"***\"") && !shown.contains("\"x\""), "{shown}");
 }

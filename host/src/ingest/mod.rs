@@ -1,16 +1,73 @@
-//! From a request's bytes to its answer.
+//! From a request's bytes to its answer: source by path, limits, signature, events, plan, disk.
+//!
+//! A 2xx is built from the proof that the events are durable, and the events only from a request that
+//! was verified. What is refused costs no disk and no more memory than its limit; a refusal tells the
+//! sender what to change, but never which part of a signature's check failed, and nothing of the
+//! inside. Limits: a body by its source, all bodies together ([`Settings::bytes_in_flight_max`],
+//! counted as their bytes arrive, so that a promise of many bytes holds nothing), and a body's time.
+//!
+//! | answer | when |
+//! |---|---|
+//! | 200 | on disk; repeated events too, once their first is |
+//! | 400 | signed, but no JSON object or array, or nested too deep |
+//! | 401 | signature missing, malformed or wrong; before the body is read where the header shows it |
+//! | 404, 405 | no source has this path; the scheme does not use this method |
+//! | 408 | the body took too long |
+//! | 413 | the body is too long, has too many events or fits no segment of the store |
+//! | 503 | too many bytes in flight, or it cannot be stored now; with `Retry-After` |
 
+mod answer;
+mod body;
+mod refusal;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::normalize::Sender;
-use crate::verify::Verifier;
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+
+use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
+use crate::normalize::{self, Sender};
+use crate::route::Router;
+use crate::store::{Durable, NewRequest, Queue};
+use crate::telemetry::{Feed, Note, Rarely, StoredNote};
+use crate::verify::{Verified, Verifier};
+use crate::{net, store};
+
+use answer::RequestId;
+use body::Budget;
+use refusal::Refusal;
+
+/// Log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
+const LINES_MAX: u32 = 50;
+const LINES_WINDOW: Duration = Duration::from_secs(10);
+
+/// Longest body that a source takes unless it says otherwise.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes in flight unless configured otherwise.
+pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
+/// Time for a body unless configured otherwise.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Headers that are never kept: they can let somebody in.
+const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+const _: () = assert!(
+    normalize::EVENTS_MAX == store::REQUEST_EVENTS_MAX,
+    "what is admitted must be what the store takes"
+);
 
 /// One configured sender.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     pub name: Arc<str>,
-    /// Begins with `/`; with or without a slash at its end it is the same.
+    /// Begins with `/`; with or without a slash at its end it is the same, see [`same_path`].
     pub path: String,
     pub verifier: Verifier,
     pub sender: &'static Sender,
@@ -21,6 +78,7 @@ pub struct SourceSettings {
 /// How requests are received.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Of sources with the same path the last counts.
     pub sources: Vec<SourceSettings>,
     /// Most bytes of bodies held at once, over all requests.
     pub bytes_in_flight_max: usize,
@@ -30,9 +88,281 @@ pub struct Settings {
     pub config: u64,
 }
 
-/// Longest body that a source takes unless it says otherwise.
-pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Most bytes in flight unless configured otherwise.
-pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
-/// Time for a body unless configured otherwise.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Whether two paths lead to the same source.
+#[must_use]
+pub fn same_path(one: &str, other: &str) -> bool {
+    without_slash(one) == without_slash(other)
+}
+
+/// Receives requests for all sources.
+pub struct Ingest {
+    /// By path without the slash at its end.
+    sources: HashMap<String, SourceSettings>,
+    budget: Budget,
+    body_timeout: Duration,
+    config: u64,
+    queue: Arc<dyn Queue>,
+    router: Arc<Router>,
+    feed: Feed,
+    lines: Rarely,
+}
+
+/// A request that is on disk.
+struct Stored<'a> {
+    source: &'a SourceSettings,
+    durable: Durable,
+    verify: Duration,
+    store: Duration,
+    /// One an event, without its id; none when nobody listens.
+    notes: Vec<StoredNote>,
+}
+
+impl Ingest {
+    #[must_use]
+    pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
+        let sources = settings.sources.into_iter();
+        Self {
+            sources: sources.map(|s| (without_slash(&s.path).to_owned(), s)).collect(),
+            budget: Budget::new(settings.bytes_in_flight_max),
+            body_timeout: settings.body_timeout,
+            config: settings.config,
+            queue,
+            router,
+            feed,
+            lines: Rarely::new(LINES_MAX, LINES_WINDOW),
+        }
+    }
+
+    /// Answers a request. Dropped half-way it stores nothing, or all of it without an answer.
+    pub async fn handle<B>(
+        &self,
+        request: http::Request<B>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let id = RequestId::random();
+        let received_at = Timestamp::from(SystemTime::now());
+        let (head, body) = request.into_parts();
+        let source = self.sources.get(without_slash(head.uri.path()));
+        let (outcome, ending) = match self.admit(&head, source, body.size_hint().exact()) {
+            Ok(source) => self.receive(source, head, body, received_at).await,
+            Err(refusal) => {
+                let waits = head.headers.contains_key(http::header::EXPECT);
+                (Err(refusal), body::let_go(body, waits))
+            }
+        };
+        match outcome {
+            Ok(stored) => {
+                let answer = answer::accepted(id, &stored.durable);
+                self.tell_stored(id, stored);
+                answer
+            }
+            Err(refusal) => {
+                self.tell_refused(id, source, peer, &refusal);
+                answer::refused(id, &refusal, ending)
+            }
+        }
+    }
+
+    /// What can be decided before the body is read.
+    fn admit<'a>(
+        &self,
+        head: &Parts,
+        source: Option<&'a SourceSettings>,
+        body_bytes: Option<u64>,
+    ) -> Result<&'a SourceSettings, Refusal> {
+        let Some(source) = source else {
+            return Err(Refusal::unknown_path(head.uri.path(), self.sources.keys()));
+        };
+        let methods = source.verifier.scheme().methods;
+        if !methods.contains(&head.method) {
+            return Err(Refusal::Method { allowed: methods });
+        }
+        let bytes_max = source.body_bytes_max;
+        if body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
+            return Err(Refusal::TooLong { bytes_max });
+        }
+        source.verifier.precheck(&head.headers).map_err(Refusal::Unverified)?;
+        Ok(source)
+    }
+
+    async fn receive<'a, B>(
+        &self,
+        source: &'a SourceSettings,
+        head: Parts,
+        body: B,
+        received_at: Timestamp,
+    ) -> (Result<Stored<'a>, Refusal>, Ending)
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let read = body::read(body, source.body_bytes_max, &self.budget, self.body_timeout);
+        match read.await {
+            // `_held` counts the bytes until they are stored.
+            Ok((body, _held)) => {
+                (self.store(source, head, body, received_at).await, Ending::KeepOpen)
+            }
+            Err(refusal) => (Err(refusal), Ending::Close),
+        }
+    }
+
+    /// From the whole request to the disk.
+    async fn store<'a>(
+        &self,
+        source: &'a SourceSettings,
+        head: Parts,
+        body: Bytes,
+        received_at: Timestamp,
+    ) -> Result<Stored<'a>, Refusal> {
+        let request = Request {
+            source: Arc::clone(&source.name),
+            method: head.method,
+            headers: head.headers,
+            body,
+            received_at,
+        };
+        let began = Instant::now();
+        let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
+        let verify = began.elapsed();
+        let planned = self.plan(source.sender, &verified)?;
+        let notes =
+            if self.feed.is_heard() { self.notes(&source.name, &planned) } else { Vec::new() };
+        let request = self.new_request(&verified, planned);
+        let began = Instant::now();
+        let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
+        Ok(Stored { source, durable, verify, store: began.elapsed(), notes })
+    }
+
+    /// The events of a verified request with their targets.
+    fn plan(&self, sender: &Sender, verified: &Verified) -> Result<Vec<Planned>, Refusal> {
+        let request = verified.request();
+        let events = normalize::normalize(sender, &request.body).map_err(Refusal::Malformed)?;
+        Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
+    }
+
+    fn new_request(&self, verified: &Verified, events: Vec<Planned>) -> NewRequest {
+        let request = verified.request();
+        NewRequest {
+            source: Arc::clone(&request.source),
+            received_at: request.received_at,
+            verified_at: Timestamp::from(SystemTime::now()),
+            scheme: verified.scheme().name,
+            key: verified.key(),
+            config: self.config,
+            headers: kept(&request.headers),
+            events,
+        }
+    }
+
+    fn notes(&self, source: &str, planned: &[Planned]) -> Vec<StoredNote> {
+        let note = |planned: &Planned| StoredNote {
+            id: String::new(),
+            title: planned.event.attributes.title.clone(),
+            severity: planned.event.attributes.severity.as_str(),
+            targets: planned
+                .targets
+                .iter()
+                .filter_map(|number| self.router.name(*number).cloned())
+                .collect(),
+            unrouted: self
+                .router
+                .explain(source, &planned.event)
+                .into_iter()
+                .map(|unrouted| (unrouted.target, unrouted.reason))
+                .collect(),
+        };
+        planned.iter().map(note).collect()
+    }
+
+    fn tell_stored(&self, id: RequestId, stored: Stored<'_>) {
+        let Stored { source, durable, verify, store, mut notes } = stored;
+        tracing::debug!(
+            request = %id,
+            source = %source.name,
+            events = durable.ids().len(),
+            duplicates = durable.duplicates(),
+            "stored"
+        );
+        self.feed.send(|| {
+            for (note, event) in notes.iter_mut().zip(durable.ids()) {
+                note.id = event.to_string();
+            }
+            let source = Arc::clone(&source.name);
+            Note::Stored { request: id.to_string().into(), source, verify, store, events: notes }
+        });
+    }
+
+    fn tell_refused(
+        &self,
+        id: RequestId,
+        source: Option<&SourceSettings>,
+        peer: SocketAddr,
+        refusal: &Refusal,
+    ) {
+        let source = source.map(|source| &source.name);
+        if let Some(left_out) = self.lines.admit(Instant::now()) {
+            let (status, source) = (refusal.status().as_u16(), source.map_or("-", |name| &**name));
+            if refusal.is_ours() {
+                tracing::error!(request = %id, source, %peer, status, left_out, "refused: {refusal}");
+            } else {
+                tracing::info!(request = %id, source, %peer, status, left_out, "refused: {refusal}");
+            }
+        }
+        self.feed.send(|| Note::Refused {
+            request: id.to_string().into(),
+            source: source.cloned(),
+            status: refusal.status().as_u16(),
+            reason: refusal.to_string(),
+        });
+    }
+}
+
+impl net::Handler for Ingest {
+    async fn handle(
+        &self,
+        request: http::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        Self::handle(self, request, peer).await
+    }
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest").field("sources", &self.sources).finish_non_exhaustive()
+    }
+}
+
+/// What becomes of the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    KeepOpen,
+    /// The rest of the request is not wanted, so that no other request can follow it.
+    Close,
+}
+
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// The header fields to be kept, as far as they fit.
+fn kept(headers: &http::HeaderMap) -> Headers {
+    let mut bytes = 0;
+    let fields = headers
+        .iter()
+        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()))
+        .take(HEADERS_MAX)
+        .take_while(|(name, value)| {
+            bytes += name.as_str().len() + value.len();
+            bytes <= HEADER_BYTES_MAX
+        })
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+    Headers(fields.collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,37 @@
 //! Listening, and speaking HTTP/1.1 with whoever connects.
+//!
+//! The only place that knows how connections are accepted and ended. Limits: open connections
+//! ([`Settings::connections_max`]; at the limit accepting pauses, so that a flood costs no work and
+//! the kernel's queue holds the rest), the request head ([`HEAD_BYTES_MAX`] bytes and 100 fields,
+//! then 431), the time for a head (then 408), the time between requests, and the time that a stop may
+//! take. Bodies are the handler's matter, their limits too.
+//!
+//! An error of accepting never ends the listener: what concerns one connection is skipped, and what
+//! concerns the process (no more open files) is waited out.
 
+mod connection;
+
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::telemetry::Rarely;
+
+/// Longest request line and header fields together, in bytes.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Connections that the kernel holds while none is accepted.
+const BACKLOG: u32 = 1024;
+/// How long to wait when the process has no more open files or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a listener behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +40,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// From a request head's first byte to its last; then 408.
     pub header_timeout: Duration,
-    /// How long a connection may rest between requests before it is closed.
+    /// How long a connection may rest between requests before it is closed. Longer than what proxies
+    /// rest (mostly 60 s), so that they close first and lose no request.
     pub idle_timeout: Duration,
     /// How long requests in flight may still take once the listener was told to stop.
     pub drain_timeout: Duration,
@@ -30,3 +61,162 @@ impl Default for Settings {
         }
     }
 }
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Dropped at any await when the connection ends.
+    fn handle(
+        &self,
+        request: http::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = http::Response<Full<Bytes>>> + Send;
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("{0} is taken; another dispatcher? see 'ss -ltnp'")]
+    Taken(SocketAddr),
+    #[error(
+        "{0} needs a privilege: ports below 1024 are for root or CAP_NET_BIND_SERVICE; \
+         take a higher port"
+    )]
+    Denied(SocketAddr),
+    #[error("{0} is no address of this host; see 'ip address', or listen on 127.0.0.1 or [::]")]
+    NotOurs(SocketAddr),
+    #[error("cannot listen on {0}: {1}")]
+    Other(SocketAddr, #[source] io::Error),
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    settings: Settings,
+}
+
+impl Listener {
+    /// Binds at once, so that a later failure is not the listener's. Needs a runtime's context.
+    ///
+    /// # Errors
+    /// The address cannot be had; the text says what to do.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let bound = || {
+            let socket = match settings.listen {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // Else a restart would have to wait for the connections of the last run to time out.
+            socket.set_reuseaddr(true)?;
+            socket.bind(settings.listen)?;
+            let socket = socket.listen(BACKLOG)?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address, settings: settings.clone() })
+        };
+        let address = settings.listen;
+        bound().map_err(|error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::Taken(address),
+            io::ErrorKind::PermissionDenied => BindError::Denied(address),
+            io::ErrorKind::AddrNotAvailable => BindError::NotOurs(address),
+            _ => BindError::Other(address, error),
+        })
+    }
+
+    /// The address in force: with port 0 the one that was given.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is done; then accepts no more, lets requests in flight finish and ends.
+    pub async fn serve<H: Handler>(self, handler: Arc<H>, shutdown: impl Future<Output = ()>) {
+        let Self { socket, settings, .. } = self;
+        // More than the kernel could ever open; the limit that `acquire_many` needs.
+        let connections_max =
+            u32::try_from(settings.connections_max.max(1)).unwrap_or(u32::MAX >> 4);
+        let slots = Arc::new(Semaphore::new(connections_max as usize));
+        let (stage, stages) = watch::channel(Stage::Serving);
+        let times = connection::Times::of(&settings);
+        {
+            let mut shutdown = pin!(shutdown);
+            let lines = Lines {
+                full: Rarely::new(1, Duration::from_secs(60)),
+                failing: Rarely::new(1, Duration::from_secs(10)),
+            };
+            loop {
+                let (stream, peer, slot) = tokio::select! {
+                    () = &mut shutdown => break,
+                    accepted = accept(&socket, &slots, &lines) => accepted,
+                };
+                let serving =
+                    connection::serve(stream, peer, Arc::clone(&handler), times, stages.clone());
+                tokio::spawn(async move {
+                    serving.await;
+                    drop(slot);
+                });
+            }
+        }
+        // Closes the listening socket: who connects from here on is refused by the kernel.
+        drop(socket);
+        stage.send_replace(Stage::Draining);
+        let drained = slots.acquire_many(connections_max);
+        if tokio::time::timeout(settings.drain_timeout, drained).await.is_err() {
+            let left = connections_max as usize - slots.available_permits();
+            tracing::warn!(left, "connections did not end in time and are cut");
+            stage.send_replace(Stage::Cut);
+            // They end at their next poll; the permits cannot fail to come back.
+            let _ = slots.acquire_many(connections_max).await;
+        }
+    }
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Finish the request in flight, then close.
+    Draining,
+    /// Close at once.
+    Cut,
+}
+
+/// What may be said about accepting, and how often.
+struct Lines {
+    full: Rarely,
+    failing: Rarely,
+}
+
+/// The next connection, once there is room for it.
+async fn accept(
+    socket: &TcpListener,
+    slots: &Arc<Semaphore>,
+    lines: &Lines,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    if slots.available_permits() == 0 && lines.full.admit(Instant::now()).is_some() {
+        tracing::warn!("connections_max is reached; further connections wait for one to end");
+    }
+    // Without a permit the semaphore would have been closed, which nothing does: waiting is right then.
+    let Ok(slot) = Arc::clone(slots).acquire_owned().await else { std::future::pending().await };
+    loop {
+        match socket.accept().await {
+            Ok((stream, peer)) => return (stream, peer, slot),
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
+                if lines.failing.admit(Instant::now()).is_some() {
+                    tracing::error!(%error, "cannot accept connections; raise the limit of open files?");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the failure went away with the connection that caused it.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,13 @@ pub fn sender(name: &str) -> Option<&'static Sender> {
     SENDERS.iter().find(|sender| sender.name == name)
 }
 
+/// The built-in sample of that name, such as `sqreen/test`, with its sender.
+#[must_use]
+pub fn sample(name: &str) -> Option<(&'static Sender, &'static Sample)> {
+    let sender = sender(name.split('/').next()?)?;
+    Some((sender, sender.samples.iter().find(|sample| sample.name == name)?))
+}
+
 /// Why a signed body is refused: a sentence that its sender may see. A repetition would be refused
 /// as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -160,7 +160,7 @@ impl Instance {
         } else {
             return progress;
         };
-        tracing::warn!(name = &*self.desk.target, "the plugin's progress is not kept: {problem}");
+        tracing::warn!(target = &*self.desk.target, "the plugin's progress is not kept: {problem}");
         Vec::new()
     }
 }
@@ -185,7 +185,7 @@ impl<F: Future + Unpin> Future for Watched<'_, F> {
         if took > POLL_TIME_MAX {
             let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(
-                name = self.target,
+                target = self.target,
                 took_ms,
                 "the plugin blocks a thread of the daemon; it should use `blocking` of its host"
             );

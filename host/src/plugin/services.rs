@@ -159,7 +159,7 @@ impl HostApi for Shared {
     }
 
     fn log(&self, level: u32, message: RStr<'_>, fields: RSlice<'_, RPair<'_>>) {
-        let target = &*self.0.target;
+        let name = &*self.0.target;
         let message = self.0.cleaner.line(message.as_str(), LOG_BYTES_MAX);
         let mut text = String::new();
         for pair in fields.iter() {
@@ -171,10 +171,10 @@ impl HostApi for Shared {
         }
         let fields = self.0.cleaner.line(&text, LOG_BYTES_MAX);
         match level {
-            0 => tracing::error!(name = target, fields, "{message}"),
-            1 => tracing::warn!(name = target, fields, "{message}"),
-            2 => tracing::info!(name = target, fields, "{message}"),
-            _ => tracing::debug!(name = target, fields, "{message}"),
+            0 => tracing::error!(target = name, fields, "{message}"),
+            1 => tracing::warn!(target = name, fields, "{message}"),
+            2 => tracing::info!(target = name, fields, "{message}"),
+            _ => tracing::debug!(target = name, fields, "{message}"),
         }
     }
 

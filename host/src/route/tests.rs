@@ -1,3 +1,5 @@
+//! Each condition alone, rules together, and what people are told.
+
 use super::*;
 
 fn rule(sources: &[&str], types: &[&str], severity: Option<Severity>) -> Rule {

@@ -16,7 +16,9 @@ use crate::model::{
     Delivery, EventId, Headers, Planned, Receipt, StoredEvent, TargetNumber, Timestamp,
 };
 
-//pub mod embedded;
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod embedded;
 
 /// A boxed future: the trait is used as `Arc<dyn Queue>`, and every call is a batch.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -49,6 +51,17 @@ pub struct Durable {
 }
 
 impl Durable {
+    /// Only for engines: every id must be durable.
+    pub(in crate::store) const fn new(ids: Vec<EventId>, duplicates: usize) -> Self {
+        Self { ids, duplicates }
+    }
+
+    /// For tests of those who ask an engine.
+    #[cfg(test)]
+    pub(crate) const fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
+        Self { ids, duplicates }
+    }
+
     /// An id an event, in the order of the request; a repeated event has the id of its first.
     #[must_use]
     pub fn ids(&self) -> &[EventId] {

@@ -52,10 +52,16 @@ impl Default for Feed {
 impl Feed {
     /// Sends the note that `note` makes, if anybody listens.
     pub fn send(&self, note: impl FnOnce() -> Note) {
-        if self.0.receiver_count() > 0 {
+        if self.is_heard() {
             // The last listener may have left since: nobody misses the note then.
             let _ = self.0.send(note());
         }
+    }
+
+    /// Whether anybody listens: what a note needs may be dear to gather.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.0.receiver_count() > 0
     }
 
     #[must_use]

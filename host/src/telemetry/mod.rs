@@ -1,8 +1,10 @@
 //! What the daemon tells about itself while it works: the feed of what happens to requests and deliveries.
 //!
 //! Nobody listening costs one atomic read. A listener that is slower than [`FEED_NOTES_MAX`] notes
-//! misses the oldest; nothing waits for it.
+//! misses the oldest; nothing waits for it. [`Rarely`] bounds the log lines that a stranger can cause.
 
 mod feed;
+mod rarely;
 
 pub use feed::{FEED_NOTES_MAX, Feed, Note, StoredNote};
+pub use rarely::Rarely;

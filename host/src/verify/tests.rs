@@ -1,3 +1,5 @@
+//! Known vectors, every form of a signature that is refused, and guesses.
+
 use super::*;
 
 use std::sync::Arc;

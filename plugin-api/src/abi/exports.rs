@@ -104,7 +104,7 @@ extern "C" fn create<E: Export>(call: RCreate<'_>) -> RResult<TargetBox, RInvali
     }
 }
 
-fn read_settings<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Invalid> {
+pub(crate) fn read_settings<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Invalid> {
     let mut json = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, Once};
 use std::task::{Context, Poll};
 
+use crate::host::WeakHost;
 use crate::{Host, Level};
 
 thread_local! {
@@ -19,13 +20,13 @@ thread_local! {
     static CURRENT: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
 /// The host of the target made last: where a panic on a plugin's own thread is told.
-static LATEST: Mutex<Option<Host>> = Mutex::new(None);
+static LATEST: Mutex<Option<WeakHost>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 
 /// Sends this library's panics to the log of the target they happen in.
 pub(super) fn install_hook(host: &Host) {
     if let Ok(mut latest) = LATEST.lock() {
-        *latest = Some(host.clone());
+        *latest = Some(host.downgrade());
     }
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -34,7 +35,7 @@ pub(super) fn install_hook(host: &Host) {
                 .try_with(|current| current.try_borrow().ok().and_then(|host| host.clone()))
                 .ok()
                 .flatten()
-                .or_else(|| LATEST.try_lock().ok().and_then(|host| host.clone()));
+                .or_else(|| LATEST.try_lock().ok()?.as_ref()?.upgrade());
             let Some(host) = host else { return previous(panic) };
             let place = panic.location().map_or_else(String::new, ToString::to_string);
             host.log(Level::Error, text(panic.payload()), &[("panicked_at", &place)]);
@@ -44,9 +45,12 @@ pub(super) fn install_hook(host: &Host) {
 
 /// Runs `work`; a panic becomes its text.
 pub(super) fn call<T>(host: &Host, work: impl FnOnce() -> T) -> Result<T, String> {
-    let before = CURRENT.with(|current| current.replace(Some(host.clone())));
+    // A thread that ends has lost its local values and may still drop things.
+    let before = CURRENT.try_with(|current| current.replace(Some(host.clone())));
     let result = catch_unwind(AssertUnwindSafe(work));
-    CURRENT.with(|current| current.replace(before));
+    if let Ok(before) = before {
+        let _ = CURRENT.try_with(|current| current.replace(before));
+    }
     result.map_err(|payload| {
         let text = format!("the plugin panicked: {}", text(&*payload));
         std::mem::forget(payload);

@@ -115,7 +115,7 @@ fn nodelay(stream: TcpStream) -> io::Result<TcpStream> {
 }
 
 /// Posts one request and reads its whole answer; gives the status.
-pub(super) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<u16> {
+pub(in crate::cli) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<u16> {
     stream.write_all(request).await?;
     let mut answer = Vec::with_capacity(1024);
     loop {

@@ -18,6 +18,7 @@ use super::child::Server;
 use crate::model::Secret;
 use crate::verify;
 
+pub(super) use load::exchange;
 use load::{MakeRequest, Measured};
 
 /// Most connections that the load opens.

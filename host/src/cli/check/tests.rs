@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Found, check};
+use super::{Found, show};
 use crate::config::{self, Environment};
 
 const SECRET: &str = "6fd4a9e2-not-to-be-shown";
@@ -21,7 +21,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 fn found(file: &Path) -> String {
     let variables = [("SQREEN_SECRET", SECRET), ("A", SECRET), ("EMPTY", "")];
     let loaded = config::load(file, &environment(&variables));
-    let Found { text, code } = check(loaded, |_| Vec::new(), false);
+    let Found { text, code } = show(loaded, false);
     let name = file.file_name().unwrap().to_str().unwrap();
     let text = text.replace(file.to_str().unwrap(), name);
     let text = text.replace(file.parent().unwrap().to_str().unwrap(), "FOLDER");

@@ -29,9 +29,8 @@ async fn an_event_reaches_the_plugin_with_all_it_has() {
             "data={ \"n\": 1 }",
             "file=Some(LocalPath(\"/srv/home/logs/a\"))",
             "urls=2",
-        ][..fields.len()]
+        ]
     );
-    assert_eq!(fields.len(), 15);
 }
 
 #[tokio::test]
@@ -212,7 +211,7 @@ async fn a_digest_is_one_message_with_one_key_and_one_verdict() {
     let key_of = |verdicts: Vec<Verdict>| verdicts[0].clone().unwrap().id.unwrap();
     let swapped = instance.deliver(&[b.clone(), a.clone()], soon()).await;
     assert_eq!(key_of(swapped), key_of(both));
-    let alone = instance.deliver(&[a.clone()], soon()).await;
+    let alone = instance.deliver(std::slice::from_ref(&a), soon()).await;
     assert_ne!(key_of(alone.clone()), told.id.unwrap());
     assert_eq!(field(&alone[0].clone().unwrap(), "message"), "first");
 }

@@ -7,7 +7,7 @@ mod twilio;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -106,6 +106,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        /// With a single subscriber, tracing asks the thread that first comes by a line whether anybody
+        /// wants it, and remembers the answer for all threads; with two it asks the subscribers.
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing_subscriber::fmt().with_writer(std::io::sink).finish().into());
         let log = Self::default();
         let writer = log.clone();
         let subscriber =

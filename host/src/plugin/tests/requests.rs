@@ -5,30 +5,30 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// A server that takes one connection, reads the request and answers `answer`; an empty one closes
-/// the connection, `None` keeps it open without a word.
-async fn server(answer: Option<&'static str>) -> (Value, tokio::task::JoinHandle<String>) {
+/// A server that takes one connection, reads the request, answers and closes.
+async fn server(answer: &'static str) -> (Value, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let settings = posting(listener.local_addr().unwrap());
     let task = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
         while !request.ends_with(b"}") {
             assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
         }
-        match answer {
-            Some(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
-            None => std::future::pending().await,
-        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
         String::from_utf8(request).unwrap()
     });
-    (json!({ "act": "post", "url": url, "token": SECRET }), task)
+    (settings, task)
+}
+
+fn posting(address: std::net::SocketAddr) -> Value {
+    json!({ "act": "post", "url": format!("http://{address}/hook"), "token": SECRET })
 }
 
 #[tokio::test]
 async fn a_request_goes_out_and_its_answer_comes_back() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nthere";
-    let (settings, server) = server(Some(answer)).await;
+    let (settings, server) = server(answer).await;
     let verdict = deliver(&create("each", &settings).unwrap()).await.unwrap();
     assert_eq!(verdict.fields, [("body".to_owned(), "there".to_owned())]);
     let request = server.await.unwrap();
@@ -41,19 +41,19 @@ async fn a_request_goes_out_and_its_answer_comes_back() {
 async fn a_status_becomes_a_verdict() {
     use FailureKind::{Broken, Throttled};
     let wait = "HTTP/1.1 429 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
-    let (settings, _server) = server(Some(wait)).await;
+    let (settings, _server) = server(wait).await;
     let throttled = deliver(&create("each", &settings).unwrap()).await.unwrap_err();
     assert_eq!((throttled.kind, throttled.after), (Throttled, Some(Duration::from_secs(7))));
 
     let refused = "HTTP/1.1 401 No\r\ncontent-length: 20\r\n\r\nwho is s3cret-token?";
-    let (settings, _server) = server(Some(refused)).await;
+    let (settings, _server) = server(refused).await;
     let broken = deliver(&create("each", &settings).unwrap()).await.unwrap_err();
     assert_eq!(broken, failure(Broken, "answered 401: who is ***?"));
 }
 
 #[tokio::test]
 async fn the_plugin_learns_whether_bytes_had_left() {
-    let (settings, _server) = server(Some("")).await;
+    let (settings, _server) = server("").await;
     let cut = deliver(&create("each", &settings).unwrap()).await.unwrap_err();
     assert!(cut.maybe_sent, "{cut:?}");
 
@@ -75,21 +75,26 @@ async fn closed_addresses_stay_closed_without_an_allow() {
     assert!(!failure.maybe_sent && failure.reason.contains("127.0.0.1"), "{failure:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_request_ends_before_its_delivery_does() {
-    let (settings, server) = server(None).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = posting(listener.local_addr().unwrap());
+    // The clock stands still while a blocking task runs, and jumps once the request is there.
+    let server = tokio::task::spawn_blocking(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert_ne!(std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap(), 0);
+        stream
+    });
     let instance = create("each", &settings).unwrap();
-    let deadline = Instant::now() + Duration::from_millis(300);
-    let verdict = instance.deliver(&[delivery(1, "a title")], deadline).await.remove(0);
-    let failure = verdict.unwrap_err();
+    let failure = deliver(&instance).await.unwrap_err();
     assert!(failure.maybe_sent && failure.reason.contains("127.0.0.1"), "{failure:?}");
-    server.abort();
+    drop(server.await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_may_poll_on_a_thread_of_its_own() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nthere";
-    let (mut settings, _server) = server(Some(answer)).await;
+    let (mut settings, _server) = server(answer).await;
     settings["act"] = "post-on-own-thread".into();
     let verdict = deliver(&create("each", &settings).unwrap()).await.unwrap();
     assert_eq!(verdict.fields, [("body".to_owned(), "there".to_owned())]);
@@ -111,10 +116,14 @@ async fn a_delivery_that_does_not_end_is_cut_and_may_have_arrived() {
 
 #[tokio::test]
 async fn a_blocking_job_outlives_its_delivery() {
-    let instance = acting("slow-blocking");
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("go on");
+    let instance = create("each", &json!({ "act": "block-until-file", "file": file })).unwrap();
     let deadline = Instant::now() + Duration::from_millis(10);
     let verdict = instance.deliver(&[delivery(1, "a title")], deadline).await.remove(0);
     assert!(verdict.unwrap_err().maybe_sent);
+    assert!(instance.counters().is_empty());
+    std::fs::write(file, "").unwrap();
     while !instance.counters().contains_key("jobs_done") {
         tokio::task::yield_now().await;
     }
@@ -125,7 +134,7 @@ async fn a_plugin_that_blocks_a_thread_is_named() {
     let (log, _guard) = Log::capture();
     deliver(&acting("block-the-thread")).await.unwrap();
     let log = log.text();
-    assert!(log.contains("WARN") && log.contains("name=\"a-target\""), "{log}");
+    assert!(log.contains("WARN") && log.contains("target=\"a-target\""), "{log}");
     assert!(log.contains("blocks a thread"), "{log}");
 }
 
@@ -136,7 +145,7 @@ async fn a_plugin_cannot_forge_a_line_nor_tell_a_secret() {
     let text = log.text();
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains("told ***\\nforged line"), "{text}");
-    assert!(text.contains("token=*** n=1") && text.contains("name=\"a-target\""), "{text}");
+    assert!(text.contains("token=*** n=1") && text.contains("target=\"a-target\""), "{text}");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ enum Act {
     SleepForEver,
     BlockTheThread,
     Blocking,
-    SlowBlocking,
+    BlockUntilFile,
     Post,
     PostOnOwnThread,
     Count,
@@ -135,23 +135,10 @@ impl Each for Acting {
                 let id = self.host.blocking(move || id.to_lowercase()).await?;
                 Ok(Receipt::id(id))
             }
-            Act::SlowBlocking => {
-                let host = self.host.clone();
-                let job = move || {
-                    std::thread::sleep(Duration::from_millis(200));
-                    host.count("jobs_done", 1);
-                };
-                self.host.blocking(job).await?;
-                Ok(Receipt::none())
-            }
+            Act::BlockUntilFile => self.block_until_file().await,
             Act::Post => self.post(event.data()).await,
             Act::PostOnOwnThread => self.post_on_own_thread(event),
-            Act::Count => {
-                (0..40).for_each(|n| self.host.count(&format!("counter_{n}"), 1));
-                self.host.count("counter_0", 5);
-                self.host.count("no good name", 1);
-                Ok(Receipt::none())
-            }
+            Act::Count => Ok(self.count()),
             Act::Log => {
                 let fields: &[(&str, &dyn std::fmt::Display)] = &[("token", &token), ("n", &1)];
                 self.host.log(Level::Warn, format!("told {token}\nforged line"), fields);
@@ -181,6 +168,25 @@ impl Acting {
             .with("data", String::from_utf8_lossy(event.data()))
             .with("file", format!("{:?}", self.settings.file))
             .with("urls", self.settings.to.len())
+    }
+
+    async fn block_until_file(&self) -> Verdict {
+        let (host, file) = (self.host.clone(), self.settings.file.clone());
+        let job = move || {
+            while !file.as_ref().is_some_and(|file| file.exists()) {
+                std::thread::yield_now();
+            }
+            host.count("jobs_done", 1);
+        };
+        self.host.blocking(job).await?;
+        Ok(Receipt::none())
+    }
+
+    fn count(&self) -> Receipt {
+        (0..40).for_each(|n| self.host.count(&format!("counter_{n}"), 1));
+        self.host.count("counter_0", 5);
+        self.host.count("no good name", 1);
+        Receipt::none()
     }
 
     async fn post(&self, data: &[u8]) -> Verdict {

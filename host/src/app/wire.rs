@@ -1,0 +1,85 @@
+//! From the configuration to the parts: target numbers, routes, plugin instances.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::AppError;
+use crate::config::{Config, TargetConfig};
+use crate::deliver::{self, Backend};
+use crate::egress::Client;
+use crate::model::TargetNumber;
+use crate::plugin::{Catalog, Instance, Mode};
+use crate::route::Router;
+
+/// The names of all targets, in the order of the configuration.
+pub(super) fn names(config: &Config) -> Vec<Arc<str>> {
+    config.targets.iter().map(|target| Arc::clone(&target.name)).collect()
+}
+
+/// Threads of the delivery runtime.
+pub(super) fn threads(config: &Config) -> usize {
+    let settings: Vec<_> = enabled(config)
+        // Which mode a plugin has is known once it is loaded; this one has the most calls.
+        .map(|target| target.deliver(TargetNumber(0), Mode::Each))
+        .collect();
+    deliver::worker_threads(&settings)
+}
+
+/// `numbers` are those of the targets, in their order.
+pub(super) fn router(config: &Config, numbers: &[TargetNumber]) -> Router {
+    let routes = config.targets.iter().map(|target| target.route.clone());
+    Router::new(routes.zip(numbers.iter().copied()).collect())
+}
+
+/// An instance for each enabled target. One that cannot be made is told in the log; what is routed
+/// to it waits.
+pub(super) fn backends(
+    config: &Config,
+    numbers: &[TargetNumber],
+    runtime: &Handle,
+) -> Result<Vec<(deliver::Settings, Arc<dyn Backend>)>, AppError> {
+    let client = Client::new(&config.egress).map_err(AppError::new)?;
+    let catalog = Catalog::scan(&config.plugins);
+    for file in catalog.files() {
+        if let Some(problem) = &file.problem {
+            tracing::warn!(file = %file.path.display(), "{problem}");
+        }
+    }
+    let mut backends: Vec<(deliver::Settings, Arc<dyn Backend>)> = Vec::new();
+    for (target, number) in config.targets.iter().zip(numbers) {
+        if !target.enabled {
+            continue;
+        }
+        match instance(config, target, &catalog, client.clone(), runtime.clone()) {
+            Ok(instance) => {
+                let settings = target.deliver(*number, instance.mode());
+                backends.push((settings, Arc::new(instance)));
+            }
+            Err(reason) => tracing::error!(
+                target_name = %target.name,
+                "{reason}; what is routed to it is kept until a start that can use it"
+            ),
+        }
+    }
+    Ok(backends)
+}
+
+fn instance(
+    config: &Config,
+    target: &TargetConfig,
+    catalog: &Catalog,
+    client: Client,
+    runtime: Handle,
+) -> Result<Instance, String> {
+    let plugin = catalog.load(&target.plugin).map_err(|error| error.to_string())?;
+    let services = target.services(client, &config.home, runtime);
+    plugin.create(&target.name, &target.settings.json, &services).map_err(|invalid| {
+        let at = if invalid.path.is_empty() { "" } else { "." };
+        format!("settings{at}{}: {}", invalid.path, invalid.reason)
+    })
+}
+
+fn enabled(config: &Config) -> impl Iterator<Item = &TargetConfig> {
+    config.targets.iter().filter(|target| target.enabled)
+}

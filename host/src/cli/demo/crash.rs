@@ -1,0 +1,107 @@
+//! The last check: the daemon is killed with `kill -9` under load and started again; what had its
+//! 200 must be in the log.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use super::sqreen;
+use crate::cli::bench::exchange;
+use crate::cli::child::Server;
+use crate::cli::out;
+use crate::model::Secret;
+use crate::verify;
+
+/// Requests that the senders would post if nobody stopped them.
+const REQUESTS: u32 = 500;
+/// After so many answers the daemon is killed.
+const KILL_AFTER: usize = 200;
+/// Senders at the same time.
+const SENDERS: u32 = 8;
+/// Longest wait for the log to be complete after the restart.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tells the check; the answer says whether all acknowledged events are in the log.
+pub(super) fn tell(
+    runtime: &tokio::runtime::Runtime,
+    config: &Path,
+    secret: &str,
+) -> io::Result<bool> {
+    out::line(&format!("\n4  kill -9 while {REQUESTS} events arrive, start again"));
+    let folder = config.parent().unwrap_or(config);
+    let (arguments, log) = (["run", "--config", &config.to_string_lossy()], folder.join("log.txt"));
+    let mut server = Server::start(&arguments, &log)?;
+    let acknowledged = runtime.block_on(post_until_killed(&mut server, secret));
+    let again = Server::start(&arguments, &log)?;
+    let delivered = wait_for(&folder.join("logs/events.jsonl"), &acknowledged);
+    drop(again);
+    out::line(&format!(
+        "   {} had their 200; {delivered} of them are in the log",
+        acknowledged.len()
+    ));
+    Ok(delivered == acknowledged.len() && !acknowledged.is_empty())
+}
+
+/// Posts from several senders, kills the server in the midst; gives the names of the events that were acknowledged.
+async fn post_until_killed(server: &mut Server, secret: &str) -> BTreeSet<String> {
+    let address = server.address();
+    let (answered, mut answers) = tokio::sync::mpsc::channel(REQUESTS as usize);
+    for sender in 0..SENDERS {
+        let (answered, secret) = (answered.clone(), Secret::new(secret));
+        tokio::spawn(async move {
+            // A sender ends with its connection: the kill is what it waits for.
+            let _ = post_share(address, sender, &secret, &answered).await;
+        });
+    }
+    drop(answered);
+    let mut acknowledged = BTreeSet::new();
+    while let Some(name) = answers.recv().await {
+        acknowledged.insert(name);
+        if acknowledged.len() == KILL_AFTER {
+            server.kill();
+        }
+    }
+    acknowledged
+}
+
+async fn post_share(
+    address: SocketAddr,
+    sender: u32,
+    secret: &Secret,
+    answered: &tokio::sync::mpsc::Sender<String>,
+) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    for n in (sender..REQUESTS).step_by(SENDERS as usize) {
+        let name = format!("{n:024x}");
+        let body = format!(
+            r#"[{{"message_type": "security_event", "message": {{"event_id": "{name}", "humanized_description": "event {n}"}}}}]"#
+        );
+        let (header, signature) = verify::sign(sqreen()?, secret, body.as_bytes());
+        let request = format!(
+            "POST /sqreen HTTP/1.1\r\nhost: demo\r\n{header}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        if exchange(&mut stream, request.as_bytes()).await? == 200 {
+            let _ = answered.send(name).await;
+        }
+    }
+    Ok(())
+}
+
+/// Counts which of the events stand in the log, until all do or patience ends.
+fn wait_for(log: &Path, events: &BTreeSet<String>) -> usize {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let found = events.iter().filter(|name| text.contains(name.as_str())).count();
+        if found == events.len() || Instant::now() > until {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

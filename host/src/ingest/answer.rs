@@ -1,0 +1,85 @@
+//! What a sender gets back: small JSON with the request's id, which stands in the log as well.
+
+use std::fmt::{self, Write as _};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+
+use super::Ending;
+use super::refusal::Refusal;
+use crate::store::Durable;
+
+/// When to try again after a 503.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Bytes of the answer's text beside the ids.
+const ACCEPTED_BYTES: usize = 96;
+/// Bytes of an id with its quotes and comma.
+const ID_BYTES: usize = 29;
+
+/// Names one request in the answer, the log and the feed; random, so that it says nothing.
+#[derive(Clone, Copy)]
+pub(super) struct RequestId(u64);
+
+impl RequestId {
+    pub(super) fn random() -> Self {
+        Self(fastrand::u64(..))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// 200: built only from the proof that the events are durable.
+pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>> {
+    let ids = durable.ids();
+    let mut body = String::with_capacity(ACCEPTED_BYTES + ids.len() * ID_BYTES);
+    // Writing to a string cannot fail.
+    let _ = write!(body, "{{\"accepted\":{},\"ids\":[", ids.len());
+    for (place, event) in ids.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        let _ = write!(body, "{comma}\"{event}\"");
+    }
+    body.push(']');
+    if durable.duplicates() > 0 {
+        let _ = write!(body, ",\"duplicates\":{}", durable.duplicates());
+    }
+    let _ = write!(body, ",\"request\":\"{id}\"}}");
+    json(StatusCode::OK, id, body)
+}
+
+pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Response<Full<Bytes>> {
+    let error = serde_json::Value::from(&*refusal.answer());
+    let mut response =
+        json(refusal.status(), id, format!("{{\"error\":{error},\"request\":\"{id}\"}}"));
+    let headers: &mut HeaderMap = response.headers_mut();
+    if let Refusal::Method { allowed } = refusal {
+        let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
+        if let Ok(allow) = HeaderValue::try_from(names.join(", ")) {
+            headers.insert(ALLOW, allow);
+        }
+    }
+    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, RETRY_AFTER_S);
+    }
+    if ending == Ending::Close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn json(status: StatusCode, id: RequestId, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}

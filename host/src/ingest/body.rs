@@ -1,0 +1,163 @@
+//! Reading bodies within their limits, and letting go of those that are not wanted.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+
+use super::Ending;
+use super::refusal::Refusal;
+
+/// How long an unwanted body is read on. A sender that still writes would see a reset instead of the
+/// answer if the connection were closed at once.
+const LINGER: Duration = Duration::from_secs(5);
+/// How much of it is read and thrown away.
+const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// First room for a body of several chunks, unless it says that it is smaller.
+const ROOM_BYTES: usize = 256 * 1024;
+
+/// The bytes of all bodies that are held at once.
+#[derive(Debug)]
+pub(super) struct Budget {
+    held: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Budget {
+    pub(super) const fn new(bytes_max: usize) -> Self {
+        Self { held: AtomicUsize::new(0), bytes_max }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// A request's part of the budget; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    budget: &'a Budget,
+    bytes: usize,
+}
+
+impl Held<'_> {
+    /// Holds `more` bytes, or none of them when the budget has no room.
+    fn grow(&mut self, more: usize) -> Result<(), Refusal> {
+        let Budget { held, bytes_max } = self.budget;
+        let grown = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            held.checked_add(more).filter(|held| held <= bytes_max)
+        });
+        match grown {
+            Ok(_) => {
+                self.bytes += more;
+                Ok(())
+            }
+            Err(_) => Err(Refusal::BytesInFlight { bytes_max: *bytes_max }),
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The whole body, with its part of the budget. After an error the connection is of no more use.
+pub(super) async fn read<B>(
+    mut body: B,
+    bytes_max: usize,
+    budget: &Budget,
+    timeout: Duration,
+) -> Result<(Bytes, Held<'_>), Refusal>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: fmt::Display,
+{
+    let mut held = Held { budget, bytes: 0 };
+    match tokio::time::timeout(timeout, collect(&mut body, bytes_max, &mut held)).await {
+        Ok(Ok(bytes)) => Ok((bytes, held)),
+        Ok(Err(refusal)) => {
+            let_go(body, false);
+            Err(refusal)
+        }
+        Err(_) => Err(Refusal::SlowBody { seconds: timeout.as_secs() }),
+    }
+}
+
+/// A body of one chunk, which most are, stays as it came; several are copied together once.
+async fn collect<B>(body: &mut B, bytes_max: usize, held: &mut Held<'_>) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: fmt::Display,
+{
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = next_chunk(body).await? {
+        if held.bytes + chunk.len() > bytes_max {
+            return Err(Refusal::TooLong { bytes_max });
+        }
+        held.grow(chunk.len())?;
+        if held.bytes == chunk.len() {
+            first = chunk;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.reserve(announced.unwrap_or(ROOM_BYTES).min(ROOM_BYTES).max(held.bytes));
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// The next chunk that is not empty; trailers are skipped.
+async fn next_chunk<B>(body: &mut B) -> Result<Option<Bytes>, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: fmt::Display,
+{
+    // What is at its end need not be asked again.
+    while !body.is_end_stream() {
+        match body.frame().await {
+            None => break,
+            Some(Err(error)) => return Err(Refusal::BrokenBody(error.to_string())),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
+                _ => {}
+            },
+        }
+    }
+    Ok(None)
+}
+
+/// Ends the reading of a body that is not wanted, wholly read or not. `waits`: its sender asked
+/// whether to send it (`Expect: 100-continue`), and is told no by the answer.
+pub(super) fn let_go<B>(body: B, waits: bool) -> Ending
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    if body.is_end_stream() {
+        return Ending::KeepOpen;
+    }
+    if !waits {
+        // The answer goes out meanwhile. One such task a connection at most, and bounded itself.
+        tokio::spawn(tokio::time::timeout(LINGER, discard(body)));
+    }
+    Ending::Close
+}
+
+async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > LINGER_BYTES_MAX {
+            return;
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The handler without a socket; `wire` has those that need one, `cases` a folder of requests.
+
+mod cases;
+mod kit;
+mod wire;
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use super::*;
+use crate::model::{EventId, Shape, TargetNumber};
+use crate::store::AppendError;
+use kit::{Chunks, Kit, SECRET, sample, signed};
+
+#[tokio::test]
+async fn a_signed_request_is_stored_whole_and_answered_with_its_ids() {
+    let kit = Kit::new();
+    let body =
+        r#"[{"message_type": "security_event", "message": {"event_id": "e", "x": 1e400}}, 7 ]"#;
+    let mut request = signed("/sqreen", body);
+    request.headers_mut().insert("authorization", "Bearer hush".parse().unwrap());
+    request.headers_mut().insert("x-other", "kept".parse().unwrap());
+    let answer = kit.send(request).await;
+
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.json["accepted"], 2);
+    assert_eq!(answer.json["ids"].as_array().unwrap().len(), 2);
+    assert_eq!(answer.json.get("duplicates"), None);
+    assert_eq!(answer.json["request"], answer.headers["x-request-id"].to_str().unwrap());
+    assert_eq!(answer.headers["content-type"], "application/json");
+
+    let stored = kit.queue.only();
+    assert_eq!(
+        (&*stored.source, stored.scheme, stored.key, stored.config),
+        ("sqreen", "sqreen", 1, 77)
+    );
+    assert!(stored.received_at.as_millis() > 0 && stored.verified_at >= stored.received_at);
+    assert_eq!(stored.headers.get("authorization"), None);
+    assert_eq!(stored.headers.get("x-other"), Some("kept"));
+    let [object, number] = &stored.events[..] else { panic!("two events") };
+    assert_eq!(
+        object.event.data,
+        r#"{"message_type": "security_event", "message": {"event_id": "e", "x": 1e400}}"#
+    );
+    assert_eq!(object.targets, [TargetNumber(1)]);
+    assert_eq!((number.event.shape, &number.targets[..]), (Shape::Other, &[][..]));
+    assert!(!number.unrouted.is_empty());
+}
+
+#[tokio::test]
+async fn a_body_of_one_chunk_is_never_copied() {
+    let kit = Kit::new();
+    let body = Bytes::from(sample("sqreen/test").to_owned());
+    let whole = body.as_ptr_range();
+    let request = kit::with_signature("/sqreen", SECRET, &body);
+    assert_eq!(kit.send(request.map(|()| Chunks::of(vec![body]))).await.status, 200);
+    let data = kit.queue.only().events[0].event.data.as_ptr_range();
+    assert!(whole.start < data.start && data.end < whole.end);
+}
+
+#[tokio::test]
+async fn several_chunks_are_one_body() {
+    let kit = Kit::new();
+    let body = sample("sqreen/security_event").as_bytes();
+    let chunks = body.chunks(100).map(Bytes::copy_from_slice).collect();
+    let request = kit::with_signature("/sqreen", SECRET, body);
+    assert_eq!(kit.send(request.map(|()| Chunks::of(chunks))).await.status, 200);
+    assert_eq!(kit.queue.only().events[0].event.data, &body[1..body.len() - 1]);
+}
+
+#[tokio::test]
+async fn each_request_gets_the_status_that_says_what_to_change() {
+    let test = sample("sqreen/test");
+    let with = |method: Method, path: &str, body: &str| {
+        let mut request = signed(path, body);
+        *request.method_mut() = method;
+        request
+    };
+    let many = format!("[{}]", vec!["{}"; 1001].join(","));
+    for (request, status, error) in [
+        (with(Method::POST, "/sqreen/", test), 200, None),
+        (with(Method::POST, "/sqreen?from=dashboard", test), 200, None),
+        (with(Method::POST, "/sqreen", "[]"), 200, None),
+        (with(Method::POST, "/", test), 404, Some("nothing is received at this path")),
+        (with(Method::POST, "/sqreen//", test), 404, Some("nothing is received at this path")),
+        (with(Method::POST, "/Sqreen", test), 404, Some("nothing is received at this path")),
+        (with(Method::GET, "/sqreen", ""), 405, Some("this method is not used here")),
+        (with(Method::HEAD, "/sqreen", ""), 405, Some("this method is not used here")),
+        (with(Method::OPTIONS, "/sqreen", ""), 405, Some("this method is not used here")),
+        (with(Method::PUT, "/sqreen", test), 405, Some("this method is not used here")),
+        (with(Method::POST, "/sqreen", ""), 400, Some("the body is empty")),
+        (
+            with(Method::POST, "/sqreen", "4567"),
+            400,
+            Some("the body is neither a JSON object nor an array"),
+        ),
+        (
+            with(Method::POST, "/sqreen", "[{\"a\": "),
+            400,
+            Some("the JSON in the body ends too early"),
+        ),
+        (with(Method::POST, "/sqreen", &many), 413, Some("the body has more than 1000 elements")),
+        (
+            with(Method::POST, "/sqreen", &" ".repeat(kit::BODY_BYTES_MAX + 1)),
+            413,
+            Some("the body is longer than 20000 bytes"),
+        ),
+    ] {
+        let kit = Kit::new();
+        let shown = format!("{} {}", request.method(), request.uri());
+        let answer = kit.send(request).await;
+        assert_eq!(answer.status, status, "{shown}");
+        assert_eq!(answer.json.get("error").and_then(|e| e.as_str()), error, "{shown}");
+        assert_eq!(answer.json["request"], answer.headers["x-request-id"].to_str().unwrap());
+        assert_eq!(kit.queue.count(), usize::from(status == 200), "{shown}");
+        assert_eq!(answer.headers.get("allow").is_some(), status == 405, "{shown}");
+        if status == 405 {
+            assert_eq!(answer.headers["allow"], "POST");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_never_tells_which_check_of_a_signature_failed() {
+    let test = sample("sqreen/test");
+    let good = signed("/sqreen", test).headers()["x-sqreen-integrity"].to_str().unwrap().to_owned();
+    for (values, logged) in [
+        (vec![], "is missing"),
+        (vec![String::new()], "is empty"),
+        (vec![good.clone(), good.clone()], "sent 2 times"),
+        (vec![good[..43].to_owned()], "43 characters"),
+        (vec![format!("sha256={good}")], "71 characters"),
+        (vec!["g".repeat(64)], "hexadecimal"),
+        (vec!["0".repeat(64)], "does not match"),
+    ] {
+        let kit = Kit::new();
+        let mut feed = kit.feed.listen();
+        let mut request = signed("/sqreen", test);
+        request.headers_mut().remove("x-sqreen-integrity");
+        for value in &values {
+            request.headers_mut().append("x-sqreen-integrity", value.parse().unwrap());
+        }
+        let answer = kit.send(request).await;
+        assert_eq!(answer.status, 401, "{values:?}");
+        assert_eq!(answer.json["error"], "the signature is missing or wrong");
+        assert_eq!(kit.queue.count(), 0);
+        let Note::Refused { request, source, status: 401, reason } = feed.try_recv().unwrap()
+        else {
+            panic!("another note")
+        };
+        assert_eq!(
+            (answer.json["request"].as_str(), source.as_deref()),
+            (Some(&*request), Some("sqreen"))
+        );
+        assert!(reason.contains(logged) && !reason.contains(SECRET), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_by_the_header_reads_no_body() {
+    let unread = |mut request: http::Request<()>, bytes: Option<u64>| {
+        request.headers_mut().insert("expect", "100-continue".parse().unwrap());
+        request.map(|()| Chunks::unreadable(bytes))
+    };
+    let body = sample("sqreen/test").as_bytes();
+    let good = || kit::with_signature("/sqreen", SECRET, body);
+    let mut unsigned = good();
+    unsigned.headers_mut().clear();
+    let too_long = Some(kit::BODY_BYTES_MAX as u64 + 1);
+    for (request, status) in [
+        (unread(good(), too_long), 413),
+        (unread(unsigned, Some(10)), 401),
+        (unread(kit::with_signature("/other", SECRET, body), Some(10)), 404),
+    ] {
+        let answer = Kit::new().send(request).await;
+        assert_eq!(answer.status, status);
+        // Whether the rest still comes is unknown, so that nothing can follow it.
+        assert_eq!(answer.headers["connection"], "close");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_grows_too_long_on_its_way_is_refused() {
+    let kit = Kit::new();
+    let chunk = Bytes::from(vec![b' '; kit::BODY_BYTES_MAX / 2 + 1]);
+    let request = kit::with_signature("/sqreen", SECRET, b"")
+        .map(|()| Chunks::of(vec![chunk.clone(), chunk]));
+    let answer = kit.send(request).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.headers["connection"]),
+        (413, &http::HeaderValue::from_static("close"))
+    );
+    assert_eq!(kit.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up() {
+    let kit = Kit::new();
+    let request = kit::with_signature("/sqreen", SECRET, b"")
+        .map(|()| Chunks::stuck(vec![Bytes::from_static(b"[")]));
+    let answer = kit.send(request).await;
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.headers["connection"], "close");
+    assert_eq!(kit.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn bytes_in_flight_are_bounded_over_all_requests() {
+    let kit = Kit::new();
+    let chunk = Bytes::from(vec![b' '; kit::BYTES_IN_FLIGHT_MAX - 100]);
+    let stuck = kit::with_signature("/sqreen", SECRET, b"").map(|()| Chunks::stuck(vec![chunk]));
+    let kit = Arc::new(kit);
+    let holder = {
+        let kit = Arc::clone(&kit);
+        tokio::spawn(async move { kit.send(stuck).await })
+    };
+    while kit.in_flight() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let test = sample("sqreen/test");
+    let answer = kit.send(signed("/sqreen", test)).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.headers["retry-after"], "5");
+    assert_eq!(kit.send(signed("/sqreen", "[]")).await.status, 200, "a small one has room");
+
+    holder.abort();
+    assert!(holder.await.unwrap_err().is_cancelled());
+    assert_eq!(kit.in_flight(), 0);
+    assert_eq!(kit.send(signed("/sqreen", test)).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_answered_so_that_the_sender_knows_whether_to_repeat() {
+    for (error, status, text) in [
+        (AppendError::Overloaded, 503, "cannot be stored at the moment; send it again later"),
+        (
+            AppendError::Disk("/data/0001.log: no space".to_owned()),
+            503,
+            "cannot be stored at the moment; send it again later",
+        ),
+        (AppendError::Closed, 503, "cannot be stored at the moment; send it again later"),
+        (
+            AppendError::TooLarge { bytes: 2, bytes_max: 1 },
+            413,
+            "the request is too large to store",
+        ),
+    ] {
+        let kit = Kit::new();
+        kit.queue.fail(error);
+        let answer = kit.send(signed("/sqreen", sample("sqreen/test"))).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.json["error"], text);
+        assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
+    }
+}
+
+#[tokio::test]
+async fn repeated_events_are_accepted_and_counted() {
+    let kit = Kit::new();
+    kit.queue.answer(vec![EventId::new(Timestamp::from_millis(1), 2, 3)], 1);
+    let answer = kit.send(signed("/sqreen", sample("sqreen/security_event"))).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!((&answer.json["accepted"], &answer.json["duplicates"]), (&1.into(), &1.into()));
+}
+
+#[tokio::test]
+async fn the_feed_tells_what_was_stored_and_where_it_goes() {
+    let kit = Kit::new();
+    let mut feed = kit.feed.listen();
+    let answer = kit.send(signed("/sqreen", sample("sqreen/test"))).await;
+    let Note::Stored { request, source, events, .. } = feed.try_recv().unwrap() else {
+        panic!("another note")
+    };
+    assert_eq!(answer.json["request"].as_str(), Some(&*request));
+    assert_eq!(&*source, "sqreen");
+    let [event] = &events[..] else { panic!("one event") };
+    assert_eq!(answer.json["ids"][0].as_str(), Some(&*event.id));
+    assert_eq!((&*event.title, event.severity), ("Test message from Sqreen", "info"));
+    assert_eq!(event.targets, [Arc::from("log")]);
+    assert_eq!(event.unrouted, [(Arc::from("pager"), "severity info is below error".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_waits_for_any_more_holds_nothing() {
+    let kit = Kit::new();
+    let request = kit::with_signature("/sqreen", SECRET, b"")
+        .map(|()| Chunks::stuck(vec![Bytes::from_static(b"[")]));
+    let waited = tokio::time::timeout(Duration::from_millis(1), kit.send(request)).await;
+    assert!(waited.is_err());
+    assert_eq!(kit.in_flight(), 0);
+}
+
+#[test]
+fn a_trailing_slash_is_the_same_path() {
+    for (one, other, same) in [
+        ("/a", "/a/", true),
+        ("/a/", "/a/", true),
+        ("/", "", true),
+        ("/a", "/b", false),
+        ("/a//", "/a", false),
+    ] {
+        assert_eq!(same_path(one, other), same, "{one} {other}");
+    }
+}
+
+#[test]
+fn kept_headers_are_bounded() {
+    let mut headers = http::HeaderMap::new();
+    for number in 0..100 {
+        let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+        headers.insert(name, "v".parse().unwrap());
+    }
+    assert_eq!(kept(&headers).0.len(), HEADERS_MAX);
+    headers.clear();
+    headers.insert("x-long", "v".repeat(HEADER_BYTES_MAX).parse().unwrap());
+    assert_eq!(kept(&headers).0.len(), 0);
+}
+
+#[test]
+fn shows_no_secret() {
+    let shown = format!("{:?}", Kit::new().ingest);
+    assert!(shown.contains("sqreen") && !shown.contains(SECRET), "{shown}");
+}

@@ -1,0 +1,245 @@
+//! Real sockets; time is virtual wherever a limit of time is reached.
+
+use super::*;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::{Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+/// Answers 200; where a gate is set, only once it is opened.
+#[derive(Default)]
+struct Echo {
+    asked: AtomicUsize,
+    arrived: Notify,
+    gate: Option<Notify>,
+}
+
+impl Handler for Echo {
+    async fn handle(&self, _: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.arrived.notify_one();
+        if let Some(gate) = &self.gate {
+            gate.notified().await;
+        }
+        Response::new(Full::new(Bytes::from_static(b"hello")))
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+    echo: Arc<Echo>,
+}
+
+fn serve(settings: Settings, echo: Echo) -> Server {
+    let listener = Listener::bind(&settings).unwrap();
+    let (address, echo) = (listener.local_addr(), Arc::new(echo));
+    let (stop, stopped) = oneshot::channel();
+    let serving = listener.serve(Arc::clone(&echo), async {
+        let _ = stopped.await;
+    });
+    Server { address, stop, running: tokio::spawn(serving), echo }
+}
+
+fn settings() -> Settings {
+    Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() }
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.address).await.unwrap()
+}
+
+/// Everything that comes until the other side closes.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// One answer of [`Echo`].
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"hello") {
+        let byte = stream.read_u8().await.unwrap();
+        text.push(byte);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn one_connection_serves_request_after_request() {
+    let server = serve(settings(), Echo::default());
+    let mut stream = connect(&server).await;
+    for _ in 0..3 {
+        stream.write_all(GET).await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    assert_eq!(server.echo.asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn ipv6_is_served_too() {
+    let listen = "[::1]:0".parse().unwrap();
+    if matches!(Listener::bind(&Settings { listen, ..settings() }), Err(BindError::NotOurs(_))) {
+        println!("skipped: this host has no IPv6");
+        return;
+    }
+    let server = serve(Settings { listen, ..settings() }, Echo::default());
+    let mut stream = connect(&server).await;
+    stream.write_all(GET).await.unwrap();
+    answer(&mut stream).await;
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_had_says_what_to_do() {
+    let first = Listener::bind(&settings()).unwrap();
+    let listen = first.local_addr();
+    let taken = Listener::bind(&Settings { listen, ..settings() }).unwrap_err();
+    assert_eq!(taken.to_string(), format!("{listen} is taken; another dispatcher? see 'ss -ltnp'"));
+
+    let listen = "192.0.2.1:7070".parse().unwrap();
+    let not_ours = Listener::bind(&Settings { listen, ..settings() }).unwrap_err();
+    assert!(not_ours.to_string().starts_with("192.0.2.1:7070 is no address of this host"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_stops_half_way_is_answered_408() {
+    let server = serve(settings(), Echo::default());
+    for begun in [&b""[..], b"GET / HTTP/1.1\r\nhost: loc"] {
+        let mut stream = connect(&server).await;
+        stream.write_all(begun).await.unwrap();
+        let text = rest(&mut stream).await;
+        assert!(
+            text.starts_with("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"),
+            "{text}"
+        );
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{text}");
+    }
+    assert_eq!(server.echo.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resting_connection_is_closed_without_a_word_but_not_at_the_heads_limit() {
+    let server = serve(settings(), Echo::default());
+    let mut stream = connect(&server).await;
+    stream.write_all(GET).await.unwrap();
+    answer(&mut stream).await;
+    let rested = tokio::time::Instant::now();
+    assert_eq!(rest(&mut stream).await, "");
+    assert!(rested.elapsed() >= settings().idle_timeout, "{:?}", rested.elapsed());
+
+    // The second head's time counts from its first byte, however long the connection rested.
+    let mut stream = connect(&server).await;
+    stream.write_all(GET).await.unwrap();
+    answer(&mut stream).await;
+    tokio::time::sleep(Duration::from_secs(33)).await;
+    stream.write_all(&GET[..20]).await.unwrap();
+    let began = tokio::time::Instant::now();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 408 "));
+    assert!(began.elapsed() >= settings().header_timeout, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_take_longer_than_a_head() {
+    let server = serve(settings(), Echo { gate: Some(Notify::new()), ..Echo::default() });
+    let mut stream = connect(&server).await;
+    stream.write_all(GET).await.unwrap();
+    server.echo.arrived.notified().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    server.echo.gate.as_ref().unwrap().notify_one();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_answered_431() {
+    let server = serve(settings(), Echo::default());
+    let mut stream = connect(&server).await;
+    let long = format!("GET / HTTP/1.1\r\nx-long: {}", "x".repeat(HEAD_BYTES_MAX));
+    stream.write_all(long.as_bytes()).await.unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 431");
+}
+
+#[tokio::test]
+async fn at_the_limit_a_connection_waits_for_another_to_end() {
+    let server = serve(Settings { connections_max: 1, ..settings() }, Echo::default());
+    let mut first = connect(&server).await;
+    first.write_all(GET).await.unwrap();
+    answer(&mut first).await;
+
+    let mut second = connect(&server).await;
+    second.write_all(GET).await.unwrap();
+    first.write_all(GET).await.unwrap();
+    answer(&mut first).await;
+    assert_eq!(server.echo.asked.load(Ordering::Relaxed), 2, "the second was let in");
+    drop(first);
+    answer(&mut second).await;
+}
+
+#[tokio::test]
+async fn a_stop_refuses_new_connections_and_finishes_what_was_asked() {
+    let server = serve(settings(), Echo { gate: Some(Notify::new()), ..Echo::default() });
+    let mut busy = connect(&server).await;
+    busy.write_all(GET).await.unwrap();
+    server.echo.arrived.notified().await;
+    server.stop.send(()).unwrap();
+    // The listening socket closes in the server's task: until then a connection is still taken.
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!server.running.is_finished());
+    server.echo.gate.as_ref().unwrap().notify_one();
+    let text = rest(&mut busy).await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("hello"), "{text}");
+    assert!(text.contains("connection: close"), "{text}");
+    server.running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_closes_resting_connections_at_once() {
+    let server = serve(settings(), Echo::default());
+    let mut stream = connect(&server).await;
+    stream.write_all(GET).await.unwrap();
+    answer(&mut stream).await;
+    server.stop.send(()).unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+    server.running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_cuts_what_does_not_end() {
+    let server = serve(settings(), Echo { gate: Some(Notify::new()), ..Echo::default() });
+    let mut stuck = connect(&server).await;
+    stuck.write_all(GET).await.unwrap();
+    server.echo.arrived.notified().await;
+    let stopped = tokio::time::Instant::now();
+    server.stop.send(()).unwrap();
+    server.running.await.unwrap();
+    assert!(stopped.elapsed() >= settings().drain_timeout);
+    assert_eq!(rest(&mut stuck).await, "");
+}
+
+#[test]
+fn only_what_concerns_the_process_is_waited_out() {
+    use rustix::io::Errno;
+    for (errno, expected) in [
+        (Errno::CONNABORTED, true),
+        (Errno::CONNRESET, true),
+        (Errno::INTR, true),
+        (Errno::MFILE, false),
+        (Errno::NFILE, false),
+        (Errno::NOBUFS, false),
+        (Errno::NOMEM, false),
+    ] {
+        let error = io::Error::from_raw_os_error(errno.raw_os_error());
+        assert_eq!(concerns_one_connection(&error), expected, "{error}");
+    }
+}

@@ -1,0 +1,238 @@
+//! Waiting for work and bringing it into memory.
+//!
+//! Leases are given in one step without a wait in between, so that a claim that is dropped while it
+//! waits has taken nothing. What must be read from index or log is read on a thread for blocking
+//! work, by one reader a target at a time, and left in the target for whoever claims next.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::model::{Delivery, EventId, StoredEvent, TargetNumber, Timestamp};
+use crate::store::{Outcome, Settlement, StoreError};
+
+use super::committer::unknown;
+use super::inbox::{Act, closed};
+use super::index::RetryRow;
+use super::live::{Claimed, Kill, Loaded, Now, RowLease};
+use super::settings::CLAIM_BYTES_MAX;
+use super::shared::{Shared, Target};
+use super::state::{lsn_of, number};
+use super::{lock, read_lock};
+
+/// Longest lease of a delivery that is about to be declared dead.
+const DYING: Duration = Duration::from_secs(60);
+
+enum Next {
+    Take(Vec<Delivery>),
+    Load,
+    Wait(Option<Instant>),
+}
+
+pub(super) async fn claim(
+    shared: &Arc<Shared>,
+    target: TargetNumber,
+    max: usize,
+    lease: Duration,
+) -> Result<Vec<Delivery>, StoreError> {
+    let target = shared.target(target.0).ok_or_else(|| unknown(target))?;
+    let max = max.max(1);
+    loop {
+        let mut woken = std::pin::pin!(target.woken.notified());
+        woken.as_mut().enable();
+        if shared.inbox.stopped() {
+            return Err(closed());
+        }
+        match next(shared, &target, max, lease) {
+            Next::Take(deliveries) => return Ok(deliveries),
+            Next::Load => load(shared, &target, max).await?,
+            Next::Wait(None) => woken.await,
+            Next::Wait(Some(at)) => tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep_until(at) => {}
+            },
+        }
+    }
+}
+
+fn next(shared: &Shared, target: &Target, max: usize, lease: Duration) -> Next {
+    let now = Now::read();
+    let mut live = lock(&target.live);
+    live.end_leases(now);
+    live.fill(&shared.tail, max);
+    // What is due or was given back comes before what is new.
+    if live.loaded.is_empty() && live.needs(&shared.tail, now) {
+        return Next::Load;
+    }
+    let taken = live.take(max, lease, now);
+    if taken.is_empty() { Next::Wait(live.next_change(now)) } else { Next::Take(taken) }
+}
+
+async fn load(shared: &Arc<Shared>, target: &Arc<Target>, max: usize) -> Result<(), StoreError> {
+    let alone = target.loading.clone().lock_owned().await;
+    let (shared, target) = (shared.clone(), target.clone());
+    blocking(move || {
+        let _alone = alone;
+        load_now(&shared, &target, max)
+    })
+    .await
+}
+
+/// Runs what blocks where it disturbs nobody.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(StoreError(format!("reading the store was interrupted: {error}"))),
+    }
+}
+
+fn load_now(shared: &Shared, target: &Target, max: usize) -> Result<(), StoreError> {
+    let need = lock(&target.live).need(&shared.tail, max, Now::read());
+    let mut loaded = Vec::new();
+    if let Some(from_ms) = need.rows_from_ms {
+        match due_rows(shared, target, from_ms, max) {
+            Ok(rows) => loaded = rows,
+            Err(error) => {
+                let mut live = lock(&target.live);
+                live.low_water_ms = live.low_water_ms.min(from_ms);
+                return Err(error);
+            }
+        }
+    }
+    for number in need.given_back {
+        match event(shared, number)? {
+            Some(event) => loaded.push(Loaded { number, row: None, event }),
+            None => bury(shared, target, number, None),
+        }
+    }
+    if !loaded.is_empty() {
+        lock(&target.live).loaded.extend(loaded);
+        return Ok(());
+    }
+    need.log_from.map_or(Ok(()), |from| read_log(shared, target, from, max))
+}
+
+fn io_error(shared: &Shared, error: &std::io::Error) -> StoreError {
+    StoreError(format!("cannot read the log in {}: {error}", shared.reader.folder.display()))
+}
+
+/// The event of that number from memory or from the log; `None` for damage.
+pub(super) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEvent>>, StoreError> {
+    if let Some(event) = shared.tail.event(number) {
+        return Ok(Some(event));
+    }
+    let read = shared.reader.event(number).map_err(|error| io_error(shared, &error))?;
+    Ok(read.map(Arc::new))
+}
+
+/// Rows that are due and that nobody holds, with their events.
+fn due_rows(
+    shared: &Shared,
+    target: &Target,
+    from_ms: u64,
+    max: usize,
+) -> Result<Vec<Loaded>, StoreError> {
+    let now_ms = Now::read().wall.as_millis();
+    let mut held: Vec<u64> = {
+        let live = lock(&target.live);
+        live.rows.keys().copied().chain(live.loaded.iter().map(|loaded| loaded.number)).collect()
+    };
+    held.sort_unstable();
+    let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
+    {
+        let index = read_lock(&shared.index);
+        let index = index.as_ref().ok_or_else(closed)?;
+        let mut visit = |due_ms, number, row| {
+            if due_ms > now_ms || found.len() >= max {
+                next_ms = due_ms;
+                return ControlFlow::Break(());
+            }
+            if held.binary_search(&number).is_err() {
+                found.push((due_ms, number, row));
+            }
+            ControlFlow::Continue(())
+        };
+        index.retries(target.number, from_ms, &mut visit).map_err(|error| StoreError(error.0))?;
+    }
+    let (mut loaded, mut bytes) = (Vec::new(), 0);
+    for (due_ms, number, row) in found {
+        if bytes >= CLAIM_BYTES_MAX {
+            next_ms = next_ms.min(due_ms);
+            break;
+        }
+        match event(shared, number)? {
+            Some(event) => {
+                bytes += event.data.len();
+                loaded.push(Loaded { number, row: Some((due_ms, row)), event });
+            }
+            None => bury(shared, target, number, Some((due_ms, row))),
+        }
+    }
+    let mut live = lock(&target.live);
+    live.low_water_ms = live.low_water_ms.min(next_ms);
+    Ok(loaded)
+}
+
+fn read_log(shared: &Shared, target: &Target, from: u64, max: usize) -> Result<(), StoreError> {
+    let found = shared.reader.deliveries(target.number, from, max);
+    let found = found.map_err(|error| io_error(shared, &error))?;
+    let Some(lsn) = found.damaged_from else {
+        lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
+        return Ok(());
+    };
+    let file = read_lock(&shared.reader.segments).stretch(lsn).map(|s| (shared.reader.path(&s), s));
+    let place = file.map_or_else(
+        || "the log".to_owned(),
+        |(path, stretch)| format!("byte {} of {}", lsn - stretch.segment.base, path.display()),
+    );
+    let reason = format!("the log is damaged at {place}");
+    tracing::error!(target = %target.name, to = lsn_of(found.to), "{reason}: what lay there is lost");
+    let at = Now::read().wall;
+    // How many events lay there cannot be known: it stands for one.
+    let range =
+        Kill { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
+    let (reply, answer) = oneshot::channel();
+    let act = Act::Kill {
+        target: TargetNumber(target.number),
+        range,
+        before: Timestamp::default(),
+        reply,
+    };
+    shared.inbox.act(act)?;
+    answer.blocking_recv().unwrap_or_else(|_| Err(closed())).map(drop)
+}
+
+/// Declares a delivery dead whose event cannot be read any more.
+fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
+    let now = Now::read();
+    let until = now.after(DYING);
+    let reason = format!("its event at {} of the log cannot be read any more", lsn_of(number));
+    tracing::error!(target = %target.name, "{reason}");
+    let mut live = lock(&target.live);
+    if let Some((due_ms, row)) = row {
+        let first_attempt = Timestamp::from_millis(row.first_attempt_ms);
+        let lease = RowLease {
+            due_ms,
+            attempts: row.attempts.saturating_sub(1),
+            first_attempt,
+            received: first_attempt,
+            until,
+            settled: false,
+        };
+        live.rows.insert(number, lease);
+    } else if live.free.remove(&number)
+        && let Some(open) = live.open.get_mut(&number)
+    {
+        open.claimed = Some(Claimed { until, since: now.wall });
+    }
+    live.lease_check = Some(live.lease_check.map_or(until, |check| check.min(until)));
+    drop(live);
+    let event = EventId::new(now.wall, shared.identity.store, number);
+    let outcomes = vec![Settlement { event, outcome: Outcome::Dead { reason } }];
+    shared.post(Act::Settle { target: TargetNumber(target.number), outcomes, reply: None });
+}

@@ -1,0 +1,400 @@
+//! The one thread that writes the log.
+//!
+//! It takes what waits, gives every record its place, writes all of it at once, syncs once, and then
+//! answers. While it syncs, the next group gathers by itself: there is no timer that waits for more.
+//! Outcomes alone are not synced; they become durable with the next request, or within a second.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use crate::model::TargetNumber;
+use crate::store::{AppendError, Durable, Settlement, StoreError};
+
+use super::dedup::Recent;
+use super::frame::{Frame, Kind};
+use super::group::{Group, Kept, Waiting};
+use super::inbox::{Act, Append, Reply, Stop, Taken, closed};
+use super::indexer::Job;
+use super::live::{Kill, Now};
+use super::log::{DiskError, Log};
+use super::record::{self, Registry, Settlements};
+use super::settings::{
+    LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX, SETTLEMENT_BYTES_MAX,
+};
+use super::shared::{Shared, Target};
+use super::state::{Effects, Entry, State};
+use super::{lock, read_lock, write_lock};
+
+pub(super) struct Committer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Log,
+    /// As of what is durable.
+    state: State,
+    pub(super) recent: Recent,
+    pub(super) group: Group,
+    /// Refused by the disk, to be written before anything else.
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    lazy_since: Option<Instant>,
+    index: SyncSender<Job>,
+}
+
+impl Committer {
+    pub(super) fn new(shared: Arc<Shared>, log: Log, state: State, index: SyncSender<Job>) -> Self {
+        Self {
+            shared,
+            log,
+            state,
+            recent: Recent::new(Instant::now()),
+            group: Group::default(),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            lazy_since: None,
+            index,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let deadline = self.lazy_since.map(|since| since + Duration::from_millis(LAZY_MS_MAX));
+            let Taken { appends, acts, stop } = self.shared.inbox.take(deadline);
+            if stop == Some(Stop::Abandon) {
+                return;
+            }
+            self.acts(acts);
+            for append in appends {
+                self.append(append);
+                if self.log.buffered() >= super::settings::GROUP_BYTES_MAX {
+                    // The group ends here; the rest of what was taken is the next one.
+                    let _ = self.commit();
+                }
+            }
+            self.end_of_round();
+            if stop == Some(Stop::Close) {
+                if let Err(error) = self.everything() {
+                    tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
+                }
+                return;
+            }
+        }
+    }
+
+    fn end_of_round(&mut self) {
+        let overdue = self
+            .lazy_since
+            .is_some_and(|since| since.elapsed() >= Duration::from_millis(LAZY_MS_MAX));
+        // Errors were told to those who wait; what nobody waits for is tried again in a second.
+        let _ = if self.group.urgent() || self.group.lazy_bytes >= LAZY_BYTES_MAX {
+            self.commit()
+        } else if overdue {
+            self.everything()
+        } else {
+            self.write()
+        };
+        self.lazy_since = if self.group.is_empty() && self.kept.is_empty() {
+            None
+        } else if overdue {
+            Some(Instant::now())
+        } else {
+            self.lazy_since.or_else(|| Some(Instant::now()))
+        };
+        let dropped = self.recent.turn(self.shared.indexed.load(Ordering::Acquire), Instant::now());
+        self.shared.publish_keys_dropped(dropped);
+    }
+
+    fn acts(&mut self, acts: VecDeque<Act>) {
+        let mut record = Settlements { at_ms: Now::read().wall.as_millis(), targets: Vec::new() };
+        let (mut bytes, mut settled) = (0, Vec::new());
+        let mut others = Vec::new();
+        for act in acts {
+            match act {
+                Act::Settle { target, outcomes, reply } => {
+                    let answer = self.settle(target, outcomes, &mut record, &mut bytes);
+                    settled.extend(reply.map(|reply| (reply, answer)));
+                }
+                other => others.push(other),
+            }
+        }
+        self.seal(&mut record);
+        for (reply, answer) in settled {
+            let _ = reply.send(answer);
+        }
+        for act in others {
+            match act {
+                Act::Register { names, reply } => drop(reply.send(self.register(&names))),
+                Act::Kill { target, range, before, reply } => {
+                    self.kill(target, range, before, reply)
+                }
+                Act::Flush { reply } => self.flush(reply),
+                Act::Settle { .. } => {}
+            }
+        }
+    }
+
+    fn settle(
+        &mut self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        record: &mut Settlements,
+        bytes: &mut usize,
+    ) -> Result<(), StoreError> {
+        let target = self.shared.target(target.0).ok_or_else(|| unknown(target))?;
+        if self.kept_bytes >= LAZY_BYTES_REFUSED {
+            return Err(StoreError("the disk refuses to write: outcomes cannot be kept".into()));
+        }
+        let store = self.shared.identity.store;
+        let mut list: VecDeque<Settlement> =
+            outcomes.into_iter().filter(|settlement| settlement.event.store() == store).collect();
+        let now = Now::read();
+        let mut wake = false;
+        while !list.is_empty() {
+            let room = SETTLEMENT_BYTES_MAX.saturating_sub(*bytes);
+            let step = lock(&target.live).settle(&mut list, room.max(1), now);
+            wake |= step.wake;
+            if let Some(settled) = step.record {
+                record.targets.push(settled);
+                *bytes += step.bytes;
+            }
+            if *bytes >= SETTLEMENT_BYTES_MAX {
+                self.seal(record);
+                *bytes = 0;
+            }
+        }
+        if wake {
+            target.woken.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Gives the outcomes gathered so far their place.
+    fn seal(&mut self, record: &mut Settlements) {
+        if record.targets.is_empty() {
+            return;
+        }
+        let targets = std::mem::take(&mut record.targets);
+        let sealed = Arc::new(Settlements { at_ms: record.at_ms, targets });
+        if let Some(frame) = record::frame(Kind::Settlements, &*sealed, 256) {
+            self.keep(Kept { frame, effects: Effects::Settlements(sealed) });
+        }
+    }
+
+    /// Places a record that must not be lost, now or as soon as the disk takes it.
+    fn keep(&mut self, kept: Kept) {
+        self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
+        self.kept.push_back(kept);
+        // The reason reaches those who wait for the disk.
+        let _ = self.place_kept();
+    }
+
+    pub(super) fn place_kept(&mut self) -> Result<(), DiskError> {
+        while let Some(kept) = self.kept.front() {
+            let bytes = kept.frame.size();
+            self.make_room(bytes)?;
+            // Making room may have put others before it.
+            let Some(Kept { mut frame, effects }) = self.kept.pop_front() else { break };
+            self.kept_bytes =
+                self.kept_bytes.saturating_sub(usize::try_from(frame.size()).unwrap_or(usize::MAX));
+            let lsn = self.log.place(&mut frame);
+            let entry = self.entry(lsn, &frame, effects);
+            self.group.act(entry, frame);
+        }
+        Ok(())
+    }
+
+    pub(super) fn entry(&self, lsn: u64, frame: &Frame, effects: Effects) -> Entry {
+        Entry {
+            lsn,
+            end: lsn + frame.size(),
+            epoch: self.log.epoch(),
+            payload_crc: frame.payload_crc,
+            effects,
+        }
+    }
+
+    /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
+    /// failure.
+    pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
+        if self.log.is_open() && self.log.fits(bytes) {
+            return Ok(());
+        }
+        if self.log.is_open() {
+            self.commit()?;
+        }
+        let bytes_max = self.log.frame_bytes_max() / 2;
+        let checkpoint = self.state.checkpoint(usize::try_from(bytes_max).unwrap_or(usize::MAX));
+        let frame = record::frame(Kind::Checkpoint, &checkpoint, 1_024)
+            .ok_or_else(|| DiskError("the checkpoint is too large".into()))?;
+        let segment = self.log.roll(frame)?;
+        let mut segments = write_lock(&self.shared.reader.segments);
+        segments.list.push(segment);
+        segments.tail = self.log.durable();
+        drop(segments);
+        self.to_index(Job::Sync);
+        if self.log.fits(bytes) {
+            return Ok(());
+        }
+        Err(DiskError("a segment is too small for so many targets: set a larger size".into()))
+    }
+
+    fn write(&mut self) -> Result<(), DiskError> {
+        let written = self.log.write();
+        self.ended(written)
+    }
+
+    /// Syncs what was placed and answers those who wait.
+    pub(super) fn commit(&mut self) -> Result<(), DiskError> {
+        let synced = self.log.sync();
+        if synced.is_ok() && self.log.is_open() {
+            let group = std::mem::take(&mut self.group);
+            let entries = group.durable(&self.shared, self.log.durable());
+            for entry in &entries {
+                self.state.apply(entry);
+            }
+            if !entries.is_empty() {
+                self.to_index(Job::Entries(entries));
+            }
+        } else if synced.is_ok() && !self.group.is_empty() {
+            return self.ended(Err(DiskError("the log has no segment to write to".into())));
+        }
+        self.ended(synced)
+    }
+
+    /// Takes back what the disk refused.
+    fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
+        if let Err(error) = &done {
+            tracing::error!(%error, "the log goes on in a new segment");
+            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, &error.0);
+            for kept in kept.into_iter().rev() {
+                self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
+                self.kept.push_front(kept);
+            }
+        }
+        done
+    }
+
+    /// Everything that waits to be written is durable when it answers.
+    fn everything(&mut self) -> Result<(), DiskError> {
+        self.place_kept()?;
+        self.commit()
+    }
+
+    fn to_index(&self, job: Job) {
+        // The thread ends only after this one: nobody is there in tests alone.
+        let _ = self.index.send(job);
+    }
+
+    fn flush(&mut self, reply: Reply<()>) {
+        match self.everything() {
+            Ok(()) => self.to_index(Job::Mark(reply)),
+            Err(error) => drop(reply.send(Err(StoreError(error.0)))),
+        }
+    }
+
+    fn register(&mut self, names: &[Arc<str>]) -> Result<Vec<TargetNumber>, StoreError> {
+        let mut known: Vec<Arc<str>> =
+            read_lock(&self.shared.targets).iter().map(|target| target.name.clone()).collect();
+        let (mut numbers, mut new) = (Vec::new(), Vec::new());
+        for name in names {
+            let place = known.iter().position(|other| other == name);
+            let number = u16::try_from(place.unwrap_or(known.len())).map_err(|_| {
+                StoreError("65,536 targets were named: there is no number left".into())
+            })?;
+            if place.is_none() {
+                if name.len() > NAME_BYTES_MAX {
+                    return Err(StoreError(format!(
+                        "a target's name has at most {NAME_BYTES_MAX} bytes"
+                    )));
+                }
+                new.push((number, name.to_string()));
+                known.push(name.clone());
+            }
+            numbers.push(TargetNumber(number));
+        }
+        if !new.is_empty() {
+            self.add_targets(Registry { targets: new }).map_err(|error| StoreError(error.0))?;
+        }
+        Ok(numbers)
+    }
+
+    fn add_targets(&mut self, record: Registry) -> Result<(), DiskError> {
+        let record = Arc::new(record);
+        let mut frame = record::frame(Kind::Registry, &*record, 256)
+            .filter(|frame| frame.size() <= self.log.frame_bytes_max())
+            .ok_or_else(|| DiskError("too many new targets at once".into()))?;
+        self.place_kept()?;
+        self.make_room(frame.size())?;
+        let lsn = self.log.place(&mut frame);
+        let entry = self.entry(lsn, &frame, Effects::Registry(record.clone()));
+        self.group.registry(entry);
+        self.commit()?;
+        let mut targets = write_lock(&self.shared.targets);
+        for (number, _) in &record.targets {
+            if let Some(state) = self.state.targets.get(usize::from(*number)) {
+                targets.push(Arc::new(Target::new(*number, state)));
+            }
+        }
+        Ok(())
+    }
+
+    fn kill(
+        &mut self,
+        number: TargetNumber,
+        range: Kill,
+        before: crate::model::Timestamp,
+        reply: Reply<Option<u64>>,
+    ) {
+        let Some(target) = self.shared.target(number.0) else {
+            return drop(reply.send(Err(unknown(number))));
+        };
+        let (from, nothing) = (range.from, range.count == 0);
+        let mut live = lock(&target.live);
+        let went_on = live.next != from;
+        let killed = live.kill(range, before);
+        drop(live);
+        let Some(record) = killed else {
+            debug_assert!(went_on || nothing);
+            return drop(reply.send(Ok((!went_on).then_some(0))));
+        };
+        let count = record.count;
+        let record = Arc::new(record);
+        if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
+            self.keep(Kept { frame, effects: Effects::DeadRange(record) });
+        }
+        if self.kept.is_empty() {
+            self.group.wait(Waiting::Killed { reply, count });
+        } else {
+            let _ = reply.send(Err(StoreError("the disk refuses to write".into())));
+        }
+    }
+
+    /// Refuses a request, for a reason that is no fault of it.
+    pub(super) fn refuse(append: Append, reason: String) {
+        let _ = append.reply.send(Err(AppendError::Disk(reason)));
+    }
+
+    /// Answers a request of which everything was there before, once that is durable.
+    pub(super) fn answer(&mut self, append: Append, durable: Durable, first_end: u64) {
+        if first_end <= self.log.durable() {
+            let _ = append.reply.send(Ok(durable));
+        } else {
+            self.group.wait(Waiting::Append { reply: append.reply, durable });
+        }
+    }
+}
+
+pub(super) fn unknown(target: TargetNumber) -> StoreError {
+    StoreError(format!("no target has the number {}: register its name first", target.0))
+}
+
+/// However the thread ends, nobody waits for it any more.
+impl Drop for Committer {
+    fn drop(&mut self) {
+        let group = std::mem::take(&mut self.group);
+        let _ = group.refuse(&mut self.recent, &closed().0);
+        self.shared.inbox.end();
+        self.shared.wake_all();
+    }
+}

@@ -1,0 +1,154 @@
+//! Repeated events: the fingerprint of a key, and the keys that the index does not know yet.
+//!
+//! The index is asked where a request is received, at once by many tasks; it lags behind the log.
+//! The committer checks what came in between against two generations of recent keys. A generation is
+//! dropped only when the index has all of it, and the count of dropped ones tells whether an answer of
+//! the index is too old to be used, however long a request waited.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::index::Seen;
+use super::record::DedupKey;
+use super::settings::DEDUP_MS;
+
+/// A generation is closed after this time …
+const GENERATION: Duration = Duration::from_secs(1);
+/// … or with this many keys.
+const GENERATION_KEYS: usize = 32_768;
+
+pub(super) fn key_of(source: &str, key: &str) -> DedupKey {
+    let mut sum = Sha256::new();
+    // The length keeps ("ab", "c") apart from ("a", "bc").
+    sum.update((source.len() as u64).to_le_bytes());
+    sum.update(source.as_bytes());
+    sum.update(key.as_bytes());
+    let sum: [u8; 32] = sum.finalize().into();
+    let mut key = DedupKey::default();
+    key.copy_from_slice(&sum[..16]);
+    key
+}
+
+impl Seen {
+    /// Whether an event with that content, received at `now_ms`, repeats this one.
+    pub(super) fn repeated_by(&self, content: u64, now_ms: u64) -> bool {
+        self.content == content && now_ms < self.received_ms.saturating_add(DEDUP_MS)
+    }
+}
+
+#[derive(Debug)]
+struct Generation {
+    keys: HashMap<DedupKey, Seen>,
+    /// The index has all of it when it has read up to here.
+    end: u64,
+    started: Instant,
+}
+
+impl Generation {
+    fn new(now: Instant) -> Self {
+        Self { keys: HashMap::new(), end: 0, started: now }
+    }
+}
+
+/// What a key had before it was put in, to take that back.
+pub(super) type Undo = (DedupKey, Option<Seen>);
+
+#[derive(Debug)]
+pub(super) struct Recent {
+    old: Generation,
+    new: Generation,
+    /// Generations dropped.
+    dropped: u64,
+}
+
+impl Recent {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { old: Generation::new(now), new: Generation::new(now), dropped: 0 }
+    }
+
+    pub(super) fn get(&self, key: &DedupKey) -> Option<Seen> {
+        self.new.keys.get(key).or_else(|| self.old.keys.get(key)).copied()
+    }
+
+    /// Whether the index was asked so long ago that a key may have come and gone since.
+    pub(super) const fn missed(&self, asked_at: u64) -> bool {
+        asked_at < self.dropped
+    }
+
+    pub(super) fn put(&mut self, key: DedupKey, seen: Seen, end: u64) -> Undo {
+        let before = self.get(&key);
+        self.new.keys.insert(key, seen);
+        self.new.end = self.new.end.max(end);
+        (key, before)
+    }
+
+    pub(super) fn undo(&mut self, (key, before): Undo) {
+        match before {
+            Some(seen) => self.new.keys.insert(key, seen),
+            None => self.new.keys.remove(&key),
+        };
+    }
+
+    /// Starts a new generation when it is time and the index has the oldest; answers how many were
+    /// dropped since the beginning.
+    pub(super) fn turn(&mut self, indexed_to: u64, now: Instant) -> u64 {
+        let due = self.new.keys.len() >= GENERATION_KEYS
+            || (!self.new.keys.is_empty() && now.duration_since(self.new.started) >= GENERATION);
+        if due && self.old.end <= indexed_to {
+            self.old = std::mem::replace(&mut self.new, Generation::new(now));
+            self.dropped += 1;
+        }
+        self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(number: u64) -> Seen {
+        Seen { number, received_ms: 1_000, content: 7 }
+    }
+
+    #[test]
+    fn source_and_key_do_not_run_into_each_other() {
+        assert_ne!(key_of("ab", "c"), key_of("a", "bc"));
+        assert_eq!(key_of("a", "b"), key_of("a", "b"));
+    }
+
+    #[test]
+    fn a_repetition_has_the_same_content_within_a_day() {
+        assert!(seen(1).repeated_by(7, 1_000 + DEDUP_MS - 1));
+        assert!(!seen(1).repeated_by(7, 1_000 + DEDUP_MS));
+        assert!(!seen(1).repeated_by(8, 1_000));
+    }
+
+    #[test]
+    fn a_key_stays_until_the_index_has_it_and_late_answers_are_found_out() {
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let mut recent = Recent::new(start);
+        recent.put([1; 16], seen(1), 100);
+        assert_eq!(recent.turn(0, later(2)), 1, "nothing was in the one dropped");
+        recent.put([2; 16], seen(2), 200);
+        assert_eq!(recent.turn(99, later(4)), 1, "the index has not read up to 100 yet");
+        assert_eq!(recent.get(&[1; 16]), Some(seen(1)));
+        assert!(!recent.missed(1));
+        assert_eq!(recent.turn(100, later(4)), 2);
+        assert_eq!((recent.get(&[1; 16]), recent.get(&[2; 16])), (None, Some(seen(2))));
+        assert!(recent.missed(1));
+    }
+
+    #[test]
+    fn an_undone_key_is_as_before() {
+        let mut recent = Recent::new(Instant::now());
+        let first = recent.put([1; 16], seen(1), 100);
+        let second = recent.put([1; 16], seen(2), 200);
+        recent.undo(second);
+        assert_eq!(recent.get(&[1; 16]), Some(seen(1)));
+        recent.undo(first);
+        assert_eq!(recent.get(&[1; 16]), None);
+    }
+}

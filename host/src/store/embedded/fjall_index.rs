@@ -1,0 +1,255 @@
+//! The index in fjall: a keyspace a kind of rows, and one for each hour of keys.
+//!
+//! Small journals and caches: the index holds exceptions only. Values are never separated from keys
+//! and keyspaces never cleared, the two features of fjall 3 that lost data. A batch must not name
+//! a key twice (its items have no order among themselves), which the map in [`Batch`] ensures.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::RwLock;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::index::{
+    Batch, DeadRow, Index, IndexError, RetryRow, RetryVisit, Seen, Space, Stamp, dead_key, hour_of,
+    retry_key, split_retry_key,
+};
+use super::record::{DedupKey, TargetRow};
+use super::settings::DEDUP_MS;
+
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+const CACHE_BYTES_MAX: u64 = 16 << 20;
+const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
+const THREADS: usize = 2;
+
+pub(super) struct FjallIndex {
+    database: Database,
+    meta: Keyspace,
+    target: Keyspace,
+    retry: Keyspace,
+    dead: Keyspace,
+    outcome: Keyspace,
+    hours: RwLock<BTreeMap<u32, Keyspace>>,
+}
+
+impl From<fjall::Error> for IndexError {
+    fn from(error: fjall::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX)
+}
+
+fn hour_name(hour: u32) -> String {
+    format!("seen-{hour}")
+}
+
+fn unreadable() -> IndexError {
+    IndexError("a row of the index cannot be read".into())
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError> {
+    postcard::from_bytes(bytes).map_err(|_| unreadable())
+}
+
+impl FjallIndex {
+    pub(super) fn open(folder: &Path) -> Result<Self, IndexError> {
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES_MAX)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .worker_threads(THREADS)
+            .open()?;
+        let space = |name: &str| database.keyspace(name, options);
+        let mut hours = BTreeMap::new();
+        for name in database.list_keyspace_names() {
+            if let Some(hour) = name.strip_prefix("seen-").and_then(|hour| hour.parse().ok()) {
+                hours.insert(hour, space(&name)?);
+            }
+        }
+        Ok(Self {
+            meta: space("meta")?,
+            target: space("target")?,
+            retry: space("retry")?,
+            dead: space("dead")?,
+            outcome: space("outcome")?,
+            hours: RwLock::new(hours),
+            database,
+        })
+    }
+
+    fn space(&self, space: Space) -> Result<Keyspace, IndexError> {
+        Ok(match space {
+            Space::Meta => self.meta.clone(),
+            Space::Target => self.target.clone(),
+            Space::Retry => self.retry.clone(),
+            Space::Dead => self.dead.clone(),
+            Space::Outcome => self.outcome.clone(),
+            Space::Seen(hour) => {
+                if let Some(space) = super::read_lock(&self.hours).get(&hour) {
+                    return Ok(space.clone());
+                }
+                let space = self.database.keyspace(&hour_name(hour), options)?;
+                super::write_lock(&self.hours).insert(hour, space.clone());
+                space
+            }
+        })
+    }
+
+    fn drop_hours(&self, before: u32) -> Result<(), IndexError> {
+        let old: Vec<Keyspace> = {
+            let mut hours = super::write_lock(&self.hours);
+            let kept = hours.split_off(&before);
+            std::mem::replace(&mut *hours, kept).into_values().collect()
+        };
+        for space in old {
+            self.database.delete_keyspace(space)?;
+        }
+        Ok(())
+    }
+}
+
+impl Index for FjallIndex {
+    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
+        self.meta.get("stamp")?.map(|bytes| read(&bytes)).transpose()
+    }
+
+    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
+        self.target.iter().map(|row| read(&row.value()?)).collect()
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), IndexError> {
+        let mut writes = self.database.batch();
+        let mut last: Option<(Space, Keyspace)> = None;
+        for ((space, key), value) in batch.rows {
+            let keyspace = match &last {
+                Some((same, keyspace)) if *same == space => keyspace,
+                _ => &last.insert((space, self.space(space)?)).1,
+            };
+            match value {
+                Some(value) => writes.insert(keyspace, key, value),
+                None => writes.remove(keyspace, key),
+            }
+        }
+        writes.commit()?;
+        let stale = |hours: &BTreeMap<u32, Keyspace>| {
+            hours.first_key_value().is_some_and(|(hour, _)| *hour < batch.hours_from)
+        };
+        if stale(&super::read_lock(&self.hours)) {
+            self.drop_hours(batch.hours_from)?;
+        }
+        Ok(())
+    }
+
+    fn retries(
+        &self,
+        target: u16,
+        from_ms: u64,
+        visit: &mut RetryVisit<'_>,
+    ) -> Result<(), IndexError> {
+        let to = retry_key(target, u64::MAX, u64::MAX);
+        for row in self.retry.range(retry_key(target, from_ms, 0)..=to) {
+            let (key, value) = row.into_inner()?;
+            let (due, number) = split_retry_key(&key).ok_or_else(unreadable)?;
+            if let ControlFlow::Break(()) = visit(due, number, read::<RetryRow>(&value)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn dead(
+        &self,
+        target: u16,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<(u64, DeadRow)>, IndexError> {
+        let from = dead_key(target, after.map_or(0, |after| after.saturating_add(1)));
+        self.dead
+            .range(from..=dead_key(target, u64::MAX))
+            .take(max)
+            .map(|row| {
+                let (key, value) = row.into_inner()?;
+                let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or_else(unreadable)?;
+                Ok((u64::from_be_bytes(number), read(&value)?))
+            })
+            .collect()
+    }
+
+    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
+        let oldest = hour_of(now_ms.saturating_sub(DEDUP_MS));
+        for (_, space) in super::read_lock(&self.hours).range(oldest..).rev() {
+            if let Some(bytes) = space.get(key)? {
+                return Seen::from_bytes(&bytes).ok_or_else(unreadable).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn sync(&self) -> Result<(), IndexError> {
+        Ok(self.database.persist(PersistMode::SyncData)?)
+    }
+
+    #[cfg(test)]
+    fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>> {
+        let mut spaces = vec![
+            (Space::Meta, self.meta.clone()),
+            (Space::Target, self.target.clone()),
+            (Space::Retry, self.retry.clone()),
+            (Space::Dead, self.dead.clone()),
+            (Space::Outcome, self.outcome.clone()),
+        ];
+        let hours = self.hours.read().unwrap();
+        spaces.extend(hours.iter().map(|(hour, space)| (Space::Seen(*hour), space.clone())));
+        let rows = |(space, keyspace): (Space, Keyspace)| {
+            keyspace.iter().map(move |row| {
+                let (key, value) = row.into_inner().unwrap();
+                ((space, key.to_vec()), value.to_vec())
+            })
+        };
+        spaces.into_iter().flat_map(rows).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(n: u32) -> Vec<u8> {
+        let row =
+            RetryRow { attempts: n, first_attempt_ms: 0, reason: "r".into(), progress: vec![] };
+        postcard::to_allocvec(&row).unwrap()
+    }
+
+    #[test]
+    fn rows_come_back_in_order_after_a_reopen_and_old_hours_go() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let index = FjallIndex::open(folder.path()).unwrap();
+            let mut batch = Batch::default();
+            for (target, due, number) in [(1, 30, 7), (1, 10, 9), (2, 5, 1)] {
+                batch.rows.insert((Space::Retry, retry_key(target, due, number)), Some(retry(1)));
+            }
+            let seen = Seen { number: 5, received_ms: 3_600_000, content: 8 };
+            batch.rows.insert((Space::Seen(1), vec![3; 16]), Some(seen.to_bytes()));
+            index.commit(batch).unwrap();
+            assert_eq!(index.seen(&[3; 16], 3_600_001).unwrap(), Some(seen));
+            let mut batch = Batch { hours_from: 2, ..Batch::default() };
+            batch.rows.insert((Space::Retry, retry_key(1, 30, 7)), None);
+            index.commit(batch).unwrap();
+            assert_eq!(index.seen(&[3; 16], 3_600_001).unwrap(), None);
+        }
+        let index = FjallIndex::open(folder.path()).unwrap();
+        let mut found = Vec::new();
+        index
+            .retries(1, 0, &mut |due, number, _| {
+                found.push((due, number));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(found, vec![(10, 9)]);
+        assert_eq!(index.dump().len(), 2);
+    }
+}

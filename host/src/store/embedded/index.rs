@@ -1,0 +1,263 @@
+//! What the engine asks of its index: rows of what is an exception, and how far it read the log.
+//!
+//! An index can be lost at any time; it is rebuilt from the log. It is never ahead of what is durable
+//! in the log: only frames that are on disk are handed to it, and [`Stamp`] is part of each batch.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{Dedup, DedupKey, TargetRow, What};
+use super::settings::DEDUP_MS;
+use super::state::{Effects, Entry, State, number};
+
+/// Version of the rows; an index of another one is rebuilt.
+pub(super) const LAYOUT: u8 = 1;
+const HOUR_MS: u64 = 3_600_000;
+
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct IndexError(pub String);
+
+/// The last frame an index has read. It belongs to a log that has this very frame.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub layout: u8,
+    pub uuid: u64,
+    pub lsn: u64,
+    pub end: u64,
+    pub epoch: u32,
+    pub payload_crc: u32,
+}
+
+/// A kind of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Space {
+    Meta,
+    Target,
+    Retry,
+    Dead,
+    Outcome,
+    /// Keys of events received in that hour since 1970: dropped whole when the hour is too old.
+    Seen(u32),
+}
+
+/// A delivery that waits to be tried again.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct RetryRow {
+    pub attempts: u32,
+    pub first_attempt_ms: u64,
+    pub reason: String,
+    #[serde(with = "serde_bytes")]
+    pub progress: Vec<u8>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct DeadRow {
+    pub received_ms: u64,
+    pub count: u64,
+    pub attempts: u32,
+    pub at_ms: u64,
+    pub reason: String,
+}
+
+/// A delivery that came after a retry or has a receipt.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct OutcomeRow {
+    pub attempts: u32,
+    pub at_ms: u64,
+    pub receipt: Option<String>,
+    pub fields: Vec<(String, String)>,
+}
+
+/// An event that had that key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub number: u64,
+    pub received_ms: u64,
+    pub content: u64,
+}
+
+impl Seen {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        [self.number, self.received_ms, self.content].map(u64::to_le_bytes).concat()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, []) = bytes.as_chunks::<8>() else { return None };
+        let &[number, received, content] = words else { return None };
+        Some(Self {
+            number: u64::from_le_bytes(number),
+            received_ms: u64::from_le_bytes(received),
+            content: u64::from_le_bytes(content),
+        })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "hours since 1970 fit for 490,000 years")]
+pub(super) const fn hour_of(ms: u64) -> u32 {
+    (ms / HOUR_MS) as u32
+}
+
+/// Rows put or removed together; the last word on a key counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch {
+    pub rows: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    /// Hours before this one may go.
+    pub hours_from: u32,
+}
+
+pub(super) trait Index: Send + Sync {
+    fn stamp(&self) -> Result<Option<Stamp>, IndexError>;
+    fn targets(&self) -> Result<Vec<TargetRow>, IndexError>;
+    /// All or nothing, also across a crash.
+    fn commit(&self, batch: Batch) -> Result<(), IndexError>;
+    /// Rows of a target by the time they are due, from `from_ms` on: due, number, row.
+    fn retries(
+        &self,
+        target: u16,
+        from_ms: u64,
+        visit: &mut RetryVisit<'_>,
+    ) -> Result<(), IndexError>;
+    fn dead(
+        &self,
+        target: u16,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<(u64, DeadRow)>, IndexError>;
+    /// The newest event of that key in the window that ends at `now_ms`.
+    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
+    /// What was committed is on the medium when it answers.
+    fn sync(&self) -> Result<(), IndexError>;
+    /// Every row, for tests.
+    #[cfg(test)]
+    fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>>;
+}
+
+pub(super) type RetryVisit<'a> = dyn FnMut(u64, u64, RetryRow) -> ControlFlow<()> + 'a;
+
+pub(super) fn retry_key(target: u16, due_ms: u64, number: u64) -> Vec<u8> {
+    [&target.to_be_bytes()[..], &due_ms.to_be_bytes(), &number.to_be_bytes()].concat()
+}
+
+/// Due and number of a retry row's key.
+pub(super) fn split_retry_key(key: &[u8]) -> Option<(u64, u64)> {
+    let (due, number) = key.get(2..)?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*due), u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+pub(super) fn dead_key(target: u16, number: u64) -> Vec<u8> {
+    [&target.to_be_bytes()[..], &number.to_be_bytes()].concat()
+}
+
+fn value<T: Serialize>(row: &T) -> Option<Vec<u8>> {
+    // Rows are plain data in memory: there is nothing in them that postcard cannot write.
+    Some(postcard::to_allocvec(row).unwrap_or_default())
+}
+
+impl Batch {
+    /// The rows that a frame makes or removes, but for those of targets.
+    pub(super) fn read(&mut self, entry: &Entry, now_ms: u64) {
+        match &entry.effects {
+            Effects::Request { received_ms, keys, .. } => {
+                // A rebuild reads requests of long ago: their keys have no row any more.
+                if received_ms + DEDUP_MS + HOUR_MS < now_ms {
+                    return;
+                }
+                for &(place, Dedup { key, content }) in keys {
+                    let seen = Seen {
+                        number: number(entry.lsn, place),
+                        received_ms: *received_ms,
+                        content,
+                    };
+                    let space = Space::Seen(hour_of(*received_ms));
+                    self.rows.insert((space, key.to_vec()), Some(seen.to_bytes()));
+                }
+            }
+            Effects::Settlements(record) => {
+                for target in &record.targets {
+                    for settled in &target.others {
+                        self.settled(target.target, record.at_ms, settled);
+                    }
+                }
+            }
+            Effects::DeadRange(range) => {
+                let row = DeadRow {
+                    received_ms: range.first_received_ms,
+                    count: range.count,
+                    attempts: 0,
+                    at_ms: range.at_ms,
+                    reason: range.reason.clone(),
+                };
+                self.rows.insert((Space::Dead, dead_key(range.target, range.first)), value(&row));
+            }
+            Effects::Registry(_) | Effects::Checkpoint(_) => {}
+        }
+    }
+
+    fn settled(&mut self, target: u16, at_ms: u64, settled: &super::record::Settled) {
+        let number = settled.number;
+        if let Some(due_ms) = settled.row_due_ms {
+            self.rows.insert((Space::Retry, retry_key(target, due_ms, number)), None);
+        }
+        match &settled.what {
+            What::Delivered { receipt, fields } => {
+                if settled.attempts > 1 || receipt.is_some() || !fields.is_empty() {
+                    let row = OutcomeRow {
+                        attempts: settled.attempts,
+                        at_ms,
+                        receipt: receipt.clone(),
+                        fields: fields.clone(),
+                    };
+                    let key = [&number.to_be_bytes()[..], &target.to_be_bytes()].concat();
+                    self.rows.insert((Space::Outcome, key), value(&row));
+                }
+            }
+            What::Retry { due_ms, reason, progress } => {
+                let row = RetryRow {
+                    attempts: settled.attempts,
+                    first_attempt_ms: settled.first_attempt_ms,
+                    reason: reason.clone(),
+                    progress: progress.clone(),
+                };
+                self.rows.insert((Space::Retry, retry_key(target, *due_ms, number)), value(&row));
+            }
+            What::Parked { due_ms } => {
+                let row = RetryRow {
+                    attempts: settled.attempts,
+                    first_attempt_ms: settled.first_attempt_ms,
+                    reason: String::new(),
+                    progress: Vec::new(),
+                };
+                self.rows.insert((Space::Retry, retry_key(target, *due_ms, number)), value(&row));
+            }
+            What::Dead { reason } => {
+                let row = DeadRow {
+                    received_ms: settled.received_ms,
+                    count: 1,
+                    attempts: settled.attempts,
+                    at_ms,
+                    reason: reason.clone(),
+                };
+                self.rows.insert((Space::Dead, dead_key(target, number)), value(&row));
+            }
+        }
+    }
+
+    /// Rows of targets as they are now, and the frame they are as of.
+    pub(super) fn stamp(
+        &mut self,
+        state: &State,
+        targets: impl Iterator<Item = u16>,
+        stamp: Stamp,
+    ) {
+        for target in targets {
+            if let Some(state) = state.targets.get(usize::from(target)) {
+                let key = target.to_be_bytes().to_vec();
+                self.rows.insert((Space::Target, key), value(&state.to_row()));
+            }
+        }
+        self.rows.insert((Space::Meta, b"stamp".to_vec()), value(&stamp));
+    }
+}

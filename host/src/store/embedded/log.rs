@@ -1,0 +1,217 @@
+//! Writing the log: frames are given places, written together, synced, and rolled over to the next
+//! segment.
+//!
+//! After a failed write or sync nothing of the segment is trusted behind the last durable place: it
+//! is abandoned there, and the log goes on in a new segment with the next epoch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::model::Timestamp;
+
+use super::disk::{Disk, DiskFile};
+use super::frame::Frame;
+use super::prewrite::Prewriter;
+use super::segment::{Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
+
+/// A new segment before it has its name.
+const NEXT: &str = "next.tmp";
+/// Capacity that the write buffer keeps between group commits.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
+
+/// The disk refused; the text says what and where.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct DiskError(pub String);
+
+fn refused(act: &str, path: &Path, error: &std::io::Error) -> DiskError {
+    DiskError(format!("cannot {act} {}: {error}", path.display()))
+}
+
+pub(super) struct Log {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    /// Of segments to come.
+    capacity: u64,
+    /// The newest segment.
+    segment: SegmentHeader,
+    /// `None` after it was abandoned.
+    file: Option<Box<dyn DiskFile>>,
+    buffer: Vec<u8>,
+    /// Frames in `buffer` start here.
+    written: u64,
+    durable: u64,
+    epoch: u32,
+    prewriter: Prewriter,
+}
+
+impl Log {
+    /// Goes on at `end` of the newest segment, whose content up to there is durable.
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        capacity: u64,
+        (segment, file): (SegmentHeader, Box<dyn DiskFile>),
+        end: u64,
+        epoch: u32,
+    ) -> Self {
+        Self {
+            prewriter: Prewriter::new(disk.clone(), folder, capacity),
+            disk,
+            folder: folder.to_path_buf(),
+            capacity,
+            segment,
+            file: Some(file),
+            buffer: Vec::new(),
+            written: end,
+            durable: end,
+            epoch,
+        }
+    }
+
+    pub(super) const fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Largest frame that may ever be asked to fit.
+    pub(super) fn frame_bytes_max(&self) -> u64 {
+        super::settings::request_bytes_max(self.capacity.min(self.segment.capacity))
+    }
+
+    fn next_place(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    pub(super) fn fits(&self, bytes: u64) -> bool {
+        self.next_place() + bytes <= self.segment.limit()
+    }
+
+    /// Gives a frame its place; it is not written yet.
+    pub(super) fn place(&mut self, frame: &mut Frame) -> u64 {
+        let lsn = self.next_place();
+        let salt = self.segment.identity.salt();
+        self.buffer.extend_from_slice(frame.place(salt, lsn, self.durable, self.epoch));
+        lsn
+    }
+
+    /// Bytes placed since the last write.
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes what was placed, without a sync.
+    pub(super) fn write(&mut self) -> Result<(), DiskError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = file.write_all_at(&self.buffer, self.written - self.segment.base) {
+            return Err(self.abandon("write to", &error));
+        }
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        Ok(())
+    }
+
+    /// Everything placed is durable when it answers.
+    pub(super) fn sync(&mut self) -> Result<(), DiskError> {
+        self.write()?;
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.durable < self.written {
+            if let Err(error) = file.sync() {
+                return Err(self.abandon("sync", &error));
+            }
+            self.durable = self.written;
+        }
+        // From here on a spare will be of use; a daemon with little to do never makes one.
+        if self.durable - self.segment.base > self.segment.capacity / 8 {
+            self.prewriter.start();
+        }
+        Ok(())
+    }
+
+    /// What the kernel says of the file later is not believed: the pages may be gone.
+    fn abandon(&mut self, act: &str, error: &std::io::Error) -> DiskError {
+        let path = self.segment.path(&self.folder);
+        self.file = None;
+        self.buffer.clear();
+        self.written = self.durable;
+        refused(act, &path, error)
+    }
+
+    /// Goes on in a new segment that opens with `checkpoint`. Everything placed must be durable or
+    /// given up. The file gets its name only when its first bytes are durable.
+    pub(super) fn roll(&mut self, mut checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
+        let epoch = self.epoch + u32::from(self.file.is_none());
+        let segment = SegmentHeader {
+            identity: self.segment.identity,
+            base: self.segment.limit(),
+            capacity: self.capacity,
+            prev_end: self.durable,
+            epoch,
+            created_ms: Timestamp::from(std::time::SystemTime::now()).as_millis(),
+        };
+        let (file, from) = match self.prewriter.take() {
+            Some(spare) => spare,
+            None => {
+                let path = self.folder.join(NEXT);
+                (self.disk.create(&path).map_err(|e| refused("create", &path, &e))?, path)
+            }
+        };
+        let mut bytes = segment.to_bytes();
+        bytes.extend_from_slice(checkpoint.place(
+            segment.identity.salt(),
+            segment.first(),
+            self.durable,
+            epoch,
+        ));
+        let end = segment.base + bytes.len() as u64;
+        let path = segment.path(&self.folder);
+        let written = file
+            .write_all_at(&bytes, 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| self.disk.rename(&from, &path))
+            .and_then(|()| self.disk.sync_folder(&self.folder));
+        if let Err(error) = written {
+            // The new segment may have its name already and says where this one ends: nothing may
+            // be added here. Whatever of it is there is written anew by the next try.
+            self.file = None;
+            let _ = self.disk.remove(&from);
+            return Err(refused("start the segment", &path, &error));
+        }
+        self.segment = segment;
+        self.file = Some(file);
+        self.written = end;
+        self.durable = end;
+        self.epoch = epoch;
+        Ok(segment)
+    }
+}
+
+/// Makes the first segment of a new store.
+pub(super) fn create_first(
+    disk: &dyn Disk,
+    folder: &Path,
+    capacity: u64,
+    identity: Identity,
+) -> std::io::Result<SegmentHeader> {
+    let created_ms = Timestamp::from(std::time::SystemTime::now()).as_millis();
+    let segment = SegmentHeader { identity, base: 0, capacity, prev_end: 0, epoch: 1, created_ms };
+    let (next, path) = (folder.join(NEXT), segment.path(folder));
+    let file = disk.create(&next)?;
+    file.write_all_at(&segment.to_bytes(), 0)?;
+    file.sync()?;
+    disk.rename(&next, &path)?;
+    disk.sync_folder(folder)?;
+    debug_assert_eq!(segment.first(), SEGMENT_HEADER_BYTES);
+    Ok(segment)
+}

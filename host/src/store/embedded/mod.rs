@@ -1,0 +1,305 @@
+//! The queue in a directory: a segmented log, a cursor a target, and an index that can be rebuilt.
+//!
+//! **The log is the truth.** Everything durable is a frame in it (`frame`, `record`, `segment`),
+//! written by one thread with one write and one sync for many requests (`committer`, `log`). What the
+//! frames say of targets is computed by one function (`state`), live and after a crash alike
+//! (`recovery`).
+//!
+//! **A target is a cursor plus exceptions.** A delivery that was never tried has no row anywhere: the
+//! target reads on in the log from its cursor (`live`, `claim`, `tail`, `reader`). Only what waits to
+//! be tried again, is dead, or has a receipt has a row (`index`, `indexer`).
+//!
+//! Threads: one writes the log, one keeps the index, and one now and then prepares the next segment.
+//! All of them sleep while nothing happens.
+
+mod append;
+mod claim;
+mod committer;
+mod dedup;
+mod disk;
+mod error;
+mod expire;
+mod fjall_index;
+mod frame;
+mod group;
+mod inbox;
+mod index;
+mod indexer;
+mod live;
+mod lock_file;
+mod log;
+mod prewrite;
+mod reader;
+mod record;
+mod recovery;
+mod request;
+mod runs;
+mod scan;
+mod segment;
+mod settings;
+mod settle;
+mod shared;
+mod state;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::model::{Delivery, EventId, StoredEvent, TargetNumber, Timestamp};
+
+use super::{
+    AppendError, BoxFuture, DeadLetter, Depth, Durable, NewRequest, Queue, REQUEST_EVENTS_MAX,
+    Settlement, StoreError,
+};
+use committer::Committer;
+use disk::{Disk, Files};
+use inbox::{Act, Append, Stop, closed};
+use request::{Prepared, Slot};
+use shared::Shared;
+
+pub use error::OpenError;
+pub use settings::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings};
+
+/// See the module's description. Dropping it without [`close`](Queue::close) is like a crash of the
+/// process: nothing acknowledged is lost.
+pub struct Embedded {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded")
+            .field("directory", &self.shared.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Opens the store in that directory, or makes one. Blocks, for as long as the log has to be read.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the promises from being kept: another process, damage, a disk that refuses.
+    pub fn open(settings: &Settings) -> Result<Arc<Self>, OpenError> {
+        Self::open_on(settings, Arc::new(Files))
+    }
+
+    fn open_on(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
+        let opened = recovery::open(settings, disk)?;
+        let shared = Arc::new(opened.shared);
+        let (to_index, jobs) = indexer::channel();
+        let state = opened.state.clone();
+        let indexing = shared.clone();
+        let index = std::thread::Builder::new()
+            .name("store-index".into())
+            .spawn(move || indexer::run(&indexing, state, &jobs))
+            .map_err(OpenError::Thread)?;
+        let committer = Committer::new(shared.clone(), opened.log, opened.state, to_index);
+        let log = std::thread::Builder::new()
+            .name("store-log".into())
+            .spawn(move || committer.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index]) }))
+    }
+
+    /// How often a known key came again with other content, since the store was opened.
+    #[must_use]
+    pub fn keys_reused(&self) -> u64 {
+        self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    async fn append_now(&self, request: NewRequest) -> Result<Durable, AppendError> {
+        if request.events.is_empty() {
+            return Ok(Durable::new(Vec::new(), 0));
+        }
+        if request.events.len() > REQUEST_EVENTS_MAX {
+            let count = request.events.len();
+            return Err(AppendError::Disk(format!(
+                "a request of {count} events is too long: {REQUEST_EVENTS_MAX} fit"
+            )));
+        }
+        let asked_at = append::asked_at(&self.shared);
+        let keys = request::keys(&request);
+        let slots =
+            append::known(&self.shared, keys.iter().copied(), request.received_at.as_millis())
+                .map_err(|error| AppendError::Disk(error.0))?;
+        let known: Option<Vec<EventId>> = slots
+            .iter()
+            .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
+            .collect();
+        // The index knows only what is durable.
+        if let Some(ids) = known {
+            let duplicates = ids.len();
+            return Ok(Durable::new(ids, duplicates));
+        }
+        let too_large = AppendError::TooLarge { bytes: usize::MAX, bytes_max: u32::MAX as usize };
+        let request = Prepared::new(request, &keys, slots, asked_at).ok_or(too_large)?;
+        let (reply, answer) = oneshot::channel();
+        self.shared.inbox.append(Append { request, reply })?;
+        answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Hands an act to the committer and waits for its answer.
+    async fn ask<T>(&self, act: impl FnOnce(inbox::Reply<T>) -> Act) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.inbox.act(act(reply))?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
+        self.shared.inbox.stop(stop);
+        self.shared.wake_all();
+        std::mem::take(&mut *lock(&self.threads))
+    }
+
+    fn dead_letters_now(
+        &self,
+        target: TargetNumber,
+        after: Option<EventId>,
+        max: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let index = read_lock(&self.shared.index);
+        let index = index.as_ref().ok_or_else(closed)?;
+        let rows = index
+            .dead(target.0, after.map(EventId::number), max)
+            .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+        let store = self.shared.identity.store;
+        let letter = |(number, row): (u64, index::DeadRow)| DeadLetter {
+            target,
+            event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
+            count: row.count,
+            attempts: row.attempts,
+            at: Timestamp::from_millis(row.at_ms),
+            reason: row.reason,
+        };
+        Ok(rows.into_iter().map(letter).collect())
+    }
+}
+
+impl Queue for Embedded {
+    fn register(
+        &self,
+        targets: Vec<Arc<str>>,
+    ) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>> {
+        Box::pin(self.ask(|reply| Act::Register { names: targets, reply }))
+    }
+
+    fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>> {
+        Box::pin(self.append_now(request))
+    }
+
+    fn claim(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
+        Box::pin(claim::claim(&self.shared, target, max, lease))
+    }
+
+    fn settle(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.ask(move |reply| Act::Settle { target, outcomes, reply: Some(reply) }))
+    }
+
+    fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {
+        let Some(target) = self.shared.target(target.0) else { return };
+        let until = live::Now::read().after(lease);
+        let store = self.shared.identity.store;
+        let ours = events.into_iter().filter(|event| event.store() == store);
+        lock(&target.live).extend(ours.map(EventId::number), until);
+    }
+
+    fn expire(
+        &self,
+        target: TargetNumber,
+        received_before: Timestamp,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(expire::expire(&self.shared, target, received_before, reason))
+    }
+
+    fn depth(&self, target: TargetNumber) -> Depth {
+        let Some(target) = self.shared.target(target.0) else { return Depth::default() };
+        let live = lock(&target.live);
+        Depth {
+            pending: live.pending,
+            retrying: live.waiting_rows(),
+            in_flight: live.in_flight() as u64,
+            dead: live.dead,
+        }
+    }
+
+    fn dead_letters(
+        &self,
+        target: TargetNumber,
+        after: Option<EventId>,
+        max: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
+        Box::pin(async move { self.dead_letters_now(target, after, max) })
+    }
+
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>> {
+        Box::pin(async move {
+            if self.shared.inbox.stopped() {
+                return Err(closed());
+            }
+            let shared = self.shared.clone();
+            let event = claim::blocking(move || claim::event(&shared, id.number())).await?;
+            Ok(event.filter(|event| event.id == id))
+        })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.ask(|reply| Act::Flush { reply }))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let flushed = self.flush().await;
+            let threads = self.stop(Stop::Close);
+            let shared = self.shared.clone();
+            claim::blocking(move || {
+                for thread in threads {
+                    // A thread that panicked has said so; the folder is let go all the same.
+                    let _ = thread.join();
+                }
+                shared.let_go();
+                Ok(())
+            })
+            .await?;
+            flushed
+        })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        for thread in self.stop(Stop::Abandon) {
+            let _ = thread.join();
+        }
+        self.shared.let_go();
+    }
+}
+
+/// A panic elsewhere does not make what a lock guards unusable: every change is made whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read_lock<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_lock<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,88 @@
+//! The next segment, written full of zeros before it is needed.
+//!
+//! Overwriting is about 1.6 times as fast to sync as appending. The work is done in steps, each synced,
+//! with a pause: one large sync would delay every group commit.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::disk::{Disk, DiskFile};
+
+pub(super) const SPARE: &str = "spare.tmp";
+const STEP_BYTES: u64 = 1 << 20;
+const PAUSE: Duration = Duration::from_millis(1);
+
+pub(super) struct Prewriter {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    capacity: u64,
+    stop: Arc<AtomicBool>,
+    worker: Option<JoinHandle<Option<Box<dyn DiskFile>>>>,
+}
+
+impl Prewriter {
+    pub(super) fn new(disk: Arc<dyn Disk>, folder: &Path, capacity: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        Self { disk, path: folder.join(SPARE), capacity, stop, worker: None }
+    }
+
+    /// Begins, unless a spare is there or on its way. Without one the log appends: no error.
+    pub(super) fn start(&mut self) {
+        if self.worker.is_some() {
+            return;
+        }
+        let (disk, path) = (self.disk.clone(), self.path.clone());
+        let (capacity, stop) = (self.capacity, self.stop.clone());
+        self.worker = std::thread::Builder::new()
+            .name("store-prewrite".into())
+            .spawn(move || prewrite(&*disk, &path, capacity, &stop))
+            .ok();
+    }
+
+    /// The spare and its path, if it is ready.
+    pub(super) fn take(&mut self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
+        let file = self.worker.take_if(|worker| worker.is_finished())?.join().ok()??;
+        Some((file, self.path.clone()))
+    }
+}
+
+impl Drop for Prewriter {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(worker) = self.worker.take() {
+            // It was a help only: whatever became of it, the log goes on without.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn prewrite(
+    disk: &dyn Disk,
+    path: &Path,
+    capacity: u64,
+    stop: &AtomicBool,
+) -> Option<Box<dyn DiskFile>> {
+    let file = disk.create(path).ok()?;
+    let zeros = vec![0; usize::try_from(STEP_BYTES).ok()?];
+    let mut at = 0;
+    while at < capacity {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let step = STEP_BYTES.min(capacity - at);
+        let written = file
+            .write_all_at(zeros.get(..usize::try_from(step).ok()?)?, at)
+            .and_then(|()| file.sync());
+        if let Err(error) = written {
+            tracing::warn!(path = %path.display(), %error, "cannot write the next segment in advance");
+            let _ = disk.remove(path);
+            return None;
+        }
+        at += step;
+        std::thread::sleep(PAUSE);
+    }
+    Some(file)
+}

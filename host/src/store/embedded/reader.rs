@@ -1,0 +1,181 @@
+//! Events out of the log: the next ones for a target, one by its number, how many are too old.
+//!
+//! All of it blocks on the disk; callers that must not, do it elsewhere. Only what is durable is
+//! read.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use crate::model::{StoredEvent, Timestamp};
+
+use super::disk::Disk;
+use super::frame::Kind;
+use super::read_lock;
+use super::record::request_targets;
+use super::request::Read;
+use super::runs::Runs;
+use super::scan::{CHUNK_BYTES, Scanner, Step};
+use super::segment::{Segments, Stretch};
+use super::state::{lsn_of, number};
+
+/// Read for a claim of one.
+const CHUNK_BYTES_SMALL: usize = 64 << 10;
+
+pub(super) struct Reader {
+    pub disk: Arc<dyn Disk>,
+    pub folder: PathBuf,
+    pub segments: RwLock<Segments>,
+}
+
+/// What was found for a target.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub events: Vec<(u64, Arc<StoredEvent>)>,
+    /// The number to go on from.
+    pub to: u64,
+    /// The place from which nothing can be read up to `to`, if there is one.
+    pub damaged_from: Option<u64>,
+}
+
+/// How many never-tried deliveries in a row were received before a time.
+#[derive(Debug, Default)]
+pub(super) struct Old {
+    pub count: u64,
+    pub first: Option<(u64, Timestamp)>,
+    /// The first one that is not: the number to go on from.
+    pub to: u64,
+}
+
+impl Reader {
+    fn stretch(&self, lsn: u64) -> Option<Stretch> {
+        read_lock(&self.segments).stretch(lsn)
+    }
+
+    pub(super) fn path(&self, stretch: &Stretch) -> PathBuf {
+        stretch.segment.path(&self.folder)
+    }
+
+    /// The next deliveries of a target from the number `from` on: at least one, if there is one, and
+    /// about as much as one read of the disk gives.
+    pub(super) fn deliveries(&self, target: u16, from: u64, max: usize) -> io::Result<Found> {
+        let mut found = Found { to: from, ..Found::default() };
+        let chunk = max.saturating_mul(4_096).clamp(CHUNK_BYTES_SMALL, CHUNK_BYTES);
+        while found.events.is_empty() {
+            let Some(stretch) = self.stretch(lsn_of(found.to)) else { break };
+            let file = self.disk.open(&self.path(&stretch))?;
+            let mut scanner = Scanner::new(&*file, stretch, chunk);
+            let mut bytes = 0;
+            while bytes < chunk || found.events.is_empty() {
+                let (lsn, end) = match scanner.step()? {
+                    Step::Frame(header, payload) => {
+                        bytes += payload.len();
+                        let events = &mut found.events;
+                        let store = stretch.segment.identity.store;
+                        let read = header.kind != Kind::Request as u8
+                            || take(store, header.lsn, payload, (target, from), events).is_some();
+                        (header.lsn, read.then(|| header.end()))
+                    }
+                    Step::Bad(lsn) => (lsn, None),
+                    Step::End => break,
+                };
+                match end {
+                    Some(end) => found.to = number(end, 0),
+                    None if found.events.is_empty() => return damage(scanner, lsn, found),
+                    // What was found comes first; the next read meets the damage again.
+                    None => return Ok(found),
+                }
+            }
+        }
+        Ok(found)
+    }
+    /// The event of that number; `None` when there is none, also for damage.
+    pub(super) fn event(&self, wanted: u64) -> io::Result<Option<StoredEvent>> {
+        let Some(stretch) = self.stretch(lsn_of(wanted)).filter(|s| s.from == lsn_of(wanted))
+        else {
+            return Ok(None);
+        };
+        let file = self.disk.open(&self.path(&stretch))?;
+        let mut scanner = Scanner::new(&*file, stretch, 4_096);
+        let Step::Frame(header, payload) = scanner.step()? else { return Ok(None) };
+        let place = u16::try_from(wanted - number(lsn_of(wanted), 0)).ok();
+        Ok((header.kind == Kind::Request as u8).then_some(()).and_then(|()| {
+            let request = Read::new(header.lsn, payload).ok()?;
+            request.event(stretch.segment.identity.store, place?)
+        }))
+    }
+
+    /// Counts a target's deliveries from the number `from` on that are not in `done`, up to the first
+    /// received at `before` or later.
+    pub(super) fn old(
+        &self,
+        target: u16,
+        from: u64,
+        before: Timestamp,
+        done: &Runs,
+    ) -> io::Result<Old> {
+        let mut old = Old { to: from, ..Old::default() };
+        while let Some(stretch) = self.stretch(lsn_of(old.to)) {
+            let file = self.disk.open(&self.path(&stretch))?;
+            let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
+            loop {
+                match scanner.step()? {
+                    Step::Frame(header, payload) => {
+                        let end = number(header.end(), 0);
+                        let request = (header.kind == Kind::Request as u8
+                            && request_targets(payload).is_ok_and(|list| list.contains(&target)))
+                        .then(|| Read::new(header.lsn, payload));
+                        if let Some(Ok(request)) = request {
+                            if request.received_at() >= before {
+                                old.to = old.to.max(number(header.lsn, 0));
+                                return Ok(old);
+                            }
+                            for (number, _) in request.numbers(target) {
+                                if number >= from && !done.contains(number) {
+                                    old.count += 1;
+                                    old.first.get_or_insert((number, request.received_at()));
+                                }
+                            }
+                        }
+                        old.to = end;
+                    }
+                    // Damage is for whoever claims to find and to report.
+                    Step::Bad(_) => return Ok(old),
+                    Step::End => break,
+                }
+            }
+        }
+        Ok(old)
+    }
+}
+
+/// Finds where the log can be read again.
+fn damage(mut scanner: Scanner<'_>, lsn: u64, mut found: Found) -> io::Result<Found> {
+    // A whole frame that cannot be read is behind the scanner already.
+    if scanner.at() == lsn {
+        scanner.resync()?;
+    }
+    found.damaged_from = Some(lsn);
+    found.to = number(scanner.at(), 0);
+    Ok(found)
+}
+
+/// Adds a request's events for the target; `None` when the record cannot be read.
+fn take(
+    store: u16,
+    lsn: u64,
+    payload: &[u8],
+    (target, from): (u16, u64),
+    events: &mut Vec<(u64, Arc<StoredEvent>)>,
+) -> Option<()> {
+    if !request_targets(payload).ok()?.contains(&target) {
+        return Some(());
+    }
+    let request = Read::new(lsn, payload).ok()?;
+    for (number, place) in request.numbers(target) {
+        if number >= from {
+            events.push((number, Arc::new(request.event(store, place)?)));
+        }
+    }
+    Some(())
+}

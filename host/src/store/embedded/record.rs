@@ -1,0 +1,272 @@
+//! What the payloads of frames say, in postcard.
+//!
+//! A payload's layout never changes: another layout is another [`Kind`](super::frame::Kind). Numbers
+//! of events are ascending differences where there may be many. Texts and bytes of a request are
+//! borrowed from the payload while it is read.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes as Raw;
+
+use super::frame::{Frame, HEADER_BYTES, Kind};
+
+/// Fingerprint of (source, key).
+pub(super) type DedupKey = [u8; 16];
+
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct Request<'a> {
+    /// Every target that gets any of the events, ascending: first, so that a reader which looks for
+    /// another one need not read on.
+    pub targets: Vec<u16>,
+    pub received_ms: u64,
+    pub verified_ms: u64,
+    #[serde(borrow)]
+    pub source: &'a str,
+    pub scheme: &'a str,
+    pub key: u16,
+    pub config: u64,
+    pub headers: Vec<(&'a str, &'a Raw)>,
+    pub events: Vec<Event<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct Event<'a> {
+    pub targets: Vec<u16>,
+    #[serde(borrow)]
+    pub event_type: &'a str,
+    pub subject: Option<&'a str>,
+    pub time: Option<&'a str>,
+    pub title: &'a str,
+    pub link: Option<&'a str>,
+    /// Place in `Severity::ALL`.
+    pub severity: u8,
+    /// An element of a request that is no JSON object.
+    pub other_shape: bool,
+    pub dedup: Option<Dedup>,
+    /// Target and reason, when no target gets it.
+    pub unrouted: Vec<(&'a str, &'a str)>,
+    pub data: &'a Raw,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct Dedup {
+    #[serde(with = "serde_bytes")]
+    pub key: DedupKey,
+    pub content: u64,
+}
+
+/// Outcomes of deliveries, of any number of targets.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub(super) struct Settlements {
+    pub at_ms: u64,
+    pub targets: Vec<TargetSettlements>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct TargetSettlements {
+    pub target: u16,
+    /// Everything below is settled or has a row, this record included.
+    pub cursor: u64,
+    /// Delivered at the first attempt without a receipt: differences, the first from zero.
+    pub delivered: Vec<u64>,
+    pub others: Vec<Settled>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct Settled {
+    pub number: u64,
+    pub received_ms: u64,
+    /// When the row it had until now was due.
+    pub row_due_ms: Option<u64>,
+    /// Attempts made, this one included.
+    pub attempts: u32,
+    /// When the first of them was made.
+    pub first_attempt_ms: u64,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) enum What {
+    Delivered {
+        receipt: Option<String>,
+        fields: Vec<(String, String)>,
+    },
+    Retry {
+        due_ms: u64,
+        reason: String,
+        #[serde(with = "serde_bytes")]
+        progress: Vec<u8>,
+    },
+    Dead {
+        reason: String,
+    },
+    /// Not settled, but the cursor goes on without it: due when its lease ends, or, when it was
+    /// parked before and came back without an attempt, at once.
+    Parked {
+        due_ms: u64,
+    },
+}
+
+impl What {
+    /// When the row it makes is due, if it makes one.
+    pub(super) const fn due_ms(&self) -> Option<u64> {
+        match self {
+            Self::Retry { due_ms, .. } | Self::Parked { due_ms } => Some(*due_ms),
+            Self::Delivered { .. } | Self::Dead { .. } => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct Registry {
+    /// New numbers and their names; never given again.
+    pub targets: Vec<(u16, String)>,
+}
+
+/// Deliveries that died together, by one record however many.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct DeadRange {
+    pub target: u16,
+    pub from: u64,
+    pub to: u64,
+    /// Numbers in between that live on, ascending.
+    pub kept: Vec<u64>,
+    pub count: u64,
+    /// The first that died.
+    pub first: u64,
+    pub first_received_ms: u64,
+    pub at_ms: u64,
+    pub reason: String,
+    pub cursor: u64,
+}
+
+/// What later segments cannot tell: the state of all targets where a segment starts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub(super) struct Checkpoint {
+    pub targets: Vec<TargetRow>,
+}
+
+/// A target's state, in a checkpoint and in the index.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub(super) struct TargetRow {
+    pub name: String,
+    pub cursor: u64,
+    /// Runs settled above the cursor, as distances.
+    pub done: Vec<u64>,
+    /// The newest delivery planned for it.
+    pub last_routed: Option<u64>,
+    pub pending: u64,
+    pub retrying: u64,
+    pub dead: u64,
+}
+
+/// A payload is not what its kind says, although its sum is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record cannot be read")]
+pub(super) struct Unreadable;
+
+/// Encodes a record into a frame without its place. `None` above 4 GiB.
+pub(super) fn frame<T: Serialize>(kind: Kind, record: &T, bytes_hint: usize) -> Option<Frame> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + bytes_hint);
+    bytes.resize(HEADER_BYTES, 0);
+    Frame::seal(kind, postcard::to_extend(record, bytes).ok()?)
+}
+
+pub(super) fn decode<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Unreadable> {
+    postcard::from_bytes(payload).map_err(|_| Unreadable)
+}
+
+/// Only the targets of a request.
+pub(super) fn request_targets(payload: &[u8]) -> Result<Vec<u16>, Unreadable> {
+    postcard::take_from_bytes(payload).map(|(targets, _)| targets).map_err(|_| Unreadable)
+}
+
+/// Ascending numbers from their differences.
+pub(super) fn from_deltas(deltas: &[u64]) -> impl Iterator<Item = u64> + '_ {
+    deltas.iter().scan(0u64, |at, delta| {
+        *at = at.wrapping_add(*delta);
+        Some(*at)
+    })
+}
+
+/// Differences of ascending numbers.
+pub(super) fn to_deltas(numbers: &[u64]) -> Vec<u64> {
+    let mut at = 0;
+    numbers
+        .iter()
+        .map(|number| {
+            let delta = number.wrapping_sub(at);
+            at = *number;
+            delta
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn settled() -> impl Strategy<Value = Settled> {
+        let what = prop_oneof![
+            (any::<Option<String>>(), any::<Vec<(String, String)>>())
+                .prop_map(|(receipt, fields)| What::Delivered { receipt, fields }),
+            (any::<u64>(), ".{0,20}", any::<Vec<u8>>())
+                .prop_map(|(due_ms, reason, progress)| What::Retry { due_ms, reason, progress }),
+            ".{0,20}".prop_map(|reason| What::Dead { reason }),
+            any::<u64>().prop_map(|due_ms| What::Parked { due_ms }),
+        ];
+        (any::<u64>(), any::<u64>(), any::<Option<u64>>(), any::<u32>(), any::<u64>(), what)
+            .prop_map(|(number, received_ms, row_due_ms, attempts, first_attempt_ms, what)| {
+                Settled { number, received_ms, row_due_ms, attempts, first_attempt_ms, what }
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn settlements_survive_the_round_trip(
+            at_ms: u64, cursor: u64, target: u16,
+            mut delivered: Vec<u64>,
+            others in proptest::collection::vec(settled(), 0..5),
+        ) {
+            delivered.sort_unstable();
+            let record = Settlements {
+                at_ms,
+                targets: vec![TargetSettlements { target, cursor, delivered: to_deltas(&delivered), others }],
+            };
+            let payload = postcard::to_allocvec(&record).unwrap();
+            let back: Settlements = decode(&payload).unwrap();
+            prop_assert_eq!(from_deltas(&back.targets[0].delivered).collect::<Vec<_>>(), delivered);
+            prop_assert_eq!(back, record);
+        }
+
+        #[test]
+        fn a_request_survives_and_its_targets_can_be_read_alone(
+            targets: Vec<u16>, received_ms: u64, source: String, title: String,
+            value: Vec<u8>, data: Vec<u8>, content: u64, key: [u8; 16], subject: Option<String>,
+        ) {
+            let record = Request {
+                targets: targets.clone(), received_ms, verified_ms: 2, source: &source, scheme: "sqreen",
+                key: 1, config: 3, headers: vec![("x-y", Raw::new(&value))],
+                events: vec![Event {
+                    targets: targets.clone(), event_type: "t", subject: subject.as_deref(), time: None,
+                    title: &title, link: None, severity: 2, other_shape: true,
+                    dedup: Some(Dedup { key, content }), unrouted: vec![("a", "b")], data: Raw::new(&data),
+                }],
+            };
+            let payload = postcard::to_allocvec(&record).unwrap();
+            prop_assert_eq!(decode::<Request>(&payload).unwrap(), record);
+            prop_assert_eq!(request_targets(&payload).unwrap(), targets);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(bytes: Vec<u8>) {
+            let _ = decode::<Request>(&bytes);
+            let _ = decode::<Settlements>(&bytes);
+            let _ = decode::<DeadRange>(&bytes);
+            let _ = decode::<Checkpoint>(&bytes);
+            let _ = decode::<Registry>(&bytes);
+        }
+    }
+}

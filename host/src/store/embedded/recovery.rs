@@ -1,0 +1,278 @@
+//! Opening a store: what is on disk becomes a log to go on with, an index and a state.
+//!
+//! The log is read from where the index stands; an index that is missing, damaged, of another log or
+//! ahead of this one is made anew from the first segment. Every segment is synced before it is read:
+//! after a crash its newest frames may be in the kernel's memory only, and the index must not know
+//! what a power cut could still take away.
+//!
+//! A place without a frame is the end of the log if it was never said to be durable: it is cut off
+//! there. If a later frame, or the next segment, says that it was durable, it is damage.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use super::disk::{Disk, DiskFile};
+use super::error::{OpenError, at};
+use super::fjall_index::FjallIndex;
+use super::index::{Index, IndexError, LAYOUT, Stamp};
+use super::indexer::Replay;
+use super::lock_file::Lock;
+use super::log::{self, Log};
+use super::reader::Reader;
+use super::scan::{CHUNK_BYTES, Scanner, Step};
+use super::segment::{
+    BadHeader, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch, VERSION, base_of,
+    file_name,
+};
+use super::settings::Settings;
+use super::shared::Shared;
+use super::state::{Entry, State, TargetState};
+
+pub(super) struct Opened {
+    pub shared: Shared,
+    pub log: Log,
+    pub state: State,
+}
+
+pub(super) fn open(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
+    settings.check()?;
+    let folder = settings.log_folder();
+    disk.make_folder(&folder).map_err(at("make the folder", &folder))?;
+    let lock = Lock::take(&settings.lock_file())?;
+    let list = segments(&*disk, &folder, settings.segment_bytes)?;
+    let Some(newest) = list.last().copied() else {
+        return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
+    };
+    let mut recovery =
+        Recovery { disk: disk.clone(), folder: folder.clone(), list, epoch: newest.epoch };
+    let (index, mut state, from) = recovery.index(&settings.index_folder())?;
+    let tail = recovery.replay(&*index, &settings.index_folder(), &mut state, from)?;
+    let path = newest.path(&folder);
+    let file = disk.open(&path).map_err(at("open", &path))?;
+    let (list, epoch) = (recovery.list, recovery.epoch);
+    let segments = RwLock::new(Segments { list, tail });
+    let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
+    let states: &[TargetState] = &state.targets;
+    let directory = settings.directory.clone();
+    let shared = Shared::new(directory, newest.identity, reader, index, states, lock);
+    let log = Log::new(disk, &folder, settings.segment_bytes, (newest, file), tail, epoch);
+    Ok(Opened { shared, log, state })
+}
+
+/// The headers of all segments, oldest first; a new store gets its first one.
+fn segments(
+    disk: &dyn Disk,
+    folder: &Path,
+    capacity: u64,
+) -> Result<Vec<SegmentHeader>, OpenError> {
+    let mut bases = Vec::new();
+    for name in disk.list(folder).map_err(at("read the folder", folder))? {
+        if let Some(base) = base_of(&name) {
+            bases.push(base);
+        } else if name.ends_with(".tmp") {
+            let path = folder.join(&name);
+            disk.remove(&path).map_err(at("remove", &path))?;
+        }
+    }
+    bases.sort_unstable();
+    let mut list: Vec<SegmentHeader> = Vec::new();
+    for base in bases {
+        let path = folder.join(file_name(base));
+        let header = header(disk, &path)?;
+        let corrupt = |what| OpenError::Corrupt { segment: path.clone(), offset: 0, what };
+        if header.base != base {
+            return Err(corrupt("its header is of another segment"));
+        }
+        if let Some(previous) = list.last() {
+            let follows = header.identity == previous.identity && base == previous.limit();
+            let inside = (previous.first()..=previous.limit()).contains(&header.prev_end);
+            if !follows || !inside || header.epoch < previous.epoch {
+                return Err(corrupt("it does not follow the segment before it"));
+            }
+        }
+        list.push(header);
+    }
+    if list.is_empty() {
+        let identity = identity().map_err(at("draw a random number for", folder))?;
+        list.push(
+            log::create_first(disk, folder, capacity, identity).map_err(at("write to", folder))?,
+        );
+    }
+    Ok(list)
+}
+
+fn identity() -> std::io::Result<Identity> {
+    let mut bytes = [0u8; 10];
+    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
+    let [a, b, uuid @ ..] = bytes;
+    Ok(Identity { store: u16::from_le_bytes([a, b]), uuid: u64::from_le_bytes(uuid) })
+}
+
+fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
+    let file = disk.open(path).map_err(at("open", path))?;
+    let mut bytes = [0u8; SEGMENT_HEADER_BYTES as usize];
+    let read = file.read_at(&mut bytes, 0).map_err(at("read", path))?;
+    SegmentHeader::from_bytes(&bytes[..read]).map_err(|bad| match bad {
+        BadHeader::Damaged => OpenError::Corrupt {
+            segment: path.to_path_buf(),
+            offset: 0,
+            what: "its header cannot be read",
+        },
+        BadHeader::Version(found) => {
+            OpenError::VersionUnknown { segment: path.to_path_buf(), found, supported: VERSION }
+        }
+    })
+}
+
+struct Recovery {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    list: Vec<SegmentHeader>,
+    epoch: u32,
+}
+
+/// An index, the state it holds, and where it stands; no stamp: from the first segment on.
+type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
+
+impl Recovery {
+    fn index(&self, folder: &Path) -> Result<IndexAt, OpenError> {
+        match FjallIndex::open(folder).and_then(|index| self.usable(index)) {
+            Ok(Ok(usable)) => return Ok(usable),
+            Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
+            Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
+        }
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).map_err(at("remove", folder))?;
+        }
+        let failed = |error: IndexError| index_error(folder, &error);
+        let index = FjallIndex::open(folder).map_err(failed)?;
+        Ok((Box::new(index), State::default(), None))
+    }
+
+    /// `Err` says why the index is not one of this log.
+    fn usable(&self, index: FjallIndex) -> Result<Result<IndexAt, &'static str>, IndexError> {
+        let Some(stamp) = index.stamp()? else {
+            // A new one, or one whose first batch never came.
+            let new = (Box::new(index) as Box<dyn Index>, State::default(), None);
+            return Ok(Ok(new));
+        };
+        if stamp.layout != LAYOUT {
+            return Ok(Err("it has the layout of another version"));
+        }
+        if !self.has(&stamp) {
+            return Ok(Err("it is of another log, or ahead of this one"));
+        }
+        let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
+        Ok(Ok((Box::new(index), State { targets }, Some(stamp))))
+    }
+
+    /// Whether the log has the frame that the index read last.
+    fn has(&self, stamp: &Stamp) -> bool {
+        let Some(i) = self.list.iter().rposition(|segment| segment.base <= stamp.lsn) else {
+            return false;
+        };
+        let segment = self.list[i];
+        if segment.identity.uuid != stamp.uuid || stamp.lsn < segment.first() {
+            return false;
+        }
+        let Ok(file) = self.disk.open(&segment.path(&self.folder)) else { return false };
+        let to = self.list.get(i + 1).map_or(segment.limit(), |next| next.prev_end);
+        let mut scanner = Scanner::new(&*file, Stretch { segment, from: stamp.lsn, to }, 4_096);
+        matches!(scanner.step(), Ok(Step::Frame(header, _))
+            if header.end() == stamp.end
+                && header.epoch == stamp.epoch
+                && header.payload_crc == stamp.payload_crc)
+    }
+
+    /// Reads the log into index and state; answers where it ends.
+    fn replay(
+        &mut self,
+        index: &dyn Index,
+        index_folder: &Path,
+        state: &mut State,
+        from: Option<Stamp>,
+    ) -> Result<u64, OpenError> {
+        let Some(oldest) = self.list.first() else { return Ok(0) };
+        let mut lsn = from.map_or(oldest.first(), |stamp| stamp.end);
+        let mut epoch = from.map_or(oldest.epoch, |stamp| stamp.epoch);
+        let mut replay = Replay::new(index, oldest.identity.uuid);
+        for i in 0..self.list.len() {
+            let segment = self.list[i];
+            let next = self.list.get(i + 1).copied();
+            if next.is_some_and(|next| lsn >= next.prev_end) {
+                continue;
+            }
+            let path = segment.path(&self.folder);
+            let file = self.disk.open(&path).map_err(at("open", &path))?;
+            file.sync().map_err(at("sync", &path))?;
+            let len = file.len().map_err(at("read", &path))?;
+            let to = next.map_or(segment.base + len, |next| next.prev_end);
+            let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
+            let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
+            loop {
+                let corrupt = |lsn: u64, what| OpenError::Corrupt {
+                    segment: path.clone(),
+                    offset: lsn - segment.base,
+                    what,
+                };
+                match scanner.step().map_err(at("read", &path))? {
+                    Step::Frame(header, payload) => {
+                        let entry = Entry::read(&header, payload)
+                            .map_err(|_| corrupt(header.lsn, "a record cannot be read"))?;
+                        let read = replay.read(state, &entry);
+                        read.map_err(|error| index_error(index_folder, &error))?;
+                    }
+                    Step::Bad(lsn) if next.is_some() => {
+                        return Err(corrupt(lsn, "a frame is missing"));
+                    }
+                    Step::Bad(lsn) => {
+                        epoch = scanner.epoch();
+                        if !self.cut(&*file, &path, stretch, lsn, &mut epoch)? {
+                            return Err(corrupt(lsn, "a frame is missing before others"));
+                        }
+                        break;
+                    }
+                    Step::End => break,
+                }
+            }
+            epoch = epoch.max(scanner.epoch());
+            lsn = scanner.at();
+        }
+        replay.commit(state).map_err(|error| index_error(index_folder, &error))?;
+        self.epoch = epoch.max(self.epoch);
+        Ok(lsn)
+    }
+
+    /// Ends the log at `lsn`, where there is no frame; `false` when something durable was there.
+    fn cut(
+        &self,
+        file: &dyn DiskFile,
+        path: &Path,
+        stretch: Stretch,
+        lsn: u64,
+        epoch: &mut u32,
+    ) -> Result<bool, OpenError> {
+        let rest = Stretch { from: lsn, ..stretch };
+        let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
+        // A segment that was written in advance ends in zeros: they stay, to be written over.
+        if blank {
+            return Ok(true);
+        }
+        let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(*epoch);
+        while let Some(header) = scanner.resync().map_err(at("read", path))? {
+            if header.durable_lsn > lsn {
+                return Ok(false);
+            }
+        }
+        tracing::info!(segment = %path.display(), offset = lsn - stretch.segment.base,
+            "the log ends in a torn write, which was never answered: cut off");
+        file.truncate(lsn - stretch.segment.base).map_err(at("cut", path))?;
+        file.sync().map_err(at("sync", path))?;
+        *epoch += 1;
+        Ok(true)
+    }
+}
+
+fn index_error(folder: &Path, error: &IndexError) -> OpenError {
+    OpenError::Index { path: folder.to_path_buf(), reason: error.0.clone() }
+}

@@ -1,0 +1,84 @@
+//! What an operator chooses, and the limits that nobody has to choose.
+
+use std::path::{Path, PathBuf};
+
+use super::error::OpenError;
+
+/// A segment of the log unless the settings say otherwise.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+pub const SEGMENT_BYTES_MAX: u64 = 2 << 30;
+
+/// Most requests that wait for the disk; one more is refused.
+pub(super) const WAITING_REQUESTS_MAX: usize = 4_096;
+/// Most bytes of requests that wait for the disk.
+pub(super) const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Most requests of one group commit.
+pub(super) const GROUP_REQUESTS_MAX: usize = 1_024;
+/// A group commit takes no further request above this many bytes.
+pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of requests kept in memory for targets that keep up.
+pub(super) const TAIL_BYTES_MAX: usize = 8 << 20;
+/// Most deliveries of a target between its cursor and its reader, and most claimed rows.
+pub(super) const WINDOW_MAX: usize = 4_096;
+/// A claim takes no further delivery above this many bytes of data.
+pub(super) const CLAIM_BYTES_MAX: usize = 8 << 20;
+/// A settlement record takes no further outcome above this many bytes.
+pub(super) const SETTLEMENT_BYTES_MAX: usize = 128 << 10;
+/// Outcomes written without a sync are synced after this time …
+pub(super) const LAZY_MS_MAX: u64 = 1_000;
+/// … or above this many bytes of records, whichever is first.
+pub(super) const LAZY_BYTES_MAX: usize = 1 << 20;
+/// While the disk refuses to write, outcomes above this many bytes of records are refused as well.
+pub(super) const LAZY_BYTES_REFUSED: usize = 16 << 20;
+/// Bytes of receipt kept; a longer id is cut, further fields are left out.
+pub(super) const RECEIPT_BYTES_MAX: usize = 4_096;
+/// Longest name of a target, in bytes.
+pub(super) const NAME_BYTES_MAX: usize = 255;
+/// A key is remembered this long.
+pub(super) const DEDUP_MS: u64 = 24 * 3_600_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Folder of the log and its index; made when missing.
+    pub directory: PathBuf,
+    /// Size of the log's files, from [`SEGMENT_BYTES_MIN`] to [`SEGMENT_BYTES_MAX`]. A request may
+    /// take half of one.
+    pub segment_bytes: u64,
+}
+
+impl Settings {
+    /// The defaults, for data in that folder.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), segment_bytes: SEGMENT_BYTES_DEFAULT }
+    }
+
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        if (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+            return Ok(());
+        }
+        Err(OpenError::SegmentBytes { given: self.segment_bytes })
+    }
+
+    pub(super) fn log_folder(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    pub(super) fn index_folder(&self) -> PathBuf {
+        self.directory.join("index")
+    }
+
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.directory.join("lock")
+    }
+}
+
+/// The largest request frame that a segment of `capacity` bytes takes.
+pub(super) const fn request_bytes_max(capacity: u64) -> u64 {
+    capacity / 2
+}
+
+/// The parent folder, or the path itself when it has none.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}

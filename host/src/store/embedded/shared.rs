@@ -1,0 +1,130 @@
+//! What callers, committer and index thread share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+
+use tokio::sync::Notify;
+
+use super::inbox::{Act, Inbox};
+use super::index::Index;
+use super::live::Live;
+use super::lock_file::Lock;
+use super::reader::Reader;
+use super::segment::Identity;
+use super::state::TargetState;
+use super::tail::Tail;
+use super::{lock, read_lock, write_lock};
+
+pub(super) struct Target {
+    pub number: u16,
+    pub name: Arc<str>,
+    pub live: Mutex<Live>,
+    /// There may be something to claim.
+    pub woken: Notify,
+    /// Held by the one that reads for the target.
+    pub loading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Target {
+    pub(super) fn new(number: u16, state: &TargetState) -> Self {
+        Self {
+            number,
+            name: state.name.as_str().into(),
+            live: Mutex::new(Live::new(number, state)),
+            woken: Notify::new(),
+            loading: Arc::default(),
+        }
+    }
+}
+
+pub(super) struct Shared {
+    pub directory: PathBuf,
+    pub identity: Identity,
+    pub reader: Reader,
+    pub tail: Tail,
+    pub inbox: Inbox,
+    /// By number.
+    pub targets: RwLock<Vec<Arc<Target>>>,
+    /// `None` once closed.
+    pub index: RwLock<Option<Box<dyn Index>>>,
+    /// The index has read the log up to here.
+    pub indexed: AtomicU64,
+    /// Generations of recent keys dropped.
+    pub keys_dropped: AtomicU64,
+    /// Repeated keys with other content.
+    pub keys_reused: AtomicU64,
+    failure: OnceLock<String>,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        directory: PathBuf,
+        identity: Identity,
+        reader: Reader,
+        index: Box<dyn Index>,
+        states: &[TargetState],
+        lock: Lock,
+    ) -> Self {
+        let end = read_lock(&reader.segments).tail;
+        let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        Self {
+            directory,
+            identity,
+            reader,
+            tail: Tail::new(end),
+            inbox: Inbox::default(),
+            targets: RwLock::new(targets.collect()),
+            index: RwLock::new(Some(index)),
+            indexed: AtomicU64::new(end),
+            keys_dropped: AtomicU64::new(0),
+            keys_reused: AtomicU64::new(0),
+            failure: OnceLock::new(),
+            lock: Mutex::new(Some(lock)),
+        }
+    }
+
+    pub(super) fn target(&self, number: u16) -> Option<Arc<Target>> {
+        read_lock(&self.targets).get(usize::from(number)).cloned()
+    }
+
+    /// Why nothing is taken in any more.
+    pub(super) fn failed(&self) -> Option<String> {
+        self.failure.get().cloned()
+    }
+
+    /// The first reason stays.
+    pub(super) fn fail(&self, reason: &str) -> String {
+        let reason = self.failure.get_or_init(|| {
+            tracing::error!(directory = %self.directory.display(), "{reason}");
+            reason.to_owned()
+        });
+        reason.clone()
+    }
+
+    pub(super) fn wake_all(&self) {
+        for target in read_lock(&self.targets).iter() {
+            target.woken.notify_waiters();
+        }
+    }
+
+    /// Lets go of index and folder; both threads have ended.
+    pub(super) fn let_go(&self) {
+        *write_lock(&self.index) = None;
+        *lock(&self.lock) = None;
+    }
+
+    /// Hands an act to the committer without waiting for it. A closed store needs none.
+    pub(super) fn post(&self, act: Act) {
+        let _ = self.inbox.act(act);
+    }
+
+    pub(super) fn set_tail(&self, lsn: u64) {
+        write_lock(&self.reader.segments).tail = lsn;
+    }
+
+    pub(super) fn publish_keys_dropped(&self, count: u64) {
+        self.keys_dropped.store(count, Ordering::Release);
+    }
+}

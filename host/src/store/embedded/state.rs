@@ -1,0 +1,311 @@
+//! What the log says, up to a place in it: the state of every target.
+//!
+//! [`State::apply`] is the only function that turns a frame into state. The same frames give the same
+//! state, whether they were just written, replayed after a crash or read for a new index. Three hold
+//! one: the committer (for the checkpoints), the index (for its rows) and, once, recovery.
+
+use std::sync::Arc;
+
+use super::record::{
+    Checkpoint, DeadRange, Dedup, Registry, Request, Settlements, TargetRow, TargetSettlements,
+    Unreadable, What, decode, from_deltas,
+};
+use super::runs::Runs;
+use super::{frame::Header, frame::Kind};
+
+/// Bits of an event's number below the LSN of its frame: its place in the request.
+pub(super) const NUMBER_BITS: u32 = 10;
+
+/// The number of the event at `place` of the request at `lsn`.
+pub(super) const fn number(lsn: u64, place: u16) -> u64 {
+    (lsn << NUMBER_BITS) | place as u64
+}
+
+/// The frame that a number's event is in.
+pub(super) const fn lsn_of(number: u64) -> u64 {
+    number >> NUMBER_BITS
+}
+
+/// A frame as state and index need it: without the bodies.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub lsn: u64,
+    pub end: u64,
+    pub epoch: u32,
+    pub payload_crc: u32,
+    pub effects: Effects,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Effects {
+    Request { received_ms: u64, keys: Vec<(u16, Dedup)>, routed: Vec<Routed> },
+    Settlements(Arc<Settlements>),
+    Registry(Arc<Registry>),
+    DeadRange(Arc<DeadRange>),
+    Checkpoint(Arc<Checkpoint>),
+}
+
+/// What a request brings one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Routed {
+    pub target: u16,
+    pub count: u32,
+    /// Places in the request of its first and last event for that target.
+    pub first: u16,
+    pub last: u16,
+}
+
+/// Counts for each target, ascending, what a request brings it; `lists` are the targets of its events.
+pub(super) fn routed<'a>(lists: impl Iterator<Item = &'a [u16]>) -> Vec<Routed> {
+    let mut all: Vec<Routed> = Vec::new();
+    for (place, targets) in (0u16..).zip(lists) {
+        for &target in targets {
+            match all.binary_search_by_key(&target, |r| r.target) {
+                Ok(i) => {
+                    all[i].count += 1;
+                    all[i].last = place;
+                }
+                Err(i) => all.insert(i, Routed { target, count: 1, first: place, last: place }),
+            }
+        }
+    }
+    all
+}
+
+impl Entry {
+    pub(super) fn read(header: &Header, payload: &[u8]) -> Result<Self, Unreadable> {
+        let effects = match Kind::from_byte(header.kind).ok_or(Unreadable)? {
+            Kind::Request => {
+                let request: Request<'_> = decode(payload)?;
+                Effects::Request {
+                    received_ms: request.received_ms,
+                    keys: (0u16..)
+                        .zip(&request.events)
+                        .filter_map(|(place, event)| Some((place, event.dedup?)))
+                        .collect(),
+                    routed: routed(request.events.iter().map(|event| &event.targets[..])),
+                }
+            }
+            Kind::Settlements => Effects::Settlements(Arc::new(decode(payload)?)),
+            Kind::Registry => Effects::Registry(Arc::new(decode(payload)?)),
+            Kind::DeadRange => Effects::DeadRange(Arc::new(decode(payload)?)),
+            Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
+        };
+        Ok(Self {
+            lsn: header.lsn,
+            end: header.end(),
+            epoch: header.epoch,
+            payload_crc: header.payload_crc,
+            effects,
+        })
+    }
+
+    /// Targets whose state it changes; a target may come twice.
+    pub(super) fn targets(&self) -> Vec<u16> {
+        match &self.effects {
+            Effects::Request { routed, .. } => routed.iter().map(|r| r.target).collect(),
+            Effects::Settlements(record) => record.targets.iter().map(|t| t.target).collect(),
+            Effects::Registry(record) => record.targets.iter().map(|(number, _)| *number).collect(),
+            Effects::DeadRange(record) => vec![record.target],
+            Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TargetState {
+    pub name: String,
+    /// Every delivery below is settled or has a row.
+    pub cursor: u64,
+    /// What is settled or has a row at the cursor or above.
+    pub done: Runs,
+    pub last_routed: Option<u64>,
+    pub pending: u64,
+    /// Rows: deliveries that wait to be tried again, or were parked.
+    pub retrying: u64,
+    pub dead: u64,
+}
+
+impl TargetState {
+    pub(super) fn to_row(&self) -> TargetRow {
+        TargetRow {
+            name: self.name.clone(),
+            cursor: self.cursor,
+            done: self.done.to_deltas(self.cursor),
+            last_routed: self.last_routed,
+            pending: self.pending,
+            retrying: self.retrying,
+            dead: self.dead,
+        }
+    }
+
+    pub(super) fn from_row(row: TargetRow) -> Self {
+        Self {
+            done: Runs::from_deltas(row.cursor, &row.done),
+            name: row.name,
+            cursor: row.cursor,
+            last_routed: row.last_routed,
+            pending: row.pending,
+            retrying: row.retrying,
+            dead: row.dead,
+        }
+    }
+
+    fn settle(&mut self, record: &TargetSettlements) {
+        let from = record.cursor.max(self.cursor);
+        for number in from_deltas(&record.delivered) {
+            self.pending = self.pending.saturating_sub(1);
+            if number >= from {
+                self.done.insert(number, number + 1);
+            }
+        }
+        for settled in &record.others {
+            let had_row = settled.row_due_ms.is_some();
+            let (ends, row) = match &settled.what {
+                What::Delivered { .. } => (true, false),
+                What::Dead { .. } => (true, false),
+                What::Retry { .. } | What::Parked { .. } => (false, true),
+            };
+            self.pending = self.pending.saturating_sub(u64::from(ends));
+            self.dead += u64::from(matches!(settled.what, What::Dead { .. }));
+            self.retrying = (self.retrying + u64::from(row)).saturating_sub(u64::from(had_row));
+            if !had_row && settled.number >= from {
+                self.done.insert(settled.number, settled.number + 1);
+            }
+        }
+        self.advance(record.cursor);
+    }
+
+    fn die(&mut self, record: &DeadRange) {
+        let mut from = record.from;
+        for &kept in &record.kept {
+            self.done.insert(from, kept);
+            from = kept + 1;
+        }
+        self.done.insert(from, record.to);
+        self.pending = self.pending.saturating_sub(record.count);
+        self.dead += record.count;
+        self.advance(record.cursor);
+    }
+
+    fn advance(&mut self, cursor: u64) {
+        self.cursor = self.cursor.max(cursor);
+        self.done.forget_below(self.cursor);
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// By number: a number is a place in the list.
+    pub targets: Vec<TargetState>,
+}
+
+impl State {
+    pub(super) fn apply(&mut self, entry: &Entry) {
+        match &entry.effects {
+            Effects::Request { routed, .. } => {
+                for r in routed {
+                    if let Some(target) = self.targets.get_mut(usize::from(r.target)) {
+                        target.pending += u64::from(r.count);
+                        target.last_routed = Some(number(entry.lsn, r.last));
+                    }
+                }
+            }
+            Effects::Settlements(record) => {
+                for settled in &record.targets {
+                    if let Some(target) = self.targets.get_mut(usize::from(settled.target)) {
+                        target.settle(settled);
+                    }
+                }
+            }
+            Effects::Registry(record) => {
+                for (target, name) in &record.targets {
+                    if usize::from(*target) == self.targets.len() {
+                        let cursor = number(entry.end, 0);
+                        let name = name.clone();
+                        self.targets.push(TargetState { name, cursor, ..TargetState::default() });
+                    }
+                }
+            }
+            Effects::DeadRange(record) => {
+                if let Some(target) = self.targets.get_mut(usize::from(record.target)) {
+                    target.die(record);
+                }
+            }
+            // Says what the frames before it said, if there were any.
+            Effects::Checkpoint(record) => {
+                if self.targets.is_empty() {
+                    self.targets =
+                        record.targets.iter().cloned().map(TargetState::from_row).collect();
+                }
+            }
+        }
+    }
+
+    /// All of it, in at most `bytes_max`: of the widest targets, only the cursor when it is too much.
+    /// What is left out would be delivered again if this segment became the first of the log and the
+    /// index were lost as well.
+    pub(super) fn checkpoint(&self, bytes_max: usize) -> Checkpoint {
+        let mut checkpoint =
+            Checkpoint { targets: self.targets.iter().map(TargetState::to_row).collect() };
+        let size = |row: &TargetRow| row.name.len() + row.done.len() * 10 + 64;
+        let mut bytes: usize = checkpoint.targets.iter().map(size).sum();
+        while bytes > bytes_max {
+            let Some(widest) = checkpoint.targets.iter_mut().max_by_key(|row| row.done.len())
+            else {
+                break;
+            };
+            if widest.done.is_empty() {
+                break;
+            }
+            bytes -= widest.done.len() * 10;
+            widest.done = Vec::new();
+        }
+        checkpoint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_a_request_brings_each_target() {
+        let lists: [&[u16]; 3] = [&[1, 4], &[], &[0, 4]];
+        let brings = |target, count, first, last| Routed { target, count, first, last };
+        assert_eq!(
+            routed(lists.into_iter()),
+            vec![brings(0, 1, 2, 2), brings(1, 1, 0, 0), brings(4, 2, 0, 2)]
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_gives_the_state_back_and_gives_up_the_widest_window_first() {
+        let mut state = State::default();
+        for (name, runs) in [("wide", 40u64), ("narrow", 2)] {
+            let mut done = Runs::default();
+            for i in 0..runs {
+                done.insert(100 + i * 4, 101 + i * 4);
+            }
+            state.targets.push(TargetState {
+                name: name.into(),
+                cursor: 50,
+                done,
+                pending: 7,
+                ..TargetState::default()
+            });
+        }
+        let entry = |record: Checkpoint| Entry {
+            lsn: 0,
+            end: 8,
+            epoch: 0,
+            payload_crc: 0,
+            effects: Effects::Checkpoint(Arc::new(record)),
+        };
+        let mut back = State::default();
+        back.apply(&entry(state.checkpoint(1 << 20)));
+        assert_eq!(back, state);
+        let small = state.checkpoint(300);
+        assert_eq!(small.targets.iter().map(|t| t.done.len()).collect::<Vec<_>>(), vec![0, 4]);
+    }
+}

@@ -1,0 +1,110 @@
+//! The newest requests in memory, shared by all targets: who keeps up never reads the disk.
+//!
+//! Bounded by bytes; the oldest go first, whoever still needs them reads the log instead.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, RwLock};
+
+use crate::model::StoredEvent;
+
+use super::settings::TAIL_BYTES_MAX;
+use super::state::{lsn_of, number};
+use super::{read_lock, write_lock};
+
+#[derive(Debug)]
+pub(super) struct TailFrame {
+    pub lsn: u64,
+    pub end: u64,
+    /// What it costs, about.
+    pub bytes: usize,
+    /// Targets of any of its events, ascending.
+    pub targets: Vec<u16>,
+    pub events: Vec<TailEvent>,
+}
+
+#[derive(Debug)]
+pub(super) struct TailEvent {
+    pub targets: Vec<u16>,
+    pub event: Arc<StoredEvent>,
+}
+
+impl TailFrame {
+    pub(super) fn concerns(&self, target: u16) -> bool {
+        self.targets.binary_search(&target).is_ok()
+    }
+
+    /// Numbers and events for a target.
+    pub(super) fn deliveries(&self, target: u16) -> impl Iterator<Item = (u64, &Arc<StoredEvent>)> {
+        (0u16..)
+            .zip(&self.events)
+            .filter(move |(_, event)| event.targets.binary_search(&target).is_ok())
+            .map(|(place, event)| (number(self.lsn, place), &event.event))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Tail(RwLock<Frames>);
+
+#[derive(Debug)]
+struct Frames {
+    frames: VecDeque<Arc<TailFrame>>,
+    bytes: usize,
+    /// Every request from here on is here.
+    from: u64,
+}
+
+impl Tail {
+    /// Empty, for a log that ends at `from`.
+    pub(super) fn new(from: u64) -> Self {
+        Self(RwLock::new(Frames { frames: VecDeque::new(), bytes: 0, from }))
+    }
+
+    pub(super) fn push(&self, new: impl Iterator<Item = Arc<TailFrame>>) {
+        let mut tail = write_lock(&self.0);
+        for frame in new {
+            tail.bytes += frame.bytes;
+            tail.frames.push_back(frame);
+        }
+        while tail.bytes > TAIL_BYTES_MAX {
+            let Some(oldest) = tail.frames.pop_front() else { break };
+            tail.bytes -= oldest.bytes;
+            tail.from = oldest.end;
+        }
+    }
+
+    /// Whether everything from that number on is here.
+    pub(super) fn covers(&self, from: u64) -> bool {
+        lsn_of(from) >= read_lock(&self.0).from
+    }
+
+    /// Hands over the frames from the number `from` on that concern the target, until `take` has
+    /// enough; answers the number to go on from. `None` when the log has to be read instead.
+    pub(super) fn read(
+        &self,
+        target: u16,
+        from: u64,
+        mut take: impl FnMut(&TailFrame) -> bool,
+    ) -> Option<u64> {
+        let tail = read_lock(&self.0);
+        if lsn_of(from) < tail.from {
+            return None;
+        }
+        let start = tail.frames.partition_point(|frame| frame.lsn < lsn_of(from));
+        let mut to = from;
+        for frame in tail.frames.range(start..) {
+            to = number(frame.end, 0);
+            if frame.concerns(target) && !take(frame) {
+                break;
+            }
+        }
+        Some(to)
+    }
+
+    /// The event of that number, if it is here.
+    pub(super) fn event(&self, wanted: u64) -> Option<Arc<StoredEvent>> {
+        let tail = read_lock(&self.0);
+        let at = tail.frames.binary_search_by_key(&lsn_of(wanted), |frame| frame.lsn).ok()?;
+        let place = usize::try_from(wanted - number(lsn_of(wanted), 0)).ok()?;
+        Some(tail.frames[at].events.get(place)?.event.clone())
+    }
+}

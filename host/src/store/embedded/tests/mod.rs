@@ -1,0 +1,4 @@
+//! Tests of the engine as a whole: the contract, crashes, a disk that refuses, random walks.
+
+mod contract;
+mod support;

@@ -1,0 +1,422 @@
+//! Tests of a plugin without a daemon: a host that remembers, events made by hand.
+//!
+//! Nothing waits: sleeping ends at once, blocking work runs on the calling thread, and HTTP requests
+//! get the answers that were laid ready, in their order. Panics are not caught.
+//!
+//! ```
+//! use dispatcher_plugin_api::prelude::*;
+//! use dispatcher_plugin_api::testing::{self, TestEvent, TestHost};
+//! # #[derive(Deserialize, JsonSchema)]
+//! # #[serde(crate = "serde")]
+//! # struct Settings { url: HttpUrl }
+//! # struct Post { settings: Settings, host: Host }
+//! # impl Target for Post {
+//! #     type Settings = Settings;
+//! #     fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
+//! #         Ok(Self { settings, host })
+//! #     }
+//! # }
+//! # impl Each for Post {
+//! #     async fn deliver(&self, event: Event<'_>) -> Verdict {
+//! #         self.host.post(&self.settings.url).body(event.data()).send().await?.verdict()
+//! #     }
+//! # }
+//!
+//! let host = TestHost::new();
+//! host.answer(503, "busy");
+//! let target: Post = host.create(json!({ "url": "https://example.org/" })).unwrap();
+//! let verdict = testing::each(&target, &TestEvent::new("{}"));
+//! assert_eq!(verdict, Err(Failure::retry("answered 503: busy")));
+//! assert_eq!(host.requests()[0].body, b"{}");
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use serde_json::Value;
+
+use crate::abi::{
+    self, FfiFuture, HostApi, JobBox, RAnswer, RCall, REvent, RHeader, RPair, RRequest, RSlice,
+    RStr, Services, outcome,
+};
+use crate::export::{BatchMode, EachMode, Mode, TogetherMode};
+use crate::{Batch, Each, Host, HttpError, Invalid, Severity, Target, Together, Verdict, Verdicts};
+
+/// An HTTP request that a plugin made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SentRequest {
+    /// Such as `POST`.
+    pub method: String,
+    /// As the plugin wrote it.
+    pub url: String,
+    /// In their order.
+    pub headers: Vec<(String, String)>,
+    /// Empty without one.
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: VecDeque<Result<(u16, String), HttpError>>,
+    requests: Vec<SentRequest>,
+    lines: Vec<String>,
+    counters: BTreeMap<String, u64>,
+}
+
+/// A host that remembers what it was asked for. Clones are the same host.
+#[derive(Clone, Debug, Default)]
+pub struct TestHost(Arc<Mutex<State>>);
+
+impl TestHost {
+    /// One that was asked for nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a target of settings as they would stand in the configuration, references resolved.
+    ///
+    /// # Errors
+    /// What `check` would say.
+    pub fn create<T: Target>(&self, settings: Value) -> Result<T, Invalid> {
+        let settings = abi::read_settings(&settings.to_string())?;
+        T::create(settings, self.host())
+    }
+
+    /// The host as a plugin gets it.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        Host::new(Arc::new(Services::new(abi::host(self.clone()))))
+    }
+
+    /// Lays an answer ready for the next request that has none. A request without one is not sent.
+    pub fn answer(&self, status: u16, body: &str) {
+        self.state().answers.push_back(Ok((status, body.to_owned())));
+    }
+
+    /// Lays a failure ready.
+    pub fn fail(&self, error: HttpError) {
+        self.state().answers.push_back(Err(error));
+    }
+
+    /// All requests made.
+    #[must_use]
+    pub fn requests(&self) -> Vec<SentRequest> {
+        self.state().requests.clone()
+    }
+
+    /// All lines logged, as `message key=value`.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.state().lines.clone()
+    }
+
+    /// What was counted under that name.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.state().counters.get(name).copied().unwrap_or(0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HostApi for TestHost {
+    fn http(&self, request: RRequest) -> FfiFuture<RAnswer> {
+        let mut state = self.state();
+        state.requests.push(SentRequest {
+            method: request.method.into(),
+            url: request.url.into(),
+            headers: request
+                .headers
+                .into_iter()
+                .map(|field| (field.key.into(), field.value.into()))
+                .collect(),
+            body: request.body.into(),
+        });
+        let none = || Err(HttpError::NotSent("the test laid no answer ready".to_owned()));
+        let (outcome, status, text, reason) = match state.answers.pop_front().unwrap_or_else(none) {
+            Ok((status, body)) => (outcome::ANSWERED, status, body, String::new()),
+            Err(HttpError::NotSent(reason)) => (outcome::NOT_SENT, 0, String::new(), reason),
+            Err(HttpError::Ambiguous(reason)) => (outcome::AMBIGUOUS, 0, String::new(), reason),
+        };
+        abi::future(std::future::ready(RAnswer {
+            outcome,
+            status: status.into(),
+            headers: Vec::new().into(),
+            body: text.into_bytes().into(),
+            reason: reason.into(),
+            meta: Vec::new().into(),
+        }))
+    }
+
+    fn sleep(&self, _: u64) -> FfiFuture<()> {
+        abi::future(std::future::ready(()))
+    }
+
+    fn blocking(&self, mut job: JobBox) -> FfiFuture<bool> {
+        job.run();
+        abi::future(std::future::ready(true))
+    }
+
+    fn log(&self, _: u32, message: RStr<'_>, fields: RSlice<'_, RPair<'_>>) {
+        let fields = fields.iter().map(|pair| format!(" {}={}", pair.key, pair.value));
+        let line = message.to_string() + &fields.collect::<String>();
+        self.state().lines.push(line);
+    }
+
+    fn count(&self, name: RStr<'_>, by: u64) {
+        *self.state().counters.entry(name.to_string()).or_default() += by;
+    }
+}
+
+/// An event made by hand: type `test`, source `test`, severity info, first attempt.
+#[derive(Clone, Debug)]
+pub struct TestEvent {
+    id: String,
+    event_type: String,
+    title: String,
+    link: String,
+    severity: Severity,
+    attempt: u32,
+    data: Vec<u8>,
+    progress: Vec<u8>,
+    headers: Vec<(String, String)>,
+}
+
+impl TestEvent {
+    /// An event of these bytes.
+    #[must_use]
+    pub fn new(data: impl Into<Vec<u8>>) -> Self {
+        Self {
+            id: "01TESTTESTTESTTESTTESTTEST".to_owned(),
+            event_type: "test".to_owned(),
+            title: "a test event".to_owned(),
+            link: String::new(),
+            severity: Severity::Info,
+            attempt: 1,
+            data: data.into(),
+            progress: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// With another id.
+    #[must_use]
+    pub fn id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self
+    }
+
+    /// With another type.
+    #[must_use]
+    pub fn event_type(mut self, event_type: &str) -> Self {
+        event_type.clone_into(&mut self.event_type);
+        self
+    }
+
+    /// With another title, which is the message too.
+    #[must_use]
+    pub fn title(mut self, title: &str) -> Self {
+        title.clone_into(&mut self.title);
+        self
+    }
+
+    /// With a link.
+    #[must_use]
+    pub fn link(mut self, link: &str) -> Self {
+        link.clone_into(&mut self.link);
+        self
+    }
+
+    /// With another severity.
+    #[must_use]
+    pub const fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// At a later attempt, with what the last one handed over.
+    #[must_use]
+    pub fn attempt(mut self, attempt: u32, progress: impl Into<Vec<u8>>) -> Self {
+        (self.attempt, self.progress) = (attempt, progress.into());
+        self
+    }
+
+    /// With a header field of its request.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_lowercase(), value.to_owned()));
+        self
+    }
+}
+
+/// Delivers one event.
+pub fn each<T: Each>(target: &T, event: &TestEvent) -> Verdict {
+    let mut verdicts = deliver::<T, EachMode>(target, std::slice::from_ref(event)).into_iter();
+    verdicts.next().unwrap_or_else(|| unreachable!("one event has one verdict"))
+}
+
+/// Delivers events as one message: the title of the first.
+///
+/// # Panics
+/// Without an event.
+pub fn together<T: Together>(target: &T, events: &[TestEvent]) -> Verdict {
+    let mut verdicts = deliver::<T, TogetherMode>(target, events).into_iter();
+    verdicts.next().unwrap_or_else(|| panic!("a digest has at least one event"))
+}
+
+/// Delivers many events; answers a verdict for each.
+///
+/// # Panics
+/// When the plugin gives a wrong number of verdicts.
+pub fn batch<T: Batch>(target: &T, events: &[TestEvent]) -> Vec<Verdict> {
+    deliver::<T, BatchMode>(target, events)
+}
+
+fn deliver<T: Target, M: Mode<T>>(target: &T, events: &[TestEvent]) -> Vec<Verdict> {
+    let headers: Vec<Vec<_>> = events.iter().map(lend_headers).collect();
+    let lent: Vec<_> = events.iter().zip(&headers).map(|(event, h)| lend(event, h)).collect();
+    let first = events.first();
+    let call = RCall {
+        events: lent.as_slice().into(),
+        message: first.map_or("", |event| &event.title).into(),
+        key: first.map_or("", |event| &event.id).into(),
+        progress: first.map_or(&[][..], |event| &event.progress).into(),
+        count: events.len() as u64,
+        meta: [].as_slice().into(),
+    };
+    let verdicts: Verdicts = block_on(M::call(target, call));
+    match verdicts.into_list() {
+        Ok(list) => {
+            assert_eq!(list.len(), events.len(), "the plugin must give a verdict for each event");
+            list
+        }
+        Err(verdict) => vec![verdict; events.len()],
+    }
+}
+
+fn lend_headers(event: &TestEvent) -> Vec<RHeader<'_>> {
+    let fields = event.headers.iter();
+    fields
+        .map(|(name, value)| RHeader { name: name.as_str().into(), value: value.as_bytes().into() })
+        .collect()
+}
+
+fn lend<'a>(event: &'a TestEvent, headers: &'a [RHeader<'a>]) -> REvent<'a> {
+    REvent {
+        id: event.id.as_str().into(),
+        source: "test".into(),
+        event_type: event.event_type.as_str().into(),
+        subject: "".into(),
+        time: "".into(),
+        title: event.title.as_str().into(),
+        message: event.title.as_str().into(),
+        link: event.link.as_str().into(),
+        severity: event.severity as u32,
+        attempt: event.attempt,
+        received_at_ms: 1_612_788_300_363,
+        data: event.data.as_slice().into(),
+        progress: event.progress.as_slice().into(),
+        headers: headers.into(),
+        meta: [].as_slice().into(),
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Digest, Event, Events, Failure, Level, Receipt};
+    use std::time::Duration;
+
+    struct Probe(Host);
+
+    impl Target for Probe {
+        type Settings = crate::Secret;
+
+        fn create(_: Self::Settings, host: Host) -> Result<Self, Invalid> {
+            Ok(Self(host))
+        }
+    }
+
+    impl Each for Probe {
+        async fn deliver(&self, event: Event<'_>) -> Verdict {
+            self.0.sleep(Duration::MAX).await;
+            let length = event.data().len();
+            let length = self.0.blocking(move || length).await?;
+            self.0.log(Level::Info, "length", &[("bytes", &length)]);
+            self.0.count("bytes", length as u64);
+            let answer = self.0.put("https://example.org/").basic("a", "b").send().await?;
+            Ok(answer.verdict()?.with("sign", event.header("X-Sign").unwrap_or("-")))
+        }
+    }
+
+    impl Together for Probe {
+        async fn deliver(&self, digest: Digest<'_>) -> Verdict {
+            Ok(Receipt::id(digest.key()).with("count", digest.count()))
+        }
+    }
+
+    impl Batch for Probe {
+        async fn deliver(&self, events: Events<'_>) -> Verdicts {
+            events.each(|event| Ok(Receipt::id(event.id())))
+        }
+    }
+
+    #[test]
+    fn a_plugin_meets_a_host_that_remembers() {
+        let host = TestHost::new();
+        host.answer(200, "");
+        host.fail(HttpError::Ambiguous("cut".to_owned()));
+        let probe: Probe = host.create("a".into()).unwrap();
+        let event = TestEvent::new("12345").header("x-sign", "yes");
+        assert_eq!(each(&probe, &event), Ok(Receipt::none().with("sign", "yes")));
+        assert_eq!(each(&probe, &event), Err(Failure::retry("cut").maybe_sent()));
+        let none = each(&probe, &event).unwrap_err();
+        assert_eq!(none, Failure::retry("the test laid no answer ready"));
+        assert_eq!(host.lines()[0], "length bytes=5");
+        assert_eq!(host.counter("bytes"), 15);
+        let sent = &host.requests()[0];
+        assert_eq!((sent.method.as_str(), sent.headers.len()), ("PUT", 1));
+        assert_eq!(sent.headers[0].1, "Basic YTpi");
+    }
+
+    #[test]
+    fn many_events_get_a_verdict_each_or_one_together() {
+        let probe: Probe = TestHost::new().create("a".into()).unwrap();
+        let events = ["a", "b"].map(|id| TestEvent::new("{}").id(id));
+        assert_eq!(batch(&probe, &events), [Ok(Receipt::id("a")), Ok(Receipt::id("b"))]);
+        assert_eq!(together(&probe, &events), Ok(Receipt::id("a").with("count", 2)));
+    }
+
+    #[test]
+    fn settings_that_are_no_good_are_refused_as_by_the_daemon() {
+        let invalid = TestHost::new().create::<Probe>(7.into()).err().unwrap();
+        assert!(invalid.to_string().contains("invalid type: integer `7`"), "{invalid}");
+    }
+}

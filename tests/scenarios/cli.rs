@@ -1,0 +1,144 @@
+//! The commands that need no running daemon, and how they end.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const SECRET: &str = "6fd4a9e2-not-to-be-shown";
+
+/// A folder with a configuration, in which commands run with nothing but one secret around them.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("dispatcher.toml"), config).unwrap();
+        Self(folder)
+    }
+
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dispatcher"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_clear()
+            .env("SQREEN_SECRET", SECRET)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may be gone by now.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn golden(name: &str) -> String {
+    std::fs::read_to_string(root().join("tests/golden/config").join(name)).unwrap()
+}
+
+#[test]
+fn check_shows_six_mistakes_at_once_and_ends_with_1() {
+    let folder = Folder::new(&golden("six-mistakes.toml"));
+    let output = folder.run(&["check"], b"");
+    let shown = out(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}{}", err(&output));
+    for line in ["2:10", "5:11", "6:12", "10:1", "11:22", "11:43"] {
+        assert!(shown.contains(&format!(" --> dispatcher.toml:{line}\n")), "{line}: {shown}");
+    }
+    assert_eq!(shown.matches("error: ").count(), 6, "{shown}");
+    assert!(shown.ends_with("6 errors; nothing was changed\n"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "no colours where there is no terminal: {shown}");
+}
+
+#[test]
+fn a_check_that_finds_nothing_shows_the_addresses_ends_with_0_and_writes_nothing() {
+    let shipped = std::fs::read_to_string(root().join("dispatcher.toml")).unwrap();
+    let folder = Folder::new(&shipped);
+    let output = folder.run(&["check"], b"");
+    let shown = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}{}", err(&output));
+    assert!(shown.contains("http://127.0.0.1:7070/sqreen"), "{shown}");
+    assert!(shown.contains("gives up after 24h"), "{shown}");
+    let left: Vec<_> = std::fs::read_dir(folder.0.path()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn run_with_a_wrong_or_missing_configuration_ends_with_78() {
+    let folder = Folder::new(&golden("six-mistakes.toml"));
+    let output = folder.run(&["run"], b"");
+    assert_eq!(output.status.code(), Some(78), "{}", err(&output));
+    assert_eq!(err(&output).matches("error: ").count(), 6, "{}", err(&output));
+    let output = folder.run(&["run", "--config", "no-such.toml"], b"");
+    assert_eq!(output.status.code(), Some(78), "{}", err(&output));
+    assert!(err(&output).contains("cannot read no-such.toml"), "{}", err(&output));
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_help_with_0() {
+    let folder = Folder::new("");
+    for arguments in [&["fly"][..], &[], &["sign"], &["send"], &["run", "--log-level", "loud"]] {
+        let output = folder.run(arguments, b"");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
+    }
+    for arguments in [&["--help"][..], &["--version"], &["send", "--help"], &["plugin", "--help"]] {
+        assert_eq!(folder.run(arguments, b"").status.code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn sign_gives_the_published_signature() {
+    let folder = Folder::new("");
+    let secret = ["sign", "--scheme", "sqreen", "--secret", "literal:1234"];
+    let output = folder.run(&secret, b"4567");
+    let expected = "x-sqreen-integrity: \
+                    9d101d2bf630748679226b767d2031634c520390ff0e926afc09bc65a05bfdb2\n";
+    assert_eq!(out(&output), expected, "{}", err(&output));
+    let output = folder.run(&["sign", "--scheme", "sqreen", "--secret", SECRET], b"4567");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!err(&output).contains(SECRET), "{}", err(&output));
+}
+
+#[test]
+fn send_says_when_nobody_listens() {
+    // The near end of a connection: nobody can take its port, and nobody listens there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = held.local_addr().unwrap().port();
+    let config = format!(
+        "server.listen = \"127.0.0.1:{port}\"\nsources.sqreen.secrets = \"env:SQREEN_SECRET\"\n"
+    );
+    let output = Folder::new(&config).run(&["send", "sqreen"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("nothing listens there"), "{}", err(&output));
+    let output = Folder::new(&config).run(&["send", "sqren"], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("did you mean `sqreen`?"), "{}", err(&output));
+}
+
+#[test]
+fn plugin_list_shows_what_lies_in_the_folder_of_the_configuration() {
+    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    let config = golden("right-smallest.toml");
+    let folder = Folder::new(&format!("{config}[plugins]\ndirectory = {deps:?}\n"));
+    let output = folder.run(&["plugin", "list"], b"");
+    let shown = out(&output);
+    let row = shown.lines().find(|line| line.starts_with("file-log ")).unwrap_or_default();
+    assert!(row.contains(" many ") && row.ends_with(".so"), "{shown}{}", err(&output));
+    let shown = folder.run(&["plugin", "list", "--config", "no-such.toml"], b"");
+    assert!(err(&shown).contains("default folders"), "{}", err(&shown));
+}
