@@ -1,6 +1,6 @@
 //! One daemon: a child process of the real binary in a home of its own, killed when the test ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tempfile::TempDir;
 
 use super::{Answer, Client, SECRET, Setup, signature, wait_for};
@@ -18,6 +19,7 @@ pub(crate) struct Daemon {
     home: TempDir,
     setup: Setup,
     running: Option<Running>,
+    kills: usize,
 }
 
 struct Running {
@@ -35,7 +37,7 @@ impl Daemon {
     pub(super) fn start_new(setup: Setup) -> Self {
         // On the disk of the build, not on a temporary one in memory: its fsync is meant.
         let home = tempfile::Builder::new().prefix("home-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
-        let mut daemon = Self { home: home.unwrap(), setup, running: None };
+        let mut daemon = Self { home: home.unwrap(), setup, running: None, kills: 0 };
         daemon.install();
         daemon.start();
         daemon
@@ -101,6 +103,7 @@ impl Daemon {
         let mut running = self.running.take().expect("the daemon runs");
         running.child.kill().unwrap();
         running.child.wait().unwrap();
+        self.kills += 1;
     }
 
     /// Asks it to end, and waits.
@@ -151,7 +154,8 @@ impl Daemon {
         fs::remove_file(self.home().join("logs/closed")).unwrap();
     }
 
-    /// The target's whole lines so far; every one of them must be a JSON object.
+    /// The target's whole lines so far. Every one must be a JSON object, but for one that each
+    /// `kill -9` may have cut: its events come again.
     #[track_caller]
     pub(crate) fn log_lines(&self, target: &str) -> Vec<Value> {
         let text = match fs::read_to_string(self.log_path(target)) {
@@ -159,11 +163,19 @@ impl Daemon {
             text => text.unwrap(),
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let parse = |line: &str| match serde_json::from_str(line) {
-            Ok(value @ Value::Object(_)) => value,
-            other => panic!("{target}: {other:?} in line {line:?}"),
-        };
-        whole.lines().map(parse).collect()
+        let (mut lines, mut torn) = (Vec::new(), 0);
+        for line in whole.lines() {
+            match serde_json::from_str::<BTreeMap<String, &RawValue>>(line) {
+                Ok(parts) => {
+                    lines.push(parts.into_iter().map(|(key, part)| (key, value(part))).collect());
+                }
+                Err(error) => {
+                    torn += 1;
+                    assert!(torn <= self.kills, "{target}: {error} in line {line:?}");
+                }
+            }
+        }
+        lines
     }
 
     /// How often each `message_id` stands in the target's log.
@@ -208,6 +220,20 @@ impl Drop for Daemon {
             eprintln!("--- log of the daemon\n{}", self.log());
         }
     }
+}
+
+/// A part of a document. One with a number that no `f64` holds stands as its text, without the white
+/// space between its parts.
+pub(crate) fn value(part: &RawValue) -> Value {
+    serde_json::from_str(part.get()).unwrap_or_else(|_| {
+        let (mut within, mut escaped) = (false, false);
+        let keep = |c: &char| {
+            within ^= *c == '"' && !escaped;
+            escaped = *c == '\\' && !escaped;
+            within || !c.is_ascii_whitespace()
+        };
+        Value::String(part.get().chars().filter(keep).collect())
+    })
 }
 
 /// The address in a whole line that says where the daemon listens.

@@ -8,7 +8,7 @@ mod setup;
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use daemon::Daemon;
+pub(crate) use daemon::{Daemon, value};
 pub(crate) use sender::{body, event, events, post_all, signature};
 pub(crate) use setup::{SECRET, Setup};
 

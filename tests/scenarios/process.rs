@@ -36,9 +36,10 @@ fn asked_to_end_it_finishes_what_it_took_and_exits_with_zero() {
 fn a_second_daemon_on_the_same_data_is_refused_and_the_first_works_on() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let second = daemon.command(&["run"]).output().unwrap();
-    assert!(!second.status.success());
+    assert_eq!(second.status.code(), Some(1));
     let said = text(&second);
-    assert!(said.contains("data") && said.contains("dispatcher"), "{said}");
+    assert!(said.contains("in use by another process"), "{said}");
+    assert!(said.contains(&*daemon.home().join("data").to_string_lossy()), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     let ids = events("first", 3);
     assert_eq!(daemon.post(&body(&ids)).status, 200);
@@ -53,13 +54,13 @@ fn a_wrong_configuration_is_refused_with_every_problem_at_once() {
         setup
             .server("lisen = 1")
             .source_with("other", SECRET, "body_max = \"many\"")
-            .target("audit-log", "settings.path = 7")
-            .target("second", "concurrency = 0\nsettings.path = \"x\"")
+            .target("audit-log", "concurrency = 0\nsettings.path = \"x\"")
+            .target("second", "timeout = \"soon\"\nsettings.path = \"y\"")
     });
     let output = daemon.command(&["run"]).output().unwrap();
     let said = text(&output);
     assert_eq!(output.status.code(), Some(78), "{said}");
-    for part in ["lisen", "body_max", "settings.path", "concurrency"] {
+    for part in ["lisen", "body_max", "concurrency", "timeout"] {
         assert!(said.contains(part), "{part} is missing in:\n{said}");
     }
 }

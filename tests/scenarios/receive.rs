@@ -111,16 +111,26 @@ fn a_wrong_path_or_method_says_so_and_a_slash_at_the_end_does_not_matter() {
     let body = body(&ids);
     let signature = signature(SECRET, &body);
     let headers = [("x-sqreen-integrity", signature.as_bytes())];
-    let mut client = daemon.client();
-    refused(&client.send("POST", "/sqren", &headers, &body).unwrap(), 404);
-    refused(&client.send("POST", "/", &headers, &body).unwrap(), 404);
+    let send = |method: &str, path: &str, body: &[u8]| {
+        daemon.client().send(method, path, &headers, body).unwrap()
+    };
+    refused(&send("POST", "/sqren", &body), 404);
+    refused(&send("POST", "/", &body), 404);
     for method in ["GET", "PUT", "DELETE"] {
-        let answer = client.send(method, "/sqreen", &headers, b"").unwrap();
+        let answer = send(method, "/sqreen", b"");
         refused(&answer, 405);
         assert_eq!(answer.header("allow"), Some("POST"));
     }
-    assert_eq!(client.send("POST", "/sqreen/", &headers, &body).unwrap().status, 200);
+    assert_eq!(send("POST", "/sqreen/", &body).status, 200);
     only(&daemon, &ids);
+}
+
+/// The head of a request whose signature is wrong, which only its whole body can show.
+fn head(length: &str) -> String {
+    let signature = "0".repeat(64);
+    format!(
+        "POST /sqreen HTTP/1.1\r\nhost: x\r\nx-sqreen-integrity: {signature}\r\n{length}\r\n\r\n"
+    )
 }
 
 #[test]
@@ -129,12 +139,10 @@ fn a_body_over_the_limit_is_refused_with_and_without_a_length() {
         Daemon::new().source_with("sqreen", SECRET, "body_max = \"2KiB\"").log("audit-log").start();
     let mut client = daemon.client();
     // Refused by its head alone: the body never comes.
-    client.write(b"POST /sqreen HTTP/1.1\r\nhost: x\r\ncontent-length: 2049\r\n\r\n").unwrap();
+    client.write(head("content-length: 2049").as_bytes()).unwrap();
     refused(&client.answer().unwrap(), 413);
     let mut client = daemon.client();
-    client
-        .write(b"POST /sqreen HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
-        .unwrap();
+    client.write(head("transfer-encoding: chunked").as_bytes()).unwrap();
     for _ in 0..5 {
         client.write(format!("200\r\n{}\r\n", "x".repeat(0x200)).as_bytes()).unwrap();
     }
@@ -163,7 +171,7 @@ fn who_is_too_slow_with_head_or_body_is_told_so_and_others_are_served_meanwhile(
     let mut slow_head = daemon.client();
     slow_head.write(b"POST /sqreen HTTP/1.1\r\nhost: ").unwrap();
     let mut slow_body = daemon.client();
-    slow_body.write(b"POST /sqreen HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n[").unwrap();
+    slow_body.write((head("content-length: 100") + "[").as_bytes()).unwrap();
     assert_eq!(daemon.post(&body(&events("quick", 1))).status, 200);
     refused(&slow_body.answer().unwrap(), 408);
     assert_eq!(slow_head.answer().unwrap().status, 408);

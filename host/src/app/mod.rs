@@ -69,12 +69,13 @@ impl App {
             Listener::bind(&config.server).map_err(AppError::new)?
         };
         let address = listener.local_addr();
-        let queue = Embedded::open(config.store.clone()).map_err(AppError::new)?;
+        let queue = Embedded::open(&config.store).map_err(AppError::new)?;
         let shared: Arc<dyn Queue> = queue.clone();
         let numbers =
             receiving.block_on(shared.register(wire::names(config))).map_err(AppError::new)?;
         let backends = wire::backends(config, &numbers, delivering.handle())?;
-        let deliverer = Deliverer::start(delivering.handle(), shared.clone(), backends, feed);
+        let deliverer =
+            Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
         let router = Arc::new(wire::router(config, &numbers));
         let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
         let (stop, stopped) = oneshot::channel();

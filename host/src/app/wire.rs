@@ -32,13 +32,16 @@ pub(super) fn router(config: &Config, numbers: &[TargetNumber]) -> Router {
     Router::new(routes.zip(numbers.iter().copied()).collect())
 }
 
+/// What the deliverer starts: a target's settings and its way out.
+pub(super) type Backends = Vec<(deliver::Settings, Arc<dyn Backend>)>;
+
 /// An instance for each enabled target. One that cannot be made is told in the log; what is routed
 /// to it waits.
 pub(super) fn backends(
     config: &Config,
     numbers: &[TargetNumber],
     runtime: &Handle,
-) -> Result<Vec<(deliver::Settings, Arc<dyn Backend>)>, AppError> {
+) -> Result<Backends, AppError> {
     let client = Client::new(&config.egress).map_err(AppError::new)?;
     let catalog = Catalog::scan(&config.plugins);
     for file in catalog.files() {
@@ -46,7 +49,7 @@ pub(super) fn backends(
             tracing::warn!(file = %file.path.display(), "{problem}");
         }
     }
-    let mut backends: Vec<(deliver::Settings, Arc<dyn Backend>)> = Vec::new();
+    let mut backends = Backends::new();
     for (target, number) in config.targets.iter().zip(numbers) {
         if !target.enabled {
             continue;
@@ -73,6 +76,9 @@ fn instance(
     runtime: Handle,
 ) -> Result<Instance, String> {
     let plugin = catalog.load(&target.plugin).map_err(|error| error.to_string())?;
+    if !target.open_secrets(&plugin.manifest().schema).is_empty() {
+        return Err("a secret stands in plain text; `dispatcher check` shows where".to_owned());
+    }
     let services = target.services(client, &config.home, runtime);
     plugin.create(&target.name, &target.settings.json, &services).map_err(|invalid| {
         let at = if invalid.path.is_empty() { "" } else { "." };

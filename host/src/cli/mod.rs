@@ -76,7 +76,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let variable = std::env::var(logging::VARIABLE).ok();
-    let code = logging::start(cli.log_level, variable.as_deref())
+    // The demo shows the same on its own; what is no part of its story would only interrupt it.
+    let quiet = matches!(cli.command, Command::Demo(_)) && variable.is_none();
+    let level = cli.log_level.or(quiet.then_some(logging::Level::Error));
+    let code = logging::start(level, variable.as_deref())
         .map_err(Failure::usage)
         .and_then(|()| cli.command.run(cli.config.as_deref()));
     ExitCode::from(code.unwrap_or_else(|failure| {

@@ -182,6 +182,25 @@ pub(crate) async fn a_claim_waits_for_work(opener: &dyn Opener) {
     assert_eq!(texts(&waiting.await.unwrap()), ["1"]);
 }
 
+pub(crate) async fn an_untried_claim_leaves_retries_for_the_others(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    append(&*queue, vec![planned("1", &[a]), planned("2", &[a]), planned("back", &[a])]).await;
+    let first = claim(&*queue, a, 3).await;
+    settle(&*queue, a, &first[..2], retry(now())).await;
+    settle(&*queue, a, &first[2..], Outcome::Release).await;
+    append(&*queue, vec![planned("new", &[a])]).await;
+    let mut untried = Vec::new();
+    while untried.len() < 2 {
+        untried.extend(queue.claim_untried(a, 10, HOUR).await.unwrap());
+    }
+    assert_eq!(texts(&untried), ["back", "new"]);
+    assert!(untried.iter().all(|delivery| delivery.attempt == 1));
+    let mut waiting = Box::pin(queue.claim_untried(a, 10, HOUR));
+    assert!(poll_once(&mut waiting).await.is_none());
+    assert_eq!(texts(&claim(&*queue, a, 2).await), ["1", "2"]);
+}
+
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|context| {
         std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
@@ -464,6 +483,7 @@ macro_rules! contract {
             a_target_keeps_its_number_and_a_new_one_starts_at_now
             nothing_is_stored_for_a_request_without_events
             a_claim_waits_for_work
+            an_untried_claim_leaves_retries_for_the_others
             a_retry_comes_back_when_it_is_due
             what_is_released_is_as_before
             dead_letters_are_kept_with_their_reason

@@ -7,7 +7,8 @@
 mod crash;
 mod story;
 
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use super::exit::Failure;
 use super::run::Signals;
 use super::{find, out};
 use crate::app::App;
+use crate::config::ENV_FILE;
 use crate::telemetry::Feed;
 use crate::verify::{self, Scheme};
 
@@ -57,7 +59,12 @@ impl Home {
         let folder = self.0.join(name);
         std::fs::create_dir(&folder)?;
         std::fs::write(folder.join("dispatcher.toml"), CONFIG)?;
-        std::fs::write(folder.join("dispatcher.env"), format!("SQREEN_SECRET={secret}\n"))?;
+        let mut secrets = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(folder.join(ENV_FILE))?;
+        writeln!(secrets, "SQREEN_SECRET={secret}")?;
         Ok(folder.join("dispatcher.toml"))
     }
 }
@@ -93,9 +100,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<bool, Failure> {
     if !args.once {
         out::line(&format!("Still serving http://{}/sqreen until Ctrl-C; look at:", app.address()));
         out::line(&format!("  {}/logs/events.jsonl", config.parent().unwrap_or(&home.0).display()));
-        out::line(&format!(
-            "Next: put your secret into dispatcher.env, then `dispatcher check` and `run`."
-        ));
+        out::line("Next: put your secret into dispatcher.env, then `dispatcher check` and `run`.");
         signals.wait();
     }
     app.stop().map_err(Failure::new)?;
@@ -122,10 +127,8 @@ fn introduce(app: &App, config: &Path) {
         "  source   sqreen       http://{}/sqreen   secret generated",
         app.address()
     ));
-    out::line(&format!("  targets  audit-log    logs/events.jsonl              every event"));
-    out::line(&format!(
-        "           urgent-log   logs/urgent.jsonl              severity error and worse"
-    ));
+    out::line("  targets  audit-log    logs/events.jsonl              every event");
+    out::line("           urgent-log   logs/urgent.jsonl              severity error and worse");
 }
 
 /// The scheme that the demo's sender signs with.

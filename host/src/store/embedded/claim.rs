@@ -37,6 +37,7 @@ pub(super) async fn claim(
     target: TargetNumber,
     max: usize,
     lease: Duration,
+    untried: bool,
 ) -> Result<Vec<Delivery>, StoreError> {
     let target = shared.target(target.0).ok_or_else(|| unknown(target))?;
     let max = max.max(1);
@@ -46,9 +47,9 @@ pub(super) async fn claim(
         if shared.inbox.stopped() {
             return Err(closed());
         }
-        match next(shared, &target, max, lease) {
+        match next(shared, &target, max, lease, untried) {
             Next::Take(deliveries) => return Ok(deliveries),
-            Next::Load => load(shared, &target, max).await?,
+            Next::Load => load(shared, &target, max, untried).await?,
             Next::Wait(None) => woken.await,
             Next::Wait(Some(at)) => tokio::select! {
                 () = woken => {}
@@ -58,25 +59,33 @@ pub(super) async fn claim(
     }
 }
 
-fn next(shared: &Shared, target: &Target, max: usize, lease: Duration) -> Next {
+/// `untried`: rows are left alone.
+fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
     let now = Now::read();
     let mut live = lock(&target.live);
     live.end_leases(now);
     live.fill(&shared.tail, max);
     // What is due or was given back comes before what is new.
-    if live.loaded.is_empty() && live.needs(&shared.tail, now) {
+    if live.loaded.iter().all(|loaded| untried && loaded.row.is_some())
+        && live.needs(&shared.tail, now, untried)
+    {
         return Next::Load;
     }
-    let taken = live.take(max, lease, now);
+    let taken = live.take(max, lease, now, untried);
     if taken.is_empty() { Next::Wait(live.next_change(now)) } else { Next::Take(taken) }
 }
 
-async fn load(shared: &Arc<Shared>, target: &Arc<Target>, max: usize) -> Result<(), StoreError> {
+async fn load(
+    shared: &Arc<Shared>,
+    target: &Arc<Target>,
+    max: usize,
+    untried: bool,
+) -> Result<(), StoreError> {
     let alone = target.loading.clone().lock_owned().await;
     let (shared, target) = (shared.clone(), target.clone());
     blocking(move || {
         let _alone = alone;
-        load_now(&shared, &target, max)
+        load_now(&shared, &target, max, untried)
     })
     .await
 }
@@ -91,8 +100,8 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn load_now(shared: &Shared, target: &Target, max: usize) -> Result<(), StoreError> {
-    let need = lock(&target.live).need(&shared.tail, max, Now::read());
+fn load_now(shared: &Shared, target: &Target, max: usize, untried: bool) -> Result<(), StoreError> {
+    let need = lock(&target.live).need(&shared.tail, max, Now::read(), untried);
     let mut loaded = Vec::new();
     if let Some(from_ms) = need.rows_from_ms {
         match due_rows(shared, target, from_ms, max) {

@@ -213,9 +213,9 @@ impl Live {
         }
     }
 
-    pub(super) fn need(&mut self, tail: &Tail, max: usize, now: Now) -> Need {
+    pub(super) fn need(&mut self, tail: &Tail, max: usize, now: Now, untried: bool) -> Need {
         let mut need = Need::default();
-        if self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX {
+        if !untried && self.rows_due(now) {
             need.rows_from_ms = Some(std::mem::replace(&mut self.low_water_ms, u64::MAX));
         }
         need.given_back = self.free.iter().copied().take(max).collect();
@@ -226,9 +226,13 @@ impl Live {
         need
     }
 
+    fn rows_due(&self, now: Now) -> bool {
+        self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX
+    }
+
     /// Whether [`need`](Self::need) would name anything.
-    pub(super) fn needs(&self, tail: &Tail, now: Now) -> bool {
-        let rows = self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX;
+    pub(super) fn needs(&self, tail: &Tail, now: Now, untried: bool) -> bool {
+        let rows = !untried && self.rows_due(now);
         let room = !self.frozen && !self.window_full() && self.ready.is_empty();
         rows || !self.free.is_empty() || (room && self.unread() && !tail.covers(self.read))
     }
@@ -245,12 +249,24 @@ impl Live {
     }
 
     /// Gives what is in memory a lease: due rows first, then what was given back, then new ones.
-    pub(super) fn take(&mut self, max: usize, lease: Duration, now: Now) -> Vec<Delivery> {
+    /// `untried`: rows are left where they are.
+    pub(super) fn take(
+        &mut self,
+        max: usize,
+        lease: Duration,
+        now: Now,
+        untried: bool,
+    ) -> Vec<Delivery> {
         let until = now.after(lease);
         let claimed = Claimed { until, since: now.wall };
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < max && bytes < CLAIM_BYTES_MAX && self.rows.len() < WINDOW_MAX {
-            let Some(Loaded { number, row, event }) = self.loaded.pop_front() else { break };
+            let wanted = |loaded: &Loaded| !untried || loaded.row.is_none();
+            let place = self.loaded.iter().position(wanted);
+            let Some(Loaded { number, row, event }) = place.and_then(|p| self.loaded.remove(p))
+            else {
+                break;
+            };
             bytes += event.data.len();
             if let Some((due_ms, row)) = row {
                 if self.rows.contains_key(&number) {

@@ -200,7 +200,16 @@ impl Queue for Embedded {
         max: usize,
         lease: Duration,
     ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
-        Box::pin(claim::claim(&self.shared, target, max, lease))
+        Box::pin(claim::claim(&self.shared, target, max, lease, false))
+    }
+
+    fn claim_untried(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
+        Box::pin(claim::claim(&self.shared, target, max, lease, true))
     }
 
     fn settle(
