@@ -2,7 +2,22 @@
 
 use std::time::Duration;
 
+use dispatcher_plugin_api::testing::{self, TestEvent, TestHost};
+
 use super::*;
+
+const TAKEN: &str = r#"{"sid": "SM0123456789abcdef0123456789abcdef", "status": "accepted"}"#;
+
+/// A target that sends to these numbers.
+fn target(host: &TestHost, to: &[&str]) -> TwilioSms {
+    let settings = json!({
+        "account_sid": "AC0123456789abcdef0123456789abcdef",
+        "auth_token": "hunter2hunter2",
+        "messaging_service_sid": "MG0123456789abcdef0123456789abcdef",
+        "to": to,
+    });
+    host.create(settings).unwrap()
+}
 
 fn refusal(kind: Kind, after_s: Option<u64>, maybe_sent: bool) -> Refusal {
     Refusal { kind, reason: "no".to_owned(), after: after_s.map(Duration::from_secs), maybe_sent }
@@ -53,4 +68,32 @@ fn a_receipt_has_the_sid_of_every_message() {
             .with("status", "queued")
             .with("+2", "SM2")
     );
+}
+
+#[test]
+fn an_event_that_shows_nothing_is_told_by_its_type_and_id() {
+    let host = TestHost::new();
+    host.answer(201, TAKEN);
+    let event = TestEvent::new("{}").title("\u{200b}");
+    let verdict = testing::together(&target(&host, &["+33612345678"]), &[event]);
+    let receipt = Receipt::id("SM0123456789abcdef0123456789abcdef");
+    let receipt = receipt.with("to", "+33612345678").with("segments", 1);
+    assert_eq!(verdict, Ok(receipt.with("status", "accepted")));
+    let form = "To=%2B33612345678&MessagingServiceSid=MG0123456789abcdef0123456789abcdef\
+                &Body=test%2001TESTTESTTESTTESTTESTTEST";
+    assert_eq!(host.requests()[0].body, form.as_bytes());
+}
+
+#[test]
+fn the_sids_of_a_call_that_failed_in_part_stand_in_the_log() {
+    let host = TestHost::new();
+    host.answer(201, TAKEN);
+    host.fail(HttpError::NotSent("no such host".to_owned()));
+    let target = target(&host, &["+33612345678", "+33612345679"]);
+    let failure = testing::together(&target, &[TestEvent::new("{}")]).unwrap_err();
+    let reason = "1 of 2 recipients failed: to +33612345679: no such host";
+    assert_eq!(failure.to_string(), reason);
+    let line = "message sent, but not to all recipients to=+33612345678 \
+                sid=SM0123456789abcdef0123456789abcdef";
+    assert_eq!(host.lines(), [line]);
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod prism;
 mod requests;
 mod twilio;
 

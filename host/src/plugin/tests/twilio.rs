@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-const TOKEN: &str = "t0ken-of-the-account";
+pub(super) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+pub(super) const TOKEN: &str = "t0ken-of-the-account";
 
 /// What the server does with a request once it has read all of it.
 #[derive(Clone, Copy)]
@@ -74,7 +74,7 @@ impl Twilio {
     }
 }
 
-fn twilio(settings: &Value) -> Result<Instance, Invalid> {
+pub(super) fn twilio(settings: &Value) -> Result<Instance, Invalid> {
     let plugin = catalog().load("twilio-sms").unwrap();
     let secrets = vec![Secret::new(TOKEN)];
     let services = Services { secrets, ..services(&["127.0.0.0/8"]) };
