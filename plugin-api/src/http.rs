@@ -210,7 +210,9 @@ impl Response {
         text.trim().to_owned()
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// `Retry-After` as a time from now; `None` where it is absent or no time.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         wait(self.header("retry-after")?, now.as_secs())
     }

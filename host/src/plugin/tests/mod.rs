@@ -2,7 +2,9 @@
 
 mod calls;
 mod files;
+mod prism;
 mod requests;
+mod twilio;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,159 @@
+//! Target plugin `twilio-sms`: sends one SMS for a digest of events, by Twilio's REST API.
+//!
+//! The text is the target's message, which tells the count of events itself; it is cut to a number of
+//! segments. An answer with a `sid` means that Twilio took the message, not that a phone has it.
+//!
+//! The daemon fans `to` out, so that each number has a delivery of its own. Where a target has several
+//! numbers all the same, each gets its message once: the verdict is that of the worst failure, and who has
+//! the message is handed over to the next attempt.
+//!
+//! Twilio knows no idempotency key. A request that left and was not answered may have become an SMS: it
+//! is marked so, and the target's `retry.maybe_sent` decides whether it goes out again.
+
+mod alphabet;
+mod recipients;
+mod settings;
+mod text;
+mod verdict;
+
+use dispatcher_plugin_api::prelude::*;
+
+use recipients::Done;
+use settings::Checked;
+pub use settings::Settings;
+use verdict::{Kind, Refusal, Sent};
+
+/// Most failures that the reason for several recipients tells in full.
+const REASONS_MAX: usize = 3;
+const USER_AGENT: &str = concat!("dispatcher-twilio-sms/", env!("CARGO_PKG_VERSION"));
+
+/// An account with a sender and those who get its messages.
+#[derive(Debug)]
+pub struct TwilioSms {
+    settings: Checked,
+    host: Host,
+}
+
+impl Target for TwilioSms {
+    type Settings = Settings;
+
+    fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
+        Ok(Self { settings: settings.checked()?, host })
+    }
+}
+
+impl Together for TwilioSms {
+    async fn deliver(&self, digest: Digest<'_>) -> Verdict {
+        let otherwise = match digest.events().iter().next() {
+            Some(event) => format!("{} {}", event.event_type(), event.id()),
+            None => format!("event {}", digest.key()),
+        };
+        let text =
+            text::compose(digest.message(), digest.count(), &otherwise, self.settings.segments_max);
+        let mut done = Done::read(digest.progress());
+        let (mut sent, mut refused) = (Vec::new(), Vec::new());
+        for number in &self.settings.to {
+            if done.has(number) {
+                continue;
+            }
+            match self.send(number, &text).await {
+                Ok(message) => {
+                    done.add(number);
+                    sent.push((number.as_str(), message));
+                }
+                Err(refusal) => {
+                    // Neither throttling nor a wrong account is about this number.
+                    let hopeless = refusal.kind >= Kind::Throttled;
+                    refused.push((number.as_str(), refusal));
+                    if hopeless {
+                        break;
+                    }
+                }
+            }
+        }
+        if refused.is_empty() {
+            return Ok(receipt(&sent, text::segments(&text)));
+        }
+        // The receipt of a failed attempt is lost, so the log keeps what was sent.
+        for (number, message) in &sent {
+            let fields: [(&str, &dyn std::fmt::Display); 2] =
+                [("to", number), ("sid", &message.sid)];
+            self.host.log(Level::Info, "message sent, but not to all recipients", &fields);
+        }
+        Err(failure(&refused, self.settings.to.len(), done.bytes(&self.settings.to)))
+    }
+}
+
+impl TwilioSms {
+    async fn send(&self, number: &str, text: &str) -> Result<Sent, Refusal> {
+        let Checked { url, user, password, sender, .. } = &self.settings;
+        let request = self
+            .host
+            .post(url)
+            .basic(user, password.expose())
+            .header("accept", "application/json")
+            .header("user-agent", USER_AGENT)
+            .form([("To", number), sender.field(), ("Body", text)]);
+        match request.send().await {
+            Ok(answer) => verdict::read(answer.status(), answer.retry_after(), answer.body()),
+            Err(error) => Err(Refusal {
+                kind: Kind::Retry,
+                reason: error.to_string(),
+                after: None,
+                maybe_sent: !matches!(error, HttpError::NotSent(_)),
+            }),
+        }
+    }
+}
+
+/// The id of the first message; further ones stand in the fields.
+fn receipt(sent: &[(&str, Sent)], segments: usize) -> Receipt {
+    let Some(((number, first), others)) = sent.split_first() else { return Receipt::none() };
+    let segments = first.segments.unwrap_or(segments as u64);
+    let mut receipt = Receipt::id(&first.sid).with("to", number).with("segments", segments);
+    if let Some(status) = &first.status {
+        receipt = receipt.with("status", status);
+    }
+    others.iter().fold(receipt, |receipt, (number, sent)| receipt.with(number, &sent.sid))
+}
+
+/// The verdict for all recipients: that of the worst failure.
+fn failure(refused: &[(&str, Refusal)], recipients: usize, progress: Vec<u8>) -> Failure {
+    let mut reasons: Vec<_> = refused
+        .iter()
+        .take(REASONS_MAX)
+        .map(|(number, refusal)| format!("to {number}: {}", refusal.reason))
+        .collect();
+    if let more @ 1.. = refused.len().saturating_sub(REASONS_MAX) {
+        reasons.push(format!("and {more} more"));
+    }
+    let mut reason = reasons.join("; ");
+    if recipients > 1 {
+        reason = format!("{} of {recipients} recipients failed: {reason}", refused.len());
+    }
+    let after = refused.iter().filter_map(|(_, refusal)| refusal.after).max();
+    let failure = match refused.iter().map(|(_, refusal)| refusal.kind).max() {
+        Some(Kind::Reject) => Failure::reject(reason),
+        Some(Kind::Throttled) => Failure::throttled(reason, after),
+        Some(Kind::Broken) => Failure::broken(reason),
+        Some(Kind::Retry) | None => Failure::retry(reason),
+    };
+    let failure = match after {
+        Some(after) => failure.after(after),
+        None => failure,
+    };
+    let maybe_sent = refused.iter().any(|(_, refusal)| refusal.maybe_sent);
+    let failure = if maybe_sent { failure.maybe_sent() } else { failure };
+    failure.progress(progress)
+}
+
+export_target!(
+    TwilioSms,
+    name = "twilio-sms",
+    together,
+    description = "Sends SMS by Twilio",
+    fan_out = "to"
+);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! What Twilio's answer to a new message means: taken, or which kind of failure.
+//!
+//! The HTTP status decides whether to try again, because Twilio splits and renames its codes. A code
+//! decides only within 4xx, where a status says too little: whether it is the one recipient, the
+//! account and its sender, or the rate. What is not known there concerns the one message alone.
+//!
+//! Answers are not trusted: any bytes are read without a panic, and a failure repeats little of them.
+
+use std::time::Duration;
+
+use dispatcher_plugin_api::serde_json::{self, Value};
+
+/// A longer answer is not read: Twilio's have about 1 kB.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Most characters of Twilio's own words that a reason repeats.
+const MESSAGE_CHARS_MAX: usize = 300;
+/// Twilio's words are shorter. A longer one may be what we sent, credentials included, read back.
+const WORD_BYTES_MAX: usize = 80;
+/// Longest status that is kept.
+const STATUS_BYTES_MAX: usize = 32;
+/// Where Twilio explains its codes.
+const HELP: &str = "https://www.twilio.com/docs/";
+const HELP_BYTES_MAX: usize = 120;
+
+/// Twilio took the message. It is not delivered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) sid: String,
+    /// `queued` or `accepted`.
+    pub(crate) status: Option<String>,
+    /// As Twilio counts; `None` while it does not know.
+    pub(crate) segments: Option<u64>,
+}
+
+/// What a failure asks for, the mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// This message never to this recipient.
+    Reject,
+    /// This message later.
+    Retry,
+    /// Nothing by this target for a while.
+    Throttled,
+    /// Nothing by this target before somebody mends it.
+    Broken,
+}
+
+/// Twilio did not take the message, or nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) kind: Kind,
+    pub(crate) reason: String,
+    pub(crate) after: Option<Duration>,
+    pub(crate) maybe_sent: bool,
+}
+
+/// Too much at once, for the account or for the sender. 14107 is a limit of 30 seconds.
+const THROTTLED: [u64; 7] = [14_107, 20_429, 21_611, 30_001, 60_728, 63_017, 63_038];
+
+/// The account, its credentials, its sender or its messaging service: no message can leave.
+const BROKEN: [u64; 17] = [
+    10_001, // the account is not active
+    20_003, 20_005, 20_006, 20_008, // credentials, account, permission, test credentials
+    20_404, // no such account
+    21_212, 21_601, 21_603, 21_606, 21_659, 21_660, // the sender
+    21_701, 21_703, 21_704, 21_705, // the messaging service
+    30_002, // the account is suspended
+];
+
+/// The recipient alone: no such number, no mobile, wants no messages, region not enabled.
+const RECIPIENT: [u64; 7] = [21_211, 21_408, 21_608, 21_610, 21_612, 21_614, 21_635];
+
+/// `retry_after` is what the answer says of it.
+pub(crate) fn read(
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Result<Sent, Refusal> {
+    let body = body.get(..=ANSWER_BYTES_MAX).map_or(body, |_| &[]);
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    if (200..300).contains(&status) {
+        return taken(status, &answer);
+    }
+    let code = number(&answer, "code");
+    let (kind, hint) = kind(status, code);
+    let after = match (kind, code) {
+        (Kind::Throttled, Some(14_107)) => retry_after.or(Some(Duration::from_secs(30))),
+        (Kind::Throttled | Kind::Retry, _) => retry_after,
+        (Kind::Reject | Kind::Broken, _) => None,
+    };
+    let reason = reason(status, code, &answer) + hint;
+    // A gateway that heard nothing from behind it does not know what happened there.
+    Err(Refusal { kind, reason, after, maybe_sent: matches!(status, 502 | 504) })
+}
+
+fn kind(status: u16, code: Option<u64>) -> (Kind, &'static str) {
+    match (status, code) {
+        (429, _) => (Kind::Throttled, ""),
+        (400..=499, Some(code)) if THROTTLED.contains(&code) => (Kind::Throttled, ""),
+        (401, _) => (Kind::Broken, "; check account_sid, auth_token, api_key and api_key_secret"),
+        (403, Some(code)) if RECIPIENT.contains(&code) => (Kind::Reject, ""),
+        (402 | 403 | 407, _) => (Kind::Broken, ""),
+        (400..=499, Some(code)) if BROKEN.contains(&code) => (Kind::Broken, ""),
+        (404, _) => (Kind::Broken, "; check account_sid and api_base"),
+        (300..=399, _) => (
+            Kind::Broken,
+            "; redirects are not followed: api_base is not the address of Twilio's API",
+        ),
+        (405 | 410 | 415, _) => (Kind::Broken, "; check api_base"),
+        (408 | 425, _) => (Kind::Retry, ""),
+        (400..=499, _) => (Kind::Reject, ""),
+        _ => (Kind::Retry, ""),
+    }
+}
+
+/// A status of 2xx says that there is a message; what it lacks says whether it was Twilio who spoke.
+fn taken(status: u16, answer: &Value) -> Result<Sent, Refusal> {
+    let sid = answer["sid"].as_str().filter(|sid| is_sid(sid, &["SM", "MM"]));
+    let Some(sid) = sid else {
+        let reason = format!(
+            "Twilio answered {status}, but not with a message and its sid, so it may or may not have \
+             been sent; check api_base"
+        );
+        return Err(Refusal { kind: Kind::Retry, reason, after: None, maybe_sent: true });
+    };
+    let state = answer["status"].as_str().filter(|state| {
+        (1..=STATUS_BYTES_MAX).contains(&state.len())
+            && state.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    });
+    if let Some(state @ ("failed" | "undelivered" | "canceled")) = state {
+        return Err(failed(sid, state, answer));
+    }
+    Ok(Sent {
+        sid: sid.to_owned(),
+        status: state.map(str::to_owned),
+        segments: number(answer, "num_segments").filter(|segments| *segments > 0),
+    })
+}
+
+/// There is a message, and it will not arrive.
+fn failed(sid: &str, state: &str, answer: &Value) -> Refusal {
+    let code = number(answer, "error_code");
+    let kind = match code {
+        Some(code) if THROTTLED.contains(&code) => Kind::Throttled,
+        Some(code) if BROKEN.contains(&code) => Kind::Broken,
+        _ => Kind::Reject,
+    };
+    let mut reason = format!("Twilio made message {sid}, which is {state}");
+    explain(&mut reason, code, answer["error_message"].as_str(), None);
+    Refusal { kind, reason, after: None, maybe_sent: false }
+}
+
+fn reason(status: u16, code: Option<u64>, answer: &Value) -> String {
+    let mut reason = format!("Twilio answered {status}");
+    let message = answer["message"].as_str();
+    // The newer form of RFC 9457.
+    let message = message.or(answer["detail"].as_str()).or(answer["title"].as_str());
+    let help = answer["more_info"].as_str().or(answer["type"].as_str());
+    if code.is_none() && message.is_none() {
+        reason.push_str(" without saying why");
+    }
+    explain(&mut reason, code, message, help);
+    reason
+}
+
+/// Adds code, words and the page that explains them.
+fn explain(reason: &mut String, code: Option<u64>, message: Option<&str>, help: Option<&str>) {
+    if let Some(code) = code {
+        *reason += &format!(", code {code}");
+    }
+    let message = message.map(quoted).filter(|message| !message.is_empty());
+    if let Some(message) = message {
+        *reason += &format!(": {message}");
+    }
+    let ours = |help: &&str| {
+        help.starts_with(HELP)
+            && help.len() <= HELP_BYTES_MAX
+            && help.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match (help.filter(ours), code) {
+        (Some(help), _) => *reason += &format!(" ({help})"),
+        (None, Some(code)) => *reason += &format!(" ({HELP}errors/{code})"),
+        (None, None) => {}
+    }
+}
+
+/// On one line, bounded, without what may be a secret.
+fn quoted(text: &str) -> String {
+    let short = |word| if str::len(word) > WORD_BYTES_MAX { "[…]" } else { word };
+    let mut words =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
+    let mut quoted = String::new();
+    let mut room = MESSAGE_CHARS_MAX;
+    for word in words.by_ref().map(short) {
+        let chars = word.chars().count() + usize::from(!quoted.is_empty());
+        if chars > room {
+            quoted.push_str(" …");
+            break;
+        }
+        room -= chars;
+        if !quoted.is_empty() {
+            quoted.push(' ');
+        }
+        quoted.push_str(word);
+    }
+    quoted
+}
+
+/// Twilio writes some numbers as text.
+fn number(answer: &Value, key: &str) -> Option<u64> {
+    let value = &answer[key];
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Two letters and 32 hexadecimal digits.
+pub(crate) fn is_sid(text: &str, prefixes: &[&str]) -> bool {
+    let digits = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
+    digits.is_some_and(|digits| {
+        digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+#[cfg(test)]
+mod tests;

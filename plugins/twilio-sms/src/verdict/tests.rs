@@ -1,0 +1,236 @@
+//! Twilio's answers and what they mean, as a table; and any bytes at all.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SID: &str = "SM0123456789abcdef0123456789ABCDEF";
+
+fn refusal(status: u16, body: &str) -> Refusal {
+    read(status, None, body.as_bytes()).unwrap_err()
+}
+
+fn error(code: u64) -> String {
+    format!(
+        r#"{{"code": {code}, "message": "No.", "more_info": "https://www.twilio.com/docs/errors/{code}", "status": 400}}"#
+    )
+}
+
+#[test]
+fn a_message_that_was_taken_has_its_sid() {
+    for (body, status, segments) in [
+        (
+            format!(
+                r#"{{"sid": "{SID}", "status": "queued", "num_segments": "2", "error_code": null}}"#
+            ),
+            Some("queued"),
+            Some(2),
+        ),
+        // With a messaging service the number of segments comes later.
+        (
+            format!(r#"{{"sid": "{SID}", "status": "accepted", "num_segments": "0"}}"#),
+            Some("accepted"),
+            None,
+        ),
+        (format!(r#"{{"sid": "{SID}"}}"#), None, None),
+        (format!(r#"{{"sid": "{SID}", "status": 7, "num_segments": []}}"#), None, None),
+        (format!(r#"{{"sid": "{SID}", "status": "two\nlines"}}"#), None, None),
+    ] {
+        let sent = Sent { sid: SID.to_owned(), status: status.map(str::to_owned), segments };
+        assert_eq!(read(201, None, body.as_bytes()), Ok(sent), "{body}");
+    }
+}
+
+#[test]
+fn an_answer_of_somebody_else_is_not_taken_for_a_message() {
+    for body in [
+        "",
+        "ok",
+        "<html>Log in to the network</html>",
+        "{}",
+        "[]",
+        "null",
+        r#"{"sid": 7}"#,
+        r#"{"sid": "SM123"}"#,
+        r#"{"sid": "AC0123456789abcdef0123456789abcdef"}"#,
+    ] {
+        for status in [200, 201, 204] {
+            let refusal = refusal(status, body);
+            assert_eq!((refusal.kind, refusal.maybe_sent), (Kind::Retry, true), "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_fails_at_once_is_not_delivered() {
+    for (code, kind) in [
+        ("30006", Kind::Reject),
+        ("\"30003\"", Kind::Reject),
+        ("null", Kind::Reject),
+        ("30001", Kind::Throttled),
+        ("30002", Kind::Broken),
+    ] {
+        let body = format!(
+            r#"{{"sid": "{SID}", "status": "failed", "error_code": {code}, "error_message": "Landline"}}"#
+        );
+        let refusal = refusal(201, &body);
+        assert_eq!(refusal.kind, kind, "{code}");
+        assert!(refusal.reason.contains(SID) && refusal.reason.contains("failed"), "{refusal:?}");
+    }
+}
+
+#[test]
+fn status_and_code_decide() {
+    use Kind::{Broken, Reject, Retry, Throttled};
+    for (status, code, expected) in [
+        // The recipient or the text: never again.
+        (400, Some(21_211), Reject),
+        (400, Some(21_610), Reject),
+        (400, Some(21_614), Reject),
+        (400, Some(21_635), Reject),
+        (400, Some(21_408), Reject),
+        (400, Some(21_608), Reject),
+        (400, Some(21_612), Reject),
+        (400, Some(21_617), Reject),
+        (400, Some(21_602), Reject),
+        (400, Some(30_003), Reject),
+        (400, Some(30_006), Reject),
+        (400, Some(99_999), Reject),
+        (400, None, Reject),
+        (422, None, Reject),
+        (413, None, Reject),
+        (499, Some(1), Reject),
+        (403, Some(21_408), Reject),
+        // Account, credentials, sender: nothing can leave.
+        (401, Some(20_003), Broken),
+        (401, None, Broken),
+        (402, None, Broken),
+        (403, Some(20_008), Broken),
+        (403, None, Broken),
+        (404, Some(20_404), Broken),
+        (404, None, Broken),
+        (400, Some(20_003), Broken),
+        (400, Some(21_603), Broken),
+        (400, Some(21_606), Broken),
+        (400, Some(21_659), Broken),
+        (400, Some(21_703), Broken),
+        (301, None, Broken),
+        (307, None, Broken),
+        (405, None, Broken),
+        (415, None, Broken),
+        // Too much at once.
+        (429, Some(20_429), Throttled),
+        (429, Some(21_211), Throttled),
+        (429, None, Throttled),
+        (400, Some(20_429), Throttled),
+        (400, Some(14_107), Throttled),
+        (400, Some(21_611), Throttled),
+        (403, Some(63_038), Throttled),
+        // Twilio is not well; a code changes nothing.
+        (408, None, Retry),
+        (425, None, Retry),
+        (500, Some(20_500), Retry),
+        (500, Some(21_211), Retry),
+        (500, Some(20_003), Retry),
+        (502, None, Retry),
+        (503, None, Retry),
+        (504, None, Retry),
+        (599, None, Retry),
+        (100, None, Retry),
+        (0, None, Retry),
+        (700, None, Retry),
+    ] {
+        let body = code.map_or_else(String::new, error);
+        let refusal = refusal(status, &body);
+        assert_eq!(refusal.kind, expected, "{status} {code:?}");
+        assert_eq!(refusal.maybe_sent, matches!(status, 502 | 504), "{status} {code:?}");
+    }
+}
+
+#[test]
+fn a_wait_is_heeded_where_waiting_helps() {
+    let wait = Some(Duration::from_secs(2));
+    for (status, code, expected) in [
+        (429, 20_429, wait),
+        (503, 20_503, wait),
+        (400, 14_107, wait),
+        (400, 21_211, None),
+        (401, 20_003, None),
+    ] {
+        let refusal = read(status, wait, error(code).as_bytes()).unwrap_err();
+        assert_eq!(refusal.after, expected, "{status} {code}");
+    }
+    assert_eq!(refusal(400, &error(14_107)).after, Some(Duration::from_secs(30)));
+    assert_eq!(refusal(429, "").after, None);
+}
+
+#[test]
+fn a_reason_has_code_words_and_link() {
+    let invalid_number = r#"{"code": 21211, "message": "The 'To' number +1 is not a valid phone number.", "more_info": "https://www.twilio.com/docs/errors/21211", "status": 400}"#;
+    let new_form = r#"{"type": "https://www.twilio.com/docs/api/errors/20001", "title": "Bad", "status": 400, "code": "20001", "detail": "No such field."}"#;
+    for (status, body, expected) in [
+        (
+            400,
+            invalid_number,
+            "Twilio answered 400, code 21211: The 'To' number +1 is not a valid phone number. \
+             (https://www.twilio.com/docs/errors/21211)",
+        ),
+        (
+            400,
+            new_form,
+            "Twilio answered 400, code 20001: No such field. \
+             (https://www.twilio.com/docs/api/errors/20001)",
+        ),
+        (
+            400,
+            r#"{"code": 21610}"#,
+            "Twilio answered 400, code 21610 (https://www.twilio.com/docs/errors/21610)",
+        ),
+        (
+            400,
+            r#"{"code": 21610, "more_info": "https://evil.example/"}"#,
+            "Twilio answered 400, code 21610 (https://www.twilio.com/docs/errors/21610)",
+        ),
+        (503, r#"{"message": "two\n lines\u0000 x"}"#, "Twilio answered 503: two lines x"),
+        (502, "<html>Bad gateway</html>", "Twilio answered 502 without saying why"),
+        (404, "", "Twilio answered 404 without saying why; check account_sid and api_base"),
+    ] {
+        assert_eq!(refusal(status, body).reason, expected);
+    }
+}
+
+#[test]
+fn what_was_sent_is_not_repeated() {
+    // "AC…:token" in base64, as the header of the request has it.
+    let basic = "QUMwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZjpodW50ZXIyaHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMg==";
+    let reason = refusal(400, &format!(r#"{{"message": "you sent Basic {basic} to us"}}"#)).reason;
+    assert_eq!(reason, "Twilio answered 400: you sent Basic […] to us");
+    assert!(!refusal(500, &format!("authorization: Basic {basic}")).reason.contains("QUM"));
+}
+
+#[test]
+fn huge_and_deep_answers_are_not_read() {
+    let long = format!(r#"{{"code": 21211, "message": "{}"}}"#, "x ".repeat(ANSWER_BYTES_MAX));
+    assert_eq!(refusal(400, &long).reason, "Twilio answered 400 without saying why");
+    let wordy = format!(r#"{{"code": 21211, "message": "{}"}}"#, "word ".repeat(1000));
+    assert!(refusal(400, &wordy).reason.chars().count() < 500);
+    refusal(400, &"[".repeat(ANSWER_BYTES_MAX));
+    refusal(201, &r#"{"sid":"#.repeat(5000));
+}
+
+proptest! {
+    #[test]
+    fn any_answer_is_read(
+        status in any::<u16>(),
+        body in prop_oneof![
+            any::<Vec<u8>>(),
+            r#"\{"(sid|code|message|more_info|status|error_code)": ?("[^"]{0,200}"|-?[0-9.e]{1,30}|null|\[\]|\{\})\}"#
+                .prop_map(String::into_bytes),
+        ],
+    ) {
+        if let Err(refusal) = read(status, None, &body) {
+            prop_assert!(refusal.reason.len() < 1024, "{}", refusal.reason);
+            prop_assert!(!refusal.reason.chars().any(char::is_control), "{}", refusal.reason);
+        }
+    }
+}
