@@ -138,11 +138,7 @@ fn due_rows(
     max: usize,
 ) -> Result<Vec<Loaded>, StoreError> {
     let now_ms = Now::read().wall.as_millis();
-    let mut held: Vec<u64> = {
-        let live = lock(&target.live);
-        live.rows.keys().copied().chain(live.loaded.iter().map(|loaded| loaded.number)).collect()
-    };
-    held.sort_unstable();
+    let held = lock(&target.live).held_rows();
     let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
     {
         let index = read_lock(&shared.index);

@@ -21,8 +21,7 @@ use super::log::{self, Log};
 use super::reader::Reader;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
-    BadHeader, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch, VERSION, base_of,
-    file_name,
+    BadHeader, HEADER_LEN, Identity, SegmentHeader, Segments, Stretch, VERSION, base_of, file_name,
 };
 use super::settings::Settings;
 use super::shared::Shared;
@@ -110,7 +109,7 @@ fn identity() -> std::io::Result<Identity> {
 
 fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
     let file = disk.open(path).map_err(at("open", path))?;
-    let mut bytes = [0u8; SEGMENT_HEADER_BYTES as usize];
+    let mut bytes = [0u8; HEADER_LEN];
     let read = file.read_at(&mut bytes, 0).map_err(at("read", path))?;
     SegmentHeader::from_bytes(&bytes[..read]).map_err(|bad| match bad {
         BadHeader::Damaged => OpenError::Corrupt {
@@ -226,8 +225,7 @@ impl Recovery {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
                     Step::Bad(lsn) => {
-                        epoch = scanner.epoch();
-                        if !self.cut(&*file, &path, stretch, lsn, &mut epoch)? {
+                        if !cut(&*file, &path, Stretch { from: lsn, ..stretch }, scanner.epoch())? {
                             return Err(corrupt(lsn, "a frame is missing before others"));
                         }
                         break;
@@ -239,38 +237,32 @@ impl Recovery {
             lsn = scanner.at();
         }
         replay.commit(state).map_err(|error| index_error(index_folder, &error))?;
-        self.epoch = epoch.max(self.epoch);
+        // What an earlier process wrote behind the end, and was cut off, never passes for a frame of
+        // this one.
+        self.epoch = epoch.max(self.epoch) + 1;
         Ok(lsn)
     }
+}
 
-    /// Ends the log at `lsn`, where there is no frame; `false` when something durable was there.
-    fn cut(
-        &self,
-        file: &dyn DiskFile,
-        path: &Path,
-        stretch: Stretch,
-        lsn: u64,
-        epoch: &mut u32,
-    ) -> Result<bool, OpenError> {
-        let rest = Stretch { from: lsn, ..stretch };
-        let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
-        // A segment that was written in advance ends in zeros: they stay, to be written over.
-        if blank {
-            return Ok(true);
-        }
-        let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(*epoch);
-        while let Some(header) = scanner.resync().map_err(at("read", path))? {
-            if header.durable_lsn > lsn {
-                return Ok(false);
-            }
-        }
-        tracing::info!(segment = %path.display(), offset = lsn - stretch.segment.base,
-            "the log ends in a torn write, which was never answered: cut off");
-        file.truncate(lsn - stretch.segment.base).map_err(at("cut", path))?;
-        file.sync().map_err(at("sync", path))?;
-        *epoch += 1;
-        Ok(true)
+/// Ends the log where `rest` starts and there is no frame; `false` when something durable was there.
+fn cut(file: &dyn DiskFile, path: &Path, rest: Stretch, epoch: u32) -> Result<bool, OpenError> {
+    let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
+    // A segment that was written in advance ends in zeros: they stay, to be written over.
+    if blank {
+        return Ok(true);
     }
+    let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(epoch);
+    while let Some(header) = scanner.resync().map_err(at("read", path))? {
+        if header.durable_lsn > rest.from {
+            return Ok(false);
+        }
+    }
+    let offset = rest.from - rest.segment.base;
+    tracing::info!(segment = %path.display(), offset,
+        "the log ends in a torn write, which was never answered: cut off");
+    file.truncate(offset).map_err(at("cut", path))?;
+    file.sync().map_err(at("sync", path))?;
+    Ok(true)
 }
 
 fn index_error(folder: &Path, error: &IndexError) -> OpenError {

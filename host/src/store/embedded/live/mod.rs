@@ -218,12 +218,27 @@ impl Live {
         if self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX {
             need.rows_from_ms = Some(std::mem::replace(&mut self.low_water_ms, u64::MAX));
         }
-        need.given_back = self.free.iter().copied().take(max).collect();
+        need.given_back = self.given_back(max);
         let room = !self.frozen && !self.window_full() && self.ready.is_empty();
         if room && self.unread() && !tail.covers(self.read) {
             need.log_from = Some(self.read);
         }
         need
+    }
+
+    /// Open deliveries that nobody holds and that are not in memory.
+    fn given_back(&self, max: usize) -> Vec<u64> {
+        let loaded: BTreeSet<u64> = self.loaded.iter().map(|loaded| loaded.number).collect();
+        self.free.iter().copied().filter(|number| !loaded.contains(number)).take(max).collect()
+    }
+
+    /// Numbers of rows that are claimed or in memory, ascending.
+    pub(super) fn held_rows(&self) -> Vec<u64> {
+        let loaded = self.loaded.iter().filter(|loaded| loaded.row.is_some());
+        let mut held: Vec<u64> =
+            self.rows.keys().copied().chain(loaded.map(|loaded| loaded.number)).collect();
+        held.sort_unstable();
+        held
     }
 
     /// Whether [`need`](Self::need) would name anything.
@@ -428,3 +443,6 @@ pub(super) struct Kill {
 fn first_attempt(event: Arc<StoredEvent>) -> Delivery {
     Delivery { event, attempt: 1, first_attempt_at: None, progress: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;
