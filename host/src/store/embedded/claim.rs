@@ -18,7 +18,7 @@ use super::committer::unknown;
 use super::inbox::{Act, closed};
 use super::index::RetryRow;
 use super::live::{Claimed, Kill, Loaded, Now, RowLease};
-use super::settings::CLAIM_BYTES_MAX;
+use super::settings::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use super::shared::{Shared, Target};
 use super::state::{lsn_of, number};
 use super::{lock, read_lock};
@@ -39,7 +39,7 @@ pub(super) async fn claim(
     lease: Duration,
 ) -> Result<Vec<Delivery>, StoreError> {
     let target = shared.target(target.0).ok_or_else(|| unknown(target))?;
-    let max = max.max(1);
+    let max = max.clamp(1, WINDOW_MAX);
     loop {
         let mut woken = std::pin::pin!(target.woken.notified());
         woken.as_mut().enable();

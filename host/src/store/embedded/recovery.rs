@@ -21,7 +21,8 @@ use super::log::{self, Log};
 use super::reader::Reader;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
-    BadHeader, HEADER_LEN, Identity, SegmentHeader, Segments, Stretch, VERSION, base_of, file_name,
+    BadHeader, HEADER_LEN, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch,
+    VERSION, base_of, file_name,
 };
 use super::settings::Settings;
 use super::shared::Shared;
@@ -208,6 +209,8 @@ impl Recovery {
             let to = next.map_or(segment.base + len, |next| next.prev_end);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
+            // A segment gets its name when its checkpoint is durable; the very first has none.
+            let durable = if segment.base > 0 { segment.first() + 1 } else { 0 };
             loop {
                 let corrupt = |lsn: u64, what| OpenError::Corrupt {
                     segment: path.clone(),
@@ -221,7 +224,7 @@ impl Recovery {
                         let read = replay.read(state, &entry);
                         read.map_err(|error| index_error(index_folder, &error))?;
                     }
-                    Step::Bad(lsn) if next.is_some() => {
+                    Step::Bad(lsn) if next.is_some() || lsn < durable => {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
                     Step::Bad(lsn) => {
@@ -232,6 +235,14 @@ impl Recovery {
                     }
                     Step::End => break,
                 }
+            }
+            if scanner.at() < durable {
+                let what = "the file was cut short";
+                return Err(OpenError::Corrupt {
+                    segment: path,
+                    offset: SEGMENT_HEADER_BYTES,
+                    what,
+                });
             }
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();

@@ -195,6 +195,10 @@ impl Live {
         if self.read != from || self.frozen {
             return;
         }
+        if to <= from {
+            // The log has nothing more: whatever was said to be there is not.
+            self.last_routed = None;
+        }
         let done = &self.done;
         self.ready.extend(new.filter(|(number, _)| !done.contains(*number)));
         self.read = to.max(from);

@@ -339,3 +339,21 @@ fn a_target_without_events_does_not_read_what_is_for_others() {
     world.take(1).unwrap();
     assert_eq!(world.claimed.len(), 1);
 }
+
+/// Found by the random walk above: the copy that was left in memory hid the row that it became.
+#[test]
+fn what_was_brought_into_memory_twice_does_not_hide_its_row() {
+    let mut world = World::new();
+    world.publish(1);
+    world.take(1).unwrap();
+    world.now.steady += Duration::from_secs(11);
+    world.live.end_leases(world.now);
+    world.claimed.clear();
+    world.load_given_back();
+    world.load_given_back();
+    world.take(1).unwrap();
+    world.settle(0, 3);
+    world.load_rows();
+    world.take(1).unwrap();
+    assert_eq!(world.claimed.len(), 1);
+}

@@ -57,8 +57,25 @@ async fn damage_in_an_older_segment_is_found_whatever_is_behind_it() {
         "{refused}"
     );
     flip(log, last + 100);
-    std::fs::OpenOptions::new().write(true).open(log).unwrap().set_len(last).unwrap();
-    assert!(matches!(Embedded::open(&folder.settings()), Err(OpenError::Corrupt { .. })));
+    // The newest segment's checkpoint was durable before the file had its name.
+    let newest = folder.segments().pop().unwrap();
+    flip(&newest, 4_096 + 20);
+    let refused = Embedded::open(&folder.settings()).unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::Corrupt { segment, offset: 4_096, .. } if *segment == newest),
+        "{refused}"
+    );
+    flip(&newest, 4_096 + 20);
+    let cut = |file, len| {
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(len).unwrap();
+    };
+    for (file, len) in [(&newest, 4_096), (log, last)] {
+        let whole = std::fs::read(file).unwrap();
+        cut(file, len);
+        assert!(matches!(Embedded::open(&folder.settings()), Err(OpenError::Corrupt { .. })));
+        std::fs::write(file, whole).unwrap();
+    }
+    assert_eq!(folder.store().depth(a).pending, 400);
 }
 
 #[tokio::test]
