@@ -18,7 +18,7 @@ use super::committer::unknown;
 use super::inbox::{Act, closed};
 use super::index::RetryRow;
 use super::live::{Claimed, Kill, Loaded, Now, RowLease};
-use super::settings::CLAIM_BYTES_MAX;
+use super::settings::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use super::shared::{Shared, Target};
 use super::state::{lsn_of, number};
 use super::{lock, read_lock};
@@ -40,7 +40,7 @@ pub(super) async fn claim(
     untried: bool,
 ) -> Result<Vec<Delivery>, StoreError> {
     let target = shared.target(target.0).ok_or_else(|| unknown(target))?;
-    let max = max.max(1);
+    let max = max.clamp(1, WINDOW_MAX);
     loop {
         let mut woken = std::pin::pin!(target.woken.notified());
         woken.as_mut().enable();
@@ -147,11 +147,7 @@ fn due_rows(
     max: usize,
 ) -> Result<Vec<Loaded>, StoreError> {
     let now_ms = Now::read().wall.as_millis();
-    let mut held: Vec<u64> = {
-        let live = lock(&target.live);
-        live.rows.keys().copied().chain(live.loaded.iter().map(|loaded| loaded.number)).collect()
-    };
-    held.sort_unstable();
+    let held = lock(&target.live).held_rows();
     let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
     {
         let index = read_lock(&shared.index);

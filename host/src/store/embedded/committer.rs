@@ -126,7 +126,7 @@ impl Committer {
             match act {
                 Act::Register { names, reply } => drop(reply.send(self.register(&names))),
                 Act::Kill { target, range, before, reply } => {
-                    self.kill(target, range, before, reply)
+                    self.kill(target, range, before, reply);
                 }
                 Act::Flush { reply } => self.flush(reply),
                 Act::Settle { .. } => {}

@@ -162,7 +162,7 @@ impl Batch {
         match &entry.effects {
             Effects::Request { received_ms, keys, .. } => {
                 // A rebuild reads requests of long ago: their keys have no row any more.
-                if received_ms + DEDUP_MS + HOUR_MS < now_ms {
+                if received_ms.saturating_add(DEDUP_MS + HOUR_MS) < now_ms {
                     return;
                 }
                 for &(place, Dedup { key, content }) in keys {

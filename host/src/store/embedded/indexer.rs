@@ -17,7 +17,7 @@ use super::state::{Effects, Entry, State};
 use super::{StoreError, lock, read_lock};
 
 /// Most group commits that wait for the index.
-const JOBS_MAX: usize = 256;
+const JOBS_MAX: usize = 64;
 /// A batch takes no further job above this many rows.
 const ROWS_MAX: usize = 4_096;
 /// Hours of keys that are kept: the window and the hour that has begun.

@@ -21,8 +21,8 @@ use super::log::{self, Log};
 use super::reader::Reader;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
-    BadHeader, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch, VERSION, base_of,
-    file_name,
+    BadHeader, HEADER_LEN, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch,
+    VERSION, base_of, file_name,
 };
 use super::settings::Settings;
 use super::shared::Shared;
@@ -110,7 +110,7 @@ fn identity() -> std::io::Result<Identity> {
 
 fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
     let file = disk.open(path).map_err(at("open", path))?;
-    let mut bytes = [0u8; SEGMENT_HEADER_BYTES as usize];
+    let mut bytes = [0u8; HEADER_LEN];
     let read = file.read_at(&mut bytes, 0).map_err(at("read", path))?;
     SegmentHeader::from_bytes(&bytes[..read]).map_err(|bad| match bad {
         BadHeader::Damaged => OpenError::Corrupt {
@@ -209,6 +209,8 @@ impl Recovery {
             let to = next.map_or(segment.base + len, |next| next.prev_end);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
+            // A segment gets its name when its checkpoint is durable; the very first has none.
+            let durable = if segment.base > 0 { segment.first() + 1 } else { 0 };
             loop {
                 let corrupt = |lsn: u64, what| OpenError::Corrupt {
                     segment: path.clone(),
@@ -222,12 +224,11 @@ impl Recovery {
                         let read = replay.read(state, &entry);
                         read.map_err(|error| index_error(index_folder, &error))?;
                     }
-                    Step::Bad(lsn) if next.is_some() => {
+                    Step::Bad(lsn) if next.is_some() || lsn < durable => {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
                     Step::Bad(lsn) => {
-                        epoch = scanner.epoch();
-                        if !self.cut(&*file, &path, stretch, lsn, &mut epoch)? {
+                        if !cut(&*file, &path, Stretch { from: lsn, ..stretch }, scanner.epoch())? {
                             return Err(corrupt(lsn, "a frame is missing before others"));
                         }
                         break;
@@ -235,42 +236,44 @@ impl Recovery {
                     Step::End => break,
                 }
             }
+            if scanner.at() < durable {
+                let what = "the file was cut short";
+                return Err(OpenError::Corrupt {
+                    segment: path,
+                    offset: SEGMENT_HEADER_BYTES,
+                    what,
+                });
+            }
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();
         }
         replay.commit(state).map_err(|error| index_error(index_folder, &error))?;
-        self.epoch = epoch.max(self.epoch);
+        // What an earlier process wrote behind the end, and was cut off, never passes for a frame of
+        // this one.
+        self.epoch = epoch.max(self.epoch) + 1;
         Ok(lsn)
     }
+}
 
-    /// Ends the log at `lsn`, where there is no frame; `false` when something durable was there.
-    fn cut(
-        &self,
-        file: &dyn DiskFile,
-        path: &Path,
-        stretch: Stretch,
-        lsn: u64,
-        epoch: &mut u32,
-    ) -> Result<bool, OpenError> {
-        let rest = Stretch { from: lsn, ..stretch };
-        let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
-        // A segment that was written in advance ends in zeros: they stay, to be written over.
-        if blank {
-            return Ok(true);
-        }
-        let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(*epoch);
-        while let Some(header) = scanner.resync().map_err(at("read", path))? {
-            if header.durable_lsn > lsn {
-                return Ok(false);
-            }
-        }
-        tracing::info!(segment = %path.display(), offset = lsn - stretch.segment.base,
-            "the log ends in a torn write, which was never answered: cut off");
-        file.truncate(lsn - stretch.segment.base).map_err(at("cut", path))?;
-        file.sync().map_err(at("sync", path))?;
-        *epoch += 1;
-        Ok(true)
+/// Ends the log where `rest` starts and there is no frame; `false` when something durable was there.
+fn cut(file: &dyn DiskFile, path: &Path, rest: Stretch, epoch: u32) -> Result<bool, OpenError> {
+    let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
+    // A segment that was written in advance ends in zeros: they stay, to be written over.
+    if blank {
+        return Ok(true);
     }
+    let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(epoch);
+    while let Some(header) = scanner.resync().map_err(at("read", path))? {
+        if header.durable_lsn > rest.from {
+            return Ok(false);
+        }
+    }
+    let offset = rest.from - rest.segment.base;
+    tracing::info!(segment = %path.display(), offset,
+        "the log ends in a torn write, which was never answered: cut off");
+    file.truncate(offset).map_err(at("cut", path))?;
+    file.sync().map_err(at("sync", path))?;
+    Ok(true)
 }
 
 fn index_error(folder: &Path, error: &IndexError) -> OpenError {

@@ -136,3 +136,114 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::frame::{Frame, Kind};
+    use crate::store::embedded::segment::Identity;
+
+    /// A file in memory.
+    struct Memory(Vec<u8>);
+
+    impl DiskFile for Memory {
+        fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+            let from = self.0.len().min(usize::try_from(offset).unwrap());
+            let len = out.len().min(self.0.len() - from);
+            out[..len].copy_from_slice(&self.0[from..from + len]);
+            Ok(len)
+        }
+        fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            unreachable!()
+        }
+        fn sync(&self) -> io::Result<()> {
+            unreachable!()
+        }
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.len() as u64)
+        }
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            unreachable!()
+        }
+    }
+
+    fn segment() -> SegmentHeader {
+        let identity = Identity { store: 1, uuid: 77 };
+        SegmentHeader {
+            identity,
+            base: 1 << 20,
+            capacity: 1 << 20,
+            prev_end: 0,
+            epoch: 1,
+            created_ms: 0,
+        }
+    }
+
+    /// A segment's bytes with frames of these payloads.
+    fn file(payloads: &[Vec<u8>]) -> Vec<u8> {
+        let segment = segment();
+        let mut bytes = segment.to_bytes();
+        for payload in payloads {
+            let mut frame = vec![0; HEADER_BYTES];
+            frame.extend_from_slice(payload);
+            let mut frame = Frame::seal(Kind::Request, frame).unwrap();
+            let lsn = segment.base + bytes.len() as u64;
+            bytes.extend_from_slice(frame.place(segment.identity.salt(), lsn, lsn, 1));
+        }
+        bytes
+    }
+
+    fn read(bytes: Vec<u8>) -> (Vec<Vec<u8>>, bool) {
+        let segment = segment();
+        let to = segment.base + bytes.len() as u64;
+        let file = Memory(bytes);
+        let mut scanner = Scanner::new(&file, Stretch { segment, from: segment.first(), to }, 64);
+        let mut found = Vec::new();
+        loop {
+            match scanner.step().unwrap() {
+                Step::Frame(_, payload) => found.push(payload.to_vec()),
+                Step::Bad(_) => return (found, false),
+                Step::End => return (found, true),
+            }
+        }
+    }
+
+    #[test]
+    fn frames_larger_than_a_read_come_whole() {
+        let payloads: Vec<Vec<u8>> = [0usize, 1, 63, 64, 65, 1_000].map(|n| vec![7; n]).to_vec();
+        assert_eq!(read(file(&payloads)), (payloads, true));
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_no_frame() {
+        let payloads = vec![vec![1; 20], (0..200u8).cycle().take(20_000).collect()];
+        let whole = file(&payloads);
+        let first_end = file(&payloads[..1]).len();
+        for cut in first_end + 1..whole.len() {
+            let (found, clean) = read(whole[..cut].to_vec());
+            assert_eq!((found.len(), clean), (1, false), "cut at {cut}");
+        }
+        // In a segment written in advance, zeros follow the cut.
+        for cut in (first_end + 1..whole.len() - 8).step_by(211) {
+            let mut zeroed = whole.clone();
+            zeroed[cut..].fill(0);
+            assert_eq!(read(zeroed).0.len(), 1, "zeros from {cut}");
+        }
+    }
+
+    #[test]
+    fn behind_damage_the_next_header_is_found() {
+        let payloads = vec![vec![1; 100], vec![2; 100], vec![3; 100]];
+        let mut bytes = file(&payloads);
+        let second = file(&payloads[..1]).len();
+        bytes[second + 50] ^= 1;
+        let (segment, file) = (segment(), Memory(bytes));
+        let to = segment.limit();
+        let from = segment.base + second as u64;
+        let mut scanner = Scanner::new(&file, Stretch { segment, from, to }, 64);
+        assert!(matches!(scanner.step().unwrap(), Step::Bad(lsn) if lsn == from));
+        let next = scanner.resync().unwrap().unwrap();
+        assert_eq!((next.lsn, scanner.at()), (from + 144, from + 144));
+        assert!(matches!(scanner.step().unwrap(), Step::Frame(_, payload) if payload == [3; 100]));
+    }
+}

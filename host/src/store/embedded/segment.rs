@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use super::frame::checksum;
 
 /// A page of its own, so that writing frames never touches the page of the header.
-pub(super) const SEGMENT_HEADER_BYTES: u64 = 4_096;
+pub(super) const SEGMENT_HEADER_BYTES: u64 = HEADER_LEN as u64;
+pub(super) const HEADER_LEN: usize = 4_096;
 pub(super) const VERSION: u8 = 1;
 const MAGIC: &[u8; 8] = b"DISPLOG\n";
 const USED: usize = 72;
@@ -26,7 +27,8 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) const fn salt(self) -> u32 {
-        (self.uuid ^ (self.uuid >> 32)) as u32
+        let [a, b, c, d, e, f, g, h] = self.uuid.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([e, f, g, h])
     }
 }
 
@@ -50,7 +52,7 @@ pub(super) enum BadHeader {
 
 impl SegmentHeader {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES as usize);
+        let mut bytes = Vec::with_capacity(HEADER_LEN);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&[VERSION, 0]);
         bytes.extend_from_slice(&self.identity.store.to_le_bytes());
@@ -62,7 +64,7 @@ impl SegmentHeader {
         bytes.resize(USED - 4, 0);
         let crc = checksum(0, &bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
-        bytes.resize(SEGMENT_HEADER_BYTES as usize, 0);
+        bytes.resize(HEADER_LEN, 0);
         bytes
     }
 

@@ -12,7 +12,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 /// Most requests that wait for the disk; one more is refused.
 pub(super) const WAITING_REQUESTS_MAX: usize = 4_096;
 /// Most bytes of requests that wait for the disk.
-pub(super) const WAITING_BYTES_MAX: usize = 64 << 20;
+pub(super) const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Most requests of one group commit.
 pub(super) const GROUP_REQUESTS_MAX: usize = 1_024;
 /// A group commit takes no further request above this many bytes.
@@ -21,6 +21,8 @@ pub(super) const GROUP_BYTES_MAX: usize = 4 << 20;
 pub(super) const TAIL_BYTES_MAX: usize = 8 << 20;
 /// Most deliveries of a target between its cursor and its reader, and most claimed rows.
 pub(super) const WINDOW_MAX: usize = 4_096;
+/// Above this many settled deliveries behind one that is still being attempted, that one gets a row.
+pub(super) const SETTLED_AHEAD_MAX: usize = WINDOW_MAX / 4;
 /// A claim takes no further delivery above this many bytes of data.
 pub(super) const CLAIM_BYTES_MAX: usize = 8 << 20;
 /// A settlement record takes no further outcome above this many bytes.

@@ -7,7 +7,7 @@ use crate::store::{Outcome, Settlement};
 
 use super::live::{Live, Now};
 use super::record::{Settled, TargetSettlements, What, to_deltas};
-use super::settings::{RECEIPT_BYTES_MAX, WINDOW_MAX};
+use super::settings::{RECEIPT_BYTES_MAX, SETTLED_AHEAD_MAX, WINDOW_MAX};
 
 /// What a call of [`Live::settle`] did.
 #[derive(Debug)]
@@ -138,9 +138,9 @@ impl Live {
         true
     }
 
-    /// Gives the oldest claimed deliveries rows while they hold the cursor back over half a window.
+    /// Gives the oldest claimed deliveries rows while they hold back what was settled after them.
     fn park(&mut self, now: Now, others: &mut Vec<Settled>) {
-        while self.open.len() + self.done.len() > WINDOW_MAX / 2 {
+        while self.done.len() > SETTLED_AHEAD_MAX {
             let Some((&number, open)) = self.open.first_key_value() else { break };
             let Some(claimed) = open.claimed else { break };
             let received = open.received;

@@ -1,4 +1,8 @@
 //! Tests of the engine as a whole: the contract, crashes, a disk that refuses, random walks.
 
 mod contract;
+mod crash;
+mod damage;
+mod faults;
+mod random;
 mod support;

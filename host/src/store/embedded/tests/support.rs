@@ -50,3 +50,36 @@ impl Opener for Folder {
         self.store()
     }
 }
+
+/// A copy of a folder with all that is in it.
+pub(super) fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Flips a bit of a byte.
+pub(super) fn flip(file: &std::path::Path, offset: u64) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    FileExt::read_exact_at(&file, &mut byte, offset).unwrap();
+    FileExt::write_all_at(&file, &[byte[0] ^ 4], offset).unwrap();
+}
+
+/// Where the frame of an event lies in a log of one segment.
+pub(super) fn offset_of(event: crate::model::EventId) -> u64 {
+    crate::store::embedded::state::lsn_of(event.number())
+}
+
+/// Events large enough that a few hundred fill a segment.
+pub(super) fn large(name: &str) -> String {
+    format!("{name}{}", ".".repeat(4_000))
+}

@@ -195,6 +195,10 @@ impl Live {
         if self.read != from || self.frozen {
             return;
         }
+        if to <= from {
+            // The log has nothing more: whatever was said to be there is not.
+            self.last_routed = None;
+        }
         let done = &self.done;
         self.ready.extend(new.filter(|(number, _)| !done.contains(*number)));
         self.read = to.max(from);
@@ -218,7 +222,7 @@ impl Live {
         if !untried && self.rows_due(now) {
             need.rows_from_ms = Some(std::mem::replace(&mut self.low_water_ms, u64::MAX));
         }
-        need.given_back = self.free.iter().copied().take(max).collect();
+        need.given_back = self.given_back(max);
         let room = !self.frozen && !self.window_full() && self.ready.is_empty();
         if room && self.unread() && !tail.covers(self.read) {
             need.log_from = Some(self.read);
@@ -228,6 +232,21 @@ impl Live {
 
     fn rows_due(&self, now: Now) -> bool {
         self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX
+    }
+
+    /// Open deliveries that nobody holds and that are not in memory.
+    fn given_back(&self, max: usize) -> Vec<u64> {
+        let loaded: BTreeSet<u64> = self.loaded.iter().map(|loaded| loaded.number).collect();
+        self.free.iter().copied().filter(|number| !loaded.contains(number)).take(max).collect()
+    }
+
+    /// Numbers of rows that are claimed or in memory, ascending.
+    pub(super) fn held_rows(&self) -> Vec<u64> {
+        let loaded = self.loaded.iter().filter(|loaded| loaded.row.is_some());
+        let mut held: Vec<u64> =
+            self.rows.keys().copied().chain(loaded.map(|loaded| loaded.number)).collect();
+        held.sort_unstable();
+        held
     }
 
     /// Whether [`need`](Self::need) would name anything.
@@ -444,3 +463,6 @@ pub(super) struct Kill {
 fn first_attempt(event: Arc<StoredEvent>) -> Delivery {
     Delivery { event, attempt: 1, first_attempt_at: None, progress: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;

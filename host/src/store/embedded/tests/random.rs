@@ -1,0 +1,253 @@
+//! Random walks over everything a caller can do and everything that can happen to the process.
+//!
+//! What must hold at each start: an acknowledged delivery is settled, dead, or can be claimed; what was
+//! durably settled is not given again; and the index that was kept equals one that is made anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Delivery, TargetNumber, Timestamp};
+use crate::store::Queue;
+use crate::store::contract::*;
+use crate::store::embedded::Embedded;
+
+use super::support::{Folder, copy_tree};
+
+const SEEDS: u64 = 6;
+const STEPS: usize = 120;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Pending,
+    /// Settled, but not known to be durable: may come again after a crash.
+    Settled,
+    Durable,
+    Dead,
+}
+
+struct Walk {
+    folder: Folder,
+    store: Option<Arc<Embedded>>,
+    random: fastrand::Rng,
+    targets: Vec<TargetNumber>,
+    /// By target and text.
+    fate: BTreeMap<(TargetNumber, String), Fate>,
+    held: BTreeMap<TargetNumber, Vec<Delivery>>,
+    next: usize,
+}
+
+fn dump(store: &Embedded) -> BTreeMap<(crate::store::embedded::index::Space, Vec<u8>), Vec<u8>> {
+    store.shared.index.read().unwrap().as_ref().unwrap().dump()
+}
+
+impl Walk {
+    async fn new(seed: u64) -> Self {
+        let folder = Folder::new();
+        let store = folder.store();
+        let targets = register(&*store, &["a", "b", "c"]).await;
+        Self {
+            folder,
+            store: Some(store),
+            random: fastrand::Rng::with_seed(seed),
+            targets,
+            fate: BTreeMap::new(),
+            held: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    fn store(&self) -> Arc<Embedded> {
+        self.store.clone().unwrap()
+    }
+
+    async fn append(&mut self) {
+        let events: Vec<_> = (0..self.random.usize(1..5))
+            .map(|_| {
+                let targets: Vec<_> =
+                    self.targets.iter().copied().filter(|_| self.random.bool()).collect();
+                self.next += 1;
+                let size = if self.random.u8(..8) == 0 { 60_000 } else { 10 };
+                (format!("{:06}{}", self.next, ".".repeat(size)), targets)
+            })
+            .collect();
+        let planned = events.iter().map(|(text, targets)| {
+            if self.next.is_multiple_of(3) {
+                keyed(text, 1, targets)
+            } else {
+                planned(text.clone(), targets)
+            }
+        });
+        let planned = planned.collect();
+        append(&*self.store(), planned).await;
+        for (text, targets) in events {
+            for target in targets {
+                self.fate.insert((target, text[..6].to_owned()), Fate::Pending);
+            }
+        }
+    }
+
+    fn text(delivery: &Delivery) -> String {
+        String::from_utf8_lossy(&delivery.event.data[..6]).into_owned()
+    }
+
+    fn given(&mut self, target: TargetNumber, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let fate = self.fate[&(target, Self::text(&delivery))];
+            assert_eq!(fate, Fate::Pending, "{:?} {}", target, Self::text(&delivery));
+            let held = self.held.entry(target).or_default();
+            assert!(held.iter().all(|other| other.event.id != delivery.event.id), "given twice");
+            held.push(delivery);
+        }
+    }
+
+    /// Claims only when there must be something.
+    async fn claim(&mut self, target: TargetNumber) {
+        let depth = self.store().depth(target);
+        if depth.pending > depth.in_flight + depth.retrying {
+            let max = self.random.usize(1..8);
+            let some = self.store().claim(target, max, HOUR).await.unwrap();
+            self.given(target, some);
+        }
+    }
+
+    async fn settle(&mut self, target: TargetNumber) {
+        let Some(held) = self.held.get_mut(&target).filter(|held| !held.is_empty()) else { return };
+        self.random.shuffle(held);
+        let some = held.split_off(self.random.usize(..held.len()));
+        let (outcome, fate) = match self.random.u8(..8) {
+            0 => (dead("no"), Fate::Dead),
+            1 | 2 => (retry(Timestamp::from_millis(self.random.u64(1..1_000))), Fate::Pending),
+            3 => (crate::store::Outcome::Release, Fate::Pending),
+            _ => (delivered(), Fate::Settled),
+        };
+        settle(&*self.store(), target, &some, outcome).await;
+        for delivery in &some {
+            self.fate.insert((target, Self::text(delivery)), fate);
+        }
+    }
+
+    async fn flush(&mut self) {
+        self.store().flush().await.unwrap();
+        self.all_durable();
+    }
+
+    fn all_durable(&mut self) {
+        for fate in self.fate.values_mut().filter(|fate| **fate == Fate::Settled) {
+            *fate = Fate::Durable;
+        }
+    }
+
+    async fn restart(&mut self) {
+        if self.random.bool() {
+            self.store().close().await.unwrap();
+            self.all_durable();
+        }
+        self.store = None;
+        if self.random.u8(..3) == 0 {
+            self.folder.delete_index();
+        }
+        self.store = Some(self.folder.store());
+        self.held.clear();
+        // What was lost with the process may come again: here nothing was, but it is allowed to.
+        for fate in self.fate.values_mut().filter(|fate| **fate == Fate::Settled) {
+            *fate = Fate::Durable;
+        }
+        self.check_depths();
+    }
+
+    fn check_depths(&self) {
+        for target in &self.targets {
+            let of = |fate| {
+                self.fate.iter().filter(|((t, _), f)| t == target && **f == fate).count() as u64
+            };
+            let depth = self.store().depth(*target);
+            assert_eq!((depth.pending, depth.dead), (of(Fate::Pending), of(Fate::Dead)));
+        }
+    }
+
+    async fn expire(&mut self, target: TargetNumber) {
+        let count = self.store().expire(target, now().plus(HOUR), "old".into()).await.unwrap();
+        let held: BTreeSet<String> =
+            self.held.get(&target).into_iter().flatten().map(Self::text).collect();
+        let depth = self.store().depth(target);
+        assert_eq!(depth.pending, depth.in_flight + depth.retrying);
+        // Which of the pending ones had a row is for the store to know: the rest died.
+        let pending = self.fate.iter().filter(|((t, text), fate)| {
+            *t == target && **fate == Fate::Pending && !held.contains(text)
+        });
+        let pending: Vec<_> = pending.map(|(key, _)| key.clone()).collect();
+        assert_eq!(pending.len() as u64, count + depth.retrying);
+        self.flush().await;
+        let mut rows = BTreeSet::new();
+        for _ in 0..depth.retrying {
+            if rows.len() as u64 == depth.retrying {
+                break;
+            }
+            let some = self.store().claim(target, 100, HOUR).await.unwrap();
+            rows.extend(some.iter().map(Self::text));
+            self.given(target, some);
+        }
+        for key in pending.into_iter().filter(|(_, text)| !rows.contains(text)) {
+            self.fate.insert(key, Fate::Dead);
+        }
+    }
+
+    async fn step(&mut self) {
+        let target = self.targets[self.random.usize(..self.targets.len())];
+        match self.random.u8(..40) {
+            0..12 => self.append().await,
+            12..24 => self.claim(target).await,
+            24..35 => self.settle(target).await,
+            35 | 36 => self.flush().await,
+            37 => self.expire(target).await,
+            _ => self.restart().await,
+        }
+    }
+
+    /// Everything that is pending can be had, and a new index says the same as the old.
+    async fn finish(mut self) {
+        self.store().close().await.unwrap();
+        self.store = Some(self.folder.store());
+        self.held.clear();
+        self.check_depths();
+        let copy = Folder::new();
+        let kept = dump(&self.store());
+        self.store = None;
+        copy_tree(&self.folder.settings().directory, &copy.settings().directory);
+        copy.delete_index();
+        assert_eq!(dump(&copy.store()), kept);
+        self.store = Some(self.folder.store());
+        for target in self.targets.clone() {
+            while self.store().depth(target).pending > self.store().depth(target).in_flight {
+                let some = self.store().claim(target, 100, HOUR).await.unwrap();
+                self.given(target, some);
+            }
+            let held = self.held.remove(&target).unwrap_or_default();
+            settle(&*self.store(), target, &held, delivered()).await;
+            for delivery in &held {
+                self.fate.insert((target, Self::text(delivery)), Fate::Settled);
+            }
+        }
+        assert!(self.fate.values().all(|fate| *fate != Fate::Pending));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_happens_nothing_is_lost_and_nothing_settled_comes_again() {
+    let walks: Vec<_> = (0..SEEDS)
+        .map(|seed| {
+            tokio::spawn(async move {
+                let mut walk = Walk::new(seed).await;
+                for step in 0..STEPS {
+                    let stuck = tokio::time::timeout(Duration::from_secs(60), walk.step()).await;
+                    assert!(stuck.is_ok(), "seed {seed} hangs in step {step}");
+                }
+                walk.finish().await;
+            })
+        })
+        .collect();
+    for (seed, walk) in walks.into_iter().enumerate() {
+        walk.await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
