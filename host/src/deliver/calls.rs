@@ -103,7 +103,7 @@ impl Calls {
     /// Cuts every call that is still running.
     pub(super) fn cut_all(&mut self) -> Vec<Ended> {
         let last = self.running.values().map(|call| call.cut_at).max();
-        last.map_or_else(Vec::new, |last| self.cut(last, "was cut: the daemon stops"))
+        last.map_or_else(Vec::new, |last| self.cut(last, "was cut: its target stops"))
     }
 
     fn conclude(&mut self, result: Result<(Id, Vec<Verdict>), JoinError>) -> Option<Ended> {

@@ -11,28 +11,31 @@
 //! - A target that fails as a whole is held and probed with one delivery at a time. The failed probe
 //!   is retried like any other, so that an event that only fails by itself moves out of the way of
 //!   the rest; the backlog behind it stays where it is.
+//! - A target has one task at a time: what replaces it claims nothing before the old one has ended,
+//!   which it does some seconds after its grace at the latest.
 
 mod backend;
 mod calls;
 mod journal;
+mod running;
 mod target;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::model::{TargetNumber, Timestamp};
 use crate::retry::Policy;
 use crate::store::Queue;
 use crate::telemetry::Feed;
 pub use backend::Backend;
+use running::Running;
 use target::Target;
 
 /// How long after its deadline a call is cut. The backend itself fails earlier, and knows better
@@ -43,11 +46,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// How long [`Deliverer::stop`] waits for each of the last steps beyond its grace.
 const STOP_MARGIN: Duration = Duration::from_secs(2);
 
-/// Wait before a target whose task panicked runs again.
-const PANIC_PAUSE: Duration = Duration::from_secs(1);
-
 /// What the deliverer must know of one target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub name: Arc<str>,
     pub number: TargetNumber,
@@ -101,15 +101,18 @@ impl Clock {
 
 /// The running targets. Dropped without [`stop`](Self::stop), it drops what they were doing.
 pub struct Deliverer {
-    targets: JoinSet<()>,
-    /// Set once: until when running calls may end.
-    stop: watch::Sender<Option<Instant>>,
+    runtime: Handle,
     queue: Arc<dyn Queue>,
+    feed: Feed,
+    clock: Clock,
+    /// `None` once it was stopped.
+    targets: Mutex<Option<HashMap<TargetNumber, Running>>>,
 }
 
 impl fmt::Debug for Deliverer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deliverer").field("targets", &self.targets.len()).finish_non_exhaustive()
+        let targets = self.lock().as_ref().map_or(0, HashMap::len);
+        f.debug_struct("Deliverer").field("targets", &targets).finish_non_exhaustive()
     }
 }
 
@@ -132,17 +135,45 @@ impl Deliverer {
         feed: &Feed,
         clock: Clock,
     ) -> Self {
-        let (stop, stopped) = watch::channel(None);
-        let mut tasks = JoinSet::new();
-        for (settings, backend) in targets {
-            let (queue, feed) = (Arc::clone(&queue), feed.clone());
+        let running = Mutex::new(Some(HashMap::new()));
+        let deliverer =
+            Self { runtime: runtime.clone(), queue, feed: feed.clone(), clock, targets: running };
+        deliverer.change(&[], targets, Duration::ZERO);
+        deliverer
+    }
+
+    /// Ends the targets of these numbers and starts others; those of neither list are left alone. A
+    /// target that ends claims no more, has up to `grace` for its running calls and gives back what
+    /// was not ended. One that starts under a running target's number first waits for its end, so
+    /// that the two never work at the same time. Returns at once; does nothing after a stop.
+    pub fn change(
+        &self,
+        ended: &[TargetNumber],
+        started: Vec<(Settings, Arc<dyn Backend>)>,
+        grace: Duration,
+    ) {
+        let mut targets = self.lock();
+        let Some(targets) = targets.as_mut() else { return };
+        targets.retain(|_, running| !running.has_ended());
+        let until = Instant::now() + grace;
+        for number in ended {
+            if let Some(running) = targets.get(number) {
+                running.stop(until);
+            }
+        }
+        for (settings, backend) in started {
+            let before = targets.remove(&settings.number);
+            if let Some(before) = &before {
+                before.stop(until);
+            }
+            let number = settings.number;
+            let (queue, feed, clock) = (Arc::clone(&self.queue), self.feed.clone(), self.clock);
             let target = move || {
                 let (backend, queue) = (Arc::clone(&backend), Arc::clone(&queue));
                 Target::new(settings.clone(), backend, queue, feed.clone(), clock)
             };
-            tasks.spawn_on(keep_running(target, stopped.clone()), runtime);
+            targets.insert(number, Running::start(&self.runtime, target, before));
         }
-        Self { targets: tasks, stop, queue }
     }
 
     /// Claims no more, waits up to `grace` for running calls, gives back what was not ended, and
@@ -150,11 +181,17 @@ impl Deliverer {
     ///
     /// A call that blocks its thread is left behind: wait here on another runtime than the targets',
     /// whose threads may all be blocked, and end that one without waiting for it.
-    pub async fn stop(mut self, grace: Duration) {
-        self.stop.send_replace(Some(Instant::now() + grace));
-        let ended = async { while self.targets.join_next().await.is_some() {} };
+    pub async fn stop(&self, grace: Duration) {
+        let mut targets = self.lock().take().unwrap_or_default();
+        let until = Instant::now() + grace;
+        targets.values().for_each(|running| running.stop(until));
+        let ended = async {
+            for running in targets.values_mut() {
+                running.ended().await;
+            }
+        };
         if timeout(grace + STOP_MARGIN, ended).await.is_err() {
-            let left = self.targets.len();
+            let left = targets.values().filter(|running| !running.has_ended()).count();
             tracing::error!(
                 left,
                 "targets did not stop in time; what they had claimed comes again"
@@ -172,20 +209,8 @@ impl Deliverer {
             }
         }
     }
-}
 
-/// Runs a target, anew when it panicked: a mistake of ours or of the store's must not end it for good.
-/// What it had claimed comes again when its lease ends.
-async fn keep_running(target: impl Fn() -> Target, stop: watch::Receiver<Option<Instant>>) {
-    let mut running = JoinSet::new();
-    loop {
-        running.spawn(target().run(stop.clone()));
-        match running.join_next().await {
-            Some(Err(error)) if error.is_panic() && stop.borrow().is_none() => {
-                tracing::error!(%error, "a target's task panicked, which is a mistake of the program");
-                sleep(PANIC_PAUSE).await;
-            }
-            _ => return,
-        }
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<TargetNumber, Running>>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
