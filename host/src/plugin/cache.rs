@@ -24,6 +24,8 @@ const UNUSED_MIN: Duration = Duration::from_secs(3600);
 pub(super) struct Copy {
     pub(super) path: PathBuf,
     pub(super) facts: inspect::Facts,
+    /// Of its content.
+    pub(super) hash: String,
 }
 
 /// Copies what `source` holds into `folder`; the error says what is wrong and what to do.
@@ -34,14 +36,14 @@ pub(super) fn copy(source: &mut File, folder: &Path) -> Result<Copy, String> {
     let result = fill(source, &temporary).and_then(|(hash, facts)| {
         let path = folder.join(format!("{}-{hash}.so", facts.name));
         std::fs::rename(&temporary, &path).map_err(|error| cannot("name", &path, &error))?;
-        Ok((hash, Copy { path, facts }))
+        Ok(Copy { path, facts, hash })
     });
-    let (hash, copy) = result.inspect_err(|_| {
+    let copy = result.inspect_err(|_| {
         // A remainder is collected later.
         let _ = std::fs::remove_file(&temporary);
     })?;
     // What is loaded must be what was checked, whatever the disk did in between.
-    if hash_of(&copy.path).map_err(|error| cannot("read", &copy.path, &error))? != hash {
+    if hash_of(&copy.path).map_err(|error| cannot("read", &copy.path, &error))? != copy.hash {
         return Err(format!("the copy {} is not what was written to it", copy.path.display()));
     }
     collect(folder, &copy);

@@ -144,7 +144,7 @@ impl Catalog {
                 copy.facts.name
             ));
         }
-        let plugin = Plugin::open(&copy.path)?;
+        let plugin = Plugin::open(&copy.path, copy.hash)?;
         if plugin.manifest().name != file.name {
             return Err("its manifest and its section name different plugins".to_owned());
         }

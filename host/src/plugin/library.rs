@@ -54,6 +54,7 @@ pub struct Plugin(Arc<Loaded>);
 struct Loaded {
     module: PluginModuleRef,
     manifest: Manifest,
+    hash: String,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -63,8 +64,8 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Loads a checked private copy; the error is for people.
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
+    /// Loads a checked private copy with that content; the error is for people.
+    pub(super) fn open(path: &Path, hash: String) -> Result<Self, String> {
         let module = module(path)?;
         let manifest = String::from(module.manifest()());
         if manifest.len() > MANIFEST_BYTES_MAX {
@@ -73,12 +74,18 @@ impl Plugin {
         let mut manifest: Manifest = serde_json::from_str(&manifest)
             .map_err(|error| format!("its manifest cannot be read: {error}"))?;
         manifest.description = manifest.description.map(|text| one_line(&text, REASON_BYTES_MAX));
-        Ok(Self(Arc::new(Loaded { module, manifest })))
+        Ok(Self(Arc::new(Loaded { module, manifest, hash })))
     }
 
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
+    }
+
+    /// Names the file's content: another build of the same plugin has another.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.0.hash
     }
 
     /// Makes a target of it. Opens nothing, so that checking a configuration may call it.
