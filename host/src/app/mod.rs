@@ -76,7 +76,7 @@ impl App {
         let backends = wire::backends(config, &numbers, delivering.handle())?;
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
-        let router = Arc::new(wire::router(config, &numbers));
+        let router = wire::router(config, &numbers);
         let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::new(ingest), async {

@@ -20,15 +20,15 @@ const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const ROOM_BYTES: usize = 256 * 1024;
 
 /// The bytes of all bodies that are held at once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Budget {
     held: AtomicUsize,
-    bytes_max: usize,
 }
 
 impl Budget {
-    pub(super) const fn new(bytes_max: usize) -> Self {
-        Self { held: AtomicUsize::new(0), bytes_max }
+    /// Nothing of it yet; to be grown while all together hold at most `bytes_max`.
+    pub(super) const fn hold(&self, bytes_max: usize) -> Held<'_> {
+        Held { budget: self, bytes: 0, bytes_max }
     }
 
     #[cfg(test)]
@@ -42,21 +42,23 @@ impl Budget {
 pub(super) struct Held<'a> {
     budget: &'a Budget,
     bytes: usize,
+    /// Of all requests together.
+    bytes_max: usize,
 }
 
 impl Held<'_> {
     /// Holds `more` bytes, or none of them when the budget has no room.
     fn grow(&mut self, more: usize) -> Result<(), Refusal> {
-        let Budget { held, bytes_max } = self.budget;
+        let (held, bytes_max) = (&self.budget.held, self.bytes_max);
         let grown = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-            held.checked_add(more).filter(|held| held <= bytes_max)
+            held.checked_add(more).filter(|held| *held <= bytes_max)
         });
         match grown {
             Ok(_) => {
                 self.bytes += more;
                 Ok(())
             }
-            Err(_) => Err(Refusal::BytesInFlight { bytes_max: *bytes_max }),
+            Err(_) => Err(Refusal::BytesInFlight { bytes_max }),
         }
     }
 }
@@ -71,14 +73,13 @@ impl Drop for Held<'_> {
 pub(super) async fn read<B>(
     mut body: B,
     bytes_max: usize,
-    budget: &Budget,
+    mut held: Held<'_>,
     timeout: Duration,
 ) -> Result<(Bytes, Held<'_>), Refusal>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: fmt::Display,
 {
-    let mut held = Held { budget, bytes: 0 };
     match tokio::time::timeout(timeout, collect(&mut body, bytes_max, &mut held)).await {
         Ok(Ok(bytes)) => Ok((bytes, held)),
         Ok(Err(refusal)) => {

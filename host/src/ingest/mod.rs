@@ -23,7 +23,7 @@ mod refusal;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -96,74 +96,34 @@ pub fn same_path(one: &str, other: &str) -> bool {
 
 /// Receives requests for all sources.
 pub struct Ingest {
-    /// By path without the slash at its end.
-    sources: HashMap<String, SourceSettings>,
+    rules: RwLock<Arc<Rules>>,
     budget: Budget,
-    body_timeout: Duration,
-    config: u64,
     queue: Arc<dyn Queue>,
-    router: Arc<Router>,
     feed: Feed,
     lines: Rarely,
 }
 
-/// A request that is on disk.
-struct Stored<'a> {
-    source: &'a SourceSettings,
-    durable: Durable,
-    verify: Duration,
-    store: Duration,
-    /// One an event, without its id; none when nobody listens.
-    notes: Vec<StoredNote>,
+/// What a configuration says of requests. Each request reads it once and keeps it to its end, so that
+/// no request is received by half of one configuration and half of the next.
+#[derive(Debug)]
+struct Rules {
+    /// By path without the slash at its end.
+    sources: HashMap<String, SourceSettings>,
+    bytes_in_flight_max: usize,
+    body_timeout: Duration,
+    config: u64,
+    router: Router,
 }
 
-impl Ingest {
-    #[must_use]
-    pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
+impl Rules {
+    fn new(settings: Settings, router: Router) -> Self {
         let sources = settings.sources.into_iter();
         Self {
             sources: sources.map(|s| (without_slash(&s.path).to_owned(), s)).collect(),
-            budget: Budget::new(settings.bytes_in_flight_max),
+            bytes_in_flight_max: settings.bytes_in_flight_max,
             body_timeout: settings.body_timeout,
             config: settings.config,
-            queue,
             router,
-            feed,
-            lines: Rarely::new(LINES_MAX, LINES_WINDOW),
-        }
-    }
-
-    /// Answers a request. Dropped half-way it stores nothing, or all of it without an answer.
-    pub async fn handle<B>(
-        &self,
-        request: http::Request<B>,
-        peer: SocketAddr,
-    ) -> Response<Full<Bytes>>
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: fmt::Display,
-    {
-        let id = RequestId::random();
-        let received_at = Timestamp::from(SystemTime::now());
-        let (head, body) = request.into_parts();
-        let source = self.sources.get(without_slash(head.uri.path()));
-        let (outcome, ending) = match self.admit(&head, source, body.size_hint().exact()) {
-            Ok(source) => self.receive(source, head, body, received_at).await,
-            Err(refusal) => {
-                let waits = head.headers.contains_key(http::header::EXPECT);
-                (Err(refusal), body::let_go(body, waits))
-            }
-        };
-        match outcome {
-            Ok(stored) => {
-                let answer = answer::accepted(id, &stored.durable);
-                self.tell_stored(id, stored);
-                answer
-            }
-            Err(refusal) => {
-                self.tell_refused(id, source, peer, &refusal);
-                answer::refused(id, &refusal, ending)
-            }
         }
     }
 
@@ -187,54 +147,6 @@ impl Ingest {
         }
         source.verifier.precheck(&head.headers).map_err(Refusal::Unverified)?;
         Ok(source)
-    }
-
-    async fn receive<'a, B>(
-        &self,
-        source: &'a SourceSettings,
-        head: Parts,
-        body: B,
-        received_at: Timestamp,
-    ) -> (Result<Stored<'a>, Refusal>, Ending)
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: fmt::Display,
-    {
-        let read = body::read(body, source.body_bytes_max, &self.budget, self.body_timeout);
-        match read.await {
-            // `_held` counts the bytes until they are stored.
-            Ok((body, _held)) => {
-                (self.store(source, head, body, received_at).await, Ending::KeepOpen)
-            }
-            Err(refusal) => (Err(refusal), Ending::Close),
-        }
-    }
-
-    /// From the whole request to the disk.
-    async fn store<'a>(
-        &self,
-        source: &'a SourceSettings,
-        head: Parts,
-        body: Bytes,
-        received_at: Timestamp,
-    ) -> Result<Stored<'a>, Refusal> {
-        let request = Request {
-            source: Arc::clone(&source.name),
-            method: head.method,
-            headers: head.headers,
-            body,
-            received_at,
-        };
-        let began = Instant::now();
-        let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
-        let verify = began.elapsed();
-        let planned = self.plan(source.sender, &verified)?;
-        let notes =
-            if self.feed.is_heard() { self.notes(&source.name, &planned) } else { Vec::new() };
-        let request = self.new_request(&verified, planned);
-        let began = Instant::now();
-        let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
-        Ok(Stored { source, durable, verify, store: began.elapsed(), notes })
     }
 
     /// The events of a verified request with their targets.
@@ -276,6 +188,130 @@ impl Ingest {
                 .collect(),
         };
         planned.iter().map(note).collect()
+    }
+}
+
+/// A request that is on disk.
+struct Stored<'a> {
+    source: &'a SourceSettings,
+    durable: Durable,
+    verify: Duration,
+    store: Duration,
+    /// One an event, without its id; none when nobody listens.
+    notes: Vec<StoredNote>,
+}
+
+impl Ingest {
+    #[must_use]
+    pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Router, feed: Feed) -> Self {
+        Self {
+            rules: RwLock::new(Arc::new(Rules::new(settings, router))),
+            budget: Budget::default(),
+            queue,
+            feed,
+            lines: Rarely::new(LINES_MAX, LINES_WINDOW),
+        }
+    }
+
+    /// Receives by other settings and routes from the next request on; those under way end as they
+    /// began.
+    pub fn change(&self, settings: Settings, router: Router) {
+        let rules = Arc::new(Rules::new(settings, router));
+        let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, rules);
+        drop(current);
+        // Not while requests wait for the lock.
+        drop(before);
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers a request. Dropped half-way it stores nothing, or all of it without an answer.
+    pub async fn handle<B>(
+        &self,
+        request: http::Request<B>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let id = RequestId::random();
+        let received_at = Timestamp::from(SystemTime::now());
+        let (head, body) = request.into_parts();
+        let rules = self.rules();
+        let source = rules.sources.get(without_slash(head.uri.path()));
+        let (outcome, ending) = match rules.admit(&head, source, body.size_hint().exact()) {
+            Ok(source) => self.receive(&rules, source, head, body, received_at).await,
+            Err(refusal) => {
+                let waits = head.headers.contains_key(http::header::EXPECT);
+                (Err(refusal), body::let_go(body, waits))
+            }
+        };
+        match outcome {
+            Ok(stored) => {
+                let answer = answer::accepted(id, &stored.durable);
+                self.tell_stored(id, stored);
+                answer
+            }
+            Err(refusal) => {
+                self.tell_refused(id, source, peer, &refusal);
+                answer::refused(id, &refusal, ending)
+            }
+        }
+    }
+
+    async fn receive<'a, B>(
+        &self,
+        rules: &Rules,
+        source: &'a SourceSettings,
+        head: Parts,
+        body: B,
+        received_at: Timestamp,
+    ) -> (Result<Stored<'a>, Refusal>, Ending)
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let held = self.budget.hold(rules.bytes_in_flight_max);
+        let read = body::read(body, source.body_bytes_max, held, rules.body_timeout);
+        match read.await {
+            // `_held` counts the bytes until they are stored.
+            Ok((body, _held)) => {
+                (self.store(rules, source, head, body, received_at).await, Ending::KeepOpen)
+            }
+            Err(refusal) => (Err(refusal), Ending::Close),
+        }
+    }
+
+    /// From the whole request to the disk.
+    async fn store<'a>(
+        &self,
+        rules: &Rules,
+        source: &'a SourceSettings,
+        head: Parts,
+        body: Bytes,
+        received_at: Timestamp,
+    ) -> Result<Stored<'a>, Refusal> {
+        let request = Request {
+            source: Arc::clone(&source.name),
+            method: head.method,
+            headers: head.headers,
+            body,
+            received_at,
+        };
+        let began = Instant::now();
+        let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
+        let verify = began.elapsed();
+        let planned = rules.plan(source.sender, &verified)?;
+        let notes =
+            if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
+        let request = rules.new_request(&verified, planned);
+        let began = Instant::now();
+        let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
+        Ok(Stored { source, durable, verify, store: began.elapsed(), notes })
     }
 
     fn tell_stored(&self, id: RequestId, stored: Stored<'_>) {
@@ -333,7 +369,7 @@ impl net::Handler for Ingest {
 
 impl fmt::Debug for Ingest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ingest").field("sources", &self.sources).finish_non_exhaustive()
+        f.debug_struct("Ingest").field("sources", &self.rules().sources).finish_non_exhaustive()
     }
 }
 

@@ -63,7 +63,7 @@ impl Kit {
         ]);
         let (queue, feed) = (Arc::new(Memory::default()), Feed::default());
         let stored: Arc<dyn Queue> = queue.clone();
-        let ingest = Ingest::new(settings, stored, Arc::new(router), feed.clone());
+        let ingest = Ingest::new(settings, stored, router, feed.clone());
         Self { ingest, queue, feed }
     }
 
