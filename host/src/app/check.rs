@@ -1,13 +1,13 @@
 //! What only the plugins can say of a configuration: whether they are there, and accept their settings.
 //!
-//! Changes nothing: plugins are loaded from a temporary folder, and making a target opens nothing.
+//! Changes nothing: making a target opens nothing, and [`check`] loads plugins from a temporary folder.
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Builder;
 
+use super::lent::Lent;
 use super::plugins::TrialCache;
 use crate::config::{Config, Problem, TargetConfig};
-use crate::egress::Client;
-use crate::plugin::{self, Catalog};
+use crate::plugin;
 
 /// Loads the plugin of each target and shows it the settings. What is wrong with a disabled target is
 /// a warning: nothing depends on it yet.
@@ -16,13 +16,26 @@ pub fn check(config: &Config) -> Vec<Problem> {
     if config.targets.is_empty() {
         return Vec::new();
     }
-    let lent = match Lent::new(config) {
-        Ok(lent) => lent,
-        Err(reason) => return vec![Problem::error(format!("plugins cannot be tried: {reason}"))],
-    };
+    match trial(config) {
+        Ok(problems) => problems,
+        Err(reason) => vec![Problem::error(format!("plugins cannot be tried: {reason}"))],
+    }
+}
+
+fn trial(config: &Config) -> Result<Vec<Problem>, String> {
+    let cache = TrialCache::new().map_err(|error| format!("no temporary folder: {error}"))?;
+    let settings = plugin::Settings { cache: cache.path().to_owned(), ..config.plugins.clone() };
+    // Made for its handle; nothing runs on it.
+    let runtime = Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+    let lent = Lent::new(config, &settings, runtime.handle()).map_err(|error| error.to_string())?;
+    Ok(check_with(config, &lent))
+}
+
+/// As [`check`], with what the daemon itself lends.
+pub(super) fn check_with(config: &Config, lent: &Lent) -> Vec<Problem> {
     let mut problems = Vec::new();
     for target in &config.targets {
-        for problem in check_target(config, target, &lent) {
+        for problem in check_target(config, target, lent) {
             problems.push(if target.enabled { problem } else { problem.as_warning() });
         }
     }
@@ -41,39 +54,12 @@ fn check_target(config: &Config, target: &TargetConfig, lent: &Lent) -> Vec<Prob
     let mut problems = target.open_secrets(&plugin.manifest().schema);
     // Without all of its secrets the plugin would complain of what is known to be missing.
     if !target.settings.incomplete {
-        let services = target.services(lent.client.clone(), &config.home, lent.handle());
+        let services = target.services(lent.client.clone(), &config.home, lent.runtime.clone());
         if let Err(invalid) = plugin.create(&target.name, &target.settings.json, &services) {
             problems.push(target.setting_problem(&invalid.path, &invalid.reason));
         }
     }
     problems
-}
-
-/// What plugins need to be tried.
-struct Lent {
-    catalog: Catalog,
-    client: Client,
-    /// Made for its handle; nothing runs on it.
-    runtime: Runtime,
-    _cache: TrialCache,
-}
-
-impl Lent {
-    fn new(config: &Config) -> Result<Self, String> {
-        let cache = TrialCache::new().map_err(|error| format!("no temporary folder: {error}"))?;
-        let settings =
-            plugin::Settings { cache: cache.path().to_owned(), ..config.plugins.clone() };
-        Ok(Self {
-            catalog: Catalog::scan(&settings),
-            client: Client::new(&config.egress).map_err(|error| error.to_string())?,
-            runtime: Builder::new_current_thread().build().map_err(|error| error.to_string())?,
-            _cache: cache,
-        })
-    }
-
-    fn handle(&self) -> Handle {
-        self.runtime.handle().clone()
-    }
 }
 
 #[cfg(test)]

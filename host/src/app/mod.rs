@@ -4,12 +4,15 @@
 //! runtime each, so that a plugin that hangs a thread cannot delay an answer.
 
 mod check;
+mod lent;
 mod limits;
 mod plugins;
+mod recipe;
+mod reload;
 mod wire;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -25,9 +28,12 @@ use crate::store::embedded::Embedded;
 use crate::telemetry::Feed;
 
 pub use check::check;
+use lent::Lent;
 pub use plugins::{Listed, plugins};
+use reload::Fixed;
+pub use reload::{Rejected, Reloaded, Reloader};
 
-/// How long a stop waits for attempts that run.
+/// How long a stop, and a target that is exchanged, waits for attempts that run.
 pub const DELIVERY_GRACE: Duration = Duration::from_secs(15);
 
 /// Why the daemon did not start or stop well: one line that says what, where and what to do.
@@ -48,7 +54,7 @@ pub struct App {
     receiving: Runtime,
     delivering: Runtime,
     queue: Arc<Embedded>,
-    deliverer: Deliverer,
+    reloader: Arc<Reloader>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -63,7 +69,8 @@ impl App {
         limits::raise_open_files();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let receiving = runtime("receive", cores)?;
-        let delivering = runtime("deliver", wire::threads(config))?;
+        let threads = wire::threads(config);
+        let delivering = runtime("deliver", threads)?;
         let listener = {
             let _context = receiving.enter();
             Listener::bind(&config.server).map_err(AppError::new)?
@@ -71,25 +78,54 @@ impl App {
         let address = listener.local_addr();
         let queue = Embedded::open(&config.store).map_err(AppError::new)?;
         let shared: Arc<dyn Queue> = queue.clone();
+        let lent = Lent::new(config, &config.plugins, delivering.handle())?;
+        lent.log_bad_files();
+        let ways = wire::ways(config, &lent);
         let numbers =
-            receiving.block_on(shared.register(wire::names(config))).map_err(AppError::new)?;
-        let backends = wire::backends(config, &numbers, delivering.handle())?;
+            receiving.block_on(shared.register(wire::names(&ways))).map_err(AppError::new)?;
+        let router = wire::router(&ways, &numbers);
+        let recipes = Mutex::new(wire::recipes(&ways, &numbers));
+        let backends = wire::backends(ways, &numbers, |_| true);
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
-        let router = wire::router(config, &numbers);
-        let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
+        let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
+        let ingest = Arc::new(ingest);
         let (stop, stopped) = oneshot::channel();
-        let served = receiving.spawn(listener.serve(Arc::new(ingest), async {
+        let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.
             let _ = stopped.await;
         }));
-        Ok(Self { address, receiving, delivering, queue, deliverer, stop, served })
+        let reloader = Arc::new(Reloader {
+            fixed: Fixed::of(config, threads),
+            receiving: receiving.handle().clone(),
+            delivering: delivering.handle().clone(),
+            queue: shared,
+            ingest,
+            deliverer,
+            recipes,
+            last: Mutex::default(),
+        });
+        Ok(Self { address, receiving, delivering, queue, reloader, stop, served })
     }
 
     /// Where requests are received.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// See [`Reloader::reload`].
+    ///
+    /// # Errors
+    /// Something in the configuration is wrong; nothing was changed.
+    pub fn reload(&self) -> Result<Reloaded, Rejected> {
+        self.reloader.reload()
+    }
+
+    /// For those who reload beside the thread that will stop the daemon.
+    #[must_use]
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     /// Stops in the order of the flow: no more connections, finish requests, no more claims, wait for
@@ -101,7 +137,7 @@ impl App {
         // Fails only when serving has ended already.
         let _ = self.stop.send(());
         let served = self.receiving.block_on(self.served);
-        self.receiving.block_on(self.deliverer.stop(DELIVERY_GRACE));
+        self.receiving.block_on(self.reloader.deliverer.stop(DELIVERY_GRACE));
         let closed = self.receiving.block_on(self.queue.close());
         // A plugin may block a thread for ever: it is left behind.
         self.delivering.shutdown_background();

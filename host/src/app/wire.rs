@@ -2,90 +2,110 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
-use super::AppError;
+use super::lent::Lent;
+use super::recipe::{Recipe, Recipes};
 use crate::config::{Config, TargetConfig};
 use crate::deliver::{self, Backend};
-use crate::egress::Client;
 use crate::model::TargetNumber;
-use crate::plugin::{Catalog, Instance, Mode};
+use crate::plugin::{Instance, Mode};
 use crate::route::Router;
 
-/// The names of all targets, in the order of the configuration.
-pub(super) fn names(config: &Config) -> Vec<Arc<str>> {
-    config.targets.iter().map(|target| Arc::clone(&target.name)).collect()
+/// One target of the store.
+pub(super) struct Way<'c> {
+    config: &'c TargetConfig,
+    name: Arc<str>,
+    /// None where the target is disabled or its plugin cannot be used.
+    made: Option<Made>,
+}
+
+struct Made {
+    recipe: Recipe,
+    instance: Instance,
+}
+
+/// Every target of the store, in the order of the configuration. Of one whose plugin cannot be used the
+/// log tells; what is routed to it waits.
+pub(super) fn ways<'c>(config: &'c Config, lent: &Lent) -> Vec<Way<'c>> {
+    let way = |target: &'c TargetConfig| {
+        let made = target.enabled.then(|| make(config, target, lent)).transpose();
+        let made = made.unwrap_or_else(|reason| {
+            tracing::error!(
+                target_name = %target.name,
+                "{reason}; what is routed to it is kept until a start or reload that can use it"
+            );
+            None
+        });
+        Way { config: target, name: Arc::clone(&target.name), made }
+    };
+    config.targets.iter().map(way).collect()
+}
+
+/// The names of all of them, in their order.
+pub(super) fn names(ways: &[Way<'_>]) -> Vec<Arc<str>> {
+    ways.iter().map(|way| Arc::clone(&way.name)).collect()
+}
+
+/// The first that should work and cannot.
+pub(super) fn unusable<'w>(ways: &'w [Way<'_>]) -> Option<&'w str> {
+    ways.iter().find(|way| way.config.enabled && way.made.is_none()).map(|way| &*way.name)
+}
+
+/// What those that work are made from; `numbers` are those of the ways, in their order.
+pub(super) fn recipes(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Recipes {
+    let made = ways.iter().zip(numbers).filter_map(|(way, number)| {
+        let made = way.made.as_ref()?;
+        Some((*number, (Arc::clone(&way.name), made.recipe.clone())))
+    });
+    made.collect()
 }
 
 /// Threads of the delivery runtime.
 pub(super) fn threads(config: &Config) -> usize {
-    let settings: Vec<_> = enabled(config)
+    let settings: Vec<_> = config
+        .targets
+        .iter()
+        .filter(|target| target.enabled)
         // Which mode a plugin has is known once it is loaded; this one has the most calls.
         .map(|target| target.deliver(TargetNumber(0), Mode::Each))
         .collect();
     deliver::worker_threads(&settings)
 }
 
-/// `numbers` are those of the targets, in their order.
-pub(super) fn router(config: &Config, numbers: &[TargetNumber]) -> Router {
-    let routes = config.targets.iter().map(|target| target.route.clone());
+/// `numbers` are those of the ways, in their order.
+pub(super) fn router(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Router {
+    let routes = ways.iter().map(|way| way.config.route.clone());
     Router::new(routes.zip(numbers.iter().copied()).collect())
 }
 
 /// What the deliverer starts: a target's settings and its way out.
 pub(super) type Backends = Vec<(deliver::Settings, Arc<dyn Backend>)>;
 
-/// An instance for each enabled target. One that cannot be made is told in the log; what is routed
-/// to it waits.
+/// What can be delivered to, of the targets that `wanted` names.
 pub(super) fn backends(
-    config: &Config,
+    ways: Vec<Way<'_>>,
     numbers: &[TargetNumber],
-    runtime: &Handle,
-) -> Result<Backends, AppError> {
-    let client = Client::new(&config.egress).map_err(AppError::new)?;
-    let catalog = Catalog::scan(&config.plugins);
-    for file in catalog.files() {
-        if let Some(problem) = &file.problem {
-            tracing::warn!(file = %file.path.display(), "{problem}");
-        }
-    }
-    let mut backends = Backends::new();
-    for (target, number) in config.targets.iter().zip(numbers) {
-        if !target.enabled {
-            continue;
-        }
-        match instance(config, target, &catalog, client.clone(), runtime.clone()) {
-            Ok(instance) => {
-                let settings = target.deliver(*number, instance.mode());
-                backends.push((settings, Arc::new(instance)));
-            }
-            Err(reason) => tracing::error!(
-                target_name = %target.name,
-                "{reason}; what is routed to it is kept until a start that can use it"
-            ),
-        }
-    }
-    Ok(backends)
+    wanted: impl Fn(TargetNumber) -> bool,
+) -> Backends {
+    let wanted = ways.into_iter().zip(numbers).filter(|(_, number)| wanted(**number));
+    let backend = |(way, number): (Way<'_>, &TargetNumber)| {
+        let instance = way.made?.instance;
+        let settings = way.config.deliver(*number, instance.mode());
+        let backend: Arc<dyn Backend> = Arc::new(instance);
+        Some((deliver::Settings { name: way.name, ..settings }, backend))
+    };
+    wanted.filter_map(backend).collect()
 }
 
-fn instance(
-    config: &Config,
-    target: &TargetConfig,
-    catalog: &Catalog,
-    client: Client,
-    runtime: Handle,
-) -> Result<Instance, String> {
-    let plugin = catalog.load(&target.plugin).map_err(|error| error.to_string())?;
+fn make(config: &Config, target: &TargetConfig, lent: &Lent) -> Result<Made, String> {
+    let plugin = lent.catalog.load(&target.plugin).map_err(|error| error.to_string())?;
     if !target.open_secrets(&plugin.manifest().schema).is_empty() {
         return Err("a secret stands in plain text; `dispatcher check` shows where".to_owned());
     }
-    let services = target.services(client, &config.home, runtime);
-    plugin.create(&target.name, &target.settings.json, &services).map_err(|invalid| {
+    let services = target.services(lent.client.clone(), &config.home, lent.runtime.clone());
+    let instance = plugin.create(&target.name, &target.settings.json, &services);
+    let instance = instance.map_err(|invalid| {
         let at = if invalid.path.is_empty() { "" } else { "." };
         format!("settings{at}{}: {}", invalid.path, invalid.reason)
-    })
-}
-
-fn enabled(config: &Config) -> impl Iterator<Item = &TargetConfig> {
-    config.targets.iter().filter(|target| target.enabled)
+    })?;
+    Ok(Made { recipe: Recipe::new(target, &plugin), instance })
 }

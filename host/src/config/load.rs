@@ -40,6 +40,29 @@ pub fn load_with(
     environment: &Environment,
     further: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> Result<Config, Problems> {
+    load_from(file, environment, None, further)
+}
+
+/// As [`load_with`], for a daemon that runs: relative paths still start at its own `home`, because
+/// what is open cannot move there. [`Config::home_in_file`] says what a start would take.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_again(
+    file: &Path,
+    environment: &Environment,
+    home: &Path,
+    further: impl FnOnce(&Config) -> Vec<Problem>,
+) -> Result<Config, Problems> {
+    load_from(file, environment, Some(home), further)
+}
+
+fn load_from(
+    file: &Path,
+    environment: &Environment,
+    home: Option<&Path>,
+    further: impl FnOnce(&Config) -> Vec<Problem>,
+) -> Result<Config, Problems> {
     let text = read_text(file).map_err(|reason| {
         let title = format!("cannot read {}: {reason}", file.display());
         let document = Document::new(file, String::new(), Vec::new());
@@ -54,7 +77,7 @@ pub fn load_with(
     let (table, syntax) = DeTable::parse_recoverable(&text);
     let mut masks = Vec::new();
     masks::of_table(table.get_ref(), &mut masks);
-    let contents = read(table.get_ref(), &folder, &environment, &notes);
+    let contents = read(table.get_ref(), &folder, home, &environment, &notes);
     let (mut problems, literal) = notes.into_parts();
     masks.extend(literal);
     if !syntax.is_empty() {
@@ -93,6 +116,7 @@ fn read_text(file: &Path) -> Result<String, String> {
 /// What stands in the file, as far as it could be read.
 struct Contents {
     home: PathBuf,
+    home_in_file: PathBuf,
     server: server::Server,
     store: embedded::Settings,
     plugins: plugin::Settings,
@@ -107,6 +131,7 @@ impl Contents {
         Config {
             file: file.to_owned(),
             home: self.home,
+            home_in_file: self.home_in_file,
             hash,
             public_url: self.server.public_url,
             server: self.server.net,
@@ -127,10 +152,17 @@ impl Contents {
     }
 }
 
-fn read(root: &DeTable<'_>, folder: &Path, environment: &Environment, notes: &Notes) -> Contents {
+fn read(
+    root: &DeTable<'_>,
+    folder: &Path,
+    running_home: Option<&Path>,
+    environment: &Environment,
+    notes: &Notes,
+) -> Contents {
     let mut root = Table::new(String::new(), 0..0, root);
     let home = root.entry("home").and_then(|entry| server::home(&entry, folder, notes));
-    let home = home.unwrap_or_else(|| folder.to_owned());
+    let home_in_file = home.unwrap_or_else(|| folder.to_owned());
+    let home = running_home.unwrap_or(&home_in_file).to_owned();
     let resolver = Resolver { environment, home: &home };
     let server = server::read(root.table("server", notes), notes);
     let source_table = root.table("sources", notes);
@@ -159,7 +191,7 @@ fn read(root: &DeTable<'_>, folder: &Path, environment: &Environment, notes: &No
             Problem::warning("no target is configured: nothing goes out").help(help).absence(),
         );
     }
-    Contents { home, server, store, plugins, sources, targets }
+    Contents { home, home_in_file, server, store, plugins, sources, targets }
 }
 
 /// Adds what is no TOML. What was found in the rest is kept where it can be trusted: not on a line that

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
-pub use load::{CONFIG_BYTES_MAX, folder, load, load_with};
+pub use load::{CONFIG_BYTES_MAX, folder, load, load_again, load_with};
 pub use near::{list, near};
 pub use problem::{Document, Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
 pub use reference::resolve;
@@ -56,6 +56,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Absolute; where relative paths start.
     pub home: PathBuf,
+    /// Another one than `home` where the file was changed while the daemon runs.
+    pub home_in_file: PathBuf,
     /// Of the file's text, in which secrets are references.
     pub hash: u64,
     /// What senders see, without a slash at its end.
