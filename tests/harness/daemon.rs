@@ -79,6 +79,41 @@ impl Daemon {
         self.setup = change(std::mem::take(&mut self.setup));
     }
 
+    /// Has the running daemon read the changed configuration; answers the line with which the log says
+    /// how that went.
+    #[track_caller]
+    pub(crate) fn reload(&mut self, change: impl FnOnce(Setup) -> Setup) -> Value {
+        self.configure(change);
+        self.setup.write(self.home());
+        self.reload_what_is_there()
+    }
+
+    /// As [`reload`](Self::reload), with the files as the test left them.
+    #[track_caller]
+    pub(crate) fn reload_what_is_there(&self) -> Value {
+        let results = || {
+            let lines = self.log();
+            let whole = &lines[..lines.rfind('\n').unwrap_or(0)];
+            let lines = whole.lines().filter(|line| line.contains(r#""message":"reload"#));
+            lines.map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+        };
+        let before = results().len();
+        let running = self.running.as_ref().expect("the daemon runs");
+        kill_process(Pid::from_child(&running.child), Signal::HUP).unwrap();
+        wait_for("the reload", || results().get(before).cloned())
+    }
+
+    /// Drops a plugin that only tests load into the home's folder of plugins; `rewrite` may change it.
+    pub(crate) fn add_plugin(&self, file: &str, rewrite: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        let built = Path::new(env!("CARGO_BIN_EXE_dispatcher")).with_file_name("deps").join(file);
+        let built = fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+        let folder = self.home().join("plugins.d");
+        fs::create_dir_all(&folder).unwrap();
+        let incoming = folder.join("incoming");
+        fs::write(&incoming, rewrite(built)).unwrap();
+        fs::rename(incoming, folder.join(file)).unwrap();
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.as_ref().expect("the daemon runs").address
     }

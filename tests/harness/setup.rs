@@ -18,10 +18,11 @@ struct Source {
     secret: Option<(String, String)>,
 }
 
-/// One target of plugin `file-log`.
+/// One target.
 #[derive(Clone, Debug)]
 struct Target {
     name: String,
+    plugin: String,
     /// Lines of its table.
     lines: String,
 }
@@ -29,10 +30,14 @@ struct Target {
 /// A configuration in the making.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
+    /// Lines above the first table.
+    head: String,
     /// Lines of `[server]` besides `listen`.
     server: String,
     sources: Vec<Source>,
     targets: Vec<Target>,
+    /// Further lines of `dispatcher.env`.
+    variables: String,
 }
 
 impl Setup {
@@ -68,9 +73,31 @@ impl Setup {
     }
 
     /// A target of plugin `file-log` with these lines in its table.
-    pub(crate) fn target(mut self, name: &str, lines: &str) -> Self {
+    pub(crate) fn target(self, name: &str, lines: &str) -> Self {
+        self.plugin_target(name, "file-log", lines)
+    }
+
+    /// A target of that plugin with these lines in its table.
+    pub(crate) fn plugin_target(mut self, name: &str, plugin: &str, lines: &str) -> Self {
+        self = self.without_target(name);
+        self.targets.push(Target { name: name.into(), plugin: plugin.into(), lines: lines.into() });
+        self
+    }
+
+    pub(crate) fn without_target(mut self, name: &str) -> Self {
         self.targets.retain(|target| target.name != name);
-        self.targets.push(Target { name: name.into(), lines: lines.into() });
+        self
+    }
+
+    /// Set in `dispatcher.env`.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        let _ = writeln!(self.variables, "{name}={value}");
+        self
+    }
+
+    /// Lines above the first table.
+    pub(crate) fn head(mut self, lines: &str) -> Self {
+        self.head = lines.into();
         self
     }
 
@@ -87,16 +114,17 @@ impl Setup {
 
     /// Writes the configuration and its secrets; answers where.
     pub(crate) fn write(&self, home: &Path) -> PathBuf {
-        let mut config = format!("[server]\nlisten = \"127.0.0.1:0\"\n{}\n", self.server);
-        let mut secrets = String::new();
+        let (head, server) = (&self.head, &self.server);
+        let mut config = format!("{head}\n[server]\nlisten = \"127.0.0.1:0\"\n{server}\n");
+        let mut secrets = self.variables.clone();
         for Source { name, lines, secret } in &self.sources {
             let _ = writeln!(config, "[sources.{name}]\nscheme = \"sqreen\"\n{lines}\n");
             if let Some((variable, secret)) = secret {
                 let _ = writeln!(secrets, "{variable}=\"{secret}\"");
             }
         }
-        for Target { name, lines } in &self.targets {
-            let _ = writeln!(config, "[targets.{name}]\nplugin = \"file-log\"\n{lines}\n");
+        for Target { name, plugin, lines } in &self.targets {
+            let _ = writeln!(config, "[targets.{name}]\nplugin = \"{plugin}\"\n{lines}\n");
         }
         std::fs::write(home.join("dispatcher.env"), secrets).unwrap();
         private(&home.join("dispatcher.env"));

@@ -5,4 +5,5 @@ mod cli;
 mod crash;
 mod process;
 mod receive;
+mod reload;
 mod targets;

@@ -40,27 +40,7 @@ impl Kit {
 
     /// A source at `/sqreen`; target `log` gets every event, `pager` errors.
     pub(super) fn with_secrets(secrets: &[&str]) -> Self {
-        let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
-        let source = SourceSettings {
-            name: Arc::from("sqreen"),
-            path: "/sqreen".to_owned(),
-            verifier: Verifier::new(verify::scheme("sqreen").unwrap(), secrets).unwrap(),
-            sender: normalize::sender("sqreen").unwrap(),
-            body_bytes_max: BODY_BYTES_MAX,
-        };
-        let settings = Settings {
-            sources: vec![source],
-            bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
-            body_timeout: BODY_TIMEOUT,
-            config: 77,
-        };
-        let errors = Rule { severity: Some(Severity::Error), ..Rule::default() };
-        let target =
-            |name: &str, rules| TargetRoute { name: Arc::from(name), enabled: true, rules };
-        let router = Router::new(vec![
-            (target("log", vec![]), TargetNumber(1)),
-            (target("pager", vec![errors]), TargetNumber(2)),
-        ]);
+        let (settings, router) = rules(secrets, 77);
         let (queue, feed) = (Arc::new(Memory::default()), Feed::default());
         let stored: Arc<dyn Queue> = queue.clone();
         let ingest = Ingest::new(settings, stored, router, feed.clone());
@@ -82,6 +62,31 @@ impl Kit {
     pub(super) fn in_flight(&self) -> usize {
         self.ingest.budget.held()
     }
+}
+
+/// What [`Kit::with_secrets`] starts with.
+pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Router) {
+    let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
+    let source = SourceSettings {
+        name: Arc::from("sqreen"),
+        path: "/sqreen".to_owned(),
+        verifier: Verifier::new(verify::scheme("sqreen").unwrap(), secrets).unwrap(),
+        sender: normalize::sender("sqreen").unwrap(),
+        body_bytes_max: BODY_BYTES_MAX,
+    };
+    let settings = Settings {
+        sources: vec![source],
+        bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
+        body_timeout: BODY_TIMEOUT,
+        config,
+    };
+    let errors = Rule { severity: Some(Severity::Error), ..Rule::default() };
+    let target = |name: &str, rules| TargetRoute { name: Arc::from(name), enabled: true, rules };
+    let router = Router::new(vec![
+        (target("log", vec![]), TargetNumber(1)),
+        (target("pager", vec![errors]), TargetNumber(2)),
+    ]);
+    (settings, router)
 }
 
 /// The body of a built-in sample.
@@ -169,6 +174,11 @@ impl Memory {
 
     pub(super) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
+    }
+
+    /// By which configuration each request was received.
+    pub(super) fn configs(&self) -> Vec<u64> {
+        self.requests.lock().unwrap().iter().map(|request| request.config).collect()
     }
 
     pub(super) fn only(&self) -> NewRequest {

@@ -35,6 +35,7 @@ enum Act {
     PostOnOwnThread,
     Count,
     Log,
+    Trace,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -52,6 +53,9 @@ struct Settings {
     file: Option<LocalPath>,
     #[serde(default)]
     to: Vec<HttpUrl>,
+    /// What `trace` writes.
+    #[serde(default)]
+    label: String,
 }
 
 struct Acting {
@@ -144,6 +148,7 @@ impl Each for Acting {
                 self.host.log(Level::Warn, format!("told {token}\nforged line"), fields);
                 Ok(Receipt::none())
             }
+            Act::Trace => self.trace().await,
             Act::RefuseSettings | Act::PanicInCreate | Act::PanicInDrop => Ok(Receipt::none()),
         }
     }
@@ -179,6 +184,23 @@ impl Acting {
             host.count("jobs_done", 1);
         };
         self.host.blocking(job).await?;
+        Ok(Receipt::none())
+    }
+
+    /// Writes when it begins, waits for a file of the same name with `.open`, and writes when it ends.
+    async fn trace(&self) -> Verdict {
+        let Some(file) = &self.settings.file else { return Err(Failure::broken("no file")) };
+        let write = |what: &str| {
+            let line = format!("{what} {}\n", self.settings.label);
+            let file = std::fs::File::options().create(true).append(true).open(&**file);
+            file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()))
+                .map_err(|error| Failure::retry(error.to_string()))
+        };
+        write("begin")?;
+        while !file.with_extension("open").exists() {
+            self.host.sleep(Duration::from_millis(10)).await;
+        }
+        write("end")?;
         Ok(Receipt::none())
     }
 

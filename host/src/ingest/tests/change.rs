@@ -1,0 +1,57 @@
+//! Other settings while requests are under way.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Frame};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+
+/// A body whose sender takes its time.
+struct Slow(UnboundedReceiver<Bytes>);
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+#[tokio::test]
+async fn a_request_ends_by_the_settings_it_began_with_and_the_next_begins_with_others() {
+    let kit = Kit::with_secrets(&[SECRET]);
+    let body = Bytes::from_static(sample("sqreen/test").as_bytes());
+    let (chunks, slow) = unbounded_channel();
+    let begun = kit::with_signature("/sqreen", SECRET, &body).map(|()| Slow(slow));
+    let mut begun = std::pin::pin!(kit.send(begun));
+    assert!(polled_once(begun.as_mut()).await.is_none(), "it waits for its body");
+
+    let (settings, router) = kit::rules(&["another"], 78);
+    kit.ingest.change(settings, router);
+    let old = signed("/sqreen", sample("sqreen/test"));
+    assert_eq!(kit.send(old).await.status, 401, "the old secret is gone");
+    let new = kit::with_signature("/sqreen", "another", &body);
+    assert_eq!(kit.send(new.map(|()| Chunks::of(vec![body.clone()]))).await.status, 200);
+
+    chunks.send(body).unwrap();
+    drop(chunks);
+    assert_eq!(begun.await.status, 200);
+    assert_eq!(kit.queue.configs(), [78, 77]);
+    assert_eq!(kit.in_flight(), 0);
+}
+
+/// Polls once; what it is ready with, if it is.
+async fn polled_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

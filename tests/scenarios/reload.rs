@@ -1,0 +1,285 @@
+//! Another configuration while the daemon runs: all of it or nothing, and no request notices.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::harness::{Client, Daemon, SECRET, body, events, signature, wait_for};
+
+/// Connections that post at once.
+const CONNECTIONS: usize = 4;
+
+const HERE: &str = "route = { sources = [\"sqreen\"] }";
+const ELSEWHERE: &str = "route = { sources = [\"other\"] }";
+
+const EACH: &str = "libdispatcher_test_each.so";
+
+/// Posts over kept connections, one event a request, for as long as `story` takes; answers the ids of
+/// each connection in their order. Every request must be answered with 200 on the connection it began on.
+fn under_load(daemon: &mut Daemon, story: impl FnOnce(&mut Daemon)) -> Vec<Vec<String>> {
+    let (address, over, posted) = (daemon.address(), AtomicBool::new(false), AtomicUsize::new(0));
+    let more = || {
+        let now = posted.load(Ordering::Relaxed);
+        wait_for("requests", || (posted.load(Ordering::Relaxed) > now + 50).then_some(()));
+    };
+    let post = |connection: usize| {
+        let mut client = Client::connect(address).unwrap();
+        let mut ids = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let id = format!("{connection}-{:06}", ids.len());
+            let body = body(std::slice::from_ref(&id));
+            let signature = signature(SECRET, &body);
+            let headers = [("x-sqreen-integrity", signature.as_bytes())];
+            let answer = client.send("POST", "/sqreen", &headers, &body).unwrap();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            posted.fetch_add(1, Ordering::Relaxed);
+            ids.push(id);
+        }
+        ids
+    };
+    std::thread::scope(|scope| {
+        let post = &post;
+        let posting: Vec<_> = (0..CONNECTIONS).map(|c| scope.spawn(move || post(c))).collect();
+        more();
+        story(daemon);
+        more();
+        over.store(true, Ordering::Relaxed);
+        posting.into_iter().map(|posting| posting.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn a_route_changed_under_load_loses_nothing_and_sends_each_event_where_it_was_to_go() {
+    let setup = Daemon::new().source("sqreen", SECRET).source("other", SECRET);
+    let mut daemon = setup.log_with("first", HERE).log_with("second", ELSEWHERE).start();
+    let before = events("before", 20);
+    assert_eq!(daemon.post(&body(&before)).status, 200);
+    let after = events("after", 20);
+    let connections = under_load(&mut daemon, |daemon| {
+        let told =
+            daemon.reload(|setup| setup.log_with("first", ELSEWHERE).log_with("second", HERE));
+        assert_eq!(told["message"], "reloaded");
+        assert_eq!((&told["exchanged"], &told["ended"]), (&"".into(), &"".into()), "only routes");
+        assert_eq!(daemon.post(&body(&after)).status, 200);
+    });
+    let mut expected = [before, Vec::new()];
+    for ids in &connections {
+        // What one connection posts is received in its order, so its events change targets once.
+        daemon.wait_delivered("second", &ids[ids.len() - 1..]);
+        let second = daemon.delivered("second");
+        let change = ids.iter().position(|id| second.contains_key(id)).unwrap();
+        assert!(change > 0, "some came before the reload");
+        expected[0].extend_from_slice(&ids[..change]);
+        expected[1].extend_from_slice(&ids[change..]);
+    }
+    expected[1].extend(after);
+    for (target, ids) in ["first", "second"].into_iter().zip(&expected) {
+        daemon.wait_delivered(target, ids);
+        let delivered = daemon.delivered(target);
+        assert_eq!(delivered.len(), ids.len(), "{target} got nothing else");
+        assert!(delivered.values().all(|count| *count == 1), "{target} got nothing twice");
+    }
+}
+
+#[test]
+fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in_the_log() {
+    let setup = Daemon::new().source("sqreen", SECRET).source("other", SECRET);
+    let mut daemon = setup.log_with("first", HERE).log_with("second", ELSEWHERE).start();
+    let connections = under_load(&mut daemon, |daemon| {
+        let told = daemon.reload(|setup| {
+            let setup = setup.log_with("first", ELSEWHERE).log_with("second", HERE);
+            let setup = setup.server("lisen = 1").source_with("third", "hush-hush", "body_max = 7");
+            setup.plugin_target("typo", "file-logs", "").log_with("odd", "settings.colour = 1")
+        });
+        let said = told["message"].as_str().unwrap();
+        assert!(said.starts_with("reload refused: 4 errors; nothing was changed\n"), "{said}");
+        for part in ["lisen", "body_max", "did you mean `file-log`?", "unknown field `colour`"] {
+            assert!(said.contains(part), "{part} is missing in:\n{said}");
+        }
+        assert!(said.contains("dispatcher.toml:") && said.contains("^^^"), "{said}");
+        assert!(!said.contains("hush-hush") && !said.contains(SECRET), "{said}");
+        // A file that is no TOML at all, and none at all.
+        let file = daemon.home().join("dispatcher.toml");
+        fs::write(&file, "[server\n").unwrap();
+        let told = daemon.reload_what_is_there();
+        assert!(told["message"].as_str().unwrap().contains("this is no TOML"), "{told}");
+        fs::remove_file(&file).unwrap();
+        let told = daemon.reload_what_is_there();
+        assert!(told["message"].as_str().unwrap().contains("cannot read"), "{told}");
+    });
+    let ids = connections.concat();
+    daemon.wait_delivered("first", &ids);
+    assert_eq!(daemon.delivered("first").len(), ids.len());
+    assert_eq!(daemon.log_lines("second").len(), 0);
+    // Mended, it is taken.
+    let told = daemon
+        .reload(|_| Daemon::new().source("sqreen", SECRET).log("first").log("second").log("third"));
+    assert_eq!((&told["message"], &told["started"]), (&"reloaded".into(), &"third".into()));
+    let later = events("later", 3);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    for target in ["first", "second", "third"] {
+        daemon.wait_delivered(target, &later);
+    }
+}
+
+#[test]
+fn a_secret_is_rotated_without_a_request_refused() {
+    let two = "secrets = [\"file:old\", \"env:NEW\"]\npath = \"/sqreen\"";
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let post = |daemon: &Daemon, secret: &str| {
+        let body = body(&events(secret, 1));
+        daemon.post_signed(&body, &signature(secret, &body)).status
+    };
+    let hold = |daemon: &Daemon| (post(daemon, SECRET), post(daemon, "the new one"));
+    assert_eq!(hold(&daemon), (200, 401));
+    fs::write(daemon.home().join("old"), SECRET).unwrap();
+    // Only `dispatcher.env` knows NEW, which it did not when the daemon started.
+    let both = |setup: crate::harness::Setup| {
+        setup.source_table("sqreen", two).variable("NEW", "the new one")
+    };
+    assert_eq!(daemon.reload(both)["message"], "reloaded");
+    assert_eq!(hold(&daemon), (200, 200));
+    // The configuration stays as it is; the file that it names does not.
+    fs::write(daemon.home().join("old"), "nobody's").unwrap();
+    assert_eq!(daemon.reload(|setup| setup)["message"], "reloaded");
+    assert_eq!(hold(&daemon), (401, 200));
+    fs::remove_file(daemon.home().join("old")).unwrap();
+    let told = daemon.reload(|setup| setup);
+    assert!(told["message"].as_str().unwrap().contains("there is no such file"), "{told}");
+    assert_eq!(hold(&daemon), (401, 200));
+}
+
+#[test]
+fn what_waits_for_a_renamed_or_disabled_target_is_kept_and_goes_on_when_it_is_back() {
+    let closed = "settings.path = \"logs/closed/x.jsonl\"\nretry.backoff_min = \"100ms\"";
+    let mut daemon = Daemon::new().source("sqreen", SECRET).target("old", closed).start();
+    daemon.close_folder();
+    let waiting = events("waiting", 300);
+    assert_eq!(daemon.post(&body(&waiting)).status, 200);
+    wait_for("a failure", || daemon.log().contains("target is down").then_some(()));
+    let told = daemon.reload(|setup| setup.without_target("old").log("new"));
+    assert_eq!((&told["started"], &told["ended"]), (&"new".into(), &"old".into()));
+    daemon.open_folder();
+    let meanwhile = events("meanwhile", 5);
+    assert_eq!(daemon.post(&body(&meanwhile)).status, 200);
+    daemon.wait_delivered("new", &meanwhile);
+    assert_eq!(daemon.log_lines("new").len(), 5, "a new name starts at now");
+    assert_eq!(daemon.log_lines("closed/x").len(), 0);
+    let told = daemon.reload(|setup| setup.without_target("new").target("old", closed));
+    assert_eq!((&told["started"], &told["ended"]), (&"old".into(), &"new".into()));
+    daemon.wait_delivered("closed/x", &waiting);
+    let told = daemon
+        .reload(|setup| setup.target("old", &format!("enabled = false\n{closed}")).log("new"));
+    assert_eq!((&told["started"], &told["ended"]), (&"new".into(), &"old".into()));
+    let later = events("later", 5);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    daemon.wait_delivered("new", &later);
+    let told = daemon.reload(|setup| setup.target("old", closed));
+    assert_eq!(told["started"], "old");
+    let last = events("last", 1);
+    assert_eq!(daemon.post(&body(&last)).status, 200);
+    daemon.wait_delivered("closed/x", &last);
+    let delivered = daemon.delivered("closed/x");
+    assert_eq!(delivered.len(), waiting.len() + last.len(), "nothing that was not routed to it");
+    assert!(delivered.values().all(|count| *count == 1), "{delivered:?}");
+}
+
+#[test]
+fn a_changed_file_is_written_from_the_reload_on_and_other_targets_are_left_alone() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").log("same").start();
+    let connections = under_load(&mut daemon, |daemon| {
+        let moved = "settings.path = \"logs/moved.jsonl\"";
+        let told = daemon.reload(|setup| setup.target("audit-log", moved));
+        assert_eq!(told["exchanged"], "audit-log");
+    });
+    let ids = connections.concat();
+    daemon.wait_delivered("same", &ids);
+    wait_for("every event in one of the files", || {
+        let files = ["audit-log", "moved"].map(|file| daemon.delivered(file));
+        let there = |id: &String| files.iter().any(|file| file.contains_key(id));
+        ids.iter().all(there).then_some(())
+    });
+    let (old, new) = (daemon.log_lines("audit-log").len(), daemon.log_lines("moved").len());
+    assert_eq!(old + new, ids.len(), "no event in both, and none twice");
+    assert!(old > 0 && new > 0, "{old} and {new}");
+}
+
+#[test]
+fn the_old_instance_ends_what_it_began_before_the_new_one_takes_anything() {
+    let target = |label: &str| {
+        format!("settings.act = \"trace\"\nsettings.file = \"trace\"\nsettings.label = \"{label}\"")
+    };
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    daemon.add_plugin(EACH, |file| file);
+    let traced = |daemon: &Daemon| {
+        let text = fs::read_to_string(daemon.home().join("trace")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let told = daemon.reload(|setup| setup.plugin_target("slow", "test-each", &target("old")));
+    assert_eq!(told["started"], "slow");
+    assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
+    wait_for("the old one to begin", || (!traced(&daemon).is_empty()).then_some(()));
+    let told = daemon.reload(|setup| setup.plugin_target("slow", "test-each", &target("new")));
+    assert_eq!(told["exchanged"], "slow");
+    // Three more wait for it; that another target has them shows that they could have been claimed.
+    let more = events("more", 3);
+    assert_eq!(daemon.post(&body(&more)).status, 200);
+    daemon.wait_delivered("audit-log", &more);
+    assert_eq!(traced(&daemon), ["begin old"]);
+    fs::write(daemon.home().join("trace.open"), "").unwrap();
+    wait_for("all to end", || (traced(&daemon).len() >= 8).then_some(()));
+    let lines = traced(&daemon);
+    assert_eq!(lines[..2], ["begin old", "end old"], "{lines:?}");
+    assert_eq!(lines[2..].iter().filter(|line| *line == "begin new").count(), 3, "{lines:?}");
+    assert_eq!(lines.len(), 8, "nothing was given twice: {lines:?}");
+}
+
+#[test]
+fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
+    let other_words = |mut file: Vec<u8>| {
+        let old = b"no such account";
+        let places = (0..file.len() - old.len()).filter(|at| file[*at..].starts_with(old));
+        let places: Vec<_> = places.collect();
+        assert!(!places.is_empty(), "the plugin has these words");
+        for at in places {
+            file[at..at + old.len()].copy_from_slice(b"an other build!");
+        }
+        file
+    };
+    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
+    let mut daemon = setup.start();
+    daemon.add_plugin(EACH, |file| file);
+    let lines = "settings.act = \"broken\"";
+    let told = daemon.reload(|setup| setup.plugin_target("each", "test-each", lines));
+    assert_eq!(told["started"], "each");
+    assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
+    wait_for("the first build", || daemon.log().contains("no such account").then_some(()));
+    assert!(!daemon.log().contains("an other build!"));
+    daemon.add_plugin(EACH, other_words);
+    let told = daemon.reload(|setup| setup);
+    assert_eq!(told["exchanged"], "each", "only its file was changed");
+    wait_for("the second build", || daemon.log().contains("an other build!").then_some(()));
+    assert_eq!(daemon.reload(|setup| setup)["exchanged"], "");
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    fs::create_dir(daemon.home().join("elsewhere")).unwrap();
+    let told = daemon.reload(|setup| {
+        let setup = setup.head("home = \"elsewhere\"\nstore.directory = \"other-data\"");
+        setup.server("connections_max = 7\nbody_timeout = \"9s\"").log("second")
+    });
+    assert_eq!((&told["message"], &told["started"]), (&"reloaded".into(), &"second".into()));
+    for key in ["home", "store.directory", "server.connections_max"] {
+        assert!(
+            daemon.log().contains(&format!("{key} was changed, which needs a restart")),
+            "{key}"
+        );
+    }
+    assert_eq!(daemon.log().matches("needs a restart").count(), 3);
+    let ids = events("after", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    // Relative paths start where they did.
+    daemon.wait_delivered("second", &ids);
+    assert!(!daemon.home().join("elsewhere/logs").exists());
+}
