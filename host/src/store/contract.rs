@@ -96,11 +96,16 @@ pub(crate) async fn settle(
     queue.settle(target, outcomes).await.unwrap();
 }
 
+/// Fails instead of waiting for ever.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("it waits for ever")
+}
+
 /// Claims until there are `count`.
 pub(crate) async fn claim(queue: &dyn Queue, target: TargetNumber, count: usize) -> Vec<Delivery> {
     let mut all = Vec::new();
     while all.len() < count {
-        all.extend(queue.claim(target, count - all.len(), HOUR).await.unwrap());
+        all.extend(within(queue.claim(target, count - all.len(), HOUR)).await.unwrap());
     }
     all
 }
@@ -110,7 +115,7 @@ pub(crate) async fn claimable(queue: &dyn Queue, target: TargetNumber) -> Vec<St
     append(queue, vec![planned("the end", &[target])]).await;
     let mut all = Vec::new();
     loop {
-        let got = queue.claim(target, 10, HOUR).await.unwrap();
+        let got = within(queue.claim(target, 10, HOUR)).await.unwrap();
         all.extend(texts(&got));
         if let Some(end) = all.iter().position(|text| text == "the end") {
             all.remove(end);
@@ -472,7 +477,8 @@ macro_rules! contract {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $sentence() {
                 let opener = $opener;
-                $crate::store::contract::$sentence(&opener).await;
+                let sentence = $crate::store::contract::$sentence(&opener);
+                $crate::store::contract::within(sentence).await;
             }
         )*
     };
