@@ -206,6 +206,24 @@ pub(crate) async fn an_untried_claim_leaves_retries_for_the_others(opener: &dyn 
     assert_eq!(texts(&claim(&*queue, a, 2).await), ["1", "2"]);
 }
 
+pub(crate) async fn a_claim_dropped_while_it_reads_hides_nothing(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    append(&*queue, (0..1_000).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    let first = claim(&*queue, a, 1_000).await;
+    settle(&*queue, a, &first, retry(now())).await;
+    let mut given = 0;
+    while given < 1_000 {
+        if let Some(got) = poll_once(&mut queue.claim(a, 1, HOUR)).await {
+            given += got.unwrap().len();
+            continue;
+        }
+        // Dropped at every stage of what it had begun.
+        (0..given % 100 * 50).for_each(|_| std::hint::spin_loop());
+        given += queue.claim(a, 1, HOUR).await.unwrap().len();
+    }
+}
+
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|context| {
         std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
@@ -490,6 +508,7 @@ macro_rules! contract {
             nothing_is_stored_for_a_request_without_events
             a_claim_waits_for_work
             an_untried_claim_leaves_retries_for_the_others
+            a_claim_dropped_while_it_reads_hides_nothing
             a_retry_comes_back_when_it_is_due
             what_is_released_is_as_before
             dead_letters_are_kept_with_their_reason
