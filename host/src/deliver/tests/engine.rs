@@ -24,7 +24,7 @@ async fn wait_for(queue: &dyn Queue, number: TargetNumber, wanted: impl Fn(Depth
 
 fn open(folder: &tempfile::TempDir) -> Arc<dyn Queue> {
     let settings = embedded::Settings::new(folder.path());
-    Embedded::open(&settings).unwrap()
+    Embedded::open(settings).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
