@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
-use super::{Answer, Client, Installed, SECRET, Setup, signature, wait_for};
+use super::{Answer, Client, Installed, SECRET, Setup, plugin_file, signature, wait_for};
 
 /// A daemon's home and, while it runs, its process. Prints the daemon's log when its test fails.
 pub(crate) struct Daemon {
@@ -103,15 +103,14 @@ impl Daemon {
         wait_for("the reload", || results().get(before).cloned())
     }
 
-    /// Drops a plugin that only tests load into the home's folder of plugins; `rewrite` may change it.
-    pub(crate) fn add_plugin(&self, file: &str, rewrite: impl FnOnce(Vec<u8>) -> Vec<u8>) {
-        let built = Path::new(env!("CARGO_BIN_EXE_dispatcher")).with_file_name("deps").join(file);
-        let built = fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    /// Drops the tests' plugin of that mode into the home's folder of plugins; `rewrite` may change it.
+    pub(crate) fn add_plugin(&self, mode: &str, rewrite: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        let built = plugin_file(mode);
+        let bytes = fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
         let folder = self.home().join("plugins.d");
         fs::create_dir_all(&folder).unwrap();
-        let incoming = folder.join("incoming");
-        fs::write(&incoming, rewrite(built)).unwrap();
-        fs::rename(incoming, folder.join(file)).unwrap();
+        fs::write(folder.join("incoming"), rewrite(bytes)).unwrap();
+        fs::rename(folder.join("incoming"), folder.join("plugin.so")).unwrap();
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

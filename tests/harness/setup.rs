@@ -18,7 +18,6 @@ struct Source {
     secret: Option<(String, String)>,
 }
 
-/// One target.
 #[derive(Clone, Debug)]
 struct Target {
     name: String,
@@ -74,12 +73,12 @@ impl Setup {
 
     /// A target of plugin `file-log` with these lines in its table.
     pub(crate) fn target(self, name: &str, lines: &str) -> Self {
-        self.plugin_target(name, "file-log", lines)
+        self.target_of(name, "file-log", lines)
     }
 
-    /// A target of that plugin with these lines in its table.
-    pub(crate) fn plugin_target(mut self, name: &str, plugin: &str, lines: &str) -> Self {
-        self = self.without_target(name);
+    /// A target of any plugin.
+    pub(crate) fn target_of(mut self, name: &str, plugin: &str, lines: &str) -> Self {
+        self.targets.retain(|target| target.name != name);
         self.targets.push(Target { name: name.into(), plugin: plugin.into(), lines: lines.into() });
         self
     }

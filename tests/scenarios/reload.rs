@@ -11,8 +11,6 @@ const CONNECTIONS: usize = 4;
 const HERE: &str = "route = { sources = [\"sqreen\"] }";
 const ELSEWHERE: &str = "route = { sources = [\"other\"] }";
 
-const EACH: &str = "libdispatcher_test_each.so";
-
 /// Posts over kept connections, one event a request, for as long as `story` takes; answers the ids of
 /// each connection in their order. Every request must be answered with 200 on the connection it began on.
 fn under_load(daemon: &mut Daemon, story: impl FnOnce(&mut Daemon)) -> Vec<Vec<String>> {
@@ -88,7 +86,7 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
         let told = daemon.reload(|setup| {
             let setup = setup.log_with("first", ELSEWHERE).log_with("second", HERE);
             let setup = setup.server("lisen = 1").source_with("third", "hush-hush", "body_max = 7");
-            setup.plugin_target("typo", "file-logs", "").log_with("odd", "settings.colour = 1")
+            setup.target_of("typo", "file-logs", "").log_with("odd", "settings.colour = 1")
         });
         let said = told["message"].as_str().unwrap();
         assert!(said.starts_with("reload refused: 4 errors; nothing was changed\n"), "{said}");
@@ -209,16 +207,16 @@ fn the_old_instance_ends_what_it_began_before_the_new_one_takes_anything() {
         format!("settings.act = \"trace\"\nsettings.file = \"trace\"\nsettings.label = \"{label}\"")
     };
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
-    daemon.add_plugin(EACH, |file| file);
+    daemon.add_plugin("each", |file| file);
     let traced = |daemon: &Daemon| {
         let text = fs::read_to_string(daemon.home().join("trace")).unwrap_or_default();
         text.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    let told = daemon.reload(|setup| setup.plugin_target("slow", "test-each", &target("old")));
+    let told = daemon.reload(|setup| setup.target_of("slow", "test-each", &target("old")));
     assert_eq!(told["started"], "slow");
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
     wait_for("the old one to begin", || (!traced(&daemon).is_empty()).then_some(()));
-    let told = daemon.reload(|setup| setup.plugin_target("slow", "test-each", &target("new")));
+    let told = daemon.reload(|setup| setup.target_of("slow", "test-each", &target("new")));
     assert_eq!(told["exchanged"], "slow");
     // Three more wait for it; that another target has them shows that they could have been claimed.
     let more = events("more", 3);
@@ -247,14 +245,14 @@ fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
     };
     let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
     let mut daemon = setup.start();
-    daemon.add_plugin(EACH, |file| file);
+    daemon.add_plugin("each", |file| file);
     let lines = "settings.act = \"broken\"";
-    let told = daemon.reload(|setup| setup.plugin_target("each", "test-each", lines));
+    let told = daemon.reload(|setup| setup.target_of("each", "test-each", lines));
     assert_eq!(told["started"], "each");
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
     wait_for("the first build", || daemon.log().contains("no such account").then_some(()));
     assert!(!daemon.log().contains("an other build!"));
-    daemon.add_plugin(EACH, other_words);
+    daemon.add_plugin("each", other_words);
     let told = daemon.reload(|setup| setup);
     assert_eq!(told["exchanged"], "each", "only its file was changed");
     wait_for("the second build", || daemon.log().contains("an other build!").then_some(()));

@@ -76,7 +76,7 @@ impl App {
             Listener::bind(&config.server).map_err(AppError::new)?
         };
         let address = listener.local_addr();
-        let queue = Embedded::open(&config.store).map_err(AppError::new)?;
+        let queue = Embedded::open(config.store.clone()).map_err(AppError::new)?;
         let shared: Arc<dyn Queue> = queue.clone();
         let lent = Lent::new(config, &config.plugins, delivering.handle())?;
         lent.log_bad_files();
