@@ -134,11 +134,13 @@ fn a_secret_is_rotated_without_a_request_refused() {
     let both = |setup: crate::harness::Setup| {
         setup.source_table("sqreen", two).variable("NEW", "the new one")
     };
-    assert_eq!(daemon.reload(both)["message"], "reloaded");
+    let both = daemon.reload(both);
+    assert_eq!(both["message"], "reloaded");
     assert_eq!(hold(&daemon), (200, 200));
     // The configuration stays as it is; the file that it names does not.
     fs::write(daemon.home().join("old"), "nobody's").unwrap();
-    assert_eq!(daemon.reload(|setup| setup)["message"], "reloaded");
+    let again = daemon.reload(|setup| setup);
+    assert_eq!((&again["message"], &again["config"]), (&both["message"], &both["config"]));
     assert_eq!(hold(&daemon), (401, 200));
     fs::remove_file(daemon.home().join("old")).unwrap();
     let told = daemon.reload(|setup| setup);
@@ -256,7 +258,10 @@ fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
     let told = daemon.reload(|setup| setup);
     assert_eq!(told["exchanged"], "each", "only its file was changed");
     wait_for("the second build", || daemon.log().contains("an other build!").then_some(()));
-    assert_eq!(daemon.reload(|setup| setup)["exchanged"], "");
+    let again = daemon.reload(|setup| setup);
+    assert_eq!(again["exchanged"], "");
+    let other = daemon.reload(|setup| setup.log("second"));
+    assert_ne!(other["config"], again["config"]);
 }
 
 #[test]

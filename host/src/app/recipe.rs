@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn whatever_a_delivery_depends_on_exchanges_the_target_and_nothing_else_does() {
-        let changed: [(&str, fn(&mut Recipe)); 7] = [
+        type Change = fn(&mut Recipe);
+        let changed: [(&str, Change); 7] = [
             ("the plugin's file", |r| r.plugin = "2c3d".to_owned()),
             ("a setting", |r| r.settings["path"] = json!("logs/y.jsonl")),
             ("a secret", |r| r.settings["token"] = json!("marlin")),

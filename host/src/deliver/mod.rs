@@ -12,7 +12,8 @@
 //!   is retried like any other, so that an event that only fails by itself moves out of the way of
 //!   the rest; the backlog behind it stays where it is.
 //! - A target has one task at a time: what replaces it claims nothing before the old one has ended,
-//!   which it does some seconds after its grace at the latest.
+//!   which it does some seconds after its grace at the latest. Only the code of a call that was cut and
+//!   blocks its thread can outlive that.
 
 mod backend;
 mod calls;
