@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
@@ -51,6 +52,8 @@ pub struct App {
     deliverer: Deliverer,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    /// `None` when the socket could not be had, which the log says.
+    admin: Option<Admin>,
 }
 
 impl App {
@@ -73,17 +76,23 @@ impl App {
         let shared: Arc<dyn Queue> = queue.clone();
         let numbers =
             receiving.block_on(shared.register(wire::names(config))).map_err(AppError::new)?;
-        let backends = wire::backends(config, &numbers, delivering.handle())?;
+        let backends = wire::backends(config, &numbers, delivering.handle(), feed)?;
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
         let router = Arc::new(wire::router(config, &numbers));
+        let view = wire::view(config, &numbers, Arc::clone(&router), address);
+        let socket = config.home.join(admin::SOCKET);
+        let admin =
+            Admin::start(receiving.handle(), &socket, view, Arc::clone(&shared), feed.clone());
+        // Receiving and delivering matter more than being asked.
+        let admin = admin.map_err(|error| tracing::error!("{error}")).ok();
         let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::new(ingest), async {
             // A dropped sender stops as well.
             let _ = stopped.await;
         }));
-        Ok(Self { address, receiving, delivering, queue, deliverer, stop, served })
+        Ok(Self { address, receiving, delivering, queue, deliverer, stop, served, admin })
     }
 
     /// Where requests are received.
@@ -101,6 +110,7 @@ impl App {
         // Fails only when serving has ended already.
         let _ = self.stop.send(());
         let served = self.receiving.block_on(self.served);
+        drop(self.admin);
         self.receiving.block_on(self.deliverer.stop(DELIVERY_GRACE));
         let closed = self.receiving.block_on(self.queue.close());
         // A plugin may block a thread for ever: it is left behind.

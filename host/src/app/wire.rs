@@ -1,16 +1,19 @@
 //! From the configuration to the parts: target numbers, routes, plugin instances.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use super::AppError;
+use crate::admin::{SourceView, TargetView, View};
 use crate::config::{Config, TargetConfig};
 use crate::deliver::{self, Backend};
 use crate::egress::Client;
 use crate::model::TargetNumber;
 use crate::plugin::{Catalog, Instance, Mode};
 use crate::route::Router;
+use crate::telemetry::Feed;
 
 /// The names of all targets, in the order of the configuration.
 pub(super) fn names(config: &Config) -> Vec<Arc<str>> {
@@ -32,6 +35,28 @@ pub(super) fn router(config: &Config, numbers: &[TargetNumber]) -> Router {
     Router::new(routes.zip(numbers.iter().copied()).collect())
 }
 
+/// What people are shown of the configuration. `listening` is the address in force.
+pub(super) fn view(
+    config: &Config,
+    numbers: &[TargetNumber],
+    router: Arc<Router>,
+    listening: SocketAddr,
+) -> View {
+    let mut told = config.clone();
+    told.server.listen = listening;
+    let sources = config
+        .ingest
+        .sources
+        .iter()
+        .map(|source| SourceView { name: Arc::clone(&source.name), address: told.address(source) });
+    let targets = config.targets.iter().zip(numbers).map(|(target, number)| TargetView {
+        name: Arc::clone(&target.name),
+        number: *number,
+        enabled: target.enabled,
+    });
+    View { sources: sources.collect(), targets: targets.collect(), router }
+}
+
 /// What the deliverer starts: a target's settings and its way out.
 pub(super) type Backends = Vec<(deliver::Settings, Arc<dyn Backend>)>;
 
@@ -41,6 +66,7 @@ pub(super) fn backends(
     config: &Config,
     numbers: &[TargetNumber],
     runtime: &Handle,
+    feed: &Feed,
 ) -> Result<Backends, AppError> {
     let client = Client::new(&config.egress).map_err(AppError::new)?;
     let catalog = Catalog::scan(&config.plugins);
@@ -59,10 +85,14 @@ pub(super) fn backends(
                 let settings = target.deliver(*number, instance.mode());
                 backends.push((settings, Arc::new(instance)));
             }
-            Err(reason) => tracing::error!(
-                target_name = %target.name,
-                "{reason}; what is routed to it is kept until a start that can use it"
-            ),
+            Err(reason) => {
+                tracing::error!(
+                    target_name = %target.name,
+                    "{reason}; what is routed to it is kept until a start that can use it"
+                );
+                let condition = format!("cannot be used: {reason}");
+                feed.history().condition(&target.name, Some(condition));
+            }
         }
     }
     Ok(backends)
