@@ -80,11 +80,12 @@ impl App {
         let shared: Arc<dyn Queue> = queue.clone();
         let lent = Lent::new(config, &config.plugins, delivering.handle())?;
         lent.log_bad_files();
-        let ways = wire::ways(config, &lent);
+        let ways = wire::ways(config, &lent, feed);
         let numbers =
             receiving.block_on(shared.register(wire::names(&ways))).map_err(AppError::new)?;
-        let router = wire::router(&ways, &numbers);
+        let router = Arc::new(wire::router(&ways, &numbers));
         let recipes = Mutex::new(wire::recipes(&ways, &numbers));
+        let view = wire::view(config, &ways, &numbers, Arc::clone(&router), address);
         let backends = wire::backends(ways, &numbers, |_| true);
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
@@ -96,15 +97,18 @@ impl App {
             let _ = stopped.await;
         }));
         let reloader = Arc::new(Reloader {
-            fixed: Fixed::of(config, threads),
+            fixed: Fixed::of(config, address, threads),
             receiving: receiving.handle().clone(),
             delivering: delivering.handle().clone(),
             queue: shared,
+            feed: feed.clone(),
             ingest,
             deliverer,
+            admin: Mutex::default(),
             recipes,
             last: Mutex::default(),
         });
+        reloader.serve_people(view);
         Ok(Self { address, receiving, delivering, queue, reloader, stop, served })
     }
 
@@ -137,6 +141,7 @@ impl App {
         // Fails only when serving has ended already.
         let _ = self.stop.send(());
         let served = self.receiving.block_on(self.served);
+        self.reloader.leave_people();
         self.receiving.block_on(self.reloader.deliverer.stop(DELIVERY_GRACE));
         let closed = self.receiving.block_on(self.queue.close());
         // A plugin may block a thread for ever: it is left behind.

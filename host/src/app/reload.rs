@@ -9,8 +9,9 @@
 //! again. [`Reloaded::restart`] names what only a restart changes; everything else is in force.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use tokio::runtime::Handle;
@@ -19,12 +20,14 @@ use super::check::check_with;
 use super::lent::Lent;
 use super::recipe::{Changes, Recipes};
 use super::{DELIVERY_GRACE, wire};
+use crate::admin::{self, Admin, Reload, View};
 use crate::config::{Config, Environment, Problem, load_again};
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
 use crate::model::{TargetNumber, Timestamp};
 use crate::net;
 use crate::store::{Queue, embedded};
+use crate::telemetry::Feed;
 
 /// What a reload changed.
 #[derive(Clone, Debug)]
@@ -65,12 +68,50 @@ impl Rejected {
     }
 }
 
+/// Lets people ask for a reload without keeping the daemon's parts alive.
+struct Asked(Weak<Reloader>);
+
+impl Reload for Asked {
+    fn reload(&self) -> Option<admin::wire::Reload> {
+        self.0.upgrade().map(|reloader| told(reloader.reload()))
+    }
+
+    fn last(&self) -> Option<admin::wire::Reload> {
+        self.0.upgrade()?.last().map(told)
+    }
+}
+
+/// As people are shown it.
+fn told(result: Result<Reloaded, Rejected>) -> admin::wire::Reload {
+    let names = |names: Vec<Arc<str>>| names.iter().map(ToString::to_string).collect();
+    match result {
+        Ok(reloaded) => admin::wire::Reload {
+            time: reloaded.at.to_string(),
+            refused: None,
+            problems: String::new(),
+            started: names(reloaded.started),
+            exchanged: names(reloaded.exchanged),
+            ended: names(reloaded.ended),
+            restart: reloaded.restart.into_iter().map(str::to_owned).collect(),
+            warnings: reloaded.warnings,
+        },
+        Err(rejected) => admin::wire::Reload {
+            time: rejected.at.to_string(),
+            refused: Some(rejected.to_string()),
+            problems: rejected.problems,
+            ..admin::wire::Reload::default()
+        },
+    }
+}
+
 /// What cannot change while the daemon runs.
 #[derive(Debug)]
 pub(super) struct Fixed {
     pub(super) file: PathBuf,
     pub(super) home: PathBuf,
     pub(super) server: net::Settings,
+    /// In force; with port 0 another than the file's.
+    pub(super) address: SocketAddr,
     pub(super) store: embedded::Settings,
     /// Threads for deliveries.
     pub(super) threads: usize,
@@ -82,8 +123,11 @@ pub struct Reloader {
     pub(super) receiving: Handle,
     pub(super) delivering: Handle,
     pub(super) queue: Arc<dyn Queue>,
+    pub(super) feed: Feed,
     pub(super) ingest: Arc<Ingest>,
     pub(super) deliverer: Deliverer,
+    /// `None` before and after, and when the socket could not be had, which the log says.
+    pub(super) admin: Mutex<Option<Admin>>,
     /// Of the targets that work; locked for as long as a reload takes, so that there is one at a time.
     pub(super) recipes: Mutex<Recipes>,
     pub(super) last: Mutex<Option<Result<Reloaded, Rejected>>>,
@@ -118,9 +162,24 @@ impl Reloader {
         lock(&self.last).clone()
     }
 
+    /// Opens the socket for people. Receiving and delivering matter more than being asked: when it
+    /// cannot be had, the log says so.
+    pub(super) fn serve_people(self: &Arc<Self>, view: View) {
+        let asked = Arc::new(Asked(Arc::downgrade(self)));
+        let (queue, feed) = (Arc::clone(&self.queue), self.feed.clone());
+        let socket = self.fixed.home.join(admin::SOCKET);
+        let admin = Admin::start(&self.receiving, &socket, view, queue, feed, asked);
+        *lock(&self.admin) = admin.map_err(|error| tracing::error!("{error}")).ok();
+    }
+
+    pub(super) fn leave_people(&self) {
+        let admin = lock(&self.admin).take();
+        drop(admin);
+    }
+
     fn exchange(&self, recipes: &mut Recipes) -> Result<Reloaded, Rejected> {
         let (config, lent) = self.load()?;
-        let ways = wire::ways(&config, &lent);
+        let ways = wire::ways(&config, &lent, &self.feed);
         if let Some(name) = wire::unusable(&ways) {
             let reason =
                 format!("the plugin of target `{name}` took its settings, and then did not");
@@ -132,9 +191,14 @@ impl Reloader {
         let new = wire::recipes(&ways, &numbers);
         let changes = Changes::between(recipes, &new);
         let reloaded = self.reloaded(&config, recipes, &new, &changes);
-        self.ingest.change(config.ingest.clone(), wire::router(&ways, &numbers));
+        let router = Arc::new(wire::router(&ways, &numbers));
+        let view = wire::view(&config, &ways, &numbers, Arc::clone(&router), self.fixed.address);
+        self.ingest.change(config.ingest.clone(), router);
         let begun = wire::backends(ways, &numbers, |number| changes.begins(number));
         self.deliverer.change(&changes.ended, begun, DELIVERY_GRACE);
+        if let Some(admin) = &*lock(&self.admin) {
+            admin.show(view);
+        }
         *recipes = new;
         Ok(reloaded)
     }
@@ -205,9 +269,16 @@ impl Reloaded {
 }
 
 impl Fixed {
-    pub(super) fn of(config: &Config, threads: usize) -> Self {
+    pub(super) fn of(config: &Config, address: SocketAddr, threads: usize) -> Self {
         let (server, store) = (config.server.clone(), config.store.clone());
-        Self { file: config.file.clone(), home: config.home.clone(), server, store, threads }
+        Self {
+            file: config.file.clone(),
+            home: config.home.clone(),
+            server,
+            address,
+            store,
+            threads,
+        }
     }
 
     /// Keys whose values in the file are not those in force.

@@ -1,14 +1,17 @@
 //! From the configuration to the parts: target numbers, routes, plugin instances.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::lent::Lent;
 use super::recipe::{Recipe, Recipes};
+use crate::admin::{SourceView, TargetView, View};
 use crate::config::{Config, TargetConfig};
 use crate::deliver::{self, Backend};
 use crate::model::TargetNumber;
 use crate::plugin::{Instance, Mode};
 use crate::route::Router;
+use crate::telemetry::Feed;
 
 /// One target of the store.
 pub(super) struct Way<'c> {
@@ -25,7 +28,7 @@ struct Made {
 
 /// Every target of the store, in the order of the configuration. Of one whose plugin cannot be used the
 /// log tells; what is routed to it waits.
-pub(super) fn ways<'c>(config: &'c Config, lent: &Lent) -> Vec<Way<'c>> {
+pub(super) fn ways<'c>(config: &'c Config, lent: &Lent, feed: &Feed) -> Vec<Way<'c>> {
     let way = |target: &'c TargetConfig| {
         let made = target.enabled.then(|| make(config, target, lent)).transpose();
         let made = made.unwrap_or_else(|reason| {
@@ -33,6 +36,8 @@ pub(super) fn ways<'c>(config: &'c Config, lent: &Lent) -> Vec<Way<'c>> {
                 target_name = %target.name,
                 "{reason}; what is routed to it is kept until a start or reload that can use it"
             );
+            let condition = format!("cannot be used: {reason}");
+            feed.history().condition(&target.name, Some(condition));
             None
         });
         Way { config: target, name: Arc::clone(&target.name), made }
@@ -75,6 +80,29 @@ pub(super) fn threads(config: &Config) -> usize {
 pub(super) fn router(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Router {
     let routes = ways.iter().map(|way| way.config.route.clone());
     Router::new(routes.zip(numbers.iter().copied()).collect())
+}
+
+/// What people are shown of the configuration. `listening` is the address in force.
+pub(super) fn view(
+    config: &Config,
+    ways: &[Way<'_>],
+    numbers: &[TargetNumber],
+    router: Arc<Router>,
+    listening: SocketAddr,
+) -> View {
+    let mut told = config.clone();
+    told.server.listen = listening;
+    let sources = config
+        .ingest
+        .sources
+        .iter()
+        .map(|source| SourceView { name: Arc::clone(&source.name), address: told.address(source) });
+    let targets = ways.iter().zip(numbers).map(|(way, number)| TargetView {
+        name: Arc::clone(&way.name),
+        number: *number,
+        enabled: way.config.enabled,
+    });
+    View { sources: sources.collect(), targets: targets.collect(), router }
 }
 
 /// What the deliverer starts: a target's settings and its way out.

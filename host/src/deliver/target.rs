@@ -10,9 +10,9 @@ use super::calls::{Calls, Ended};
 use super::journal::Journal;
 use super::{Backend, CUT_MARGIN, Clock, LEASE_MARGIN, STOP_MARGIN, Settings};
 use crate::model::{Delivery, FailureKind, Timestamp, Verdict};
-use crate::retry::{self, Breaker, Decision, MaybeSent, Permit, Sign};
+use crate::retry::{self, Breaker, Cause, Change, Decision, MaybeSent, Permit, Sign};
 use crate::store::{Outcome, Queue, Settlement, StoreError};
-use crate::telemetry::{Feed, Note};
+use crate::telemetry::{Attempt, Feed, Note};
 
 /// Wait after a failure of the store, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -79,6 +79,8 @@ impl Target {
 
     /// Works until `stop` gives the moment until which running calls may end.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
+        // What was said of an instance before this one is not true of it.
+        self.feed.history().condition(&self.settings.name, None);
         let until = loop {
             let stopped = *stop.borrow_and_update();
             if let Some(until) = stopped {
@@ -160,6 +162,11 @@ impl Target {
             let change = self.breaker.observe(sign, ended.call.probe, self.clock.elapsed());
             if let Some(change) = change {
                 self.journal.changed(change, text);
+                let condition = match change {
+                    Change::Held(cause) => Some(condition(cause, text)),
+                    Change::Recovered { .. } => None,
+                };
+                self.feed.history().condition(&self.settings.name, condition);
             }
             reason = Some(text.to_owned());
         }
@@ -169,8 +176,12 @@ impl Target {
     fn decide(&mut self, ended: Ended, outcomes: &mut Vec<Settlement>) {
         let Ended { call, verdicts, took } = ended;
         let now = self.clock.wall();
+        if verdicts.iter().any(Result::is_ok) {
+            self.feed.history().delivered(&self.settings.name, now.as_millis());
+        }
         for (place, (delivery, verdict)) in call.deliveries.iter().zip(verdicts).enumerate() {
             self.note(delivery, &verdict, took);
+            self.remember(delivery, &verdict, now);
             let first_attempt_at = delivery.first_attempt_at.unwrap_or(call.began_at);
             let decision = retry::decide(
                 &self.settings.policy,
@@ -233,6 +244,19 @@ impl Target {
         });
     }
 
+    /// Keeps a failure for who asks later.
+    fn remember(&self, delivery: &Delivery, verdict: &Verdict, now: Timestamp) {
+        let Err(failure) = verdict else { return };
+        let attempt = Attempt {
+            at_ms: now.as_millis(),
+            event: delivery.event.id.to_string(),
+            attempt: delivery.attempt,
+            verdict: failure.kind.as_str(),
+            reason: failure.reason.clone(),
+        };
+        self.feed.history().failed(&self.settings.name, attempt);
+    }
+
     /// Settles until the store takes it, or the daemon's stop leaves no more time: then it all comes again.
     async fn settle(&mut self, outcomes: Vec<Settlement>, stop: &watch::Receiver<Option<Instant>>) {
         let number = self.settings.number;
@@ -292,6 +316,15 @@ impl Target {
         }
         // A store that does not answer is left: the leases end with the process.
         let _ = timeout_at(until + STOP_MARGIN / 2, self.settle(outcomes, stop)).await;
+    }
+}
+
+/// Why a held target does not work, in words.
+fn condition(cause: Cause, reason: &str) -> String {
+    match cause {
+        Cause::Failing => format!("down, probing: {reason}"),
+        Cause::Throttled => format!("asked for less, waiting: {reason}"),
+        Cause::Broken => format!("broken: {reason}"),
     }
 }
 

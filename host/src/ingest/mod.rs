@@ -38,7 +38,7 @@ use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{Feed, Note, Rarely, StoredNote};
 use crate::verify::{Verified, Verifier};
-use crate::{net, store};
+use crate::{net, store, telemetry};
 
 use answer::RequestId;
 use body::Budget;
@@ -112,11 +112,11 @@ struct Rules {
     bytes_in_flight_max: usize,
     body_timeout: Duration,
     config: u64,
-    router: Router,
+    router: Arc<Router>,
 }
 
 impl Rules {
-    fn new(settings: Settings, router: Router) -> Self {
+    fn new(settings: Settings, router: Arc<Router>) -> Self {
         let sources = settings.sources.into_iter();
         Self {
             sources: sources.map(|s| (without_slash(&s.path).to_owned(), s)).collect(),
@@ -203,7 +203,7 @@ struct Stored<'a> {
 
 impl Ingest {
     #[must_use]
-    pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Router, feed: Feed) -> Self {
+    pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
         Self {
             rules: RwLock::new(Arc::new(Rules::new(settings, router))),
             budget: Budget::default(),
@@ -215,7 +215,7 @@ impl Ingest {
 
     /// Receives by other settings and routes from the next request on; those under way end as they
     /// began.
-    pub fn change(&self, settings: Settings, router: Router) {
+    pub fn change(&self, settings: Settings, router: Arc<Router>) {
         let rules = Arc::new(Rules::new(settings, router));
         let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *current, rules);
@@ -323,6 +323,8 @@ impl Ingest {
             duplicates = durable.duplicates(),
             "stored"
         );
+        let now_ms = Timestamp::from(SystemTime::now()).as_millis();
+        self.feed.history().stored(&source.name, now_ms);
         self.feed.send(|| {
             for (note, event) in notes.iter_mut().zip(durable.ids()) {
                 note.id = event.to_string();
@@ -348,6 +350,13 @@ impl Ingest {
                 tracing::info!(request = %id, source, %peer, status, left_out, "refused: {refusal}");
             }
         }
+        let told = telemetry::Refusal {
+            at_ms: Timestamp::from(SystemTime::now()).as_millis(),
+            request: id.to_string().into(),
+            status: refusal.status().as_u16(),
+            reason: refusal.to_string(),
+        };
+        self.feed.history().refused(source, told);
         self.feed.send(|| Note::Refused {
             request: id.to_string().into(),
             source: source.cloned(),

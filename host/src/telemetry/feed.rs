@@ -1,9 +1,11 @@
-//! A broadcast of notes to whoever listens (`demo` today).
+//! A broadcast of notes to whoever listens, and the history that goes with it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
+
+use super::History;
 
 /// Most notes kept for a slow listener.
 pub const FEED_NOTES_MAX: usize = 1024;
@@ -41,11 +43,14 @@ pub struct StoredNote {
 
 /// Where notes are sent; clones send to the same listeners.
 #[derive(Clone, Debug)]
-pub struct Feed(broadcast::Sender<Note>);
+pub struct Feed {
+    notes: broadcast::Sender<Note>,
+    history: Arc<History>,
+}
 
 impl Default for Feed {
     fn default() -> Self {
-        Self(broadcast::Sender::new(FEED_NOTES_MAX))
+        Self { notes: broadcast::Sender::new(FEED_NOTES_MAX), history: Arc::default() }
     }
 }
 
@@ -54,18 +59,24 @@ impl Feed {
     pub fn send(&self, note: impl FnOnce() -> Note) {
         if self.is_heard() {
             // The last listener may have left since: nobody misses the note then.
-            let _ = self.0.send(note());
+            let _ = self.notes.send(note());
         }
     }
 
     /// Whether anybody listens: what a note needs may be dear to gather.
     #[must_use]
     pub fn is_heard(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.notes.receiver_count() > 0
     }
 
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Note> {
-        self.0.subscribe()
+        self.notes.subscribe()
+    }
+
+    /// What is remembered although nobody listens.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 }

@@ -65,7 +65,7 @@ impl Kit {
 }
 
 /// What [`Kit::with_secrets`] starts with.
-pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Router) {
+pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
     let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
     let source = SourceSettings {
         name: Arc::from("sqreen"),
@@ -86,7 +86,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Router) {
         (target("log", vec![]), TargetNumber(1)),
         (target("pager", vec![errors]), TargetNumber(2)),
     ]);
-    (settings, router)
+    (settings, Arc::new(router))
 }
 
 /// The body of a built-in sample.
