@@ -286,3 +286,34 @@ fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
     daemon.wait_delivered("second", &ids);
     assert!(!daemon.home().join("elsewhere/logs").exists());
 }
+
+#[test]
+fn the_command_says_how_it_went_and_status_remembers_it() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let run = |daemon: &Daemon, command: &str| {
+        let output = daemon.command(&[command]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    daemon.configure(|setup| setup.server("connections_max = 9").log("second"));
+    let (code, said) = run(&daemon, "reload");
+    assert_eq!(code, Some(0), "{said}");
+    for part in ["reloaded at ", "started    second", "server.connections_max needs a restart"] {
+        assert!(said.contains(part), "{part} is missing in:\n{said}");
+    }
+    let (code, said) = run(&daemon, "status");
+    assert!(code == Some(0) && said.contains("all 2 targets work"), "{said}");
+    daemon.configure(|setup| setup.server("conections_max = 9").log("third"));
+    let (code, said) = run(&daemon, "reload");
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["unknown key `server.conections_max`", "^^^", "1 error; nothing was changed"] {
+        assert!(said.contains(part), "{part} is missing in:\n{said}");
+    }
+    let (code, said) = run(&daemon, "status");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the last reload was refused") && said.contains("^^^"), "{said}");
+    assert!(!said.contains("third"), "{said}");
+    daemon.configure(|setup| setup.server(""));
+    assert_eq!(run(&daemon, "reload").0, Some(0));
+    let (code, said) = run(&daemon, "status");
+    assert!(code == Some(0) && said.contains("all 3 targets work"), "{said}");
+}

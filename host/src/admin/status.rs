@@ -15,8 +15,12 @@ pub(super) fn status(inner: &Inner) -> Status {
         last_event: history.last_stored_ms(&source.name).map(time),
         refused: history.refusals(Some(&source.name)).len(),
     });
-    let (state, well) = sentence(&targets);
+    let (mut state, mut well) = sentence(&targets);
     let reload = inner.reload.last();
+    if reload.as_ref().is_some_and(|reload| reload.refused.is_some()) {
+        well = false;
+        state.push_str("; the last reload was refused");
+    }
     Status { state, well, sources: sources.collect(), targets, reload }
 }
 

@@ -7,7 +7,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["demo", "run", "check"]),
     ("Try", &["send", "sign"]),
     ("See", &["status", "tail", "explain", "refused"]),
-    ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume"]),
+    ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
     ("Extend", &["plugin list"]),
     ("Keep", &["bench"]),
 ];

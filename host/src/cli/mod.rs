@@ -14,6 +14,7 @@ mod matrix;
 mod mend;
 mod out;
 mod plugin;
+mod reload;
 mod run;
 mod see;
 mod send;
@@ -70,6 +71,7 @@ enum Command {
     Dead(mend::DeadCommand),
     Pause(mend::PauseArgs),
     Resume(mend::ResumeArgs),
+    Reload(reload::ReloadArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -104,6 +106,7 @@ impl Command {
     /// How the program ends.
     fn run(&self, config: Option<&Path>) -> Result<u8, Failure> {
         let well = match self {
+            Self::Reload(args) => reload::reload(args, config)?,
             Self::Status(args) => see::status(args, config)?,
             Self::Tail(args) => see::tail(args, config).map(|()| true)?,
             Self::Explain(args) => see::explain(args, config).map(|()| true)?,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ask::Daemon;
 use super::exit::Failure;
-use super::out;
+use super::{out, reload};
 use crate::admin::wire::{EventStory, Explained, Refusal, Status, TargetStory};
 use crate::model::printable;
 
@@ -82,7 +82,9 @@ fn show_status(status: &Status) -> String {
         [target.name.clone(), pending, retrying, dead, last, target.state.clone()]
     }));
     let state = printable(&status.state);
-    format!("{state}\n\n{}\n\n{}", out::table(&sources), out::table(&targets))
+    let reload = status.reload.as_ref().map(|reload| format!("\n\n{}", reload::show(reload)));
+    let (sources, targets) = (out::table(&sources), out::table(&targets));
+    format!("{state}\n\n{sources}\n\n{targets}{}", reload.unwrap_or_default())
 }
 
 pub(super) fn tail(args: &TailArgs, config: Option<&Path>) -> Result<(), Failure> {

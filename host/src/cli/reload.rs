@@ -1,0 +1,77 @@
+//! `dispatcher reload`: the running daemon reads its configuration again, and says how that went.
+
+use std::path::Path;
+
+use super::ask::Daemon;
+use super::exit::Failure;
+use super::{out, see};
+use crate::admin::wire::Reload;
+use crate::model::printable;
+
+/// Have the running daemon read its configuration again
+///
+/// As SIGHUP does, and shows the outcome: all of it is in force, or nothing was changed and every
+/// problem is shown, which ends with 1. `dispatcher run --help` says what it means for targets, and
+/// what needs a restart.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ReloadArgs {
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn reload(args: &ReloadArgs, config: Option<&Path>) -> Result<bool, Failure> {
+    let reload: Reload = Daemon::find(config)?.post("/reload", &())?;
+    if args.json {
+        see::json(&reload)?;
+    } else {
+        out::line(&show(&reload));
+    }
+    Ok(reload.refused.is_none())
+}
+
+/// What a reload did, over several lines.
+pub(super) fn show(reload: &Reload) -> String {
+    let time = printable(&reload.time);
+    if let Some(refused) = &reload.refused {
+        let problems = reload.problems.trim_end();
+        return format!("{problems}\n\nreload refused at {time}: {}", printable(refused));
+    }
+    let mut text = format!("reloaded at {time}");
+    for (what, names) in [
+        ("started  ", &reload.started),
+        ("exchanged", &reload.exchanged),
+        ("ended    ", &reload.ended),
+    ] {
+        if !names.is_empty() {
+            text.push_str(&format!("\n  {what}  {}", printable(&names.join(", "))));
+        }
+    }
+    for warning in &reload.warnings {
+        text.push_str(&format!("\n  warning: {}", printable(warning)));
+    }
+    for key in &reload.restart {
+        text.push_str(&format!("\n  {} needs a restart; all else is in force", printable(key)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_happened_is_shown() {
+        let nothing = Reload { time: "12:00".to_owned(), ..Reload::default() };
+        assert_eq!(show(&nothing), "reloaded at 12:00");
+        let list = |name: &str| vec![name.to_owned(), "b".to_owned()];
+        let much =
+            Reload { exchanged: list("a"), restart: vec!["home".to_owned()], ..nothing.clone() };
+        let lines = ["  exchanged  a, b", "  home needs a restart; all else is in force"];
+        assert_eq!(show(&much).lines().skip(1).collect::<Vec<_>>(), lines);
+        let refused = Some("1 error; nothing was changed".to_owned());
+        let refused = Reload { refused, problems: "error: no\n ^^\n\n".to_owned(), ..nothing };
+        let shown = "error: no\n ^^\n\nreload refused at 12:00: 1 error; nothing was changed";
+        assert_eq!(show(&refused), shown);
+    }
+}
