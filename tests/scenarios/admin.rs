@@ -89,7 +89,7 @@ fn a_pause_holds_over_a_restart_until_it_is_resumed() {
     let paused = told(&daemon, &["pause", "other", "--reason", "moving house"]);
     assert!(paused.starts_with("other is paused; nothing waits"), "{paused}");
     let ids = events("held", 5);
-    post(&daemon, &ids);
+    let held = post(&daemon, &ids);
     daemon.wait_delivered("audit-log", &ids);
     daemon.kill_9();
     daemon.start();
@@ -97,6 +97,8 @@ fn a_pause_holds_over_a_restart_until_it_is_resumed() {
     post(&daemon, &later);
     daemon.wait_delivered("audit-log", &later);
     assert_eq!(daemon.log_lines("other").len(), 0);
+    let waiting = told(&daemon, &["explain", &held[0]]);
+    assert!(waiting.contains("→ other  waits to be delivered; the target: paused"), "{waiting}");
     let status = output(&daemon, &["status"]);
     let shown = String::from_utf8(status.stdout).unwrap();
     assert_eq!(status.status.code(), Some(1), "{shown}");
@@ -192,24 +194,36 @@ fn every_id_can_be_explained() {
 }
 
 #[test]
-fn tail_shows_what_comes_in_and_goes_out() {
+fn tail_shows_what_comes_in_and_goes_out_and_ends_after_a_count() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
-    let mut tail = daemon.command(&["tail", "--count", "3"]);
-    let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
-    // It may not be listening yet: forged requests until the first is seen.
-    let first = std::thread::spawn(move || (lines.next().unwrap().unwrap(), lines));
-    wait_for("the first line", || {
-        daemon.post_signed(b"{}", &"0".repeat(64));
-        first.is_finished().then_some(())
-    });
-    let (refused, lines) = first.join().unwrap();
-    assert!(refused.contains(" refused ") && refused.contains(" sqreen 401 "), "{refused}");
-    post(&daemon, &events("seen", 1));
-    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    let follow = |arguments: &[&str]| {
+        let mut tail = daemon.command(arguments);
+        let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+        let first = std::thread::spawn(move || (lines.next().unwrap().unwrap(), lines));
+        // It listens once it shows one of these.
+        wait_for("the first line", || {
+            daemon.post_signed(b"{}", &"0".repeat(64));
+            first.is_finished().then_some(())
+        });
+        let (first, lines) = first.join().unwrap();
+        (tail, first, lines)
+    };
+    let (mut tail, first, lines) = follow(&["tail"]);
+    assert!(first.contains(" refused ") && first.contains(" sqreen 401 "), "{first}");
+    let id = post(&daemon, &events("seen", 1)).remove(0);
+    let mut about = lines.map(Result::unwrap).filter(|line| line.contains(&id));
+    let event = about.next().unwrap();
+    assert!(event.contains("sqreen → audit-log  ") && event.contains("Attack seen"), "{event}");
+    let delivered = about.next().unwrap();
+    assert!(delivered.contains(" delivered ") && delivered.contains("attempt 1"), "{delivered}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    let (mut tail, first, mut lines) = follow(&["tail", "--count", "1", "--json"]);
+    let first: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!((&first["what"], &first["status"]), (&"refused".into(), &401.into()));
+    assert!(lines.next().is_none());
     assert!(tail.wait().unwrap().success());
-    assert_eq!(rest.len(), 2);
-    assert!(rest.iter().any(|l| l.contains("refused") || l.contains("Attack seen")), "{rest:?}");
 }
 
 #[test]

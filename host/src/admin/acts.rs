@@ -6,7 +6,7 @@ use super::answer::Refused;
 use super::wire::{Chosen, Count, DeadPage, Letter, Pause, Resume};
 use super::{Inner, PAGE_MAX, TargetView};
 use crate::model::{EventId, REASON_BYTES_MAX, Timestamp};
-use crate::store::{Hold, HoldKind};
+use crate::store::{Fate, Hold, HoldKind};
 
 /// Most ids of one request.
 const IDS_MAX: usize = 1_000;
@@ -33,10 +33,12 @@ pub(super) async fn dead(
     name: Option<&str>,
     max: usize,
 ) -> Result<DeadPage, Refused> {
-    let (mut letters, mut total) = (Vec::new(), 0);
+    let targets = targets(inner, name)?;
+    // Counted first: what is counted is in the list once that is flushed.
+    let total = targets.iter().map(|target| inner.queue.depth(target.number).dead).sum();
     inner.queue.flush().await?;
-    for target in targets(inner, name)? {
-        total += inner.queue.depth(target.number).dead;
+    let mut letters = Vec::new();
+    for target in targets {
         let room = max.min(PAGE_MAX).saturating_sub(letters.len());
         if room == 0 {
             continue;
@@ -90,7 +92,10 @@ async fn act(inner: &Inner, chosen: Chosen, act: Act) -> Result<Count, Refused> 
     for target in &targets {
         let mut here = Vec::new();
         for id in &ids {
-            let letters = letter(inner, target, *id).await?;
+            let mut letters = letter(inner, target, *id).await?;
+            if letters == 0 && act == Act::Replay {
+                letters = u64::from(died_in_a_run(inner, target, *id).await?);
+            }
             if letters > 0 || any {
                 here.push(*id);
                 count += if chosen.dry { letters.max(1) } else { 0 };
@@ -109,6 +114,15 @@ async fn letter(inner: &Inner, target: &TargetView, id: EventId) -> Result<u64, 
     let after = before.map(|number| EventId::new(id.received_at(), id.store(), number));
     let found = inner.queue.dead_letters(target.number, after, 1).await?;
     Ok(found.first().filter(|letter| letter.event == id).map_or(0, |letter| letter.count))
+}
+
+/// Whether the id is of one in the midst of a run of dead letters.
+async fn died_in_a_run(inner: &Inner, target: &TargetView, id: EventId) -> Result<bool, Refused> {
+    let fates = inner.queue.fate(id).await?.map(|known| known.fates).unwrap_or_default();
+    let here = |(number, fate): &(_, Fate)| {
+        *number == target.number && matches!(fate, Fate::Dead { dropped: false, .. })
+    };
+    Ok(fates.iter().any(here))
 }
 
 async fn run(
@@ -175,7 +189,6 @@ pub(super) async fn resume(inner: &Inner, asked: Resume) -> Result<Count, Refuse
     let count = inner.queue.depth(target.number).pending;
     if !asked.dry {
         inner.queue.hold(target.number, None).await?;
-        inner.feed.history().condition(&target.name, None);
         tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
     }
     Ok(Count { count, skipped })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::answer::Refused;
-use super::status::time;
+use super::status::{self, time};
 use super::wire::{AttemptStory, EventStory, Explained, Refusal, TargetStory};
 use super::{DATA_BYTES_MAX, Inner, TargetView, View};
 use crate::model::{Event, EventId, Shape, StoredEvent, TargetNumber};
@@ -116,9 +116,8 @@ fn story(
     let (mut receipt, mut receipt_fields) = (None, Vec::new());
     let (word, text) = match fate {
         Fate::Waiting => {
-            let held = inner.queue.held(number);
-            let why = held.map_or_else(String::new, |hold| format!(": held, {}", hold.reason));
-            ("waiting", format!("waits to be delivered{why}"))
+            let state = target.map_or_else(String::new, |target| status::state(inner, target).1);
+            ("waiting", format!("waits to be delivered; the target: {state}"))
         }
         Fate::Retrying { attempts, at, reason } => {
             ("retrying", format!("{}; again at {at}: {reason}", tried(attempts)))
@@ -131,7 +130,10 @@ fn story(
         }
         Fate::Dead { attempts, at, reason, dropped } => {
             let (word, end) = if dropped { ("dropped", "; dropped by hand") } else { ("dead", "") };
-            (word, format!("given up at {at}, {}: {reason}{end}", tried(attempts)))
+            // The reason says it of those that were never tried.
+            let tried =
+                if attempts == 0 { String::new() } else { format!(", {}", tried(attempts)) };
+            (word, format!("given up at {at}{tried}: {reason}{end}"))
         }
         Fate::NotRouted { reason } if !reason.is_empty() => ("not-routed", reason),
         Fate::NotRouted { .. } => {
@@ -149,7 +151,6 @@ fn story(
 
 fn tried(attempts: u32) -> String {
     match attempts {
-        0 => "never tried".to_owned(),
         1 => "tried once".to_owned(),
         n => format!("tried {n} times"),
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixListener;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -45,7 +45,9 @@ pub use socket::AdminError;
 /// The socket's name in the home.
 pub const SOCKET: &str = "admin.sock";
 /// Most connections served at once.
-pub const CONNECTIONS_MAX: usize = 16;
+pub const CONNECTIONS_MAX: usize = 64;
+/// Time for a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body taken.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Time for a body.
@@ -180,6 +182,8 @@ async fn serve(listener: UnixListener, inner: Arc<Inner>) {
             let served = http1::Builder::new()
                 .max_header_size(HEAD_BYTES_MAX)
                 .keep_alive(false)
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
             if let Err(error) = served {

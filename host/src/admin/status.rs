@@ -30,8 +30,23 @@ pub(super) fn time(ms: u64) -> String {
 
 fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {
     let depth = inner.queue.depth(target.number);
-    let (delivered_ms, condition) = inner.feed.history().target(&target.name);
-    let (kind, state) = if !target.enabled {
+    let (delivered_ms, _) = inner.feed.history().target(&target.name);
+    let (kind, state) = state(inner, target);
+    TargetStatus {
+        name: target.name.to_string(),
+        state,
+        kind: kind.to_owned(),
+        pending: depth.pending,
+        retrying: depth.retrying,
+        dead: depth.dead,
+        last_delivery: delivered_ms.map(time),
+    }
+}
+
+/// How a target is: in one word, and in words.
+pub(super) fn state(inner: &Inner, target: &TargetView) -> (&'static str, String) {
+    let (_, condition) = inner.feed.history().target(&target.name);
+    if !target.enabled {
         ("disabled", "disabled in the configuration".to_owned())
     } else if let Some(hold) = inner.queue.held(target.number) {
         let (kind, word) = match hold.kind {
@@ -44,15 +59,6 @@ fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {
         ("failing", condition)
     } else {
         ("works", "works".to_owned())
-    };
-    TargetStatus {
-        name: target.name.to_string(),
-        state,
-        kind: kind.to_owned(),
-        pending: depth.pending,
-        retrying: depth.retrying,
-        dead: depth.dead,
-        last_delivery: delivered_ms.map(time),
     }
 }
 
