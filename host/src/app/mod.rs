@@ -4,6 +4,7 @@
 //! runtime each, so that a plugin that hangs a thread cannot delay an answer.
 
 mod check;
+mod fan;
 mod limits;
 mod plugins;
 mod wire;
@@ -71,12 +72,13 @@ impl App {
         let address = listener.local_addr();
         let queue = Embedded::open(&config.store).map_err(AppError::new)?;
         let shared: Arc<dyn Queue> = queue.clone();
+        let ways = wire::ways(config, delivering.handle())?;
         let numbers =
-            receiving.block_on(shared.register(wire::names(config))).map_err(AppError::new)?;
-        let backends = wire::backends(config, &numbers, delivering.handle())?;
+            receiving.block_on(shared.register(wire::names(&ways))).map_err(AppError::new)?;
+        let router = Arc::new(wire::router(&ways, &numbers));
+        let backends = wire::backends(ways, &numbers, &*shared);
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
-        let router = Arc::new(wire::router(config, &numbers));
         let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::new(ingest), async {
