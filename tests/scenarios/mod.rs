@@ -5,4 +5,6 @@ mod cli;
 mod crash;
 mod process;
 mod receive;
+mod sms;
 mod targets;
+mod twilio;

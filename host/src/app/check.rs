@@ -39,7 +39,8 @@ fn check_target(config: &Config, target: &TargetConfig, lent: &Lent) -> Vec<Prob
         Ok(plugin) => plugin,
         Err(error) => return vec![target.plugin_problem(&error.to_string())],
     };
-    let mut problems = target.open_secrets(&plugin.manifest().schema);
+    let mut problems = Vec::from_iter(target.digest_problem(plugin.manifest().mode));
+    problems.extend(target.open_secrets(&plugin.manifest().schema));
     // Without all of its secrets the plugin would complain of what is known to be missing.
     if !target.settings.incomplete {
         let services = target.services(lent.client.clone(), &config.home, lent.handle());
@@ -135,6 +136,15 @@ mod tests {
             assert!(shown.contains("`targets.sms.settings.to[1]`"), "{shown}");
             assert!(shown.contains("dispatcher.toml:8:32"), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_digest_is_only_for_plugins_that_make_one_message_of_many_events() {
+        let text =
+            "[targets.a]\nplugin = \"file-log\"\ndigest.every = \"5m\"\nsettings.path = \"x\"\n";
+        let shown = check_text(text);
+        assert!(shown.contains("dispatcher.toml:5:1"), "{shown}");
+        assert!(shown.contains("file-log delivers each event by itself"), "{shown}");
     }
 
     #[test]

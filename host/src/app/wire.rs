@@ -124,6 +124,9 @@ fn make(
     if !target.open_secrets(&plugin.manifest().schema).is_empty() {
         return Err("a secret stands in plain text; `dispatcher check` shows where".to_owned());
     }
+    if target.digest_problem(plugin.manifest().mode).is_some() {
+        return Err(format!("{} makes no digests; `dispatcher check` shows where", target.plugin));
+    }
     let services = target.services(client, &config.home, runtime);
     fan::make(&plugin, target, &services).map_err(|invalid| {
         let at = if invalid.path.is_empty() { "" } else { "." };

@@ -14,6 +14,7 @@
 
 mod backend;
 mod calls;
+mod digest;
 mod journal;
 mod target;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::retry::Policy;
 use crate::store::Queue;
 use crate::telemetry::Feed;
 pub use backend::Backend;
+pub use digest::{Attribute, DigestSettings, GROUPS_MAX, SAMPLE_BYTES_MAX, SAMPLE_MAX};
 use target::Target;
 
 /// How long after its deadline a call is cut. The backend itself fails earlier, and knows better
@@ -58,6 +60,8 @@ pub struct Settings {
     /// One attempt.
     pub timeout: Duration,
     pub policy: Policy,
+    /// Many deliveries become one message; for backends that take many at once.
+    pub digest: Option<DigestSettings>,
 }
 
 impl Settings {

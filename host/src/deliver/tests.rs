@@ -117,6 +117,7 @@ fn target(number: TargetNumber) -> Settings {
         concurrency: 4,
         timeout: secs(10),
         policy: Policy::default(),
+        digest: None,
     }
 }
 

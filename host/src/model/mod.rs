@@ -11,8 +11,8 @@ mod time;
 mod verdict;
 
 pub use event::{
-    Attributes, Dedup, Delivery, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request,
-    Shape, StoredEvent, TargetNumber, Unrouted,
+    Attributes, Dedup, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
+    Request, Shape, StoredEvent, TargetNumber, Unrouted,
 };
 pub use id::{EventId, InvalidEventId};
 pub use printable::printable;
