@@ -6,6 +6,7 @@
 mod check;
 mod fan;
 mod limits;
+mod own;
 mod plugins;
 mod wire;
 
@@ -79,6 +80,8 @@ impl App {
         let backends = wire::backends(ways, &numbers, &*shared);
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
+        let hash = config.ingest.config;
+        receiving.spawn(own::run(feed.clone(), shared.clone(), router.clone(), hash));
         let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::new(ingest), async {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::digest::Set;
 use super::{Backend, CUT_MARGIN};
-use crate::model::{Delivery, EventId, Failure, FailureKind, Timestamp, Verdict};
+use crate::model::{Delivery, EventId, Failure, FailureKind, OWN_SOURCE, Timestamp, Verdict};
 
 /// What a call is given.
 #[derive(Clone, Debug)]
@@ -37,6 +37,15 @@ impl Load {
             Self::Several(deliveries) => deliveries.iter().map(|d| d.event.id).collect(),
             Self::Message(set) => set.members.clone(),
         }
+    }
+
+    /// Whether all of it, as far as it is known, are the daemon's own events.
+    pub(super) fn is_own(&self) -> bool {
+        let deliveries = match self {
+            Self::Several(deliveries) => &deliveries[..],
+            Self::Message(set) => &set.digest.sample,
+        };
+        deliveries.iter().all(|delivery| &*delivery.event.source == OWN_SOURCE)
     }
 
     async fn deliver(self, backend: Arc<dyn Backend>, deadline: Instant) -> Vec<Verdict> {

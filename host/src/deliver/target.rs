@@ -12,10 +12,10 @@ use super::calls::{Calls, Ended, Load};
 use super::digest::Digests;
 use super::journal::Journal;
 use super::{Backend, CUT_MARGIN, Clock, LEASE_MARGIN, STOP_MARGIN, Settings};
-use crate::model::{Delivery, FailureKind, Timestamp, Verdict};
-use crate::retry::{self, Breaker, Decision, MaybeSent, Permit, Sign};
+use crate::model::{Delivery, FailureKind, OWN_SOURCE, Timestamp, Verdict};
+use crate::retry::{self, Breaker, Cause, Change, Decision, MaybeSent, Permit, Sign};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Queue, Settlement, StoreError, Window};
-use crate::telemetry::{Feed, Note};
+use crate::telemetry::{AlarmKind, Feed, Note};
 
 /// Wait after a failure of the store, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -53,6 +53,8 @@ pub(super) struct Target {
     /// Every other probe takes a delivery that was never tried: retries go first in the queue, and
     /// those of events that always fail would be all that is ever probed with.
     probes_untried: bool,
+    /// People were told that it is held.
+    told_held: bool,
     /// For a target whose deliveries become messages.
     digests: Option<Digests>,
 }
@@ -84,6 +86,7 @@ impl Target {
             journal,
             per_call,
             probes_untried: false,
+            told_held: false,
             digests,
         }
     }
@@ -195,10 +198,35 @@ impl Target {
             let change = self.breaker.observe(sign, ended.call.probe, self.clock.elapsed());
             if let Some(change) = change {
                 self.journal.changed(change, text);
+                self.tell(change, text, &ended.call.load);
             }
             reason = Some(text.to_owned());
         }
         reason
+    }
+
+    /// Tells people of a change, unless it is about events that tell them something already.
+    fn tell(&mut self, change: Change, reason: &str, load: &Load) {
+        match change {
+            Change::Held(Cause::Throttled) => {}
+            Change::Held(_) if load.is_own() => {}
+            Change::Held(cause) => {
+                self.told_held = true;
+                let broken = cause == Cause::Broken;
+                let kind = if broken { AlarmKind::TargetBroken } else { AlarmKind::TargetDown };
+                self.raise(kind, 1, reason);
+            }
+            Change::Recovered { held_for } => {
+                if std::mem::take(&mut self.told_held) {
+                    let after = format!("after {} s", held_for.as_secs());
+                    self.raise(AlarmKind::TargetRecovered, 1, &after);
+                }
+            }
+        }
+    }
+
+    fn raise(&self, kind: AlarmKind, count: u64, reason: &str) {
+        self.feed.alarms().raise(kind, &self.settings.name, count, reason);
     }
 
     fn decide(&mut self, ended: Ended, outcomes: &mut Vec<Settlement>) {
@@ -234,6 +262,9 @@ impl Target {
             Decision::Delivered(receipt) => Outcome::Delivered { receipt },
             Decision::Dead { reason } => {
                 self.journal.dead(event, attempt, &reason);
+                if &*delivery.event.source != OWN_SOURCE {
+                    self.raise(AlarmKind::DeadLetter, 1, &reason);
+                }
                 Outcome::Dead { reason }
             }
             Decision::RetryAt { at, reason, progress } => {
@@ -310,7 +341,10 @@ impl Target {
         let before = Timestamp::from_millis(before);
         match self.queue.expire(self.settings.number, before, reason.clone()).await {
             Ok(0) => {}
-            Ok(count) => self.journal.expired(count, &reason),
+            Ok(count) => {
+                self.journal.expired(count, &reason);
+                self.raise(AlarmKind::DeadLetter, count, &reason);
+            }
             Err(error) => self.journal.store_failed("give up old deliveries", &error),
         }
     }

@@ -10,6 +10,9 @@ mod severity;
 mod time;
 mod verdict;
 
+/// The source of the daemon's own events; no sender may have its name.
+pub const OWN_SOURCE: &str = "dispatcher";
+
 pub use event::{
     Attributes, Dedup, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
     Request, Shape, StoredEvent, TargetNumber, Unrouted,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use super::Alarms;
+
 /// Most notes kept for a slow listener.
 pub const FEED_NOTES_MAX: usize = 1024;
 
@@ -41,11 +43,11 @@ pub struct StoredNote {
 
 /// Where notes are sent; clones send to the same listeners.
 #[derive(Clone, Debug)]
-pub struct Feed(broadcast::Sender<Note>);
+pub struct Feed(broadcast::Sender<Note>, Arc<Alarms>);
 
 impl Default for Feed {
     fn default() -> Self {
-        Self(broadcast::Sender::new(FEED_NOTES_MAX))
+        Self(broadcast::Sender::new(FEED_NOTES_MAX), Arc::default())
     }
 }
 
@@ -56,6 +58,12 @@ impl Feed {
             // The last listener may have left since: nobody misses the note then.
             let _ = self.0.send(note());
         }
+    }
+
+    /// What people must be told of.
+    #[must_use]
+    pub fn alarms(&self) -> &Alarms {
+        &self.1
     }
 
     /// Whether anybody listens: what a note needs may be dear to gather.
