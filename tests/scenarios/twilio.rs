@@ -24,6 +24,9 @@ pub(crate) type Reply = (u16, &'static str, &'static str);
 pub(crate) const TAKEN: Reply =
     (201, "", r#"{"sid": "SM0123456789abcdef0123456789abcdef", "status": "queued"}"#);
 
+/// The connection ends once the request was read.
+pub(crate) const CUT: Reply = (0, "", "");
+
 pub(crate) struct Twilio {
     port: u16,
     asked: Arc<Mutex<Vec<Sms>>>,
@@ -52,7 +55,7 @@ impl Twilio {
         let port = self.port;
         let lines = format!(
             "allow = [\"127.0.0.0/8\"]\nsettings.api_base = \"http://127.0.0.1:{port}\"\n\
-             settings.account_sid = \"{account}\"\nsettings.auth_token = \"literal:t0ken-of-tests\"\n\
+             settings.account_sid = \"{account}\"\nsettings.auth_token = \"env:TWILIO_TOKEN\"\n\
              settings.from = \"+15005550006\"\nsettings.to = {to:?}\n{lines}"
         );
         setup.target_of("sms", "twilio-sms", &lines)
@@ -119,6 +122,9 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Sms>>, script: &dyn Fn(usize, &str
         let (status, headers, answer) = script(list.len(), &to);
         list.push(Sms { at: Instant::now(), to, text, status });
         drop(list);
+        if status == 0 {
+            return;
+        }
         let answer = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n{answer}",
             answer.len()

@@ -14,7 +14,9 @@ use super::journal::Journal;
 use super::{Backend, CUT_MARGIN, Clock, LEASE_MARGIN, STOP_MARGIN, Settings};
 use crate::model::{Delivery, FailureKind, OWN_SOURCE, Timestamp, Verdict};
 use crate::retry::{self, Breaker, Cause, Change, Decision, MaybeSent, Permit, Sign};
-use crate::store::{DIGEST_EVENTS_MAX, Outcome, Queue, Settlement, StoreError, Window};
+use crate::store::{
+    DIGEST_EVENTS_MAX, Hold, HoldKind, Outcome, Queue, Settlement, StoreError, Window,
+};
 use crate::telemetry::{AlarmKind, Feed, Note};
 
 /// Wait after a failure of the store, before it is asked again.
@@ -163,8 +165,12 @@ impl Target {
     async fn finish(&mut self, ended: Vec<Ended>, stop: &watch::Receiver<Option<Instant>>) {
         let mut outcomes = Vec::new();
         let mut probe_failed = None;
+        let mut broken = None;
         for ended in ended {
             let reason = self.observe(&ended);
+            if broken.is_none() {
+                broken = broken_reason(&ended.verdicts);
+            }
             if ended.call.probe && self.breaker.is_held() {
                 probe_failed = reason;
             }
@@ -177,8 +183,13 @@ impl Target {
             }
         }
         self.settle(outcomes, None, stop).await;
-        if let Some(reason) = probe_failed {
-            self.expire(&reason).await;
+        match broken {
+            Some(reason) => self.hold(reason).await,
+            None => {
+                if let Some(reason) = probe_failed {
+                    self.expire(&reason).await;
+                }
+            }
         }
     }
 
@@ -327,6 +338,18 @@ impl Target {
         }
     }
 
+    /// Holds all deliveries until a person says that the target is mended. An engine that cannot keeps
+    /// them all the same, and the target is probed.
+    async fn hold(&mut self, reason: String) {
+        if self.queue.held(self.settings.number).is_some() {
+            return;
+        }
+        let hold = Hold { kind: HoldKind::Broken, reason, since: self.clock.wall() };
+        if let Err(error) = self.queue.hold(self.settings.number, Some(hold)).await {
+            self.journal.store_failed("hold the target", &error);
+        }
+    }
+
     /// Gives up what has waited for a failing target as long as the policy allows.
     async fn expire(&mut self, reason: &str) {
         let limit = self.settings.policy.give_up_after;
@@ -405,6 +428,12 @@ async fn claim(
         }
         Work::Full => std::future::pending().await,
     }
+}
+
+/// Why the target cannot work as it is configured, if a verdict says so.
+fn broken_reason(verdicts: &[Verdict]) -> Option<String> {
+    let mut failures = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
+    failures.find(|failure| failure.kind == FailureKind::Broken).map(|f| f.reason.clone())
 }
 
 /// What the verdicts of one call show of the target: that it works, and whether it wants to be left alone.

@@ -15,6 +15,9 @@ use crate::model::{
     TargetNumber, Timestamp,
 };
 
+mod acts;
+pub(crate) use acts::*;
+
 /// Opens the same store again and again; the one before is closed or dropped by then.
 pub(crate) trait Opener {
     fn open(&self) -> Arc<dyn Queue>;
@@ -550,6 +553,11 @@ macro_rules! contract {
             what_was_settled_stays_settled_after_a_restart
             a_closed_store_says_so
             many_at_once_are_all_stored_and_given
+            a_held_target_gives_nothing_until_it_is_lifted
+            a_dead_letter_can_be_replayed_or_dropped
+            a_run_of_dead_letters_is_replayed_whole_or_one_by_one
+            what_is_skipped_dies_with_its_retries
+            the_fate_of_an_event_is_known
         );
     };
 }

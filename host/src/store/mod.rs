@@ -163,7 +163,54 @@ pub struct DeadLetter {
     pub reason: String,
 }
 
-/// The durable queue. All methods may be called from any task.
+/// Who made a target's deliveries wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldKind {
+    /// A person.
+    Paused,
+    /// A verdict: the target cannot work as it is configured.
+    Broken,
+}
+
+/// Why a target's deliveries wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub kind: HoldKind,
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+/// What became of an event at one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Not tried yet, or under way for the first time.
+    Waiting,
+    /// Tried in vain, again at `at`.
+    Retrying { attempts: u32, at: Timestamp, reason: String },
+    /// `at` is kept where there was more to it than a first attempt without a receipt.
+    Delivered { receipt: Receipt, attempts: u32, at: Option<Timestamp> },
+    /// `dropped`: a person did not want it any more.
+    Dead { attempts: u32, at: Timestamp, reason: String, dropped: bool },
+    /// The reason is kept for events that no target got; else it is empty.
+    NotRouted { reason: String },
+}
+
+/// An event, how it came in, and its fate at every target there ever was.
+#[derive(Clone, Debug)]
+pub struct EventFate {
+    pub event: Arc<StoredEvent>,
+    pub verified_at: Timestamp,
+    /// Name of the scheme that verified it.
+    pub scheme: String,
+    /// Which of the source's secrets matched, from 0.
+    pub key: u16,
+    /// Hash of the configuration that routed it.
+    pub config: u64,
+    pub fates: Vec<(TargetNumber, Fate)>,
+}
+
+/// The durable queue. All methods may be called from any task. An engine that cannot do what people
+/// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), says so.
 pub trait Queue: Send + Sync + 'static {
     /// Numbers for the targets of these names, in their order; an unknown name is given a new number
     /// that starts at *now*. Durable when it answers.
@@ -248,9 +295,67 @@ pub trait Queue: Send + Sync + 'static {
     /// The event of that id, if it is kept.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>>;
 
+    /// Makes the target's claims wait, or lifts that; outlives restarts. Durable when it answers.
+    fn hold(
+        &self,
+        _target: TargetNumber,
+        _hold: Option<Hold>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        cannot()
+    }
+
+    /// Why the target's claims wait.
+    fn held(&self, _target: TargetNumber) -> Option<Hold> {
+        None
+    }
+
+    /// Makes new deliveries of dead letters, or of any events that are kept; attempts start anew. A run
+    /// of dead letters, named by its first event, is replayed whole. What still waits for the target
+    /// is left as it is. Answers how many there are; durable then.
+    fn replay(
+        &self,
+        _target: TargetNumber,
+        _events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// Takes dead letters off the list, runs of them whole; answers how many. Durable then.
+    fn drop_dead(
+        &self,
+        _target: TargetNumber,
+        _events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// Like [`expire`](Self::expire), with the deliveries that wait to be tried again.
+    fn skip(
+        &self,
+        _target: TargetNumber,
+        _received_before: Timestamp,
+        _reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// What became of the event; `None` when it is not kept.
+    fn fate(&self, _id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
+        cannot()
+    }
+
+    /// The newest events, as far as they are in memory, the newest first.
+    fn recent(&self, _max: usize) -> Vec<Arc<StoredEvent>> {
+        Vec::new()
+    }
+
     /// Answers when everything settled before is durable.
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Flushes, stops the engine's threads and lets go of the directory; later calls answer that it is closed.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+fn cannot<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, StoreError>> {
+    Box::pin(async { Err(StoreError("this kind of store cannot do that".to_owned())) })
 }

@@ -64,6 +64,9 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
     let now = Now::read();
     let mut live = lock(&target.live);
     live.end_leases(now);
+    if live.is_closed() {
+        return Next::Wait(None);
+    }
     live.fill(&shared.tail, max);
     // What is due or was given back comes before what is new.
     if live.loaded.iter().all(|loaded| untried && loaded.row.is_some())

@@ -132,6 +132,8 @@ impl Committer {
                     self.kill(target, range, before, reply);
                 }
                 Act::Flush { reply } => self.flush(reply),
+                Act::Operate { target, what, reply } => self.operate(target, what, reply),
+                Act::Bury { target, rows, reply } => self.bury(target, rows, reply),
                 Act::Settle { .. } => {}
             }
         }
@@ -183,7 +185,7 @@ impl Committer {
     }
 
     /// Gives the outcomes gathered so far their place.
-    fn seal(&mut self, record: &mut Settlements) {
+    pub(super) fn seal(&mut self, record: &mut Settlements) {
         if record.targets.is_empty() {
             return;
         }
@@ -195,7 +197,7 @@ impl Committer {
     }
 
     /// Places a record that must not be lost, now or as soon as the disk takes it.
-    fn keep(&mut self, kept: Kept) {
+    pub(super) fn keep(&mut self, kept: Kept) {
         self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
         self.kept.push_back(kept);
         // The reason reaches those who wait for the disk.
@@ -371,16 +373,23 @@ impl Committer {
             debug_assert!(went_on || nothing);
             return drop(reply.send(Ok((!went_on).then_some(0))));
         };
-        let count = record.count;
+        let count = record.range.count;
         let record = Arc::new(record);
         if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
             self.keep(Kept { frame, effects: Effects::DeadRange(record) });
         }
-        if self.kept.is_empty() {
+        if let Some(reply) = self.waits_for_kept(reply) {
             self.group.wait(Waiting::Killed { reply, count });
-        } else {
-            let _ = reply.send(Err(StoreError("the disk refuses to write".into())));
         }
+    }
+
+    /// Gives the reply back unless the disk refuses what was to be kept.
+    pub(super) fn waits_for_kept<T>(&self, reply: Reply<T>) -> Option<Reply<T>> {
+        if self.kept.is_empty() {
+            return Some(reply);
+        }
+        let _ = reply.send(Err(StoreError("the disk refuses to write".into())));
+        None
     }
 
     /// Refuses a request, for a reason that is no fault of it.

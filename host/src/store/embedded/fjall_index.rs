@@ -12,8 +12,8 @@ use std::sync::RwLock;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::index::{
-    Batch, DeadRow, Index, IndexError, RetryRow, RetryVisit, Seen, Space, Stamp, dead_key, hour_of,
-    retry_key, split_retry_key, split_window_key, window_prefix,
+    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryRow, RetryVisit, Seen, Space, Stamp,
+    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
 use super::settings::DEDUP_MS;
@@ -29,6 +29,7 @@ pub(super) struct FjallIndex {
     target: Keyspace,
     retry: Keyspace,
     dead: Keyspace,
+    dropped: Keyspace,
     outcome: Keyspace,
     hours: RwLock<BTreeMap<u32, Keyspace>>,
 }
@@ -55,6 +56,12 @@ fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError>
     postcard::from_bytes(bytes).map_err(|_| unreadable())
 }
 
+fn dead_row(row: fjall::Guard) -> Result<(u64, DeadRow), IndexError> {
+    let (key, value) = row.into_inner()?;
+    let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or_else(unreadable)?;
+    Ok((u64::from_be_bytes(number), read(&value)?))
+}
+
 impl FjallIndex {
     pub(super) fn open(folder: &Path) -> Result<Self, IndexError> {
         let database = Database::builder(folder)
@@ -74,6 +81,7 @@ impl FjallIndex {
             target: space("target")?,
             retry: space("retry")?,
             dead: space("dead")?,
+            dropped: space("dropped")?,
             outcome: space("outcome")?,
             hours: RwLock::new(hours),
             database,
@@ -86,6 +94,7 @@ impl FjallIndex {
             Space::Target => self.target.clone(),
             Space::Retry => self.retry.clone(),
             Space::Dead => self.dead.clone(),
+            Space::Dropped => self.dropped.clone(),
             Space::Outcome => self.outcome.clone(),
             Space::Seen(hour) => {
                 if let Some(space) = super::read_lock(&self.hours).get(&hour) {
@@ -167,15 +176,21 @@ impl Index for FjallIndex {
         max: usize,
     ) -> Result<Vec<(u64, DeadRow)>, IndexError> {
         let from = dead_key(target, after.map_or(0, |after| after.saturating_add(1)));
-        self.dead
-            .range(from..=dead_key(target, u64::MAX))
-            .take(max)
-            .map(|row| {
-                let (key, value) = row.into_inner()?;
-                let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or_else(unreadable)?;
-                Ok((u64::from_be_bytes(number), read(&value)?))
-            })
-            .collect()
+        self.dead.range(from..=dead_key(target, u64::MAX)).take(max).map(dead_row).collect()
+    }
+
+    fn dead_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError> {
+        let range = dead_key(target, 0)..=dead_key(target, number);
+        self.dead.range(range).next_back().map(dead_row).transpose()
+    }
+
+    fn dropped_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError> {
+        let range = dead_key(target, 0)..=dead_key(target, number);
+        self.dropped.range(range).next_back().map(dead_row).transpose()
+    }
+
+    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError> {
+        self.outcome.get(outcome_key(target, number))?.map(|bytes| read(&bytes)).transpose()
     }
 
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
@@ -214,6 +229,7 @@ impl Index for FjallIndex {
             (Space::Target, self.target.clone()),
             (Space::Retry, self.retry.clone()),
             (Space::Dead, self.dead.clone()),
+            (Space::Dropped, self.dropped.clone()),
             (Space::Outcome, self.outcome.clone()),
         ];
         let hours = self.hours.read().unwrap();

@@ -12,16 +12,22 @@ pub(super) const HEADER_BYTES: usize = 40;
 /// Frames start at multiples of this.
 pub(super) const ALIGN: u64 = 8;
 
-/// What a payload is. Numbers are never reused; 6 to 8 are set aside for moved events, acts of
-/// operators and summaries of segments. A new layout of a payload is a new kind.
+/// What a payload is. Numbers are never reused; 6 and 8 are set aside for moved events and
+/// summaries of segments. A new layout of a payload is a new kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
     Request = 1,
     Settlements = 2,
     Registry = 3,
-    DeadRange = 4,
-    Checkpoint = 5,
+    /// Is read, not written: without what was settled in the range.
+    DeadRangeOld = 4,
+    /// Is read, not written: without holds.
+    CheckpointOld = 5,
+    /// An operator's.
+    Act = 7,
+    Checkpoint = 9,
+    DeadRange = 10,
 }
 
 impl Kind {
@@ -30,8 +36,11 @@ impl Kind {
             1 => Self::Request,
             2 => Self::Settlements,
             3 => Self::Registry,
-            4 => Self::DeadRange,
-            5 => Self::Checkpoint,
+            4 => Self::DeadRangeOld,
+            5 => Self::CheckpointOld,
+            7 => Self::Act,
+            9 => Self::Checkpoint,
+            10 => Self::DeadRange,
             _ => return None,
         })
     }

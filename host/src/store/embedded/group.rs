@@ -31,6 +31,7 @@ struct Placed {
 pub(super) enum Waiting {
     Append { reply: oneshot::Sender<Result<Durable, AppendError>>, durable: Durable },
     Killed { reply: Reply<Option<u64>>, count: u64 },
+    Operated { reply: Reply<u64>, count: u64 },
 }
 
 #[derive(Default)]
@@ -97,6 +98,7 @@ impl Group {
             match waiting {
                 Waiting::Append { reply, durable } => drop(reply.send(Ok(durable))),
                 Waiting::Killed { reply, count } => drop(reply.send(Ok(Some(count)))),
+                Waiting::Operated { reply, count } => drop(reply.send(Ok(count))),
             }
         }
         for target in woken.into_values() {
@@ -114,6 +116,9 @@ impl Group {
             match waiting {
                 Waiting::Append { reply, .. } => {
                     drop(reply.send(Err(AppendError::Disk(reason.to_owned()))));
+                }
+                Waiting::Operated { reply, .. } => {
+                    drop(reply.send(Err(crate::store::StoreError(reason.to_owned()))));
                 }
                 Waiting::Killed { reply, .. } => {
                     drop(reply.send(Err(crate::store::StoreError(reason.to_owned()))));

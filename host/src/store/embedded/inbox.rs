@@ -14,6 +14,7 @@ use crate::store::{AppendError, Durable, Settlement, StoreError, Window};
 
 use super::live::Kill;
 use super::lock;
+use super::record::{ActWhat, Settled};
 use super::request::Prepared;
 use super::settings::{
     GROUP_BYTES_MAX, GROUP_REQUESTS_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX,
@@ -47,6 +48,18 @@ pub(super) enum Act {
     },
     Flush {
         reply: Reply<()>,
+    },
+    /// What a person, or a verdict, does to a target; answers how many deliveries it concerns.
+    Operate {
+        target: TargetNumber,
+        what: ActWhat,
+        reply: Reply<u64>,
+    },
+    /// Ends rows that nobody holds; answers how many were left to end.
+    Bury {
+        target: TargetNumber,
+        rows: Vec<Settled>,
+        reply: Reply<u64>,
     },
 }
 

@@ -8,12 +8,16 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Dedup, DedupKey, Settled, TargetRow, What};
+pub(super) use super::record::DeadRow;
+use super::record::{
+    Act, ActWhat, DeadRange, Dedup, DedupKey, Settled, TargetRow, What, from_deltas,
+};
+use super::runs::Runs;
 use super::settings::DEDUP_MS;
 use super::state::{Effects, Entry, State, number};
 
 /// Version of the rows; an index of another one is rebuilt.
-pub(super) const LAYOUT: u8 = 1;
+pub(super) const LAYOUT: u8 = 2;
 const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -38,6 +42,8 @@ pub(super) enum Space {
     Target,
     Retry,
     Dead,
+    /// Dead letters that nobody wants any more.
+    Dropped,
     Outcome,
     /// Keys of events received in that hour since 1970, and windows that end in it: dropped whole when the
     /// hour is too old.
@@ -54,16 +60,7 @@ pub(super) struct RetryRow {
     pub progress: Vec<u8>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub(super) struct DeadRow {
-    pub received_ms: u64,
-    pub count: u64,
-    pub attempts: u32,
-    pub at_ms: u64,
-    pub reason: String,
-}
-
-/// A delivery that came after a retry or has a receipt.
+/// A delivery that had a row before, or has a receipt.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub(super) struct OutcomeRow {
     pub attempts: u32,
@@ -127,6 +124,11 @@ pub(super) trait Index: Send + Sync {
         after: Option<u64>,
         max: usize,
     ) -> Result<Vec<(u64, DeadRow)>, IndexError>;
+    /// The row at that number, or the last one before it.
+    fn dead_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError>;
+    /// The same of the dropped ones.
+    fn dropped_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError>;
+    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError>;
     /// The newest event of that key in the window that ends at `now_ms`.
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
     /// Windows of a target that end in the hour of `now_ms` or later: group and end, the latest last.
@@ -171,6 +173,27 @@ pub(super) fn dead_key(target: u16, number: u64) -> Vec<u8> {
     [&target.to_be_bytes()[..], &number.to_be_bytes()].concat()
 }
 
+pub(super) fn outcome_key(target: u16, number: u64) -> Vec<u8> {
+    [&number.to_be_bytes()[..], &target.to_be_bytes()].concat()
+}
+
+/// The row of deliveries that died together.
+fn dead_range(DeadRange { range, settled }: &DeadRange) -> DeadRow {
+    let mut spared = Runs::from_deltas(range.from, settled);
+    for kept in &range.kept {
+        spared.insert(*kept, kept + 1);
+    }
+    DeadRow {
+        received_ms: range.first_received_ms,
+        count: range.count,
+        attempts: 0,
+        at_ms: range.at_ms,
+        reason: range.reason.clone(),
+        to: range.to,
+        spared: spared.to_deltas(range.first),
+    }
+}
+
 fn value<T: Serialize>(row: &T) -> Option<Vec<u8>> {
     // Rows are plain data in memory: there is nothing in them that postcard cannot write.
     Some(postcard::to_allocvec(row).unwrap_or_default())
@@ -202,17 +225,34 @@ impl Batch {
                     }
                 }
             }
-            Effects::DeadRange(range) => {
-                let row = DeadRow {
-                    received_ms: range.first_received_ms,
-                    count: range.count,
-                    attempts: 0,
-                    at_ms: range.at_ms,
-                    reason: range.reason.clone(),
-                };
-                self.rows.insert((Space::Dead, dead_key(range.target, range.first)), value(&row));
+            Effects::DeadRange(record) => {
+                let key = dead_key(record.range.target, record.range.first);
+                self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }
+            Effects::Act(record) => self.act(record),
             Effects::Registry(_) | Effects::Checkpoint(_) => {}
+        }
+    }
+
+    fn act(&mut self, Act { target, at_ms, what }: &Act) {
+        let ActWhat::Mend(mend) = what else { return };
+        for number in &mend.gone {
+            self.rows.insert((Space::Dead, dead_key(*target, *number)), None);
+        }
+        for (number, row) in &mend.dropped {
+            self.rows.insert((Space::Dropped, dead_key(*target, *number)), value(row));
+        }
+        if let Some((first, left)) = &mend.left {
+            self.rows.insert((Space::Dead, dead_key(*target, *first)), value(left));
+        }
+        let row = value(&RetryRow {
+            attempts: 0,
+            first_attempt_ms: *at_ms,
+            reason: String::new(),
+            progress: Vec::new(),
+        });
+        for number in from_deltas(&mend.again) {
+            self.rows.insert((Space::Retry, retry_key(*target, *at_ms, number)), row.clone());
         }
     }
 
@@ -223,14 +263,15 @@ impl Batch {
         }
         match &settled.what {
             What::Delivered { receipt, fields } => {
-                if settled.attempts > 1 || receipt.is_some() || !fields.is_empty() {
+                let row = settled.row_due_ms.is_some();
+                if row || receipt.is_some() || !fields.is_empty() {
                     let row = OutcomeRow {
                         attempts: settled.attempts,
                         at_ms,
                         receipt: receipt.clone(),
                         fields: fields.clone(),
                     };
-                    let key = [&number.to_be_bytes()[..], &target.to_be_bytes()].concat();
+                    let key = outcome_key(target, number);
                     self.rows.insert((Space::Outcome, key), value(&row));
                 }
             }
@@ -266,6 +307,8 @@ impl Batch {
                     attempts: settled.attempts,
                     at_ms,
                     reason: reason.clone(),
+                    to: 0,
+                    spared: Vec::new(),
                 };
                 self.rows.insert((Space::Dead, dead_key(target, number)), value(&row));
             }

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use super::inbox::{Reply, closed};
 use super::index::{Batch, IndexError, LAYOUT, Stamp, hour_of};
 use super::live::Now;
+use super::record::ActWhat;
 use super::shared::Shared;
 use super::state::{Effects, Entry, State};
 use super::{StoreError, lock, read_lock};
@@ -42,6 +43,12 @@ struct Moved {
     due_ms: Option<u64>,
 }
 
+impl Moved {
+    fn due_at(&mut self, due_ms: u64) {
+        self.due_ms = Some(self.due_ms.map_or(due_ms, |other| other.min(due_ms)));
+    }
+}
+
 /// Collects frames into one batch.
 #[derive(Default)]
 struct Gathered {
@@ -64,10 +71,16 @@ impl Gathered {
                         moved.gone.push(settled.number);
                     }
                     if let Some(due) = settled.what.due_ms() {
-                        moved.due_ms = Some(moved.due_ms.map_or(due, |other| other.min(due)));
+                        moved.due_at(due);
                     }
                 }
             }
+        }
+        if let Effects::Act(record) = &entry.effects
+            && let ActWhat::Mend(mend) = &record.what
+            && !mend.again.is_empty()
+        {
+            self.moved.entry(record.target).or_default().due_at(record.at_ms);
         }
         self.stamp = Some(Stamp {
             layout: LAYOUT,

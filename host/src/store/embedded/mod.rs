@@ -19,6 +19,7 @@ mod dedup;
 mod disk;
 mod error;
 mod expire;
+mod fate;
 mod fjall_index;
 mod frame;
 mod group;
@@ -28,6 +29,8 @@ mod indexer;
 mod live;
 mod lock_file;
 mod log;
+mod mend;
+mod operate;
 mod prewrite;
 mod reader;
 mod record;
@@ -50,15 +53,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Delivery, EventId, StoredEvent, TargetNumber, Timestamp};
+use crate::model::{Delivery, EventId, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp};
 
 use super::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, NewRequest, Queue,
-    REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Hold,
+    HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
 };
 use committer::Committer;
 use disk::{Disk, Files};
 use inbox::{Act, Append, Stop, closed};
+use record::{ActWhat, HoldRow};
 use request::{Prepared, Slot};
 use shared::Shared;
 
@@ -308,6 +312,70 @@ impl Queue for Embedded {
             let event = claim::blocking(move || claim::event(&shared, id.number())).await?;
             Ok(event.filter(|event| event.id == id))
         })
+    }
+
+    fn hold(
+        &self,
+        target: TargetNumber,
+        hold: Option<Hold>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let row = hold.map(|hold| HoldRow {
+                broken: hold.kind == HoldKind::Broken,
+                reason: settle::cut(hold.reason, REASON_BYTES_MAX),
+                since_ms: hold.since.as_millis(),
+            });
+            let what = ActWhat::Hold(row);
+            self.ask(|reply| Act::Operate { target, what, reply }).await.map(drop)
+        })
+    }
+
+    fn held(&self, target: TargetNumber) -> Option<Hold> {
+        let target = self.shared.target(target.0)?;
+        let row = lock(&target.live).held.clone()?;
+        Some(Hold {
+            kind: if row.broken { HoldKind::Broken } else { HoldKind::Paused },
+            reason: row.reason,
+            since: Timestamp::from_millis(row.since_ms),
+        })
+    }
+
+    fn replay(
+        &self,
+        target: TargetNumber,
+        events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.replay_now(target, events))
+    }
+
+    fn drop_dead(
+        &self,
+        target: TargetNumber,
+        events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.drop_now(target, events))
+    }
+
+    fn skip(
+        &self,
+        target: TargetNumber,
+        received_before: Timestamp,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.skip_now(target, received_before, reason))
+    }
+
+    fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
+        Box::pin(async move {
+            // What was settled shall be seen.
+            self.flush().await?;
+            let shared = self.shared.clone();
+            claim::blocking(move || fate::fate(&shared, id)).await
+        })
+    }
+
+    fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {
+        self.shared.tail.newest(max)
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::frame::Kind;
 use super::read_lock;
 use super::record::request_targets;
+pub(super) use super::request::Origin;
 use super::request::Read;
 use super::runs::Runs;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
@@ -89,8 +90,14 @@ impl Reader {
         }
         Ok(found)
     }
+
     /// The event of that number; `None` when there is none, also for damage.
     pub(super) fn event(&self, wanted: u64) -> io::Result<Option<StoredEvent>> {
+        Ok(self.origin(wanted)?.map(|origin| origin.event))
+    }
+
+    /// The same, with how it came in.
+    pub(super) fn origin(&self, wanted: u64) -> io::Result<Option<Origin>> {
         let Some(stretch) = self.stretch(lsn_of(wanted)).filter(|s| s.from == lsn_of(wanted))
         else {
             return Ok(None);
@@ -101,8 +108,55 @@ impl Reader {
         let place = u16::try_from(wanted - number(lsn_of(wanted), 0)).ok();
         Ok((header.kind == Kind::Request as u8).then_some(()).and_then(|()| {
             let request = Read::new(header.lsn, payload).ok()?;
-            request.event(stretch.segment.identity.store, place?)
+            request.origin(stretch.segment.identity.store, place?)
         }))
+    }
+
+    /// Numbers of the events in that range that were planned for the target and are not in `spared`, at
+    /// most `max`. What cannot be read is left out.
+    pub(super) fn planned(
+        &self,
+        target: u16,
+        range: std::ops::Range<u64>,
+        max: usize,
+        spared: &Runs,
+    ) -> io::Result<Vec<(u64, Timestamp)>> {
+        let (mut found, mut at) = (Vec::new(), range.start);
+        while let Some(stretch) = self.stretch(lsn_of(at)).filter(|_| at < range.end) {
+            let file = self.disk.open(&self.path(&stretch))?;
+            let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
+            loop {
+                let (header, payload) = match scanner.step()? {
+                    Step::Frame(header, payload) => (header, payload),
+                    Step::Bad(lsn) => {
+                        if scanner.at() == lsn {
+                            scanner.resync()?;
+                        }
+                        at = number(scanner.at(), 0);
+                        continue;
+                    }
+                    Step::End => break,
+                };
+                if number(header.lsn, 0) >= range.end {
+                    return Ok(found);
+                }
+                at = number(header.end(), 0);
+                let ours = header.kind == Kind::Request as u8
+                    && request_targets(payload).is_ok_and(|list| list.contains(&target));
+                let Some(Ok(request)) = ours.then(|| Read::new(header.lsn, payload)) else {
+                    continue;
+                };
+                for (number, _) in request.numbers(target) {
+                    if range.contains(&number) && !spared.contains(number) {
+                        found.push((number, request.received_at()));
+                        if found.len() >= max {
+                            return Ok(found);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Counts a target's deliveries from the number `from` on that are not in `done`, up to the first

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes as Raw;
 
 use super::frame::{Frame, HEADER_BYTES, Kind};
+use super::runs::Runs;
 
 /// Fingerprint of (source, key).
 pub(super) type DedupKey = [u8; 16];
@@ -130,6 +131,19 @@ pub(super) struct Registry {
 /// Deliveries that died together, by one record however many.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(super) struct DeadRange {
+    pub range: DeadRangeOld,
+    /// Runs in the range that were settled before, as distances from its start: they did not die.
+    pub settled: Vec<u64>,
+}
+
+impl From<DeadRangeOld> for DeadRange {
+    fn from(range: DeadRangeOld) -> Self {
+        Self { range, settled: Vec::new() }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct DeadRangeOld {
     pub target: u16,
     pub from: u64,
     pub to: u64,
@@ -144,15 +158,97 @@ pub(super) struct DeadRange {
     pub cursor: u64,
 }
 
+/// What an operator did to one target; durable before it is answered.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct Act {
+    pub target: u16,
+    pub at_ms: u64,
+    pub what: ActWhat,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) enum ActWhat {
+    /// `None` lifts it.
+    Hold(Option<HoldRow>),
+    Mend(Mend),
+}
+
+/// Why a target's deliveries wait.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct HoldRow {
+    /// By a verdict, not by a person.
+    pub broken: bool,
+    pub reason: String,
+    pub since_ms: u64,
+}
+
+/// Dead letters that are none any more, and events that are to be delivered anew.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub(super) struct Mend {
+    /// Keys of the rows of dead letters that go.
+    pub gone: Vec<u64>,
+    /// How many dead letters that are, less those of `left`.
+    pub count: u64,
+    /// What is left of a range.
+    pub left: Option<(u64, DeadRow)>,
+    /// Numbers that get a row, due at once with no attempt made: differences, the first from zero.
+    pub again: Vec<u64>,
+    /// Rows that went because nobody wants them any more.
+    pub dropped: Vec<(u64, DeadRow)>,
+}
+
+/// A dead letter, or a range of them that begins there.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct DeadRow {
+    pub received_ms: u64,
+    pub count: u64,
+    pub attempts: u32,
+    pub at_ms: u64,
+    pub reason: String,
+    /// Where the range ends; 0 for a single one.
+    pub to: u64,
+    /// Runs in the range that did not die, as distances from its first number.
+    pub spared: Vec<u64>,
+}
+
+impl DeadRow {
+    /// Whether that number, if it was planned for the target, is among those that died; `first` is the
+    /// row's own.
+    pub(super) fn died(&self, first: u64, number: u64) -> bool {
+        first == number
+            || (first < number
+                && number < self.to
+                && !Runs::from_deltas(first, &self.spared).contains(number))
+    }
+}
+
 /// What later segments cannot tell: the state of all targets where a segment starts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub(super) struct Checkpoint {
     pub targets: Vec<TargetRow>,
 }
 
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub(super) struct CheckpointOld {
+    pub targets: Vec<TargetRowOld>,
+}
+
+impl From<CheckpointOld> for Checkpoint {
+    fn from(old: CheckpointOld) -> Self {
+        let targets = old.targets.into_iter().map(|row| TargetRow { row, held: None });
+        Self { targets: targets.collect() }
+    }
+}
+
 /// A target's state, in a checkpoint and in the index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub(super) struct TargetRow {
+    pub row: TargetRowOld,
+    pub held: Option<HoldRow>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub(super) struct TargetRowOld {
     pub name: String,
     pub cursor: u64,
     /// Runs settled above the cursor, as distances.
@@ -271,6 +367,8 @@ mod tests {
             let _ = decode::<Request>(&bytes);
             let _ = decode::<Settlements>(&bytes);
             let _ = decode::<DeadRange>(&bytes);
+            let _ = decode::<Act>(&bytes);
+            let _ = decode::<CheckpointOld>(&bytes);
             let _ = decode::<Checkpoint>(&bytes);
             let _ = decode::<Registry>(&bytes);
         }

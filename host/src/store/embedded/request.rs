@@ -214,6 +214,18 @@ impl PreparedEvent {
     }
 }
 
+/// An event and how it came in.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub event: StoredEvent,
+    pub targets: Vec<u16>,
+    pub unrouted: Vec<(Arc<str>, String)>,
+    pub verified_at: Timestamp,
+    pub scheme: String,
+    pub key: u16,
+    pub config: u64,
+}
+
 /// A request as it lies in the log.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
@@ -241,6 +253,20 @@ impl<'a> Read<'a> {
             .zip(&self.record.events)
             .filter(move |(_, event)| event.targets.contains(&target))
             .map(|(place, _)| (number(self.lsn, place), place))
+    }
+
+    /// The event at that place with what else the request says of it.
+    pub(super) fn origin(&self, store: u16, place: u16) -> Option<Origin> {
+        let unrouted = &self.record.events.get(usize::from(place))?.unrouted;
+        Some(Origin {
+            event: self.event(store, place)?,
+            targets: self.record.events.get(usize::from(place))?.targets.clone(),
+            unrouted: unrouted.iter().map(|(t, r)| ((*t).into(), (*r).to_owned())).collect(),
+            verified_at: Timestamp::from_millis(self.record.verified_ms),
+            scheme: self.record.scheme.to_owned(),
+            key: self.record.key,
+            config: self.record.config,
+        })
     }
 
     /// The event at that place. Its bytes are copied: it must not keep the whole request in memory.

@@ -47,6 +47,15 @@ impl Runs {
         }
     }
 
+    /// What of it lies in `from..to`.
+    pub(super) fn within(&self, from: u64, to: u64) -> Self {
+        let mut within = Self::default();
+        for (&start, &end) in self.0.range(..to) {
+            within.insert(start.max(from), end.min(to));
+        }
+        within
+    }
+
     /// How many runs: what the set costs.
     pub(super) fn len(&self) -> usize {
         self.0.len()

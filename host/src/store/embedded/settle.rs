@@ -61,8 +61,10 @@ impl Live {
         self.advance();
         delivered.sort_unstable();
         let cursor = self.cursor();
-        for number in delivered.iter().chain(others.iter().map(|s| &s.number)) {
-            // A row's number lies below the cursor or in a run already.
+        // A row's number lies below the cursor or in a run already, or is of an event that was never
+        // planned for this target.
+        let others_new = others.iter().filter(|s| s.row_due_ms.is_none()).map(|s| &s.number);
+        for number in delivered.iter().chain(others_new) {
             if *number >= cursor {
                 self.done.insert(*number, number + 1);
             }
@@ -110,7 +112,7 @@ impl Live {
         })
     }
 
-    fn count(&mut self, settled: &Settled) {
+    pub(super) fn count(&mut self, settled: &Settled) {
         let had_row = u64::from(settled.row_due_ms.is_some());
         let row = matches!(settled.what, What::Retry { .. } | What::Parked { .. });
         self.retrying = (self.retrying + u64::from(row)).saturating_sub(had_row);

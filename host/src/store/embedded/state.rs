@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use super::record::{
-    Checkpoint, DeadRange, Dedup, Registry, Request, Settlements, TargetRow, TargetSettlements,
-    Unreadable, What, decode, from_deltas,
+    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Mend,
+    Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
+    decode, from_deltas,
 };
 use super::runs::Runs;
 use super::{frame::Header, frame::Kind};
@@ -42,6 +43,7 @@ pub(super) enum Effects {
     Settlements(Arc<Settlements>),
     Registry(Arc<Registry>),
     DeadRange(Arc<DeadRange>),
+    Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
 }
 
@@ -89,7 +91,14 @@ impl Entry {
             Kind::Settlements => Effects::Settlements(Arc::new(decode(payload)?)),
             Kind::Registry => Effects::Registry(Arc::new(decode(payload)?)),
             Kind::DeadRange => Effects::DeadRange(Arc::new(decode(payload)?)),
+            Kind::DeadRangeOld => {
+                Effects::DeadRange(Arc::new(decode::<DeadRangeOld>(payload)?.into()))
+            }
+            Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
             Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
+            Kind::CheckpointOld => {
+                Effects::Checkpoint(Arc::new(decode::<CheckpointOld>(payload)?.into()))
+            }
         };
         Ok(Self {
             lsn: header.lsn,
@@ -106,7 +115,8 @@ impl Entry {
             Effects::Request { routed, .. } => routed.iter().map(|r| r.target).collect(),
             Effects::Settlements(record) => record.targets.iter().map(|t| t.target).collect(),
             Effects::Registry(record) => record.targets.iter().map(|(number, _)| *number).collect(),
-            Effects::DeadRange(record) => vec![record.target],
+            Effects::DeadRange(record) => vec![record.range.target],
+            Effects::Act(record) => vec![record.target],
             Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
         }
     }
@@ -124,11 +134,13 @@ pub(super) struct TargetState {
     /// Rows: deliveries that wait to be tried again, or were parked.
     pub retrying: u64,
     pub dead: u64,
+    /// Why nothing of it is given out.
+    pub held: Option<HoldRow>,
 }
 
 impl TargetState {
     pub(super) fn to_row(&self) -> TargetRow {
-        TargetRow {
+        let row = TargetRowOld {
             name: self.name.clone(),
             cursor: self.cursor,
             done: self.done.to_deltas(self.cursor),
@@ -136,11 +148,13 @@ impl TargetState {
             pending: self.pending,
             retrying: self.retrying,
             dead: self.dead,
-        }
+        };
+        TargetRow { row, held: self.held.clone() }
     }
 
-    pub(super) fn from_row(row: TargetRow) -> Self {
+    pub(super) fn from_row(TargetRow { row, held }: TargetRow) -> Self {
         Self {
+            held,
             done: Runs::from_deltas(row.cursor, &row.done),
             name: row.name,
             cursor: row.cursor,
@@ -180,7 +194,7 @@ impl TargetState {
         self.advance(record.cursor);
     }
 
-    fn die(&mut self, record: &DeadRange) {
+    fn die(&mut self, record: &DeadRangeOld) {
         let mut from = record.from;
         for &kept in &record.kept {
             self.done.insert(from, kept);
@@ -190,6 +204,22 @@ impl TargetState {
         self.pending = self.pending.saturating_sub(record.count);
         self.dead += record.count;
         self.advance(record.cursor);
+    }
+
+    /// A row's number lies below the cursor or in a run already, or is of an event that was not
+    /// planned for the target: `done` stays as it is.
+    fn mend(&mut self, record: &Mend) {
+        let again = record.again.len() as u64;
+        self.pending += again;
+        self.retrying += again;
+        self.dead = self.dead.saturating_sub(record.count);
+    }
+
+    fn act(&mut self, record: &Act) {
+        match &record.what {
+            ActWhat::Hold(held) => self.held.clone_from(held),
+            ActWhat::Mend(record) => self.mend(record),
+        }
     }
 
     fn advance(&mut self, cursor: u64) {
@@ -232,8 +262,13 @@ impl State {
                 }
             }
             Effects::DeadRange(record) => {
+                if let Some(target) = self.targets.get_mut(usize::from(record.range.target)) {
+                    target.die(&record.range);
+                }
+            }
+            Effects::Act(record) => {
                 if let Some(target) = self.targets.get_mut(usize::from(record.target)) {
-                    target.die(record);
+                    target.act(record);
                 }
             }
             // Says what the frames before it said, if there were any.
@@ -252,18 +287,21 @@ impl State {
     pub(super) fn checkpoint(&self, bytes_max: usize) -> Checkpoint {
         let mut checkpoint =
             Checkpoint { targets: self.targets.iter().map(TargetState::to_row).collect() };
-        let size = |row: &TargetRow| row.name.len() + row.done.len() * 10 + 64;
+        let size = |TargetRow { row, held }: &TargetRow| {
+            let held = held.as_ref().map_or(0, |held| held.reason.len());
+            row.name.len() + row.done.len() * 10 + held + 80
+        };
         let mut bytes: usize = checkpoint.targets.iter().map(size).sum();
         while bytes > bytes_max {
-            let Some(widest) = checkpoint.targets.iter_mut().max_by_key(|row| row.done.len())
+            let Some(widest) = checkpoint.targets.iter_mut().max_by_key(|row| row.row.done.len())
             else {
                 break;
             };
-            if widest.done.is_empty() {
+            let done = std::mem::take(&mut widest.row.done);
+            if done.is_empty() {
                 break;
             }
-            bytes -= widest.done.len() * 10;
-            widest.done = Vec::new();
+            bytes -= done.len() * 10;
         }
         checkpoint
     }
@@ -296,6 +334,7 @@ mod tests {
                 cursor: 50,
                 done,
                 pending: 7,
+                held: Some(HoldRow { broken: true, reason: "no".into(), since_ms: 9 }),
                 ..TargetState::default()
             });
         }
@@ -309,7 +348,7 @@ mod tests {
         let mut back = State::default();
         back.apply(&entry(state.checkpoint(1 << 20)));
         assert_eq!(back, state);
-        let small = state.checkpoint(300);
-        assert_eq!(small.targets.iter().map(|t| t.done.len()).collect::<Vec<_>>(), vec![0, 4]);
+        let small = state.checkpoint(330);
+        assert_eq!(small.targets.iter().map(|t| t.row.done.len()).collect::<Vec<_>>(), vec![0, 4]);
     }
 }

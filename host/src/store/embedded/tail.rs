@@ -100,6 +100,13 @@ impl Tail {
         Some(to)
     }
 
+    /// The newest events, the newest first.
+    pub(super) fn newest(&self, max: usize) -> Vec<Arc<StoredEvent>> {
+        let tail = read_lock(&self.0);
+        let events = tail.frames.iter().rev().flat_map(|frame| frame.events.iter().rev());
+        events.take(max).map(|event| event.event.clone()).collect()
+    }
+
     /// The event of that number, if it is here.
     pub(super) fn event(&self, wanted: u64) -> Option<Arc<StoredEvent>> {
         let tail = read_lock(&self.0);

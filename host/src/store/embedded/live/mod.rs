@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::model::{Delivery, REASON_BYTES_MAX, StoredEvent, Timestamp};
 
 use super::index::RetryRow;
-use super::record::DeadRange;
+use super::record::{DeadRange, DeadRangeOld, HoldRow};
 use super::runs::Runs;
 use super::settings::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use super::state::{TargetState, number};
@@ -106,6 +106,10 @@ pub(super) struct Live {
     pub dead: u64,
     /// Gives nothing new while an expiry looks at the log.
     pub frozen: bool,
+    /// Gives nothing at all while rows are looked through.
+    pub still: bool,
+    /// Why it gives nothing until that is lifted.
+    pub held: Option<HoldRow>,
 }
 
 impl Live {
@@ -120,10 +124,21 @@ impl Live {
             pending: state.pending,
             retrying: state.retrying,
             dead: state.dead,
+            held: state.held.clone(),
             ..Self::default()
         };
         live.advance();
         live
+    }
+
+    /// Whether nothing may be claimed, whatever there is.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.still || self.held.is_some()
+    }
+
+    /// Whether a number planned for this target was never settled and has no row.
+    pub(super) fn is_open(&self, number: u64) -> bool {
+        self.open.contains_key(&number) || (number >= self.next && !self.done.contains(number))
     }
 
     pub(super) fn cursor(&self) -> u64 {
@@ -400,6 +415,7 @@ impl Live {
         let count = range.count + old.len() as u64;
         let to = range.to.max(self.next);
         let kept: Vec<u64> = self.open.range(first.0..to).map(|(number, _)| *number).collect();
+        let settled = self.done.within(first.0, to).to_deltas(first.0);
         let mut from = first.0;
         for &number in &kept {
             self.done.insert(from, number);
@@ -412,7 +428,7 @@ impl Live {
         self.advance();
         self.pending = self.pending.saturating_sub(count);
         self.dead += count;
-        Some(DeadRange {
+        let range = DeadRangeOld {
             target: self.target,
             from: first.0,
             to,
@@ -423,7 +439,8 @@ impl Live {
             at_ms: range.at.as_millis(),
             reason: super::settle::cut(range.reason, REASON_BYTES_MAX),
             cursor: self.cursor(),
-        })
+        };
+        Some(DeadRange { range, settled })
     }
 
     /// The index has taken rows in: of these numbers the old row is gone, these dues are new.

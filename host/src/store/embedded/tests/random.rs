@@ -24,6 +24,7 @@ enum Fate {
     Settled,
     Durable,
     Dead,
+    Dropped,
 }
 
 struct Walk {
@@ -34,6 +35,7 @@ struct Walk {
     /// By target and text.
     fate: BTreeMap<(TargetNumber, String), Fate>,
     held: BTreeMap<TargetNumber, Vec<Delivery>>,
+    ids: BTreeMap<String, crate::model::EventId>,
     next: usize,
 }
 
@@ -53,6 +55,7 @@ impl Walk {
             targets,
             fate: BTreeMap::new(),
             held: BTreeMap::new(),
+            ids: BTreeMap::new(),
             next: 0,
         }
     }
@@ -79,8 +82,9 @@ impl Walk {
             }
         });
         let planned = planned.collect();
-        append(&*self.store(), planned).await;
-        for (text, targets) in events {
+        let ids = append(&*self.store(), planned).await;
+        for ((text, targets), id) in events.into_iter().zip(ids) {
+            self.ids.insert(text[..6].to_owned(), id);
             for target in targets {
                 self.fate.insert((target, text[..6].to_owned()), Fate::Pending);
             }
@@ -193,14 +197,77 @@ impl Walk {
         }
     }
 
+    /// Some dead letters are delivered anew, others dropped.
+    async fn mend(&mut self, target: TargetNumber) {
+        self.flush().await;
+        let before = self.store().depth(target);
+        let letters = self.store().dead_letters(target, None, 20).await.unwrap();
+        let some: Vec<_> = letters.iter().filter(|_| self.random.bool()).collect();
+        let ids: Vec<_> = some.iter().map(|letter| letter.event).collect();
+        let count: u64 = some.iter().map(|letter| letter.count).sum();
+        if self.random.u8(..4) == 0 {
+            assert_eq!(self.store().drop_dead(target, ids).await.unwrap(), count);
+            let after = self.store().depth(target);
+            assert_eq!((after.dead, after.pending), (before.dead - count, before.pending));
+            self.forget_gone(target).await;
+            return;
+        }
+        assert_eq!(self.store().replay(target, ids).await.unwrap(), count);
+        let after = self.store().depth(target);
+        assert_eq!((after.dead, after.pending), (before.dead - count, before.pending + count));
+        let mut found = 0;
+        while found < count {
+            let some = self.store().claim(target, 100, HOUR).await.unwrap();
+            for delivery in &some {
+                let fate = self.fate.insert((target, Self::text(delivery)), Fate::Pending);
+                found += u64::from(fate == Some(Fate::Dead));
+            }
+            self.given(target, some);
+        }
+    }
+
+    /// Dead letters that are none any more are dropped ones.
+    async fn forget_gone(&mut self, target: TargetNumber) {
+        for (text, id) in self.ids.clone() {
+            let key = (target, text);
+            if self.fate.get(&key) != Some(&Fate::Dead) {
+                continue;
+            }
+            let known = self.store().fate(id).await.unwrap().unwrap();
+            let (_, fate) = &known.fates[usize::from(target.0)];
+            let crate::store::Fate::Dead { dropped, .. } = fate else { panic!("{fate:?}") };
+            if *dropped {
+                self.fate.insert(key, Fate::Dropped);
+            }
+        }
+    }
+
+    /// Nothing is given while the target is held, whatever happens to the process.
+    async fn hold(&mut self, target: TargetNumber) {
+        let kind = crate::store::HoldKind::Paused;
+        let hold = crate::store::Hold { kind, reason: "a pause".into(), since: now() };
+        self.store().hold(target, Some(hold.clone())).await.unwrap();
+        self.append().await;
+        if self.random.bool() {
+            self.restart().await;
+        }
+        assert_eq!(self.store().held(target), Some(hold));
+        let claim = self.store();
+        let claim = claim.claim(target, 5, HOUR);
+        assert!(tokio::time::timeout(Duration::ZERO, claim).await.is_err());
+        self.store().hold(target, None).await.unwrap();
+    }
+
     async fn step(&mut self) {
         let target = self.targets[self.random.usize(..self.targets.len())];
-        match self.random.u8(..40) {
+        match self.random.u8(..42) {
             0..12 => self.append().await,
             12..24 => self.claim(target).await,
             24..35 => self.settle(target).await,
             35 | 36 => self.flush().await,
             37 => self.expire(target).await,
+            38 => self.mend(target).await,
+            39 => self.hold(target).await,
             _ => self.restart().await,
         }
     }
