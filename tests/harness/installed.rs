@@ -1,4 +1,4 @@
-//! The program as a release has it: the executable and the plugin side by side.
+//! The program as a release has it: the executable and the plugins side by side.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const PLUGIN: &str = "libdispatcher_file_log.so";
+const PLUGINS: [&str; 2] = ["libdispatcher_file_log.so", "libdispatcher_twilio_sms.so"];
 
 /// The file of a plugin made for tests, by its mode.
 pub(crate) fn plugin_file(mode: &str) -> PathBuf {
@@ -14,7 +14,7 @@ pub(crate) fn plugin_file(mode: &str) -> PathBuf {
     folder.join(format!("libdispatcher_test_{mode}.so"))
 }
 
-/// A folder with both. What an older build left in the target folder must not be found, therefore
+/// A folder with all of them. What an older build left in the target folder must not be found, therefore
 /// nothing is run from there.
 pub(crate) struct Installed(TempDir);
 
@@ -24,11 +24,12 @@ impl Installed {
             tempfile::Builder::new().prefix("bin-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let folder = folder.unwrap();
         let executable = Path::new(env!("CARGO_BIN_EXE_dispatcher"));
-        let plugin = executable.with_file_name("deps").join(PLUGIN);
-        for (from, name) in [(executable, "dispatcher"), (&plugin, PLUGIN)] {
+        let plugins = executable.with_file_name("deps");
+        let plugins = PLUGINS.map(|name| (plugins.join(name), name));
+        for (from, name) in [(executable.to_owned(), "dispatcher")].into_iter().chain(plugins) {
             let to = folder.path().join(name);
-            fs::hard_link(from, &to)
-                .or_else(|_| fs::copy(from, &to).map(drop))
+            fs::hard_link(&from, &to)
+                .or_else(|_| fs::copy(&from, &to).map(drop))
                 .unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         }
         Self(folder)

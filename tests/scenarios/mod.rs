@@ -7,4 +7,6 @@ mod crash;
 mod process;
 mod receive;
 mod reload;
+mod sms;
 mod targets;
+mod twilio;

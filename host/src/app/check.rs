@@ -4,6 +4,7 @@
 
 use tokio::runtime::Builder;
 
+use super::fan;
 use super::lent::Lent;
 use super::plugins::TrialCache;
 use crate::config::{Config, Problem, TargetConfig};
@@ -51,11 +52,12 @@ fn check_target(config: &Config, target: &TargetConfig, lent: &Lent) -> Vec<Prob
         Ok(plugin) => plugin,
         Err(error) => return vec![target.plugin_problem(&error.to_string())],
     };
-    let mut problems = target.open_secrets(&plugin.manifest().schema);
+    let mut problems = Vec::from_iter(target.digest_problem(plugin.manifest().mode));
+    problems.extend(target.open_secrets(&plugin.manifest().schema));
     // Without all of its secrets the plugin would complain of what is known to be missing.
     if !target.settings.incomplete {
         let services = target.services(lent.client.clone(), &config.home, lent.runtime.clone());
-        if let Err(invalid) = plugin.create(&target.name, &target.settings.json, &services) {
+        if let Err(invalid) = fan::make(&plugin, target, &services) {
             problems.push(target.setting_problem(&invalid.path, &invalid.reason));
         }
     }
@@ -103,6 +105,32 @@ mod tests {
             assert!(shown.contains(said), "{settings}: {shown}");
             assert_eq!(shown.matches("error: ").count(), 1, "{shown}");
         }
+    }
+
+    #[test]
+    fn a_wrong_number_among_several_is_shown_at_its_own_place() {
+        let account = format!("AC{}", "0".repeat(32));
+        let target = |to: &str| {
+            format!(
+                "[targets.sms]\nplugin = \"twilio-sms\"\nsettings.account_sid = \"{account}\"\n\
+                 settings.auth_token = \"env:SQREEN_SECRET\"\nsettings.from = \"Acme\"\nsettings.to = {to}\n"
+            )
+        };
+        assert_eq!(check_text(&target("[\"+33600000001\", \"+33600000002\"]")), "");
+        for to in ["[\"+33600000001\", \"12\"]", "[\"+33600000001\", \"+33600000001\"]"] {
+            let shown = check_text(&target(to));
+            assert!(shown.contains("`targets.sms.settings.to[1]`"), "{shown}");
+            assert!(shown.contains("dispatcher.toml:8:32"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_only_for_plugins_that_make_one_message_of_many_events() {
+        let text =
+            "[targets.a]\nplugin = \"file-log\"\ndigest.every = \"5m\"\nsettings.path = \"x\"\n";
+        let shown = check_text(text);
+        assert!(shown.contains("dispatcher.toml:5:1"), "{shown}");
+        assert!(shown.contains("file-log delivers each event by itself"), "{shown}");
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! runtime each, so that a plugin that hangs a thread cannot delay an answer.
 
 mod check;
+mod fan;
 mod lent;
 mod limits;
+mod own;
 mod plugins;
 mod recipe;
 mod reload;
@@ -86,11 +88,12 @@ impl App {
         let router = Arc::new(wire::router(&ways, &numbers));
         let recipes = Mutex::new(wire::recipes(&ways, &numbers));
         let view = wire::view(config, &ways, &numbers, Arc::clone(&router), address);
-        let backends = wire::backends(ways, &numbers, |_| true);
+        let backends = wire::backends(ways, &numbers, &*shared, |_| true);
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
+        receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.

@@ -33,10 +33,11 @@ impl fmt::Debug for Recipe {
 }
 
 impl Recipe {
-    pub(super) fn new(target: &TargetConfig, plugin: &Plugin) -> Self {
+    /// `settings` are the target's, or what one of the values that it is fanned out to has of them.
+    pub(super) fn new(target: &TargetConfig, settings: &Value, plugin: &Plugin) -> Self {
         Self {
             plugin: plugin.hash().to_owned(),
-            settings: target.settings.json.clone(),
+            settings: settings.clone(),
             secrets: target.settings.secrets.clone(),
             allow: target.allow.clone(),
             deliver: target.deliver(TargetNumber(0), plugin.manifest().mode),
@@ -95,6 +96,7 @@ mod tests {
                 concurrency: 1,
                 timeout: Duration::from_secs(10),
                 policy: Policy::default(),
+                digest: None,
             },
         }
     }

@@ -27,7 +27,7 @@ use crate::ingest::Ingest;
 use crate::model::{TargetNumber, Timestamp};
 use crate::net;
 use crate::store::{Queue, embedded};
-use crate::telemetry::Feed;
+use crate::telemetry::{AlarmKind, Feed};
 
 /// What a reload changed.
 #[derive(Clone, Debug)]
@@ -150,7 +150,11 @@ impl Reloader {
         let result = self.exchange(&mut recipes);
         match &result {
             Ok(reloaded) => reloaded.log(),
-            Err(rejected) => tracing::error!("reload refused: {rejected}\n{}", rejected.problems),
+            Err(rejected) => {
+                tracing::error!("reload refused: {rejected}\n{}", rejected.problems);
+                let (file, reason) = (self.fixed.file.display().to_string(), rejected.to_string());
+                self.feed.alarms().raise(AlarmKind::ConfigRejected, &file.into(), 1, &reason);
+            }
         }
         *lock(&self.last) = Some(result.clone());
         result
@@ -194,7 +198,7 @@ impl Reloader {
         let router = Arc::new(wire::router(&ways, &numbers));
         let view = wire::view(&config, &ways, &numbers, Arc::clone(&router), self.fixed.address);
         self.ingest.change(config.ingest.clone(), router);
-        let begun = wire::backends(ways, &numbers, |number| changes.begins(number));
+        let begun = wire::backends(ways, &numbers, &*self.queue, |number| changes.begins(number));
         self.deliverer.change(&changes.ended, begun, DELIVERY_GRACE);
         if let Some(admin) = &*lock(&self.admin) {
             admin.show(view);

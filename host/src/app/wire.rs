@@ -3,20 +3,25 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::fan;
 use super::lent::Lent;
 use super::recipe::{Recipe, Recipes};
 use crate::admin::{SourceView, TargetView, View};
 use crate::config::{Config, TargetConfig};
 use crate::deliver::{self, Backend};
 use crate::model::TargetNumber;
-use crate::plugin::{Instance, Mode};
-use crate::route::Router;
+use crate::plugin::{Instance, Mode, Plugin};
+use crate::route::{Router, TargetRoute};
+use crate::store::Queue;
 use crate::telemetry::Feed;
 
-/// One target of the store.
+/// One target of the store: a configured target, or one value that it is fanned out to.
 pub(super) struct Way<'c> {
     config: &'c TargetConfig,
     name: Arc<str>,
+    /// Events go here. Not to the whole of a target that is fanned out: it only delivers what waited for it
+    /// while its plugin could not be used, and nobody knew its values.
+    routed: bool,
     /// None where the target is disabled or its plugin cannot be used.
     made: Option<Made>,
 }
@@ -29,20 +34,40 @@ struct Made {
 /// Every target of the store, in the order of the configuration. Of one whose plugin cannot be used the
 /// log tells; what is routed to it waits.
 pub(super) fn ways<'c>(config: &'c Config, lent: &Lent, feed: &Feed) -> Vec<Way<'c>> {
-    let way = |target: &'c TargetConfig| {
-        let made = target.enabled.then(|| make(config, target, lent)).transpose();
-        let made = made.unwrap_or_else(|reason| {
-            tracing::error!(
-                target_name = %target.name,
-                "{reason}; what is routed to it is kept until a start or reload that can use it"
-            );
-            let condition = format!("cannot be used: {reason}");
-            feed.history().condition(&target.name, Some(condition));
-            None
-        });
-        Way { config: target, name: Arc::clone(&target.name), made }
-    };
-    config.targets.iter().map(way).collect()
+    let mut ways = Vec::new();
+    for target in &config.targets {
+        let way = |name: &Arc<str>, routed, made| Way {
+            config: target,
+            name: Arc::clone(name),
+            routed,
+            made,
+        };
+        if !target.enabled {
+            ways.push(way(&target.name, true, None));
+            continue;
+        }
+        match make(config, target, lent) {
+            Ok((plugin, made)) => {
+                let recipe = |settings| Recipe::new(target, settings, &plugin);
+                let whole = Made { recipe: recipe(&target.settings.json), instance: made.whole };
+                ways.push(way(&target.name, made.shares.is_empty(), Some(whole)));
+                ways.extend(made.shares.into_iter().map(|share| {
+                    let recipe = recipe(&share.settings);
+                    way(&share.name, true, Some(Made { recipe, instance: share.instance }))
+                }));
+            }
+            Err(reason) => {
+                tracing::error!(
+                    target_name = %target.name,
+                    "{reason}; what is routed to it is kept until a start or reload that can use it"
+                );
+                let condition = format!("cannot be used: {reason}");
+                feed.history().condition(&target.name, Some(condition));
+                ways.push(way(&target.name, true, None));
+            }
+        }
+    }
+    ways
 }
 
 /// The names of all of them, in their order.
@@ -78,8 +103,12 @@ pub(super) fn threads(config: &Config) -> usize {
 
 /// `numbers` are those of the ways, in their order.
 pub(super) fn router(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Router {
-    let routes = ways.iter().map(|way| way.config.route.clone());
-    Router::new(routes.zip(numbers.iter().copied()).collect())
+    let routed = ways.iter().zip(numbers).filter(|(way, _)| way.routed);
+    let route = |(way, number): (&Way<'_>, &TargetNumber)| {
+        let name = Arc::clone(&way.name);
+        (TargetRoute { name, ..way.config.route.clone() }, *number)
+    };
+    Router::new(routed.map(route).collect())
 }
 
 /// What people are shown of the configuration. `listening` is the address in force.
@@ -97,7 +126,8 @@ pub(super) fn view(
         .sources
         .iter()
         .map(|source| SourceView { name: Arc::clone(&source.name), address: told.address(source) });
-    let targets = ways.iter().zip(numbers).map(|(way, number)| TargetView {
+    let routed = ways.iter().zip(numbers).filter(|(way, _)| way.routed);
+    let targets = routed.map(|(way, number)| TargetView {
         name: Arc::clone(&way.name),
         number: *number,
         enabled: way.config.enabled,
@@ -112,10 +142,14 @@ pub(super) type Backends = Vec<(deliver::Settings, Arc<dyn Backend>)>;
 pub(super) fn backends(
     ways: Vec<Way<'_>>,
     numbers: &[TargetNumber],
+    queue: &dyn Queue,
     wanted: impl Fn(TargetNumber) -> bool,
 ) -> Backends {
     let wanted = ways.into_iter().zip(numbers).filter(|(_, number)| wanted(**number));
     let backend = |(way, number): (Way<'_>, &TargetNumber)| {
+        if !way.routed && queue.depth(*number).pending == 0 {
+            return None;
+        }
         let instance = way.made?.instance;
         let settings = way.config.deliver(*number, instance.mode());
         let backend: Arc<dyn Backend> = Arc::new(instance);
@@ -124,16 +158,22 @@ pub(super) fn backends(
     wanted.filter_map(backend).collect()
 }
 
-fn make(config: &Config, target: &TargetConfig, lent: &Lent) -> Result<Made, String> {
+fn make(
+    config: &Config,
+    target: &TargetConfig,
+    lent: &Lent,
+) -> Result<(Plugin, fan::Made), String> {
     let plugin = lent.catalog.load(&target.plugin).map_err(|error| error.to_string())?;
     if !target.open_secrets(&plugin.manifest().schema).is_empty() {
         return Err("a secret stands in plain text; `dispatcher check` shows where".to_owned());
     }
+    if target.digest_problem(plugin.manifest().mode).is_some() {
+        return Err(format!("{} makes no digests; `dispatcher check` shows where", target.plugin));
+    }
     let services = target.services(lent.client.clone(), &config.home, lent.runtime.clone());
-    let instance = plugin.create(&target.name, &target.settings.json, &services);
-    let instance = instance.map_err(|invalid| {
+    let made = fan::make(&plugin, target, &services).map_err(|invalid| {
         let at = if invalid.path.is_empty() { "" } else { "." };
         format!("settings{at}{}: {}", invalid.path, invalid.reason)
     })?;
-    Ok(Made { recipe: Recipe::new(target, &plugin), instance })
+    Ok((plugin, made))
 }

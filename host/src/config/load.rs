@@ -13,6 +13,7 @@ use super::problem::{Document, Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::{Config, masks, server, sources, targets};
+use crate::model::OWN_SOURCE;
 use crate::store::embedded;
 use crate::{egress, ingest, plugin};
 
@@ -171,8 +172,10 @@ fn read(
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
     let body_bytes_max = store.segment_bytes / BODY_SHARE_OF_SEGMENT;
     let sources = source_table.map(|table| sources::read(&table, body_bytes_max, &resolver, notes));
+    // Its own events can be routed by name.
+    let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
     let target_table = root.table("targets", notes);
-    let targets = target_table.map(|table| targets::read(&table, &names, &resolver, notes));
+    let targets = target_table.map(|table| targets::read(&table, &known, &resolver, notes));
     root.finish(notes, |key| match key {
         "listen" | "public_url" => Some(format!("it belongs to [server]: write server.{key}")),
         "source" | "target" => Some(format!("write [{key}s.NAME]")),

@@ -93,6 +93,8 @@ pub struct TargetConfig {
     /// One attempt.
     pub timeout: Duration,
     pub policy: Policy,
+    pub digest: Option<deliver::DigestSettings>,
+    digest_place: Range<usize>,
     plugin_place: Range<usize>,
 }
 
@@ -140,6 +142,7 @@ impl TargetConfig {
             concurrency: self.concurrency.unwrap_or(suits),
             timeout: self.timeout,
             policy: self.policy.clone(),
+            digest: self.digest.clone(),
         }
     }
 
@@ -165,6 +168,15 @@ impl TargetConfig {
     pub fn plugin_problem(&self, reason: &str) -> Problem {
         Problem::error(format!("target `{}`: {reason}", self.name))
             .at(self.plugin_place.clone(), "")
+    }
+
+    /// `digest` with a plugin that does not make one message of many events.
+    #[must_use]
+    pub fn digest_problem(&self, mode: plugin::Mode) -> Option<Problem> {
+        let refused = self.digest.is_some() && mode != plugin::Mode::Together;
+        let title = format!("target `{}` cannot gather events for a digest", self.name);
+        let label = format!("{} delivers each event by itself", self.plugin);
+        refused.then(|| Problem::error(title).at(self.digest_place.clone(), label))
     }
 
     /// What a plugin says of its settings, shown at the key; `path` as in `to[1]`, empty for the whole.

@@ -10,7 +10,7 @@ use super::reader::{Entry, Notes, Table, whole_dollar_name};
 use super::reference::{Reference, Resolver};
 use super::settings::{inside, warn_of_literal};
 use crate::ingest;
-use crate::model::Secret;
+use crate::model::{OWN_SOURCE, Secret};
 use crate::normalize::{self, SENDERS, Sender};
 use crate::verify::{self, SCHEMES, SECRETS_MAX, Scheme, Verifier};
 
@@ -40,6 +40,11 @@ pub(super) fn read(
             break;
         }
         check_name("source", name, &entry, notes);
+        if name == OWN_SOURCE {
+            let title = format!("a source cannot be named `{OWN_SOURCE}`");
+            let problem = Problem::error(title).at(entry.key.clone(), "taken");
+            notes.add(problem.help("it is the source of the daemon's own events"));
+        }
         if let Some(table) = entry.table(notes) {
             let source = source(name, table, &mut paths, body_bytes_limit, resolver, notes);
             sources.extend(source);

@@ -27,11 +27,24 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 /// Longest time and longest wait of retries.
 const GIVE_UP_AFTER_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const BACKOFF_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Limits of the time between two messages of a digest.
+const DIGEST_EVERY: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 const ATTEMPTS_MAX: u64 = 1_000_000;
 
 /// Keys of a target, which are easily written among the settings of its plugin.
-pub(super) const KEYS: [&str; 9] =
-    ["enabled", "plugin", "route", "batch", "concurrency", "timeout", "retry", "allow", "settings"];
+pub(super) const KEYS: [&str; 10] = [
+    "enabled",
+    "plugin",
+    "route",
+    "batch",
+    "digest",
+    "concurrency",
+    "timeout",
+    "retry",
+    "allow",
+    "settings",
+];
 
 /// Words of `retry.maybe_sent`.
 const MAYBE_SENT: [(&str, MaybeSent); 2] =
@@ -76,6 +89,9 @@ fn target(
         batch.finish(notes, |_| None);
         max
     });
+    let digest = table.entry("digest");
+    let digest_place = digest.as_ref().map_or(0..0, |entry| entry.key.clone());
+    let digest = digest.and_then(|entry| digest_settings(entry.table(notes)?, notes));
     let concurrency = table.integer("concurrency", 1..=CONCURRENCY_MAX, notes);
     let timeout = table.duration("timeout", TIMEOUT_MIN..=TIMEOUT_MAX, notes);
     let policy = table.table("retry", notes).map(|retry| policy(retry, notes)).unwrap_or_default();
@@ -91,6 +107,7 @@ fn target(
             "give_up_after" | "backoff_min" | "backoff_max" | "attempts_max" | "maybe_sent" => {
                 format!("write retry.{key}")
             }
+            "every" | "by" => format!("write digest.{key}"),
             _ => format!("if it is a setting of the plugin, write settings.{key}"),
         })
     });
@@ -106,7 +123,37 @@ fn target(
         concurrency: concurrency.map(count),
         timeout: timeout.unwrap_or(deliver::Settings::TIMEOUT_DEFAULT),
         policy,
+        digest,
+        digest_place,
     }
+}
+
+fn digest_settings(mut table: Table<'_>, notes: &Notes) -> Option<deliver::DigestSettings> {
+    let path = table.path.clone();
+    let place = table.place.clone();
+    let every = table.entry("every");
+    let written = every.is_some();
+    let every = every.and_then(|entry| entry.duration(&DIGEST_EVERY, notes));
+    let by = table.entry("by").map(|entry| entry.one_or_more(notes)).unwrap_or_default();
+    let by = by.iter().filter_map(|entry| {
+        let word = entry.string(notes)?;
+        let mut all = deliver::Attribute::ALL.into_iter();
+        let known = all.find(|(name, _)| *name == word).map(|(_, attribute)| attribute);
+        if known.is_none() {
+            let names = || deliver::Attribute::ALL.iter().map(|(name, _)| *name);
+            unknown(entry, "attribute", "attributes", word, names(), notes);
+        }
+        known
+    });
+    let by = by.collect();
+    table.finish(notes, |_| None);
+    if !written {
+        let problem = Problem::error(format!("`{path}` does not say how often"));
+        notes.add(
+            problem.at(place, "no `every`").absence().help(format!("write {path}.every = \"5m\"")),
+        );
+    }
+    Some(deliver::DigestSettings { every: every?, by })
 }
 
 /// A checked limit as a count; the limits above fit.

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::model::{Delivery, Verdict};
+use crate::model::{Delivery, Digest, Verdict};
 use crate::plugin::{Instance, Mode};
 use crate::store::BoxFuture;
 
@@ -16,6 +16,19 @@ pub trait Backend: Send + Sync + 'static {
         deadline: Instant,
     ) -> BoxFuture<'a, Vec<Verdict>>;
 
+    /// One message that stands for all of a digest: one verdict.
+    fn deliver_digest<'a>(
+        &'a self,
+        digest: &'a Digest,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Verdict>> {
+        Box::pin(async move {
+            let mut verdicts = self.deliver(&digest.sample, deadline).await;
+            verdicts.truncate(1);
+            verdicts
+        })
+    }
+
     /// Whether a call takes a single delivery.
     fn one_by_one(&self) -> bool;
 }
@@ -27,6 +40,14 @@ impl Backend for Instance {
         deadline: Instant,
     ) -> BoxFuture<'a, Vec<Verdict>> {
         Box::pin(Self::deliver(self, deliveries, deadline))
+    }
+
+    fn deliver_digest<'a>(
+        &'a self,
+        digest: &'a Digest,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Vec<Verdict>> {
+        Box::pin(async move { vec![Self::deliver_digest(self, digest, deadline).await] })
     }
 
     fn one_by_one(&self) -> bool {

@@ -10,13 +10,56 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::digest::Set;
 use super::{Backend, CUT_MARGIN};
-use crate::model::{Delivery, EventId, Failure, FailureKind, Timestamp, Verdict};
+use crate::model::{Delivery, EventId, Failure, FailureKind, OWN_SOURCE, Timestamp, Verdict};
+
+/// What a call is given.
+#[derive(Clone, Debug)]
+pub(super) enum Load {
+    /// A verdict each.
+    Several(Arc<[Delivery]>),
+    /// One verdict for all of them.
+    Message(Arc<Set>),
+}
+
+impl Load {
+    fn verdicts(&self) -> usize {
+        match self {
+            Self::Several(deliveries) => deliveries.len(),
+            Self::Message(_) => 1,
+        }
+    }
+
+    /// Every delivery of it.
+    pub(super) fn events(&self) -> Vec<EventId> {
+        match self {
+            Self::Several(deliveries) => deliveries.iter().map(|d| d.event.id).collect(),
+            Self::Message(set) => set.members.clone(),
+        }
+    }
+
+    /// Whether all of it, as far as it is known, are the daemon's own events.
+    pub(super) fn is_own(&self) -> bool {
+        let deliveries = match self {
+            Self::Several(deliveries) => &deliveries[..],
+            Self::Message(set) => &set.digest.sample,
+        };
+        deliveries.iter().all(|delivery| &*delivery.event.source == OWN_SOURCE)
+    }
+
+    async fn deliver(self, backend: Arc<dyn Backend>, deadline: Instant) -> Vec<Verdict> {
+        match &self {
+            Self::Several(deliveries) => backend.deliver(deliveries, deadline).await,
+            Self::Message(set) => backend.deliver_digest(&set.digest, deadline).await,
+        }
+    }
+}
 
 /// One call of the backend.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) deliveries: Arc<[Delivery]>,
+    pub(super) load: Load,
     pub(super) began_at: Timestamp,
     began: Instant,
     cut_at: Instant,
@@ -29,7 +72,7 @@ pub(super) struct Call {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) call: Call,
-    /// As many as deliveries.
+    /// As many as deliveries; one for a message.
     pub(super) verdicts: Vec<Verdict>,
     pub(super) took: Duration,
 }
@@ -57,25 +100,22 @@ impl Calls {
 
     /// Every delivery under way.
     pub(super) fn events(&self) -> Vec<EventId> {
-        let deliveries = self.running.values().flat_map(|call| call.deliveries.iter());
-        deliveries.map(|delivery| delivery.event.id).collect()
+        self.running.values().flat_map(|call| call.load.events()).collect()
     }
 
     pub(super) fn start(
         &mut self,
         backend: &Arc<dyn Backend>,
-        deliveries: Vec<Delivery>,
+        load: Load,
         timeout: Duration,
         began_at: Timestamp,
         probe: bool,
     ) {
-        let deliveries: Arc<[Delivery]> = deliveries.into();
         let began = Instant::now();
         let deadline = began + timeout;
-        let (backend, given) = (Arc::clone(backend), Arc::clone(&deliveries));
-        let task = self.tasks.spawn(async move { backend.deliver(&given, deadline).await });
+        let task = self.tasks.spawn(load.clone().deliver(Arc::clone(backend), deadline));
         let (id, cut_at) = (task.id(), deadline + CUT_MARGIN);
-        self.running.insert(id, Call { deliveries, began_at, began, cut_at, task, probe });
+        self.running.insert(id, Call { load, began_at, began, cut_at, task, probe });
     }
 
     /// Waits until at least one slot is free again or one call is over. May answer with none: the code
@@ -113,7 +153,7 @@ impl Calls {
         };
         // A call that was cut has had its verdicts.
         let call = self.running.remove(&id)?;
-        let count = call.deliveries.len();
+        let count = call.load.verdicts();
         let verdicts = match result {
             Ok(verdicts) if verdicts.len() == count => verdicts,
             Ok(verdicts) => {
@@ -133,7 +173,7 @@ impl Calls {
             call.task.abort();
             let took = call.began.elapsed();
             let reason = format!("the attempt {why} ({:.1} s)", took.as_secs_f64());
-            let verdicts = failed(call.deliveries.len(), &reason);
+            let verdicts = failed(call.load.verdicts(), &reason);
             Ended { call, verdicts, took }
         });
         ended.collect()

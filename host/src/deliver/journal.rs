@@ -95,7 +95,7 @@ impl Journal {
                 tracing::error!(
                     to,
                     reason,
-                    "target cannot work as it is configured; its deliveries wait: mend it"
+                    "target cannot work as it is configured; all its deliveries are kept: mend it, then `dispatcher resume`"
                 );
             }
             Change::Recovered { held_for } => {

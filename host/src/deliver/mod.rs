@@ -17,6 +17,7 @@
 
 mod backend;
 mod calls;
+mod digest;
 mod journal;
 mod running;
 mod target;
@@ -37,6 +38,7 @@ use crate::store::Queue;
 use crate::telemetry::Feed;
 pub use backend::Backend;
 use running::Running;
+pub use digest::{Attribute, DigestSettings, GROUPS_MAX, SAMPLE_BYTES_MAX, SAMPLE_MAX};
 use target::Target;
 
 /// How long after its deadline a call is cut. The backend itself fails earlier, and knows better
@@ -59,6 +61,8 @@ pub struct Settings {
     /// One attempt.
     pub timeout: Duration,
     pub policy: Policy,
+    /// Many deliveries become one message; for backends that take many at once.
+    pub digest: Option<DigestSettings>,
 }
 
 impl Settings {

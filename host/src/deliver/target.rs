@@ -1,18 +1,23 @@
 //! The life of one target: claim, call, decide, settle.
 
+mod messages;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::calls::{Calls, Ended};
+use super::calls::{Calls, Ended, Load};
+use super::digest::Digests;
 use super::journal::Journal;
 use super::{Backend, CUT_MARGIN, Clock, LEASE_MARGIN, STOP_MARGIN, Settings};
-use crate::model::{Delivery, FailureKind, Timestamp, Verdict};
+use crate::model::{Delivery, FailureKind, OWN_SOURCE, Timestamp, Verdict};
 use crate::retry::{self, Breaker, Cause, Change, Decision, MaybeSent, Permit, Sign};
-use crate::store::{Outcome, Queue, Settlement, StoreError};
-use crate::telemetry::{Attempt, Feed, Note};
+use crate::store::{
+    DIGEST_EVENTS_MAX, Hold, HoldKind, Outcome, Queue, Settlement, StoreError, Window,
+};
+use crate::telemetry::{AlarmKind, Attempt, Feed, Note};
 
 /// Wait after a failure of the store, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -50,6 +55,10 @@ pub(super) struct Target {
     /// Every other probe takes a delivery that was never tried: retries go first in the queue, and
     /// those of events that always fail would be all that is ever probed with.
     probes_untried: bool,
+    /// People were told that it is held.
+    told_held: bool,
+    /// For a target whose deliveries become messages.
+    digests: Option<Digests>,
 }
 
 impl Target {
@@ -60,7 +69,12 @@ impl Target {
         feed: Feed,
         clock: Clock,
     ) -> Self {
-        let per_call = if backend.one_by_one() { 1 } else { settings.batch_max.max(1) };
+        let digests = settings.digest.clone().map(Digests::new);
+        let per_call = match backend.one_by_one() {
+            true => 1,
+            false if digests.is_some() => DIGEST_EVENTS_MAX,
+            false => settings.batch_max.max(1),
+        };
         let journal = Journal::new(Arc::clone(&settings.name));
         let (breaker, calls) = (Breaker::default(), Calls::default());
         Self {
@@ -74,6 +88,8 @@ impl Target {
             journal,
             per_call,
             probes_untried: false,
+            told_held: false,
+            digests,
         }
     }
 
@@ -81,6 +97,7 @@ impl Target {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         // What was said of an instance before this one is not true of it.
         self.feed.history().condition(&self.settings.name, None);
+        self.restore_windows().await;
         let until = loop {
             let stopped = *stop.borrow_and_update();
             if let Some(until) = stopped {
@@ -91,7 +108,9 @@ impl Target {
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
                 ended = self.calls.ended(), if busy => self.finish(ended, &stop).await,
-                claimed = claim(&*self.queue, &self.settings, work) => self.begin(claimed, work).await,
+                claimed = claim(&*self.queue, &self.settings, work) => {
+                    self.begin(claimed, work, &stop).await;
+                }
             }
         };
         self.drain(until, &stop).await;
@@ -113,7 +132,12 @@ impl Target {
         depth.pending > depth.retrying + depth.in_flight
     }
 
-    async fn begin(&mut self, claimed: Result<Vec<Delivery>, StoreError>, work: Work) {
+    async fn begin(
+        &mut self,
+        claimed: Result<Vec<Delivery>, StoreError>,
+        work: Work,
+        stop: &watch::Receiver<Option<Instant>>,
+    ) {
         let mut deliveries = match claimed {
             Ok(deliveries) => deliveries,
             Err(error) => {
@@ -123,12 +147,18 @@ impl Target {
             }
         };
         let probe = matches!(work, Work::Probe { .. });
+        if let Some(mut digests) = self.digests.take() {
+            self.begin_messages(&mut digests, deliveries, probe, stop).await;
+            self.digests = Some(digests);
+            return;
+        }
         self.probes_untried ^= probe;
         let began_at = self.clock.wall();
         while !deliveries.is_empty() {
             let rest = deliveries.split_off(self.per_call.min(deliveries.len()));
             let timeout = self.settings.timeout;
-            self.calls.start(&self.backend, deliveries, timeout, began_at, probe);
+            let load = Load::Several(deliveries.into());
+            self.calls.start(&self.backend, load, timeout, began_at, probe);
             deliveries = rest;
         }
     }
@@ -137,23 +167,42 @@ impl Target {
     async fn finish(&mut self, ended: Vec<Ended>, stop: &watch::Receiver<Option<Instant>>) {
         let mut outcomes = Vec::new();
         let mut probe_failed = None;
+        let mut broken = None;
         for ended in ended {
             let reason = self.observe(&ended);
+            if broken.is_none() {
+                broken = broken_reason(&ended.verdicts);
+            }
             if ended.call.probe && self.breaker.is_held() {
                 probe_failed = reason;
             }
-            self.decide(ended, &mut outcomes);
+            if let Load::Message(set) = ended.call.load.clone() {
+                let Some(verdict) = ended.verdicts.first().cloned() else { continue };
+                let (outcomes, window) = self.decide_message(&set, &ended, verdict);
+                self.settle(outcomes, window, stop).await;
+            } else {
+                self.decide(ended, &mut outcomes);
+            }
         }
-        self.settle(outcomes, stop).await;
-        if let Some(reason) = probe_failed {
-            self.expire(&reason).await;
+        self.settle(outcomes, None, stop).await;
+        match broken {
+            Some(reason) => self.hold(reason).await,
+            None => {
+                if let Some(reason) = probe_failed {
+                    self.expire(&reason).await;
+                }
+            }
         }
     }
 
     /// Tells the breaker what a call showed; answers the reason of its first failure.
     fn observe(&mut self, ended: &Ended) -> Option<String> {
         let mut reason = None;
-        for sign in signs(&ended.call.deliveries, &ended.verdicts) {
+        let first_attempts = match &ended.call.load {
+            Load::Several(list) => list.iter().filter(|delivery| delivery.attempt == 1).count(),
+            Load::Message(set) => usize::from(set.attempt == 1),
+        };
+        for sign in signs(first_attempts, &ended.verdicts) {
             let failures = ended.verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
             let text = failures.map(|failure| failure.reason.as_str()).next().unwrap_or_default();
             if sign == Sign::Alive {
@@ -167,19 +216,45 @@ impl Target {
                     Change::Recovered { .. } => None,
                 };
                 self.feed.history().condition(&self.settings.name, condition);
+                self.tell(change, text, &ended.call.load);
             }
             reason = Some(text.to_owned());
         }
         reason
     }
 
+    /// Tells people of a change, unless it is about events that tell them something already.
+    fn tell(&mut self, change: Change, reason: &str, load: &Load) {
+        match change {
+            Change::Held(Cause::Throttled) => {}
+            Change::Held(_) if load.is_own() => {}
+            Change::Held(cause) => {
+                self.told_held = true;
+                let broken = cause == Cause::Broken;
+                let kind = if broken { AlarmKind::TargetBroken } else { AlarmKind::TargetDown };
+                self.raise(kind, 1, reason);
+            }
+            Change::Recovered { held_for } => {
+                if std::mem::take(&mut self.told_held) {
+                    let after = format!("after {} s", held_for.as_secs());
+                    self.raise(AlarmKind::TargetRecovered, 1, &after);
+                }
+            }
+        }
+    }
+
+    fn raise(&self, kind: AlarmKind, count: u64, reason: &str) {
+        self.feed.alarms().raise(kind, &self.settings.name, count, reason);
+    }
+
     fn decide(&mut self, ended: Ended, outcomes: &mut Vec<Settlement>) {
         let Ended { call, verdicts, took } = ended;
+        let Load::Several(deliveries) = &call.load else { return };
         let now = self.clock.wall();
         if verdicts.iter().any(Result::is_ok) {
             self.feed.history().delivered(&self.settings.name, now.as_millis());
         }
-        for (place, (delivery, verdict)) in call.deliveries.iter().zip(verdicts).enumerate() {
+        for (place, (delivery, verdict)) in deliveries.iter().zip(verdicts).enumerate() {
             self.note(delivery, &verdict, took);
             self.remember(delivery, &verdict, now);
             let first_attempt_at = delivery.first_attempt_at.unwrap_or(call.began_at);
@@ -209,6 +284,9 @@ impl Target {
             Decision::Delivered(receipt) => Outcome::Delivered { receipt },
             Decision::Dead { reason } => {
                 self.journal.dead(event, attempt, &reason);
+                if &*delivery.event.source != OWN_SOURCE {
+                    self.raise(AlarmKind::DeadLetter, 1, &reason);
+                }
                 Outcome::Dead { reason }
             }
             Decision::RetryAt { at, reason, progress } => {
@@ -258,10 +336,20 @@ impl Target {
     }
 
     /// Settles until the store takes it, or the daemon's stop leaves no more time: then it all comes again.
-    async fn settle(&mut self, outcomes: Vec<Settlement>, stop: &watch::Receiver<Option<Instant>>) {
+    /// `window`: they are those of one message, which opened it.
+    async fn settle(
+        &mut self,
+        outcomes: Vec<Settlement>,
+        window: Option<Window>,
+        stop: &watch::Receiver<Option<Instant>>,
+    ) {
         let number = self.settings.number;
         while !outcomes.is_empty() {
-            let Err(error) = self.queue.settle(number, outcomes.clone()).await else { return };
+            let settled = match window {
+                Some(window) => self.queue.settle_digest(number, outcomes.clone(), window),
+                None => self.queue.settle(number, outcomes.clone()),
+            };
+            let Err(error) = settled.await else { return };
             self.journal.store_failed("record outcomes", &error);
             let stopped = *stop.borrow();
             if stopped.is_some_and(|until| Instant::now() >= until) {
@@ -271,6 +359,18 @@ impl Target {
             held.extend(outcomes.iter().map(|settlement| settlement.event));
             self.queue.extend(number, held, lease(&self.settings) + STORE_PAUSE);
             sleep(STORE_PAUSE).await;
+        }
+    }
+
+    /// Holds all deliveries until a person says that the target is mended. An engine that cannot keeps
+    /// them all the same, and the target is probed.
+    async fn hold(&mut self, reason: String) {
+        if self.queue.held(self.settings.number).is_some() {
+            return;
+        }
+        let hold = Hold { kind: HoldKind::Broken, reason, since: self.clock.wall() };
+        if let Err(error) = self.queue.hold(self.settings.number, Some(hold)).await {
+            self.journal.store_failed("hold the target", &error);
         }
     }
 
@@ -288,7 +388,10 @@ impl Target {
         let before = Timestamp::from_millis(before);
         match self.queue.expire(self.settings.number, before, reason.clone()).await {
             Ok(0) => {}
-            Ok(count) => self.journal.expired(count, &reason),
+            Ok(count) => {
+                self.journal.expired(count, &reason);
+                self.raise(AlarmKind::DeadLetter, count, &reason);
+            }
             Err(error) => self.journal.store_failed("give up old deliveries", &error),
         }
     }
@@ -305,17 +408,24 @@ impl Target {
         let mut outcomes = Vec::new();
         if self.settings.policy.maybe_sent == MaybeSent::DeadLetter {
             // They may have arrived, and must not be sent again.
-            cut.into_iter().for_each(|ended| self.decide(ended, &mut outcomes));
+            for mut ended in cut {
+                match (ended.call.load.clone(), ended.verdicts.pop()) {
+                    (Load::Message(set), Some(verdict)) => {
+                        outcomes.extend(self.decide_message(&set, &ended, verdict).0);
+                    }
+                    (_, last) => {
+                        ended.verdicts.extend(last);
+                        self.decide(ended, &mut outcomes);
+                    }
+                }
+            }
         } else {
-            let deliveries = cut.iter().flat_map(|ended| ended.call.deliveries.iter());
-            let release = |delivery: &Delivery| Settlement {
-                event: delivery.event.id,
-                outcome: Outcome::Release,
-            };
-            outcomes.extend(deliveries.map(release));
+            let events = cut.iter().flat_map(|ended| ended.call.load.events());
+            let release = |event| Settlement { event, outcome: Outcome::Release };
+            outcomes.extend(events.map(release));
         }
         // A store that does not answer is left: the leases end with the process.
-        let _ = timeout_at(until + STOP_MARGIN / 2, self.settle(outcomes, stop)).await;
+        let _ = timeout_at(until + STOP_MARGIN / 2, self.settle(outcomes, None, stop)).await;
     }
 }
 
@@ -353,8 +463,14 @@ async fn claim(
     }
 }
 
+/// Why the target cannot work as it is configured, if a verdict says so.
+fn broken_reason(verdicts: &[Verdict]) -> Option<String> {
+    let mut failures = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
+    failures.find(|failure| failure.kind == FailureKind::Broken).map(|f| f.reason.clone())
+}
+
 /// What the verdicts of one call show of the target: that it works, and whether it wants to be left alone.
-fn signs(deliveries: &[Delivery], verdicts: &[Verdict]) -> Vec<Sign> {
+fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     let mut signs = Vec::with_capacity(2);
     let kind = |verdict: &Verdict| verdict.as_ref().err().map(|failure| failure.kind);
     let any = |wanted: FailureKind| verdicts.iter().any(|verdict| kind(verdict) == Some(wanted));
@@ -371,8 +487,7 @@ fn signs(deliveries: &[Delivery], verdicts: &[Verdict]) -> Vec<Sign> {
         signs.push(Sign::Throttled(wait.map(|wait| wait.min(retry::AFTER_MAX))));
     } else if !alive {
         // A retry that fails again tells of its event; only first attempts tell of the target.
-        let first = deliveries.iter().filter(|delivery| delivery.attempt == 1).count();
-        signs.push(Sign::Failed(u32::try_from(first).unwrap_or(u32::MAX)));
+        signs.push(Sign::Failed(u32::try_from(first_attempts).unwrap_or(u32::MAX)));
     }
     signs
 }

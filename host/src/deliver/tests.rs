@@ -2,6 +2,7 @@
 
 mod change;
 mod engine;
+mod held;
 mod queue;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -119,6 +120,7 @@ fn target(number: TargetNumber) -> Settings {
         concurrency: 4,
         timeout: secs(10),
         policy: Policy::default(),
+        digest: None,
     }
 }
 

@@ -36,7 +36,7 @@ use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Tim
 use crate::normalize::{self, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
-use crate::telemetry::{Feed, Note, Rarely, StoredNote};
+use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
 use crate::verify::{Verified, Verifier};
 use crate::{net, store, telemetry};
 
@@ -224,6 +224,13 @@ impl Ingest {
         drop(before);
     }
 
+    /// The routes in force and the hash of their configuration: for events that no request brought.
+    #[must_use]
+    pub fn routes(&self) -> (Arc<Router>, u64) {
+        let rules = self.rules();
+        (Arc::clone(&rules.router), rules.config)
+    }
+
     fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -342,6 +349,10 @@ impl Ingest {
         refusal: &Refusal,
     ) {
         let source = source.map(|source| &source.name);
+        if let Some(source) = source {
+            let reason = refusal.to_string();
+            self.feed.alarms().raise(AlarmKind::SourceRejecting, source, 1, &reason);
+        }
         if let Some(left_out) = self.lines.admit(Instant::now()) {
             let (status, source) = (refusal.status().as_u16(), source.map_or("-", |name| &**name));
             if refusal.is_ours() {

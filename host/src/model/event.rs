@@ -112,6 +112,19 @@ pub struct StoredEvent {
     pub data: Bytes,
 }
 
+/// Many deliveries that become one message.
+#[derive(Clone, Debug)]
+pub struct Digest {
+    /// Some of them, at least one.
+    pub sample: Vec<Delivery>,
+    /// How many there are.
+    pub count: u64,
+    /// The same for each attempt at them.
+    pub key: String,
+    /// What the plugin handed over at the last attempt.
+    pub progress: Vec<u8>,
+}
+
 /// One event for one target, claimed and to be settled.
 #[derive(Clone, Debug)]
 pub struct Delivery {

@@ -10,9 +10,12 @@ mod severity;
 mod time;
 mod verdict;
 
+/// The source of the daemon's own events; no sender may have its name.
+pub const OWN_SOURCE: &str = "dispatcher";
+
 pub use event::{
-    Attributes, Dedup, Delivery, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request,
-    Shape, StoredEvent, TargetNumber, Unrouted,
+    Attributes, Dedup, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
+    Request, Shape, StoredEvent, TargetNumber, Unrouted,
 };
 pub use id::{EventId, InvalidEventId};
 pub use printable::printable;

@@ -18,7 +18,7 @@ use super::lend::{self, Ids};
 use super::library::Mode;
 use super::services::{DEADLINE, Desk};
 use crate::model::{
-    Delivery, Failure, FailureKind, PROGRESS_BYTES_MAX, REASON_BYTES_MAX, Receipt, Verdict,
+    Delivery, Digest, Failure, FailureKind, PROGRESS_BYTES_MAX, REASON_BYTES_MAX, Receipt, Verdict,
 };
 
 /// A plugin that keeps a thread longer than this is named in the log.
@@ -77,24 +77,38 @@ impl Instance {
     /// over at `deadline` is dropped and counts as "may have arrived".
     pub async fn deliver(&self, deliveries: &[Delivery], deadline: Instant) -> Vec<Verdict> {
         if self.mode != Mode::Each {
-            return self.call(deliveries, deadline).await;
+            return self.call(deliveries, deadline, None).await;
         }
         let mut verdicts = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             if !verdicts.is_empty() && Instant::now() >= deadline {
                 verdicts.push(Err(Failure::new(FailureKind::Retry, "no time was left for it")));
             } else {
-                verdicts.append(&mut self.call(slice::from_ref(delivery), deadline).await);
+                verdicts.append(&mut self.call(slice::from_ref(delivery), deadline, None).await);
             }
         }
         verdicts
     }
 
-    async fn call(&self, deliveries: &[Delivery], deadline: Instant) -> Vec<Verdict> {
-        let ids = Ids::new(deliveries, self.mode == Mode::Together);
+    /// As [`deliver`](Self::deliver), for one message that stands for all of a digest.
+    pub async fn deliver_digest(&self, digest: &Digest, deadline: Instant) -> Verdict {
+        let verdicts = self.call(&digest.sample, deadline, Some(digest)).await;
+        let none = || Err(maybe_sent("the digest was empty"));
+        // A plugin of another mode gave one for each of the sample.
+        let failed = verdicts.iter().position(Result::is_err).unwrap_or_default();
+        verdicts.into_iter().nth(failed).unwrap_or_else(none)
+    }
+
+    async fn call(
+        &self,
+        deliveries: &[Delivery],
+        deadline: Instant,
+        digest: Option<&Digest>,
+    ) -> Vec<Verdict> {
+        let ids = Ids::new(deliveries, self.mode == Mode::Together, digest);
         let (fields, ranges) = lend::headers(deliveries);
         let events = lend::events(deliveries, &ids, &fields, &ranges);
-        let call = lend::call(deliveries, &ids, &events);
+        let call = lend::call(deliveries, &ids, &events, digest);
         let watched = Watched { future: self.object.deliver(call), target: &self.desk.target };
         let answer = DEADLINE.scope(deadline, tokio::time::timeout_at(deadline, watched)).await;
         let failure = match answer {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dispatcher_plugin_api::abi::{RCall, REvent, RHeader};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Delivery, Headers};
+use crate::model::{self, Delivery, Headers};
 
 /// Bytes of an event's id as text.
 const ID_BYTES: usize = 26;
@@ -21,17 +21,26 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    pub(super) fn new(deliveries: &[Delivery], one_message: bool) -> Self {
+    /// `digest`: the whole of which `deliveries` are a sample.
+    pub(super) fn new(
+        deliveries: &[Delivery],
+        one_message: bool,
+        digest: Option<&model::Digest>,
+    ) -> Self {
         let mut ids: Vec<_> = deliveries.iter().map(|delivery| delivery.event.id).collect();
         let text = ids.iter().map(ToString::to_string).collect();
         if !one_message {
             return Self { text, message: String::new(), key: String::new() };
         }
         let title = deliveries.first().map_or("", |delivery| &delivery.event.attributes.title);
-        let message = match deliveries.len() {
+        let count = digest.map_or(deliveries.len() as u64, |digest| digest.count);
+        let message = match count {
             0 | 1 => title.to_owned(),
             more => format!("{title} (+{} more)", more - 1),
         };
+        if let Some(digest) = digest {
+            return Self { text, message, key: digest.key.clone() };
+        }
         ids.sort_unstable();
         let mut hash = Sha256::new();
         for id in ids {
@@ -108,7 +117,18 @@ pub(super) fn call<'a>(
     deliveries: &'a [Delivery],
     ids: &'a Ids,
     events: &'a [REvent<'a>],
+    digest: Option<&'a model::Digest>,
 ) -> RCall<'a> {
+    if let Some(digest) = digest {
+        return RCall {
+            events: events.into(),
+            message: ids.message.as_str().into(),
+            key: ids.key.as_str().into(),
+            progress: digest.progress.as_slice().into(),
+            count: digest.count,
+            meta: [].as_slice().into(),
+        };
+    }
     let progress = deliveries.first().map_or(&[][..], |first| &first.progress);
     // Another set of events is another message: it starts anew.
     let one_set = deliveries.iter().all(|delivery| delivery.progress == progress);

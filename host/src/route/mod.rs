@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 pub use pattern::{InvalidPattern, PATTERN_BYTES_MAX, TypePattern};
 
-use crate::model::{Attributes, Event, Planned, Severity, Shape, TargetNumber, Unrouted};
+use crate::model::{
+    Attributes, Event, OWN_SOURCE, Planned, Severity, Shape, TargetNumber, Unrouted,
+};
 
 /// One line of a target's `route`; all of its conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +65,8 @@ impl Router {
         targets.sort_by_key(|(_, number)| *number);
         targets.dedup_by_key(|(_, number)| *number);
         let sources = targets.iter().flat_map(|(route, _)| &route.rules).flat_map(|r| &r.sources);
+        let own = Arc::from(OWN_SOURCE);
+        let sources = sources.chain([&own]);
         let named = sources.map(|name| (Arc::clone(name), lanes(&targets, Some(name)))).collect();
         let others = lanes(&targets, None);
         Self { targets, named, others }
@@ -122,8 +126,9 @@ enum Refusal<'a> {
 }
 
 impl Rule {
+    /// The daemon's own events only go where they are named, or where everything goes.
     fn is_for(&self, source: Option<&str>) -> bool {
-        self.sources.is_empty()
+        (self.sources.is_empty() && source != Some(OWN_SOURCE))
             || source.is_some_and(|source| self.sources.iter().any(|name| **name == *source))
     }
 

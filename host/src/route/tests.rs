@@ -101,6 +101,16 @@ fn a_target_without_rules_gets_every_event() {
 }
 
 #[test]
+fn the_daemons_own_events_go_where_all_go_or_where_they_are_named() {
+    let critical = || rule(&[], &[], Some(Severity::Info));
+    let own = event("target.down", Severity::Critical);
+    check(vec![], OWN_SOURCE, own.clone(), None);
+    check(vec![rule(&[OWN_SOURCE], &[], None)], OWN_SOURCE, own.clone(), None);
+    check(vec![critical()], OWN_SOURCE, own, Some("source dispatcher is not in sources"));
+    check(vec![critical()], "any", event("x", Severity::Critical), None);
+}
+
+#[test]
 fn a_disabled_target_gets_nothing() {
     let (mut route, number) = target("log", 1, vec![]);
     route.enabled = false;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{AppendError, Depth, NewRequest, Outcome, Queue, Settlement};
+use super::{
+    AppendError, DIGEST_EVENTS_MAX, Depth, NewRequest, Outcome, Queue, Settlement, Window,
+};
 use crate::model::{
     Attributes, Dedup, Delivery, Event, EventId, Headers, Planned, Receipt, Severity, Shape,
     TargetNumber, Timestamp,
@@ -256,6 +258,56 @@ pub(crate) async fn a_retry_comes_back_when_it_is_due(opener: &dyn Opener) {
     settle(&*queue, a, &third, delivered()).await;
     assert!(claimable(&*queue, a).await.is_empty());
     assert_eq!(queue.depth(a), Depth { pending: 2, retrying: 1, in_flight: 1, dead: 0 });
+}
+
+pub(crate) async fn what_gathers_comes_back_at_its_time_without_an_attempt(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    append(&*queue, vec![planned("1", &[a]), planned("2", &[a])]).await;
+    let both = claim(&*queue, a, 2).await;
+    settle(&*queue, a, &both, Outcome::Wait { until: now().plus(HOUR) }).await;
+    assert!(claimable(&*queue, a).await.is_empty());
+    assert_eq!(queue.depth(a).pending, 3);
+    queue.close().await.unwrap();
+    drop(queue);
+    let queue = opener.open();
+    append(&*queue, vec![planned("3", &[a])]).await;
+    // The lease of "the end" went with the process.
+    let new = claim(&*queue, a, 2).await;
+    assert_eq!(texts(&new), ["the end", "3"]);
+    settle(&*queue, a, &new, Outcome::Wait { until: now() }).await;
+    let again = claim(&*queue, a, 2).await;
+    assert!(again.iter().all(|d| d.attempt == 1 && d.first_attempt_at.is_none()), "{again:?}");
+}
+
+pub(crate) async fn a_message_settles_its_deliveries_and_its_window_survives(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a", "b"]).await[0];
+    for _ in 0..DIGEST_EVENTS_MAX / 500 {
+        append(&*queue, (0..500).map(|n| planned(n.to_string(), &[a])).collect()).await;
+    }
+    let all = claim(&*queue, a, DIGEST_EVENTS_MAX).await;
+    let receipt = Receipt { id: Some("SM1".into()), fields: Vec::new() };
+    let outcomes = |outcome: Outcome| {
+        let ids = all.iter().map(|delivery| delivery.event.id);
+        ids.map(|event| Settlement { event, outcome: outcome.clone() }).collect::<Vec<_>>()
+    };
+    let until = Timestamp::from_millis(now().plus(HOUR).as_millis());
+    let window = Window { group: 7, until };
+    queue.settle_digest(a, outcomes(retry(now())), window).await.unwrap();
+    let later = Window { group: 7, until: until.plus(HOUR) };
+    assert_eq!(claim(&*queue, a, DIGEST_EVENTS_MAX).await.len(), DIGEST_EVENTS_MAX);
+    let outcome = Outcome::Delivered { receipt };
+    queue.settle_digest(a, outcomes(outcome), later).await.unwrap();
+    assert_eq!(queue.depth(a), Depth::default());
+    queue.close().await.unwrap();
+    drop(queue);
+    let queue = opener.open();
+    let windows = queue.windows(a).await.unwrap();
+    assert_eq!(windows.last(), Some(&later), "{windows:?}");
+    assert_eq!(queue.windows(TargetNumber(a.0 + 1)).await.unwrap(), []);
+    assert_eq!(queue.depth(a), Depth::default());
+    assert!(claimable(&*queue, a).await.is_empty());
 }
 
 pub(crate) async fn what_is_released_is_as_before(opener: &dyn Opener) {
@@ -513,6 +565,8 @@ macro_rules! contract {
             an_untried_claim_leaves_retries_for_the_others
             a_claim_dropped_while_it_reads_hides_nothing
             a_retry_comes_back_when_it_is_due
+            what_gathers_comes_back_at_its_time_without_an_attempt
+            a_message_settles_its_deliveries_and_its_window_survives
             what_is_released_is_as_before
             dead_letters_are_kept_with_their_reason
             a_lease_that_ends_gives_back_unless_extended

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Delivery, EventId, Headers, Planned, Receipt, StoredEvent, TargetNumber, Timestamp,
+    Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, StoredEvent, TargetNumber,
+    Timestamp,
 };
 
 #[cfg(test)]
@@ -112,6 +113,10 @@ pub enum Outcome {
     Dead {
         reason: String,
     },
+    /// Never tried, and not to be before `until`: it gathers for a digest. No attempt is counted.
+    Wait {
+        until: Timestamp,
+    },
     /// Not tried, or a probe of a dead target: back to where it was, no attempt counted, no row made.
     Release,
 }
@@ -120,6 +125,18 @@ pub enum Outcome {
 pub struct Settlement {
     pub event: EventId,
     pub outcome: Outcome,
+}
+
+/// Most deliveries that one digest settles.
+pub const DIGEST_EVENTS_MAX: usize = 2_000;
+/// Most bytes of progress that a delivery keeps: what a plugin hands over, and what the daemon adds.
+pub const PROGRESS_STORED_BYTES_MAX: usize = PROGRESS_BYTES_MAX + 64;
+
+/// Until when a group of a target's events gathers after a message: what comes in meanwhile waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub group: u64,
+    pub until: Timestamp,
 }
 
 /// How much waits for a target.
@@ -233,6 +250,25 @@ pub trait Queue: Send + Sync + 'static {
         target: TargetNumber,
         outcomes: Vec<Settlement>,
     ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Like [`settle`](Self::settle) for the at most [`DIGEST_EVENTS_MAX`] deliveries of one message: all
+    /// of them or none survive a crash, and with them the window that the message opened. An engine that
+    /// keeps no windows may send the next message too early after a restart.
+    fn settle_digest(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        window: Window,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let _ = window;
+        self.settle(target, outcomes)
+    }
+
+    /// The windows of a target that are open, and perhaps some that have ended.
+    fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
+        let _ = target;
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Gives claimed deliveries a new lease.
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::History;
+use super::{Alarms, History};
 
 /// Most notes kept for a slow listener.
 pub const FEED_NOTES_MAX: usize = 1024;
@@ -46,11 +46,16 @@ pub struct StoredNote {
 pub struct Feed {
     notes: broadcast::Sender<Note>,
     history: Arc<History>,
+    alarms: Arc<Alarms>,
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { notes: broadcast::Sender::new(FEED_NOTES_MAX), history: Arc::default() }
+        Self {
+            notes: broadcast::Sender::new(FEED_NOTES_MAX),
+            history: Arc::default(),
+            alarms: Arc::default(),
+        }
     }
 }
 
@@ -61,6 +66,12 @@ impl Feed {
             // The last listener may have left since: nobody misses the note then.
             let _ = self.notes.send(note());
         }
+    }
+
+    /// What people must be told of.
+    #[must_use]
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     /// Whether anybody listens: what a note needs may be dear to gather.

@@ -103,6 +103,7 @@ impl Memory {
                 Outcome::Retry { .. } => "retry",
                 Outcome::Dead { .. } => "dead",
                 Outcome::Release => "release",
+                Outcome::Wait { .. } => "wait",
             };
             *counts.entry(kind).or_default() += usize::from(*of == target);
         }
@@ -207,6 +208,7 @@ impl Memory {
                 entry.delivery.first_attempt_at.get_or_insert(now);
             }
             Outcome::Release => {}
+            Outcome::Wait { until } => entry.due = Some(*until),
         }
         state.settled.push((target, settlement));
     }

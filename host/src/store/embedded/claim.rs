@@ -245,5 +245,10 @@ fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRo
     drop(live);
     let event = EventId::new(now.wall, shared.identity.store, number);
     let outcomes = vec![Settlement { event, outcome: Outcome::Dead { reason } }];
-    shared.post(Act::Settle { target: TargetNumber(target.number), outcomes, reply: None });
+    shared.post(Act::Settle {
+        target: TargetNumber(target.number),
+        outcomes,
+        window: None,
+        reply: None,
+    });
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use crate::model::TargetNumber;
-use crate::store::{AppendError, Durable, Settlement, StoreError};
+use crate::store::{AppendError, Durable, Settlement, StoreError, Window};
 
 use super::dedup::Recent;
 use super::frame::{Frame, Kind};
@@ -22,8 +22,10 @@ use super::live::{Kill, Now};
 use super::log::{DiskError, Log};
 use super::record::{self, Registry, Settlements};
 use super::settings::{
-    LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX, SETTLEMENT_BYTES_MAX,
+    DIGEST_BYTES_MAX, LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX,
+    SETTLEMENT_BYTES_MAX,
 };
+use super::settle::open_window;
 use super::shared::{Shared, Target};
 use super::state::{Effects, Entry, State};
 use super::{lock, read_lock, write_lock};
@@ -111,8 +113,9 @@ impl Committer {
         let mut others = Vec::new();
         for act in acts {
             match act {
-                Act::Settle { target, outcomes, reply } => {
-                    let answer = self.settle(target, outcomes, &mut record, &mut bytes);
+                Act::Settle { target, outcomes, window, reply } => {
+                    let list = (target, outcomes, window);
+                    let answer = self.settle(list, &mut record, &mut bytes);
                     settled.extend(reply.map(|reply| (reply, answer)));
                 }
                 other => others.push(other),
@@ -138,8 +141,7 @@ impl Committer {
 
     fn settle(
         &mut self,
-        target: TargetNumber,
-        outcomes: Vec<Settlement>,
+        (target, outcomes, mut window): (TargetNumber, Vec<Settlement>, Option<Window>),
         record: &mut Settlements,
         bytes: &mut usize,
     ) -> Result<(), StoreError> {
@@ -152,11 +154,22 @@ impl Committer {
             outcomes.into_iter().filter(|settlement| settlement.event.store() == store).collect();
         let now = Now::read();
         let mut wake = false;
+        let record_bytes_max = if window.is_some() {
+            // All of a message or nothing: it does not share a record.
+            self.seal(record);
+            *bytes = 0;
+            DIGEST_BYTES_MAX
+        } else {
+            SETTLEMENT_BYTES_MAX
+        };
         while !list.is_empty() {
-            let room = SETTLEMENT_BYTES_MAX.saturating_sub(*bytes);
+            let room = record_bytes_max.saturating_sub(*bytes);
             let step = lock(&target.live).settle(&mut list, room.max(1), now);
             wake |= step.wake;
-            if let Some(settled) = step.record {
+            if let Some(mut settled) = step.record {
+                if let Some(window) = window.take() {
+                    open_window(&mut settled, window);
+                }
                 record.targets.push(settled);
                 *bytes += step.bytes;
             }

@@ -13,7 +13,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::index::{
     Batch, DeadRow, Index, IndexError, OutcomeRow, RetryRow, RetryVisit, Seen, Space, Stamp,
-    dead_key, hour_of, outcome_key, retry_key, split_retry_key,
+    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
 use super::settings::DEDUP_MS;
@@ -201,6 +201,21 @@ impl Index for FjallIndex {
             }
         }
         Ok(None)
+    }
+
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+        let mut windows = Vec::new();
+        for (_, space) in super::read_lock(&self.hours).range(hour_of(now_ms)..) {
+            for row in space.prefix(window_prefix(target)) {
+                let (key, value) = row.into_inner()?;
+                if let Some(group) = split_window_key(&key) {
+                    let until = value.as_ref().try_into().map_err(|_| unreadable())?;
+                    windows.push((group, u64::from_le_bytes(until)));
+                }
+            }
+        }
+        windows.sort_unstable_by_key(|(_, until)| *until);
+        Ok(windows)
     }
 
     fn sync(&self) -> Result<(), IndexError> {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::model::{TargetNumber, Timestamp};
-use crate::store::{AppendError, Durable, Settlement, StoreError};
+use crate::store::{AppendError, Durable, Settlement, StoreError, Window};
 
 use super::live::Kill;
 use super::lock;
@@ -35,6 +35,8 @@ pub(super) enum Act {
     Settle {
         target: TargetNumber,
         outcomes: Vec<Settlement>,
+        /// They are those of one message, which opened it.
+        window: Option<Window>,
         reply: Option<Reply<()>>,
     },
     /// Answers `None` when the target went on meanwhile and the log has to be looked at again.

@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::record::DeadRow;
-use super::record::{Act, ActWhat, DeadRange, Dedup, DedupKey, TargetRow, What, from_deltas};
+use super::record::{
+    Act, ActWhat, DeadRange, Dedup, DedupKey, Settled, TargetRow, What, from_deltas,
+};
 use super::runs::Runs;
 use super::settings::DEDUP_MS;
 use super::state::{Effects, Entry, State, number};
@@ -43,7 +45,8 @@ pub(super) enum Space {
     /// Dead letters that nobody wants any more.
     Dropped,
     Outcome,
-    /// Keys of events received in that hour since 1970: dropped whole when the hour is too old.
+    /// Keys of events received in that hour since 1970, and windows that end in it: dropped whole when the
+    /// hour is too old.
     Seen(u32),
 }
 
@@ -128,6 +131,8 @@ pub(super) trait Index: Send + Sync {
     fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError>;
     /// The newest event of that key in the window that ends at `now_ms`.
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
+    /// Windows of a target that end in the hour of `now_ms` or later: group and end, the latest last.
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError>;
     /// What was committed is on the medium when it answers.
     fn sync(&self) -> Result<(), IndexError>;
     /// Every row, for tests.
@@ -145,6 +150,23 @@ pub(super) fn retry_key(target: u16, due_ms: u64, number: u64) -> Vec<u8> {
 pub(super) fn split_retry_key(key: &[u8]) -> Option<(u64, u64)> {
     let (due, number) = key.get(2..)?.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*due), u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+const WINDOW_MARK: u8 = b'w';
+
+/// Shorter than any other key of its space.
+pub(super) fn window_key(target: u16, group: u64) -> Vec<u8> {
+    [&window_prefix(target)[..], &group.to_be_bytes()].concat()
+}
+
+pub(super) fn window_prefix(target: u16) -> [u8; 3] {
+    let [high, low] = target.to_be_bytes();
+    [WINDOW_MARK, high, low]
+}
+
+/// The group of a window's key; `None` for another key of the same beginning.
+pub(super) fn split_window_key(key: &[u8]) -> Option<u64> {
+    key.get(3..)?.try_into().ok().map(u64::from_be_bytes)
 }
 
 pub(super) fn dead_key(target: u16, number: u64) -> Vec<u8> {
@@ -199,7 +221,7 @@ impl Batch {
             Effects::Settlements(record) => {
                 for target in &record.targets {
                     for settled in &target.others {
-                        self.settled(target.target, record.at_ms, settled);
+                        self.settled(target.target, record.at_ms, settled, now_ms);
                     }
                 }
             }
@@ -234,7 +256,7 @@ impl Batch {
         }
     }
 
-    fn settled(&mut self, target: u16, at_ms: u64, settled: &super::record::Settled) {
+    fn settled(&mut self, target: u16, at_ms: u64, settled: &Settled, now_ms: u64) {
         let number = settled.number;
         if let Some(due_ms) = settled.row_due_ms {
             self.rows.insert((Space::Retry, retry_key(target, due_ms, number)), None);
@@ -270,6 +292,13 @@ impl Batch {
                     progress: Vec::new(),
                 };
                 self.rows.insert((Space::Retry, retry_key(target, *due_ms, number)), value(&row));
+            }
+            &What::Window { group, until_ms } => {
+                // A rebuild reads of windows that ended long ago.
+                if until_ms.saturating_add(DEDUP_MS) >= at_ms.max(now_ms) {
+                    let key = (Space::Seen(hour_of(until_ms)), window_key(target, group));
+                    self.rows.insert(key, Some(until_ms.to_le_bytes().to_vec()));
+                }
             }
             What::Dead { reason } => {
                 let row = DeadRow {

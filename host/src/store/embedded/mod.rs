@@ -56,8 +56,8 @@ use tokio::sync::oneshot;
 use crate::model::{Delivery, EventId, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp};
 
 use super::{
-    AppendError, BoxFuture, DeadLetter, Depth, Durable, EventFate, Hold, HoldKind, NewRequest,
-    Queue, REQUEST_EVENTS_MAX, Settlement, StoreError,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Hold,
+    HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
 };
 use committer::Committer;
 use disk::{Disk, Files};
@@ -156,6 +156,18 @@ impl Embedded {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    fn settle_all(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        window: Option<Window>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.ask(move |reply| {
+            let reply = Some(reply);
+            Act::Settle { target, outcomes, window, reply }
+        }))
+    }
+
     fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
         self.shared.inbox.stop(stop);
         self.shared.wake_all();
@@ -221,7 +233,37 @@ impl Queue for Embedded {
         target: TargetNumber,
         outcomes: Vec<Settlement>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.ask(move |reply| Act::Settle { target, outcomes, reply: Some(reply) }))
+        self.settle_all(target, outcomes, None)
+    }
+
+    fn settle_digest(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        window: Window,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let count = outcomes.len();
+        if count > DIGEST_EVENTS_MAX {
+            let reason =
+                format!("a digest of {count} deliveries is too long: {DIGEST_EVENTS_MAX} fit");
+            return Box::pin(async { Err(StoreError(reason)) });
+        }
+        self.settle_all(target, outcomes, Some(window))
+    }
+
+    fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
+        let shared = self.shared.clone();
+        let read = move || {
+            let index = read_lock(&shared.index);
+            let index = index.as_ref().ok_or_else(closed)?;
+            let now_ms = live::Now::read().wall.as_millis();
+            let rows = index.windows(target.0, now_ms);
+            let rows =
+                rows.map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+            let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
+            Ok(rows.into_iter().map(window).collect())
+        };
+        Box::pin(claim::blocking(read))
     }
 
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {

@@ -105,6 +105,11 @@ pub(super) enum What {
     Parked {
         due_ms: u64,
     },
+    /// Nothing about the delivery: it is the first of a message that opened this window.
+    Window {
+        group: u64,
+        until_ms: u64,
+    },
 }
 
 impl What {
@@ -112,7 +117,7 @@ impl What {
     pub(super) const fn due_ms(&self) -> Option<u64> {
         match self {
             Self::Retry { due_ms, .. } | Self::Parked { due_ms } => Some(*due_ms),
-            Self::Delivered { .. } | Self::Dead { .. } => None,
+            Self::Delivered { .. } | Self::Dead { .. } | Self::Window { .. } => None,
         }
     }
 }
@@ -310,6 +315,7 @@ mod tests {
                 .prop_map(|(due_ms, reason, progress)| What::Retry { due_ms, reason, progress }),
             ".{0,20}".prop_map(|reason| What::Dead { reason }),
             any::<u64>().prop_map(|due_ms| What::Parked { due_ms }),
+            any::<(u64, u64)>().prop_map(|(group, until_ms)| What::Window { group, until_ms }),
         ];
         (any::<u64>(), any::<u64>(), any::<Option<u64>>(), any::<u32>(), any::<u64>(), what)
             .prop_map(|(number, received_ms, row_due_ms, attempts, first_attempt_ms, what)| {

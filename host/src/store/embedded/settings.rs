@@ -27,6 +27,8 @@ pub(super) const SETTLED_AHEAD_MAX: usize = WINDOW_MAX / 4;
 pub(super) const CLAIM_BYTES_MAX: usize = 8 << 20;
 /// A settlement record takes no further outcome above this many bytes.
 pub(super) const SETTLEMENT_BYTES_MAX: usize = 128 << 10;
+/// A record of a digest's outcomes is whole up to this many bytes.
+pub(super) const DIGEST_BYTES_MAX: usize = 400 << 10;
 /// Outcomes written without a sync are synced after this time …
 pub(super) const LAZY_MS_MAX: u64 = 1_000;
 /// … or above this many bytes of records, whichever is first.

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{PROGRESS_BYTES_MAX, REASON_BYTES_MAX, Receipt, Timestamp};
-use crate::store::{Outcome, Settlement};
+use crate::model::{REASON_BYTES_MAX, Receipt, Timestamp};
+use crate::store::{Outcome, PROGRESS_STORED_BYTES_MAX, Settlement, Window};
 
 use super::live::{Live, Now};
 use super::record::{Settled, TargetSettlements, What, to_deltas};
@@ -41,6 +41,9 @@ impl Live {
                 continue;
             }
             let Some(mut settled) = self.end(number) else { continue };
+            if let Outcome::Wait { .. } = outcome {
+                settled.attempts -= 1;
+            }
             let plain = settled.row_due_ms.is_none();
             match outcome {
                 Outcome::Delivered { receipt } if plain && receipt.is_empty() => {
@@ -177,12 +180,27 @@ fn what(outcome: Outcome) -> What {
     match outcome {
         Outcome::Delivered { receipt } => bounded(receipt),
         Outcome::Retry { at, reason, mut progress } => {
-            progress.truncate(PROGRESS_BYTES_MAX);
+            progress.truncate(PROGRESS_STORED_BYTES_MAX);
             What::Retry { due_ms: at.as_millis(), reason: cut(reason, REASON_BYTES_MAX), progress }
         }
         Outcome::Dead { reason } => What::Dead { reason: cut(reason, REASON_BYTES_MAX) },
+        Outcome::Wait { until } => What::Parked { due_ms: until.as_millis() },
         Outcome::Release => What::Parked { due_ms: Timestamp::default().as_millis() },
     }
+}
+
+/// Puts the window that a message opened into the record of its deliveries.
+pub(super) fn open_window(record: &mut TargetSettlements, window: Window) {
+    let number = record.others.first().map(|settled| settled.number);
+    let number = number.or_else(|| record.delivered.first().copied());
+    record.others.push(Settled {
+        number: number.unwrap_or_default(),
+        received_ms: 0,
+        row_due_ms: None,
+        attempts: 0,
+        first_attempt_ms: 0,
+        what: What::Window { group: window.group, until_ms: window.until.as_millis() },
+    });
 }
 
 /// Cuts a text at a character's start.
@@ -215,7 +233,7 @@ fn size(settled: &Settled) -> usize {
         }
         What::Retry { reason, progress, .. } => reason.len() + progress.len(),
         What::Dead { reason } => reason.len(),
-        What::Parked { .. } => 0,
+        What::Parked { .. } | What::Window { .. } => 0,
     };
     text + 48
 }

@@ -174,11 +174,15 @@ impl TargetState {
             }
         }
         for settled in &record.others {
+            if let What::Window { .. } = settled.what {
+                continue;
+            }
             let had_row = settled.row_due_ms.is_some();
             let (ends, row) = match &settled.what {
                 What::Delivered { .. } => (true, false),
                 What::Dead { .. } => (true, false),
                 What::Retry { .. } | What::Parked { .. } => (false, true),
+                What::Window { .. } => (false, false),
             };
             self.pending = self.pending.saturating_sub(u64::from(ends));
             self.dead += u64::from(matches!(settled.what, What::Dead { .. }));

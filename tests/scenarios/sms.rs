@@ -1,0 +1,149 @@
+//! What a target by SMS makes of Twilio's answers, and of a thousand attacks.
+
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::twilio::{CUT, TAKEN, Twilio, after, told};
+use crate::harness::{Daemon, SECRET, Setup, body, events, post_all, wait_for};
+
+const ALICE: &str = "+33600000001";
+const BOB: &str = "+33600000002";
+const CAROL: &str = "+33600000003";
+/// Without it the daemon's own events are messages too.
+const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
+const INVALID: &str =
+    r#"{"code": 21211, "message": "The 'To' number is not valid.", "status": 400}"#;
+const WHO: &str = r#"{"code": 20003, "message": "Authenticate", "status": 401}"#;
+
+fn setup() -> Setup {
+    Daemon::new().source("sqreen", SECRET).log("audit-log")
+}
+
+#[test]
+fn throttled_then_failing_then_taken_is_one_message_at_the_right_times() {
+    let twilio = Twilio::playing(|number, _| match number {
+        0 => (429, "retry-after: 2\r\n", r#"{"code": 20429}"#),
+        1 | 2 => (500, "", ""),
+        _ => TAKEN,
+    });
+    let daemon = twilio.target(setup(), &[ALICE], ROUTE).start();
+    assert_eq!(daemon.post(&body(&events("late", 1))).status, 200);
+    let asked = twilio.wait_asked(4);
+    assert_eq!(twilio.taken().len(), 1);
+    // Never sooner than was asked for, and than the shortest backoff with its jitter.
+    assert!(after(&asked, 1) >= Duration::from_secs(2), "{asked:?}");
+    assert!(after(&asked, 2) >= after(&asked, 1) + Duration::from_millis(790), "{asked:?}");
+    assert!(after(&asked, 3) >= after(&asked, 2) + Duration::from_millis(1_590), "{asked:?}");
+    assert!(asked.iter().all(|sms| sms.text == asked[0].text));
+}
+
+#[test]
+fn a_wrong_number_is_a_dead_letter_at_once_and_the_others_get_one_message_each() {
+    let twilio = Twilio::playing(|_, to| if to == BOB { (400, "", INVALID) } else { TAKEN });
+    let daemon = twilio.target(setup(), &[ALICE, BOB, CAROL], ROUTE).start();
+    assert_eq!(daemon.post(&body(&events("three", 1))).status, 200);
+    twilio.wait_asked(3);
+    wait_for("the dead letter", || daemon.log().contains("dead letter").then_some(()));
+    let log = daemon.log();
+    let dead = log.lines().find(|line| line.contains("dead letter")).unwrap();
+    assert!(dead.contains(&format!("sms/{BOB}")) && dead.contains("21211"), "{dead}");
+    // The next event: Bob's number is tried again, nobody gets the first one twice.
+    assert_eq!(daemon.post(&body(&events("more", 1))).status, 200);
+    twilio.wait_asked(6);
+    for number in [ALICE, BOB, CAROL] {
+        let count = twilio.asked().iter().filter(|sms| sms.to == number).count();
+        assert_eq!(count, 2, "{number}: {:?}", twilio.asked());
+    }
+}
+
+#[test]
+fn a_thousand_attacks_are_two_messages_that_count_them_with_a_crash_in_between() {
+    let twilio = Twilio::playing(|_, _| TAKEN);
+    let mut daemon =
+        twilio.target(setup(), &[ALICE], &format!("{ROUTE}digest.every = \"20s\"")).start();
+    let first = daemon.post(&body(&events("attack", 1)));
+    assert_eq!(first.status, 200);
+    let asked = twilio.wait_asked(1);
+    // The receipt is on disk within a second; before that, a crash sends the message again.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let ids = events("more-attacks", 999);
+    let posted = post_all(daemon.address(), &ids[..500], 5, 4, &AtomicUsize::new(0));
+    assert_eq!(posted.acknowledged.len(), 500, "{posted:?}");
+    daemon.kill_9();
+    daemon.start();
+    let posted = post_all(daemon.address(), &ids[500..], 5, 4, &AtomicUsize::new(0));
+    assert_eq!(posted.acknowledged.len(), 499, "{posted:?}");
+    assert!(asked[0].at.elapsed() < Duration::from_secs(19), "the window is over already");
+    assert_eq!(twilio.asked().len(), 1, "{:?}", twilio.asked());
+    let asked = twilio.wait_asked(2);
+    daemon.wait_delivered("audit-log", &ids);
+    assert_eq!((told(&asked[0]), told(&asked[1])), (1, 999));
+    let apart = after(&asked, 1);
+    assert!(apart >= Duration::from_secs(19), "{apart:?}");
+}
+
+/// The daemon's own events in the log, by type.
+fn own(daemon: &Daemon, kind: &str) -> Vec<serde_json::Value> {
+    let lines = daemon.log_lines("audit-log").into_iter();
+    lines.filter(|line| line["source"] == "dispatcher" && line["type"] == kind).collect()
+}
+
+#[test]
+fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_restart() {
+    let twilio = Twilio::playing(|_, _| (401, "", WHO));
+    let mut daemon = twilio.target(setup(), &[ALICE], "").start();
+    assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
+    let told = wait_for("the event in the log", || own(&daemon, "target.broken").pop());
+    assert_eq!(told["subject"], format!("sms/{ALICE}"), "{told}");
+    assert_eq!(told["severity"], "critical");
+    assert!(told["data"]["reason"].as_str().unwrap().contains("20003"), "{told}");
+    wait_for("the hold", || daemon.log().contains("dispatcher resume").then_some(()));
+    let later = events("later", 5);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    daemon.wait_delivered("audit-log", &later);
+    assert!(daemon.terminate().success());
+    daemon.start();
+    let last = events("last", 1);
+    assert_eq!(daemon.post(&body(&last)).status, 200);
+    daemon.wait_delivered("audit-log", &last);
+    // The event about the target went to the target too, and made no further one.
+    assert_eq!(twilio.asked().len(), 1, "{:?}", twilio.asked());
+    assert_eq!(own(&daemon, "target.broken").len(), 1);
+    assert_eq!(own(&daemon, "dead_letter").len(), 0);
+}
+
+#[test]
+fn a_dead_letter_and_a_source_that_is_refused_again_and_again_are_events_too() {
+    let twilio = Twilio::playing(|_, _| (400, "", INVALID));
+    let daemon = twilio.target(setup(), &[BOB], ROUTE).start();
+    assert_eq!(daemon.post(&body(&events("dead", 1))).status, 200);
+    let told = wait_for("the dead letter", || own(&daemon, "dead_letter").pop());
+    assert_eq!(
+        (&told["subject"], &told["data"]["count"]),
+        (&format!("sms/{BOB}").into(), &1.into())
+    );
+    for _ in 0..30 {
+        assert_eq!(daemon.post_signed(b"[]", &"0".repeat(64)).status, 401);
+    }
+    let told = wait_for("the refusals", || own(&daemon, "source.rejecting").pop());
+    assert_eq!(told["subject"], "sqreen");
+    assert_eq!(twilio.asked().len(), 1, "not routed to the phone");
+}
+
+#[test]
+fn a_connection_cut_after_the_request_is_sent_again_or_not_as_the_setting_says() {
+    for (setting, count) in [("retry", 2), ("dead-letter", 1)] {
+        let twilio = Twilio::playing(|number, _| if number == 0 { CUT } else { TAKEN });
+        let lines = format!("{ROUTE}retry.maybe_sent = \"{setting}\"");
+        let daemon = twilio.target(setup(), &[ALICE], &lines).start();
+        assert_eq!(daemon.post(&body(&events("cut", 1))).status, 200);
+        if count == 2 {
+            twilio.wait_asked(2);
+        } else {
+            let told = wait_for("the dead letter", || own(&daemon, "dead_letter").pop());
+            let reason = told["data"]["reason"].as_str().unwrap();
+            assert!(reason.starts_with("may have arrived"), "{reason}");
+        }
+        assert_eq!(twilio.asked().len(), count);
+    }
+}
