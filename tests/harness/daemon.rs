@@ -173,10 +173,26 @@ impl Daemon {
         fs::remove_file(self.home().join("logs/closed")).unwrap();
     }
 
+    /// The target's whole lines of events from senders so far.
+    #[track_caller]
+    pub(crate) fn log_lines(&self, target: &str) -> Vec<Value> {
+        let mut lines = self.all_lines(target);
+        lines.retain(|line| line["source"] != "dispatcher");
+        lines
+    }
+
+    /// The daemon's own events of a type in a target's log.
+    #[track_caller]
+    pub(crate) fn own_events(&self, target: &str, kind: &str) -> Vec<Value> {
+        let mut lines = self.all_lines(target);
+        lines.retain(|line| line["source"] == "dispatcher" && line["type"] == kind);
+        lines
+    }
+
     /// The target's whole lines so far. Every one must be a JSON object, but for one that each
     /// `kill -9` may have cut: its events come again.
     #[track_caller]
-    pub(crate) fn log_lines(&self, target: &str) -> Vec<Value> {
+    fn all_lines(&self, target: &str) -> Vec<Value> {
         let text = match fs::read_to_string(self.log_path(target)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
             text => text.unwrap(),

@@ -35,6 +35,7 @@ fn throttled_then_failing_then_taken_is_one_message_at_the_right_times() {
     assert!(after(&asked, 2) >= after(&asked, 1) + Duration::from_millis(790), "{asked:?}");
     assert!(after(&asked, 3) >= after(&asked, 2) + Duration::from_millis(1_590), "{asked:?}");
     assert!(asked.iter().all(|sms| sms.text == asked[0].text));
+    assert_eq!(daemon.own_events("audit-log", "target.down").len(), 0);
 }
 
 #[test]
@@ -82,18 +83,13 @@ fn a_thousand_attacks_are_two_messages_that_count_them_with_a_crash_in_between()
     assert!(apart >= Duration::from_secs(19), "{apart:?}");
 }
 
-/// The daemon's own events in the log, by type.
-fn own(daemon: &Daemon, kind: &str) -> Vec<serde_json::Value> {
-    let lines = daemon.log_lines("audit-log").into_iter();
-    lines.filter(|line| line["source"] == "dispatcher" && line["type"] == kind).collect()
-}
-
 #[test]
 fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_restart() {
     let twilio = Twilio::playing(|_, _| (401, "", WHO));
     let mut daemon = twilio.target(setup(), &[ALICE], "").start();
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
-    let told = wait_for("the event in the log", || own(&daemon, "target.broken").pop());
+    let told =
+        wait_for("the event in the log", || daemon.own_events("audit-log", "target.broken").pop());
     assert_eq!(told["subject"], format!("sms/{ALICE}"), "{told}");
     assert_eq!(told["severity"], "critical");
     assert!(told["data"]["reason"].as_str().unwrap().contains("20003"), "{told}");
@@ -108,8 +104,8 @@ fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_resta
     daemon.wait_delivered("audit-log", &last);
     // The event about the target went to the target too, and made no further one.
     assert_eq!(twilio.asked().len(), 1, "{:?}", twilio.asked());
-    assert_eq!(own(&daemon, "target.broken").len(), 1);
-    assert_eq!(own(&daemon, "dead_letter").len(), 0);
+    assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 1);
+    assert_eq!(daemon.own_events("audit-log", "dead_letter").len(), 0);
 }
 
 #[test]
@@ -117,7 +113,7 @@ fn a_dead_letter_and_a_source_that_is_refused_again_and_again_are_events_too() {
     let twilio = Twilio::playing(|_, _| (400, "", INVALID));
     let daemon = twilio.target(setup(), &[BOB], ROUTE).start();
     assert_eq!(daemon.post(&body(&events("dead", 1))).status, 200);
-    let told = wait_for("the dead letter", || own(&daemon, "dead_letter").pop());
+    let told = wait_for("the dead letter", || daemon.own_events("audit-log", "dead_letter").pop());
     assert_eq!(
         (&told["subject"], &told["data"]["count"]),
         (&format!("sms/{BOB}").into(), &1.into())
@@ -125,7 +121,8 @@ fn a_dead_letter_and_a_source_that_is_refused_again_and_again_are_events_too() {
     for _ in 0..30 {
         assert_eq!(daemon.post_signed(b"[]", &"0".repeat(64)).status, 401);
     }
-    let told = wait_for("the refusals", || own(&daemon, "source.rejecting").pop());
+    let told =
+        wait_for("the refusals", || daemon.own_events("audit-log", "source.rejecting").pop());
     assert_eq!(told["subject"], "sqreen");
     assert_eq!(twilio.asked().len(), 1, "not routed to the phone");
 }
@@ -140,7 +137,8 @@ fn a_connection_cut_after_the_request_is_sent_again_or_not_as_the_setting_says()
         if count == 2 {
             twilio.wait_asked(2);
         } else {
-            let told = wait_for("the dead letter", || own(&daemon, "dead_letter").pop());
+            let told =
+                wait_for("the dead letter", || daemon.own_events("audit-log", "dead_letter").pop());
             let reason = told["data"]["reason"].as_str().unwrap();
             assert!(reason.starts_with("may have arrived"), "{reason}");
         }

@@ -31,6 +31,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether a call takes a single delivery.
     fn one_by_one(&self) -> bool;
+
+    /// Work that still runs though its call is over: each takes a slot until it ends.
+    fn left_jobs(&self) -> usize {
+        0
+    }
 }
 
 impl Backend for Instance {
@@ -52,5 +57,9 @@ impl Backend for Instance {
 
     fn one_by_one(&self) -> bool {
         self.mode() == Mode::Each
+    }
+
+    fn left_jobs(&self) -> usize {
+        self.left_jobs()
     }
 }

@@ -61,7 +61,7 @@ impl Attribute {
         ("link", Self::Link),
     ];
 
-    fn of<'e>(self, event: &'e StoredEvent) -> &'e str {
+    fn of(self, event: &StoredEvent) -> &str {
         let attributes = &event.attributes;
         match self {
             Self::Source => &event.source,

@@ -22,6 +22,9 @@ use crate::telemetry::{AlarmKind, Attempt, Feed, Note};
 /// Wait after a failure of the store, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// Wait before work that its call has left is looked at again.
+const LEFT_JOBS_PAUSE: Duration = Duration::from_millis(200);
+
 /// How long a probe waits for a delivery that was never tried.
 const UNTRIED_WAIT: Duration = Duration::from_secs(1);
 
@@ -117,14 +120,22 @@ impl Target {
     }
 
     fn work(&self) -> Work {
-        let free = self.settings.concurrency.max(1).saturating_sub(self.calls.slots());
+        let left_jobs = self.backend.left_jobs();
+        let free = self.free_slots();
         match self.breaker.permit(self.clock.elapsed()) {
             Permit::Wait { until } => Work::Wait(self.clock.origin + until),
+            // Nobody tells when such work ends.
+            _ if free == 0 && left_jobs > 0 => Work::Wait(Instant::now() + LEFT_JOBS_PAUSE),
             _ if free == 0 => Work::Full,
             Permit::All => Work::Claim { max: free * self.per_call },
             Permit::Probe if self.calls.is_probing() => Work::Full,
             Permit::Probe => Work::Probe { untried: self.probes_untried && self.has_untried() },
         }
+    }
+
+    fn free_slots(&self) -> usize {
+        let taken = self.calls.slots() + self.backend.left_jobs();
+        self.settings.concurrency.max(1).saturating_sub(taken)
     }
 
     fn has_untried(&self) -> bool {

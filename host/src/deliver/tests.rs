@@ -355,6 +355,33 @@ async fn what_may_have_arrived_is_not_sent_twice_where_the_policy_forbids_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_that_its_call_has_left_keeps_a_slot_until_it_ends() {
+    struct Leaving(Arc<AtomicUsize>, AtomicUsize);
+    impl Backend for Leaving {
+        fn deliver<'a>(&'a self, _: &'a [Delivery], _: Instant) -> BoxFuture<'a, Vec<Verdict>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { vec![Ok(Receipt::default())] })
+        }
+        fn one_by_one(&self) -> bool {
+            true
+        }
+        fn left_jobs(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+    let left = Arc::new(AtomicUsize::new(4));
+    let (queue, backend) =
+        (Memory::new(), Arc::new(Leaving(Arc::clone(&left), AtomicUsize::new(0))));
+    queue.put(A, 0..3);
+    let _deliverer = start(&queue, vec![(target(A), backend.clone())]);
+    sleep(secs(60)).await;
+    assert_eq!(backend.1.load(Ordering::Relaxed), 0, "all four slots are taken");
+    left.store(3, Ordering::Relaxed);
+    queue.emptied().await;
+    assert_eq!(backend.1.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn outcomes_are_kept_until_the_store_takes_them() {
     let (queue, backend) = (Memory::new(), Scripted::batch(|_| Act::Take));
     queue.fail_settles(60);

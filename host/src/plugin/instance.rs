@@ -67,6 +67,12 @@ impl Instance {
         self.mode
     }
 
+    /// Blocking jobs that still run though their delivery is over.
+    #[must_use]
+    pub fn left_jobs(&self) -> usize {
+        self.desk.left_jobs()
+    }
+
     /// What the plugin counted, by name.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {

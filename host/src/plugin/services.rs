@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub(super) struct Desk {
     allow: Arc<[egress::Cidr]>,
     runtime: Handle,
     jobs: Arc<Semaphore>,
+    /// Blocking jobs that still run though their delivery is over.
+    left_jobs: Arc<AtomicIsize>,
     counters: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -76,12 +79,17 @@ impl Desk {
             allow: services.allow.as_slice().into(),
             runtime: services.runtime.clone(),
             jobs: Arc::new(Semaphore::new(BLOCKING_JOBS_MAX)),
+            left_jobs: Arc::default(),
             counters: Mutex::default(),
         }
     }
 
     pub(super) fn counters(&self) -> BTreeMap<String, u64> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn left_jobs(&self) -> usize {
+        usize::try_from(self.left_jobs.load(Ordering::Acquire)).unwrap_or_default()
     }
 
     /// Where a plugin polls from a thread of its own, there is no runtime around it.
@@ -98,6 +106,34 @@ impl Desk {
             let mut task = AbortOnDrop(runtime.spawn(work));
             (&mut task.0).await.unwrap_or(otherwise)
         })
+    }
+}
+
+/// One side of a blocking job: who waits for it, or the job. A job that is the last to go was left.
+struct Side {
+    is_job: bool,
+    other_is_gone: Arc<AtomicBool>,
+    left_jobs: Arc<AtomicIsize>,
+}
+
+impl Side {
+    fn pair(left_jobs: Arc<AtomicIsize>) -> (Self, Self) {
+        let gone = Arc::new(AtomicBool::new(false));
+        let (flag, count) = (Arc::clone(&gone), Arc::clone(&left_jobs));
+        let waits = Self { is_job: false, other_is_gone: flag, left_jobs: count };
+        (waits, Self { is_job: true, other_is_gone: gone, left_jobs })
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let last = self.other_is_gone.swap(true, Ordering::AcqRel);
+        // The two meet in any order; the sum is right once both have been here.
+        match (self.is_job, last) {
+            (false, false) => self.left_jobs.fetch_add(1, Ordering::AcqRel),
+            (true, true) => self.left_jobs.fetch_sub(1, Ordering::AcqRel),
+            _ => 0,
+        };
     }
 }
 
@@ -146,15 +182,20 @@ impl HostApi for Shared {
 
     fn blocking(&self, mut job: JobBox) -> FfiFuture<bool> {
         let (jobs, runtime) = (Arc::clone(&self.0.jobs), self.0.runtime.clone());
+        let left_jobs = Arc::clone(&self.0.left_jobs);
         abi::future(async move {
             let Ok(turn) = jobs.acquire_owned().await else { return false };
+            let (waits, runs) = Side::pair(left_jobs);
             let run = move || {
+                let _runs = runs;
                 job.run();
                 drop(job);
                 // The place is free when the work is over, even if nobody waits for it any more.
                 drop(turn);
             };
-            runtime.spawn_blocking(run).await.is_ok()
+            let done = runtime.spawn_blocking(run).await.is_ok();
+            drop(waits);
+            done
         })
     }
 

@@ -105,7 +105,11 @@ impl Breaker {
                 if (held && !probe) || (!held && self.failures < FAILURES_TO_OPEN) {
                     return None;
                 }
-                self.hold(Cause::Failing, probe, Duration::ZERO, now)
+                // One failure after a throttled time does not mean that it is down.
+                let throttled = self.hold.is_some_and(|hold| hold.cause == Cause::Throttled);
+                let few = self.failures < FAILURES_TO_OPEN;
+                let cause = if throttled && few { Cause::Throttled } else { Cause::Failing };
+                self.hold(cause, probe, Duration::ZERO, now)
             }
             Sign::Throttled(wait) => {
                 self.hold(Cause::Throttled, probe, wait.unwrap_or_default(), now)

@@ -260,6 +260,18 @@ fn a_throttled_target_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[test]
+fn a_failure_after_a_throttled_time_is_not_yet_a_target_that_is_down() {
+    let mut breaker = Breaker::default();
+    breaker.observe(Sign::Throttled(Some(secs(2))), false, secs(0));
+    for attempt in 1..FAILURES_TO_OPEN {
+        let now = secs(u64::from(attempt) * 100);
+        assert_eq!(breaker.observe(Sign::Failed(1), true, now), None, "{attempt}");
+    }
+    let change = breaker.observe(Sign::Failed(1), true, secs(1_000));
+    assert_eq!(change, Some(Change::Held(Cause::Failing)));
+}
+
+#[test]
 fn time_spent_broken_counts_for_nothing() {
     let mut breaker = Breaker::default();
     breaker.observe(Sign::Broken, false, secs(0));
