@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::fan;
 use super::lent::Lent;
 use super::recipe::{Recipe, Recipes};
@@ -48,7 +50,7 @@ pub(super) fn ways<'c>(config: &'c Config, lent: &Lent, feed: &Feed) -> Vec<Way<
         }
         match make(config, target, lent) {
             Ok((plugin, made)) => {
-                let recipe = |settings| Recipe::new(target, settings, &plugin);
+                let recipe = |settings: &Value| Recipe::new(target, settings, &plugin);
                 let whole = Made { recipe: recipe(&target.settings.json), instance: made.whole };
                 ways.push(way(&target.name, made.shares.is_empty(), Some(whole)));
                 ways.extend(made.shares.into_iter().map(|share| {

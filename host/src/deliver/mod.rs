@@ -37,8 +37,8 @@ use crate::retry::Policy;
 use crate::store::Queue;
 use crate::telemetry::Feed;
 pub use backend::Backend;
-use running::Running;
 pub use digest::{Attribute, DigestSettings, GROUPS_MAX, SAMPLE_BYTES_MAX, SAMPLE_MAX};
+use running::Running;
 use target::Target;
 
 /// How long after its deadline a call is cut. The backend itself fails earlier, and knows better
