@@ -217,8 +217,12 @@ fn tail_shows_what_comes_in_and_goes_out_and_ends_after_a_count() {
     assert!(event.contains("sqreen → audit-log  ") && event.contains("Attack seen"), "{event}");
     let delivered = about.next().unwrap();
     assert!(delivered.contains(" delivered ") && delivered.contains("attempt 1"), "{delivered}");
-    tail.kill().unwrap();
-    tail.wait().unwrap();
+    // It ends when nobody reads any more.
+    drop(about);
+    wait_for("the end of tail", || {
+        daemon.post_signed(b"{}", &"0".repeat(64));
+        tail.try_wait().unwrap()
+    });
     let (mut tail, first, mut lines) = follow(&["tail", "--count", "1", "--json"]);
     let first: Value = serde_json::from_str(&first).unwrap();
     assert_eq!((&first["what"], &first["status"]), (&"refused".into(), &401.into()));

@@ -7,7 +7,12 @@ use crate::model::printable;
 /// Prints a line, or several.
 pub(super) fn line(text: &str) {
     // A reader that went away is no failure of the command.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    let _ = is_read(text);
+}
+
+/// Prints a line; whether somebody still reads.
+pub(super) fn is_read(text: &str) -> bool {
+    writeln!(std::io::stdout().lock(), "{text}").is_ok()
 }
 
 /// Prints to standard error.

@@ -93,13 +93,15 @@ pub(super) fn tail(args: &TailArgs, config: Option<&Path>) -> Result<(), Failure
         return Ok(());
     }
     Daemon::find(config)?.lines("/tail", |line| {
-        if args.json {
-            out::line(line);
+        let read = if args.json {
+            out::is_read(line)
         } else {
-            out::line(&serde_json::from_str(line).map_or_else(|_| printable(line), |l| told(&l)));
-        }
+            out::is_read(
+                &serde_json::from_str(line).map_or_else(|_| printable(line), |line| told(&line)),
+            )
+        };
         left -= 1;
-        left > 0
+        read && left > 0
     })
 }
 

@@ -76,12 +76,10 @@ fn of_target(
     if found.is_some() {
         return Ok(found);
     }
-    let died =
-        |(first, row): &(u64, DeadRow)| *first == number || (planned && row.died(*first, number));
-    if let Some((_, row)) = index.dead_at(target.number, number)?.filter(died) {
+    if let Some(row) = dead(index, target.number, number, planned, false)? {
         return Ok(Some(ended(row, false)));
     }
-    let dropped = index.dropped_at(target.number, number)?.filter(died).map(|(_, row)| row);
+    let dropped = dead(index, target.number, number, planned, true)?;
     let outcome = index.outcome(target.number, number)?;
     // A dropped letter may have been replayed later, and the other way round.
     if let Some(row) = dropped
@@ -96,6 +94,21 @@ fn of_target(
     }
     // Neither open nor an exception: taken at the first attempt, with nothing to remember of it.
     Ok(planned.then(|| Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None }))
+}
+
+/// The row of dead letters, or of dropped ones, that the number is among.
+fn dead(
+    index: &dyn Index,
+    target: u16,
+    number: u64,
+    planned: bool,
+    dropped: bool,
+) -> Result<Option<DeadRow>, IndexError> {
+    let single = index.dead_at(target, number, dropped)?;
+    if single.is_some() || !planned {
+        return Ok(single);
+    }
+    Ok(index.dead_within(target, number, dropped)?.map(|(_, row)| row))
 }
 
 fn ended(row: DeadRow, dropped: bool) -> Fate {

@@ -30,6 +30,7 @@ pub(super) struct FjallIndex {
     retry: Keyspace,
     dead: Keyspace,
     dropped: Keyspace,
+    range: Keyspace,
     outcome: Keyspace,
     hours: RwLock<BTreeMap<u32, Keyspace>>,
 }
@@ -58,8 +59,13 @@ fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError>
 
 fn dead_row(row: fjall::Guard) -> Result<(u64, DeadRow), IndexError> {
     let (key, value) = row.into_inner()?;
+    Ok((number_of(&key)?, read(&value)?))
+}
+
+/// The number in a key of dead letters.
+fn number_of(key: &[u8]) -> Result<u64, IndexError> {
     let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or_else(unreadable)?;
-    Ok((u64::from_be_bytes(number), read(&value)?))
+    Ok(u64::from_be_bytes(number))
 }
 
 impl FjallIndex {
@@ -82,6 +88,7 @@ impl FjallIndex {
             retry: space("retry")?,
             dead: space("dead")?,
             dropped: space("dropped")?,
+            range: space("range")?,
             outcome: space("outcome")?,
             hours: RwLock::new(hours),
             database,
@@ -95,6 +102,7 @@ impl FjallIndex {
             Space::Retry => self.retry.clone(),
             Space::Dead => self.dead.clone(),
             Space::Dropped => self.dropped.clone(),
+            Space::Range => self.range.clone(),
             Space::Outcome => self.outcome.clone(),
             Space::Seen(hour) => {
                 if let Some(space) = super::read_lock(&self.hours).get(&hour) {
@@ -179,14 +187,30 @@ impl Index for FjallIndex {
         self.dead.range(from..=dead_key(target, u64::MAX)).take(max).map(dead_row).collect()
     }
 
-    fn dead_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError> {
-        let range = dead_key(target, 0)..=dead_key(target, number);
-        self.dead.range(range).next_back().map(dead_row).transpose()
+    fn dead_at(
+        &self,
+        target: u16,
+        first: u64,
+        dropped: bool,
+    ) -> Result<Option<DeadRow>, IndexError> {
+        let space = if dropped { &self.dropped } else { &self.dead };
+        space.get(dead_key(target, first))?.map(|bytes| read(&bytes)).transpose()
     }
 
-    fn dropped_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError> {
-        let range = dead_key(target, 0)..=dead_key(target, number);
-        self.dropped.range(range).next_back().map(dead_row).transpose()
+    fn dead_within(
+        &self,
+        target: u16,
+        number: u64,
+        dropped: bool,
+    ) -> Result<Option<(u64, DeadRow)>, IndexError> {
+        for row in self.range.range(dead_key(target, 0)..=dead_key(target, number)).rev() {
+            let first = number_of(&row.key()?)?;
+            let row = self.dead_at(target, first, dropped)?;
+            if let Some(row) = row.filter(|row| row.died(first, number)) {
+                return Ok(Some((first, row)));
+            }
+        }
+        Ok(None)
     }
 
     fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError> {
@@ -230,6 +254,7 @@ impl Index for FjallIndex {
             (Space::Retry, self.retry.clone()),
             (Space::Dead, self.dead.clone()),
             (Space::Dropped, self.dropped.clone()),
+            (Space::Range, self.range.clone()),
             (Space::Outcome, self.outcome.clone()),
         ];
         let hours = self.hours.read().unwrap();

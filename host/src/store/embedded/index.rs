@@ -44,6 +44,8 @@ pub(super) enum Space {
     Dead,
     /// Dead letters that nobody wants any more.
     Dropped,
+    /// Where a row of either stands for a range; other rows may begin within it.
+    Range,
     Outcome,
     /// Keys of events received in that hour since 1970, and windows that end in it: dropped whole when the
     /// hour is too old.
@@ -124,10 +126,20 @@ pub(super) trait Index: Send + Sync {
         after: Option<u64>,
         max: usize,
     ) -> Result<Vec<(u64, DeadRow)>, IndexError>;
-    /// The row at that number, or the last one before it.
-    fn dead_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError>;
-    /// The same of the dropped ones.
-    fn dropped_at(&self, target: u16, number: u64) -> Result<Option<(u64, DeadRow)>, IndexError>;
+    /// The row of dead letters that begins with that number; of dropped ones if asked for.
+    fn dead_at(
+        &self,
+        target: u16,
+        first: u64,
+        dropped: bool,
+    ) -> Result<Option<DeadRow>, IndexError>;
+    /// The range, dropped or not, in which that number died: its first number and its row.
+    fn dead_within(
+        &self,
+        target: u16,
+        number: u64,
+        dropped: bool,
+    ) -> Result<Option<(u64, DeadRow)>, IndexError>;
     fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError>;
     /// The newest event of that key in the window that ends at `now_ms`.
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
@@ -227,6 +239,7 @@ impl Batch {
             }
             Effects::DeadRange(record) => {
                 let key = dead_key(record.range.target, record.range.first);
+                self.rows.insert((Space::Range, key.clone()), Some(Vec::new()));
                 self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }
             Effects::Act(record) => self.act(record),
@@ -238,12 +251,16 @@ impl Batch {
         let ActWhat::Mend(mend) = what else { return };
         for number in &mend.gone {
             self.rows.insert((Space::Dead, dead_key(*target, *number)), None);
+            self.rows.insert((Space::Range, dead_key(*target, *number)), None);
         }
-        for (number, row) in &mend.dropped {
-            self.rows.insert((Space::Dropped, dead_key(*target, *number)), value(row));
-        }
-        if let Some((first, left)) = &mend.left {
-            self.rows.insert((Space::Dead, dead_key(*target, *first)), value(left));
+        let dropped = mend.dropped.iter().map(|row| (Space::Dropped, row));
+        let left = mend.left.iter().map(|row| (Space::Dead, row));
+        for (space, (first, row)) in dropped.chain(left) {
+            let key = dead_key(*target, *first);
+            if row.to > 0 {
+                self.rows.insert((Space::Range, key.clone()), Some(Vec::new()));
+            }
+            self.rows.insert((space, key), value(row));
         }
         let row = value(&RetryRow {
             attempts: 0,

@@ -172,13 +172,12 @@ fn drops(
     let (mut mend, mut bytes) = (Mend::default(), 0);
     while bytes < SETTLEMENT_BYTES_MAX {
         let Some(id) = ids.pop() else { break };
-        let row = index.dead_at(target, id.number()).map_err(index_error)?;
-        let row = row.filter(|(first, row)| *first == id.number() && is_of(shared, id, row));
-        if let Some((first, row)) = row {
+        let row = index.dead_at(target, id.number(), false).map_err(index_error)?;
+        if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
             bytes += row.reason.len() + row.spared.len() * 10 + 64;
-            mend.gone.push(first);
+            mend.gone.push(id.number());
             mend.count += row.count;
-            mend.dropped.push((first, row));
+            mend.dropped.push((id.number(), row));
         }
     }
     Ok((mend, ids))
@@ -224,19 +223,22 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
     let mut plan = Plan { mend: Mend::default(), ranges: Vec::new(), inside: Vec::new() };
     let mut others = BTreeSet::new();
     for number in numbers {
-        match index.dead_at(target.number, number).map_err(index_error)? {
-            Some((first, row)) if first == number && row.to == 0 => {
+        match index.dead_at(target.number, number, false).map_err(index_error)? {
+            Some(row) if row.to == 0 => {
                 plan.mend.gone.push(number);
                 plan.mend.count += 1;
                 plan.mend.again.push(number);
             }
-            Some((first, _)) if first == number => plan.ranges.push(number),
-            Some((first, row))
-                if row.died(first, number) && shared.is_planned(number, target.number)? =>
-            {
-                plan.inside.push(number);
+            Some(_) => plan.ranges.push(number),
+            None => {
+                let within = index.dead_within(target.number, number, false);
+                let within = within.map_err(index_error)?.is_some();
+                if within && shared.is_planned(number, target.number)? {
+                    plan.inside.push(number);
+                } else {
+                    others.insert(number);
+                }
             }
-            _ => drop(others.insert(number)),
         }
     }
     if !others.is_empty() {
@@ -255,10 +257,8 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
 fn spare(shared: &Shared, target: u16, number: u64) -> Result<Option<Mend>, StoreError> {
     let index = read_lock(&shared.index);
     let index = index.as_ref().ok_or_else(closed)?;
-    let found = index.dead_at(target, number).map_err(index_error)?;
-    let Some((first, mut row)) = found.filter(|(first, row)| row.died(*first, number)) else {
-        return Ok(None);
-    };
+    let found = index.dead_within(target, number, false).map_err(index_error)?;
+    let Some((first, mut row)) = found else { return Ok(None) };
     let mut spared = Runs::from_deltas(first, &row.spared);
     spared.insert(number, number + 1);
     row.spared = spared.to_deltas(first);
@@ -271,9 +271,9 @@ fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Men
     let row = {
         let index = read_lock(&shared.index);
         let index = index.as_ref().ok_or_else(closed)?;
-        index.dead_at(target, first).map_err(index_error)?
+        index.dead_at(target, first, false).map_err(index_error)?
     };
-    let Some((_, row)) = row.filter(|(key, _)| *key == first) else { return Ok(None) };
+    let Some(row) = row else { return Ok(None) };
     let spared = Runs::from_deltas(first, &row.spared);
     let mut dead = shared
         .reader

@@ -3,7 +3,7 @@
 use crate::model::{EventId, TargetNumber};
 use crate::store::contract::*;
 use crate::store::embedded::{Embedded, OpenError, Settings};
-use crate::store::{Depth, Queue};
+use crate::store::{Depth, Hold, HoldKind, Queue};
 
 use super::support::{Folder, copy_tree, large};
 
@@ -202,6 +202,8 @@ async fn a_log_without_its_oldest_segments_starts_from_a_checkpoint() {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    let hold = Hold { kind: HoldKind::Paused, reason: "a while ago".into(), since: now() };
+    store.hold(b, Some(hold.clone())).await.unwrap();
     for i in 0..12 {
         let events = (0..50).map(|j| planned(large(&format!("{i}.{j}")), &[a])).collect();
         append(&*store, events).await;
@@ -218,7 +220,7 @@ async fn a_log_without_its_oldest_segments_starts_from_a_checkpoint() {
     folder.delete_index();
     let store = folder.store();
     assert_eq!(register(&*store, &["a", "b", "c"]).await[..2], [a, b]);
-    assert_eq!(store.depth(b).pending, 1);
+    assert_eq!((store.depth(b).pending, store.held(b)), (1, Some(hold)));
     assert_eq!(claimable(&*store, a).await, ["last"]);
 }
 

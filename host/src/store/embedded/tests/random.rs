@@ -197,6 +197,22 @@ impl Walk {
         }
     }
 
+    /// What nobody holds dies, rows included.
+    async fn skip(&mut self, target: TargetNumber) {
+        let before = self.store().depth(target);
+        let held: BTreeSet<String> =
+            self.held.get(&target).into_iter().flatten().map(Self::text).collect();
+        let count = self.store().skip(target, now().plus(HOUR), "old".into()).await.unwrap();
+        let after = self.store().depth(target);
+        assert_eq!((after.pending, after.in_flight), (before.in_flight, before.in_flight));
+        assert_eq!(count, before.pending - before.in_flight);
+        for ((of, text), fate) in &mut self.fate {
+            if *of == target && *fate == Fate::Pending && !held.contains(text) {
+                *fate = Fate::Dead;
+            }
+        }
+    }
+
     /// Some dead letters are delivered anew, others dropped.
     async fn mend(&mut self, target: TargetNumber) {
         self.flush().await;
@@ -260,7 +276,7 @@ impl Walk {
 
     async fn step(&mut self) {
         let target = self.targets[self.random.usize(..self.targets.len())];
-        match self.random.u8(..42) {
+        match self.random.u8(..43) {
             0..12 => self.append().await,
             12..24 => self.claim(target).await,
             24..35 => self.settle(target).await,
@@ -268,6 +284,7 @@ impl Walk {
             37 => self.expire(target).await,
             38 => self.mend(target).await,
             39 => self.hold(target).await,
+            40 => self.skip(target).await,
             _ => self.restart().await,
         }
     }
