@@ -257,6 +257,8 @@ fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
     daemon.add_plugin("each", other_words);
     let told = daemon.reload(|setup| setup);
     assert_eq!(told["exchanged"], "each", "only its file was changed");
+    // The old build said that it cannot work: a person lets it try again.
+    assert!(daemon.command(&["resume", "each", "--held"]).status().unwrap().success());
     wait_for("the second build", || daemon.log().contains("an other build!").then_some(()));
     let again = daemon.reload(|setup| setup);
     assert_eq!(again["exchanged"], "");

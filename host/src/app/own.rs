@@ -24,7 +24,12 @@ pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) 
         let now = || Timestamp::from(SystemTime::now());
         let events = feed.alarms().next().await;
         let (router, config) = ingest.routes();
-        let planned = events.iter().map(|alarm| router.plan(OWN_SOURCE, event(alarm, now())));
+        let planned = events.iter().map(|alarm| {
+            let mut planned = router.plan(OWN_SOURCE, event(alarm, now()));
+            // A target that fails is not told so: it could only fail once more.
+            planned.targets.retain(|number| router.name(*number) != Some(&alarm.subject));
+            planned
+        });
         let request = NewRequest {
             source: OWN_SOURCE.into(),
             received_at: now(),
