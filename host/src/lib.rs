@@ -2,6 +2,7 @@
 //!
 //! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

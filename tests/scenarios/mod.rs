@@ -1,5 +1,6 @@
 //! Stories, by what they are about.
 
+mod admin;
 mod cases;
 mod cli;
 mod crash;

@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
@@ -53,6 +54,8 @@ pub struct App {
     deliverer: Deliverer,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    /// `None` when the socket could not be had, which the log says.
+    admin: Option<Admin>,
 }
 
 impl App {
@@ -71,24 +74,31 @@ impl App {
             Listener::bind(&config.server).map_err(AppError::new)?
         };
         let address = listener.local_addr();
-        let queue = Embedded::open(&config.store).map_err(AppError::new)?;
+        let queue = Embedded::open(config.store.clone()).map_err(AppError::new)?;
         let shared: Arc<dyn Queue> = queue.clone();
-        let ways = wire::ways(config, delivering.handle())?;
+        let ways = wire::ways(config, delivering.handle(), feed)?;
         let numbers =
             receiving.block_on(shared.register(wire::names(&ways))).map_err(AppError::new)?;
         let router = Arc::new(wire::router(&ways, &numbers));
+        let told = wire::told(&ways, &numbers);
         let backends = wire::backends(ways, &numbers, &*shared);
         let deliverer =
             Deliverer::start(delivering.handle(), shared.clone(), backends, feed.clone());
         let hash = config.ingest.config;
         receiving.spawn(own::run(feed.clone(), shared.clone(), router.clone(), hash));
+        let view = wire::view(config, &told, Arc::clone(&router), address);
+        let socket = config.home.join(admin::SOCKET);
+        let admin =
+            Admin::start(receiving.handle(), &socket, view, Arc::clone(&shared), feed.clone());
+        // Receiving and delivering matter more than being asked.
+        let admin = admin.map_err(|error| tracing::error!("{error}")).ok();
         let ingest = Ingest::new(config.ingest.clone(), shared, router, feed.clone());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::new(ingest), async {
             // A dropped sender stops as well.
             let _ = stopped.await;
         }));
-        Ok(Self { address, receiving, delivering, queue, deliverer, stop, served })
+        Ok(Self { address, receiving, delivering, queue, deliverer, stop, served, admin })
     }
 
     /// Where requests are received.
@@ -106,6 +116,7 @@ impl App {
         // Fails only when serving has ended already.
         let _ = self.stop.send(());
         let served = self.receiving.block_on(self.served);
+        drop(self.admin);
         self.receiving.block_on(self.deliverer.stop(DELIVERY_GRACE));
         let closed = self.receiving.block_on(self.queue.close());
         // A plugin may block a thread for ever: it is left behind.

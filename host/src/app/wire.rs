@@ -1,10 +1,12 @@
 //! From the configuration to the parts: target numbers, routes, plugin instances.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
 use super::{AppError, fan};
+use crate::admin::{SourceView, TargetView, View};
 use crate::config::{Config, TargetConfig};
 use crate::deliver::{self, Backend};
 use crate::egress::Client;
@@ -12,6 +14,7 @@ use crate::model::TargetNumber;
 use crate::plugin::{Catalog, Instance, Mode};
 use crate::route::{Router, TargetRoute};
 use crate::store::Queue;
+use crate::telemetry::Feed;
 
 /// One target of the store: a configured target, or one value that it is fanned out to.
 pub(super) struct Way<'c> {
@@ -26,7 +29,11 @@ pub(super) struct Way<'c> {
 
 /// Every target of the store, in the order of the configuration. Of one whose plugin cannot be used the
 /// log tells; what is routed to it waits.
-pub(super) fn ways<'c>(config: &'c Config, runtime: &Handle) -> Result<Vec<Way<'c>>, AppError> {
+pub(super) fn ways<'c>(
+    config: &'c Config,
+    runtime: &Handle,
+    feed: &Feed,
+) -> Result<Vec<Way<'c>>, AppError> {
     let client = Client::new(&config.egress).map_err(AppError::new)?;
     let catalog = Catalog::scan(&config.plugins);
     for file in catalog.files() {
@@ -57,6 +64,8 @@ pub(super) fn ways<'c>(config: &'c Config, runtime: &Handle) -> Result<Vec<Way<'
                     target_name = %target.name,
                     "{reason}; what is routed to it is kept until a start that can use it"
                 );
+                let condition = format!("cannot be used: {reason}");
+                feed.history().condition(&target.name, Some(condition));
                 ways.push(way(&target.name, true, None));
             }
         }
@@ -89,6 +98,34 @@ pub(super) fn router(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Router {
         (TargetRoute { name, ..way.config.route.clone() }, *number)
     };
     Router::new(routed.map(route).collect())
+}
+
+/// What people are shown of the targets.
+pub(super) fn told(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Vec<TargetView> {
+    let routed = ways.iter().zip(numbers).filter(|(way, _)| way.routed);
+    let view = |(way, number): (&Way<'_>, &TargetNumber)| TargetView {
+        name: Arc::clone(&way.name),
+        number: *number,
+        enabled: way.config.enabled,
+    };
+    routed.map(view).collect()
+}
+
+/// What people are shown of the configuration. `listening` is the address in force.
+pub(super) fn view(
+    config: &Config,
+    targets: &[TargetView],
+    router: Arc<Router>,
+    listening: SocketAddr,
+) -> View {
+    let mut told = config.clone();
+    told.server.listen = listening;
+    let sources = config
+        .ingest
+        .sources
+        .iter()
+        .map(|source| SourceView { name: Arc::clone(&source.name), address: told.address(source) });
+    View { sources: sources.collect(), targets: targets.to_vec(), router }
 }
 
 /// What the deliverer starts: a target's settings and its way out.

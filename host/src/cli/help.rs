@@ -6,6 +6,8 @@ use clap::Command;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["demo", "run", "check"]),
     ("Try", &["send", "sign"]),
+    ("See", &["status", "tail", "explain", "refused"]),
+    ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume"]),
     ("Extend", &["plugin list"]),
     ("Keep", &["bench"]),
 ];
@@ -22,6 +24,7 @@ Examples:
                                        addresses to paste where webhooks are sent from
   dispatcher run                       receive and deliver until SIGTERM or Ctrl-C
   dispatcher send sqreen               post a signed sample to the running daemon
+  dispatcher explain ID                what became of an event, or why it was refused
   dispatcher --config x.toml check     another configuration
 
 `dispatcher COMMAND --help` says more about one. Secrets are also read from the file

@@ -1,5 +1,6 @@
 //! The command line: what a person types, and how the program ends.
 
+mod ask;
 mod bench;
 mod check;
 mod child;
@@ -10,9 +11,11 @@ mod help;
 mod http;
 mod logging;
 mod matrix;
+mod mend;
 mod out;
 mod plugin;
 mod run;
+mod see;
 mod send;
 mod sign;
 
@@ -58,6 +61,15 @@ enum Command {
     /// Look at the plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    Status(see::StatusArgs),
+    Tail(see::TailArgs),
+    Explain(see::ExplainArgs),
+    Refused(see::RefusedArgs),
+    /// Look at dead letters, replay them, drop them
+    #[command(subcommand)]
+    Dead(mend::DeadCommand),
+    Pause(mend::PauseArgs),
+    Resume(mend::ResumeArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -92,6 +104,13 @@ impl Command {
     /// How the program ends.
     fn run(&self, config: Option<&Path>) -> Result<u8, Failure> {
         let well = match self {
+            Self::Status(args) => see::status(args, config)?,
+            Self::Tail(args) => see::tail(args, config).map(|()| true)?,
+            Self::Explain(args) => see::explain(args, config).map(|()| true)?,
+            Self::Refused(args) => see::refused(args, config).map(|()| true)?,
+            Self::Dead(command) => command.run(config).map(|()| true)?,
+            Self::Pause(args) => mend::pause(args, config).map(|()| true)?,
+            Self::Resume(args) => mend::resume(args, config).map(|()| true)?,
             Self::Demo(args) => demo::run(args)?,
             Self::Run(args) => {
                 run::run(args, &find::load_to_run(config)?)?;

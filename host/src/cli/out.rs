@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::model::printable;
+
 /// Prints a line, or several.
 pub(super) fn line(text: &str) {
     // A reader that went away is no failure of the command.
@@ -11,4 +13,18 @@ pub(super) fn line(text: &str) {
 /// Prints to standard error.
 pub(super) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Rows of equal width a column; the first row is the head. Texts are made fit for a terminal.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let shown: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        shown.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    shown.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -17,7 +17,7 @@ use crate::retry::{self, Breaker, Cause, Change, Decision, MaybeSent, Permit, Si
 use crate::store::{
     DIGEST_EVENTS_MAX, Hold, HoldKind, Outcome, Queue, Settlement, StoreError, Window,
 };
-use crate::telemetry::{AlarmKind, Feed, Note};
+use crate::telemetry::{AlarmKind, Attempt, Feed, Note};
 
 /// Wait after a failure of the store, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -221,6 +221,11 @@ impl Target {
             if let Some(change) = change {
                 self.journal.changed(change, text);
                 self.tell(change, text, &ended.call.load);
+                let condition = match change {
+                    Change::Held(cause) => Some(condition(cause, text)),
+                    Change::Recovered { .. } => None,
+                };
+                self.feed.history().condition(&self.settings.name, condition);
             }
             reason = Some(text.to_owned());
         }
@@ -255,8 +260,12 @@ impl Target {
         let Ended { call, verdicts, took } = ended;
         let Load::Several(deliveries) = &call.load else { return };
         let now = self.clock.wall();
+        if verdicts.iter().any(Result::is_ok) {
+            self.feed.history().delivered(&self.settings.name, now.as_millis());
+        }
         for (place, (delivery, verdict)) in deliveries.iter().zip(verdicts).enumerate() {
             self.note(delivery, &verdict, took);
+            self.remember(delivery, &verdict, now);
             let first_attempt_at = delivery.first_attempt_at.unwrap_or(call.began_at);
             let decision = retry::decide(
                 &self.settings.policy,
@@ -320,6 +329,19 @@ impl Target {
                 }
             }
         });
+    }
+
+    /// Keeps a failure for who asks later.
+    fn remember(&self, delivery: &Delivery, verdict: &Verdict, now: Timestamp) {
+        let Err(failure) = verdict else { return };
+        let attempt = Attempt {
+            at_ms: now.as_millis(),
+            event: delivery.event.id.to_string(),
+            attempt: delivery.attempt,
+            verdict: failure.kind.as_str(),
+            reason: failure.reason.clone(),
+        };
+        self.feed.history().failed(&self.settings.name, attempt);
     }
 
     /// Settles until the store takes it, or the daemon's stop leaves no more time: then it all comes again.
@@ -413,6 +435,15 @@ impl Target {
         }
         // A store that does not answer is left: the leases end with the process.
         let _ = timeout_at(until + STOP_MARGIN / 2, self.settle(outcomes, None, stop)).await;
+    }
+}
+
+/// Why a held target does not work, in words.
+fn condition(cause: Cause, reason: &str) -> String {
+    match cause {
+        Cause::Failing => format!("down, probing: {reason}"),
+        Cause::Throttled => format!("asked for less, waiting: {reason}"),
+        Cause::Broken => format!("broken: {reason}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stories of targets that work, fail, hang, panic and come back; hours pass in virtual time.
 
 mod engine;
+mod held;
 mod queue;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

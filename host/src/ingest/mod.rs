@@ -38,7 +38,7 @@ use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
 use crate::verify::{Verified, Verifier};
-use crate::{net, store};
+use crate::{net, store, telemetry};
 
 use answer::RequestId;
 use body::Budget;
@@ -287,6 +287,8 @@ impl Ingest {
             duplicates = durable.duplicates(),
             "stored"
         );
+        let now_ms = Timestamp::from(SystemTime::now()).as_millis();
+        self.feed.history().stored(&source.name, now_ms);
         self.feed.send(|| {
             for (note, event) in notes.iter_mut().zip(durable.ids()) {
                 note.id = event.to_string();
@@ -316,6 +318,13 @@ impl Ingest {
                 tracing::info!(request = %id, source, %peer, status, left_out, "refused: {refusal}");
             }
         }
+        let told = telemetry::Refusal {
+            at_ms: Timestamp::from(SystemTime::now()).as_millis(),
+            request: id.to_string().into(),
+            status: refusal.status().as_u16(),
+            reason: refusal.to_string(),
+        };
+        self.feed.history().refused(source, told);
         self.feed.send(|| Note::Refused {
             request: id.to_string().into(),
             source: source.cloned(),

@@ -1,11 +1,11 @@
-//! A broadcast of notes to whoever listens (`demo` today).
+//! A broadcast of notes to whoever listens, and the history that goes with it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::Alarms;
+use super::{Alarms, History};
 
 /// Most notes kept for a slow listener.
 pub const FEED_NOTES_MAX: usize = 1024;
@@ -43,11 +43,19 @@ pub struct StoredNote {
 
 /// Where notes are sent; clones send to the same listeners.
 #[derive(Clone, Debug)]
-pub struct Feed(broadcast::Sender<Note>, Arc<Alarms>);
+pub struct Feed {
+    notes: broadcast::Sender<Note>,
+    history: Arc<History>,
+    alarms: Arc<Alarms>,
+}
 
 impl Default for Feed {
     fn default() -> Self {
-        Self(broadcast::Sender::new(FEED_NOTES_MAX), Arc::default())
+        Self {
+            notes: broadcast::Sender::new(FEED_NOTES_MAX),
+            history: Arc::default(),
+            alarms: Arc::default(),
+        }
     }
 }
 
@@ -56,24 +64,30 @@ impl Feed {
     pub fn send(&self, note: impl FnOnce() -> Note) {
         if self.is_heard() {
             // The last listener may have left since: nobody misses the note then.
-            let _ = self.0.send(note());
+            let _ = self.notes.send(note());
         }
     }
 
     /// What people must be told of.
     #[must_use]
     pub fn alarms(&self) -> &Alarms {
-        &self.1
+        &self.alarms
     }
 
     /// Whether anybody listens: what a note needs may be dear to gather.
     #[must_use]
     pub fn is_heard(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.notes.receiver_count() > 0
     }
 
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Note> {
-        self.0.subscribe()
+        self.notes.subscribe()
+    }
+
+    /// What is remembered although nobody listens.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 }

@@ -322,6 +322,42 @@ mod tests {
     }
 
     #[test]
+    fn records_of_the_layouts_before_are_read() {
+        let range = DeadRangeOld {
+            target: 0,
+            from: 7,
+            to: 9,
+            kept: vec![8],
+            count: 1,
+            first: 7,
+            first_received_ms: 1,
+            at_ms: 2,
+            reason: "old".into(),
+            cursor: 7,
+        };
+        let row = TargetRowOld { name: "a".into(), pending: 3, ..TargetRowOld::default() };
+        let checkpoint = CheckpointOld { targets: vec![row] };
+        let mut state = State::default();
+        for (kind, payload) in [
+            (Kind::CheckpointOld, postcard::to_allocvec(&checkpoint).unwrap()),
+            (Kind::DeadRangeOld, postcard::to_allocvec(&range).unwrap()),
+        ] {
+            let header = Header {
+                kind: kind as u8,
+                len: 0,
+                payload_crc: 0,
+                lsn: 0,
+                durable_lsn: 0,
+                epoch: 0,
+            };
+            state.apply(&Entry::read(&header, &payload).unwrap());
+        }
+        let target = &state.targets[0];
+        assert_eq!((target.pending, target.dead, &target.held), (2, 1, &None));
+        assert!(target.done.contains(7) && !target.done.contains(8));
+    }
+
+    #[test]
     fn a_checkpoint_gives_the_state_back_and_gives_up_the_widest_window_first() {
         let mut state = State::default();
         for (name, runs) in [("wide", 40u64), ("narrow", 2)] {

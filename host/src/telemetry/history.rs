@@ -1,0 +1,160 @@
+//! What is remembered of the last while for people who ask: refusals, failed attempts, when something
+//! last came or went, and why a target does not work at the moment.
+//!
+//! In memory only, bounded: [`REFUSALS_MAX`] a source and [`ATTEMPTS_MAX`] a target, the newest.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// Most refusals kept of one source.
+pub const REFUSALS_MAX: usize = 100;
+/// Most failed attempts kept of one target.
+pub const ATTEMPTS_MAX: usize = 64;
+/// Under this name stand refusals of requests that are for no source.
+pub const NO_SOURCE: &str = "-";
+
+/// A request that was refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub at_ms: u64,
+    pub request: Arc<str>,
+    pub status: u16,
+    pub reason: String,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub at_ms: u64,
+    pub event: String,
+    pub attempt: u32,
+    /// The verdict's word.
+    pub verdict: &'static str,
+    pub reason: String,
+}
+
+#[derive(Debug, Default)]
+struct OfTarget {
+    delivered_ms: Option<u64>,
+    attempts: VecDeque<Attempt>,
+    /// Why it does not work now.
+    condition: Option<String>,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub struct History {
+    refusals: Mutex<HashMap<Arc<str>, VecDeque<Refusal>>>,
+    targets: Mutex<HashMap<Arc<str>, OfTarget>>,
+    /// When a source last brought something, in ms since 1970.
+    stored: RwLock<HashMap<Arc<str>, AtomicU64>>,
+}
+
+impl History {
+    pub fn refused(&self, source: Option<&Arc<str>>, refusal: Refusal) {
+        let source = source.cloned().unwrap_or_else(|| NO_SOURCE.into());
+        push(lock(&self.refusals).entry(source).or_default(), refusal, REFUSALS_MAX);
+    }
+
+    pub fn stored(&self, source: &Arc<str>, at_ms: u64) {
+        let known = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = known.get(source) {
+            return last.store(at_ms, Ordering::Relaxed);
+        }
+        drop(known);
+        let mut known = self.stored.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(Arc::clone(source), AtomicU64::new(at_ms));
+    }
+
+    pub fn delivered(&self, target: &Arc<str>, at_ms: u64) {
+        self.of(target, |of| of.delivered_ms = Some(at_ms));
+    }
+
+    pub fn failed(&self, target: &Arc<str>, attempt: Attempt) {
+        self.of(target, |of| push(&mut of.attempts, attempt, ATTEMPTS_MAX));
+    }
+
+    /// Says why a target does not work, or that it does.
+    pub fn condition(&self, target: &Arc<str>, condition: Option<String>) {
+        self.of(target, |of| of.condition = condition);
+    }
+
+    /// The refusals of one source or of all, the newest last.
+    #[must_use]
+    pub fn refusals(&self, source: Option<&str>) -> Vec<(Arc<str>, Refusal)> {
+        let refusals = lock(&self.refusals);
+        let wanted = refusals.iter().filter(|(name, _)| source.is_none_or(|s| s == &***name));
+        let mut all: Vec<_> = wanted
+            .flat_map(|(name, list)| list.iter().map(|one| (Arc::clone(name), one.clone())))
+            .collect();
+        all.sort_by_key(|(_, refusal)| refusal.at_ms);
+        all
+    }
+
+    /// The failed attempts of one event at a target, the newest last.
+    #[must_use]
+    pub fn attempts(&self, target: &str, event: &str) -> Vec<Attempt> {
+        let targets = lock(&self.targets);
+        let attempts = targets.get(target).into_iter().flat_map(|of| &of.attempts);
+        attempts.filter(|attempt| attempt.event == event).cloned().collect()
+    }
+
+    /// When the source last brought something.
+    #[must_use]
+    pub fn last_stored_ms(&self, source: &str) -> Option<u64> {
+        let known = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(source).map(|last| last.load(Ordering::Relaxed))
+    }
+
+    /// When the target last took something, and why it does not work now.
+    #[must_use]
+    pub fn target(&self, target: &str) -> (Option<u64>, Option<String>) {
+        let targets = lock(&self.targets);
+        targets.get(target).map_or((None, None), |of| (of.delivered_ms, of.condition.clone()))
+    }
+
+    fn of(&self, target: &Arc<str>, change: impl FnOnce(&mut OfTarget)) {
+        let mut targets = lock(&self.targets);
+        match targets.get_mut(target) {
+            Some(of) => change(of),
+            None => change(targets.entry(Arc::clone(target)).or_default()),
+        }
+    }
+}
+
+fn push<T>(list: &mut VecDeque<T>, one: T, max: usize) {
+    if list.len() == max {
+        list.pop_front();
+    }
+    list.push_back(one);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_are_kept_and_sources_are_told_apart() {
+        let (history, a, b) = (History::default(), Arc::from("a"), Arc::from("b"));
+        for at_ms in 0..REFUSALS_MAX as u64 + 5 {
+            let refusal =
+                Refusal { at_ms, request: "r".into(), status: 401, reason: String::new() };
+            history.refused(Some(&a), refusal.clone());
+            history.refused(None, refusal);
+        }
+        let of_a = history.refusals(Some("a"));
+        assert_eq!((of_a.len(), of_a[0].1.at_ms), (REFUSALS_MAX, 5));
+        assert_eq!(history.refusals(None).len(), 2 * REFUSALS_MAX);
+        history.stored(&a, 3);
+        history.stored(&a, 4);
+        assert_eq!((history.last_stored_ms("a"), history.last_stored_ms("b")), (Some(4), None));
+        history.condition(&b, Some("down".into()));
+        history.delivered(&b, 9);
+        assert_eq!(history.target("b"), (Some(9), Some("down".into())));
+    }
+}
