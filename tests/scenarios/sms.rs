@@ -95,11 +95,11 @@ fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_resta
     let twilio = Twilio::playing(answer);
     let mut daemon = twilio.target(setup(), &[ALICE], "").start();
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
-    let told =
+    let broken =
         wait_for("the event in the log", || daemon.own_events("audit-log", "target.broken").pop());
-    assert_eq!(told["subject"], format!("sms/{ALICE}"), "{told}");
-    assert_eq!(told["severity"], "critical");
-    assert!(told["data"]["reason"].as_str().unwrap().contains("20003"), "{told}");
+    assert_eq!(broken["subject"], format!("sms/{ALICE}"), "{broken}");
+    assert_eq!(broken["severity"], "critical");
+    assert!(broken["data"]["reason"].as_str().unwrap().contains("20003"), "{broken}");
     wait_for("the hold", || daemon.log().contains("dispatcher resume").then_some(()));
     let later = events("later", 5);
     assert_eq!(daemon.post(&body(&later)).status, 200);
