@@ -12,7 +12,7 @@ fn fragile() -> Setup {
     Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
-        .target("frail", "settings.path = \"logs/closed/frail.jsonl\"\nretry.attempts_max = 1")
+        .target("frail", "route = { sources = [\"sqreen\"] }\nsettings.path = \"logs/closed/frail.jsonl\"\nretry.attempts_max = 1")
 }
 
 #[track_caller]

@@ -1,6 +1,7 @@
 //! What a target by SMS makes of Twilio's answers, and of a thousand attacks.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::twilio::{CUT, TAKEN, Twilio, after, told};
@@ -85,14 +86,20 @@ fn a_thousand_attacks_are_two_messages_that_count_them_with_a_crash_in_between()
 
 #[test]
 fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_restart() {
-    let twilio = Twilio::playing(|_, _| (401, "", WHO));
+    let mended = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&mended);
+    let answer = move |_: usize, _: &str| match seen.load(Ordering::Relaxed) {
+        true => TAKEN,
+        false => (401, "", WHO),
+    };
+    let twilio = Twilio::playing(answer);
     let mut daemon = twilio.target(setup(), &[ALICE], "").start();
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
-    let told =
+    let broken =
         wait_for("the event in the log", || daemon.own_events("audit-log", "target.broken").pop());
-    assert_eq!(told["subject"], format!("sms/{ALICE}"), "{told}");
-    assert_eq!(told["severity"], "critical");
-    assert!(told["data"]["reason"].as_str().unwrap().contains("20003"), "{told}");
+    assert_eq!(broken["subject"], format!("sms/{ALICE}"), "{broken}");
+    assert_eq!(broken["severity"], "critical");
+    assert!(broken["data"]["reason"].as_str().unwrap().contains("20003"), "{broken}");
     wait_for("the hold", || daemon.log().contains("dispatcher resume").then_some(()));
     let later = events("later", 5);
     assert_eq!(daemon.post(&body(&later)).status, 200);
@@ -106,6 +113,14 @@ fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_resta
     assert_eq!(twilio.asked().len(), 1, "{:?}", twilio.asked());
     assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 1);
     assert_eq!(daemon.own_events("audit-log", "dead_letter").len(), 0);
+    // Eight events wait, the daemon's own among them.
+    mended.store(true, Ordering::Relaxed);
+    let target = format!("sms/{ALICE}");
+    let resumed = daemon.command(&["resume", &target, "--held"]).output().unwrap();
+    assert!(resumed.status.success(), "{resumed:?}");
+    let count = || twilio.taken().iter().map(told).sum::<u64>();
+    wait_for("all eight", || (count() >= 8).then_some(()));
+    assert_eq!(count(), 8, "{:?}", twilio.taken());
 }
 
 #[test]

@@ -113,9 +113,9 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Sms>>, script: &dyn Fn(usize, &str
         }
         let form = String::from_utf8(body).unwrap();
         let field = |name: &str| {
-            let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
-            let found = pairs.filter(|(key, _)| *key == name).map(|(_, value)| decoded(value));
-            found.last().unwrap_or_default()
+            let mut pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(key, _)| *key == name);
+            found.map(|(_, value)| decoded(value)).unwrap_or_default()
         };
         let (to, text) = (field("To"), field("Body"));
         let mut list = asked.lock().unwrap();

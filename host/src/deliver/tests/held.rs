@@ -1,4 +1,4 @@
-//! Stories on the real engine, in real time.
+//! Held targets and messages on the real engine, in real time.
 
 use super::*;
 use crate::store::HoldKind;
