@@ -3,6 +3,7 @@
 mod cases;
 mod cli;
 mod crash;
+mod first_hour;
 mod process;
 mod receive;
 mod targets;

@@ -6,6 +6,7 @@
 mod check;
 mod limits;
 mod plugins;
+mod trial;
 mod wire;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::telemetry::Feed;
 
 pub use check::check;
 pub use plugins::{Listed, plugins};
+pub use trial::{Attempt, attempt};
 
 /// How long a stop waits for attempts that run.
 pub const DELIVERY_GRACE: Duration = Duration::from_secs(15);

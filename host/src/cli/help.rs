@@ -4,8 +4,8 @@ use clap::Command;
 
 /// Every command that a person is shown stands in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["demo", "run", "check"]),
-    ("Try", &["send", "sign"]),
+    ("Start", &["init", "demo", "run", "check"]),
+    ("Try", &["try", "send", "sign"]),
     ("Extend", &["plugin list"]),
     ("Keep", &["bench"]),
 ];
@@ -18,10 +18,12 @@ const ABOUT_BYTES_MAX: usize = 64;
 const EXAMPLES: &str = "\
 Examples:
   dispatcher demo                      see it work: no configuration needed
+  dispatcher init sqreen               write a first dispatcher.toml, with a secret
   dispatcher check                     what is wrong with ./dispatcher.toml, or the
                                        addresses to paste where webhooks are sent from
   dispatcher run                       receive and deliver until SIGTERM or Ctrl-C
   dispatcher send sqreen               post a signed sample to the running daemon
+  dispatcher try oncall-sms            send one sample to that target alone
   dispatcher --config x.toml check     another configuration
 
 `dispatcher COMMAND --help` says more about one. Secrets are also read from the file

@@ -8,13 +8,16 @@ pub mod exit;
 mod find;
 mod help;
 mod http;
+mod init;
 mod logging;
 mod matrix;
 mod out;
 mod plugin;
 mod run;
+mod sample;
 mod send;
 mod sign;
+mod try_target;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -45,6 +48,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Init(init::InitArgs),
     Demo(demo::DemoArgs),
     Run(run::RunArgs),
     /// Show every problem of the configuration, or what it does
@@ -53,6 +57,7 @@ enum Command {
     /// there is an error. Without one it shows which source reaches which target, the address to
     /// paste where webhooks are sent from, and when retries are given up.
     Check,
+    Try(try_target::TryArgs),
     Send(send::SendArgs),
     Sign(sign::SignArgs),
     /// Look at the plugins
@@ -92,12 +97,17 @@ impl Command {
     /// How the program ends.
     fn run(&self, config: Option<&Path>) -> Result<u8, Failure> {
         let well = match self {
+            Self::Init(args) => {
+                init::run(args)?;
+                true
+            }
             Self::Demo(args) => demo::run(args)?,
             Self::Run(args) => {
                 run::run(args, &find::load_to_run(config)?)?;
                 true
             }
             Self::Check => return check::run(config),
+            Self::Try(args) => try_target::run(args, config)?,
             Self::Send(args) => send::run(args, config)?,
             Self::Sign(args) => {
                 sign::run(args, config)?;

@@ -102,6 +102,11 @@ impl Config {
         sources.into_iter().find(|(source, _)| &*source.name == name)
     }
 
+    #[must_use]
+    pub fn target(&self, name: &str) -> Option<&TargetConfig> {
+        self.targets.iter().find(|target| &*target.name == name)
+    }
+
     /// The address that a sender is given.
     #[must_use]
     pub fn address(&self, source: &ingest::SourceSettings) -> String {

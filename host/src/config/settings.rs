@@ -13,7 +13,7 @@ use toml::de::DeValue;
 
 use super::problem::Problem;
 use super::reader::{Entry, Notes, dollar_name, whole_dollar_name};
-use super::reference::{Reference, Resolver};
+use super::reference::{Reference, Resolver, Unresolved};
 use crate::model::Secret;
 
 /// What a target's plugin is made from. `Debug` shows no value.
@@ -25,6 +25,8 @@ pub struct PluginSettings {
     pub secrets: Vec<Secret>,
     /// Some value is not there, such as a disabled target's secret that is not set yet.
     pub incomplete: bool,
+    /// Which references of a disabled target name nothing yet, and why: one line each.
+    pub missing: Vec<String>,
     /// By path as a plugin names it (`to[1]`, `proxy.port`; empty for the whole): where the value stands.
     pub(super) places: BTreeMap<String, Written>,
 }
@@ -192,6 +194,10 @@ impl Reading<'_> {
                 if self.required {
                     let title = format!("`{}` {}", entry.path, unresolved.what);
                     entry.refuse(self.notes, &title, &unresolved.label, &unresolved.help);
+                } else {
+                    let Unresolved { what, label, help } = unresolved;
+                    let line = format!("{} {what}: {label}; {help}", entry.path);
+                    self.settings.missing.push(line);
                 }
                 self.settings.incomplete = true;
                 Value::Null
