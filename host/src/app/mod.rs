@@ -26,7 +26,7 @@ use crate::store::embedded::Embedded;
 use crate::telemetry::Feed;
 
 pub use check::check;
-pub use plugins::{Listed, plugins};
+pub use plugins::{Listed, plugin_file, plugins};
 pub use trial::{Attempt, attempt};
 
 /// How long a stop waits for attempts that run.

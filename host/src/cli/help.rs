@@ -6,7 +6,7 @@ use clap::Command;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "demo", "run", "check"]),
     ("Try", &["try", "send", "sign"]),
-    ("Extend", &["plugin list"]),
+    ("Extend", &["plugin list", "plugin check"]),
     ("Keep", &["bench"]),
 ];
 
