@@ -1,12 +1,18 @@
 //! The program as a release has it: the executable and the plugin side by side.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
 const PLUGIN: &str = "libdispatcher_file_log.so";
+
+/// The file of a plugin made for tests, by its mode.
+pub(crate) fn plugin_file(mode: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_dispatcher")).with_file_name("deps");
+    folder.join(format!("libdispatcher_test_{mode}.so"))
+}
 
 /// A folder with both. What an older build left in the target folder must not be found, therefore
 /// nothing is run from there.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use daemon::{Daemon, value};
-pub(crate) use installed::Installed;
+pub(crate) use installed::{Installed, plugin_file};
 pub(crate) use sender::{body, event, events, post_all, signature};
 pub(crate) use setup::{SECRET, Setup};
 

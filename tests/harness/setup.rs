@@ -18,10 +18,10 @@ struct Source {
     secret: Option<(String, String)>,
 }
 
-/// One target of plugin `file-log`.
 #[derive(Clone, Debug)]
 struct Target {
     name: String,
+    plugin: String,
     /// Lines of its table.
     lines: String,
 }
@@ -68,9 +68,14 @@ impl Setup {
     }
 
     /// A target of plugin `file-log` with these lines in its table.
-    pub(crate) fn target(mut self, name: &str, lines: &str) -> Self {
+    pub(crate) fn target(self, name: &str, lines: &str) -> Self {
+        self.target_of(name, "file-log", lines)
+    }
+
+    /// A target of any plugin.
+    pub(crate) fn target_of(mut self, name: &str, plugin: &str, lines: &str) -> Self {
         self.targets.retain(|target| target.name != name);
-        self.targets.push(Target { name: name.into(), lines: lines.into() });
+        self.targets.push(Target { name: name.into(), plugin: plugin.into(), lines: lines.into() });
         self
     }
 
@@ -95,8 +100,8 @@ impl Setup {
                 let _ = writeln!(secrets, "{variable}=\"{secret}\"");
             }
         }
-        for Target { name, lines } in &self.targets {
-            let _ = writeln!(config, "[targets.{name}]\nplugin = \"file-log\"\n{lines}\n");
+        for Target { name, plugin, lines } in &self.targets {
+            let _ = writeln!(config, "[targets.{name}]\nplugin = \"{plugin}\"\n{lines}\n");
         }
         std::fs::write(home.join("dispatcher.env"), secrets).unwrap();
         private(&home.join("dispatcher.env"));

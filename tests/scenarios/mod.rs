@@ -1,5 +1,6 @@
 //! Stories, by what they are about.
 
+mod bad_plugins;
 mod cases;
 mod cli;
 mod crash;

@@ -20,12 +20,12 @@ const CELL_CHARS_MAX: usize = 120;
 /// What the plugin is, then a row a setting.
 pub(super) fn render(manifest: &Manifest, file: &Path) -> String {
     let Manifest { name, version, api, mode, description, fan_out, schema } = manifest;
-    let mut lines = vec![format!("name      {name}"), format!("version   {version}")];
-    lines.push(format!("takes     {}", super::takes(*mode)));
-    lines.push(format!("interface {api}"));
-    lines.push(format!("file      {}", file.display()));
-    lines.extend(description.iter().map(|text| format!("about     {text}")));
-    lines.extend(fan_out.iter().map(|key| format!("delivers  once for each value of `{key}`")));
+    let mut lines = vec![format!("name       {name}"), format!("version    {version}")];
+    lines.push(format!("takes      {}", super::takes(*mode)));
+    lines.push(format!("interface  {api}"));
+    lines.push(format!("file       {}", file.display()));
+    lines.extend(description.iter().map(|text| format!("about      {text}")));
+    lines.extend(fan_out.iter().map(|key| format!("delivers   once for each value of `{key}`")));
     let mut lines: Vec<String> = lines.iter().map(|line| printable(line)).collect();
     let mut rows = Vec::new();
     Settings { root: schema, rows: &mut rows }.add(schema, "settings", DEPTH_MAX);

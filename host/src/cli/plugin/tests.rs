@@ -11,11 +11,11 @@ fn a_good_file_shows_what_it_is_and_every_setting() {
     let listed = app::plugin_file(&beside, &config::default_plugins(folder.path())).unwrap();
     let shown = schema::render(listed.manifest.as_ref().unwrap(), &beside);
     for part in [
-        "name      test-each\n",
-        "takes     one event\n",
-        "interface 1.0\n",
-        "about     Does as told\n",
-        "delivers  once for each value of `to`\n",
+        "name       test-each\n",
+        "takes      one event\n",
+        "interface  1.0\n",
+        "about      Does as told\n",
+        "delivers   once for each value of `to`\n",
         "settings.act ",
         "required",
         "What to do.",
