@@ -51,12 +51,7 @@ enum Command {
     Init(init::InitArgs),
     Demo(demo::DemoArgs),
     Run(run::RunArgs),
-    /// Show every problem of the configuration, or what it does
-    ///
-    /// Reads the configuration, its secrets and its plugins, and changes nothing. Ends with 1 when
-    /// there is an error. Without one it shows which source reaches which target, the address to
-    /// paste where webhooks are sent from, and when retries are given up.
-    Check,
+    Check(check::CheckArgs),
     Try(try_target::TryArgs),
     Send(send::SendArgs),
     Sign(sign::SignArgs),
@@ -106,7 +101,7 @@ impl Command {
                 run::run(args, &find::load_to_run(config)?)?;
                 true
             }
-            Self::Check => return check::run(config),
+            Self::Check(args) => return check::run(args, config),
             Self::Try(args) => try_target::run(args, config)?,
             Self::Send(args) => send::run(args, config)?,
             Self::Sign(args) => {

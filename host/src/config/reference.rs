@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{ENV_FILE, Environment, is_name};
 use super::near::near;
+use super::reader::Notes;
 use crate::model::Secret;
 
 /// Largest secret, in bytes.
@@ -72,6 +73,19 @@ pub(super) struct Resolver<'e> {
 }
 
 impl Resolver<'_> {
+    /// Whether the reference names what is not looked up; that is noted.
+    pub(super) fn skips(&self, reference: Reference<'_>, path: &str, notes: &Notes) -> bool {
+        let text = match reference {
+            Reference::Env(name) => format!("env:{name}"),
+            Reference::Credential(name) => format!("credential:{name}"),
+            Reference::File(_) | Reference::Literal(_) => return false,
+        };
+        if self.environment.is_skipped() {
+            notes.skip(format!("{path} = \"{text}\""));
+        }
+        self.environment.is_skipped()
+    }
+
     pub(super) fn resolve(&self, reference: Reference<'_>) -> Result<Secret, Unresolved> {
         let text = match reference {
             Reference::Env(name) => self.variable(name)?,
