@@ -5,6 +5,7 @@ mod cases;
 mod cli;
 mod crash;
 mod first_hour;
+mod misbehave;
 mod process;
 mod receive;
 mod targets;
