@@ -41,9 +41,11 @@ pub(super) fn run(args: &TryArgs, config: Option<&Path>) -> Result<bool, Failure
     out::line(&head(target, sample, &event));
     let attempts = app::attempt(&config, target, &event).map_err(|reason| {
         // Several lines are a list.
-        let list = if reason.contains('\n') { "\n" } else { "" };
-        let reason = format!("{list}{reason}").replace('\n', "\n  ");
-        Failure::new(format!("target `{}` cannot be tried: {reason}", target.name))
+        let reason = match reason.contains('\n') {
+            true => format!("\n{reason}").replace('\n', "\n  "),
+            false => format!(" {reason}"),
+        };
+        Failure::new(format!("target `{}` cannot be tried:{reason}", target.name))
     })?;
     for attempt in &attempts {
         out::line(&show(attempt));

@@ -195,3 +195,55 @@ fn shift<T>(value: Spanned<T>, by: usize) -> Spanned<T> {
     let span = value.span();
     Spanned::new(span.start + by..span.end + by, value.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a configuration and, in `conf.d`, files of these names and texts.
+    fn folder(more: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dispatcher.toml");
+        fs::write(&file, "a = 1\n").unwrap();
+        fs::create_dir(folder.path().join(MORE_FOLDER)).unwrap();
+        for (name, text) in more {
+            fs::write(folder.path().join(MORE_FOLDER).join(name), text).unwrap();
+        }
+        (folder, file)
+    }
+
+    fn refused(file: &Path) -> String {
+        Text::read(file).map(|_| ()).map_err(|unreadable| unreadable.reason).unwrap_err()
+    }
+
+    #[test]
+    fn files_are_read_in_the_order_of_their_names_and_others_are_not() {
+        let more = [("b.toml", "c = 3"), ("a.toml", "b = 2"), (".c.toml", "no"), ("d.txt", "no")];
+        let (_folder, file) = folder(&more);
+        let whole = Text::read(&file).map_err(|unreadable| unreadable.reason).unwrap();
+        assert_eq!(whole.text, "a = 1\n\nb = 2\nc = 3");
+        let (tables, wrong) = whole.parse();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let notes = Notes::default();
+        let all = whole.merge(tables, &notes);
+        for (key, value) in &all {
+            assert_eq!(&whole.text[key.span()], key.get_ref());
+            assert_eq!(whole.text[value.span()].len(), 1);
+        }
+        assert_eq!((all.len(), notes.into_parts().0.len()), (3, 0));
+    }
+
+    #[test]
+    fn what_is_too_much_or_no_file_is_named() {
+        let half = format!("# {}\n", "x".repeat(CONFIG_BYTES_MAX / 2));
+        let (_folder, file) = folder(&[("a.toml", &half), ("b.toml", &half)]);
+        assert_eq!(refused(&file), "with it the configuration has more than 1048576 bytes");
+        let names: Vec<String> = (0..=MORE_FILES_MAX).map(|n| format!("{n}.toml")).collect();
+        let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let (_folder, file) = folder(&many);
+        assert_eq!(refused(&file), "it has more than 100 .toml files");
+        let (folder, file) = self::folder(&[]);
+        fs::create_dir(folder.path().join(MORE_FOLDER).join("x.toml")).unwrap();
+        assert_eq!(refused(&file), "it is no regular file");
+    }
+}

@@ -221,9 +221,8 @@ impl Reading<'_> {
                     let title = format!("`{}` {}", entry.path, unresolved.what);
                     entry.refuse(self.notes, &title, &unresolved.label, &unresolved.help);
                 } else {
-                    let Unresolved { what, label, help } = unresolved;
-                    let line = format!("{} {what}: {label}; {help}", entry.path);
-                    self.settings.missing.push(line);
+                    let Unresolved { what, help, .. } = unresolved;
+                    self.settings.missing.push(format!("{} {what}: {help}", entry.path));
                 }
                 self.settings.incomplete = true;
                 Value::Null

@@ -29,8 +29,8 @@ const SECRET_BYTES: usize = 32;
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct InitArgs {
-    /// Who will send.
-    source: String,
+    /// Who will send: a sender whose signature is known.
+    source: Option<String>,
     /// Where to write; made if it is not there.
     #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct InitArgs {
 
 /// Writes both files and says what they are for.
 pub(super) fn run(args: &InitArgs) -> Result<(), Failure> {
-    let source = known(&args.source)?;
+    let source = known(args.source.as_deref())?;
     let variable = format!("{}_SECRET", source.to_ascii_uppercase().replace('-', "_"));
     let secret = new_secret()?;
     let fill = |text: &str| {
@@ -99,7 +99,8 @@ impl Made<'_> {
              {enter}  \
              dispatcher check          what this configuration does\n  \
              dispatcher run            receive and deliver, until Ctrl-C\n  \
-             dispatcher send {source:<10}in another terminal: a signed sample",
+             dispatcher send {source:<10}in another terminal: a signed sample\n  \
+             cat logs/events.jsonl     what arrived",
             config = shown(&folder.join(CONFIG_FILE)),
             environment = shown(&folder.join(ENV_FILE)),
             secret = secret.expose(),
@@ -108,12 +109,16 @@ impl Made<'_> {
 }
 
 /// A name that is a scheme needs nothing else to be a source.
-fn known(name: &str) -> Result<&'static str, Failure> {
+fn known(name: Option<&str>) -> Result<&'static str, Failure> {
+    let names = || SCHEMES.iter().map(|scheme| scheme.name);
+    let list = config::list(names());
+    let Some(name) = name else {
+        let text = format!("say who will send: dispatcher init SENDER (known are {list})");
+        return Err(Failure::usage(text));
+    };
     verify::scheme(name).map(|scheme| scheme.name).ok_or_else(|| {
-        let names = || SCHEMES.iter().map(|scheme| scheme.name);
         let meant = config::near(name, names()).map(|near| format!("; did you mean `{near}`?"));
-        let meant = meant.unwrap_or_default();
-        let (name, list) = (printable(name), config::list(names()));
+        let (name, meant) = (printable(name), meant.unwrap_or_default());
         Failure::usage(format!("no sender `{name}` is known{meant} (known are {list})"))
     })
 }
@@ -169,7 +174,7 @@ mod tests {
     use super::*;
 
     fn init(folder: &Path) -> Result<(), Failure> {
-        run(&InitArgs { source: "sqreen".to_owned(), directory: folder.to_owned() })
+        run(&InitArgs { source: Some("sqreen".to_owned()), directory: folder.to_owned() })
     }
 
     #[test]
@@ -209,10 +214,15 @@ mod tests {
     #[test]
     fn an_unknown_sender_is_wrong_usage() {
         let home = tempfile::tempdir().unwrap();
-        let args = InitArgs { source: "sqren".to_owned(), directory: home.path().to_owned() };
-        let failure = run(&args).unwrap_err();
-        assert_eq!(failure.code, super::super::exit::USAGE);
-        assert!(failure.text.contains("did you mean `sqreen`?"), "{}", failure.text);
+        for (source, told) in [
+            (Some("sqren"), "did you mean `sqreen`?"),
+            (None, "dispatcher init SENDER (known are sqreen)"),
+        ] {
+            let source = source.map(str::to_owned);
+            let failure = run(&InitArgs { source, directory: home.path().to_owned() }).unwrap_err();
+            assert_eq!(failure.code, super::super::exit::USAGE);
+            assert!(failure.text.contains(told), "{}", failure.text);
+        }
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }
 }
