@@ -15,7 +15,7 @@ use super::read_lock;
 use super::record::{Dedup, DedupKey};
 use super::request::{Prepared, Slot};
 use super::shared::Shared;
-use super::state::{lsn_of, number};
+use super::state::{Effects, lsn_of, number};
 
 /// What is known of an event's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,10 @@ impl Committer {
         let Append { mut request, reply } = append;
         let store = self.shared.identity.store;
         let lsn = self.log.place(&mut request.frame);
-        let entry = self.entry(lsn, &request.frame, request.effects());
+        // The frame stays as it is from here on: its effects move to whom they concern.
+        let none = Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() };
+        let effects = std::mem::replace(&mut request.effects, none);
+        let entry = self.entry(lsn, &request.frame, effects);
         let received_ms = request.received_at.as_millis();
         for (place, event) in (0u16..).zip(&request.events) {
             if let Some(Dedup { key, content }) = event.dedup {

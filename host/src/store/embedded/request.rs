@@ -37,6 +37,9 @@ pub(super) struct Prepared {
     /// The new ones only; their ids are given with their place in the log.
     pub events: Vec<PreparedEvent>,
     pub slots: Vec<Slot>,
+    /// Targets of any of the events, ascending.
+    targets: Vec<u16>,
+    pub effects: Effects,
     pub frame: Frame,
     /// State of the recent keys when the index was asked.
     pub asked_at: u64,
@@ -76,7 +79,9 @@ impl Prepared {
             config: request.config,
             headers,
             slots,
-            frame: Frame::seal(Kind::Request, vec![0; super::frame::HEADER_BYTES])?,
+            targets: Vec::new(),
+            effects: Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() },
+            frame: Frame::empty(Kind::Request),
             asked_at,
         };
         prepared.encode()?;
@@ -88,19 +93,16 @@ impl Prepared {
         usize::try_from(self.frame.size()).unwrap_or(usize::MAX)
     }
 
-    fn targets(&self) -> Vec<u16> {
-        let mut targets: Vec<u16> =
-            self.events.iter().flat_map(|event| event.targets.iter().copied()).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        targets
-    }
-
-    /// Writes the frame anew from the events that are left.
+    /// Writes frame and effects anew from the events that are left.
     pub(super) fn encode(&mut self) -> Option<()> {
+        let keys = (0u16..).zip(&self.events).filter_map(|(i, event)| Some((i, event.dedup?)));
+        let routed = routed(self.events.iter().map(|event| &event.targets[..]));
+        self.targets = routed.iter().map(|r| r.target).collect();
+        let received_ms = self.received_at.as_millis();
+        self.effects = Effects::Request { received_ms, keys: keys.collect(), routed };
         let record = record::Request {
-            targets: self.targets(),
-            received_ms: self.received_at.as_millis(),
+            targets: self.targets.clone(),
+            received_ms,
             verified_ms: self.verified_at.as_millis(),
             source: &self.source,
             scheme: self.scheme,
@@ -134,20 +136,9 @@ impl Prepared {
         (ids, duplicates)
     }
 
-    pub(super) fn effects(&self) -> Effects {
-        Effects::Request {
-            received_ms: self.received_at.as_millis(),
-            keys: (0u16..)
-                .zip(&self.events)
-                .filter_map(|(i, event)| Some((i, event.dedup?)))
-                .collect(),
-            routed: routed(self.events.iter().map(|event| &event.targets[..])),
-        }
-    }
-
     /// What targets that keep up read.
     pub(super) fn into_tail(self, store: u16, lsn: u64, end: u64) -> TailFrame {
-        let (bytes, targets, received_at) = (self.size(), self.targets(), self.received_at);
+        let (bytes, targets, received_at) = (self.size(), self.targets, self.received_at);
         let events = (0u16..).zip(self.events).map(|(place, mut event)| {
             // Not shared yet: this changes in place.
             Arc::make_mut(&mut event.event).id =

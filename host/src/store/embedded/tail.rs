@@ -60,6 +60,7 @@ impl Tail {
     }
 
     pub(super) fn push(&self, new: impl Iterator<Item = Arc<TailFrame>>) {
+        let mut old = Vec::new();
         let mut tail = write_lock(&self.0);
         for frame in new {
             tail.bytes += frame.bytes;
@@ -69,7 +70,10 @@ impl Tail {
             let Some(oldest) = tail.frames.pop_front() else { break };
             tail.bytes -= oldest.bytes;
             tail.from = oldest.end;
+            old.push(oldest);
         }
+        // Nobody waits while the memory is given back.
+        drop(tail);
     }
 
     /// Whether everything from that number on is here.
