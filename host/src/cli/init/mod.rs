@@ -14,8 +14,8 @@ use crate::model::{Secret, printable};
 use crate::verify::{self, SCHEMES};
 
 const CONFIG_FILE: &str = "dispatcher.toml";
-const CONFIG: &str = include_str!("dispatcher.toml");
-const ENVIRONMENT: &str = include_str!("dispatcher.env");
+const CONFIG: &str = include_str!("template.toml");
+const ENVIRONMENT: &str = include_str!("template.env");
 /// As many as the sum of the signature has; written as twice as many hexadecimal digits.
 const SECRET_BYTES: usize = 32;
 
