@@ -29,8 +29,9 @@ impl Drop for Home {
     }
 }
 
-/// A file or folder on the daemon's machine. A relative one starts at the daemon's `home`, whatever the
-/// working directory is.
+/// A file or folder on the daemon's machine that this target has for itself: `dispatcher check` refuses
+/// two targets on the same one. A relative one starts at the daemon's `home`, whatever the working
+/// directory is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LocalPath(PathBuf);
 
@@ -76,7 +77,7 @@ impl JsonSchema for LocalPath {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 1 })
+        json_schema!({ "type": "string", "format": "path", "minLength": 1 })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::Daemon;
+use super::{Daemon, plugin_file};
 
 /// The secret of a source unless the test gives another.
 pub(crate) const SECRET: &str = "a secret for tests, long enough";
@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     targets: Vec<Target>,
     /// Further lines of `dispatcher.env`.
     variables: String,
+    /// Plugins made for tests that are dropped in, by their modes.
+    plugins: Vec<&'static str>,
 }
 
 impl Setup {
@@ -101,6 +103,12 @@ impl Setup {
         self
     }
 
+    /// Drops the plugin `test-MODE` into the home.
+    pub(crate) fn plugin(mut self, mode: &'static str) -> Self {
+        self.plugins.push(mode);
+        self
+    }
+
     pub(crate) fn server(mut self, lines: &str) -> Self {
         self.server = lines.into();
         self
@@ -126,6 +134,11 @@ impl Setup {
         }
         for Target { name, plugin, lines } in &self.targets {
             let _ = writeln!(config, "[targets.{name}]\nplugin = \"{plugin}\"\n{lines}\n");
+        }
+        for mode in &self.plugins {
+            let folder = home.join("plugins.d");
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::copy(plugin_file(mode), folder.join(format!("{mode}.so"))).unwrap();
         }
         std::fs::write(home.join("dispatcher.env"), secrets).unwrap();
         private(&home.join("dispatcher.env"));

@@ -1,9 +1,12 @@
 //! Stories, by what they are about.
 
 mod admin;
+mod bad_plugins;
 mod cases;
 mod cli;
 mod crash;
+mod first_hour;
+mod misbehave;
 mod process;
 mod receive;
 mod reload;

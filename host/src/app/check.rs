@@ -2,6 +2,9 @@
 //!
 //! Changes nothing: making a target opens nothing, and [`check`] loads plugins from a temporary folder.
 
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
 use tokio::runtime::Builder;
 
 use super::fan;
@@ -35,8 +38,10 @@ fn trial(config: &Config) -> Result<Vec<Problem>, String> {
 /// As [`check`], with what the daemon itself lends.
 pub(super) fn check_with(config: &Config, lent: &Lent) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let mut taken = Taken::default();
     for target in &config.targets {
-        for problem in check_target(config, target, lent) {
+        let found = check_target(config, target, lent);
+        for problem in found.into_iter().chain(taken.add(config, target, lent)) {
             problems.push(if target.enabled { problem } else { problem.as_warning() });
         }
     }
@@ -62,6 +67,59 @@ fn check_target(config: &Config, target: &TargetConfig, lent: &Lent) -> Vec<Prob
         }
     }
     problems
+}
+
+/// Files that targets have for themselves, and whose they are.
+#[derive(Default)]
+struct Taken<'c>(HashMap<PathBuf, &'c TargetConfig>);
+
+impl<'c> Taken<'c> {
+    /// Two targets that append to one file and turn it over would each lose what the other wrote.
+    fn add(&mut self, config: &Config, target: &'c TargetConfig, lent: &Lent) -> Vec<Problem> {
+        // Why there is no such plugin has been said.
+        let Ok(plugin) = lent.catalog.load(&target.plugin) else { return Vec::new() };
+        let mut problems = Vec::new();
+        for (key, path) in target.paths(&plugin.manifest().schema, &config.home) {
+            let path = one_name(&path);
+            match self.0.get(&path) {
+                Some(other) if other.name != target.name => {
+                    let title = format!(
+                        "targets `{}` and `{}` have the same file",
+                        other.name, target.name
+                    );
+                    let label = format!("both are {}", path.display());
+                    let problem = target.at_setting(Problem::error(title), &key, &label);
+                    let problem = problem.help("each needs a file of its own");
+                    // A disabled one has nothing of it yet, whichever of the two it is.
+                    problems.push(if other.enabled { problem } else { problem.as_warning() });
+                }
+                _ => {
+                    self.0.insert(path, target);
+                }
+            }
+        }
+        problems
+    }
+}
+
+/// The same for all ways to write a path, links included as far as it is there.
+fn one_name(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    let there = plain.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match there.and_then(|(above, real)| Some(real.join(plain.strip_prefix(above).ok()?))) {
+        // Joining nothing leaves a slash behind, which is no other name.
+        Some(real) => real.components().collect(),
+        None => plain,
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +189,31 @@ mod tests {
         let shown = check_text(text);
         assert!(shown.contains("dispatcher.toml:5:1"), "{shown}");
         assert!(shown.contains("file-log delivers each event by itself"), "{shown}");
+    }
+
+    #[test]
+    fn two_targets_on_one_file_are_told_however_it_is_written() {
+        let target = |name: &str, path: &str| {
+            format!("[targets.{name}]\nplugin = \"file-log\"\nsettings.path = \"{path}\"\n")
+        };
+        for (first, second, same) in [
+            ("logs/x", "logs/x", true),
+            ("logs/x", "./logs/../logs/x", true),
+            ("/tmp/x", "/proc/self/root/tmp/x", true),
+            ("/tmp/x", "/tmp//x/", true),
+            ("logs/x", "logs/y", false),
+            ("x", "logs/x", false),
+        ] {
+            let shown = check_text(&(target("a", first) + &target("b", second)));
+            assert_eq!(
+                shown.contains("targets `a` and `b` have the same file"),
+                same,
+                "{second}: {shown}"
+            );
+            assert_eq!(shown.contains("dispatcher.toml:8:17"), same, "{second}: {shown}");
+        }
+        let off = target("a", "x") + &target("b", "x") + "enabled = false\n";
+        assert!(check_text(&off).starts_with("warning: "));
     }
 
     #[test]

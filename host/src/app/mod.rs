@@ -11,6 +11,7 @@ mod own;
 mod plugins;
 mod recipe;
 mod reload;
+mod trial;
 mod wire;
 
 use std::net::SocketAddr;
@@ -31,9 +32,10 @@ use crate::telemetry::Feed;
 
 pub use check::check;
 use lent::Lent;
-pub use plugins::{Listed, plugins};
+pub use plugins::{Listed, plugin_file, plugins};
 use reload::Fixed;
 pub use reload::{Rejected, Reloaded, Reloader};
+pub use trial::{Attempt, attempt};
 
 /// How long a stop, and a target that is exchanged, waits for attempts that run.
 pub const DELIVERY_GRACE: Duration = Duration::from_secs(15);

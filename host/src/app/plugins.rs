@@ -21,17 +21,43 @@ pub struct Listed {
 pub fn plugins(settings: &Settings) -> io::Result<Vec<Listed>> {
     let cache = TrialCache::new()?;
     let catalog = Catalog::scan(&Settings { cache: cache.path().to_owned(), ..settings.clone() });
-    let listed = catalog.files().iter().map(|file| {
-        let manifest = match &file.problem {
-            Some(problem) => Err(problem.clone()),
-            None => catalog
-                .load(&file.name)
-                .map(|plugin| plugin.manifest().clone())
-                .map_err(|error| error.to_string()),
-        };
-        Listed { file: file.clone(), manifest }
-    });
-    Ok(listed.collect())
+    Ok(catalog.files().iter().map(|file| listed(&catalog, file)).collect())
+}
+
+/// One file, wherever it lies, as the daemon would see it. In a folder that is searched, another file may
+/// go before it. Changes nothing.
+///
+/// # Errors
+/// There is no temporary folder to load it from.
+pub fn plugin_file(path: &Path, settings: &Settings) -> io::Result<Listed> {
+    let cache = TrialCache::new()?;
+    let settings = Settings { cache: cache.path().to_owned(), ..settings.clone() };
+    let found =
+        Catalog::scan(&settings).files().iter().find(|file| same(&file.path, path)).cloned();
+    let alone = Catalog::of_file(path, &settings);
+    let Some(file) = alone.files().first() else {
+        return Err(io::Error::other("it cannot be looked at"));
+    };
+    let listed = listed(&alone, file);
+    Ok(match found.and_then(|file| file.problem) {
+        Some(problem) if listed.manifest.is_ok() => Listed { manifest: Err(problem), ..listed },
+        _ => listed,
+    })
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+fn listed(catalog: &Catalog, file: &PluginFile) -> Listed {
+    let manifest = match &file.problem {
+        Some(problem) => Err(problem.clone()),
+        None => catalog
+            .load(&file.name)
+            .map(|plugin| plugin.manifest().clone())
+            .map_err(|error| error.to_string()),
+    };
+    Listed { file: file.clone(), manifest }
 }
 
 /// A folder for private copies; removed when dropped. Loaded code stays, though its file is gone.

@@ -12,13 +12,48 @@ pub(super) struct Found {
     pub(super) code: u8,
 }
 
+/// Show every problem of the configuration, or what it does
+///
+/// Reads the configuration, its secrets and its plugins, and changes nothing. Ends with 1 when
+/// there is an error. Without one it shows which source reaches which target, the address to
+/// paste where webhooks are sent from, and when retries are given up.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// How to tell what was found: for people, or as one JSON object with a list of problems
+    /// (file, line, column, severity, title, label, help).
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Do not look at the environment, dispatcher.env and credentials, as on a machine that has not the
+    /// daemon's own; says what was skipped.
+    #[arg(long)]
+    no_env: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
 /// Checks the configuration and prints what it found.
-pub(super) fn run(option: Option<&Path>) -> Result<u8, Failure> {
+pub(super) fn run(args: &CheckArgs, option: Option<&Path>) -> Result<u8, Failure> {
     let file = find::file(option)?;
-    let loaded = config::load_with(&file, &Environment::of_process(), crate::app::check);
-    let found = show(loaded, find::stdout_styled());
+    let environment = if args.no_env { Environment::skipped() } else { Environment::of_process() };
+    let loaded = config::load_with(&file, &environment, crate::app::check);
+    let found = match args.format {
+        Format::Text => show(loaded, find::stdout_styled()),
+        Format::Json => show_json(loaded),
+    };
     out::line(&found.text);
     Ok(found.code)
+}
+
+fn show_json(loaded: Result<Config, Problems>) -> Found {
+    let (problems, code) = match loaded {
+        Ok(config) => (config.problems(Vec::new()), OK),
+        Err(problems) => (problems, PROBLEMS),
+    };
+    Found { text: format!("{:#}", problems.json()), code }
 }
 
 fn show(loaded: Result<Config, Problems>, styled: bool) -> Found {

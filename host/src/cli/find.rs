@@ -12,13 +12,9 @@ const PLACES: [&str; 2] = ["dispatcher.toml", "/etc/dispatcher/dispatcher.toml"]
 
 const NONE_FOUND: &str = "\
 error: there is no configuration: neither ./dispatcher.toml nor /etc/dispatcher/dispatcher.toml
-  give one with --config FILE, or write the smallest into dispatcher.toml:
+  give one with --config FILE, or begin with one:
 
-    [sources.sqreen]
-    secrets = \"env:SQREEN_SECRET\"
-    [targets.audit-log]
-    plugin = \"file-log\"
-    settings.path = \"logs/events.jsonl\"
+    dispatcher init sqreen
 
   to see it work without any: dispatcher demo";
 

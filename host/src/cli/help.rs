@@ -4,11 +4,11 @@ use clap::Command;
 
 /// Every command that a person is shown stands in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["demo", "run", "check"]),
-    ("Try", &["send", "sign"]),
+    ("Start", &["init", "demo", "run", "check"]),
+    ("Try", &["try", "send", "sign"]),
     ("See", &["status", "tail", "explain", "refused"]),
     ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
-    ("Extend", &["plugin list"]),
+    ("Extend", &["plugin list", "plugin check"]),
     ("Keep", &["bench"]),
 ];
 
@@ -20,10 +20,12 @@ const ABOUT_BYTES_MAX: usize = 64;
 const EXAMPLES: &str = "\
 Examples:
   dispatcher demo                      see it work: no configuration needed
+  dispatcher init sqreen               write a first dispatcher.toml, with a secret
   dispatcher check                     what is wrong with ./dispatcher.toml, or the
                                        addresses to paste where webhooks are sent from
   dispatcher run                       receive and deliver until SIGTERM or Ctrl-C
   dispatcher send sqreen               post a signed sample to the running daemon
+  dispatcher try oncall-sms            send one sample to that target alone
   dispatcher explain ID                what became of an event, or why it was refused
   dispatcher --config x.toml check     another configuration
 

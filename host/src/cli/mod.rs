@@ -9,6 +9,7 @@ pub mod exit;
 mod find;
 mod help;
 mod http;
+mod init;
 mod logging;
 mod matrix;
 mod mend;
@@ -16,9 +17,11 @@ mod out;
 mod plugin;
 mod reload;
 mod run;
+mod sample;
 mod see;
 mod send;
 mod sign;
+mod try_target;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -49,14 +52,11 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Init(init::InitArgs),
     Demo(demo::DemoArgs),
     Run(run::RunArgs),
-    /// Show every problem of the configuration, or what it does
-    ///
-    /// Reads the configuration, its secrets and its plugins, and changes nothing. Ends with 1 when
-    /// there is an error. Without one it shows which source reaches which target, the address to
-    /// paste where webhooks are sent from, and when retries are given up.
-    Check,
+    Check(check::CheckArgs),
+    Try(try_target::TryArgs),
     Send(send::SendArgs),
     Sign(sign::SignArgs),
     /// Look at the plugins
@@ -114,12 +114,17 @@ impl Command {
             Self::Dead(command) => command.run(config).map(|()| true)?,
             Self::Pause(args) => mend::pause(args, config).map(|()| true)?,
             Self::Resume(args) => mend::resume(args, config).map(|()| true)?,
+            Self::Init(args) => {
+                init::run(args)?;
+                true
+            }
             Self::Demo(args) => demo::run(args)?,
             Self::Run(args) => {
                 run::run(args, &find::load_to_run(config)?)?;
                 true
             }
-            Self::Check => return check::run(config),
+            Self::Check(args) => return check::run(args, config),
+            Self::Try(args) => try_target::run(args, config)?,
             Self::Send(args) => send::run(args, config)?,
             Self::Sign(args) => {
                 sign::run(args, config)?;

@@ -1,6 +1,8 @@
-//! `dispatcher plugin`: what lies in the plugin folders.
+//! `dispatcher plugin`: what lies in the plugin folders, and what is to be said of one file.
 
-use std::path::Path;
+mod schema;
+
+use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 use super::{find, out};
@@ -16,16 +18,37 @@ pub(super) enum PluginCommand {
     /// Looks beside the executable, in ../lib/dispatcher/plugins from there, and in
     /// `plugins.directory` of the configuration. Ends with 1 when a file cannot be used.
     List,
+    /// Show what a plugin file is and takes, or why it is not usable
+    ///
+    /// Says the same line as the daemon would, and ends with 1 when the file cannot be used.
+    ///
+    ///   dispatcher plugin check plugins.d/libslack.so
+    #[command(verbatim_doc_comment)]
+    Check {
+        /// The file, in the plugin folders or not.
+        file: PathBuf,
+    },
 }
 
 impl PluginCommand {
     /// Gives whether every file can be used.
     pub(super) fn run(&self, config: Option<&Path>) -> Result<bool, Failure> {
-        let Self::List = self;
         let settings = settings(config)?;
-        let listed = app::plugins(&settings)?;
-        out::line(&render(&listed, &settings));
-        Ok(listed.iter().all(|listed| listed.manifest.is_ok()))
+        match self {
+            Self::List => {
+                let listed = app::plugins(&settings)?;
+                out::line(&render(&listed, &settings));
+                Ok(listed.iter().all(|listed| listed.manifest.is_ok()))
+            }
+            Self::Check { file } => {
+                let listed = app::plugin_file(file, &settings)?;
+                out::line(&match &listed.manifest {
+                    Ok(manifest) => schema::render(manifest, &listed.file.path),
+                    Err(_) => problem(&listed),
+                });
+                Ok(listed.manifest.is_ok())
+            }
+        }
     }
 }
 
@@ -46,15 +69,15 @@ fn settings(option: Option<&Path>) -> Result<Settings, Failure> {
 fn render(listed: &[Listed], settings: &Settings) -> String {
     let mut rows = vec![["NAME", "VERSION", "TAKES", "FILE"].map(str::to_owned)];
     let mut problems = Vec::new();
-    for Listed { file, manifest } in listed {
-        let path = printable(&file.path.display().to_string());
-        match manifest {
+    for listed in listed {
+        let file = &listed.file;
+        match &listed.manifest {
             Ok(manifest) => {
+                let path = printable(&file.path.display().to_string());
                 let takes = takes(manifest.mode).to_owned();
                 rows.push([printable(&file.name), printable(&file.version), takes, path]);
             }
-            Err(problem) if problem.contains(&path) => problems.push(printable(problem)),
-            Err(problem) => problems.push(format!("{path}: {}", printable(problem))),
+            Err(_) => problems.push(problem(listed)),
         }
     }
     let mut lines = Vec::new();
@@ -70,14 +93,25 @@ fn render(listed: &[Listed], settings: &Settings) -> String {
             settings.directories.iter().map(|d| d.display().to_string()).collect();
         lines.push(format!("no plugin found in {}", folders.join(", ")));
     }
-    lines.extend(problems.iter().map(|problem| format!("not usable: {problem}")));
+    lines.extend(problems);
     lines.join("\n")
 }
 
-fn takes(mode: Mode) -> &'static str {
+/// The line about a file that is not usable; it names the file once.
+fn problem(Listed { file, manifest }: &Listed) -> String {
+    let path = printable(&file.path.display().to_string());
+    let reason = manifest.as_ref().err().map(|reason| printable(reason)).unwrap_or_default();
+    let reason = reason.strip_prefix(&format!("plugin {path}: ")).unwrap_or(&reason);
+    format!("not usable: {path}: {reason}")
+}
+
+pub(super) fn takes(mode: Mode) -> &'static str {
     match mode {
         Mode::Each => "one event",
         Mode::Together => "many as one",
         Mode::Batch => "many",
     }
 }
+
+#[cfg(test)]
+mod tests;

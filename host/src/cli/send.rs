@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::exit::Failure;
 use super::sign::read_body;
-use super::{find, http, out};
+use super::{find, http, out, sample};
 use crate::config::{self, Config};
 use crate::ingest::SourceSettings;
-use crate::model::{Secret, Timestamp, printable};
+use crate::model::{Secret, printable};
 use crate::verify;
 
 /// Post a signed sample or file to the running daemon
@@ -124,46 +123,16 @@ impl Body {
             }
             None => {}
         }
-        let samples = source.sender.samples;
-        let sample = match &args.sample {
-            Some(name) => samples.iter().find(|sample| {
-                sample.name == name || sample.name.split('/').next_back() == Some(name)
-            }),
-            None => samples.first(),
-        };
-        let sample = sample.ok_or_else(|| {
-            let names = config::list(samples.iter().map(|sample| sample.name));
-            let sender = source.sender.name;
-            Failure::usage(format!("no such sample of sender `{sender}`; samples are {names}"))
-        })?;
+        let sample = sample::of(source.sender, args.sample.as_deref())?;
         Ok(if args.same_id { Self::Same(sample.body.into()) } else { Self::Fresh(sample) })
     }
 
     fn bytes(&self) -> Result<Vec<u8>, Failure> {
-        let sample = match self {
-            Self::Same(bytes) => return Ok(bytes.clone()),
-            Self::Fresh(sample) => sample,
-        };
-        let mut failed = None;
-        let id = || {
-            random_id().unwrap_or_else(|error| {
-                failed = Some(error);
-                String::new()
-            })
-        };
-        let body = sample.with_fresh_ids(id, Timestamp::from(SystemTime::now()));
-        match failed {
-            Some(error) => Err(Failure::new(format!("no randomness for a fresh id: {error}"))),
-            None => Ok(body.into_bytes()),
+        match self {
+            Self::Same(bytes) => Ok(bytes.clone()),
+            Self::Fresh(sample) => sample::fresh(sample).map(String::into_bytes),
         }
     }
-}
-
-/// 24 hexadecimal digits, as Sqreen's.
-fn random_id() -> Result<String, getrandom::Error> {
-    let mut bytes = [0u8; 12];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// An address that listens on every interface is reached over the loopback.

@@ -1,6 +1,5 @@
 //! From a file to a [`Config`], or to every problem in it.
 
-use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +7,10 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
+use super::document::Document;
 use super::environment::Environment;
-use super::problem::{Document, Place, Problem, Problems};
+use super::files::{Text, Unreadable};
+use super::problem::{Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::{Config, masks, server, sources, targets};
@@ -17,12 +18,10 @@ use crate::model::OWN_SOURCE;
 use crate::store::embedded;
 use crate::{egress, ingest, plugin};
 
-/// Largest configuration file, in bytes.
-pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 /// A body takes at most this part of a segment.
 const BODY_SHARE_OF_SEGMENT: u64 = 4;
 
-/// Reads a configuration, with `dispatcher.env` beside it.
+/// Reads a configuration, with `conf.d/*.toml` and `dispatcher.env` beside it.
 ///
 /// # Errors
 /// Every problem, warnings included, as soon as one of them is an error.
@@ -64,9 +63,9 @@ fn load_from(
     home: Option<&Path>,
     further: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> Result<Config, Problems> {
-    let text = read_text(file).map_err(|reason| {
+    let text = Text::read(file).map_err(|Unreadable { file, reason }| {
         let title = format!("cannot read {}: {reason}", file.display());
-        let document = Document::new(file, String::new(), Vec::new());
+        let document = Document::without_text(&file);
         Problems::new(Arc::new(document), vec![Problem::error(title)])
     })?;
     let folder = folder(file);
@@ -75,17 +74,21 @@ fn load_from(
     for problem in environment.read_file(&folder) {
         notes.add(problem);
     }
-    let (table, syntax) = DeTable::parse_recoverable(&text);
+    let (tables, syntax) = text.parse();
+    let table = text.merge(tables, &notes);
     let mut masks = Vec::new();
-    masks::of_table(table.get_ref(), &mut masks);
-    let contents = read(table.get_ref(), &folder, home, &environment, &notes);
+    masks::of_table(&table, &mut masks);
+    let contents = read(&table, &folder, home, &environment, &notes);
+    notes.add_skipped();
     let (mut problems, literal) = notes.into_parts();
     masks.extend(literal);
     if !syntax.is_empty() {
-        problems = with_syntax(&text, &syntax, problems, &mut masks);
+        problems = with_syntax(&text.text, &syntax, problems, &mut masks);
     }
-    let config = contents.into_config(file, &text, masks);
-    if syntax.is_empty() {
+    let is_toml = syntax.is_empty();
+    drop((table, syntax));
+    let config = contents.into_config(file, text, masks);
+    if is_toml {
         problems.extend(further(&config));
     }
     if problems.iter().any(Problem::is_error) {
@@ -103,17 +106,6 @@ pub fn folder(file: &Path) -> PathBuf {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
-fn read_text(file: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(CONFIG_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() > CONFIG_BYTES_MAX {
-        return Err(format!("it has more than {CONFIG_BYTES_MAX} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
-}
-
 /// What stands in the file, as far as it could be read.
 struct Contents {
     home: PathBuf,
@@ -126,9 +118,9 @@ struct Contents {
 }
 
 impl Contents {
-    fn into_config(self, file: &Path, text: &str, masks: Vec<Range<usize>>) -> Config {
+    fn into_config(self, file: &Path, text: Text, masks: Vec<Range<usize>>) -> Config {
         let (sources, signing) = self.sources.into_iter().unzip();
-        let hash = hash(text);
+        let hash = hash(&text.text);
         Config {
             file: file.to_owned(),
             home: self.home,
@@ -148,7 +140,7 @@ impl Contents {
             targets: self.targets,
             warnings: Vec::new(),
             signing,
-            document: Arc::new(Document::new(file, text.to_owned(), masks)),
+            document: Arc::new(Document::new(text.files, text.text, masks)),
         }
     }
 }
@@ -201,7 +193,7 @@ fn read(
 /// could not be read, and not what seems to be missing, because it may stand on such a line.
 fn with_syntax(
     text: &str,
-    syntax: &[toml::de::Error],
+    syntax: &[(Range<usize>, toml::de::Error)],
     found: Vec<Problem>,
     masks: &mut Vec<Range<usize>>,
 ) -> Vec<Problem> {
@@ -209,15 +201,14 @@ fn with_syntax(
         |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count();
     let mut lines = Vec::new();
     let mut problems = Vec::new();
-    for error in syntax {
-        let span = error.span().unwrap_or(0..0);
+    for (span, error) in syntax {
         // A line's first error explains it; those behind it mostly follow from it.
         if lines.contains(&line(span.start)) {
             continue;
         }
         lines.push(line(span.start));
-        masks.extend(masks::of_broken_line(text, &span));
-        problems.push(Problem::error("this is no TOML").at(span, error.message()));
+        masks.extend(masks::of_broken_line(text, span));
+        problems.push(Problem::error("this is no TOML").at(span.clone(), error.message()));
     }
     problems.extend(found.into_iter().filter(|problem| match &problem.place {
         Place::Span(span) => !problem.absence && !lines.contains(&line(span.start)),

@@ -2,12 +2,14 @@
 //!
 //! - Every problem is found in one go; a configuration with an error is refused as a whole.
 //! - Secrets are references; none is ever part of a message or of `Debug`.
-//! - Nothing is written, and nothing but the file, `dispatcher.env` beside it and the files that
-//!   references name is read.
+//! - Nothing is written, and nothing but the file, `conf.d/*.toml` and `dispatcher.env` beside it and the
+//!   files that references name is read.
 //!
-//! Limits: the file has at most [`CONFIG_BYTES_MAX`] bytes; each setting's limits stand beside its reader.
+//! Limits: all files together have at most [`CONFIG_BYTES_MAX`] bytes; each setting's limits stand beside its reader.
 
+mod document;
 mod environment;
+mod files;
 mod load;
 mod masks;
 mod near;
@@ -27,10 +29,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use document::Document;
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
-pub use load::{CONFIG_BYTES_MAX, folder, load, load_again, load_with};
+pub use files::{CONFIG_BYTES_MAX, MORE_FILES_MAX, MORE_FOLDER};
+pub use load::{folder, load, load_again, load_with};
 pub use near::{list, near};
-pub use problem::{Document, Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
+pub use problem::{Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
 pub use reference::resolve;
 pub use server::default_plugins;
 pub use settings::PluginSettings;
@@ -104,6 +108,11 @@ impl Config {
     pub fn source(&self, name: &str) -> Option<(&ingest::SourceSettings, &Secret)> {
         let sources = self.ingest.sources.iter().zip(&self.signing);
         sources.into_iter().find(|(source, _)| &*source.name == name)
+    }
+
+    #[must_use]
+    pub fn target(&self, name: &str) -> Option<&TargetConfig> {
+        self.targets.iter().find(|target| &*target.name == name)
     }
 
     /// The address that a sender is given.
@@ -197,6 +206,19 @@ impl TargetConfig {
             }
             _ => problem,
         }
+    }
+
+    /// A problem shown at one setting.
+    #[must_use]
+    pub fn at_setting(&self, problem: Problem, path: &str, label: &str) -> Problem {
+        problem.at(self.settings.place(path), label)
+    }
+
+    /// Files and folders that the target has for itself: the setting and the path from `home` on.
+    #[must_use]
+    pub fn paths(&self, schema: &serde_json::Value, home: &Path) -> Vec<(String, PathBuf)> {
+        let paths = self.settings.paths(schema).into_iter();
+        paths.map(|(key, text)| (key.to_owned(), home.join(text))).collect()
     }
 
     /// Secrets in plain text, which only the plugin's schema tells from other texts.

@@ -1,15 +1,14 @@
-//! What is wrong with a configuration, and how a person is shown it: title, file, line, caret, help.
-//!
-//! A literal secret never leaves this module: its place in the text is masked before anything is
-//! rendered, whichever problem's line it stands on.
+//! What is wrong with a configuration, for people and for programs.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::Renderer;
+use serde_json::{Value, json};
 
+use super::document::Document;
 use crate::model::printable;
 
 /// Most problems shown at once; the rest is counted.
@@ -115,110 +114,6 @@ impl Problem {
     }
 }
 
-/// A configuration file's text as it may be shown.
-#[derive(Clone)]
-pub struct Document {
-    /// The file as the person named it.
-    name: String,
-    text: String,
-    /// Sorted, not overlapping.
-    masks: Vec<Range<usize>>,
-}
-
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Document {
-    pub(super) fn new(name: &Path, text: String, mut masks: Vec<Range<usize>>) -> Self {
-        masks.retain(|mask| text.get(mask.clone()).is_some());
-        let masks = merged(masks);
-        Self { name: name.display().to_string(), text, masks }
-    }
-
-    /// The line (from 1) of a byte.
-    #[must_use]
-    pub fn line(&self, at: usize) -> usize {
-        self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count() + 1
-    }
-
-    /// The text with every mask replaced by `***`, and `span` moved to where it is then.
-    fn shown(&self, span: &Range<usize>, hide: bool) -> (String, Range<usize>) {
-        const MASK: &str = "***";
-        let own = hide.then(|| self.inside_quotes(span));
-        let masks = merged(self.masks.iter().cloned().chain(own).collect());
-        let (mut text, mut copied) = (String::with_capacity(self.text.len()), 0);
-        let (mut start, mut end) = (span.start, span.end);
-        for mask in masks {
-            text.push_str(&self.text[copied..mask.start]);
-            let place = text.len();
-            text.push_str(MASK);
-            // The lines below keep their numbers.
-            text.extend(self.text[mask.clone()].chars().filter(|c| *c == '\n'));
-            copied = mask.end;
-            for (moved, original) in [(&mut start, span.start), (&mut end, span.end)] {
-                if original >= mask.end {
-                    *moved = original - mask.end + text.len();
-                } else if original > mask.start {
-                    *moved = place;
-                }
-            }
-        }
-        text.push_str(&self.text[copied..]);
-        (text, start..end.max(start))
-    }
-
-    /// A string's span without its quotes.
-    fn inside_quotes(&self, span: &Range<usize>) -> Range<usize> {
-        let text = self.text.get(span.clone()).unwrap_or_default();
-        let quoted = text.len() >= 2 && text.starts_with(['"', '\'']);
-        if quoted { span.start + 1..span.end - 1 } else { span.clone() }
-    }
-
-    fn render(&self, problem: &Problem, renderer: &Renderer) -> String {
-        let level = match problem.kind {
-            Kind::Error => Level::ERROR,
-            Kind::Warning => Level::WARNING,
-        };
-        let title = level.primary_title(printable(&problem.title));
-        let mut group = match &problem.place {
-            Place::Nowhere => Group::with_title(title),
-            Place::Line(file, line) => {
-                title.element(Origin::path(file.display().to_string()).line(*line))
-            }
-            Place::Span(span) => {
-                let (text, span) = self.shown(span, problem.masked);
-                let annotation = AnnotationKind::Primary.span(span);
-                let annotation = if problem.label.is_empty() {
-                    annotation
-                } else {
-                    annotation.label(printable(&problem.label))
-                };
-                title.element(Snippet::source(text).path(self.name.clone()).annotation(annotation))
-            }
-        };
-        for help in &problem.help {
-            group = group.element(Level::HELP.message(printable(help)));
-        }
-        renderer.render(&[group])
-    }
-}
-
-/// Sorted, and those that meet made one.
-fn merged(mut masks: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    masks.sort_by_key(|mask| mask.start);
-    let mut merged: Vec<Range<usize>> = Vec::new();
-    for mask in masks {
-        match merged.last_mut() {
-            Some(last) if mask.start <= last.end => last.end = last.end.max(mask.end),
-            _ => merged.push(mask),
-        }
-    }
-    merged
-}
-
 /// Every problem of one configuration, in the order of the file.
 #[derive(Clone, Debug)]
 pub struct Problems {
@@ -277,7 +172,8 @@ impl Problems {
                 Place::Nowhere => String::new(),
                 Place::Line(file, line) => format!("{}:{line}: ", file.display()),
                 Place::Span(span) => {
-                    format!("{}:{}: ", self.document.name, self.document.line(span.start))
+                    let (file, line, _) = self.document.position(span.start);
+                    format!("{file}:{line}: ")
                 }
             };
             let more = [&problem.label].into_iter().chain(&problem.help).filter(|m| !m.is_empty());
@@ -286,6 +182,29 @@ impl Problems {
             printable(&format!("{place}{}{more}", problem.title))
         };
         self.list.iter().take(PROBLEMS_SHOWN_MAX).map(line).collect()
+    }
+
+    /// For programs: counts, and of each problem its file, line and column (from 1, in characters; `null`
+    /// where it has no place), severity, title, the words beside the caret and what to do.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let problem = |problem: &Problem| {
+            let (file, line, column) = match &problem.place {
+                Place::Nowhere => (None, None, None),
+                Place::Line(file, line) => (Some(file.display().to_string()), Some(*line), None),
+                Place::Span(span) => {
+                    let (file, line, column) = self.document.position(span.start);
+                    (Some(file.to_owned()), Some(line), Some(column))
+                }
+            };
+            let severity = if problem.is_error() { "error" } else { "warning" };
+            json!({
+                "file": file, "line": line, "column": column, "severity": severity,
+                "title": problem.title, "label": problem.label, "help": problem.help,
+            })
+        };
+        let shown: Vec<_> = self.list.iter().take(PROBLEMS_SHOWN_MAX).map(problem).collect();
+        json!({ "errors": self.errors(), "warnings": self.warnings(), "problems": shown })
     }
 
     /// `2 errors, 1 warning`.
@@ -308,39 +227,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masks_hide_secrets_on_the_line_of_another_problem_and_carets_stay_right() {
-        let text = "a = \"hunter2\", bad = 1, c = \"literal:swordfish\"\n".to_owned();
-        let document = Document::new(Path::new("x.toml"), text, vec![5..12, 30..40, 37..46, 6..8]);
-        let problem = Problem::error("bad").at(15..18, "here");
-        let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
-        assert!(!shown.contains("hunter2") && !shown.contains("swordfish"), "{shown}");
-        let lines: Vec<&str> = shown.lines().collect();
-        let (source, caret) = (lines[3], lines[4]);
-        assert_eq!(source.find("bad"), caret.find("^^^ here"), "{shown}");
-    }
-
-    #[test]
-    fn a_secret_over_several_lines_leaves_line_numbers_as_they_are() {
-        let text = "a = QQQhunter\n2\nQQQ\nbad = 1\n".replace("QQQ", "\"\"\"");
-        let at = text.find("bad").unwrap();
-        let mask = 5..at - 2;
-        let document = Document::new(Path::new("x.toml"), text, Vec::from([mask]));
-        let problem = Problem::error("bad").at(at..at + 3, "here");
-        let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
-        assert!(shown.contains("x.toml:4:1") && !shown.contains("hunter"), "{shown}");
-    }
-
-    #[test]
-    fn a_masked_problem_hides_its_own_place() {
-        let document = Document::new(Path::new("x.toml"), "k = 'pw'\n".to_owned(), Vec::new());
-        let problem = Problem::error("bad").at(4..8, "").masked();
-        let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
-        assert!(shown.contains("k = '***'") && !shown.contains("pw"), "{shown}");
-    }
-}

@@ -22,6 +22,8 @@ pub(super) struct Notes {
     problems: RefCell<Vec<Problem>>,
     /// Places of literal secrets.
     masks: RefCell<Vec<Range<usize>>>,
+    /// What was not looked up.
+    skipped: RefCell<Vec<String>>,
 }
 
 impl Notes {
@@ -31,6 +33,22 @@ impl Notes {
 
     pub(super) fn mask(&self, span: Range<usize>) {
         self.masks.borrow_mut().push(span);
+    }
+
+    pub(super) fn skip(&self, what: String) {
+        self.skipped.borrow_mut().push(what);
+    }
+
+    /// What was not looked up, as one warning.
+    pub(super) fn add_skipped(&self) {
+        let skipped = self.skipped.take();
+        if skipped.is_empty() {
+            return;
+        }
+        let title = "not looked at: the environment, dispatcher.env and credentials";
+        let problem = Problem::warning(title);
+        let problem = problem.help("whether these are set, and whether a plugin accepts them:");
+        self.add(skipped.into_iter().fold(problem, Problem::help));
     }
 
     pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Range<usize>>) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{ENV_FILE, Environment, is_name};
 use super::near::near;
+use super::reader::Notes;
 use crate::model::Secret;
 
 /// Largest secret, in bytes.
@@ -72,6 +73,19 @@ pub(super) struct Resolver<'e> {
 }
 
 impl Resolver<'_> {
+    /// Whether the reference names what is not looked up; that is noted.
+    pub(super) fn skips(&self, reference: Reference<'_>, path: &str, notes: &Notes) -> bool {
+        let text = match reference {
+            Reference::Env(name) => format!("env:{name}"),
+            Reference::Credential(name) => format!("credential:{name}"),
+            Reference::File(_) | Reference::Literal(_) => return false,
+        };
+        if self.environment.is_skipped() {
+            notes.skip(format!("{path} = \"{text}\""));
+        }
+        self.environment.is_skipped()
+    }
+
     pub(super) fn resolve(&self, reference: Reference<'_>) -> Result<Secret, Unresolved> {
         let text = match reference {
             Reference::Env(name) => self.variable(name)?,
@@ -96,13 +110,15 @@ impl Resolver<'_> {
         }
         let Some(value) = self.environment.variable(name) else {
             let in_file = self.environment.names_from_file().iter().map(String::as_str);
-            let help = match (near(name, in_file), near(name, self.environment.names())) {
-                (Some(near), _) => format!("that file has {near}"),
-                (None, Some(near)) => format!("the environment has {near}"),
-                (None, None) => {
-                    format!("export {name}=…, or put the line {name}=… into {ENV_FILE}")
-                }
-            };
+            let help =
+                match (near_variable(name, in_file), near_variable(name, self.environment.names()))
+                {
+                    (Some(near), _) => format!("that file has {near}"),
+                    (None, Some(near)) => format!("the environment has {near}"),
+                    (None, None) => {
+                        format!("export {name}=…, or put the line {name}=… into {ENV_FILE}")
+                    }
+                };
             let label = format!("not in the environment, nor in {ENV_FILE}");
             return Err(Unresolved::new("is not set", label, help));
         };
@@ -126,6 +142,14 @@ impl Resolver<'_> {
         };
         Ok(folder.join(name))
     }
+}
+
+/// The variable that was meant. Variables of one service begin alike (`TWILIO_ACCOUNT_SID`,
+/// `TWILIO_AUTH_TOKEN`), therefore the last word must be alike as well.
+fn near_variable<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let last = |name: &'c str| name.rsplit('_').next().unwrap_or(name);
+    let word = name.rsplit('_').next().unwrap_or(name);
+    near(name, candidates.filter(|candidate| near(word, [last(candidate)]).is_some()))
 }
 
 fn non_empty<'t>(text: &'t str, form: &str) -> Result<&'t str, Unresolved> {
@@ -192,6 +216,18 @@ mod tests {
         let reference = Reference::parse(text).ok_or("no reference")?;
         let secret = resolver.resolve(reference).map_err(|unresolved| unresolved.what)?;
         Ok(secret.expose().to_owned())
+    }
+
+    #[test]
+    fn only_a_variable_of_the_same_kind_is_taken_for_the_one_that_was_meant() {
+        for (name, there, meant) in [
+            ("GITHUB_SECRET", "GITHUB_WEBHOOK_SECRET", true),
+            ("SQREEN_SECERT", "SQREEN_SECRET", true),
+            ("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID", false),
+            ("TOKEN", "TOKEN1", true),
+        ] {
+            assert_eq!(near_variable(name, [there].into_iter()).is_some(), meant, "{name}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use toml::de::DeValue;
 
 use super::problem::Problem;
 use super::reader::{Entry, Notes, dollar_name, whole_dollar_name};
-use super::reference::{Reference, Resolver};
+use super::reference::{Reference, Resolver, Unresolved};
 use crate::model::Secret;
 
 /// What a target's plugin is made from. `Debug` shows no value.
@@ -25,6 +25,8 @@ pub struct PluginSettings {
     pub secrets: Vec<Secret>,
     /// Some value is not there, such as a disabled target's secret that is not set yet.
     pub incomplete: bool,
+    /// Which references of a disabled target name nothing yet, and why: one line each.
+    pub missing: Vec<String>,
     /// By path as a plugin names it (`to[1]`, `proxy.port`; empty for the whole): where the value stands.
     pub(super) places: BTreeMap<String, Written>,
 }
@@ -62,31 +64,53 @@ impl PluginSettings {
     /// Plain strings that the plugin's schema marks as `writeOnly`, which means secret.
     pub(super) fn open_secrets(&self, schema: &Value) -> Vec<(&str, Range<usize>)> {
         let plain = self.places.iter().filter(|(_, written)| written.plain);
-        let secret = plain.filter(|(path, _)| is_write_only(schema, schema, path));
+        let secret = plain.filter(|(path, _)| has_mark(SECRET, schema, schema, path));
         secret.map(|(path, written)| (path.as_str(), written.span.clone())).collect()
+    }
+
+    /// Settings that the plugin's schema marks as paths, and their texts.
+    pub(super) fn paths(&self, schema: &Value) -> Vec<(&str, &str)> {
+        let marked = self.places.keys().filter(|path| has_mark(PATH, schema, schema, path));
+        let text = |path: &str| self.json.pointer(&pointer(path)).and_then(Value::as_str);
+        marked.filter_map(|path| Some((path.as_str(), text(path)?))).collect()
     }
 }
 
-/// Whether the schema at `path` is of a secret. Of alternatives one is enough.
-fn is_write_only(root: &Value, schema: &Value, path: &str) -> bool {
+/// What a schema says of a value: a key and its value.
+type Mark = (&'static str, &'static str);
+/// The value is a secret.
+const SECRET: Mark = ("writeOnly", "true");
+/// The value is a file or folder of the target alone.
+const PATH: Mark = ("format", "path");
+
+/// `to[1].x` as a JSON pointer.
+fn pointer(path: &str) -> String {
+    format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
+}
+
+/// Whether the schema at `path` has the mark. Of alternatives one is enough.
+fn has_mark(mark: Mark, root: &Value, schema: &Value, path: &str) -> bool {
     let schema = match schema.get("$ref").and_then(Value::as_str) {
         Some(place) => place.strip_prefix('#').and_then(|at| root.pointer(at)).unwrap_or(schema),
         None => schema,
     };
     let own = |schema: &Value| match path.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((_, rest)) => {
-            schema.get("items").is_some_and(|items| is_write_only(root, items, step(rest)))
+            schema.get("items").is_some_and(|items| has_mark(mark, root, items, step(rest)))
         }
-        None if path.is_empty() => schema.get("writeOnly") == Some(&Value::Bool(true)),
+        None if path.is_empty() => match schema.get(mark.0) {
+            Some(Value::Bool(value)) => value.to_string() == mark.1,
+            value => value.and_then(Value::as_str) == Some(mark.1),
+        },
         None => {
             let end = path.find(['.', '[']).unwrap_or(path.len());
             let property = schema.get("properties").and_then(|all| all.get(&path[..end]));
-            property.is_some_and(|property| is_write_only(root, property, step(&path[end..])))
+            property.is_some_and(|property| has_mark(mark, root, property, step(&path[end..])))
         }
     };
     let alternatives =
         ["anyOf", "oneOf", "allOf"].iter().filter_map(|word| schema.get(word)?.as_array());
-    own(schema) || alternatives.flatten().any(|schema| is_write_only(root, schema, path))
+    own(schema) || alternatives.flatten().any(|schema| has_mark(mark, root, schema, path))
 }
 
 fn step(path: &str) -> &str {
@@ -182,6 +206,10 @@ impl Reading<'_> {
         if let Reference::Literal(_) = reference {
             warn_of_literal(entry, self.notes);
         }
+        if self.resolver.skips(reference, &entry.path, self.notes) {
+            self.settings.incomplete = true;
+            return Value::Null;
+        }
         match self.resolver.resolve(reference) {
             Ok(secret) => {
                 let value = Value::String(secret.expose().to_owned());
@@ -192,6 +220,9 @@ impl Reading<'_> {
                 if self.required {
                     let title = format!("`{}` {}", entry.path, unresolved.what);
                     entry.refuse(self.notes, &title, &unresolved.label, &unresolved.help);
+                } else {
+                    let Unresolved { what, help, .. } = unresolved;
+                    self.settings.missing.push(format!("{} {what}: {help}", entry.path));
                 }
                 self.settings.incomplete = true;
                 Value::Null
@@ -248,7 +279,7 @@ mod tests {
             ("other", false),
             ("", false),
         ] {
-            assert_eq!(is_write_only(&schema, &schema, path), secret, "{path}");
+            assert_eq!(has_mark(SECRET, &schema, &schema, path), secret, "{path}");
         }
     }
 }

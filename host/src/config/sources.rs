@@ -21,6 +21,9 @@ const PATH_BYTES_MAX: usize = 256;
 /// Smallest `body_max`, in bytes: a shorter limit would refuse ordinary events.
 const BODY_BYTES_MIN: u64 = 1024;
 
+/// Stands for a secret that a check does not look up; nothing is ever verified with it.
+const NOT_LOOKED_UP: &str = "not looked up";
+
 /// A source and its first secret.
 pub(super) type Source = (ingest::SourceSettings, Secret);
 
@@ -226,6 +229,9 @@ fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes)
     };
     if let Reference::Literal(_) = reference {
         warn_of_literal(entry, notes);
+    }
+    if resolver.skips(reference, &entry.path, notes) {
+        return Some(Secret::new(NOT_LOOKED_UP));
     }
     match resolver.resolve(reference) {
         Ok(secret) => {

@@ -130,7 +130,11 @@ fn what_a_plugin_says_is_shown_at_its_key() {
     ] {
         let problem = config.targets[0].setting_problem(path, "no");
         let Place::Span(span) = &problem.place else { panic!("{problem:?}") };
-        assert_eq!((config.document.line(span.start), span.len()), (line, caret.len()), "{path}");
+        assert_eq!(
+            (config.document.position(span.start).1, span.len()),
+            (line, caret.len()),
+            "{path}"
+        );
     }
     let misplaced = config.targets[0].setting_problem("timeout", "unknown field `timeout`");
     assert_eq!(misplaced.help, ["it is a key of the target: write targets.a.timeout"]);

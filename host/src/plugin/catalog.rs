@@ -85,6 +85,18 @@ impl Catalog {
         Self { settings: settings.clone(), files, loaded: Mutex::default() }
     }
 
+    /// That one file, wherever it lies and whatever its name ends in, under the same checks.
+    #[must_use]
+    pub fn of_file(path: &Path, settings: &Settings) -> Self {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let alone =
+            Directory { path: folder, strict: settings.strict, foreign_files_are_fine: false };
+        let trusted = trust::folder(folder, Identity::own(), settings.strict);
+        let files = alone.file(path.to_owned(), &trusted).into_iter().collect();
+        Self { settings: settings.clone(), files, loaded: Mutex::default() }
+    }
+
     /// Everything found, in the order of the search.
     #[must_use]
     pub fn files(&self) -> &[PluginFile] {

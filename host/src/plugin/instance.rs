@@ -115,7 +115,7 @@ impl Instance {
         let (fields, ranges) = lend::headers(deliveries);
         let events = lend::events(deliveries, &ids, &fields, &ranges);
         let call = lend::call(deliveries, &ids, &events, digest);
-        let watched = Watched { future: self.object.deliver(call), target: &self.desk.target };
+        let watched = Watched { future: self.object.deliver(call), desk: &self.desk };
         let answer = DEADLINE.scope(deadline, tokio::time::timeout_at(deadline, watched)).await;
         let failure = match answer {
             Ok(Some(verdicts)) => return self.unpack(verdicts, deliveries.len()),
@@ -180,7 +180,7 @@ impl Instance {
         } else {
             return progress;
         };
-        tracing::warn!(target = &*self.desk.target, "the plugin's progress is not kept: {problem}");
+        tracing::warn!(to = &*self.desk.target, "the plugin's progress is not kept: {problem}");
         Vec::new()
     }
 }
@@ -192,7 +192,7 @@ fn maybe_sent(reason: &str) -> Failure {
 /// A call under way. Answers `None` where its poll panics: the plugin's own guard failed.
 struct Watched<'a, F> {
     future: F,
-    target: &'a str,
+    desk: &'a Desk,
 }
 
 impl<F: Future + Unpin> Future for Watched<'_, F> {
@@ -203,12 +203,7 @@ impl<F: Future + Unpin> Future for Watched<'_, F> {
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.future).poll(context)));
         let took = started.elapsed();
         if took > POLL_TIME_MAX {
-            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(
-                target = self.target,
-                took_ms,
-                "the plugin blocks a thread of the daemon; it should use `blocking` of its host"
-            );
+            self.desk.blocked(took);
         }
         match polled {
             Ok(polled) => polled.map(Some),

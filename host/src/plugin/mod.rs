@@ -7,7 +7,8 @@
 //!
 //! Loaded code is never unloaded, and it is part of this process: it can crash it. A panic cannot: it
 //! becomes a verdict. What a plugin says (reasons, receipts, log lines) is cut to a limit, brought to
-//! one line and cleared of the target's secrets before anybody sees it.
+//! one line and cleared of the target's secrets before anybody sees it; of a target's lines in the log at
+//! most [`LOG_LINES_MAX`] are written in [`LOG_PERIOD`].
 //!
 //! Only this module knows the binary interface of the crate `dispatcher-plugin-api`.
 
@@ -28,7 +29,7 @@ use std::path::PathBuf;
 pub use catalog::{Catalog, LoadError, PluginFile};
 pub use instance::{Instance, Invalid};
 pub use library::{Manifest, Mode, Plugin};
-pub use services::{BLOCKING_JOBS_MAX, Services};
+pub use services::{BLOCKING_JOBS_MAX, LOG_LINES_MAX, LOG_PERIOD, Services};
 
 /// Longest line about one file, in bytes.
 pub const PROBLEM_BYTES_MAX: usize = 1024;

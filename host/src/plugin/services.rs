@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::clean::Cleaner;
 use crate::egress::{self, EgressError, ErrorKind, Outgoing};
 use crate::model::Secret;
+use crate::telemetry::Rarely;
 
 /// Most blocking jobs that run at once for one target.
 pub const BLOCKING_JOBS_MAX: usize = 16;
@@ -34,6 +35,11 @@ const MARGIN_MAX: Duration = Duration::from_millis(500);
 const MARGIN_DIVISOR: u32 = 10;
 /// Longest message, and longest list of fields, of a line in the log.
 const LOG_BYTES_MAX: usize = 2048;
+/// Most lines of one target in the log within [`LOG_PERIOD`]; further ones are counted.
+pub const LOG_LINES_MAX: u32 = 100;
+pub const LOG_PERIOD: Duration = Duration::from_secs(10);
+/// Most lines within [`LOG_PERIOD`] about calls that kept a thread.
+const BLOCKED_LINES_MAX: u32 = 1;
 /// Longest name of a counter.
 const COUNTER_BYTES_MAX: usize = 64;
 
@@ -68,6 +74,8 @@ pub(super) struct Desk {
     /// Blocking jobs that still run though their delivery is over.
     left_jobs: Arc<AtomicIsize>,
     counters: Mutex<BTreeMap<String, u64>>,
+    lines: Rarely,
+    blocked: Rarely,
 }
 
 impl Desk {
@@ -81,7 +89,21 @@ impl Desk {
             jobs: Arc::new(Semaphore::new(BLOCKING_JOBS_MAX)),
             left_jobs: Arc::default(),
             counters: Mutex::default(),
+            lines: Rarely::new(LOG_LINES_MAX, LOG_PERIOD),
+            blocked: Rarely::new(BLOCKED_LINES_MAX, LOG_PERIOD),
         }
+    }
+
+    /// Says that a call kept its thread, and how often that was left out since the last time.
+    pub(super) fn blocked(&self, took: Duration) {
+        let Some(left_out) = self.blocked.admit(std::time::Instant::now()) else { return };
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(
+            to = &*self.target,
+            took_ms,
+            left_out,
+            "the plugin blocks a thread of the daemon; it should use `blocking` of its host"
+        );
     }
 
     pub(super) fn counters(&self) -> BTreeMap<String, u64> {
@@ -200,7 +222,11 @@ impl HostApi for Shared {
     }
 
     fn log(&self, level: u32, message: RStr<'_>, fields: RSlice<'_, RPair<'_>>) {
-        let name = &*self.0.target;
+        let Some(left_out) = self.0.lines.admit(std::time::Instant::now()) else { return };
+        let to = &*self.0.target;
+        if left_out > 0 {
+            tracing::warn!(to, left_out, "the plugin wrote too many lines");
+        }
         let message = self.0.cleaner.line(message.as_str(), LOG_BYTES_MAX);
         let mut text = String::new();
         for pair in fields.iter() {
@@ -212,10 +238,10 @@ impl HostApi for Shared {
         }
         let fields = self.0.cleaner.line(&text, LOG_BYTES_MAX);
         match level {
-            0 => tracing::error!(target = name, fields, "{message}"),
-            1 => tracing::warn!(target = name, fields, "{message}"),
-            2 => tracing::info!(target = name, fields, "{message}"),
-            _ => tracing::debug!(target = name, fields, "{message}"),
+            0 => tracing::error!(to, fields, "{message}"),
+            1 => tracing::warn!(to, fields, "{message}"),
+            2 => tracing::info!(to, fields, "{message}"),
+            _ => tracing::debug!(to, fields, "{message}"),
         }
     }
 

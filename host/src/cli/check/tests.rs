@@ -1,11 +1,12 @@
-//! What `check` prints, file by file: `tests/golden/config/NAME.toml` and beside it `NAME.txt`.
+//! What `check` prints, file by file: `tests/golden/config/NAME.toml` and beside it `NAME.txt`, or
+//! `NAME/dispatcher.toml` where there is a `conf.d`; and in `tests/golden/plugins` what only the plugins know.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p dispatcher golden` writes the expected texts anew; read the difference.
 
 use std::path::{Path, PathBuf};
 
 use super::{Found, show};
-use crate::config::{self, Environment};
+use crate::config::{self, Config, Environment, Problem};
 
 const SECRET: &str = "6fd4a9e2-not-to-be-shown";
 
@@ -18,42 +19,104 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 /// The exit code and the text, without what differs between machines.
-fn found(file: &Path) -> String {
+fn found(file: &Path, further: fn(&Config) -> Vec<Problem>) -> String {
     let variables = [("SQREEN_SECRET", SECRET), ("A", SECRET), ("EMPTY", "")];
-    let loaded = config::load(file, &environment(&variables));
+    let loaded = config::load_with(file, &environment(&variables), further);
     let Found { text, code } = show(loaded, false);
-    let name = file.file_name().unwrap().to_str().unwrap();
-    let text = text.replace(file.to_str().unwrap(), name);
-    let text = text.replace(file.parent().unwrap().to_str().unwrap(), "FOLDER");
+    let folder = file.parent().unwrap().to_str().unwrap();
+    let beside = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    let packaged = beside.with_file_name("lib/dispatcher/plugins");
+    let text = text.replace(packaged.to_str().unwrap(), "PACKAGED");
+    let text = text.replace(beside.to_str().unwrap(), "BESIDE");
+    // The file and those in conf.d are shown as the person named them, from here.
+    let text = text
+        .replace(&format!("> {folder}/"), "> ")
+        .replace(&format!(" {folder}/conf.d"), " conf.d");
+    let text = text.replace(&format!(" {folder}/dispatcher"), " dispatcher");
+    let text = text.replace(folder, "FOLDER");
     format!("{text}\nexit {code}\n")
 }
 
-#[test]
-fn golden_files_are_answered_as_written_beside_them() {
-    let folder = root().join("tests/golden/config");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+/// Each is answered as written beside it; gives how many there are and how many of them are wrong.
+fn compare(folder: &str, further: fn(&Config) -> Vec<Problem>) -> (usize, usize) {
+    let entries =
+        std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries
+        .map(|path| if path.is_dir() { path.join("dispatcher.toml") } else { path })
+        .filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
     files.sort();
-    assert!(files.len() >= 18, "the golden files are not there");
-    let mut different = Vec::new();
-    for file in files {
-        let found = found(&file);
+    let (mut different, mut wrong) = (Vec::new(), 0);
+    for file in &files {
+        let found = found(file, further);
         assert!(!found.contains(SECRET), "{} shows a secret:\n{found}", file.display());
         for literal in ["hunter2", "swordfish", "tunafish", "the-old-one"] {
             assert!(!found.contains(literal), "{} shows a secret:\n{found}", file.display());
         }
+        wrong += usize::from(found.ends_with("exit 1\n"));
         let beside = file.with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&beside, &found).unwrap();
         }
         let expected = std::fs::read_to_string(&beside).unwrap_or_default();
         if found != expected {
-            different
-                .push(format!("{}\n--- found\n{found}--- expected\n{expected}", file.display()));
+            let name = file.display();
+            different.push(format!("{name}\n--- found\n{found}--- expected\n{expected}"));
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+    (files.len(), wrong)
+}
+
+#[test]
+fn golden_files_are_answered_as_written_beside_them() {
+    let (files, wrong) = compare("tests/golden/config", |_| Vec::new());
+    assert!(files >= 20 && wrong >= 15, "golden files are missing: {files}, {wrong} wrong");
+}
+
+#[test]
+fn golden_files_of_what_plugins_say_are_answered_as_written_beside_them() {
+    let (files, wrong) = compare("tests/golden/plugins", crate::app::check);
+    assert!(files >= 8 && wrong >= 8, "golden files are missing: {files}, {wrong} wrong");
+}
+
+#[test]
+fn the_json_names_file_line_and_column_of_each_problem_and_no_secret() {
+    let file = root().join("tests/golden/config/several-files/dispatcher.toml");
+    let loaded = config::load(&file, &environment(&[("SQREEN_SECRET", SECRET)]));
+    let found = super::show_json(loaded);
+    assert_eq!(found.code, 1);
+    let json: serde_json::Value = serde_json::from_str(&found.text).unwrap();
+    let problems = json["problems"].as_array().unwrap();
+    assert_eq!(json["errors"], problems.len());
+    let secret = problems.iter().find(|p| p["title"].as_str().unwrap().contains("secret")).unwrap();
+    assert!(secret["file"].as_str().unwrap().ends_with("conf.d/20-mistakes.toml"), "{secret}");
+    assert_eq!((&secret["line"], &secret["column"]), (&4.into(), &11.into()), "{secret}");
+    assert_eq!(secret["severity"], "error");
+    assert!(secret["help"][0].as_str().unwrap().contains("SQREEN_SECRET"), "{secret}");
+    assert!(!found.text.contains(SECRET));
+}
+
+#[test]
+fn without_the_environment_a_check_says_what_it_did_not_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dispatcher.toml");
+    let text = "[sources.sqreen]\nsecrets = \"env:NOT_HERE\"\n[targets.a]\nplugin = \"file-log\"\n\
+                settings.path = \"credential:also-not\"\n";
+    std::fs::write(&file, text).unwrap();
+    // Would be an error if it were read.
+    std::fs::write(folder.path().join(config::ENV_FILE), "no name\n").unwrap();
+    let Found { text, code } =
+        show(config::load_with(&file, &Environment::skipped(), crate::app::check), false);
+    assert_eq!(code, 0, "{text}");
+    for part in [
+        "warning: not looked at",
+        "sources.sqreen.secrets = \"env:NOT_HERE\"",
+        "targets.a.settings.path = \"credential:also-not\"",
+        "http://127.0.0.1:7070/sqreen",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[test]

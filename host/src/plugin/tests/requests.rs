@@ -135,7 +135,7 @@ async fn a_plugin_that_blocks_a_thread_is_named() {
     let (log, _guard) = Log::capture();
     deliver(&acting("block-the-thread")).await.unwrap();
     let log = log.text();
-    assert!(log.contains("WARN") && log.contains("target=\"a-target\""), "{log}");
+    assert!(log.contains("WARN") && log.contains("to=\"a-target\""), "{log}");
     assert!(log.contains("blocks a thread"), "{log}");
 }
 
@@ -146,7 +146,7 @@ async fn a_plugin_cannot_forge_a_line_nor_tell_a_secret() {
     let text = log.text();
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains("told ***\\nforged line"), "{text}");
-    assert!(text.contains("token=*** n=1") && text.contains("target=\"a-target\""), "{text}");
+    assert!(text.contains("token=*** n=1") && text.contains("to=\"a-target\""), "{text}");
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ enum Act {
     SecretProgress,
     LongReason,
     NastyReason,
+    HugeReason,
+    SecretInReason,
     SecretEverywhere,
     RefuseSettings,
     PanicInCreate,
@@ -29,6 +31,8 @@ enum Act {
     Sleep,
     SleepForEver,
     BlockTheThread,
+    EndlessLoop,
+    Chatter,
     Blocking,
     BlockUntilFile,
     Post,
@@ -109,6 +113,8 @@ impl Each for Acting {
             Act::SecretProgress => Err(Failure::retry("unwise").progress(token)),
             Act::LongReason => Err(Failure::retry("é".repeat(100_000))),
             Act::NastyReason => Err(Failure::retry("a\0b\nc\u{1b}[31m\u{202e}d\u{2028}")),
+            Act::HugeReason => Err(Failure::retry("a\0b\nc\r\n".repeat(3_000))),
+            Act::SecretInReason => Err(Failure::retry(format!("{token} was refused"))),
             Act::SecretEverywhere => Ok(Receipt::id(token).with(token, token)),
             Act::PanicAtOnce => panic!("bomb at once, {token}"),
             Act::PanicAfterAwait => {
@@ -132,6 +138,13 @@ impl Each for Acting {
             }
             Act::BlockTheThread => {
                 std::thread::sleep(Duration::from_millis(1100));
+                Ok(Receipt::none())
+            }
+            Act::EndlessLoop => loop {
+                std::hint::spin_loop();
+            },
+            Act::Chatter => {
+                (0..10_000).for_each(|n| self.host.log(Level::Error, format!("line {n}"), &[]));
                 Ok(Receipt::none())
             }
             Act::Blocking => {

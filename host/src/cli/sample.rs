@@ -1,0 +1,54 @@
+//! The built-in bodies as commands use them: found by name, with ids of their own.
+
+use std::time::SystemTime;
+
+use super::exit::Failure;
+use crate::config;
+use crate::model::{Timestamp, printable};
+use crate::normalize::{Sample, Sender};
+
+/// The sender's sample of that name (`http_scan` or `sqreen/http_scan`), or its first.
+pub(super) fn of(sender: &Sender, name: Option<&str>) -> Result<&'static Sample, Failure> {
+    let found = match name {
+        None => sender.samples.first(),
+        Some(name) => sender
+            .samples
+            .iter()
+            .find(|sample| sample.name == name || sample.name.split('/').next_back() == Some(name)),
+    };
+    found.ok_or_else(|| {
+        let names = || sender.samples.iter().map(|sample| sample.name);
+        let name = name.unwrap_or_default();
+        let short = names().filter_map(|name| name.split('/').next_back());
+        let meant = config::near(name, names().chain(short));
+        let meant = meant.map(|near| format!(", did you mean `{near}`?"));
+        let (meant, names) = (meant.unwrap_or_default(), config::list(names()));
+        let (name, sender) = (printable(name), sender.name);
+        Failure::usage(format!(
+            "sender `{sender}` has no sample `{name}`{meant} (samples are {names})"
+        ))
+    })
+}
+
+/// The sample's body as of now, with fresh ids, so that it is no repetition.
+pub(super) fn fresh(sample: &Sample) -> Result<String, Failure> {
+    let mut failed = None;
+    let id = || {
+        random_id().unwrap_or_else(|error| {
+            failed = Some(error);
+            String::new()
+        })
+    };
+    let body = sample.with_fresh_ids(id, Timestamp::from(SystemTime::now()));
+    match failed {
+        Some(error) => Err(Failure::new(format!("no randomness for a fresh id: {error}"))),
+        None => Ok(body),
+    }
+}
+
+/// 24 hexadecimal digits, as Sqreen's.
+fn random_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0u8; 12];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,249 @@
+//! The files of a configuration: the one that is named, and `conf.d/*.toml` beside it in the order of
+//! their names.
+//!
+//! Sources and targets may stand in any of them; each name, and each other table, in one alone. The limit of
+//! bytes is for all files together.
+
+use std::fs;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue, Error};
+
+use super::document::File;
+use super::problem::Problem;
+use super::reader::Notes;
+
+/// Largest configuration, in bytes.
+pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+/// The folder beside the configuration file.
+pub const MORE_FOLDER: &str = "conf.d";
+/// Most files in that folder.
+pub const MORE_FILES_MAX: usize = 100;
+/// Tables whose entries may stand in several files.
+const SHARED: [&str; 2] = ["sources", "targets"];
+
+/// The texts of all files, one behind the other with a line break between them.
+pub(super) struct Text {
+    pub(super) files: Vec<File>,
+    pub(super) text: String,
+}
+
+/// Why a file cannot be used at all.
+pub(super) struct Unreadable {
+    pub(super) file: PathBuf,
+    pub(super) reason: String,
+}
+
+impl Text {
+    /// Reads the file and those in `conf.d` beside it, if there is that folder.
+    pub(super) fn read(file: &Path) -> Result<Self, Unreadable> {
+        let mut whole = Self { files: Vec::new(), text: String::new() };
+        whole.add(file)?;
+        for more in more(file)? {
+            whole.text.push('\n');
+            whole.add(&more)?;
+        }
+        Ok(whole)
+    }
+
+    fn add(&mut self, file: &Path) -> Result<(), Unreadable> {
+        let left = CONFIG_BYTES_MAX.saturating_sub(self.text.len());
+        let text = read_text(file, left, self.files.is_empty())
+            .map_err(|reason| Unreadable { file: file.to_owned(), reason })?;
+        self.files.push(File { name: file.display().to_string(), start: self.text.len() });
+        self.text.push_str(&text);
+        Ok(())
+    }
+
+    /// Each file parsed, with all places as bytes of the whole text; then what is no TOML, with its place.
+    pub(super) fn parse(&self) -> (Vec<DeTable<'_>>, Vec<(Range<usize>, Error)>) {
+        let (mut tables, mut wrong) = (Vec::new(), Vec::new());
+        for (index, file) in self.files.iter().enumerate() {
+            let end = self.files.get(index + 1).map_or(self.text.len(), |next| next.start - 1);
+            let (table, errors) = DeTable::parse_recoverable(&self.text[file.start..end]);
+            tables.push(shift_table(table.into_inner(), file.start));
+            wrong.extend(errors.into_iter().map(|error| {
+                let span = error.span().unwrap_or(0..0);
+                (span.start + file.start..span.end + file.start, error)
+            }));
+        }
+        (tables, wrong)
+    }
+
+    /// One table of all. What stands in two files is noted with both places; the first one counts.
+    pub(super) fn merge<'t>(&self, tables: Vec<DeTable<'t>>, notes: &Notes) -> DeTable<'t> {
+        let mut tables = tables.into_iter();
+        let mut all = tables.next().unwrap_or_default();
+        for table in tables {
+            for (key, value) in table {
+                let shared = SHARED.contains(&key.get_ref().as_ref());
+                let name = key.get_ref().clone();
+                match all.get_mut(name.as_ref()).map(Spanned::get_mut) {
+                    None => {
+                        all.insert(key, value);
+                    }
+                    Some(DeValue::Table(first)) if shared && value.get_ref().is_table() => {
+                        let DeValue::Table(more) = value.into_inner() else { continue };
+                        for (inner, value) in more {
+                            if let Some((known, _)) = first.get_key_value(inner.get_ref().as_ref())
+                            {
+                                self.twice(
+                                    &format!("{name}.{}", inner.get_ref()),
+                                    known.span(),
+                                    &inner,
+                                    notes,
+                                );
+                            } else {
+                                first.insert(inner, value);
+                            }
+                        }
+                    }
+                    Some(_) => {
+                        let known = all
+                            .get_key_value(name.as_ref())
+                            .map_or(0..0, |(known, _)| known.span());
+                        self.twice(&name, known, &key, notes);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    fn twice<T>(&self, path: &str, first: Range<usize>, second: &Spanned<T>, notes: &Notes) {
+        let place = |at: usize| {
+            let file = self.files.iter().rev().find(|file| file.start <= at);
+            file.map_or((String::new(), 0), |file| {
+                (file.name.clone(), self.text[file.start..at].matches('\n').count() + 1)
+            })
+        };
+        let ((first, line), (other, _)) = (place(first.start), place(second.span().start));
+        let title = format!("`{path}` stands in {first} and in {other}");
+        let problem = Problem::error(title).at(second.span(), format!("also at {first}:{line}"));
+        notes
+            .add(problem.help("a table stands in one file: move its keys together, or rename one"));
+    }
+}
+
+/// The files of `conf.d` in the order of their names; none without that folder.
+fn more(file: &Path) -> Result<Vec<PathBuf>, Unreadable> {
+    let folder = file.with_file_name(MORE_FOLDER);
+    let unreadable = |reason: String| Unreadable { file: folder.clone(), reason };
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|error| unreadable(error.to_string()))?.file_name();
+        let is_ours = Path::new(&name).extension().is_some_and(|extension| extension == "toml");
+        // Editors leave hidden files behind.
+        if is_ours && !name.to_string_lossy().starts_with('.') {
+            files.push(folder.join(name));
+        }
+        if files.len() > MORE_FILES_MAX {
+            return Err(unreadable(format!("it has more than {MORE_FILES_MAX} .toml files")));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn read_text(file: &Path, bytes_max: usize, is_first: bool) -> Result<String, String> {
+    // A pipe would block; only the named file may be one, such as one of the shell.
+    if !is_first && !fs::metadata(file).map_err(|error| error.to_string())?.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(file)
+        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() > bytes_max {
+        let together = if is_first { "it has" } else { "with it the configuration has" };
+        return Err(format!("{together} more than {CONFIG_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+/// The same with every place `by` bytes further on.
+fn shift_table(table: DeTable<'_>, by: usize) -> DeTable<'_> {
+    if by == 0 {
+        return table;
+    }
+    table.into_iter().map(|(key, value)| (shift(key, by), shift_value(value, by))).collect()
+}
+
+fn shift_value(value: Spanned<DeValue<'_>>, by: usize) -> Spanned<DeValue<'_>> {
+    let span = value.span();
+    let value = match value.into_inner() {
+        DeValue::Table(table) => DeValue::Table(shift_table(table, by)),
+        DeValue::Array(items) => {
+            let mut shifted = DeArray::new();
+            items.into_iter().for_each(|item| shifted.push(shift_value(item, by)));
+            DeValue::Array(shifted)
+        }
+        plain => plain,
+    };
+    shift(Spanned::new(span, value), by)
+}
+
+fn shift<T>(value: Spanned<T>, by: usize) -> Spanned<T> {
+    let span = value.span();
+    Spanned::new(span.start + by..span.end + by, value.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with a configuration and, in `conf.d`, files of these names and texts.
+    fn folder(more: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dispatcher.toml");
+        fs::write(&file, "a = 1\n").unwrap();
+        fs::create_dir(folder.path().join(MORE_FOLDER)).unwrap();
+        for (name, text) in more {
+            fs::write(folder.path().join(MORE_FOLDER).join(name), text).unwrap();
+        }
+        (folder, file)
+    }
+
+    fn refused(file: &Path) -> String {
+        Text::read(file).map(|_| ()).map_err(|unreadable| unreadable.reason).unwrap_err()
+    }
+
+    #[test]
+    fn files_are_read_in_the_order_of_their_names_and_others_are_not() {
+        let more = [("b.toml", "c = 3"), ("a.toml", "b = 2"), (".c.toml", "no"), ("d.txt", "no")];
+        let (_folder, file) = folder(&more);
+        let whole = Text::read(&file).map_err(|unreadable| unreadable.reason).unwrap();
+        assert_eq!(whole.text, "a = 1\n\nb = 2\nc = 3");
+        let (tables, wrong) = whole.parse();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let notes = Notes::default();
+        let all = whole.merge(tables, &notes);
+        for (key, value) in &all {
+            assert_eq!(&whole.text[key.span()], key.get_ref());
+            assert_eq!(whole.text[value.span()].len(), 1);
+        }
+        assert_eq!((all.len(), notes.into_parts().0.len()), (3, 0));
+    }
+
+    #[test]
+    fn what_is_too_much_or_no_file_is_named() {
+        let half = format!("# {}\n", "x".repeat(CONFIG_BYTES_MAX / 2));
+        let (_folder, file) = folder(&[("a.toml", &half), ("b.toml", &half)]);
+        assert_eq!(refused(&file), "with it the configuration has more than 1048576 bytes");
+        let names: Vec<String> = (0..=MORE_FILES_MAX).map(|n| format!("{n}.toml")).collect();
+        let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let (_folder, file) = folder(&many);
+        assert_eq!(refused(&file), "it has more than 100 .toml files");
+        let (folder, file) = self::folder(&[]);
+        fs::create_dir(folder.path().join(MORE_FOLDER).join("x.toml")).unwrap();
+        assert_eq!(refused(&file), "it is no regular file");
+    }
+}

@@ -1,0 +1,158 @@
+//! A folder in which everything that can be wrong with a plugin file is wrong.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Daemon, SECRET, body, events, plugin_file};
+
+/// Longest line about one file.
+const PROBLEM_BYTES_MAX: usize = 1024;
+/// A user that owns nothing on most machines.
+const NOBODY: u32 = 65534;
+
+/// Replaces all of `from`, which has the same length and is there.
+fn patched(content: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut content = content.to_vec();
+    let starts = |at: &usize| content[*at..].starts_with(from);
+    let places: Vec<usize> = (0..=content.len() - from.len()).filter(starts).collect();
+    assert!(!places.is_empty(), "{} is not in the plugin", String::from_utf8_lossy(from));
+    for at in places {
+        content[at..at + to.len()].copy_from_slice(to);
+    }
+    content
+}
+
+/// Some library that is no plugin: one that this test itself uses.
+fn foreign_library() -> PathBuf {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let path = maps.lines().filter_map(|line| line.split_whitespace().last());
+    let mut libraries = path.filter(|path| path.contains("/libc.so") || path.contains("/libc-"));
+    libraries.next().expect("the tests are linked with libc").into()
+}
+
+/// Fills the folder; answers each bad file's name and words of what must be said of it.
+fn fill(folder: &Path) -> Vec<(&'static str, &'static str)> {
+    fs::create_dir(folder).unwrap();
+    let good = fs::read(plugin_file("each")).unwrap();
+    let other_machine = if cfg!(target_arch = "x86_64") { 183u16 } else { 62 };
+    let mut other_cpu = good.clone();
+    other_cpu[18..20].copy_from_slice(&other_machine.to_le_bytes());
+    let renamed = |to: &[u8]| patched(&good, b"\0name=test-each\0", to);
+    let files: [(&str, Vec<u8>, &str); 11] = [
+        ("truncated.so", good[..good.len() / 2].to_vec(), "damaged or cut off"),
+        ("empty.so", Vec::new(), "no ELF file"),
+        ("text.so", b"#!/bin/sh\necho plugin\n".to_vec(), "no ELF file"),
+        ("foreign.so", fs::read(foreign_library()).unwrap(), "no .dispatcher section"),
+        ("other-cpu.so", other_cpu, "built for "),
+        (
+            "abort.so",
+            patched(&good, b"\0panic=unwind\0", b"\0panic=abort\0\0"),
+            "panic = \"unwind\"",
+        ),
+        ("version.so", patched(&good, b"\0api=1.0\0", b"\0api=7.0\0"), "speaks version 7.0"),
+        (
+            "layout.so",
+            patched(&renamed(b"\0name=test-lays\0"), b";after_ms;", b";after_us;"),
+            "its types do not fit",
+        ),
+        ("everybody.so", renamed(b"\0name=test-open\0"), "chmod o-w"),
+        ("twin.so", patched(&good, b"Does as told", b"Does as bold"), "has the name test-each too"),
+        ("good.so", good.clone(), ""),
+    ];
+    for (name, content, _) in &files {
+        let path = folder.join(name);
+        fs::write(&path, content).unwrap();
+        // As a umask of 002 leaves files and folders.
+        let mode = if *name == "everybody.so" { 0o666 } else { 0o664 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o775)).unwrap();
+    symlink(plugin_file("each"), folder.join("link.so")).unwrap();
+    let kind = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, folder.join("pipe.so"), kind, mode, 0).unwrap();
+    let mut told: Vec<_> = files.iter().map(|(name, _, told)| (*name, *told)).collect();
+    told.retain(|(name, _)| *name != "good.so");
+    told.extend([("link.so", "symbolic link"), ("pipe.so", "no regular file")]);
+    let owned = folder.join("owner.so");
+    fs::write(&owned, &good).unwrap();
+    match chown(&owned, Some(NOBODY), None) {
+        Ok(()) => told.push(("owner.so", "belongs to user 65534")),
+        Err(_) => {
+            eprintln!("skipped: the file of a foreign owner, which only root can make");
+            fs::remove_file(owned).unwrap();
+        }
+    }
+    told
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn each_bad_file_is_one_line_everywhere_and_the_rest_runs() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let folder = daemon.home().join("plugins.d");
+    let bad = fill(&folder);
+    assert!(bad.len() >= 12, "{bad:?}");
+
+    let list = daemon.command(&["plugin", "list"]).output().unwrap();
+    assert_eq!(list.status.code(), Some(1));
+    let list = text(list.stdout);
+    assert!(list.contains("test-each "), "{list}");
+    for (name, words) in &bad {
+        let file = folder.join(name);
+        let path = file.display().to_string();
+        let lines: Vec<&str> = list
+            .lines()
+            .filter(|line| line.starts_with(&format!("not usable: {path}: ")))
+            .collect();
+        let [line] = lines[..] else { panic!("{name}: {lines:?}\n{list}") };
+        assert!(line.contains(words) && line.len() <= PROBLEM_BYTES_MAX, "{name}: {line}");
+        let check = daemon.command(&["plugin", "check", &path]).output().unwrap();
+        assert_eq!(check.status.code(), Some(1), "{name}");
+        assert_eq!(text(check.stdout).trim_end(), line, "{name}");
+    }
+    assert_eq!(list.lines().filter(|line| line.starts_with("not usable: ")).count(), bad.len());
+
+    assert!(daemon.terminate().success());
+    daemon.configure(|setup| {
+        setup.target_of("dropped-in", "test-each", "settings.act = \"receipt\"").target_of(
+            "layout",
+            "test-lays",
+            "settings.act = \"receipt\"",
+        )
+    });
+    daemon.start();
+    let ids = events("rest", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+    let log = daemon.log();
+    for (name, words) in &bad {
+        let path = folder.join(name).display().to_string();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&path)).collect();
+        let [line] = lines[..] else { panic!("{name}: {lines:?}") };
+        // A line of the log is JSON.
+        assert!(line.contains(&words.replace('"', "\\\"")), "{name}: {line}");
+    }
+}
+
+#[test]
+fn a_misspelt_plugin_gets_the_name_that_was_meant() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .target_of("typo", "flie-log", "settings.path = \"x\"")
+        .start();
+    let check = daemon.command(&["check"]).output().unwrap();
+    assert_eq!(check.status.code(), Some(1));
+    let shown = text(check.stdout);
+    assert!(shown.contains("did you mean `file-log`?"), "{shown}");
+    let ids = events("typo", 2);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+    assert!(daemon.log().contains("did you mean `file-log`?"));
+}
