@@ -42,8 +42,9 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
     // Writing to a string cannot fail.
     let _ = write!(body, "{{\"accepted\":{},\"ids\":[", ids.len());
     for (place, event) in ids.iter().enumerate() {
-        let comma = if place == 0 { "" } else { "," };
-        let _ = write!(body, "{comma}\"{event}\"");
+        body.push_str(if place == 0 { "\"" } else { ",\"" });
+        event.push_to(&mut body);
+        body.push('"');
     }
     body.push(']');
     if durable.duplicates() > 0 {

@@ -352,7 +352,7 @@ fn without_slash(path: &str) -> &str {
 /// The header fields to be kept, as far as they fit.
 fn kept(headers: &http::HeaderMap) -> Headers {
     let mut bytes = 0;
-    let fields = headers
+    headers
         .iter()
         .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()))
         .take(HEADERS_MAX)
@@ -360,8 +360,8 @@ fn kept(headers: &http::HeaderMap) -> Headers {
             bytes += name.as_str().len() + value.len();
             bytes <= HEADER_BYTES_MAX
         })
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
-    Headers(fields.collect())
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
 }
 
 #[cfg(test)]

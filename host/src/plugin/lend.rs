@@ -58,10 +58,11 @@ pub(super) fn headers(deliveries: &[Delivery]) -> (Vec<RHeader<'_>>, Vec<(usize,
             (Some(last), Some(range)) if Arc::ptr_eq(last, headers) => ranges.push(range),
             _ => {
                 let start = fields.len();
-                fields.extend(headers.0.iter().map(|(name, value)| RHeader {
-                    name: name.as_str().into(),
-                    value: value.as_slice().into(),
-                }));
+                fields.extend(
+                    headers
+                        .iter()
+                        .map(|(name, value)| RHeader { name: name.into(), value: value.into() }),
+                );
                 ranges.push((start, fields.len()));
             }
         }

@@ -106,7 +106,7 @@ impl Committer {
         let store = self.shared.identity.store;
         let lsn = self.log.place(&mut request.frame);
         let entry = self.entry(lsn, &request.frame, request.effects());
-        let received_ms = request.received_at.as_millis();
+        let received_ms = request.received_at().as_millis();
         for (place, event) in (0u16..).zip(&request.events) {
             if let Some(Dedup { key, content }) = event.dedup {
                 let seen = Seen { number: number(lsn, place), received_ms, content };
@@ -122,7 +122,7 @@ impl Committer {
     /// Takes events out that repeat one that the index did not know when it was asked, or one of the
     /// same request. Answers up to where the log must be durable for the repeated ones.
     fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, IndexError> {
-        let now_ms = request.received_at.as_millis();
+        let now_ms = request.received_at().as_millis();
         let missed = self.recent.missed(request.asked_at);
         let mut known_to = (request.events.len() < request.slots.len()).then_some(0);
         // Place in the request's slots of each event that is still there.

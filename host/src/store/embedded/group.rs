@@ -59,7 +59,10 @@ impl Group {
 
     pub(super) fn request(&mut self, entry: Entry, tail: TailFrame) {
         self.placed.push(Placed { entry, kept: None });
-        self.tail.push(Arc::new(tail));
+        // What no target gets would only push out what one may still want.
+        if !tail.targets.is_empty() {
+            self.tail.push(Arc::new(tail));
+        }
     }
 
     pub(super) fn act(&mut self, entry: Entry, frame: Frame) {

@@ -49,7 +49,7 @@ pub(super) struct Tail(RwLock<Frames>);
 struct Frames {
     frames: VecDeque<Arc<TailFrame>>,
     bytes: usize,
-    /// Every request from here on is here.
+    /// Every request from here on that has a target is here.
     from: u64,
 }
 
