@@ -19,6 +19,7 @@ mod dedup;
 mod disk;
 mod error;
 mod expire;
+mod filter;
 mod fjall_index;
 mod frame;
 mod group;
