@@ -23,7 +23,8 @@ pub(super) struct Ids {
 impl Ids {
     pub(super) fn new(deliveries: &[Delivery], one_message: bool) -> Self {
         let mut ids: Vec<_> = deliveries.iter().map(|delivery| delivery.event.id).collect();
-        let text = ids.iter().map(ToString::to_string).collect();
+        let mut text = String::with_capacity(ids.len() * ID_BYTES);
+        ids.iter().for_each(|id| id.push_to(&mut text));
         if !one_message {
             return Self { text, message: String::new(), key: String::new() };
         }
