@@ -218,12 +218,12 @@ impl Ingest {
         body: Bytes,
         received_at: Timestamp,
     ) -> Result<Stored<'a>, Refusal> {
-        let request = Request {
-            source: Arc::clone(&source.name),
-            method: head.method,
-            headers: head.headers,
-            body,
-            received_at,
+        let request = {
+            // The path and the rest of the head end here: see below.
+            let head = head;
+            let (source, (method, headers)) =
+                (Arc::clone(&source.name), (head.method, head.headers));
+            Request { source, method, headers, body, received_at }
         };
         let began = Instant::now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
@@ -232,6 +232,9 @@ impl Ingest {
         let notes =
             if self.feed.is_heard() { self.notes(&source.name, &planned) } else { Vec::new() };
         let request = self.new_request(&verified, planned);
+        // Its head lies in what the connection reads into. While it is kept, the connection, which
+        // reads on to see the sender leave, would have to make new room.
+        drop(verified);
         let began = Instant::now();
         let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
         Ok(Stored { source, durable, verify, store: began.elapsed(), notes })

@@ -142,7 +142,8 @@ impl Log {
             self.durable = self.written;
         }
         // From here on a spare will be of use; a daemon with little to do never makes one.
-        if self.durable - self.segment.base > self.segment.capacity / 8 {
+        let of_capacity = if self.grows { 8 } else { 3 };
+        if self.durable - self.segment.base > self.segment.capacity / of_capacity {
             self.prewriter.start();
         }
         Ok(())
