@@ -82,7 +82,7 @@ impl Group {
     /// Gives the frames for checkpoint and index.
     pub(super) fn durable(self, shared: &Shared, end: u64) -> Vec<Entry> {
         let entries: Vec<Entry> = self.placed.into_iter().map(|placed| placed.entry).collect();
-        shared.tail.push(self.tail.into_iter());
+        let gone = shared.tail.push(self.tail.into_iter());
         shared.set_tail(end);
         let mut woken: BTreeMap<u16, _> = BTreeMap::new();
         for entry in &entries {
@@ -105,6 +105,7 @@ impl Group {
         for target in woken.into_values() {
             target.woken.notify_waiters();
         }
+        drop(gone);
         entries
     }
 
