@@ -1,11 +1,11 @@
 //! A folder of recorded requests, each with the answer it must get.
 //!
-//! `DISPATCHER_CASES` names the folder; without it the test says that it is skipped. A case is a JSON
-//! file: `method`, `headers`, `secret`, `body_base64`, `signature` (null, a text or a list) and
-//! `expect` with `status` or `status_any_of`, `dispatch` (lines in the log) and `types`.
+//! `DISPATCHER_CASES` names the folder, else it is looked for beside the checkout; where there is none
+//! the test says that it is skipped. A case is a JSON file: `method`, `headers`, `secret`,
+//! `body_base64`, `signature` (null, a text or a list) and `expect` with `status` or `status_any_of`, `dispatch` (lines in the log) and `types`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -81,11 +81,14 @@ impl Case {
 
 #[test]
 fn every_recorded_request_gets_its_answer_and_its_lines() {
-    let Some(folder) = std::env::var_os("DISPATCHER_CASES") else {
-        eprintln!("skipped: DISPATCHER_CASES names no folder of cases");
+    let named = std::env::var_os("DISPATCHER_CASES").map(PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases/sqreen");
+    let folder = named.unwrap_or(beside);
+    if !folder.is_dir() {
+        eprintln!("skipped: no folder of cases at {}", folder.display());
         return;
-    };
-    let cases = read(Path::new(&folder));
+    }
+    let cases = read(&folder);
     assert!(!cases.is_empty(), "no case in {}", folder.display());
     let sources = cases.iter().fold(Daemon::new().source("sqreen", SECRET), |setup, case| {
         setup.source(&case.name, case.text("secret"))
@@ -110,7 +113,7 @@ fn read(folder: &Path) -> Vec<Case> {
         fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
-    let case = |(index, file): (usize, &std::path::PathBuf)| {
+    let case = |(index, file): (usize, &PathBuf)| {
         let text = fs::read_to_string(file).unwrap();
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         // A source's name is short and plain.

@@ -69,7 +69,7 @@ impl App {
             Listener::bind(&config.server).map_err(AppError::new)?
         };
         let address = listener.local_addr();
-        let queue = Embedded::open(&config.store).map_err(AppError::new)?;
+        let queue = Embedded::open(config.store.clone()).map_err(AppError::new)?;
         let shared: Arc<dyn Queue> = queue.clone();
         let numbers =
             receiving.block_on(shared.register(wire::names(config))).map_err(AppError::new)?;

@@ -1,5 +1,6 @@
 //! Stories of targets that work, fail, hang, panic and come back; hours pass in virtual time.
 
+mod engine;
 mod queue;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -96,11 +96,16 @@ pub(crate) async fn settle(
     queue.settle(target, outcomes).await.unwrap();
 }
 
+/// Fails instead of waiting for ever.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("it waits for ever")
+}
+
 /// Claims until there are `count`.
 pub(crate) async fn claim(queue: &dyn Queue, target: TargetNumber, count: usize) -> Vec<Delivery> {
     let mut all = Vec::new();
     while all.len() < count {
-        all.extend(queue.claim(target, count - all.len(), HOUR).await.unwrap());
+        all.extend(within(queue.claim(target, count - all.len(), HOUR)).await.unwrap());
     }
     all
 }
@@ -110,7 +115,7 @@ pub(crate) async fn claimable(queue: &dyn Queue, target: TargetNumber) -> Vec<St
     append(queue, vec![planned("the end", &[target])]).await;
     let mut all = Vec::new();
     loop {
-        let got = queue.claim(target, 10, HOUR).await.unwrap();
+        let got = within(queue.claim(target, 10, HOUR)).await.unwrap();
         all.extend(texts(&got));
         if let Some(end) = all.iter().position(|text| text == "the end") {
             all.remove(end);
@@ -199,6 +204,24 @@ pub(crate) async fn an_untried_claim_leaves_retries_for_the_others(opener: &dyn 
     let mut waiting = Box::pin(queue.claim_untried(a, 10, HOUR));
     assert!(poll_once(&mut waiting).await.is_none());
     assert_eq!(texts(&claim(&*queue, a, 2).await), ["1", "2"]);
+}
+
+pub(crate) async fn a_claim_dropped_while_it_reads_hides_nothing(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    append(&*queue, (0..1_000).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    let first = claim(&*queue, a, 1_000).await;
+    settle(&*queue, a, &first, retry(now())).await;
+    let mut given = 0;
+    while given < 1_000 {
+        if let Some(got) = poll_once(&mut queue.claim(a, 1, HOUR)).await {
+            given += got.unwrap().len();
+            continue;
+        }
+        // Dropped at every stage of what it had begun.
+        (0..given % 100 * 50).for_each(|_| std::hint::spin_loop());
+        given += queue.claim(a, 1, HOUR).await.unwrap().len();
+    }
 }
 
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
@@ -472,7 +495,8 @@ macro_rules! contract {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $sentence() {
                 let opener = $opener;
-                $crate::store::contract::$sentence(&opener).await;
+                let sentence = $crate::store::contract::$sentence(&opener);
+                $crate::store::contract::within(sentence).await;
             }
         )*
     };
@@ -484,6 +508,7 @@ macro_rules! contract {
             nothing_is_stored_for_a_request_without_events
             a_claim_waits_for_work
             an_untried_claim_leaves_retries_for_the_others
+            a_claim_dropped_while_it_reads_hides_nothing
             a_retry_comes_back_when_it_is_due
             what_is_released_is_as_before
             dead_letters_are_kept_with_their_reason

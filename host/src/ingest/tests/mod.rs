@@ -1,6 +1,5 @@
 //! The handler without a socket; `wire` has those that need one, `cases` a folder of requests.
 
-mod cases;
 mod kit;
 mod wire;
 

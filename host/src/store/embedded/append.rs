@@ -15,7 +15,7 @@ use super::read_lock;
 use super::record::{Dedup, DedupKey};
 use super::request::{Prepared, Slot};
 use super::shared::Shared;
-use super::state::{lsn_of, number};
+use super::state::{Effects, lsn_of, number};
 
 /// What is known of an event's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +105,11 @@ impl Committer {
         let Append { mut request, reply } = append;
         let store = self.shared.identity.store;
         let lsn = self.log.place(&mut request.frame);
-        let entry = self.entry(lsn, &request.frame, request.effects());
-        let received_ms = request.received_at().as_millis();
+        // The frame stays as it is from here on: its effects move to whom they concern.
+        let none = Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() };
+        let effects = std::mem::replace(&mut request.effects, none);
+        let entry = self.entry(lsn, &request.frame, effects);
+        let received_ms = request.received_at.as_millis();
         for (place, event) in (0u16..).zip(&request.events) {
             if let Some(Dedup { key, content }) = event.dedup {
                 let seen = Seen { number: number(lsn, place), received_ms, content };
@@ -122,7 +125,7 @@ impl Committer {
     /// Takes events out that repeat one that the index did not know when it was asked, or one of the
     /// same request. Answers up to where the log must be durable for the repeated ones.
     fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, IndexError> {
-        let now_ms = request.received_at().as_millis();
+        let now_ms = request.received_at.as_millis();
         let missed = self.recent.missed(request.asked_at);
         let mut known_to = (request.events.len() < request.slots.len()).then_some(0);
         // Place in the request's slots of each event that is still there.

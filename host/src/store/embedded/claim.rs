@@ -85,7 +85,10 @@ async fn load(
     let (shared, target) = (shared.clone(), target.clone());
     blocking(move || {
         let _alone = alone;
-        load_now(&shared, &target, max, untried)
+        let loaded = load_now(&shared, &target, max, untried);
+        // Whoever began this may have been dropped, and another one waits for what it has found.
+        target.woken.notify_waiters();
+        loaded
     })
     .await
 }

@@ -108,6 +108,11 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// Nothing yet.
+    pub(super) const fn empty(kind: Kind) -> Self {
+        Self { kind, bytes: Vec::new(), len: 0, payload_crc: 0 }
+    }
+
     /// `bytes` is room of [`HEADER_BYTES`] followed by the payload. `None` above 4 GiB.
     pub(super) fn seal(kind: Kind, mut bytes: Vec<u8>) -> Option<Self> {
         let len = u32::try_from(bytes.len().checked_sub(HEADER_BYTES)?).ok()?;

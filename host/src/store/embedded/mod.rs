@@ -87,8 +87,8 @@ impl Embedded {
     /// # Errors
     ///
     /// Whatever keeps the promises from being kept: another process, damage, a disk that refuses.
-    pub fn open(settings: &Settings) -> Result<Arc<Self>, OpenError> {
-        Self::open_on(settings, Arc::new(Files))
+    pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
+        Self::open_on(&settings, Arc::new(Files))
     }
 
     fn open_on(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {

@@ -1,6 +1,6 @@
 //! What the payloads of frames say, in postcard.
 //!
-//! A payload's layout never changes: another layout is another [`Kind`](super::frame::Kind). Numbers
+//! A payload's layout never changes: another layout is another [`Kind`]. Numbers
 //! of events are ascending differences where there may be many. Texts and bytes of a request are
 //! borrowed from the payload while it is read.
 

@@ -27,25 +27,22 @@ pub(super) enum Slot {
 
 #[derive(Debug)]
 pub(super) struct Prepared {
-    about: About,
-    /// The new ones only; their ids are given with their place in the log.
-    pub events: Vec<PreparedEvent>,
-    pub slots: Vec<Slot>,
-    pub frame: Frame,
-    /// State of the recent keys when the index was asked.
-    pub asked_at: u64,
-}
-
-/// What all events of a request share.
-#[derive(Debug)]
-struct About {
     source: Arc<str>,
-    received_at: Timestamp,
+    pub received_at: Timestamp,
     verified_at: Timestamp,
     scheme: &'static str,
     key: u16,
     config: u64,
     headers: Arc<Headers>,
+    /// The new ones only; their ids are given with their place in the log.
+    pub events: Vec<PreparedEvent>,
+    pub slots: Vec<Slot>,
+    /// Targets of any of the events, ascending.
+    targets: Vec<u16>,
+    pub effects: Effects,
+    pub frame: Frame,
+    /// State of the recent keys when the index was asked.
+    pub asked_at: u64,
 }
 
 #[derive(Debug)]
@@ -66,25 +63,29 @@ impl Prepared {
         slots: Vec<Slot>,
         asked_at: u64,
     ) -> Option<Self> {
-        let about = About {
-            source: request.source,
-            received_at: request.received_at,
+        let headers = Arc::new(request.headers);
+        let (source, received_at) = (request.source, request.received_at);
+        let new = |slot: &Slot| *slot == Slot::New;
+        let kept = request.events.into_iter().zip(keys).zip(&slots).filter(|(_, slot)| new(slot));
+        let events =
+            kept.map(|((planned, key), _)| prepare(planned, *key, &source, received_at, &headers));
+        let mut prepared = Self {
+            events: events.collect(),
+            source,
+            received_at,
             verified_at: request.verified_at,
             scheme: request.scheme,
             key: request.key,
             config: request.config,
-            headers: Arc::new(request.headers),
+            headers,
+            slots,
+            targets: Vec::new(),
+            effects: Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() },
+            frame: Frame::empty(Kind::Request),
+            asked_at,
         };
-        let new = |slot: &Slot| *slot == Slot::New;
-        let kept = request.events.into_iter().zip(keys).zip(&slots).filter(|(_, slot)| new(slot));
-        let events: Vec<_> =
-            kept.map(|((planned, key), _)| prepare(planned, *key, &about)).collect();
-        let frame = about.frame(&events)?;
-        Some(Self { about, events, slots, frame, asked_at })
-    }
-
-    pub(super) const fn received_at(&self) -> Timestamp {
-        self.about.received_at
+        prepared.encode()?;
+        Some(prepared)
     }
 
     /// About what it takes in memory and on disk.
@@ -92,9 +93,27 @@ impl Prepared {
         usize::try_from(self.frame.size()).unwrap_or(usize::MAX)
     }
 
-    /// Writes the frame anew from the events that are left.
+    /// Writes frame and effects anew from the events that are left.
     pub(super) fn encode(&mut self) -> Option<()> {
-        self.frame = self.about.frame(&self.events)?;
+        let keys = (0u16..).zip(&self.events).filter_map(|(i, event)| Some((i, event.dedup?)));
+        let routed = routed(self.events.iter().map(|event| &event.targets[..]));
+        self.targets = routed.iter().map(|r| r.target).collect();
+        let received_ms = self.received_at.as_millis();
+        self.effects = Effects::Request { received_ms, keys: keys.collect(), routed };
+        let record = record::Request {
+            targets: self.targets.clone(),
+            received_ms,
+            verified_ms: self.verified_at.as_millis(),
+            source: &self.source,
+            scheme: self.scheme,
+            key: self.key,
+            config: self.config,
+            headers: self.headers.iter().map(|(name, v)| (name, Raw::new(v))).collect(),
+            events: self.events.iter().map(PreparedEvent::record).collect(),
+        };
+        let header_bytes = self.headers.bytes() + 8 * self.headers.len();
+        let hint = self.events.iter().map(|event| event.event.data.len() + 512).sum::<usize>();
+        self.frame = record::frame(Kind::Request, &record, hint + header_bytes + 128)?;
         Some(())
     }
 
@@ -106,7 +125,7 @@ impl Prepared {
             let id = match *slot {
                 Slot::New => {
                     place += 1;
-                    EventId::new(self.received_at(), store, number(lsn, place - 1))
+                    EventId::new(self.received_at, store, number(lsn, place - 1))
                 }
                 Slot::Known(id) => id,
                 Slot::Same(earlier) => ids[earlier],
@@ -117,21 +136,9 @@ impl Prepared {
         (ids, duplicates)
     }
 
-    pub(super) fn effects(&self) -> Effects {
-        Effects::Request {
-            received_ms: self.received_at().as_millis(),
-            keys: (0u16..)
-                .zip(&self.events)
-                .filter_map(|(i, event)| Some((i, event.dedup?)))
-                .collect(),
-            routed: routed(self.events.iter().map(|event| &event.targets[..])),
-        }
-    }
-
     /// What targets that keep up read.
     pub(super) fn into_tail(self, store: u16, lsn: u64, end: u64) -> TailFrame {
-        let (bytes, targets, received_at) =
-            (self.size(), targets(&self.events), self.received_at());
+        let (bytes, targets, received_at) = (self.size(), self.targets, self.received_at);
         let events = (0u16..).zip(self.events).map(|(place, mut event)| {
             // Not shared yet: this changes in place.
             Arc::make_mut(&mut event.event).id =
@@ -151,41 +158,19 @@ pub(super) fn keys(request: &NewRequest) -> Vec<Option<Dedup>> {
     request.events.iter().map(key).collect()
 }
 
-/// All targets of the events, ascending.
-fn targets(events: &[PreparedEvent]) -> Vec<u16> {
-    let mut targets: Vec<u16> =
-        events.iter().flat_map(|event| event.targets.iter().copied()).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    targets
-}
-
-impl About {
-    fn frame(&self, events: &[PreparedEvent]) -> Option<Frame> {
-        let record = record::Request {
-            targets: targets(events),
-            received_ms: self.received_at.as_millis(),
-            verified_ms: self.verified_at.as_millis(),
-            source: &self.source,
-            scheme: self.scheme,
-            key: self.key,
-            config: self.config,
-            headers: self.headers.iter().map(|(name, value)| (name, Raw::new(value))).collect(),
-            events: events.iter().map(PreparedEvent::record).collect(),
-        };
-        let header_bytes = self.headers.bytes() + 8 * self.headers.len();
-        let hint = events.iter().map(|event| event.event.data.len() + 512).sum::<usize>();
-        record::frame(Kind::Request, &record, hint + header_bytes + 128)
-    }
-}
-
-fn prepare(planned: Planned, dedup: Option<Dedup>, about: &About) -> PreparedEvent {
+fn prepare(
+    planned: Planned,
+    dedup: Option<Dedup>,
+    source: &Arc<str>,
+    received_at: Timestamp,
+    headers: &Arc<Headers>,
+) -> PreparedEvent {
     let event = planned.event;
     let stored = StoredEvent {
-        id: EventId::new(about.received_at, 0, 0),
-        source: about.source.clone(),
-        received_at: about.received_at,
-        headers: about.headers.clone(),
+        id: EventId::new(received_at, 0, 0),
+        source: source.clone(),
+        received_at,
+        headers: headers.clone(),
         attributes: event.attributes,
         data: event.data,
     };

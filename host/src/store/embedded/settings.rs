@@ -12,7 +12,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 /// Most requests that wait for the disk; one more is refused.
 pub(super) const WAITING_REQUESTS_MAX: usize = 4_096;
 /// Most bytes of requests that wait for the disk.
-pub(super) const WAITING_BYTES_MAX: usize = 32 << 20;
+pub(super) const WAITING_BYTES_MAX: usize = 128 << 20;
 /// Most requests of one group commit.
 pub(super) const GROUP_REQUESTS_MAX: usize = 1_024;
 /// A group commit takes no further request above this many bytes.

@@ -147,6 +147,29 @@ async fn garbage_behind_the_end_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_segment_written_in_advance_is_gone_on_with() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![planned("1", &[a])]).await;
+    drop(store);
+    let log = &folder.segments()[0];
+    let file = std::fs::OpenOptions::new().write(true).open(log).unwrap();
+    file.set_len(1 << 20).unwrap();
+    for (index, lists) in [("kept", vec!["1"]), ("lost", vec!["1", "the end", "2"])] {
+        if index == "lost" {
+            folder.delete_index();
+        }
+        let store = folder.store();
+        assert_eq!(std::fs::metadata(log).unwrap().len(), 1 << 20, "nothing is cut off");
+        assert_eq!(store.depth(a).pending, lists.len() as u64);
+        let all = claim(&*store, a, lists.len()).await;
+        assert_eq!(texts(&all), lists);
+        append(&*store, vec![planned("the end", &[a]), planned("2", &[a])]).await;
+    }
+}
+
+#[tokio::test]
 async fn the_log_goes_on_over_many_segments() {
     let folder = Folder::new();
     let store = folder.store();
@@ -203,7 +226,7 @@ async fn a_log_without_its_oldest_segments_starts_from_a_checkpoint() {
 async fn a_second_process_is_refused() {
     let folder = Folder::new();
     let store = folder.store();
-    let refused = Embedded::open(&folder.settings()).unwrap_err();
+    let refused = Embedded::open(folder.settings()).unwrap_err();
     assert!(matches!(&refused, OpenError::Locked { .. }), "{refused}");
     drop(store);
     folder.store();
@@ -214,11 +237,11 @@ fn a_folder_that_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, b"").unwrap();
-    let refused = Embedded::open(&Settings::new(file.join("data"))).unwrap_err().to_string();
+    let refused = Embedded::open(Settings::new(file.join("data"))).unwrap_err().to_string();
     assert!(refused.contains("file/data") && refused.contains("in the way"), "{refused}");
     let mut settings = Settings::new(dir.path().join("data"));
     settings.segment_bytes = 1;
-    assert!(matches!(Embedded::open(&settings), Err(OpenError::SegmentBytes { given: 1 })));
+    assert!(matches!(Embedded::open(settings), Err(OpenError::SegmentBytes { given: 1 })));
 }
 
 #[tokio::test]

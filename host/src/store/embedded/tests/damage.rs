@@ -26,7 +26,7 @@ async fn a_flipped_bit_refuses_to_start_with_its_place() {
     // In the header, in the payload, and in the length, which leads astray.
     for at in [place + 17, place + HEADER_BYTES as u64 + 9, place + 9] {
         flip(log, at);
-        let refused = Embedded::open(&folder.settings()).unwrap_err();
+        let refused = Embedded::open(folder.settings()).unwrap_err();
         let OpenError::Corrupt { segment, offset, .. } = &refused else { panic!("{refused}") };
         assert_eq!((segment, *offset), (log, place));
         assert!(refused.to_string().contains(&format!("byte {place} of {}", log.display())));
@@ -51,7 +51,7 @@ async fn damage_in_an_older_segment_is_found_whatever_is_behind_it() {
     // The last frame of the first segment: nothing in that file follows it.
     let last = ids.iter().map(|id| offset_of(*id)).filter(|place| *place < 1 << 20).max().unwrap();
     flip(log, last + 100);
-    let refused = Embedded::open(&folder.settings()).unwrap_err();
+    let refused = Embedded::open(folder.settings()).unwrap_err();
     assert!(
         matches!(&refused, OpenError::Corrupt { segment, offset, .. } if segment == log && *offset == last),
         "{refused}"
@@ -60,7 +60,7 @@ async fn damage_in_an_older_segment_is_found_whatever_is_behind_it() {
     // The newest segment's checkpoint was durable before the file had its name.
     let newest = folder.segments().pop().unwrap();
     flip(&newest, 4_096 + 20);
-    let refused = Embedded::open(&folder.settings()).unwrap_err();
+    let refused = Embedded::open(folder.settings()).unwrap_err();
     assert!(
         matches!(&refused, OpenError::Corrupt { segment, offset: 4_096, .. } if *segment == newest),
         "{refused}"
@@ -72,7 +72,7 @@ async fn damage_in_an_older_segment_is_found_whatever_is_behind_it() {
     for (file, len) in [(&newest, 4_096), (log, last)] {
         let whole = std::fs::read(file).unwrap();
         cut(file, len);
-        assert!(matches!(Embedded::open(&folder.settings()), Err(OpenError::Corrupt { .. })));
+        assert!(matches!(Embedded::open(folder.settings()), Err(OpenError::Corrupt { .. })));
         std::fs::write(file, whole).unwrap();
     }
     assert_eq!(folder.store().depth(a).pending, 400);
@@ -115,7 +115,7 @@ async fn another_version_is_refused_by_name() {
     let log = &folder.segments()[0];
     let file = std::fs::OpenOptions::new().write(true).open(log).unwrap();
     file.write_all_at(&[VERSION + 1], 8).unwrap();
-    let refused = Embedded::open(&folder.settings()).unwrap_err();
+    let refused = Embedded::open(folder.settings()).unwrap_err();
     assert!(
         matches!(&refused, OpenError::VersionUnknown { segment, found, supported: VERSION }
             if segment == log && *found == VERSION + 1),

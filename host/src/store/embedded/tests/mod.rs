@@ -4,5 +4,6 @@ mod contract;
 mod crash;
 mod damage;
 mod faults;
+mod limits;
 mod random;
 mod support;

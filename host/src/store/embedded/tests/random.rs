@@ -240,7 +240,7 @@ async fn whatever_happens_nothing_is_lost_and_nothing_settled_comes_again() {
             tokio::spawn(async move {
                 let mut walk = Walk::new(seed).await;
                 for step in 0..STEPS {
-                    let stuck = tokio::time::timeout(Duration::from_secs(60), walk.step()).await;
+                    let stuck = tokio::time::timeout(Duration::from_secs(30), walk.step()).await;
                     assert!(stuck.is_ok(), "seed {seed} hangs in step {step}");
                 }
                 walk.finish().await;

@@ -26,7 +26,7 @@ impl Folder {
     }
 
     pub(super) fn store(&self) -> Arc<Embedded> {
-        Embedded::open(&self.settings()).unwrap()
+        Embedded::open(self.settings()).unwrap()
     }
 
     /// Files of the log, oldest first.
