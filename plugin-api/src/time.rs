@@ -6,7 +6,25 @@ pub(crate) fn rfc3339(millis: u64) -> String {
     let (seconds, millis) = (millis / 1000, millis % 1000);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    // Written by hand: a plugin asks for it with every event, and formatting takes ten times as long.
+    let mut text = String::with_capacity(24);
+    let parts = [(year, 4, '-'), (month, 2, '-'), (day, 2, 'T'), (hour, 2, ':'), (minute, 2, ':')];
+    for (number, digits, end) in parts.into_iter().chain([(second, 2, '.'), (millis, 3, 'Z')]) {
+        push_padded(&mut text, number, digits);
+        text.push(end);
+    }
+    text
+}
+
+/// The number with at least that many digits.
+fn push_padded(text: &mut String, number: u64, digits: u32) {
+    if number >= 10u64.pow(digits) {
+        push_padded(text, number / 10u64.pow(digits), 1);
+    }
+    for place in (0..digits).rev() {
+        let digit = number / 10u64.pow(place) % 10;
+        text.push(char::from(b"0123456789"[usize::try_from(digit).unwrap_or_default()]));
+    }
 }
 
 /// The civil date of a number of days since 1970, counted in years that begin in March, so that a

@@ -28,6 +28,11 @@ const LEFT_JOBS_PAUSE: Duration = Duration::from_millis(200);
 /// How long a probe waits for a delivery that was never tried.
 const UNTRIED_WAIT: Duration = Duration::from_secs(1);
 
+/// Rest after a claim that gave less than was asked for, of a target whose calls take many deliveries.
+/// Under load it makes calls of what several group commits brought: each call wakes four threads, and
+/// has an outcome to be recorded.
+const BATCH_PAUSE: Duration = Duration::from_millis(5);
+
 /// What a target may do next.
 #[derive(Clone, Copy, Debug)]
 enum Work {
@@ -38,7 +43,7 @@ enum Work {
     Probe {
         untried: bool,
     },
-    /// Held until that moment.
+    /// Held, or gathering a batch, until that moment.
     Wait(Instant),
     /// Every slot is taken.
     Full,
@@ -55,6 +60,8 @@ pub(super) struct Target {
     journal: Journal,
     /// Deliveries a call.
     per_call: usize,
+    /// Nothing new is claimed before.
+    gather_until: Option<Instant>,
     /// Every other probe takes a delivery that was never tried: retries go first in the queue, and
     /// those of events that always fail would be all that is ever probed with.
     probes_untried: bool,
@@ -90,6 +97,7 @@ impl Target {
             calls,
             journal,
             per_call,
+            gather_until: None,
             probes_untried: false,
             told_held: false,
             digests,
@@ -127,7 +135,10 @@ impl Target {
             // Nobody tells when such work ends.
             _ if free == 0 && left_jobs > 0 => Work::Wait(Instant::now() + LEFT_JOBS_PAUSE),
             _ if free == 0 => Work::Full,
-            Permit::All => Work::Claim { max: free * self.per_call },
+            Permit::All => match self.gather_until {
+                Some(until) => Work::Wait(until),
+                None => Work::Claim { max: free * self.per_call },
+            },
             Permit::Probe if self.calls.is_probing() => Work::Full,
             Permit::Probe => Work::Probe { untried: self.probes_untried && self.has_untried() },
         }
@@ -149,6 +160,12 @@ impl Target {
         work: Work,
         stop: &watch::Receiver<Option<Instant>>,
     ) {
+        self.gather_until = match (&claimed, work) {
+            (Ok(some), Work::Claim { max }) if self.per_call > 1 && some.len() < max => {
+                Some(Instant::now() + BATCH_PAUSE)
+            }
+            _ => None,
+        };
         let mut deliveries = match claimed {
             Ok(deliveries) => deliveries,
             Err(error) => {

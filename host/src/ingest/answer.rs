@@ -42,21 +42,28 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
     // Writing to a string cannot fail.
     let _ = write!(body, "{{\"accepted\":{},\"ids\":[", ids.len());
     for (place, event) in ids.iter().enumerate() {
-        let comma = if place == 0 { "" } else { "," };
-        let _ = write!(body, "{comma}\"{event}\"");
+        body.push_str(if place == 0 { "\"" } else { ",\"" });
+        event.push_to(&mut body);
+        body.push('"');
     }
     body.push(']');
     if durable.duplicates() > 0 {
         let _ = write!(body, ",\"duplicates\":{}", durable.duplicates());
     }
-    let _ = write!(body, ",\"request\":\"{id}\"}}");
+    let id = id.to_string();
+    for part in [",\"request\":\"", &id, "\"}"] {
+        body.push_str(part);
+    }
     json(StatusCode::OK, id, body)
 }
 
 pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Response<Full<Bytes>> {
     let error = serde_json::Value::from(&*refusal.answer());
-    let mut response =
-        json(refusal.status(), id, format!("{{\"error\":{error},\"request\":\"{id}\"}}"));
+    let mut response = json(
+        refusal.status(),
+        id.to_string(),
+        format!("{{\"error\":{error},\"request\":\"{id}\"}}"),
+    );
     let headers: &mut HeaderMap = response.headers_mut();
     if let Refusal::Method { allowed } = refusal {
         let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
@@ -73,12 +80,12 @@ pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Respo
     response
 }
 
-fn json(status: StatusCode, id: RequestId, body: String) -> Response<Full<Bytes>> {
+fn json(status: StatusCode, id: String, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+    if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(REQUEST_ID, id);
     }
     response

@@ -90,7 +90,9 @@ where
     }
 }
 
-/// A body of one chunk, which most are, stays as it came; several are copied together once.
+/// The chunks, copied together once. A single one, which is most, is copied as well: it is a part of
+/// what the connection reads into, and as long as an event kept it alive the connection would have
+/// to make new room of many times its size for each request.
 async fn collect<B>(body: &mut B, bytes_max: usize, held: &mut Held<'_>) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -114,7 +116,7 @@ where
         }
         whole.extend_from_slice(&chunk);
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    Ok(if whole.is_empty() { Bytes::copy_from_slice(&first) } else { whole.freeze() })
 }
 
 /// The next chunk that is not empty; trailers are skipped.

@@ -302,12 +302,12 @@ impl Ingest {
         body: Bytes,
         received_at: Timestamp,
     ) -> Result<Stored<'a>, Refusal> {
-        let request = Request {
-            source: Arc::clone(&source.name),
-            method: head.method,
-            headers: head.headers,
-            body,
-            received_at,
+        let request = {
+            // The path and the rest of the head end here: see below.
+            let head = head;
+            let (source, (method, headers)) =
+                (Arc::clone(&source.name), (head.method, head.headers));
+            Request { source, method, headers, body, received_at }
         };
         let began = Instant::now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
@@ -316,6 +316,9 @@ impl Ingest {
         let notes =
             if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
+        // Its head lies in what the connection reads into. While it is kept, the connection, which
+        // reads on to see the sender leave, would have to make new room.
+        drop(verified);
         let began = Instant::now();
         let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
         Ok(Stored { source, durable, verify, store: began.elapsed(), notes })
@@ -408,7 +411,7 @@ fn without_slash(path: &str) -> &str {
 /// The header fields to be kept, as far as they fit.
 fn kept(headers: &http::HeaderMap) -> Headers {
     let mut bytes = 0;
-    let fields = headers
+    headers
         .iter()
         .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()))
         .take(HEADERS_MAX)
@@ -416,8 +419,8 @@ fn kept(headers: &http::HeaderMap) -> Headers {
             bytes += name.as_str().len() + value.len();
             bytes <= HEADER_BYTES_MAX
         })
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
-    Headers(fields.collect())
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
 }
 
 #[cfg(test)]

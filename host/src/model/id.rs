@@ -42,17 +42,26 @@ impl EventId {
     pub const fn number(self) -> u64 {
         self.0 as u64
     }
-}
 
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn text(self) -> [u8; LENGTH] {
         let mut text = [0u8; LENGTH];
         let mut rest = self.0;
         for digit in text.iter_mut().rev() {
             *digit = ALPHABET[(rest & 31) as usize];
             rest >>= 5;
         }
-        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+        text
+    }
+
+    /// Appends the id as text.
+    pub fn push_to(self, text: &mut String) {
+        text.extend(self.text().map(char::from));
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

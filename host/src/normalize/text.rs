@@ -18,7 +18,8 @@ pub(super) fn one_line(text: &str, chars_max: usize) -> Option<Cow<'_, str>> {
     if trimmed.is_empty() {
         return None;
     }
-    let plain = |c: char| c == ' ' || !is_space(c);
+    // Most texts are printable ASCII, for which no character's kind has to be looked up.
+    let plain = |c: char| matches!(c, ' '..='~') || !is_space(c);
     if trimmed.len() <= chars_max && trimmed.chars().all(plain) && !trimmed.contains("  ") {
         return Some(Cow::Borrowed(trimmed));
     }
@@ -45,7 +46,7 @@ pub(super) fn one_line(text: &str, chars_max: usize) -> Option<Cow<'_, str>> {
 
 /// White space, line and paragraph separators included, and control characters.
 fn is_space(c: char) -> bool {
-    c.is_whitespace() || c.is_control()
+    !matches!(c, '!'..='~') && (c.is_whitespace() || c.is_control())
 }
 
 /// Whether the text is a point in time as RFC 3339 writes it.

@@ -28,7 +28,8 @@ impl Ids {
         digest: Option<&model::Digest>,
     ) -> Self {
         let mut ids: Vec<_> = deliveries.iter().map(|delivery| delivery.event.id).collect();
-        let text = ids.iter().map(ToString::to_string).collect();
+        let mut text = String::with_capacity(ids.len() * ID_BYTES);
+        ids.iter().for_each(|id| id.push_to(&mut text));
         if !one_message {
             return Self { text, message: String::new(), key: String::new() };
         }
@@ -67,10 +68,11 @@ pub(super) fn headers(deliveries: &[Delivery]) -> (Vec<RHeader<'_>>, Vec<(usize,
             (Some(last), Some(range)) if Arc::ptr_eq(last, headers) => ranges.push(range),
             _ => {
                 let start = fields.len();
-                fields.extend(headers.0.iter().map(|(name, value)| RHeader {
-                    name: name.as_str().into(),
-                    value: value.as_slice().into(),
-                }));
+                fields.extend(
+                    headers
+                        .iter()
+                        .map(|(name, value)| RHeader { name: name.into(), value: value.into() }),
+                );
                 ranges.push((start, fields.len()));
             }
         }

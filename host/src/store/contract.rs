@@ -59,7 +59,7 @@ pub(crate) fn request(events: Vec<Planned>) -> NewRequest {
         scheme: "sqreen",
         key: 0,
         config: 7,
-        headers: Headers(vec![("x-id".into(), b"\xff1".to_vec())]),
+        headers: Headers::from_iter([("x-id", &b"\xff1"[..])]),
         events,
     }
 }
@@ -141,7 +141,7 @@ pub(crate) async fn gives_in_order_and_once(opener: &dyn Opener) {
     assert_eq!((first[0].attempt, first[0].first_attempt_at), (1, None));
     let event = &first[0].event;
     assert_eq!((&*event.source, event.attributes.title.as_str()), ("sqreen", "title of 1"));
-    assert_eq!(event.headers.0, vec![("x-id".to_owned(), b"\xff1".to_vec())]);
+    assert_eq!(event.headers.iter().collect::<Vec<_>>(), vec![("x-id", &b"\xff1"[..])]);
     assert_eq!(queue.depth(a), Depth { pending: 3, in_flight: 2, ..Depth::default() });
     settle(&*queue, a, &first, delivered()).await;
     assert_eq!(queue.depth(a), Depth { pending: 1, ..Depth::default() });

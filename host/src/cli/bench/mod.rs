@@ -4,6 +4,7 @@
 //! the floor and the daemon one right after the other and the result is the ratio of the pair;
 //! reported are the median and the range over all rounds.
 
+mod cores;
 mod floor;
 mod load;
 mod report;
@@ -18,6 +19,7 @@ use super::child::Server;
 use crate::model::Secret;
 use crate::verify;
 
+use cores::Cores;
 pub(super) use load::exchange;
 use load::{MakeRequest, Measured};
 
@@ -64,19 +66,29 @@ struct Round {
 /// Runs the bench and prints its table.
 pub(super) fn run(args: &BenchArgs) -> io::Result<()> {
     let parent = args.directory.clone().unwrap_or_else(std::env::temp_dir);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
     if args.serve_floor {
+        // As many as the daemon takes for receiving.
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
         return floor::serve(&parent, SECRET, workers);
     }
     let home = parent.join(format!("dispatcher-bench-{}", std::process::id()));
     std::fs::create_dir_all(&home)?;
-    let measured = measure(args, &home, workers);
+    let measured = measure(args, &home);
+    if let Ok((contestants, cores)) = &measured {
+        report::print(args, contestants, *cores);
+    }
+    // Ends the servers, which would still make files in there.
+    let outcome = measured.map(drop);
     std::fs::remove_dir_all(&home)?;
-    report::print(args, &measured?);
-    Ok(())
+    outcome
 }
 
-fn measure(args: &BenchArgs, home: &Path, workers: usize) -> io::Result<Vec<Contestant>> {
+/// The contestants, and the cores for the servers and for the load.
+type Outcome = (Vec<Contestant>, (usize, usize));
+
+fn measure(args: &BenchArgs, home: &Path) -> io::Result<Outcome> {
+    let cores = Cores::split()?;
+    Cores::enter(&cores.servers)?;
     let mut contestants = vec![
         floor_server(home)?,
         daemon(home, "stored", "")?,
@@ -86,8 +98,11 @@ fn measure(args: &BenchArgs, home: &Path, workers: usize) -> io::Result<Vec<Cont
             "[targets.log]\nplugin = \"file-log\"\nsettings.path = \"events.jsonl\"\n",
         )?,
     ];
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    Cores::enter(&cores.load)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.load.len())
+        .enable_all()
+        .build()?;
     let (numbers, make) = (Arc::new(AtomicU64::new(1)), maker()?);
     let time = Duration::from_secs(args.seconds.into());
     let connections = usize::from(args.connections);
@@ -112,7 +127,7 @@ fn measure(args: &BenchArgs, home: &Path, workers: usize) -> io::Result<Vec<Cont
             contestant.rounds.push(Round { load, cpu });
         }
     }
-    Ok(contestants)
+    Ok((contestants, (cores.servers.len(), cores.load.len())))
 }
 
 fn floor_server(home: &Path) -> io::Result<Contestant> {

@@ -24,11 +24,10 @@ impl Spread {
     }
 }
 
-pub(super) fn print(args: &BenchArgs, contestants: &[Contestant]) {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+pub(super) fn print(args: &BenchArgs, contestants: &[Contestant], cores: (usize, usize)) {
     out::line(&format!(
-        "{} connections, 1 KB a request, {} rounds of {} s, {cores} cores, load on the same machine",
-        args.connections, args.rounds, args.seconds
+        "{} connections, 1 KB a request, {} rounds of {} s, {} cores for the servers, {} for the load",
+        args.connections, args.rounds, args.seconds, cores.0, cores.1
     ));
     out::line(&format!(
         "{:<34} {:>26} {:>9} {:>9} {:>11} {:>22}",

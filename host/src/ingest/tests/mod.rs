@@ -49,14 +49,14 @@ async fn a_signed_request_is_stored_whole_and_answered_with_its_ids() {
 }
 
 #[tokio::test]
-async fn a_body_of_one_chunk_is_never_copied() {
+async fn an_event_does_not_keep_what_the_connection_reads_into() {
     let kit = Kit::new();
     let body = Bytes::from(sample("sqreen/test").to_owned());
     let whole = body.as_ptr_range();
     let request = kit::with_signature("/sqreen", SECRET, &body);
     assert_eq!(kit.send(request.map(|()| Chunks::of(vec![body]))).await.status, 200);
     let data = kit.queue.only().events[0].event.data.as_ptr_range();
-    assert!(whole.start < data.start && data.end < whole.end);
+    assert!(data.end <= whole.start || whole.end <= data.start);
 }
 
 #[tokio::test]
@@ -311,10 +311,10 @@ fn kept_headers_are_bounded() {
         let name: http::HeaderName = format!("x-{number}").parse().unwrap();
         headers.insert(name, "v".parse().unwrap());
     }
-    assert_eq!(kept(&headers).0.len(), HEADERS_MAX);
+    assert_eq!(kept(&headers).len(), HEADERS_MAX);
     headers.clear();
     headers.insert("x-long", "v".repeat(HEADER_BYTES_MAX).parse().unwrap());
-    assert_eq!(kept(&headers).0.len(), 0);
+    assert_eq!(kept(&headers).len(), 0);
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn delivery(number: u64, title: &str) -> Delivery {
         id: EventId::new(received_at, 7, number),
         source: "sqreen".into(),
         received_at,
-        headers: Arc::new(Headers(vec![("x-request".to_owned(), b"r1".to_vec())])),
+        headers: Arc::new(Headers::from_iter([("x-request", &b"r1"[..])])),
         attributes: Attributes {
             event_type: "incident".to_owned(),
             subject: None,

@@ -232,7 +232,7 @@ impl Committer {
     /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
     /// failure.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
-        if self.log.is_open() && self.log.fits(bytes) {
+        if self.log.is_open() && self.log.fits(bytes) && !self.log.is_outdone() {
             return Ok(());
         }
         if self.log.is_open() {

@@ -11,6 +11,7 @@ use std::sync::RwLock;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::filter::Filter;
 use super::index::{
     Batch, DeadRow, Index, IndexError, OutcomeRow, RetryRow, RetryVisit, Seen, Space, Stamp,
     dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
@@ -22,6 +23,8 @@ const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 const CACHE_BYTES_MAX: u64 = 16 << 20;
 const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
 const THREADS: usize = 2;
+/// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
+const FILTER_BYTES_MAX: usize = 32 << 20;
 
 pub(super) struct FjallIndex {
     database: Database,
@@ -32,7 +35,14 @@ pub(super) struct FjallIndex {
     dropped: Keyspace,
     range: Keyspace,
     outcome: Keyspace,
-    hours: RwLock<BTreeMap<u32, Keyspace>>,
+    hours: RwLock<BTreeMap<u32, Hour>>,
+}
+
+/// The keys of an hour.
+struct Hour {
+    space: Keyspace,
+    /// `None`: every key may be there.
+    filter: Option<Filter>,
 }
 
 impl From<fjall::Error> for IndexError {
@@ -79,7 +89,7 @@ impl FjallIndex {
         let mut hours = BTreeMap::new();
         for name in database.list_keyspace_names() {
             if let Some(hour) = name.strip_prefix("seen-").and_then(|hour| hour.parse().ok()) {
-                hours.insert(hour, space(&name)?);
+                hours.insert(hour, Hour { space: space(&name)?, filter: None });
             }
         }
         Ok(Self {
@@ -104,25 +114,41 @@ impl FjallIndex {
             Space::Dropped => self.dropped.clone(),
             Space::Range => self.range.clone(),
             Space::Outcome => self.outcome.clone(),
-            Space::Seen(hour) => {
-                if let Some(space) = super::read_lock(&self.hours).get(&hour) {
-                    return Ok(space.clone());
-                }
-                let space = self.database.keyspace(&hour_name(hour), options)?;
-                super::write_lock(&self.hours).insert(hour, space.clone());
-                space
-            }
+            Space::Seen(hour) => self.hour(hour)?,
         })
     }
 
+    fn hour(&self, hour: u32) -> Result<Keyspace, IndexError> {
+        if let Some(hour) = super::read_lock(&self.hours).get(&hour) {
+            return Ok(hour.space.clone());
+        }
+        let space = self.database.keyspace(&hour_name(hour), options)?;
+        let filter = Some(Filter::default());
+        super::write_lock(&self.hours).insert(hour, Hour { space: space.clone(), filter });
+        Ok(space)
+    }
+
+    /// Adds keys to the filter of their hour: before their rows are there, so that no row is denied.
+    fn expect(&self, hour: u32, keys: &[(u32, DedupKey, Seen)]) {
+        let mut hours = super::write_lock(&self.hours);
+        let all: usize = hours.values().filter_map(|h| Some(h.filter.as_ref()?.bytes())).sum();
+        let Some(Hour { filter: Some(filter), .. }) = hours.get_mut(&hour) else { return };
+        let others = all - filter.bytes();
+        if filter.reserve(keys.len(), FILTER_BYTES_MAX.saturating_sub(others)) {
+            keys.iter().for_each(|(_, key, _)| filter.add(key));
+        } else if let Some(hour) = hours.get_mut(&hour) {
+            hour.filter = None;
+        }
+    }
+
     fn drop_hours(&self, before: u32) -> Result<(), IndexError> {
-        let old: Vec<Keyspace> = {
+        let old: Vec<Hour> = {
             let mut hours = super::write_lock(&self.hours);
             let kept = hours.split_off(&before);
             std::mem::replace(&mut *hours, kept).into_values().collect()
         };
-        for space in old {
-            self.database.delete_keyspace(space)?;
+        for hour in old {
+            self.database.delete_keyspace(hour.space)?;
         }
         Ok(())
     }
@@ -137,8 +163,20 @@ impl Index for FjallIndex {
         self.target.iter().map(|row| read(&row.value()?)).collect()
     }
 
-    fn commit(&self, batch: Batch) -> Result<(), IndexError> {
+    fn commit(&self, mut batch: Batch) -> Result<(), IndexError> {
         let mut writes = self.database.batch();
+        // Stable: of rows with one key the newest stays behind the others, and it alone is written.
+        batch.seen.sort_by_key(|(hour, key, _)| (*hour, *key));
+        for rows in batch.seen.chunk_by(|one, other| one.0 == other.0) {
+            let hour = rows[0].0;
+            let space = self.hour(hour)?;
+            self.expect(hour, rows);
+            for same in rows.chunk_by(|one, other| one.1 == other.1) {
+                if let Some((_, key, seen)) = same.last() {
+                    writes.insert(&space, &key[..], &seen.to_bytes()[..]);
+                }
+            }
+        }
         let mut last: Option<(Space, Keyspace)> = None;
         for ((space, key), value) in batch.rows {
             let keyspace = match &last {
@@ -151,7 +189,7 @@ impl Index for FjallIndex {
             }
         }
         writes.commit()?;
-        let stale = |hours: &BTreeMap<u32, Keyspace>| {
+        let stale = |hours: &BTreeMap<u32, Hour>| {
             hours.first_key_value().is_some_and(|(hour, _)| *hour < batch.hours_from)
         };
         if stale(&super::read_lock(&self.hours)) {
@@ -219,8 +257,11 @@ impl Index for FjallIndex {
 
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
         let oldest = hour_of(now_ms.saturating_sub(DEDUP_MS));
-        for (_, space) in super::read_lock(&self.hours).range(oldest..).rev() {
-            if let Some(bytes) = space.get(key)? {
+        for (_, hour) in super::read_lock(&self.hours).range(oldest..).rev() {
+            if hour.filter.as_ref().is_some_and(|filter| !filter.may_have(key)) {
+                continue;
+            }
+            if let Some(bytes) = hour.space.get(key)? {
                 return Seen::from_bytes(&bytes).ok_or_else(unreadable).map(Some);
             }
         }
@@ -229,8 +270,8 @@ impl Index for FjallIndex {
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
         let mut windows = Vec::new();
-        for (_, space) in super::read_lock(&self.hours).range(hour_of(now_ms)..) {
-            for row in space.prefix(window_prefix(target)) {
+        for (_, hour) in super::read_lock(&self.hours).range(hour_of(now_ms)..) {
+            for row in hour.space.prefix(window_prefix(target)) {
                 let (key, value) = row.into_inner()?;
                 if let Some(group) = split_window_key(&key) {
                     let until = value.as_ref().try_into().map_err(|_| unreadable())?;
@@ -258,7 +299,7 @@ impl Index for FjallIndex {
             (Space::Outcome, self.outcome.clone()),
         ];
         let hours = self.hours.read().unwrap();
-        spaces.extend(hours.iter().map(|(hour, space)| (Space::Seen(*hour), space.clone())));
+        spaces.extend(hours.iter().map(|(hour, h)| (Space::Seen(*hour), h.space.clone())));
         let rows = |(space, keyspace): (Space, Keyspace)| {
             keyspace.iter().map(move |row| {
                 let (key, value) = row.into_inner().unwrap();
@@ -289,7 +330,8 @@ mod tests {
                 batch.rows.insert((Space::Retry, retry_key(target, due, number)), Some(retry(1)));
             }
             let seen = Seen { number: 5, received_ms: 3_600_000, content: 8 };
-            batch.rows.insert((Space::Seen(1), vec![3; 16]), Some(seen.to_bytes()));
+            batch.seen.push((1, [3; 16], Seen { number: 4, ..seen }));
+            batch.seen.push((1, [3; 16], seen));
             index.commit(batch).unwrap();
             assert_eq!(index.seen(&[3; 16], 3_600_001).unwrap(), Some(seen));
             let mut batch = Batch { hours_from: 2, ..Batch::default() };

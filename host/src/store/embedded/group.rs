@@ -60,7 +60,10 @@ impl Group {
 
     pub(super) fn request(&mut self, entry: Entry, tail: TailFrame) {
         self.placed.push(Placed { entry, kept: None });
-        self.tail.push(Arc::new(tail));
+        // What no target gets would only push out what one may still want.
+        if !tail.targets.is_empty() {
+            self.tail.push(Arc::new(tail));
+        }
     }
 
     pub(super) fn act(&mut self, entry: Entry, frame: Frame) {
@@ -80,7 +83,7 @@ impl Group {
     /// Gives the frames for checkpoint and index.
     pub(super) fn durable(self, shared: &Shared, end: u64) -> Vec<Entry> {
         let entries: Vec<Entry> = self.placed.into_iter().map(|placed| placed.entry).collect();
-        shared.tail.push(self.tail.into_iter());
+        let gone = shared.tail.push(self.tail.into_iter());
         shared.set_tail(end);
         let mut woken: BTreeMap<u16, _> = BTreeMap::new();
         for entry in &entries {
@@ -104,6 +107,7 @@ impl Group {
         for target in woken.into_values() {
             target.woken.notify_waiters();
         }
+        drop(gone);
         entries
     }
 

@@ -106,9 +106,7 @@ impl Inbox {
         }
         state.bytes += bytes;
         state.appends.push_back(append);
-        if state.sleeping {
-            self.filled.notify_one();
-        }
+        self.wake(&mut state);
         Ok(())
     }
 
@@ -118,10 +116,15 @@ impl Inbox {
             return Err(closed());
         }
         state.acts.push_back(act);
-        if state.sleeping {
+        self.wake(&mut state);
+        Ok(())
+    }
+
+    /// Each call of `notify_one` is a system call: one is enough until the committer is up.
+    fn wake(&self, state: &mut State) {
+        if std::mem::take(&mut state.sleeping) {
             self.filled.notify_one();
         }
-        Ok(())
     }
 
     /// Nothing more is taken in. An abandonment is the stronger word.

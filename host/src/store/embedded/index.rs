@@ -47,8 +47,8 @@ pub(super) enum Space {
     /// Where a row of either stands for a range; other rows may begin within it.
     Range,
     Outcome,
-    /// Keys of events received in that hour since 1970, and windows that end in it: dropped whole when the
-    /// hour is too old.
+    /// Keys of events received in that hour since 1970, written apart, see [`Batch::seen`]; and windows
+    /// that end in it. Dropped whole when the hour is too old.
     Seen(u32),
 }
 
@@ -80,8 +80,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        [self.number, self.received_ms, self.content].map(u64::to_le_bytes).concat()
+    pub(super) fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.number.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.received_ms.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.content.to_le_bytes());
+        bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -104,6 +108,9 @@ pub(super) const fn hour_of(ms: u64) -> u32 {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     pub rows: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    /// Keys with the hour that they belong to, in the order of the log. They are nearly all that is
+    /// ever written, and a list of them costs less than a map.
+    pub seen: Vec<(u32, DedupKey, Seen)>,
     /// Hours before this one may go.
     pub hours_from: u32,
 }
@@ -212,6 +219,11 @@ fn value<T: Serialize>(row: &T) -> Option<Vec<u8>> {
 }
 
 impl Batch {
+    /// How many rows it has.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len() + self.seen.len()
+    }
+
     /// The rows that a frame makes or removes, but for those of targets.
     pub(super) fn read(&mut self, entry: &Entry, now_ms: u64) {
         match &entry.effects {
@@ -226,8 +238,7 @@ impl Batch {
                         received_ms: *received_ms,
                         content,
                     };
-                    let space = Space::Seen(hour_of(*received_ms));
-                    self.rows.insert((space, key.to_vec()), Some(seen.to_bytes()));
+                    self.seen.push((hour_of(*received_ms), key, seen));
                 }
             }
             Effects::Settlements(record) => {

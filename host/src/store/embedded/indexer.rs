@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use super::inbox::{Reply, closed};
 use super::index::{Batch, IndexError, LAYOUT, Stamp, hour_of};
@@ -17,8 +18,10 @@ use super::shared::Shared;
 use super::state::{Effects, Entry, State};
 use super::{StoreError, lock, read_lock};
 
-/// Most group commits that wait for the index.
-const JOBS_MAX: usize = 64;
+/// Most group commits that wait for the index: more than a fast disk makes in a [`PAUSE`].
+const JOBS_MAX: usize = 256;
+/// Rest after a batch. Being woken for each group commit would cost more than the rows.
+const PAUSE: Duration = Duration::from_millis(5);
 /// A batch takes no further job above this many rows.
 const ROWS_MAX: usize = 4_096;
 /// Hours of keys that are kept: the window and the hour that has begun.
@@ -117,7 +120,7 @@ impl<'a> Replay<'a> {
     pub(super) fn read(&mut self, state: &mut State, entry: &Entry) -> Result<(), IndexError> {
         let now_ms = Now::read().wall.as_millis();
         self.gathered.read(state, entry, self.uuid, now_ms);
-        if self.gathered.batch.rows.len() >= ROWS_MAX {
+        if self.gathered.batch.len() >= ROWS_MAX {
             self.commit(state)?;
         }
         Ok(())
@@ -148,13 +151,14 @@ pub(super) fn run(shared: &Arc<Shared>, mut state: State, jobs: &Receiver<Job>) 
                 Job::Mark(reply) => replies.push(reply),
                 Job::Sync => sync = true,
             }
-            let room = gathered.batch.rows.len() < ROWS_MAX;
+            let room = gathered.batch.len() < ROWS_MAX;
             next = room.then(|| jobs.try_recv().ok()).flatten();
         }
         let done = commit(shared, &mut gathered, &state, now_ms, sync);
         for reply in replies {
             let _ = reply.send(done.clone());
         }
+        std::thread::sleep(PAUSE);
     }
     if let Some(index) = &*read_lock(&shared.index)
         && let Err(error) = index.sync()

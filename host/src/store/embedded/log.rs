@@ -37,6 +37,8 @@ pub(super) struct Log {
     segment: SegmentHeader,
     /// `None` after it was abandoned.
     file: Option<Box<dyn DiskFile>>,
+    /// The file was not written in advance: each sync has to record its new size as well.
+    grows: bool,
     buffer: Vec<u8>,
     /// Frames in `buffer` start here.
     written: u64,
@@ -56,6 +58,7 @@ impl Log {
         epoch: u32,
     ) -> Self {
         Self {
+            grows: file.len().is_ok_and(|len| len < segment.capacity),
             prewriter: Prewriter::new(disk.clone(), folder, capacity),
             disk,
             folder: folder.to_path_buf(),
@@ -92,6 +95,12 @@ impl Log {
 
     pub(super) fn fits(&self, bytes: u64) -> bool {
         self.next_place() + bytes <= self.segment.limit()
+    }
+
+    /// Whether it is better to go on in a new segment: this one's file grows, and one that does not is
+    /// ready.
+    pub(super) fn is_outdone(&self) -> bool {
+        self.grows && self.prewriter.is_ready()
     }
 
     /// Gives a frame its place; it is not written yet.
@@ -133,7 +142,8 @@ impl Log {
             self.durable = self.written;
         }
         // From here on a spare will be of use; a daemon with little to do never makes one.
-        if self.durable - self.segment.base > self.segment.capacity / 8 {
+        let of_capacity = if self.grows { 8 } else { 3 };
+        if self.durable - self.segment.base > self.segment.capacity / of_capacity {
             self.prewriter.start();
         }
         Ok(())
@@ -160,11 +170,11 @@ impl Log {
             epoch,
             created_ms: Timestamp::from(std::time::SystemTime::now()).as_millis(),
         };
-        let (file, from) = match self.prewriter.take() {
-            Some(spare) => spare,
+        let (file, from, grows) = match self.prewriter.take() {
+            Some((file, path)) => (file, path, false),
             None => {
                 let path = self.folder.join(NEXT);
-                (self.disk.create(&path).map_err(|e| refused("create", &path, &e))?, path)
+                (self.disk.create(&path).map_err(|e| refused("create", &path, &e))?, path, true)
             }
         };
         let mut bytes = segment.to_bytes();
@@ -189,6 +199,7 @@ impl Log {
             return Err(refused("start the segment", &path, &error));
         }
         self.segment = segment;
+        self.grows = grows;
         self.file = Some(file);
         self.written = end;
         self.durable = end;

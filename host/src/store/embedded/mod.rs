@@ -20,6 +20,7 @@ mod disk;
 mod error;
 mod expire;
 mod fate;
+mod filter;
 mod fjall_index;
 mod frame;
 mod group;

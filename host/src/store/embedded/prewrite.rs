@@ -20,13 +20,14 @@ pub(super) struct Prewriter {
     path: PathBuf,
     capacity: u64,
     stop: Arc<AtomicBool>,
+    ready: Arc<AtomicBool>,
     worker: Option<JoinHandle<Option<Box<dyn DiskFile>>>>,
 }
 
 impl Prewriter {
     pub(super) fn new(disk: Arc<dyn Disk>, folder: &Path, capacity: u64) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        Self { disk, path: folder.join(SPARE), capacity, stop, worker: None }
+        let (stop, ready) = (Arc::default(), Arc::default());
+        Self { disk, path: folder.join(SPARE), capacity, stop, ready, worker: None }
     }
 
     /// Begins, unless a spare is there or on its way. Without one the log appends: no error.
@@ -35,16 +36,26 @@ impl Prewriter {
             return;
         }
         let (disk, path) = (self.disk.clone(), self.path.clone());
-        let (capacity, stop) = (self.capacity, self.stop.clone());
-        self.worker = std::thread::Builder::new()
-            .name("store-prewrite".into())
-            .spawn(move || prewrite(&*disk, &path, capacity, &stop))
-            .ok();
+        let (capacity, stop, ready) = (self.capacity, self.stop.clone(), self.ready.clone());
+        let work = move || {
+            let file = prewrite(&*disk, &path, capacity, &stop)?;
+            ready.store(true, Ordering::Release);
+            Some(file)
+        };
+        self.worker = std::thread::Builder::new().name("store-prewrite".into()).spawn(work).ok();
+    }
+
+    /// Whether [`take`](Self::take) will give one.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
     }
 
     /// The spare and its path, if it is ready.
     pub(super) fn take(&mut self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
-        let file = self.worker.take_if(|worker| worker.is_finished())?.join().ok()??;
+        // One that is ready ends at once; one that failed is forgotten, so that another can begin.
+        let ready = self.ready.swap(false, Ordering::Acquire);
+        let ended = |worker: &mut JoinHandle<_>| ready || worker.is_finished();
+        let file = self.worker.take_if(ended)?.join().ok()??;
         Some((file, self.path.clone()))
     }
 }

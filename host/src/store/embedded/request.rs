@@ -108,11 +108,11 @@ impl Prepared {
             scheme: self.scheme,
             key: self.key,
             config: self.config,
-            headers: self.headers.0.iter().map(|(n, v)| (n.as_str(), Raw::new(v))).collect(),
+            headers: self.headers.iter().map(|(name, v)| (name, Raw::new(v))).collect(),
             events: self.events.iter().map(PreparedEvent::record).collect(),
         };
-        let header_bytes: usize = self.headers.0.iter().map(|(n, v)| n.len() + v.len() + 8).sum();
-        let hint = self.events.iter().map(|event| event.event.data.len() + 256).sum::<usize>();
+        let header_bytes = self.headers.bytes() + 8 * self.headers.len();
+        let hint = self.events.iter().map(|event| event.event.data.len() + 512).sum::<usize>();
         self.frame = record::frame(Kind::Request, &record, hint + header_bytes + 128)?;
         Some(())
     }
@@ -229,8 +229,7 @@ pub(super) struct Read<'a> {
 impl<'a> Read<'a> {
     pub(super) fn new(lsn: u64, payload: &'a [u8]) -> Result<Self, Unreadable> {
         let record: record::Request<'a> = decode(payload)?;
-        let headers = record.headers.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec()));
-        let headers = Arc::new(Headers(headers.collect()));
+        let headers = Arc::new(record.headers.iter().map(|(name, v)| (*name, &***v)).collect());
         Ok(Self { lsn, headers, source: record.source.into(), record })
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Tail(RwLock<Frames>);
 struct Frames {
     frames: VecDeque<Arc<TailFrame>>,
     bytes: usize,
-    /// Every request from here on is here.
+    /// Every request from here on that has a target is here.
     from: u64,
 }
 
@@ -59,9 +59,9 @@ impl Tail {
         Self(RwLock::new(Frames { frames: VecDeque::new(), bytes: 0, from }))
     }
 
-    pub(super) fn push(&self, new: impl Iterator<Item = Arc<TailFrame>>) {
-        let mut old = Vec::new();
-        let mut tail = write_lock(&self.0);
+    /// Gives back what had to go: to take it apart takes time, which nobody should wait for.
+    pub(super) fn push(&self, new: impl Iterator<Item = Arc<TailFrame>>) -> Vec<Arc<TailFrame>> {
+        let (mut tail, mut gone) = (write_lock(&self.0), Vec::new());
         for frame in new {
             tail.bytes += frame.bytes;
             tail.frames.push_back(frame);
@@ -70,10 +70,9 @@ impl Tail {
             let Some(oldest) = tail.frames.pop_front() else { break };
             tail.bytes -= oldest.bytes;
             tail.from = oldest.end;
-            old.push(oldest);
+            gone.push(oldest);
         }
-        // Nobody waits while the memory is given back.
-        drop(tail);
+        gone
     }
 
     /// Whether everything from that number on is here.
