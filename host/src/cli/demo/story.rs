@@ -25,11 +25,13 @@ pub(super) struct Story {
     address: SocketAddr,
     secret: Secret,
     notes: Receiver<Note>,
+    /// A delivery may be told of before the answer to its request is.
+    delivered: Delivered,
 }
 
 impl Story {
     pub(super) fn new(address: SocketAddr, secret: &str, notes: Receiver<Note>) -> Self {
-        Self { address, secret: Secret::new(secret), notes }
+        Self { address, secret: Secret::new(secret), notes, delivered: Delivered::new() }
     }
 
     /// Tells the three checks; an entry for each says whether it went as promised.
@@ -131,18 +133,13 @@ impl Story {
     /// Waits until every routed delivery was reported.
     async fn deliveries(&mut self, events: &[StoredNote]) -> Delivered {
         let expected: usize = events.iter().map(|event| event.targets.len()).sum();
-        let mut delivered = Delivered::new();
-        while delivered.len() < expected {
-            let next = self
-                .next_note(|note| match note {
-                    Note::Delivered { target, event, took, .. } => Some(((event, target), took)),
-                    _ => None,
-                })
-                .await;
-            let Some((delivery, took)) = next else { break };
-            delivered.insert(delivery, took);
+        while self.delivered.len() < expected {
+            let next = self.next_note(|note| matches!(note, Note::Delivered { .. }).then_some(()));
+            if next.await.is_none() {
+                break;
+            }
         }
-        delivered
+        std::mem::take(&mut self.delivered)
     }
 
     /// The next note of which `pick` makes something; `None` when none came in time.
@@ -151,6 +148,9 @@ impl Story {
             loop {
                 match self.notes.recv().await {
                     Ok(note) => {
+                        if let Note::Delivered { target, event, took, .. } = &note {
+                            self.delivered.insert((event.clone(), target.clone()), *took);
+                        }
                         if let Some(picked) = pick(note) {
                             return Some(picked);
                         }
