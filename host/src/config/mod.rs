@@ -240,12 +240,12 @@ impl TargetConfig {
 
 /// Notes that a name of a source or target is none.
 fn check_name(what: &str, name: &str, entry: &Entry<'_>, notes: &Notes) {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(plain) {
         return;
     }
     let title = format!("`{name}` is no name for a {what}");
     let problem = Problem::error(title).at(entry.key.clone(), "cannot be used");
-    let help = format!("a name has 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -");
+    let help = format!("a name has 1 to {NAME_BYTES_MAX} of a-z, A-Z, 0-9, - and _");
     notes.add(problem.help(help));
 }
