@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod first_hour;
 mod misbehave;
+mod prism;
 mod process;
 mod receive;
 mod reload;
