@@ -13,3 +13,4 @@ mod reload;
 mod sms;
 mod targets;
 mod twilio;
+mod watch;
