@@ -5,7 +5,7 @@
 //! watch. A reload is looked at as soon as it is in force. What was told is known until the end of the
 //! process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -75,8 +75,8 @@ async fn run(directory: PathBuf, feed: Feed, mut watched: watch::Receiver<Watche
     }
 }
 
-async fn look_at_space(directory: &PathBuf, floor_bytes: u64, floor: &mut Floor, feed: &Feed) {
-    let path = directory.clone();
+async fn look_at_space(directory: &Path, floor_bytes: u64, floor: &mut Floor, feed: &Feed) {
+    let path = directory.to_path_buf();
     let free = match floor_bytes {
         // Not asked for; the floor forgets what it told.
         0 => Ok(Ok(0)),
