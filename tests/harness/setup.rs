@@ -32,6 +32,8 @@ struct Target {
 pub(crate) struct Setup {
     /// Lines above the first table.
     head: String,
+    /// `store.free_low`; none is 0B, so that no test depends on the space of its machine.
+    free_low: Option<&'static str>,
     /// Lines of `[server]` besides `listen`.
     server: String,
     sources: Vec<Source>,
@@ -103,6 +105,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn free_low(mut self, size: &'static str) -> Self {
+        self.free_low = Some(size);
+        self
+    }
+
     /// Drops the plugin `test-MODE` into the home.
     pub(crate) fn plugin(mut self, mode: &'static str) -> Self {
         self.plugins.push(mode);
@@ -123,7 +130,9 @@ impl Setup {
     /// Writes the configuration and its secrets; answers where.
     pub(crate) fn write(&self, home: &Path) -> PathBuf {
         let (head, server) = (&self.head, &self.server);
-        let mut config = format!("{head}\n[server]\nlisten = \"127.0.0.1:0\"\n{server}\n");
+        let free_low = self.free_low.unwrap_or("0B");
+        let head = format!("{head}\nstore.free_low = \"{free_low}\"\n");
+        let mut config = format!("{head}[server]\nlisten = \"127.0.0.1:0\"\n{server}\n");
         // For targets that need one.
         let mut secrets = format!("TWILIO_TOKEN=\"t0ken-of-tests\"\n{}", self.variables);
         for Source { name, lines, secret } in &self.sources {

@@ -14,3 +14,4 @@ mod reload;
 mod sms;
 mod targets;
 mod twilio;
+mod watch;

@@ -4,6 +4,7 @@
 //! runtime each, so that a plugin that hangs a thread cannot delay an answer.
 
 mod check;
+mod disk;
 mod fan;
 mod lent;
 mod limits;
@@ -11,7 +12,9 @@ mod own;
 mod plugins;
 mod recipe;
 mod reload;
+mod silence;
 mod trial;
+mod watch;
 mod wire;
 
 use std::net::SocketAddr;
@@ -96,6 +99,7 @@ impl App {
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
         receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
+        let watched = watch::start(config, feed, receiving.handle());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.
@@ -109,6 +113,7 @@ impl App {
             feed: feed.clone(),
             ingest,
             deliverer,
+            watched,
             admin: Mutex::default(),
             recipes,
             last: Mutex::default(),

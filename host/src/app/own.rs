@@ -27,7 +27,9 @@ pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) 
         let planned = events.iter().map(|alarm| {
             let mut planned = router.plan(OWN_SOURCE, event(alarm, now()));
             // A target that fails is not told so: it could only fail once more.
-            planned.targets.retain(|number| router.name(*number) != Some(&alarm.subject));
+            if alarm.kind.is_of_a_target() {
+                planned.targets.retain(|number| router.name(*number) != Some(&alarm.subject));
+            }
             planned
         });
         let request = NewRequest {
@@ -70,11 +72,11 @@ fn event(alarm: &Alarm, now: Timestamp) -> Event {
 fn severity(kind: AlarmKind) -> Severity {
     match kind {
         AlarmKind::TargetRecovered => Severity::Info,
-        AlarmKind::SourceRejecting => Severity::Warning,
+        AlarmKind::SourceRejecting | AlarmKind::SourceSilent => Severity::Warning,
         AlarmKind::DeadLetter | AlarmKind::TargetDown | AlarmKind::ConfigRejected => {
             Severity::Error
         }
-        AlarmKind::TargetBroken => Severity::Critical,
+        AlarmKind::TargetBroken | AlarmKind::DiskLow => Severity::Critical,
     }
 }
 
@@ -97,6 +99,8 @@ fn title(alarm: &Alarm) -> String {
         (AlarmKind::SourceRejecting, _) => {
             format!("{count} requests to source {subject} were refused, the last: {reason}")
         }
+        (AlarmKind::SourceSilent, _) => format!("source {subject} is silent: {reason}"),
+        (AlarmKind::DiskLow, _) => format!("little space is left for {subject}: {reason}"),
         (AlarmKind::ConfigRejected, _) => {
             format!("the configuration {subject} was not taken over: {reason}")
         }
@@ -121,5 +125,10 @@ mod tests {
         assert_eq!((&data["type"], &data["count"]), (&json!("dead_letter"), &json!(7)));
         let broken = event(&alarm(AlarmKind::TargetBroken, 1), Timestamp::default());
         assert_eq!(broken.attributes.severity, Severity::Critical);
+        let low = event(&alarm(AlarmKind::DiskLow, 1), Timestamp::default()).attributes;
+        assert_eq!((low.event_type.as_str(), low.severity), ("disk.low", Severity::Critical));
+        let silent = event(&alarm(AlarmKind::SourceSilent, 1), Timestamp::default()).attributes;
+        assert_eq!(silent.severity, Severity::Warning);
+        assert!(silent.title.starts_with("source sms is silent: no"), "{}", silent.title);
     }
 }

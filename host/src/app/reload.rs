@@ -15,10 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::check::check_with;
 use super::lent::Lent;
 use super::recipe::{Changes, Recipes};
+use super::watch::Watched;
 use super::{DELIVERY_GRACE, wire};
 use crate::admin::{self, Admin, Reload, View};
 use crate::config::{Config, Environment, Problem, load_again};
@@ -126,6 +128,7 @@ pub struct Reloader {
     pub(super) feed: Feed,
     pub(super) ingest: Arc<Ingest>,
     pub(super) deliverer: Deliverer,
+    pub(super) watched: watch::Sender<Watched>,
     /// `None` before and after, and when the socket could not be had, which the log says.
     pub(super) admin: Mutex<Option<Admin>>,
     /// Of the targets that work; locked for as long as a reload takes, so that there is one at a time.
@@ -197,6 +200,8 @@ impl Reloader {
         let reloaded = self.reloaded(&config, recipes, &new, &changes);
         let router = Arc::new(wire::router(&ways, &numbers));
         let view = wire::view(&config, &ways, &numbers, Arc::clone(&router), self.fixed.address);
+        // Fails only when nobody watches any more: the daemon stops.
+        let _ = self.watched.send(Watched::of(&config));
         self.ingest.change(config.ingest.clone(), router);
         let begun = wire::backends(ways, &numbers, &*self.queue, |number| changes.begins(number));
         self.deliverer.change(&changes.ended, begun, DELIVERY_GRACE);

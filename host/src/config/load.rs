@@ -15,7 +15,6 @@ use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::{Config, masks, server, sources, targets};
 use crate::model::OWN_SOURCE;
-use crate::store::embedded;
 use crate::{egress, ingest, plugin};
 
 /// A body takes at most this part of a segment.
@@ -111,7 +110,7 @@ struct Contents {
     home: PathBuf,
     home_in_file: PathBuf,
     server: server::Server,
-    store: embedded::Settings,
+    store: server::Store,
     plugins: plugin::Settings,
     sources: Vec<sources::Source>,
     targets: Vec<super::TargetConfig>,
@@ -134,7 +133,8 @@ impl Contents {
                 body_timeout: self.server.body_timeout,
                 config: hash,
             },
-            store: self.store,
+            store: self.store.queue,
+            free_low_bytes: self.store.free_low_bytes,
             plugins: self.plugins,
             egress: egress::Settings::default(),
             targets: self.targets,
@@ -162,7 +162,7 @@ fn read(
     let names: Vec<&str> = source_table.iter().flat_map(Table::all).map(|(name, _)| name).collect();
     let store = server::store(root.table("store", notes), &home, notes);
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
-    let body_bytes_max = store.segment_bytes / BODY_SHARE_OF_SEGMENT;
+    let body_bytes_max = store.queue.segment_bytes / BODY_SHARE_OF_SEGMENT;
     let sources = source_table.map(|table| sources::read(&table, body_bytes_max, &resolver, notes));
     // Its own events can be routed by name.
     let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();

@@ -70,6 +70,8 @@ pub struct Config {
     /// The sources are in the order of the file.
     pub ingest: ingest::Settings,
     pub store: embedded::Settings,
+    /// Least free space where the store is before a person is told; zero: never.
+    pub free_low_bytes: u64,
     pub plugins: plugin::Settings,
     pub egress: egress::Settings,
     /// In the order of the file.

@@ -15,6 +15,9 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 /// Limits of `in_flight_max`, in bytes.
 const IN_FLIGHT_BYTES_MIN: u64 = 1 << 20;
 const IN_FLIGHT_BYTES_MAX: u64 = 1 << 40;
+/// Least free space before a person is told, unless configured otherwise, and the most that can be.
+const FREE_LOW_BYTES: u64 = 1 << 30;
+const FREE_LOW_BYTES_MAX: u64 = 1 << 60;
 /// Longest `public_url`, in bytes.
 const PUBLIC_URL_BYTES_MAX: usize = 512;
 
@@ -102,13 +105,23 @@ fn public_url(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
 }
 
 /// `[store]`.
-pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> embedded::Settings {
-    let mut store = embedded::Settings::new(home.join("data"));
+pub(super) struct Store {
+    pub(super) queue: embedded::Settings,
+    /// Zero: not watched.
+    pub(super) free_low_bytes: u64,
+}
+
+pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Store {
+    let queue = embedded::Settings::new(home.join("data"));
+    let mut store = Store { queue, free_low_bytes: FREE_LOW_BYTES };
     let Some(mut table) = table else { return store };
     let directory = table.entry("directory").and_then(|entry| path(&entry, home, notes));
-    store.directory = directory.unwrap_or(store.directory);
+    let queue = &mut store.queue;
+    queue.directory = directory.unwrap_or(std::mem::take(&mut queue.directory));
     let segment = table.bytes("segment", SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX, notes);
-    store.segment_bytes = segment.unwrap_or(store.segment_bytes);
+    queue.segment_bytes = segment.unwrap_or(queue.segment_bytes);
+    let free_low = table.bytes("free_low", 0..=FREE_LOW_BYTES_MAX, notes);
+    store.free_low_bytes = free_low.unwrap_or(store.free_low_bytes);
     table.finish(notes, |_| None);
     store
 }

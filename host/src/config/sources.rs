@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::check_name;
 use super::near::{list, near};
@@ -20,6 +21,9 @@ const SOURCES_MAX: usize = 1_000;
 const PATH_BYTES_MAX: usize = 256;
 /// Smallest `body_max`, in bytes: a shorter limit would refuse ordinary events.
 const BODY_BYTES_MIN: u64 = 1024;
+/// Limits of `silent_after`.
+const SILENT_MIN: Duration = Duration::from_secs(1);
+const SILENT_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// Stands for a secret that a check does not look up; nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
@@ -73,6 +77,7 @@ fn source(
         .bytes("body_max", BODY_BYTES_MIN..=body_bytes_limit, notes)
         .unwrap_or(body_bytes_limit.min(ingest::BODY_BYTES_MAX as u64));
     let body_bytes_max = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+    let silent_after = table.duration("silent_after", SILENT_MIN..=SILENT_MAX, notes);
     let place = table.place.clone();
     table.finish(notes, |key| match key {
         "secret" | "token" | "key" => Some("a source's secrets are written `secrets`".to_owned()),
@@ -88,8 +93,9 @@ fn source(
             return None;
         }
     };
+    let name = Arc::from(name);
     let settings =
-        ingest::SourceSettings { name: Arc::from(name), path, verifier, sender, body_bytes_max };
+        ingest::SourceSettings { name, path, verifier, sender, body_bytes_max, silent_after };
     secrets.into_iter().next().map(|secret| (settings, secret))
 }
 

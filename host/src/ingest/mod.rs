@@ -73,6 +73,8 @@ pub struct SourceSettings {
     pub sender: &'static Sender,
     /// Longest body in bytes.
     pub body_bytes_max: usize,
+    /// After so long without an accepted request a person is told; `None`: never.
+    pub silent_after: Option<Duration>,
 }
 
 /// How requests are received.

@@ -25,7 +25,9 @@ pub enum AlarmKind {
     TargetRecovered,
     TargetBroken,
     SourceRejecting,
+    SourceSilent,
     ConfigRejected,
+    DiskLow,
 }
 
 impl AlarmKind {
@@ -38,7 +40,22 @@ impl AlarmKind {
             Self::TargetRecovered => "target.recovered",
             Self::TargetBroken => "target.broken",
             Self::SourceRejecting => "source.rejecting",
+            Self::SourceSilent => "source.silent",
             Self::ConfigRejected => "config.rejected",
+            Self::DiskLow => "disk.low",
+        }
+    }
+
+    /// Whether its subject is a target: a source may have the same name.
+    #[must_use]
+    pub const fn is_of_a_target(self) -> bool {
+        match self {
+            Self::DeadLetter | Self::TargetDown | Self::TargetRecovered | Self::TargetBroken => {
+                true
+            }
+            Self::SourceRejecting | Self::SourceSilent | Self::ConfigRejected | Self::DiskLow => {
+                false
+            }
         }
     }
 
@@ -54,7 +71,7 @@ impl AlarmKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     pub kind: AlarmKind,
-    /// Target, source or file.
+    /// Target, source, file or folder.
     pub subject: Arc<str>,
     /// How often since it was told last.
     pub count: u64,

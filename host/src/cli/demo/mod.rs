@@ -31,6 +31,10 @@ pub(super) struct DemoArgs {
 const CONFIG: &str = r#"[server]
 listen = "127.0.0.1:0"
 
+# What is shown must not depend on the space of this machine.
+[store]
+free_low = "0B"
+
 [sources.sqreen]
 secrets = "env:SQREEN_SECRET"
 

@@ -73,6 +73,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         verifier: Verifier::new(verify::scheme("sqreen").unwrap(), secrets).unwrap(),
         sender: normalize::sender("sqreen").unwrap(),
         body_bytes_max: BODY_BYTES_MAX,
+        silent_after: None,
     };
     let settings = Settings {
         sources: vec![source],

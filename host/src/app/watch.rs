@@ -1,0 +1,118 @@
+//! Looks now and then at what no request and no delivery would show: too little space for the store, and
+//! sources that bring nothing any more.
+//!
+//! One timer: [`PERIOD`], or less where a source's silence is shorter; none while there is nothing to
+//! watch. A reload is looked at as soon as it is in force. What was told is known until the end of the
+//! process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::disk::{Floor, free_bytes};
+use super::silence::{Limit, Silence};
+use crate::config::Config;
+use crate::model::Timestamp;
+use crate::telemetry::{AlarmKind, Feed};
+
+/// Longest time between two looks.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// What a configuration wants to be watched.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    free_low_bytes: u64,
+    sources: Vec<Limit>,
+}
+
+impl Watched {
+    pub(super) fn of(config: &Config) -> Self {
+        let sources = config.ingest.sources.iter();
+        let limit = |(name, after): (&Arc<str>, Option<Duration>)| Some((Arc::clone(name), after?));
+        let sources = sources.map(|source| (&source.name, source.silent_after)).filter_map(limit);
+        Self { free_low_bytes: config.free_low_bytes, sources: sources.collect() }
+    }
+
+    /// How long until the next look; none while there is nothing to look at.
+    fn period(&self) -> Option<Duration> {
+        let floor = (self.free_low_bytes > 0).then_some(PERIOD);
+        let shortest = self.sources.iter().map(|(_, after)| (*after).min(PERIOD)).min();
+        floor.into_iter().chain(shortest).min()
+    }
+}
+
+/// Watches what is sent to it last, until the sender is dropped.
+pub(super) fn start(config: &Config, feed: &Feed, runtime: &Handle) -> watch::Sender<Watched> {
+    let (sender, receiver) = watch::channel(Watched::of(config));
+    runtime.spawn(run(config.store.directory.clone(), feed.clone(), receiver));
+    sender
+}
+
+async fn run(directory: PathBuf, feed: Feed, mut watched: watch::Receiver<Watched>) {
+    let (mut floor, mut silence) = (Floor::default(), Silence::default());
+    loop {
+        let now = watched.borrow_and_update().clone();
+        look_at_space(&directory, now.free_low_bytes, &mut floor, &feed).await;
+        let (clock, time) = (Instant::now(), Timestamp::from(SystemTime::now()));
+        let last = |source: &str| feed.history().last_stored_ms(source).map(Timestamp::from_millis);
+        for (source, reason) in silence.look(&now.sources, clock, time, last) {
+            tracing::warn!(%source, "source.silent: {reason}");
+            feed.alarms().raise(AlarmKind::SourceSilent, &source, 1, &reason);
+        }
+        let timer = async {
+            match now.period() {
+                Some(period) => tokio::time::sleep(period).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = timer => {}
+            changed = watched.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn look_at_space(directory: &Path, floor_bytes: u64, floor: &mut Floor, feed: &Feed) {
+    let path = directory.to_path_buf();
+    let free = match floor_bytes {
+        // Not asked for; the floor forgets what it told.
+        0 => Ok(Ok(0)),
+        // A file system may hang; it must not hang what receives.
+        _ => tokio::task::spawn_blocking(move || free_bytes(&path)).await,
+    };
+    match free {
+        Ok(Ok(free)) => {
+            if let Some(reason) = floor.look(free, floor_bytes) {
+                let directory = directory.display().to_string();
+                tracing::error!(%directory, "disk.low: {reason}");
+                feed.alarms().raise(AlarmKind::DiskLow, &directory.into(), 1, &reason);
+            }
+        }
+        Ok(Err(error)) => {
+            let directory = directory.display();
+            tracing::warn!(%directory, %error, "cannot ask how much space is free");
+        }
+        // Only while the runtime ends.
+        Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_is_a_minute_or_the_shortest_silence_and_none_for_nothing() {
+        let period = |free_low_bytes, seconds: &[u64]| {
+            let sources = seconds.iter().map(|s| ("a".into(), Duration::from_secs(*s)));
+            Watched { free_low_bytes, sources: sources.collect() }.period()
+        };
+        assert_eq!(period(0, &[]), None);
+        assert_eq!(period(1, &[]), Some(PERIOD));
+        assert_eq!(period(0, &[86_400]), Some(PERIOD));
+        assert_eq!(period(1, &[86_400, 3, 9]), Some(Duration::from_secs(3)));
+    }
+}
