@@ -33,6 +33,7 @@ enum Act {
     BlockTheThread,
     EndlessLoop,
     Chatter,
+    HiddenChatter,
     Blocking,
     BlockUntilFile,
     Post,
@@ -145,6 +146,11 @@ impl Each for Acting {
             },
             Act::Chatter => {
                 (0..10_000).for_each(|n| self.host.log(Level::Error, format!("line {n}"), &[]));
+                Ok(Receipt::none())
+            }
+            Act::HiddenChatter => {
+                (0..1_000).for_each(|n| self.host.debug(format!("hidden {n}")));
+                self.host.error("worth a place");
                 Ok(Receipt::none())
             }
             Act::Blocking => {
