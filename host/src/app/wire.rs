@@ -60,7 +60,7 @@ pub(super) fn ways<'c>(config: &'c Config, lent: &Lent, feed: &Feed) -> Vec<Way<
             }
             Err(reason) => {
                 tracing::error!(
-                    target_name = %target.name,
+                    to = %target.name,
                     "{reason}; what is routed to it is kept until a start or reload that can use it"
                 );
                 let condition = format!("cannot be used: {reason}");

@@ -38,6 +38,8 @@ const LOG_BYTES_MAX: usize = 2048;
 /// Most lines of one target in the log within [`LOG_PERIOD`]; further ones are counted.
 pub const LOG_LINES_MAX: u32 = 100;
 pub const LOG_PERIOD: Duration = Duration::from_secs(10);
+/// A plugin's number of the level; higher ones are for whoever looks for a fault.
+const LEVEL_INFO: u32 = 2;
 /// Most lines within [`LOG_PERIOD`] about calls that kept a thread.
 const BLOCKED_LINES_MAX: u32 = 1;
 /// Longest name of a counter.
@@ -222,6 +224,11 @@ impl HostApi for Shared {
     }
 
     fn log(&self, level: u32, message: RStr<'_>, fields: RSlice<'_, RPair<'_>>) {
+        // What nobody will see takes no place from what somebody should.
+        if level > LEVEL_INFO && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        // Before any other work: a plugin may write lines as fast as it can.
         let Some(left_out) = self.0.lines.admit(std::time::Instant::now()) else { return };
         let to = &*self.0.target;
         if left_out > 0 {
@@ -240,7 +247,7 @@ impl HostApi for Shared {
         match level {
             0 => tracing::error!(to, fields, "{message}"),
             1 => tracing::warn!(to, fields, "{message}"),
-            2 => tracing::info!(to, fields, "{message}"),
+            LEVEL_INFO => tracing::info!(to, fields, "{message}"),
             _ => tracing::debug!(to, fields, "{message}"),
         }
     }

@@ -202,7 +202,7 @@ fn read_log(shared: &Shared, target: &Target, from: u64, max: usize) -> Result<(
         |(path, stretch)| format!("byte {} of {}", lsn - stretch.segment.base, path.display()),
     );
     let reason = format!("the log is damaged at {place}");
-    tracing::error!(target = %target.name, to = lsn_of(found.to), "{reason}: what lay there is lost");
+    tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}: what lay there is lost");
     let at = Now::read().wall;
     // How many events lay there cannot be known: it stands for one.
     let range =
@@ -223,7 +223,7 @@ fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRo
     let now = Now::read();
     let until = now.after(DYING);
     let reason = format!("its event at {} of the log cannot be read any more", lsn_of(number));
-    tracing::error!(target = %target.name, "{reason}");
+    tracing::error!(to = %target.name, "{reason}");
     let mut live = lock(&target.live);
     if let Some((due_ms, row)) = row {
         let first_attempt = Timestamp::from_millis(row.first_attempt_ms);

@@ -33,6 +33,7 @@ enum Act {
     BlockTheThread,
     EndlessLoop,
     Chatter,
+    HiddenChatter,
     Blocking,
     BlockUntilFile,
     Post,
@@ -143,10 +144,8 @@ impl Each for Acting {
             Act::EndlessLoop => loop {
                 std::hint::spin_loop();
             },
-            Act::Chatter => {
-                (0..10_000).for_each(|n| self.host.log(Level::Error, format!("line {n}"), &[]));
-                Ok(Receipt::none())
-            }
+            Act::Chatter => Ok(self.chatter()),
+            Act::HiddenChatter => Ok(self.hidden_chatter()),
             Act::Blocking => {
                 let id = event.id().to_owned();
                 let id = self.host.blocking(move || id.to_lowercase()).await?;
@@ -215,6 +214,17 @@ impl Acting {
         }
         write("end")?;
         Ok(Receipt::none())
+    }
+
+    fn chatter(&self) -> Receipt {
+        (0..10_000).for_each(|n| self.host.log(Level::Error, format!("line {n}"), &[]));
+        Receipt::none()
+    }
+
+    fn hidden_chatter(&self) -> Receipt {
+        (0..1_000).for_each(|n| self.host.debug(format!("hidden {n}")));
+        self.host.error("worth a place");
+        Receipt::none()
     }
 
     fn count(&self) -> Receipt {
