@@ -11,17 +11,21 @@ use crate::store::{Fate, Hold, HoldKind};
 /// Most ids of one request.
 const IDS_MAX: usize = 1_000;
 
-fn target(inner: &Inner, name: &str) -> Result<TargetView, Refused> {
-    let view = inner.view();
-    view.targets.iter().find(|target| *target.name == *name).cloned().ok_or_else(|| {
-        let names: Vec<_> = view.targets.iter().map(|target| &*target.name).collect();
-        Refused::unknown(format!("there is no target {name:?}; there are {}", names.join(", ")))
-    })
-}
-
-/// The target of that name, or all.
+/// The target of that name, or each value that it is fanned out to; without a name all targets.
 fn targets(inner: &Inner, name: Option<&str>) -> Result<Vec<TargetView>, Refused> {
-    name.map_or_else(|| Ok(inner.view().targets.clone()), |name| Ok(vec![target(inner, name)?]))
+    let view = inner.view();
+    let Some(name) = name else { return Ok(view.targets.clone()) };
+    let is_meant = |target: &&TargetView| {
+        let rest = target.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let meant: Vec<_> = view.targets.iter().filter(is_meant).cloned().collect();
+    if meant.is_empty() {
+        let names: Vec<_> = view.targets.iter().map(|target| &*target.name).collect();
+        let known = names.join(", ");
+        return Err(Refused::unknown(format!("there is no target {name:?}; there are {known}")));
+    }
+    Ok(meant)
 }
 
 fn now() -> Timestamp {
@@ -164,32 +168,41 @@ async fn act_on_all(
 }
 
 pub(super) async fn pause(inner: &Inner, asked: Pause) -> Result<Count, Refused> {
-    let target = target(inner, &asked.target)?;
+    let targets = targets(inner, Some(&asked.target))?;
     if asked.reason.len() > REASON_BYTES_MAX {
         return Err(Refused::wrong(format!("a reason has at most {REASON_BYTES_MAX} bytes")));
     }
     let hold = Hold { kind: HoldKind::Paused, reason: asked.reason, since: now() };
-    tracing::info!(to = %target.name, reason = hold.reason, "target paused by hand");
-    inner.queue.hold(target.number, Some(hold)).await?;
-    Ok(Count { count: inner.queue.depth(target.number).pending, skipped: 0 })
+    let mut count = 0;
+    for target in targets {
+        tracing::info!(to = %target.name, reason = hold.reason, "target paused by hand");
+        inner.queue.hold(target.number, Some(hold.clone())).await?;
+        count += inner.queue.depth(target.number).pending;
+    }
+    Ok(Count { count, skipped: 0 })
 }
 
 pub(super) async fn resume(inner: &Inner, asked: Resume) -> Result<Count, Refused> {
-    let target = target(inner, &asked.target)?;
-    if inner.queue.held(target.number).is_none() {
-        let name = &target.name;
+    let mut targets = targets(inner, Some(&asked.target))?;
+    targets.retain(|target| inner.queue.held(target.number).is_some());
+    if targets.is_empty() {
+        let name = &asked.target;
         return Err(Refused::wrong(format!("target {name} is neither paused nor broken")));
     }
-    let mut skipped = 0;
-    if let Some(since_ms) = asked.since_ms.filter(|_| !asked.dry) {
-        let since = Timestamp::from_millis(since_ms);
-        let reason = format!("skipped when the target was resumed: received before {since}");
-        skipped = inner.queue.skip(target.number, since, reason).await?;
+    let mut all = Count { count: 0, skipped: 0 };
+    for target in targets {
+        let mut skipped = 0;
+        if let Some(since_ms) = asked.since_ms.filter(|_| !asked.dry) {
+            let since = Timestamp::from_millis(since_ms);
+            let reason = format!("skipped when the target was resumed: received before {since}");
+            skipped = inner.queue.skip(target.number, since, reason).await?;
+        }
+        let count = inner.queue.depth(target.number).pending;
+        if !asked.dry {
+            inner.queue.hold(target.number, None).await?;
+            tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
+        }
+        all = Count { count: all.count + count, skipped: all.skipped + skipped };
     }
-    let count = inner.queue.depth(target.number).pending;
-    if !asked.dry {
-        inner.queue.hold(target.number, None).await?;
-        tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
-    }
-    Ok(Count { count, skipped })
+    Ok(all)
 }
