@@ -52,7 +52,7 @@ impl Daemon {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.installed.command();
         command.args(arguments).arg("--config").arg(self.setup.write(self.home()));
-        command.stdin(Stdio::null());
+        command.envs(self.setup.environment()).stdin(Stdio::null());
         command
     }
 

@@ -3,6 +3,7 @@
 mod client;
 mod daemon;
 mod installed;
+mod power_disk;
 mod sender;
 mod setup;
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Answer, Client};
 pub(crate) use daemon::{Daemon, value};
 pub(crate) use installed::{Installed, plugin_file};
+pub(crate) use power_disk::PowerDisk;
 pub(crate) use sender::{body, event, events, post_all, signature};
 pub(crate) use setup::{SECRET, Setup};
 

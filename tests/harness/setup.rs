@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     variables: String,
     /// Plugins made for tests that are dropped in, by their modes.
     plugins: Vec<&'static str>,
+    /// A library that stands before the system's own.
+    preload: Option<PathBuf>,
 }
 
 impl Setup {
@@ -114,6 +116,16 @@ impl Setup {
     pub(crate) fn plugin(mut self, mode: &'static str) -> Self {
         self.plugins.push(mode);
         self
+    }
+
+    pub(crate) fn preload(mut self, library: PathBuf) -> Self {
+        self.preload = Some(library);
+        self
+    }
+
+    /// The environment of the daemon and its commands.
+    pub(super) fn environment(&self) -> Option<(&'static str, &Path)> {
+        self.preload.as_deref().map(|library| ("LD_PRELOAD", library))
     }
 
     pub(crate) fn server(mut self, lines: &str) -> Self {

@@ -9,7 +9,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("See", &["status", "tail", "explain", "refused"]),
     ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
     ("Extend", &["plugin list", "plugin check"]),
-    ("Keep", &["bench"]),
+    ("Keep", &["bench", "selftest crash"]),
 ];
 
 const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\n{before-help}Options:\n{options}{after-help}";
@@ -46,7 +46,7 @@ fn groups(command: &Command) -> String {
         for name in *names {
             let about = find(command, name).and_then(Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
-            text.push_str(&format!("  {name:<13}{about}\n"));
+            text.push_str(&format!("  {name:<15}{about}\n"));
         }
         text.push('\n');
     }

@@ -18,7 +18,9 @@ mod plugin;
 mod reload;
 mod run;
 mod sample;
+mod scratch;
 mod see;
+mod selftest;
 mod send;
 mod sign;
 mod try_target;
@@ -73,6 +75,9 @@ enum Command {
     Resume(mend::ResumeArgs),
     Reload(reload::ReloadArgs),
     Bench(bench::BenchArgs),
+    /// Let the daemon prove on this machine what it promises
+    #[command(subcommand)]
+    Selftest(selftest::SelftestCommand),
 }
 
 /// Runs the program.
@@ -131,6 +136,7 @@ impl Command {
                 true
             }
             Self::Plugin(command) => command.run(config)?,
+            Self::Selftest(command) => command.run()?,
             Self::Bench(args) => {
                 bench::run(args)?;
                 true

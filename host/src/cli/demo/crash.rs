@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use super::sqreen;
 use crate::cli::bench::exchange;
 use crate::cli::child::Server;
 use crate::cli::out;
+use crate::cli::scratch::sqreen;
 use crate::model::Secret;
 use crate::verify;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast::Receiver;
 
-use super::sqreen;
+use crate::cli::scratch::sqreen;
 use crate::cli::{http, out};
 use crate::model::{Secret, Timestamp};
 use crate::normalize;

@@ -1,0 +1,338 @@
+//! `dispatcher selftest crash`: kills a daemon of its own again and again, and proves that nothing that
+//! had its 200 is lost.
+//!
+//! Each round starts the daemon, loads it from several connections and kills it with SIGKILL at a random
+//! moment. Some rounds kill it again while it starts, some delete its index while it is down. One of
+//! its two targets waits for the disk at each event, so that work is pending at each kill. At the end
+//! all that waits is delivered, and the targets' logs are compared with what was acknowledged.
+//!
+//! SIGKILL ends the process, not the machine: what the kernel has, it still writes. A power cut is
+//! another test (`tests/scenarios/power.rs`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use super::judge::{self, Log};
+use super::load::{Load, Sent};
+use super::report::{self, Figures};
+use crate::admin::wire;
+use crate::cli::child::{Launched, Server};
+use crate::cli::exit::Failure;
+use crate::cli::scratch::{Scratch, generated_secret, sqreen};
+use crate::cli::{ask, out};
+use crate::model::Secret;
+
+const ROUNDS_MAX: i64 = 10_000;
+const CONNECTIONS_MAX: i64 = 256;
+/// Longest load of a round.
+const SECONDS_MAX: f64 = 600.0;
+/// Shortest.
+const SECONDS_MIN: f64 = 0.05;
+/// Longest wait until the daemon listens; building an index of all events anew takes its time.
+const START_PATIENCE: Duration = Duration::from_secs(300);
+/// Longest wait at the end in which nothing at all is delivered.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between two looks at what still waits.
+const DRAIN_LOOK: Duration = Duration::from_millis(200);
+/// Of so many rounds one kills the daemon while it starts; round 2 does in any case.
+const START_KILL_EVERY: u32 = 3;
+/// Of so many rounds one deletes the index; round 3 does in any case.
+const INDEX_DELETION_EVERY: u32 = 8;
+
+/// Takes one event a call and waits for the disk each time.
+const SLOW: &str = "batch.max = 1\nconcurrency = 1\nsettings.sync = true";
+
+/// Kill a daemon again and again; prove that nothing is lost
+///
+/// Starts this program as a daemon in a folder of its own, sends it signed events over several
+/// connections, kills it with SIGKILL at random moments, also while it starts, starts it again, and
+/// sometimes deletes its index in between. At the end every event that had a 200 must stand in the
+/// log of each of two targets, as it was sent. The last line says `N acknowledged, N delivered, 0 lost`;
+/// when something is lost, the first are named, the folder stays, and the exit code is 1.
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::cli) struct CrashArgs {
+    /// Rounds; each kills the daemon under load once.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
+    rounds: u32,
+    /// Connections that send at the same time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=CONNECTIONS_MAX))]
+    connections: u16,
+    /// Longest time that a round sends before the kill.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    seconds_per_round: Duration,
+    /// Where the daemon's folder is made: the disk to be tried. Default: the temporary folder.
+    #[arg(long, value_name = "FOLDER")]
+    directory: Option<PathBuf>,
+    /// Chooses what happens in which round; the moments within the daemon differ all the same.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|s| (SECONDS_MIN..=SECONDS_MAX).contains(s));
+    let wrong = || format!("write a number from {SECONDS_MIN} to {SECONDS_MAX}, such as 0.5");
+    seconds.map(Duration::from_secs_f64).ok_or_else(wrong)
+}
+
+/// Runs it; gives whether nothing was lost.
+pub(super) fn run(args: &CrashArgs) -> Result<bool, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut home = Scratch::new(args.directory.as_deref(), "selftest")?;
+    let outcome = runtime.block_on(async {
+        let (mut term, mut int) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut run = Run::new(args, &home)?;
+        // What is dropped in the midst ends its daemon and its senders.
+        tokio::select! {
+            kept = run.play() => kept.map(Some),
+            _ = term.recv() => Ok(None),
+            _ = int.recv() => Ok(None),
+        }
+    });
+    match outcome {
+        Ok(Some(true)) => Ok(true),
+        Ok(None) => Err(Failure::new("interrupted; nothing is proven, nothing is left behind")),
+        Ok(Some(false)) => {
+            home.keep();
+            out::error(&format!("the daemon's folder is kept: {}", home.path().display()));
+            Ok(false)
+        }
+        Err(failure) => {
+            home.keep();
+            let home = home.path().display();
+            Err(Failure {
+                text: format!("{}\nthe daemon's folder is kept: {home}", failure.text),
+                ..failure
+            })
+        }
+    }
+}
+
+struct Run<'a> {
+    args: &'a CrashArgs,
+    random: fastrand::Rng,
+    config: PathBuf,
+    load: Load,
+    logs: Vec<Log>,
+    figures: Figures,
+    /// How long the daemon took to start the last time: when it may be killed in its next start.
+    last_start: Duration,
+}
+
+impl<'a> Run<'a> {
+    fn new(args: &'a CrashArgs, home: &Scratch) -> io::Result<Self> {
+        let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
+        let secret = generated_secret()?;
+        let config = home.configure("home", &configuration(SLOW), &secret)?;
+        let logs = home.path().join("home/logs");
+        out::line(&format!(
+            "seed {seed}, {} connections, up to {:.2} s a round, files in {}",
+            args.connections,
+            args.seconds_per_round.as_secs_f64(),
+            home.path().display()
+        ));
+        Ok(Self {
+            args,
+            random: fastrand::Rng::with_seed(seed),
+            config,
+            load: Load {
+                seed,
+                scheme: sqreen()?,
+                secret: Secret::new(secret.as_str()),
+                sent: Arc::new(Mutex::new(Sent::default())),
+            },
+            logs: ["fast", "slow"]
+                .map(|name| Log::new(name, logs.join(format!("{name}.jsonl"))))
+                .into(),
+            figures: Figures::default(),
+            last_start: Duration::ZERO,
+        })
+    }
+
+    /// All rounds, then the drain and the comparison.
+    async fn play(&mut self) -> Result<bool, Failure> {
+        let mut rebuilds = false;
+        for round in 1..=self.args.rounds {
+            rebuilds = self.round(round, rebuilds).await?;
+        }
+        self.drain(rebuilds).await?;
+        let sent = self.load.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(report::print(&mut self.figures, &sent, &self.logs))
+    }
+
+    /// One round; gives whether the next start has to build the index anew.
+    async fn round(&mut self, round: u32, rebuilds: bool) -> Result<bool, Failure> {
+        let (server, started) = self.start(rebuilds).await?;
+        let ran = self.args.seconds_per_round.mul_f64(0.1 + 0.9 * self.random.f64());
+        self.load_and_kill(server, ran).await?;
+        self.figures.rounds += 1;
+        self.figures.killed_under_load += 1;
+        let index_goes = round == 3 || self.random.u32(..INDEX_DELETION_EVERY) == 0;
+        if index_goes {
+            std::fs::remove_dir_all(self.folder().join("data/index"))?;
+            self.figures.index_deleted += 1;
+        }
+        let mut killed_at_start = false;
+        if round == 2 || self.random.u32(..START_KILL_EVERY) == 0 {
+            let moment = self.last_start.mul_f64(self.random.f64());
+            killed_at_start = self.kill_at_start(moment).await?;
+            self.figures.killed_at_start += u32::from(killed_at_start);
+            self.figures.killed_after_start += u32::from(!killed_at_start);
+        }
+        let (next, acknowledged) = self.load.sent(|sent| (sent.next, sent.acknowledged.len()));
+        judge::read_on(&mut self.logs, self.load.seed, next)?;
+        let mut line = format!(
+            "round {round:>3}  started in {:>4} ms, killed after {:>5} ms, {acknowledged:>8} acknowledged so far",
+            started.as_millis(),
+            ran.as_millis()
+        );
+        for (happened, what) in
+            [(index_goes, "index deleted"), (killed_at_start, "killed while it started")]
+        {
+            if happened {
+                line.push_str(", ");
+                line.push_str(what);
+            }
+        }
+        out::line(&line);
+        // A start that was cut short may have left no index behind.
+        Ok(index_goes)
+    }
+
+    /// Starts the daemon and notes how long that took.
+    async fn start(&mut self, rebuilds: bool) -> Result<(Server, Duration), Failure> {
+        let began = Instant::now();
+        let server = self.launch()?.listening(START_PATIENCE).await?;
+        let took = began.elapsed();
+        self.last_start = took;
+        let times = if rebuilds { &mut self.figures.rebuilds } else { &mut self.figures.starts };
+        times.push(took);
+        Ok((server, took))
+    }
+
+    fn launch(&self) -> io::Result<Launched> {
+        let arguments = ["run", "--config", &self.config.to_string_lossy()];
+        Launched::new(&arguments, &self.folder().join("log.txt"))
+    }
+
+    async fn load_and_kill(&mut self, mut server: Server, ran: Duration) -> Result<(), Failure> {
+        let senders = self.load.start(server.address(), self.args.connections);
+        // The moment of the kill is chance, not something that is waited for.
+        sleep(ran).await;
+        if let Some(status) = server.ended()? {
+            let log = self.folder().join("log.txt");
+            let text = format!("the daemon ended by itself with {status}; see {}", log.display());
+            return Err(Failure::new(text));
+        }
+        server.kill();
+        senders.join_all().await;
+        match self.load.sent(|sent| sent.wrong) {
+            None => Ok(()),
+            Some(status) => {
+                Err(Failure::new(format!("the daemon answered {status} to a signed request")))
+            }
+        }
+    }
+
+    /// Starts the daemon and kills it at that moment; gives whether it was not listening yet.
+    async fn kill_at_start(&self, moment: Duration) -> Result<bool, Failure> {
+        let launched = self.launch()?;
+        sleep(moment).await;
+        Ok(launched.kill()?)
+    }
+
+    /// Starts the daemon without the brake, and waits until nothing is pending any more.
+    async fn drain(&mut self, rebuilds: bool) -> Result<(), Failure> {
+        std::fs::write(&self.config, configuration(""))?;
+        let (mut server, started) = self.start(rebuilds).await?;
+        let next = self.load.sent(|sent| sent.next);
+        let mut last = (Instant::now(), u64::MAX);
+        loop {
+            let status = status(&self.config).await?;
+            let waits = status.targets.iter().map(|target| target.pending).sum();
+            let lines = judge::read_on(&mut self.logs, self.load.seed, next)?;
+            if last.1 == u64::MAX {
+                let ms = started.as_millis();
+                out::line(&format!("last start in {ms} ms, {waits} deliveries wait"));
+            }
+            if waits == 0 {
+                break;
+            }
+            if lines > 0 || waits < last.1 {
+                last = (Instant::now(), waits);
+            } else if last.0.elapsed() > DRAIN_PATIENCE {
+                let patience = DRAIN_PATIENCE.as_secs();
+                out::line(&format!(
+                    "wrong: {waits} deliveries wait and none went out for {patience} s: {}",
+                    status.state
+                ));
+                break;
+            }
+            sleep(DRAIN_LOOK).await;
+        }
+        server.kill();
+        judge::read_on(&mut self.logs, self.load.seed, next)?;
+        Ok(())
+    }
+
+    fn folder(&self) -> &Path {
+        self.config.parent().unwrap_or(&self.config)
+    }
+}
+
+/// Asks the daemon of that configuration how it is.
+async fn status(config: &Path) -> Result<wire::Status, Failure> {
+    let config = config.to_owned();
+    // It waits on a runtime of its own, which no thread of ours may do.
+    let asked = tokio::task::spawn_blocking(move || {
+        ask::Daemon::find(Some(&config))?.get::<wire::Status>("/status")
+    });
+    asked.await.map_err(Failure::new)?
+}
+
+/// Two logs: one takes what comes, the other has `brake` in its table.
+fn configuration(brake: &str) -> String {
+    format!(
+        r#"[server]
+listen = "127.0.0.1:0"
+
+# What is proven must not depend on the space of this machine.
+[store]
+free_low = "0B"
+
+[sources.sqreen]
+secrets = "env:SQREEN_SECRET"
+
+[targets.fast]
+plugin = "file-log"
+route = {{ sources = ["sqreen"] }}
+settings.path = "logs/fast.jsonl"
+settings.rotate.size = "off"
+
+[targets.slow]
+plugin = "file-log"
+route = {{ sources = ["sqreen"] }}
+settings.path = "logs/slow.jsonl"
+settings.rotate.size = "off"
+{brake}
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_may_be_short_but_not_nothing() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for text in ["0", "-1", "601", "NaN", "inf", "1s", ""] {
+            assert!(seconds(text).unwrap_err().contains("such as 0.5"), "{text}");
+        }
+    }
+}

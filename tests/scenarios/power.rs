@@ -1,0 +1,188 @@
+//! Power cuts on a real file system: what had a 200 is never lost, however often the power goes.
+//!
+//! The store lies on a disk of its own whose power is cut in the midst of the load; the targets' logs
+//! lie elsewhere, as the judge. One target delivers at once, the other is down most of the time, so
+//! that its events have to survive several cuts. A negative control shows that the test would notice a
+//! daemon that does not sync: with every sync stubbed out it must lose events in its first round.
+//!
+//! Root only, where file systems can be mounted; else the tests say that they are skipped. Three
+//! rounds, or as many as `DISPATCHER_POWER_ROUNDS` says. What a disk's own cache loses, and in what
+//! order it writes, cannot be seen this way.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::harness::{Daemon, PowerDisk, SECRET, events, post_all, wait_for};
+
+/// Rounds, unless `DISPATCHER_POWER_ROUNDS` says otherwise.
+const ROUNDS: usize = 3;
+/// After so many rounds the target that is down comes up.
+const UP_EVERY: usize = 3;
+/// Events posted in a round, if nobody stopped it.
+const EVENTS: usize = 20_000;
+/// The power goes after so many of them were acknowledged.
+const CUT_AFTER: std::ops::Range<usize> = 100..2_500;
+/// How often the control may find that somebody else wrote the disk's data, such as `sync` does.
+const CONTROLS_MAX: usize = 3;
+
+#[test]
+fn after_power_cuts_under_load_every_acknowledged_event_is_there() {
+    let rounds = std::env::var("DISPATCHER_POWER_ROUNDS").ok();
+    let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
+    let Some(disk) = disk() else { return };
+    let mut story = Story::new(disk, None);
+    for round in 1..=rounds {
+        let up = round % UP_EVERY == 0 || round == rounds;
+        let lost = story.round(up);
+        assert!(lost.is_empty(), "round {round}: lost {} events: {lost:?}", lost.len());
+        if up {
+            // Twice in a row nothing but settlements is lost: they come again, nothing else changes.
+            story.cut_at_rest();
+            story.cut_at_rest();
+        }
+    }
+    let Story { disk, acknowledged, .. } = &story;
+    eprintln!("{rounds} rounds, {} power cuts, {acknowledged} acknowledged, 0 lost", disk.cuts);
+}
+
+#[test]
+fn a_daemon_that_does_not_sync_loses_events_in_the_first_round() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let Some(library) = no_sync(folder.path()) else { return };
+    for _ in 0..CONTROLS_MAX {
+        let Some(disk) = disk() else { return };
+        let mut story = Story::new(disk, Some(library.clone()));
+        let lost = story.round(true);
+        eprintln!("without syncs: {} acknowledged, {} lost", story.acknowledged, lost.len());
+        if !lost.is_empty() {
+            return;
+        }
+    }
+    panic!("no event was lost: the test would not notice a daemon that does not sync");
+}
+
+/// A disk, or `None` after saying why there is none.
+fn disk() -> Option<PowerDisk> {
+    PowerDisk::new().map_err(|reason| eprintln!("skipped: power cuts: {reason}")).ok()
+}
+
+/// The library that stubs every sync, compiled; `None` after saying why not.
+fn no_sync(folder: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/harness/no_sync.c");
+    let library = folder.join("no_sync.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
+    match compiler.output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            Some(library)
+        }
+        Err(error) => {
+            eprintln!("skipped: power cuts without syncs: no compiler `cc`: {error}");
+            None
+        }
+    }
+}
+
+/// A daemon on a disk that loses its power. The daemon ends before the disk is unmounted.
+struct Story {
+    daemon: Daemon,
+    disk: PowerDisk,
+    rounds: usize,
+    /// Acknowledged over all rounds.
+    acknowledged: usize,
+    /// Acknowledged events that were not seen yet in the log of `up`, and in that of `down`.
+    owed: [HashSet<String>; 2],
+}
+
+impl Story {
+    fn new(disk: PowerDisk, preload: Option<PathBuf>) -> Self {
+        let store =
+            format!("store.directory = {:?}\nstore.segment = \"16MiB\"", disk.path().join("data"));
+        let down = "settings.path = \"logs/closed/down.jsonl\"\nretry.backoff_max = \"1s\"";
+        let mut setup =
+            Daemon::new().source("sqreen", SECRET).head(&store).log("up").target("down", down);
+        if let Some(library) = preload {
+            setup = setup.preload(library);
+        }
+        let daemon = setup.start();
+        daemon.close_folder();
+        Self { daemon, disk, rounds: 0, acknowledged: 0, owed: Default::default() }
+    }
+
+    /// Load, power cut, start; then all that is owed must come, to the second target only if it is `up`
+    /// now. Gives what did not.
+    fn round(&mut self, up: bool) -> Vec<String> {
+        self.rounds += 1;
+        let ids = events(&format!("round-{}", self.rounds), EVENTS);
+        let stop_at = fastrand::usize(CUT_AFTER);
+        let progress = AtomicUsize::new(0);
+        let address = self.daemon.address();
+        let posted = std::thread::scope(|scope| {
+            let posting = scope.spawn(|| post_all(address, &ids, 3, 8, &progress));
+            wait_for("a part of the events", || {
+                let done = posting.is_finished();
+                (done || progress.load(Ordering::Relaxed) >= stop_at).then_some(())
+            });
+            self.daemon.kill_9();
+            self.disk.cut();
+            posting.join().unwrap()
+        });
+        assert!(posted.refused.is_empty(), "{:?}", posted.refused);
+        self.acknowledged += posted.acknowledged.len();
+        for owed in &mut self.owed {
+            owed.extend(posted.acknowledged.iter().cloned());
+        }
+        if up {
+            self.daemon.open_folder();
+        }
+        self.daemon.start();
+        let mut lost = self.lost("up", 0, "up");
+        if up {
+            lost.extend(self.lost("down", 1, "closed/down"));
+            self.close_again();
+        }
+        lost
+    }
+
+    /// A power cut when nothing is received.
+    fn cut_at_rest(&mut self) {
+        self.daemon.kill_9();
+        self.disk.cut();
+        self.daemon.start();
+    }
+
+    /// Waits until nothing waits for the target any more; what is owed to it and not in its log is lost.
+    fn lost(&mut self, target: &str, at: usize, log: &str) -> Vec<String> {
+        wait_for(&format!("{target} to have everything"), || {
+            (pending(&self.daemon, target) == 0).then_some(())
+        });
+        let delivered = self.daemon.delivered(log);
+        let owed = std::mem::take(&mut self.owed[at]);
+        owed.into_iter().filter(|id| !delivered.contains_key(id)).collect()
+    }
+
+    /// The target that was up is down from here on; what it got stays aside.
+    fn close_again(&self) {
+        let logs = self.daemon.home().join("logs");
+        if logs.join("closed").exists() {
+            fs::rename(logs.join("closed"), logs.join(format!("until-{}", self.rounds))).unwrap();
+        }
+        self.daemon.close_folder();
+    }
+}
+
+/// How many deliveries wait for a target.
+fn pending(daemon: &Daemon, target: &str) -> u64 {
+    let output = daemon.command(&["status", "--json"]).output().unwrap();
+    let status: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let targets = status["targets"].as_array().unwrap();
+    targets.iter().find(|row| row["name"] == target).unwrap()["pending"].as_u64().unwrap()
+}

@@ -1,0 +1,72 @@
+//! `dispatcher selftest`: it proves what it says, and leaves nothing behind.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{Installed, wait_for};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("selftest-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn after_four_rounds_of_kill_9_everything_acknowledged_is_delivered() {
+    let (installed, folder) = (Installed::new(), folder());
+    let mut command = installed.command();
+    command.args(["selftest", "crash", "--rounds", "4", "--seconds-per-round", "0.4"]);
+    let output = command.arg("--directory").arg(folder.path()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let problems = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}\n{problems}");
+    let last = said.lines().last().unwrap();
+    let count = last.split(' ').next().unwrap();
+    assert!(count.parse::<u64>().unwrap() > 0, "{said}");
+    assert_eq!(last, format!("{count} acknowledged, {count} delivered, 0 lost"));
+    assert_eq!(said.lines().filter(|line| line.starts_with("round ")).count(), 4, "{said}");
+    assert!(is_empty(folder.path()), "its folder is removed");
+}
+
+#[test]
+fn interrupted_it_ends_its_daemon_and_removes_its_folder() {
+    let (installed, folder) = (Installed::new(), folder());
+    let told = tempfile::NamedTempFile::new().unwrap();
+    let mut command = installed.command();
+    command.args(["selftest", "crash", "--rounds", "1", "--seconds-per-round", "600"]);
+    command.arg("--directory").arg(folder.path());
+    command.stdout(Stdio::null()).stderr(File::create(told.path()).unwrap());
+    let mut child = command.spawn().unwrap();
+    wait_for("its daemon", || {
+        let socket = fs::read_dir(folder.path()).unwrap().flatten().next()?.path();
+        socket.join("home/admin.sock").exists().then_some(())
+    });
+    assert_eq!(processes_that_name(folder.path()), 2, "it and its daemon");
+    // To it alone, as a service manager would; a terminal tells its daemon too.
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let status = wait_for("its end", || child.try_wait().unwrap());
+    let problems = fs::read_to_string(told.path()).unwrap();
+    assert_eq!(status.code(), Some(1), "{problems}");
+    assert!(problems.contains("interrupted"), "{problems}");
+    assert_eq!(processes_that_name(folder.path()), 0);
+    assert!(is_empty(folder.path()), "its folder is removed");
+}
+
+/// Processes with the path on their command line.
+fn processes_that_name(path: &Path) -> usize {
+    let path = path.to_str().unwrap();
+    let names = |entry: fs::DirEntry| {
+        let mut line = String::new();
+        // Most processes are of no interest, and some end meanwhile.
+        let file = File::open(entry.path().join("cmdline"));
+        let read = file.and_then(|mut file| file.read_to_string(&mut line));
+        read.is_ok() && line.contains(path)
+    };
+    fs::read_dir("/proc").unwrap().flatten().map(names).filter(|named| *named).count()
+}
