@@ -9,7 +9,7 @@
 //! rounds, or as many as `DISPATCHER_POWER_ROUNDS` says. What a disk's own cache loses, and in what
 //! order it writes, cannot be seen this way.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -118,7 +118,7 @@ impl Story {
 
     /// Load, power cut, start; then all that is owed must come, to the second target only if it is `up`
     /// now. Gives what did not.
-    fn round(&mut self, up: bool) -> Vec<String> {
+    fn round(&mut self, up: bool) -> BTreeSet<String> {
         self.rounds += 1;
         let ids = events(&format!("round-{}", self.rounds), EVENTS);
         let stop_at = fastrand::usize(CUT_AFTER);
@@ -159,7 +159,7 @@ impl Story {
     }
 
     /// Waits until nothing waits for the target any more; what is owed to it and not in its log is lost.
-    fn lost(&mut self, target: &str, at: usize, log: &str) -> Vec<String> {
+    fn lost(&mut self, target: &str, at: usize, log: &str) -> BTreeSet<String> {
         wait_for(&format!("{target} to have everything"), || {
             (pending(&self.daemon, target) == 0).then_some(())
         });
