@@ -9,6 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Installed, wait_for};
 
+/// Of a round that is long.
+const SEED: &str = "11";
+
 fn folder() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("selftest-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
@@ -32,6 +35,44 @@ fn after_four_rounds_of_kill_9_everything_acknowledged_is_delivered() {
     assert_eq!(last, format!("{count} acknowledged, {count} delivered, 0 lost"));
     assert_eq!(said.lines().filter(|line| line.starts_with("round ")).count(), 4, "{said}");
     assert!(is_empty(folder.path()), "its folder is removed");
+}
+
+#[test]
+fn what_is_missing_in_a_log_is_named_and_kept() {
+    let (installed, folder) = (Installed::new(), folder());
+    let mut command = installed.command();
+    // With this seed the only round takes nearly all of its time.
+    command.args([
+        "selftest",
+        "crash",
+        "--rounds",
+        "1",
+        "--seconds-per-round",
+        "3",
+        "--seed",
+        SEED,
+    ]);
+    command.args(["--connections", "1"]).arg("--directory").arg(folder.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let log = wait_for("lines in a log", || {
+        let log = fs::read_dir(folder.path()).unwrap().flatten().next()?.path();
+        let log = log.join("home/logs/fast.jsonl");
+        fs::read(&log).is_ok_and(|text| text.contains(&b'\n')).then_some(log)
+    });
+    // What stood there counts as delivered and does not come again.
+    fs::remove_file(&log).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let problems = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}\n{problems}");
+    let last = said.lines().last().unwrap();
+    assert!(last.ends_with(" lost") && !last.ends_with(" 0 lost"), "{said}");
+    assert!(said.contains("lost: event_id 0000"), "{said}");
+    assert!(said.contains("is not in fast"), "{said}");
+    assert!(!said.contains("is not in slow"), "{said}");
+    assert!(problems.contains("folder is kept"), "{problems}");
+    assert!(log.exists(), "its folder is kept");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::verify::{self, SCHEMES};
 /// Longest body read, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Print the signature header of a body, as its sender would add it
+/// Print the signature header of a body, as its sender adds it
 ///
 /// Reads the body from standard input, byte for byte: a line break at its end counts.
 ///

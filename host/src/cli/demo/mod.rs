@@ -17,7 +17,7 @@ use super::{find, out};
 use crate::app::App;
 use crate::telemetry::Feed;
 
-/// See it work: signed, forged, repeated, and killed with `kill -9`
+/// See it work: signed, forged, repeated, killed with `kill -9`
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// End after the checks instead of serving on.

@@ -39,6 +39,8 @@ const START_PATIENCE: Duration = Duration::from_secs(300);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks at what still waits.
 const DRAIN_LOOK: Duration = Duration::from_millis(200);
+/// How often that is told.
+const DRAIN_TOLD_EVERY: Duration = Duration::from_secs(5);
 /// Of so many rounds one kills the daemon while it starts; round 2 does in any case.
 const START_KILL_EVERY: u32 = 3;
 /// Of so many rounds one deletes the index; round 3 does in any case.
@@ -89,9 +91,11 @@ pub(super) fn run(args: &CrashArgs) -> Result<bool, Failure> {
         let mut run = Run::new(args, &home)?;
         // What is dropped in the midst ends its daemon and its senders.
         tokio::select! {
-            kept = run.play() => kept.map(Some),
+            // A terminal's Ctrl-C reaches the daemon too, whose end would else be a surprise.
+            biased;
             _ = term.recv() => Ok(None),
             _ = int.recv() => Ok(None),
+            kept = run.play() => kept.map(Some),
         }
     });
     match outcome {
@@ -251,25 +255,26 @@ impl<'a> Run<'a> {
         std::fs::write(&self.config, configuration(""))?;
         let (mut server, started) = self.start(rebuilds).await?;
         let next = self.load.sent(|sent| sent.next);
-        let mut last = (Instant::now(), u64::MAX);
+        let (mut moved, mut waited) = (Instant::now(), u64::MAX);
+        let mut told: Option<Instant> = None;
         loop {
             let status = status(&self.config).await?;
             let waits = status.targets.iter().map(|target| target.pending).sum();
-            let lines = judge::read_on(&mut self.logs, self.load.seed, next)?;
-            if last.1 == u64::MAX {
+            if told.is_none_or(|told| told.elapsed() > DRAIN_TOLD_EVERY) {
                 let ms = started.as_millis();
-                out::line(&format!("last start in {ms} ms, {waits} deliveries wait"));
+                out::line(&format!("last start took {ms} ms, {waits} deliveries wait"));
+                told = Some(Instant::now());
             }
+            let lines = judge::read_on(&mut self.logs, self.load.seed, next)?;
             if waits == 0 {
                 break;
             }
-            if lines > 0 || waits < last.1 {
-                last = (Instant::now(), waits);
-            } else if last.0.elapsed() > DRAIN_PATIENCE {
-                let patience = DRAIN_PATIENCE.as_secs();
+            if lines > 0 || waits < waited {
+                (moved, waited) = (Instant::now(), waits);
+            } else if moved.elapsed() > DRAIN_PATIENCE {
+                let (patience, state) = (DRAIN_PATIENCE.as_secs(), status.state);
                 out::line(&format!(
-                    "wrong: {waits} deliveries wait and none went out for {patience} s: {}",
-                    status.state
+                    "wrong: {waits} deliveries wait and none went out for {patience} s: {state}"
                 ));
                 break;
             }
