@@ -5,8 +5,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::ENV_FILE;
 use crate::verify::{self, Scheme};
+
+/// Where the secret stands. Not in dispatcher.env: the user's own environment would go before it.
+const SECRET_FILE: &str = "secret";
 
 /// The folder; removed when dropped.
 pub(super) struct Scratch {
@@ -35,18 +37,18 @@ impl Scratch {
         self.kept = true;
     }
 
-    /// Writes a configuration into the sub-folder `name`, with the secret that it names
-    /// `env:SQREEN_SECRET`; gives its path.
+    /// Writes a configuration into the sub-folder `name`, with the secret that it names as
+    /// `file:secret`; gives its path.
     pub(super) fn configure(&self, name: &str, config: &str, secret: &str) -> io::Result<PathBuf> {
         let folder = self.path.join(name);
         std::fs::create_dir(&folder)?;
         std::fs::write(folder.join("dispatcher.toml"), config)?;
-        let mut secrets = std::fs::OpenOptions::new()
+        let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(folder.join(ENV_FILE))?;
-        writeln!(secrets, "SQREEN_SECRET={secret}")?;
+            .open(folder.join(SECRET_FILE))?;
+        file.write_all(secret.as_bytes())?;
         Ok(folder.join("dispatcher.toml"))
     }
 }

@@ -311,7 +311,7 @@ listen = "127.0.0.1:0"
 free_low = "0B"
 
 [sources.sqreen]
-secrets = "env:SQREEN_SECRET"
+secrets = "file:secret"
 
 [targets.fast]
 plugin = "file-log"
