@@ -33,7 +33,7 @@ const CONTROLS_MAX: usize = 3;
 #[test]
 fn after_power_cuts_under_load_every_acknowledged_event_is_there() {
     let rounds = std::env::var("DISPATCHER_POWER_ROUNDS").ok();
-    let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"));
+    let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds")).max(1);
     let Some(disk) = disk() else { return };
     let mut story = Story::new(disk, None);
     for round in 1..=rounds {
@@ -103,11 +103,15 @@ struct Story {
 
 impl Story {
     fn new(disk: PowerDisk, preload: Option<PathBuf>) -> Self {
+        // The smallest segments, so that each round begins new ones.
         let store =
-            format!("store.directory = {:?}\nstore.segment = \"16MiB\"", disk.path().join("data"));
+            format!("store.directory = {:?}\nstore.segment = \"1MiB\"", disk.path().join("data"));
         let down = "settings.path = \"logs/closed/down.jsonl\"\nretry.backoff_max = \"1s\"";
-        let mut setup =
-            Daemon::new().source("sqreen", SECRET).head(&store).log("up").target("down", down);
+        let mut setup = Daemon::new()
+            .source_with("sqreen", SECRET, "body_max = \"256KiB\"")
+            .head(&store)
+            .log("up")
+            .target("down", down);
         if let Some(library) = preload {
             setup = setup.preload(library);
         }
