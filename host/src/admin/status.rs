@@ -21,6 +21,10 @@ pub(super) fn status(inner: &Inner) -> Status {
         well = false;
         state.push_str("; the last reload was refused");
     }
+    if let Some(damage) = inner.queue.damage() {
+        well = false;
+        state.push_str(&format!("; {damage} (see `dispatcher store check`)"));
+    }
     Status { state, well, sources: sources.collect(), targets, reload }
 }
 

@@ -21,6 +21,7 @@ mod sample;
 mod see;
 mod send;
 mod sign;
+mod store;
 mod try_target;
 
 use std::ffi::OsString;
@@ -72,6 +73,9 @@ enum Command {
     Pause(mend::PauseArgs),
     Resume(mend::ResumeArgs),
     Reload(reload::ReloadArgs),
+    /// Check, mend, show and copy what is stored
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     Bench(bench::BenchArgs),
 }
 
@@ -131,6 +135,7 @@ impl Command {
                 true
             }
             Self::Plugin(command) => command.run(config)?,
+            Self::Store(command) => command.run(config)?,
             Self::Bench(args) => {
                 bench::run(args)?;
                 true

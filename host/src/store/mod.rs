@@ -349,6 +349,11 @@ pub trait Queue: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What of the stored is damaged, as far as it was met since the start, in words.
+    fn damage(&self) -> Option<String> {
+        None
+    }
+
     /// Answers when everything settled before is durable.
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 

@@ -196,13 +196,14 @@ fn read_log(shared: &Shared, target: &Target, from: u64, max: usize) -> Result<(
         lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
         return Ok(());
     };
-    let file = read_lock(&shared.reader.segments).stretch(lsn).map(|s| (shared.reader.path(&s), s));
-    let place = file.map_or_else(
-        || "the log".to_owned(),
-        |(path, stretch)| format!("byte {} of {}", lsn - stretch.segment.base, path.display()),
-    );
-    let reason = format!("the log is damaged at {place}");
-    tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}: what lay there is lost");
+    let place = shared.place(lsn);
+    let reason = if found.mended {
+        format!("the log was damaged at {place}, and mended: what lay there is lost")
+    } else {
+        shared.note_damage(lsn);
+        format!("the log is damaged at {place}: what lay there is lost")
+    };
+    tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
     let at = Now::read().wall;
     // How many events lay there cannot be known: it stands for one.
     let range =
@@ -222,7 +223,8 @@ fn read_log(shared: &Shared, target: &Target, from: u64, max: usize) -> Result<(
 fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
     let now = Now::read();
     let until = now.after(DYING);
-    let reason = format!("its event at {} of the log cannot be read any more", lsn_of(number));
+    let reason = format!("its event at {} cannot be read any more", shared.place(lsn_of(number)));
+    shared.note_damage(lsn_of(number));
     tracing::error!(to = %target.name, "{reason}");
     let mut live = lock(&target.live);
     if let Some((due_ms, row)) = row {

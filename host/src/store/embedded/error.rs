@@ -12,7 +12,7 @@ pub enum OpenError {
     )]
     Locked { directory: PathBuf },
     #[error(
-        "the log is damaged at byte {offset} of {segment} ({what}): restore that file from a backup; nothing was changed"
+        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` tells what is lost, `dispatcher store repair` mends it; or restore that file from a backup. Nothing was changed"
     )]
     Corrupt { segment: PathBuf, offset: u64, what: &'static str },
     #[error(

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Act = 7,
     Checkpoint = 9,
     DeadRange = 10,
+    /// Stands where a repair found nothing that could be read.
+    Lost = 12,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             7 => Self::Act,
             9 => Self::Checkpoint,
             10 => Self::DeadRange,
+            12 => Self::Lost,
             _ => return None,
         })
     }

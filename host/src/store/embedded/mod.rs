@@ -47,6 +47,7 @@ mod state;
 mod tail;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
@@ -377,6 +378,10 @@ impl Queue for Embedded {
 
     fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {
         self.shared.tail.newest(max)
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.shared.damage()
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -10,9 +10,9 @@ use std::sync::{Arc, RwLock};
 use crate::model::{StoredEvent, Timestamp};
 
 use super::disk::Disk;
-use super::frame::Kind;
+use super::frame::{Header, Kind};
 use super::read_lock;
-use super::record::request_targets;
+use super::record::{Lost, request_targets};
 pub(super) use super::request::Origin;
 use super::request::Read;
 use super::runs::Runs;
@@ -37,6 +37,8 @@ pub(super) struct Found {
     pub to: u64,
     /// The place from which nothing can be read up to `to`, if there is one.
     pub damaged_from: Option<u64>,
+    /// A repair has seen to it.
+    pub mended: bool,
 }
 
 /// How many never-tried deliveries in a row were received before a time.
@@ -69,6 +71,10 @@ impl Reader {
             let mut bytes = 0;
             while bytes < chunk || found.events.is_empty() {
                 let (lsn, end) = match scanner.step()? {
+                    Step::Frame(header, payload) if is_lost(&header, payload) => {
+                        found.mended = true;
+                        (header.lsn, None)
+                    }
                     Step::Frame(header, payload) => {
                         bytes += payload.len();
                         let events = &mut found.events;
@@ -174,6 +180,7 @@ impl Reader {
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {
                 match scanner.step()? {
+                    Step::Frame(header, payload) if is_lost(&header, payload) => return Ok(old),
                     Step::Frame(header, payload) => {
                         let end = number(header.end(), 0);
                         let request = (header.kind == Kind::Request as u8
@@ -201,6 +208,11 @@ impl Reader {
         }
         Ok(old)
     }
+}
+
+/// Whether a repair says that requests may have lain there.
+fn is_lost(header: &Header, payload: &[u8]) -> bool {
+    header.kind == Kind::Lost as u8 && !Lost::read(payload).no_requests
 }
 
 /// Finds where the log can be read again.

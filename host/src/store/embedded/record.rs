@@ -260,6 +260,35 @@ pub(super) struct TargetRowOld {
     pub dead: u64,
 }
 
+/// A repair's word for a stretch of the log in which nothing could be read: its frame fills it. Zeros
+/// follow up to the frame's end; a stretch too short for the record has zeros alone, and a payload that
+/// cannot be read means the default.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// When it was found.
+    pub at_ms: u64,
+    /// What lay there certainly brought no target anything.
+    pub no_requests: bool,
+}
+
+impl Lost {
+    pub(super) fn read(payload: &[u8]) -> Self {
+        decode(payload).unwrap_or_default()
+    }
+
+    /// A frame that takes that many bytes of the log; `None` when they are too few for any.
+    pub(super) fn frame(self, bytes: u64) -> Option<Frame> {
+        let whole = usize::try_from(bytes).ok()?;
+        let mut frame = vec![0; HEADER_BYTES];
+        let payload = postcard::to_allocvec(&self).ok()?;
+        if HEADER_BYTES + payload.len() <= whole {
+            frame.extend_from_slice(&payload);
+        }
+        frame.resize(whole.max(HEADER_BYTES), 0);
+        Frame::seal(Kind::Lost, frame).filter(|frame| frame.size() == bytes)
+    }
+}
+
 /// A payload is not what its kind says, although its sum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record cannot be read")]

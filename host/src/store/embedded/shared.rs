@@ -1,5 +1,6 @@
 //! What callers, committer and index thread share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -15,6 +16,9 @@ use super::segment::Identity;
 use super::state::TargetState;
 use super::tail::Tail;
 use super::{lock, read_lock, write_lock};
+
+/// Most places of damage that are told apart.
+const DAMAGES_NOTED_MAX: usize = 1_000;
 
 pub(super) struct Target {
     pub number: u16,
@@ -55,6 +59,8 @@ pub(super) struct Shared {
     /// Repeated keys with other content.
     pub keys_reused: AtomicU64,
     failure: OnceLock<String>,
+    /// The first damage that was met, and how many places there were.
+    damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -81,6 +87,7 @@ impl Shared {
             keys_dropped: AtomicU64::new(0),
             keys_reused: AtomicU64::new(0),
             failure: OnceLock::new(),
+            damage: Mutex::new(None),
             lock: Mutex::new(Some(lock)),
         }
     }
@@ -101,6 +108,33 @@ impl Shared {
             reason.to_owned()
         });
         reason.clone()
+    }
+
+    /// Names a place of the log by its file, for people.
+    pub(super) fn place(&self, lsn: u64) -> String {
+        let stretch = read_lock(&self.reader.segments).stretch(lsn);
+        stretch.map_or_else(
+            || format!("{lsn} of the log"),
+            |s| format!("byte {} of {}", lsn - s.segment.base, self.reader.path(&s).display()),
+        )
+    }
+
+    /// Remembers a place that cannot be read until the store is closed.
+    pub(super) fn note_damage(&self, lsn: u64) {
+        let place = self.place(lsn);
+        let mut damage = lock(&self.damage);
+        let (_, places) = damage.get_or_insert_with(|| (place, BTreeSet::new()));
+        if places.len() < DAMAGES_NOTED_MAX {
+            places.insert(lsn);
+        }
+    }
+
+    /// What was met of damage since the start, in words.
+    pub(super) fn damage(&self) -> Option<String> {
+        lock(&self.damage).as_ref().map(|(first, places)| match places.len() {
+            0 | 1 => format!("the log is damaged at {first}"),
+            n => format!("the log is damaged at {n} places, first met at {first}"),
+        })
     }
 
     pub(super) fn wake_all(&self) {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::record::{
-    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Mend,
+    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Lost, Mend,
     Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
     decode, from_deltas,
 };
@@ -45,6 +45,7 @@ pub(super) enum Effects {
     DeadRange(Arc<DeadRange>),
     Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
+    Lost(Lost),
 }
 
 /// What a request brings one target.
@@ -99,6 +100,7 @@ impl Entry {
             Kind::CheckpointOld => {
                 Effects::Checkpoint(Arc::new(decode::<CheckpointOld>(payload)?.into()))
             }
+            Kind::Lost => Effects::Lost(Lost::read(payload)),
         };
         Ok(Self {
             lsn: header.lsn,
@@ -118,6 +120,8 @@ impl Entry {
             Effects::DeadRange(record) => vec![record.range.target],
             Effects::Act(record) => vec![record.target],
             Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
+            // Whichever there are.
+            Effects::Lost(_) => (0..=u16::MAX).collect(),
         }
     }
 }
@@ -228,6 +232,11 @@ impl TargetState {
     }
 }
 
+/// Of a target whose own name is lost.
+fn unknown_name(place: usize) -> String {
+    format!("(unknown {place})")
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// By number: a number is a place in the list.
@@ -238,6 +247,7 @@ impl State {
     pub(super) fn apply(&mut self, entry: &Entry) {
         match &entry.effects {
             Effects::Request { routed, .. } => {
+                self.keep_numbers(routed.iter().map(|r| r.target), number(entry.lsn, 0));
                 for r in routed {
                     if let Some(target) = self.targets.get_mut(usize::from(r.target)) {
                         target.pending += u64::from(r.count);
@@ -247,6 +257,7 @@ impl State {
             }
             Effects::Settlements(record) => {
                 for settled in &record.targets {
+                    self.keep_numbers([settled.target], settled.cursor);
                     if let Some(target) = self.targets.get_mut(usize::from(settled.target)) {
                         target.settle(settled);
                     }
@@ -271,12 +282,38 @@ impl State {
                     target.act(record);
                 }
             }
-            // Says what the frames before it said, if there were any.
+            // Says what the frames before it said, unless some of them are lost.
             Effects::Checkpoint(record) => {
-                if self.targets.is_empty() {
-                    self.targets =
-                        record.targets.iter().cloned().map(TargetState::from_row).collect();
+                for (place, row) in record.targets.iter().enumerate() {
+                    let known = self.targets.get(place);
+                    if known.is_none_or(|known| known.name == unknown_name(place)) {
+                        let row = TargetState::from_row(row.clone());
+                        match self.targets.get_mut(place) {
+                            Some(known) => *known = row,
+                            None => self.targets.push(row),
+                        }
+                    }
                 }
+            }
+            // Whoever has not read beyond it finds it there.
+            Effects::Lost(record) => {
+                let there = number(entry.lsn, 0);
+                for target in &mut self.targets {
+                    if !record.no_requests && target.cursor <= there {
+                        target.last_routed = Some(there);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The record that named a target may be lost. Its number is never given to another one, which would
+    /// get its deliveries: what waits for it is kept under a name that no target can have.
+    fn keep_numbers(&mut self, numbers: impl IntoIterator<Item = u16>, cursor: u64) {
+        for number in numbers {
+            while self.targets.len() <= usize::from(number) {
+                let name = unknown_name(self.targets.len());
+                self.targets.push(TargetState { name, cursor, ..TargetState::default() });
             }
         }
     }

@@ -7,3 +7,4 @@ mod faults;
 mod limits;
 mod random;
 mod support;
+mod tools;
