@@ -5,6 +5,7 @@ mod bad_plugins;
 mod cases;
 mod cli;
 mod crash;
+mod damage;
 mod first_hour;
 mod misbehave;
 mod prism;

@@ -8,9 +8,9 @@ use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::store::embedded::tools::{self, BackedUp};
 
-/// Copy all that is stored to a new folder, while the daemon runs or not
+/// Copy all that is stored to a new folder
 ///
-/// The copy can be used at once (`store.directory`). What was answered with 200 before the command
+/// While the daemon runs or not. The copy can be used at once (`store.directory`). What was answered with 200 before the command
 /// began is in it. On the same file system most of it takes no space at first: files that never change
 /// again are shared. Until it is complete its name ends in `.partial`.
 #[derive(Clone, Debug, clap::Args)]

@@ -87,6 +87,9 @@ fn describe(damage: &Damage) -> String {
     let (from, to) = damage.numbers();
     let unknown = format!("event numbers from {from} to below {to}");
     lines.push(match &damage.lay {
+        Lay::OneBit { kind } => {
+            format!("a record of kind {kind}; a repair puts it right, nothing is lost")
+        }
         Lay::Request { events } if events.is_empty() => {
             format!("lost: a request; its ids cannot be read ({unknown})")
         }

@@ -6,13 +6,13 @@ use super::bar::Bar;
 use super::{Which, check, count, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
-use crate::store::embedded::tools::{self, Repaired};
+use crate::store::embedded::tools::{self, Lay, Repaired};
 
-/// Bridge what is damaged, so that the daemon starts and loses nothing else
+/// Mend what is damaged, so that the daemon starts again
 ///
 /// Only while no daemon runs. Every damaged place is copied to `damaged/` in the data folder first;
 /// then its file is written anew with one record in that place that says that nothing can be read
-/// there. What is whole stays as it is and where it is. A target that has yet to read that place gets
+/// there. A record in which one single bit is wrong is put right instead. What is whole stays as it is and where it is. A target that has yet to read that place gets
 /// a dead letter for it. Ends with 1 when something could not be mended.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct RepairArgs {
@@ -44,7 +44,9 @@ fn show(done: &Repaired, dry_run: bool) -> String {
         if let Some(kept) = kept {
             lines.push(format!("    its bytes: {will} copied to {}", kept.display()));
         }
-        lines.push(if damage.mendable {
+        lines.push(if let Lay::OneBit { .. } = damage.lay {
+            format!("    it {will} put right")
+        } else if damage.mendable {
             format!("    its place: {will} bridged; what lies around it stays as it is")
         } else {
             "    it cannot be mended: restore that file from a backup".to_owned()

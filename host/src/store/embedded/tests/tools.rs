@@ -99,13 +99,37 @@ async fn an_index_that_is_not_of_this_log_is_told_and_a_repair_removes_it() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_is_found_wherever_it_is_and_costs_only_its_own_record() {
+async fn one_wrong_bit_is_put_right_and_nothing_is_lost() {
+    for (what, at) in [("header", 17), ("length", 9), ("payload", HEADER_BYTES as u64 + 30)] {
+        let folder = Folder::new();
+        let ids = stored(&folder, 5).await;
+        folder.delete_index();
+        let (log, place) = (folder.segments()[0].clone(), offset_of(ids[2]));
+        let whole = std::fs::read(&log).unwrap();
+        flip(&log, place + at);
+        let report = check(&folder);
+        let damage = only(&report);
+        assert_eq!((&damage.segment, damage.offset), (&log, place), "{what}");
+        assert_eq!((&damage.lay, damage.refused), (&Lay::OneBit { kind: "request" }, Some(true)));
+        assert!(damage.concerned.is_empty(), "{what}");
+        let after = repair(&folder).after.unwrap();
+        assert!(after.is_clean() && after.mended == 0, "{what}: {after:?}");
+        assert!(std::fs::read(&log).unwrap() == whole, "{what}");
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        assert_eq!(claimable(&*store, a).await, ["0", "1", "2", "3", "4"], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn damage_is_found_wherever_it_is_and_costs_only_its_own_record() {
     for (what, at) in [("header", 17), ("length", 9), ("payload", HEADER_BYTES as u64 + 30)] {
         let folder = Folder::new();
         let ids = stored(&folder, 5).await;
         folder.delete_index();
         let (log, place) = (folder.segments()[0].clone(), offset_of(ids[2]));
         flip(&log, place + at);
+        flip(&log, place + at + 1);
         let damaged = std::fs::read(&log).unwrap();
         let report = check(&folder);
         let damage = only(&report);
@@ -164,7 +188,9 @@ async fn a_lost_record_without_events_makes_no_dead_letter() {
     store.close().await.unwrap();
     drop(store);
     folder.delete_index();
-    flip(&folder.segments()[0], place + HEADER_BYTES as u64 + 2);
+    for byte in 1..4 {
+        flip(&folder.segments()[0], place + HEADER_BYTES as u64 + byte);
+    }
     let report = check(&folder);
     assert!(matches!(only(&report).lay, Lay::Record { kind: "settlements", .. }), "{report:?}");
     assert!(repair(&folder).after.unwrap().is_clean());
@@ -191,7 +217,9 @@ async fn a_target_whose_name_is_lost_never_gives_its_number_to_another() {
     drop(store);
     folder.delete_index();
     // The first record of the log names the target.
-    flip(&folder.segments()[0], 4_096 + 20);
+    for byte in 20..24 {
+        flip(&folder.segments()[0], 4_096 + byte);
+    }
     assert!(repair(&folder).after.unwrap().is_clean());
     let store = folder.store();
     let other = register(&*store, &["other"]).await[0];
@@ -219,7 +247,7 @@ async fn files_without_a_header_cut_short_or_gone_are_mended_as_far_as_they_can_
                 .set_len(300_000)
                 .unwrap();
         }),
-        ("the newest checkpoint", |files| flip(files.last().unwrap(), 4_096 + 20)),
+        ("one bit of the newest checkpoint", |files| flip(files.last().unwrap(), 4_096 + 20)),
     ];
     for (what, damage) in damage {
         let folder = Folder::new();
@@ -317,6 +345,7 @@ async fn a_repair_leaves_a_backup_that_shares_the_file_as_it_is() {
     folder.delete_index();
     let log = folder.segments()[0].clone();
     flip(&log, offset_of(ids[0]) + 60);
+    flip(&log, offset_of(ids[0]) + 61);
     let to = folder.dir.path().join("backup");
     tools::backup(&folder.settings().directory, &to, &mut |_, _| {}).unwrap();
     let shared = to.join("log").join(log.file_name().unwrap());

@@ -6,6 +6,7 @@
 mod backup;
 mod check;
 mod dump;
+mod heal;
 mod index_view;
 mod repair;
 mod segments;

@@ -18,6 +18,7 @@ use super::super::lock_file::Lock;
 use super::super::record::Lost;
 use super::super::settings::Settings;
 use super::check::survey;
+use super::heal::heal;
 use super::segments;
 use super::wound::{Damage, Lay};
 use super::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
@@ -171,8 +172,15 @@ impl Mender<'_> {
     }
 }
 
-/// Fills a place with the record that says that nothing can be read there.
+/// Puts a record right, or fills its place with the record that says that nothing can be read there.
 fn bridge(file: &File, base: u64, salt: u32, damage: &Damage) -> std::io::Result<()> {
+    if let Lay::OneBit { .. } = damage.lay {
+        let mut bytes = vec![0; usize::try_from(damage.bytes).unwrap_or_default()];
+        let read = DiskFile::read_at(file, &mut bytes, damage.offset)?;
+        let healed = heal(salt, damage.from, &bytes[..read]);
+        let healed = healed.ok_or_else(|| std::io::Error::other("it changed meanwhile"))?;
+        return DiskFile::write_all_at(file, &healed, damage.offset);
+    }
     let record = Lost {
         at_ms: Timestamp::from(SystemTime::now()).as_millis(),
         no_requests: !damage.may_hold_requests(),

@@ -13,8 +13,9 @@ use super::super::frame::{HEADER_BYTES, Header, Kind};
 use super::super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::super::segment::{SegmentHeader, Stretch, file_name};
 use super::super::state::Entry;
+use super::heal::heal;
 use super::segments::{Segment, still_named};
-use super::wound::{Damage, Lay, salvage};
+use super::wound::{Damage, Lay, kind_name, salvage};
 use super::{Progress, ToolError, at};
 
 /// Progress is told about this often.
@@ -304,8 +305,11 @@ impl<'w> Walk<'w> {
             Kind::from_byte(header.kind).is_none()
                 && payload.is_some_and(|p| crc32fast::hash(p) == header.payload_crc)
         });
+        let healed = heal(segment.identity.salt(), lsn, &bytes[..read]);
+        let kind = healed.as_ref().and_then(|healed| healed.get(4)).map_or("", |k| kind_name(*k));
         let (what, lay) = match (header, payload) {
             _ if newer => ("a record of a newer version: run the newer program", Lay::Unknown),
+            _ if healed.is_some() => ("one bit of a record is wrong", Lay::OneBit { kind }),
             (Some(header), Some(payload)) => {
                 let lay = salvage(&header, payload, segment.identity);
                 ("a record's sum is wrong, or it cannot be read", lay)

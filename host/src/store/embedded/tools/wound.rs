@@ -13,6 +13,8 @@ use super::IDS_MAX;
 /// What a stretch that cannot be read was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lay {
+    /// A record of that kind in which one bit is wrong: a repair puts it right.
+    OneBit { kind: &'static str },
     /// A request; the ids are those that can still be read, and may be wrong.
     Request { events: Vec<EventId> },
     /// A record of another kind, by its name; the ids of deliveries it tells of, as far as they can
@@ -68,7 +70,7 @@ impl Damage {
     /// Whether requests may have lain there.
     #[must_use]
     pub const fn may_hold_requests(&self) -> bool {
-        !matches!(self.lay, Lay::Record { .. } | Lay::Header)
+        !matches!(self.lay, Lay::OneBit { .. } | Lay::Record { .. } | Lay::Header)
     }
 
     /// Says whom it concerns, once the whole log was read.
