@@ -85,7 +85,7 @@ fn describe(damage: &Damage) -> String {
     let bytes = count(*bytes, "byte");
     let mut lines = vec![format!("{}, byte {offset}: {bytes}: {what}", segment.display())];
     let (from, to) = damage.numbers();
-    let unknown = format!("event numbers from {from} to below {to}");
+    let unknown = format!("its events would have numbers from {from} to below {to}");
     lines.push(match &damage.lay {
         Lay::OneBit { kind } => {
             format!("a record of kind {kind}; a repair puts it right, nothing is lost")
@@ -113,7 +113,7 @@ fn describe(damage: &Damage) -> String {
     for concerned in &damage.concerned {
         let pending = count(concerned.pending, "delivery").replace("deliverys", "deliveries");
         lines.push(format!(
-            "target {} has not read that far ({pending} wait in all): what lay there for it is lost",
+            "target {} has not read that far ({pending} wait in all): it gets a dead letter for what lay there",
             concerned.target
         ));
     }
@@ -121,6 +121,16 @@ fn describe(damage: &Damage) -> String {
         lines.push(
             "every target has read beyond it; what waits there to be tried again is lost".into(),
         );
+    }
+    for unsure in &damage.unsure {
+        let deliveries = count(unsure.count, "delivery").replace("deliverys", "deliveries");
+        let more = if unsure.count > unsure.events.len() as u64 { " …" } else { "" };
+        let shown = unsure.events.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let target = &unsure.target;
+        lines.push(format!(
+            "of {deliveries} to target {target} it is not known any more whether they were made; \
+             `dispatcher dead replay ID --target {target}` makes one (again): {shown}{more}"
+        ));
     }
     lines.push(match damage.refused {
         Some(true) => "the daemon refuses to start: it has to read that place".to_owned(),

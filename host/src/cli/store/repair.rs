@@ -38,22 +38,22 @@ pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Fail
 
 fn show(done: &Repaired, dry_run: bool) -> String {
     let mut lines = Vec::new();
-    let will = if dry_run { "would be" } else { "was" };
+    let [will, were] = if dry_run { ["would be"; 2] } else { ["was", "were"] };
     for (damage, kept) in done.before.damages.iter().zip(&done.kept) {
         lines.push(format!("damage: {}", describe(damage)));
         if let Some(kept) = kept {
-            lines.push(format!("    its bytes: {will} copied to {}", kept.display()));
+            lines.push(format!("    its bytes {were} copied to {}", kept.display()));
         }
         lines.push(if let Lay::OneBit { .. } = damage.lay {
             format!("    it {will} put right")
         } else if damage.mendable {
-            format!("    its place: {will} bridged; what lies around it stays as it is")
+            format!("    its place {will} bridged; what lies around it stays as it is")
         } else {
             "    it cannot be mended: restore that file from a backup".to_owned()
         });
     }
     if done.index_removed {
-        lines.push(format!("the index: {will} removed; the next start makes it anew"));
+        lines.push(format!("the index {will} removed; the next start makes it anew"));
     }
     match &done.after {
         None if done.before.is_clean() => lines.push("nothing to mend".to_owned()),

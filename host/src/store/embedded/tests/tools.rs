@@ -138,7 +138,8 @@ async fn damage_is_found_wherever_it_is_and_costs_only_its_own_record() {
         assert_eq!(damage.refused, Some(true), "{what}");
         let names: Vec<_> = damage.concerned.iter().map(|one| one.target.as_str()).collect();
         assert_eq!(names, ["a"], "{what}: b has read beyond it");
-        assert_eq!(matches!(damage.lay, Lay::Request { .. }), what == "payload");
+        let Lay::Request { events } = &damage.lay else { panic!("{what}: {damage:?}") };
+        assert!(what == "payload" || events == &ids[2..3], "{what}: its content is whole: {events:?}");
         let dry = tools::repair(&folder.settings().directory, true, &mut |_, _| {}).unwrap();
         assert!(dry.after.is_none(), "{what}");
         assert_eq!(std::fs::read(&log).unwrap(), damaged, "a dry run changes nothing");
@@ -206,6 +207,45 @@ async fn a_lost_record_without_events_makes_no_dead_letter() {
 }
 
 #[tokio::test]
+async fn deliveries_whose_outcome_alone_is_lost_are_listed() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..5 {
+        ids.extend(append(&*store, vec![planned(i.to_string(), &[a])]).await);
+    }
+    let taken = claim(&*store, a, 5).await;
+    let later = crate::model::Timestamp::from_millis(now().as_millis() + 3_600_000);
+    for (range, outcome) in [(0..1, delivered()), (1..3, retry(later)), (3..5, delivered())] {
+        settle(&*store, a, &taken[range], outcome).await;
+        store.flush().await.unwrap();
+    }
+    append(&*store, vec![planned("last", &[a])]).await;
+    store.close().await.unwrap();
+    drop(store);
+    let lines = dump(&folder, &DumpOptions::default());
+    let places = lines.iter().filter(|line| line["kind"] == "settlements");
+    let places: Vec<u64> = places.map(|line| line["offset_bytes"].as_u64().unwrap()).collect();
+    assert_eq!(places.len(), 3);
+    for byte in 1..4 {
+        flip(&folder.segments()[0], places[1] + HEADER_BYTES as u64 + byte);
+    }
+    let report = check(&folder);
+    assert_eq!((only(&report).refused, only(&report).unsure.len()), (Some(false), 0), "{report:?}");
+    folder.delete_index();
+    let report = check(&folder);
+    let [unsure] = &only(&report).unsure[..] else { panic!("{report:?}") };
+    assert_eq!((unsure.target.as_str(), &unsure.events[..]), ("a", &ids[1..3]));
+    assert!(repair(&folder).after.unwrap().is_clean());
+    let store = folder.store();
+    assert_eq!(store.replay(a, unsure.events.clone()).await.unwrap(), 2);
+    let mut given = claimable(&*store, a).await;
+    given.sort();
+    assert_eq!(given, ["1", "2", "last"]);
+}
+
+#[tokio::test]
 async fn a_target_whose_name_is_lost_never_gives_its_number_to_another() {
     let folder = Folder::new();
     let store = folder.store();
@@ -231,7 +271,8 @@ async fn a_target_whose_name_is_lost_never_gives_its_number_to_another() {
 
 #[tokio::test]
 async fn files_without_a_header_cut_short_or_gone_are_mended_as_far_as_they_can_be() {
-    let damage: [(&str, fn(&[PathBuf])); 5] = [
+    type Act = fn(&[PathBuf]);
+    let damage: [(&str, Act); 5] = [
         ("one bit of a header", |files| flip(&files[1], 30)),
         ("a header is zeros", |files| {
             use std::os::unix::fs::FileExt;

@@ -10,6 +10,7 @@ use super::super::segment::SegmentHeader;
 use super::super::state::{Effects, State, TargetState, number};
 use super::index_view::{IndexView, look};
 use super::segments;
+use super::trace::{TRACES_MAX, Trace, trace};
 use super::walk::{Seen, Visitor, Walk};
 use super::wound::Damage;
 use super::{DAMAGES_MAX, Progress, ToolError};
@@ -73,10 +74,11 @@ pub(super) fn survey(
         state: State::default(),
         stamp_lsn: stamp.map(|stamp| stamp.lsn),
         at_stamp: None,
+        traces: Vec::new(),
     };
     let walked =
         Walk::new(&folder, &mut checker, &mut |done, all| progress(done, all)).over(&all)?;
-    let Checker { mut report, state, at_stamp, .. } = checker;
+    let Checker { mut report, state, at_stamp, mut traces, .. } = checker;
     report.segments = walked.segments;
     let base = all.first().map_or(0, |segment| segment.base);
     report.bytes = walked.end.saturating_sub(base);
@@ -92,6 +94,9 @@ pub(super) fn survey(
     for damage in &mut report.damages {
         damage.settle(&state, read_from);
     }
+    // What the index has read, it knows.
+    traces.retain(|trace| report.damages[trace.place].refused != Some(false));
+    trace(&folder, &all, traces, &state, &mut report.damages, progress)?;
     let index_is_wrong = agrees.is_err();
     report.index = agrees.err();
     Ok(Survey { report, index_is_wrong })
@@ -145,6 +150,7 @@ struct Checker {
     state: State,
     stamp_lsn: Option<u64>,
     at_stamp: Option<AtStamp>,
+    traces: Vec<Trace>,
 }
 
 /// The newest event of a request.
@@ -189,6 +195,9 @@ impl Visitor for Checker {
     fn damage(&mut self, damage: Damage) -> ControlFlow<()> {
         self.report.damages_count += 1;
         if self.report.damages.len() < DAMAGES_MAX {
+            if self.traces.len() < TRACES_MAX && damage.may_hold_outcomes() {
+                self.traces.push(Trace::new(self.report.damages.len(), &damage, &self.state));
+            }
             self.report.damages.push(damage);
         }
         ControlFlow::Continue(())

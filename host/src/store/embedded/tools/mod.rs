@@ -10,6 +10,7 @@ mod heal;
 mod index_view;
 mod repair;
 mod segments;
+mod trace;
 mod walk;
 mod wound;
 
@@ -20,7 +21,7 @@ pub use backup::{BackedUp, backup};
 pub use check::{Report, check};
 pub use dump::{DumpOptions, dump};
 pub use repair::{Repaired, repair};
-pub use wound::{Concerned, Damage, Lay};
+pub use wound::{Concerned, Damage, Lay, Unsure};
 
 use super::error::OpenError;
 

@@ -60,7 +60,8 @@ pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
         found = again;
     }
     if found.is_empty() {
-        return Err(ToolError::NoLog { folder: folder.to_path_buf() });
+        let folder = settings::folder_of(folder).to_path_buf();
+        return Err(ToolError::NoLog { folder });
     }
     Ok(found)
 }

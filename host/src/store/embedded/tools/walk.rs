@@ -15,7 +15,7 @@ use super::super::segment::{SegmentHeader, Stretch, file_name};
 use super::super::state::Entry;
 use super::heal::heal;
 use super::segments::{Segment, still_named};
-use super::wound::{Damage, Lay, kind_name, salvage};
+use super::wound::{Damage, Lay, kind_name, request_without_header, salvage};
 use super::{Progress, ToolError, at};
 
 /// Progress is told about this often.
@@ -134,6 +134,7 @@ impl<'w> Walk<'w> {
                 what: "the file is not there",
                 lay: Lay::Segment,
                 concerned: Vec::new(),
+                unsure: Vec::new(),
                 refused: None,
                 mendable: true,
                 from: hole.first(),
@@ -162,6 +163,7 @@ impl<'w> Walk<'w> {
             what,
             lay: if mendable { Lay::Header } else { Lay::Unknown },
             concerned: Vec::new(),
+            unsure: Vec::new(),
             refused: None,
             mendable,
             from: segment.base,
@@ -314,6 +316,9 @@ impl<'w> Walk<'w> {
                 let lay = salvage(&header, payload, segment.identity);
                 ("a record's sum is wrong, or it cannot be read", lay)
             }
+            (None, _) if let Some(lay) = request_without_header(&bytes[..read], lsn, segment) => {
+                ("a record's header is wrong", lay)
+            }
             _ if (read as u64) < to - lsn => ("the file was cut short", Lay::Unknown),
             _ => ("no record begins there", Lay::Unknown),
         };
@@ -324,6 +329,7 @@ impl<'w> Walk<'w> {
             what,
             lay,
             concerned: Vec::new(),
+            unsure: Vec::new(),
             refused: None,
             mendable: to - lsn >= HEADER_BYTES as u64 && !newer,
             from: lsn,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::{EventId, Timestamp};
 
-use super::super::frame::{Header, Kind};
+use super::super::frame::{ALIGN, HEADER_BYTES, Header, Kind};
 use super::super::record::{self, decode};
 use super::super::segment::{Identity, SegmentHeader};
 use super::super::state::{State, number};
@@ -36,6 +36,15 @@ pub struct Concerned {
     pub pending: u64,
 }
 
+/// Deliveries of a target of which no outcome is left: they were made, or they wait no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsure {
+    pub target: String,
+    pub count: u64,
+    /// Of these: the first.
+    pub events: Vec<EventId>,
+}
+
 /// See the module's description.
 #[derive(Clone, Debug)]
 pub struct Damage {
@@ -47,6 +56,8 @@ pub struct Damage {
     pub lay: Lay,
     /// Targets whose deliveries there are lost, unless nothing of theirs lay there.
     pub concerned: Vec<Concerned>,
+    /// Deliveries whose outcome lay there alone, unless the index has it.
+    pub unsure: Vec<Unsure>,
     /// Whether a start reads that place, and refuses; `None`: only a start could tell.
     pub refused: Option<bool>,
     /// Whether a repair can bridge it.
@@ -73,6 +84,15 @@ impl Damage {
         !matches!(self.lay, Lay::OneBit { .. } | Lay::Record { .. } | Lay::Header)
     }
 
+    /// Whether outcomes of deliveries may have lain there.
+    pub(super) fn may_hold_outcomes(&self) -> bool {
+        match self.lay {
+            Lay::Record { kind, .. } => kind == kind_name(Kind::Settlements as u8),
+            Lay::Unknown | Lay::Segment => true,
+            Lay::OneBit { .. } | Lay::Request { .. } | Lay::Header => false,
+        }
+    }
+
     /// Says whom it concerns, once the whole log was read.
     pub(super) fn settle(&mut self, state: &State, read_from: Option<Option<u64>>) {
         let there = number(self.from, 0);
@@ -87,6 +107,29 @@ impl Damage {
             _ => read_from.map(|from| from.is_none_or(|from| self.from >= from)),
         };
     }
+}
+
+/// What stands behind a header that cannot be read, if it is one request and nothing else.
+pub(super) fn request_without_header(
+    bytes: &[u8],
+    lsn: u64,
+    segment: SegmentHeader,
+) -> Option<Lay> {
+    let payload = bytes.get(HEADER_BYTES..)?;
+    let (_, rest) = postcard::take_from_bytes::<record::Request<'_>>(payload).ok()?;
+    if rest.len() as u64 >= ALIGN || rest.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    let header = Header {
+        kind: Kind::Request as u8,
+        len: u32::try_from(payload.len()).ok()?,
+        payload_crc: 0,
+        lsn,
+        durable_lsn: 0,
+        epoch: 0,
+    };
+    let lay = salvage(&header, payload, segment.identity);
+    matches!(&lay, Lay::Request { events } if !events.is_empty()).then_some(lay)
 }
 
 /// What a frame whose payload is not whole says of itself.
