@@ -44,6 +44,7 @@ mod settings;
 mod settle;
 mod shared;
 mod state;
+mod summary;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -105,7 +106,8 @@ impl Embedded {
             .name("store-index".into())
             .spawn(move || indexer::run(&indexing, state, &jobs))
             .map_err(OpenError::Thread)?;
-        let committer = Committer::new(shared.clone(), opened.log, opened.state, to_index);
+        let committer =
+            Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
         let log = std::thread::Builder::new()
             .name("store-log".into())
             .spawn(move || committer.run())
