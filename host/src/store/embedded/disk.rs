@@ -19,6 +19,14 @@ pub(super) trait DiskFile: Send + Sync {
     fn truncate(&self, len: u64) -> io::Result<()>;
 }
 
+/// How much there is where a folder lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Space {
+    /// That this user may still write.
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
+
 pub(super) trait Disk: Send + Sync + 'static {
     /// A new empty file; one that is there is emptied.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
@@ -31,6 +39,11 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn make_folder(&self, path: &Path) -> io::Result<()>;
     /// Names made, changed or removed in a folder are on the medium when it answers.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+    /// May block as long as the file system does. A disk without an end has room for everything.
+    fn space(&self, folder: &Path) -> io::Result<Space> {
+        let _ = folder;
+        Ok(Space { free_bytes: u64::MAX - 1, total_bytes: u64::MAX })
+    }
 }
 
 /// The file system of the machine.
@@ -104,5 +117,11 @@ impl Disk for Files {
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn space(&self, folder: &Path) -> io::Result<Space> {
+        let system = rustix::fs::statvfs(folder)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+        Ok(Space { free_bytes: bytes(system.f_bavail), total_bytes: bytes(system.f_blocks) })
     }
 }

@@ -3,6 +3,7 @@
 //! Overwriting is about 1.6 times as fast to sync as appending. The work is done in steps, each synced,
 //! with a pause: one large sync would delay every group commit.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::disk::{Disk, DiskFile};
 
 pub(super) const SPARE: &str = "spare.tmp";
-const STEP_BYTES: u64 = 1 << 20;
+const STEP_BYTES: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct Prewriter {
@@ -37,10 +38,16 @@ impl Prewriter {
         }
         let (disk, path) = (self.disk.clone(), self.path.clone());
         let (capacity, stop, ready) = (self.capacity, self.stop.clone(), self.ready.clone());
-        let work = move || {
-            let file = prewrite(&*disk, &path, capacity, &stop)?;
-            ready.store(true, Ordering::Release);
-            Some(file)
+        let work = move || match prewrite(&*disk, &path, capacity, &stop) {
+            Ok(file) => {
+                ready.store(file.is_some(), Ordering::Release);
+                file
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error,
+                        "cannot write the next segment in advance");
+                None
+            }
         };
         self.worker = std::thread::Builder::new().name("store-prewrite".into()).spawn(work).ok();
     }
@@ -70,30 +77,29 @@ impl Drop for Prewriter {
     }
 }
 
-fn prewrite(
+/// A file of so many zeros, durable; `None` when it was stopped. What could not be finished is removed.
+pub(super) fn prewrite(
     disk: &dyn Disk,
     path: &Path,
     capacity: u64,
     stop: &AtomicBool,
-) -> Option<Box<dyn DiskFile>> {
-    let file = disk.create(path).ok()?;
-    let zeros = vec![0; usize::try_from(STEP_BYTES).ok()?];
+) -> io::Result<Option<Box<dyn DiskFile>>> {
+    let file = disk.create(path)?;
+    let zeros = vec![0; STEP_BYTES];
     let mut at = 0;
     while at < capacity {
         if stop.load(Ordering::Relaxed) {
-            return None;
+            return Ok(None);
         }
-        let step = STEP_BYTES.min(capacity - at);
-        let written = file
-            .write_all_at(zeros.get(..usize::try_from(step).ok()?)?, at)
-            .and_then(|()| file.sync());
+        let left = usize::try_from(capacity - at).unwrap_or(usize::MAX);
+        let step = left.min(zeros.len());
+        let written = file.write_all_at(&zeros[..step], at).and_then(|()| file.sync());
         if let Err(error) = written {
-            tracing::warn!(path = %path.display(), %error, "cannot write the next segment in advance");
             let _ = disk.remove(path);
-            return None;
+            return Err(error);
         }
-        at += step;
+        at += step as u64;
         std::thread::sleep(PAUSE);
     }
-    Some(file)
+    Ok(Some(file))
 }

@@ -58,9 +58,10 @@ pub(super) fn open(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Opened, O
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
-    let directory = settings.directory.clone();
-    let shared = Shared::new(directory, newest.identity, reader, index, states, lock);
-    let log = Log::new(disk, &folder, settings.segment_bytes, (newest, file), tail, epoch);
+    let shared = Shared::new(settings, newest.identity, reader, index, states, lock);
+    let room = shared.room.clone();
+    let newest = (newest, file);
+    let log = Log::new(disk, &folder, settings.segment_bytes, newest, (tail, epoch), room);
     Ok(Opened { shared, log, state, summary })
 }
 

@@ -11,7 +11,9 @@ use super::index::Index;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
+use super::room::Room;
 use super::segment::Identity;
+use super::settings::Settings;
 use super::state::TargetState;
 use super::tail::Tail;
 use super::{lock, read_lock, write_lock};
@@ -44,6 +46,7 @@ pub(super) struct Shared {
     pub reader: Reader,
     pub tail: Tail,
     pub inbox: Inbox,
+    pub room: Arc<Room>,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
     /// `None` once closed.
@@ -60,7 +63,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        directory: PathBuf,
+        settings: &Settings,
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -70,7 +73,8 @@ impl Shared {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
         Self {
-            directory,
+            directory: settings.directory.clone(),
+            room: Arc::new(Room::new(settings)),
             identity,
             reader,
             tail: Tail::new(end),
