@@ -7,12 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::Timestamp;
-
+use super::clock::Clock;
 use super::disk::{Disk, DiskFile};
 use super::frame::Frame;
+use super::machine::Machine;
 use super::prewrite::Prewriter;
-use super::segment::{Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
 /// A new segment before it has its name.
 const NEXT: &str = "next.tmp";
@@ -30,6 +30,7 @@ fn refused(act: &str, path: &Path, error: &std::io::Error) -> DiskError {
 
 pub(super) struct Log {
     disk: Arc<dyn Disk>,
+    clock: Clock,
     folder: PathBuf,
     /// Of segments to come.
     capacity: u64,
@@ -50,7 +51,7 @@ pub(super) struct Log {
 impl Log {
     /// Goes on at `end` of the newest segment, whose content up to there is durable.
     pub(super) fn new(
-        disk: Arc<dyn Disk>,
+        machine: &Machine,
         folder: &Path,
         capacity: u64,
         (segment, file): (SegmentHeader, Box<dyn DiskFile>),
@@ -59,8 +60,9 @@ impl Log {
     ) -> Self {
         Self {
             grows: file.len().is_ok_and(|len| len < segment.capacity),
-            prewriter: Prewriter::new(disk.clone(), folder, capacity),
-            disk,
+            prewriter: Prewriter::new(machine, folder, capacity),
+            disk: machine.disk.clone(),
+            clock: machine.clock.clone(),
             folder: folder.to_path_buf(),
             capacity,
             segment,
@@ -168,7 +170,7 @@ impl Log {
             capacity: self.capacity,
             prev_end: self.durable,
             epoch,
-            created_ms: Timestamp::from(std::time::SystemTime::now()).as_millis(),
+            created_ms: self.clock.wall_ms(),
         };
         let (file, from, grows) = match self.prewriter.take() {
             Some((file, path)) => (file, path, false),
@@ -210,12 +212,12 @@ impl Log {
 
 /// Makes the first segment of a new store.
 pub(super) fn create_first(
-    disk: &dyn Disk,
+    machine: &Machine,
     folder: &Path,
     capacity: u64,
-    identity: Identity,
 ) -> std::io::Result<SegmentHeader> {
-    let created_ms = Timestamp::from(std::time::SystemTime::now()).as_millis();
+    let (disk, identity) = (&*machine.disk, machine.new_identity()?);
+    let created_ms = machine.clock.wall_ms();
     let segment = SegmentHeader { identity, base: 0, capacity, prev_end: 0, epoch: 1, created_ms };
     let (next, path) = (folder.join(NEXT), segment.path(folder));
     let file = disk.create(&next)?;

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::disk::{Disk, DiskFile};
+use super::machine::Machine;
 
 pub(super) const SPARE: &str = "spare.tmp";
 const STEP_BYTES: u64 = 1 << 20;
@@ -22,23 +23,40 @@ pub(super) struct Prewriter {
     stop: Arc<AtomicBool>,
     ready: Arc<AtomicBool>,
     worker: Option<JoinHandle<Option<Box<dyn DiskFile>>>>,
+    /// Made by the thread that asked for it, without a pause.
+    alone: bool,
+    made: Option<Box<dyn DiskFile>>,
 }
 
 impl Prewriter {
-    pub(super) fn new(disk: Arc<dyn Disk>, folder: &Path, capacity: u64) -> Self {
-        let (stop, ready) = (Arc::default(), Arc::default());
-        Self { disk, path: folder.join(SPARE), capacity, stop, ready, worker: None }
+    pub(super) fn new(machine: &Machine, folder: &Path, capacity: u64) -> Self {
+        Self {
+            disk: machine.disk.clone(),
+            path: folder.join(SPARE),
+            capacity,
+            stop: Arc::default(),
+            ready: Arc::default(),
+            worker: None,
+            alone: machine.alone,
+            made: None,
+        }
     }
 
     /// Begins, unless a spare is there or on its way. Without one the log appends: no error.
     pub(super) fn start(&mut self) {
-        if self.worker.is_some() {
+        if self.worker.is_some() || self.made.is_some() {
+            return;
+        }
+        if self.alone {
+            self.made =
+                prewrite(&*self.disk, &self.path, self.capacity, &self.stop, Duration::ZERO);
+            self.ready.store(self.made.is_some(), Ordering::Release);
             return;
         }
         let (disk, path) = (self.disk.clone(), self.path.clone());
         let (capacity, stop, ready) = (self.capacity, self.stop.clone(), self.ready.clone());
         let work = move || {
-            let file = prewrite(&*disk, &path, capacity, &stop)?;
+            let file = prewrite(&*disk, &path, capacity, &stop, PAUSE)?;
             ready.store(true, Ordering::Release);
             Some(file)
         };
@@ -54,6 +72,9 @@ impl Prewriter {
     pub(super) fn take(&mut self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
         // One that is ready ends at once; one that failed is forgotten, so that another can begin.
         let ready = self.ready.swap(false, Ordering::Acquire);
+        if let Some(file) = self.made.take() {
+            return Some((file, self.path.clone()));
+        }
         let ended = |worker: &mut JoinHandle<_>| ready || worker.is_finished();
         let file = self.worker.take_if(ended)?.join().ok()??;
         Some((file, self.path.clone()))
@@ -75,6 +96,7 @@ fn prewrite(
     path: &Path,
     capacity: u64,
     stop: &AtomicBool,
+    pause: Duration,
 ) -> Option<Box<dyn DiskFile>> {
     let file = disk.create(path).ok()?;
     let zeros = vec![0; usize::try_from(STEP_BYTES).ok()?];
@@ -93,7 +115,7 @@ fn prewrite(
             return None;
         }
         at += step;
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
     Some(file)
 }

@@ -9,20 +9,20 @@
 //! there. If a later frame, or the next segment, says that it was durable, it is damage.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 
 use super::disk::{Disk, DiskFile};
 use super::error::{OpenError, at};
-use super::fjall_index::FjallIndex;
 use super::index::{Index, IndexError, LAYOUT, Stamp};
 use super::indexer::Replay;
 use super::lock_file::Lock;
 use super::log::{self, Log};
+use super::machine::Machine;
 use super::reader::Reader;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
-    BadHeader, HEADER_LEN, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch,
-    VERSION, base_of, file_name,
+    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch, VERSION,
+    base_of, file_name,
 };
 use super::settings::Settings;
 use super::shared::Shared;
@@ -34,17 +34,16 @@ pub(super) struct Opened {
     pub state: State,
 }
 
-pub(super) fn open(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
-    settings.check()?;
+pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, OpenError> {
+    let disk = machine.disk.clone();
     let folder = settings.log_folder();
     disk.make_folder(&folder).map_err(at("make the folder", &folder))?;
     let lock = Lock::take(&settings.lock_file())?;
-    let list = segments(&*disk, &folder, settings.segment_bytes)?;
+    let list = segments(machine, &folder, settings.segment_bytes)?;
     let Some(newest) = list.last().copied() else {
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
     };
-    let mut recovery =
-        Recovery { disk: disk.clone(), folder: folder.clone(), list, epoch: newest.epoch };
+    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch: newest.epoch };
     let (index, mut state, from) = recovery.index(&settings.index_folder())?;
     let tail = recovery.replay(&*index, &settings.index_folder(), &mut state, from)?;
     let path = newest.path(&folder);
@@ -54,17 +53,19 @@ pub(super) fn open(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Opened, O
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
     let directory = settings.directory.clone();
-    let shared = Shared::new(directory, newest.identity, reader, index, states, lock);
-    let log = Log::new(disk, &folder, settings.segment_bytes, (newest, file), tail, epoch);
+    let on = (directory, machine.clock.clone());
+    let shared = Shared::new(on, newest.identity, reader, index, states, lock);
+    let log = Log::new(machine, &folder, settings.segment_bytes, (newest, file), tail, epoch);
     Ok(Opened { shared, log, state })
 }
 
 /// The headers of all segments, oldest first; a new store gets its first one.
 fn segments(
-    disk: &dyn Disk,
+    machine: &Machine,
     folder: &Path,
     capacity: u64,
 ) -> Result<Vec<SegmentHeader>, OpenError> {
+    let disk = &*machine.disk;
     let mut bases = Vec::new();
     for name in disk.list(folder).map_err(at("read the folder", folder))? {
         if let Some(base) = base_of(&name) {
@@ -93,19 +94,10 @@ fn segments(
         list.push(header);
     }
     if list.is_empty() {
-        let identity = identity().map_err(at("draw a random number for", folder))?;
-        list.push(
-            log::create_first(disk, folder, capacity, identity).map_err(at("write to", folder))?,
-        );
+        let first = log::create_first(machine, folder, capacity);
+        list.push(first.map_err(at("write to", folder))?);
     }
     Ok(list)
-}
-
-fn identity() -> std::io::Result<Identity> {
-    let mut bytes = [0u8; 10];
-    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
-    let [a, b, uuid @ ..] = bytes;
-    Ok(Identity { store: u16::from_le_bytes([a, b]), uuid: u64::from_le_bytes(uuid) })
 }
 
 fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
@@ -124,8 +116,8 @@ fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
     })
 }
 
-struct Recovery {
-    disk: Arc<dyn Disk>,
+struct Recovery<'a> {
+    machine: &'a Machine,
     folder: PathBuf,
     list: Vec<SegmentHeader>,
     epoch: u32,
@@ -134,27 +126,24 @@ struct Recovery {
 /// An index, the state it holds, and where it stands; no stamp: from the first segment on.
 type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
 
-impl Recovery {
+impl Recovery<'_> {
     fn index(&self, folder: &Path) -> Result<IndexAt, OpenError> {
-        match FjallIndex::open(folder).and_then(|index| self.usable(index)) {
+        match self.machine.index.open().and_then(|index| self.usable(index)) {
             Ok(Ok(usable)) => return Ok(usable),
             Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
             Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
         }
-        if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(at("remove", folder))?;
-        }
+        self.machine.index.remove().map_err(at("remove", folder))?;
         let failed = |error: IndexError| index_error(folder, &error);
-        let index = FjallIndex::open(folder).map_err(failed)?;
-        Ok((Box::new(index), State::default(), None))
+        let index = self.machine.index.open().map_err(failed)?;
+        Ok((index, State::default(), None))
     }
 
     /// `Err` says why the index is not one of this log.
-    fn usable(&self, index: FjallIndex) -> Result<Result<IndexAt, &'static str>, IndexError> {
+    fn usable(&self, index: Box<dyn Index>) -> Result<Result<IndexAt, &'static str>, IndexError> {
         let Some(stamp) = index.stamp()? else {
             // A new one, or one whose first batch never came.
-            let new = (Box::new(index) as Box<dyn Index>, State::default(), None);
-            return Ok(Ok(new));
+            return Ok(Ok((index, State::default(), None)));
         };
         if stamp.layout != LAYOUT {
             return Ok(Err("it has the layout of another version"));
@@ -163,7 +152,7 @@ impl Recovery {
             return Ok(Err("it is of another log, or ahead of this one"));
         }
         let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
-        Ok(Ok((Box::new(index), State { targets }, Some(stamp))))
+        Ok(Ok((index, State { targets }, Some(stamp))))
     }
 
     /// Whether the log has the frame that the index read last.
@@ -175,7 +164,7 @@ impl Recovery {
         if segment.identity.uuid != stamp.uuid || stamp.lsn < segment.first() {
             return false;
         }
-        let Ok(file) = self.disk.open(&segment.path(&self.folder)) else { return false };
+        let Ok(file) = self.machine.disk.open(&segment.path(&self.folder)) else { return false };
         let to = self.list.get(i + 1).map_or(segment.limit(), |next| next.prev_end);
         let mut scanner = Scanner::new(&*file, Stretch { segment, from: stamp.lsn, to }, 4_096);
         matches!(scanner.step(), Ok(Step::Frame(header, _))
@@ -195,7 +184,7 @@ impl Recovery {
         let Some(oldest) = self.list.first() else { return Ok(0) };
         let mut lsn = from.map_or(oldest.first(), |stamp| stamp.end);
         let mut epoch = from.map_or(oldest.epoch, |stamp| stamp.epoch);
-        let mut replay = Replay::new(index, oldest.identity.uuid);
+        let mut replay = Replay::new(index, oldest.identity.uuid, self.machine.clock.wall_ms());
         for i in 0..self.list.len() {
             let segment = self.list[i];
             let next = self.list.get(i + 1).copied();
@@ -203,7 +192,7 @@ impl Recovery {
                 continue;
             }
             let path = segment.path(&self.folder);
-            let file = self.disk.open(&path).map_err(at("open", &path))?;
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
             file.sync().map_err(at("sync", &path))?;
             let len = file.len().map_err(at("read", &path))?;
             let to = next.map_or(segment.base + len, |next| next.prev_end);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tokio::sync::Notify;
 
+use super::clock::Clock;
 use super::inbox::{Act, Inbox};
 use super::index::Index;
 use super::live::Live;
@@ -40,6 +41,7 @@ impl Target {
 
 pub(super) struct Shared {
     pub directory: PathBuf,
+    pub clock: Clock,
     pub identity: Identity,
     pub reader: Reader,
     pub tail: Tail,
@@ -60,7 +62,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        directory: PathBuf,
+        (directory, clock): (PathBuf, Clock),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -71,6 +73,7 @@ impl Shared {
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
         Self {
             directory,
+            clock,
             identity,
             reader,
             tail: Tail::new(end),
