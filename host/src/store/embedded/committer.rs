@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::model::TargetNumber;
 use crate::store::{Durable, Settlement, StoreError, Window};
@@ -18,7 +20,7 @@ use super::frame::{Frame, Kind};
 use super::group::{Group, Kept, Waiting};
 use super::inbox::{Act, Append, Reply, Stop, Taken, closed};
 use super::indexer::Job;
-use super::live::{Kill, Now};
+use super::live::Kill;
 use super::log::{DiskError, Log};
 use super::record::{self, Registry, Settlements};
 use super::segment::Segment;
@@ -56,12 +58,13 @@ impl Committer {
         summary: Summary,
         index: SyncSender<Job>,
     ) -> Self {
+        let recent = Recent::new(shared.clock.steady());
         Self {
             shared,
             log,
             state,
             summary,
-            recent: Recent::new(Instant::now()),
+            recent,
             group: Group::default(),
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -72,33 +75,48 @@ impl Committer {
 
     pub(super) fn run(mut self) {
         loop {
-            let deadline = self.lazy_since.map(|since| since + Duration::from_millis(LAZY_MS_MAX));
-            let Taken { appends, acts, stop } = self.shared.inbox.take(deadline);
-            if stop == Some(Stop::Abandon) {
-                return;
-            }
-            self.acts(acts);
-            for append in appends {
-                self.append(append);
-                if self.log.buffered() >= super::settings::GROUP_BYTES_MAX {
-                    // The group ends here; the rest of what was taken is the next one.
-                    let _ = self.commit();
-                }
-            }
-            self.end_of_round();
-            if stop == Some(Stop::Close) {
-                if let Err(error) = self.everything() {
-                    tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
-                }
+            let taken = self.shared.inbox.take(self.rest());
+            if self.round(taken) {
                 return;
             }
         }
     }
 
+    /// How long it may sleep; `None`: until somebody comes.
+    fn rest(&self) -> Option<Duration> {
+        let since = self.lazy_since?;
+        let deadline = since + Duration::from_millis(LAZY_MS_MAX);
+        Some(deadline.saturating_duration_since(self.shared.clock.steady()))
+    }
+
+    /// Works off what was taken; `true` when that was all there will be.
+    pub(super) fn round(&mut self, Taken { appends, acts, stop }: Taken) -> bool {
+        if stop == Some(Stop::Abandon) {
+            return true;
+        }
+        self.acts(acts);
+        for append in appends {
+            self.append(append);
+            if self.log.buffered() >= super::settings::GROUP_BYTES_MAX {
+                // The group ends here; the rest of what was taken is the next one.
+                let _ = self.commit();
+            }
+        }
+        self.end_of_round();
+        if stop != Some(Stop::Close) {
+            return false;
+        }
+        if let Err(error) = self.everything() {
+            tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
+        }
+        true
+    }
+
     fn end_of_round(&mut self) {
+        let now = self.shared.clock.steady();
         let overdue = self
             .lazy_since
-            .is_some_and(|since| since.elapsed() >= Duration::from_millis(LAZY_MS_MAX));
+            .is_some_and(|since| now.duration_since(since) >= Duration::from_millis(LAZY_MS_MAX));
         // Errors were told to those who wait; what nobody waits for is tried again in a second.
         let _ = if self.group.urgent() || self.group.lazy_bytes >= LAZY_BYTES_MAX {
             self.commit()
@@ -107,19 +125,21 @@ impl Committer {
         } else {
             self.write()
         };
+        // The disk took its time.
+        let now = self.shared.clock.steady();
         self.lazy_since = if self.group.is_empty() && self.kept.is_empty() {
             None
         } else if overdue {
-            Some(Instant::now())
+            Some(now)
         } else {
-            self.lazy_since.or_else(|| Some(Instant::now()))
+            self.lazy_since.or(Some(now))
         };
-        let dropped = self.recent.turn(self.shared.indexed.load(Ordering::Acquire), Instant::now());
+        let dropped = self.recent.turn(self.shared.indexed.load(Ordering::Acquire), now);
         self.shared.publish_keys_dropped(dropped);
     }
 
     fn acts(&mut self, acts: VecDeque<Act>) {
-        let mut record = Settlements { at_ms: Now::read().wall.as_millis(), targets: Vec::new() };
+        let mut record = Settlements { at_ms: self.shared.clock.wall_ms(), targets: Vec::new() };
         let (mut bytes, mut settled) = (0, Vec::new());
         let mut others = Vec::new();
         for act in acts {
@@ -163,7 +183,7 @@ impl Committer {
         let store = self.shared.identity.store;
         let mut list: VecDeque<Settlement> =
             outcomes.into_iter().filter(|settlement| settlement.event.store() == store).collect();
-        let now = Now::read();
+        let now = self.shared.clock.now();
         let mut wake = false;
         let record_bytes_max = if window.is_some() {
             // All of a message or nothing: it does not share a record.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Attributes, EventId, Headers, Receipt, Severity};
+use crate::store::embedded::clock::Clock;
 use crate::store::embedded::record::{Settled, TargetSettlements, What};
 use crate::store::embedded::settings::SETTLED_AHEAD_MAX;
 use crate::store::embedded::state::{Effects, Entry, Routed, State};
@@ -89,7 +90,7 @@ impl World {
             fate: BTreeMap::new(),
             rows: BTreeMap::new(),
             claimed: Vec::new(),
-            now: Now::read(),
+            now: Clock::System.now(),
         }
     }
 
