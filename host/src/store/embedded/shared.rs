@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tokio::sync::Notify;
 
+use super::clock::Clock;
 use super::inbox::{Act, Inbox};
 use super::index::Index;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
+use super::room::Room;
 use super::segment::Identity;
+use super::settings::Settings;
+use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
 use super::{lock, read_lock, write_lock};
@@ -44,10 +48,13 @@ impl Target {
 
 pub(super) struct Shared {
     pub directory: PathBuf,
+    pub clock: Clock,
     pub identity: Identity,
     pub reader: Reader,
     pub tail: Tail,
     pub inbox: Inbox,
+    pub room: Arc<Room>,
+    pub spare: Arc<Spare>,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
     /// `None` once closed.
@@ -66,7 +73,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        directory: PathBuf,
+        (settings, clock): (&Settings, Clock),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -75,8 +82,12 @@ impl Shared {
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
-            directory,
+            directory: settings.directory.clone(),
+            room: Arc::new(Room::new(settings)),
+            spare: Arc::new(spare),
+            clock,
             identity,
             reader,
             tail: Tail::new(end),

@@ -6,5 +6,7 @@ mod damage;
 mod faults;
 mod limits;
 mod random;
+mod spy;
+mod summaries;
 mod support;
 mod tools;

@@ -139,7 +139,10 @@ async fn damage_is_found_wherever_it_is_and_costs_only_its_own_record() {
         let names: Vec<_> = damage.concerned.iter().map(|one| one.target.as_str()).collect();
         assert_eq!(names, ["a"], "{what}: b has read beyond it");
         let Lay::Request { events } = &damage.lay else { panic!("{what}: {damage:?}") };
-        assert!(what == "payload" || events == &ids[2..3], "{what}: its content is whole: {events:?}");
+        assert!(
+            what == "payload" || events == &ids[2..3],
+            "{what}: its content is whole: {events:?}"
+        );
         let dry = tools::repair(&folder.settings().directory, true, &mut |_, _| {}).unwrap();
         assert!(dry.after.is_none(), "{what}");
         assert_eq!(std::fs::read(&log).unwrap(), damaged, "a dry run changes nothing");

@@ -13,6 +13,7 @@ use crate::model::{EventId, Severity, Timestamp};
 
 use super::super::record::{self, from_deltas};
 use super::super::state::{Effects, NUMBER_BITS, State, lsn_of, number};
+use super::super::summary::Summary;
 use super::segments::{self, Segment};
 use super::walk::{Seen, Visitor, Walk};
 use super::wound::{Damage, kind_name};
@@ -148,6 +149,8 @@ impl Dumper<'_> {
             Effects::Act(record) => self.of_target(record.target, &readable(&**record)),
             Effects::Checkpoint(record) => readable(&**record),
             Effects::Lost(record) => readable(record),
+            Effects::Summary => record::decode::<Summary>(seen.payload)
+                .map_or_else(|_| Value::Null, |summary| readable(&summary)),
         }
     }
 
@@ -256,5 +259,5 @@ fn make_readable(value: &mut Value) {
 
 /// Fields of records that hold the number of an event.
 fn is_number(key: &str) -> bool {
-    matches!(key, "number" | "cursor" | "from" | "to" | "first" | "last_routed")
+    matches!(key, "number" | "cursor" | "from" | "to" | "first" | "last" | "last_routed")
 }

@@ -173,6 +173,7 @@ pub(super) const fn kind_name(kind: u8) -> &'static str {
         Some(Kind::DeadRange | Kind::DeadRangeOld) => "dead-range",
         Some(Kind::Act) => "act",
         Some(Kind::Checkpoint | Kind::CheckpointOld) => "checkpoint",
+        Some(Kind::Summary) => "summary",
         Some(Kind::Lost) => "lost",
         None => "unknown",
     }
