@@ -213,6 +213,14 @@ impl Reader {
         }
         Ok(old)
     }
+
+    /// Whether a repair has filled that place.
+    pub(super) fn is_mended(&self, lsn: u64) -> bool {
+        let Some((stretch, _read)) = self.stretch(lsn) else { return false };
+        let Ok(file) = self.disk.open(&self.path(&stretch)) else { return false };
+        let mut scanner = Scanner::new(&*file, stretch, 4_096);
+        matches!(scanner.step(), Ok(Step::Frame(header, _)) if header.kind == Kind::Lost as u8)
+    }
 }
 
 /// Whether a repair says that requests may have lain there.

@@ -121,18 +121,23 @@ impl Shared {
         reason.clone()
     }
 
-    /// Names a place of the log by its file, for people.
+    /// Names a place of the log by its file, for people; `None` when that file is gone.
+    fn file_place(&self, lsn: u64) -> Option<String> {
+        let stretch = read_lock(&self.reader.segments).stretch(lsn)?;
+        let offset = lsn.checked_sub(stretch.segment.base)?;
+        Some(format!("byte {offset} of {}", self.reader.path(&stretch).display()))
+    }
+
     pub(super) fn place(&self, lsn: u64) -> String {
-        let stretch = read_lock(&self.reader.segments).stretch(lsn);
-        stretch.map_or_else(
-            || format!("{lsn} of the log"),
-            |s| format!("byte {} of {}", lsn - s.segment.base, self.reader.path(&s).display()),
-        )
+        self.file_place(lsn).unwrap_or_else(|| format!("{lsn} of the log"))
     }
 
     /// Remembers a place that cannot be read until the store is closed.
     pub(super) fn note_damage(&self, lsn: u64) {
-        let place = self.place(lsn);
+        // What was retired is no damage, and what was mended is none any more.
+        let Some(place) = self.file_place(lsn).filter(|_| !self.reader.is_mended(lsn)) else {
+            return;
+        };
         let mut damage = lock(&self.damage);
         let (_, places) = damage.get_or_insert_with(|| (place, BTreeSet::new()));
         if places.len() < DAMAGES_NOTED_MAX {
