@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use super::record::{
-    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Mend,
-    Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
+    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Mend, Moved,
+    MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
     decode, from_deltas,
 };
 use super::runs::Runs;
@@ -50,6 +50,8 @@ pub(super) enum Effects {
     DeadRange(Arc<DeadRange>),
     Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
+    /// Only for the index: counts and cursors are as they were.
+    Moved(Arc<MovedRows>),
     /// Of the segment that it ends: nothing that was not said before.
     Summary,
 }
@@ -109,6 +111,7 @@ impl Entry {
             Kind::DeadRangeOld => {
                 Effects::DeadRange(Arc::new(decode::<DeadRangeOld>(payload)?.into()))
             }
+            Kind::Moved => Effects::Moved(Arc::new(decode::<Moved<'_>>(payload)?.about)),
             Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
             Kind::Summary => Effects::Summary,
             Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
@@ -134,7 +137,7 @@ impl Entry {
             Effects::DeadRange(record) => vec![record.range.target],
             Effects::Act(record) => vec![record.target],
             Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
-            Effects::Summary => Vec::new(),
+            Effects::Moved(_) | Effects::Summary => Vec::new(),
         }
     }
 }
@@ -296,7 +299,7 @@ impl State {
                 }
                 self.pass_by(number(entry.lsn, 0));
             }
-            Effects::Summary => {}
+            Effects::Moved(_) | Effects::Summary => {}
         }
     }
 
