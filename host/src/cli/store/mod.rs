@@ -105,6 +105,12 @@ fn describe(damage: &Damage) -> String {
                 ids(events)
             )
         }
+        Lay::Record { kind: "moved", events } => {
+            format!(
+                "lost: a copy of an event, with what was known of its deliveries: {}",
+                ids(events)
+            )
+        }
         Lay::Record { kind, .. } => format!("lost: a record of kind {kind}, no event"),
         Lay::Unknown => format!("lost: any number of records; {unknown}"),
         Lay::Header => "nothing else is lost: it can be made anew".to_owned(),

@@ -15,6 +15,7 @@ use super::committer::unknown;
 use super::inbox::{Act, closed};
 use super::index::{DeadRow, IndexError};
 use super::record::{ActWhat, Mend, Settled, What, to_deltas};
+use super::retention::must_be_kept;
 use super::runs::Runs;
 use super::settings::SETTLEMENT_BYTES_MAX;
 use super::settle::cut;
@@ -64,6 +65,7 @@ impl Embedded {
         let mut replayed = 0;
         for chunk in events.chunks(CHUNK_MAX) {
             let (shared, on, ids) = (self.shared.clone(), target.clone(), chunk.to_vec());
+            must_be_kept(&shared, number.0, &ids)?;
             let numbers = blocking(move || candidates(&shared, &on, &ids)).await?;
             // The index must know the rows of what was settled before that look at the target.
             self.ask(|reply| Act::Flush { reply }).await?;
@@ -201,7 +203,11 @@ fn candidates(
             continue;
         }
         let open = lock(&target.live).is_open(number);
-        if !open || !shared.is_planned(number, target.number)? {
+        let planned = open && {
+            let index = read_lock(&shared.index);
+            shared.is_planned(&**index.as_ref().ok_or_else(closed)?, number, target.number)?
+        };
+        if !planned {
             numbers.insert(number);
         }
     }
@@ -233,7 +239,7 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
             None => {
                 let within = index.dead_within(target.number, number, false);
                 let within = within.map_err(index_error)?.is_some();
-                if within && shared.is_planned(number, target.number)? {
+                if within && shared.is_planned(&**index, number, target.number)? {
                     plan.inside.push(number);
                 } else {
                     others.insert(number);

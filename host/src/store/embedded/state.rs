@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::record::{
     Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Lost, Mend,
-    Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
-    decode, from_deltas,
+    Moved, MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements,
+    Unreadable, What, decode, from_deltas,
 };
 use super::runs::Runs;
 use super::{frame::Header, frame::Kind};
@@ -50,6 +50,8 @@ pub(super) enum Effects {
     DeadRange(Arc<DeadRange>),
     Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
+    /// Only for the index: counts and cursors are as they were.
+    Moved(Arc<MovedRows>),
     Lost(Lost),
     /// Of the segment that it ends: nothing that was not said before.
     Summary,
@@ -110,6 +112,7 @@ impl Entry {
             Kind::DeadRangeOld => {
                 Effects::DeadRange(Arc::new(decode::<DeadRangeOld>(payload)?.into()))
             }
+            Kind::Moved => Effects::Moved(Arc::new(decode::<Moved<'_>>(payload)?.about)),
             Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
             Kind::Summary => Effects::Summary,
             Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
@@ -138,7 +141,7 @@ impl Entry {
             Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
             // Whichever there are.
             Effects::Lost(_) => (0..=u16::MAX).collect(),
-            Effects::Summary => Vec::new(),
+            Effects::Moved(_) | Effects::Summary => Vec::new(),
         }
     }
 }
@@ -322,7 +325,7 @@ impl State {
                     }
                 }
             }
-            Effects::Summary => {}
+            Effects::Moved(_) | Effects::Summary => {}
         }
     }
 

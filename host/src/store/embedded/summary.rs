@@ -69,6 +69,7 @@ impl Summary {
                 self.any |= !record.no_requests;
                 record.at_ms
             }
+            Effects::Moved(record) => record.at_ms,
             Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => 0,
         };
         self.last_ms = self.last_ms.max(at_ms);

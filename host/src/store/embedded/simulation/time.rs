@@ -39,7 +39,7 @@ impl Time {
     }
 
     /// Time goes by.
-    pub(super) fn pass(&self, ms: u64) {
+    pub(in crate::store::embedded) fn pass(&self, ms: u64) {
         self.wall_ms.fetch_add(ms, Ordering::SeqCst);
         self.steady_ms.fetch_add(ms, Ordering::SeqCst);
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::model::EventId;
 use crate::store::contract::*;
+use crate::store::embedded::Embedded;
 use crate::store::embedded::frame::HEADER_BYTES;
 use crate::store::embedded::tools::{self, Damage, DumpOptions, Lay, Repaired, Report, ToolError};
 use crate::store::{EventFate, Fate, Queue};
@@ -418,4 +419,41 @@ async fn a_dump_tells_each_record_and_bodies_only_when_asked() {
     let none = DumpOptions { segment: Some("seg-1".into()), ..DumpOptions::default() };
     let refused = tools::dump(&folder.settings().directory, &none, &mut |_, _| {}, &mut |_| true);
     assert!(matches!(refused, Err(ToolError::NoSegment { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_and_checks_amid_retired_and_recycled_segments_are_whole() {
+    const BACKUPS: usize = 12;
+    let folder = Folder::new();
+    let mut settings = folder.settings();
+    settings.retention_bytes = Some(5 << 20);
+    let store = Embedded::open(settings).unwrap();
+    let a = register(&*store, &["a"]).await[0];
+    let (directory, to) = (folder.settings().directory, folder.dir.path().join("backup"));
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut bases = std::collections::BTreeSet::new();
+        for _ in 0..BACKUPS {
+            let report = tools::check(&directory, &mut |_, _| {}).unwrap();
+            assert!(report.is_clean(), "{report:?}");
+            tools::backup(&directory, &to, &mut |_, _| {}).unwrap();
+            let report = tools::check(&to, &mut |_, _| {}).unwrap();
+            assert!(report.is_clean() && report.events > 0, "{report:?}");
+            let names = std::fs::read_dir(to.join("log")).unwrap();
+            bases.extend(names.map(|name| name.unwrap().file_name()));
+            // Its links must not keep every file from being used again.
+            std::fs::remove_dir_all(&to).unwrap();
+        }
+        bases.len()
+    });
+    while !looking.is_finished() {
+        let events = (0..20).map(|_| planned(large("x"), &[a])).collect();
+        // A full log refuses until a segment has gone.
+        if store.append(request(events)).await.is_ok() {
+            let taken = claim(&*store, a, 20).await;
+            settle(&*store, a, &taken, delivered()).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(looking.await.unwrap() > 5, "segments were to come and go meanwhile");
+    assert!(folder.segments().len() <= 6, "{:?}", folder.segments());
 }

@@ -16,7 +16,7 @@ use super::super::state::{Effects, NUMBER_BITS, State, lsn_of, number};
 use super::super::summary::Summary;
 use super::segments::{self, Segment};
 use super::walk::{Seen, Visitor, Walk};
-use super::wound::{Damage, kind_name};
+use super::wound::{Damage, kind_name, moved_id};
 use super::{Progress, ToolError};
 
 /// What to show.
@@ -148,6 +148,11 @@ impl Dumper<'_> {
             Effects::DeadRange(record) => self.of_target(record.range.target, &readable(&**record)),
             Effects::Act(record) => self.of_target(record.target, &readable(&**record)),
             Effects::Checkpoint(record) => readable(&**record),
+            Effects::Moved(record) => {
+                let moved = record::decode::<record::Moved<'_>>(seen.payload).ok();
+                let id = moved.map(|moved| moved_id(&moved, seen.segment.identity).to_string());
+                json!({ "event": id, "record": readable(&**record) })
+            }
             Effects::Lost(record) => readable(record),
             Effects::Summary => record::decode::<Summary>(seen.payload)
                 .map_or_else(|_| Value::Null, |summary| readable(&summary)),

@@ -90,6 +90,11 @@ impl Trace {
                     self.told(record.target, from_deltas(&mend.again));
                 }
             }
+            Effects::Moved(record) => {
+                for (target, _) in &record.rows {
+                    self.told(*target, std::iter::once(record.number));
+                }
+            }
             _ => {}
         }
     }

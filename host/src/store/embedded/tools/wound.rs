@@ -159,9 +159,19 @@ pub(super) fn salvage(header: &Header, payload: &[u8], identity: Identity) -> La
                 others.take(IDS_MAX).map(id).collect()
             },
         ),
+        Some(Kind::Moved) => {
+            let moved = decode::<record::Moved<'_>>(payload).ok();
+            moved.map(|moved| moved_id(&moved, identity)).into_iter().collect()
+        }
         _ => Vec::new(),
     };
     Lay::Record { kind: kind_name(header.kind), events }
+}
+
+/// The event that a copy is of.
+pub(super) fn moved_id(moved: &record::Moved<'_>, identity: Identity) -> EventId {
+    let received = Timestamp::from_millis(moved.request.received_ms);
+    EventId::new(received, identity.store, moved.about.number)
 }
 
 /// As people are told.
@@ -173,6 +183,7 @@ pub(super) const fn kind_name(kind: u8) -> &'static str {
         Some(Kind::DeadRange | Kind::DeadRangeOld) => "dead-range",
         Some(Kind::Act) => "act",
         Some(Kind::Checkpoint | Kind::CheckpointOld) => "checkpoint",
+        Some(Kind::Moved) => "moved",
         Some(Kind::Summary) => "summary",
         Some(Kind::Lost) => "lost",
         None => "unknown",
