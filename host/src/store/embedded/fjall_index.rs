@@ -13,8 +13,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::filter::Filter;
 use super::index::{
-    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryRow, RetryVisit, Row, Seen, Space,
-    Stamp, dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key,
+    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryRow, RetryVisit, Row, Seen,
+    Space, Stamp, dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key,
     window_prefix,
 };
 use super::record::{DedupKey, TargetRow};

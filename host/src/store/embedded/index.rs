@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use super::record::DeadRow;
 use super::record::{
-    Act, ActWhat, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, Settled, TargetRow, What, from_deltas,
+    Act, ActWhat, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, Settled, TargetRow, What,
+    from_deltas,
 };
 use super::runs::Runs;
 use super::settings::DEDUP_MS;

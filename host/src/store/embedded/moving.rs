@@ -119,9 +119,7 @@ pub(super) fn gather(
 ) -> Result<BTreeSet<Exception>, IndexError> {
     let mut found = BTreeSet::new();
     let lies_before = |at: u64| {
-        Ok::<_, IndexError>(
-            lsn_of(at) < end && place(index, at)?.is_none_or(|copy| copy < end),
-        )
+        Ok::<_, IndexError>(lsn_of(at) < end && place(index, at)?.is_none_or(|copy| copy < end))
     };
     for target in 0..targets {
         let mut failed = None;

@@ -66,7 +66,8 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
     let clock = machine.clock.clone();
-    let shared = Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
+    let shared =
+        Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
     let aside = (shared.spare.clone(), shared.room.clone());
     let newest = (newest, file);
     let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);

@@ -130,13 +130,15 @@ impl Retention {
 
     fn oldest(&self) -> Option<Oldest> {
         let (now, keeping) = (self.shared.clock.now(), &self.shared.keeping);
+        // Asked each time, so that no jump goes unseen.
+        let believed = keeping.is_clock_believed(now);
         let segments = read_lock(&self.shared.reader.segments);
         let [first, next, ..] = &segments.list[..] else { return None };
         let summary = first.summary.clone()?;
         let now_ms = now.wall.as_millis();
         let old = keeping.age_ms.is_some_and(|age| summary.last_ms.saturating_add(age) < now_ms);
-        let aged = old && keeping.is_clock_believed(now);
-        let full = keeping.is_full(&segments, self.shared.spare.capacity);
+        let aged = believed && old;
+        let full = keeping.wants_room(&segments, self.shared.spare.capacity);
         let (header, end) = (first.header, next.header.base);
         (aged || full).then_some(Oldest { header, summary, end, aged, now_ms })
     }
@@ -346,7 +348,8 @@ impl Retention {
             return Ok(false);
         }
         let on = TargetNumber(target.number);
-        let count = ask(&self.shared, |reply| Act::Bury { target: on, rows: settled, reply }, wait)?;
+        let count =
+            ask(&self.shared, |reply| Act::Bury { target: on, rows: settled, reply }, wait)?;
         if count > 0 {
             tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
         }
@@ -396,7 +399,12 @@ impl Retention {
 
     /// Ranges of dead letters that end before the segment does: the old ones go, and what the segment
     /// alone says of the others is said again. Whether there were any.
-    fn ranges(&self, oldest: &Oldest, targets: u16, wait: Meanwhile<'_>) -> Result<bool, StoreError> {
+    fn ranges(
+        &self,
+        oldest: &Oldest,
+        targets: u16,
+        wait: Meanwhile<'_>,
+    ) -> Result<bool, StoreError> {
         let mut done = false;
         for target in 0..targets {
             let (old, kept) = self.with_index(|index| self.ended_ranges(index, oldest, target))?;
@@ -441,8 +449,7 @@ impl Retention {
                     return Ok((old, kept));
                 }
                 bytes += row.reason.len() + row.spared.len() * 10 + 64;
-                if believed && self.is_old(row.at_ms, oldest.now_ms)
-                {
+                if believed && self.is_old(row.at_ms, oldest.now_ms) {
                     old.push((first, row));
                 } else if word(lsn, 0).is_none_or(|lsn| lsn < oldest.end) {
                     kept.push((first, row));
@@ -578,26 +585,17 @@ pub(super) fn gone_note(
     })
 }
 
-/// Says so when one of the events is no longer kept.
-pub(super) fn must_be_kept(
-    shared: &Shared,
-    target: u16,
-    events: &[EventId],
-) -> Result<(), StoreError> {
+/// Whether the event was of this store, and is no longer kept.
+pub(super) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
     let index = read_lock(&shared.index);
     let index = &**index.as_ref().ok_or_else(closed)?;
-    let start = number(shared.reader.start(), 0);
-    for (id, number) in events.iter().map(|id| (id, id.number())) {
-        let gone = id.store() == shared.identity.store
-            && shared.is_gone(index, number).map_err(|error| index_error(&error))?;
-        let row = index.dead_at(target, number, false).map_err(|error| index_error(&error))?;
-        // Of a range there may be some left.
-        if gone && row.is_none_or(|row| row.to <= start) {
-            return Err(StoreError(format!(
-                "event {id} is no longer kept: its segment went by [store] retention. It can be \
-                 dropped, not replayed"
-            )));
-        }
-    }
-    Ok(())
+    let gone = shared.is_gone(index, id.number()).map_err(|error| index_error(&error))?;
+    Ok(gone && id.store() == shared.identity.store)
+}
+
+pub(super) fn not_kept(id: EventId) -> StoreError {
+    StoreError(format!(
+        "event {id} is no longer kept: it went by [store] retention. A dead letter without its event \
+         can be dropped, not replayed"
+    ))
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::record::{
     Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Mend, Moved,
-    MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
-    decode, from_deltas,
+    MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements,
+    Unreadable, What, decode, from_deltas,
 };
 use super::runs::Runs;
 use super::{frame::Header, frame::Kind};

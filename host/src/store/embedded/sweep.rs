@@ -4,9 +4,7 @@
 //! anew and swept has the same rows as one that was swept each time a segment went. Dead letters are
 //! not swept: a record takes each off, because they are counted.
 
-use super::index::{
-    Batch, Index, IndexError, Row, Space, dead_key, outcome_key, place_key, word,
-};
+use super::index::{Batch, Index, IndexError, Row, Space, dead_key, outcome_key, place_key, word};
 use super::moving::place;
 use super::record::DeadRow;
 use super::state::lsn_of;
