@@ -50,9 +50,14 @@ impl Keeping {
         read_lock(&self.overflow).contains(&target)
     }
 
-    /// Whether one more segment makes the log larger than it may be.
-    pub(super) fn is_full(&self, segments: &Segments, segment_bytes: u64) -> bool {
-        self.bytes_max.is_some_and(|max| segments.bytes() + segment_bytes > max)
+    /// Whether so many bytes more make the log larger than it may be.
+    pub(super) fn is_full(&self, segments: &Segments, more_bytes: u64) -> bool {
+        self.bytes_max.is_some_and(|max| segments.bytes() + more_bytes > max)
+    }
+
+    /// Whether the oldest segment should go, so that there is room before it is needed.
+    pub(super) fn wants_room(&self, segments: &Segments, segment_bytes: u64) -> bool {
+        self.is_full(segments, 2 * segment_bytes)
     }
 
     pub(super) fn ring(&self) {

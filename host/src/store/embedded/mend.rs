@@ -15,7 +15,7 @@ use super::committer::unknown;
 use super::inbox::{Act, closed};
 use super::index::{DeadRow, IndexError};
 use super::record::{ActWhat, Mend, Settled, What, to_deltas};
-use super::retention::must_be_kept;
+use super::retention::{is_lost, not_kept};
 use super::runs::Runs;
 use super::settings::SETTLEMENT_BYTES_MAX;
 use super::settle::cut;
@@ -65,7 +65,6 @@ impl Embedded {
         let mut replayed = 0;
         for chunk in events.chunks(CHUNK_MAX) {
             let (shared, on, ids) = (self.shared.clone(), target.clone(), chunk.to_vec());
-            must_be_kept(&shared, number.0, &ids)?;
             let numbers = blocking(move || candidates(&shared, &on, &ids)).await?;
             // The index must know the rows of what was settled before that look at the target.
             self.ask(|reply| Act::Flush { reply }).await?;
@@ -85,7 +84,17 @@ impl Embedded {
         }
         // Who asks for the list now sees it without them.
         self.ask(|reply| Act::Flush { reply }).await?;
-        Ok(replayed)
+        match events[..] {
+            [id] if replayed == 0 => self.must_be_kept(id).await.map(|()| 0),
+            _ => Ok(replayed),
+        }
+    }
+
+    /// Says so when there was nothing to replay because the event is gone.
+    async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        let lost = blocking(move || is_lost(&shared, id)).await?;
+        if lost { Err(not_kept(id)) } else { Ok(()) }
     }
 
     async fn replay_range(&self, target: TargetNumber, first: u64) -> Result<u64, StoreError> {

@@ -86,7 +86,10 @@ use retention::Retention;
 use shared::Shared;
 
 pub use error::OpenError;
-pub use settings::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings};
+pub use settings::{
+    RETENTION_AGE_MS_DEFAULT, RETENTION_BYTES_DEFAULT, RETENTION_SEGMENTS_MIN,
+    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings,
+};
 
 /// See the module's description. Dropping it without [`close`](Queue::close) is like a crash of the
 /// process: nothing acknowledged is lost.

@@ -130,13 +130,15 @@ impl Retention {
 
     fn oldest(&self) -> Option<Oldest> {
         let (now, keeping) = (self.shared.clock.now(), &self.shared.keeping);
+        // Asked each time, so that no jump goes unseen.
+        let believed = keeping.is_clock_believed(now);
         let segments = read_lock(&self.shared.reader.segments);
         let [first, next, ..] = &segments.list[..] else { return None };
         let summary = first.summary.clone()?;
         let now_ms = now.wall.as_millis();
         let old = keeping.age_ms.is_some_and(|age| summary.last_ms.saturating_add(age) < now_ms);
-        let aged = old && keeping.is_clock_believed(now);
-        let full = keeping.is_full(&segments, self.shared.spare.capacity);
+        let aged = believed && old;
+        let full = keeping.wants_room(&segments, self.shared.spare.capacity);
         let (header, end) = (first.header, next.header.base);
         (aged || full).then_some(Oldest { header, summary, end, aged, now_ms })
     }
@@ -583,26 +585,17 @@ pub(super) fn gone_note(
     })
 }
 
-/// Says so when one of the events is no longer kept.
-pub(super) fn must_be_kept(
-    shared: &Shared,
-    target: u16,
-    events: &[EventId],
-) -> Result<(), StoreError> {
+/// Whether the event was of this store, and is no longer kept.
+pub(super) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
     let index = read_lock(&shared.index);
     let index = &**index.as_ref().ok_or_else(closed)?;
-    let start = number(shared.reader.start(), 0);
-    for (id, number) in events.iter().map(|id| (id, id.number())) {
-        let gone = id.store() == shared.identity.store
-            && shared.is_gone(index, number).map_err(|error| index_error(&error))?;
-        let row = index.dead_at(target, number, false).map_err(|error| index_error(&error))?;
-        // Of a range there may be some left.
-        if gone && row.is_none_or(|row| row.to <= start) {
-            return Err(StoreError(format!(
-                "event {id} is no longer kept: its segment went by [store] retention. It can be \
-                 dropped, not replayed"
-            )));
-        }
-    }
-    Ok(())
+    let gone = shared.is_gone(index, id.number()).map_err(|error| index_error(&error))?;
+    Ok(gone && id.store() == shared.identity.store)
+}
+
+pub(super) fn not_kept(id: EventId) -> StoreError {
+    StoreError(format!(
+        "event {id} is no longer kept: it went by [store] retention. A dead letter without its event \
+         can be dropped, not replayed"
+    ))
 }

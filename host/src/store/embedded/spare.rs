@@ -66,10 +66,11 @@ impl Spare {
         *lock(&self.slot) = file.map_or(Slot::Empty, Slot::Ready);
     }
 
-    /// The file and its path, if it is ready.
+    /// The file and its path, if it is ready. Its name is in use until [`put`](Self::put) says that it
+    /// has another, or is gone.
     pub(super) fn take(&self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
         let mut slot = lock(&self.slot);
-        match std::mem::replace(&mut *slot, Slot::Empty) {
+        match std::mem::replace(&mut *slot, Slot::Taken) {
             Slot::Ready(file) => Some((file, self.path.clone())),
             other => {
                 *slot = other;

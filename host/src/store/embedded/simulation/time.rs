@@ -45,7 +45,7 @@ impl Time {
     }
 
     /// Somebody sets the wall's clock.
-    pub(super) fn jump(&self, ms: i64) {
+    pub(in crate::store::embedded) fn jump(&self, ms: i64) {
         let set = |now: u64| Some(now.saturating_add_signed(ms).max(1));
         let _ = self.wall_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, set);
     }

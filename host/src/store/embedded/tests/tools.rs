@@ -423,7 +423,8 @@ async fn a_dump_tells_each_record_and_bodies_only_when_asked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backups_and_checks_amid_retired_and_recycled_segments_are_whole() {
-    const BACKUPS: usize = 12;
+    const BACKUPS_MAX: usize = 5_000;
+    const SEGMENTS: usize = 12;
     let folder = Folder::new();
     let mut settings = folder.settings();
     settings.retention_bytes = Some(5 << 20);
@@ -432,16 +433,19 @@ async fn backups_and_checks_amid_retired_and_recycled_segments_are_whole() {
     let (directory, to) = (folder.settings().directory, folder.dir.path().join("backup"));
     let looking = tokio::task::spawn_blocking(move || {
         let mut bases = std::collections::BTreeSet::new();
-        for _ in 0..BACKUPS {
+        for _ in 0..BACKUPS_MAX {
             let report = tools::check(&directory, &mut |_, _| {}).unwrap();
             assert!(report.is_clean(), "{report:?}");
             tools::backup(&directory, &to, &mut |_, _| {}).unwrap();
             let report = tools::check(&to, &mut |_, _| {}).unwrap();
-            assert!(report.is_clean() && report.events > 0, "{report:?}");
+            assert!(report.is_clean(), "{report:?}");
             let names = std::fs::read_dir(to.join("log")).unwrap();
             bases.extend(names.map(|name| name.unwrap().file_name()));
             // Its links must not keep every file from being used again.
             std::fs::remove_dir_all(&to).unwrap();
+            if bases.len() >= SEGMENTS {
+                break;
+            }
         }
         bases.len()
     });
@@ -454,6 +458,6 @@ async fn backups_and_checks_amid_retired_and_recycled_segments_are_whole() {
         }
         tokio::task::yield_now().await;
     }
-    assert!(looking.await.unwrap() > 5, "segments were to come and go meanwhile");
+    assert!(looking.await.unwrap() >= SEGMENTS, "segments were to come and go meanwhile");
     assert!(folder.segments().len() <= 6, "{:?}", folder.segments());
 }
