@@ -94,8 +94,8 @@ pub(super) fn survey(
     for damage in &mut report.damages {
         damage.settle(&state, read_from);
     }
-    // What the index has read, it knows.
-    traces.retain(|trace| report.damages[trace.place].refused != Some(false));
+    // What the index has read, it knows; that of a running daemon has read all.
+    traces.retain(|trace| report.damages[trace.place].refused == Some(true));
     trace(&folder, &all, traces, &state, &mut report.damages, progress)?;
     let index_is_wrong = agrees.is_err();
     report.index = agrees.err();
