@@ -358,6 +358,12 @@ impl Queue for Embedded {
         })
     }
 
+    fn may_overflow(&self, targets: Vec<TargetNumber>) {
+        let targets = targets.into_iter().map(|target| target.0).collect();
+        *write_lock(&self.shared.keeping.overflow) = targets;
+        self.shared.keeping.ring();
+    }
+
     fn depth(&self, target: TargetNumber) -> Depth {
         let Some(target) = self.shared.target(target.0) else { return Depth::default() };
         let live = lock(&target.live);
