@@ -90,6 +90,7 @@ impl App {
         let ways = wire::ways(config, &lent, feed);
         let numbers =
             receiving.block_on(shared.register(wire::names(&ways))).map_err(AppError::new)?;
+        shared.may_overflow(wire::overflowing(&ways, &numbers));
         let router = Arc::new(wire::router(&ways, &numbers));
         let recipes = Mutex::new(wire::recipes(&ways, &numbers));
         let view = wire::view(config, &ways, &numbers, Arc::clone(&router), address);
@@ -99,7 +100,7 @@ impl App {
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
         receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
-        let watched = watch::start(config, feed, receiving.handle());
+        let watched = watch::start(config, queue.clone(), feed, receiving.handle());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.

@@ -23,6 +23,7 @@ mod see;
 mod selftest;
 mod send;
 mod sign;
+mod store;
 mod try_target;
 
 use std::ffi::OsString;
@@ -74,6 +75,9 @@ enum Command {
     Pause(mend::PauseArgs),
     Resume(mend::ResumeArgs),
     Reload(reload::ReloadArgs),
+    /// Check, mend, show and copy what is stored
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     Bench(bench::BenchArgs),
     /// Let the daemon prove on this machine what it promises
     #[command(subcommand)]
@@ -137,6 +141,7 @@ impl Command {
             }
             Self::Plugin(command) => command.run(config)?,
             Self::Selftest(command) => command.run()?,
+            Self::Store(command) => command.run(config)?,
             Self::Bench(args) => {
                 bench::run(args)?;
                 true

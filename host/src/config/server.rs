@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reader::{Entry, Notes, Table};
-use crate::store::embedded::{self, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::model::about_bytes;
+use crate::store::embedded::{
+    self, RETENTION_SEGMENTS_MIN, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+};
 use crate::{ingest, net, plugin};
 
 const CONNECTIONS_MAX: u64 = 65_536;
@@ -18,6 +21,10 @@ const IN_FLIGHT_BYTES_MAX: u64 = 1 << 40;
 /// Least free space before a person is told, unless configured otherwise, and the most that can be.
 const FREE_LOW_BYTES: u64 = 1 << 30;
 const FREE_LOW_BYTES_MAX: u64 = 1 << 60;
+/// Limits of `retention.age`; a repeated event is known for a day while its segment is kept.
+const RETENTION_AGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(24 * 3_600)..=Duration::from_secs(100 * 365 * 24 * 3_600);
+const RETENTION_BYTES_MAX: u64 = 1 << 60;
 /// Longest `public_url`, in bytes.
 const PUBLIC_URL_BYTES_MAX: usize = 512;
 
@@ -122,8 +129,49 @@ pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Sto
     queue.segment_bytes = segment.unwrap_or(queue.segment_bytes);
     let free_low = table.bytes("free_low", 0..=FREE_LOW_BYTES_MAX, notes);
     store.free_low_bytes = free_low.unwrap_or(store.free_low_bytes);
-    table.finish(notes, |_| None);
+    let free_min = table.entry("free_min");
+    let limits = 0..=FREE_LOW_BYTES_MAX;
+    queue.free_min_bytes = free_min.as_ref().and_then(|entry| entry.bytes(&limits, notes));
+    if let (Some(entry), Some(min)) = (free_min, queue.free_min_bytes)
+        && store.free_low_bytes > 0
+        && min > store.free_low_bytes
+    {
+        let low = about_bytes(store.free_low_bytes);
+        let label = format!("`free_low` is {low}: write one that is at least as large");
+        let help = "below `free_low` a person is told; below `free_min` requests are refused";
+        entry.refuse(notes, "`store.free_min` is more than `store.free_low`", &label, help);
+    }
+    if let Some(retention) = table.table("retention", notes) {
+        keep(retention, queue, notes);
+    }
+    table.finish(notes, |key| match key {
+        "age" | "size" => Some(format!("write retention.{key}")),
+        _ => None,
+    });
     store
+}
+
+/// `[store.retention]`.
+fn keep(mut table: Table<'_>, queue: &mut embedded::Settings, notes: &Notes) {
+    if let Some(age) = table.duration("age", RETENTION_AGE, notes) {
+        queue.retention_age_ms = u64::try_from(age.as_millis()).ok();
+    }
+    let bytes_min = queue.segment_bytes.saturating_mul(RETENTION_SEGMENTS_MIN);
+    if let Some(entry) = table.entry("size")
+        && let Some(bytes) = entry.bytes(&(0..=RETENTION_BYTES_MAX), notes)
+    {
+        queue.retention_bytes = Some(bytes);
+        if bytes < bytes_min {
+            let segment = about_bytes(queue.segment_bytes);
+            let label = format!("write at least {}", about_bytes(bytes_min));
+            let help = format!(
+                "the log needs {RETENTION_SEGMENTS_MIN} files of {segment}; `store.segment` makes them smaller"
+            );
+            let title = "`store.retention.size` is too small";
+            entry.refuse(notes, title, &label, &help);
+        }
+    }
+    table.finish(notes, |_| None);
 }
 
 /// The plugin folders of a home without a configuration.

@@ -85,6 +85,9 @@ pub enum AppendError {
     /// Too large for a segment: it will never fit.
     #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
+    /// There is no room; the text says what, where and what to do. Taken in again once there is.
+    #[error("{reason}")]
+    Full { reason: String },
     /// The disk refused; the text says what and where.
     #[error("{0}")]
     Disk(String),
@@ -137,6 +140,17 @@ pub const PROGRESS_STORED_BYTES_MAX: usize = PROGRESS_BYTES_MAX + 64;
 pub struct Window {
     pub group: u64,
     pub until: Timestamp,
+}
+
+/// Why no requests are taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// What, where and what to do.
+    pub reason: String,
+    /// Space is what is missing.
+    pub short: bool,
+    /// Requests refused for want of room since the start.
+    pub refused: u64,
 }
 
 /// How much waits for a target.
@@ -282,6 +296,10 @@ pub trait Queue: Send + Sync + 'static {
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>>;
 
+    /// The targets whose oldest deliveries may become dead letters, without their events, when there is
+    /// no room; those of the others keep new requests out. Each call says all of them.
+    fn may_overflow(&self, _targets: Vec<TargetNumber>) {}
+
     fn depth(&self, target: TargetNumber) -> Depth;
 
     /// Dead letters of a target, oldest first, after `after` if given; at most `max`.
@@ -344,9 +362,19 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
+    /// Why no requests are taken in at the moment; `None` when they are.
+    fn full(&self) -> Option<Full> {
+        None
+    }
+
     /// The newest events, as far as they are in memory, the newest first.
     fn recent(&self, _max: usize) -> Vec<Arc<StoredEvent>> {
         Vec::new()
+    }
+
+    /// What of the stored is damaged, as far as it was met since the start, in words.
+    fn damage(&self) -> Option<String> {
+        None
     }
 
     /// Answers when everything settled before is durable.

@@ -12,7 +12,7 @@ pub enum OpenError {
     )]
     Locked { directory: PathBuf },
     #[error(
-        "the log is damaged at byte {offset} of {segment} ({what}): restore that file from a backup; nothing was changed"
+        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` tells what is lost, `dispatcher store repair` mends it; or restore that file from a backup. Nothing was changed"
     )]
     Corrupt { segment: PathBuf, offset: u64, what: &'static str },
     #[error(
@@ -23,6 +23,10 @@ pub enum OpenError {
         "a segment of {given} bytes is out of range: choose from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}"
     )]
     SegmentBytes { given: u64 },
+    #[error(
+        "a log of at most {given} bytes is too small for its segments: allow {bytes_min}, or choose smaller segments"
+    )]
+    RetentionBytes { given: u64, bytes_min: u64 },
     #[error("cannot {act} {path}: {source}; {advice}")]
     Io { act: &'static str, path: PathBuf, source: io::Error, advice: &'static str },
     #[error(

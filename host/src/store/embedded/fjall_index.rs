@@ -6,15 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::filter::Filter;
 use super::index::{
-    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryRow, RetryVisit, Seen, Space, Stamp,
-    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
+    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryRow, RetryVisit, Row, Seen,
+    Space, Stamp, dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key,
+    window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
 use super::settings::DEDUP_MS;
@@ -26,6 +27,19 @@ const THREADS: usize = 2;
 /// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
 const FILTER_BYTES_MAX: usize = 32 << 20;
 
+/// A folder for one.
+pub(super) struct FjallHome(pub PathBuf);
+
+impl IndexHome for FjallHome {
+    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        Ok(Box::new(FjallIndex::open(&self.0)?))
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
+        if self.0.exists() { std::fs::remove_dir_all(&self.0) } else { Ok(()) }
+    }
+}
+
 pub(super) struct FjallIndex {
     database: Database,
     meta: Keyspace,
@@ -34,6 +48,7 @@ pub(super) struct FjallIndex {
     dead: Keyspace,
     dropped: Keyspace,
     range: Keyspace,
+    place: Keyspace,
     outcome: Keyspace,
     hours: RwLock<BTreeMap<u32, Hour>>,
 }
@@ -99,6 +114,7 @@ impl FjallIndex {
             dead: space("dead")?,
             dropped: space("dropped")?,
             range: space("range")?,
+            place: space("place")?,
             outcome: space("outcome")?,
             hours: RwLock::new(hours),
             database,
@@ -113,6 +129,7 @@ impl FjallIndex {
             Space::Dead => self.dead.clone(),
             Space::Dropped => self.dropped.clone(),
             Space::Range => self.range.clone(),
+            Space::Place => self.place.clone(),
             Space::Outcome => self.outcome.clone(),
             Space::Seen(hour) => self.hour(hour)?,
         })
@@ -283,6 +300,15 @@ impl Index for FjallIndex {
         Ok(windows)
     }
 
+    fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError> {
+        let rows = self.space(space)?;
+        let pair = |row: fjall::Guard| {
+            let (key, value) = row.into_inner()?;
+            Ok((key.to_vec(), value.to_vec()))
+        };
+        rows.range(from..).take(max).map(pair).collect()
+    }
+
     fn sync(&self) -> Result<(), IndexError> {
         Ok(self.database.persist(PersistMode::SyncData)?)
     }
@@ -296,6 +322,7 @@ impl Index for FjallIndex {
             (Space::Dead, self.dead.clone()),
             (Space::Dropped, self.dropped.clone()),
             (Space::Range, self.range.clone()),
+            (Space::Place, self.place.clone()),
             (Space::Outcome, self.outcome.clone()),
         ];
         let hours = self.hours.read().unwrap();

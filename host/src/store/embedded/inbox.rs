@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -14,6 +14,7 @@ use crate::store::{AppendError, Durable, Settlement, StoreError, Window};
 
 use super::live::Kill;
 use super::lock;
+use super::moving::Copy;
 use super::record::{ActWhat, Settled};
 use super::request::Prepared;
 use super::settings::{
@@ -53,6 +54,11 @@ pub(super) enum Act {
     Operate {
         target: TargetNumber,
         what: ActWhat,
+        reply: Reply<u64>,
+    },
+    /// Copies events to the head of the log; answers how many.
+    Carry {
+        copies: Vec<Copy>,
         reply: Reply<u64>,
     },
     /// Ends rows that nobody holds; answers how many were left to end.
@@ -145,8 +151,9 @@ impl Inbox {
         lock(&self.state).stop.is_some()
     }
 
-    /// Sleeps until there is something, or until `deadline`; takes at most a group of requests.
-    pub(super) fn take(&self, deadline: Option<Instant>) -> Taken {
+    /// Sleeps until there is something, for `rest` at most; takes at most a group of requests.
+    pub(super) fn take(&self, rest: Option<Duration>) -> Taken {
+        let deadline = rest.map(|rest| Instant::now() + rest);
         let mut state = lock(&self.state);
         while state.appends.is_empty() && state.acts.is_empty() && state.stop.is_none() {
             state.sleeping = true;

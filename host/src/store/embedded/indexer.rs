@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::inbox::{Reply, closed};
 use super::index::{Batch, IndexError, LAYOUT, Stamp, hour_of};
-use super::live::Now;
 use super::record::ActWhat;
 use super::shared::Shared;
 use super::state::{Effects, Entry, State};
@@ -109,17 +108,17 @@ impl Gathered {
 pub(super) struct Replay<'a> {
     pub index: &'a dyn super::index::Index,
     pub uuid: u64,
+    now_ms: u64,
     gathered: Gathered,
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(index: &'a dyn super::index::Index, uuid: u64) -> Self {
-        Self { index, uuid, gathered: Gathered::default() }
+    pub(super) fn new(index: &'a dyn super::index::Index, uuid: u64, now_ms: u64) -> Self {
+        Self { index, uuid, now_ms, gathered: Gathered::default() }
     }
 
     pub(super) fn read(&mut self, state: &mut State, entry: &Entry) -> Result<(), IndexError> {
-        let now_ms = Now::read().wall.as_millis();
-        self.gathered.read(state, entry, self.uuid, now_ms);
+        self.gathered.read(state, entry, self.uuid, self.now_ms);
         if self.gathered.batch.len() >= ROWS_MAX {
             self.commit(state)?;
         }
@@ -127,43 +126,64 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn commit(&mut self, state: &State) -> Result<(), IndexError> {
-        let now_ms = Now::read().wall.as_millis();
-        match self.gathered.finish(state, now_ms) {
+        match self.gathered.finish(state, self.now_ms) {
             Some((batch, _)) => self.index.commit(batch),
             None => Ok(()),
         }
     }
 }
 
-pub(super) fn run(shared: &Arc<Shared>, mut state: State, jobs: &Receiver<Job>) {
-    let uuid = shared.identity.uuid;
-    while let Ok(first) = jobs.recv() {
+/// Keeps the index of an open store.
+pub(super) struct Indexer {
+    shared: Arc<Shared>,
+    state: State,
+}
+
+impl Indexer {
+    pub(super) fn new(shared: Arc<Shared>, state: State) -> Self {
+        Self { shared, state }
+    }
+
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            self.batch(first, || jobs.try_recv().ok());
+            std::thread::sleep(PAUSE);
+        }
+        self.end();
+    }
+
+    /// Works off a job, and further ones as far as they fit into one batch.
+    pub(super) fn batch(&mut self, first: Job, mut more: impl FnMut() -> Option<Job>) {
+        let uuid = self.shared.identity.uuid;
         let (mut gathered, mut replies) = (Gathered::default(), Vec::new());
-        let now_ms = Now::read().wall.as_millis();
+        let now_ms = self.shared.clock.wall_ms();
         let (mut next, mut sync) = (Some(first), false);
         while let Some(job) = next {
             match job {
                 Job::Entries(entries) => {
                     for entry in &entries {
-                        gathered.read(&mut state, entry, uuid, now_ms);
+                        gathered.read(&mut self.state, entry, uuid, now_ms);
                     }
                 }
                 Job::Mark(reply) => replies.push(reply),
                 Job::Sync => sync = true,
             }
             let room = gathered.batch.len() < ROWS_MAX;
-            next = room.then(|| jobs.try_recv().ok()).flatten();
+            next = room.then(&mut more).flatten();
         }
-        let done = commit(shared, &mut gathered, &state, now_ms, sync);
+        let done = commit(&self.shared, &mut gathered, &self.state, now_ms, sync);
         for reply in replies {
             let _ = reply.send(done.clone());
         }
-        std::thread::sleep(PAUSE);
     }
-    if let Some(index) = &*read_lock(&shared.index)
-        && let Err(error) = index.sync()
-    {
-        tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
+
+    /// There will be no more jobs.
+    pub(super) fn end(&self) {
+        if let Some(index) = &*read_lock(&self.shared.index)
+            && let Err(error) = index.sync()
+        {
+            tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
+        }
     }
 }
 

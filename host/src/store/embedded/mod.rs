@@ -14,6 +14,7 @@
 
 mod append;
 mod claim;
+mod clock;
 mod committer;
 mod dedup;
 mod disk;
@@ -27,54 +28,96 @@ mod group;
 mod inbox;
 mod index;
 mod indexer;
+mod keeping;
 mod live;
 mod lock_file;
 mod log;
+mod machine;
 mod mend;
+mod moving;
 mod operate;
 mod prewrite;
 mod reader;
 mod record;
 mod recovery;
 mod request;
+mod retention;
+mod room;
 mod runs;
 mod scan;
 mod segment;
 mod settings;
 mod settle;
 mod shared;
+#[cfg(test)]
+mod simulation;
+mod spare;
 mod state;
+mod summary;
+mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
+pub mod tools;
+mod wall;
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Delivery, EventId, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp};
+use crate::model::{
+    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp,
+};
 
 use super::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Hold,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
     HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
 };
 use committer::Committer;
-use disk::{Disk, Files};
 use inbox::{Act, Append, Stop, closed};
+use indexer::{Indexer, Job};
+use machine::Machine;
 use record::{ActWhat, HoldRow};
 use request::{Prepared, Slot};
+use retention::Retention;
 use shared::Shared;
 
 pub use error::OpenError;
-pub use settings::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings};
+pub use settings::{
+    RETENTION_AGE_MS_DEFAULT, RETENTION_BYTES_DEFAULT, RETENTION_SEGMENTS_MIN,
+    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings,
+};
 
 /// See the module's description. Dropping it without [`close`](Queue::close) is like a crash of the
 /// process: nothing acknowledged is lost.
 pub struct Embedded {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// An open store whose threads do not run yet.
+struct Parts {
+    shared: Arc<Shared>,
+    committer: Committer,
+    indexer: Indexer,
+    jobs: Receiver<Job>,
+    retention: Retention,
+}
+
+impl Parts {
+    fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
+        let opened = recovery::open(settings, machine)?;
+        let shared = Arc::new(opened.shared);
+        let (to_index, jobs) = indexer::channel();
+        let indexer = Indexer::new(shared.clone(), opened.state.clone());
+        let committer =
+            Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
+        let retention = Retention::new(shared.clone());
+        Ok(Self { shared, committer, indexer, jobs, retention })
+    }
 }
 
 impl std::fmt::Debug for Embedded {
@@ -92,31 +135,49 @@ impl Embedded {
     ///
     /// Whatever keeps the promises from being kept: another process, damage, a disk that refuses.
     pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
-        Self::open_on(&settings, Arc::new(Files))
+        settings.check()?;
+        Self::open_on(&settings, &Machine::real(&settings))
     }
 
-    fn open_on(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
-        let opened = recovery::open(settings, disk)?;
-        let shared = Arc::new(opened.shared);
-        let (to_index, jobs) = indexer::channel();
-        let state = opened.state.clone();
-        let indexing = shared.clone();
+    fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
+        let parts = Parts::open(settings, machine)?;
+        let Parts { shared, committer, indexer, jobs, retention } = parts;
         let index = std::thread::Builder::new()
             .name("store-index".into())
-            .spawn(move || indexer::run(&indexing, state, &jobs))
+            .spawn(move || indexer.run(&jobs))
             .map_err(OpenError::Thread)?;
-        let committer = Committer::new(shared.clone(), opened.log, opened.state, to_index);
+        shared.room.measure(&*shared.reader.disk);
+        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
+        let room = std::thread::Builder::new()
+            .name("store-room".into())
+            .spawn(move || room.run(&*space))
+            .map_err(OpenError::Thread)?;
         let log = std::thread::Builder::new()
             .name("store-log".into())
             .spawn(move || committer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index]) }))
+        let retention = std::thread::Builder::new()
+            .name("store-retention".into())
+            .spawn(move || retention.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room, retention]) }))
     }
 
     /// How often a known key came again with other content, since the store was opened.
     #[must_use]
     pub fn keys_reused(&self) -> u64 {
         self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What is free where the store is, as last seen; nothing before the first look.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.shared.room.free_bytes()
+    }
+
+    /// Waits until requests are refused, or taken in again; see [`Queue::full`]. Cancel safe.
+    pub async fn room_changed(&self) {
+        self.shared.room.changed().await;
     }
 
     async fn append_now(&self, request: NewRequest) -> Result<Durable, AppendError> {
@@ -129,6 +190,7 @@ impl Embedded {
                 "a request of {count} events is too long: {REQUEST_EVENTS_MAX} fit"
             )));
         }
+        self.shared.room.admit(&*request.source == OWN_SOURCE)?;
         let asked_at = append::asked_at(&self.shared);
         let keys = request::keys(&request);
         let slots =
@@ -171,6 +233,8 @@ impl Embedded {
 
     fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
         self.shared.inbox.stop(stop);
+        self.shared.room.stop();
+        self.shared.keeping.stop();
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
@@ -187,15 +251,19 @@ impl Embedded {
             .dead(target.0, after.map(EventId::number), max)
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
         let store = self.shared.identity.store;
-        let letter = |(number, row): (u64, index::DeadRow)| DeadLetter {
-            target,
-            event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
-            count: row.count,
-            attempts: row.attempts,
-            at: Timestamp::from_millis(row.at_ms),
-            reason: row.reason,
+        let letter = |(number, mut row): (u64, index::DeadRow)| {
+            row.reason += retention::gone_note(&self.shared, &**index, number, &row)?;
+            Ok(DeadLetter {
+                target,
+                event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
+                count: row.count,
+                attempts: row.attempts,
+                at: Timestamp::from_millis(row.at_ms),
+                reason: row.reason,
+            })
         };
-        Ok(rows.into_iter().map(letter).collect())
+        let letters: Result<_, index::IndexError> = rows.into_iter().map(letter).collect();
+        letters.map_err(|error| StoreError(format!("cannot read the index: {error}")))
     }
 }
 
@@ -257,7 +325,7 @@ impl Queue for Embedded {
         let read = move || {
             let index = read_lock(&shared.index);
             let index = index.as_ref().ok_or_else(closed)?;
-            let now_ms = live::Now::read().wall.as_millis();
+            let now_ms = shared.clock.wall_ms();
             let rows = index.windows(target.0, now_ms);
             let rows =
                 rows.map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
@@ -269,7 +337,7 @@ impl Queue for Embedded {
 
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {
         let Some(target) = self.shared.target(target.0) else { return };
-        let until = live::Now::read().after(lease);
+        let until = self.shared.clock.now().after(lease);
         let store = self.shared.identity.store;
         let ours = events.into_iter().filter(|event| event.store() == store);
         lock(&target.live).extend(ours.map(EventId::number), until);
@@ -281,7 +349,19 @@ impl Queue for Embedded {
         received_before: Timestamp,
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(expire::expire(&self.shared, target, received_before, reason))
+        Box::pin(async move {
+            // With a clock that jumped everything may seem too old.
+            if !self.shared.keeping.is_clock_believed(self.shared.clock.now()) {
+                return Ok(0);
+            }
+            expire::expire(&self.shared, target, received_before, reason).await
+        })
+    }
+
+    fn may_overflow(&self, targets: Vec<TargetNumber>) {
+        let targets = targets.into_iter().map(|target| target.0).collect();
+        *write_lock(&self.shared.keeping.overflow) = targets;
+        self.shared.keeping.ring();
     }
 
     fn depth(&self, target: TargetNumber) -> Depth {
@@ -375,8 +455,17 @@ impl Queue for Embedded {
         })
     }
 
+    fn full(&self) -> Option<Full> {
+        let room = &self.shared.room;
+        room.why().map(|reason| Full { reason, short: room.is_short(), refused: room.refused() })
+    }
+
     fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {
         self.shared.tail.newest(max)
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.shared.damage()
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {

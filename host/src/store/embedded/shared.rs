@@ -1,20 +1,29 @@
 //! What callers, committer and index thread share.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use tokio::sync::Notify;
 
+use super::clock::Clock;
 use super::inbox::{Act, Inbox};
 use super::index::Index;
+use super::keeping::Keeping;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
+use super::room::Room;
 use super::segment::Identity;
+use super::settings::Settings;
+use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
 use super::{lock, read_lock, write_lock};
+
+/// Most places of damage that are told apart.
+const DAMAGES_NOTED_MAX: usize = 1_000;
 
 pub(super) struct Target {
     pub number: u16,
@@ -40,10 +49,14 @@ impl Target {
 
 pub(super) struct Shared {
     pub directory: PathBuf,
+    pub clock: Clock,
     pub identity: Identity,
     pub reader: Reader,
     pub tail: Tail,
     pub inbox: Inbox,
+    pub room: Arc<Room>,
+    pub spare: Arc<Spare>,
+    pub keeping: Keeping,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
     /// `None` once closed.
@@ -55,12 +68,14 @@ pub(super) struct Shared {
     /// Repeated keys with other content.
     pub keys_reused: AtomicU64,
     failure: OnceLock<String>,
+    /// The first damage that was met, and how many places there were.
+    damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     lock: Mutex<Option<Lock>>,
 }
 
 impl Shared {
     pub(super) fn new(
-        directory: PathBuf,
+        (settings, clock, last_ms): (&Settings, Clock, u64),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -69,8 +84,13 @@ impl Shared {
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
-            directory,
+            directory: settings.directory.clone(),
+            room: Arc::new(Room::new(settings)),
+            spare: Arc::new(spare),
+            keeping: Keeping::new(settings, clock.now(), last_ms),
+            clock,
             identity,
             reader,
             tail: Tail::new(end),
@@ -81,6 +101,7 @@ impl Shared {
             keys_dropped: AtomicU64::new(0),
             keys_reused: AtomicU64::new(0),
             failure: OnceLock::new(),
+            damage: Mutex::new(None),
             lock: Mutex::new(Some(lock)),
         }
     }
@@ -101,6 +122,38 @@ impl Shared {
             reason.to_owned()
         });
         reason.clone()
+    }
+
+    /// Names a place of the log by its file, for people; `None` when that file is gone.
+    fn file_place(&self, lsn: u64) -> Option<String> {
+        let stretch = read_lock(&self.reader.segments).stretch(lsn)?;
+        let offset = lsn.checked_sub(stretch.segment.base)?;
+        Some(format!("byte {offset} of {}", self.reader.path(&stretch).display()))
+    }
+
+    pub(super) fn place(&self, lsn: u64) -> String {
+        self.file_place(lsn).unwrap_or_else(|| format!("{lsn} of the log"))
+    }
+
+    /// Remembers a place that cannot be read until the store is closed.
+    pub(super) fn note_damage(&self, lsn: u64) {
+        // What was retired is no damage, and what was mended is none any more.
+        let Some(place) = self.file_place(lsn).filter(|_| !self.reader.is_mended(lsn)) else {
+            return;
+        };
+        let mut damage = lock(&self.damage);
+        let (_, places) = damage.get_or_insert_with(|| (place, BTreeSet::new()));
+        if places.len() < DAMAGES_NOTED_MAX {
+            places.insert(lsn);
+        }
+    }
+
+    /// What was met of damage since the start, in words.
+    pub(super) fn damage(&self) -> Option<String> {
+        lock(&self.damage).as_ref().map(|(first, places)| match places.len() {
+            0 | 1 => format!("the log is damaged at {first}"),
+            n => format!("the log is damaged at {n} places, first met at {first}"),
+        })
     }
 
     pub(super) fn wake_all(&self) {

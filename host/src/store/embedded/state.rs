@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::record::{
-    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Mend,
-    Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
-    decode, from_deltas,
+    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Lost, Mend,
+    Moved, MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements,
+    Unreadable, What, decode, from_deltas,
 };
 use super::runs::Runs;
 use super::{frame::Header, frame::Kind};
@@ -39,12 +39,29 @@ pub(super) struct Entry {
 
 #[derive(Clone, Debug)]
 pub(super) enum Effects {
-    Request { received_ms: u64, keys: Vec<(u16, Dedup)>, routed: Vec<Routed> },
+    Request {
+        received_ms: u64,
+        events: u32,
+        keys: Vec<(u16, Dedup)>,
+        routed: Vec<Routed>,
+    },
     Settlements(Arc<Settlements>),
     Registry(Arc<Registry>),
     DeadRange(Arc<DeadRange>),
     Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
+    /// Only for the index: counts and cursors are as they were.
+    Moved(Arc<MovedRows>),
+    Lost(Lost),
+    /// Of the segment that it ends: nothing that was not said before.
+    Summary,
+}
+
+impl Effects {
+    /// Those of a request without events.
+    pub(super) const fn nothing() -> Self {
+        Self::Request { received_ms: 0, events: 0, keys: Vec::new(), routed: Vec::new() }
+    }
 }
 
 /// What a request brings one target.
@@ -81,6 +98,7 @@ impl Entry {
                 let request: Request<'_> = decode(payload)?;
                 Effects::Request {
                     received_ms: request.received_ms,
+                    events: u32::try_from(request.events.len()).unwrap_or(u32::MAX),
                     keys: (0u16..)
                         .zip(&request.events)
                         .filter_map(|(place, event)| Some((place, event.dedup?)))
@@ -94,11 +112,14 @@ impl Entry {
             Kind::DeadRangeOld => {
                 Effects::DeadRange(Arc::new(decode::<DeadRangeOld>(payload)?.into()))
             }
+            Kind::Moved => Effects::Moved(Arc::new(decode::<Moved<'_>>(payload)?.about)),
             Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
+            Kind::Summary => Effects::Summary,
             Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
             Kind::CheckpointOld => {
                 Effects::Checkpoint(Arc::new(decode::<CheckpointOld>(payload)?.into()))
             }
+            Kind::Lost => Effects::Lost(Lost::read(payload)),
         };
         Ok(Self {
             lsn: header.lsn,
@@ -118,6 +139,9 @@ impl Entry {
             Effects::DeadRange(record) => vec![record.range.target],
             Effects::Act(record) => vec![record.target],
             Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
+            // Whichever there are.
+            Effects::Lost(_) => (0..=u16::MAX).collect(),
+            Effects::Moved(_) | Effects::Summary => Vec::new(),
         }
     }
 }
@@ -228,6 +252,11 @@ impl TargetState {
     }
 }
 
+/// Of a target whose own name is lost.
+fn unknown_name(place: usize) -> String {
+    format!("(unknown {place})")
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// By number: a number is a place in the list.
@@ -238,6 +267,7 @@ impl State {
     pub(super) fn apply(&mut self, entry: &Entry) {
         match &entry.effects {
             Effects::Request { routed, .. } => {
+                self.keep_numbers(routed.iter().map(|r| r.target), number(entry.lsn, 0));
                 for r in routed {
                     if let Some(target) = self.targets.get_mut(usize::from(r.target)) {
                         target.pending += u64::from(r.count);
@@ -247,6 +277,7 @@ impl State {
             }
             Effects::Settlements(record) => {
                 for settled in &record.targets {
+                    self.keep_numbers([settled.target], settled.cursor);
                     if let Some(target) = self.targets.get_mut(usize::from(settled.target)) {
                         target.settle(settled);
                     }
@@ -271,12 +302,50 @@ impl State {
                     target.act(record);
                 }
             }
-            // Says what the frames before it said, if there were any.
+            // Says what the frames before it said, unless some of them are lost.
             Effects::Checkpoint(record) => {
-                if self.targets.is_empty() {
-                    self.targets =
-                        record.targets.iter().cloned().map(TargetState::from_row).collect();
+                for (place, row) in record.targets.iter().enumerate() {
+                    let known = self.targets.get(place);
+                    if known.is_none_or(|known| known.name == unknown_name(place)) {
+                        let row = TargetState::from_row(row.clone());
+                        match self.targets.get_mut(place) {
+                            Some(known) => *known = row,
+                            None => self.targets.push(row),
+                        }
+                    }
                 }
+                self.pass_by(number(entry.lsn, 0));
+            }
+            // Whoever has not read beyond it finds it there.
+            Effects::Lost(record) => {
+                let there = number(entry.lsn, 0);
+                for target in &mut self.targets {
+                    if !record.no_requests && target.cursor <= there {
+                        target.last_routed = Some(there);
+                    }
+                }
+            }
+            Effects::Moved(_) | Effects::Summary => {}
+        }
+    }
+
+    /// Targets for which nothing is left below that number go on to it: nobody looks for theirs in
+    /// what lies before.
+    pub(super) fn pass_by(&mut self, to: u64) {
+        for target in &mut self.targets {
+            if target.last_routed.is_none_or(|last| last < target.cursor) {
+                target.advance(to);
+            }
+        }
+    }
+
+    /// The record that named a target may be lost. Its number is never given to another one, which would
+    /// get its deliveries: what waits for it is kept under a name that no target can have.
+    fn keep_numbers(&mut self, numbers: impl IntoIterator<Item = u16>, cursor: u64) {
+        for number in numbers {
+            while self.targets.len() <= usize::from(number) {
+                let name = unknown_name(self.targets.len());
+                self.targets.push(TargetState { name, cursor, ..TargetState::default() });
             }
         }
     }

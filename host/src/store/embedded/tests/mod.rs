@@ -6,4 +6,8 @@ mod damage;
 mod faults;
 mod limits;
 mod random;
+mod retention;
+mod spy;
+mod summaries;
 mod support;
+mod tools;

@@ -1,0 +1,150 @@
+//! The files of a log as they lie in their folder, with headers that had to be put right by reason.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::super::disk::DiskFile;
+use super::super::frame::{HEADER_BYTES, Header, Kind};
+use super::super::segment::{
+    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
+};
+use super::super::{OpenError, settings};
+use super::{ToolError, at};
+
+/// A folder is listed again until it stands still, this often at most.
+const LISTINGS_MAX: usize = 8;
+/// Bytes of a header that say anything.
+const HEADER_USED_BYTES: usize = 72;
+
+/// A file of the log.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub base: u64,
+    pub path: PathBuf,
+    /// As it stands there, or as it must have been; `None` when nobody can tell.
+    pub header: Option<SegmentHeader>,
+    /// What stands there is not what it must have been.
+    pub header_damaged: bool,
+    /// Bytes that the file has.
+    pub len: u64,
+}
+
+pub(super) fn log_folder(directory: &Path) -> PathBuf {
+    settings::Settings::new(directory).log_folder()
+}
+
+fn bases(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut bases = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        bases.extend(base_of(&entry?.file_name().to_string_lossy()));
+    }
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+/// Places of the segments there are, oldest first. A folder in which names come and go is read until
+/// two readings agree: one reading alone may miss a file that was there all the time.
+pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
+    let read = || match bases(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other.map_err(at("read the folder", folder)),
+    };
+    let mut found = read()?;
+    for _ in 0..LISTINGS_MAX {
+        let again = read()?;
+        if again == found {
+            break;
+        }
+        found = again;
+    }
+    if found.is_empty() {
+        let folder = settings::folder_of(folder).to_path_buf();
+        return Err(ToolError::NoLog { folder });
+    }
+    Ok(found)
+}
+
+/// All segments, oldest first; one that is retired meanwhile is left out.
+pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
+    let (mut found, mut files) = (Vec::new(), Vec::new());
+    for base in stable_bases(folder)? {
+        let path = folder.join(file_name(base));
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(at("open", &path)(error)),
+        };
+        let mut bytes = [0u8; HEADER_LEN];
+        let read = file.read_at(&mut bytes, 0).map_err(at("read", &path))?;
+        let len = DiskFile::len(&file).map_err(at("read", &path))?;
+        let header = match SegmentHeader::from_bytes(&bytes[..read]) {
+            Ok(header) => Some(header),
+            Err(BadHeader::Version(found)) if flipped(&bytes, base).is_none() => {
+                return Err(ToolError::Open(OpenError::VersionUnknown {
+                    segment: path,
+                    found,
+                    supported: VERSION,
+                }));
+            }
+            Err(_) => None,
+        };
+        let header = header.filter(|header| header.base == base);
+        let header_damaged = header.is_none();
+        let header = header.or_else(|| flipped(&bytes, base));
+        found.push(Segment { base, path, header, header_damaged, len });
+        files.push(file);
+    }
+    for place in 0..found.len() {
+        if found[place].header.is_none() {
+            found[place].header = reasoned(&found, place, &files[place]);
+        }
+    }
+    Ok(found)
+}
+
+/// The header that these bytes were before one bit of them changed.
+fn flipped(bytes: &[u8; HEADER_LEN], base: u64) -> Option<SegmentHeader> {
+    let mut bytes = *bytes;
+    for bit in 0..HEADER_USED_BYTES * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(header) = SegmentHeader::from_bytes(&bytes)
+            && header.base == base
+        {
+            return Some(header);
+        }
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    None
+}
+
+/// The header that a file must have had: whose it is and how large, its neighbours say; where the
+/// segment before it ends, its first frame says, which was written when just that much was durable.
+fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader> {
+    let base = all[place].base;
+    let neighbour = all.iter().find_map(|segment| segment.header)?;
+    let capacity = match all.get(place + 1) {
+        Some(next) => next.base.checked_sub(base)?,
+        None => neighbour.capacity.max(all[place].len),
+    };
+    let mut bytes = [0u8; HEADER_BYTES];
+    file.read_at(&mut bytes, SEGMENT_HEADER_BYTES).ok()?;
+    let first = Header::read(neighbour.identity.salt(), &bytes)?;
+    let header = SegmentHeader {
+        identity: neighbour.identity,
+        base,
+        capacity,
+        prev_end: if base == 0 { 0 } else { first.durable_lsn },
+        epoch: first.epoch,
+        created_ms: neighbour.created_ms,
+    };
+    let opens = base == 0 || first.kind == Kind::Checkpoint as u8;
+    (first.lsn == header.first() && opens && header.prev_end <= base).then_some(header)
+}
+
+/// Whether the name still stands for that open file: one that was retired may be written anew.
+pub(super) fn still_named(path: &Path, file: &File) -> bool {
+    let (Ok(named), Ok(open)) = (std::fs::metadata(path), file.metadata()) else { return false };
+    (named.dev(), named.ino()) == (open.dev(), open.ino())
+}

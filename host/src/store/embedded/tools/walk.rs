@@ -1,0 +1,341 @@
+//! Goes over a log from its oldest segment to its end and shows every frame and every damage.
+//!
+//! A daemon may write meanwhile. Its newest frames are taken when they are whole; a place that cannot
+//! be read counts as damage only when a later frame proves that it was durable and it still cannot be
+//! read after that proof was seen. A segment that loses its name while it is read is left.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::super::disk::DiskFile;
+use super::super::frame::{HEADER_BYTES, Header, Kind};
+use super::super::scan::{CHUNK_BYTES, Scanner, Step};
+use super::super::segment::{SegmentHeader, Stretch, file_name};
+use super::super::state::Entry;
+use super::heal::heal;
+use super::segments::{Segment, still_named};
+use super::wound::{Damage, Lay, kind_name, request_without_header, salvage};
+use super::{Progress, ToolError, at};
+
+/// Progress is told about this often.
+const TELL_BYTES: u64 = 4 << 20;
+
+/// A frame and where it lies.
+pub(super) struct Seen<'a> {
+    pub path: &'a Path,
+    pub segment: &'a SegmentHeader,
+    pub header: Header,
+    pub payload: &'a [u8],
+    pub entry: Entry,
+}
+
+/// Who is shown what was found. What it answers ends the walk.
+pub(super) trait Visitor {
+    fn frame(&mut self, _seen: &Seen<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn damage(&mut self, _damage: Damage) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Where the log ends that was walked over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Walked {
+    /// Behind the last whole frame.
+    pub end: u64,
+    pub segments: u64,
+}
+
+pub(super) struct Walk<'w> {
+    folder: &'w Path,
+    visitor: &'w mut dyn Visitor,
+    progress: &'w mut Progress<'w>,
+    bytes_before: u64,
+    bytes_all: u64,
+    told: u64,
+    epoch: u32,
+    walked: Walked,
+}
+
+/// What stands where there is no frame.
+enum Gap {
+    /// Nothing that was ever said to be durable.
+    End,
+    /// It can be read by now.
+    Again,
+    /// The next frame stands there.
+    Until(u64),
+}
+
+/// A file in which frames are looked for, and what is known of its end.
+struct Ground<'a> {
+    file: &'a File,
+    path: &'a Path,
+    segment: SegmentHeader,
+    to: u64,
+    /// The next segment says that this one ends at `to`.
+    sure: bool,
+}
+
+impl<'w> Walk<'w> {
+    pub(super) fn new(
+        folder: &'w Path,
+        visitor: &'w mut dyn Visitor,
+        progress: &'w mut Progress<'w>,
+    ) -> Self {
+        let walked = Walked::default();
+        Self { folder, visitor, progress, bytes_before: 0, bytes_all: 0, told: 0, epoch: 0, walked }
+    }
+
+    /// Over all of these segments, which follow one another.
+    pub(super) fn over(mut self, all: &[Segment]) -> Result<Walked, ToolError> {
+        self.bytes_all = all.iter().map(|segment| segment.len).sum();
+        for (place, segment) in all.iter().enumerate() {
+            let previous = place.checked_sub(1).and_then(|place| all[place].header);
+            let next = all.get(place + 1);
+            if self.follows(segment, previous).is_break() || self.one(segment, next)?.is_break() {
+                break;
+            }
+            self.bytes_before += segment.len;
+        }
+        (self.progress)(self.bytes_all, self.bytes_all);
+        Ok(self.walked)
+    }
+
+    fn tell(&mut self, within: u64) {
+        let done = self.bytes_before + within;
+        if done >= self.told + TELL_BYTES {
+            self.told = done;
+            (self.progress)(done.min(self.bytes_all), self.bytes_all);
+        }
+    }
+
+    /// Shows what is wrong between a segment and the one before it.
+    fn follows(&mut self, segment: &Segment, previous: Option<SegmentHeader>) -> ControlFlow<()> {
+        let (Some(previous), Some(header)) = (previous, segment.header) else {
+            return ControlFlow::Continue(());
+        };
+        let missing = header.base.saturating_sub(previous.limit());
+        let same = header.identity == previous.identity;
+        if same && missing > 0 {
+            let hole = SegmentHeader {
+                base: previous.limit(),
+                capacity: missing,
+                prev_end: self.walked.end,
+                epoch: self.epoch.max(previous.epoch),
+                ..previous
+            };
+            return self.visitor.damage(Damage {
+                segment: self.folder.join(file_name(hole.base)),
+                offset: 0,
+                bytes: missing,
+                what: "the file is not there",
+                lay: Lay::Segment,
+                concerned: Vec::new(),
+                unsure: Vec::new(),
+                refused: None,
+                mendable: true,
+                from: hole.first(),
+                to: header.prev_end,
+                epoch: hole.epoch,
+                header: Some(hole),
+            });
+        }
+        let inside = (previous.first()..=previous.limit()).contains(&header.prev_end);
+        if same && header.base == previous.limit() && inside && header.epoch >= previous.epoch {
+            return ControlFlow::Continue(());
+        }
+        let what =
+            if same { "it does not follow the file before it" } else { "it is of another store" };
+        self.visitor.damage(self.whole(segment, what, false))
+    }
+
+    /// A file of which nothing, or not the beginning, can be used.
+    fn whole(&self, segment: &Segment, what: &'static str, mendable: bool) -> Damage {
+        let header = segment.header;
+        let to = header.map_or(segment.base + segment.len, |header| header.first());
+        Damage {
+            segment: segment.path.clone(),
+            offset: 0,
+            bytes: to - segment.base,
+            what,
+            lay: if mendable { Lay::Header } else { Lay::Unknown },
+            concerned: Vec::new(),
+            unsure: Vec::new(),
+            refused: None,
+            mendable,
+            from: segment.base,
+            to,
+            epoch: self.epoch,
+            header,
+        }
+    }
+
+    fn one(
+        &mut self,
+        segment: &Segment,
+        next: Option<&Segment>,
+    ) -> Result<ControlFlow<()>, ToolError> {
+        let file = match File::open(&segment.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(ControlFlow::Continue(()));
+            }
+            Err(error) => return Err(at("open", &segment.path)(error)),
+        };
+        self.walked.segments += 1;
+        if segment.header_damaged {
+            let what = "its header cannot be read";
+            if !still_named(&segment.path, &file) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let damage = self.whole(segment, what, segment.header.is_some());
+            if self.visitor.damage(damage).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let Some(header) = segment.header else { return Ok(ControlFlow::Continue(())) };
+        let said = next.and_then(|next| next.header);
+        let said =
+            said.filter(|next| next.base == header.limit() && next.prev_end >= header.first());
+        let len = DiskFile::len(&file).map_err(at("read", &segment.path))?;
+        let ground = Ground {
+            file: &file,
+            path: &segment.path,
+            segment: header,
+            to: said.map_or(header.base + len.min(header.capacity), |next| next.prev_end),
+            sure: said.is_some(),
+        };
+        self.epoch = self.epoch.max(header.epoch);
+        self.frames(&ground)
+    }
+
+    fn frames(&mut self, ground: &Ground<'_>) -> Result<ControlFlow<()>, ToolError> {
+        let segment = ground.segment;
+        let mut from = segment.first();
+        loop {
+            let stretch = Stretch { segment, from, to: ground.to };
+            let mut scanner = Scanner::new(ground.file, stretch, CHUNK_BYTES).since(self.epoch);
+            let bad = loop {
+                match scanner.step().map_err(at("read", ground.path))? {
+                    Step::End => break None,
+                    Step::Bad(lsn) => break Some((lsn, None)),
+                    Step::Frame(header, payload) => {
+                        let Ok(entry) = Entry::read(&header, payload) else {
+                            break Some((header.lsn, Some(header)));
+                        };
+                        let path = ground.path;
+                        let seen = Seen { path, segment: &segment, header, payload, entry };
+                        self.epoch = header.epoch;
+                        self.walked.end = header.end();
+                        if self.visitor.frame(&seen).is_break() {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                        self.tell(header.end() - segment.base);
+                    }
+                }
+            };
+            let (lsn, to) = match bad {
+                None if ground.sure || segment.base == 0 || scanner.at() > segment.first() => {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                None => (scanner.at(), ground.to.max(scanner.at() + HEADER_BYTES as u64)),
+                Some((lsn, Some(header))) => (lsn, header.end()),
+                Some((lsn, None)) => match self.gap(ground, lsn)? {
+                    Gap::End => return Ok(ControlFlow::Continue(())),
+                    Gap::Again => {
+                        from = lsn;
+                        continue;
+                    }
+                    Gap::Until(to) => (lsn, to),
+                },
+            };
+            if !still_named(ground.path, ground.file) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let damage = self.hole(ground, lsn, to)?;
+            if self.visitor.damage(damage).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            from = to;
+            if from >= ground.to {
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
+    }
+
+    /// What stands at a place without a frame.
+    fn gap(&self, ground: &Ground<'_>, lsn: u64) -> Result<Gap, ToolError> {
+        let failed = || at("read", ground.path);
+        let rest = Stretch { segment: ground.segment, from: lsn, to: ground.to };
+        let scanner = || Scanner::new(ground.file, rest, CHUNK_BYTES).since(self.epoch);
+        // A segment gets its name when its first frame is durable; the very first one has none.
+        let named = ground.segment.base > 0 && lsn == ground.segment.first();
+        let mut proven = ground.sure || named;
+        let mut next = None;
+        if proven || !scanner().blank().map_err(failed())? {
+            let mut behind = scanner();
+            while let Some(header) = behind.resync().map_err(failed())? {
+                next.get_or_insert(header.lsn);
+                proven |= header.durable_lsn > lsn;
+                if proven {
+                    break;
+                }
+            }
+        }
+        if !proven {
+            return Ok(Gap::End);
+        }
+        // The proof was seen: by now the place is as it will stay.
+        if matches!(scanner().step().map_err(failed())?, Step::Frame(..)) {
+            return Ok(Gap::Again);
+        }
+        Ok(Gap::Until(next.unwrap_or(ground.to)))
+    }
+
+    fn hole(&self, ground: &Ground<'_>, lsn: u64, to: u64) -> Result<Damage, ToolError> {
+        let (segment, offset) = (ground.segment, lsn - ground.segment.base);
+        let mut bytes = vec![0; usize::try_from(to - lsn).unwrap_or_default()];
+        let read = ground.file.read_at(&mut bytes, offset).map_err(at("read", ground.path))?;
+        let header = Header::read(segment.identity.salt(), &bytes[..read])
+            .filter(|header| header.lsn == lsn && header.end() == to);
+        let payload = header
+            .and_then(|header| bytes[..read].get(HEADER_BYTES..HEADER_BYTES + header.len as usize));
+        let newer = header.is_some_and(|header| {
+            Kind::from_byte(header.kind).is_none()
+                && payload.is_some_and(|p| crc32fast::hash(p) == header.payload_crc)
+        });
+        let healed = heal(segment.identity.salt(), lsn, &bytes[..read]);
+        let kind = healed.as_ref().and_then(|healed| healed.get(4)).map_or("", |k| kind_name(*k));
+        let (what, lay) = match (header, payload) {
+            _ if newer => ("a record of a newer version: run the newer program", Lay::Unknown),
+            _ if healed.is_some() => ("one bit of a record is wrong", Lay::OneBit { kind }),
+            (Some(header), Some(payload)) => {
+                let lay = salvage(&header, payload, segment.identity);
+                ("a record's sum is wrong, or it cannot be read", lay)
+            }
+            (None, _) if let Some(lay) = request_without_header(&bytes[..read], lsn, segment) => {
+                ("a record's header is wrong", lay)
+            }
+            _ if (read as u64) < to - lsn => ("the file was cut short", Lay::Unknown),
+            _ => ("no record begins there", Lay::Unknown),
+        };
+        Ok(Damage {
+            segment: ground.path.to_path_buf(),
+            offset,
+            bytes: to - lsn,
+            what,
+            lay,
+            concerned: Vec::new(),
+            unsure: Vec::new(),
+            refused: None,
+            mendable: to - lsn >= HEADER_BYTES as u64 && !newer,
+            from: lsn,
+            to,
+            epoch: self.epoch,
+            header: Some(segment),
+        })
+    }
+}
