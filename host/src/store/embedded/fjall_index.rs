@@ -17,6 +17,7 @@ use super::index::{
     dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
+use super::room::is_full;
 use super::settings::DEDUP_MS;
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -47,7 +48,13 @@ struct Hour {
 
 impl From<fjall::Error> for IndexError {
     fn from(error: fjall::Error) -> Self {
-        Self(error.to_string())
+        let full = match &error {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+                is_full(error)
+            }
+            _ => false,
+        };
+        Self { reason: error.to_string(), full }
     }
 }
 
@@ -60,7 +67,7 @@ fn hour_name(hour: u32) -> String {
 }
 
 fn unreadable() -> IndexError {
-    IndexError("a row of the index cannot be read".into())
+    IndexError::new("a row of the index cannot be read")
 }
 
 fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError> {

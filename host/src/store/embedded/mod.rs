@@ -36,6 +36,7 @@ mod prewrite;
 mod reader;
 mod record;
 mod recovery;
+mod reindex;
 mod request;
 mod room;
 mod runs;
@@ -154,7 +155,7 @@ impl Embedded {
         let keys = request::keys(&request);
         let slots =
             append::known(&self.shared, keys.iter().copied(), request.received_at.as_millis())
-                .map_err(|error| AppendError::Disk(error.0))?;
+                .map_err(|error| AppendError::Disk(error.reason))?;
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
@@ -204,7 +205,7 @@ impl Embedded {
         max: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let index = read_lock(&self.shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
         let rows = index
             .dead(target.0, after.map(EventId::number), max)
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
@@ -278,7 +279,7 @@ impl Queue for Embedded {
         let shared = self.shared.clone();
         let read = move || {
             let index = read_lock(&shared.index);
-            let index = index.as_ref().ok_or_else(closed)?;
+            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
             let now_ms = live::Now::read().wall.as_millis();
             let rows = index.windows(target.0, now_ms);
             let rows =

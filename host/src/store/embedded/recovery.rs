@@ -19,6 +19,7 @@ use super::indexer::Replay;
 use super::lock_file::Lock;
 use super::log::{self, Log};
 use super::reader::Reader;
+use super::room::is_full;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
     BadHeader, HEADER_LEN, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch,
@@ -45,8 +46,10 @@ pub(super) fn open(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Opened, O
     };
     let mut recovery =
         Recovery { disk: disk.clone(), folder: folder.clone(), list, epoch: newest.epoch };
-    let (index, mut state, from) = recovery.index(&settings.index_folder())?;
-    let tail = recovery.replay(&*index, &settings.index_folder(), &mut state, from)?;
+    let index_folder = settings.index_folder();
+    let index = recovery.index(&index_folder).map_err(|error| index_error(&index_folder, &error));
+    let (index, mut state, from) = index?;
+    let tail = recovery.replay(&*index, &index_folder, &mut state, from)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
     let (list, epoch) = (recovery.list, recovery.epoch);
@@ -125,28 +128,33 @@ fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
     })
 }
 
-struct Recovery {
-    disk: Arc<dyn Disk>,
-    folder: PathBuf,
-    list: Vec<SegmentHeader>,
-    epoch: u32,
+pub(super) struct Recovery {
+    pub disk: Arc<dyn Disk>,
+    pub folder: PathBuf,
+    pub list: Vec<SegmentHeader>,
+    pub epoch: u32,
 }
 
 /// An index, the state it holds, and where it stands; no stamp: from the first segment on.
-type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
+pub(super) type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
 
 impl Recovery {
-    fn index(&self, folder: &Path) -> Result<IndexAt, OpenError> {
+    /// Opens the index of that folder, or an empty one when it is none of this log.
+    pub(super) fn index(&self, folder: &Path) -> Result<IndexAt, IndexError> {
         match FjallIndex::open(folder).and_then(|index| self.usable(index)) {
             Ok(Ok(usable)) => return Ok(usable),
             Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
+            // It may be whole; a new one would need even more room.
+            Err(why) if why.full => return Err(why),
             Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
         }
         if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(at("remove", folder))?;
+            std::fs::remove_dir_all(folder).map_err(|error| IndexError {
+                reason: format!("cannot remove {}: {error}", folder.display()),
+                full: is_full(&error),
+            })?;
         }
-        let failed = |error: IndexError| index_error(folder, &error);
-        let index = FjallIndex::open(folder).map_err(failed)?;
+        let index = FjallIndex::open(folder)?;
         Ok((Box::new(index), State::default(), None))
     }
 
@@ -196,7 +204,7 @@ impl Recovery {
         let Some(oldest) = self.list.first() else { return Ok(0) };
         let mut lsn = from.map_or(oldest.first(), |stamp| stamp.end);
         let mut epoch = from.map_or(oldest.epoch, |stamp| stamp.epoch);
-        let mut replay = Replay::new(index, oldest.identity.uuid);
+        let mut replay = Replay::new(index, oldest.identity.uuid, u64::MAX);
         for i in 0..self.list.len() {
             let segment = self.list[i];
             let next = self.list.get(i + 1).copied();
@@ -278,5 +286,5 @@ fn cut(file: &dyn DiskFile, path: &Path, rest: Stretch, epoch: u32) -> Result<bo
 }
 
 fn index_error(folder: &Path, error: &IndexError) -> OpenError {
-    OpenError::Index { path: folder.to_path_buf(), reason: error.0.clone() }
+    OpenError::Index { path: folder.to_path_buf(), reason: error.reason.clone() }
 }
