@@ -15,7 +15,7 @@ use super::live::Now;
 use super::record::ActWhat;
 use super::shared::Shared;
 use super::state::{Effects, Entry, State};
-use super::{lock, read_lock};
+use super::{lock, read_lock, reindex};
 
 /// Most group commits that wait for the index: more than a fast disk makes in a [`PAUSE`].
 const JOBS_MAX: usize = 256;
@@ -165,15 +165,19 @@ pub(super) fn run(shared: &Arc<Shared>, mut state: State, jobs: &Receiver<Job>) 
             let room = gathered.batch.len() < ROWS_MAX;
             next = room.then(|| jobs.try_recv().ok()).flatten();
         }
-        if let Err(error) = commit(shared, &mut gathered, &state, now_ms, sync) {
-            match super::reindex::mend(shared, jobs, &error) {
+        let failed = commit(shared, &mut gathered, &state, now_ms, sync).err();
+        if let Some(error) = &failed {
+            reindex::close(shared, error);
+        }
+        // Where it failed it is in the log all the same; who asks the index is told that there is none.
+        for reply in replies {
+            let _ = reply.send(Ok(()));
+        }
+        if let Some(error) = failed {
+            match reindex::mend(shared, jobs, error) {
                 Some(mended) => (state, read_to) = mended,
                 None => return,
             }
-        }
-        // Whatever it was, it is in the log, and in the index by now.
-        for reply in replies {
-            let _ = reply.send(Ok(()));
         }
         std::thread::sleep(PAUSE);
     }

@@ -82,19 +82,23 @@ struct Made {
     moved: BTreeMap<u16, Moved>,
 }
 
-/// Puts an index that works in the place of the one that failed; answers the state it holds and up to
-/// where it has read the log. `None`: the store was closed first.
-pub(super) fn mend(
-    shared: &Shared,
-    jobs: &Receiver<Job>,
-    failed: &IndexError,
-) -> Option<(State, u64)> {
+/// From here on nobody sees the index that failed.
+pub(super) fn close(shared: &Shared, failed: &IndexError) {
     let told = format!("the index failed ({failed}); it is being made whole from the log");
     shared.room.close(Why::Index, told);
     let old = write_lock(&shared.index).take();
     drop(old);
+}
+
+/// Puts an index that works in the place of the one that failed and was closed; answers the state it
+/// holds and up to where it has read the log. `None`: the store was closed first.
+pub(super) fn mend(
+    shared: &Shared,
+    jobs: &Receiver<Job>,
+    mut failed: IndexError,
+) -> Option<(State, u64)> {
     let mut drain = Drain { jobs, to: 0, over: false };
-    let (mut failed, mut wait_ms) = (failed.clone(), RETRY_MS_MIN);
+    let mut wait_ms = RETRY_MS_MIN;
     loop {
         if failed.full {
             shared.room.disk_refused(&format!("cannot write the index: {failed}"));
