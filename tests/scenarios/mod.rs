@@ -6,6 +6,7 @@ mod cases;
 mod cli;
 mod crash;
 mod first_hour;
+mod full_disk;
 mod misbehave;
 mod prism;
 mod process;

@@ -234,8 +234,11 @@ impl Door {
         }
         let cleared = self.seats.clear_some(tokio::time::Instant::now());
         if let Some(left_out) = self.full.admit(Instant::now()) {
-            tracing::warn!(cleared, left_out,
-                "connections_max is reached: connections that wait for a request make room");
+            tracing::warn!(
+                cleared,
+                left_out,
+                "connections_max is reached: connections that wait for a request make room"
+            );
         }
         if cleared == 0 {
             return None;

@@ -14,8 +14,8 @@ use super::index::{IndexError, Seen};
 use super::log::DiskError;
 use super::read_lock;
 use super::record::{Dedup, DedupKey};
-use super::room::Why;
 use super::request::{Prepared, Slot};
+use super::room::Why;
 use super::shared::Shared;
 use super::state::{Effects, lsn_of, number};
 

@@ -178,7 +178,9 @@ fn due_rows(
             }
             ControlFlow::Continue(())
         };
-        index.retries(target.number, from_ms, &mut visit).map_err(|error| StoreError(error.reason))?;
+        index
+            .retries(target.number, from_ms, &mut visit)
+            .map_err(|error| StoreError(error.reason))?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {
