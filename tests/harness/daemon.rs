@@ -142,6 +142,22 @@ impl Daemon {
         status
     }
 
+    fn proc(&self, name: &str) -> PathBuf {
+        let running = self.running.as_ref().expect("the daemon runs");
+        PathBuf::from(format!("/proc/{}/{name}", running.child.id()))
+    }
+
+    /// What of its memory is in use.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
     /// Limits how large a file may be that it writes; `None` lifts that.
     pub(crate) fn limit_file_sizes(&self, bytes_max: Option<u64>) {
         let running = self.running.as_ref().expect("the daemon runs");

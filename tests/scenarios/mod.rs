@@ -8,6 +8,7 @@ mod crash;
 mod first_hour;
 mod full_disk;
 mod misbehave;
+mod overload;
 mod prism;
 mod process;
 mod receive;

@@ -48,13 +48,12 @@ struct Hour {
 
 impl From<fjall::Error> for IndexError {
     fn from(error: fjall::Error) -> Self {
-        let full = match &error {
+        match &error {
             fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-                is_full(error)
+                Self { reason: error.to_string(), full: is_full(error) }
             }
-            _ => false,
-        };
-        Self { reason: error.to_string(), full }
+            _ => Self::new(error.to_string()),
+        }
     }
 }
 
