@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// An open file; all methods name their place, so that readers and the writer can share one.
@@ -33,6 +33,10 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// How many names the file has.
+    fn links(&self, _path: &Path) -> io::Result<u64> {
+        Ok(1)
+    }
     /// Names in a folder, without order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Makes a folder with its parents if it is missing.
@@ -103,6 +107,10 @@ impl Disk for Files {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn links(&self, path: &Path) -> io::Result<u64> {
+        Ok(std::fs::metadata(path)?.nlink())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

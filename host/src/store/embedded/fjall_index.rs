@@ -6,15 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::filter::Filter;
 use super::index::{
-    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryRow, RetryVisit, Seen, Space, Stamp,
-    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
+    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryRow, RetryVisit, Seen, Space,
+    Stamp, dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key,
+    window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
 use super::room::is_full;
@@ -26,6 +27,19 @@ const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
 const THREADS: usize = 2;
 /// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
 const FILTER_BYTES_MAX: usize = 32 << 20;
+
+/// A folder for one.
+pub(super) struct FjallHome(pub PathBuf);
+
+impl IndexHome for FjallHome {
+    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        Ok(Box::new(FjallIndex::open(&self.0)?))
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
+        if self.0.exists() { std::fs::remove_dir_all(&self.0) } else { Ok(()) }
+    }
+}
 
 pub(super) struct FjallIndex {
     database: Database,

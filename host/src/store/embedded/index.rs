@@ -169,6 +169,13 @@ pub(super) trait Index: Send + Sync {
     fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>>;
 }
 
+/// Where an index is kept while no store is open.
+pub(super) trait IndexHome: Send + Sync {
+    /// Opens the one that is there, or makes one.
+    fn open(&self) -> Result<Box<dyn Index>, IndexError>;
+    fn remove(&self) -> std::io::Result<()>;
+}
+
 pub(super) type RetryVisit<'a> = dyn FnMut(u64, u64, RetryRow) -> ControlFlow<()> + 'a;
 
 pub(super) fn retry_key(target: u16, due_ms: u64, number: u64) -> Vec<u8> {
@@ -264,7 +271,7 @@ impl Batch {
                 self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }
             Effects::Act(record) => self.act(record),
-            Effects::Registry(_) | Effects::Checkpoint(_) => {}
+            Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => {}
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::inbox::{Reply, closed};
 use super::index::{Batch, IndexError, LAYOUT, Stamp, hour_of};
-use super::live::Now;
+use super::machine::Machine;
 use super::record::ActWhat;
 use super::shared::Shared;
 use super::state::{Effects, Entry, State};
@@ -108,14 +108,20 @@ impl Gathered {
 pub(super) struct Replay<'a> {
     pub index: &'a dyn super::index::Index,
     pub uuid: u64,
+    now_ms: u64,
     gathered: Gathered,
     /// What rows did before this place is known to those who claim.
     moved_from: u64,
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(index: &'a dyn super::index::Index, uuid: u64, moved_from: u64) -> Self {
-        Self { index, uuid, gathered: Gathered::default(), moved_from }
+    pub(super) fn new(
+        index: &'a dyn super::index::Index,
+        uuid: u64,
+        now_ms: u64,
+        moved_from: u64,
+    ) -> Self {
+        Self { index, uuid, now_ms, gathered: Gathered::default(), moved_from }
     }
 
     /// What those who claim are still to be told.
@@ -124,8 +130,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn read(&mut self, state: &mut State, entry: &Entry) -> Result<(), IndexError> {
-        let now_ms = Now::read().wall.as_millis();
-        self.gathered.read(state, entry, self.uuid, now_ms);
+        self.gathered.read(state, entry, self.uuid, self.now_ms);
         if entry.lsn < self.moved_from {
             self.gathered.moved.clear();
         }
@@ -136,55 +141,82 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn commit(&mut self, state: &State) -> Result<(), IndexError> {
-        let now_ms = Now::read().wall.as_millis();
-        match self.gathered.finish(state, now_ms) {
+        match self.gathered.finish(state, self.now_ms) {
             Some((batch, _)) => self.index.commit(batch),
             None => Ok(()),
         }
     }
 }
 
-pub(super) fn run(shared: &Arc<Shared>, mut state: State, jobs: &Receiver<Job>) {
-    let uuid = shared.identity.uuid;
-    // What an index that was mended has read by itself.
-    let mut read_to = 0;
-    while let Ok(first) = jobs.recv() {
+/// Keeps the index of an open store.
+pub(super) struct Indexer {
+    shared: Arc<Shared>,
+    machine: Machine,
+    state: State,
+    /// What an index that was mended has read by itself.
+    read_to: u64,
+}
+
+impl Indexer {
+    pub(super) fn new(shared: Arc<Shared>, machine: Machine, state: State) -> Self {
+        Self { shared, machine, state, read_to: 0 }
+    }
+
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            if let Err(error) = self.batch(first, || jobs.try_recv().ok()) {
+                match reindex::mend(&self.shared, &self.machine, jobs, error) {
+                    Some(mended) => (self.state, self.read_to) = mended,
+                    None => return,
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+        self.end();
+    }
+
+    /// Works off a job, and further ones as far as they fit into one batch. After an error there is no
+    /// index any more.
+    pub(super) fn batch(
+        &mut self,
+        first: Job,
+        mut more: impl FnMut() -> Option<Job>,
+    ) -> Result<(), IndexError> {
+        let uuid = self.shared.identity.uuid;
         let (mut gathered, mut replies) = (Gathered::default(), Vec::new());
-        let now_ms = Now::read().wall.as_millis();
+        let now_ms = self.shared.clock.wall_ms();
         let (mut next, mut sync) = (Some(first), false);
         while let Some(job) = next {
             match job {
                 Job::Entries(entries) => {
-                    for entry in entries.iter().filter(|entry| entry.lsn >= read_to) {
-                        gathered.read(&mut state, entry, uuid, now_ms);
+                    for entry in entries.iter().filter(|entry| entry.lsn >= self.read_to) {
+                        gathered.read(&mut self.state, entry, uuid, now_ms);
                     }
                 }
                 Job::Mark(reply) => replies.push(reply),
                 Job::Sync => sync = true,
             }
             let room = gathered.batch.len() < ROWS_MAX;
-            next = room.then(|| jobs.try_recv().ok()).flatten();
+            next = room.then(&mut more).flatten();
         }
-        let failed = commit(shared, &mut gathered, &state, now_ms, sync).err();
-        if let Some(error) = &failed {
-            reindex::close(shared, error);
+        let done = commit(&self.shared, &mut gathered, &self.state, now_ms, sync);
+        if let Err(error) = &done {
+            reindex::close(&self.shared, error);
         }
         // Where it failed it is in the log all the same; who asks the index is told that there is none.
         for reply in replies {
             let _ = reply.send(Ok(()));
         }
-        if let Some(error) = failed {
-            match reindex::mend(shared, jobs, error) {
-                Some(mended) => (state, read_to) = mended,
-                None => return,
-            }
-        }
-        std::thread::sleep(PAUSE);
+        done
     }
-    if let Some(index) = &*read_lock(&shared.index)
-        && let Err(error) = index.sync()
-    {
-        tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
+
+    /// There will be no more jobs.
+    pub(super) fn end(&self) {
+        if let Some(index) = &*read_lock(&self.shared.index)
+            && let Err(error) = index.sync()
+        {
+            tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
+        }
     }
 }
 

@@ -7,14 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::Timestamp;
 use crate::store::{AppendError, StoreError};
 
+use super::clock::Clock;
 use super::disk::{Disk, DiskFile};
 use super::frame::Frame;
+use super::machine::Machine;
 use super::prewrite::Prewriter;
 use super::room::{Room, Why, is_full};
-use super::segment::{Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::spare::Spare;
 
 /// A new segment before it has its name.
 const NEXT: &str = "next.tmp";
@@ -47,6 +49,7 @@ impl DiskError {
 
 pub(super) struct Log {
     disk: Arc<dyn Disk>,
+    clock: Clock,
     folder: PathBuf,
     /// Of segments to come.
     capacity: u64,
@@ -62,23 +65,25 @@ pub(super) struct Log {
     durable: u64,
     epoch: u32,
     prewriter: Prewriter,
+    spare: Arc<Spare>,
     room: Arc<Room>,
 }
 
 impl Log {
     /// Goes on at `end` of the newest segment, whose content up to there is durable.
     pub(super) fn new(
-        disk: Arc<dyn Disk>,
+        machine: &Machine,
         folder: &Path,
         capacity: u64,
         (segment, file): (SegmentHeader, Box<dyn DiskFile>),
         (end, epoch): (u64, u32),
-        room: Arc<Room>,
+        (spare, room): (Arc<Spare>, Arc<Room>),
     ) -> Self {
         Self {
             grows: file.len().is_ok_and(|len| len < segment.capacity),
-            prewriter: Prewriter::new(disk.clone(), folder, capacity),
-            disk,
+            prewriter: Prewriter::new(machine, spare.clone()),
+            disk: machine.disk.clone(),
+            clock: machine.clock.clone(),
             folder: folder.to_path_buf(),
             capacity,
             segment,
@@ -87,6 +92,7 @@ impl Log {
             written: end,
             durable: end,
             epoch,
+            spare,
             room,
         }
     }
@@ -128,7 +134,7 @@ impl Log {
     /// Whether it is better to go on in a new segment: this one's file grows, and one that does not is
     /// ready.
     pub(super) fn is_outdone(&self) -> bool {
-        self.grows && self.prewriter.is_ready()
+        self.grows && self.spare.is_ready()
     }
 
     /// Gives a frame its place; it is not written yet.
@@ -197,7 +203,7 @@ impl Log {
             capacity: self.capacity,
             prev_end: self.durable,
             epoch,
-            created_ms: Timestamp::from(std::time::SystemTime::now()).as_millis(),
+            created_ms: self.clock.wall_ms(),
         };
         let (file, from, grows) = self.next_file()?;
         let mut bytes = segment.to_bytes();
@@ -233,7 +239,7 @@ impl Log {
 
     /// A file to become the next segment, where it lies, and whether it grows.
     fn next_file(&mut self) -> Result<(Box<dyn DiskFile>, PathBuf, bool), DiskError> {
-        if let Some((file, path)) = self.prewriter.take() {
+        if let Some((file, path)) = self.spare.take() {
             return Ok((file, path, false));
         }
         // On a full disk what has to be written goes into what was put by.
@@ -250,12 +256,12 @@ impl Log {
 
 /// Makes the first segment of a new store.
 pub(super) fn create_first(
-    disk: &dyn Disk,
+    machine: &Machine,
     folder: &Path,
     capacity: u64,
-    identity: Identity,
 ) -> std::io::Result<SegmentHeader> {
-    let created_ms = Timestamp::from(std::time::SystemTime::now()).as_millis();
+    let (disk, identity) = (&*machine.disk, machine.new_identity()?);
+    let created_ms = machine.clock.wall_ms();
     let segment = SegmentHeader { identity, base: 0, capacity, prev_end: 0, epoch: 1, created_ms };
     let (next, path) = (folder.join(NEXT), segment.path(folder));
     let file = disk.create(&next)?;

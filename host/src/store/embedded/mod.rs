@@ -14,6 +14,7 @@
 
 mod append;
 mod claim;
+mod clock;
 mod committer;
 mod dedup;
 mod disk;
@@ -30,6 +31,7 @@ mod indexer;
 mod live;
 mod lock_file;
 mod log;
+mod machine;
 mod mend;
 mod operate;
 mod prewrite;
@@ -45,11 +47,16 @@ mod segment;
 mod settings;
 mod settle;
 mod shared;
+#[cfg(test)]
+mod simulation;
+mod spare;
 mod state;
+mod summary;
 mod tail;
 #[cfg(test)]
 mod tests;
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,8 +72,9 @@ use super::{
     HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
 };
 use committer::Committer;
-use disk::{Disk, Files};
 use inbox::{Act, Append, Stop, closed};
+use indexer::{Indexer, Job};
+use machine::Machine;
 use record::{ActWhat, HoldRow};
 use request::{Prepared, Slot};
 use shared::Shared;
@@ -79,6 +87,26 @@ pub use settings::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, 
 pub struct Embedded {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// An open store whose threads do not run yet.
+struct Parts {
+    shared: Arc<Shared>,
+    committer: Committer,
+    indexer: Indexer,
+    jobs: Receiver<Job>,
+}
+
+impl Parts {
+    fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
+        let opened = recovery::open(settings, machine)?;
+        let shared = Arc::new(opened.shared);
+        let (to_index, jobs) = indexer::channel();
+        let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
+        let committer =
+            Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
+        Ok(Self { shared, committer, indexer, jobs })
+    }
 }
 
 impl std::fmt::Debug for Embedded {
@@ -96,18 +124,15 @@ impl Embedded {
     ///
     /// Whatever keeps the promises from being kept: another process, damage, a disk that refuses.
     pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
-        Self::open_on(&settings, Arc::new(Files))
+        settings.check()?;
+        Self::open_on(&settings, &Machine::real(&settings))
     }
 
-    fn open_on(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
-        let opened = recovery::open(settings, disk)?;
-        let shared = Arc::new(opened.shared);
-        let (to_index, jobs) = indexer::channel();
-        let state = opened.state.clone();
-        let indexing = shared.clone();
+    fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
+        let Parts { shared, committer, indexer, jobs } = Parts::open(settings, machine)?;
         let index = std::thread::Builder::new()
             .name("store-index".into())
-            .spawn(move || indexer::run(&indexing, state, &jobs))
+            .spawn(move || indexer.run(&jobs))
             .map_err(OpenError::Thread)?;
         shared.room.measure(&*shared.reader.disk);
         let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
@@ -115,7 +140,6 @@ impl Embedded {
             .name("store-room".into())
             .spawn(move || room.run(&*space))
             .map_err(OpenError::Thread)?;
-        let committer = Committer::new(shared.clone(), opened.log, opened.state, to_index);
         let log = std::thread::Builder::new()
             .name("store-log".into())
             .spawn(move || committer.run())
@@ -280,7 +304,7 @@ impl Queue for Embedded {
         let read = move || {
             let index = read_lock(&shared.index);
             let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-            let now_ms = live::Now::read().wall.as_millis();
+            let now_ms = shared.clock.wall_ms();
             let rows = index.windows(target.0, now_ms);
             let rows =
                 rows.map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
@@ -292,7 +316,7 @@ impl Queue for Embedded {
 
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {
         let Some(target) = self.shared.target(target.0) else { return };
-        let until = live::Now::read().after(lease);
+        let until = self.shared.clock.now().after(lease);
         let store = self.shared.identity.store;
         let ours = events.into_iter().filter(|event| event.store() == store);
         lock(&target.live).extend(ours.map(EventId::number), until);

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use super::index::{Index, IndexError};
 use super::indexer::{Job, Moved, Replay, tell};
+use super::machine::Machine;
 use super::recovery::Recovery;
 use super::room::Why;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::SegmentHeader;
-use super::settings::Settings;
 use super::shared::Shared;
 use super::state::{Entry, State};
+use super::summary::Summary;
 use super::{lock, read_lock, write_lock};
 
 /// Time before the first try, twice as long before each further one, and at most that long.
@@ -94,6 +95,7 @@ pub(super) fn close(shared: &Shared, failed: &IndexError) {
 /// holds and up to where it has read the log. `None`: the store was closed first.
 pub(super) fn mend(
     shared: &Shared,
+    machine: &Machine,
     jobs: &Receiver<Job>,
     mut failed: IndexError,
 ) -> Option<(State, u64)> {
@@ -112,7 +114,7 @@ pub(super) fn mend(
             continue;
         }
         wait_ms = (2 * wait_ms).min(RETRY_MS_MAX);
-        match make(shared, &mut drain) {
+        match make(shared, machine, &mut drain) {
             Ok(made) => return Some(install(shared, made)),
             Err(error) => {
                 tracing::warn!(%error, wait_ms, "the index cannot be made whole yet");
@@ -137,16 +139,15 @@ fn install(shared: &Shared, made: Made) -> (State, u64) {
 }
 
 /// What is left of the index, or an empty one, and everything in the log that it lacks.
-fn make(shared: &Shared, drain: &mut Drain<'_>) -> Result<Made, IndexError> {
-    let reader = &shared.reader;
-    let (disk, folder) = (reader.disk.clone(), reader.folder.clone());
-    let list = read_lock(&reader.segments).list.clone();
+fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Made, IndexError> {
+    let folder = shared.reader.folder.clone();
+    let list = read_lock(&shared.reader.segments).list.clone();
+    let list: Vec<_> = list.into_iter().map(|segment| segment.header).collect();
     let first = list.first().map_or(0, SegmentHeader::first);
-    let recovery = Recovery { disk, folder, list, epoch: 0 };
-    let index_folder = Settings::new(&shared.directory).index_folder();
-    let (index, mut state, from) = recovery.index(&index_folder)?;
+    let recovery = Recovery { machine, folder, list, epoch: 0, summary: Summary::default() };
+    let (index, mut state, from) = recovery.index()?;
     let indexed = shared.indexed.load(Ordering::Acquire);
-    let mut replay = Replay::new(&*index, shared.identity.uuid, indexed);
+    let mut replay = Replay::new(&*index, shared.identity.uuid, shared.clock.wall_ms(), indexed);
     let mut to = from.map_or(first, |stamp| stamp.end);
     loop {
         to = read_on(shared, &mut replay, &mut state, to, drain)?;

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use super::disk::{Disk, DiskFile, Space};
 use super::lock;
-use super::prewrite::prewrite;
+use super::prewrite::{PAUSE, prewrite};
 use super::settings::Settings;
 use crate::model::about_bytes;
 use crate::store::AppendError;
@@ -332,7 +332,7 @@ impl Room {
     fn make_reserve(&self, disk: &dyn Disk, bytes: u64) {
         let had = lock(&self.state).reserve.is_some();
         let path = self.folder.join(if had { PROBE } else { RESERVE });
-        let made = prewrite(disk, &path, bytes, &self.stop);
+        let made = prewrite(disk, &path, bytes, &self.stop, PAUSE);
         if had {
             // What is left of it is removed by the next start.
             let _ = disk.remove(&path);

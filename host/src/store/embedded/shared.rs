@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::Notify;
 
+use super::clock::Clock;
 use super::inbox::{Act, Inbox, closed};
 use super::index::Index;
 use super::live::Live;
@@ -14,6 +15,7 @@ use super::reader::Reader;
 use super::room::Room;
 use super::segment::Identity;
 use super::settings::Settings;
+use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
 use super::{StoreError, lock, read_lock, write_lock};
@@ -42,11 +44,13 @@ impl Target {
 
 pub(super) struct Shared {
     pub directory: PathBuf,
+    pub clock: Clock,
     pub identity: Identity,
     pub reader: Reader,
     pub tail: Tail,
     pub inbox: Inbox,
     pub room: Arc<Room>,
+    pub spare: Arc<Spare>,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
     /// `None` once closed, and while it is being mended.
@@ -62,7 +66,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        settings: &Settings,
+        (settings, clock): (&Settings, Clock),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -71,9 +75,12 @@ impl Shared {
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
+            spare: Arc::new(spare),
+            clock,
             identity,
             reader,
             tail: Tail::new(end),

@@ -14,6 +14,7 @@ use crate::store::embedded::disk::{Disk, DiskFile, Files, Space};
 use crate::store::embedded::index::{
     Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Seen, Stamp,
 };
+use crate::store::embedded::machine::Machine;
 use crate::store::embedded::record::{DedupKey, TargetRow};
 use crate::store::embedded::write_lock;
 use crate::store::{AppendError, Durable, Queue};
@@ -94,7 +95,9 @@ fn limited(folder: &Folder, free_min_bytes: u64) -> (Arc<Embedded>, Arc<Limited>
     });
     let mut settings = folder.settings();
     settings.free_min_bytes = Some(free_min_bytes);
-    let store = Embedded::open_on(&settings, Arc::new(LimitedDisk(limited.clone()))).unwrap();
+    let disk = Arc::new(LimitedDisk(limited.clone()));
+    let machine = Machine { disk, ..Machine::real(&settings) };
+    let store = Embedded::open_on(&settings, &machine).unwrap();
     (store, limited)
 }
 

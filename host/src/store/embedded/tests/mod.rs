@@ -7,4 +7,6 @@ mod faults;
 mod full;
 mod limits;
 mod random;
+mod spy;
+mod summaries;
 mod support;
