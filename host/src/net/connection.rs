@@ -138,7 +138,7 @@ async fn say_and_close(mut stream: TcpStream, answer: &[u8]) {
     let _ = tokio::time::timeout(FAREWELL, async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
-        let (mut unwanted, mut bytes) = ([0; 1024], 0);
+        let (mut unwanted, mut bytes) = ([0; 256], 0);
         while bytes < UNWANTED_BYTES_MAX {
             match stream.read(&mut unwanted).await? {
                 0 => break,

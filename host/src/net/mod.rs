@@ -162,11 +162,10 @@ impl Listener {
                 let seat = door.seats.take(Arc::clone(&activity));
                 let number = seat.number();
                 let (handler, stages) = (Arc::clone(&handler), stages.clone());
-                let serving = connection::serve(stream, peer, handler, activity, times, stages);
                 let task = tokio::spawn(async move {
                     // Given back however it ends.
                     let _held = (seat, slot);
-                    serving.await;
+                    connection::serve(stream, peer, handler, activity, times, stages).await;
                 });
                 door.seats.served_by(number, task.abort_handle());
             }

@@ -222,6 +222,19 @@ async fn while_all_are_being_answered_a_new_one_is_told_503_at_once() {
     assert!(answer(&mut busy).await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
+#[tokio::test]
+async fn a_connection_that_says_nothing_costs_little_memory() {
+    let server = serve(settings(), Echo::default());
+    let stream = connect(&server).await;
+    let peer = stream.local_addr().unwrap();
+    let (_stage, stages) = watch::channel(Stage::Serving);
+    let times = connection::Times::of(&settings());
+    let (echo, activity) = (Arc::new(Echo::default()), Arc::new(Activity::new()));
+    let serving = connection::serve(stream, peer, echo, activity, times, stages);
+    let bytes = size_of_val(&serving);
+    assert!(bytes <= 1_536, "{bytes}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_stuck_makes_room_in_the_end() {
     let echo = Echo { gate: Some(Notify::new()), ..Echo::default() };
