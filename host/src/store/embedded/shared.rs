@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::Notify;
 
 use super::clock::Clock;
-use super::inbox::{Act, Inbox};
+use super::inbox::{Act, Inbox, closed};
 use super::index::Index;
 use super::keeping::Keeping;
 use super::live::Live;
@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
-use super::{lock, read_lock, write_lock};
+use super::{StoreError, lock, read_lock, write_lock};
 
 /// Most places of damage that are told apart.
 const DAMAGES_NOTED_MAX: usize = 1_000;
@@ -59,7 +59,7 @@ pub(super) struct Shared {
     pub keeping: Keeping,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
-    /// `None` once closed.
+    /// `None` once closed, and while it is being mended.
     pub index: RwLock<Option<Box<dyn Index>>>,
     /// The index has read the log up to here.
     pub indexed: AtomicU64,
@@ -67,7 +67,6 @@ pub(super) struct Shared {
     pub keys_dropped: AtomicU64,
     /// Repeated keys with other content.
     pub keys_reused: AtomicU64,
-    failure: OnceLock<String>,
     /// The first damage that was met, and how many places there were.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     lock: Mutex<Option<Lock>>,
@@ -100,7 +99,6 @@ impl Shared {
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(0),
             keys_reused: AtomicU64::new(0),
-            failure: OnceLock::new(),
             damage: Mutex::new(None),
             lock: Mutex::new(Some(lock)),
         }
@@ -110,18 +108,12 @@ impl Shared {
         read_lock(&self.targets).get(usize::from(number)).cloned()
     }
 
-    /// Why nothing is taken in any more.
-    pub(super) fn failed(&self) -> Option<String> {
-        self.failure.get().cloned()
-    }
-
-    /// The first reason stays.
-    pub(super) fn fail(&self, reason: &str) -> String {
-        let reason = self.failure.get_or_init(|| {
-            tracing::error!(directory = %self.directory.display(), "{reason}");
-            reason.to_owned()
-        });
-        reason.clone()
+    /// What to say to whoever needs the index while there is none.
+    pub(super) fn no_index(&self) -> StoreError {
+        if self.inbox.stopped() {
+            return closed();
+        }
+        StoreError("the index is being mended: ask again later".into())
     }
 
     /// Names a place of the log by its file, for people; `None` when that file is gone.
