@@ -24,8 +24,8 @@ use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// Size of the pre-written file.
-const FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Size of the pre-written file: that of a segment of the daemon.
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most bodies waiting for the disk.
 const QUEUE_MAX: usize = 4096;
 /// Most bytes of one group commit.

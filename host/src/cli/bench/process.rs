@@ -72,6 +72,11 @@ fn status_field(status: &Path, field: &str) -> io::Result<u64> {
     number.ok_or_else(|| io::Error::other(format!("{} has no {field}", status.display())))
 }
 
+/// Whether anything still runs that it started.
+pub(super) fn has_children(process: u32) -> bool {
+    !children(process).is_empty()
+}
+
 /// The process and what it started.
 fn family(process: u32) -> Vec<u32> {
     let mut all = vec![process];
@@ -111,6 +116,7 @@ mod tests {
     fn a_child_counts_as_its_parents() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert!(family(std::process::id()).contains(&child.id()));
+        assert!(has_children(std::process::id()) && !has_children(child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
     }

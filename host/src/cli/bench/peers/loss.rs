@@ -4,12 +4,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::known::{Known, Site};
 use super::program::Program;
 use crate::cli::bench::lab::{Lab, Subject};
 use crate::cli::bench::load::Extent;
+use crate::cli::bench::process;
 use crate::cli::bench::request::{Shape, maker};
 use crate::cli::bench::servers::{Daemon, ONE_SOURCE, http};
 use crate::cli::bench::sink::{Sink, free_port};
@@ -58,6 +59,11 @@ fn hand_in(lab: &Lab, server: &impl Subject, path: &str, shape: Shape) -> io::Re
     let extent = Extent { time: LOAD_PATIENCE, requests: EVENTS };
     let accepted = lab.measure(server, CONNECTIONS, extent, &make)?.load.requests;
     std::thread::sleep(FAIL);
+    // Commands that it has begun would live on.
+    let began = Instant::now();
+    while process::has_children(server.process()) && began.elapsed() < PATIENCE {
+        std::thread::sleep(FAIL / 10);
+    }
     Ok(accepted)
 }
 
