@@ -110,10 +110,10 @@ fn table(contestants: &[Contestant], missing: Vec<String>) -> io::Result<Section
         "p99 ms",
         "CPU µs/request",
         "resident MiB",
-        "ours is",
+        "dispatcher is",
         "forged request",
         "target down, kill -9, back: lost of accepted",
-        "it",
+        "what it does",
     ];
     let title = format!("Other programs, {CONNECTIONS} connections, 1 KB a request");
     let mut table = Table::new(title, &head);
