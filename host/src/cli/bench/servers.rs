@@ -1,7 +1,9 @@
 //! The servers under load that are this program: the floor, the client that only posts, the daemon.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -74,7 +76,7 @@ pub(super) struct Daemon {
 }
 
 /// One source, `sqreen`.
-pub(super) const ONE_SOURCE: &str = "[sources.sqreen]\nsecrets = \"env:SQREEN_SECRET\"\n";
+pub(super) const ONE_SOURCE: &str = "[sources.sqreen]\nsecrets = \"file:secret\"\n";
 
 /// A target that writes `NAME.jsonl`, and keeps no more than needed.
 pub(super) fn file_log(name: &str, lines: &str) -> String {
@@ -92,6 +94,12 @@ pub(super) fn http(name: &str, sink: SocketAddr, concurrency: usize, lines: &str
     )
 }
 
+/// In a file, because the user's own environment would go before dispatcher.env.
+fn write_secret(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(SECRET.as_bytes())
+}
+
 impl Daemon {
     /// `lines` are its sources and targets.
     pub(super) fn start(lab: &Lab, name: &str, lines: &str) -> io::Result<Self> {
@@ -100,7 +108,7 @@ impl Daemon {
         let head = "[server]\nlisten = \"127.0.0.1:0\"\nin_flight_max = \"512MiB\"\n\
                     [store]\nfree_low = \"0B\"\n";
         std::fs::write(folder.join("dispatcher.toml"), format!("{head}{lines}"))?;
-        std::fs::write(folder.join("dispatcher.env"), format!("SQREEN_SECRET={SECRET}\n"))?;
+        write_secret(&folder.join("secret"))?;
         let server = Self::run(lab, &folder)?;
         Ok(Self { name: name.to_owned(), folder, server })
     }

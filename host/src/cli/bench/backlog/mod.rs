@@ -69,8 +69,8 @@ struct Pair {
     port: u16,
 }
 
-const SOURCES: &str = "[sources.old]\nscheme = \"sqreen\"\nsecrets = \"env:SQREEN_SECRET\"\n\
-                       [sources.fresh]\nscheme = \"sqreen\"\nsecrets = \"env:SQREEN_SECRET\"\n";
+const SOURCES: &str = "[sources.old]\nscheme = \"sqreen\"\nsecrets = \"file:secret\"\n\
+                       [sources.fresh]\nscheme = \"sqreen\"\nsecrets = \"file:secret\"\n";
 const OLD: &str = "route = { sources = [\"old\"] }\n";
 const FRESH: &str = "route = { sources = [\"fresh\"] }\n";
 
