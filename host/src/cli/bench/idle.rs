@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Section;
 use super::lab::{Lab, Subject};
-use super::process;
+use super::process::{self, Switches};
 use super::report::{Goal, Spread, Table, mib, number};
 use super::servers::{Daemon, ONE_SOURCE, file_log};
 
@@ -21,11 +21,11 @@ pub(super) fn run(lab: &Lab) -> io::Result<Section> {
     let watch = (lab.time * 10).min(WATCH_MAX);
     eprintln!("idle: {} s", (SETTLE.min(watch) + watch).as_secs());
     std::thread::sleep(SETTLE.min(watch));
-    let (switches, began) = (process::context_switches(daemon.process())?, Instant::now());
+    let (switches, began) = (Switches::of(daemon.process())?, Instant::now());
     let cpu = process::cpu_time(daemon.process())?;
     std::thread::sleep(watch);
     let seconds = began.elapsed().as_secs_f64();
-    let switches = process::context_switches(daemon.process())?.saturating_sub(switches);
+    let switches = Switches::of(daemon.process())?.since(&switches);
     let cpu = process::cpu_time(daemon.process())?.saturating_sub(cpu);
     let resident = process::resident_bytes(daemon.process())?;
     #[expect(clippy::cast_precision_loss, reason = "small counts")]

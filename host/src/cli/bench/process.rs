@@ -1,5 +1,6 @@
 //! What `/proc` tells of a process: time, memory, context switches.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::iter::Sum;
 use std::ops::RangeInclusive;
@@ -41,17 +42,31 @@ fn stat_time(process: u32, fields: RangeInclusive<usize>) -> io::Result<Duration
     Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
 }
 
-/// Context switches of all threads of a process so far, wanted and not.
-pub(super) fn context_switches(process: u32) -> io::Result<u64> {
-    let mut sum = 0;
-    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
-        let status = thread?.path().join("status");
-        for field in ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"] {
-            // A thread that has just ended has no more.
-            sum += status_field(&status, field).unwrap_or(0);
+/// Context switches so far, wanted and not, of each thread by its number.
+#[derive(Debug, Default)]
+pub(super) struct Switches(BTreeMap<u32, u64>);
+
+impl Switches {
+    pub(super) fn of(process: u32) -> io::Result<Self> {
+        let mut threads = BTreeMap::new();
+        for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+            let path = thread?.path();
+            let name = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            let status = path.join("status");
+            let fields = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"];
+            // A thread that has just ended has none to be read.
+            let sum = fields.iter().filter_map(|field| status_field(&status, field).ok()).sum();
+            threads.extend(name.map(|name: u32| (name, sum)));
         }
+        Ok(Self(threads))
     }
-    Ok(sum)
+
+    /// Those since then. A thread that has ended in between took its own with it, so that the sums alone
+    /// could even sink.
+    pub(super) fn since(&self, before: &Self) -> u64 {
+        let before = |thread| before.0.get(thread).copied().unwrap_or(0);
+        self.0.iter().map(|(thread, count)| count.saturating_sub(before(thread))).sum()
+    }
 }
 
 /// Processor, memory and kernel of this machine, in a few words.
@@ -107,9 +122,16 @@ mod tests {
     fn this_process_has_memory_and_switches() {
         let own = std::process::id();
         assert!(resident_bytes(own).unwrap() > 1024 * 1024);
-        assert!(context_switches(own).unwrap() > 0);
+        assert!(Switches::of(own).unwrap().since(&Switches::default()) > 0);
         cpu_time(own).unwrap();
         own_cpu_time().unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_hides_no_switches_of_the_others() {
+        let before = Switches([(1, 100), (2, 50)].into());
+        let after = Switches([(2, 57), (3, 4)].into());
+        assert_eq!(after.since(&before), 11);
     }
 
     #[test]
