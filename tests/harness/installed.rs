@@ -6,7 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const PLUGINS: [&str; 2] = ["libdispatcher_file_log.so", "libdispatcher_twilio_sms.so"];
+const PLUGINS: [&str; 3] =
+    ["libdispatcher_file_log.so", "libdispatcher_http.so", "libdispatcher_twilio_sms.so"];
 
 /// The file of a plugin made for tests, by its mode.
 pub(crate) fn plugin_file(mode: &str) -> PathBuf {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_plugins;
+mod bench;
 mod cases;
 mod cli;
 mod crash;

@@ -27,6 +27,16 @@ impl Cores {
         Ok(Self { servers: servers.to_vec(), load: load.to_vec() })
     }
 
+    /// How many there are in all.
+    pub(super) fn all(&self) -> usize {
+        if self.shared() { self.load.len() } else { self.servers.len() + self.load.len() }
+    }
+
+    /// Whether servers and load take each other's time.
+    pub(super) fn shared(&self) -> bool {
+        self.servers == self.load
+    }
+
     /// Binds this thread, and whatever threads and processes it starts from here on.
     pub(super) fn enter(cores: &[usize]) -> io::Result<()> {
         let mut set = CpuSet::new();

@@ -1,19 +1,18 @@
-//! The table at the end of a bench: medians and ranges, and each server's ratio to the floor.
+//! Tables of figures, for a terminal or as Markdown, and the goals beside what was measured.
 
 use crate::cli::out;
 
-use super::{BenchArgs, Contestant, Round};
-
 /// Median, least and greatest of some figures.
-struct Spread {
-    median: f64,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    pub(super) median: f64,
     least: f64,
     greatest: f64,
 }
 
 impl Spread {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut figures: Vec<f64> = figures.collect();
+    pub(super) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
         let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
         Self {
@@ -22,51 +21,179 @@ impl Spread {
             greatest: at(figures.len().saturating_sub(1)),
         }
     }
-}
 
-pub(super) fn print(args: &BenchArgs, contestants: &[Contestant], cores: (usize, usize)) {
-    out::line(&format!(
-        "{} connections, 1 KB a request, {} rounds of {} s, {} cores for the servers, {} for the load",
-        args.connections, args.rounds, args.seconds, cores.0, cores.1
-    ));
-    out::line(&format!(
-        "{:<34} {:>26} {:>9} {:>9} {:>11} {:>22}",
-        "verified and durable 200",
-        "requests/s",
-        "p50 ms",
-        "p99 ms",
-        "CPU µs/req",
-        "ratio to the floor"
-    ));
-    let Some(floor) = contestants.first() else { return };
-    for contestant in contestants {
-        let rate = Spread::of(contestant.rounds.iter().map(|r| r.load.requests_per_second));
-        let p50 = Spread::of(contestant.rounds.iter().map(|r| r.load.p50.as_secs_f64() * 1e3));
-        let p99 = Spread::of(contestant.rounds.iter().map(|r| r.load.p99.as_secs_f64() * 1e3));
-        let cpu = Spread::of(contestant.rounds.iter().map(cpu_us));
-        let ratio =
-            Spread::of(
-                contestant.rounds.iter().zip(&floor.rounds).map(|(ours, bare)| {
-                    ours.load.requests_per_second / bare.load.requests_per_second
-                }),
-            );
-        out::line(&format!(
-            "{:<34} {:>26} {:>9.2} {:>9.2} {:>11.1} {:>22}",
-            contestant.name,
-            format!("{:.0} [{:.0}..{:.0}]", rate.median, rate.least, rate.greatest),
-            p50.median,
-            p99.median,
-            cpu.median,
-            format!("{:.2} [{:.2}..{:.2}]", ratio.median, ratio.least, ratio.greatest),
-        ));
-        let failed: u64 = contestant.rounds.iter().map(|r| r.load.failed).sum();
-        if failed > 0 {
-            out::line(&format!("  {failed} requests were not answered with 200"));
+    /// Each of one over its pair of the other.
+    pub(super) fn ratio(ours: impl IntoIterator<Item = f64>, theirs: &[f64]) -> Self {
+        Self::of(ours.into_iter().zip(theirs).map(|(ours, theirs)| ours / theirs))
+    }
+
+    /// With so many decimals; without a range where there is one figure.
+    pub(super) fn show(&self, decimals: usize) -> String {
+        let Self { median, least, greatest } = self;
+        if least.total_cmp(greatest).is_eq() {
+            return number(*median, decimals);
         }
+        format!(
+            "{} [{}..{}]",
+            number(*median, decimals),
+            number(*least, decimals),
+            number(*greatest, decimals)
+        )
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-fn cpu_us(round: &Round) -> f64 {
-    round.cpu.as_secs_f64() * 1e6 / round.load.requests.max(1) as f64
+/// With commas between thousands; `-` where there is none.
+pub(super) fn number(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return "-".to_owned();
+    }
+    let plain = format!("{value:.decimals$}");
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let mut text = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        let behind = whole.len() - at;
+        if at > 0 && behind % 3 == 0 && !text.ends_with('-') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if fraction.is_empty() { text } else { format!("{text}.{fraction}") }
+}
+
+pub(super) fn mib(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "memory to a tenth of a MiB")]
+    let bytes = bytes as f64;
+    number(bytes / f64::from(1 << 20), 1)
+}
+
+/// A titled table with what must be said about it.
+#[derive(Debug)]
+pub(super) struct Table {
+    title: String,
+    rows: Vec<Vec<String>>,
+    notes: Vec<String>,
+}
+
+impl Table {
+    pub(super) fn new(title: impl Into<String>, head: &[&str]) -> Self {
+        let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+        Self { title: title.into(), rows: vec![head], notes: Vec::new() }
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    fn text(&self, markdown: bool) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut lines = Vec::new();
+        for (at, row) in self.rows.iter().enumerate() {
+            if markdown {
+                lines.push(format!("| {} |", row.join(" | ")));
+                if at == 0 {
+                    lines.push(format!("|{}", "---|".repeat(columns)));
+                }
+            } else {
+                let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+                lines.push(cells.collect::<Vec<_>>().join("  ").trim_end().to_owned());
+            }
+        }
+        let (title, gap) = if markdown { ("### ", "\n") } else { ("", "") };
+        let notes = self.notes.join("\n");
+        let notes = if notes.is_empty() { notes } else { format!("\n{gap}{notes}") };
+        format!("\n{title}{}\n{gap}{}{notes}", self.title, lines.join("\n"))
+    }
+
+    pub(super) fn print(&self, markdown: bool) {
+        out::line(&self.text(markdown));
+    }
+}
+
+/// One line of the goals.
+#[derive(Debug)]
+pub(super) struct Goal {
+    pub(super) what: String,
+    pub(super) goal: String,
+    pub(super) measured: String,
+    pub(super) holds: bool,
+}
+
+impl Goal {
+    /// Reached when the median is at least so much.
+    pub(super) fn at_least(what: impl Into<String>, least: f64, measured: &Spread) -> Self {
+        let goal = format!("≥ {least}");
+        let holds = measured.median >= least;
+        Self { what: what.into(), goal, measured: measured.show(2), holds }
+    }
+
+    /// Reached when the median is at most so much.
+    pub(super) fn at_most(
+        what: impl Into<String>,
+        most: f64,
+        unit: &str,
+        measured: &Spread,
+    ) -> Self {
+        let goal = format!("≤ {most}{unit}");
+        let holds = measured.median <= most;
+        Self { what: what.into(), goal, measured: measured.show(2) + unit, holds }
+    }
+}
+
+/// All goals as one table.
+pub(super) fn goals(goals: &[Goal]) -> Table {
+    let mut table = Table::new("Goals", &["what", "goal", "measured", ""]);
+    for Goal { what, goal, measured, holds } in goals {
+        let holds = if *holds { "holds" } else { "falls short" }.to_owned();
+        table.row([what.clone(), goal.clone(), measured.clone(), holds]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_of_pairs() {
+        let spread = Spread::ratio([1.0, 8.0, 3.0], &[2.0, 4.0, 3.0]);
+        assert_eq!(spread.show(2), "1.00 [0.50..2.00]");
+        assert_eq!(Spread::of([]).show(0), "-");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (value, decimals, shown) in [
+            (0.0, 0, "0"),
+            (999.0, 0, "999"),
+            (1_234_567.89, 1, "1,234,567.9"),
+            (-1000.0, 0, "-1,000"),
+        ] {
+            assert_eq!(number(value, decimals), shown);
+        }
+    }
+
+    #[test]
+    fn a_goal_without_a_figure_is_not_reached() {
+        let none = Spread::of([]);
+        assert!(!Goal::at_least("a", 0.8, &none).holds);
+        assert!(!Goal::at_most("a", 2.0, "", &none).holds);
+    }
+
+    #[test]
+    fn a_table_is_the_same_in_both_forms() {
+        let mut table = Table::new("Title", &["a", "b"]);
+        table.row(["1".to_owned(), "22".to_owned()]);
+        table.note("a note");
+        assert_eq!(table.text(false), "\nTitle\na  b\n1  22\na note");
+        assert_eq!(table.text(true), "\n### Title\n\n| a | b |\n|---|---|\n| 1 | 22 |\n\na note");
+    }
 }

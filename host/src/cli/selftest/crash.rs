@@ -309,6 +309,7 @@ listen = "127.0.0.1:0"
 # What is proven must not depend on the space of this machine.
 [store]
 free_low = "0B"
+free_min = "0B"
 
 [sources.sqreen]
 secrets = "file:secret"

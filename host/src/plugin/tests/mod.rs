@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod http_target;
 mod prism;
 mod requests;
 mod twilio;

@@ -214,7 +214,8 @@ fn candidates(
         let open = lock(&target.live).is_open(number);
         let planned = open && {
             let index = read_lock(&shared.index);
-            shared.is_planned(&**index.as_ref().ok_or_else(closed)?, number, target.number)?
+            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+            shared.is_planned(&**index, number, target.number)?
         };
         if !planned {
             numbers.insert(number);

@@ -66,5 +66,6 @@ pub(super) fn look(directory: &Path, held: bool) -> Result<IndexView, ToolError>
         let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
         Ok(IndexView::There { stamp, targets })
     };
-    Ok(read().unwrap_or_else(|error: super::super::index::IndexError| IndexView::Unusable(error.0)))
+    Ok(read()
+        .unwrap_or_else(|error: super::super::index::IndexError| IndexView::Unusable(error.reason)))
 }

@@ -1,0 +1,97 @@
+//! What is sent, what is refused, and what an answer means.
+
+use dispatcher_plugin_api::serde_json::Value;
+use dispatcher_plugin_api::testing::{self, SentRequest, TestEvent, TestHost};
+
+use super::*;
+
+const URL: &str = "https://example.org/hook?team=a";
+
+fn target(host: &TestHost, settings: Value) -> Result<Http, Invalid> {
+    host.create(settings)
+}
+
+fn field<'a>(request: &'a SentRequest, name: &str) -> Option<&'a str> {
+    let mut fields = request.headers.iter().filter(|(key, _)| key == name);
+    let value = fields.next().map(|(_, value)| value.as_str());
+    assert!(fields.next().is_none(), "{name} stands there twice");
+    value
+}
+
+#[test]
+fn the_data_goes_out_as_it_came_under_an_id_that_stays() {
+    let host = TestHost::new();
+    host.answer(503, "busy");
+    host.answer(204, "");
+    let http = target(&host, json!({ "url": URL, "headers": { "X-Team": "ops" } })).unwrap();
+    // Spaces, a doubled key and a number beyond 64 bits: nothing of it is written anew.
+    let data = r#"{ "a" : 1, "a": 123456789012345678901234567890 }"#;
+    let event = TestEvent::new(data).id("01J0000000000000000000000A");
+    assert_eq!(testing::each(&http, &event), Err(Failure::retry("answered 503: busy")));
+    assert_eq!(testing::each(&http, &event.attempt(2, "")), Ok(Receipt::none()));
+    for request in host.requests() {
+        assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", URL));
+        assert_eq!(request.body, data.as_bytes());
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("webhook-id", "01J0000000000000000000000A"),
+            ("idempotency-key", "01J0000000000000000000000A"),
+            ("X-Team", "ops"),
+        ] {
+            assert_eq!(field(&request, name), Some(value));
+        }
+        let sent_at_s: u64 = field(&request, "webhook-timestamp").unwrap().parse().unwrap();
+        assert!(sent_at_s > 1_700_000_000, "{sent_at_s}");
+    }
+}
+
+#[test]
+fn put_is_a_choice() {
+    let host = TestHost::new();
+    host.answer(200, "");
+    let http = target(&host, json!({ "url": URL, "method": "PUT" })).unwrap();
+    testing::each(&http, &TestEvent::new("{}")).unwrap();
+    assert_eq!(host.requests()[0].method, "PUT");
+}
+
+#[test]
+fn a_request_that_may_have_arrived_is_told_from_one_that_did_not() {
+    let host = TestHost::new();
+    let http = target(&host, json!({ "url": URL })).unwrap();
+    host.fail(HttpError::NotSent("refused".to_owned()));
+    host.fail(HttpError::Ambiguous("cut".to_owned()));
+    let event = TestEvent::new("{}");
+    assert_eq!(testing::each(&http, &event), Err(Failure::retry("refused")));
+    assert_eq!(testing::each(&http, &event), Err(Failure::retry("cut").maybe_sent()));
+}
+
+#[test]
+fn settings_that_could_not_be_sent_are_refused_at_their_key() {
+    let many: BTreeMap<String, &str> = (0..33).map(|n| (format!("x-{n}"), "y")).collect();
+    for (settings, said) in [
+        (json!({}), "missing field `url`"),
+        (json!({ "url": "example.org" }), "url: an address starts with https://"),
+        (json!({ "url": URL, "method": "GET" }), "method: unknown variant `GET`"),
+        (json!({ "url": URL, "body": "x" }), "unknown field `body`"),
+        (json!({ "url": URL, "headers": { "a b": "x" } }), "headers.a b: no name"),
+        (json!({ "url": URL, "headers": { "": "x" } }), "headers.: no name"),
+        (json!({ "url": URL, "headers": { "Webhook-Id": "x" } }), "headers.Webhook-Id: is written"),
+        (json!({ "url": URL, "headers": { "HOST": "x" } }), "headers.HOST: is written"),
+        (json!({ "url": URL, "headers": { "x": "a\r\nb: c" } }), "headers.x: its value has"),
+        (json!({ "url": URL, "headers": { "x": "é" } }), "headers.x: its value has"),
+        (json!({ "url": URL, "headers": { "x": "y".repeat(4097) } }), "longer than 4096"),
+        (json!({ "url": URL, "headers": many }), "headers: more than 32"),
+    ] {
+        let invalid = target(&TestHost::new(), settings.clone()).err();
+        let shown = invalid.map(|invalid| invalid.to_string()).unwrap_or_default();
+        assert!(shown.contains(said), "{settings}: {shown:?} lacks {said:?}");
+    }
+}
+
+#[test]
+fn no_value_of_a_header_is_shown() {
+    let settings = json!({ "url": URL, "headers": { "authorization": "Bearer hunter2" } });
+    let http = target(&TestHost::new(), settings).unwrap();
+    let shown = format!("{http:?}");
+    assert!(shown.contains("authorization") && !shown.contains("hunter2"), "{shown}");
+}
