@@ -55,7 +55,7 @@ fn is_told_to_come_again(answer: &Answer) {
 fn idle(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
     let open = |index: usize| {
         let stream = TcpStream::connect(daemon.address()).unwrap();
-        if index % 3 > 0 {
+        if !index.is_multiple_of(3) {
             use std::io::Write;
             let whole = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n";
             let part = if index % 3 == 1 { &whole[..20] } else { whole };

@@ -254,7 +254,7 @@ impl Index for Failing {
     }
     fn scan(
         &self,
-        _: Space,
+        _: super::super::index::Space,
         _: &[u8],
         _: usize,
     ) -> Result<Vec<super::super::index::Row>, IndexError> {
