@@ -64,10 +64,16 @@ pub(super) async fn serve<H: Handler>(
         tracing::debug!(%peer, %error, "connection ended before it began");
         return;
     }
-    // Until something comes, a connection costs no buffer and little else.
+    // Until something comes, a connection costs no buffer and little else. A new socket counts as readable
+    // until it was tried, so it is tried.
+    let mut byte = [0];
     let due = activity.began + times.header.min(times.idle);
     let first = tokio::select! {
-        readable = stream.readable() => readable.is_ok(),
+        peeked = stream.peek(&mut byte) => match peeked {
+            // It went without a word.
+            Ok(0) | Err(_) => return,
+            Ok(_) => true,
+        },
         _ = next_stage(&mut stages) => return,
         () = tokio::time::sleep_until(due) => false,
     };
