@@ -303,10 +303,7 @@ impl Fixed {
             ("server.connections_max", server.connections_max != other.connections_max),
             ("store.directory", self.store.directory != config.store.directory),
             ("store.free_min", self.store.free_min_bytes != config.store.free_min_bytes),
-            (
-                "store.retention.age",
-                self.store.retention_age_ms != config.store.retention_age_ms,
-            ),
+            ("store.retention.age", self.store.retention_age_ms != config.store.retention_age_ms),
             ("store.retention.size", self.store.retention_bytes != config.store.retention_bytes),
             ("store.segment", self.store.segment_bytes != config.store.segment_bytes),
         ];

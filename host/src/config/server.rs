@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::reader::{Entry, Notes, Table};
 use crate::model::about_bytes;
-use crate::store::embedded::{
-    self, RETENTION_SEGMENTS_MIN, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
-};
+use crate::store::embedded::{self, RETENTION_SEGMENTS_MIN, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::{ingest, net, plugin};
 
 const CONNECTIONS_MAX: u64 = 65_536;
