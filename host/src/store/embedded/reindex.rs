@@ -20,6 +20,7 @@ use super::segment::SegmentHeader;
 use super::shared::Shared;
 use super::state::{Entry, State};
 use super::summary::Summary;
+use super::sweep::sweep;
 use super::{lock, read_lock, write_lock};
 
 /// Time before the first try, twice as long before each further one, and at most that long.
@@ -159,6 +160,8 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
         }
     }
     let moved = replay.into_moved();
+    let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
+    sweep(&*index, targets, shared.reader.start())?;
     index.sync()?;
     Ok(Made { index, state, to, moved })
 }

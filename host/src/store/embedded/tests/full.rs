@@ -12,7 +12,7 @@ use crate::store::contract::*;
 use crate::store::embedded::Embedded;
 use crate::store::embedded::disk::{Disk, DiskFile, Files, Space};
 use crate::store::embedded::index::{
-    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Seen, Stamp,
+    self, Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Row, Seen, Stamp,
 };
 use crate::store::embedded::machine::Machine;
 use crate::store::embedded::record::{DedupKey, TargetRow};
@@ -230,6 +230,9 @@ impl Index for Failing {
     }
     fn retries(&self, _: u16, _: u64, _: &mut RetryVisit<'_>) -> Result<(), IndexError> {
         Ok(())
+    }
+    fn scan(&self, _: index::Space, _: &[u8], _: usize) -> Result<Vec<Row>, IndexError> {
+        Err(self.error())
     }
     fn dead(&self, _: u16, _: Option<u64>, _: usize) -> Result<Vec<(u64, DeadRow)>, IndexError> {
         Err(self.error())
