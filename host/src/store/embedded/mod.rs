@@ -39,6 +39,7 @@ mod reader;
 mod record;
 mod recovery;
 mod request;
+mod rewrite;
 mod runs;
 mod scan;
 mod segment;

@@ -19,6 +19,7 @@ use super::lock_file::Lock;
 use super::log::{self, Log};
 use super::machine::Machine;
 use super::reader::Reader;
+use super::rewrite::rewrite;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
     BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch, VERSION,
@@ -75,6 +76,8 @@ fn segments(
             disk.remove(&path).map_err(at("remove", &path))?;
         }
     }
+    // A name may be in the kernel's memory only, if it was given just before the last process ended.
+    disk.sync_folder(folder).map_err(at("sync", folder))?;
     bases.sort_unstable();
     let mut list: Vec<SegmentHeader> = Vec::new();
     for base in bases {
@@ -193,10 +196,15 @@ impl Recovery<'_> {
             }
             let path = segment.path(&self.folder);
             let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
-            file.sync().map_err(at("sync", &path))?;
+            if next.is_some() {
+                file.sync().map_err(at("sync", &path))?;
+            }
             let len = file.len().map_err(at("read", &path))?;
             let to = next.map_or(segment.base + len, |next| next.prev_end);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
+            if next.is_none() {
+                rewrite(&*file, stretch, epoch).map_err(at("write to", &path))?;
+            }
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
             // A segment gets its name when its checkpoint is durable; the very first has none.
             let durable = if segment.base > 0 { segment.first() + 1 } else { 0 };

@@ -72,6 +72,12 @@ impl Walk {
                 Some(Err(AppendError::Disk(_))) if self.has_met_faults() => {
                     self.note(format!("append {labels:?} is refused"));
                 }
+                Some(Err(AppendError::TooLarge { .. })) => {
+                    self.note(format!("append {labels:?} is too large"));
+                    for label in labels {
+                        self.model.events[label].presence = Presence::Absent;
+                    }
+                }
                 Some(Err(error)) => return Err(format!("append {labels:?}: {error}")),
                 None => return Err(format!("append {labels:?} is never answered")),
             }

@@ -105,8 +105,9 @@ fn seeds() {
     let mut failures = std::mem::take(&mut *lock(&failures));
     failures.sort_by_key(|failure| failure.seed);
     if let Some(first) = failures.first() {
-        let others: Vec<u64> = failures.iter().map(|failure| failure.seed).collect();
-        panic!("{}\nall that fail: {others:?}", first.print());
+        let others: Vec<String> =
+            failures.iter().map(|failure| format!("seed {}: {}", failure.seed, failure.why)).collect();
+        panic!("{}\nall that fail:\n{}", first.print(), others.join("\n"));
     }
     assert!(total.steps >= 50_000 && total.power_cuts >= 1_000 && total.faults >= 1_000);
 }
