@@ -20,7 +20,8 @@ struct Act {
 impl Walk {
     pub(super) fn hold(&mut self, target: TargetNumber) -> Done {
         let held = self.model.held.contains(&target.0);
-        let hold = Hold { kind: HoldKind::Paused, reason: "a rest".into(), since: self.time.wall() };
+        let hold =
+            Hold { kind: HoldKind::Paused, reason: "a rest".into(), since: self.time.wall() };
         let hold = (!held).then_some(hold);
         let store = self.store();
         self.note(format!("hold {target:?} {}", !held));
@@ -45,7 +46,8 @@ impl Walk {
 
     pub(super) fn expire(&mut self, target: TargetNumber) -> Done {
         let back = Duration::from_millis(self.random.u64(..7_200_000));
-        let before = if self.random.bool() { self.time.wall().plus(back) } else { self.time.wall() };
+        let before =
+            if self.random.bool() { self.time.wall().plus(back) } else { self.time.wall() };
         let steady_ms = self.steady_ms();
         let mut candidates = self.labels(target, |delivery| {
             delivery.status == Status::Open && !delivery.is_leased(steady_ms)
@@ -77,7 +79,11 @@ impl Walk {
             // One that was perhaps never for this target.
             let label = self.random.usize(..self.model.events.len());
             if self.model.id(label).is_some() {
-                let never = || Delivery { status: Status::Dropped, durable: Status::Dropped, ..Delivery::new() };
+                let never = || Delivery {
+                    status: Status::Dropped,
+                    durable: Status::Dropped,
+                    ..Delivery::new()
+                };
                 self.model.deliveries.entry((target.0, label)).or_insert_with(never);
                 chosen.push(label);
             }

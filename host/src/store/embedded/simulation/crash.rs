@@ -163,7 +163,8 @@ impl Walk {
                 match scanner.step().map_err(failed)? {
                     Step::Frame(header, payload) if header.kind == Kind::Request as u8 => {
                         let read = Read::new(header.lsn, payload).map_err(|e| e.to_string())?;
-                        let origins = (0..).map_while(|place| read.origin(self.identity.store, place));
+                        let origins =
+                            (0..).map_while(|place| read.origin(self.identity.store, place));
                         all.extend(origins.map(|origin| Logged {
                             event: Arc::new(origin.event),
                             targets: origin.targets,
@@ -185,7 +186,8 @@ impl Walk {
         let mut requests: BTreeMap<u64, bool> = BTreeMap::new();
         for Logged { event, targets } in self.scan()? {
             let label = Model::label_of(&event.data).ok_or("the log has an event of nobody")?;
-            let known = self.model.events.get(label).ok_or("the log has an event that never was")?;
+            let known =
+                self.model.events.get(label).ok_or("the log has an event that never was")?;
             let same = *event.data == *known.text.as_bytes() && known.targets.iter().eq(&targets);
             if !same || known.presence == Presence::Absent {
                 return Err(format!("event {label} came back as {:?}", event.id));
@@ -228,12 +230,18 @@ impl Walk {
             let now = status(&fate);
             let since = std::mem::take(&mut delivery.since);
             if now != delivery.durable && since.iter().all(|(_, status)| *status != now) {
-                return Err(format!("{label} is {now:?} for {target}, but: {delivery:?} {since:?}"));
+                return Err(format!(
+                    "{label} is {now:?} for {target}, but: {delivery:?} {since:?}"
+                ));
             }
             if let [(step, said)] = since[..]
                 && said != delivery.durable
             {
-                if now == said { kept.insert(step) } else { lost.insert(step) };
+                if now == said {
+                    kept.insert(step)
+                } else {
+                    lost.insert(step)
+                };
             }
             if now == Status::Open {
                 let retrying = if let Fate::Retrying { attempts, at, .. } = &fate {
@@ -270,9 +278,9 @@ impl Walk {
             let store = self.store();
             let there = self.must("windows", store.windows(target.1))?;
             for window in windows.iter_mut().filter(|window| window.target == target.1.0) {
-                let found = there.iter().any(|w| {
-                    w.group == window.group && w.until.as_millis() == window.until_ms
-                });
+                let found = there
+                    .iter()
+                    .any(|w| w.group == window.group && w.until.as_millis() == window.until_ms);
                 let must = window.durable || kept.contains(&window.step);
                 if must && !found {
                     return Err(format!("the window of step {} is lost", window.step));
@@ -312,14 +320,25 @@ impl Walk {
             return Ok(());
         }
         let only = |one: &Rows, other: &Rows| -> Vec<_> {
-            one.iter().filter(|(key, row)| other.get(*key) != Some(*row)).map(|(k, v)| format!("{k:?} {v:?}")).take(4).collect()
+            one.iter()
+                .filter(|(key, row)| other.get(*key) != Some(*row))
+                .map(|(k, v)| format!("{k:?} {v:?}"))
+                .take(4)
+                .collect()
         };
-        Err(format!("the rebuilt index differs: kept {:#?} new {:#?}", only(&kept, &new), only(&new, &kept)))
+        Err(format!(
+            "the rebuilt index differs: kept {:#?} new {:#?}",
+            only(&kept, &new),
+            only(&new, &kept)
+        ))
     }
 
     /// Twice in a row the power is cut when nothing but outcomes was written.
     pub(super) fn settlements_and_two_power_cuts(&mut self, target: TargetNumber) -> Done {
         for _ in 0..2 {
+            // Each is a step of its own.
+            self.step += 1;
+            self.counts.steps += 1;
             if self.unsure || self.disk.faults().off {
                 return Ok(());
             }
@@ -327,8 +346,12 @@ impl Walk {
             if self.disk.faults().off {
                 return Ok(());
             }
-            self.settle(target)?;
             if self.random.bool() {
+                self.digest(target)?
+            } else {
+                self.settle(target)?
+            }
+            if self.random.u8(..4) == 0 {
                 self.pass()?;
             }
             self.end(End::PowerCut);

@@ -11,6 +11,7 @@
 //! - `walk`, `ops`, `acts`, `crash`: the steps, and what must hold after each and after a restart.
 
 mod acts;
+mod contract;
 mod crash;
 mod disk;
 mod home;
@@ -18,10 +19,11 @@ mod index;
 mod model;
 mod ops;
 mod planted;
+mod regressions;
 mod running;
 mod seeds;
 mod time;
 mod walk;
 
-pub(super) use planted::{Planted, is_planted, spoil};
+pub(super) use planted::{Planted, is_planted, not_sent, spoil};
 pub(super) use time::Time;

@@ -111,8 +111,6 @@ pub(super) struct Model {
     pub digests: BTreeSet<u64>,
     /// Who had a number: it must never be somebody else's.
     pub numbers: BTreeMap<u64, Label>,
-    /// By key: the newest event that had it.
-    pub keys: BTreeMap<String, Label>,
     /// The latest that the wall's clock ever showed.
     pub wall_max_ms: u64,
 }

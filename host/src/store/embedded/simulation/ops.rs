@@ -92,7 +92,11 @@ impl Walk {
     }
 
     fn appended(&mut self, labels: &[Label], durable: &Durable) -> Done {
-        self.note(format!("append {labels:?} -> {} again {:?}", durable.duplicates(), durable.ids()));
+        self.note(format!(
+            "append {labels:?} -> {} again {:?}",
+            durable.duplicates(),
+            durable.ids()
+        ));
         if durable.ids().len() != labels.len() {
             return Err("an id an event".into());
         }
@@ -101,7 +105,10 @@ impl Walk {
             again += usize::from(self.one_appended(label, id)?);
         }
         if again != durable.duplicates() {
-            return Err(format!("{again} events are repeated, {} are said to be", durable.duplicates()));
+            return Err(format!(
+                "{again} events are repeated, {} are said to be",
+                durable.duplicates()
+            ));
         }
         if again < labels.len() {
             self.model.all_durable();
@@ -209,8 +216,7 @@ impl Walk {
                 return Err(format!("event {label} is given as another: {:?}", one.event.id));
             }
             let delivery = self.model.deliveries.get_mut(&(target.0, label));
-            let delivery =
-                delivery.ok_or_else(|| format!("{label} was never for {target:?}"))?;
+            let delivery = delivery.ok_or_else(|| format!("{label} was never for {target:?}"))?;
             let attempt = one.attempt;
             let wrong = if delivery.status != Status::Open {
                 "is over"
@@ -230,7 +236,9 @@ impl Walk {
                 labels.push(label);
                 continue;
             };
-            return Err(format!("{label} is given to {target:?} for the {attempt}. time, but {wrong}: {delivery:?}"));
+            return Err(format!(
+                "{label} is given to {target:?} for the {attempt}. time, but {wrong}: {delivery:?}"
+            ));
         }
         Ok(labels)
     }
@@ -323,8 +331,11 @@ impl Walk {
             return Ok(());
         }
         let outcome = match self.random.u8(..4) {
-            0 => Outcome::Dead { reason: "no".into() },
-            1 => Outcome::Delivered { receipt: Receipt { id: Some("m".into()), fields: vec![] } },
+            0 => Outcome::Dead { reason: "no".repeat(self.random.usize(1..150)) },
+            1 => {
+                let id = Some("m".repeat(self.random.usize(1..300)));
+                Outcome::Delivered { receipt: Receipt { id, fields: vec![] } }
+            }
             _ => Outcome::Delivered { receipt: Receipt::default() },
         };
         let mut outcomes = Vec::new();

@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use crate::store::embedded::live::Live;
 use crate::store::embedded::record::{TargetSettlements, What};
+use crate::store::embedded::state::Entry;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store::embedded) enum Planted {
@@ -35,10 +36,21 @@ pub(super) const ALL: [Planted; 6] = [
 thread_local! {
     // A seed has one thread for itself.
     static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) };
+    static SENT: Cell<u64> = const { Cell::new(0) };
 }
 
 pub(super) fn plant(bug: Option<Planted>) {
     PLANTED.set(bug);
+    SENT.set(0);
+}
+
+/// Frames that the index was not told of before.
+pub(in crate::store::embedded) fn not_sent(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.retain(|entry| entry.end > SENT.get());
+    if let Some(last) = entries.last() {
+        SENT.set(last.end);
+    }
+    entries
 }
 
 pub(in crate::store::embedded) fn is_planted(bug: Planted) -> bool {

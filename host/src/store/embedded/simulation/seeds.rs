@@ -99,14 +99,22 @@ fn seeds() {
     let total = *lock(&total);
     println!(
         "simulation: {SEEDS} seeds, {} steps, {} events, {} kills, {} power cuts, {} closes, {} faults, {} indexes rebuilt, {:.1} s",
-        total.steps, total.events, total.kills, total.power_cuts, total.closes, total.faults,
-        total.rebuilds, started.elapsed().as_secs_f32()
+        total.steps,
+        total.events,
+        total.kills,
+        total.power_cuts,
+        total.closes,
+        total.faults,
+        total.rebuilds,
+        started.elapsed().as_secs_f32()
     );
     let mut failures = std::mem::take(&mut *lock(&failures));
     failures.sort_by_key(|failure| failure.seed);
     if let Some(first) = failures.first() {
-        let others: Vec<String> =
-            failures.iter().map(|failure| format!("seed {}: {}", failure.seed, failure.why)).collect();
+        let others: Vec<String> = failures
+            .iter()
+            .map(|failure| format!("seed {}: {}", failure.seed, failure.why))
+            .collect();
         panic!("{}\nall that fail:\n{}", first.print(), others.join("\n"));
     }
     assert!(total.steps >= 50_000 && total.power_cuts >= 1_000 && total.faults >= 1_000);
