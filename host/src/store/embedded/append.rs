@@ -11,6 +11,7 @@ use super::committer::Committer;
 use super::group::Waiting;
 use super::inbox::Append;
 use super::index::{IndexError, Seen};
+use super::log::DiskError;
 use super::read_lock;
 use super::record::{Dedup, DedupKey};
 use super::request::{Prepared, Slot};
@@ -68,7 +69,7 @@ fn reused(shared: &Shared, key: DedupKey) {
 impl Committer {
     pub(super) fn append(&mut self, mut append: Append) {
         if let Some(reason) = self.shared.failed() {
-            return Self::refuse(append, reason);
+            return Self::refuse(append, &DiskError::Other(reason));
         }
         match self.repeated(&mut append.request) {
             Ok(Some(first_end)) if append.request.events.is_empty() => {
@@ -76,7 +77,7 @@ impl Committer {
                 return self.answer(append, Durable::new(ids, duplicates), first_end);
             }
             Ok(_) => {}
-            Err(error) => return Self::refuse(append, error.0),
+            Err(error) => return Self::refuse(append, &DiskError::Other(error.0)),
         }
         let bytes = append.request.frame.size();
         let bytes_max = self.log.frame_bytes_max();
@@ -87,17 +88,20 @@ impl Committer {
         }
         if let Some(target) = self.unregistered(&append.request) {
             let reason = super::committer::unknown(crate::model::TargetNumber(target));
-            return Self::refuse(append, reason.0);
+            return Self::refuse(append, &DiskError::Other(reason.0));
         }
         if let Err(error) = self.ready(bytes) {
-            return Self::refuse(append, error.0);
+            return Self::refuse(append, &error);
         }
         self.place(append);
     }
 
     /// Room for a request, behind the records that had none before.
-    fn ready(&mut self, bytes: u64) -> Result<(), super::log::DiskError> {
+    fn ready(&mut self, bytes: u64) -> Result<(), DiskError> {
         self.place_kept()?;
+        if self.would_roll(bytes) && self.is_full() {
+            return Err(self.no_room());
+        }
         self.make_room(bytes)
     }
 
@@ -106,7 +110,7 @@ impl Committer {
         let store = self.shared.identity.store;
         let lsn = self.log.place(&mut request.frame);
         // The frame stays as it is from here on: its effects move to whom they concern.
-        let none = Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() };
+        let none = Effects::nothing();
         let effects = std::mem::replace(&mut request.effects, none);
         let entry = self.entry(lsn, &request.frame, effects);
         let received_ms = request.received_at.as_millis();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::TargetNumber;
-use crate::store::{AppendError, Durable, Settlement, StoreError, Window};
+use crate::store::{Durable, Settlement, StoreError, Window};
 
 use super::dedup::Recent;
 use super::frame::{Frame, Kind};
@@ -23,6 +23,8 @@ use super::indexer::Job;
 use super::live::Kill;
 use super::log::{DiskError, Log};
 use super::record::{self, Registry, Settlements};
+use super::room::Why;
+use super::segment::Segment;
 use super::settings::{
     DIGEST_BYTES_MAX, LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX,
     SETTLEMENT_BYTES_MAX,
@@ -32,6 +34,7 @@ use super::shared::{Shared, Target};
 #[cfg(test)]
 use super::simulation::{Planted, is_planted};
 use super::state::{Effects, Entry, State};
+use super::summary::Summary;
 use super::{lock, read_lock, write_lock};
 
 pub(super) struct Committer {
@@ -39,6 +42,8 @@ pub(super) struct Committer {
     pub(super) log: Log,
     /// As of what is durable.
     state: State,
+    /// Of the newest segment, as of what is durable.
+    summary: Summary,
     pub(super) recent: Recent,
     pub(super) group: Group,
     /// Refused by the disk, to be written before anything else.
@@ -49,12 +54,19 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, state: State, index: SyncSender<Job>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        state: State,
+        summary: Summary,
+        index: SyncSender<Job>,
+    ) -> Self {
         let recent = Recent::new(shared.clock.steady());
         Self {
             shared,
             log,
             state,
+            summary,
             recent,
             group: Group::default(),
             kept: VecDeque::new(),
@@ -162,6 +174,7 @@ impl Committer {
                 }
                 Act::Flush { reply } => self.flush(reply),
                 Act::Operate { target, what, reply } => self.operate(target, what, reply),
+                Act::Carry { copies, reply } => self.carry(copies, reply),
                 Act::Bury { target, rows, reply } => self.bury(target, rows, reply),
                 Act::Settle { .. } => {}
             }
@@ -266,29 +279,90 @@ impl Committer {
         }
     }
 
+    /// Room for the summary at the end of the segment.
+    fn reserve(&self) -> u64 {
+        Summary::frame_bytes_max(self.state.targets.len() + 1)
+    }
+
+    /// Whether a frame of so many bytes needs a new segment.
+    pub(super) fn would_roll(&self, bytes: u64) -> bool {
+        !(self.log.is_open() && self.log.fits(bytes + self.reserve()))
+    }
+
+    /// Whether the log has no room for another segment.
+    pub(super) fn is_full(&self) -> bool {
+        let segments = read_lock(&self.shared.reader.segments);
+        self.shared.keeping.is_full(&segments, self.shared.spare.capacity)
+    }
+
+    /// Requests are refused until a segment goes.
+    pub(super) fn no_room(&self) -> DiskError {
+        let Shared { keeping, directory, room, .. } = &*self.shared;
+        let kept_by = lock(&keeping.kept_by).clone();
+        let kept_by = if kept_by.is_empty() { "a target".to_owned() } else { kept_by };
+        let reason = format!(
+            "the log in {} has reached store.retention.size ({} bytes), and {kept_by} still needs \
+             its oldest part: let it deliver, drop what waits for it, or allow more",
+            directory.display(),
+            keeping.bytes_max.unwrap_or_default(),
+        );
+        room.close(Why::Quota, reason.clone());
+        keeping.ring();
+        DiskError::Full(reason)
+    }
+
     /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
     /// failure.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
-        if self.log.is_open() && self.log.fits(bytes) && !self.log.is_outdone() {
+        let bytes = bytes + self.reserve();
+        let outdone = self.log.is_outdone() && !self.is_full();
+        if self.log.is_open() && self.log.fits(bytes) && !outdone {
             return Ok(());
         }
         if self.log.is_open() {
             self.commit()?;
+            self.end_segment()?;
         }
         let bytes_max = self.log.frame_bytes_max() / 2;
         let checkpoint = self.state.checkpoint(usize::try_from(bytes_max).unwrap_or(usize::MAX));
         let frame = record::frame(Kind::Checkpoint, &checkpoint, 1_024)
-            .ok_or_else(|| DiskError("the checkpoint is too large".into()))?;
+            .ok_or_else(|| DiskError::Other("the checkpoint is too large".into()))?;
+        let (size, payload_crc) = (frame.size(), frame.payload_crc);
         let segment = self.log.roll(frame)?;
+        let ended = std::mem::take(&mut self.summary);
         let mut segments = write_lock(&self.shared.reader.segments);
-        segments.list.push(segment);
+        if let Some(last) = segments.list.last_mut() {
+            last.summary = Some(Arc::new(ended));
+        }
+        segments.list.push(Segment::new(segment, None));
         segments.tail = self.log.durable();
         drop(segments);
+        // With no room for another one none is made in advance.
+        self.shared.spare.want(!self.is_full());
+        self.shared.keeping.ring();
+        let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
+        let entry = Entry { lsn, end: lsn + size, epoch: self.log.epoch(), payload_crc, effects };
+        self.state.apply(&entry);
+        self.to_index(Job::Entries(vec![entry]));
         self.to_index(Job::Sync);
         if self.log.fits(bytes) {
             return Ok(());
         }
-        Err(DiskError("a segment is too small for so many targets: set a larger size".into()))
+        Err(DiskError::Other(
+            "a segment is too small for so many targets: set a larger size".into(),
+        ))
+    }
+
+    /// Writes the summary behind all that is durable. Without one the segment is read to be known.
+    fn end_segment(&mut self) -> Result<(), DiskError> {
+        if let Some(mut frame) = self.summary.frame()
+            && self.log.fits(frame.size())
+        {
+            self.log.place(&mut frame);
+            let synced = self.log.sync();
+            return self.ended(synced);
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
@@ -304,12 +378,13 @@ impl Committer {
             let entries = group.durable(&self.shared, self.log.durable());
             for entry in &entries {
                 self.state.apply(entry);
+                self.summary.add(entry);
             }
             if !entries.is_empty() {
                 self.to_index(Job::Entries(entries));
             }
         } else if synced.is_ok() && !self.group.is_empty() {
-            return self.ended(Err(DiskError("the log has no segment to write to".into())));
+            return self.ended(Err(DiskError::Other("the log has no segment to write to".into())));
         }
         self.ended(synced)
     }
@@ -317,8 +392,11 @@ impl Committer {
     /// Takes back what the disk refused.
     fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
         if let Err(error) = &done {
-            tracing::error!(%error, "the log goes on in a new segment");
-            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, &error.0);
+            // For want of room: that was said already, once.
+            if let DiskError::Other(_) = error {
+                tracing::error!(%error, "the log goes on in a new segment");
+            }
+            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
             for kept in kept.into_iter().rev() {
                 self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
                 self.kept.push_front(kept);
@@ -341,7 +419,7 @@ impl Committer {
     fn flush(&mut self, reply: Reply<()>) {
         match self.everything() {
             Ok(()) => self.to_index(Job::Mark(reply)),
-            Err(error) => drop(reply.send(Err(StoreError(error.0)))),
+            Err(error) => drop(reply.send(Err(error.to_store()))),
         }
     }
 
@@ -366,7 +444,7 @@ impl Committer {
             numbers.push(TargetNumber(number));
         }
         if !new.is_empty() {
-            self.add_targets(Registry { targets: new }).map_err(|error| StoreError(error.0))?;
+            self.add_targets(Registry { targets: new }).map_err(|error| error.to_store())?;
         }
         Ok(numbers)
     }
@@ -375,7 +453,7 @@ impl Committer {
         let record = Arc::new(record);
         let mut frame = record::frame(Kind::Registry, &*record, 256)
             .filter(|frame| frame.size() <= self.log.frame_bytes_max())
-            .ok_or_else(|| DiskError("too many new targets at once".into()))?;
+            .ok_or_else(|| DiskError::Other("too many new targets at once".into()))?;
         self.place_kept()?;
         self.make_room(frame.size())?;
         let lsn = self.log.place(&mut frame);
@@ -430,8 +508,8 @@ impl Committer {
     }
 
     /// Refuses a request, for a reason that is no fault of it.
-    pub(super) fn refuse(append: Append, reason: String) {
-        let _ = append.reply.send(Err(AppendError::Disk(reason)));
+    pub(super) fn refuse(append: Append, error: &DiskError) {
+        let _ = append.reply.send(Err(error.to_append()));
     }
 
     /// Answers a request of which everything was there before, once that is durable.
@@ -452,7 +530,7 @@ pub(super) fn unknown(target: TargetNumber) -> StoreError {
 impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);
-        let _ = group.refuse(&mut self.recent, &closed().0);
+        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().0));
         self.shared.inbox.end();
         self.shared.wake_all();
     }

@@ -12,14 +12,14 @@ use super::{lock, read_lock};
 
 impl Shared {
     /// Whether the event of that number was planned for the target when it came.
-    pub(super) fn is_planned(&self, number: u64, target: u16) -> Result<bool, StoreError> {
-        Ok(self.origin(number)?.is_some_and(|origin| origin.targets.contains(&target)))
-    }
-
-    fn origin(&self, number: u64) -> Result<Option<super::reader::Origin>, StoreError> {
-        self.reader
-            .origin(number)
-            .map_err(|error| StoreError(format!("cannot read the log: {error}")))
+    pub(super) fn is_planned(
+        &self,
+        index: &dyn Index,
+        number: u64,
+        target: u16,
+    ) -> Result<bool, StoreError> {
+        let origin = self.origin_with(index, number)?;
+        Ok(origin.is_some_and(|origin| origin.targets.contains(&target)))
     }
 }
 
@@ -79,18 +79,15 @@ fn of_target(
     if let Some(row) = dead(index, target.number, number, planned, false)? {
         return Ok(Some(ended(row, false)));
     }
-    let dropped = dead(index, target.number, number, planned, true)?;
-    let outcome = index.outcome(target.number, number)?;
-    // A dropped letter may have been replayed later, and the other way round.
-    if let Some(row) = dropped
-        && outcome.as_ref().is_none_or(|outcome| outcome.at_ms < row.at_ms)
-    {
-        return Ok(Some(ended(row, true)));
-    }
-    if let Some(row) = outcome {
+    // A replay takes an outcome away: this one is of what came after, whatever was dropped before. No
+    // times are compared, for the clock may have been set.
+    if let Some(row) = index.outcome(target.number, number)? {
         let receipt = Receipt { id: row.receipt, fields: row.fields };
         let at = Some(Timestamp::from_millis(row.at_ms));
         return Ok(Some(Fate::Delivered { receipt, attempts: row.attempts, at }));
+    }
+    if let Some(row) = dead(index, target.number, number, planned, true)? {
+        return Ok(Some(ended(row, true)));
     }
     // Neither open nor an exception: taken at the first attempt, with nothing to remember of it.
     Ok(planned.then(|| Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None }))

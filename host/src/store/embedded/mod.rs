@@ -28,18 +28,22 @@ mod group;
 mod inbox;
 mod index;
 mod indexer;
+mod keeping;
 mod live;
 mod lock_file;
 mod log;
 mod machine;
 mod mend;
+mod moving;
 mod operate;
 mod prewrite;
 mod reader;
 mod record;
 mod recovery;
 mod request;
+mod retention;
 mod rewrite;
+mod room;
 mod runs;
 mod scan;
 mod segment;
@@ -48,10 +52,14 @@ mod settle;
 mod shared;
 #[cfg(test)]
 mod simulation;
+mod spare;
 mod state;
+mod summary;
+mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod wall;
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -60,10 +68,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Delivery, EventId, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp};
+use crate::model::{
+    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp,
+};
 
 use super::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Hold,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
     HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
 };
 use committer::Committer;
@@ -72,10 +82,14 @@ use indexer::{Indexer, Job};
 use machine::Machine;
 use record::{ActWhat, HoldRow};
 use request::{Prepared, Slot};
+use retention::Retention;
 use shared::Shared;
 
 pub use error::OpenError;
-pub use settings::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings};
+pub use settings::{
+    RETENTION_AGE_MS_DEFAULT, RETENTION_BYTES_DEFAULT, RETENTION_SEGMENTS_MIN,
+    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings,
+};
 
 /// See the module's description. Dropping it without [`close`](Queue::close) is like a crash of the
 /// process: nothing acknowledged is lost.
@@ -90,6 +104,7 @@ struct Parts {
     committer: Committer,
     indexer: Indexer,
     jobs: Receiver<Job>,
+    retention: Retention,
 }
 
 impl Parts {
@@ -98,8 +113,10 @@ impl Parts {
         let shared = Arc::new(opened.shared);
         let (to_index, jobs) = indexer::channel();
         let indexer = Indexer::new(shared.clone(), opened.state.clone());
-        let committer = Committer::new(shared.clone(), opened.log, opened.state, to_index);
-        Ok(Self { shared, committer, indexer, jobs })
+        let committer =
+            Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
+        let retention = Retention::new(shared.clone());
+        Ok(Self { shared, committer, indexer, jobs, retention })
     }
 }
 
@@ -123,22 +140,44 @@ impl Embedded {
     }
 
     fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
-        let Parts { shared, committer, indexer, jobs } = Parts::open(settings, machine)?;
+        let parts = Parts::open(settings, machine)?;
+        let Parts { shared, committer, indexer, jobs, retention } = parts;
         let index = std::thread::Builder::new()
             .name("store-index".into())
             .spawn(move || indexer.run(&jobs))
+            .map_err(OpenError::Thread)?;
+        shared.room.measure(&*shared.reader.disk);
+        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
+        let room = std::thread::Builder::new()
+            .name("store-room".into())
+            .spawn(move || room.run(&*space))
             .map_err(OpenError::Thread)?;
         let log = std::thread::Builder::new()
             .name("store-log".into())
             .spawn(move || committer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index]) }))
+        let retention = std::thread::Builder::new()
+            .name("store-retention".into())
+            .spawn(move || retention.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room, retention]) }))
     }
 
     /// How often a known key came again with other content, since the store was opened.
     #[must_use]
     pub fn keys_reused(&self) -> u64 {
         self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What is free where the store is, as last seen; nothing before the first look.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.shared.room.free_bytes()
+    }
+
+    /// Waits until requests are refused, or taken in again; see [`Queue::full`]. Cancel safe.
+    pub async fn room_changed(&self) {
+        self.shared.room.changed().await;
     }
 
     async fn append_now(&self, request: NewRequest) -> Result<Durable, AppendError> {
@@ -151,6 +190,7 @@ impl Embedded {
                 "a request of {count} events is too long: {REQUEST_EVENTS_MAX} fit"
             )));
         }
+        self.shared.room.admit(&*request.source == OWN_SOURCE)?;
         let asked_at = append::asked_at(&self.shared);
         let keys = request::keys(&request);
         let slots =
@@ -193,6 +233,8 @@ impl Embedded {
 
     fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
         self.shared.inbox.stop(stop);
+        self.shared.room.stop();
+        self.shared.keeping.stop();
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
@@ -209,15 +251,19 @@ impl Embedded {
             .dead(target.0, after.map(EventId::number), max)
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
         let store = self.shared.identity.store;
-        let letter = |(number, row): (u64, index::DeadRow)| DeadLetter {
-            target,
-            event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
-            count: row.count,
-            attempts: row.attempts,
-            at: Timestamp::from_millis(row.at_ms),
-            reason: row.reason,
+        let letter = |(number, mut row): (u64, index::DeadRow)| {
+            row.reason += retention::gone_note(&self.shared, &**index, number, &row)?;
+            Ok(DeadLetter {
+                target,
+                event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
+                count: row.count,
+                attempts: row.attempts,
+                at: Timestamp::from_millis(row.at_ms),
+                reason: row.reason,
+            })
         };
-        Ok(rows.into_iter().map(letter).collect())
+        let letters: Result<_, index::IndexError> = rows.into_iter().map(letter).collect();
+        letters.map_err(|error| StoreError(format!("cannot read the index: {error}")))
     }
 }
 
@@ -303,7 +349,13 @@ impl Queue for Embedded {
         received_before: Timestamp,
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(expire::expire(&self.shared, target, received_before, reason))
+        Box::pin(async move {
+            // With a clock that jumped everything may seem too old.
+            if !self.shared.keeping.is_clock_believed(self.shared.clock.now()) {
+                return Ok(0);
+            }
+            expire::expire(&self.shared, target, received_before, reason).await
+        })
     }
 
     fn depth(&self, target: TargetNumber) -> Depth {
@@ -395,6 +447,11 @@ impl Queue for Embedded {
             let shared = self.shared.clone();
             claim::blocking(move || fate::fate(&shared, id)).await
         })
+    }
+
+    fn full(&self) -> Option<Full> {
+        let room = &self.shared.room;
+        room.why().map(|reason| Full { reason, short: room.is_short(), refused: room.refused() })
     }
 
     fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {

@@ -49,8 +49,13 @@ pub(super) struct Old {
 }
 
 impl Reader {
-    fn stretch(&self, lsn: u64) -> Option<Stretch> {
-        read_lock(&self.segments).stretch(lsn)
+    /// Who holds the second part of the answer keeps the file from being used again.
+    fn stretch(&self, lsn: u64) -> Option<(Stretch, Arc<()>)> {
+        read_lock(&self.segments).wanted(lsn, |_| true)
+    }
+
+    fn stretch_for(&self, target: u16, from: u64) -> Option<(Stretch, Arc<()>)> {
+        read_lock(&self.segments).stretch_for(target, from)
     }
 
     pub(super) fn path(&self, stretch: &Stretch) -> PathBuf {
@@ -63,7 +68,7 @@ impl Reader {
         let mut found = Found { to: from, ..Found::default() };
         let chunk = max.saturating_mul(4_096).clamp(CHUNK_BYTES_SMALL, CHUNK_BYTES);
         while found.events.is_empty() {
-            let Some(stretch) = self.stretch(lsn_of(found.to)) else { break };
+            let Some((stretch, _read)) = self.stretch_for(target, found.to) else { break };
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, chunk);
             let mut bytes = 0;
@@ -91,25 +96,31 @@ impl Reader {
         Ok(found)
     }
 
-    /// The event of that number; `None` when there is none, also for damage.
-    pub(super) fn event(&self, wanted: u64) -> io::Result<Option<StoredEvent>> {
-        Ok(self.origin(wanted)?.map(|origin| origin.event))
+    /// Where the log begins.
+    pub(super) fn start(&self) -> u64 {
+        read_lock(&self.segments).list.first().map_or(0, |segment| segment.header.base)
     }
 
-    /// The same, with how it came in.
-    pub(super) fn origin(&self, wanted: u64) -> io::Result<Option<Origin>> {
-        let Some(stretch) = self.stretch(lsn_of(wanted)).filter(|s| s.from == lsn_of(wanted))
-        else {
+    /// The event of that number in the frame at `lsn`, with how it came in; `None` when it is not there,
+    /// also for damage.
+    pub(super) fn origin(&self, wanted: u64, lsn: u64) -> io::Result<Option<Origin>> {
+        let at = self.stretch(lsn).filter(|(stretch, _)| stretch.from == lsn);
+        let Some((stretch, _read)) = at else {
             return Ok(None);
         };
         let file = self.disk.open(&self.path(&stretch))?;
         let mut scanner = Scanner::new(&*file, stretch, 4_096);
         let Step::Frame(header, payload) = scanner.step()? else { return Ok(None) };
-        let place = u16::try_from(wanted - number(lsn_of(wanted), 0)).ok();
-        Ok((header.kind == Kind::Request as u8).then_some(()).and_then(|()| {
-            let request = Read::new(header.lsn, payload).ok()?;
-            request.origin(stretch.segment.identity.store, place?)
-        }))
+        let store = stretch.segment.identity.store;
+        Ok(match Kind::from_byte(header.kind) {
+            Some(Kind::Request) if lsn == lsn_of(wanted) => {
+                let place = u16::try_from(wanted - number(lsn, 0)).ok();
+                let request = Read::new(header.lsn, payload).ok();
+                request.zip(place).and_then(|(request, place)| request.origin(store, place))
+            }
+            Some(Kind::Moved) => Read::moved(wanted, store, payload),
+            _ => None,
+        })
     }
 
     /// Numbers of the events in that range that were planned for the target and are not in `spared`, at
@@ -122,7 +133,7 @@ impl Reader {
         spared: &Runs,
     ) -> io::Result<Vec<(u64, Timestamp)>> {
         let (mut found, mut at) = (Vec::new(), range.start);
-        while let Some(stretch) = self.stretch(lsn_of(at)).filter(|_| at < range.end) {
+        while let Some((stretch, _read)) = self.stretch_for(target, at).filter(|_| at < range.end) {
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {
@@ -169,7 +180,7 @@ impl Reader {
         done: &Runs,
     ) -> io::Result<Old> {
         let mut old = Old { to: from, ..Old::default() };
-        while let Some(stretch) = self.stretch(lsn_of(old.to)) {
+        while let Some((stretch, _read)) = self.stretch_for(target, old.to) {
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {

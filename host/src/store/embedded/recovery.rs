@@ -22,17 +22,22 @@ use super::reader::Reader;
 use super::rewrite::rewrite;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
-    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch, VERSION,
-    base_of, file_name,
+    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, Segments, Stretch,
+    VERSION, base_of, file_name,
 };
 use super::settings::Settings;
 use super::shared::Shared;
+use super::spare::SPARE;
 use super::state::{Entry, State, TargetState};
+use super::summary::{self, Summary};
+use super::sweep::sweep;
 
 pub(super) struct Opened {
     pub shared: Shared,
     pub log: Log,
     pub state: State,
+    /// Of the newest segment.
+    pub summary: Summary,
 }
 
 pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, OpenError> {
@@ -44,20 +49,30 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let Some(newest) = list.last().copied() else {
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
     };
-    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch: newest.epoch };
+    let (epoch, summary) = (newest.epoch, Summary::default());
+    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
     let (index, mut state, from) = recovery.index(&settings.index_folder())?;
     let tail = recovery.replay(&*index, &settings.index_folder(), &mut state, from)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
-    let (list, epoch) = (recovery.list, recovery.epoch);
+    let list = recovery.closed()?;
+    let (epoch, summary) = (recovery.epoch, recovery.summary);
+    // What was written last, to see whether the clock goes right.
+    let closed = list.iter().filter_map(|segment| Some(segment.summary.as_ref()?.last_ms));
+    let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
+    let start = list.first().map_or(0, |segment| segment.header.base);
+    let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
+    sweep(&*index, targets, start).map_err(|e| index_error(&settings.index_folder(), &e))?;
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
-    let directory = settings.directory.clone();
-    let on = (directory, machine.clock.clone());
-    let shared = Shared::new(on, newest.identity, reader, index, states, lock);
-    let log = Log::new(machine, &folder, settings.segment_bytes, (newest, file), tail, epoch);
-    Ok(Opened { shared, log, state })
+    let clock = machine.clock.clone();
+    let shared =
+        Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
+    let aside = (shared.spare.clone(), shared.room.clone());
+    let newest = (newest, file);
+    let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);
+    Ok(Opened { shared, log, state, summary })
 }
 
 /// The headers of all segments, oldest first; a new store gets its first one.
@@ -71,7 +86,7 @@ fn segments(
     for name in disk.list(folder).map_err(at("read the folder", folder))? {
         if let Some(base) = base_of(&name) {
             bases.push(base);
-        } else if name.ends_with(".tmp") {
+        } else if name.ends_with(".tmp") && name != SPARE {
             let path = folder.join(&name);
             disk.remove(&path).map_err(at("remove", &path))?;
         }
@@ -124,6 +139,8 @@ struct Recovery<'a> {
     folder: PathBuf,
     list: Vec<SegmentHeader>,
     epoch: u32,
+    /// Of the newest segment.
+    summary: Summary,
 }
 
 /// An index, the state it holds, and where it stands; no stamp: from the first segment on.
@@ -203,7 +220,13 @@ impl Recovery<'_> {
             let to = next.map_or(segment.base + len, |next| next.prev_end);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
             if next.is_none() {
+                #[cfg(test)]
+                let stretch = super::simulation::nothing_of(stretch);
                 rewrite(&*file, stretch, epoch).map_err(at("write to", &path))?;
+            }
+            if next.is_none() {
+                let read = Stretch { from: segment.first(), to: stretch.from, ..stretch };
+                self.summary = summary::scan(&*file, read).map_err(at("read", &path))?;
             }
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
             // A segment gets its name when its checkpoint is durable; the very first has none.
@@ -218,6 +241,9 @@ impl Recovery<'_> {
                     Step::Frame(header, payload) => {
                         let entry = Entry::read(&header, payload)
                             .map_err(|_| corrupt(header.lsn, "a record cannot be read"))?;
+                        if next.is_none() {
+                            self.summary.add(&entry);
+                        }
                         let read = replay.read(state, &entry);
                         read.map_err(|error| index_error(index_folder, &error))?;
                     }
@@ -225,9 +251,11 @@ impl Recovery<'_> {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
                     Step::Bad(lsn) => {
-                        if !cut(&*file, &path, Stretch { from: lsn, ..stretch }, scanner.epoch())? {
+                        let rest = Stretch { from: lsn, ..stretch };
+                        let Some(newest) = cut(&*file, &path, rest, scanner.epoch())? else {
                             return Err(corrupt(lsn, "a frame is missing before others"));
-                        }
+                        };
+                        epoch = epoch.max(newest);
                         break;
                     }
                     Step::End => break,
@@ -248,33 +276,61 @@ impl Recovery<'_> {
         // What an earlier process wrote behind the end, and was cut off, never passes for a frame of
         // this one.
         self.epoch = epoch.max(self.epoch) + 1;
-        #[cfg(test)]
-        if super::simulation::is_planted(super::simulation::Planted::EpochKept) {
-            self.epoch -= 1;
-        }
         Ok(lsn)
     }
 }
 
-/// Ends the log where `rest` starts and there is no frame; `false` when something durable was there.
-fn cut(file: &dyn DiskFile, path: &Path, rest: Stretch, epoch: u32) -> Result<bool, OpenError> {
+impl Recovery<'_> {
+    /// The segments with what the closed ones hold.
+    fn closed(&self) -> Result<Vec<Segment>, OpenError> {
+        let next = self.list.iter().skip(1).map(Some).chain([None]);
+        let known = self.list.iter().zip(next).map(|(segment, next)| {
+            let Some(next) = next else { return Ok(Segment::new(*segment, None)) };
+            let path = segment.path(&self.folder);
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
+            let closed = Stretch { segment: *segment, from: segment.first(), to: next.prev_end };
+            let summary = summary::read(&*file, closed).map_err(at("read", &path))?;
+            let summary = match summary {
+                Some(summary) => summary,
+                None => summary::scan(&*file, closed).map_err(at("read", &path))?,
+            };
+            Ok(Segment::new(*segment, Some(summary)))
+        });
+        known.collect()
+    }
+}
+
+/// Ends the log where `rest` starts and there is no frame; answers the newest epoch that anything of
+/// this log behind it has, `None` when something durable was there. A file of full length stays as it
+/// is: it was written in advance, or is a segment used again, and what is left in it is of another
+/// place or, by its epoch, of an earlier process.
+fn cut(
+    file: &dyn DiskFile,
+    path: &Path,
+    rest: Stretch,
+    epoch: u32,
+) -> Result<Option<u32>, OpenError> {
     let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
     // A segment that was written in advance ends in zeros: they stay, to be written over.
     if blank {
-        return Ok(true);
+        return Ok(Some(epoch));
     }
-    let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(epoch);
+    let (mut scanner, mut newest) = (Scanner::new(file, rest, CHUNK_BYTES).since(epoch), epoch);
     while let Some(header) = scanner.resync().map_err(at("read", path))? {
         if header.durable_lsn > rest.from {
-            return Ok(false);
+            return Ok(None);
         }
+        newest = newest.max(header.epoch);
+    }
+    if rest.to >= rest.segment.limit() {
+        return Ok(Some(newest));
     }
     let offset = rest.from - rest.segment.base;
     tracing::info!(segment = %path.display(), offset,
         "the log ends in a torn write, which was never answered: cut off");
     file.truncate(offset).map_err(at("cut", path))?;
     file.sync().map_err(at("sync", path))?;
-    Ok(true)
+    Ok(Some(newest))
 }
 
 fn index_error(folder: &Path, error: &IndexError) -> OpenError {

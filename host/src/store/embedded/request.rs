@@ -12,7 +12,7 @@ use crate::store::NewRequest;
 use super::dedup::key_of;
 use super::frame::{Frame, Kind};
 use super::record::{self, Dedup, Unreadable, decode};
-use super::state::{Effects, number, routed};
+use super::state::{Effects, lsn_of, number, routed};
 use super::tail::{TailEvent, TailFrame};
 
 /// What becomes of one event of a request, in the order of the request.
@@ -80,7 +80,7 @@ impl Prepared {
             headers,
             slots,
             targets: Vec::new(),
-            effects: Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() },
+            effects: Effects::nothing(),
             frame: Frame::empty(Kind::Request),
             asked_at,
         };
@@ -99,7 +99,8 @@ impl Prepared {
         let routed = routed(self.events.iter().map(|event| &event.targets[..]));
         self.targets = routed.iter().map(|r| r.target).collect();
         let received_ms = self.received_at.as_millis();
-        self.effects = Effects::Request { received_ms, keys: keys.collect(), routed };
+        let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        self.effects = Effects::Request { received_ms, events, keys: keys.collect(), routed };
         let record = record::Request {
             targets: self.targets.clone(),
             received_ms,
@@ -228,9 +229,20 @@ pub(super) struct Read<'a> {
 
 impl<'a> Read<'a> {
     pub(super) fn new(lsn: u64, payload: &'a [u8]) -> Result<Self, Unreadable> {
-        let record: record::Request<'a> = decode(payload)?;
+        Ok(Self::of(lsn, decode(payload)?))
+    }
+
+    fn of(lsn: u64, record: record::Request<'a>) -> Self {
         let headers = Arc::new(record.headers.iter().map(|(name, v)| (*name, &***v)).collect());
-        Ok(Self { lsn, headers, source: record.source.into(), record })
+        Self { lsn, headers, source: record.source.into(), record }
+    }
+
+    /// The event of that number out of a record of a moved one.
+    pub(super) fn moved(number: u64, store: u16, payload: &'a [u8]) -> Option<Origin> {
+        let record::Moved { about, request } = decode(payload).ok()?;
+        let mut origin = Self::of(lsn_of(number), request).origin(store, 0)?;
+        origin.event.id = EventId::new(origin.event.received_at, store, number);
+        (about.number == number).then_some(origin)
     }
 
     pub(super) fn received_at(&self) -> Timestamp {

@@ -9,10 +9,14 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 use super::inbox::{Act, Inbox};
 use super::index::Index;
+use super::keeping::Keeping;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
+use super::room::Room;
 use super::segment::Identity;
+use super::settings::Settings;
+use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
 use super::{lock, read_lock, write_lock};
@@ -46,6 +50,9 @@ pub(super) struct Shared {
     pub reader: Reader,
     pub tail: Tail,
     pub inbox: Inbox,
+    pub room: Arc<Room>,
+    pub spare: Arc<Spare>,
+    pub keeping: Keeping,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
     /// `None` once closed.
@@ -62,7 +69,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        (directory, clock): (PathBuf, Clock),
+        (settings, clock, last_ms): (&Settings, Clock, u64),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -71,8 +78,12 @@ impl Shared {
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
-            directory,
+            directory: settings.directory.clone(),
+            room: Arc::new(Room::new(settings)),
+            spare: Arc::new(spare),
+            keeping: Keeping::new(settings, clock.now(), last_ms),
             clock,
             identity,
             reader,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use serde::de::DeserializeOwned;
 
 use crate::store::embedded::index::{
-    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Seen, Space, Stamp,
+    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
     dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
 };
 use crate::store::embedded::lock;
@@ -220,6 +220,13 @@ impl Index for MemoryIndex {
             .collect();
         windows.sort_by_key(|(_, until)| *until);
         Ok(windows)
+    }
+
+    fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError> {
+        let kept = lock(&self.0.kept);
+        let rows = kept.rows.range((space, from.to_vec())..);
+        let rows = rows.take_while(|((other, _), _)| *other == space).take(max);
+        Ok(rows.map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
     fn sync(&self) -> Result<(), IndexError> {

@@ -25,5 +25,5 @@ mod seeds;
 mod time;
 mod walk;
 
-pub(super) use planted::{Planted, is_planted, not_sent, spoil};
+pub(super) use planted::{Planted, is_planted, not_sent, nothing_of, spoil};
 pub(super) use time::Time;

@@ -69,7 +69,9 @@ impl Walk {
         for (labels, answer) in labels.into_iter().zip(answers) {
             match answer {
                 Some(Ok(durable)) => self.appended(&labels, &durable)?,
-                Some(Err(AppendError::Disk(_))) if self.has_met_faults() => {
+                Some(Err(AppendError::Disk(_) | AppendError::Full { .. }))
+                    if self.has_met_faults() || self.settings.retention_bytes.is_some() =>
+                {
                     self.note(format!("append {labels:?} is refused"));
                 }
                 Some(Err(AppendError::TooLarge { .. })) => {
@@ -293,7 +295,9 @@ impl Walk {
             }
             Outcome::Release => {
                 delivery.lease_ms = None;
-                delivery.due_ms = delivery.due_ms.map(|due| due.min(wall_ms));
+                if delivery.attempts == Some(0) {
+                    delivery.due_ms = delivery.due_ms.map(|due| due.min(wall_ms));
+                }
             }
         }
     }
@@ -379,7 +383,9 @@ impl Walk {
         self.time.pass(ms);
         self.model.wall_max_ms = self.model.wall_max_ms.max(self.wall_ms());
         self.note(format!("pass {ms}"));
-        self.running.as_mut().ok_or("no store is open")?.round();
+        let running = self.running.as_mut().ok_or("no store is open")?;
+        running.round();
+        running.look();
         Ok(())
     }
 

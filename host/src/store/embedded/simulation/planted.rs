@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use crate::store::embedded::live::Live;
 use crate::store::embedded::record::{TargetSettlements, What};
+use crate::store::embedded::segment::Stretch;
 use crate::store::embedded::state::Entry;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub(in crate::store::embedded) enum Planted {
     IndexAhead,
     /// The outcomes of a digest are spread over records of their own.
     DigestInParts,
-    /// A log that was cut off goes on in the same epoch.
-    EpochKept,
+    /// A start believes frames that are perhaps in the kernel's memory only.
+    RewriteSkipped,
 }
 
 pub(super) const ALL: [Planted; 6] = [
@@ -30,7 +31,7 @@ pub(super) const ALL: [Planted; 6] = [
     Planted::AckBeforeSync,
     Planted::IndexAhead,
     Planted::DigestInParts,
-    Planted::EpochKept,
+    Planted::RewriteSkipped,
 ];
 
 thread_local! {
@@ -66,4 +67,10 @@ pub(in crate::store::embedded) fn spoil(record: &mut TargetSettlements, live: &L
         }
         _ => {}
     }
+}
+
+/// What a start writes again.
+pub(in crate::store::embedded) fn nothing_of(stretch: Stretch) -> Stretch {
+    let to = if is_planted(Planted::RewriteSkipped) { stretch.from } else { stretch.to };
+    Stretch { to, ..stretch }
 }

@@ -73,8 +73,12 @@ impl Story {
     fn all(&mut self) -> Vec<String> {
         let store = self.running.as_ref().unwrap().store.clone();
         let hour = crate::store::contract::HOUR;
-        let given = self.running.as_mut().unwrap().ask(store.claim(TargetNumber(0), 99, hour));
-        given.map_or_else(Vec::new, |given| texts(&given.unwrap()))
+        let mut all = Vec::new();
+        let running = self.running.as_mut().unwrap();
+        while let Some(given) = running.ask(store.claim(TargetNumber(0), 99, hour)) {
+            all.extend(texts(&given.unwrap()));
+        }
+        all
     }
 }
 

@@ -12,6 +12,7 @@ use crate::store::embedded::committer::Committer;
 use crate::store::embedded::inbox::Stop;
 use crate::store::embedded::indexer::{Indexer, Job};
 use crate::store::embedded::machine::Machine;
+use crate::store::embedded::retention::{Retention, Stepped};
 use crate::store::embedded::{Embedded, OpenError, Parts, Settings};
 
 /// The committer would wait for the index above its own limit, which is larger.
@@ -24,6 +25,8 @@ pub(super) struct Running {
     indexer: Indexer,
     from_committer: Receiver<Job>,
     jobs: VecDeque<Job>,
+    /// Away while it takes a step.
+    retention: Option<Retention>,
 }
 
 impl Drop for Running {
@@ -34,10 +37,29 @@ impl Drop for Running {
 
 impl Running {
     pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
-        let Parts { shared, committer, indexer, jobs } = Parts::open(settings, machine)?;
+        let parts = Parts::open(settings, machine)?;
+        let Parts { shared, committer, indexer, jobs, retention } = parts;
         let store = Arc::new(Embedded { shared, threads: Default::default() });
         let (committer, from_committer) = (Some(committer), jobs);
-        Ok(Self { store, committer, indexer, from_committer, jobs: VecDeque::new() })
+        let (jobs, retention) = (VecDeque::new(), Some(retention));
+        Ok(Self { store, committer, indexer, from_committer, jobs, retention })
+    }
+
+    /// A step of whoever lets old segments go; whether there may be more to do.
+    pub(super) fn retain(&mut self) -> bool {
+        let Some(mut retention) = self.retention.take() else { return false };
+        let stepped = retention.step(&mut || {
+            self.round();
+            self.index(JOBS_MAX);
+        });
+        self.retention = Some(retention);
+        stepped == Stepped::More
+    }
+
+    /// A look at how much space there is.
+    pub(super) fn look(&self) {
+        let shared = &self.store.shared;
+        shared.room.look(&*shared.reader.disk);
     }
 
     /// A round of the committer with what there is, if only the passing of time; whether there was

@@ -99,6 +99,8 @@ impl Walk {
         let mut random = fastrand::Rng::with_seed(plan.seed);
         let mut settings = Settings::new(PathBuf::from("/simulated"));
         settings.segment_bytes = 1 << random.u32(14..18);
+        settings.retention_age_ms = None;
+        settings.retention_bytes = None;
         let disk = SimDisk::new(plan.seed);
         let lying = plan.planted == Some(Planted::AckBeforeSync);
         disk.plan(|faults| faults.lying = lying);
@@ -226,8 +228,8 @@ impl Walk {
             173..175 => self.drop_dead(target),
             175..176 => self.register(1),
             176..180 => self.jump(),
-            180..188 => self.fault(),
-            188..190 => self.settlements_and_two_power_cuts(target),
+            180..186 => self.fault(),
+            186..190 => self.settlements_and_two_power_cuts(target),
             _ => self.crash(),
         }
     }
