@@ -9,7 +9,11 @@
 //! target reads on in the log from its cursor (`live`, `claim`, `tail`, `reader`). Only what waits to
 //! be tried again, is dead, or has a receipt has a row (`index`, `indexer`).
 //!
-//! Threads: one writes the log, one keeps the index, and one now and then prepares the next segment.
+//! **The oldest segment goes** when it is too old or the log too large (`retention`, `sweep`); what is
+//! still needed of it is moved to the head (`moving`), and its file is used again (`spare`).
+//!
+//! Threads: one writes the log, one keeps the index, one sees to room and one to old segments, and one
+//! now and then prepares the next segment.
 //! All of them sleep while nothing happens.
 
 mod append;
@@ -24,6 +28,7 @@ mod fate;
 mod filter;
 mod fjall_index;
 mod frame;
+mod gone;
 mod group;
 mod inbox;
 mod index;
@@ -252,7 +257,7 @@ impl Embedded {
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
         let store = self.shared.identity.store;
         let letter = |(number, mut row): (u64, index::DeadRow)| {
-            row.reason += retention::gone_note(&self.shared, &**index, number, &row)?;
+            row.reason += gone::gone_note(&self.shared, &**index, number, &row)?;
             Ok(DeadLetter {
                 target,
                 event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
@@ -356,6 +361,12 @@ impl Queue for Embedded {
             }
             expire::expire(&self.shared, target, received_before, reason).await
         })
+    }
+
+    fn may_overflow(&self, targets: Vec<TargetNumber>) {
+        let targets = targets.into_iter().map(|target| target.0).collect();
+        *write_lock(&self.shared.keeping.overflow) = targets;
+        self.shared.keeping.ring();
     }
 
     fn depth(&self, target: TargetNumber) -> Depth {

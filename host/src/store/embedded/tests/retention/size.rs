@@ -168,7 +168,8 @@ async fn a_file_that_has_another_name_is_not_written_over() {
     let store = small.store();
     let a = register(&*store, &["a"]).await[0];
     small.traffic(&store, a, 8).await;
-    let oldest = small.folder.segments()[1].clone();
+    settled(&store).await;
+    let oldest = small.folder.segments()[0].clone();
     let copy = small.folder.dir.path().join("copy.log");
     std::fs::hard_link(&oldest, &copy).unwrap();
     let bytes = std::fs::read(&copy).unwrap();
