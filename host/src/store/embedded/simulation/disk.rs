@@ -401,6 +401,7 @@ impl Disk for SimDisk {
         world.name_call()?;
         let file = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         world.names.insert(to.to_path_buf(), file);
+        world.checked.remove(&file);
         world.pending.push(NameOp::Renamed(from.to_path_buf(), to.to_path_buf(), file));
         Ok(())
     }

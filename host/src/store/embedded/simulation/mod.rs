@@ -20,6 +20,8 @@ mod model;
 mod ops;
 mod planted;
 mod regressions;
+mod retain;
+mod rot;
 mod running;
 mod seeds;
 mod time;

@@ -8,6 +8,7 @@ use crate::model::{Dedup, EventId, Planned, Receipt, TargetNumber, Timestamp};
 use crate::store::contract::planned;
 use crate::store::embedded::index::hour_of;
 use crate::store::embedded::settings::DEDUP_MS;
+use crate::store::embedded::state::lsn_of;
 use crate::store::{self, AppendError, Durable, NewRequest, Outcome, Queue, Settlement};
 
 use super::model::{Delivery, Event, LABEL_BYTES, Label, Model, Presence, Status, Window};
@@ -146,6 +147,8 @@ impl Walk {
             && Some(newest.received_ms) == latest_ms
             && newest.received_ms <= new.received_ms
             && self.model.wall_max_ms < newest.received_ms + DEDUP_MS
+            // With a segment go its keys, once the index is made anew.
+            && newest.id.is_some_and(|id| lsn_of(id.number()) >= self.start())
         {
             return Err(format!("event {label} repeats {:?}, and is not taken for it", newest.id));
         }

@@ -16,6 +16,9 @@ use super::planted::Planted;
 use super::running::Running;
 use super::time::Time;
 
+/// What is older may go.
+const RETENTION_AGE_MS: u64 = 20 * 3_600_000;
+
 /// A step that found nothing wrong, or what it found.
 pub(super) type Done<T = ()> = Result<T, String>;
 
@@ -99,8 +102,10 @@ impl Walk {
         let mut random = fastrand::Rng::with_seed(plan.seed);
         let mut settings = Settings::new(PathBuf::from("/simulated"));
         settings.segment_bytes = 1 << random.u32(14..18);
-        settings.retention_age_ms = None;
-        settings.retention_bytes = None;
+        // Tiny, so that segments go often; every third seed keeps everything.
+        let keeps = random.u8(..3) == 0;
+        settings.retention_age_ms = (!keeps && random.bool()).then_some(RETENTION_AGE_MS);
+        settings.retention_bytes = (!keeps).then_some(6 * settings.segment_bytes);
         let disk = SimDisk::new(plan.seed);
         let lying = plan.planted == Some(Planted::AckBeforeSync);
         disk.plan(|faults| faults.lying = lying);
@@ -199,6 +204,9 @@ impl Walk {
             self.step += 1;
             self.counts.steps += 1;
             self.one_step()?;
+            if self.step.is_multiple_of(7) && !self.disk.faults().off {
+                self.retain()?;
+            }
             if self.unsure || self.disk.faults().off {
                 self.crash()?;
             }
@@ -219,7 +227,8 @@ impl Walk {
             130..138 => self.digest(target),
             138..143 => self.extend(target),
             143..155 => self.pass(),
-            155..159 => self.index(),
+            155..157 => self.index(),
+            157..159 => self.retain(),
             159..163 => self.flush(),
             163..166 => self.hold(target),
             166..168 => self.expire(target),
