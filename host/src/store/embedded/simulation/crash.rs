@@ -386,9 +386,9 @@ impl Walk {
                 return Ok(());
             }
             if self.random.bool() {
-                self.digest(target)?
+                self.digest(target)?;
             } else {
-                self.settle(target)?
+                self.settle(target)?;
             }
             if self.random.u8(..4) == 0 {
                 self.pass()?;

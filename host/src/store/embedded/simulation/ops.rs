@@ -41,7 +41,7 @@ impl Walk {
             let content = u64::from(self.random.u8(..8) == 0);
             key = Some((format!("k{}", self.random.u8(..16)), content));
         }
-        planned.event.dedup = key.clone().map(|(key, content)| Dedup { key: key.into(), content });
+        planned.event.dedup = key.clone().map(|(key, content)| Dedup { key, content });
         let received_ms = self.wall_ms();
         let (presence, id) = (Presence::Maybe, None);
         let event = Event { text, targets, key, received_ms, request, presence, id };

@@ -61,7 +61,7 @@ impl Walk {
             Err(error) => return Err(format!("the damage is told as another: {error}")),
             Ok(opened) => opened,
         };
-        let sound = std::mem::replace(&mut self.running, Some(opened));
+        let sound = self.running.replace(opened);
         let after = self.scan();
         self.running = sound;
         let ids = |list: &[super::crash::Logged]| -> Vec<_> {
