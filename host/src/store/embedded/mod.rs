@@ -48,6 +48,7 @@ mod recovery;
 mod reindex;
 mod request;
 mod retention;
+mod rewrite;
 mod room;
 mod runs;
 mod scan;

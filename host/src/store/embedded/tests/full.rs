@@ -255,14 +255,6 @@ impl Index for Failing {
     fn sync(&self) -> Result<(), IndexError> {
         Err(self.error())
     }
-    fn scan(
-        &self,
-        _: super::super::index::Space,
-        _: &[u8],
-        _: usize,
-    ) -> Result<Vec<super::super::index::Row>, IndexError> {
-        Err(self.error())
-    }
     fn dump(&self) -> std::collections::BTreeMap<(super::super::index::Space, Vec<u8>), Vec<u8>> {
         std::collections::BTreeMap::new()
     }
