@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::model::EventId;
 use crate::store::StoreError;
 
-use super::inbox::closed;
 use super::index::{DeadRow, Index, IndexError};
 use super::read_lock;
 use super::runs::Runs;
@@ -56,7 +55,7 @@ pub(super) fn gone_note(
 /// Whether the event was of this store, and is no longer kept.
 pub(super) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
     let index = read_lock(&shared.index);
-    let index = &**index.as_ref().ok_or_else(closed)?;
+    let index = &**index.as_ref().ok_or_else(|| shared.no_index())?;
     let gone = shared
         .is_gone(index, id.number())
         .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;

@@ -45,6 +45,7 @@ mod prewrite;
 mod reader;
 mod record;
 mod recovery;
+mod reindex;
 mod request;
 mod retention;
 mod rewrite;
@@ -117,7 +118,7 @@ impl Parts {
         let opened = recovery::open(settings, machine)?;
         let shared = Arc::new(opened.shared);
         let (to_index, jobs) = indexer::channel();
-        let indexer = Indexer::new(shared.clone(), opened.state.clone());
+        let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
         let committer =
             Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
         let retention = Retention::new(shared.clone());
@@ -200,7 +201,7 @@ impl Embedded {
         let keys = request::keys(&request);
         let slots =
             append::known(&self.shared, keys.iter().copied(), request.received_at.as_millis())
-                .map_err(|error| AppendError::Disk(error.0))?;
+                .map_err(|error| AppendError::Disk(error.reason))?;
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
@@ -251,7 +252,7 @@ impl Embedded {
         max: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let index = read_lock(&self.shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
         let rows = index
             .dead(target.0, after.map(EventId::number), max)
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
@@ -329,7 +330,7 @@ impl Queue for Embedded {
         let shared = self.shared.clone();
         let read = move || {
             let index = read_lock(&shared.index);
-            let index = index.as_ref().ok_or_else(closed)?;
+            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
             let now_ms = shared.clock.wall_ms();
             let rows = index.windows(target.0, now_ms);
             let rows =

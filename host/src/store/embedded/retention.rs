@@ -191,7 +191,8 @@ impl Retention {
         read: impl FnOnce(&dyn Index) -> Result<T, IndexError>,
     ) -> Result<T, StoreError> {
         let index = read_lock(&self.shared.index);
-        read(&**index.as_ref().ok_or_else(closed)?).map_err(|error| index_error(&error))
+        read(&**index.as_ref().ok_or_else(|| self.shared.no_index())?)
+            .map_err(|error| index_error(&error))
     }
 
     /// Targets that have not settled everything they were to get from the segment.
@@ -290,7 +291,7 @@ impl Retention {
         let about = (u16::try_from(about.0).unwrap_or(u16::MAX), about.1);
         let all = {
             let index = read_lock(&self.shared.index);
-            let index = &**index.as_ref().ok_or_else(closed)?;
+            let index = &**index.as_ref().ok_or_else(|| self.shared.no_index())?;
             copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)?.0
         };
         let bytes: u64 = all.iter().map(super::moving::Copy::bytes).sum();
