@@ -82,10 +82,11 @@ impl Running {
     pub(super) fn index(&mut self, jobs_max: usize) -> bool {
         let Some(first) = self.jobs.pop_front() else { return false };
         let mut left = jobs_max.saturating_sub(1);
-        self.indexer.batch(first, || {
+        let batch = self.indexer.batch(first, || {
             left = left.checked_sub(1)?;
             self.jobs.pop_front()
         });
+        batch.unwrap();
         true
     }
 
