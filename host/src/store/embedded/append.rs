@@ -106,7 +106,7 @@ impl Committer {
         let store = self.shared.identity.store;
         let lsn = self.log.place(&mut request.frame);
         // The frame stays as it is from here on: its effects move to whom they concern.
-        let none = Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() };
+        let none = Effects::nothing();
         let effects = std::mem::replace(&mut request.effects, none);
         let entry = self.entry(lsn, &request.frame, effects);
         let received_ms = request.received_at.as_millis();

@@ -23,6 +23,7 @@ use super::indexer::Job;
 use super::live::Kill;
 use super::log::{DiskError, Log};
 use super::record::{self, Registry, Settlements};
+use super::segment::Segment;
 use super::settings::{
     DIGEST_BYTES_MAX, LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX,
     SETTLEMENT_BYTES_MAX,
@@ -30,6 +31,7 @@ use super::settings::{
 use super::settle::open_window;
 use super::shared::{Shared, Target};
 use super::state::{Effects, Entry, State};
+use super::summary::Summary;
 use super::{lock, read_lock, write_lock};
 
 pub(super) struct Committer {
@@ -37,6 +39,8 @@ pub(super) struct Committer {
     pub(super) log: Log,
     /// As of what is durable.
     state: State,
+    /// Of the newest segment, as of what is durable.
+    summary: Summary,
     pub(super) recent: Recent,
     pub(super) group: Group,
     /// Refused by the disk, to be written before anything else.
@@ -47,12 +51,19 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, state: State, index: SyncSender<Job>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        state: State,
+        summary: Summary,
+        index: SyncSender<Job>,
+    ) -> Self {
         let recent = Recent::new(shared.clock.steady());
         Self {
             shared,
             log,
             state,
+            summary,
             recent,
             group: Group::default(),
             kept: VecDeque::new(),
@@ -252,26 +263,51 @@ impl Committer {
     /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
     /// failure.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
+        // Room for the summary at the end.
+        let targets = self.state.targets.len() + 1;
+        let bytes = bytes + Summary::frame_bytes_max(targets);
         if self.log.is_open() && self.log.fits(bytes) && !self.log.is_outdone() {
             return Ok(());
         }
         if self.log.is_open() {
             self.commit()?;
+            self.end_segment()?;
         }
         let bytes_max = self.log.frame_bytes_max() / 2;
         let checkpoint = self.state.checkpoint(usize::try_from(bytes_max).unwrap_or(usize::MAX));
         let frame = record::frame(Kind::Checkpoint, &checkpoint, 1_024)
             .ok_or_else(|| DiskError("the checkpoint is too large".into()))?;
+        let (size, payload_crc) = (frame.size(), frame.payload_crc);
         let segment = self.log.roll(frame)?;
+        let ended = std::mem::take(&mut self.summary);
         let mut segments = write_lock(&self.shared.reader.segments);
-        segments.list.push(segment);
+        if let Some(last) = segments.list.last_mut() {
+            last.summary = Some(Arc::new(ended));
+        }
+        segments.list.push(Segment::new(segment, None));
         segments.tail = self.log.durable();
         drop(segments);
+        let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
+        let entry = Entry { lsn, end: lsn + size, epoch: self.log.epoch(), payload_crc, effects };
+        self.state.apply(&entry);
+        self.to_index(Job::Entries(vec![entry]));
         self.to_index(Job::Sync);
         if self.log.fits(bytes) {
             return Ok(());
         }
         Err(DiskError("a segment is too small for so many targets: set a larger size".into()))
+    }
+
+    /// Writes the summary behind all that is durable. Without one the segment is read to be known.
+    fn end_segment(&mut self) -> Result<(), DiskError> {
+        if let Some(mut frame) = self.summary.frame()
+            && self.log.fits(frame.size())
+        {
+            self.log.place(&mut frame);
+            let synced = self.log.sync();
+            return self.ended(synced);
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
@@ -287,6 +323,7 @@ impl Committer {
             let entries = group.durable(&self.shared, self.log.durable());
             for entry in &entries {
                 self.state.apply(entry);
+                self.summary.add(entry);
             }
             if !entries.is_empty() {
                 self.to_index(Job::Entries(entries));

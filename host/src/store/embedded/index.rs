@@ -261,7 +261,7 @@ impl Batch {
                 self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }
             Effects::Act(record) => self.act(record),
-            Effects::Registry(_) | Effects::Checkpoint(_) => {}
+            Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => {}
         }
     }
 

@@ -48,6 +48,7 @@ mod shared;
 #[cfg(test)]
 mod simulation;
 mod state;
+mod summary;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -97,7 +98,8 @@ impl Parts {
         let shared = Arc::new(opened.shared);
         let (to_index, jobs) = indexer::channel();
         let indexer = Indexer::new(shared.clone(), opened.state.clone());
-        let committer = Committer::new(shared.clone(), opened.log, opened.state, to_index);
+        let committer =
+            Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
         Ok(Self { shared, committer, indexer, jobs })
     }
 }

@@ -21,17 +21,20 @@ use super::machine::Machine;
 use super::reader::Reader;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
-    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch, VERSION,
-    base_of, file_name,
+    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, Segments, Stretch,
+    VERSION, base_of, file_name,
 };
 use super::settings::Settings;
 use super::shared::Shared;
 use super::state::{Entry, State, TargetState};
+use super::summary::{self, Summary};
 
 pub(super) struct Opened {
     pub shared: Shared,
     pub log: Log,
     pub state: State,
+    /// Of the newest segment.
+    pub summary: Summary,
 }
 
 pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, OpenError> {
@@ -43,12 +46,14 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let Some(newest) = list.last().copied() else {
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
     };
-    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch: newest.epoch };
+    let (epoch, summary) = (newest.epoch, Summary::default());
+    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
     let (index, mut state, from) = recovery.index(&settings.index_folder())?;
     let tail = recovery.replay(&*index, &settings.index_folder(), &mut state, from)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
-    let (list, epoch) = (recovery.list, recovery.epoch);
+    let list = recovery.closed()?;
+    let (epoch, summary) = (recovery.epoch, recovery.summary);
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
@@ -56,7 +61,7 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let on = (directory, machine.clock.clone());
     let shared = Shared::new(on, newest.identity, reader, index, states, lock);
     let log = Log::new(machine, &folder, settings.segment_bytes, (newest, file), tail, epoch);
-    Ok(Opened { shared, log, state })
+    Ok(Opened { shared, log, state, summary })
 }
 
 /// The headers of all segments, oldest first; a new store gets its first one.
@@ -121,6 +126,8 @@ struct Recovery<'a> {
     folder: PathBuf,
     list: Vec<SegmentHeader>,
     epoch: u32,
+    /// Of the newest segment.
+    summary: Summary,
 }
 
 /// An index, the state it holds, and where it stands; no stamp: from the first segment on.
@@ -197,6 +204,10 @@ impl Recovery<'_> {
             let len = file.len().map_err(at("read", &path))?;
             let to = next.map_or(segment.base + len, |next| next.prev_end);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
+            if next.is_none() {
+                let read = Stretch { from: segment.first(), to: stretch.from, ..stretch };
+                self.summary = summary::scan(&*file, read).map_err(at("read", &path))?;
+            }
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
             // A segment gets its name when its checkpoint is durable; the very first has none.
             let durable = if segment.base > 0 { segment.first() + 1 } else { 0 };
@@ -210,6 +221,9 @@ impl Recovery<'_> {
                     Step::Frame(header, payload) => {
                         let entry = Entry::read(&header, payload)
                             .map_err(|_| corrupt(header.lsn, "a record cannot be read"))?;
+                        if next.is_none() {
+                            self.summary.add(&entry);
+                        }
                         let read = replay.read(state, &entry);
                         read.map_err(|error| index_error(index_folder, &error))?;
                     }
@@ -241,6 +255,26 @@ impl Recovery<'_> {
         // this one.
         self.epoch = epoch.max(self.epoch) + 1;
         Ok(lsn)
+    }
+}
+
+impl Recovery<'_> {
+    /// The segments with what the closed ones hold.
+    fn closed(&self) -> Result<Vec<Segment>, OpenError> {
+        let next = self.list.iter().skip(1).map(Some).chain([None]);
+        let known = self.list.iter().zip(next).map(|(segment, next)| {
+            let Some(next) = next else { return Ok(Segment::new(*segment, None)) };
+            let path = segment.path(&self.folder);
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
+            let closed = Stretch { segment: *segment, from: segment.first(), to: next.prev_end };
+            let summary = summary::read(&*file, closed).map_err(at("read", &path))?;
+            let summary = match summary {
+                Some(summary) => summary,
+                None => summary::scan(&*file, closed).map_err(at("read", &path))?,
+            };
+            Ok(Segment::new(*segment, Some(summary)))
+        });
+        known.collect()
     }
 }
 

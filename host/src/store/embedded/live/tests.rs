@@ -117,7 +117,8 @@ impl World {
         self.fate.extend((0..places).filter(ours).map(|place| (number(lsn, place), Fate::Open)));
         self.tail.push(std::iter::once(Arc::new(frame)));
         let routed = Routed { target: 0, count: count.into(), first: 0, last: places - 1 };
-        let effects = Effects::Request { received_ms: 1, keys: Vec::new(), routed: vec![routed] };
+        let effects =
+            Effects::Request { received_ms: 1, events: 1, keys: Vec::new(), routed: vec![routed] };
         let entry = self.entry(effects);
         self.state.apply(&entry);
         self.live.publish(lsn, number(lsn, places - 1), count.into());

@@ -6,4 +6,6 @@ mod damage;
 mod faults;
 mod limits;
 mod random;
+mod spy;
+mod summaries;
 mod support;
