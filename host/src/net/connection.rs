@@ -62,7 +62,7 @@ pub(super) async fn serve<H: Handler>(
         let session = Arc::clone(&session);
         async move {
             let (handler, activity) = &*session;
-            activity.set(Phase::Answering);
+            activity.enter(Phase::Answering);
             let answer = handler.handle(request, peer).await;
             activity.set(Phase::Resting);
             Ok::<_, Infallible>(answer)
@@ -149,6 +149,11 @@ impl Activity {
     fn set(&self, phase: Phase) {
         let since_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since_ms.store(since_ms, Ordering::Relaxed);
+        self.enter(phase);
+    }
+
+    /// Into a phase of which nobody asks since when.
+    fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
