@@ -99,7 +99,7 @@ impl App {
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
         receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
-        let watched = watch::start(config, feed, receiving.handle());
+        let watched = watch::start(config, queue.clone(), feed, receiving.handle());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.

@@ -12,6 +12,7 @@ use super::frame::{Frame, Kind};
 use super::group::Waiting;
 use super::inbox::{Append, Placed};
 use super::index::{IndexError, Seen};
+use super::log::DiskError;
 use super::read_lock;
 use super::record::{Dedup, DedupKey, Unreadable};
 use super::request::{Prepared, Slot};
@@ -70,14 +71,14 @@ fn reused(shared: &Shared, key: DedupKey) {
 impl Committer {
     pub(super) fn append(&mut self, mut append: Append) {
         if let Some(reason) = self.shared.failed() {
-            return Self::refuse(append, reason);
+            return Self::refuse(append, &DiskError::Other(reason));
         }
         match self.repeated(&mut append.request) {
             Ok(Some(first_end)) if append.request.new_events() == 0 => {
                 return self.answer(append, first_end);
             }
             Ok(_) => {}
-            Err(error) => return Self::refuse(append, error.0),
+            Err(error) => return Self::refuse(append, &DiskError::Other(error.0)),
         }
         let bytes = append.request.frame.size();
         let bytes_max = self.log.frame_bytes_max();
@@ -88,16 +89,16 @@ impl Committer {
         }
         if let Some(target) = self.unregistered(&append.request) {
             let reason = super::committer::unknown(crate::model::TargetNumber(target));
-            return Self::refuse(append, reason.0);
+            return Self::refuse(append, &DiskError::Other(reason.0));
         }
         if let Err(error) = self.ready(bytes) {
-            return Self::refuse(append, error.0);
+            return Self::refuse(append, &error);
         }
         self.place(append);
     }
 
     /// Room for a request, behind the records that had none before.
-    fn ready(&mut self, bytes: u64) -> Result<(), super::log::DiskError> {
+    fn ready(&mut self, bytes: u64) -> Result<(), DiskError> {
         self.place_kept()?;
         self.make_room(bytes)
     }

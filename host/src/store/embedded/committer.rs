@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::TargetNumber;
-use crate::store::{AppendError, Settlement, StoreError, Window};
+use crate::store::{Settlement, StoreError, Window};
 
 use super::dedup::Recent;
 use super::frame::{Frame, Kind};
@@ -276,7 +276,7 @@ impl Committer {
         let bytes_max = self.log.frame_bytes_max() / 2;
         let checkpoint = self.state.checkpoint(usize::try_from(bytes_max).unwrap_or(usize::MAX));
         let frame = record::frame(Kind::Checkpoint, &checkpoint, 1_024)
-            .ok_or_else(|| DiskError("the checkpoint is too large".into()))?;
+            .ok_or_else(|| DiskError::Other("the checkpoint is too large".into()))?;
         let (size, payload_crc) = (frame.size(), frame.payload_crc);
         let segment = self.log.roll(frame)?;
         let ended = std::mem::take(&mut self.summary);
@@ -295,7 +295,9 @@ impl Committer {
         if self.log.fits(bytes) {
             return Ok(());
         }
-        Err(DiskError("a segment is too small for so many targets: set a larger size".into()))
+        Err(DiskError::Other(
+            "a segment is too small for so many targets: set a larger size".into(),
+        ))
     }
 
     /// Writes the summary behind all that is durable. Without one the segment is read to be known.
@@ -329,7 +331,7 @@ impl Committer {
                 self.to_index(Job::Entries(entries));
             }
         } else if synced.is_ok() && !self.group.is_empty() {
-            return self.ended(Err(DiskError("the log has no segment to write to".into())));
+            return self.ended(Err(DiskError::Other("the log has no segment to write to".into())));
         }
         self.ended(synced)
     }
@@ -337,8 +339,11 @@ impl Committer {
     /// Takes back what the disk refused.
     fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
         if let Err(error) = &done {
-            tracing::error!(%error, "the log goes on in a new segment");
-            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, &error.0);
+            // For want of room: that was said already, once.
+            if let DiskError::Other(_) = error {
+                tracing::error!(%error, "the log goes on in a new segment");
+            }
+            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
             for kept in kept.into_iter().rev() {
                 self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
                 self.kept.push_front(kept);
@@ -361,7 +366,7 @@ impl Committer {
     fn flush(&mut self, reply: Reply<()>) {
         match self.everything() {
             Ok(()) => self.to_index(Job::Mark(reply)),
-            Err(error) => drop(reply.send(Err(StoreError(error.0)))),
+            Err(error) => drop(reply.send(Err(error.to_store()))),
         }
     }
 
@@ -386,7 +391,7 @@ impl Committer {
             numbers.push(TargetNumber(number));
         }
         if !new.is_empty() {
-            self.add_targets(Registry { targets: new }).map_err(|error| StoreError(error.0))?;
+            self.add_targets(Registry { targets: new }).map_err(|error| error.to_store())?;
         }
         Ok(numbers)
     }
@@ -395,7 +400,7 @@ impl Committer {
         let record = Arc::new(record);
         let mut frame = record::frame(Kind::Registry, &*record, 256)
             .filter(|frame| frame.size() <= self.log.frame_bytes_max())
-            .ok_or_else(|| DiskError("too many new targets at once".into()))?;
+            .ok_or_else(|| DiskError::Other("too many new targets at once".into()))?;
         self.place_kept()?;
         self.make_room(frame.size())?;
         let lsn = self.log.place(&mut frame);
@@ -450,8 +455,8 @@ impl Committer {
     }
 
     /// Refuses a request, for a reason that is no fault of it.
-    pub(super) fn refuse(append: Append, reason: String) {
-        let _ = append.reply.send(Err(AppendError::Disk(reason)));
+    pub(super) fn refuse(append: Append, error: &DiskError) {
+        let _ = append.reply.send(Err(error.to_append()));
     }
 
     /// Answers a request of which everything was there before, once that is durable.
@@ -474,7 +479,7 @@ pub(super) fn unknown(target: TargetNumber) -> StoreError {
 impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);
-        let _ = group.refuse(&mut self.recent, &closed().0);
+        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().0));
         self.shared.inbox.end();
         self.shared.wake_all();
     }

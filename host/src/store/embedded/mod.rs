@@ -39,6 +39,7 @@ mod reader;
 mod record;
 mod recovery;
 mod request;
+mod room;
 mod runs;
 mod scan;
 mod segment;
@@ -47,6 +48,7 @@ mod settle;
 mod shared;
 #[cfg(test)]
 mod simulation;
+mod spare;
 mod state;
 mod summary;
 mod tail;
@@ -60,10 +62,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Delivery, EventId, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp};
+use crate::model::{
+    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp,
+};
 
 use super::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Hold,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
     HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
 };
 use committer::Committer;
@@ -129,17 +133,34 @@ impl Embedded {
             .name("store-index".into())
             .spawn(move || indexer.run(&jobs))
             .map_err(OpenError::Thread)?;
+        shared.room.measure(&*shared.reader.disk);
+        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
+        let room = std::thread::Builder::new()
+            .name("store-room".into())
+            .spawn(move || room.run(&*space))
+            .map_err(OpenError::Thread)?;
         let log = std::thread::Builder::new()
             .name("store-log".into())
             .spawn(move || committer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index]) }))
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room]) }))
     }
 
     /// How often a known key came again with other content, since the store was opened.
     #[must_use]
     pub fn keys_reused(&self) -> u64 {
         self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What is free where the store is, as last seen; nothing before the first look.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.shared.room.free_bytes()
+    }
+
+    /// Waits until requests are refused, or taken in again; see [`Queue::full`]. Cancel safe.
+    pub async fn room_changed(&self) {
+        self.shared.room.changed().await;
     }
 
     async fn append_now(&self, request: NewRequest) -> Result<Durable, AppendError> {
@@ -152,6 +173,7 @@ impl Embedded {
                 "a request of {count} events is too long: {REQUEST_EVENTS_MAX} fit"
             )));
         }
+        self.shared.room.admit(&*request.source == OWN_SOURCE)?;
         let asked_at = append::asked_at(&self.shared);
         let keys = request::keys(&request);
         let slots =
@@ -195,6 +217,7 @@ impl Embedded {
 
     fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
         self.shared.inbox.stop(stop);
+        self.shared.room.stop();
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
@@ -397,6 +420,11 @@ impl Queue for Embedded {
             let shared = self.shared.clone();
             claim::blocking(move || fate::fate(&shared, id)).await
         })
+    }
+
+    fn full(&self) -> Option<Full> {
+        let room = &self.shared.room;
+        room.why().map(|reason| Full { reason, short: room.is_short(), refused: room.refused() })
     }
 
     fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {

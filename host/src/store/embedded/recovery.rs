@@ -26,6 +26,7 @@ use super::segment::{
 };
 use super::settings::Settings;
 use super::shared::Shared;
+use super::spare::SPARE;
 use super::state::{Entry, State, TargetState};
 use super::summary::{self, Summary};
 
@@ -57,10 +58,11 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
-    let directory = settings.directory.clone();
-    let on = (directory, machine.clock.clone());
-    let shared = Shared::new(on, newest.identity, reader, index, states, lock);
-    let log = Log::new(machine, &folder, settings.segment_bytes, (newest, file), tail, epoch);
+    let clock = machine.clock.clone();
+    let shared = Shared::new((settings, clock), newest.identity, reader, index, states, lock);
+    let aside = (shared.spare.clone(), shared.room.clone());
+    let newest = (newest, file);
+    let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);
     Ok(Opened { shared, log, state, summary })
 }
 
@@ -75,7 +77,7 @@ fn segments(
     for name in disk.list(folder).map_err(at("read the folder", folder))? {
         if let Some(base) = base_of(&name) {
             bases.push(base);
-        } else if name.ends_with(".tmp") {
+        } else if name.ends_with(".tmp") && name != SPARE {
             let path = folder.join(&name);
             disk.remove(&path).map_err(at("remove", &path))?;
         }
@@ -231,9 +233,11 @@ impl Recovery<'_> {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
                     Step::Bad(lsn) => {
-                        if !cut(&*file, &path, Stretch { from: lsn, ..stretch }, scanner.epoch())? {
+                        let rest = Stretch { from: lsn, ..stretch };
+                        let Some(newest) = cut(&*file, &path, rest, scanner.epoch())? else {
                             return Err(corrupt(lsn, "a frame is missing before others"));
-                        }
+                        };
+                        epoch = epoch.max(newest);
                         break;
                     }
                     Step::End => break,
@@ -278,25 +282,37 @@ impl Recovery<'_> {
     }
 }
 
-/// Ends the log where `rest` starts and there is no frame; `false` when something durable was there.
-fn cut(file: &dyn DiskFile, path: &Path, rest: Stretch, epoch: u32) -> Result<bool, OpenError> {
+/// Ends the log where `rest` starts and there is no frame; answers the newest epoch that anything of
+/// this log behind it has, `None` when something durable was there. A file of full length stays as it
+/// is: it was written in advance, or is a segment used again, and what is left in it is of another
+/// place or, by its epoch, of an earlier process.
+fn cut(
+    file: &dyn DiskFile,
+    path: &Path,
+    rest: Stretch,
+    epoch: u32,
+) -> Result<Option<u32>, OpenError> {
     let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
     // A segment that was written in advance ends in zeros: they stay, to be written over.
     if blank {
-        return Ok(true);
+        return Ok(Some(epoch));
     }
-    let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(epoch);
+    let (mut scanner, mut newest) = (Scanner::new(file, rest, CHUNK_BYTES).since(epoch), epoch);
     while let Some(header) = scanner.resync().map_err(at("read", path))? {
         if header.durable_lsn > rest.from {
-            return Ok(false);
+            return Ok(None);
         }
+        newest = newest.max(header.epoch);
+    }
+    if rest.to >= rest.segment.limit() {
+        return Ok(Some(newest));
     }
     let offset = rest.from - rest.segment.base;
     tracing::info!(segment = %path.display(), offset,
         "the log ends in a torn write, which was never answered: cut off");
     file.truncate(offset).map_err(at("cut", path))?;
     file.sync().map_err(at("sync", path))?;
-    Ok(true)
+    Ok(Some(newest))
 }
 
 fn index_error(folder: &Path, error: &IndexError) -> OpenError {

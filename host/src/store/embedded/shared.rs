@@ -12,7 +12,10 @@ use super::index::Index;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
+use super::room::Room;
 use super::segment::Identity;
+use super::settings::Settings;
+use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
 use super::{lock, read_lock, write_lock};
@@ -46,6 +49,8 @@ pub(super) struct Shared {
     pub reader: Reader,
     pub tail: Tail,
     pub inbox: Inbox,
+    pub room: Arc<Room>,
+    pub spare: Arc<Spare>,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
     /// `None` once closed.
@@ -62,7 +67,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        (directory, clock): (PathBuf, Clock),
+        (settings, clock): (&Settings, Clock),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -71,8 +76,11 @@ impl Shared {
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
-            directory,
+            directory: settings.directory.clone(),
+            room: Arc::new(Room::new(settings)),
+            spare: Arc::new(spare),
             clock,
             identity,
             reader,

@@ -6,7 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::store::embedded::Embedded;
 use crate::store::embedded::disk::{Disk, DiskFile, Files};
+use crate::store::embedded::machine::Machine;
+
+use super::support::Folder;
 
 pub(super) struct Spy {
     pub read_bytes: AtomicU64,
@@ -35,8 +39,14 @@ impl Spy {
     }
 }
 
-/// One for the store; the test keeps the other.
-pub(super) struct Spied(pub Arc<Spy>);
+struct Spied(Arc<Spy>);
+
+/// A store on such a disk.
+pub(super) fn spied(folder: &Folder, spy: &Arc<Spy>) -> Arc<Embedded> {
+    let settings = folder.settings();
+    let machine = Machine { disk: Arc::new(Spied(spy.clone())), ..Machine::real(&settings) };
+    Embedded::open_on(&settings, &machine).unwrap()
+}
 
 struct SpiedFile(Arc<Spy>, Box<dyn DiskFile>);
 
@@ -78,6 +88,9 @@ impl Disk for Spied {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.change()?;
         Files.remove(path)
+    }
+    fn links(&self, path: &Path) -> io::Result<u64> {
+        Files.links(path)
     }
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         Files.list(folder)

