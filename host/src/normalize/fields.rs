@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 /// The value of a key; nothing when the key is missing or null.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Field<'a>(Option<&'a str>);
@@ -138,23 +140,15 @@ fn value_end(json: &[u8], from: usize) -> usize {
 
 /// The place behind a string's closing quote; `from` is behind the opening one.
 fn text_end(json: &[u8], from: usize) -> usize {
-    /// Compared at once: most of a long text is plain.
-    const TOGETHER: usize = 16;
-    let special = |byte: &u8| (*byte == b'"') | (*byte == b'\\');
     let mut at = from;
-    while let Some(rest) = json.get(at..) {
-        let plain = rest
-            .chunks_exact(TOGETHER)
-            .take_while(|part| !part.iter().fold(false, |found, byte| found | special(byte)))
-            .count();
-        at += plain * TOGETHER;
-        let rest = json.get(at..).unwrap_or_default();
-        match rest.iter().position(special) {
-            Some(place) if rest[place] == b'"' => return at + place + 1,
-            // What is escaped may be a quote.
-            Some(place) => at += place + 2,
-            None => break,
+    while let Some(rest) = json.get(at..)
+        && let Some(place) = memchr2(b'"', b'\\', rest)
+    {
+        if rest[place] == b'"' {
+            return at + place + 1;
         }
+        // What is escaped may be a quote.
+        at += place + 2;
     }
     json.len()
 }
