@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::store::{AppendError, StoreError};
 
 use super::clock::Clock;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, PAGE_BYTES};
 use super::frame::Frame;
 use super::machine::Machine;
 use super::prewrite::Prewriter;
@@ -157,10 +157,17 @@ impl Log {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        if let Err(error) = file.write_all_at(&self.buffer, self.written - self.segment.base) {
+        let (bytes, at) = (self.buffer.len(), self.written - self.segment.base);
+        // A page that is written whole need not be read before. What lay behind the end is nothing.
+        let end = at + bytes as u64;
+        if !self.grows && end.next_multiple_of(PAGE_BYTES as u64) <= self.segment.capacity {
+            let padding = end.next_multiple_of(PAGE_BYTES as u64) - end;
+            self.buffer.extend(std::iter::repeat_n(0, usize::try_from(padding).unwrap_or(0)));
+        }
+        if let Err(error) = file.write_all_at(&self.buffer, at) {
             return Err(self.abandon("write to", &error));
         }
-        self.written += self.buffer.len() as u64;
+        self.written += bytes as u64;
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_BYTES_KEPT);
         Ok(())
