@@ -32,9 +32,11 @@ impl RequestId {
 
 impl RequestId {
     fn digits(self) -> [u8; 16] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut digits = [0; 16];
-        for (place, digit) in digits.iter_mut().rev().enumerate() {
-            *digit = b"0123456789abcdef"[(self.0 >> (4 * place)) as usize & 15];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
         }
         digits
     }

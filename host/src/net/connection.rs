@@ -28,6 +28,9 @@ const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n
     content-type: application/json\r\ncontent-length: 44\r\n\r\n\
     {\"error\":\"the request head took too long\"}\r\n";
 
+/// Most bytes read at once, which a connection that brings large bodies keeps room for. A head fits.
+const READ_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+
 /// How long saying that may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -69,8 +72,10 @@ pub(super) async fn serve<H: Handler>(
         }
     });
     let io = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
-    let mut connection =
-        http1::Builder::new().max_header_size(HEAD_BYTES_MAX).serve_connection(io, service);
+    let mut connection = http1::Builder::new()
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(READ_BYTES_MAX)
+        .serve_connection(io, service);
 
     let mut timer = pin!(tokio::time::sleep_until(activity.began + times.header.min(times.idle)));
     loop {

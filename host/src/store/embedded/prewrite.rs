@@ -112,3 +112,31 @@ pub(super) fn prewrite(
     }
     Ok(Some(file))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::disk::Files;
+
+    #[test]
+    fn a_segment_of_any_size_is_written_whole_and_then_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        for capacity in [STEP_BYTES as u64, (2 << 20) + 4_097, 12_345] {
+            let (path, stop) = (folder.path().join("spare"), AtomicBool::new(false));
+            let file = prewrite(&Files, &path, capacity, &stop, Duration::ZERO).unwrap().unwrap();
+            assert_eq!(file.len().unwrap(), capacity);
+            file.write_all_at(b"odd", 7).unwrap();
+            let mut bytes = vec![1; usize::try_from(capacity).unwrap()];
+            assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+            assert_eq!(&bytes[..12], b"\0\0\0\0\0\0\0odd\0\0");
+            assert!(bytes[12..].iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn one_that_is_stopped_gives_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, stop) = (folder.path().join("spare"), AtomicBool::new(true));
+        assert!(prewrite(&Files, &path, 1 << 20, &stop, Duration::ZERO).unwrap().is_none());
+    }
+}
