@@ -11,6 +11,7 @@ mod prism;
 mod process;
 mod receive;
 mod reload;
+mod retention;
 mod sms;
 mod targets;
 mod twilio;

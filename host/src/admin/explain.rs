@@ -56,7 +56,9 @@ pub(super) async fn explain(inner: &Inner, id: &str, data: bool) -> Result<Expla
         ));
     };
     let Some(known) = inner.queue.fate(id).await? else {
-        return Err(Refused::unknown(format!("no event {id} is kept here")));
+        return Err(Refused::unknown(format!(
+            "event {id} is not kept here: it is of another store, or went by [store] retention"
+        )));
     };
     let (view, event) = (inner.view(), known.event);
     let unrouted = unrouted(&view, &event);

@@ -90,6 +90,7 @@ impl App {
         let ways = wire::ways(config, &lent, feed);
         let numbers =
             receiving.block_on(shared.register(wire::names(&ways))).map_err(AppError::new)?;
+        shared.may_overflow(wire::overflowing(&ways, &numbers));
         let router = Arc::new(wire::router(&ways, &numbers));
         let recipes = Mutex::new(wire::recipes(&ways, &numbers));
         let view = wire::view(config, &ways, &numbers, Arc::clone(&router), address);

@@ -195,6 +195,7 @@ impl Reloader {
         // A name that is new is the one thing that stays when the store fails here; it does nothing.
         let numbers = self.receiving.block_on(self.queue.register(wire::names(&ways)));
         let numbers = numbers.map_err(Rejected::by_the_host)?;
+        self.queue.may_overflow(wire::overflowing(&ways, &numbers));
         let new = wire::recipes(&ways, &numbers);
         let changes = Changes::between(recipes, &new);
         let reloaded = self.reloaded(&config, recipes, &new, &changes);
@@ -302,6 +303,8 @@ impl Fixed {
             ("server.connections_max", server.connections_max != other.connections_max),
             ("store.directory", self.store.directory != config.store.directory),
             ("store.free_min", self.store.free_min_bytes != config.store.free_min_bytes),
+            ("store.retention.age", self.store.retention_age_ms != config.store.retention_age_ms),
+            ("store.retention.size", self.store.retention_bytes != config.store.retention_bytes),
             ("store.segment", self.store.segment_bytes != config.store.segment_bytes),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

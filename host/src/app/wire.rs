@@ -77,6 +77,12 @@ pub(super) fn names(ways: &[Way<'_>]) -> Vec<Arc<str>> {
     ways.iter().map(|way| Arc::clone(&way.name)).collect()
 }
 
+/// Those whose oldest deliveries may be given up; `numbers` are those of the ways, in their order.
+pub(super) fn overflowing(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Vec<TargetNumber> {
+    let lossy = ways.iter().zip(numbers).filter(|(way, _)| way.config.overflow);
+    lossy.map(|(_, number)| *number).collect()
+}
+
 /// The first that should work and cannot.
 pub(super) fn unusable<'w>(ways: &'w [Way<'_>]) -> Option<&'w str> {
     ways.iter().find(|way| way.config.enabled && way.made.is_none()).map(|way| &*way.name)

@@ -99,6 +99,8 @@ pub struct TargetConfig {
     /// One attempt.
     pub timeout: Duration,
     pub policy: Policy,
+    /// Its oldest deliveries become dead letters when the log is full; otherwise requests are refused.
+    pub overflow: bool,
     pub digest: Option<deliver::DigestSettings>,
     digest_place: Range<usize>,
     plugin_place: Range<usize>,

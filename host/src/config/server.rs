@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reader::{Entry, Notes, Table};
 use crate::model::about_bytes;
-use crate::store::embedded::{self, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::store::embedded::{self, RETENTION_SEGMENTS_MIN, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::{ingest, net, plugin};
 
 const CONNECTIONS_MAX: u64 = 65_536;
@@ -19,6 +19,10 @@ const IN_FLIGHT_BYTES_MAX: u64 = 1 << 40;
 /// Least free space before a person is told, unless configured otherwise, and the most that can be.
 const FREE_LOW_BYTES: u64 = 1 << 30;
 const FREE_LOW_BYTES_MAX: u64 = 1 << 60;
+/// Limits of `retention.age`; a repeated event is known for a day while its segment is kept.
+const RETENTION_AGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(24 * 3_600)..=Duration::from_secs(100 * 365 * 24 * 3_600);
+const RETENTION_BYTES_MAX: u64 = 1 << 60;
 /// Longest `public_url`, in bytes.
 const PUBLIC_URL_BYTES_MAX: usize = 512;
 
@@ -135,8 +139,37 @@ pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Sto
         let help = "below `free_low` a person is told; below `free_min` requests are refused";
         entry.refuse(notes, "`store.free_min` is more than `store.free_low`", &label, help);
     }
-    table.finish(notes, |_| None);
+    if let Some(retention) = table.table("retention", notes) {
+        keep(retention, queue, notes);
+    }
+    table.finish(notes, |key| match key {
+        "age" | "size" => Some(format!("write retention.{key}")),
+        _ => None,
+    });
     store
+}
+
+/// `[store.retention]`.
+fn keep(mut table: Table<'_>, queue: &mut embedded::Settings, notes: &Notes) {
+    if let Some(age) = table.duration("age", RETENTION_AGE, notes) {
+        queue.retention_age_ms = u64::try_from(age.as_millis()).ok();
+    }
+    let bytes_min = queue.segment_bytes.saturating_mul(RETENTION_SEGMENTS_MIN);
+    if let Some(entry) = table.entry("size")
+        && let Some(bytes) = entry.bytes(&(0..=RETENTION_BYTES_MAX), notes)
+    {
+        queue.retention_bytes = Some(bytes);
+        if bytes < bytes_min {
+            let segment = about_bytes(queue.segment_bytes);
+            let label = format!("write at least {}", about_bytes(bytes_min));
+            let help = format!(
+                "the log needs {RETENTION_SEGMENTS_MIN} files of {segment}; `store.segment` makes them smaller"
+            );
+            let title = "`store.retention.size` is too small";
+            entry.refuse(notes, title, &label, &help);
+        }
+    }
+    table.finish(notes, |_| None);
 }
 
 /// The plugin folders of a home without a configuration.

@@ -33,7 +33,7 @@ const DIGEST_EVERY: std::ops::RangeInclusive<Duration> =
 const ATTEMPTS_MAX: u64 = 1_000_000;
 
 /// Keys of a target, which are easily written among the settings of its plugin.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 11] = [
     "enabled",
     "plugin",
     "route",
@@ -42,6 +42,7 @@ pub(super) const KEYS: [&str; 10] = [
     "concurrency",
     "timeout",
     "retry",
+    "overflow",
     "allow",
     "settings",
 ];
@@ -49,6 +50,9 @@ pub(super) const KEYS: [&str; 10] = [
 /// Words of `retry.maybe_sent`.
 const MAYBE_SENT: [(&str, MaybeSent); 2] =
     [("retry", MaybeSent::Retry), ("dead-letter", MaybeSent::DeadLetter)];
+
+/// Words of `overflow`: whether the oldest deliveries are given up when the log is full.
+const OVERFLOW: [(&str, bool); 2] = [("refuse", false), ("drop-oldest-to-dead", true)];
 
 /// Reads every target, in the order of the file. `sources` are the names that a route may use.
 pub(super) fn read(
@@ -95,6 +99,7 @@ fn target(
     let concurrency = table.integer("concurrency", 1..=CONCURRENCY_MAX, notes);
     let timeout = table.duration("timeout", TIMEOUT_MIN..=TIMEOUT_MAX, notes);
     let policy = table.table("retry", notes).map(|retry| policy(retry, notes)).unwrap_or_default();
+    let overflow = table.entry("overflow").is_some_and(|entry| overflow(&entry, notes));
     let allow = table.entry("allow").map(|entry| allow(&entry, notes)).unwrap_or_default();
     let settings_entry = table.entry("settings");
     // A disabled target may wait for its secrets.
@@ -123,9 +128,22 @@ fn target(
         concurrency: concurrency.map(count),
         timeout: timeout.unwrap_or(deliver::Settings::TIMEOUT_DEFAULT),
         policy,
+        overflow,
         digest,
         digest_place,
     }
+}
+
+fn overflow(entry: &Entry<'_>, notes: &Notes) -> bool {
+    let Some(word) = entry.string(notes) else { return false };
+    let known = OVERFLOW.iter().find(|(name, _)| *name == word);
+    if known.is_none() {
+        let words = list(OVERFLOW.iter().map(|(name, _)| *name));
+        let title = format!("`{}` is neither of its two words", entry.path);
+        let help = "it says what happens to this target's oldest deliveries when the log is full";
+        entry.refuse(notes, &title, &format!("write one of: {words}"), help);
+    }
+    known.is_some_and(|(_, drops)| *drops)
 }
 
 fn digest_settings(mut table: Table<'_>, notes: &Notes) -> Option<deliver::DigestSettings> {

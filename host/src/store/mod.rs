@@ -296,6 +296,10 @@ pub trait Queue: Send + Sync + 'static {
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>>;
 
+    /// The targets whose oldest deliveries may become dead letters, without their events, when there is
+    /// no room; those of the others keep new requests out. Each call says all of them.
+    fn may_overflow(&self, _targets: Vec<TargetNumber>) {}
+
     fn depth(&self, target: TargetNumber) -> Depth;
 
     /// Dead letters of a target, oldest first, after `after` if given; at most `max`.

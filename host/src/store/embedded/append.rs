@@ -100,6 +100,9 @@ impl Committer {
     /// Room for a request, behind the records that had none before.
     fn ready(&mut self, bytes: u64) -> Result<(), DiskError> {
         self.place_kept()?;
+        if self.would_roll(bytes) && self.is_full() {
+            return Err(self.no_room());
+        }
         self.make_room(bytes)
     }
 

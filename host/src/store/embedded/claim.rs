@@ -160,8 +160,7 @@ pub(super) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEve
     if let Some(event) = shared.tail.event(number) {
         return Ok(Some(event));
     }
-    let read = shared.reader.event(number).map_err(|error| io_error(shared, &error))?;
-    Ok(read.map(Arc::new))
+    Ok(shared.origin(number)?.map(|origin| Arc::new(origin.event)))
 }
 
 /// Rows that are due and that nobody holds, with their events.

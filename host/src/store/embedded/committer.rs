@@ -23,6 +23,7 @@ use super::indexer::Job;
 use super::live::Kill;
 use super::log::{DiskError, Log};
 use super::record::{self, Registry, Settlements};
+use super::room::Why;
 use super::segment::Segment;
 use super::settings::{
     DIGEST_BYTES_MAX, LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX,
@@ -164,6 +165,7 @@ impl Committer {
                 }
                 Act::Flush { reply } => self.flush(reply),
                 Act::Operate { target, what, reply } => self.operate(target, what, reply),
+                Act::Carry { copies, reply } => self.carry(copies, reply),
                 Act::Bury { target, rows, reply } => self.bury(target, rows, reply),
                 Act::Settle { .. } => {}
             }
@@ -260,13 +262,44 @@ impl Committer {
         }
     }
 
+    /// Room for the summary at the end of the segment.
+    fn reserve(&self) -> u64 {
+        Summary::frame_bytes_max(self.state.targets.len() + 1)
+    }
+
+    /// Whether a frame of so many bytes needs a new segment.
+    pub(super) fn would_roll(&self, bytes: u64) -> bool {
+        !(self.log.is_open() && self.log.fits(bytes + self.reserve()))
+    }
+
+    /// Whether the log has no room for another segment.
+    pub(super) fn is_full(&self) -> bool {
+        let segments = read_lock(&self.shared.reader.segments);
+        self.shared.keeping.is_full(&segments, self.shared.spare.capacity)
+    }
+
+    /// Requests are refused until a segment goes.
+    pub(super) fn no_room(&self) -> DiskError {
+        let Shared { keeping, directory, room, .. } = &*self.shared;
+        let kept_by = lock(&keeping.kept_by).clone();
+        let kept_by = if kept_by.is_empty() { "a target".to_owned() } else { kept_by };
+        let reason = format!(
+            "the log in {} has reached store.retention.size ({} bytes), and {kept_by} still needs \
+             its oldest part: let it deliver, drop what waits for it, or allow more",
+            directory.display(),
+            keeping.bytes_max.unwrap_or_default(),
+        );
+        room.close(Why::Quota, reason.clone());
+        keeping.ring();
+        DiskError::Full(reason)
+    }
+
     /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
     /// failure.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
-        // Room for the summary at the end.
-        let targets = self.state.targets.len() + 1;
-        let bytes = bytes + Summary::frame_bytes_max(targets);
-        if self.log.is_open() && self.log.fits(bytes) && !self.log.is_outdone() {
+        let bytes = bytes + self.reserve();
+        let outdone = self.log.is_outdone() && !self.is_full();
+        if self.log.is_open() && self.log.fits(bytes) && !outdone {
             return Ok(());
         }
         if self.log.is_open() {
@@ -287,6 +320,9 @@ impl Committer {
         segments.list.push(Segment::new(segment, None));
         segments.tail = self.log.durable();
         drop(segments);
+        // With no room for another one none is made in advance.
+        self.shared.spare.want(!self.is_full());
+        self.shared.keeping.ring();
         let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
         let entry = Entry { lsn, end: lsn + size, epoch: self.log.epoch(), payload_crc, effects };
         self.state.apply(&entry);

@@ -23,6 +23,10 @@ pub enum OpenError {
         "a segment of {given} bytes is out of range: choose from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}"
     )]
     SegmentBytes { given: u64 },
+    #[error(
+        "a log of at most {given} bytes is too small for its segments: allow {bytes_min}, or choose smaller segments"
+    )]
+    RetentionBytes { given: u64, bytes_min: u64 },
     #[error("cannot {act} {path}: {source}; {advice}")]
     Io { act: &'static str, path: PathBuf, source: io::Error, advice: &'static str },
     #[error(

@@ -18,10 +18,10 @@ use super::shared::{Shared, Target};
 const TRIES_MAX: usize = 8;
 
 /// Keeps a target from taking anything new while it lives.
-struct Frozen(Arc<Target>);
+pub(super) struct Frozen(Arc<Target>);
 
 impl Frozen {
-    fn new(target: &Arc<Target>) -> Self {
+    pub(super) fn new(target: &Arc<Target>) -> Self {
         lock(&target.live).frozen = true;
         Self(target.clone())
     }
@@ -44,24 +44,9 @@ pub(super) async fn expire(
     let _alone = target.loading.clone().lock_owned().await;
     let _frozen = Frozen::new(&target);
     for _ in 0..TRIES_MAX {
-        let (from, done, given_back) = {
-            let live = lock(&target.live);
-            (live.next, live.done.clone(), !live.free.is_empty())
-        };
-        let reader = shared.clone();
-        let old = blocking(move || {
-            let old = reader.reader.old(number.0, from, before, &done);
-            old.map_err(|error| StoreError(format!("cannot read the log: {error}")))
-        })
-        .await?;
-        if old.count == 0 && !given_back {
-            return Ok(0);
-        }
-        // Without any that is old there, the reader does not go on.
-        let to = if old.count == 0 { from } else { old.to };
-        let at = shared.clock.wall();
-        let range =
-            Kill { from, to, count: old.count, first: old.first, at, reason: reason.clone() };
+        let (looking, on, why) = (shared.clone(), target.clone(), reason.clone());
+        let found = blocking(move || look(&looking, &on, before, why)).await?;
+        let Some(range) = found else { return Ok(0) };
         let (reply, answer) = oneshot::channel();
         shared.inbox.act(Act::Kill { target: number, range, before, reply })?;
         if let Some(count) = answer.await.unwrap_or_else(|_| Err(closed()))? {
@@ -72,4 +57,26 @@ pub(super) async fn expire(
         "target {} was too busy to expire its deliveries: try again",
         target.name
     )))
+}
+
+/// What of a target was received before that time and never tried; for one who keeps it from reading.
+pub(super) fn look(
+    shared: &Shared,
+    target: &Target,
+    before: Timestamp,
+    reason: String,
+) -> Result<Option<Kill>, StoreError> {
+    let (from, done, given_back) = {
+        let live = lock(&target.live);
+        (live.next, live.done.clone(), !live.free.is_empty())
+    };
+    let old = shared.reader.old(target.number, from, before, &done);
+    let old = old.map_err(|error| StoreError(format!("cannot read the log: {error}")))?;
+    if old.count == 0 && !given_back {
+        return Ok(None);
+    }
+    // Without any that is old there, the reader does not go on.
+    let to = if old.count == 0 { from } else { old.to };
+    let at = shared.clock.wall();
+    Ok(Some(Kill { from, to, count: old.count, first: old.first, at, reason }))
 }

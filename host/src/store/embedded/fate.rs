@@ -12,14 +12,14 @@ use super::{lock, read_lock};
 
 impl Shared {
     /// Whether the event of that number was planned for the target when it came.
-    pub(super) fn is_planned(&self, number: u64, target: u16) -> Result<bool, StoreError> {
-        Ok(self.origin(number)?.is_some_and(|origin| origin.targets.contains(&target)))
-    }
-
-    fn origin(&self, number: u64) -> Result<Option<super::reader::Origin>, StoreError> {
-        self.reader
-            .origin(number)
-            .map_err(|error| StoreError(format!("cannot read the log: {error}")))
+    pub(super) fn is_planned(
+        &self,
+        index: &dyn Index,
+        number: u64,
+        target: u16,
+    ) -> Result<bool, StoreError> {
+        let origin = self.origin_with(index, number)?;
+        Ok(origin.is_some_and(|origin| origin.targets.contains(&target)))
     }
 }
 

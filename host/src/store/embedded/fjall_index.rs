@@ -13,8 +13,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::filter::Filter;
 use super::index::{
-    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryRow, RetryVisit, Seen, Space,
-    Stamp, dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key,
+    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryRow, RetryVisit, Row, Seen,
+    Space, Stamp, dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key,
     window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
@@ -48,6 +48,7 @@ pub(super) struct FjallIndex {
     dead: Keyspace,
     dropped: Keyspace,
     range: Keyspace,
+    place: Keyspace,
     outcome: Keyspace,
     hours: RwLock<BTreeMap<u32, Hour>>,
 }
@@ -113,6 +114,7 @@ impl FjallIndex {
             dead: space("dead")?,
             dropped: space("dropped")?,
             range: space("range")?,
+            place: space("place")?,
             outcome: space("outcome")?,
             hours: RwLock::new(hours),
             database,
@@ -127,6 +129,7 @@ impl FjallIndex {
             Space::Dead => self.dead.clone(),
             Space::Dropped => self.dropped.clone(),
             Space::Range => self.range.clone(),
+            Space::Place => self.place.clone(),
             Space::Outcome => self.outcome.clone(),
             Space::Seen(hour) => self.hour(hour)?,
         })
@@ -297,6 +300,15 @@ impl Index for FjallIndex {
         Ok(windows)
     }
 
+    fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError> {
+        let rows = self.space(space)?;
+        let pair = |row: fjall::Guard| {
+            let (key, value) = row.into_inner()?;
+            Ok((key.to_vec(), value.to_vec()))
+        };
+        rows.range(from..).take(max).map(pair).collect()
+    }
+
     fn sync(&self) -> Result<(), IndexError> {
         Ok(self.database.persist(PersistMode::SyncData)?)
     }
@@ -310,6 +322,7 @@ impl Index for FjallIndex {
             (Space::Dead, self.dead.clone()),
             (Space::Dropped, self.dropped.clone()),
             (Space::Range, self.range.clone()),
+            (Space::Place, self.place.clone()),
             (Space::Outcome, self.outcome.clone()),
         ];
         let hours = self.hours.read().unwrap();

@@ -13,8 +13,7 @@ pub(super) const HEADER_BYTES: usize = 40;
 /// Frames start at multiples of this.
 pub(super) const ALIGN: u64 = 8;
 
-/// What a payload is. Numbers are never reused; 6 is set aside for moved events. A new
-/// layout of a payload is a new kind.
+/// What a payload is. Numbers are never reused. A new layout of a payload is a new kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -25,6 +24,8 @@ pub(super) enum Kind {
     DeadRangeOld = 4,
     /// Is read, not written: without holds.
     CheckpointOld = 5,
+    /// An event of a segment that goes.
+    Moved = 6,
     /// An operator's.
     Act = 7,
     /// The last frame of a segment.
@@ -41,6 +42,7 @@ impl Kind {
             3 => Self::Registry,
             4 => Self::DeadRangeOld,
             5 => Self::CheckpointOld,
+            6 => Self::Moved,
             7 => Self::Act,
             8 => Self::Summary,
             9 => Self::Checkpoint,

@@ -14,6 +14,7 @@ use crate::store::{AppendError, Settlement, StoreError, Window};
 
 use super::live::Kill;
 use super::lock;
+use super::moving::Copy;
 use super::record::{ActWhat, Settled};
 use super::request::Prepared;
 use super::settings::{
@@ -61,6 +62,11 @@ pub(super) enum Act {
     Operate {
         target: TargetNumber,
         what: ActWhat,
+        reply: Reply<u64>,
+    },
+    /// Copies events to the head of the log; answers how many.
+    Carry {
+        copies: Vec<Copy>,
         reply: Reply<u64>,
     },
     /// Ends rows that nobody holds; answers how many were left to end.

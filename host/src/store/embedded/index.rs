@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use super::record::DeadRow;
 use super::record::{
-    Act, ActWhat, DeadRange, Dedup, DedupKey, Settled, TargetRow, What, from_deltas,
+    Act, ActWhat, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, Settled, TargetRow, What,
+    from_deltas,
 };
 use super::runs::Runs;
 use super::settings::DEDUP_MS;
 use super::state::{Effects, Entry, State, number};
 
 /// Version of the rows; an index of another one is rebuilt.
-pub(super) const LAYOUT: u8 = 2;
+pub(super) const LAYOUT: u8 = 3;
 const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -44,8 +45,11 @@ pub(super) enum Space {
     Dead,
     /// Dead letters that nobody wants any more.
     Dropped,
-    /// Where a row of either stands for a range; other rows may begin within it.
+    /// Where a row of either stands for a range, with the frame that last said so; other rows may begin
+    /// within it.
     Range,
+    /// The frame in which an event is that is not where its number says.
+    Place,
     Outcome,
     /// Keys of events received in that hour since 1970, written apart, see [`Batch::seen`]; and windows
     /// that end in it. Dropped whole when the hour is too old.
@@ -152,6 +156,8 @@ pub(super) trait Index: Send + Sync {
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
     /// Windows of a target that end in the hour of `now_ms` or later: group and end, the latest last.
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError>;
+    /// Rows of a space from that key on, at most `max`: keys and values.
+    fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError>;
     /// What was committed is on the medium when it answers.
     fn sync(&self) -> Result<(), IndexError>;
     /// Every row, for tests.
@@ -165,6 +171,9 @@ pub(super) trait IndexHome: Send + Sync {
     fn open(&self) -> Result<Box<dyn Index>, IndexError>;
     fn remove(&self) -> std::io::Result<()>;
 }
+
+/// Key and value.
+pub(super) type Row = (Vec<u8>, Vec<u8>);
 
 pub(super) type RetryVisit<'a> = dyn FnMut(u64, u64, RetryRow) -> ControlFlow<()> + 'a;
 
@@ -197,6 +206,16 @@ pub(super) fn split_window_key(key: &[u8]) -> Option<u64> {
 
 pub(super) fn dead_key(target: u16, number: u64) -> Vec<u8> {
     [&target.to_be_bytes()[..], &number.to_be_bytes()].concat()
+}
+
+pub(super) fn place_key(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+/// A number at that place of a key, or a frame's place in a value.
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let word = bytes.get(at..at.checked_add(8)?)?;
+    word.try_into().ok().map(u64::from_be_bytes)
 }
 
 pub(super) fn outcome_key(target: u16, number: u64) -> Vec<u8> {
@@ -257,15 +276,41 @@ impl Batch {
             }
             Effects::DeadRange(record) => {
                 let key = dead_key(record.range.target, record.range.first);
-                self.rows.insert((Space::Range, key.clone()), Some(Vec::new()));
+                self.range(entry.lsn, key.clone());
                 self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }
-            Effects::Act(record) => self.act(record),
+            Effects::Act(record) => self.act(entry.lsn, record),
+            Effects::Moved(record) => self.moved(entry.lsn, record),
             Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => {}
         }
     }
 
-    fn act(&mut self, Act { target, at_ms, what }: &Act) {
+    fn range(&mut self, lsn: u64, key: Vec<u8>) {
+        self.rows.insert((Space::Range, key), Some(lsn.to_be_bytes().to_vec()));
+    }
+
+    /// All rows of an event are said anew: those before may be gone from the log.
+    fn moved(&mut self, lsn: u64, record: &MovedRows) {
+        let number = record.number;
+        self.rows.insert((Space::Place, place_key(number)), Some(lsn.to_be_bytes().to_vec()));
+        for (target, row) in &record.rows {
+            let (space, key, value) = match row.clone() {
+                MovedRow::Retry { due_ms, attempts, first_attempt_ms, reason, progress } => {
+                    let row = RetryRow { attempts, first_attempt_ms, reason, progress };
+                    (Space::Retry, retry_key(*target, due_ms, number), value(&row))
+                }
+                MovedRow::Dead(row) => (Space::Dead, dead_key(*target, number), value(&row)),
+                MovedRow::Dropped(row) => (Space::Dropped, dead_key(*target, number), value(&row)),
+                MovedRow::Delivered { attempts, at_ms, receipt, fields } => {
+                    let row = OutcomeRow { attempts, at_ms, receipt, fields };
+                    (Space::Outcome, outcome_key(*target, number), value(&row))
+                }
+            };
+            self.rows.insert((space, key), value);
+        }
+    }
+
+    fn act(&mut self, lsn: u64, Act { target, at_ms, what }: &Act) {
         let ActWhat::Mend(mend) = what else { return };
         for number in &mend.gone {
             self.rows.insert((Space::Dead, dead_key(*target, *number)), None);
@@ -276,7 +321,7 @@ impl Batch {
         for (space, (first, row)) in dropped.chain(left) {
             let key = dead_key(*target, *first);
             if row.to > 0 {
-                self.rows.insert((Space::Range, key.clone()), Some(Vec::new()));
+                self.range(lsn, key.clone());
             }
             self.rows.insert((space, key), value(row));
         }

@@ -230,12 +230,19 @@ impl Log {
             .and_then(|()| file.sync())
             .and_then(|()| self.disk.rename(&from, &path))
             .and_then(|()| self.disk.sync_folder(&self.folder));
+        let was_spare = from == self.spare.path;
         if let Err(error) = written {
             // The new segment may have its name already and says where this one ends: nothing may
             // be added here. Whatever of it is there is written anew by the next try.
             self.file = None;
             let _ = self.disk.remove(&from);
+            if was_spare {
+                self.spare.put(None);
+            }
             return Err(self.refused("start the segment", &path, &error));
+        }
+        if was_spare {
+            self.spare.put(None);
         }
         self.segment = segment;
         self.grows = grows;

@@ -15,6 +15,7 @@ use super::committer::unknown;
 use super::inbox::{Act, closed};
 use super::index::{DeadRow, IndexError};
 use super::record::{ActWhat, Mend, Settled, What, to_deltas};
+use super::retention::{is_lost, not_kept};
 use super::runs::Runs;
 use super::settings::SETTLEMENT_BYTES_MAX;
 use super::settle::cut;
@@ -83,7 +84,17 @@ impl Embedded {
         }
         // Who asks for the list now sees it without them.
         self.ask(|reply| Act::Flush { reply }).await?;
-        Ok(replayed)
+        match events[..] {
+            [id] if replayed == 0 => self.must_be_kept(id).await.map(|()| 0),
+            _ => Ok(replayed),
+        }
+    }
+
+    /// Says so when there was nothing to replay because the event is gone.
+    async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        let lost = blocking(move || is_lost(&shared, id)).await?;
+        if lost { Err(not_kept(id)) } else { Ok(()) }
     }
 
     async fn replay_range(&self, target: TargetNumber, first: u64) -> Result<u64, StoreError> {
@@ -201,7 +212,11 @@ fn candidates(
             continue;
         }
         let open = lock(&target.live).is_open(number);
-        if !open || !shared.is_planned(number, target.number)? {
+        let planned = open && {
+            let index = read_lock(&shared.index);
+            shared.is_planned(&**index.as_ref().ok_or_else(closed)?, number, target.number)?
+        };
+        if !planned {
             numbers.insert(number);
         }
     }
@@ -233,7 +248,7 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
             None => {
                 let within = index.dead_within(target.number, number, false);
                 let within = within.map_err(index_error)?.is_some();
-                if within && shared.is_planned(number, target.number)? {
+                if within && shared.is_planned(&**index, number, target.number)? {
                     plan.inside.push(number);
                 } else {
                     others.insert(number);

@@ -28,17 +28,20 @@ mod group;
 mod inbox;
 mod index;
 mod indexer;
+mod keeping;
 mod live;
 mod lock_file;
 mod log;
 mod machine;
 mod mend;
+mod moving;
 mod operate;
 mod prewrite;
 mod reader;
 mod record;
 mod recovery;
 mod request;
+mod retention;
 mod room;
 mod runs;
 mod scan;
@@ -51,9 +54,11 @@ mod simulation;
 mod spare;
 mod state;
 mod summary;
+mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod wall;
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -76,10 +81,14 @@ use indexer::{Indexer, Job};
 use machine::Machine;
 use record::{ActWhat, HoldRow};
 use request::{Prepared, Slot};
+use retention::Retention;
 use shared::Shared;
 
 pub use error::OpenError;
-pub use settings::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings};
+pub use settings::{
+    RETENTION_AGE_MS_DEFAULT, RETENTION_BYTES_DEFAULT, RETENTION_SEGMENTS_MIN,
+    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Settings,
+};
 
 /// See the module's description. Dropping it without [`close`](Queue::close) is like a crash of the
 /// process: nothing acknowledged is lost.
@@ -94,6 +103,7 @@ struct Parts {
     committer: Committer,
     indexer: Indexer,
     jobs: Receiver<Job>,
+    retention: Retention,
 }
 
 impl Parts {
@@ -104,7 +114,8 @@ impl Parts {
         let indexer = Indexer::new(shared.clone(), opened.state.clone());
         let committer =
             Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
-        Ok(Self { shared, committer, indexer, jobs })
+        let retention = Retention::new(shared.clone());
+        Ok(Self { shared, committer, indexer, jobs, retention })
     }
 }
 
@@ -128,7 +139,8 @@ impl Embedded {
     }
 
     fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
-        let Parts { shared, committer, indexer, jobs } = Parts::open(settings, machine)?;
+        let parts = Parts::open(settings, machine)?;
+        let Parts { shared, committer, indexer, jobs, retention } = parts;
         let index = std::thread::Builder::new()
             .name("store-index".into())
             .spawn(move || indexer.run(&jobs))
@@ -143,7 +155,11 @@ impl Embedded {
             .name("store-log".into())
             .spawn(move || committer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room]) }))
+        let retention = std::thread::Builder::new()
+            .name("store-retention".into())
+            .spawn(move || retention.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room, retention]) }))
     }
 
     /// How often a known key came again with other content, since the store was opened.
@@ -218,6 +234,7 @@ impl Embedded {
     fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
         self.shared.inbox.stop(stop);
         self.shared.room.stop();
+        self.shared.keeping.stop();
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
@@ -234,15 +251,19 @@ impl Embedded {
             .dead(target.0, after.map(EventId::number), max)
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
         let store = self.shared.identity.store;
-        let letter = |(number, row): (u64, index::DeadRow)| DeadLetter {
-            target,
-            event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
-            count: row.count,
-            attempts: row.attempts,
-            at: Timestamp::from_millis(row.at_ms),
-            reason: row.reason,
+        let letter = |(number, mut row): (u64, index::DeadRow)| {
+            row.reason += retention::gone_note(&self.shared, &**index, number, &row)?;
+            Ok(DeadLetter {
+                target,
+                event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
+                count: row.count,
+                attempts: row.attempts,
+                at: Timestamp::from_millis(row.at_ms),
+                reason: row.reason,
+            })
         };
-        Ok(rows.into_iter().map(letter).collect())
+        let letters: Result<_, index::IndexError> = rows.into_iter().map(letter).collect();
+        letters.map_err(|error| StoreError(format!("cannot read the index: {error}")))
     }
 }
 
@@ -328,7 +349,19 @@ impl Queue for Embedded {
         received_before: Timestamp,
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(expire::expire(&self.shared, target, received_before, reason))
+        Box::pin(async move {
+            // With a clock that jumped everything may seem too old.
+            if !self.shared.keeping.is_clock_believed(self.shared.clock.now()) {
+                return Ok(0);
+            }
+            expire::expire(&self.shared, target, received_before, reason).await
+        })
+    }
+
+    fn may_overflow(&self, targets: Vec<TargetNumber>) {
+        let targets = targets.into_iter().map(|target| target.0).collect();
+        *write_lock(&self.shared.keeping.overflow) = targets;
+        self.shared.keeping.ring();
     }
 
     fn depth(&self, target: TargetNumber) -> Depth {

@@ -35,7 +35,7 @@ impl Prewriter {
 
     /// Begins, unless a spare is there or on its way. Without one the log appends: no error.
     pub(super) fn start(&mut self) {
-        if !self.spare.begin() {
+        if !self.spare.begin_new() {
             return;
         }
         let (disk, spare, stop) = (self.disk.clone(), self.spare.clone(), self.stop.clone());

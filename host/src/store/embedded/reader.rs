@@ -96,25 +96,31 @@ impl Reader {
         Ok(found)
     }
 
-    /// The event of that number; `None` when there is none, also for damage.
-    pub(super) fn event(&self, wanted: u64) -> io::Result<Option<StoredEvent>> {
-        Ok(self.origin(wanted)?.map(|origin| origin.event))
+    /// Where the log begins.
+    pub(super) fn start(&self) -> u64 {
+        read_lock(&self.segments).list.first().map_or(0, |segment| segment.header.base)
     }
 
-    /// The same, with how it came in.
-    pub(super) fn origin(&self, wanted: u64) -> io::Result<Option<Origin>> {
-        let at = self.stretch(lsn_of(wanted)).filter(|(s, _)| s.from == lsn_of(wanted));
+    /// The event of that number in the frame at `lsn`, with how it came in; `None` when it is not there,
+    /// also for damage.
+    pub(super) fn origin(&self, wanted: u64, lsn: u64) -> io::Result<Option<Origin>> {
+        let at = self.stretch(lsn).filter(|(stretch, _)| stretch.from == lsn);
         let Some((stretch, _read)) = at else {
             return Ok(None);
         };
         let file = self.disk.open(&self.path(&stretch))?;
         let mut scanner = Scanner::new(&*file, stretch, 4_096);
         let Step::Frame(header, payload) = scanner.step()? else { return Ok(None) };
-        let place = u16::try_from(wanted - number(lsn_of(wanted), 0)).ok();
-        Ok((header.kind == Kind::Request as u8).then_some(()).and_then(|()| {
-            let request = Read::new(header.lsn, payload).ok()?;
-            request.origin(stretch.segment.identity.store, place?)
-        }))
+        let store = stretch.segment.identity.store;
+        Ok(match Kind::from_byte(header.kind) {
+            Some(Kind::Request) if lsn == lsn_of(wanted) => {
+                let place = u16::try_from(wanted - number(lsn, 0)).ok();
+                let request = Read::new(header.lsn, payload).ok();
+                request.zip(place).and_then(|(request, place)| request.origin(store, place))
+            }
+            Some(Kind::Moved) => Read::moved(wanted, store, payload),
+            _ => None,
+        })
     }
 
     /// Numbers of the events in that range that were planned for the target and are not in `spared`, at

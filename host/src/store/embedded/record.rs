@@ -13,7 +13,7 @@ use super::runs::Runs;
 /// Fingerprint of (source, key).
 pub(super) type DedupKey = [u8; 16];
 
-#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(super) struct Request<'a> {
     /// Every target that gets any of the events, ascending: first, so that a reader which looks for
     /// another one need not read on.
@@ -29,7 +29,7 @@ pub(super) struct Request<'a> {
     pub events: Vec<Event<'a>>,
 }
 
-#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(super) struct Event<'a> {
     pub targets: Vec<u16>,
     #[serde(borrow)]
@@ -53,6 +53,45 @@ pub(super) struct Dedup {
     #[serde(with = "serde_bytes")]
     pub key: DedupKey,
     pub content: u64,
+}
+
+/// An event taken over from a segment that goes, with all that is known of its deliveries. It keeps its
+/// number.
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct Moved<'a> {
+    pub about: MovedRows,
+    /// As it came, with this event alone.
+    #[serde(borrow)]
+    pub request: Request<'a>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) struct MovedRows {
+    pub at_ms: u64,
+    pub number: u64,
+    /// By target.
+    pub rows: Vec<(u16, MovedRow)>,
+}
+
+/// What is known of a delivery. A target without any had its delivery at the first attempt.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(super) enum MovedRow {
+    Retry {
+        due_ms: u64,
+        attempts: u32,
+        first_attempt_ms: u64,
+        reason: String,
+        #[serde(with = "serde_bytes")]
+        progress: Vec<u8>,
+    },
+    Dead(DeadRow),
+    Dropped(DeadRow),
+    Delivered {
+        attempts: u32,
+        at_ms: u64,
+        receipt: Option<String>,
+        fields: Vec<(String, String)>,
+    },
 }
 
 /// Outcomes of deliveries, of any number of targets.
@@ -368,6 +407,7 @@ mod tests {
             let _ = decode::<Settlements>(&bytes);
             let _ = decode::<DeadRange>(&bytes);
             let _ = decode::<Act>(&bytes);
+            let _ = decode::<Moved>(&bytes);
             let _ = decode::<CheckpointOld>(&bytes);
             let _ = decode::<Checkpoint>(&bytes);
             let _ = decode::<Registry>(&bytes);

@@ -29,6 +29,7 @@ use super::shared::Shared;
 use super::spare::SPARE;
 use super::state::{Entry, State, TargetState};
 use super::summary::{self, Summary};
+use super::sweep::sweep;
 
 pub(super) struct Opened {
     pub shared: Shared,
@@ -55,11 +56,18 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let file = disk.open(&path).map_err(at("open", &path))?;
     let list = recovery.closed()?;
     let (epoch, summary) = (recovery.epoch, recovery.summary);
+    // What was written last, to see whether the clock goes right.
+    let closed = list.iter().filter_map(|segment| Some(segment.summary.as_ref()?.last_ms));
+    let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
+    let start = list.first().map_or(0, |segment| segment.header.base);
+    let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
+    sweep(&*index, targets, start).map_err(|e| index_error(&settings.index_folder(), &e))?;
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
     let clock = machine.clock.clone();
-    let shared = Shared::new((settings, clock), newest.identity, reader, index, states, lock);
+    let shared =
+        Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
     let aside = (shared.spare.clone(), shared.room.clone());
     let newest = (newest, file);
     let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);

@@ -15,7 +15,7 @@ use crate::store::{Durable, NewRequest};
 use super::dedup::key_of;
 use super::frame::{Frame, Kind};
 use super::record::{self, Dedup, Unreadable, decode};
-use super::state::{Effects, number};
+use super::state::{Effects, lsn_of, number};
 use super::tail::TailEvent;
 
 /// What becomes of one event of a request, in the order of the request.
@@ -221,9 +221,20 @@ pub(super) struct Read<'a> {
 
 impl<'a> Read<'a> {
     pub(super) fn new(lsn: u64, payload: &'a [u8]) -> Result<Self, Unreadable> {
-        let record: record::Request<'a> = decode(payload)?;
+        Ok(Self::of(lsn, decode(payload)?))
+    }
+
+    fn of(lsn: u64, record: record::Request<'a>) -> Self {
         let headers = Arc::new(record.headers.iter().map(|(name, v)| (*name, &***v)).collect());
-        Ok(Self { lsn, headers, source: record.source.into(), record })
+        Self { lsn, headers, source: record.source.into(), record }
+    }
+
+    /// The event of that number out of a record of a moved one.
+    pub(super) fn moved(number: u64, store: u16, payload: &'a [u8]) -> Option<Origin> {
+        let record::Moved { about, request } = decode(payload).ok()?;
+        let mut origin = Self::of(lsn_of(number), request).origin(store, 0)?;
+        origin.event.id = EventId::new(origin.event.received_at, store, number);
+        (about.number == number).then_some(origin)
     }
 
     pub(super) fn received_at(&self) -> Timestamp {

@@ -156,6 +156,11 @@ pub(super) struct Stretch {
 }
 
 impl Segments {
+    /// Bytes that the log takes, or soon will.
+    pub(super) fn bytes(&self) -> u64 {
+        self.list.iter().map(|segment| segment.header.capacity).sum()
+    }
+
     /// What can be read from `lsn` on without leaving a segment; `None` at the end of the log. A
     /// place before the first segment reads from there, one behind a segment's end from the next.
     pub(super) fn stretch(&self, lsn: u64) -> Option<Stretch> {

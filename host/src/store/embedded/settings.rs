@@ -9,6 +9,13 @@ pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 pub const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 
+/// Kept for 30 days unless the settings say otherwise.
+pub const RETENTION_AGE_MS_DEFAULT: u64 = 30 * 86_400_000;
+/// Size of the log unless the settings say otherwise.
+pub const RETENTION_BYTES_DEFAULT: u64 = 10 << 30;
+/// The log may have at least so many segments.
+pub const RETENTION_SEGMENTS_MIN: u64 = 4;
+
 /// Most requests that wait for the disk; one more is refused.
 pub(super) const WAITING_REQUESTS_MAX: usize = 4_096;
 /// Most bytes of requests that wait for the disk.
@@ -53,20 +60,34 @@ pub struct Settings {
     /// two segments or 256 MiB, whichever is more, but at most a twentieth of the file system. Zero:
     /// until the disk itself refuses.
     pub free_min_bytes: Option<u64>,
+    /// What is older goes, a segment at a time; what is not settled then becomes a dead letter first.
+    pub retention_age_ms: Option<u64>,
+    /// The log takes no more than this; when nothing of it can go no requests are taken in.
+    pub retention_bytes: Option<u64>,
 }
 
 impl Settings {
     /// The defaults, for data in that folder.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         let directory = directory.into();
-        Self { directory, segment_bytes: SEGMENT_BYTES_DEFAULT, free_min_bytes: None }
+        Self {
+            directory,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            free_min_bytes: None,
+            retention_age_ms: Some(RETENTION_AGE_MS_DEFAULT),
+            retention_bytes: Some(RETENTION_BYTES_DEFAULT),
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), OpenError> {
-        if (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
-            return Ok(());
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+            return Err(OpenError::SegmentBytes { given: self.segment_bytes });
         }
-        Err(OpenError::SegmentBytes { given: self.segment_bytes })
+        let bytes_min = self.segment_bytes * RETENTION_SEGMENTS_MIN;
+        match self.retention_bytes.filter(|bytes| *bytes < bytes_min) {
+            Some(given) => Err(OpenError::RetentionBytes { given, bytes_min }),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn log_folder(&self) -> PathBuf {

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 use super::inbox::{Act, Inbox};
 use super::index::Index;
+use super::keeping::Keeping;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub inbox: Inbox,
     pub room: Arc<Room>,
     pub spare: Arc<Spare>,
+    pub keeping: Keeping,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
     /// `None` once closed.
@@ -67,7 +69,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        (settings, clock): (&Settings, Clock),
+        (settings, clock, last_ms): (&Settings, Clock, u64),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -81,6 +83,7 @@ impl Shared {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
+            keeping: Keeping::new(settings, clock.now(), last_ms),
             clock,
             identity,
             reader,

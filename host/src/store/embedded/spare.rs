@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{Disk, DiskFile};
 use super::lock;
@@ -24,6 +25,8 @@ pub(super) struct Spare {
     pub path: PathBuf,
     pub capacity: u64,
     slot: Mutex<Slot>,
+    /// There is room for one that is written anew.
+    wanted: AtomicBool,
 }
 
 impl Spare {
@@ -32,15 +35,24 @@ impl Spare {
         let path = folder.join(SPARE);
         let found = usable(disk, &path, capacity);
         let slot = Mutex::new(found.map_or(Slot::Empty, Slot::Ready));
-        Self { path, capacity, slot }
+        Self { path, capacity, slot, wanted: AtomicBool::new(true) }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         matches!(*lock(&self.slot), Slot::Ready(_))
     }
 
+    pub(super) fn want(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Whether one should be written: then it is for the caller to [`put`](Self::put) it there.
+    pub(super) fn begin_new(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) && self.begin()
+    }
+
     /// Whether there is none; then it is for the caller to [`put`](Self::put) one there.
-    pub(super) fn begin(&self) -> bool {
+    fn begin(&self) -> bool {
         let mut slot = lock(&self.slot);
         let empty = matches!(*slot, Slot::Empty);
         if empty {
@@ -54,21 +66,17 @@ impl Spare {
         *lock(&self.slot) = file.map_or(Slot::Empty, Slot::Ready);
     }
 
-    /// The file and its path, if it is ready.
+    /// The file and its path, if it is ready. Its name is in use until [`put`](Self::put) says that it
+    /// has another, or is gone.
     pub(super) fn take(&self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
         let mut slot = lock(&self.slot);
-        match std::mem::replace(&mut *slot, Slot::Empty) {
+        match std::mem::replace(&mut *slot, Slot::Taken) {
             Slot::Ready(file) => Some((file, self.path.clone())),
             other => {
                 *slot = other;
                 None
             }
         }
-    }
-
-    /// Bytes that it takes, or soon will.
-    pub(super) fn bytes(&self) -> u64 {
-        if matches!(*lock(&self.slot), Slot::Empty) { 0 } else { self.capacity }
     }
 
     /// Takes a segment's file out of the log, to be used again or not at all. `Err`: its name is as it

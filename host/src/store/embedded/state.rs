@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::record::{
     Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, Event, HoldRow, Mend,
-    Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements, Unreadable, What,
-    decode, from_deltas,
+    Moved, MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements,
+    Unreadable, What, decode, from_deltas,
 };
 use super::runs::Runs;
 use super::{frame::Header, frame::Kind};
@@ -50,6 +50,8 @@ pub(super) enum Effects {
     DeadRange(Arc<DeadRange>),
     Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
+    /// Only for the index: counts and cursors are as they were.
+    Moved(Arc<MovedRows>),
     /// Of the segment that it ends: nothing that was not said before.
     Summary,
 }
@@ -83,7 +85,7 @@ impl Effects {
             Self::DeadRange(record) => vec![record.range.target],
             Self::Act(record) => vec![record.target],
             Self::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
-            Self::Summary => Vec::new(),
+            Self::Moved(_) | Self::Summary => Vec::new(),
         }
     }
 
@@ -130,6 +132,7 @@ impl Entry {
             Kind::DeadRangeOld => {
                 Effects::DeadRange(Arc::new(decode::<DeadRangeOld>(payload)?.into()))
             }
+            Kind::Moved => Effects::Moved(Arc::new(decode::<Moved<'_>>(payload)?.about)),
             Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
             Kind::Summary => Effects::Summary,
             Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
@@ -304,7 +307,7 @@ impl State {
                 }
                 self.pass_by(number(entry.lsn, 0));
             }
-            Effects::Summary => {}
+            Effects::Moved(_) | Effects::Summary => {}
         }
     }
 

@@ -65,6 +65,7 @@ impl Summary {
             Effects::Settlements(record) => record.at_ms,
             Effects::DeadRange(record) => record.range.at_ms,
             Effects::Act(record) => record.at_ms,
+            Effects::Moved(record) => record.at_ms,
             Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => 0,
         };
         self.last_ms = self.last_ms.max(at_ms);

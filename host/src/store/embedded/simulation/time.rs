@@ -39,13 +39,13 @@ impl Time {
     }
 
     /// Time goes by.
-    pub(super) fn pass(&self, ms: u64) {
+    pub(in crate::store::embedded) fn pass(&self, ms: u64) {
         self.wall_ms.fetch_add(ms, Ordering::SeqCst);
         self.steady_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
     /// Somebody sets the wall's clock.
-    pub(super) fn jump(&self, ms: i64) {
+    pub(in crate::store::embedded) fn jump(&self, ms: i64) {
         let set = |now: u64| Some(now.saturating_add_signed(ms).max(1));
         let _ = self.wall_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, set);
     }

@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod limits;
 mod random;
+mod retention;
 mod spy;
 mod summaries;
 mod support;

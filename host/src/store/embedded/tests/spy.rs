@@ -41,10 +41,15 @@ impl Spy {
 
 struct Spied(Arc<Spy>);
 
+/// Such a disk.
+pub(super) fn disk(spy: &Arc<Spy>) -> Arc<dyn Disk> {
+    Arc::new(Spied(spy.clone()))
+}
+
 /// A store on such a disk.
 pub(super) fn spied(folder: &Folder, spy: &Arc<Spy>) -> Arc<Embedded> {
     let settings = folder.settings();
-    let machine = Machine { disk: Arc::new(Spied(spy.clone())), ..Machine::real(&settings) };
+    let machine = Machine { disk: disk(spy), ..Machine::real(&settings) };
     Embedded::open_on(&settings, &machine).unwrap()
 }
 

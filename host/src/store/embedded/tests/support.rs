@@ -12,16 +12,19 @@ use crate::store::embedded::{Embedded, Settings};
 pub(super) struct Folder {
     pub dir: TempDir,
     pub segment_bytes: u64,
+    /// Most bytes of the log, when it is a small one.
+    pub log_bytes: Option<u64>,
 }
 
 impl Folder {
     pub(super) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), segment_bytes: 1 << 20 }
+        Self { dir: tempfile::tempdir().unwrap(), segment_bytes: 1 << 20, log_bytes: None }
     }
 
     pub(super) fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.dir.path().join("data"));
         settings.segment_bytes = self.segment_bytes;
+        settings.retention_bytes = self.log_bytes.or(settings.retention_bytes);
         settings
     }
 

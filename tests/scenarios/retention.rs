@@ -1,0 +1,48 @@
+//! A log that may not grow: old events go, nothing that waits does, and what is gone is called gone.
+
+use std::path::Path;
+
+use crate::harness::{Daemon, SECRET, body, events, wait_for};
+
+const MIB: u64 = 1 << 20;
+const REQUESTS: usize = 60;
+const PER_REQUEST: usize = 200;
+
+fn log_bytes(home: &Path) -> u64 {
+    let files = std::fs::read_dir(home.join("data/log")).unwrap();
+    // One may go while they are counted.
+    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
+}
+
+#[test]
+fn the_log_stays_as_small_as_it_was_told_and_nothing_undelivered_is_lost() {
+    let small = "store.segment = \"1MiB\"\nstore.retention.size = \"5MiB\"\n";
+    let setup = Daemon::new().source_with("sqreen", SECRET, "body_max = \"256KiB\"\n");
+    let mut daemon = setup.store(small).log("audit-log").start();
+    let first = daemon.post(&body(&events("first", 1))).json()["ids"][0].clone();
+    let first = first.as_str().unwrap();
+    let mut all = events("first", 1);
+    for round in 0..REQUESTS {
+        let ids = events(&format!("round-{round:02}"), PER_REQUEST);
+        // While old events are still being delivered there may be no room for a moment.
+        wait_for("room", || match daemon.post(&body(&ids)).status {
+            200 => Some(()),
+            503 => None,
+            other => panic!("{other}"),
+        });
+        all.extend(ids);
+        // The log, its spare file, and what is set aside for a full disk.
+        assert!(log_bytes(daemon.home()) <= 7 * MIB);
+        if round == REQUESTS / 2 {
+            daemon.kill_9();
+            daemon.start();
+        }
+    }
+    daemon.wait_delivered("audit-log", &all);
+    let told = wait_for("the first event to go", || {
+        let output = daemon.command(&["explain", first]).output().unwrap();
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    });
+    assert!(told.contains("is not kept") && told.contains("retention"), "{told}");
+    assert!(daemon.log().contains("a segment goes"));
+}
