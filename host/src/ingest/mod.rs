@@ -290,7 +290,7 @@ impl Ingest {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
     {
-        let held = self.budget.hold(rules.bytes_in_flight_max);
+        let held = self.budget.hold(rules.bytes_in_flight_max, source.body_bytes_max);
         let read = body::read(body, source.body_bytes_max, held, rules.body_timeout);
         match read.await {
             // `_held` counts the bytes until they are stored.

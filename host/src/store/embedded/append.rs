@@ -16,6 +16,7 @@ use super::log::DiskError;
 use super::read_lock;
 use super::record::{Dedup, DedupKey, Unreadable};
 use super::request::{Prepared, Slot};
+use super::room::Why;
 use super::shared::Shared;
 use super::state::{Effects, lsn_of, number};
 use super::tail::TailFrame;
@@ -50,7 +51,8 @@ pub(super) fn known(
 ) -> Result<Vec<Slot>, IndexError> {
     let index = read_lock(&shared.index);
     keys.map(|dedup| {
-        let (Some(dedup), Some(index)) = (dedup, &*index) else { return Ok(Slot::New) };
+        let Some(dedup) = dedup else { return Ok(Slot::New) };
+        let index = index.as_ref().ok_or_else(|| IndexError::new(shared.no_index().0))?;
         Ok(match judge(shared, index.seen(&dedup.key, now_ms)?, dedup, now_ms) {
             Found::Repeats(id) => Slot::Known(id),
             Found::Reused => {
@@ -70,15 +72,18 @@ fn reused(shared: &Shared, key: DedupKey) {
 
 impl Committer {
     pub(super) fn append(&mut self, mut append: Append) {
-        if let Some(reason) = self.shared.failed() {
-            return Self::refuse(append, &DiskError::Other(reason));
+        // Without the index a repeated event would not be known.
+        if self.shared.room.is_closed(Why::Index)
+            && let Err(refused) = self.shared.room.admit(false)
+        {
+            return drop(append.reply.send(Err(refused)));
         }
         match self.repeated(&mut append.request) {
             Ok(Some(first_end)) if append.request.new_events() == 0 => {
                 return self.answer(append, first_end);
             }
             Ok(_) => {}
-            Err(error) => return Self::refuse(append, &DiskError::Other(error.0)),
+            Err(error) => return Self::refuse(append, &DiskError::Other(error.reason)),
         }
         let bytes = append.request.frame.size();
         let bytes_max = self.log.frame_bytes_max();
@@ -170,7 +175,7 @@ impl Committer {
             }
         }
         if !found.is_empty() {
-            leave_out(request, &found).map_err(|error| IndexError(error.to_string()))?;
+            leave_out(request, &found).map_err(|error| IndexError::new(error.to_string()))?;
         }
         Ok(known_to)
     }

@@ -23,6 +23,8 @@ use super::shared::{Shared, Target};
 use super::state::{lsn_of, number};
 use super::{lock, read_lock};
 
+/// How long rows are left alone while they cannot be read.
+const MENDING_REST_MS: u64 = 1_000;
 /// Longest lease of a delivery that is about to be declared dead.
 const DYING: Duration = Duration::from_secs(60);
 
@@ -175,7 +177,15 @@ fn due_rows(
     let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
     {
         let index = read_lock(&shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let Some(index) = index.as_ref() else {
+            if shared.inbox.stopped() {
+                return Err(closed());
+            }
+            // What waits to be tried again rests while the index is mended; the rest goes on.
+            let mut live = lock(&target.live);
+            live.low_water_ms = live.low_water_ms.min(now_ms + MENDING_REST_MS);
+            return Ok(Vec::new());
+        };
         let mut visit = |due_ms, number, row| {
             if due_ms > now_ms || found.len() >= max {
                 next_ms = due_ms;
@@ -186,7 +196,9 @@ fn due_rows(
             }
             ControlFlow::Continue(())
         };
-        index.retries(target.number, from_ms, &mut visit).map_err(|error| StoreError(error.0))?;
+        index
+            .retries(target.number, from_ms, &mut visit)
+            .map_err(|error| StoreError(error.reason))?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {

@@ -18,6 +18,7 @@ use super::index::{
     window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
+use super::room::is_full;
 use super::settings::DEDUP_MS;
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -62,7 +63,12 @@ struct Hour {
 
 impl From<fjall::Error> for IndexError {
     fn from(error: fjall::Error) -> Self {
-        Self(error.to_string())
+        match &error {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+                Self { reason: error.to_string(), full: is_full(error) }
+            }
+            _ => Self::new(error.to_string()),
+        }
     }
 }
 
@@ -75,7 +81,7 @@ fn hour_name(hour: u32) -> String {
 }
 
 fn unreadable() -> IndexError {
-    IndexError("a row of the index cannot be read".into())
+    IndexError::new("a row of the index cannot be read")
 }
 
 fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError> {

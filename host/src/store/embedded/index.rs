@@ -22,8 +22,18 @@ pub(super) const LAYOUT: u8 = 3;
 const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct IndexError(pub String);
+#[error("{reason}")]
+pub(super) struct IndexError {
+    pub reason: String,
+    /// There is no room on the disk.
+    pub full: bool,
+}
+
+impl IndexError {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), full: false }
+    }
+}
 
 /// The last frame an index has read. It belongs to a log that has this very frame.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]

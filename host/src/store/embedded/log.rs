@@ -105,8 +105,7 @@ impl Log {
         if !is_full(error) {
             return DiskError::Other(reason);
         }
-        self.room.disk_refused(&reason);
-        DiskError::Full(reason)
+        DiskError::Full(self.room.disk_refused(&reason))
     }
 
     pub(super) const fn durable(&self) -> u64 {

@@ -9,7 +9,11 @@
 //! target reads on in the log from its cursor (`live`, `claim`, `tail`, `reader`). Only what waits to
 //! be tried again, is dead, or has a receipt has a row (`index`, `indexer`).
 //!
-//! Threads: one writes the log, one keeps the index, and one now and then prepares the next segment.
+//! **The oldest segment goes** when it is too old or the log too large (`retention`, `sweep`); what is
+//! still needed of it is moved to the head (`moving`), and its file is used again (`spare`).
+//!
+//! Threads: one writes the log, one keeps the index, one sees to room and one to old segments, and one
+//! now and then prepares the next segment.
 //! All of them sleep while nothing happens.
 
 mod append;
@@ -24,6 +28,7 @@ mod fate;
 mod filter;
 mod fjall_index;
 mod frame;
+mod gone;
 mod group;
 mod inbox;
 mod index;
@@ -40,6 +45,7 @@ mod prewrite;
 mod reader;
 mod record;
 mod recovery;
+mod reindex;
 mod request;
 mod retention;
 mod room;
@@ -111,7 +117,7 @@ impl Parts {
         let opened = recovery::open(settings, machine)?;
         let shared = Arc::new(opened.shared);
         let (to_index, jobs) = indexer::channel();
-        let indexer = Indexer::new(shared.clone(), opened.state.clone());
+        let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
         let committer =
             Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
         let retention = Retention::new(shared.clone());
@@ -194,7 +200,7 @@ impl Embedded {
         let keys = request::keys(&request);
         let slots =
             append::known(&self.shared, keys.iter().copied(), request.received_at.as_millis())
-                .map_err(|error| AppendError::Disk(error.0))?;
+                .map_err(|error| AppendError::Disk(error.reason))?;
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
@@ -246,13 +252,13 @@ impl Embedded {
         max: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let index = read_lock(&self.shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
         let rows = index
             .dead(target.0, after.map(EventId::number), max)
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
         let store = self.shared.identity.store;
         let letter = |(number, mut row): (u64, index::DeadRow)| {
-            row.reason += retention::gone_note(&self.shared, &**index, number, &row)?;
+            row.reason += gone::gone_note(&self.shared, &**index, number, &row)?;
             Ok(DeadLetter {
                 target,
                 event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
@@ -324,7 +330,7 @@ impl Queue for Embedded {
         let shared = self.shared.clone();
         let read = move || {
             let index = read_lock(&shared.index);
-            let index = index.as_ref().ok_or_else(closed)?;
+            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
             let now_ms = shared.clock.wall_ms();
             let rows = index.windows(target.0, now_ms);
             let rows =

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use super::committer::Committer;
 use super::frame::{Frame, Kind};
 use super::group::Waiting;
-use super::inbox::{Reply, closed};
+use super::inbox::Reply;
 use super::index::{Index, IndexError, RetryRow, Space, place_key, word};
 use super::reader::{Origin, Reader};
 use super::record::{self, Moved, MovedRow, MovedRows, Request, decode};
@@ -73,7 +73,7 @@ impl Shared {
     pub(super) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
         self.find(number, || {
             let index = read_lock(&self.index);
-            let index = index.as_ref().ok_or_else(closed)?;
+            let index = index.as_ref().ok_or_else(|| self.no_index())?;
             place(&**index, number).map_err(|error| index_error(&error))
         })
     }
@@ -209,29 +209,34 @@ fn rows(
     for Exception { target, due_ms, .. } in exceptions {
         let row = match due_ms {
             None => index.dead_at(*target, number, false)?.map(MovedRow::Dead),
-            Some(due_ms) => {
-                let mut found = None;
-                let mut visit = |due, other, row: RetryRow| {
-                    if (due, other) == (*due_ms, number) {
-                        found = Some(row);
-                    }
-                    let on = due == *due_ms && other < number;
-                    if on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                };
-                index.retries(*target, *due_ms, &mut visit)?;
-                found.map(|row| MovedRow::Retry {
-                    due_ms: *due_ms,
-                    attempts: row.attempts,
-                    first_attempt_ms: row.first_attempt_ms,
-                    reason: row.reason,
-                    progress: row.progress,
-                })
-            }
+            Some(due_ms) => retry_row(index, *target, *due_ms, number)?.map(|row| {
+                let RetryRow { attempts, first_attempt_ms, reason, progress } = row;
+                MovedRow::Retry { due_ms: *due_ms, attempts, first_attempt_ms, reason, progress }
+            }),
         };
         let Some(row) = row else { return Ok(None) };
         rows.push((*target, row));
     }
     Ok(Some(rows))
+}
+
+/// The row of a delivery that is due then.
+pub(super) fn retry_row(
+    index: &dyn Index,
+    target: u16,
+    due_ms: u64,
+    number: u64,
+) -> Result<Option<RetryRow>, IndexError> {
+    use ControlFlow::{Break, Continue};
+    let mut found = None;
+    let mut visit = |due, other, row| {
+        if (due, other) == (due_ms, number) {
+            found = Some(row);
+        }
+        if due == due_ms && other < number { Continue(()) } else { Break(()) }
+    };
+    index.retries(target, due_ms, &mut visit)?;
+    Ok(found)
 }
 
 /// Adds what ended: it is to be explained as long as the event is kept.

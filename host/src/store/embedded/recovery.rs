@@ -19,6 +19,7 @@ use super::lock_file::Lock;
 use super::log::{self, Log};
 use super::machine::Machine;
 use super::reader::Reader;
+use super::room::is_full;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
     BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, Segments, Stretch,
@@ -50,8 +51,10 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     };
     let (epoch, summary) = (newest.epoch, Summary::default());
     let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
-    let (index, mut state, from) = recovery.index(&settings.index_folder())?;
-    let tail = recovery.replay(&*index, &settings.index_folder(), &mut state, from)?;
+    let index_folder = settings.index_folder();
+    let index = recovery.index().map_err(|error| index_error(&index_folder, &error));
+    let (index, mut state, from) = index?;
+    let tail = recovery.replay(&*index, &index_folder, &mut state, from)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
     let list = recovery.closed()?;
@@ -131,29 +134,33 @@ fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
     })
 }
 
-struct Recovery<'a> {
-    machine: &'a Machine,
-    folder: PathBuf,
-    list: Vec<SegmentHeader>,
-    epoch: u32,
+pub(super) struct Recovery<'a> {
+    pub machine: &'a Machine,
+    pub folder: PathBuf,
+    pub list: Vec<SegmentHeader>,
+    pub epoch: u32,
     /// Of the newest segment.
-    summary: Summary,
+    pub summary: Summary,
 }
 
 /// An index, the state it holds, and where it stands; no stamp: from the first segment on.
-type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
+pub(super) type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
 
 impl Recovery<'_> {
-    fn index(&self, folder: &Path) -> Result<IndexAt, OpenError> {
+    /// Opens the index, or an empty one when it is none of this log.
+    pub(super) fn index(&self) -> Result<IndexAt, IndexError> {
         match self.machine.index.open().and_then(|index| self.usable(index)) {
             Ok(Ok(usable)) => return Ok(usable),
             Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
+            // It may be whole; a new one would need even more room.
+            Err(why) if why.full => return Err(why),
             Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
         }
-        self.machine.index.remove().map_err(at("remove", folder))?;
-        let failed = |error: IndexError| index_error(folder, &error);
-        let index = self.machine.index.open().map_err(failed)?;
-        Ok((index, State::default(), None))
+        self.machine.index.remove().map_err(|error| IndexError {
+            reason: format!("cannot remove the index: {error}"),
+            full: is_full(&error),
+        })?;
+        Ok((self.machine.index.open()?, State::default(), None))
     }
 
     /// `Err` says why the index is not one of this log.
@@ -201,7 +208,8 @@ impl Recovery<'_> {
         let Some(oldest) = self.list.first() else { return Ok(0) };
         let mut lsn = from.map_or(oldest.first(), |stamp| stamp.end);
         let mut epoch = from.map_or(oldest.epoch, |stamp| stamp.epoch);
-        let mut replay = Replay::new(index, oldest.identity.uuid, self.machine.clock.wall_ms());
+        let now_ms = self.machine.clock.wall_ms();
+        let mut replay = Replay::new(index, oldest.identity.uuid, now_ms, u64::MAX);
         for i in 0..self.list.len() {
             let segment = self.list[i];
             let next = self.list.get(i + 1).copied();
@@ -324,5 +332,5 @@ fn cut(
 }
 
 fn index_error(folder: &Path, error: &IndexError) -> OpenError {
-    OpenError::Index { path: folder.to_path_buf(), reason: error.0.clone() }
+    OpenError::Index { path: folder.to_path_buf(), reason: error.reason.clone() }
 }

@@ -211,11 +211,12 @@ impl Room {
         }
     }
 
-    /// The disk refused for want of room; tried again by [`run`](Self::run).
-    pub(super) fn disk_refused(&self, what: &str) {
+    /// The disk refused for want of room; tried again by [`run`](Self::run). Answers what to tell.
+    pub(super) fn disk_refused(&self, what: &str) -> String {
+        let reason = format!("{what}; free some space, or lift the limit that holds here");
         let mut state = lock(&self.state);
         if self.is_closed(Why::Disk) {
-            return;
+            return reason;
         }
         let soon = state.opened.is_some_and(|at| at.elapsed() < Duration::from_millis(HELD_MS));
         let wait_ms = match state.retry {
@@ -223,8 +224,8 @@ impl Room {
             _ => RETRY_MS_MIN,
         };
         state.retry = Some((Instant::now() + Duration::from_millis(wait_ms), wait_ms));
-        let reason = format!("{what}; free some space, or lift the limit that holds here");
-        self.set(&mut state, Why::Disk, Some(reason));
+        self.set(&mut state, Why::Disk, Some(reason.clone()));
+        reason
     }
 
     /// Looks at the free space soon.
@@ -236,6 +237,11 @@ impl Room {
     /// The reserve, to be the next segment, and where it lies.
     pub(super) fn take_reserve(&self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
         Some((lock(&self.state).reserve.take()?, self.folder.join(RESERVE)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_reserve(&self) -> bool {
+        lock(&self.state).reserve.is_some()
     }
 
     /// Ends [`run`](Self::run).
@@ -403,6 +409,21 @@ mod tests {
         }
         assert_eq!((room.why(), room.refused()), (None, 2));
         assert!(room.admit(false).is_ok());
+    }
+
+    #[test]
+    fn a_disk_that_refuses_soon_again_is_tried_less_often() {
+        let room = Room::new(&Settings::new("x"));
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            room.disk_refused("no");
+            room.disk_refused("no, said once");
+            let mut state = lock(&room.state);
+            waits.push(state.retry.unwrap().1);
+            state.opened = Some(Instant::now());
+            room.set(&mut state, Why::Disk, None);
+        }
+        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::Notify;
 
 use super::clock::Clock;
-use super::inbox::{Act, Inbox};
+use super::inbox::{Act, Inbox, closed};
 use super::index::Index;
 use super::keeping::Keeping;
 use super::live::Live;
@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
-use super::{lock, read_lock, write_lock};
+use super::{StoreError, lock, read_lock, write_lock};
 
 pub(super) struct Target {
     pub number: u16,
@@ -55,7 +55,7 @@ pub(super) struct Shared {
     pub keeping: Keeping,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
-    /// `None` once closed.
+    /// `None` once closed, and while it is being mended.
     pub index: RwLock<Option<Box<dyn Index>>>,
     /// The index has read the log up to here.
     pub indexed: AtomicU64,
@@ -63,7 +63,6 @@ pub(super) struct Shared {
     pub keys_dropped: AtomicU64,
     /// Repeated keys with other content.
     pub keys_reused: AtomicU64,
-    failure: OnceLock<String>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -94,7 +93,6 @@ impl Shared {
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(0),
             keys_reused: AtomicU64::new(0),
-            failure: OnceLock::new(),
             lock: Mutex::new(Some(lock)),
         }
     }
@@ -103,18 +101,12 @@ impl Shared {
         read_lock(&self.targets).get(usize::from(number)).cloned()
     }
 
-    /// Why nothing is taken in any more.
-    pub(super) fn failed(&self) -> Option<String> {
-        self.failure.get().cloned()
-    }
-
-    /// The first reason stays.
-    pub(super) fn fail(&self, reason: &str) -> String {
-        let reason = self.failure.get_or_init(|| {
-            tracing::error!(directory = %self.directory.display(), "{reason}");
-            reason.to_owned()
-        });
-        reason.clone()
+    /// What to say to whoever needs the index while there is none.
+    pub(super) fn no_index(&self) -> StoreError {
+        if self.inbox.stopped() {
+            return closed();
+        }
+        StoreError("the index is being mended: ask again later".into())
     }
 
     pub(super) fn wake_all(&self) {

@@ -4,6 +4,7 @@ mod contract;
 mod crash;
 mod damage;
 mod faults;
+mod full;
 mod limits;
 mod random;
 mod retention;
