@@ -30,9 +30,21 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    fn digits(self) -> [u8; 16] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 16];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        digits
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -51,8 +63,8 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
     if durable.duplicates() > 0 {
         let _ = write!(body, ",\"duplicates\":{}", durable.duplicates());
     }
-    let id = id.to_string();
-    for part in [",\"request\":\"", &id, "\"}"] {
+    let digits = id.digits();
+    for part in [",\"request\":\"", std::str::from_utf8(&digits).unwrap_or_default(), "\"}"] {
         body.push_str(part);
     }
     json(StatusCode::OK, id, body)
@@ -60,11 +72,8 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
 
 pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Response<Full<Bytes>> {
     let error = serde_json::Value::from(&*refusal.answer());
-    let mut response = json(
-        refusal.status(),
-        id.to_string(),
-        format!("{{\"error\":{error},\"request\":\"{id}\"}}"),
-    );
+    let mut response =
+        json(refusal.status(), id, format!("{{\"error\":{error},\"request\":\"{id}\"}}"));
     let headers: &mut HeaderMap = response.headers_mut();
     if let Refusal::Method { allowed } = refusal {
         let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
@@ -82,12 +91,12 @@ pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Respo
     response
 }
 
-fn json(status: StatusCode, id: String, body: String) -> Response<Full<Bytes>> {
+fn json(status: StatusCode, id: RequestId, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.insert(REQUEST_ID, id);
     }
     response

@@ -200,6 +200,8 @@ impl Rules {
 struct Stored<'a> {
     source: &'a SourceSettings,
     durable: Durable,
+    received_at: Timestamp,
+    /// Both are zero when nobody listens.
     verify: Duration,
     store: Duration,
     /// One an event, without its id; none when nobody listens.
@@ -315,23 +317,26 @@ impl Ingest {
                 (Arc::clone(&source.name), (head.method, head.headers));
             Request { source, method, headers, body, received_at }
         };
-        let began = Instant::now();
+        // Each look at the clock costs: what nobody hears of is not timed.
+        let heard = self.feed.is_heard();
+        let now = || heard.then(Instant::now);
+        let began = now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
-        let verify = began.elapsed();
+        let verify = began.map(|began| began.elapsed()).unwrap_or_default();
         let planned = rules.plan(source.sender, &verified)?;
-        let notes =
-            if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
+        let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
         // Its head lies in what the connection reads into. While it is kept, the connection, which
         // reads on to see the sender leave, would have to make new room.
         drop(verified);
-        let began = Instant::now();
+        let began = now();
         let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
-        Ok(Stored { source, durable, verify, store: began.elapsed(), notes })
+        let store = began.map(|began| began.elapsed()).unwrap_or_default();
+        Ok(Stored { source, durable, received_at, verify, store, notes })
     }
 
     fn tell_stored(&self, id: RequestId, stored: Stored<'_>) {
-        let Stored { source, durable, verify, store, mut notes } = stored;
+        let Stored { source, durable, received_at, verify, store, mut notes } = stored;
         tracing::debug!(
             request = %id,
             source = %source.name,
@@ -339,8 +344,7 @@ impl Ingest {
             duplicates = durable.duplicates(),
             "stored"
         );
-        let now_ms = Timestamp::from(SystemTime::now()).as_millis();
-        self.feed.history().stored(&source.name, now_ms);
+        self.feed.history().stored(&source.name, received_at.as_millis());
         self.feed.send(|| {
             for (note, event) in notes.iter_mut().zip(durable.ids()) {
                 note.id = event.to_string();

@@ -28,6 +28,9 @@ const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n
     content-type: application/json\r\ncontent-length: 44\r\n\r\n\
     {\"error\":\"the request head took too long\"}\r\n";
 
+/// Most bytes read at once, which a connection that brings large bodies keeps room for. A head fits.
+const READ_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+
 /// How long saying that may take, and waiting for the peer to have it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -99,15 +102,17 @@ async fn speak<H: Handler>(
         let session = Arc::clone(&session);
         async move {
             let (handler, activity) = &*session;
-            activity.set(Phase::Answering);
+            activity.enter(Phase::Answering);
             let answer = handler.handle(request, peer).await;
             activity.set(Phase::Resting);
             Ok::<_, Infallible>(answer)
         }
     });
     let io = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
-    let mut connection =
-        http1::Builder::new().max_header_size(HEAD_BYTES_MAX).serve_connection(io, service);
+    let mut connection = http1::Builder::new()
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(READ_BYTES_MAX)
+        .serve_connection(io, service);
 
     let mut timer = pin!(tokio::time::sleep_until(activity.began + times.header.min(times.idle)));
     loop {
@@ -202,6 +207,11 @@ impl Activity {
     fn set(&self, phase: Phase) {
         let since_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since_ms.store(since_ms, Ordering::Relaxed);
+        self.enter(phase);
+    }
+
+    /// Into a phase of which nobody asks since when.
+    fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 

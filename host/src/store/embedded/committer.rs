@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::TargetNumber;
-use crate::store::{Durable, Settlement, StoreError, Window};
+use crate::store::{Settlement, StoreError, Window};
 
 use super::dedup::Recent;
 use super::frame::{Frame, Kind};
 use super::group::{Group, Kept, Waiting};
-use super::inbox::{Act, Append, Reply, Stop, Taken, closed};
+use super::inbox::{Act, Append, Placed, Reply, Stop, Taken, closed};
 use super::indexer::Job;
 use super::live::Kill;
 use super::log::{DiskError, Log};
@@ -513,11 +513,13 @@ impl Committer {
     }
 
     /// Answers a request of which everything was there before, once that is durable.
-    pub(super) fn answer(&mut self, append: Append, durable: Durable, first_end: u64) {
+    pub(super) fn answer(&mut self, append: Append, first_end: u64) {
+        let Append { request, reply } = append;
+        let placed = Placed { request, lsn: 0 };
         if first_end <= self.log.durable() {
-            let _ = append.reply.send(Ok(durable));
+            let _ = reply.send(Ok(placed));
         } else {
-            self.group.wait(Waiting::Append { reply: append.reply, durable });
+            self.group.wait(Waiting::Append { reply, placed });
         }
     }
 }

@@ -79,8 +79,7 @@ impl Recent {
     }
 
     pub(super) fn put(&mut self, key: DedupKey, seen: Seen, end: u64) -> Undo {
-        let before = self.get(&key);
-        self.new.keys.insert(key, seen);
+        let before = self.new.keys.insert(key, seen).or_else(|| self.old.keys.get(&key).copied());
         self.new.end = self.new.end.max(end);
         (key, before)
     }
@@ -98,7 +97,10 @@ impl Recent {
         let due = self.new.keys.len() >= GENERATION_KEYS
             || (!self.new.keys.is_empty() && now.duration_since(self.new.started) >= GENERATION);
         if due && self.old.end <= indexed_to {
-            self.old = std::mem::replace(&mut self.new, Generation::new(now));
+            std::mem::swap(&mut self.old, &mut self.new);
+            // Its room is of use: the next one will have as many.
+            self.new.keys.clear();
+            (self.new.end, self.new.started) = (0, now);
             self.dropped += 1;
         }
         self.dropped

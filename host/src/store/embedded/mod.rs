@@ -216,7 +216,8 @@ impl Embedded {
         let request = Prepared::new(request, &keys, slots, asked_at).ok_or(too_large)?;
         let (reply, answer) = oneshot::channel();
         self.shared.inbox.append(Append { request, reply })?;
-        answer.await.unwrap_or(Err(AppendError::Closed))
+        let placed = answer.await.unwrap_or(Err(AppendError::Closed))?;
+        Ok(placed.request.durable(self.shared.identity.store, placed.lsn))
     }
 
     /// Hands an act to the committer and waits for its answer.
