@@ -61,7 +61,7 @@ pub(super) fn run(args: &SendArgs, config: Option<&Path>) -> Result<bool, Failur
     runtime.block_on(async {
         let mut all_taken = true;
         for _ in 0..args.count {
-            let status = post(&destination, source, secret, &body.bytes()?).await?;
+            let status = post(&destination, source, secret, &body.message()?).await?;
             all_taken &= (200..300).contains(&status);
         }
         Ok(all_taken)
@@ -72,10 +72,14 @@ async fn post(
     to: &Destination,
     source: &SourceSettings,
     secret: &Secret,
-    body: &[u8],
+    (fields, body): &(Vec<(&'static str, String)>, Vec<u8>),
 ) -> Result<u16, Failure> {
     let (name, value) = verify::sign(source.verifier.scheme(), secret, body);
-    let headers = [("content-type", "application/json"), (name, value.as_str())];
+    let mut headers = vec![(name, value.as_str())];
+    headers.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        headers.push(("content-type", "application/json"));
+    }
     let answer = http::post(to.address, &to.path, &headers, body).await.map_err(|error| {
         let why = match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {
@@ -106,31 +110,39 @@ pub(super) fn source<'c>(
 enum Body {
     /// Made anew for each post.
     Fresh(&'static crate::normalize::Sample),
-    Same(Vec<u8>),
+    Same(Vec<(&'static str, String)>, Vec<u8>),
 }
 
 impl Body {
     fn choose(args: &SendArgs, source: &SourceSettings) -> Result<Self, Failure> {
         match args.file.as_deref() {
             Some(file) if file == Path::new("-") => {
-                return read_body(&mut std::io::stdin().lock(), "standard input").map(Self::Same);
+                return read_body(&mut std::io::stdin().lock(), "standard input")
+                    .map(|body| Self::Same(Vec::new(), body));
             }
             Some(file) => {
                 let name = file.display().to_string();
                 let mut opened = File::open(file)
                     .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
-                return read_body(&mut opened, &name).map(Self::Same);
+                return read_body(&mut opened, &name).map(|body| Self::Same(Vec::new(), body));
             }
             None => {}
         }
-        let sample = sample::of(source.sender, args.sample.as_deref())?;
-        Ok(if args.same_id { Self::Same(sample.body.into()) } else { Self::Fresh(sample) })
+        let sample = sample::of(&source.sender, args.sample.as_deref())?;
+        if !args.same_id {
+            return Ok(Self::Fresh(sample));
+        }
+        let fields = sample.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        Ok(Self::Same(fields.collect(), sample.body.into()))
     }
 
-    fn bytes(&self) -> Result<Vec<u8>, Failure> {
+    /// Header fields besides the signature's, and the body.
+    fn message(&self) -> Result<(Vec<(&'static str, String)>, Vec<u8>), Failure> {
         match self {
-            Self::Same(bytes) => Ok(bytes.clone()),
-            Self::Fresh(sample) => sample::fresh(sample).map(String::into_bytes),
+            Self::Same(fields, body) => Ok((fields.clone(), body.clone())),
+            Self::Fresh(sample) => {
+                sample::fresh(sample).map(|(fields, body)| (fields, body.into_bytes()))
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::files::{Text, Unreadable};
 use super::problem::{Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
-use super::{Config, masks, server, sources, targets};
+use super::{Config, masks, senders, server, sources, targets};
 use crate::model::OWN_SOURCE;
 use crate::{egress, ingest, plugin};
 
@@ -163,14 +163,17 @@ fn read(
     let store = server::store(root.table("store", notes), &home, notes);
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
     let body_bytes_max = store.queue.segment_bytes / BODY_SHARE_OF_SEGMENT;
-    let sources = source_table.map(|table| sources::read(&table, body_bytes_max, &resolver, notes));
+    let senders = root.table("senders", notes).map(|table| senders::read(&table, notes));
+    let senders = senders.unwrap_or_default();
+    let sources =
+        source_table.map(|table| sources::read(&table, body_bytes_max, &senders, &resolver, notes));
     // Its own events can be routed by name.
     let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
     let target_table = root.table("targets", notes);
     let targets = target_table.map(|table| targets::read(&table, &known, &resolver, notes));
     root.finish(notes, |key| match key {
         "listen" | "public_url" => Some(format!("it belongs to [server]: write server.{key}")),
-        "source" | "target" => Some(format!("write [{key}s.NAME]")),
+        "source" | "target" | "sender" => Some(format!("write [{key}s.NAME]")),
         _ => None,
     });
     let (sources, targets) = (sources.unwrap_or_default(), targets.unwrap_or_default());

@@ -16,6 +16,7 @@ mod near;
 mod problem;
 mod reader;
 mod reference;
+mod senders;
 mod server;
 mod settings;
 mod sources;

@@ -12,11 +12,13 @@ use super::reference::{Reference, Resolver};
 use super::settings::{inside, warn_of_literal};
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
-use crate::normalize::{self, SENDERS, Sender};
+use crate::normalize::{self, Sender};
 use crate::verify::{self, SCHEMES, SECRETS_MAX, Scheme, Verifier};
 
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
+/// Most names that a message lists.
+const NAMES_SHOWN_MAX: usize = 20;
 /// Longest path of a source, in bytes.
 const PATH_BYTES_MAX: usize = 256;
 /// Smallest `body_max`, in bytes: a shorter limit would refuse ordinary events.
@@ -31,10 +33,11 @@ const NOT_LOOKED_UP: &str = "not looked up";
 /// A source and its first secret.
 pub(super) type Source = (ingest::SourceSettings, Secret);
 
-/// Reads every source. `body_bytes_limit` is what the store can take.
+/// Reads every source. `body_bytes_limit` is what the store can take, `senders` are the user's own.
 pub(super) fn read(
     table: &Table<'_>,
     body_bytes_limit: u64,
+    senders: &[Arc<Sender>],
     resolver: &Resolver<'_>,
     notes: &Notes,
 ) -> Vec<Source> {
@@ -53,7 +56,8 @@ pub(super) fn read(
             notes.add(problem.help("it is the source of the daemon's own events"));
         }
         if let Some(table) = entry.table(notes) {
-            let source = source(name, table, &mut paths, body_bytes_limit, resolver, notes);
+            let source =
+                source(name, table, &mut paths, body_bytes_limit, senders, resolver, notes);
             sources.extend(source);
         }
     }
@@ -66,12 +70,13 @@ fn source(
     mut table: Table<'_>,
     paths: &mut HashMap<String, String>,
     body_bytes_limit: u64,
+    senders: &[Arc<Sender>],
     resolver: &Resolver<'_>,
     notes: &Notes,
 ) -> Option<Source> {
     let path = path(name, &mut table, paths, notes);
     let scheme = scheme(name, &mut table, notes);
-    let sender = sender(scheme, &mut table, notes);
+    let sender = sender(name, scheme, senders, &mut table, notes);
     let secrets = secrets(name, &mut table, resolver, notes);
     let body_bytes_max = table
         .bytes("body_max", BODY_BYTES_MIN..=body_bytes_limit, notes)
@@ -164,19 +169,26 @@ fn scheme(name: &str, table: &mut Table<'_>, notes: &Notes) -> Option<&'static S
 }
 
 fn sender(
+    source: &str,
     scheme: Option<&Scheme>,
+    own: &[Arc<Sender>],
     table: &mut Table<'_>,
     notes: &Notes,
-) -> Option<&'static Sender> {
+) -> Option<Arc<Sender>> {
+    let named = |name: &str| {
+        let own = own.iter().find(|sender| sender.name == name);
+        own.or_else(|| normalize::sender(name)).cloned()
+    };
     let Some(entry) = table.entry("sender") else {
         // Who signs in a vendor's own way also writes the vendor's own bodies.
-        let vendor = scheme.and_then(|scheme| normalize::sender(scheme.name));
-        return vendor.or_else(|| normalize::sender("json"));
+        let vendor = scheme.and_then(|scheme| named(scheme.name));
+        return vendor.or_else(|| named(source)).or_else(|| named("json"));
     };
     let written = entry.string(notes)?;
-    let sender = normalize::sender(written);
+    let sender = named(written);
     if sender.is_none() {
-        unknown(&entry, "sender", "senders", written, SENDERS.iter().map(|s| s.name), notes);
+        let names = own.iter().chain(normalize::presets()).map(|sender| &*sender.name);
+        unknown(&entry, "sender", "senders", written, names, notes);
     }
     sender
 }
@@ -195,7 +207,12 @@ pub(super) fn unknown<'c>(
         None => format!("no such {what}"),
     };
     let title = format!("unknown {what} `{written}`");
-    entry.refuse(notes, &title, &label, &format!("{plural} are {}", list(names)));
+    let help = if names.clone().count() > NAMES_SHOWN_MAX {
+        format!("all {plural} are listed in docs/reference/{plural}.md")
+    } else {
+        format!("{plural} are {}", list(names))
+    };
+    entry.refuse(notes, &title, &label, &help);
 }
 
 fn secrets(

@@ -33,7 +33,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
-use crate::normalize::{self, Sender};
+use crate::normalize::{self, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
@@ -70,7 +70,7 @@ pub struct SourceSettings {
     /// Begins with `/`; with or without a slash at its end it is the same, see [`same_path`].
     pub path: String,
     pub verifier: Verifier,
-    pub sender: &'static Sender,
+    pub sender: Arc<Sender>,
     /// Longest body in bytes.
     pub body_bytes_max: usize,
     /// After so long without an accepted request a person is told; `None`: never.
@@ -154,7 +154,8 @@ impl Rules {
     /// The events of a verified request with their targets.
     fn plan(&self, sender: &Sender, verified: &Verified) -> Result<Vec<Planned>, Refusal> {
         let request = verified.request();
-        let events = normalize::normalize(sender, &request.body).map_err(Refusal::Malformed)?;
+        let input = Input { headers: &request.headers, query: None, body: &request.body };
+        let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
 
@@ -314,7 +315,7 @@ impl Ingest {
         let began = Instant::now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
         let verify = began.elapsed();
-        let planned = rules.plan(source.sender, &verified)?;
+        let planned = rules.plan(&source.sender, &verified)?;
         let notes =
             if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The value of a key; nothing when the key is missing or null.
@@ -74,6 +74,12 @@ pub(super) fn read<'a>(json: &'a str, take: &mut dyn FnMut(&str, Field<'a>)) {
     let _ = serde_json::Deserializer::from_str(json).deserialize_map(Object { take });
 }
 
+/// Calls `take` with the elements of an array up to the place `last`.
+pub(super) fn read_list<'a>(json: &'a str, last: usize, take: &mut dyn FnMut(usize, Field<'a>)) {
+    // An error can only be the end after `last`: what was read before it stays.
+    let _ = serde_json::Deserializer::from_str(json).deserialize_seq(List { last, take });
+}
+
 /// Declares a struct with a [`Field`] for each key of that name, read by `of`. A key that Rust does
 /// not take as a name is written beside it: `type_ = "type"`.
 macro_rules! fields {
@@ -97,6 +103,27 @@ macro_rules! fields {
     };
 }
 pub(super) use fields;
+
+struct List<'a, 'f> {
+    last: usize,
+    take: &'f mut dyn FnMut(usize, Field<'a>),
+}
+
+impl<'de> Visitor<'de> for List<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        for place in 0..=self.last {
+            let Some(value) = array.next_element::<&RawValue>()? else { break };
+            (self.take)(place, Field::new(value.get()));
+        }
+        Ok(())
+    }
+}
 
 struct Object<'a, 'f> {
     take: &'f mut dyn FnMut(&str, Field<'a>),

@@ -173,7 +173,8 @@ fn two_events() -> io::Result<String> {
         .map(|name| {
             let (_, sample) = normalize::sample(name)
                 .ok_or_else(|| io::Error::other(format!("there is no sample {name}")))?;
-            let text = sample.with_fresh_ids(|| format!("{:024x}", fastrand::u128(..) >> 32), now);
+            let (_, text) =
+                sample.with_fresh_ids(|| format!("{:024x}", fastrand::u128(..) >> 32), now);
             Ok(text.trim().trim_start_matches('[').trim_end_matches(']').to_owned())
         })
         .collect::<io::Result<_>>()?;

@@ -71,7 +71,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         name: Arc::from("sqreen"),
         path: "/sqreen".to_owned(),
         verifier: Verifier::new(verify::scheme("sqreen").unwrap(), secrets).unwrap(),
-        sender: normalize::sender("sqreen").unwrap(),
+        sender: normalize::sender("sqreen").unwrap().clone(),
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
     };

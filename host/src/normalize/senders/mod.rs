@@ -1,0 +1,43 @@
+//! The table of built-in senders: one row a sender, grouped by what they are used for.
+//!
+//! A row says where in a vendor's requests the attributes of an event stand (see `record`), how the
+//! vendor sends, and gives at least two samples. What a vendor's documentation leaves open is left out.
+
+mod alerts;
+mod code;
+mod json;
+mod money;
+mod talk;
+
+use super::record::Record;
+use super::{Habit, Sample, sqreen};
+
+/// One row.
+#[derive(Debug)]
+pub(super) struct Preset {
+    /// As written in the configuration; that of the vendor's scheme where there is one.
+    pub name: &'static str,
+    pub vendor: &'static str,
+    pub habit: Habit,
+    /// `None`: read by code of its own, as Sqreen's two versions are.
+    pub record: Option<Record<'static>>,
+    pub samples: &'static [Sample],
+}
+
+static SQREEN: &[Preset] = &[Preset {
+    name: "sqreen",
+    vendor: "Sqreen",
+    habit: Habit { deadline_s: None, retries: "" },
+    record: None,
+    samples: sqreen::SAMPLES,
+}];
+
+/// Every row, in the order in which people see them.
+pub(super) fn all() -> impl Iterator<Item = &'static Preset> {
+    [SQREEN, json::PRESETS, alerts::PRESETS, code::PRESETS, money::PRESETS, talk::PRESETS]
+        .into_iter()
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests;
