@@ -46,6 +46,7 @@ fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
     let body = table.entry("body");
     let attributes = ["id", "type", "subject", "time", "title", "severity", "link"]
         .map(|key| attribute(key, &mut table, notes));
+    let id_alone = table.boolean("id_alone", false, notes);
     let words = table.table("severity_words", notes).map(|words| self::words(&words, notes));
     let words = words.unwrap_or_default();
     let otherwise = table.entry("severity_default").and_then(|entry| severity(&entry, notes));
@@ -59,6 +60,7 @@ fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
         events: events.as_ref().and_then(|entry| entry.string(notes)),
         any_body: body.is_some_and(|entry| any_body(&entry, notes)),
         id: &id.texts,
+        id_alone,
         event_type: &event_type.texts,
         subject: &subject.texts,
         time: &time.texts,

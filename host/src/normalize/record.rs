@@ -26,6 +26,8 @@ pub struct Record<'a> {
     pub any_body: bool,
     /// What tells a repetition from a new event: unique within the source.
     pub id: &'a [&'a str],
+    /// The id alone tells: what else the sender writes may differ when it sends an event again.
+    pub id_alone: bool,
     pub event_type: &'a [&'a str],
     pub subject: &'a [&'a str],
     pub time: &'a [&'a str],
@@ -44,6 +46,7 @@ impl Record<'static> {
         events: None,
         any_body: false,
         id: &[],
+        id_alone: false,
         event_type: &[],
         subject: &[],
         time: &[],
@@ -73,6 +76,7 @@ pub(super) struct Fields {
     event: Paths,
     root: Paths,
     id: Vec<Template>,
+    id_alone: bool,
     event_type: Vec<Template>,
     subject: Vec<Template>,
     time: Vec<Template>,
@@ -107,6 +111,7 @@ impl Fields {
         let words = record.words.iter().map(|(word, severity)| (Word::new(word), *severity));
         Ok(Self {
             id,
+            id_alone: record.id_alone,
             event_type,
             subject,
             time,
@@ -145,7 +150,8 @@ impl Fields {
         let event_type = first(&self.event_type, &places, line(NAME_CHARS_MAX))
             .unwrap_or_else(|| TYPE_UNKNOWN.to_owned());
         let subject = first(&self.subject, &places, line(NAME_CHARS_MAX));
-        let id = first(&self.id, &places, |text| Some(dedup(&[text], element)));
+        let content = if self.id_alone { "" } else { element };
+        let id = first(&self.id, &places, |text| Some(dedup(&[text], content)));
         let time = first(&self.time, &places, time);
         let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
         // Only these may name the type.

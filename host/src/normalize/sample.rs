@@ -24,14 +24,18 @@ impl Sample {
 
     /// Header fields and body as of `now`, with each identifier replaced by one that `id` gives, so
     /// that it is no repetition. An identifier must need no escaping; Sqreen's are 24 hexadecimal
-    /// digits.
+    /// digits. Of one that stands for a number, as many decimal digits are made as it had.
     #[must_use]
     pub fn with_fresh_ids(
         &self,
         mut id: impl FnMut() -> String,
         now: Timestamp,
     ) -> (Vec<(&'static str, String)>, String) {
-        let ids: Vec<(&str, String)> = self.ids.iter().map(|old| (*old, id())).collect();
+        let fresh_id = |old: &&'static str| match old.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => (*old, digits(&id(), old.len())),
+            false => (*old, id()),
+        };
+        let ids: Vec<(&str, String)> = self.ids.iter().map(fresh_id).collect();
         let time = |old: &&'static str| {
             let new = match old.len() {
                 10 => (now.as_millis() / 1_000).to_string(),
@@ -48,4 +52,11 @@ impl Sample {
         let headers = self.headers.iter().map(|(name, value)| (*name, fresh(value))).collect();
         (headers, fresh(self.body))
     }
+}
+
+/// The end of an identifier as a decimal number of so many digits, which begins with no zero.
+fn digits(id: &str, count: usize) -> String {
+    let skipped = id.len().saturating_sub(count.saturating_sub(1));
+    let rest = id.bytes().skip(skipped).map(|byte| char::from(b'0' + byte % 10));
+    std::iter::once('1').chain(rest).collect()
 }

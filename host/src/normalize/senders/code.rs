@@ -7,6 +7,7 @@ use crate::model::Severity;
 
 const GITHUB: Record<'static> = Record {
     id: &["{header:x-github-delivery}"],
+    id_alone: true,
     event_type: &["{header:x-github-event}.{action}", "{header:x-github-event}", "{action}"],
     subject: &["{repository.full_name}", "{organization.login}"],
     time: &[

@@ -6,7 +6,7 @@ use super::Preset;
 use crate::model::Severity;
 
 /// Names that many use.
-const JSON: Record<'static> = Record {
+pub(super) const JSON: Record<'static> = Record {
     id: &["{id}", "{event_id}", "{uuid}"],
     event_type: &["{type}", "{event_type}", "{event}", "{kind}", "{action}"],
     subject: &["{subject}"],
@@ -40,6 +40,7 @@ const CLOUD_EVENTS: Record<'static> = Record {
 
 /// What the specification recommends: a type, a time and the data.
 const STANDARD_WEBHOOKS: Record<'static> = Record {
+    id_alone: true,
     id: &["{header:webhook-id}", "{header:svix-id}"],
     event_type: &["{type}", "{event_type}", "{eventType}", "{event}"],
     subject: &["{data.id}"],

@@ -4,9 +4,12 @@
 //! vendor sends, and gives at least two samples. What a vendor's documentation leaves open is left out.
 
 mod alerts;
+mod build;
 mod code;
 mod json;
 mod money;
+mod monitor;
+mod security;
 mod talk;
 
 use super::record::Record;
@@ -34,9 +37,19 @@ static SQREEN: &[Preset] = &[Preset {
 
 /// Every row, in the order in which people see them.
 pub(super) fn all() -> impl Iterator<Item = &'static Preset> {
-    [SQREEN, json::PRESETS, alerts::PRESETS, code::PRESETS, money::PRESETS, talk::PRESETS]
-        .into_iter()
-        .flatten()
+    [
+        SQREEN,
+        json::PRESETS,
+        alerts::PRESETS,
+        security::PRESETS,
+        monitor::PRESETS,
+        code::PRESETS,
+        build::PRESETS,
+        money::PRESETS,
+        talk::PRESETS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::model::Severity;
 
 const STRIPE: Record<'static> = Record {
     id: &["{id}"],
+    id_alone: true,
     event_type: &["{type}"],
     subject: &["{data.object.id}", "{account}"],
     time: &["{created}"],
