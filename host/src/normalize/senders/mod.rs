@@ -4,13 +4,15 @@
 //! vendor sends, and gives at least two samples. What a vendor's documentation leaves open is left out.
 
 mod alerts;
-mod build;
+mod chat;
 mod code;
 mod json;
+mod mail;
 mod money;
 mod monitor;
 mod security;
-mod talk;
+mod shop;
+mod work;
 
 use super::record::Record;
 use super::{Habit, Sample, sqreen};
@@ -44,13 +46,17 @@ pub(super) fn all() -> impl Iterator<Item = &'static Preset> {
         security::PRESETS,
         monitor::PRESETS,
         code::PRESETS,
-        build::PRESETS,
         money::PRESETS,
-        talk::PRESETS,
+        shop::PRESETS,
+        chat::PRESETS,
+        mail::PRESETS,
+        work::PRESETS,
     ]
     .into_iter()
     .flatten()
 }
 
+#[cfg(test)]
+mod page;
 #[cfg(test)]
 mod tests;
