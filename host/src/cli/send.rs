@@ -74,8 +74,8 @@ async fn post(
     secret: &Secret,
     body: &[u8],
 ) -> Result<u16, Failure> {
-    let (name, value) = verify::sign(source.verifier.scheme(), secret, body);
-    let headers = [("content-type", "application/json"), (name, value.as_str())];
+    let (name, value) = verify::sign_body(source.verifier.scheme(), secret, body);
+    let headers = [("content-type", "application/json"), (name.as_str(), value.as_str())];
     let answer = http::post(to.address, &to.path, &headers, body).await.map_err(|error| {
         let why = match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {

@@ -163,7 +163,13 @@ fn read(
     let store = server::store(root.table("store", notes), &home, notes);
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
     let body_bytes_max = store.queue.segment_bytes / BODY_SHARE_OF_SEGMENT;
-    let sources = source_table.map(|table| sources::read(&table, body_bytes_max, &resolver, notes));
+    let around = sources::Around {
+        body_bytes_limit: body_bytes_max,
+        public_url: server.public_url.as_deref(),
+        schemes: &[],
+        resolver: &resolver,
+    };
+    let sources = source_table.map(|table| sources::read(&table, &around, notes));
     // Its own events can be routed by name.
     let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
     let target_table = root.table("targets", notes);
