@@ -72,10 +72,10 @@ async fn post(
     to: &Destination,
     source: &SourceSettings,
     secret: &Secret,
-    (fields, body): &(Vec<(&'static str, String)>, Vec<u8>),
+    (fields, body): &Message,
 ) -> Result<u16, Failure> {
-    let (name, value) = verify::sign(source.verifier.scheme(), secret, body);
-    let mut headers = vec![(name, value.as_str())];
+    let (name, value) = verify::sign_body(source.verifier.scheme(), secret, body);
+    let mut headers = vec![(name.as_str(), value.as_str())];
     headers.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         headers.push(("content-type", "application/json"));
@@ -105,6 +105,9 @@ pub(super) fn source<'c>(
         Failure::usage(format!("no source `{name}`{meant} (sources are {})", config::list(names())))
     })
 }
+
+/// Header fields besides the signature's, and the body.
+type Message = (Vec<(&'static str, String)>, Vec<u8>);
 
 /// What is posted.
 enum Body {
@@ -136,8 +139,7 @@ impl Body {
         Ok(Self::Same(fields.collect(), sample.body.into()))
     }
 
-    /// Header fields besides the signature's, and the body.
-    fn message(&self) -> Result<(Vec<(&'static str, String)>, Vec<u8>), Failure> {
+    fn message(&self) -> Result<Message, Failure> {
         match self {
             Self::Same(fields, body) => Ok((fields.clone(), body.clone())),
             Self::Fresh(sample) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::exit::Failure;
 use super::{find, out};
 use crate::config::{self, Environment};
-use crate::verify::{self, SCHEMES};
+use crate::verify;
 
 /// Longest body read, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure>
         (Some(source), _, _) => {
             let config = find::load(config)?;
             let (source, secret) = super::send::source(&config, source)?;
-            verify::sign(source.verifier.scheme(), secret, &body)
+            verify::sign_body(source.verifier.scheme(), secret, &body)
         }
         (None, Some(scheme), Some(secret)) => by_scheme(scheme, secret, &body, config)?,
         _ => return Err(Failure::usage("give --source NAME, or --scheme NAME --secret REFERENCE")),
@@ -53,9 +53,9 @@ fn by_scheme(
     secret: &str,
     body: &[u8],
     config: Option<&Path>,
-) -> Result<(&'static str, String), Failure> {
+) -> Result<(http::HeaderName, String), Failure> {
     let scheme = verify::scheme(name).ok_or_else(|| {
-        let names = config::list(SCHEMES.iter().map(|scheme| scheme.name));
+        let names = config::list(verify::schemes().iter().map(|scheme| &*scheme.name));
         Failure::usage(format!("unknown scheme `{name}`; schemes are {names}"))
     })?;
     let mut environment = Environment::of_process();
@@ -65,7 +65,7 @@ fn by_scheme(
         return Err(Failure::new(&problem.title));
     }
     let secret = config::resolve(secret, &environment, Path::new(".")).map_err(Failure::usage)?;
-    Ok(verify::sign(scheme, &secret, body))
+    Ok(verify::sign_body(scheme, &secret, body))
 }
 
 /// The whole of a file or of standard input.

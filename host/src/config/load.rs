@@ -164,9 +164,14 @@ fn read(
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
     let body_bytes_max = store.queue.segment_bytes / BODY_SHARE_OF_SEGMENT;
     let senders = root.table("senders", notes).map(|table| senders::read(&table, notes));
-    let senders = senders.unwrap_or_default();
-    let sources =
-        source_table.map(|table| sources::read(&table, body_bytes_max, &senders, &resolver, notes));
+    let around = sources::Around {
+        body_bytes_limit: body_bytes_max,
+        public_url: server.public_url.as_deref(),
+        schemes: &[],
+        senders: &senders.unwrap_or_default(),
+        resolver: &resolver,
+    };
+    let sources = source_table.map(|table| sources::read(&table, &around, notes));
     // Its own events can be routed by name.
     let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
     let target_table = root.table("targets", notes);

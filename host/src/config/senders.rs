@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::check_name;
-use super::near::{list, near};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
+use super::targets::unknown_severity;
 use crate::model::Severity;
 use crate::normalize::{self, Record, Sender, TEMPLATES_MAX};
 
@@ -28,7 +28,11 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
             notes.add(problem.help("give your own another name, and name it in the source"));
         }
         if let Some(table) = entry.table(notes) {
-            senders.extend(sender(name, table, notes).map(Arc::new));
+            // What is wrong with it has been noted: it is known all the same.
+            let sender = sender(name, table, notes)
+                .or_else(|| Sender::own(name, &Record::EMPTY).ok())
+                .map(Arc::new);
+            senders.extend(sender);
         }
     }
     senders
@@ -116,13 +120,7 @@ fn severity(entry: &Entry<'_>, notes: &Notes) -> Option<Severity> {
     let word = entry.string(notes)?;
     let severity = Severity::from_word(word);
     if severity.is_none() {
-        let names = Severity::ALL.into_iter().rev().map(Severity::as_str);
-        let label = near(word, names.clone()).map_or_else(
-            || "no such severity".to_owned(),
-            |near| format!("did you mean `{near}`?"),
-        );
-        let help = format!("severities are {}", list(names));
-        entry.refuse(notes, &format!("unknown severity `{word}`"), &label, &help);
+        unknown_severity(entry, word, "", notes);
     }
     severity
 }

@@ -13,7 +13,7 @@ use super::settings::{inside, warn_of_literal};
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
 use crate::normalize::{self, Sender};
-use crate::verify::{self, SCHEMES, SECRETS_MAX, Scheme, Verifier};
+use crate::verify::{self, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier};
 
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
@@ -30,17 +30,27 @@ const SILENT_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// Stands for a secret that a check does not look up; nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
 
-/// A source and its first secret.
+const SCHEMES_ARE: &str =
+    "`dispatcher verify --list` names every scheme; one of your own is a table [schemes.NAME]";
+
+/// A source and its first secret; empty where it needs none.
 pub(super) type Source = (ingest::SourceSettings, Secret);
 
-/// Reads every source. `body_bytes_limit` is what the store can take, `senders` are the user's own.
-pub(super) fn read(
-    table: &Table<'_>,
-    body_bytes_limit: u64,
-    senders: &[Arc<Sender>],
-    resolver: &Resolver<'_>,
-    notes: &Notes,
-) -> Vec<Source> {
+/// What every source is read with.
+pub(super) struct Around<'a> {
+    /// Longest body that the store can take, in bytes.
+    pub(super) body_bytes_limit: u64,
+    /// What senders see.
+    pub(super) public_url: Option<&'a str>,
+    /// The configuration's own schemes.
+    pub(super) schemes: &'a [Arc<Scheme>],
+    /// The configuration's own senders.
+    pub(super) senders: &'a [Arc<Sender>],
+    pub(super) resolver: &'a Resolver<'a>,
+}
+
+/// Reads every source.
+pub(super) fn read(table: &Table<'_>, around: &Around<'_>, notes: &Notes) -> Vec<Source> {
     let mut paths: HashMap<String, String> = HashMap::new();
     let mut sources = Vec::new();
     for (index, (name, entry)) in table.all().into_iter().enumerate() {
@@ -56,8 +66,7 @@ pub(super) fn read(
             notes.add(problem.help("it is the source of the daemon's own events"));
         }
         if let Some(table) = entry.table(notes) {
-            let source =
-                source(name, table, &mut paths, body_bytes_limit, senders, resolver, notes);
+            let source = source(name, table, &mut paths, around, notes);
             sources.extend(source);
         }
     }
@@ -69,18 +78,19 @@ fn source(
     name: &str,
     mut table: Table<'_>,
     paths: &mut HashMap<String, String>,
-    body_bytes_limit: u64,
-    senders: &[Arc<Sender>],
-    resolver: &Resolver<'_>,
+    around: &Around<'_>,
     notes: &Notes,
 ) -> Option<Source> {
     let path = path(name, &mut table, paths, notes);
-    let scheme = scheme(name, &mut table, notes);
-    let sender = sender(name, scheme, senders, &mut table, notes);
-    let secrets = secrets(name, &mut table, resolver, notes);
+    let scheme = scheme(name, &mut table, around.schemes, notes);
+    let scheme = token_in(scheme, &mut table, notes);
+    let sender = sender(scheme.as_deref(), around.senders, &mut table, notes);
+    let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
+    let secrets = secrets(name, open, &mut table, around.resolver, notes);
+    let limit = around.body_bytes_limit;
     let body_bytes_max = table
-        .bytes("body_max", BODY_BYTES_MIN..=body_bytes_limit, notes)
-        .unwrap_or(body_bytes_limit.min(ingest::BODY_BYTES_MAX as u64));
+        .bytes("body_max", BODY_BYTES_MIN..=limit, notes)
+        .unwrap_or(limit.min(ingest::BODY_BYTES_MAX as u64));
     let body_bytes_max = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
     let silent_after = table.duration("silent_after", SILENT_MIN..=SILENT_MAX, notes);
     let place = table.place.clone();
@@ -89,19 +99,60 @@ fn source(
         _ => None,
     });
     let (scheme, sender) = (scheme?, sender?);
-    let verifier = match Verifier::new(scheme, secrets.clone()) {
+    // Why there is no secret has been noted already.
+    let secrets = if open { Vec::new() } else { secrets? };
+    let verifier = match verifier(&scheme, &secrets, around) {
         Ok(verifier) => verifier,
-        // Why there is no secret has been noted already.
-        Err(_) if secrets.is_empty() => return None,
         Err(error) => {
-            notes.add(Problem::error(format!("source `{name}`: {error}")).at(place, ""));
+            refuse_secrets(name, &scheme, error, place, notes);
             return None;
         }
     };
     let name = Arc::from(name);
     let settings =
         ingest::SourceSettings { name, path, verifier, sender, body_bytes_max, silent_after };
-    secrets.into_iter().next().map(|secret| (settings, secret))
+    let first = secrets.into_iter().next().unwrap_or_else(|| Secret::new(""));
+    Some((settings, first))
+}
+
+/// A secret that is not looked up has no form that could be checked, so that it stands for a scheme that
+/// takes any text.
+fn verifier(
+    scheme: &Arc<Scheme>,
+    secrets: &[Secret],
+    around: &Around<'_>,
+) -> Result<Verifier, InvalidSecrets> {
+    let made = Verifier::new(scheme, secrets, around.public_url);
+    let skipped = |number: usize| {
+        secrets.get(number - 1).is_some_and(|secret| secret.expose() == NOT_LOOKED_UP)
+    };
+    match made {
+        Err(InvalidSecrets::Form { number, .. }) if skipped(number) => {
+            let stand_in =
+                Scheme { proof: Proof::Token(TokenIn::Query("".into())), ..(**scheme).clone() };
+            Verifier::new(&Arc::new(stand_in), secrets, around.public_url)
+        }
+        made => made,
+    }
+}
+
+fn refuse_secrets(
+    name: &str,
+    scheme: &Scheme,
+    error: InvalidSecrets,
+    place: std::ops::Range<usize>,
+    notes: &Notes,
+) {
+    let problem = Problem::error(format!("source `{name}`: {error}"));
+    notes.add(match error {
+        InvalidSecrets::NoPublicUrl => {
+            let label = format!("`{}` signs the address", scheme.name);
+            problem.at(place, label).help(
+                "write server.public_url = \"https://…\": what senders see, without the source's path",
+            )
+        }
+        _ => problem.at(place, ""),
+    });
 }
 
 fn path(
@@ -148,28 +199,95 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn scheme(name: &str, table: &mut Table<'_>, notes: &Notes) -> Option<&'static Scheme> {
-    let names = || SCHEMES.iter().map(|scheme| scheme.name);
+fn scheme(
+    name: &str,
+    table: &mut Table<'_>,
+    own: &[Arc<Scheme>],
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let all = || own.iter().chain(verify::schemes());
+    let known = |name: &str| all().find(|scheme| &*scheme.name == name).cloned();
     let Some(entry) = table.entry("scheme") else {
-        let scheme = verify::scheme(name);
+        let scheme = known(name);
         if scheme.is_none() {
             let title = format!("source `{name}` does not say how its requests are signed");
             let problem = Problem::error(title).at(table.place.clone(), "no `scheme`").absence();
-            let help = format!("write scheme = \"NAME\"; schemes are {}", list(names()));
-            notes.add(problem.help(help));
+            let problem = match unsigned(name) {
+                Some(help) => problem.help(help),
+                None => match near(name, all().map(|scheme| &*scheme.name)) {
+                    Some(near) => {
+                        problem.help(format!("write scheme = \"{near}\" if that is meant"))
+                    }
+                    None => problem.help("write scheme = \"NAME\""),
+                },
+            };
+            notes.add(problem.help(SCHEMES_ARE));
         }
         return scheme;
     };
     let written = entry.string(notes)?;
-    let scheme = verify::scheme(written);
+    let scheme = known(written);
     if scheme.is_none() {
-        unknown(&entry, "scheme", "schemes", written, names(), notes);
+        let label = match near(written, all().map(|scheme| &*scheme.name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "no such scheme".to_owned(),
+        };
+        let title = format!("unknown scheme `{written}`");
+        let help = unsigned(written).unwrap_or_else(|| SCHEMES_ARE.to_owned());
+        entry.refuse(notes, &title, &label, &help);
     }
+    warn_of_scheme(name, scheme.as_deref(), &entry, notes);
     scheme
 }
 
+/// What to write for a vendor that does not sign.
+fn unsigned(name: &str) -> Option<String> {
+    let (vendor, scheme) = verify::UNSIGNED.iter().find(|(vendor, _)| *vendor == name)?;
+    Some(format!("{vendor} does not sign: write scheme = \"{scheme}\""))
+}
+
+fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes: &Notes) {
+    if scheme.is_some_and(|scheme| scheme.proof == Proof::None) {
+        let title = format!("source `{name}` lets everybody in");
+        let problem = Problem::warning(title).at(entry.span.clone(), "nothing is verified");
+        notes.add(problem.help("a secret in a header is better: scheme = \"token\""));
+    }
+}
+
+/// The scheme with the place of its token, where it is one that leaves that open.
+fn token_in(
+    scheme: Option<Arc<Scheme>>,
+    table: &mut Table<'_>,
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let Some(entry) = table.entry("token_in") else { return scheme };
+    let written = entry.string(notes)?;
+    let scheme = scheme?;
+    if &*scheme.name != "token" {
+        let title = format!("`{}` has no use here", entry.path);
+        let label = format!("`{}` says itself where its secret stands", scheme.name);
+        entry.refuse(notes, &title, &label, "it belongs to scheme = \"token\"");
+        return None;
+    }
+    match verify::token_in(written) {
+        Some(place) => {
+            if let TokenIn::Query(_) = place {
+                let title = format!("`{}` puts a secret into an address", entry.path);
+                let problem = Problem::warning(title);
+                let problem = problem.at(entry.span.clone(), "addresses end up in logs of proxies");
+                notes.add(problem.help("if the sender can set a header: \"header:NAME\""));
+            }
+            Some(verify::token(place))
+        }
+        None => {
+            let title = format!("`{}` is no place for a token", entry.path);
+            entry.refuse(notes, &title, "write \"header:NAME\" or \"query:NAME\"", "");
+            None
+        }
+    }
+}
+
 fn sender(
-    source: &str,
     scheme: Option<&Scheme>,
     own: &[Arc<Sender>],
     table: &mut Table<'_>,
@@ -181,8 +299,8 @@ fn sender(
     };
     let Some(entry) = table.entry("sender") else {
         // Who signs in a vendor's own way also writes the vendor's own bodies.
-        let vendor = scheme.and_then(|scheme| named(scheme.name));
-        return vendor.or_else(|| named(source)).or_else(|| named("json"));
+        let vendor = scheme.and_then(|scheme| named(&scheme.name));
+        return vendor.or_else(|| named("json"));
     };
     let written = entry.string(notes)?;
     let sender = named(written);
@@ -215,28 +333,37 @@ pub(super) fn unknown<'c>(
     entry.refuse(notes, &title, &label, &help);
 }
 
+/// `None` when there is none that can be used; why is noted. `open`: none is needed.
 fn secrets(
     name: &str,
+    open: bool,
     table: &mut Table<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
-) -> Vec<Secret> {
+) -> Option<Vec<Secret>> {
     let Some(entry) = table.entry("secrets") else {
-        let title = format!("source `{name}` has no secret");
-        let variable = name.to_ascii_uppercase().replace('-', "_");
-        let help = format!("write secrets = \"env:{variable}_SECRET\", and set that variable");
-        notes.add(
-            Problem::error(title).at(table.place.clone(), "no `secrets`").absence().help(help),
-        );
-        return Vec::new();
+        if !open {
+            let title = format!("source `{name}` has no secret");
+            let variable = name.to_ascii_uppercase().replace('-', "_");
+            let help = format!("write secrets = \"env:{variable}_SECRET\", and set that variable");
+            let problem = Problem::error(title).at(table.place.clone(), "no `secrets`");
+            notes.add(problem.absence().help(help));
+        }
+        return None;
     };
+    if open {
+        let title = format!("the secrets of source `{name}` are not used");
+        notes.add(Problem::error(title).at(entry.key.clone(), "its scheme lets everybody in"));
+        return None;
+    }
     let mut entries = entry.one_or_more(notes);
     if entries.len() > SECRETS_MAX {
         let title = format!("source `{name}` has too many secrets");
         entry.refuse(notes, &title, &format!("at most {SECRETS_MAX}: remove the old ones"), "");
         entries.truncate(SECRETS_MAX);
     }
-    entries.iter().filter_map(|entry| secret(name, entry, resolver, notes)).collect()
+    let secrets = entries.iter().filter_map(|entry| secret(name, entry, resolver, notes));
+    Some(secrets.collect::<Vec<_>>()).filter(|secrets| !secrets.is_empty())
 }
 
 fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes) -> Option<Secret> {

@@ -135,26 +135,28 @@ impl Rules {
         head: &Parts,
         source: Option<&'a SourceSettings>,
         body_bytes: Option<u64>,
+        received_at: Timestamp,
     ) -> Result<&'a SourceSettings, Refusal> {
         let Some(source) = source else {
             return Err(Refusal::unknown_path(head.uri.path(), self.sources.keys()));
         };
-        let methods = source.verifier.scheme().methods;
+        let methods = &source.verifier.scheme().methods;
         if !methods.contains(&head.method) {
-            return Err(Refusal::Method { allowed: methods });
+            return Err(Refusal::Method { allowed: methods.clone() });
         }
         let bytes_max = source.body_bytes_max;
         if body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(Refusal::TooLong { bytes_max });
         }
-        source.verifier.precheck(&head.headers).map_err(Refusal::Unverified)?;
+        source.verifier.precheck(&head.headers, received_at).map_err(Refusal::Unverified)?;
         Ok(source)
     }
 
     /// The events of a verified request with their targets.
     fn plan(&self, sender: &Sender, verified: &Verified) -> Result<Vec<Planned>, Refusal> {
         let request = verified.request();
-        let input = Input { headers: &request.headers, query: None, body: &request.body };
+        let (headers, query) = (&request.headers, request.uri.query());
+        let input = Input { headers, query, body: &request.body };
         let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
@@ -165,7 +167,7 @@ impl Rules {
             source: Arc::clone(&request.source),
             received_at: request.received_at,
             verified_at: Timestamp::from(SystemTime::now()),
-            scheme: verified.scheme().name,
+            scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
             config: self.config,
             headers: kept(&request.headers),
@@ -253,13 +255,14 @@ impl Ingest {
         let (head, body) = request.into_parts();
         let rules = self.rules();
         let source = rules.sources.get(without_slash(head.uri.path()));
-        let (outcome, ending) = match rules.admit(&head, source, body.size_hint().exact()) {
-            Ok(source) => self.receive(&rules, source, head, body, received_at).await,
-            Err(refusal) => {
-                let waits = head.headers.contains_key(http::header::EXPECT);
-                (Err(refusal), body::let_go(body, waits))
-            }
-        };
+        let (outcome, ending) =
+            match rules.admit(&head, source, body.size_hint().exact(), received_at) {
+                Ok(source) => self.receive(&rules, source, head, body, received_at).await,
+                Err(refusal) => {
+                    let waits = head.headers.contains_key(http::header::EXPECT);
+                    (Err(refusal), body::let_go(body, waits))
+                }
+            };
         match outcome {
             Ok(stored) => {
                 let answer = answer::accepted(id, &stored.durable);
@@ -306,11 +309,11 @@ impl Ingest {
         received_at: Timestamp,
     ) -> Result<Stored<'a>, Refusal> {
         let request = {
-            // The path and the rest of the head end here: see below.
+            // The rest of the head ends here: see below.
             let head = head;
-            let (source, (method, headers)) =
-                (Arc::clone(&source.name), (head.method, head.headers));
-            Request { source, method, headers, body, received_at }
+            let source = Arc::clone(&source.name);
+            let (method, uri, headers) = (head.method, head.uri, head.headers);
+            Request { source, method, uri, headers, body, received_at }
         };
         let began = Instant::now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;

@@ -21,7 +21,7 @@ const NEAR_EDITS_MAX: usize = 2;
 #[derive(Debug)]
 pub(super) enum Refusal {
     Path { path: String, near: Option<String> },
-    Method { allowed: &'static [Method] },
+    Method { allowed: Vec<Method> },
     Unverified(Refused),
     TooLong { bytes_max: usize },
     Malformed(Malformed),

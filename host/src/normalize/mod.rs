@@ -180,6 +180,7 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
     let around = |root| Around { root, headers, query };
     match body::view(headers, body, sender.any_body)? {
         View::Json(text) => {
+            let text = text.trim_matches([' ', '\t', '\n', '\r']);
             let elements = split::split(text)?;
             let Read::Fields(fields) = &sender.read else {
                 let around = around(Vec::new());
@@ -193,12 +194,13 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
             Ok(events(sender, body, elements, &around))
         }
         View::Form(document) => {
-            split::split(&document)?;
+            let document = document.trim_matches([' ', '\t', '\n', '\r']);
+            split::split(document)?;
             let root = match &sender.read {
-                Read::Fields(fields) => fields.root(&document),
+                Read::Fields(fields) => fields.root(document),
                 Read::Sqreen => Vec::new(),
             };
-            Ok(vec![event(sender, body.clone(), &document, &around(root))])
+            Ok(vec![event(sender, body.clone(), document, &around(root))])
         }
         View::Opaque => {
             let (attributes, dedup) = sender.read("", &around(Vec::new()));
@@ -217,7 +219,7 @@ fn events(sender: &Sender, body: &Bytes, elements: Vec<&str>, around: &Around<'_
 
 /// An element of a document, or the whole of a form; `data` is what was sent of it.
 fn event(sender: &Sender, data: Bytes, element: &str, around: &Around<'_>) -> Event {
-    if element.trim_start().starts_with('{') {
+    if element.starts_with('{') {
         let (attributes, dedup) = sender.read(element, around);
         return Event { attributes, shape: Shape::Object, dedup, data };
     }

@@ -314,6 +314,54 @@ fn invalid_utf_8_is_refused_with_its_place() {
     assert_eq!(refused, Malformed::NotUtf8 { at: 11 });
 }
 
+/// A sender that keeps its events in a list, as a user writes it.
+fn own(events: &str) -> Sender {
+    let record = Record {
+        events: Some(events),
+        id: &["{root:batch}/{n}"],
+        event_type: &["{header:x-kind}"],
+        title: &["{what} at {root:site.name}"],
+        severity: &["{level}"],
+        words: &[("red*", Severity::Critical)],
+        ..Record::EMPTY
+    };
+    Sender::own("door", &record).unwrap()
+}
+
+#[test]
+fn a_list_inside_an_object_is_events_that_share_what_is_around_it() {
+    let sender = own("report.alarms");
+    let mut headers = http::HeaderMap::new();
+    headers.insert("x-kind", "door".parse().unwrap());
+    let read = |body: &'static str| {
+        let body = Bytes::from_static(body.as_bytes());
+        normalize(&sender, Input { headers: &headers, query: None, body: &body }).unwrap()
+    };
+    let events = read(
+        " \n{\"batch\": 7, \"site\": {\"name\": \"Lyon\"}, \"report\": {\"alarms\": [
+        {\"n\": 1, \"what\": \"open\", \"level\": \"red-2\"}, 5, {\"n\": 2}]}}\n",
+    );
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let key = event.dedup.as_ref().map(|dedup| dedup.key.as_str());
+            (event.attributes.title.as_str(), event.attributes.severity, key)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("open at Lyon", Severity::Critical, Some("7/1")),
+            ("not a JSON object: 5", Severity::Warning, None),
+            ("door", Severity::Info, Some("7/2")),
+        ]
+    );
+    assert_eq!(events[2].data, "{\"n\": 2}");
+    // Without the list the object itself is the event.
+    assert_eq!(read("{\"report\": 1}").len(), 1);
+    assert_eq!(read("{\"report\": {\"alarms\": []}}").len(), 0);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_events_or_a_reason(body in proptest::collection::vec(any::<u8>(), 0..200)) {

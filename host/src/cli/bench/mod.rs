@@ -176,7 +176,7 @@ fn maker() -> io::Result<Arc<MakeRequest>> {
             n,
             "x".repeat(260),
         );
-        let (name, signature) = verify::sign(scheme, &secret, body.as_bytes());
+        let (name, signature) = verify::sign_body(scheme, &secret, body.as_bytes());
         format!(
             "POST /sqreen HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
              {name}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",

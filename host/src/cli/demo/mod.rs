@@ -137,5 +137,7 @@ fn introduce(app: &App, config: &Path) {
 
 /// The scheme that the demo's sender signs with.
 fn sqreen() -> io::Result<&'static Scheme> {
-    verify::scheme("sqreen").ok_or_else(|| io::Error::other("there is no scheme `sqreen`"))
+    verify::scheme("sqreen")
+        .map(|scheme| &**scheme)
+        .ok_or_else(|| io::Error::other("there is no scheme `sqreen`"))
 }

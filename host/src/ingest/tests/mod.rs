@@ -32,7 +32,7 @@ async fn a_signed_request_is_stored_whole_and_answered_with_its_ids() {
 
     let stored = kit.queue.only();
     assert_eq!(
-        (&*stored.source, stored.scheme, stored.key, stored.config),
+        (&*stored.source, &*stored.scheme, stored.key, stored.config),
         ("sqreen", "sqreen", 1, 77)
     );
     assert!(stored.received_at.as_millis() > 0 && stored.verified_at >= stored.received_at);

@@ -281,7 +281,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"subscription":{"id":"f1c2a387-161a-49f9-a165-0f21d7a4e1c4","type":"channel.follow","version":"2","status":"enabled","condition":{"broadcaster_user_id":"1337"}},"event":{"user_id":"1234","user_name":"viewer","broadcaster_user_id":"1337","broadcaster_user_name":"example"}}"#,
                 ids: &["befa7b53-d79d-478f-86b9-120f112b0001"],
                 times: &["2026-01-15T09:30:00.634234626Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "twitch/online",
@@ -293,7 +292,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"subscription":{"id":"f1c2a387-161a-49f9-a165-0f21d7a4e1c5","type":"stream.online","version":"1","status":"enabled","condition":{"broadcaster_user_id":"1337"}},"event":{"id":"9001","broadcaster_user_id":"1337","broadcaster_user_name":"example","type":"live"}}"#,
                 ids: &["befa7b53-d79d-478f-86b9-120f112b0002"],
                 times: &["2026-01-15T09:31:00.634234626Z"],
-                ..Sample::EMPTY
             },
         ],
     },

@@ -243,7 +243,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"ref":"refs/heads/main","before":"6113728f27ae82c7b1a177c8d03f9e96e0adf246","after":"59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5","repository":{"id":17273051,"full_name":"example/shop","html_url":"https://github.com/example/shop"},"pusher":{"name":"example"},"compare":"https://github.com/example/shop/compare/6113728f27ae...59b20b8d5c6f","head_commit":{"id":"59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5","message":"Charge cards once only","timestamp":"2026-01-15T10:30:00+01:00"}}"#,
                 ids: &["72d3162e-cc78-11e3-81ab-4c9367dc0958"],
                 times: &["2026-01-15T10:30:00+01:00"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "github/dependabot_alert",
@@ -254,7 +253,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"action":"created","alert":{"number":7,"state":"open","security_advisory":{"ghsa_id":"GHSA-0000-0000-0000","summary":"Path traversal in example-unzip","severity":"high"},"html_url":"https://github.com/example/shop/security/dependabot/7","updated_at":"2026-01-15T09:30:00Z"},"repository":{"id":17273051,"full_name":"example/shop","html_url":"https://github.com/example/shop"}}"#,
                 ids: &["72d3162e-cc78-11e3-81ab-4c9367dc0959"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "github/ping",
@@ -283,7 +281,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"actor":{"display_name":"Example"},"repository":{"full_name":"example/shop","links":{"html":{"href":"https://bitbucket.example.org/example/shop"}}},"push":{"changes":[{"new":{"type":"branch","name":"main","target":{"hash":"709d658dc5b6d6afcd46049c2f332ee3f515a67d","message":"Charge cards once only","date":"2026-01-15T09:30:00Z"}}}]}}"#,
                 ids: &["e7c3a2f0-1111-4c3b-9d0c-0c1f0a5f7c01"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "bitbucket/build_failed",
@@ -294,7 +291,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"actor":{"display_name":"Example"},"repository":{"full_name":"example/shop","links":{"html":{"href":"https://bitbucket.example.org/example/shop"}}},"commit_status":{"name":"Unit tests","state":"FAILED","url":"https://ci.example.org/builds/1","updated_on":"2026-01-15T09:30:00Z"}}"#,
                 ids: &["e7c3a2f0-1111-4c3b-9d0c-0c1f0a5f7c02"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },
@@ -377,7 +373,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"ref":"refs/heads/main","before":"28e1879d029cb852e4844d9c718537df08844e03","after":"bffeb74224043ba2feb48d137756c8a9331c449a","compare_url":"https://git.example.org/example/shop/compare/28e1879d...bffeb742","repository":{"id":140,"full_name":"example/shop","html_url":"https://git.example.org/example/shop"},"head_commit":{"id":"bffeb74224043ba2feb48d137756c8a9331c449a","message":"Charge cards once only","timestamp":"2026-01-15T09:30:00Z"}}"#,
                 ids: &["f6266f16-1bf3-46a5-9ea4-602e06ead473"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "gitea/issue",
@@ -388,7 +383,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"action":"opened","number":7,"issue":{"id":7,"title":"Checkout is slow","html_url":"https://git.example.org/example/shop/issues/7","updated_at":"2026-01-15T09:30:00Z"},"repository":{"id":140,"full_name":"example/shop","html_url":"https://git.example.org/example/shop"}}"#,
                 ids: &["f6266f16-1bf3-46a5-9ea4-602e06ead474"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },
@@ -410,7 +404,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"object_kind":"push","event_name":"push","ref":"refs/heads/main","user_name":"Example","project":{"id":15,"path_with_namespace":"example/shop","web_url":"https://gitlab.example.org/example/shop"},"commits":[{"id":"b6568db1bc1dcd7f8b4d5a946b0b91f9dacd7327","message":"Charge cards once only","title":"Charge cards once only","timestamp":"2026-01-15T09:30:00Z"}],"total_commits_count":1}"#,
                 ids: &["f5e5f430-f57b-4e6e-9fac-d9128cd70001"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "gitlab/pipeline_failed",
@@ -421,7 +414,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"object_kind":"pipeline","object_attributes":{"id":31,"ref":"main","status":"failed","detailed_status":"failed","created_at":"2026-01-15T09:30:00Z","url":"https://gitlab.example.org/example/shop/-/pipelines/31"},"project":{"id":1,"path_with_namespace":"example/shop","web_url":"https://gitlab.example.org/example/shop"}}"#,
                 ids: &["f5e5f430-f57b-4e6e-9fac-d9128cd70002"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },

@@ -86,7 +86,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"specversion":"1.0","id":"9a1e3a6c-1f0b-4a8e-8f43-30d0b0a1c001","source":"https://backup.example.org/jobs","type":"org.example.backup.failed","subject":"db-1","time":"2026-01-15T03:00:00Z","severity":"error","datacontenttype":"application/json","data":{"job":"nightly","exit_code":2}}"#,
                 ids: &["9a1e3a6c-1f0b-4a8e-8f43-30d0b0a1c001"],
                 times: &["2026-01-15T03:00:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "cloudevents/binary",
@@ -102,7 +101,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: "opened by badge 17",
                 ids: &["9a1e3a6c-1f0b-4a8e-8f43-30d0b0a1c002"],
                 times: &["2026-01-15T03:10:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "cloudevents/batch",
@@ -110,7 +108,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"[{"specversion":"1.0","id":"4cf1b1de9c3a0001","source":"/sensors/1","type":"org.example.temperature.high","subject":"rack-4","time":"2026-01-15T03:20:00Z","data":{"celsius":41.5}},{"specversion":"1.0","id":"4cf1b1de9c3a0002","source":"/sensors/1","type":"org.example.temperature.normal","subject":"rack-4","time":"2026-01-15T03:25:00Z","data":{"celsius":27.0}}]"#,
                 ids: &["4cf1b1de9c3a0001", "4cf1b1de9c3a0002"],
                 times: &["2026-01-15T03:20:00Z", "2026-01-15T03:25:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },
@@ -126,7 +123,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"type":"user.created","timestamp":"2026-01-15T09:30:00Z","data":{"id":"user_29w83sxmDNGwOuEthce5gg56FcC","first_name":"Example"}}"#,
                 ids: &["msg_2Lh9KRb0pzN4LePd3XiA4v12Axj"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "standard-webhooks/invoice_failed",
@@ -134,7 +130,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"type":"invoice.failed","timestamp":"2026-01-15T09:31:00Z","data":{"id":"inv_1042","title":"Invoice 1042 could not be charged"}}"#,
                 ids: &["msg_2Lh9KRb0pzN4LePd3XiA4v12Axk"],
                 times: &["2026-01-15T09:31:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },

@@ -345,7 +345,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"entity":"event","account_id":"acc_BFQ7uQEaa7j2z7","event":"payment.captured","contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_DESlfW9H8K9uqM","amount":100,"currency":"INR","status":"captured","description":"Order 1042","error_description":null}}},"created_at":1768469400}"#,
                 ids: &["DESlLckIVRkHWj"],
                 times: &["1768469400"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "razorpay/failed",
@@ -353,7 +352,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"entity":"event","account_id":"acc_BFQ7uQEaa7j2z7","event":"payment.failed","contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_DESlfW9H8K9uqN","amount":100,"currency":"INR","status":"failed","error_description":"Payment was not completed on time"}}},"created_at":1768469400}"#,
                 ids: &["DESlLckIVRkHWk"],
                 times: &["1768469400"],
-                ..Sample::EMPTY
             },
         ],
     },

@@ -167,7 +167,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"action":"created","installation":{"uuid":"a8e5d37a-696c-4c54-adb5-b3f28d64c7de"},"data":{"issue":{"id":"1170820242","title":"ReferenceError: cart is not defined","level":"error","status":"unresolved","web_url":"https://sentry.example.org/issues/1170820242","project":{"id":"1","name":"shop","slug":"shop"},"firstSeen":"2026-01-15T09:30:00Z","lastSeen":"2026-01-15T09:30:00Z"}},"actor":{"type":"application","id":"sentry","name":"Sentry"}}"#,
                 ids: &["5a1f3c0e4d8b4b0fa7a5d6c100000001"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "sentry/metric_alert",
@@ -179,7 +178,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"action":"critical","installation":{"uuid":"a8e5d37a-696c-4c54-adb5-b3f28d64c7de"},"data":{"metric_alert":{"id":"7","title":"Errors in production"},"description_title":"Critical: Errors in production","description_text":"1,200 events in the last 10 minutes","web_url":"https://sentry.example.org/alerts/7"},"actor":{"type":"application","id":"sentry","name":"Sentry"}}"#,
                 ids: &["5a1f3c0e4d8b4b0fa7a5d6c100000002"],
                 times: &["1768469400"],
-                ..Sample::EMPTY
             },
         ],
     },

@@ -180,7 +180,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"type":"finding.created","severity":"critical","title":"AWS access key in a repository","created_at":"2026-01-15T09:30:00Z","url":"https://radar.example.org/findings/1"}"#,
                 ids: &["0d6f0a1e-7f2b-4d6e-8a54-0c1f0a5f7c01"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "hcp-vault-radar/low",
@@ -188,7 +187,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"type":"finding.created","severity":"low","title":"E-mail address in a page","created_at":"2026-01-15T09:30:00Z","url":"https://radar.example.org/findings/2"}"#,
                 ids: &["0d6f0a1e-7f2b-4d6e-8a54-0c1f0a5f7c02"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },

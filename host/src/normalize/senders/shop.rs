@@ -195,7 +195,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r##"{"id":820982911946154508,"email":"buyer@example.org","created_at":"2026-01-15T09:30:00Z","updated_at":"2026-01-15T09:30:00Z","name":"#1042","total_price":"11.30","currency":"EUR","order_status_url":"https://example.myshopify.example.org/orders/1042"}"##,
                 ids: &["b54557e4-bdd9-4b37-8a5f-bf7d70bcd001"],
                 times: &["2026-01-15T09:30:00.123456789Z", "2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "shopify/product_update",
@@ -207,7 +206,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"id":788032119674292922,"title":"Example T-Shirt","vendor":"Example","updated_at":"2026-01-15T09:30:00Z"}"#,
                 ids: &["b54557e4-bdd9-4b37-8a5f-bf7d70bcd002"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },

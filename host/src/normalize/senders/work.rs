@@ -184,7 +184,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"type":"webhook_event","id":"0f6b4d6e-1111-4c3b-9d0c-0001","created_at":"2026-01-15T09:30:00Z","trigger":"FILE.UPLOADED","webhook":{"id":"53","type":"webhook"},"created_by":{"type":"user","id":"226067247","name":"Example"},"source":{"id":"73835521473","type":"file","name":"contract.pdf"}}"#,
                 ids: &["673a081b-bb4b-4d45-b4f1-4131a29c0001"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "box/deleted",
@@ -192,7 +191,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"type":"webhook_event","id":"0f6b4d6e-1111-4c3b-9d0c-0002","created_at":"2026-01-15T09:30:00Z","trigger":"FILE.TRASHED","webhook":{"id":"53","type":"webhook"},"created_by":{"type":"user","id":"226067247","name":"Example"},"source":{"id":"73835521474","type":"file","name":"draft.pdf"}}"#,
                 ids: &["673a081b-bb4b-4d45-b4f1-4131a29c0002"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },
@@ -256,7 +254,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"sys":{"id":"3kZdnJ1jzPVr1ryXzrZ001","type":"Entry","createdAt":"2026-01-15T09:30:00Z","updatedAt":"2026-01-15T09:30:00Z","space":{"sys":{"type":"Link","linkType":"Space","id":"space-1"}}},"fields":{"title":{"en-US":"Opening hours"}}}"#,
                 ids: &["b0a1f0d6a54b4c3b9d0c0001"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "contentful/delete",
@@ -268,7 +265,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"sys":{"id":"3kZdnJ1jzPVr1ryXzrZ002","type":"DeletedEntry","createdAt":"2026-01-15T09:30:00Z","updatedAt":"2026-01-15T09:30:00Z","space":{"sys":{"type":"Link","linkType":"Space","id":"space-1"}}}}"#,
                 ids: &["b0a1f0d6a54b4c3b9d0c0002"],
                 times: &["2026-01-15T09:30:00Z"],
-                ..Sample::EMPTY
             },
         ],
     },
@@ -349,7 +345,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"action":"create","type":"Issue","createdAt":"2026-01-15T09:30:00.000Z","data":{"id":"72b0ad3e","identifier":"SHOP-12","title":"Checkout is slow","priorityLabel":"Urgent","team":{"key":"SHOP"}},"url":"https://linear.example.org/example/issue/SHOP-12","organizationId":"o-1","webhookTimestamp":1768469400000,"webhookId":"w-1"}"#,
                 ids: &["234d1a4e-b617-4388-90fe-adc3633d6001"],
                 times: &["2026-01-15T09:30:00.000Z", "1768469400000"],
-                ..Sample::EMPTY
             },
             Sample {
                 name: "linear/comment",
@@ -360,7 +355,6 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"action":"create","type":"Comment","createdAt":"2026-01-15T09:30:00.000Z","data":{"id":"2174add1","body":"Seen on two hosts","issue":{"id":"72b0ad3e","title":"Checkout is slow"}},"url":"https://linear.example.org/example/issue/SHOP-12#comment-1","organizationId":"o-1","webhookTimestamp":1768469400000,"webhookId":"w-1"}"#,
                 ids: &["234d1a4e-b617-4388-90fe-adc3633d6002"],
                 times: &["2026-01-15T09:30:00.000Z", "1768469400000"],
-                ..Sample::EMPTY
             },
         ],
     },
