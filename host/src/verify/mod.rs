@@ -11,6 +11,7 @@
 
 mod claim;
 mod codec;
+mod explain;
 mod json;
 mod key;
 mod message;
@@ -18,6 +19,7 @@ mod presets;
 mod public;
 mod refused;
 mod scheme;
+mod show;
 mod sign;
 mod stamp;
 mod url;
@@ -34,6 +36,7 @@ use key::Key;
 use message::Message;
 
 pub use claim::{ELEMENTS_MAX, SIGNATURES_MAX};
+pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, explain};
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use presets::{UNSIGNED, scheme, schemes, token, token_in};
 pub use refused::Refused;
@@ -172,6 +175,12 @@ impl Verifier {
     #[must_use]
     pub const fn scheme(&self) -> &Arc<Scheme> {
         &self.scheme
+    }
+
+    /// The same for a sender that was given another address.
+    #[must_use]
+    pub fn at(self, public_url: &str) -> Self {
+        Self { public_url: Some(Arc::from(public_url)), ..self }
     }
 
     /// What can be refused by the headers alone, so that a body need not be read for it.

@@ -33,6 +33,10 @@ pub enum Refused {
         "the timestamp lies {ahead_s} s in the future, at most {max_s} s are taken: a clock is wrong"
     )]
     Future { ahead_s: u64, max_s: u32 },
+    #[error(
+        "the id has {separator:?} in it, so that it is unclear where it ends in what is signed"
+    )]
+    IdUnclear { separator: String },
     #[error("the signed headers do not include the timestamp's, {header}")]
     StampNotListed { header: HeaderName },
     #[error("the body has nothing at {pointer}, or more than once")]
