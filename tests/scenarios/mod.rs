@@ -14,4 +14,5 @@ mod reload;
 mod sms;
 mod targets;
 mod twilio;
+mod verify;
 mod watch;

@@ -226,6 +226,7 @@ pub enum Handshake {
     OktaVerification,
     HcpTest,
     NotionToken,
+    XCrc,
 }
 
 /// What tells a repeated request from a new one.
@@ -282,6 +283,23 @@ impl Signature {
         let content =
             |part: &Part| matches!(part, Part::Body | Part::BodySha256Hex | Part::SortedForm);
         self.signed.iter().any(content)
+    }
+
+    /// Whether nobody can write another time into a signed request.
+    #[must_use]
+    pub fn covers_stamp(&self) -> bool {
+        let Some(stamp) = &self.stamp else { return false };
+        let in_key = self.marks.iter().all(|mark| mark.key == KeyForm::StampThenText);
+        let part = |part: &Part| match (part, &stamp.place) {
+            (Part::Stamp | Part::StampIfSent(_), _) => true,
+            (Part::Header(name), StampIn::Headers(names)) => names.contains(name),
+            // The timestamp must be listed.
+            (Part::ListedHeaders(_), StampIn::Headers(_)) => true,
+            (Part::Body | Part::BodySha256Hex, StampIn::Body(_)) => true,
+            (Part::BodyText(pointer), StampIn::Body(place)) => pointer == place,
+            _ => false,
+        };
+        in_key || self.signed.iter().any(part)
     }
 
     pub(super) fn signs_url(&self) -> bool {

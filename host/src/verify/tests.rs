@@ -302,6 +302,8 @@ fn the_table_holds_together() {
         assert!(row.name.chars().all(kebab), "{}", row.name);
         let Some(signature) = row.signature() else { continue };
         assert!(!signature.marks.is_empty() && !signature.signed.is_empty(), "{}", row.name);
+        let covered = signature.stamp.as_ref().is_some_and(|stamp| stamp.covered);
+        assert_eq!(covered, signature.covers_stamp(), "{}", row.name);
         assert!(signature.covers_content() || !row.remark.is_empty(), "{}", row.name);
     }
     assert!(schemes().len() >= 70 && scheme("Sqreen").is_none() && scheme("crowdstrike").is_none());
