@@ -215,3 +215,6 @@ pub(super) fn address(url: Option<&str>) -> Result<(Option<String>, String), Fai
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     Ok((Some(base.to_owned()), path))
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,8 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Scheme>> {
 /// `None` when something that it cannot be without is missing or wrong; that is noted.
 fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Scheme> {
     let place = table.place.clone();
-    let headers = header_names(table.entry("header"), notes);
+    let header = table.entry("header");
+    let headers = header_names(header.clone(), notes);
     let algorithm = choice(&mut table, "algorithm", &ALGORITHMS, notes);
     let algorithm = algorithm.unwrap_or(Algorithm::HmacSha256);
     let prefix = table.entry("prefix").and_then(|entry| entry.string(notes)).unwrap_or_default();
@@ -101,6 +102,10 @@ fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Scheme> {
         "parts" | "message" => Some("what is signed is written `signed`".to_owned()),
         _ => None,
     });
+    if header.is_some() && headers.is_none() {
+        // What is wrong with it has been said.
+        return None;
+    }
     let Some(headers) = headers else {
         let title = format!("scheme `{name}` does not say where its signature stands");
         let problem = Problem::error(title).at(place, "no `header`").absence();

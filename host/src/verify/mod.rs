@@ -211,7 +211,9 @@ impl Verifier {
             Proof::Signature(signature) => self.check(signature, &request)?,
             Proof::Token(place) => {
                 let token = sent_token(place, &request)?;
-                let bare = behind(b"Bearer ", &token).and_then(|bare| self.plain(bare));
+                let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
+                let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
+                let bare = bare.and_then(|bare| self.plain(bare));
                 self.plain(&token).or(bare).ok_or(Refused::Token)?
             }
             Proof::Basic => {

@@ -257,7 +257,9 @@ impl Scheme {
     #[must_use]
     pub fn replay(&self) -> Replay {
         let Some(signature) = self.signature() else { return Replay::Open };
-        let covered = signature.stamp.as_ref().is_some_and(|stamp| stamp.covered);
+        // A request may come without one that is optional.
+        let covered = |stamp: &Stamp| stamp.covered && !stamp.optional;
+        let covered = signature.stamp.as_ref().is_some_and(covered);
         if !signature.covers_content() {
             Replay::OriginOnly
         } else if signature.signed.contains(&Part::Id) {
