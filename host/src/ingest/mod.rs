@@ -13,11 +13,13 @@
 //! | 401 | signature missing, malformed or wrong; before the body is read where the header shows it |
 //! | 404, 405 | no source has this path; the scheme does not use this method |
 //! | 408 | the body took too long |
-//! | 413 | the body is too long, has too many events or fits no segment of the store |
+//! | 413 | the body is too long, also when decompressed, has too many events or fits no segment of the store |
+//! | 415 | the body is compressed in a way that is not known here |
 //! | 503 | too many bytes in flight, or it cannot be stored now; with `Retry-After` |
 
 mod answer;
 mod body;
+mod decode;
 mod handshake;
 mod refusal;
 
@@ -157,11 +159,16 @@ impl Rules {
         Ok(source)
     }
 
-    /// The events of a verified request with their targets.
-    fn plan(&self, sender: &Sender, verified: &Verified) -> Result<Vec<Planned>, Refusal> {
+    /// The events of a verified request with their targets; `body` is its body, decompressed.
+    fn plan(
+        &self,
+        sender: &Sender,
+        verified: &Verified,
+        body: &Bytes,
+    ) -> Result<Vec<Planned>, Refusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
-        let input = Input { headers, query, body: &request.body };
+        let input = Input { headers, query, body };
         let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
@@ -344,7 +351,10 @@ impl Ingest {
         {
             return Ok(Taken::Asked(source, answer));
         }
-        let planned = rules.plan(&source.sender, &verified)?;
+        let (headers, body) = (&verified.request().headers, verified.request().body.clone());
+        let body = decode::decoded(headers, body, source.body_bytes_max)
+            .map_err(|undecoded| Refusal::undecoded(undecoded, source.body_bytes_max))?;
+        let planned = rules.plan(&source.sender, &verified, &body)?;
         let notes =
             if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
