@@ -40,7 +40,7 @@ use crate::normalize::{self, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
-use crate::verify::{Answer, Verified, Verifier};
+use crate::verify::{Answer, Proof, Scheme, TokenIn, Verified, Verifier};
 use crate::{net, store, telemetry};
 
 use answer::RequestId;
@@ -58,7 +58,7 @@ pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
 /// Time for a body unless configured otherwise.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Headers that are never kept: they can let somebody in.
+/// Headers that are never kept, as is the one with a source's token: they can let somebody in.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 const _: () = assert!(
@@ -182,7 +182,7 @@ impl Rules {
             scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
             config: self.config,
-            headers: kept(&request.headers),
+            headers: kept(&request.headers, verified.scheme()),
             events,
         }
     }
@@ -451,11 +451,15 @@ fn without_slash(path: &str) -> &str {
 }
 
 /// The header fields to be kept, as far as they fit.
-fn kept(headers: &http::HeaderMap) -> Headers {
+fn kept(headers: &http::HeaderMap, scheme: &Scheme) -> Headers {
+    let token = match &scheme.proof {
+        Proof::Token(TokenIn::Header(name)) => Some(name),
+        _ => None,
+    };
     let mut bytes = 0;
     headers
         .iter()
-        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()))
+        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()) && Some(*name) != token)
         .take(HEADERS_MAX)
         .take_while(|(name, value)| {
             bytes += name.as_str().len() + value.len();
