@@ -21,4 +21,5 @@ mod selftest;
 mod sms;
 mod targets;
 mod twilio;
+mod verify;
 mod watch;

@@ -230,7 +230,8 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes
         let word = entry.string(notes)?;
         let severity = Severity::from_word(word);
         if severity.is_none() {
-            unknown_severity(&entry, word, notes);
+            let help = "; the one written is the least that matches";
+            unknown_severity(&entry, word, help, notes);
         }
         severity
     });
@@ -238,15 +239,14 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes
     Rule { sources, types, severity }
 }
 
-/// From worst to harmless, because the value is a minimum.
-fn unknown_severity(entry: &Entry<'_>, word: &str, notes: &Notes) {
+/// Names them from worst to harmless; `more` is said behind that.
+pub(super) fn unknown_severity(entry: &Entry<'_>, word: &str, more: &str, notes: &Notes) {
     let words: Vec<&str> = Severity::ALL.iter().rev().map(|severity| severity.as_str()).collect();
     let label = match near(word, words.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "no such severity".to_owned(),
     };
-    let help =
-        format!("severities are {}; the one written is the least that matches", words.join(", "));
+    let help = format!("severities are {}{more}", words.join(", "));
     entry.refuse(notes, &format!("unknown severity `{word}`"), &label, &help);
 }
 

@@ -39,7 +39,7 @@ fn the_smallest_file_has_every_default() {
     let config = load_text(SMALLEST, "").unwrap();
     let (source, secret) = config.source("sqreen").unwrap();
     assert_eq!((source.path.as_str(), source.body_bytes_max), ("/sqreen", 4 << 20));
-    assert_eq!((source.verifier.scheme().name, source.sender.name), ("sqreen", "sqreen"));
+    assert_eq!((&*source.verifier.scheme().name, &*source.sender.name), ("sqreen", "sqreen"));
     assert_eq!(secret.expose(), SECRET);
     assert_eq!(config.address(source), "http://127.0.0.1:7070/sqreen");
     assert_eq!(config.server, net::Settings::default());

@@ -57,7 +57,7 @@ pub(super) struct Held<'a> {
 
 impl Held<'_> {
     /// Holds `more` bytes, or none of them when the budget has no room.
-    fn grow(&mut self, more: usize) -> Result<(), Refusal> {
+    pub(super) fn grow(&mut self, more: usize) -> Result<(), Refusal> {
         let held = &self.budget.held;
         let mut bytes_max = self.bytes_max;
         // A few long bodies that do not come to their end must not keep out the many that are short.

@@ -8,16 +8,19 @@
 //!
 //! | answer | when |
 //! |---|---|
-//! | 200 | on disk; repeated events too, once their first is |
+//! | 200 | on disk; repeated events too, once their first is; or the vendor's question is answered |
 //! | 400 | signed, but no JSON object or array, or nested too deep |
 //! | 401 | signature missing, malformed or wrong; before the body is read where the header shows it |
 //! | 404, 405 | no source has this path; the scheme does not use this method |
 //! | 408 | the body took too long |
-//! | 413 | the body is too long, has too many events or fits no segment of the store |
+//! | 413 | the body is too long, also when decompressed, has too many events or fits no segment of the store |
+//! | 415 | the body is compressed in a way that is not known here |
 //! | 503 | too many bytes in flight, or it cannot be stored now; with `Retry-After` |
 
 mod answer;
 mod body;
+mod decode;
+mod handshake;
 mod refusal;
 
 use std::collections::HashMap;
@@ -33,15 +36,15 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
-use crate::normalize::{self, Sender};
+use crate::normalize::{self, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
-use crate::verify::{Verified, Verifier};
+use crate::verify::{Answer, Proof, Scheme, TokenIn, Verified, Verifier};
 use crate::{net, store, telemetry};
 
 use answer::RequestId;
-use body::Budget;
+use body::{Budget, Held};
 use refusal::Refusal;
 
 /// Log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
@@ -57,7 +60,7 @@ pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
 /// Time for a body unless configured otherwise.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Headers that are never kept: they can let somebody in.
+/// Headers that are never kept, as is the one with a source's token: they can let somebody in.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 const _: () = assert!(
@@ -72,7 +75,9 @@ pub struct SourceSettings {
     /// Begins with `/`; with or without a slash at its end it is the same, see [`same_path`].
     pub path: String,
     pub verifier: Verifier,
-    pub sender: &'static Sender,
+    /// What the vendor asks before it sends events is answered.
+    pub handshake: bool,
+    pub sender: Arc<Sender>,
     /// Longest body in bytes.
     pub body_bytes_max: usize,
     /// After so long without an accepted request a person is told; `None`: never.
@@ -138,26 +143,36 @@ impl Rules {
         head: &Parts,
         source: Option<&'a SourceSettings>,
         body_bytes: Option<u64>,
+        received_at: Timestamp,
     ) -> Result<&'a SourceSettings, Refusal> {
         let Some(source) = source else {
             return Err(Refusal::unknown_path(head.uri.path(), self.sources.keys()));
         };
-        let methods = source.verifier.scheme().methods;
-        if !methods.contains(&head.method) {
-            return Err(Refusal::Method { allowed: methods });
+        let methods = &source.verifier.scheme().methods;
+        if !methods.contains(&head.method) && !source.may_ask(&head.method) {
+            return Err(Refusal::Method { allowed: methods.clone() });
         }
         let bytes_max = source.body_bytes_max;
         if body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(Refusal::TooLong { bytes_max });
         }
-        source.verifier.precheck(&head.headers).map_err(Refusal::Unverified)?;
+        if !source.may_ask_unsigned(head) {
+            source.verifier.precheck(&head.headers, received_at).map_err(Refusal::Unverified)?;
+        }
         Ok(source)
     }
 
-    /// The events of a verified request with their targets.
-    fn plan(&self, sender: &Sender, verified: &Verified) -> Result<Vec<Planned>, Refusal> {
+    /// The events of a verified request with their targets; `body` is its body, decompressed.
+    fn plan(
+        &self,
+        sender: &Sender,
+        verified: &Verified,
+        body: &Bytes,
+    ) -> Result<Vec<Planned>, Refusal> {
         let request = verified.request();
-        let events = normalize::normalize(sender, &request.body).map_err(Refusal::Malformed)?;
+        let (headers, query) = (&request.headers, request.uri.query());
+        let input = Input { headers, query, body };
+        let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
 
@@ -167,10 +182,10 @@ impl Rules {
             source: Arc::clone(&request.source),
             received_at: request.received_at,
             verified_at: Timestamp::from(SystemTime::now()),
-            scheme: verified.scheme().name,
+            scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
             config: self.config,
-            headers: kept(&request.headers),
+            headers: kept(&request.headers, verified.scheme()),
             events,
         }
     }
@@ -194,6 +209,13 @@ impl Rules {
         };
         planned.iter().map(note).collect()
     }
+}
+
+/// What became of a request that was not refused.
+enum Taken<'a> {
+    Stored(Stored<'a>),
+    /// It brought no events, but a question.
+    Asked(&'a SourceSettings, Answer),
 }
 
 /// A request that is on disk.
@@ -258,18 +280,23 @@ impl Ingest {
         let (head, body) = request.into_parts();
         let rules = self.rules();
         let source = rules.sources.get(without_slash(head.uri.path()));
-        let (outcome, ending) = match rules.admit(&head, source, body.size_hint().exact()) {
-            Ok(source) => self.receive(&rules, source, head, body, received_at).await,
-            Err(refusal) => {
-                let waits = head.headers.contains_key(http::header::EXPECT);
-                (Err(refusal), body::let_go(body, waits))
-            }
-        };
+        let (outcome, ending) =
+            match rules.admit(&head, source, body.size_hint().exact(), received_at) {
+                Ok(source) => self.receive(&rules, source, head, body, received_at).await,
+                Err(refusal) => {
+                    let waits = head.headers.contains_key(http::header::EXPECT);
+                    (Err(refusal), body::let_go(body, waits))
+                }
+            };
         match outcome {
-            Ok(stored) => {
+            Ok(Taken::Stored(stored)) => {
                 let answer = answer::accepted(id, &stored.durable);
                 self.tell_stored(id, stored);
                 answer
+            }
+            Ok(Taken::Asked(source, answer)) => {
+                tracing::info!(request = %id, source = %source.name, "the sender's handshake is answered");
+                answer::handshake(id, answer)
             }
             Err(refusal) => {
                 self.tell_refused(id, source, peer, &refusal);
@@ -285,7 +312,7 @@ impl Ingest {
         head: Parts,
         body: B,
         received_at: Timestamp,
-    ) -> (Result<Stored<'a>, Refusal>, Ending)
+    ) -> (Result<Taken<'a>, Refusal>, Ending)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
@@ -293,9 +320,10 @@ impl Ingest {
         let held = self.budget.hold(rules.bytes_in_flight_max, source.body_bytes_max);
         let read = body::read(body, source.body_bytes_max, held, rules.body_timeout);
         match read.await {
-            // `_held` counts the bytes until they are stored.
-            Ok((body, _held)) => {
-                (self.store(rules, source, head, body, received_at).await, Ending::KeepOpen)
+            // It counts the bytes until they are stored.
+            Ok((body, mut held)) => {
+                let stored = self.store(rules, source, (head, received_at), body, &mut held);
+                (stored.await, Ending::KeepOpen)
             }
             Err(refusal) => (Err(refusal), Ending::Close),
         }
@@ -306,24 +334,40 @@ impl Ingest {
         &self,
         rules: &Rules,
         source: &'a SourceSettings,
-        head: Parts,
+        (head, received_at): (Parts, Timestamp),
         body: Bytes,
-        received_at: Timestamp,
-    ) -> Result<Stored<'a>, Refusal> {
+        held: &mut Held<'_>,
+    ) -> Result<Taken<'a>, Refusal> {
         let request = {
-            // The path and the rest of the head end here: see below.
+            // The rest of the head ends here: see below.
             let head = head;
-            let (source, (method, headers)) =
-                (Arc::clone(&source.name), (head.method, head.headers));
-            Request { source, method, headers, body, received_at }
+            let source = Arc::clone(&source.name);
+            let (method, uri, headers) = (head.method, head.uri, head.headers);
+            Request { source, method, uri, headers, body, received_at }
         };
         // Each look at the clock costs: what nobody hears of is not timed.
         let heard = self.feed.is_heard();
         let now = || heard.then(Instant::now);
+        if source.handshake
+            && let Some(answer) = self.asked_unsigned(source, &request)?
+        {
+            return Ok(Taken::Asked(source, answer));
+        }
         let began = now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
         let verify = began.map(|began| began.elapsed()).unwrap_or_default();
-        let planned = rules.plan(source.sender, &verified)?;
+        if source.handshake
+            && let Some(answer) = source.verifier.answer(&verified).map_err(Refusal::Unverified)?
+        {
+            return Ok(Taken::Asked(source, answer));
+        }
+        let (headers, body) = (&verified.request().headers, verified.request().body.clone());
+        let body = decode::decoded(headers, body, source.body_bytes_max)
+            .map_err(|undecoded| Refusal::undecoded(undecoded, source.body_bytes_max))?;
+        if body.as_ptr() != verified.request().body.as_ptr() {
+            held.grow(body.len())?;
+        }
+        let planned = rules.plan(&source.sender, &verified, &body)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
         // Its head lies in what the connection reads into. While it is kept, the connection, which
@@ -332,7 +376,7 @@ impl Ingest {
         let began = now();
         let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
         let store = began.map(|began| began.elapsed()).unwrap_or_default();
-        Ok(Stored { source, durable, received_at, verify, store, notes })
+        Ok(Taken::Stored(Stored { source, durable, received_at, verify, store, notes }))
     }
 
     fn tell_stored(&self, id: RequestId, stored: Stored<'_>) {
@@ -421,11 +465,15 @@ fn without_slash(path: &str) -> &str {
 }
 
 /// The header fields to be kept, as far as they fit.
-fn kept(headers: &http::HeaderMap) -> Headers {
+fn kept(headers: &http::HeaderMap, scheme: &Scheme) -> Headers {
+    let token = match &scheme.proof {
+        Proof::Token(TokenIn::Header(name)) => Some(name),
+        _ => None,
+    };
     let mut bytes = 0;
     headers
         .iter()
-        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()))
+        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()) && Some(*name) != token)
         .take(HEADERS_MAX)
         .take_while(|(name, value)| {
             bytes += name.as_str().len() + value.len();

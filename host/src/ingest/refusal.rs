@@ -8,6 +8,7 @@ use std::fmt;
 
 use http::{Method, StatusCode};
 
+use super::decode::Undecoded;
 use super::without_slash;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
@@ -21,10 +22,12 @@ const NEAR_EDITS_MAX: usize = 2;
 #[derive(Debug)]
 pub(super) enum Refusal {
     Path { path: String, near: Option<String> },
-    Method { allowed: &'static [Method] },
+    Method { allowed: Vec<Method> },
     Unverified(Refused),
     TooLong { bytes_max: usize },
     Malformed(Malformed),
+    Coding,
+    BrokenCoding(&'static str),
     SlowBody { seconds: u64 },
     BrokenBody(String),
     BytesInFlight { bytes_max: usize },
@@ -32,6 +35,14 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    pub(super) const fn undecoded(undecoded: Undecoded, bytes_max: usize) -> Self {
+        match undecoded {
+            Undecoded::Unknown => Self::Coding,
+            Undecoded::Broken(coding) => Self::BrokenCoding(coding),
+            Undecoded::TooLong => Self::TooLong { bytes_max },
+        }
+    }
+
     /// `known` are the paths of all sources.
     pub(super) fn unknown_path<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Self {
         let near = near(path, known).cloned();
@@ -47,7 +58,10 @@ impl Refusal {
             Self::TooLong { .. }
             | Self::Malformed(Malformed::TooMany)
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Malformed(_) | Self::BrokenBody(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::BrokenBody(_) | Self::BrokenCoding(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Coding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BytesInFlight { .. } | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -74,6 +88,8 @@ impl Refusal {
                 format!("the body is longer than {bytes_max} bytes").into()
             }
             Self::Malformed(malformed) => malformed.to_string().into(),
+            Self::Coding => "the body may be compressed by gzip, deflate, br or zstd".into(),
+            Self::BrokenCoding(coding) => format!("the body is no whole {coding}").into(),
             Self::SlowBody { .. } => "the body took too long".into(),
             Self::BrokenBody(_) => "the body did not arrive whole".into(),
             Self::Store(AppendError::TooLarge { .. }) => "the request is too large to store".into(),
@@ -101,6 +117,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the body is longer than this source takes, {bytes_max} bytes")
             }
             Self::Malformed(malformed) => malformed.fmt(f),
+            Self::Coding => f.write_str(
+                "its content-encoding is not known here: gzip, deflate, br and zstd are, two at most",
+            ),
+            Self::BrokenCoding(coding) => write!(f, "the body is no whole {coding}"),
             Self::SlowBody { seconds } => write!(f, "the body did not arrive within {seconds} s"),
             Self::BrokenBody(reason) => write!(f, "the body did not arrive whole: {reason:?}"),
             Self::BytesInFlight { bytes_max } => {

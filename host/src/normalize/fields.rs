@@ -80,6 +80,24 @@ pub(super) fn read<'a>(json: &'a str, take: &mut dyn FnMut(&str, Field<'a>)) {
     }
 }
 
+/// Calls `take` with the elements of an array up to the place `last`.
+pub(super) fn read_list<'a>(json: &'a str, last: usize, take: &mut dyn FnMut(usize, Field<'a>)) {
+    let bytes = json.as_bytes();
+    let mut at = 1;
+    for place in 0..=last {
+        let from = space_end(bytes, at);
+        let end = value_end(bytes, from);
+        let Some(value) = json.get(from..end).filter(|v| !matches!(*v, "" | "]")) else { return };
+        take(place, Field::new(value));
+        // Behind it stands a comma, or the array ends.
+        at = space_end(bytes, end);
+        if bytes.get(at) != Some(&b',') {
+            return;
+        }
+        at += 1;
+    }
+}
+
 /// The next member's key without its quotes, its value, and the place behind that.
 fn member(json: &str, from: usize) -> Option<(&str, &str, usize)> {
     let bytes = json.as_bytes();

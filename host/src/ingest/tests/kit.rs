@@ -66,12 +66,13 @@ impl Kit {
 
 /// What [`Kit::with_secrets`] starts with.
 pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
-    let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
+    let secrets: Vec<_> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
     let source = SourceSettings {
         name: Arc::from("sqreen"),
         path: "/sqreen".to_owned(),
-        verifier: Verifier::new(verify::scheme("sqreen").unwrap(), secrets).unwrap(),
-        sender: normalize::sender("sqreen").unwrap(),
+        verifier: Verifier::new(verify::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
+        sender: normalize::sender("sqreen").unwrap().clone(),
+        handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
     };
@@ -97,7 +98,7 @@ pub(super) fn sample(name: &str) -> &'static str {
 
 pub(super) fn with_signature(path: &str, secret: &str, body: &[u8]) -> http::Request<()> {
     let scheme = verify::scheme("sqreen").unwrap();
-    let (name, value) = verify::sign(scheme, &Secret::new(secret), body);
+    let (name, value) = verify::sign_body(scheme, &Secret::new(secret), body);
     http::Request::builder().method(Method::POST).uri(path).header(name, value).body(()).unwrap()
 }
 

@@ -66,7 +66,7 @@ impl Prepared {
             received_ms: request.received_at.as_millis(),
             verified_ms: request.verified_at.as_millis(),
             source: &request.source,
-            scheme: request.scheme,
+            scheme: &request.scheme,
             key: request.key,
             config: request.config,
             headers: OutgoingHeaders(&request.headers),
