@@ -30,6 +30,7 @@ pub use body::FORM_FIELDS_MAX;
 pub use paths::InvalidPath;
 pub use record::{InvalidRecord, Record, TEMPLATES_MAX};
 pub use sample::Sample;
+pub use senders::ALSO;
 pub use template::{InvalidTemplate, TEMPLATE_BYTES_MAX};
 
 use crate::model::{Attributes, Dedup, Event, Severity, Shape};

@@ -1,6 +1,7 @@
 //! The handler without a socket; `wire` has those that need one, `cases` a folder of requests.
 
 mod change;
+mod handshake;
 mod kit;
 mod wire;
 

@@ -38,7 +38,7 @@ static SQREEN: &[Preset] = &[Preset {
 }];
 
 /// Other names under which schemes know the same vendors, and the sender that reads them.
-pub(super) static ALSO: &[(&str, &str)] = &[
+pub static ALSO: &[(&str, &str)] = &[
     ("clerk", "standard-webhooks"),
     ("cloudflare-token", "cloudflare"),
     ("coinbase-cdp", "coinbase"),
@@ -76,7 +76,5 @@ pub(super) fn all() -> impl Iterator<Item = &'static Preset> {
     .flatten()
 }
 
-#[cfg(test)]
-mod page;
 #[cfg(test)]
 mod tests;

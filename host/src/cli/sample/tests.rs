@@ -1,9 +1,14 @@
-//! docs/reference/senders.md, written from the table; `DISPATCHER_WRITE_DOCS=1 cargo test` writes it anew.
+//! The reference page of senders is written from the table, and this holds it to that.
+//!
+//! `UPDATE_DOCS=1 cargo test -p dispatcher reference_page` writes it anew; read the difference.
 
 use std::fmt::Write as _;
 
-use super::super::presets;
-use super::tests::events;
+use bytes::Bytes;
+
+use super::*;
+use crate::model::Event;
+use crate::normalize::{ALSO, Input, normalize, presets};
 
 const HEAD: &str = "# Senders
 
@@ -45,6 +50,13 @@ found. A template of which a place is missing does not count.
 
 ";
 
+fn events(sender: &Sender, sample: &Sample) -> Vec<Event> {
+    let headers = sample.headers.iter();
+    let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let (headers, body) = (headers.collect(), Bytes::from_static(sample.body.as_bytes()));
+    normalize(sender, Input { headers: &headers, query: None, body: &body }).unwrap()
+}
+
 fn page() -> String {
     let mut page = HEAD.to_owned();
     page.push_str("| sender | vendor | deadline | tries again |\n|---|---|---|---|\n");
@@ -57,14 +69,14 @@ fn page() -> String {
             writeln!(page, "| `{}` | {} | {deadline} | {retries} |", sender.name, sender.vendor);
     }
     let _ = writeln!(page, "\nSchemes of other names are read by these:\n");
-    for (scheme, sender) in super::ALSO {
+    for (scheme, sender) in ALSO {
         let _ = writeln!(page, "- `{scheme}`: `{sender}`");
     }
     page.push_str("\n## Samples and what people see of them\n\n");
     page.push_str("| sample | type | severity | title |\n|---|---|---|---|\n");
     for sender in senders {
         for sample in sender.samples {
-            for (place, event) in events(sender, sample.headers, sample.body).iter().enumerate() {
+            for (place, event) in events(sender, sample).iter().enumerate() {
                 let seen = &event.attributes;
                 let name = if place == 0 { format!("`{}`", sample.name) } else { String::new() };
                 let title = seen.title.replace('|', "\\|").replace('<', "&lt;");
@@ -77,12 +89,12 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_says_what_the_table_says() {
+fn the_reference_page_of_senders_says_what_the_table_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/senders.md");
     let page = page();
-    if std::env::var_os("DISPATCHER_WRITE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, &page).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == page, "run DISPATCHER_WRITE_DOCS=1 cargo test -p dispatcher --lib page");
+    assert!(found == page, "{path} is not as the table: UPDATE_DOCS=1 writes it");
 }
