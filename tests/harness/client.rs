@@ -40,6 +40,12 @@ impl Client {
         Ok(Self(BufReader::new(stream)))
     }
 
+    /// On a connection that is open.
+    pub(crate) fn from(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
     /// Sends a whole request and waits for its answer.
     pub(crate) fn send(
         &mut self,

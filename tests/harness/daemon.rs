@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
@@ -140,6 +140,29 @@ impl Daemon {
         let status = wait_for("the daemon to end", || running.child.try_wait().unwrap());
         self.running = None;
         status
+    }
+
+    fn proc(&self, name: &str) -> PathBuf {
+        let running = self.running.as_ref().expect("the daemon runs");
+        PathBuf::from(format!("/proc/{}/{name}", running.child.id()))
+    }
+
+    /// What of its memory is in use.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// Limits how large a file may be that it writes; `None` lifts that.
+    pub(crate) fn limit_file_sizes(&self, bytes_max: Option<u64>) {
+        let running = self.running.as_ref().expect("the daemon runs");
+        let limit = Rlimit { current: bytes_max, maximum: None };
+        prlimit(Some(Pid::from_child(&running.child)), Resource::Fsize, limit).unwrap();
     }
 
     pub(crate) fn client(&self) -> Client {

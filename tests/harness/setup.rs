@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     head: String,
     /// `store.free_low`; none is 0B, so that no test depends on the space of its machine.
     free_low: Option<&'static str>,
+    /// Lines of `[store]`; `free_min` is 0B unless they say otherwise.
+    store: String,
     /// Lines of `[server]` besides `listen`.
     server: String,
     sources: Vec<Source>,
@@ -110,6 +112,12 @@ impl Setup {
         self
     }
 
+    /// Lines for `[store]`, each with its key from the top: `store.segment = "1MiB"`.
+    pub(crate) fn store(mut self, lines: &str) -> Self {
+        self.store = lines.into();
+        self
+    }
+
     /// Drops the plugin `test-MODE` into the home.
     pub(crate) fn plugin(mut self, mode: &'static str) -> Self {
         self.plugins.push(mode);
@@ -131,7 +139,10 @@ impl Setup {
     pub(crate) fn write(&self, home: &Path) -> PathBuf {
         let (head, server) = (&self.head, &self.server);
         let free_low = self.free_low.unwrap_or("0B");
-        let head = format!("{head}\nstore.free_low = \"{free_low}\"\n");
+        let mut head = format!("{head}\nstore.free_low = \"{free_low}\"\n{}\n", self.store);
+        if !self.store.contains("free_min") {
+            head.push_str("store.free_min = \"0B\"\n");
+        }
         let mut config = format!("{head}[server]\nlisten = \"127.0.0.1:0\"\n{server}\n");
         // For targets that need one.
         let mut secrets = format!("TWILIO_TOKEN=\"t0ken-of-tests\"\n{}", self.variables);

@@ -3,7 +3,7 @@
 use super::wire::{SourceStatus, Status, TargetStatus};
 use super::{Inner, TargetView};
 use crate::model::Timestamp;
-use crate::store::HoldKind;
+use crate::store::{Full, HoldKind};
 
 pub(super) fn status(inner: &Inner) -> Status {
     let view = inner.view();
@@ -16,6 +16,11 @@ pub(super) fn status(inner: &Inner) -> Status {
         refused: history.refusals(Some(&source.name)).len(),
     });
     let (mut state, mut well) = sentence(&targets);
+    if let Some(full) = inner.queue.full() {
+        well = false;
+        let Full { reason, refused, .. } = full;
+        state = format!("requests are refused ({refused} so far): {reason}; {state}");
+    }
     let reload = inner.reload.last();
     if reload.as_ref().is_some_and(|reload| reload.refused.is_some()) {
         well = false;

@@ -3,12 +3,7 @@
 //! It is told once; again only after a tenth more than the floor was free in between, so that space that
 //! goes up and down around the floor is one event.
 
-use std::io;
-use std::path::Path;
-
-/// Names and sizes, largest first.
-const UNITS: [(&str, u64); 5] =
-    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+use crate::model::about_bytes;
 
 /// What is free below the floor: told or not.
 #[derive(Debug, Default)]
@@ -25,27 +20,10 @@ impl Floor {
             return None;
         }
         let told = std::mem::replace(&mut self.told, true);
-        let (free, floor) = (about(free_bytes), about(floor_bytes));
+        let (free, floor) = (about_bytes(free_bytes), about_bytes(floor_bytes));
         (!told).then(|| {
             format!("{free} free, less than store.free_low ({floor}); a full disk refuses requests")
         })
-    }
-}
-
-/// What the daemon's user may still write to the file system of a path. May block as long as the file
-/// system does.
-pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
-    let system = rustix::fs::statvfs(path)?;
-    Ok(system.f_bavail.saturating_mul(system.f_frsize))
-}
-
-/// In the largest unit that is not less than one, with one digit behind the point: `1.4GiB`.
-fn about(bytes: u64) -> String {
-    let unit = UNITS.into_iter().find(|(_, size)| bytes >= *size);
-    let (name, size) = unit.unwrap_or(("B", 1));
-    match (bytes / size, bytes % size * 10 / size) {
-        (whole, 0) => format!("{whole}{name}"),
-        (whole, tenth) => format!("{whole}.{tenth}{name}"),
     }
 }
 
@@ -86,18 +64,5 @@ mod tests {
     fn it_says_how_much_is_left_as_people_read_it() {
         let said = Floor::default().look(1_503_238_553, 2 << 30).unwrap();
         assert!(said.starts_with("1.3GiB free, less than store.free_low (2GiB)"), "{said}");
-        for (bytes, shown) in
-            [(0, "0B"), (1023, "1023B"), (1536, "1.5KiB"), (1000 << 40, "1000TiB")]
-        {
-            assert_eq!(about(bytes), shown);
-        }
-        assert_eq!(about(u64::MAX), "16777215.9TiB");
-    }
-
-    #[test]
-    fn a_folder_has_free_space_and_a_missing_one_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(free_bytes(folder.path()).unwrap() > 0);
-        assert!(free_bytes(&folder.path().join("missing")).is_err());
     }
 }

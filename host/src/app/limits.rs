@@ -1,16 +1,66 @@
 //! What the system lets the process have.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Open files that are not connections: of the store, of plugins, of their connections.
+const FILES_RESERVED: u64 = 1_024;
+/// `SIGXFSZ`, on every Linux but MIPS.
+const FILE_TOO_LARGE: i32 = 25;
 
 /// Raises the soft limit of open files to the hard one: each connection takes a file, and the usual
-/// soft limit of 1,024 is less than the connections that may be open.
-pub(super) fn raise_open_files() {
+/// soft limit of 1,024 is less than the connections that may be open. Answers how many of
+/// `connections_max` the limit allows.
+pub(super) fn connections(connections_max: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current == limit.maximum {
-        return;
+    let mut current = limit.current;
+    if current != limit.maximum {
+        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => current = limit.maximum,
+            Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+        }
     }
-    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+    let fitted = fitted(connections_max, current);
+    if fitted < connections_max {
+        tracing::warn!(
+            connections_max,
+            open_files_max = current,
+            "the limit of open files allows {fitted} connections: raise it, or lower server.connections_max"
+        );
+    }
+    fitted
+}
+
+/// A limit of file sizes (`RLIMIT_FSIZE`) sends a signal that would end the process. Once somebody listens
+/// for it the write fails instead, and is treated as on a full disk. Needs a runtime's context.
+pub(super) fn outlive_file_limits() {
+    if let Err(error) = signal(SignalKind::from_raw(FILE_TOO_LARGE)) {
+        tracing::warn!(%error, "a limit of file sizes would end the process");
+    }
+}
+
+fn fitted(connections_max: usize, open_files: Option<u64>) -> usize {
+    let Some(files) = open_files else { return connections_max };
+    let left = files - FILES_RESERVED.min(files / 2);
+    connections_max.min(usize::try_from(left).unwrap_or(usize::MAX)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_open_files_for_everything_else() {
+        for (files, expected) in [
+            (None, 16_384),
+            (Some(1 << 20), 16_384),
+            (Some(4_096), 3_072),
+            (Some(1_024), 512),
+            (Some(1), 1),
+        ] {
+            assert_eq!(fitted(16_384, files), expected, "{files:?}");
+        }
+        assert_eq!(fitted(7, Some(1_024)), 7);
     }
 }

@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
-use crate::net::Listener;
+use crate::net::{self, Listener};
 use crate::store::Queue;
 use crate::store::embedded::Embedded;
 use crate::telemetry::Feed;
@@ -73,14 +73,16 @@ impl App {
     /// The address is taken, the store cannot be opened or a thread cannot be started. A target whose
     /// plugin cannot be used is none: the log says why, and its deliveries wait for the next start.
     pub fn start(config: &Config, feed: &Feed) -> Result<Self, AppError> {
-        limits::raise_open_files();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let receiving = runtime("receive", cores)?;
         let threads = wire::threads(config);
         let delivering = runtime("deliver", threads)?;
         let listener = {
             let _context = receiving.enter();
-            Listener::bind(&config.server).map_err(AppError::new)?
+            limits::outlive_file_limits();
+            let connections_max = limits::connections(config.server.connections_max);
+            let server = net::Settings { connections_max, ..config.server.clone() };
+            Listener::bind(&server).map_err(AppError::new)?
         };
         let address = listener.local_addr();
         let queue = Embedded::open(config.store.clone()).map_err(AppError::new)?;
@@ -99,7 +101,7 @@ impl App {
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
         receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
-        let watched = watch::start(config, feed, receiving.handle());
+        let watched = watch::start(config, queue.clone(), feed, receiving.handle());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.

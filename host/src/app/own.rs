@@ -2,23 +2,26 @@
 //! like any other.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde_json::json;
 
 use crate::ingest::Ingest;
 use crate::model::{Attributes, Event, Headers, OWN_SOURCE, Severity, Shape, Timestamp, printable};
-use crate::store::{NewRequest, Queue};
+use crate::store::{AppendError, NewRequest, Queue};
 use crate::telemetry::{Alarm, AlarmKind, Feed};
 
 /// What stands where others have the scheme that verified them.
 const SCHEME: &str = "own";
+/// How long to wait for room.
+const FULL_PAUSE: Duration = Duration::from_secs(2);
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 300;
 
-/// Stores what is raised until it is dropped. Nothing of it is lost when the store refuses: it is in the log,
-/// and the next of its kind is an event again.
+/// Stores what is raised until it is dropped. While there is no room it waits, and what is raised meanwhile
+/// is counted. Nothing of it is lost when the store refuses for another reason: it is in the log, and the next
+/// of its kind is an event again.
 pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) {
     loop {
         let now = || Timestamp::from(SystemTime::now());
@@ -42,8 +45,18 @@ pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) 
             headers: Headers::default(),
             events: planned.take(crate::store::REQUEST_EVENTS_MAX).collect(),
         };
-        if let Err(error) = queue.append(request).await {
-            tracing::warn!(%error, "events of the daemon itself are not stored");
+        store(&*queue, request).await;
+    }
+}
+
+async fn store(queue: &dyn Queue, request: NewRequest) {
+    loop {
+        match queue.append(request.clone()).await {
+            Ok(_) => return,
+            Err(AppendError::Full { .. }) => tokio::time::sleep(FULL_PAUSE).await,
+            Err(error) => {
+                return tracing::warn!(%error, "events of the daemon itself are not stored");
+            }
         }
     }
 }

@@ -301,6 +301,7 @@ impl Fixed {
             ("server.drain_timeout", server.drain_timeout != other.drain_timeout),
             ("server.connections_max", server.connections_max != other.connections_max),
             ("store.directory", self.store.directory != config.store.directory),
+            ("store.free_min", self.store.free_min_bytes != config.store.free_min_bytes),
             ("store.segment", self.store.segment_bytes != config.store.segment_bytes),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -5,17 +5,18 @@
 //! watch. A reload is looked at as soon as it is in force. What was told is known until the end of the
 //! process.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::disk::{Floor, free_bytes};
+use super::disk::Floor;
 use super::silence::{Limit, Silence};
 use crate::config::Config;
 use crate::model::Timestamp;
+use crate::store::Queue;
+use crate::store::embedded::Embedded;
 use crate::telemetry::{AlarmKind, Feed};
 
 /// Longest time between two looks.
@@ -45,17 +46,24 @@ impl Watched {
 }
 
 /// Watches what is sent to it last, until the sender is dropped.
-pub(super) fn start(config: &Config, feed: &Feed, runtime: &Handle) -> watch::Sender<Watched> {
+pub(super) fn start(
+    config: &Config,
+    queue: Arc<Embedded>,
+    feed: &Feed,
+    runtime: &Handle,
+) -> watch::Sender<Watched> {
     let (sender, receiver) = watch::channel(Watched::of(config));
-    runtime.spawn(run(config.store.directory.clone(), feed.clone(), receiver));
+    let directory = config.store.directory.display().to_string().into();
+    runtime.spawn(run(queue, Told { directory, feed: feed.clone() }, receiver));
     sender
 }
 
-async fn run(directory: PathBuf, feed: Feed, mut watched: watch::Receiver<Watched>) {
+async fn run(queue: Arc<Embedded>, told: Told, mut watched: watch::Receiver<Watched>) {
+    let feed = &told.feed;
     let (mut floor, mut silence) = (Floor::default(), Silence::default());
     loop {
         let now = watched.borrow_and_update().clone();
-        look_at_space(&directory, now.free_low_bytes, &mut floor, &feed).await;
+        look_at_space(&queue, now.free_low_bytes, &mut floor, &told);
         let (clock, time) = (Instant::now(), Timestamp::from(SystemTime::now()));
         let last = |source: &str| feed.history().last_stored_ms(source).map(Timestamp::from_millis);
         for (source, reason) in silence.look(&now.sources, clock, time, last) {
@@ -70,33 +78,33 @@ async fn run(directory: PathBuf, feed: Feed, mut watched: watch::Receiver<Watche
         };
         tokio::select! {
             () = timer => {}
+            () = queue.room_changed() => {}
             changed = watched.changed() => if changed.is_err() { return },
         }
     }
 }
 
-async fn look_at_space(directory: &Path, floor_bytes: u64, floor: &mut Floor, feed: &Feed) {
-    let path = directory.to_path_buf();
-    let free = match floor_bytes {
-        // Not asked for; the floor forgets what it told.
-        0 => Ok(Ok(0)),
-        // A file system may hang; it must not hang what receives.
-        _ => tokio::task::spawn_blocking(move || free_bytes(&path)).await,
-    };
-    match free {
-        Ok(Ok(free)) => {
-            if let Some(reason) = floor.look(free, floor_bytes) {
-                let directory = directory.display().to_string();
-                tracing::error!(%directory, "disk.low: {reason}");
-                feed.alarms().raise(AlarmKind::DiskLow, &directory.into(), 1, &reason);
-            }
-        }
-        Ok(Err(error)) => {
-            let directory = directory.display();
-            tracing::warn!(%directory, %error, "cannot ask how much space is free");
-        }
-        // Only while the runtime ends.
-        Err(_) => {}
+fn look_at_space(queue: &Embedded, floor_bytes: u64, floor: &mut Floor, told: &Told) {
+    let full = queue.full().filter(|full| full.short);
+    let low = queue.free_bytes().and_then(|free| floor.look(free, floor_bytes));
+    // That it refuses requests is the worse news; the store has said it in the log.
+    if let Some(full) = full {
+        told.low(&format!("requests are refused: {}", full.reason));
+    } else if let Some(reason) = low {
+        tracing::error!(directory = %told.directory, "disk.low: {reason}");
+        told.low(&reason);
+    }
+}
+
+/// Whom to tell of what.
+struct Told {
+    directory: Arc<str>,
+    feed: Feed,
+}
+
+impl Told {
+    fn low(&self, reason: &str) {
+        self.feed.alarms().raise(AlarmKind::DiskLow, &self.directory, 1, reason);
     }
 }
 

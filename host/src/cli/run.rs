@@ -23,8 +23,8 @@ use crate::telemetry::Feed;
 /// too, and drops no request and no connection. With one error in it nothing changes, and the log shows
 /// every problem. A target that differs finishes what it has begun (for up to 15 s) before it goes on
 /// with its new settings; one that is gone keeps what waits for it until its name comes back. These keys
-/// need a restart, which the log says when they were changed: home, store.directory, store.segment,
-/// server.listen, server.header_timeout, server.idle_timeout, server.drain_timeout and
+/// need a restart, which the log says when they were changed: home, store.directory, store.free_min,
+/// store.segment, server.listen, server.header_timeout, server.idle_timeout, server.drain_timeout and
 /// server.connections_max. Environment variables are those of the start.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RunArgs {}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reader::{Entry, Notes, Table};
+use crate::model::about_bytes;
 use crate::store::embedded::{self, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::{ingest, net, plugin};
 
@@ -122,6 +123,18 @@ pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Sto
     queue.segment_bytes = segment.unwrap_or(queue.segment_bytes);
     let free_low = table.bytes("free_low", 0..=FREE_LOW_BYTES_MAX, notes);
     store.free_low_bytes = free_low.unwrap_or(store.free_low_bytes);
+    let free_min = table.entry("free_min");
+    let limits = 0..=FREE_LOW_BYTES_MAX;
+    queue.free_min_bytes = free_min.as_ref().and_then(|entry| entry.bytes(&limits, notes));
+    if let (Some(entry), Some(min)) = (free_min, queue.free_min_bytes)
+        && store.free_low_bytes > 0
+        && min > store.free_low_bytes
+    {
+        let low = about_bytes(store.free_low_bytes);
+        let label = format!("`free_low` is {low}: write one that is at least as large");
+        let help = "below `free_low` a person is told; below `free_min` requests are refused";
+        entry.refuse(notes, "`store.free_min` is more than `store.free_low`", &label, help);
+    }
     table.finish(notes, |_| None);
     store
 }

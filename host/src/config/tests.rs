@@ -45,6 +45,7 @@ fn the_smallest_file_has_every_default() {
     assert_eq!(config.server, net::Settings::default());
     assert_eq!(config.store.directory, config.home.join("data"));
     assert_eq!((config.free_low_bytes, source.silent_after), (1 << 30, None));
+    assert_eq!(config.store.free_min_bytes, None);
     assert_eq!(config.plugins.cache, config.home.join("plugin-cache"));
     assert_eq!(config.plugins.directories.last(), Some(&config.home.join("plugins.d")));
     let target = &config.targets[0];
@@ -67,6 +68,7 @@ fn everything_that_can_be_set_arrives() {
     assert_eq!(config.ingest.bytes_in_flight_max, 32 << 20);
     assert_eq!(config.store.directory, Path::new("/var/tmp/dispatcher-data"));
     assert_eq!((config.store.segment_bytes, config.free_low_bytes), (16 << 20, 0));
+    assert_eq!(config.store.free_min_bytes, Some(100 << 20));
     assert_eq!(config.plugins.directories.last(), Some(&config.home.join("more")));
     let source = &config.ingest.sources[0];
     assert_eq!((&*source.name, source.body_bytes_max), ("sqreen", 512 << 10));

@@ -11,8 +11,9 @@ use super::Ending;
 use super::refusal::Refusal;
 use crate::store::Durable;
 
-/// When to try again after a 503.
+/// When to try again after a 503, in seconds; room on a full disk takes longer to come back.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
+const RETRY_AFTER_FULL_S: HeaderValue = HeaderValue::from_static("30");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of the answer's text beside the ids.
 const ACCEPTED_BYTES: usize = 96;
@@ -72,7 +73,8 @@ pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Respo
         }
     }
     if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, RETRY_AFTER_S);
+        let after = if refusal.is_full() { RETRY_AFTER_FULL_S } else { RETRY_AFTER_S };
+        headers.insert(RETRY_AFTER, after);
     }
     if ending == Ending::Close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

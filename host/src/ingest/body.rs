@@ -19,6 +19,10 @@ const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// First room for a body of several chunks, unless it says that it is smaller.
 const ROOM_BYTES: usize = 256 * 1024;
 
+/// So much of each body may use all of the budget; what is longer leaves this part of it to the others.
+const SMALL_BYTES: usize = 64 * 1024;
+const PART_FOR_SMALL: usize = 4;
+
 /// The bytes of all bodies that are held at once.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
@@ -26,9 +30,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Nothing of it yet; to be grown while all together hold at most `bytes_max`.
-    pub(super) const fn hold(&self, bytes_max: usize) -> Held<'_> {
-        Held { budget: self, bytes: 0, bytes_max }
+    /// Nothing of it yet; to be grown while all together hold at most `bytes_max`. One body of at most
+    /// `body_bytes_max` always fits when it is alone.
+    pub(super) fn hold(&self, bytes_max: usize, body_bytes_max: usize) -> Held<'_> {
+        let spare = bytes_max.saturating_sub(body_bytes_max);
+        let bytes_for_small = spare.min(bytes_max / PART_FOR_SMALL);
+        Held { budget: self, bytes: 0, bytes_max, bytes_for_small }
     }
 
     #[cfg(test)]
@@ -44,12 +51,19 @@ pub(super) struct Held<'a> {
     bytes: usize,
     /// Of all requests together.
     bytes_max: usize,
+    /// Of these, for what is short.
+    bytes_for_small: usize,
 }
 
 impl Held<'_> {
     /// Holds `more` bytes, or none of them when the budget has no room.
     fn grow(&mut self, more: usize) -> Result<(), Refusal> {
-        let (held, bytes_max) = (&self.budget.held, self.bytes_max);
+        let held = &self.budget.held;
+        let mut bytes_max = self.bytes_max;
+        // A few long bodies that do not come to their end must not keep out the many that are short.
+        if self.bytes + more > SMALL_BYTES {
+            bytes_max -= self.bytes_for_small;
+        }
         let grown = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
             held.checked_add(more).filter(|held| *held <= bytes_max)
         });

@@ -47,6 +47,8 @@ use refusal::Refusal;
 /// Log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
 const LINES_MAX: u32 = 50;
 const LINES_WINDOW: Duration = Duration::from_secs(10);
+/// Of requests for which there is no room one line in each of these windows: all have the same cause.
+const FULL_WINDOW: Duration = Duration::from_secs(60);
 
 /// Longest body that a source takes unless it says otherwise.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -103,6 +105,7 @@ pub struct Ingest {
     queue: Arc<dyn Queue>,
     feed: Feed,
     lines: Rarely,
+    full_lines: Rarely,
 }
 
 /// What a configuration says of requests. Each request reads it once and keeps it to its end, so that
@@ -215,6 +218,7 @@ impl Ingest {
             queue,
             feed,
             lines: Rarely::new(LINES_MAX, LINES_WINDOW),
+            full_lines: Rarely::new(1, FULL_WINDOW),
         }
     }
 
@@ -288,7 +292,7 @@ impl Ingest {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
     {
-        let held = self.budget.hold(rules.bytes_in_flight_max);
+        let held = self.budget.hold(rules.bytes_in_flight_max, source.body_bytes_max);
         let read = body::read(body, source.body_bytes_max, held, rules.body_timeout);
         match read.await {
             // `_held` counts the bytes until they are stored.
@@ -358,11 +362,13 @@ impl Ingest {
         refusal: &Refusal,
     ) {
         let source = source.map(|source| &source.name);
-        if let Some(source) = source {
+        // Of a lack of room the disk's own event tells.
+        if let Some(source) = source.filter(|_| !refusal.is_full()) {
             let reason = refusal.to_string();
             self.feed.alarms().raise(AlarmKind::SourceRejecting, source, 1, &reason);
         }
-        if let Some(left_out) = self.lines.admit(Instant::now()) {
+        let lines = if refusal.is_full() { &self.full_lines } else { &self.lines };
+        if let Some(left_out) = lines.admit(Instant::now()) {
             let (status, source) = (refusal.status().as_u16(), source.map_or("-", |name| &**name));
             if refusal.is_ours() {
                 tracing::error!(request = %id, source, %peer, status, left_out, "refused: {refusal}");

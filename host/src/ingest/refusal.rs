@@ -58,6 +58,11 @@ impl Refusal {
         matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
     }
 
+    /// Whether there is no room. The store has said why in the log, and says when there is.
+    pub(super) const fn is_full(&self) -> bool {
+        matches!(self, Self::Store(AppendError::Full { .. }))
+    }
+
     /// What the sender is told.
     pub(super) fn answer(&self) -> Cow<'static, str> {
         match self {

@@ -7,6 +7,7 @@ mod id;
 mod printable;
 mod secret;
 mod severity;
+mod size;
 mod time;
 mod verdict;
 
@@ -21,5 +22,6 @@ pub use id::{EventId, InvalidEventId};
 pub use printable::printable;
 pub use secret::Secret;
 pub use severity::Severity;
+pub use size::about_bytes;
 pub use time::Timestamp;
 pub use verdict::{Failure, FailureKind, PROGRESS_BYTES_MAX, REASON_BYTES_MAX, Receipt, Verdict};

@@ -17,7 +17,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n
     content-type: application/json\r\ncontent-length: 44\r\n\r\n\
     {\"error\":\"the request head took too long\"}\r\n";
 
-/// How long saying that may take.
+/// How long saying that may take, and waiting for the peer to have it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +43,19 @@ impl Times {
     }
 }
 
+const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
+    retry-after: 5\r\ncontent-type: application/json\r\ncontent-length: 64\r\n\r\n\
+    {\"error\":\"too many requests at the moment; send it again later\"}";
+
+/// What is read and thrown away of a request that is not taken, so that the answer is not lost by a reset.
+const UNWANTED_BYTES_MAX: usize = 64 * 1024;
+
 /// Serves the connection until it ends.
 pub(super) async fn serve<H: Handler>(
     stream: TcpStream,
     peer: SocketAddr,
     handler: Arc<H>,
+    activity: Arc<Activity>,
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
@@ -56,7 +64,30 @@ pub(super) async fn serve<H: Handler>(
         tracing::debug!(%peer, %error, "connection ended before it began");
         return;
     }
-    let activity = Arc::new(Activity::new());
+    // Until something comes, a connection costs no buffer and little else.
+    let due = activity.began + times.header.min(times.idle);
+    let first = tokio::select! {
+        readable = stream.readable() => readable.is_ok(),
+        _ = next_stage(&mut stages) => return,
+        () = tokio::time::sleep_until(due) => false,
+    };
+    if first {
+        Box::pin(speak(stream, peer, handler, activity, times, stages)).await;
+    } else {
+        tracing::debug!(%peer, "no request came");
+        say_and_close(stream, SLOW_HEAD).await;
+    }
+}
+
+/// Speaks HTTP/1.1 until the connection ends.
+async fn speak<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: Arc<H>,
+    activity: Arc<Activity>,
+    times: Times,
+    mut stages: watch::Receiver<Stage>,
+) {
     let session = Arc::new((handler, Arc::clone(&activity)));
     let service = service_fn(move |request| {
         let session = Arc::clone(&session);
@@ -94,11 +125,27 @@ pub(super) async fn serve<H: Handler>(
         }
     }
     tracing::debug!(%peer, "the request head took too long");
-    let mut stream = connection.into_parts().io.into_inner().stream;
+    say_and_close(connection.into_parts().io.into_inner().stream, SLOW_HEAD).await;
+}
+
+/// Tells a peer that was not expected why it is not served.
+pub(super) async fn turn_away(stream: TcpStream) {
+    say_and_close(stream, OVERLOADED).await;
+}
+
+async fn say_and_close(mut stream: TcpStream, answer: &[u8]) {
     // The peer may be gone, or read nothing: then there is nobody to tell.
     let _ = tokio::time::timeout(FAREWELL, async {
-        stream.write_all(SLOW_HEAD).await?;
-        stream.shutdown().await
+        stream.write_all(answer).await?;
+        stream.shutdown().await?;
+        let (mut unwanted, mut bytes) = ([0; 1024], 0);
+        while bytes < UNWANTED_BYTES_MAX {
+            match stream.read(&mut unwanted).await? {
+                0 => break,
+                read => bytes += read,
+            }
+        }
+        io::Result::Ok(())
     })
     .await;
 }
@@ -113,7 +160,7 @@ async fn next_stage(stages: &mut watch::Receiver<Stage>) -> Stage {
 }
 
 /// What a connection does, and since when. Written and read by its one task.
-struct Activity {
+pub(super) struct Activity {
     began: Instant,
     phase: AtomicU8,
     since_ms: AtomicU64,
@@ -137,7 +184,7 @@ enum Due {
 }
 
 impl Activity {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
             // Whoever connects means to send something; to rest one must have been answered first.
@@ -162,9 +209,24 @@ impl Activity {
         }
     }
 
+    /// Since when it waits for a request that does not come; with a time also since when one is answered
+    /// that takes longer than that.
+    pub(super) fn waits_since(&self, now: Instant, stuck: Option<Duration>) -> Option<Instant> {
+        let since = self.since();
+        let waits = match stuck {
+            None => !self.is(Phase::Answering),
+            Some(stuck) => now >= since + stuck,
+        };
+        waits.then_some(since)
+    }
+
+    fn since(&self) -> Instant {
+        self.began + Duration::from_millis(self.since_ms.load(Ordering::Relaxed))
+    }
+
     /// What the timer means at `now`.
     fn due(&self, times: Times, now: Instant) -> Due {
-        let since = self.began + Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        let since = self.since();
         if self.is(Phase::Answering) {
             return Due::At(now + times.header.min(times.idle));
         }

@@ -1,15 +1,16 @@
 //! Listening, and speaking HTTP/1.1 with whoever connects.
 //!
 //! The only place that knows how connections are accepted and ended. Limits: open connections
-//! ([`Settings::connections_max`]; at the limit accepting pauses, so that a flood costs no work and
-//! the kernel's queue holds the rest), the request head ([`HEAD_BYTES_MAX`] bytes and 100 fields,
+//! ([`Settings::connections_max`]; at the limit those that wait in vain make room, see `seats`, and while
+//! all of them have a request that is being answered a new one is told 503), the request head ([`HEAD_BYTES_MAX`] bytes and 100 fields,
 //! then 431), the time for a head (then 408), the time between requests, and the time that a stop may
 //! take. Bodies are the handler's matter, their limits too.
 //!
 //! An error of accepting never ends the listener: what concerns one connection is skipped, and what
-//! concerns the process (no more open files) is waited out.
+//! concerns the process (no more open files) is waited out, while connections that wait in vain make room.
 
 mod connection;
+mod seats;
 
 use std::future::Future;
 use std::io;
@@ -25,11 +26,17 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::telemetry::Rarely;
+use connection::Activity;
+use seats::Seats;
 
 /// Longest request line and header fields together, in bytes.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Connections that the kernel holds while none is accepted.
 const BACKLOG: u32 = 1024;
+/// Most open connections unless configured otherwise.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Most connections at a time that are told that there are too many; further ones are closed at once.
+const TURNED_AWAY_MAX: usize = 256;
 /// How long to wait when the process has no more open files or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,8 +52,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long requests in flight may still take once the listener was told to stop.
     pub drain_timeout: Duration,
-    /// At this many open connections no further one is accepted until one ends; the kernel holds
-    /// them. Each takes an open file and some 16 KiB.
+    /// At this many open connections one that waits in vain for a request has to go before another can
+    /// come in. Each takes an open file and, once something came, some 16 KiB.
     pub connections_max: usize,
 }
 
@@ -57,7 +64,7 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(10),
-            connections_max: 1024,
+            connections_max: CONNECTIONS_MAX,
         }
     }
 }
@@ -135,28 +142,36 @@ impl Listener {
         // More than the kernel could ever open; the limit that `acquire_many` needs.
         let connections_max =
             u32::try_from(settings.connections_max.max(1)).unwrap_or(u32::MAX >> 4);
-        let slots = Arc::new(Semaphore::new(connections_max as usize));
+        let door = Door {
+            slots: Arc::new(Semaphore::new(connections_max as usize)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+            seats: Arc::default(),
+            full: Rarely::new(1, Duration::from_secs(60)),
+            failing: Rarely::new(1, Duration::from_secs(10)),
+        };
         let (stage, stages) = watch::channel(Stage::Serving);
         let times = connection::Times::of(&settings);
         {
             let mut shutdown = pin!(shutdown);
-            let lines = Lines {
-                full: Rarely::new(1, Duration::from_secs(60)),
-                failing: Rarely::new(1, Duration::from_secs(10)),
-            };
             loop {
                 let (stream, peer, slot) = tokio::select! {
                     () = &mut shutdown => break,
-                    accepted = accept(&socket, &slots, &lines) => accepted,
+                    accepted = door.accept(&socket) => accepted,
                 };
-                let serving =
-                    connection::serve(stream, peer, Arc::clone(&handler), times, stages.clone());
-                tokio::spawn(async move {
+                let activity = Arc::new(Activity::new());
+                let seat = door.seats.take(Arc::clone(&activity));
+                let number = seat.number();
+                let (handler, stages) = (Arc::clone(&handler), stages.clone());
+                let serving = connection::serve(stream, peer, handler, activity, times, stages);
+                let task = tokio::spawn(async move {
+                    // Given back however it ends.
+                    let _held = (seat, slot);
                     serving.await;
-                    drop(slot);
                 });
+                door.seats.served_by(number, task.abort_handle());
             }
         }
+        let slots = door.slots;
         // Closes the listening socket: who connects from here on is refused by the kernel.
         drop(socket);
         stage.send_replace(Stage::Draining);
@@ -181,33 +196,64 @@ enum Stage {
     Cut,
 }
 
-/// What may be said about accepting, and how often.
-struct Lines {
+/// Lets connections in.
+struct Door {
+    slots: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+    seats: Arc<Seats>,
+    /// How often the log says so.
     full: Rarely,
     failing: Rarely,
 }
 
-/// The next connection, once there is room for it.
-async fn accept(
-    socket: &TcpListener,
-    slots: &Arc<Semaphore>,
-    lines: &Lines,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    if slots.available_permits() == 0 && lines.full.admit(Instant::now()).is_some() {
-        tracing::warn!("connections_max is reached; further connections wait for one to end");
-    }
-    // Without a permit the semaphore would have been closed, which nothing does: waiting is right then.
-    let Ok(slot) = Arc::clone(slots).acquire_owned().await else { std::future::pending().await };
-    loop {
-        match socket.accept().await {
-            Ok((stream, peer)) => return (stream, peer, slot),
-            Err(error) if concerns_one_connection(&error) => {}
-            Err(error) => {
-                if lines.failing.admit(Instant::now()).is_some() {
-                    tracing::error!(%error, "cannot accept connections; raise the limit of open files?");
+impl Door {
+    /// The next connection that there is room for.
+    async fn accept(&self, socket: &TcpListener) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+        loop {
+            match socket.accept().await {
+                Ok((stream, peer)) => match self.slot().await {
+                    Some(slot) => return (stream, peer, slot),
+                    None => self.turn_away(stream),
+                },
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    let cleared = self.seats.clear_some(tokio::time::Instant::now());
+                    if self.failing.admit(Instant::now()).is_some() {
+                        tracing::error!(%error, cleared, "cannot accept connections; raise the limit of open files?");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+
+    /// A slot, of one that waits in vain if there is no other.
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Some(slot);
+        }
+        let cleared = self.seats.clear_some(tokio::time::Instant::now());
+        if let Some(left_out) = self.full.admit(Instant::now()) {
+            tracing::warn!(
+                cleared,
+                left_out,
+                "connections_max is reached: connections that wait for a request make room"
+            );
+        }
+        if cleared == 0 {
+            return None;
+        }
+        // They go as soon as their tasks run; one that is busy meanwhile must not hold up the others.
+        let slot = Arc::clone(&self.slots).acquire_owned();
+        tokio::time::timeout(ACCEPT_PAUSE, slot).await.ok()?.ok()
+    }
+
+    fn turn_away(&self, stream: TcpStream) {
+        if let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            tokio::spawn(async move {
+                connection::turn_away(stream).await;
+                drop(place);
+            });
         }
     }
 }

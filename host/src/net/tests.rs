@@ -169,19 +169,73 @@ async fn a_head_that_is_too_long_is_answered_431() {
 }
 
 #[tokio::test]
-async fn at_the_limit_a_connection_waits_for_another_to_end() {
-    let server = serve(Settings { connections_max: 1, ..settings() }, Echo::default());
+async fn at_the_limit_the_one_that_waited_longest_for_a_request_makes_room() {
+    let server = serve(Settings { connections_max: 2, ..settings() }, Echo::default());
     let mut first = connect(&server).await;
     first.write_all(GET).await.unwrap();
     answer(&mut first).await;
-
+    tokio::time::sleep(Duration::from_millis(20)).await;
     let mut second = connect(&server).await;
     second.write_all(GET).await.unwrap();
-    first.write_all(GET).await.unwrap();
-    answer(&mut first).await;
-    assert_eq!(server.echo.asked.load(Ordering::Relaxed), 2, "the second was let in");
-    drop(first);
     answer(&mut second).await;
+
+    let mut third = connect(&server).await;
+    third.write_all(GET).await.unwrap();
+    assert!(answer(&mut third).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(rest(&mut first).await, "");
+    second.write_all(GET).await.unwrap();
+    answer(&mut second).await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_cannot_keep_others_out() {
+    let server = serve(Settings { connections_max: 8, ..settings() }, Echo::default());
+    let mut silent = Vec::new();
+    for count in 0..50 {
+        let mut stream = connect(&server).await;
+        if count % 2 == 0 {
+            stream.write_all(&GET[..20]).await.unwrap();
+        }
+        silent.push(stream);
+        let mut sender = connect(&server).await;
+        sender.write_all(GET).await.unwrap();
+        assert!(answer(&mut sender).await.starts_with("HTTP/1.1 200 OK\r\n"), "{count}");
+    }
+}
+
+#[tokio::test]
+async fn while_all_are_being_answered_a_new_one_is_told_503_at_once() {
+    let echo = Echo { gate: Some(Notify::new()), ..Echo::default() };
+    let server = serve(Settings { connections_max: 1, ..settings() }, echo);
+    let mut busy = connect(&server).await;
+    busy.write_all(GET).await.unwrap();
+    server.echo.arrived.notified().await;
+    for _ in 0..3 {
+        let mut more = connect(&server).await;
+        more.write_all(GET).await.unwrap();
+        let text = rest(&mut more).await;
+        assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("retry-after: 5\r\n"), "{text}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{text}");
+    }
+    server.echo.gate.as_ref().unwrap().notify_one();
+    assert!(answer(&mut busy).await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_stuck_makes_room_in_the_end() {
+    let echo = Echo { gate: Some(Notify::new()), ..Echo::default() };
+    let server = serve(Settings { connections_max: 1, ..settings() }, echo);
+    let mut stuck = connect(&server).await;
+    stuck.write_all(GET).await.unwrap();
+    server.echo.arrived.notified().await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let mut second = connect(&server).await;
+    second.write_all(GET).await.unwrap();
+    server.echo.arrived.notified().await;
+    server.echo.gate.as_ref().unwrap().notify_one();
+    answer(&mut second).await;
+    assert_eq!(rest(&mut stuck).await, "");
 }
 
 #[tokio::test]

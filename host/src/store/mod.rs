@@ -85,6 +85,9 @@ pub enum AppendError {
     /// Too large for a segment: it will never fit.
     #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
+    /// There is no room; the text says what, where and what to do. Taken in again once there is.
+    #[error("{reason}")]
+    Full { reason: String },
     /// The disk refused; the text says what and where.
     #[error("{0}")]
     Disk(String),
@@ -137,6 +140,17 @@ pub const PROGRESS_STORED_BYTES_MAX: usize = PROGRESS_BYTES_MAX + 64;
 pub struct Window {
     pub group: u64,
     pub until: Timestamp,
+}
+
+/// Why no requests are taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// What, where and what to do.
+    pub reason: String,
+    /// Space is what is missing.
+    pub short: bool,
+    /// Requests refused for want of room since the start.
+    pub refused: u64,
 }
 
 /// How much waits for a target.
@@ -342,6 +356,11 @@ pub trait Queue: Send + Sync + 'static {
     /// What became of the event; `None` when it is not kept.
     fn fate(&self, _id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
         cannot()
+    }
+
+    /// Why no requests are taken in at the moment; `None` when they are.
+    fn full(&self) -> Option<Full> {
+        None
     }
 
     /// The newest events, as far as they are in memory, the newest first.

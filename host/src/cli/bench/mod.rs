@@ -146,7 +146,7 @@ fn daemon(home: &Path, name: &'static str, targets: &str) -> io::Result<Contesta
     std::fs::write(
         &config,
         format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nfree_low = \"0B\"\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nfree_low = \"0B\"\nfree_min = \"0B\"\n\
              [sources.sqreen]\nsecrets = \"env:SQREEN_SECRET\"\n{targets}"
         ),
     )?;

@@ -34,6 +34,7 @@ listen = "127.0.0.1:0"
 # What is shown must not depend on the space of this machine.
 [store]
 free_low = "0B"
+free_min = "0B"
 
 [sources.sqreen]
 secrets = "env:SQREEN_SECRET"

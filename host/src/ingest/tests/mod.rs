@@ -239,6 +239,11 @@ async fn what_cannot_be_stored_is_answered_so_that_the_sender_knows_whether_to_r
             503,
             "cannot be stored at the moment; send it again later",
         ),
+        (
+            AppendError::Full { reason: "1MiB free for /data; free some space".to_owned() },
+            503,
+            "cannot be stored at the moment; send it again later",
+        ),
         (AppendError::Closed, 503, "cannot be stored at the moment; send it again later"),
         (
             AppendError::TooLarge { bytes: 2, bytes_max: 1 },
@@ -247,11 +252,14 @@ async fn what_cannot_be_stored_is_answered_so_that_the_sender_knows_whether_to_r
         ),
     ] {
         let kit = Kit::new();
+        let full = matches!(error, AppendError::Full { .. });
         kit.queue.fail(error);
         let answer = kit.send(signed("/sqreen", sample("sqreen/test"))).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.json["error"], text);
-        assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
+        let after = answer.headers.get("retry-after").map(|after| after.to_str().unwrap());
+        let expected = if full { "30" } else { "5" };
+        assert_eq!(after, (status == 503).then_some(expected));
     }
 }
 

@@ -11,9 +11,11 @@ use super::committer::Committer;
 use super::group::Waiting;
 use super::inbox::Append;
 use super::index::{IndexError, Seen};
+use super::log::DiskError;
 use super::read_lock;
 use super::record::{Dedup, DedupKey};
 use super::request::{Prepared, Slot};
+use super::room::Why;
 use super::shared::Shared;
 use super::state::{Effects, lsn_of, number};
 
@@ -47,7 +49,8 @@ pub(super) fn known(
 ) -> Result<Vec<Slot>, IndexError> {
     let index = read_lock(&shared.index);
     keys.map(|dedup| {
-        let (Some(dedup), Some(index)) = (dedup, &*index) else { return Ok(Slot::New) };
+        let Some(dedup) = dedup else { return Ok(Slot::New) };
+        let index = index.as_ref().ok_or_else(|| IndexError::new(shared.no_index().0))?;
         Ok(match judge(shared, index.seen(&dedup.key, now_ms)?, dedup, now_ms) {
             Found::Repeats(id) => Slot::Known(id),
             Found::Reused => {
@@ -67,8 +70,11 @@ fn reused(shared: &Shared, key: DedupKey) {
 
 impl Committer {
     pub(super) fn append(&mut self, mut append: Append) {
-        if let Some(reason) = self.shared.failed() {
-            return Self::refuse(append, reason);
+        // Without the index a repeated event would not be known.
+        if self.shared.room.is_closed(Why::Index)
+            && let Err(refused) = self.shared.room.admit(false)
+        {
+            return drop(append.reply.send(Err(refused)));
         }
         match self.repeated(&mut append.request) {
             Ok(Some(first_end)) if append.request.events.is_empty() => {
@@ -76,7 +82,7 @@ impl Committer {
                 return self.answer(append, Durable::new(ids, duplicates), first_end);
             }
             Ok(_) => {}
-            Err(error) => return Self::refuse(append, error.0),
+            Err(error) => return Self::refuse(append, &DiskError::Other(error.reason)),
         }
         let bytes = append.request.frame.size();
         let bytes_max = self.log.frame_bytes_max();
@@ -87,16 +93,16 @@ impl Committer {
         }
         if let Some(target) = self.unregistered(&append.request) {
             let reason = super::committer::unknown(crate::model::TargetNumber(target));
-            return Self::refuse(append, reason.0);
+            return Self::refuse(append, &DiskError::Other(reason.0));
         }
         if let Err(error) = self.ready(bytes) {
-            return Self::refuse(append, error.0);
+            return Self::refuse(append, &error);
         }
         self.place(append);
     }
 
     /// Room for a request, behind the records that had none before.
-    fn ready(&mut self, bytes: u64) -> Result<(), super::log::DiskError> {
+    fn ready(&mut self, bytes: u64) -> Result<(), DiskError> {
         self.place_kept()?;
         self.make_room(bytes)
     }
@@ -106,7 +112,7 @@ impl Committer {
         let store = self.shared.identity.store;
         let lsn = self.log.place(&mut request.frame);
         // The frame stays as it is from here on: its effects move to whom they concern.
-        let none = Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() };
+        let none = Effects::nothing();
         let effects = std::mem::replace(&mut request.effects, none);
         let entry = self.entry(lsn, &request.frame, effects);
         let received_ms = request.received_at.as_millis();

@@ -17,12 +17,14 @@ use crate::store::{Outcome, Settlement, StoreError};
 use super::committer::unknown;
 use super::inbox::{Act, closed};
 use super::index::RetryRow;
-use super::live::{Claimed, Kill, Loaded, Now, RowLease};
+use super::live::{Claimed, Kill, Loaded, RowLease};
 use super::settings::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use super::shared::{Shared, Target};
 use super::state::{lsn_of, number};
 use super::{lock, read_lock};
 
+/// How long rows are left alone while they cannot be read.
+const MENDING_REST_MS: u64 = 1_000;
 /// Longest lease of a delivery that is about to be declared dead.
 const DYING: Duration = Duration::from_secs(60);
 
@@ -53,7 +55,7 @@ pub(super) async fn claim(
             Next::Wait(None) => woken.await,
             Next::Wait(Some(at)) => tokio::select! {
                 () = woken => {}
-                () = tokio::time::sleep_until(at) => {}
+                () = shared.clock.sleep_until(at) => {}
             },
         }
     }
@@ -61,7 +63,7 @@ pub(super) async fn claim(
 
 /// `untried`: rows are left alone.
 fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
-    let now = Now::read();
+    let now = shared.clock.now();
     let mut live = lock(&target.live);
     live.end_leases(now);
     if live.is_closed() {
@@ -86,28 +88,42 @@ async fn load(
 ) -> Result<(), StoreError> {
     let alone = target.loading.clone().lock_owned().await;
     let (shared, target) = (shared.clone(), target.clone());
-    blocking(move || {
+    let damage = blocking(move || {
         let _alone = alone;
         let loaded = load_now(&shared, &target, max, untried);
         // Whoever began this may have been dropped, and another one waits for what it has found.
         target.woken.notify_waiters();
         loaded
     })
-    .await
+    .await?;
+    match damage {
+        Some(buried) => buried.await.unwrap_or_else(|_| Err(closed())).map(drop),
+        None => Ok(()),
+    }
 }
+
+/// Answered when what cannot be read is declared dead.
+type Buried = oneshot::Receiver<Result<Option<u64>, StoreError>>;
 
 /// Runs what blocks where it disturbs nobody.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    // Without a runtime there is nobody whom it could disturb.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
+    match runtime.spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(StoreError(format!("reading the store was interrupted: {error}"))),
     }
 }
 
-fn load_now(shared: &Shared, target: &Target, max: usize, untried: bool) -> Result<(), StoreError> {
-    let need = lock(&target.live).need(&shared.tail, max, Now::read(), untried);
+fn load_now(
+    shared: &Shared,
+    target: &Target,
+    max: usize,
+    untried: bool,
+) -> Result<Option<Buried>, StoreError> {
+    let need = lock(&target.live).need(&shared.tail, max, shared.clock.now(), untried);
     let mut loaded = Vec::new();
     if let Some(from_ms) = need.rows_from_ms {
         match due_rows(shared, target, from_ms, max) {
@@ -127,9 +143,9 @@ fn load_now(shared: &Shared, target: &Target, max: usize, untried: bool) -> Resu
     }
     if !loaded.is_empty() {
         lock(&target.live).loaded.extend(loaded);
-        return Ok(());
+        return Ok(None);
     }
-    need.log_from.map_or(Ok(()), |from| read_log(shared, target, from, max))
+    need.log_from.map_or(Ok(None), |from| read_log(shared, target, from, max))
 }
 
 fn io_error(shared: &Shared, error: &std::io::Error) -> StoreError {
@@ -152,12 +168,20 @@ fn due_rows(
     from_ms: u64,
     max: usize,
 ) -> Result<Vec<Loaded>, StoreError> {
-    let now_ms = Now::read().wall.as_millis();
+    let now_ms = shared.clock.wall_ms();
     let held = lock(&target.live).held_rows();
     let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
     {
         let index = read_lock(&shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let Some(index) = index.as_ref() else {
+            if shared.inbox.stopped() {
+                return Err(closed());
+            }
+            // What waits to be tried again rests while the index is mended; the rest goes on.
+            let mut live = lock(&target.live);
+            live.low_water_ms = live.low_water_ms.min(now_ms + MENDING_REST_MS);
+            return Ok(Vec::new());
+        };
         let mut visit = |due_ms, number, row| {
             if due_ms > now_ms || found.len() >= max {
                 next_ms = due_ms;
@@ -168,7 +192,9 @@ fn due_rows(
             }
             ControlFlow::Continue(())
         };
-        index.retries(target.number, from_ms, &mut visit).map_err(|error| StoreError(error.0))?;
+        index
+            .retries(target.number, from_ms, &mut visit)
+            .map_err(|error| StoreError(error.reason))?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {
@@ -189,12 +215,17 @@ fn due_rows(
     Ok(loaded)
 }
 
-fn read_log(shared: &Shared, target: &Target, from: u64, max: usize) -> Result<(), StoreError> {
+fn read_log(
+    shared: &Shared,
+    target: &Target,
+    from: u64,
+    max: usize,
+) -> Result<Option<Buried>, StoreError> {
     let found = shared.reader.deliveries(target.number, from, max);
     let found = found.map_err(|error| io_error(shared, &error))?;
     let Some(lsn) = found.damaged_from else {
         lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
-        return Ok(());
+        return Ok(None);
     };
     let file = read_lock(&shared.reader.segments).stretch(lsn).map(|s| (shared.reader.path(&s), s));
     let place = file.map_or_else(
@@ -203,7 +234,7 @@ fn read_log(shared: &Shared, target: &Target, from: u64, max: usize) -> Result<(
     );
     let reason = format!("the log is damaged at {place}");
     tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}: what lay there is lost");
-    let at = Now::read().wall;
+    let at = shared.clock.wall();
     // How many events lay there cannot be known: it stands for one.
     let range =
         Kill { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
@@ -215,12 +246,12 @@ fn read_log(shared: &Shared, target: &Target, from: u64, max: usize) -> Result<(
         reply,
     };
     shared.inbox.act(act)?;
-    answer.blocking_recv().unwrap_or_else(|_| Err(closed())).map(drop)
+    Ok(Some(answer))
 }
 
 /// Declares a delivery dead whose event cannot be read any more.
 fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
-    let now = Now::read();
+    let now = shared.clock.now();
     let until = now.after(DYING);
     let reason = format!("its event at {} of the log cannot be read any more", lsn_of(number));
     tracing::error!(to = %target.name, "{reason}");

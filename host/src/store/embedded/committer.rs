@@ -8,19 +8,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::model::TargetNumber;
-use crate::store::{AppendError, Durable, Settlement, StoreError, Window};
+use crate::store::{Durable, Settlement, StoreError, Window};
 
 use super::dedup::Recent;
 use super::frame::{Frame, Kind};
 use super::group::{Group, Kept, Waiting};
 use super::inbox::{Act, Append, Reply, Stop, Taken, closed};
 use super::indexer::Job;
-use super::live::{Kill, Now};
+use super::live::Kill;
 use super::log::{DiskError, Log};
 use super::record::{self, Registry, Settlements};
+use super::segment::Segment;
 use super::settings::{
     DIGEST_BYTES_MAX, LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX,
     SETTLEMENT_BYTES_MAX,
@@ -28,6 +31,7 @@ use super::settings::{
 use super::settle::open_window;
 use super::shared::{Shared, Target};
 use super::state::{Effects, Entry, State};
+use super::summary::Summary;
 use super::{lock, read_lock, write_lock};
 
 pub(super) struct Committer {
@@ -35,6 +39,8 @@ pub(super) struct Committer {
     pub(super) log: Log,
     /// As of what is durable.
     state: State,
+    /// Of the newest segment, as of what is durable.
+    summary: Summary,
     pub(super) recent: Recent,
     pub(super) group: Group,
     /// Refused by the disk, to be written before anything else.
@@ -45,12 +51,20 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn new(shared: Arc<Shared>, log: Log, state: State, index: SyncSender<Job>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        state: State,
+        summary: Summary,
+        index: SyncSender<Job>,
+    ) -> Self {
+        let recent = Recent::new(shared.clock.steady());
         Self {
             shared,
             log,
             state,
-            recent: Recent::new(Instant::now()),
+            summary,
+            recent,
             group: Group::default(),
             kept: VecDeque::new(),
             kept_bytes: 0,
@@ -61,33 +75,48 @@ impl Committer {
 
     pub(super) fn run(mut self) {
         loop {
-            let deadline = self.lazy_since.map(|since| since + Duration::from_millis(LAZY_MS_MAX));
-            let Taken { appends, acts, stop } = self.shared.inbox.take(deadline);
-            if stop == Some(Stop::Abandon) {
-                return;
-            }
-            self.acts(acts);
-            for append in appends {
-                self.append(append);
-                if self.log.buffered() >= super::settings::GROUP_BYTES_MAX {
-                    // The group ends here; the rest of what was taken is the next one.
-                    let _ = self.commit();
-                }
-            }
-            self.end_of_round();
-            if stop == Some(Stop::Close) {
-                if let Err(error) = self.everything() {
-                    tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
-                }
+            let taken = self.shared.inbox.take(self.rest());
+            if self.round(taken) {
                 return;
             }
         }
     }
 
+    /// How long it may sleep; `None`: until somebody comes.
+    fn rest(&self) -> Option<Duration> {
+        let since = self.lazy_since?;
+        let deadline = since + Duration::from_millis(LAZY_MS_MAX);
+        Some(deadline.saturating_duration_since(self.shared.clock.steady()))
+    }
+
+    /// Works off what was taken; `true` when that was all there will be.
+    pub(super) fn round(&mut self, Taken { appends, acts, stop }: Taken) -> bool {
+        if stop == Some(Stop::Abandon) {
+            return true;
+        }
+        self.acts(acts);
+        for append in appends {
+            self.append(append);
+            if self.log.buffered() >= super::settings::GROUP_BYTES_MAX {
+                // The group ends here; the rest of what was taken is the next one.
+                let _ = self.commit();
+            }
+        }
+        self.end_of_round();
+        if stop != Some(Stop::Close) {
+            return false;
+        }
+        if let Err(error) = self.everything() {
+            tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
+        }
+        true
+    }
+
     fn end_of_round(&mut self) {
+        let now = self.shared.clock.steady();
         let overdue = self
             .lazy_since
-            .is_some_and(|since| since.elapsed() >= Duration::from_millis(LAZY_MS_MAX));
+            .is_some_and(|since| now.duration_since(since) >= Duration::from_millis(LAZY_MS_MAX));
         // Errors were told to those who wait; what nobody waits for is tried again in a second.
         let _ = if self.group.urgent() || self.group.lazy_bytes >= LAZY_BYTES_MAX {
             self.commit()
@@ -96,19 +125,21 @@ impl Committer {
         } else {
             self.write()
         };
+        // The disk took its time.
+        let now = self.shared.clock.steady();
         self.lazy_since = if self.group.is_empty() && self.kept.is_empty() {
             None
         } else if overdue {
-            Some(Instant::now())
+            Some(now)
         } else {
-            self.lazy_since.or_else(|| Some(Instant::now()))
+            self.lazy_since.or(Some(now))
         };
-        let dropped = self.recent.turn(self.shared.indexed.load(Ordering::Acquire), Instant::now());
+        let dropped = self.recent.turn(self.shared.indexed.load(Ordering::Acquire), now);
         self.shared.publish_keys_dropped(dropped);
     }
 
     fn acts(&mut self, acts: VecDeque<Act>) {
-        let mut record = Settlements { at_ms: Now::read().wall.as_millis(), targets: Vec::new() };
+        let mut record = Settlements { at_ms: self.shared.clock.wall_ms(), targets: Vec::new() };
         let (mut bytes, mut settled) = (0, Vec::new());
         let mut others = Vec::new();
         for act in acts {
@@ -152,7 +183,7 @@ impl Committer {
         let store = self.shared.identity.store;
         let mut list: VecDeque<Settlement> =
             outcomes.into_iter().filter(|settlement| settlement.event.store() == store).collect();
-        let now = Now::read();
+        let now = self.shared.clock.now();
         let mut wake = false;
         let record_bytes_max = if window.is_some() {
             // All of a message or nothing: it does not share a record.
@@ -232,26 +263,53 @@ impl Committer {
     /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
     /// failure.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
+        // Room for the summary at the end.
+        let targets = self.state.targets.len() + 1;
+        let bytes = bytes + Summary::frame_bytes_max(targets);
         if self.log.is_open() && self.log.fits(bytes) && !self.log.is_outdone() {
             return Ok(());
         }
         if self.log.is_open() {
             self.commit()?;
+            self.end_segment()?;
         }
         let bytes_max = self.log.frame_bytes_max() / 2;
         let checkpoint = self.state.checkpoint(usize::try_from(bytes_max).unwrap_or(usize::MAX));
         let frame = record::frame(Kind::Checkpoint, &checkpoint, 1_024)
-            .ok_or_else(|| DiskError("the checkpoint is too large".into()))?;
+            .ok_or_else(|| DiskError::Other("the checkpoint is too large".into()))?;
+        let (size, payload_crc) = (frame.size(), frame.payload_crc);
         let segment = self.log.roll(frame)?;
+        let ended = std::mem::take(&mut self.summary);
         let mut segments = write_lock(&self.shared.reader.segments);
-        segments.list.push(segment);
+        if let Some(last) = segments.list.last_mut() {
+            last.summary = Some(Arc::new(ended));
+        }
+        segments.list.push(Segment::new(segment, None));
         segments.tail = self.log.durable();
         drop(segments);
+        let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
+        let entry = Entry { lsn, end: lsn + size, epoch: self.log.epoch(), payload_crc, effects };
+        self.state.apply(&entry);
+        self.to_index(Job::Entries(vec![entry]));
         self.to_index(Job::Sync);
         if self.log.fits(bytes) {
             return Ok(());
         }
-        Err(DiskError("a segment is too small for so many targets: set a larger size".into()))
+        Err(DiskError::Other(
+            "a segment is too small for so many targets: set a larger size".into(),
+        ))
+    }
+
+    /// Writes the summary behind all that is durable. Without one the segment is read to be known.
+    fn end_segment(&mut self) -> Result<(), DiskError> {
+        if let Some(mut frame) = self.summary.frame()
+            && self.log.fits(frame.size())
+        {
+            self.log.place(&mut frame);
+            let synced = self.log.sync();
+            return self.ended(synced);
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
@@ -267,12 +325,13 @@ impl Committer {
             let entries = group.durable(&self.shared, self.log.durable());
             for entry in &entries {
                 self.state.apply(entry);
+                self.summary.add(entry);
             }
             if !entries.is_empty() {
                 self.to_index(Job::Entries(entries));
             }
         } else if synced.is_ok() && !self.group.is_empty() {
-            return self.ended(Err(DiskError("the log has no segment to write to".into())));
+            return self.ended(Err(DiskError::Other("the log has no segment to write to".into())));
         }
         self.ended(synced)
     }
@@ -280,8 +339,11 @@ impl Committer {
     /// Takes back what the disk refused.
     fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
         if let Err(error) = &done {
-            tracing::error!(%error, "the log goes on in a new segment");
-            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, &error.0);
+            // For want of room: that was said already, once.
+            if let DiskError::Other(_) = error {
+                tracing::error!(%error, "the log goes on in a new segment");
+            }
+            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
             for kept in kept.into_iter().rev() {
                 self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
                 self.kept.push_front(kept);
@@ -304,7 +366,7 @@ impl Committer {
     fn flush(&mut self, reply: Reply<()>) {
         match self.everything() {
             Ok(()) => self.to_index(Job::Mark(reply)),
-            Err(error) => drop(reply.send(Err(StoreError(error.0)))),
+            Err(error) => drop(reply.send(Err(error.to_store()))),
         }
     }
 
@@ -329,7 +391,7 @@ impl Committer {
             numbers.push(TargetNumber(number));
         }
         if !new.is_empty() {
-            self.add_targets(Registry { targets: new }).map_err(|error| StoreError(error.0))?;
+            self.add_targets(Registry { targets: new }).map_err(|error| error.to_store())?;
         }
         Ok(numbers)
     }
@@ -338,7 +400,7 @@ impl Committer {
         let record = Arc::new(record);
         let mut frame = record::frame(Kind::Registry, &*record, 256)
             .filter(|frame| frame.size() <= self.log.frame_bytes_max())
-            .ok_or_else(|| DiskError("too many new targets at once".into()))?;
+            .ok_or_else(|| DiskError::Other("too many new targets at once".into()))?;
         self.place_kept()?;
         self.make_room(frame.size())?;
         let lsn = self.log.place(&mut frame);
@@ -393,8 +455,8 @@ impl Committer {
     }
 
     /// Refuses a request, for a reason that is no fault of it.
-    pub(super) fn refuse(append: Append, reason: String) {
-        let _ = append.reply.send(Err(AppendError::Disk(reason)));
+    pub(super) fn refuse(append: Append, error: &DiskError) {
+        let _ = append.reply.send(Err(error.to_append()));
     }
 
     /// Answers a request of which everything was there before, once that is durable.
@@ -415,7 +477,7 @@ pub(super) fn unknown(target: TargetNumber) -> StoreError {
 impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);
-        let _ = group.refuse(&mut self.recent, &closed().0);
+        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().0));
         self.shared.inbox.end();
         self.shared.wake_all();
     }

@@ -6,9 +6,10 @@
 //! the index is too old to be used, however long a request waited.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::index::Seen;
 use super::record::DedupKey;

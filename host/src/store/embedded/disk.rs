@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// An open file; all methods name their place, so that readers and the writer can share one.
@@ -19,18 +19,35 @@ pub(super) trait DiskFile: Send + Sync {
     fn truncate(&self, len: u64) -> io::Result<()>;
 }
 
+/// How much there is where a folder lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Space {
+    /// That this user may still write.
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
+
 pub(super) trait Disk: Send + Sync + 'static {
     /// A new empty file; one that is there is emptied.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// How many names the file has.
+    fn links(&self, _path: &Path) -> io::Result<u64> {
+        Ok(1)
+    }
     /// Names in a folder, without order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Makes a folder with its parents if it is missing.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
     /// Names made, changed or removed in a folder are on the medium when it answers.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+    /// May block as long as the file system does. A disk without an end has room for everything.
+    fn space(&self, folder: &Path) -> io::Result<Space> {
+        let _ = folder;
+        Ok(Space { free_bytes: u64::MAX - 1, total_bytes: u64::MAX })
+    }
 }
 
 /// The file system of the machine.
@@ -92,6 +109,10 @@ impl Disk for Files {
         std::fs::remove_file(path)
     }
 
+    fn links(&self, path: &Path) -> io::Result<u64> {
+        Ok(std::fs::metadata(path)?.nlink())
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         std::fs::read_dir(folder)?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -104,5 +125,11 @@ impl Disk for Files {
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn space(&self, folder: &Path) -> io::Result<Space> {
+        let system = rustix::fs::statvfs(folder)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+        Ok(Space { free_bytes: bytes(system.f_bavail), total_bytes: bytes(system.f_blocks) })
     }
 }

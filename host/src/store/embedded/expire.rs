@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use super::claim::blocking;
 use super::committer::unknown;
 use super::inbox::{Act, closed};
-use super::live::{Kill, Now};
+use super::live::Kill;
 use super::lock;
 use super::shared::{Shared, Target};
 
@@ -59,7 +59,7 @@ pub(super) async fn expire(
         }
         // Without any that is old there, the reader does not go on.
         let to = if old.count == 0 { from } else { old.to };
-        let at = Now::read().wall;
+        let at = shared.clock.wall();
         let range =
             Kill { from, to, count: old.count, first: old.first, at, reason: reason.clone() };
         let (reply, answer) = oneshot::channel();

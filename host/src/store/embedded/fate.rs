@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use crate::model::{EventId, Receipt, TargetNumber, Timestamp};
 use crate::store::{EventFate, Fate, StoreError};
 
-use super::inbox::closed;
 use super::index::{DeadRow, Index, IndexError, RetryRow};
 use super::shared::{Shared, Target};
 use super::{lock, read_lock};
@@ -29,7 +28,7 @@ pub(super) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, St
         return Ok(None);
     };
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(closed)?;
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
     let mut fates = Vec::new();
     for target in read_lock(&shared.targets).iter() {
         let planned = origin.targets.contains(&target.number);

@@ -6,17 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::filter::Filter;
 use super::index::{
-    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryRow, RetryVisit, Seen, Space, Stamp,
-    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
+    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryRow, RetryVisit, Seen, Space,
+    Stamp, dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key,
+    window_prefix,
 };
 use super::record::{DedupKey, TargetRow};
+use super::room::is_full;
 use super::settings::DEDUP_MS;
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -25,6 +27,19 @@ const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
 const THREADS: usize = 2;
 /// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
 const FILTER_BYTES_MAX: usize = 32 << 20;
+
+/// A folder for one.
+pub(super) struct FjallHome(pub PathBuf);
+
+impl IndexHome for FjallHome {
+    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        Ok(Box::new(FjallIndex::open(&self.0)?))
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
+        if self.0.exists() { std::fs::remove_dir_all(&self.0) } else { Ok(()) }
+    }
+}
 
 pub(super) struct FjallIndex {
     database: Database,
@@ -47,7 +62,12 @@ struct Hour {
 
 impl From<fjall::Error> for IndexError {
     fn from(error: fjall::Error) -> Self {
-        Self(error.to_string())
+        match &error {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+                Self { reason: error.to_string(), full: is_full(error) }
+            }
+            _ => Self::new(error.to_string()),
+        }
     }
 }
 
@@ -60,7 +80,7 @@ fn hour_name(hour: u32) -> String {
 }
 
 fn unreadable() -> IndexError {
-    IndexError("a row of the index cannot be read".into())
+    IndexError::new("a row of the index cannot be read")
 }
 
 fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError> {

@@ -12,8 +12,8 @@ pub(super) const HEADER_BYTES: usize = 40;
 /// Frames start at multiples of this.
 pub(super) const ALIGN: u64 = 8;
 
-/// What a payload is. Numbers are never reused; 6 and 8 are set aside for moved events and
-/// summaries of segments. A new layout of a payload is a new kind.
+/// What a payload is. Numbers are never reused; 6 is set aside for moved events. A new
+/// layout of a payload is a new kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -26,6 +26,8 @@ pub(super) enum Kind {
     CheckpointOld = 5,
     /// An operator's.
     Act = 7,
+    /// The last frame of a segment.
+    Summary = 8,
     Checkpoint = 9,
     DeadRange = 10,
 }
@@ -39,6 +41,7 @@ impl Kind {
             4 => Self::DeadRangeOld,
             5 => Self::CheckpointOld,
             7 => Self::Act,
+            8 => Self::Summary,
             9 => Self::Checkpoint,
             10 => Self::DeadRange,
             _ => return None,

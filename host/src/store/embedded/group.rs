@@ -11,6 +11,7 @@ use super::dedup::{Recent, Undo};
 use super::frame::Frame;
 use super::inbox::Reply;
 use super::lock;
+use super::log::DiskError;
 use super::shared::Shared;
 use super::state::{Effects, Entry, number};
 use super::tail::TailFrame;
@@ -112,20 +113,20 @@ impl Group {
     }
 
     /// Nothing of it is durable: requests are refused, acts are kept to be written again.
-    pub(super) fn refuse(self, recent: &mut Recent, reason: &str) -> Vec<Kept> {
+    pub(super) fn refuse(self, recent: &mut Recent, error: &DiskError) -> Vec<Kept> {
         for undo in self.undo.into_iter().rev() {
             recent.undo(undo);
         }
         for waiting in self.waiting {
             match waiting {
                 Waiting::Append { reply, .. } => {
-                    drop(reply.send(Err(AppendError::Disk(reason.to_owned()))));
+                    drop(reply.send(Err(error.to_append())));
                 }
                 Waiting::Operated { reply, .. } => {
-                    drop(reply.send(Err(crate::store::StoreError(reason.to_owned()))));
+                    drop(reply.send(Err(error.to_store())));
                 }
                 Waiting::Killed { reply, .. } => {
-                    drop(reply.send(Err(crate::store::StoreError(reason.to_owned()))));
+                    drop(reply.send(Err(error.to_store())));
                 }
             }
         }

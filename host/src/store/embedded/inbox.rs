@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -145,8 +145,9 @@ impl Inbox {
         lock(&self.state).stop.is_some()
     }
 
-    /// Sleeps until there is something, or until `deadline`; takes at most a group of requests.
-    pub(super) fn take(&self, deadline: Option<Instant>) -> Taken {
+    /// Sleeps until there is something, for `rest` at most; takes at most a group of requests.
+    pub(super) fn take(&self, rest: Option<Duration>) -> Taken {
+        let deadline = rest.map(|rest| Instant::now() + rest);
         let mut state = lock(&self.state);
         while state.appends.is_empty() && state.acts.is_empty() && state.stop.is_none() {
             state.sleeping = true;

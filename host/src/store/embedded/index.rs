@@ -21,8 +21,18 @@ pub(super) const LAYOUT: u8 = 2;
 const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct IndexError(pub String);
+#[error("{reason}")]
+pub(super) struct IndexError {
+    pub reason: String,
+    /// There is no room on the disk.
+    pub full: bool,
+}
+
+impl IndexError {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), full: false }
+    }
+}
 
 /// The last frame an index has read. It belongs to a log that has this very frame.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
@@ -159,6 +169,13 @@ pub(super) trait Index: Send + Sync {
     fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>>;
 }
 
+/// Where an index is kept while no store is open.
+pub(super) trait IndexHome: Send + Sync {
+    /// Opens the one that is there, or makes one.
+    fn open(&self) -> Result<Box<dyn Index>, IndexError>;
+    fn remove(&self) -> std::io::Result<()>;
+}
+
 pub(super) type RetryVisit<'a> = dyn FnMut(u64, u64, RetryRow) -> ControlFlow<()> + 'a;
 
 pub(super) fn retry_key(target: u16, due_ms: u64, number: u64) -> Vec<u8> {
@@ -254,7 +271,7 @@ impl Batch {
                 self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }
             Effects::Act(record) => self.act(record),
-            Effects::Registry(_) | Effects::Checkpoint(_) => {}
+            Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => {}
         }
     }
 

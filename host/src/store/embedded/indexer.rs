@@ -1,8 +1,7 @@
 //! The thread that keeps the index: durable frames in, rows out, many frames to a batch.
 //!
 //! It lags behind the log by a bounded number of group commits; when that is reached the committer
-//! waits for it. An index that fails stops the intake: without it a repeated event would not be
-//! known and a retry not be found.
+//! waits for it. An index that fails is mended, see `reindex`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,11 +11,11 @@ use std::time::Duration;
 
 use super::inbox::{Reply, closed};
 use super::index::{Batch, IndexError, LAYOUT, Stamp, hour_of};
-use super::live::Now;
+use super::machine::Machine;
 use super::record::ActWhat;
 use super::shared::Shared;
 use super::state::{Effects, Entry, State};
-use super::{StoreError, lock, read_lock};
+use super::{lock, read_lock, reindex};
 
 /// Most group commits that wait for the index: more than a fast disk makes in a [`PAUSE`].
 const JOBS_MAX: usize = 256;
@@ -41,7 +40,7 @@ pub(super) fn channel() -> (SyncSender<Job>, Receiver<Job>) {
 
 /// Rows of target and their effect on what is claimed.
 #[derive(Default)]
-struct Moved {
+pub(super) struct Moved {
     gone: Vec<u64>,
     due_ms: Option<u64>,
 }
@@ -105,21 +104,36 @@ impl Gathered {
     }
 }
 
-/// Reads frames for recovery: the same rows, without anybody who claims.
+/// Reads frames for recovery: the same rows, for those who claim only from a place on.
 pub(super) struct Replay<'a> {
     pub index: &'a dyn super::index::Index,
     pub uuid: u64,
+    now_ms: u64,
     gathered: Gathered,
+    /// What rows did before this place is known to those who claim.
+    moved_from: u64,
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(index: &'a dyn super::index::Index, uuid: u64) -> Self {
-        Self { index, uuid, gathered: Gathered::default() }
+    pub(super) fn new(
+        index: &'a dyn super::index::Index,
+        uuid: u64,
+        now_ms: u64,
+        moved_from: u64,
+    ) -> Self {
+        Self { index, uuid, now_ms, gathered: Gathered::default(), moved_from }
+    }
+
+    /// What those who claim are still to be told.
+    pub(super) fn into_moved(self) -> BTreeMap<u16, Moved> {
+        self.gathered.moved
     }
 
     pub(super) fn read(&mut self, state: &mut State, entry: &Entry) -> Result<(), IndexError> {
-        let now_ms = Now::read().wall.as_millis();
-        self.gathered.read(state, entry, self.uuid, now_ms);
+        self.gathered.read(state, entry, self.uuid, self.now_ms);
+        if entry.lsn < self.moved_from {
+            self.gathered.moved.clear();
+        }
         if self.gathered.batch.len() >= ROWS_MAX {
             self.commit(state)?;
         }
@@ -127,43 +141,82 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn commit(&mut self, state: &State) -> Result<(), IndexError> {
-        let now_ms = Now::read().wall.as_millis();
-        match self.gathered.finish(state, now_ms) {
+        match self.gathered.finish(state, self.now_ms) {
             Some((batch, _)) => self.index.commit(batch),
             None => Ok(()),
         }
     }
 }
 
-pub(super) fn run(shared: &Arc<Shared>, mut state: State, jobs: &Receiver<Job>) {
-    let uuid = shared.identity.uuid;
-    while let Ok(first) = jobs.recv() {
+/// Keeps the index of an open store.
+pub(super) struct Indexer {
+    shared: Arc<Shared>,
+    machine: Machine,
+    state: State,
+    /// What an index that was mended has read by itself.
+    read_to: u64,
+}
+
+impl Indexer {
+    pub(super) fn new(shared: Arc<Shared>, machine: Machine, state: State) -> Self {
+        Self { shared, machine, state, read_to: 0 }
+    }
+
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            if let Err(error) = self.batch(first, || jobs.try_recv().ok()) {
+                match reindex::mend(&self.shared, &self.machine, jobs, error) {
+                    Some(mended) => (self.state, self.read_to) = mended,
+                    None => return,
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+        self.end();
+    }
+
+    /// Works off a job, and further ones as far as they fit into one batch. After an error there is no
+    /// index any more.
+    pub(super) fn batch(
+        &mut self,
+        first: Job,
+        mut more: impl FnMut() -> Option<Job>,
+    ) -> Result<(), IndexError> {
+        let uuid = self.shared.identity.uuid;
         let (mut gathered, mut replies) = (Gathered::default(), Vec::new());
-        let now_ms = Now::read().wall.as_millis();
+        let now_ms = self.shared.clock.wall_ms();
         let (mut next, mut sync) = (Some(first), false);
         while let Some(job) = next {
             match job {
                 Job::Entries(entries) => {
-                    for entry in &entries {
-                        gathered.read(&mut state, entry, uuid, now_ms);
+                    for entry in entries.iter().filter(|entry| entry.lsn >= self.read_to) {
+                        gathered.read(&mut self.state, entry, uuid, now_ms);
                     }
                 }
                 Job::Mark(reply) => replies.push(reply),
                 Job::Sync => sync = true,
             }
             let room = gathered.batch.len() < ROWS_MAX;
-            next = room.then(|| jobs.try_recv().ok()).flatten();
+            next = room.then(&mut more).flatten();
         }
-        let done = commit(shared, &mut gathered, &state, now_ms, sync);
+        let done = commit(&self.shared, &mut gathered, &self.state, now_ms, sync);
+        if let Err(error) = &done {
+            reindex::close(&self.shared, error);
+        }
+        // Where it failed it is in the log all the same; who asks the index is told that there is none.
         for reply in replies {
-            let _ = reply.send(done.clone());
+            let _ = reply.send(Ok(()));
         }
-        std::thread::sleep(PAUSE);
+        done
     }
-    if let Some(index) = &*read_lock(&shared.index)
-        && let Err(error) = index.sync()
-    {
-        tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
+
+    /// There will be no more jobs.
+    pub(super) fn end(&self) {
+        if let Some(index) = &*read_lock(&self.shared.index)
+            && let Err(error) = index.sync()
+        {
+            tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
+        }
     }
 }
 
@@ -173,31 +226,28 @@ fn commit(
     state: &State,
     now_ms: u64,
     sync: bool,
-) -> Result<(), StoreError> {
-    if let Some(reason) = shared.failed() {
-        return Err(StoreError(reason));
-    }
+) -> Result<(), IndexError> {
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(closed)?;
-    let written = match gathered.finish(state, now_ms) {
-        Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp)),
-        None => Ok(None),
+    let index = index.as_ref().ok_or_else(|| IndexError::new(closed().0))?;
+    let stamp = match gathered.finish(state, now_ms) {
+        Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
+        None => None,
     };
-    let written =
-        written.and_then(|stamp| if sync { index.sync().map(|()| stamp) } else { Ok(stamp) });
-    match written {
-        Ok(None) => return Ok(()),
-        Ok(Some(stamp)) => shared.indexed.store(stamp.end, Ordering::Release),
-        Err(error) => {
-            let reason =
-                shared.fail(&format!("cannot write the index: {error}; restart to rebuild it"));
-            return Err(StoreError(reason));
-        }
+    if sync {
+        index.sync()?;
     }
-    for (target, moved) in std::mem::take(&mut gathered.moved) {
+    if let Some(stamp) = stamp {
+        shared.indexed.store(stamp.end, Ordering::Release);
+        tell(shared, std::mem::take(&mut gathered.moved));
+    }
+    Ok(())
+}
+
+/// Tells those who claim what became of their rows.
+pub(super) fn tell(shared: &Shared, moved: BTreeMap<u16, Moved>) {
+    for (target, moved) in moved {
         let Some(target) = shared.target(target) else { continue };
         lock(&target.live).applied(&moved.gone, moved.due_ms);
         target.woken.notify_waiters();
     }
-    Ok(())
 }

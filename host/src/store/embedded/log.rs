@@ -7,12 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::Timestamp;
+use crate::store::{AppendError, StoreError};
 
+use super::clock::Clock;
 use super::disk::{Disk, DiskFile};
 use super::frame::Frame;
+use super::machine::Machine;
 use super::prewrite::Prewriter;
-use super::segment::{Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::room::{Room, Why, is_full};
+use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::spare::Spare;
 
 /// A new segment before it has its name.
 const NEXT: &str = "next.tmp";
@@ -21,15 +25,31 @@ const BUFFER_BYTES_KEPT: usize = 1 << 20;
 
 /// The disk refused; the text says what and where.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct DiskError(pub String);
+pub(super) enum DiskError {
+    /// There is no room: it is tried again when there is.
+    #[error("{0}")]
+    Full(String),
+    #[error("{0}")]
+    Other(String),
+}
 
-fn refused(act: &str, path: &Path, error: &std::io::Error) -> DiskError {
-    DiskError(format!("cannot {act} {}: {error}", path.display()))
+impl DiskError {
+    /// For whoever sent what could not be written.
+    pub(super) fn to_append(&self) -> AppendError {
+        match self {
+            Self::Full(reason) => AppendError::Full { reason: reason.clone() },
+            Self::Other(reason) => AppendError::Disk(reason.clone()),
+        }
+    }
+
+    pub(super) fn to_store(&self) -> StoreError {
+        StoreError(self.to_string())
+    }
 }
 
 pub(super) struct Log {
     disk: Arc<dyn Disk>,
+    clock: Clock,
     folder: PathBuf,
     /// Of segments to come.
     capacity: u64,
@@ -45,22 +65,25 @@ pub(super) struct Log {
     durable: u64,
     epoch: u32,
     prewriter: Prewriter,
+    spare: Arc<Spare>,
+    room: Arc<Room>,
 }
 
 impl Log {
     /// Goes on at `end` of the newest segment, whose content up to there is durable.
     pub(super) fn new(
-        disk: Arc<dyn Disk>,
+        machine: &Machine,
         folder: &Path,
         capacity: u64,
         (segment, file): (SegmentHeader, Box<dyn DiskFile>),
-        end: u64,
-        epoch: u32,
+        (end, epoch): (u64, u32),
+        (spare, room): (Arc<Spare>, Arc<Room>),
     ) -> Self {
         Self {
             grows: file.len().is_ok_and(|len| len < segment.capacity),
-            prewriter: Prewriter::new(disk.clone(), folder, capacity),
-            disk,
+            prewriter: Prewriter::new(machine, spare.clone()),
+            disk: machine.disk.clone(),
+            clock: machine.clock.clone(),
             folder: folder.to_path_buf(),
             capacity,
             segment,
@@ -69,7 +92,18 @@ impl Log {
             written: end,
             durable: end,
             epoch,
+            spare,
+            room,
         }
+    }
+
+    /// What to say of a refusal; one for want of room ends the intake.
+    fn refused(&self, act: &str, path: &Path, error: &std::io::Error) -> DiskError {
+        let reason = format!("cannot {act} {}: {error}", path.display());
+        if !is_full(error) {
+            return DiskError::Other(reason);
+        }
+        DiskError::Full(self.room.disk_refused(&reason))
     }
 
     pub(super) const fn durable(&self) -> u64 {
@@ -100,7 +134,7 @@ impl Log {
     /// Whether it is better to go on in a new segment: this one's file grows, and one that does not is
     /// ready.
     pub(super) fn is_outdone(&self) -> bool {
-        self.grows && self.prewriter.is_ready()
+        self.grows && self.spare.is_ready()
     }
 
     /// Gives a frame its place; it is not written yet.
@@ -143,7 +177,8 @@ impl Log {
         }
         // From here on a spare will be of use; a daemon with little to do never makes one.
         let of_capacity = if self.grows { 8 } else { 3 };
-        if self.durable - self.segment.base > self.segment.capacity / of_capacity {
+        let used = self.durable - self.segment.base;
+        if used > self.segment.capacity / of_capacity && self.room.spares(self.capacity) {
             self.prewriter.start();
         }
         Ok(())
@@ -155,7 +190,7 @@ impl Log {
         self.file = None;
         self.buffer.clear();
         self.written = self.durable;
-        refused(act, &path, error)
+        self.refused(act, &path, error)
     }
 
     /// Goes on in a new segment that opens with `checkpoint`. Everything placed must be durable or
@@ -168,15 +203,9 @@ impl Log {
             capacity: self.capacity,
             prev_end: self.durable,
             epoch,
-            created_ms: Timestamp::from(std::time::SystemTime::now()).as_millis(),
+            created_ms: self.clock.wall_ms(),
         };
-        let (file, from, grows) = match self.prewriter.take() {
-            Some((file, path)) => (file, path, false),
-            None => {
-                let path = self.folder.join(NEXT);
-                (self.disk.create(&path).map_err(|e| refused("create", &path, &e))?, path, true)
-            }
-        };
+        let (file, from, grows) = self.next_file()?;
         let mut bytes = segment.to_bytes();
         bytes.extend_from_slice(checkpoint.place(
             segment.identity.salt(),
@@ -196,7 +225,7 @@ impl Log {
             // be added here. Whatever of it is there is written anew by the next try.
             self.file = None;
             let _ = self.disk.remove(&from);
-            return Err(refused("start the segment", &path, &error));
+            return Err(self.refused("start the segment", &path, &error));
         }
         self.segment = segment;
         self.grows = grows;
@@ -204,18 +233,35 @@ impl Log {
         self.written = end;
         self.durable = end;
         self.epoch = epoch;
+        self.room.look_soon();
         Ok(segment)
+    }
+
+    /// A file to become the next segment, where it lies, and whether it grows.
+    fn next_file(&mut self) -> Result<(Box<dyn DiskFile>, PathBuf, bool), DiskError> {
+        if let Some((file, path)) = self.spare.take() {
+            return Ok((file, path, false));
+        }
+        // On a full disk what has to be written goes into what was put by.
+        if self.room.is_closed(Why::Disk)
+            && let Some((file, path)) = self.room.take_reserve()
+        {
+            return Ok((file, path, true));
+        }
+        let path = self.folder.join(NEXT);
+        let file = self.disk.create(&path).map_err(|e| self.refused("create", &path, &e))?;
+        Ok((file, path, true))
     }
 }
 
 /// Makes the first segment of a new store.
 pub(super) fn create_first(
-    disk: &dyn Disk,
+    machine: &Machine,
     folder: &Path,
     capacity: u64,
-    identity: Identity,
 ) -> std::io::Result<SegmentHeader> {
-    let created_ms = Timestamp::from(std::time::SystemTime::now()).as_millis();
+    let (disk, identity) = (&*machine.disk, machine.new_identity()?);
+    let created_ms = machine.clock.wall_ms();
     let segment = SegmentHeader { identity, base: 0, capacity, prev_end: 0, epoch: 1, created_ms };
     let (next, path) = (folder.join(NEXT), segment.path(folder));
     let file = disk.create(&next)?;

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 use super::claim::{blocking, event};
 use super::committer::unknown;
-use super::inbox::{Act, closed};
+use super::inbox::Act;
 use super::index::{DeadRow, IndexError};
 use super::record::{ActWhat, Mend, Settled, What, to_deltas};
 use super::runs::Runs;
@@ -168,7 +168,7 @@ fn drops(
     mut ids: Vec<EventId>,
 ) -> Result<(Mend, Vec<EventId>), StoreError> {
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(closed)?;
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
     let (mut mend, mut bytes) = (Mend::default(), 0);
     while bytes < SETTLEMENT_BYTES_MAX {
         let Some(id) = ids.pop() else { break };
@@ -219,7 +219,7 @@ struct Plan {
 
 fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan, StoreError> {
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(closed)?;
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
     let mut plan = Plan { mend: Mend::default(), ranges: Vec::new(), inside: Vec::new() };
     let mut others = BTreeSet::new();
     for number in numbers {
@@ -256,7 +256,7 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
 /// The record that replays one out of a range.
 fn spare(shared: &Shared, target: u16, number: u64) -> Result<Option<Mend>, StoreError> {
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(closed)?;
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
     let found = index.dead_within(target, number, false).map_err(index_error)?;
     let Some((first, mut row)) = found else { return Ok(None) };
     let mut spared = Runs::from_deltas(first, &row.spared);
@@ -270,7 +270,7 @@ fn spare(shared: &Shared, target: u16, number: u64) -> Result<Option<Mend>, Stor
 fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Mend>, StoreError> {
     let row = {
         let index = read_lock(&shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let index = index.as_ref().ok_or_else(|| shared.no_index())?;
         index.dead_at(target, first, false).map_err(index_error)?
     };
     let Some(row) = row else { return Ok(None) };
@@ -318,7 +318,7 @@ fn old_rows(
     let (mut found, mut next) = (Vec::new(), None);
     {
         let index = read_lock(&shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let index = index.as_ref().ok_or_else(|| shared.no_index())?;
         let mut visit = |due_ms, number, row| {
             if found.len() >= CHUNK_MAX {
                 return ControlFlow::Break(());

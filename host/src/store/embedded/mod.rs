@@ -14,6 +14,7 @@
 
 mod append;
 mod claim;
+mod clock;
 mod committer;
 mod dedup;
 mod disk;
@@ -30,39 +31,50 @@ mod indexer;
 mod live;
 mod lock_file;
 mod log;
+mod machine;
 mod mend;
 mod operate;
 mod prewrite;
 mod reader;
 mod record;
 mod recovery;
+mod reindex;
 mod request;
+mod room;
 mod runs;
 mod scan;
 mod segment;
 mod settings;
 mod settle;
 mod shared;
+#[cfg(test)]
+mod simulation;
+mod spare;
 mod state;
+mod summary;
 mod tail;
 #[cfg(test)]
 mod tests;
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Delivery, EventId, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp};
+use crate::model::{
+    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp,
+};
 
 use super::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Hold,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
     HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
 };
 use committer::Committer;
-use disk::{Disk, Files};
 use inbox::{Act, Append, Stop, closed};
+use indexer::{Indexer, Job};
+use machine::Machine;
 use record::{ActWhat, HoldRow};
 use request::{Prepared, Slot};
 use shared::Shared;
@@ -75,6 +87,26 @@ pub use settings::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, 
 pub struct Embedded {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// An open store whose threads do not run yet.
+struct Parts {
+    shared: Arc<Shared>,
+    committer: Committer,
+    indexer: Indexer,
+    jobs: Receiver<Job>,
+}
+
+impl Parts {
+    fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
+        let opened = recovery::open(settings, machine)?;
+        let shared = Arc::new(opened.shared);
+        let (to_index, jobs) = indexer::channel();
+        let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
+        let committer =
+            Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
+        Ok(Self { shared, committer, indexer, jobs })
+    }
 }
 
 impl std::fmt::Debug for Embedded {
@@ -92,31 +124,44 @@ impl Embedded {
     ///
     /// Whatever keeps the promises from being kept: another process, damage, a disk that refuses.
     pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
-        Self::open_on(&settings, Arc::new(Files))
+        settings.check()?;
+        Self::open_on(&settings, &Machine::real(&settings))
     }
 
-    fn open_on(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
-        let opened = recovery::open(settings, disk)?;
-        let shared = Arc::new(opened.shared);
-        let (to_index, jobs) = indexer::channel();
-        let state = opened.state.clone();
-        let indexing = shared.clone();
+    fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
+        let Parts { shared, committer, indexer, jobs } = Parts::open(settings, machine)?;
         let index = std::thread::Builder::new()
             .name("store-index".into())
-            .spawn(move || indexer::run(&indexing, state, &jobs))
+            .spawn(move || indexer.run(&jobs))
             .map_err(OpenError::Thread)?;
-        let committer = Committer::new(shared.clone(), opened.log, opened.state, to_index);
+        shared.room.measure(&*shared.reader.disk);
+        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
+        let room = std::thread::Builder::new()
+            .name("store-room".into())
+            .spawn(move || room.run(&*space))
+            .map_err(OpenError::Thread)?;
         let log = std::thread::Builder::new()
             .name("store-log".into())
             .spawn(move || committer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index]) }))
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room]) }))
     }
 
     /// How often a known key came again with other content, since the store was opened.
     #[must_use]
     pub fn keys_reused(&self) -> u64 {
         self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What is free where the store is, as last seen; nothing before the first look.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.shared.room.free_bytes()
+    }
+
+    /// Waits until requests are refused, or taken in again; see [`Queue::full`]. Cancel safe.
+    pub async fn room_changed(&self) {
+        self.shared.room.changed().await;
     }
 
     async fn append_now(&self, request: NewRequest) -> Result<Durable, AppendError> {
@@ -129,11 +174,12 @@ impl Embedded {
                 "a request of {count} events is too long: {REQUEST_EVENTS_MAX} fit"
             )));
         }
+        self.shared.room.admit(&*request.source == OWN_SOURCE)?;
         let asked_at = append::asked_at(&self.shared);
         let keys = request::keys(&request);
         let slots =
             append::known(&self.shared, keys.iter().copied(), request.received_at.as_millis())
-                .map_err(|error| AppendError::Disk(error.0))?;
+                .map_err(|error| AppendError::Disk(error.reason))?;
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
@@ -171,6 +217,7 @@ impl Embedded {
 
     fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
         self.shared.inbox.stop(stop);
+        self.shared.room.stop();
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
@@ -182,7 +229,7 @@ impl Embedded {
         max: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let index = read_lock(&self.shared.index);
-        let index = index.as_ref().ok_or_else(closed)?;
+        let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
         let rows = index
             .dead(target.0, after.map(EventId::number), max)
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
@@ -256,8 +303,8 @@ impl Queue for Embedded {
         let shared = self.shared.clone();
         let read = move || {
             let index = read_lock(&shared.index);
-            let index = index.as_ref().ok_or_else(closed)?;
-            let now_ms = live::Now::read().wall.as_millis();
+            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+            let now_ms = shared.clock.wall_ms();
             let rows = index.windows(target.0, now_ms);
             let rows =
                 rows.map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
@@ -269,7 +316,7 @@ impl Queue for Embedded {
 
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {
         let Some(target) = self.shared.target(target.0) else { return };
-        let until = live::Now::read().after(lease);
+        let until = self.shared.clock.now().after(lease);
         let store = self.shared.identity.store;
         let ours = events.into_iter().filter(|event| event.store() == store);
         lock(&target.live).extend(ours.map(EventId::number), until);
@@ -373,6 +420,11 @@ impl Queue for Embedded {
             let shared = self.shared.clone();
             claim::blocking(move || fate::fate(&shared, id)).await
         })
+    }
+
+    fn full(&self) -> Option<Full> {
+        let room = &self.shared.room;
+        room.why().map(|reason| Full { reason, short: room.is_short(), refused: room.refused() })
     }
 
     fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {

@@ -11,7 +11,7 @@ use super::committer::{Committer, unknown};
 use super::frame::Kind;
 use super::group::{Kept, Waiting};
 use super::inbox::Reply;
-use super::live::{Now, RowLease};
+use super::live::RowLease;
 use super::record::{self, Act, ActWhat, Settled, Settlements, TargetSettlements};
 use super::state::Effects;
 use super::{StoreError, lock};
@@ -21,7 +21,7 @@ impl Committer {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
-        let record = Arc::new(Act { target: number.0, at_ms: Now::read().wall.as_millis(), what });
+        let record = Arc::new(Act { target: number.0, at_ms: self.shared.clock.wall_ms(), what });
         let Some(frame) = record::frame(Kind::Act, &*record, 256) else {
             return drop(reply.send(Err(StoreError("too much at once".into()))));
         };
@@ -53,7 +53,7 @@ impl Committer {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
-        let now = Now::read();
+        let now = self.shared.clock.now();
         let mut live = lock(&target.live);
         let mut others = Vec::new();
         for row in rows {

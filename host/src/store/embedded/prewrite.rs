@@ -1,62 +1,60 @@
 //! The next segment, written full of zeros before it is needed.
 //!
 //! Overwriting is about 1.6 times as fast to sync as appending. The work is done in steps, each synced,
-//! with a pause: one large sync would delay every group commit.
+//! with a pause: one large sync would delay every group commit. Where an old segment can be used again
+//! nothing is written.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::disk::{Disk, DiskFile};
+use super::machine::Machine;
+use super::spare::Spare;
 
-pub(super) const SPARE: &str = "spare.tmp";
-const STEP_BYTES: u64 = 1 << 20;
-const PAUSE: Duration = Duration::from_millis(1);
+const STEP_BYTES: usize = 1 << 20;
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct Prewriter {
     disk: Arc<dyn Disk>,
-    path: PathBuf,
-    capacity: u64,
+    spare: Arc<Spare>,
     stop: Arc<AtomicBool>,
-    ready: Arc<AtomicBool>,
-    worker: Option<JoinHandle<Option<Box<dyn DiskFile>>>>,
+    worker: Option<JoinHandle<()>>,
+    /// Made by the thread that asked for it, without a pause.
+    alone: bool,
 }
 
 impl Prewriter {
-    pub(super) fn new(disk: Arc<dyn Disk>, folder: &Path, capacity: u64) -> Self {
-        let (stop, ready) = (Arc::default(), Arc::default());
-        Self { disk, path: folder.join(SPARE), capacity, stop, ready, worker: None }
+    pub(super) fn new(machine: &Machine, spare: Arc<Spare>) -> Self {
+        let (disk, alone) = (machine.disk.clone(), machine.alone);
+        Self { disk, spare, stop: Arc::default(), worker: None, alone }
     }
 
     /// Begins, unless a spare is there or on its way. Without one the log appends: no error.
     pub(super) fn start(&mut self) {
-        if self.worker.is_some() {
+        if !self.spare.begin() {
             return;
         }
-        let (disk, path) = (self.disk.clone(), self.path.clone());
-        let (capacity, stop, ready) = (self.capacity, self.stop.clone(), self.ready.clone());
+        let (disk, spare, stop) = (self.disk.clone(), self.spare.clone(), self.stop.clone());
+        let pause = if self.alone { Duration::ZERO } else { PAUSE };
         let work = move || {
-            let file = prewrite(&*disk, &path, capacity, &stop)?;
-            ready.store(true, Ordering::Release);
-            Some(file)
+            let made = prewrite(&*disk, &spare.path, spare.capacity, &stop, pause);
+            if let Err(error) = &made {
+                let path = spare.path.display();
+                tracing::warn!(%path, %error, "cannot write the next segment in advance");
+            }
+            spare.put(made.ok().flatten());
         };
+        if self.alone {
+            return work();
+        }
         self.worker = std::thread::Builder::new().name("store-prewrite".into()).spawn(work).ok();
-    }
-
-    /// Whether [`take`](Self::take) will give one.
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
-    }
-
-    /// The spare and its path, if it is ready.
-    pub(super) fn take(&mut self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
-        // One that is ready ends at once; one that failed is forgotten, so that another can begin.
-        let ready = self.ready.swap(false, Ordering::Acquire);
-        let ended = |worker: &mut JoinHandle<_>| ready || worker.is_finished();
-        let file = self.worker.take_if(ended)?.join().ok()??;
-        Some((file, self.path.clone()))
+        if self.worker.is_none() {
+            self.spare.put(None);
+        }
     }
 }
 
@@ -70,30 +68,29 @@ impl Drop for Prewriter {
     }
 }
 
-fn prewrite(
+pub(super) fn prewrite(
     disk: &dyn Disk,
     path: &Path,
     capacity: u64,
     stop: &AtomicBool,
-) -> Option<Box<dyn DiskFile>> {
-    let file = disk.create(path).ok()?;
-    let zeros = vec![0; usize::try_from(STEP_BYTES).ok()?];
+    pause: Duration,
+) -> io::Result<Option<Box<dyn DiskFile>>> {
+    let file = disk.create(path)?;
+    let zeros = vec![0; STEP_BYTES];
     let mut at = 0;
     while at < capacity {
         if stop.load(Ordering::Relaxed) {
-            return None;
+            return Ok(None);
         }
-        let step = STEP_BYTES.min(capacity - at);
-        let written = file
-            .write_all_at(zeros.get(..usize::try_from(step).ok()?)?, at)
-            .and_then(|()| file.sync());
+        let left = usize::try_from(capacity - at).unwrap_or(usize::MAX);
+        let step = left.min(zeros.len());
+        let written = file.write_all_at(&zeros[..step], at).and_then(|()| file.sync());
         if let Err(error) = written {
-            tracing::warn!(path = %path.display(), %error, "cannot write the next segment in advance");
             let _ = disk.remove(path);
-            return None;
+            return Err(error);
         }
-        at += step;
-        std::thread::sleep(PAUSE);
+        at += step as u64;
+        std::thread::sleep(pause);
     }
-    Some(file)
+    Ok(Some(file))
 }

@@ -49,8 +49,13 @@ pub(super) struct Old {
 }
 
 impl Reader {
-    fn stretch(&self, lsn: u64) -> Option<Stretch> {
-        read_lock(&self.segments).stretch(lsn)
+    /// Who holds the second part of the answer keeps the file from being used again.
+    fn stretch(&self, lsn: u64) -> Option<(Stretch, Arc<()>)> {
+        read_lock(&self.segments).wanted(lsn, |_| true)
+    }
+
+    fn stretch_for(&self, target: u16, from: u64) -> Option<(Stretch, Arc<()>)> {
+        read_lock(&self.segments).stretch_for(target, from)
     }
 
     pub(super) fn path(&self, stretch: &Stretch) -> PathBuf {
@@ -63,7 +68,7 @@ impl Reader {
         let mut found = Found { to: from, ..Found::default() };
         let chunk = max.saturating_mul(4_096).clamp(CHUNK_BYTES_SMALL, CHUNK_BYTES);
         while found.events.is_empty() {
-            let Some(stretch) = self.stretch(lsn_of(found.to)) else { break };
+            let Some((stretch, _read)) = self.stretch_for(target, found.to) else { break };
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, chunk);
             let mut bytes = 0;
@@ -98,8 +103,8 @@ impl Reader {
 
     /// The same, with how it came in.
     pub(super) fn origin(&self, wanted: u64) -> io::Result<Option<Origin>> {
-        let Some(stretch) = self.stretch(lsn_of(wanted)).filter(|s| s.from == lsn_of(wanted))
-        else {
+        let at = self.stretch(lsn_of(wanted)).filter(|(s, _)| s.from == lsn_of(wanted));
+        let Some((stretch, _read)) = at else {
             return Ok(None);
         };
         let file = self.disk.open(&self.path(&stretch))?;
@@ -122,7 +127,7 @@ impl Reader {
         spared: &Runs,
     ) -> io::Result<Vec<(u64, Timestamp)>> {
         let (mut found, mut at) = (Vec::new(), range.start);
-        while let Some(stretch) = self.stretch(lsn_of(at)).filter(|_| at < range.end) {
+        while let Some((stretch, _read)) = self.stretch_for(target, at).filter(|_| at < range.end) {
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {
@@ -169,7 +174,7 @@ impl Reader {
         done: &Runs,
     ) -> io::Result<Old> {
         let mut old = Old { to: from, ..Old::default() };
-        while let Some(stretch) = self.stretch(lsn_of(old.to)) {
+        while let Some((stretch, _read)) = self.stretch_for(target, old.to) {
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {

@@ -9,67 +9,78 @@
 //! there. If a later frame, or the next segment, says that it was durable, it is damage.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 
 use super::disk::{Disk, DiskFile};
 use super::error::{OpenError, at};
-use super::fjall_index::FjallIndex;
 use super::index::{Index, IndexError, LAYOUT, Stamp};
 use super::indexer::Replay;
 use super::lock_file::Lock;
 use super::log::{self, Log};
+use super::machine::Machine;
 use super::reader::Reader;
+use super::room::is_full;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
-    BadHeader, HEADER_LEN, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, Segments, Stretch,
+    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, Segment, SegmentHeader, Segments, Stretch,
     VERSION, base_of, file_name,
 };
 use super::settings::Settings;
 use super::shared::Shared;
+use super::spare::SPARE;
 use super::state::{Entry, State, TargetState};
+use super::summary::{self, Summary};
 
 pub(super) struct Opened {
     pub shared: Shared,
     pub log: Log,
     pub state: State,
+    /// Of the newest segment.
+    pub summary: Summary,
 }
 
-pub(super) fn open(settings: &Settings, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
-    settings.check()?;
+pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, OpenError> {
+    let disk = machine.disk.clone();
     let folder = settings.log_folder();
     disk.make_folder(&folder).map_err(at("make the folder", &folder))?;
     let lock = Lock::take(&settings.lock_file())?;
-    let list = segments(&*disk, &folder, settings.segment_bytes)?;
+    let list = segments(machine, &folder, settings.segment_bytes)?;
     let Some(newest) = list.last().copied() else {
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
     };
-    let mut recovery =
-        Recovery { disk: disk.clone(), folder: folder.clone(), list, epoch: newest.epoch };
-    let (index, mut state, from) = recovery.index(&settings.index_folder())?;
-    let tail = recovery.replay(&*index, &settings.index_folder(), &mut state, from)?;
+    let (epoch, summary) = (newest.epoch, Summary::default());
+    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
+    let index_folder = settings.index_folder();
+    let index = recovery.index().map_err(|error| index_error(&index_folder, &error));
+    let (index, mut state, from) = index?;
+    let tail = recovery.replay(&*index, &index_folder, &mut state, from)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
-    let (list, epoch) = (recovery.list, recovery.epoch);
+    let list = recovery.closed()?;
+    let (epoch, summary) = (recovery.epoch, recovery.summary);
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
-    let directory = settings.directory.clone();
-    let shared = Shared::new(directory, newest.identity, reader, index, states, lock);
-    let log = Log::new(disk, &folder, settings.segment_bytes, (newest, file), tail, epoch);
-    Ok(Opened { shared, log, state })
+    let clock = machine.clock.clone();
+    let shared = Shared::new((settings, clock), newest.identity, reader, index, states, lock);
+    let aside = (shared.spare.clone(), shared.room.clone());
+    let newest = (newest, file);
+    let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);
+    Ok(Opened { shared, log, state, summary })
 }
 
 /// The headers of all segments, oldest first; a new store gets its first one.
 fn segments(
-    disk: &dyn Disk,
+    machine: &Machine,
     folder: &Path,
     capacity: u64,
 ) -> Result<Vec<SegmentHeader>, OpenError> {
+    let disk = &*machine.disk;
     let mut bases = Vec::new();
     for name in disk.list(folder).map_err(at("read the folder", folder))? {
         if let Some(base) = base_of(&name) {
             bases.push(base);
-        } else if name.ends_with(".tmp") {
+        } else if name.ends_with(".tmp") && name != SPARE {
             let path = folder.join(&name);
             disk.remove(&path).map_err(at("remove", &path))?;
         }
@@ -93,19 +104,10 @@ fn segments(
         list.push(header);
     }
     if list.is_empty() {
-        let identity = identity().map_err(at("draw a random number for", folder))?;
-        list.push(
-            log::create_first(disk, folder, capacity, identity).map_err(at("write to", folder))?,
-        );
+        let first = log::create_first(machine, folder, capacity);
+        list.push(first.map_err(at("write to", folder))?);
     }
     Ok(list)
-}
-
-fn identity() -> std::io::Result<Identity> {
-    let mut bytes = [0u8; 10];
-    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
-    let [a, b, uuid @ ..] = bytes;
-    Ok(Identity { store: u16::from_le_bytes([a, b]), uuid: u64::from_le_bytes(uuid) })
 }
 
 fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
@@ -124,37 +126,40 @@ fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
     })
 }
 
-struct Recovery {
-    disk: Arc<dyn Disk>,
-    folder: PathBuf,
-    list: Vec<SegmentHeader>,
-    epoch: u32,
+pub(super) struct Recovery<'a> {
+    pub machine: &'a Machine,
+    pub folder: PathBuf,
+    pub list: Vec<SegmentHeader>,
+    pub epoch: u32,
+    /// Of the newest segment.
+    pub summary: Summary,
 }
 
 /// An index, the state it holds, and where it stands; no stamp: from the first segment on.
-type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
+pub(super) type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
 
-impl Recovery {
-    fn index(&self, folder: &Path) -> Result<IndexAt, OpenError> {
-        match FjallIndex::open(folder).and_then(|index| self.usable(index)) {
+impl Recovery<'_> {
+    /// Opens the index, or an empty one when it is none of this log.
+    pub(super) fn index(&self) -> Result<IndexAt, IndexError> {
+        match self.machine.index.open().and_then(|index| self.usable(index)) {
             Ok(Ok(usable)) => return Ok(usable),
             Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
+            // It may be whole; a new one would need even more room.
+            Err(why) if why.full => return Err(why),
             Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
         }
-        if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(at("remove", folder))?;
-        }
-        let failed = |error: IndexError| index_error(folder, &error);
-        let index = FjallIndex::open(folder).map_err(failed)?;
-        Ok((Box::new(index), State::default(), None))
+        self.machine.index.remove().map_err(|error| IndexError {
+            reason: format!("cannot remove the index: {error}"),
+            full: is_full(&error),
+        })?;
+        Ok((self.machine.index.open()?, State::default(), None))
     }
 
     /// `Err` says why the index is not one of this log.
-    fn usable(&self, index: FjallIndex) -> Result<Result<IndexAt, &'static str>, IndexError> {
+    fn usable(&self, index: Box<dyn Index>) -> Result<Result<IndexAt, &'static str>, IndexError> {
         let Some(stamp) = index.stamp()? else {
             // A new one, or one whose first batch never came.
-            let new = (Box::new(index) as Box<dyn Index>, State::default(), None);
-            return Ok(Ok(new));
+            return Ok(Ok((index, State::default(), None)));
         };
         if stamp.layout != LAYOUT {
             return Ok(Err("it has the layout of another version"));
@@ -163,7 +168,7 @@ impl Recovery {
             return Ok(Err("it is of another log, or ahead of this one"));
         }
         let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
-        Ok(Ok((Box::new(index), State { targets }, Some(stamp))))
+        Ok(Ok((index, State { targets }, Some(stamp))))
     }
 
     /// Whether the log has the frame that the index read last.
@@ -175,7 +180,7 @@ impl Recovery {
         if segment.identity.uuid != stamp.uuid || stamp.lsn < segment.first() {
             return false;
         }
-        let Ok(file) = self.disk.open(&segment.path(&self.folder)) else { return false };
+        let Ok(file) = self.machine.disk.open(&segment.path(&self.folder)) else { return false };
         let to = self.list.get(i + 1).map_or(segment.limit(), |next| next.prev_end);
         let mut scanner = Scanner::new(&*file, Stretch { segment, from: stamp.lsn, to }, 4_096);
         matches!(scanner.step(), Ok(Step::Frame(header, _))
@@ -195,7 +200,8 @@ impl Recovery {
         let Some(oldest) = self.list.first() else { return Ok(0) };
         let mut lsn = from.map_or(oldest.first(), |stamp| stamp.end);
         let mut epoch = from.map_or(oldest.epoch, |stamp| stamp.epoch);
-        let mut replay = Replay::new(index, oldest.identity.uuid);
+        let now_ms = self.machine.clock.wall_ms();
+        let mut replay = Replay::new(index, oldest.identity.uuid, now_ms, u64::MAX);
         for i in 0..self.list.len() {
             let segment = self.list[i];
             let next = self.list.get(i + 1).copied();
@@ -203,11 +209,15 @@ impl Recovery {
                 continue;
             }
             let path = segment.path(&self.folder);
-            let file = self.disk.open(&path).map_err(at("open", &path))?;
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
             file.sync().map_err(at("sync", &path))?;
             let len = file.len().map_err(at("read", &path))?;
             let to = next.map_or(segment.base + len, |next| next.prev_end);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
+            if next.is_none() {
+                let read = Stretch { from: segment.first(), to: stretch.from, ..stretch };
+                self.summary = summary::scan(&*file, read).map_err(at("read", &path))?;
+            }
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
             // A segment gets its name when its checkpoint is durable; the very first has none.
             let durable = if segment.base > 0 { segment.first() + 1 } else { 0 };
@@ -221,6 +231,9 @@ impl Recovery {
                     Step::Frame(header, payload) => {
                         let entry = Entry::read(&header, payload)
                             .map_err(|_| corrupt(header.lsn, "a record cannot be read"))?;
+                        if next.is_none() {
+                            self.summary.add(&entry);
+                        }
                         let read = replay.read(state, &entry);
                         read.map_err(|error| index_error(index_folder, &error))?;
                     }
@@ -228,9 +241,11 @@ impl Recovery {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
                     Step::Bad(lsn) => {
-                        if !cut(&*file, &path, Stretch { from: lsn, ..stretch }, scanner.epoch())? {
+                        let rest = Stretch { from: lsn, ..stretch };
+                        let Some(newest) = cut(&*file, &path, rest, scanner.epoch())? else {
                             return Err(corrupt(lsn, "a frame is missing before others"));
-                        }
+                        };
+                        epoch = epoch.max(newest);
                         break;
                     }
                     Step::End => break,
@@ -255,27 +270,59 @@ impl Recovery {
     }
 }
 
-/// Ends the log where `rest` starts and there is no frame; `false` when something durable was there.
-fn cut(file: &dyn DiskFile, path: &Path, rest: Stretch, epoch: u32) -> Result<bool, OpenError> {
+impl Recovery<'_> {
+    /// The segments with what the closed ones hold.
+    fn closed(&self) -> Result<Vec<Segment>, OpenError> {
+        let next = self.list.iter().skip(1).map(Some).chain([None]);
+        let known = self.list.iter().zip(next).map(|(segment, next)| {
+            let Some(next) = next else { return Ok(Segment::new(*segment, None)) };
+            let path = segment.path(&self.folder);
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
+            let closed = Stretch { segment: *segment, from: segment.first(), to: next.prev_end };
+            let summary = summary::read(&*file, closed).map_err(at("read", &path))?;
+            let summary = match summary {
+                Some(summary) => summary,
+                None => summary::scan(&*file, closed).map_err(at("read", &path))?,
+            };
+            Ok(Segment::new(*segment, Some(summary)))
+        });
+        known.collect()
+    }
+}
+
+/// Ends the log where `rest` starts and there is no frame; answers the newest epoch that anything of
+/// this log behind it has, `None` when something durable was there. A file of full length stays as it
+/// is: it was written in advance, or is a segment used again, and what is left in it is of another
+/// place or, by its epoch, of an earlier process.
+fn cut(
+    file: &dyn DiskFile,
+    path: &Path,
+    rest: Stretch,
+    epoch: u32,
+) -> Result<Option<u32>, OpenError> {
     let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
     // A segment that was written in advance ends in zeros: they stay, to be written over.
     if blank {
-        return Ok(true);
+        return Ok(Some(epoch));
     }
-    let mut scanner = Scanner::new(file, rest, CHUNK_BYTES).since(epoch);
+    let (mut scanner, mut newest) = (Scanner::new(file, rest, CHUNK_BYTES).since(epoch), epoch);
     while let Some(header) = scanner.resync().map_err(at("read", path))? {
         if header.durable_lsn > rest.from {
-            return Ok(false);
+            return Ok(None);
         }
+        newest = newest.max(header.epoch);
+    }
+    if rest.to >= rest.segment.limit() {
+        return Ok(Some(newest));
     }
     let offset = rest.from - rest.segment.base;
     tracing::info!(segment = %path.display(), offset,
         "the log ends in a torn write, which was never answered: cut off");
     file.truncate(offset).map_err(at("cut", path))?;
     file.sync().map_err(at("sync", path))?;
-    Ok(true)
+    Ok(Some(newest))
 }
 
 fn index_error(folder: &Path, error: &IndexError) -> OpenError {
-    OpenError::Index { path: folder.to_path_buf(), reason: error.0.clone() }
+    OpenError::Index { path: folder.to_path_buf(), reason: error.reason.clone() }
 }

@@ -80,7 +80,7 @@ impl Prepared {
             headers,
             slots,
             targets: Vec::new(),
-            effects: Effects::Request { received_ms: 0, keys: Vec::new(), routed: Vec::new() },
+            effects: Effects::nothing(),
             frame: Frame::empty(Kind::Request),
             asked_at,
         };
@@ -99,7 +99,8 @@ impl Prepared {
         let routed = routed(self.events.iter().map(|event| &event.targets[..]));
         self.targets = routed.iter().map(|r| r.target).collect();
         let received_ms = self.received_at.as_millis();
-        self.effects = Effects::Request { received_ms, keys: keys.collect(), routed };
+        let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
+        self.effects = Effects::Request { received_ms, events, keys: keys.collect(), routed };
         let record = record::Request {
             targets: self.targets.clone(),
             received_ms,

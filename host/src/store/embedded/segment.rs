@@ -6,8 +6,11 @@
 //! abandoned segment may hold behind that place is ever read.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::frame::checksum;
+use super::state::lsn_of;
+use super::summary::Summary;
 
 /// A page of its own, so that writing frames never touches the page of the header.
 pub(super) const SEGMENT_HEADER_BYTES: u64 = HEADER_LEN as u64;
@@ -120,10 +123,26 @@ pub(super) fn base_of(name: &str) -> Option<u64> {
     (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
 }
 
+/// A segment that is there.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub header: SegmentHeader,
+    /// What it holds; `None` for the newest one.
+    pub summary: Option<Arc<Summary>>,
+    /// Held by whoever reads its file.
+    pub read: Arc<()>,
+}
+
+impl Segment {
+    pub(super) fn new(header: SegmentHeader, summary: Option<Summary>) -> Self {
+        Self { header, summary: summary.map(Arc::new), read: Arc::default() }
+    }
+}
+
 /// The segments there are, oldest first, and where the readable log ends.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Segments {
-    pub list: Vec<SegmentHeader>,
+    pub list: Vec<Segment>,
     /// End of what is durable.
     pub tail: u64,
 }
@@ -140,13 +159,28 @@ impl Segments {
     /// What can be read from `lsn` on without leaving a segment; `None` at the end of the log. A
     /// place before the first segment reads from there, one behind a segment's end from the next.
     pub(super) fn stretch(&self, lsn: u64) -> Option<Stretch> {
-        let after = self.list.partition_point(|segment| segment.base <= lsn);
+        self.wanted(lsn, |_| true).map(|(stretch, _)| stretch)
+    }
+
+    /// The same, passing over closed segments that hold nothing for the target from the number `from`
+    /// on; and what is held while it is read.
+    pub(super) fn stretch_for(&self, target: u16, from: u64) -> Option<(Stretch, Arc<()>)> {
+        self.wanted(lsn_of(from), |summary| summary.may_have(target, from))
+    }
+
+    /// The stretch from `lsn` on of the first segment that is wanted.
+    pub(super) fn wanted(
+        &self,
+        lsn: u64,
+        wants: impl Fn(&Summary) -> bool,
+    ) -> Option<(Stretch, Arc<()>)> {
+        let after = self.list.partition_point(|segment| segment.header.base <= lsn);
         for i in after.saturating_sub(1)..self.list.len() {
-            let segment = self.list[i];
-            let to = self.list.get(i + 1).map_or(self.tail, |next| next.prev_end);
+            let Segment { header: segment, summary, read } = &self.list[i];
+            let to = self.list.get(i + 1).map_or(self.tail, |next| next.header.prev_end);
             let from = lsn.max(segment.first());
-            if from < to {
-                return Some(Stretch { segment, from, to });
+            if from < to && summary.as_ref().is_none_or(|summary| wants(summary)) {
+                return Some((Stretch { segment: *segment, from, to }, read.clone()));
             }
         }
         None
@@ -193,7 +227,8 @@ mod tests {
     #[test]
     fn reading_goes_on_in_the_next_segment_where_one_really_ends() {
         let mib = 1 << 20;
-        let segments = Segments { list: vec![header(0, 0), header(mib, 9_000)], tail: mib + 6_000 };
+        let list = [header(0, 0), header(mib, 9_000)].map(|header| Segment::new(header, None));
+        let segments = Segments { list: list.to_vec(), tail: mib + 6_000 };
         let place = |lsn| segments.stretch(lsn).map(|s| (s.segment.base, s.from, s.to));
         assert_eq!(place(0), Some((0, 4_096, 9_000)));
         assert_eq!(place(5_000), Some((0, 5_000, 9_000)));

@@ -49,12 +49,17 @@ pub struct Settings {
     /// Size of the log's files, from [`SEGMENT_BYTES_MIN`] to [`SEGMENT_BYTES_MAX`]. A request may
     /// take half of one.
     pub segment_bytes: u64,
+    /// With less free space than this no requests are taken in, until there is a tenth more. `None`:
+    /// two segments or 256 MiB, whichever is more, but at most a twentieth of the file system. Zero:
+    /// until the disk itself refuses.
+    pub free_min_bytes: Option<u64>,
 }
 
 impl Settings {
     /// The defaults, for data in that folder.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), segment_bytes: SEGMENT_BYTES_DEFAULT }
+        let directory = directory.into();
+        Self { directory, segment_bytes: SEGMENT_BYTES_DEFAULT, free_min_bytes: None }
     }
 
     pub(super) fn check(&self) -> Result<(), OpenError> {

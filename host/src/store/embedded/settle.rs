@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::model::{REASON_BYTES_MAX, Receipt, Timestamp};
 use crate::store::{Outcome, PROGRESS_STORED_BYTES_MAX, Settlement, Window};
 
-use super::live::{Live, Now};
+use super::clock::Now;
+use super::live::Live;
 use super::record::{Settled, TargetSettlements, What, to_deltas};
 use super::settings::{RECEIPT_BYTES_MAX, SETTLED_AHEAD_MAX, WINDOW_MAX};
 

@@ -2,19 +2,23 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::Notify;
 
-use super::inbox::{Act, Inbox};
+use super::clock::Clock;
+use super::inbox::{Act, Inbox, closed};
 use super::index::Index;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
+use super::room::Room;
 use super::segment::Identity;
+use super::settings::Settings;
+use super::spare::Spare;
 use super::state::TargetState;
 use super::tail::Tail;
-use super::{lock, read_lock, write_lock};
+use super::{StoreError, lock, read_lock, write_lock};
 
 pub(super) struct Target {
     pub number: u16,
@@ -40,13 +44,16 @@ impl Target {
 
 pub(super) struct Shared {
     pub directory: PathBuf,
+    pub clock: Clock,
     pub identity: Identity,
     pub reader: Reader,
     pub tail: Tail,
     pub inbox: Inbox,
+    pub room: Arc<Room>,
+    pub spare: Arc<Spare>,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
-    /// `None` once closed.
+    /// `None` once closed, and while it is being mended.
     pub index: RwLock<Option<Box<dyn Index>>>,
     /// The index has read the log up to here.
     pub indexed: AtomicU64,
@@ -54,13 +61,12 @@ pub(super) struct Shared {
     pub keys_dropped: AtomicU64,
     /// Repeated keys with other content.
     pub keys_reused: AtomicU64,
-    failure: OnceLock<String>,
     lock: Mutex<Option<Lock>>,
 }
 
 impl Shared {
     pub(super) fn new(
-        directory: PathBuf,
+        (settings, clock): (&Settings, Clock),
         identity: Identity,
         reader: Reader,
         index: Box<dyn Index>,
@@ -69,8 +75,12 @@ impl Shared {
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
-            directory,
+            directory: settings.directory.clone(),
+            room: Arc::new(Room::new(settings)),
+            spare: Arc::new(spare),
+            clock,
             identity,
             reader,
             tail: Tail::new(end),
@@ -80,7 +90,6 @@ impl Shared {
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(0),
             keys_reused: AtomicU64::new(0),
-            failure: OnceLock::new(),
             lock: Mutex::new(Some(lock)),
         }
     }
@@ -89,18 +98,12 @@ impl Shared {
         read_lock(&self.targets).get(usize::from(number)).cloned()
     }
 
-    /// Why nothing is taken in any more.
-    pub(super) fn failed(&self) -> Option<String> {
-        self.failure.get().cloned()
-    }
-
-    /// The first reason stays.
-    pub(super) fn fail(&self, reason: &str) -> String {
-        let reason = self.failure.get_or_init(|| {
-            tracing::error!(directory = %self.directory.display(), "{reason}");
-            reason.to_owned()
-        });
-        reason.clone()
+    /// What to say to whoever needs the index while there is none.
+    pub(super) fn no_index(&self) -> StoreError {
+        if self.inbox.stopped() {
+            return closed();
+        }
+        StoreError("the index is being mended: ask again later".into())
     }
 
     pub(super) fn wake_all(&self) {

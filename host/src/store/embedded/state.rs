@@ -39,12 +39,26 @@ pub(super) struct Entry {
 
 #[derive(Clone, Debug)]
 pub(super) enum Effects {
-    Request { received_ms: u64, keys: Vec<(u16, Dedup)>, routed: Vec<Routed> },
+    Request {
+        received_ms: u64,
+        events: u32,
+        keys: Vec<(u16, Dedup)>,
+        routed: Vec<Routed>,
+    },
     Settlements(Arc<Settlements>),
     Registry(Arc<Registry>),
     DeadRange(Arc<DeadRange>),
     Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
+    /// Of the segment that it ends: nothing that was not said before.
+    Summary,
+}
+
+impl Effects {
+    /// Those of a request without events.
+    pub(super) const fn nothing() -> Self {
+        Self::Request { received_ms: 0, events: 0, keys: Vec::new(), routed: Vec::new() }
+    }
 }
 
 /// What a request brings one target.
@@ -81,6 +95,7 @@ impl Entry {
                 let request: Request<'_> = decode(payload)?;
                 Effects::Request {
                     received_ms: request.received_ms,
+                    events: u32::try_from(request.events.len()).unwrap_or(u32::MAX),
                     keys: (0u16..)
                         .zip(&request.events)
                         .filter_map(|(place, event)| Some((place, event.dedup?)))
@@ -95,6 +110,7 @@ impl Entry {
                 Effects::DeadRange(Arc::new(decode::<DeadRangeOld>(payload)?.into()))
             }
             Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
+            Kind::Summary => Effects::Summary,
             Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
             Kind::CheckpointOld => {
                 Effects::Checkpoint(Arc::new(decode::<CheckpointOld>(payload)?.into()))
@@ -118,6 +134,7 @@ impl Entry {
             Effects::DeadRange(record) => vec![record.range.target],
             Effects::Act(record) => vec![record.target],
             Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
+            Effects::Summary => Vec::new(),
         }
     }
 }
@@ -277,6 +294,18 @@ impl State {
                     self.targets =
                         record.targets.iter().cloned().map(TargetState::from_row).collect();
                 }
+                self.pass_by(number(entry.lsn, 0));
+            }
+            Effects::Summary => {}
+        }
+    }
+
+    /// Targets for which nothing is left below that number go on to it: nobody looks for theirs in
+    /// what lies before.
+    pub(super) fn pass_by(&mut self, to: u64) {
+        for target in &mut self.targets {
+            if target.last_routed.is_none_or(|last| last < target.cursor) {
+                target.advance(to);
             }
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::model::{Delivery, REASON_BYTES_MAX, StoredEvent, Timestamp};
 
+use super::clock::Now;
 use super::index::RetryRow;
 use super::record::{DeadRange, DeadRangeOld, HoldRow};
 use super::runs::Runs;
@@ -22,24 +23,6 @@ use super::tail::Tail;
 
 /// A row's time is looked at again at least this often while a claim waits for it.
 const DUE_CHECK: Duration = Duration::from_secs(60);
-
-/// The two clocks: the wall's for what is stored, the steady one for leases.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub wall: Timestamp,
-    pub steady: Instant,
-}
-
-impl Now {
-    pub(super) fn read() -> Self {
-        Self { wall: Timestamp::from(std::time::SystemTime::now()), steady: Instant::now() }
-    }
-
-    /// A lease is at most a year: longer than any process should need, and no overflow.
-    pub(super) fn after(&self, lease: Duration) -> Instant {
-        self.steady + lease.min(Duration::from_secs(365 * 86_400))
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claimed {

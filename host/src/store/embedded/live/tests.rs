@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Attributes, EventId, Headers, Receipt, Severity};
+use crate::store::embedded::clock::Clock;
 use crate::store::embedded::record::{Settled, TargetSettlements, What};
 use crate::store::embedded::settings::SETTLED_AHEAD_MAX;
 use crate::store::embedded::state::{Effects, Entry, Routed, State};
@@ -89,7 +90,7 @@ impl World {
             fate: BTreeMap::new(),
             rows: BTreeMap::new(),
             claimed: Vec::new(),
-            now: Now::read(),
+            now: Clock::System.now(),
         }
     }
 
@@ -116,7 +117,8 @@ impl World {
         self.fate.extend((0..places).filter(ours).map(|place| (number(lsn, place), Fate::Open)));
         self.tail.push(std::iter::once(Arc::new(frame)));
         let routed = Routed { target: 0, count: count.into(), first: 0, last: places - 1 };
-        let effects = Effects::Request { received_ms: 1, keys: Vec::new(), routed: vec![routed] };
+        let effects =
+            Effects::Request { received_ms: 1, events: 1, keys: Vec::new(), routed: vec![routed] };
         let entry = self.entry(effects);
         self.state.apply(&entry);
         self.live.publish(lsn, number(lsn, places - 1), count.into());

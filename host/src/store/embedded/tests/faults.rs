@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::store::contract::*;
 use crate::store::embedded::Embedded;
 use crate::store::embedded::disk::{Disk, DiskFile, Files};
+use crate::store::embedded::machine::Machine;
 use crate::store::{AppendError, Queue};
 
 use super::support::Folder;
@@ -82,7 +83,10 @@ impl Disk for Faulty {
 
 fn faulty(folder: &Folder) -> (Arc<Embedded>, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    let store = Embedded::open_on(&folder.settings(), Arc::new(Faulty(faults.clone()))).unwrap();
+    let settings = folder.settings();
+    let disk = Arc::new(Faulty(faults.clone()));
+    let machine = Machine { disk, ..Machine::real(&settings) };
+    let store = Embedded::open_on(&settings, &machine).unwrap();
     (store, faults)
 }
 

@@ -39,7 +39,9 @@ struct Walk {
     next: usize,
 }
 
-fn dump(store: &Embedded) -> BTreeMap<(crate::store::embedded::index::Space, Vec<u8>), Vec<u8>> {
+pub(super) fn dump(
+    store: &Embedded,
+) -> BTreeMap<(crate::store::embedded::index::Space, Vec<u8>), Vec<u8>> {
     store.shared.index.read().unwrap().as_ref().unwrap().dump()
 }
 

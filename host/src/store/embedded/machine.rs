@@ -1,0 +1,44 @@
+//! What the store stands on: a disk, clocks, a place for the index, chance, and threads.
+
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::disk::{Disk, Files};
+use super::fjall_index::FjallHome;
+use super::index::IndexHome;
+use super::segment::Identity;
+use super::settings::Settings;
+
+#[derive(Clone)]
+pub(super) struct Machine {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Clock,
+    pub index: Arc<dyn IndexHome>,
+    /// Of a store that is made here; random without.
+    pub identity: Option<Identity>,
+    /// Nothing is done on a thread aside: a test takes the steps one by one.
+    pub alone: bool,
+}
+
+impl Machine {
+    /// The one that the process runs on.
+    pub(super) fn real(settings: &Settings) -> Self {
+        Self {
+            disk: Arc::new(Files),
+            clock: Clock::System,
+            index: Arc::new(FjallHome(settings.index_folder())),
+            identity: None,
+            alone: false,
+        }
+    }
+
+    pub(super) fn new_identity(&self) -> std::io::Result<Identity> {
+        if let Some(identity) = self.identity {
+            return Ok(identity);
+        }
+        let mut bytes = [0u8; 10];
+        getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
+        let [a, b, uuid @ ..] = bytes;
+        Ok(Identity { store: u16::from_le_bytes([a, b]), uuid: u64::from_le_bytes(uuid) })
+    }
+}

@@ -1,0 +1,201 @@
+//! An index that failed while the daemon runs is closed, and made whole from the log, as often as it
+//! takes.
+//!
+//! Meanwhile requests are refused, because a repeated event would not be known; what was never tried is
+//! delivered, outcomes go into the log, and what waits to be tried again rests. The log goes on: what it
+//! hands over meanwhile is thrown away, for it is read from the log again.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use super::index::{Index, IndexError};
+use super::indexer::{Job, Moved, Replay, tell};
+use super::machine::Machine;
+use super::recovery::Recovery;
+use super::room::Why;
+use super::scan::{CHUNK_BYTES, Scanner, Step};
+use super::segment::SegmentHeader;
+use super::shared::Shared;
+use super::state::{Entry, State};
+use super::summary::Summary;
+use super::{lock, read_lock, write_lock};
+
+/// Time before the first try, twice as long before each further one, and at most that long.
+const RETRY_MS_MIN: u64 = 500;
+const RETRY_MS_MAX: u64 = 30_000;
+
+/// What the log hands over while there is no index.
+struct Drain<'a> {
+    jobs: &'a Receiver<Job>,
+    /// End of the newest frame that was thrown away.
+    to: u64,
+    /// Nobody hands over any more: the store is closing.
+    over: bool,
+}
+
+impl Drain<'_> {
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Entries(entries) => {
+                self.to = entries.last().map_or(self.to, |entry| self.to.max(entry.end));
+            }
+            // It is durable, and that is what counts; whoever reads the index is told that there is none.
+            Job::Mark(reply) => drop(reply.send(Ok(()))),
+            Job::Sync => {}
+        }
+    }
+
+    /// For that long, or until the store closes.
+    fn wait(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.over {
+            match self.jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(job) => self.take(job),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => self.over = true,
+            }
+        }
+    }
+
+    /// What is there, so that the log need not wait.
+    fn now(&mut self) -> Result<(), IndexError> {
+        loop {
+            match self.jobs.try_recv() {
+                Ok(job) => self.take(job),
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => {
+                    self.over = true;
+                    return Err(IndexError::new("the store is closing"));
+                }
+            }
+        }
+    }
+}
+
+/// A new index with what it holds.
+struct Made {
+    index: Box<dyn Index>,
+    state: State,
+    /// It has read the log up to here.
+    to: u64,
+    moved: BTreeMap<u16, Moved>,
+}
+
+/// From here on nobody sees the index that failed.
+pub(super) fn close(shared: &Shared, failed: &IndexError) {
+    let told = format!("the index failed ({failed}); it is being made whole from the log");
+    shared.room.close(Why::Index, told);
+    let old = write_lock(&shared.index).take();
+    drop(old);
+}
+
+/// Puts an index that works in the place of the one that failed and was closed; answers the state it
+/// holds and up to where it has read the log. `None`: the store was closed first.
+pub(super) fn mend(
+    shared: &Shared,
+    machine: &Machine,
+    jobs: &Receiver<Job>,
+    mut failed: IndexError,
+) -> Option<(State, u64)> {
+    let mut drain = Drain { jobs, to: 0, over: false };
+    let mut wait_ms = RETRY_MS_MIN;
+    loop {
+        if failed.full {
+            shared.room.disk_refused(&format!("cannot write the index: {failed}"));
+        }
+        drain.wait(Duration::from_millis(wait_ms));
+        if drain.over {
+            return None;
+        }
+        if shared.room.is_closed(Why::Disk) {
+            failed.full = false;
+            continue;
+        }
+        wait_ms = (2 * wait_ms).min(RETRY_MS_MAX);
+        match make(shared, machine, &mut drain) {
+            Ok(made) => return Some(install(shared, made)),
+            Err(error) => {
+                tracing::warn!(%error, wait_ms, "the index cannot be made whole yet");
+                failed = error;
+            }
+        }
+    }
+}
+
+fn install(shared: &Shared, made: Made) -> (State, u64) {
+    let Made { index, state, to, moved } = made;
+    *write_lock(&shared.index) = Some(index);
+    shared.indexed.store(to, Ordering::Release);
+    tell(shared, moved);
+    for target in read_lock(&shared.targets).iter() {
+        // Rows may have become due while nobody could look at them.
+        lock(&target.live).low_water_ms = 0;
+        target.woken.notify_waiters();
+    }
+    shared.room.open(Why::Index);
+    (state, to)
+}
+
+/// What is left of the index, or an empty one, and everything in the log that it lacks.
+fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Made, IndexError> {
+    let folder = shared.reader.folder.clone();
+    let list = read_lock(&shared.reader.segments).list.clone();
+    let list: Vec<_> = list.into_iter().map(|segment| segment.header).collect();
+    let first = list.first().map_or(0, SegmentHeader::first);
+    let recovery = Recovery { machine, folder, list, epoch: 0, summary: Summary::default() };
+    let (index, mut state, from) = recovery.index()?;
+    let indexed = shared.indexed.load(Ordering::Acquire);
+    let mut replay = Replay::new(&*index, shared.identity.uuid, shared.clock.wall_ms(), indexed);
+    let mut to = from.map_or(first, |stamp| stamp.end);
+    loop {
+        to = read_on(shared, &mut replay, &mut state, to, drain)?;
+        replay.commit(&state)?;
+        drain.now()?;
+        // What was thrown away has been read.
+        if drain.to <= to {
+            break;
+        }
+    }
+    let moved = replay.into_moved();
+    index.sync()?;
+    Ok(Made { index, state, to, moved })
+}
+
+/// Reads what is durable from there on; answers where that ends.
+fn read_on(
+    shared: &Shared,
+    replay: &mut Replay<'_>,
+    state: &mut State,
+    from: u64,
+    drain: &mut Drain<'_>,
+) -> Result<u64, IndexError> {
+    let mut at = from;
+    loop {
+        let stretch = read_lock(&shared.reader.segments).stretch(at);
+        let Some(stretch) = stretch else { return Ok(at) };
+        let path = shared.reader.path(&stretch);
+        let cannot = |act: &str, why: &dyn std::fmt::Display| {
+            IndexError::new(format!("cannot {act} {}: {why}", path.display()))
+        };
+        let file = shared.reader.disk.open(&path).map_err(|error| cannot("open", &error))?;
+        let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
+        loop {
+            match scanner.step().map_err(|error| cannot("read", &error))? {
+                Step::Frame(header, payload) => {
+                    let entry = Entry::read(&header, payload);
+                    let entry = entry.map_err(|_| cannot("read", &"a record is damaged"))?;
+                    replay.read(state, &entry)?;
+                    drain.now()?;
+                }
+                Step::Bad(lsn) => {
+                    let place = format!("it is damaged at byte {}", lsn - stretch.segment.base);
+                    return Err(cannot("read", &place));
+                }
+                Step::End => break,
+            }
+        }
+        at = stretch.to;
+    }
+}

@@ -1,0 +1,5 @@
+//! The store on simulated hardware.
+
+mod time;
+
+pub(super) use time::Time;

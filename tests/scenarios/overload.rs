@@ -1,0 +1,310 @@
+//! More than there is room for: whoever has something to say is heard, or told at once when to come again;
+//! who says nothing, or says it slowly, costs the others nothing.
+
+use std::io::Read;
+use std::net::{Shutdown, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::harness::{Answer, Client, Daemon, SECRET, body, events, post_all, signature, wait_for};
+
+const IDLE: usize = 10_000;
+/// Open files that this process needs besides.
+const FILES_RESERVED: u64 = 1_000;
+const SLOW: usize = 200;
+
+/// How many connections this process, and a daemon of the same limits, may hold open.
+fn connections_max(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let files = limit.maximum.unwrap_or(u64::MAX).saturating_sub(2 * FILES_RESERVED);
+    let count = wanted.min(usize::try_from(files).unwrap_or(usize::MAX));
+    if count < wanted {
+        println!("only {count} of {wanted} connections: the limit of open files is {files}");
+    }
+    count
+}
+
+fn head(length: usize, body: &[u8]) -> String {
+    format!(
+        "POST /sqreen HTTP/1.1\r\nhost: test\r\nx-sqreen-integrity: {}\r\ncontent-length: {length}\r\n\r\n",
+        signature(SECRET, body)
+    )
+}
+
+/// Posts requests one after another, each on a connection of its own; all of them are taken.
+#[track_caller]
+fn all_taken(daemon: &Daemon, name: &str, count: usize) -> Vec<String> {
+    let ids = events(name, count);
+    for id in &ids {
+        assert_eq!(daemon.post(&body(&[id])).status, 200, "{id}");
+    }
+    ids
+}
+
+#[track_caller]
+fn is_told_to_come_again(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+}
+
+/// Opens connections that say nothing, stop within a request's head, or rest after a request, in turn.
+fn idle(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
+    let open = |index: usize| {
+        let stream = TcpStream::connect(daemon.address()).unwrap();
+        if index % 3 > 0 {
+            use std::io::Write;
+            let whole = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n";
+            let part = if index % 3 == 1 { &whole[..20] } else { whole };
+            // At its limit the daemon may have sent it away already.
+            let _ = (&stream).write_all(part);
+        }
+        stream
+    };
+    (0..count).map(open).collect()
+}
+
+#[test]
+fn ten_thousand_idle_connections_keep_nobody_out() {
+    let count = connections_max(IDLE);
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .server("header_timeout = \"5m\"\nidle_timeout = \"5m\"")
+        .start();
+    let mut idle = idle(&daemon, count);
+    let ids = all_taken(&daemon, "beside", 200);
+    daemon.wait_delivered("audit-log", &ids);
+    assert!(!daemon.log().contains("connections_max is reached"));
+    // All of them are still there, and one that goes on is served.
+    let mut last = Client::from(idle.swap_remove(2));
+    assert_eq!(last.answer().unwrap().status, 404);
+    assert_eq!(last.send("GET", "/nothing", &[], b"").unwrap().status, 404);
+    println!("{count} idle connections: {} KiB resident", daemon.resident_kib());
+}
+
+#[test]
+fn more_idle_connections_than_may_be_open_keep_nobody_out() {
+    let count = connections_max(IDLE / 4);
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .server("connections_max = 100\nheader_timeout = \"5m\"\nidle_timeout = \"5m\"")
+        .start();
+    let _idle = idle(&daemon, count);
+    let ids = all_taken(&daemon, "beside", 100);
+    daemon.wait_delivered("audit-log", &ids);
+    assert_eq!(daemon.log().matches("connections_max is reached").count(), 1);
+}
+
+#[test]
+fn slow_senders_cost_the_others_nothing() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let length = 2_000;
+    let (ids, stop, ticks) = (events("slow", SLOW), AtomicBool::new(false), AtomicUsize::new(0));
+    let done = std::thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            let bytes = |id: &String| {
+                let body = body(&[id]);
+                (head(body.len(), &body) + std::str::from_utf8(&body).unwrap()).into_bytes()
+            };
+            let mut senders: Vec<_> =
+                ids.iter().map(|id| (daemon.client(), bytes(id), 0)).collect();
+            // Half of them are slow within the head, half within the body.
+            for (index, (client, bytes, at)) in senders.iter_mut().enumerate() {
+                *at = if index % 2 == 0 { 10 } else { bytes.len() - length.min(300) };
+                client.write(&bytes[..*at]).unwrap();
+            }
+            while !stop.load(Ordering::Relaxed) {
+                for (client, bytes, at) in &mut senders {
+                    client.write(&bytes[*at..=*at]).unwrap();
+                    *at += 1;
+                }
+                ticks.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            for (client, bytes, at) in &mut senders {
+                client.write(&bytes[*at..]).unwrap();
+                assert_eq!(client.answer().unwrap().status, 200);
+            }
+        });
+        wait_for("slow senders", || (ticks.load(Ordering::Relaxed) > 2).then_some(()));
+        let done = all_taken(&daemon, "beside", 200);
+        stop.store(true, Ordering::Relaxed);
+        slow.join().unwrap();
+        done
+    });
+    daemon.wait_delivered("audit-log", &done);
+    daemon.wait_delivered("audit-log", &ids);
+}
+
+#[test]
+fn who_never_reads_answers_costs_the_others_nothing() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let request = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2_000);
+    let deaf: Vec<TcpStream> = (0..SLOW)
+        .map(|_| {
+            use std::io::Write;
+            let stream = TcpStream::connect(daemon.address()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            // As much as it takes.
+            let _ = (&stream).write(&request);
+            stream
+        })
+        .collect();
+    let ids = all_taken(&daemon, "beside", 200);
+    daemon.wait_delivered("audit-log", &ids);
+    drop(deaf);
+}
+
+#[test]
+fn more_bytes_in_flight_than_allowed_get_503_and_short_requests_still_have_room() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .server("in_flight_max = \"16MiB\"\nbody_timeout = \"5m\"")
+        .start();
+    // Each promises 4 MiB and stops shortly before its end.
+    let part = vec![b' '; (4 << 20) - 100];
+    let mut held: Vec<Client> = Vec::new();
+    let refused = loop {
+        let mut client = daemon.client();
+        client.write(head(4 << 20, b"").as_bytes()).unwrap();
+        // The rest of a refused one may not be taken any more.
+        let whole = client.write(&part).is_ok();
+        let long = vec![b' '; 200 << 10];
+        let answer = daemon.post(&long);
+        if answer.status == 503 {
+            break answer;
+        }
+        assert!(whole && held.len() < 4, "{answer:?}");
+        held.push(client);
+    };
+    is_told_to_come_again(&refused);
+    let ids = all_taken(&daemon, "short", 50);
+    drop(held);
+    // What they held is free again.
+    wait_for("room", || {
+        let long = [body(&events("long", 1)), vec![b' '; 200 << 10]].concat();
+        (daemon.post(&long).status == 200).then_some(())
+    });
+    daemon.wait_delivered("audit-log", &ids);
+}
+
+#[test]
+fn while_all_connections_have_a_request_a_new_one_gets_503_and_everything_taken_is_delivered() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .server("connections_max = 8\nbody_timeout = \"5m\"")
+        .start();
+    let ids = events("half", 8);
+    let bodies: Vec<_> = ids.iter().map(|id| body(&[id])).collect();
+    let mut busy: Vec<Client> = bodies
+        .iter()
+        .map(|body| {
+            let mut client = daemon.client();
+            let head = head(body.len(), body);
+            let head = head.trim_end().to_owned() + "\r\nexpect: 100-continue\r\n\r\n";
+            client.write(head.as_bytes()).unwrap();
+            // From here on it is being answered.
+            assert_eq!(client.answer().unwrap().status, 100);
+            client.write(&body[..10]).unwrap();
+            client
+        })
+        .collect();
+    let refused = wait_for("503", || {
+        let mut client = daemon.client();
+        let body = body(&events("more", 1));
+        let headers = [("x-sqreen-integrity", signature(SECRET, &body).into_bytes())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_slice()));
+        client.send("POST", "/sqreen", &headers, &body).ok().filter(|answer| answer.status == 503)
+    });
+    is_told_to_come_again(&refused);
+    for (client, body) in busy.iter_mut().zip(&bodies) {
+        client.write(&body[10..]).unwrap();
+        assert_eq!(client.answer().unwrap().status, 200);
+    }
+    drop(busy);
+    // Far more senders than connections: who is refused is refused, who is acknowledged is delivered.
+    let many = events("flood", 2_000);
+    let posted = post_all(daemon.address(), &many, 5, 64, &AtomicUsize::new(0));
+    assert!(posted.refused.keys().all(|status| *status == 503), "{:?}", posted.refused);
+    daemon.wait_delivered("audit-log", &ids);
+    daemon.wait_delivered("audit-log", &posted.acknowledged);
+    assert!(!posted.acknowledged.is_empty());
+}
+
+/// The text of a program that writes for a terminal.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = |part: &str| {
+        part.split_once(|c: char| c.is_ascii_alphabetic())
+            .map_or(String::new(), |(_, text)| text.to_owned())
+    };
+    parts.fold(first, |all, part| all + &rest(part))
+}
+
+#[test]
+fn slowhttptest_in_all_its_modes_keeps_nobody_out() {
+    let program = "slowhttptest";
+    if Command::new(program).arg("-h").stdout(Stdio::null()).status().is_err() {
+        return println!("skipped: {program} is not installed");
+    }
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let url = format!("http://{}/sqreen", daemon.address());
+    for (mode, verb) in [("-H", "GET"), ("-B", "POST"), ("-X", "GET"), ("-R", "GET")] {
+        let mut attack = Command::new(program)
+            .args([mode, "-c", "1000", "-r", "500", "-i", "1", "-l", "6", "-p", "3", "-t", verb])
+            .args(["-u", &url])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ids = Vec::new();
+        while attack.try_wait().unwrap().is_none() {
+            let name = format!("beside {mode} {}", ids.len());
+            ids.extend(all_taken(&daemon, &name, 10));
+        }
+        let mut told = String::new();
+        attack.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+        let told = without_colours(&told);
+        assert!(told.contains("service available:   YES"), "{mode}\n{told}");
+        assert!(!told.contains("service available:   NO"), "{mode}\n{told}");
+        println!("{mode}: {} requests beside it\n{told}", ids.len());
+        daemon.wait_delivered("audit-log", &ids);
+    }
+}
+
+#[test]
+fn who_vanishes_half_way_leaves_nothing_behind() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .server("header_timeout = \"1s\"\nbody_timeout = \"1s\"\nidle_timeout = \"1s\"")
+        .start();
+    let before = daemon.open_files();
+    let mut halves = Vec::new();
+    for index in 0..SLOW {
+        let stream = TcpStream::connect(daemon.address()).unwrap();
+        {
+            use std::io::Write;
+            let text = head(1_000, b"") + "[";
+            (&stream).write_all(&text.as_bytes()[..text.len() - index % 2 * 20]).unwrap();
+        }
+        // Nothing more comes from it, and nothing says that it is gone.
+        if index % 4 == 0 {
+            stream.shutdown(Shutdown::Read).unwrap();
+        }
+        halves.push(stream);
+    }
+    let ids = all_taken(&daemon, "beside", 50);
+    wait_for("their connections to be closed", || {
+        (daemon.open_files() <= before + 2).then_some(())
+    });
+    daemon.wait_delivered("audit-log", &ids);
+    drop(halves);
+}
