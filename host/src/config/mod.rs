@@ -43,8 +43,7 @@ pub use units::show_duration;
 
 use tokio::runtime::Handle;
 
-use crate::egress::Cidr;
-use crate::model::{Secret, TargetNumber};
+use crate::model::{Cidr, Secret, TargetNumber};
 use crate::retry::Policy;
 use crate::route::TargetRoute;
 use crate::store::embedded;

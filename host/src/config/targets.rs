@@ -10,8 +10,7 @@ use super::reference::Resolver;
 use super::sources::unknown;
 use super::{TargetConfig, check_name, settings};
 use crate::deliver;
-use crate::egress::Cidr;
-use crate::model::Severity;
+use crate::model::{Cidr, Severity};
 use crate::retry::{BACKOFF_MIN, MaybeSent, Policy};
 use crate::route::{Rule, TargetRoute, TypePattern};
 

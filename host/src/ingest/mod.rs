@@ -22,7 +22,6 @@ mod refusal;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -248,7 +247,7 @@ impl Ingest {
     pub async fn handle<B>(
         &self,
         request: http::Request<B>,
-        peer: SocketAddr,
+        peer: net::Peer,
     ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -358,7 +357,7 @@ impl Ingest {
         &self,
         id: RequestId,
         source: Option<&SourceSettings>,
-        peer: SocketAddr,
+        peer: net::Peer,
         refusal: &Refusal,
     ) {
         let source = source.map(|source| &source.name);
@@ -396,7 +395,7 @@ impl net::Handler for Ingest {
     async fn handle(
         &self,
         request: http::Request<Incoming>,
-        peer: SocketAddr,
+        peer: net::Peer,
     ) -> Response<Full<Bytes>> {
         Self::handle(self, request, peer).await
     }

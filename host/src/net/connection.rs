@@ -7,13 +7,14 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -22,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{HEAD_BYTES_MAX, Handler, Settings, Stage};
+use super::{Far, HEAD_BYTES_MAX, Handler, Settings, Stage};
 
 const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: application/json\r\ncontent-length: 44\r\n\r\n\
@@ -50,51 +51,67 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: clos
 /// What is read and thrown away of a request that is not taken, so that the answer is not lost by a reset.
 const UNWANTED_BYTES_MAX: usize = 64 * 1024;
 
+const NOT_INTRODUCED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+    content-type: application/json\r\ncontent-length: 48\r\n\r\n\
+    {\"error\":\"no PROXY protocol header came first\"}";
+
 /// Serves the connection until it ends.
 pub(super) async fn serve<H: Handler>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut far: Far,
     handler: Arc<H>,
     activity: Arc<Activity>,
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
     // Answers are small and complete: waiting for more to send would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
+    let peer = far.address;
+    if let Err(error) = far.stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "connection ended before it began");
         return;
     }
     // Until something comes, a connection costs no buffer and little else.
     let due = activity.began + times.header.min(times.idle);
     let first = tokio::select! {
-        readable = stream.readable() => readable.is_ok(),
+        readable = far.stream.readable() => readable.is_ok(),
         _ = next_stage(&mut stages) => return,
         () = tokio::time::sleep_until(due) => false,
     };
+    if first && far.proxies.introduces(peer) {
+        let introduced = Box::pin(far.proxies.introduced(&mut far.stream, peer));
+        far.address = tokio::select! {
+            source = introduced => match source {
+                Some(source) => source,
+                None => return say_and_close(far.stream, NOT_INTRODUCED).await,
+            },
+            _ = next_stage(&mut stages) => return,
+            () = tokio::time::sleep_until(due) => return say_and_close(far.stream, SLOW_HEAD).await,
+        };
+    }
     if first {
-        Box::pin(speak(stream, peer, handler, activity, times, stages)).await;
+        Box::pin(speak(far, handler, activity, times, stages)).await;
     } else {
         tracing::debug!(%peer, "no request came");
-        say_and_close(stream, SLOW_HEAD).await;
+        say_and_close(far.stream, SLOW_HEAD).await;
     }
 }
 
 /// Speaks HTTP/1.1 until the connection ends.
 async fn speak<H: Handler>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    far: Far,
     handler: Arc<H>,
     activity: Arc<Activity>,
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
-    let session = Arc::new((handler, Arc::clone(&activity)));
-    let service = service_fn(move |request| {
+    let Far { stream, address: peer, proxies } = far;
+    let session = Arc::new((handler, Arc::clone(&activity), proxies));
+    let service = service_fn(move |request: Request<Incoming>| {
         let session = Arc::clone(&session);
         async move {
-            let (handler, activity) = &*session;
+            let (handler, activity, proxies) = &*session;
             activity.set(Phase::Answering);
-            let answer = handler.handle(request, peer).await;
+            let sender = proxies.peer(peer, request.headers());
+            let answer = handler.handle(request, sender).await;
             activity.set(Phase::Resting);
             Ok::<_, Infallible>(answer)
         }

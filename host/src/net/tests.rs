@@ -18,7 +18,7 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    async fn handle(&self, _: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
+    async fn handle(&self, _: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.arrived.notify_one();
         if let Some(gate) = &self.gate {

@@ -53,7 +53,7 @@ impl Kit {
         B::Error: fmt::Display,
     {
         let peer = SocketAddr::from(([192, 0, 2, 1], 4000));
-        let (head, body) = self.ingest.handle(request, peer).await.into_parts();
+        let (head, body) = self.ingest.handle(request, peer.into()).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&body).unwrap();
         Answer { status: head.status, headers: head.headers, json }
