@@ -16,4 +16,5 @@ mod reload;
 mod sms;
 mod targets;
 mod twilio;
+mod verify;
 mod watch;

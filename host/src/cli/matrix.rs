@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::config::{Config, TargetConfig};
+
 use crate::retry::{SCHEDULE_WAITS_MAX, schedule};
+use crate::verify::{Proof, Replay};
 
 /// Most targets beside one another; further ones come below.
 const COLUMNS_MAX: usize = 6;
@@ -25,6 +27,7 @@ pub(super) fn render(config: &Config) -> String {
     if config.public_url.is_none() && config.server.listen.ip().is_unspecified() {
         lines.push("  HOST: this machine as senders reach it, or set server.public_url".to_owned());
     }
+    lines.extend(notes(config));
     lines.extend(retries(&config.targets));
     lines.push(format!("  home: {}   (relative paths start there)", config.home.display()));
     lines.join("\n")
@@ -81,6 +84,31 @@ fn cell(target: &TargetConfig, source: &str) -> String {
         (_, 1) => "rule".to_owned(),
         _ => format!("rule {}", numbers.join(",")),
     }
+}
+
+/// What a person should know of how sources are verified.
+fn notes(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    for source in &config.ingest.sources {
+        let scheme = source.verifier.scheme();
+        let mut note = |text: &str| lines.push(format!("  {}: {text}", source.name));
+        if scheme.unconfirmed {
+            note(&format!(
+                "scheme `{}` is unconfirmed: it was read in second-hand sources only; try it before you \
+                 rely on it",
+                scheme.name
+            ));
+        }
+        match scheme.replay() {
+            Replay::OriginOnly => {
+                note("the origin is verified and the content is not covered by the signature");
+            }
+            Replay::Open if scheme.proof == Proof::None => note("nothing is verified"),
+            Replay::Open => note("a plain secret: who has seen one request can send any other"),
+            Replay::Id | Replay::Window | Replay::SignedBytes => {}
+        }
+    }
+    lines
 }
 
 /// A line for each schedule, with the targets that have it.

@@ -18,10 +18,12 @@ mod plugin;
 mod reload;
 mod run;
 mod sample;
+mod scheme;
 mod see;
 mod send;
 mod sign;
 mod try_target;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -59,6 +61,7 @@ enum Command {
     Try(try_target::TryArgs),
     Send(send::SendArgs),
     Sign(sign::SignArgs),
+    Verify(verify::VerifyArgs),
     /// Look at the plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -130,6 +133,7 @@ impl Command {
                 sign::run(args, config)?;
                 true
             }
+            Self::Verify(args) => return verify::run(args, config),
             Self::Plugin(command) => command.run(config)?,
             Self::Bench(args) => {
                 bench::run(args)?;

@@ -50,7 +50,7 @@ pub(super) fn fresh(sample: &Sample) -> Result<Message, Failure> {
 }
 
 /// 24 hexadecimal digits, as Sqreen's.
-fn random_id() -> Result<String, getrandom::Error> {
+pub(super) fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 12];
     getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -16,6 +16,7 @@ mod near;
 mod problem;
 mod reader;
 mod reference;
+mod schemes;
 mod senders;
 mod server;
 mod settings;
@@ -47,6 +48,7 @@ use crate::model::{Cidr, Secret, TargetNumber};
 use crate::retry::Policy;
 use crate::route::TargetRoute;
 use crate::store::embedded;
+use crate::verify::Scheme;
 use crate::{deliver, egress, ingest, net, plugin};
 use reader::{Entry, Notes};
 
@@ -67,6 +69,8 @@ pub struct Config {
     /// What senders see, without a slash at its end.
     pub public_url: Option<String>,
     pub server: net::Settings,
+    /// Its own schemes, `[schemes.NAME]`.
+    pub schemes: Vec<Arc<Scheme>>,
     /// The sources are in the order of the file.
     pub ingest: ingest::Settings,
     pub store: embedded::Settings,

@@ -13,7 +13,9 @@ use super::settings::{inside, warn_of_literal};
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
 use crate::normalize::{self, Sender};
-use crate::verify::{self, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier};
+use crate::verify::{
+    self, Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier,
+};
 
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
@@ -92,12 +94,15 @@ fn source(
         .bytes("body_max", BODY_BYTES_MIN..=limit, notes)
         .unwrap_or(limit.min(ingest::BODY_BYTES_MAX as u64));
     let body_bytes_max = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+    let verify_token = verify_token(scheme.as_deref(), &mut table, around.resolver, notes);
+    let asks = table.entry("handshake").and_then(|entry| entry.boolean(notes));
     let silent_after = table.duration("silent_after", SILENT_MIN..=SILENT_MAX, notes);
     let place = table.place.clone();
     table.finish(notes, |key| match key {
         "secret" | "token" | "key" => Some("a source's secrets are written `secrets`".to_owned()),
         _ => None,
     });
+    let place_of_source = place.clone();
     let (scheme, sender) = (scheme?, sender?);
     // Why there is no secret has been noted already.
     let secrets = if open { Vec::new() } else { secrets? };
@@ -108,9 +113,20 @@ fn source(
             return None;
         }
     };
+    refuse_any_body(&scheme, &sender, place_of_source, notes);
+    let verifier = verifier.with_verify_token(verify_token.as_ref());
+    let unasked = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
+    let handshake = asks.unwrap_or(unasked);
     let name = Arc::from(name);
-    let settings =
-        ingest::SourceSettings { name, path, verifier, sender, body_bytes_max, silent_after };
+    let settings = ingest::SourceSettings {
+        name,
+        path,
+        verifier,
+        handshake,
+        sender,
+        body_bytes_max,
+        silent_after,
+    };
     let first = secrets.into_iter().next().unwrap_or_else(|| Secret::new(""));
     Some((settings, first))
 }
@@ -133,6 +149,35 @@ fn verifier(
             Verifier::new(&Arc::new(stand_in), secrets, around.public_url)
         }
         made => made,
+    }
+}
+
+/// The token that the vendor shows when it asks by a GET, where it does.
+fn verify_token(
+    scheme: Option<&Scheme>,
+    table: &mut Table<'_>,
+    resolver: &Resolver<'_>,
+    notes: &Notes,
+) -> Option<Secret> {
+    let entry = table.entry("verify_token")?;
+    let scheme = scheme?;
+    if scheme.handshake != Some(Handshake::MetaHubChallenge) {
+        let title = format!("`{}` has no use here", entry.path);
+        let label = format!("`{}` does not ask with such a token", scheme.name);
+        entry.refuse(notes, &title, &label, "");
+        return None;
+    }
+    secret(table.path.rsplit('.').next().unwrap_or_default(), &entry, resolver, notes)
+}
+
+/// A vendor whose question is answered with a signature could be made to sign any narrow text, which
+/// must be no event then.
+fn refuse_any_body(scheme: &Scheme, sender: &Sender, place: std::ops::Range<usize>, notes: &Notes) {
+    if scheme.handshake == Some(Handshake::XCrc) && sender.takes_any_body() {
+        let title = format!("`{}` cannot be read by sender `{}`", scheme.name, sender.name);
+        let problem = Problem::error(title).at(place, "it takes bodies that are no JSON");
+        notes
+            .add(problem.help("whoever asks this source for its handshake could sign such a body"));
     }
 }
 

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use super::Ending;
 use super::refusal::Refusal;
 use crate::store::Durable;
+use crate::verify::Answer;
 
 /// When to try again after a 503, in seconds; room on a full disk takes longer to come back.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
@@ -56,6 +57,18 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
         body.push_str(part);
     }
     json(StatusCode::OK, id, body)
+}
+
+/// What the vendor asked for, as it wants it.
+pub(super) fn handshake(id: RequestId, answer: Answer) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = json(status, id.to_string(), answer.body);
+    response.headers_mut().remove(CONTENT_TYPE);
+    if !answer.content_type.is_empty() {
+        let content_type = HeaderValue::from_static(answer.content_type);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
 }
 
 pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Response<Full<Bytes>> {

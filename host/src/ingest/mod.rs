@@ -8,7 +8,7 @@
 //!
 //! | answer | when |
 //! |---|---|
-//! | 200 | on disk; repeated events too, once their first is |
+//! | 200 | on disk; repeated events too, once their first is; or the vendor's question is answered |
 //! | 400 | signed, but no JSON object or array, or nested too deep |
 //! | 401 | signature missing, malformed or wrong; before the body is read where the header shows it |
 //! | 404, 405 | no source has this path; the scheme does not use this method |
@@ -18,6 +18,7 @@
 
 mod answer;
 mod body;
+mod handshake;
 mod refusal;
 
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ use crate::normalize::{self, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
-use crate::verify::{Verified, Verifier};
+use crate::verify::{Answer, Verified, Verifier};
 use crate::{net, store, telemetry};
 
 use answer::RequestId;
@@ -71,6 +72,8 @@ pub struct SourceSettings {
     /// Begins with `/`; with or without a slash at its end it is the same, see [`same_path`].
     pub path: String,
     pub verifier: Verifier,
+    /// What the vendor asks before it sends events is answered.
+    pub handshake: bool,
     pub sender: Arc<Sender>,
     /// Longest body in bytes.
     pub body_bytes_max: usize,
@@ -143,14 +146,16 @@ impl Rules {
             return Err(Refusal::unknown_path(head.uri.path(), self.sources.keys()));
         };
         let methods = &source.verifier.scheme().methods;
-        if !methods.contains(&head.method) {
+        if !methods.contains(&head.method) && !source.may_ask(&head.method) {
             return Err(Refusal::Method { allowed: methods.clone() });
         }
         let bytes_max = source.body_bytes_max;
         if body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(Refusal::TooLong { bytes_max });
         }
-        source.verifier.precheck(&head.headers, received_at).map_err(Refusal::Unverified)?;
+        if !source.may_ask_unsigned(head) {
+            source.verifier.precheck(&head.headers, received_at).map_err(Refusal::Unverified)?;
+        }
         Ok(source)
     }
 
@@ -196,6 +201,13 @@ impl Rules {
         };
         planned.iter().map(note).collect()
     }
+}
+
+/// What became of a request that was not refused.
+enum Taken<'a> {
+    Stored(Stored<'a>),
+    /// It brought no events, but a question.
+    Asked(&'a SourceSettings, Answer),
 }
 
 /// A request that is on disk.
@@ -267,10 +279,14 @@ impl Ingest {
                 }
             };
         match outcome {
-            Ok(stored) => {
+            Ok(Taken::Stored(stored)) => {
                 let answer = answer::accepted(id, &stored.durable);
                 self.tell_stored(id, stored);
                 answer
+            }
+            Ok(Taken::Asked(source, answer)) => {
+                tracing::info!(request = %id, source = %source.name, "the sender's handshake is answered");
+                answer::handshake(id, answer)
             }
             Err(refusal) => {
                 self.tell_refused(id, source, peer, &refusal);
@@ -286,7 +302,7 @@ impl Ingest {
         head: Parts,
         body: B,
         received_at: Timestamp,
-    ) -> (Result<Stored<'a>, Refusal>, Ending)
+    ) -> (Result<Taken<'a>, Refusal>, Ending)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
@@ -310,7 +326,7 @@ impl Ingest {
         head: Parts,
         body: Bytes,
         received_at: Timestamp,
-    ) -> Result<Stored<'a>, Refusal> {
+    ) -> Result<Taken<'a>, Refusal> {
         let request = {
             // The rest of the head ends here: see below.
             let head = head;
@@ -318,9 +334,19 @@ impl Ingest {
             let (method, uri, headers) = (head.method, head.uri, head.headers);
             Request { source, method, uri, headers, body, received_at }
         };
+        if source.handshake
+            && let Some(answer) = self.asked_unsigned(source, &request)?
+        {
+            return Ok(Taken::Asked(source, answer));
+        }
         let began = Instant::now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
         let verify = began.elapsed();
+        if source.handshake
+            && let Some(answer) = source.verifier.answer(&verified).map_err(Refusal::Unverified)?
+        {
+            return Ok(Taken::Asked(source, answer));
+        }
         let planned = rules.plan(&source.sender, &verified)?;
         let notes =
             if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
@@ -330,7 +356,7 @@ impl Ingest {
         drop(verified);
         let began = Instant::now();
         let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
-        Ok(Stored { source, durable, verify, store: began.elapsed(), notes })
+        Ok(Taken::Stored(Stored { source, durable, verify, store: began.elapsed(), notes }))
     }
 
     fn tell_stored(&self, id: RequestId, stored: Stored<'_>) {

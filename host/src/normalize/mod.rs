@@ -88,9 +88,11 @@ pub fn presets() -> &'static [Arc<Sender>] {
     &PRESETS
 }
 
-/// The built-in sender of that name.
+/// The built-in sender of that name, or of a scheme of that name.
 #[must_use]
 pub fn sender(name: &str) -> Option<&'static Arc<Sender>> {
+    let also = senders::ALSO.iter().find(|(other, _)| *other == name);
+    let name = also.map_or(name, |(_, name)| name);
     PRESETS.iter().find(|sender| sender.name == name)
 }
 
@@ -115,6 +117,12 @@ impl Sender {
             any_body: record.any_body,
             read: Read::Fields(Box::new(Fields::new(record)?)),
         })
+    }
+
+    /// Whether bodies that are neither JSON nor a form are events too.
+    #[must_use]
+    pub const fn takes_any_body(&self) -> bool {
+        self.any_body
     }
 
     fn of(preset: &Preset) -> Result<Self, InvalidRecord> {

@@ -104,6 +104,14 @@ impl Key {
         matches!(&self.form, Form::Plain(token) if same(token, &hash))
     }
 
+    /// The text signed with this key, where it is one for HMAC-SHA256.
+    pub(super) fn hmac_sha256(&self, text: &[u8]) -> Option<[u8; 32]> {
+        let Form::Sha256(key) = &self.form else { return None };
+        let mut mac = (**key).clone();
+        mac.update(text);
+        Some(mac.finalize().into_bytes().into())
+    }
+
     /// Whether one of the claimed signatures is right.
     pub(super) fn matches(
         &self,

@@ -42,6 +42,7 @@ impl<'r> Message<'r> {
             let path = request.uri.path_and_query().map_or("", |path| path.as_str());
             urls = url::writings(base, path, signature.signed.contains(&Part::UrlAnyPort));
         }
+        unambiguous(&signature.signed, id)?;
         let mut prepared = Vec::new();
         for part in &signature.signed {
             match part {
@@ -120,6 +121,19 @@ impl<'r> Message<'r> {
 
 fn body_hash(request: &Request) -> String {
     codec::hex(&Sha256::digest(&request.body))
+}
+
+/// An id with the text in it that ends it could be read as a shorter id and another time.
+fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), Refused> {
+    for pair in parts.windows(2) {
+        if let [Part::Id, Part::Literal(end)] = pair
+            && !end.is_empty()
+            && id.windows(end.len()).any(|piece| piece == end.as_bytes())
+        {
+            return Err(Refused::IdUnclear { separator: end.to_string() });
+        }
+    }
+    Ok(())
 }
 
 /// A body that begins like `1700000000:` could be a signed one without its timestamp's header, moved

@@ -11,6 +11,8 @@
 
 mod claim;
 mod codec;
+mod explain;
+mod handshake;
 mod json;
 mod key;
 mod message;
@@ -18,6 +20,7 @@ mod presets;
 mod public;
 mod refused;
 mod scheme;
+mod show;
 mod sign;
 mod stamp;
 mod url;
@@ -34,6 +37,8 @@ use key::Key;
 use message::Message;
 
 pub use claim::{ELEMENTS_MAX, SIGNATURES_MAX};
+pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, explain};
+pub use handshake::{Answer, TOKEN_BYTES_MAX};
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use presets::{UNSIGNED, scheme, schemes, token, token_in};
 pub use refused::Refused;
@@ -54,6 +59,8 @@ pub struct Verifier {
     scheme: Arc<Scheme>,
     keys: Vec<Key>,
     public_url: Option<Arc<str>>,
+    /// What the vendor shows when it asks without a signature.
+    verify_token: Option<Key>,
 }
 
 /// Why a verifier cannot be built.
@@ -166,12 +173,19 @@ impl Verifier {
             }
         };
         let keys = secrets.iter().enumerate().map(keyed).collect::<Result<_, _>>()?;
-        Ok(Self { scheme: Arc::clone(scheme), keys, public_url: public_url.map(Arc::from) })
+        let (scheme, public_url) = (Arc::clone(scheme), public_url.map(Arc::from));
+        Ok(Self { scheme, keys, public_url, verify_token: None })
     }
 
     #[must_use]
     pub const fn scheme(&self) -> &Arc<Scheme> {
         &self.scheme
+    }
+
+    /// The same for a sender that was given another address.
+    #[must_use]
+    pub fn at(self, public_url: &str) -> Self {
+        Self { public_url: Some(Arc::from(public_url)), ..self }
     }
 
     /// What can be refused by the headers alone, so that a body need not be read for it.
@@ -197,7 +211,9 @@ impl Verifier {
             Proof::Signature(signature) => self.check(signature, &request)?,
             Proof::Token(place) => {
                 let token = sent_token(place, &request)?;
-                let bare = behind(b"Bearer ", &token).and_then(|bare| self.plain(bare));
+                let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
+                let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
+                let bare = bare.and_then(|bare| self.plain(bare));
                 self.plain(&token).or(bare).ok_or(Refused::Token)?
             }
             Proof::Basic => {

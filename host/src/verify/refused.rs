@@ -33,6 +33,10 @@ pub enum Refused {
         "the timestamp lies {ahead_s} s in the future, at most {max_s} s are taken: a clock is wrong"
     )]
     Future { ahead_s: u64, max_s: u32 },
+    #[error(
+        "the id has {separator:?} in it, so that it is unclear where it ends in what is signed"
+    )]
+    IdUnclear { separator: String },
     #[error("the signed headers do not include the timestamp's, {header}")]
     StampNotListed { header: HeaderName },
     #[error("the body has nothing at {pointer}, or more than once")]
@@ -53,6 +57,13 @@ pub enum Refused {
     Token,
     #[error("user or password are others")]
     Basic,
+    #[error("what it asks to have answered is no token: 1 to 128 of A-Z a-z 0-9 _ and -")]
+    Challenge,
+    #[error(
+        "it asks with a token of your own choice, which is not known here: write verify_token in the \
+         source, and the same text where the sender is set up"
+    )]
+    NoVerifyToken,
     #[error(
         "the signature does not match; the secret differs, or the body was changed on its way \
          (re-formatted JSON is another body)"

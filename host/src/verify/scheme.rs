@@ -226,6 +226,7 @@ pub enum Handshake {
     OktaVerification,
     HcpTest,
     NotionToken,
+    XCrc,
 }
 
 /// What tells a repeated request from a new one.
@@ -256,7 +257,9 @@ impl Scheme {
     #[must_use]
     pub fn replay(&self) -> Replay {
         let Some(signature) = self.signature() else { return Replay::Open };
-        let covered = signature.stamp.as_ref().is_some_and(|stamp| stamp.covered);
+        // A request may come without one that is optional.
+        let covered = |stamp: &Stamp| stamp.covered && !stamp.optional;
+        let covered = signature.stamp.as_ref().is_some_and(covered);
         if !signature.covers_content() {
             Replay::OriginOnly
         } else if signature.signed.contains(&Part::Id) {
@@ -282,6 +285,23 @@ impl Signature {
         let content =
             |part: &Part| matches!(part, Part::Body | Part::BodySha256Hex | Part::SortedForm);
         self.signed.iter().any(content)
+    }
+
+    /// Whether nobody can write another time into a signed request.
+    #[must_use]
+    pub fn covers_stamp(&self) -> bool {
+        let Some(stamp) = &self.stamp else { return false };
+        let in_key = self.marks.iter().all(|mark| mark.key == KeyForm::StampThenText);
+        let part = |part: &Part| match (part, &stamp.place) {
+            (Part::Stamp | Part::StampIfSent(_), _) => true,
+            (Part::Header(name), StampIn::Headers(names)) => names.contains(name),
+            // The timestamp must be listed.
+            (Part::ListedHeaders(_), StampIn::Headers(_)) => true,
+            (Part::Body | Part::BodySha256Hex, StampIn::Body(_)) => true,
+            (Part::BodyText(pointer), StampIn::Body(place)) => pointer == place,
+            _ => false,
+        };
+        in_key || self.signed.iter().any(part)
     }
 
     pub(super) fn signs_url(&self) -> bool {

@@ -26,7 +26,7 @@ pub(super) fn writings(public_url: &str, path: &str, any_port: bool) -> Vec<Stri
 }
 
 /// Without its port, or with the scheme's usual one.
-fn other_port(url: &str) -> Option<String> {
+pub(super) fn other_port(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);

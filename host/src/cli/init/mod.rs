@@ -124,7 +124,9 @@ fn known(name: Option<&str>) -> Result<&'static str, Failure> {
         return Err(Failure::usage(format!("no sender `{name}` is known{meant}; {LISTED}")));
     };
     let made = Secret::new("00".repeat(SECRET_BYTES));
-    if scheme.signature().is_none() || Verifier::new(scheme, &[made], None).is_err() {
+    let shares =
+        scheme.signature().is_some_and(|s| s.marks.iter().any(|m| m.algorithm.is_symmetric()));
+    if !shares || Verifier::new(scheme, &[made], None).is_err() {
         return Err(Failure::usage(format!(
             "`{name}` needs more than a secret made here: begin with `dispatcher init sqreen` and write \
              a [sources.{name}] beside it"

@@ -72,6 +72,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         path: "/sqreen".to_owned(),
         verifier: Verifier::new(verify::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
         sender: normalize::sender("sqreen").unwrap().clone(),
+        handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
     };

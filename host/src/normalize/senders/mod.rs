@@ -37,6 +37,26 @@ static SQREEN: &[Preset] = &[Preset {
     samples: sqreen::SAMPLES,
 }];
 
+/// Other names under which schemes know the same vendors, and the sender that reads them.
+pub(super) static ALSO: &[(&str, &str)] = &[
+    ("clerk", "standard-webhooks"),
+    ("cloudflare-token", "cloudflare"),
+    ("coinbase-cdp", "coinbase"),
+    ("forgejo", "gitea"),
+    ("gitlab-token", "gitlab"),
+    ("hcp-platform", "hcp"),
+    ("hcp-radar", "hcp-vault-radar"),
+    ("hubspot-v3", "hubspot"),
+    ("openai", "standard-webhooks"),
+    ("replicate", "standard-webhooks"),
+    ("resend", "standard-webhooks"),
+    ("svix", "standard-webhooks"),
+    ("tfe", "hcp-terraform"),
+    ("twitter", "x"),
+    ("vanta", "standard-webhooks"),
+    ("whatsapp", "meta"),
+];
+
 /// Every row, in the order in which people see them.
 pub(super) fn all() -> impl Iterator<Item = &'static Preset> {
     [

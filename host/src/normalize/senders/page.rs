@@ -56,6 +56,10 @@ fn page() -> String {
         let _ =
             writeln!(page, "| `{}` | {} | {deadline} | {retries} |", sender.name, sender.vendor);
     }
+    let _ = writeln!(page, "\nSchemes of other names are read by these:\n");
+    for (scheme, sender) in super::ALSO {
+        let _ = writeln!(page, "- `{scheme}`: `{sender}`");
+    }
     page.push_str("\n## Samples and what people see of them\n\n");
     page.push_str("| sample | type | severity | title |\n|---|---|---|---|\n");
     for sender in senders {

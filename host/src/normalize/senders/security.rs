@@ -105,6 +105,20 @@ const TAILSCALE: Record<'static> = Record {
     ..Record::EMPTY
 };
 
+const SNYK: Record<'static> = Record {
+    event_type: &["{header:x-snyk-event}"],
+    subject: &["{project.name}"],
+    time: &["{project.lastTestedDate}"],
+    title: &[
+        "{newIssues.0.issueData.title} in {project.name}",
+        "{@type}: {project.name}",
+        "{@type}",
+    ],
+    severity: &["{newIssues.0.issueData.severity}"],
+    link: &["{project.browseUrl}", "{newIssues.0.issueData.url}"],
+    ..Record::EMPTY
+};
+
 pub(super) static PRESETS: &[Preset] = &[
     Preset {
         name: "gitguardian",
@@ -230,6 +244,27 @@ pub(super) static PRESETS: &[Preset] = &[
                 body: r#"{"id":"2OaYv5vR1Yl7sR3yQpQm7zKf002","type":"detection","title":"A new API token was made","severity":"low","time":"2026-01-15T09:30:00Z"}"#,
                 ids: &["2OaYv5vR1Yl7sR3yQpQm7zKf002"],
                 times: &["2026-01-15T09:30:00Z"],
+                ..Sample::EMPTY
+            },
+        ],
+    },
+    Preset {
+        name: "snyk",
+        vendor: "Snyk",
+        habit: Habit { deadline_s: None, retries: "" },
+        record: Some(SNYK),
+        samples: &[
+            Sample {
+                name: "snyk/new_issue",
+                headers: &[("x-snyk-event", "project_snapshot/v0")],
+                body: r#"{"project":{"name":"example/shop","id":"463c1ee5","browseUrl":"https://app.snyk.example.org/org/example/project/463c1ee5","lastTestedDate":"2026-01-15T09:30:00.000Z","isMonitored":true},"org":{"name":"example"},"newIssues":[{"id":"SNYK-JS-EXAMPLE-1","issueType":"vuln","pkgName":"example-unzip","issueData":{"title":"Path Traversal","severity":"high"}}],"removedIssues":[]}"#,
+                times: &["2026-01-15T09:30:00.000Z"],
+                ..Sample::EMPTY
+            },
+            Sample {
+                name: "snyk/ping",
+                headers: &[("x-snyk-event", "ping")],
+                body: r#"{"webhookId":"d3cf26b3-2d77-497b-bce2-23b33cc15362"}"#,
                 ..Sample::EMPTY
             },
         ],

@@ -149,8 +149,11 @@ fn second_hand() -> Vec<Scheme> {
         row("woocommerce", "x-wc-webhook-signature").base64().id(["x-wc-webhook-delivery-id"]),
         row("tally", "tally-signature").base64(),
         row("typeform", "typeform-signature").base64().prefix("sha256="),
-        row("x", "x-twitter-webhooks-signature").base64().prefix("sha256="),
-        row("twitter", "x-twitter-webhooks-signature").base64().prefix("sha256="),
+        row("x", "x-twitter-webhooks-signature").base64().prefix("sha256=").asks(Handshake::XCrc),
+        row("twitter", "x-twitter-webhooks-signature")
+            .base64()
+            .prefix("sha256=")
+            .asks(Handshake::XCrc),
     ]
     .map(Scheme::unconfirmed)
     .into()
