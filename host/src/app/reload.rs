@@ -299,6 +299,8 @@ impl Fixed {
             ("server.header_timeout", server.header_timeout != other.header_timeout),
             ("server.idle_timeout", server.idle_timeout != other.idle_timeout),
             ("server.drain_timeout", server.drain_timeout != other.drain_timeout),
+            ("server.trusted_proxies", server.trusted_proxies != other.trusted_proxies),
+            ("server.proxy_protocol", server.proxy_protocol != other.proxy_protocol),
             ("server.connections_max", server.connections_max != other.connections_max),
             ("store.directory", self.store.directory != config.store.directory),
             ("store.free_min", self.store.free_min_bytes != config.store.free_min_bytes),

@@ -52,7 +52,7 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: clos
 const UNWANTED_BYTES_MAX: usize = 64 * 1024;
 
 const NOT_INTRODUCED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
-    content-type: application/json\r\ncontent-length: 48\r\n\r\n\
+    content-type: application/json\r\ncontent-length: 47\r\n\r\n\
     {\"error\":\"no PROXY protocol header came first\"}";
 
 /// Serves the connection until it ends.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
@@ -75,6 +76,8 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
+        allow: Arc::default(),
+        rates: Arc::default(),
     };
     let settings = Settings {
         sources: vec![source],
