@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod first_hour;
 mod full_disk;
+mod limits;
 mod misbehave;
 mod overload;
 mod prism;

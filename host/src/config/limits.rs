@@ -1,5 +1,6 @@
 //! Ranges of addresses and rates: who may come, how often, and which proxies are believed.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -26,13 +27,15 @@ pub(super) fn ranges(entry: &Entry<'_>, notes: &Notes) -> Vec<Cidr> {
 pub(super) fn allow(table: &mut Table<'_>, around: &Around<'_>, notes: &Notes) -> Arc<[Cidr]> {
     let Some(entry) = table.entry("allow") else { return Arc::default() };
     let ranges = ranges(&entry, notes);
-    let local = |range: &Cidr| around.listens_on.is_some_and(|ip| range.contains(ip));
-    if around.listens_on.is_some() && !ranges.is_empty() && !ranges.iter().any(local) {
-        let title = format!("`{}` lets nobody in", entry.path);
-        let label = "only this machine can connect, and its address is not among these";
-        let problem = Problem::warning(title).at(entry.key.clone(), label);
+    let local = |range: &Cidr| {
+        range.contains(Ipv4Addr::LOCALHOST.into()) || range.contains(Ipv6Addr::LOCALHOST.into())
+    };
+    if around.only_this_machine && !ranges.iter().all(local) {
+        let title = format!("`{}` cannot tell senders apart", entry.path);
+        let label = "only this machine can connect, so that every address is its own";
+        let problem = Problem::warning(title).at(entry.key, label);
         notes.add(problem.help(
-            "if a proxy on this machine passes requests on, write server.trusted_proxies = \
+            "where a proxy on this machine passes requests on, write server.trusted_proxies = \
              \"127.0.0.1\": it is believed then whom it speaks for",
         ));
     }

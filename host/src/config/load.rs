@@ -175,8 +175,8 @@ fn read(
         schemes: &schemes,
         senders: &senders.unwrap_or_default(),
         resolver: &resolver,
-        listens_on: Some(server.net.listen.ip())
-            .filter(|ip| ip.is_loopback() && server.net.trusted_proxies.is_empty()),
+        only_this_machine: server.net.listen.ip().is_loopback()
+            && server.net.trusted_proxies.is_empty(),
     };
     let sources = source_table.map(|table| sources::read(&table, &around, notes));
     // Its own events can be routed by name.

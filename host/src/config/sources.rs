@@ -1,7 +1,6 @@
 //! `[sources.NAME]`: who may send, and the secrets that prove it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,8 +50,8 @@ pub(super) struct Around<'a> {
     /// The configuration's own senders.
     pub(super) senders: &'a [Arc<Sender>],
     pub(super) resolver: &'a Resolver<'a>,
-    /// Where only this machine can connect, and no proxy is believed: that address.
-    pub(super) listens_on: Option<IpAddr>,
+    /// Only this machine can connect, and no proxy on it is believed whom it speaks for.
+    pub(super) only_this_machine: bool,
 }
 
 /// Reads every source.

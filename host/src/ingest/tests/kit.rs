@@ -54,7 +54,15 @@ impl Kit {
         B::Error: fmt::Display,
     {
         let peer = SocketAddr::from(([192, 0, 2, 1], 4000));
-        let (head, body) = self.ingest.handle(request, peer.into()).await.into_parts();
+        self.send_from(peer.into(), request).await
+    }
+
+    pub(super) async fn send_from<B>(&self, peer: net::Peer, request: http::Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let (head, body) = self.ingest.handle(request, peer).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&body).unwrap();
         Answer { status: head.status, headers: head.headers, json }

@@ -2,6 +2,7 @@
 
 mod change;
 mod kit;
+mod limits;
 mod wire;
 
 use std::time::Duration;
