@@ -57,7 +57,7 @@ const NOT_INTRODUCED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\
 
 /// Serves the connection until it ends.
 pub(super) async fn serve<H: Handler>(
-    mut far: Far,
+    far: Far,
     handler: Arc<H>,
     activity: Arc<Activity>,
     times: Times,
@@ -69,30 +69,46 @@ pub(super) async fn serve<H: Handler>(
         tracing::debug!(%peer, %error, "connection ended before it began");
         return;
     }
-    // Until something comes, a connection costs no buffer and little else.
+    // Until something comes, a connection costs no buffer and little else. A new socket counts as readable
+    // until it was tried, so it is tried.
+    let mut byte = [0];
     let due = activity.began + times.header.min(times.idle);
     let first = tokio::select! {
-        readable = far.stream.readable() => readable.is_ok(),
+        peeked = far.stream.peek(&mut byte) => match peeked {
+            // It went without a word.
+            Ok(0) | Err(_) => return,
+            Ok(_) => true,
+        },
         _ = next_stage(&mut stages) => return,
         () = tokio::time::sleep_until(due) => false,
     };
-    if first && far.proxies.introduces(peer) {
-        let introduced = Box::pin(far.proxies.introduced(&mut far.stream, peer));
-        far.address = tokio::select! {
-            source = introduced => match source {
-                Some(source) => source,
-                None => return say_and_close(far.stream, NOT_INTRODUCED).await,
-            },
-            _ = next_stage(&mut stages) => return,
-            () = tokio::time::sleep_until(due) => return say_and_close(far.stream, SLOW_HEAD).await,
-        };
-    }
     if first {
         Box::pin(speak(far, handler, activity, times, stages)).await;
     } else {
         tracing::debug!(%peer, "no request came");
         say_and_close(far.stream, SLOW_HEAD).await;
     }
+}
+
+/// The connection as the one of whom its trusted proxy says it is; `None` when it is over.
+async fn introduced(
+    mut far: Far,
+    due: Instant,
+    stages: &mut watch::Receiver<Stage>,
+) -> Option<Far> {
+    if !far.proxies.introduces(far.address) {
+        return Some(far);
+    }
+    let answer = tokio::select! {
+        source = far.proxies.introduced(&mut far.stream, far.address) => match source {
+            Some(address) => return Some(Far { address, ..far }),
+            None => NOT_INTRODUCED,
+        },
+        _ = next_stage(stages) => return None,
+        () = tokio::time::sleep_until(due) => SLOW_HEAD,
+    };
+    say_and_close(far.stream, answer).await;
+    None
 }
 
 /// Speaks HTTP/1.1 until the connection ends.
@@ -103,6 +119,9 @@ async fn speak<H: Handler>(
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
+    let Some(far) = introduced(far, activity.began + times.header, &mut stages).await else {
+        return;
+    };
     let Far { stream, address: peer, proxies } = far;
     let session = Arc::new((handler, Arc::clone(&activity), proxies));
     let service = service_fn(move |request: Request<Incoming>| {
@@ -155,7 +174,7 @@ async fn say_and_close(mut stream: TcpStream, answer: &[u8]) {
     let _ = tokio::time::timeout(FAREWELL, async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
-        let (mut unwanted, mut bytes) = ([0; 1024], 0);
+        let (mut unwanted, mut bytes) = ([0; 256], 0);
         while bytes < UNWANTED_BYTES_MAX {
             match stream.read(&mut unwanted).await? {
                 0 => break,

@@ -164,7 +164,7 @@ impl Listener {
         };
         let (stage, stages) = watch::channel(Stage::Serving);
         let times = connection::Times::of(&settings);
-        let proxies = Proxies::of(&settings);
+        let proxies = Arc::new(Proxies::of(&settings));
         {
             let mut shutdown = pin!(shutdown);
             loop {
@@ -175,13 +175,12 @@ impl Listener {
                 let activity = Arc::new(Activity::new());
                 let seat = door.seats.take(Arc::clone(&activity));
                 let number = seat.number();
-                let (handler, proxies) = (Arc::clone(&handler), proxies.clone());
-                let far = Far { stream, address: peer, proxies };
-                let serving = connection::serve(far, handler, activity, times, stages.clone());
+                let far = Far { stream, address: peer, proxies: Arc::clone(&proxies) };
+                let (handler, stages) = (Arc::clone(&handler), stages.clone());
                 let task = tokio::spawn(async move {
                     // Given back however it ends.
                     let _held = (seat, slot);
-                    serving.await;
+                    connection::serve(far, handler, activity, times, stages).await;
                 });
                 door.seats.served_by(number, task.abort_handle());
             }
@@ -205,7 +204,7 @@ impl Listener {
 struct Far {
     stream: TcpStream,
     address: SocketAddr,
-    proxies: Proxies,
+    proxies: Arc<Proxies>,
 }
 
 /// How far a stop has come.

@@ -59,11 +59,11 @@ impl fmt::Display for Peer {
 }
 
 /// Whom a listener believes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Proxies {
     trusted: Arc<[Cidr]>,
     protocol: bool,
-    lines: Arc<Rarely>,
+    lines: Rarely,
 }
 
 impl Proxies {
@@ -71,7 +71,7 @@ impl Proxies {
         Self {
             trusted: Arc::clone(&settings.trusted_proxies),
             protocol: settings.proxy_protocol,
-            lines: Arc::new(Rarely::new(LINES_MAX, LINES_WINDOW)),
+            lines: Rarely::new(LINES_MAX, LINES_WINDOW),
         }
     }
 

@@ -21,9 +21,12 @@ impl Handler for Echo {
     async fn handle(&self, _: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.arrived.notify_one();
+        // What a handler keeps while it waits is not to be had by a connection without a request.
+        let ballast = [1u8; 16 << 10];
         if let Some(gate) = &self.gate {
             gate.notified().await;
         }
+        assert_eq!(std::hint::black_box(&ballast)[7], 1);
         Response::new(Full::new(Bytes::from_static(b"hello")))
     }
 }
@@ -220,6 +223,21 @@ async fn while_all_are_being_answered_a_new_one_is_told_503_at_once() {
     }
     server.echo.gate.as_ref().unwrap().notify_one();
     assert!(answer(&mut busy).await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_costs_little_memory() {
+    let server = serve(settings(), Echo::default());
+    let stream = connect(&server).await;
+    let peer = stream.local_addr().unwrap();
+    let (_stage, stages) = watch::channel(Stage::Serving);
+    let times = connection::Times::of(&settings());
+    let (echo, activity) = (Arc::new(Echo::default()), Arc::new(Activity::new()));
+    let proxies = Arc::new(Proxies::of(&settings()));
+    let far = Far { stream, address: peer, proxies };
+    let serving = connection::serve(far, echo, activity, times, stages);
+    let bytes = size_of_val(&serving);
+    assert!(bytes <= 1_536, "{bytes}");
 }
 
 #[tokio::test(start_paused = true)]
