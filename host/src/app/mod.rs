@@ -6,6 +6,7 @@
 mod check;
 mod disk;
 mod fan;
+mod kept;
 mod lent;
 mod limits;
 mod own;
@@ -64,6 +65,7 @@ pub struct App {
     reloader: Arc<Reloader>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    watching: JoinHandle<()>,
 }
 
 impl App {
@@ -101,7 +103,7 @@ impl App {
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
         receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
-        let watched = watch::start(config, queue.clone(), feed, receiving.handle());
+        let (watched, watching) = watch::start(config, queue.clone(), feed, receiving.handle());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.
@@ -121,7 +123,7 @@ impl App {
             last: Mutex::default(),
         });
         reloader.serve_people(view);
-        Ok(Self { address, receiving, delivering, queue, reloader, stop, served })
+        Ok(Self { address, receiving, delivering, queue, reloader, stop, served, watching })
     }
 
     /// Where requests are received.
@@ -153,6 +155,9 @@ impl App {
         // Fails only when serving has ended already.
         let _ = self.stop.send(());
         let served = self.receiving.block_on(self.served);
+        self.reloader.watched.send_replace(None);
+        // What it could not write is in the log.
+        let _ = self.receiving.block_on(self.watching);
         self.reloader.leave_people();
         self.receiving.block_on(self.reloader.deliverer.stop(DELIVERY_GRACE));
         let closed = self.receiving.block_on(self.queue.close());
