@@ -1,6 +1,9 @@
 //! What one source may use: from where, how often, how many bytes; and who is believed of where a
 //! request comes from. Rates of a day, so that no clock matters.
 
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command};
+
 use crate::harness::{Answer, Client, Daemon, SECRET, Setup, body, events, signature, wait_for};
 
 fn daemon(server: &str, source: &str) -> Daemon {
@@ -189,4 +192,89 @@ fn check_shows_the_limits_of_each_source() {
     let limits = "limits: sqreen from 203.0.113.0/24, 2001:db8::/32 only; at most 20/s; its silence is told after 1h";
     assert!(shown.contains(limits), "{shown}");
     assert!(shown.contains("proxies: 127.0.0.0/8 by X-Forwarded-For or Forwarded"), "{shown}");
+}
+
+#[test]
+fn a_flood_at_one_source_does_not_turn_away_another() {
+    let small = "body_max = \"64KiB\"\n";
+    let daemon = setup("in_flight_max = \"1MiB\"\nbody_timeout = \"5m\"", small)
+        .source_with("other", SECRET, small)
+        .start();
+    // More than all sources may hold together, and none of it ends.
+    let head = format!(
+        "POST /sqreen HTTP/1.1\r\nhost: h\r\nx-sqreen-integrity: {}\r\ncontent-length: 65000\r\n\r\n",
+        "0".repeat(64)
+    );
+    let part = [head.as_bytes(), &[b' '; 60_000]].concat();
+    let flood: Vec<Client> = (0..30)
+        .map(|_| {
+            let mut client = daemon.client();
+            client.write(&part).unwrap();
+            client
+        })
+        .collect();
+    wait_for("the flood", || daemon.log().contains("this source has used its part").then_some(()));
+    let ids = events("beside", 20);
+    for id in &ids {
+        assert_eq!(post_after(&daemon, "/other", b"", &[], id).status, 200);
+    }
+    daemon.wait_delivered("audit-log", &ids);
+    drop(flood);
+}
+
+/// Nobody else listens there, so that a port that was free stays so.
+const HERE: &str = "127.0.0.99";
+
+/// HAProxy before the daemon, asked by curl from an address of its own: what others write is understood.
+#[test]
+fn haproxy_is_understood_in_each_of_its_ways() {
+    for program in ["haproxy", "curl"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            return println!("skipped: {program} is not installed");
+        }
+    }
+    let allow = "allow = \"127.0.0.7\"\n";
+    for (mode, option, server) in
+        [("http", "option forwardfor", ""), ("tcp", "", "send-proxy"), ("tcp", "", "send-proxy-v2")]
+    {
+        let protocol = server.starts_with("send-proxy");
+        let lines = format!("trusted_proxies = \"127.0.0.1\"\nproxy_protocol = {protocol}");
+        let daemon = daemon(&lines, allow);
+        let port = TcpListener::bind((HERE, 0)).unwrap().local_addr().unwrap().port();
+        let config = format!(
+            "defaults\n mode {mode}\n timeout client 60s\n timeout server 60s\n timeout connect 60s\n {option}\n\
+             listen it\n bind {HERE}:{port}\n server it {} {server}\n",
+            daemon.address()
+        );
+        let file = daemon.home().join("haproxy.cfg");
+        std::fs::write(&file, config).unwrap();
+        let mut haproxy = Ended(Command::new("haproxy").arg("-f").arg(&file).spawn().unwrap());
+        wait_for("haproxy", || {
+            assert_eq!(haproxy.0.try_wait().unwrap(), None, "haproxy ended");
+            TcpStream::connect((HERE, port)).ok()
+        });
+        let body = body(&["by haproxy"]);
+        let signature = format!("x-sqreen-integrity: {}", signature(SECRET, &body));
+        let status = |interface: &str| {
+            let mut curl = Command::new("curl");
+            // What the sender itself writes is no help.
+            curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", &signature]);
+            curl.args(["-H", "x-forwarded-for: 127.0.0.7", "--interface", interface]);
+            curl.arg("--data-binary").arg(std::str::from_utf8(&body).unwrap());
+            let output = curl.arg(format!("http://{HERE}:{port}/sqreen")).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(status("127.0.0.7"), "200", "{mode} {option} {server}");
+        assert_eq!(status("127.0.0.8"), "403", "{mode} {option} {server}");
+    }
+}
+
+/// A program that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -268,8 +268,8 @@ impl Ingest {
     /// Receives by other settings and routes from the next request on; those under way end as they
     /// began.
     pub fn change(&self, settings: Settings, router: Arc<Router>) {
+        let rules = Arc::new(Rules::new(settings, router, Some(&self.rules())));
         let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        let rules = Arc::new(Rules::new(settings, router, Some(&current)));
         let before = std::mem::replace(&mut *current, rules);
         drop(current);
         // Not while requests wait for the lock.

@@ -37,13 +37,14 @@ impl Peer {
     /// An address to count by: the sender's, or where it is not known the last proxy's.
     #[must_use]
     pub fn nearest(&self) -> IpAddr {
-        self.client.unwrap_or_else(|| self.hop.ip().to_canonical())
+        self.client.unwrap_or_else(|| self.hop.ip())
     }
 }
 
 impl From<SocketAddr> for Peer {
     fn from(hop: SocketAddr) -> Self {
-        Self { hop, client: Some(hop.ip().to_canonical()) }
+        let hop = canonical(hop);
+        Self { hop, client: Some(hop.ip()) }
     }
 }
 
@@ -51,11 +52,16 @@ impl From<SocketAddr> for Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.client {
-            Some(client) if client == self.hop.ip().to_canonical() => self.hop.fmt(f),
+            Some(client) if client == self.hop.ip() => self.hop.fmt(f),
             Some(client) => write!(f, "{client} by {}", self.hop),
             None => write!(f, "unknown by {}", self.hop),
         }
     }
+}
+
+/// Without the IPv6 clothes that a socket for both families puts around IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Whom a listener believes.
@@ -109,6 +115,7 @@ impl Proxies {
         if self.trusted.is_empty() {
             return hop.into();
         }
+        let hop = canonical(hop);
         Peer { hop, client: forwarded::client(headers, hop.ip(), &self.trusted) }
     }
 }

@@ -113,6 +113,17 @@ async fn others_speak_for_themselves_and_their_headers_are_refused() {
     }
 }
 
+#[test]
+fn ipv4_in_ipv6_is_shown_and_counted_as_ipv4() {
+    let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
+    let peer = Peer::from(mapped);
+    assert_eq!(peer.to_string(), "192.0.2.1:7");
+    assert_eq!(
+        (peer.client(), peer.nearest().to_string()),
+        (Some(peer.nearest()), "192.0.2.1".into())
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_header_that_does_not_end_is_given_the_time_of_a_head() {
     let address = serve(&["127.0.0.0/8"], true);
