@@ -55,7 +55,7 @@ pub(super) fn rate(text: &str) -> Result<(u64, Duration), Wrong> {
     }
 }
 
-/// As [`rate`] reads it.
+/// As it is written.
 #[must_use]
 pub fn show_rate(count: u32, per: Duration) -> String {
     let known = PERIODS.iter().find(|(_, ms)| Duration::from_millis(*ms) == per);
