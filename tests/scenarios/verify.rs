@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::Installed;
+use crate::harness::{Daemon, Installed, Setup, wait_for};
 
 /// How a command ended, and both of its streams.
 struct Ended {
@@ -214,6 +214,62 @@ fn a_scheme_of_ones_own_takes_what_openssl_signed() {
             assert!(ended.text.contains(told), "{}", ended.text);
         }
     }
+}
+
+/// The Ed25519 key pair whose seed is the bytes 0 to 31.
+const SEED: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const PUBLIC: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
+
+/// A source for each preset that one secret is enough for, named as the preset.
+fn all_presets() -> (Setup, Vec<String>) {
+    let list = dispatcher(&Installed::new(), &["verify", "--list"], b"").text;
+    let mut setup = Daemon::new()
+        .server("public_url = \"https://hooks.example.org/in\"")
+        .head("schemes.acme.header = \"X-Acme\"\nschemes.acme.signed = [\"url\", \"body\"]")
+        .log("audit-log");
+    let mut names: Vec<String> = Vec::new();
+    let listed = list.lines().filter_map(|line| line.split(' ').next());
+    for name in listed.filter(|name| *name != "none" && *name != "sendgrid").chain(["acme"]) {
+        // Hexadecimal digits are also base64.
+        let secret = match name {
+            "discord" => PUBLIC,
+            "basic" => "user:00ff00ff",
+            _ => "00ff00ff",
+        };
+        let lines = format!("scheme = \"{name}\"\nsecrets = \"literal:{secret}\"");
+        setup = setup.source_table(name, &lines);
+        names.push(name.to_owned());
+    }
+    (setup, names)
+}
+
+#[test]
+fn every_preset_is_received_by_a_daemon_as_it_is_signed_and_refused_otherwise() {
+    let (setup, names) = all_presets();
+    let daemon = setup.start();
+    let to = format!("http://{}", daemon.address());
+    let body = daemon.home().join("body.json");
+    let private = format!("literal:{SEED}");
+    let mut wrong = Vec::new();
+    for name in &names {
+        std::fs::write(&body, format!("{{\"id\": \"{name}\"}}")).unwrap();
+        let file = body.to_str().unwrap();
+        let mut arguments = vec!["send", name.as_str(), "--to", &to, "--file", file];
+        if name == "discord" {
+            arguments.extend(["--key", &private]);
+        }
+        let sent = run(daemon.command(&arguments), b"");
+        if sent.code != Some(0) || !sent.text.contains("200 ") {
+            wrong.push(format!("{name}: {:?} {}", sent.code, sent.text));
+        }
+        let bare = daemon.client().send("POST", &format!("/{name}"), &[], b"{}").unwrap();
+        assert!(matches!(bare.status, 401), "{name}: {bare:?}");
+    }
+    assert!(names.len() > 70 && wrong.is_empty(), "{}", wrong.join("\n"));
+    let all = |daemon: &Daemon| daemon.log_lines("audit-log").len() == names.len();
+    wait_for("every delivery", || all(&daemon).then_some(()));
+    let log = std::fs::read_to_string(daemon.log_path("audit-log")).unwrap();
+    assert!(!log.contains("00ff00ff"), "a token was kept");
 }
 
 #[test]

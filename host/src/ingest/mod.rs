@@ -14,12 +14,14 @@
 //! | 403 | the source has an allow-list, and the sender's address is not on it; before the body is read |
 //! | 404, 405 | no source has this path; the scheme does not use this method |
 //! | 408 | the body took too long |
-//! | 413 | the body is too long, has too many events or fits no segment of the store |
+//! | 413 | the body is too long, also when decompressed, has too many events or fits no segment of the store |
+//! | 415 | the body is compressed in a way that is not known here |
 //! | 429 | more often than the source's rate; with `Retry-After` |
 //! | 503 | too many bytes in flight, or it cannot be stored now; with `Retry-After` |
 
 mod answer;
 mod body;
+mod decode;
 mod handshake;
 mod limits;
 mod rate;
@@ -41,7 +43,7 @@ use crate::normalize::{self, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
-use crate::verify::{Answer, Verified, Verifier};
+use crate::verify::{Answer, Proof, Scheme, TokenIn, Verified, Verifier};
 use crate::{net, store, telemetry};
 
 use answer::RequestId;
@@ -63,7 +65,7 @@ pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
 /// Time for a body unless configured otherwise.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Headers that are never kept: they can let somebody in.
+/// Headers that are never kept, as is the one with a source's token: they can let somebody in.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 const _: () = assert!(
@@ -191,11 +193,16 @@ impl Rules {
         Ok(found)
     }
 
-    /// The events of a verified request with their targets.
-    fn plan(&self, sender: &Sender, verified: &Verified) -> Result<Vec<Planned>, Refusal> {
+    /// The events of a verified request with their targets; `body` is its body, decompressed.
+    fn plan(
+        &self,
+        sender: &Sender,
+        verified: &Verified,
+        body: &Bytes,
+    ) -> Result<Vec<Planned>, Refusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
-        let input = Input { headers, query, body: &request.body };
+        let input = Input { headers, query, body };
         let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
@@ -209,7 +216,7 @@ impl Rules {
             scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
             config: self.config,
-            headers: kept(&request.headers),
+            headers: kept(&request.headers, verified.scheme()),
             events,
         }
     }
@@ -387,7 +394,10 @@ impl Ingest {
         {
             return Ok(Taken::Asked(source, answer));
         }
-        let planned = rules.plan(&source.sender, &verified)?;
+        let (headers, body) = (&verified.request().headers, verified.request().body.clone());
+        let body = decode::decoded(headers, body, source.body_bytes_max)
+            .map_err(|undecoded| Refusal::undecoded(undecoded, source.body_bytes_max))?;
+        let planned = rules.plan(&source.sender, &verified, &body)?;
         let notes =
             if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
@@ -486,11 +496,15 @@ fn without_slash(path: &str) -> &str {
 }
 
 /// The header fields to be kept, as far as they fit.
-fn kept(headers: &http::HeaderMap) -> Headers {
+fn kept(headers: &http::HeaderMap, scheme: &Scheme) -> Headers {
+    let token = match &scheme.proof {
+        Proof::Token(TokenIn::Header(name)) => Some(name),
+        _ => None,
+    };
     let mut bytes = 0;
     headers
         .iter()
-        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()))
+        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()) && Some(*name) != token)
         .take(HEADERS_MAX)
         .take_while(|(name, value)| {
             bytes += name.as_str().len() + value.len();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::decode::Undecoded;
 use super::limits::seconds;
 use super::without_slash;
 use crate::normalize::Malformed;
@@ -50,6 +51,8 @@ pub(super) enum Refusal {
         bytes_max: usize,
     },
     Malformed(Malformed),
+    Coding,
+    BrokenCoding(&'static str),
     SlowBody {
         seconds: u64,
     },
@@ -61,6 +64,14 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    pub(super) const fn undecoded(undecoded: Undecoded, bytes_max: usize) -> Self {
+        match undecoded {
+            Undecoded::Unknown => Self::Coding,
+            Undecoded::Broken(coding) => Self::BrokenCoding(coding),
+            Undecoded::TooLong => Self::TooLong { bytes_max },
+        }
+    }
+
     /// `known` are the paths of all sources.
     pub(super) fn unknown_path<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Self {
         let near = near(path, known).cloned();
@@ -78,7 +89,10 @@ impl Refusal {
             Self::TooLong { .. }
             | Self::Malformed(Malformed::TooMany)
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Malformed(_) | Self::BrokenBody(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::BrokenBody(_) | Self::BrokenCoding(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Coding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BytesInFlight { .. } | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -119,6 +133,8 @@ impl Refusal {
                 format!("the body is longer than {bytes_max} bytes").into()
             }
             Self::Malformed(malformed) => malformed.to_string().into(),
+            Self::Coding => "the body may be compressed by gzip, deflate, br or zstd".into(),
+            Self::BrokenCoding(coding) => format!("the body is no whole {coding}").into(),
             Self::SlowBody { .. } => "the body took too long".into(),
             Self::BrokenBody(_) => "the body did not arrive whole".into(),
             Self::Store(AppendError::TooLarge { .. }) => "the request is too large to store".into(),
@@ -160,6 +176,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the body is longer than this source takes, {bytes_max} bytes")
             }
             Self::Malformed(malformed) => malformed.fmt(f),
+            Self::Coding => f.write_str(
+                "its content-encoding is not known here: gzip, deflate, br and zstd are, two at most",
+            ),
+            Self::BrokenCoding(coding) => write!(f, "the body is no whole {coding}"),
             Self::SlowBody { seconds } => write!(f, "the body did not arrive within {seconds} s"),
             Self::BrokenBody(reason) => write!(f, "the body did not arrive whole: {reason:?}"),
             Self::BytesInFlight { bytes_max } => {

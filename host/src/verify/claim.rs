@@ -78,12 +78,18 @@ impl<'r> Claims<'r> {
         name: &HeaderName,
     ) -> Result<(), Refused> {
         let text = single(headers, name)?;
-        self.read(signature, text, &|| format!("header {name}"))?;
-        // One whole signature of the wrong form is named here; among several it is only no match.
-        let only = signature.separator.is_none() && matches!(signature.place, Place::First(_));
-        match self.iter().next().filter(|_| only) {
-            Some(claim) => check_form(signature, claim, name),
-            None => Ok(()),
+        self.read(signature, text, &|| format!("header {name}"))
+    }
+
+    /// What is wrong with the form of the one whole signature of a request. Among several a wrong form is
+    /// only no match.
+    pub(super) fn check_form(&self, signature: &Signature) -> Result<(), Refused> {
+        let (None, Place::First(names)) = (signature.separator, &signature.place) else {
+            return Ok(());
+        };
+        match (self.iter().next(), names.get(self.set)) {
+            (Some(claim), Some(name)) => check_form(signature, claim, name),
+            _ => Ok(()),
         }
     }
 

@@ -11,20 +11,28 @@ pub(super) fn unhex_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
     if !text.len().is_multiple_of(2) || text.len() / 2 > room.len() {
         return None;
     }
+    // What is no digit sets high bits, which are looked at once in the end.
+    let mut all = 0;
     for (byte, pair) in room.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = (nibble(pair[0])? << 4) | nibble(pair[1])?;
+        let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = (high << 4) | (low & 15);
     }
-    Some(text.len() / 2)
+    (all <= 15).then_some(text.len() / 2)
 }
 
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
+/// The value of each hexadecimal digit, 255 for what is none.
+static NIBBLES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0u8;
+    while value < 16 {
+        let digit = DIGITS[value as usize];
+        values[digit as usize] = value;
+        values[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
     }
-}
+    values
+};
 
 /// As [`unhex_into`], for base64 of the standard alphabet with its padding.
 pub(super) fn unbase64_into(text: &[u8], room: &mut [u8]) -> Option<usize> {

@@ -195,7 +195,9 @@ impl Verifier {
     pub fn precheck(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), Refused> {
         match &self.scheme.proof {
             Proof::Signature(signature) if matches!(signature.place, Place::Body(_)) => Ok(()),
-            Proof::Signature(signature) => self.claims(signature, headers, None, now).map(|_| ()),
+            Proof::Signature(signature) => {
+                self.claims(signature, headers, None, now)?.claims.check_form(signature)
+            }
             Proof::Token(TokenIn::Header(name)) => claim::single(headers, name).map(|_| ()),
             Proof::Basic => claim::single(headers, &header::AUTHORIZATION).map(|_| ()),
             Proof::Token(TokenIn::Query(_)) | Proof::None => Ok(()),
@@ -266,6 +268,7 @@ impl Verifier {
             }
         }
         let Some(key) = matched else {
+            claims.check_form(signature)?;
             return Err(match message.url() {
                 Some(url) => Refused::UrlMismatch { url: without_query(url) },
                 None => Refused::Mismatch,

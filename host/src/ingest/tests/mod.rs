@@ -320,10 +320,25 @@ fn kept_headers_are_bounded() {
         let name: http::HeaderName = format!("x-{number}").parse().unwrap();
         headers.insert(name, "v".parse().unwrap());
     }
-    assert_eq!(kept(&headers).len(), HEADERS_MAX);
+    assert_eq!(kept(&headers, scheme("sqreen")).len(), HEADERS_MAX);
     headers.clear();
     headers.insert("x-long", "v".repeat(HEADER_BYTES_MAX).parse().unwrap());
-    assert_eq!(kept(&headers).len(), 0);
+    assert_eq!(kept(&headers, scheme("sqreen")).len(), 0);
+}
+
+#[test]
+fn a_token_is_kept_with_no_request() {
+    let mut headers = http::HeaderMap::new();
+    headers.append("x-gitlab-token", http::HeaderValue::from_static("hush"));
+    headers.append("x-gitlab-event", http::HeaderValue::from_static("Push Hook"));
+    let names: Vec<String> =
+        kept(&headers, scheme("gitlab-token")).iter().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(names, ["x-gitlab-event"]);
+    assert_eq!(kept(&headers, scheme("github")).len(), 2);
+}
+
+fn scheme(name: &str) -> &'static crate::verify::Scheme {
+    crate::verify::scheme(name).unwrap()
 }
 
 #[test]
