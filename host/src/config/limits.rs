@@ -9,6 +9,7 @@ use super::reader::{Entry, Notes, Table};
 use super::sources::Around;
 use crate::ingest::{RATES_MAX, Rate};
 use crate::model::Cidr;
+use crate::net;
 
 /// Limits of the number before the period of a rate.
 const RATE_COUNTS: RangeInclusive<u64> = 1..=1_000_000;
@@ -23,14 +24,21 @@ pub(super) fn ranges(entry: &Entry<'_>, notes: &Notes) -> Vec<Cidr> {
     entry.one_or_more(notes).iter().filter_map(read).collect()
 }
 
+/// Whether this machine's own address lies in it.
+fn is_local(range: Cidr) -> bool {
+    range.contains(Ipv4Addr::LOCALHOST.into()) || range.contains(Ipv6Addr::LOCALHOST.into())
+}
+
+/// Whether only this machine can connect, and is not believed whom it speaks for.
+pub(super) fn only_this_machine(server: &net::Settings) -> bool {
+    server.listen.ip().is_loopback() && !server.trusted_proxies.iter().any(|r| is_local(*r))
+}
+
 /// `allow` of a source.
 pub(super) fn allow(table: &mut Table<'_>, around: &Around<'_>, notes: &Notes) -> Arc<[Cidr]> {
     let Some(entry) = table.entry("allow") else { return Arc::default() };
     let ranges = ranges(&entry, notes);
-    let local = |range: &Cidr| {
-        range.contains(Ipv4Addr::LOCALHOST.into()) || range.contains(Ipv6Addr::LOCALHOST.into())
-    };
-    if around.only_this_machine && !ranges.iter().all(local) {
+    if around.only_this_machine && !ranges.iter().all(|range| is_local(*range)) {
         let title = format!("`{}` cannot tell senders apart", entry.path);
         let label = "only this machine can connect, so that every address is its own";
         let problem = Problem::warning(title).at(entry.key, label);
