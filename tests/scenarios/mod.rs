@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod first_hour;
 mod full_disk;
+mod limits;
 mod misbehave;
 mod overload;
 mod power;

@@ -6,6 +6,7 @@
 mod check;
 mod disk;
 mod fan;
+mod kept;
 mod lent;
 mod limits;
 mod own;
@@ -64,6 +65,7 @@ pub struct App {
     reloader: Arc<Reloader>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    watching: JoinHandle<()>,
 }
 
 impl App {
@@ -102,7 +104,7 @@ impl App {
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
         receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
-        let watched = watch::start(config, queue.clone(), feed, receiving.handle());
+        let (watched, watching) = watch::start(config, queue.clone(), feed, receiving.handle());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.
@@ -122,7 +124,7 @@ impl App {
             last: Mutex::default(),
         });
         reloader.serve_people(view);
-        Ok(Self { address, receiving, delivering, queue, reloader, stop, served })
+        Ok(Self { address, receiving, delivering, queue, reloader, stop, served, watching })
     }
 
     /// Where requests are received.
@@ -154,6 +156,9 @@ impl App {
         // Fails only when serving has ended already.
         let _ = self.stop.send(());
         let served = self.receiving.block_on(self.served);
+        self.reloader.watched.send_replace(None);
+        // What it could not write is in the log.
+        let _ = self.receiving.block_on(self.watching);
         self.reloader.leave_people();
         self.receiving.block_on(self.reloader.deliverer.stop(DELIVERY_GRACE));
         let closed = self.receiving.block_on(self.queue.close());

@@ -128,7 +128,7 @@ pub struct Reloader {
     pub(super) feed: Feed,
     pub(super) ingest: Arc<Ingest>,
     pub(super) deliverer: Deliverer,
-    pub(super) watched: watch::Sender<Watched>,
+    pub(super) watched: watch::Sender<Option<Watched>>,
     /// `None` before and after, and when the socket could not be had, which the log says.
     pub(super) admin: Mutex<Option<Admin>>,
     /// Of the targets that work; locked for as long as a reload takes, so that there is one at a time.
@@ -202,7 +202,7 @@ impl Reloader {
         let router = Arc::new(wire::router(&ways, &numbers));
         let view = wire::view(&config, &ways, &numbers, Arc::clone(&router), self.fixed.address);
         // Fails only when nobody watches any more: the daemon stops.
-        let _ = self.watched.send(Watched::of(&config));
+        let _ = self.watched.send(Some(Watched::of(&config)));
         self.ingest.change(config.ingest.clone(), router);
         let begun = wire::backends(ways, &numbers, &*self.queue, |number| changes.begins(number));
         self.deliverer.change(&changes.ended, begun, DELIVERY_GRACE);
@@ -300,6 +300,8 @@ impl Fixed {
             ("server.header_timeout", server.header_timeout != other.header_timeout),
             ("server.idle_timeout", server.idle_timeout != other.idle_timeout),
             ("server.drain_timeout", server.drain_timeout != other.drain_timeout),
+            ("server.trusted_proxies", server.trusted_proxies != other.trusted_proxies),
+            ("server.proxy_protocol", server.proxy_protocol != other.proxy_protocol),
             ("server.connections_max", server.connections_max != other.connections_max),
             ("store.directory", self.store.directory != config.store.directory),
             ("store.free_min", self.store.free_min_bytes != config.store.free_min_bytes),

@@ -13,7 +13,7 @@ use super::files::{Text, Unreadable};
 use super::problem::{Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
-use super::{Config, masks, schemes, senders, server, sources, targets};
+use super::{Config, limits, masks, schemes, senders, server, sources, targets};
 use crate::model::OWN_SOURCE;
 use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
@@ -175,6 +175,7 @@ fn read(
         schemes: &schemes,
         senders: &senders.unwrap_or_default(),
         resolver: &resolver,
+        only_this_machine: limits::only_this_machine(&server.net),
     };
     let sources = source_table.map(|table| sources::read(&table, &around, notes));
     // Its own events can be routed by name.

@@ -10,6 +10,7 @@
 mod document;
 mod environment;
 mod files;
+mod limits;
 mod load;
 mod masks;
 mod near;
@@ -40,12 +41,11 @@ pub use problem::{Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
 pub use reference::resolve;
 pub use server::default_plugins;
 pub use settings::PluginSettings;
-pub use units::show_duration;
+pub use units::{show_duration, show_rate};
 
 use tokio::runtime::Handle;
 
-use crate::egress::Cidr;
-use crate::model::{Secret, TargetNumber};
+use crate::model::{Cidr, Secret, TargetNumber};
 use crate::retry::Policy;
 use crate::route::TargetRoute;
 use crate::store::embedded;

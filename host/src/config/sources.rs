@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check_name;
+use super::limits;
 use super::near::{list, near};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table, whole_dollar_name};
@@ -49,6 +50,8 @@ pub(super) struct Around<'a> {
     /// The configuration's own senders.
     pub(super) senders: &'a [Arc<Sender>],
     pub(super) resolver: &'a Resolver<'a>,
+    /// Only this machine can connect, and no proxy on it is believed whom it speaks for.
+    pub(super) only_this_machine: bool,
 }
 
 /// Reads every source.
@@ -96,6 +99,8 @@ fn source(
     let body_bytes_max = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
     let verify_token = verify_token(scheme.as_deref(), &mut table, around.resolver, notes);
     let asks = table.entry("handshake").and_then(|entry| entry.boolean(notes));
+    let allow = limits::allow(&mut table, around, notes);
+    let rates = limits::rates(&mut table, notes);
     let silent_after = table.duration("silent_after", SILENT_MIN..=SILENT_MAX, notes);
     let place = table.place.clone();
     table.finish(notes, |key| match key {
@@ -125,6 +130,8 @@ fn source(
         handshake,
         sender,
         body_bytes_max,
+        allow,
+        rates,
         silent_after,
     };
     let first = secrets.into_iter().next().unwrap_or_else(|| Secret::new(""));

@@ -8,9 +8,8 @@ use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use super::reference::Resolver;
 use super::sources::unknown;
-use super::{TargetConfig, check_name, settings};
+use super::{TargetConfig, check_name, limits, settings};
 use crate::deliver;
-use crate::egress::Cidr;
 use crate::model::Severity;
 use crate::retry::{BACKOFF_MIN, MaybeSent, Policy};
 use crate::route::{Rule, TargetRoute, TypePattern};
@@ -100,7 +99,7 @@ fn target(
     let timeout = table.duration("timeout", TIMEOUT_MIN..=TIMEOUT_MAX, notes);
     let policy = table.table("retry", notes).map(|retry| policy(retry, notes)).unwrap_or_default();
     let overflow = table.entry("overflow").is_some_and(|entry| overflow(&entry, notes));
-    let allow = table.entry("allow").map(|entry| allow(&entry, notes)).unwrap_or_default();
+    let allow = table.entry("allow").map(|entry| limits::ranges(&entry, notes)).unwrap_or_default();
     let settings_entry = table.entry("settings");
     // A disabled target may wait for its secrets.
     let settings = settings::read(settings_entry.as_ref(), &table.place, enabled, resolver, notes);
@@ -286,13 +285,4 @@ fn policy(mut table: Table<'_>, notes: &Notes) -> Policy {
         notes.add(Problem::error(format!("`{path}`: {error}")).at(place, ""));
     }
     policy
-}
-
-fn allow(entry: &Entry<'_>, notes: &Notes) -> Vec<Cidr> {
-    let read = |entry: &Entry<'_>| {
-        let range = entry.string(notes)?.parse::<Cidr>();
-        let title = format!("`{}` is no range of addresses", entry.path);
-        range.map_err(|error| entry.refuse(notes, &title, &error.to_string(), "")).ok()
-    };
-    entry.one_or_more(notes).iter().filter_map(read).collect()
 }

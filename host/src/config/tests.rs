@@ -77,6 +77,11 @@ fn everything_that_can_be_set_arrives() {
     assert_eq!(config.plugins.directories.last(), Some(&config.home.join("more")));
     let source = &config.ingest.sources[0];
     assert_eq!((&*source.name, source.body_bytes_max), ("sqreen", 512 << 10));
+    assert_eq!(config.server.trusted_proxies[1].to_string(), "fd00::/8");
+    assert!(!config.server.proxy_protocol);
+    assert_eq!(source.allow[0].to_string(), "140.82.112.0/20");
+    let minute = ingest::Rate { count: 1000, per: Duration::from_secs(60) };
+    assert_eq!((source.rates.len(), source.rates[1]), (2, minute));
     assert_eq!(source.silent_after, Some(Duration::from_secs(6 * 3_600)));
     assert_eq!(config.ingest.sources[1].silent_after, None);
     assert_eq!(config.address(source), "https://hooks.example.org/in/hooks/sqreen");

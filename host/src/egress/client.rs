@@ -20,10 +20,10 @@ use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::address::Cidr;
 use super::connect::{Connector, Unreachable};
 use super::request::{self, Prepared};
 use super::{Answer, EgressError, Outgoing, Settings};
+use crate::model::Cidr;
 
 /// Most pools, one for each distinct `allow` list.
 const POOLS_MAX: usize = 64;

@@ -22,7 +22,8 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::address::{self, Cidr};
+use super::address;
+use crate::model::Cidr;
 
 /// Most denied addresses named in one error.
 const ADDRESSES_NAMED_MAX: usize = 4;

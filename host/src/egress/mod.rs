@@ -20,7 +20,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub use address::{Cidr, InvalidCidr};
+use crate::model::Cidr;
+
 pub use client::{Client, TlsUnavailable};
 pub use request::{HEADER_BYTES_MAX, HEADERS_MAX};
 

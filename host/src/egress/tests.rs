@@ -18,7 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::{Answer, Cidr, Client, EgressError, ErrorKind, Outgoing, Settings};
+use super::{Answer, Client, EgressError, ErrorKind, Outgoing, Settings};
+use crate::model::Cidr;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -98,6 +98,9 @@ pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Respo
         let after = if refusal.is_full() { RETRY_AFTER_FULL_S } else { RETRY_AFTER_S };
         headers.insert(RETRY_AFTER, after);
     }
+    if let Some(wait_s) = refusal.wait_s() {
+        headers.insert(RETRY_AFTER, wait_s.into());
+    }
     if ending == Ending::Close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

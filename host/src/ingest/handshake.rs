@@ -9,6 +9,7 @@ use http::request::Parts;
 use super::refusal::Refusal;
 use super::{Ingest, SourceSettings};
 use crate::model::{Request, Timestamp};
+use crate::net::Peer;
 use crate::telemetry;
 use crate::verify::Answer;
 
@@ -30,6 +31,7 @@ impl Ingest {
     pub(super) fn asked_unsigned(
         &self,
         source: &SourceSettings,
+        peer: Peer,
         request: &Request,
     ) -> Result<Option<Answer>, Refusal> {
         if source.may_ask(&request.method) {
@@ -37,14 +39,14 @@ impl Ingest {
         }
         let token = source.verifier.token_to_confirm(&request.headers, &request.body);
         Ok(token.map(|token| {
-            self.show_token(source, &token, request.received_at);
+            self.show_token(source, peer, &token, request.received_at);
             Answer { status: 200, content_type: "application/json", body: "{}".to_owned() }
         }))
     }
 
     /// Shows a person the token that the vendor wants to see. It becomes the secret, so that it goes to
     /// memory alone, which only the owner's socket reads, and never into the log.
-    fn show_token(&self, source: &SourceSettings, token: &str, at: Timestamp) {
+    fn show_token(&self, source: &SourceSettings, peer: Peer, token: &str, at: Timestamp) {
         tracing::warn!(source = %source.name,
             "the sender wants its address confirmed: `dispatcher refused` shows the token for it");
         let reason = format!(
@@ -54,6 +56,7 @@ impl Ingest {
         let told = telemetry::Refusal {
             at_ms: at.as_millis(),
             request: "handshake".into(),
+            from: peer.to_string(),
             status: 200,
             reason,
         };

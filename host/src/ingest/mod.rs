@@ -11,21 +11,24 @@
 //! | 200 | on disk; repeated events too, once their first is; or the vendor's question is answered |
 //! | 400 | signed, but no JSON object or array, or nested too deep |
 //! | 401 | signature missing, malformed or wrong; before the body is read where the header shows it |
+//! | 403 | the source has an allow-list, and the sender's address is not on it; before the body is read |
 //! | 404, 405 | no source has this path; the scheme does not use this method |
 //! | 408 | the body took too long |
 //! | 413 | the body is too long, also when decompressed, has too many events or fits no segment of the store |
 //! | 415 | the body is compressed in a way that is not known here |
+//! | 429 | more often than the source's rate; with `Retry-After` |
 //! | 503 | too many bytes in flight, or it cannot be stored now; with `Retry-After` |
 
 mod answer;
 mod body;
 mod decode;
 mod handshake;
+mod limits;
+mod rate;
 mod refusal;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,7 +38,7 @@ use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
-use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
+use crate::model::{Cidr, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
 use crate::normalize::{self, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
@@ -45,6 +48,8 @@ use crate::{net, store, telemetry};
 
 use answer::RequestId;
 use body::{Budget, Held};
+use limits::{Gate, Shares};
+pub use rate::{RATES_MAX, Rate};
 use refusal::Refusal;
 
 /// Log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
@@ -80,6 +85,10 @@ pub struct SourceSettings {
     pub sender: Arc<Sender>,
     /// Longest body in bytes.
     pub body_bytes_max: usize,
+    /// From where requests may come; empty: from everywhere.
+    pub allow: Arc<[Cidr]>,
+    /// How often verified requests are taken; each of at most [`RATES_MAX`] counts.
+    pub rates: Arc<[Rate]>,
     /// After so long without an accepted request a person is told; `None`: never.
     pub silent_after: Option<Duration>,
 }
@@ -113,24 +122,43 @@ pub struct Ingest {
     full_lines: Rarely,
 }
 
+/// A source and what was counted of it.
+#[derive(Debug)]
+struct Source {
+    settings: SourceSettings,
+    gate: Gate,
+}
+
 /// What a configuration says of requests. Each request reads it once and keeps it to its end, so that
 /// no request is received by half of one configuration and half of the next.
 #[derive(Debug)]
 struct Rules {
     /// By path without the slash at its end.
-    sources: HashMap<String, SourceSettings>,
-    bytes_in_flight_max: usize,
+    sources: HashMap<String, Source>,
+    shares: Shares,
     body_timeout: Duration,
     config: u64,
     router: Arc<Router>,
 }
 
 impl Rules {
-    fn new(settings: Settings, router: Arc<Router>) -> Self {
-        let sources = settings.sources.into_iter();
+    /// What was counted goes on from `before`, by the names of the sources.
+    fn new(settings: Settings, router: Arc<Router>, before: Option<&Self>) -> Self {
+        let longest = settings.sources.iter().map(|s| s.body_bytes_max).max().unwrap_or(0);
+        let shares = Shares::of(settings.bytes_in_flight_max, settings.sources.len(), longest);
+        let before: HashMap<&str, &Gate> = before
+            .into_iter()
+            .flat_map(|before| before.sources.values())
+            .map(|source| (&*source.settings.name, &source.gate))
+            .collect();
+        let source = |settings: SourceSettings| {
+            let before = before.get(&*settings.name).copied();
+            let gate = Gate::new(Arc::clone(&settings.allow), &settings.rates, before);
+            (without_slash(&settings.path).to_owned(), Source { settings, gate })
+        };
         Self {
-            sources: sources.map(|s| (without_slash(&s.path).to_owned(), s)).collect(),
-            bytes_in_flight_max: settings.bytes_in_flight_max,
+            sources: settings.sources.into_iter().map(source).collect(),
+            shares,
             body_timeout: settings.body_timeout,
             config: settings.config,
             router,
@@ -141,13 +169,16 @@ impl Rules {
     fn admit<'a>(
         &self,
         head: &Parts,
-        source: Option<&'a SourceSettings>,
+        found: Option<&'a Source>,
+        peer: &net::Peer,
         body_bytes: Option<u64>,
         received_at: Timestamp,
-    ) -> Result<&'a SourceSettings, Refusal> {
-        let Some(source) = source else {
+    ) -> Result<&'a Source, Refusal> {
+        let Some(found) = found else {
             return Err(Refusal::unknown_path(head.uri.path(), self.sources.keys()));
         };
+        let Source { settings: source, gate } = found;
+        gate.admit(peer, Instant::now)?;
         let methods = &source.verifier.scheme().methods;
         if !methods.contains(&head.method) && !source.may_ask(&head.method) {
             return Err(Refusal::Method { allowed: methods.clone() });
@@ -159,7 +190,7 @@ impl Rules {
         if !source.may_ask_unsigned(head) {
             source.verifier.precheck(&head.headers, received_at).map_err(Refusal::Unverified)?;
         }
-        Ok(source)
+        Ok(found)
     }
 
     /// The events of a verified request with their targets; `body` is its body, decompressed.
@@ -234,7 +265,7 @@ impl Ingest {
     #[must_use]
     pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
         Self {
-            rules: RwLock::new(Arc::new(Rules::new(settings, router))),
+            rules: RwLock::new(Arc::new(Rules::new(settings, router, None))),
             budget: Budget::default(),
             queue,
             feed,
@@ -246,7 +277,7 @@ impl Ingest {
     /// Receives by other settings and routes from the next request on; those under way end as they
     /// began.
     pub fn change(&self, settings: Settings, router: Arc<Router>) {
-        let rules = Arc::new(Rules::new(settings, router));
+        let rules = Arc::new(Rules::new(settings, router, Some(&self.rules())));
         let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *current, rules);
         drop(current);
@@ -269,7 +300,7 @@ impl Ingest {
     pub async fn handle<B>(
         &self,
         request: http::Request<B>,
-        peer: SocketAddr,
+        peer: net::Peer,
     ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -279,10 +310,10 @@ impl Ingest {
         let received_at = Timestamp::from(SystemTime::now());
         let (head, body) = request.into_parts();
         let rules = self.rules();
-        let source = rules.sources.get(without_slash(head.uri.path()));
+        let found = rules.sources.get(without_slash(head.uri.path()));
         let (outcome, ending) =
-            match rules.admit(&head, source, body.size_hint().exact(), received_at) {
-                Ok(source) => self.receive(&rules, source, head, body, received_at).await,
+            match rules.admit(&head, found, &peer, body.size_hint().exact(), received_at) {
+                Ok(source) => self.receive(&rules, source, peer, head, body, received_at).await,
                 Err(refusal) => {
                     let waits = head.headers.contains_key(http::header::EXPECT);
                     (Err(refusal), body::let_go(body, waits))
@@ -299,6 +330,10 @@ impl Ingest {
                 answer::handshake(id, answer)
             }
             Err(refusal) => {
+                if let (Some(found), Refusal::Unverified(_)) = (found, &refusal) {
+                    found.gate.unverified(&peer, Instant::now());
+                }
+                let source = found.map(|found| &found.settings.name);
                 self.tell_refused(id, source, peer, &refusal);
                 answer::refused(id, &refusal, ending)
             }
@@ -308,7 +343,8 @@ impl Ingest {
     async fn receive<'a, B>(
         &self,
         rules: &Rules,
-        source: &'a SourceSettings,
+        source: &'a Source,
+        peer: net::Peer,
         head: Parts,
         body: B,
         received_at: Timestamp,
@@ -317,12 +353,14 @@ impl Ingest {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
     {
-        let held = self.budget.hold(rules.bytes_in_flight_max, source.body_bytes_max);
-        let read = body::read(body, source.body_bytes_max, held, rules.body_timeout);
+        let body_bytes_max = source.settings.body_bytes_max;
+        let held = self.budget.hold(&source.gate.own_bytes, rules.shares, body_bytes_max);
+        let read = body::read(body, body_bytes_max, held, rules.body_timeout);
         match read.await {
             // It counts the bytes until they are stored.
             Ok((body, mut held)) => {
-                let stored = self.store(rules, source, (head, received_at), body, &mut held);
+                let from = (peer, received_at);
+                let stored = self.store(rules, source, from, head, body, &mut held);
                 (stored.await, Ending::KeepOpen)
             }
             Err(refusal) => (Err(refusal), Ending::Close),
@@ -333,8 +371,9 @@ impl Ingest {
     async fn store<'a>(
         &self,
         rules: &Rules,
-        source: &'a SourceSettings,
-        (head, received_at): (Parts, Timestamp),
+        Source { settings: source, gate }: &'a Source,
+        (peer, received_at): (net::Peer, Timestamp),
+        head: Parts,
         body: Bytes,
         held: &mut Held<'_>,
     ) -> Result<Taken<'a>, Refusal> {
@@ -349,13 +388,14 @@ impl Ingest {
         let heard = self.feed.is_heard();
         let now = || heard.then(Instant::now);
         if source.handshake
-            && let Some(answer) = self.asked_unsigned(source, &request)?
+            && let Some(answer) = self.asked_unsigned(source, peer, &request)?
         {
             return Ok(Taken::Asked(source, answer));
         }
         let began = now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
         let verify = began.map(|began| began.elapsed()).unwrap_or_default();
+        gate.verified(Instant::now)?;
         if source.handshake
             && let Some(answer) = source.verifier.answer(&verified).map_err(Refusal::Unverified)?
         {
@@ -401,11 +441,10 @@ impl Ingest {
     fn tell_refused(
         &self,
         id: RequestId,
-        source: Option<&SourceSettings>,
-        peer: SocketAddr,
+        source: Option<&Arc<str>>,
+        peer: net::Peer,
         refusal: &Refusal,
     ) {
-        let source = source.map(|source| &source.name);
         // Of a lack of room the disk's own event tells.
         if let Some(source) = source.filter(|_| !refusal.is_full()) {
             let reason = refusal.to_string();
@@ -423,6 +462,7 @@ impl Ingest {
         let told = telemetry::Refusal {
             at_ms: Timestamp::from(SystemTime::now()).as_millis(),
             request: id.to_string().into(),
+            from: peer.to_string(),
             status: refusal.status().as_u16(),
             reason: refusal.to_string(),
         };
@@ -440,7 +480,7 @@ impl net::Handler for Ingest {
     async fn handle(
         &self,
         request: http::Request<Incoming>,
-        peer: SocketAddr,
+        peer: net::Peer,
     ) -> Response<Full<Bytes>> {
         Self::handle(self, request, peer).await
     }

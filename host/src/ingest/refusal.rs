@@ -5,10 +5,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
 use super::decode::Undecoded;
+use super::limits::seconds;
 use super::without_slash;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
@@ -21,16 +24,42 @@ const NEAR_EDITS_MAX: usize = 2;
 
 #[derive(Debug)]
 pub(super) enum Refusal {
-    Path { path: String, near: Option<String> },
-    Method { allowed: Vec<Method> },
+    Path {
+        path: String,
+        near: Option<String>,
+    },
+    Method {
+        allowed: Vec<Method>,
+    },
     Unverified(Refused),
-    TooLong { bytes_max: usize },
+    /// Not on the source's allow-list.
+    Address {
+        client: IpAddr,
+    },
+    /// There is an allow-list, and no telling.
+    UnknownAddress,
+    /// More often than the source's rate.
+    Rate {
+        wait: Duration,
+    },
+    /// Requests of this address fail too often.
+    Failing {
+        client: IpAddr,
+        wait: Duration,
+    },
+    TooLong {
+        bytes_max: usize,
+    },
     Malformed(Malformed),
     Coding,
     BrokenCoding(&'static str),
-    SlowBody { seconds: u64 },
+    SlowBody {
+        seconds: u64,
+    },
     BrokenBody(String),
-    BytesInFlight { bytes_max: usize },
+    BytesInFlight {
+        bytes_max: usize,
+    },
     Store(AppendError),
 }
 
@@ -55,6 +84,8 @@ impl Refusal {
             Self::Path { .. } => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unverified(_) => StatusCode::UNAUTHORIZED,
+            Self::Address { .. } | Self::UnknownAddress => StatusCode::FORBIDDEN,
+            Self::Rate { .. } | Self::Failing { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLong { .. }
             | Self::Malformed(Malformed::TooMany)
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -77,6 +108,14 @@ impl Refusal {
         matches!(self, Self::Store(AppendError::Full { .. }))
     }
 
+    /// How long the sender is asked to wait, in seconds, where that is known.
+    pub(super) fn wait_s(&self) -> Option<u64> {
+        match self {
+            Self::Rate { wait } | Self::Failing { wait, .. } => Some(seconds(*wait)),
+            _ => None,
+        }
+    }
+
     /// What the sender is told.
     pub(super) fn answer(&self) -> Cow<'static, str> {
         match self {
@@ -84,6 +123,12 @@ impl Refusal {
             Self::Method { .. } => "this method is not used here".into(),
             // Which check failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
+            Self::Address { .. } | Self::UnknownAddress => {
+                "requests from this address are not taken here".into()
+            }
+            Self::Rate { .. } | Self::Failing { .. } => {
+                "too many requests; send it again later".into()
+            }
             Self::TooLong { bytes_max } => {
                 format!("the body is longer than {bytes_max} bytes").into()
             }
@@ -113,6 +158,20 @@ impl fmt::Display for Refusal {
                 write!(f, "the method is not {}", names.join(" or "))
             }
             Self::Unverified(refused) => refused.fmt(f),
+            Self::Address { client } => write!(f, "{client} is not on the source's allow-list"),
+            Self::UnknownAddress => f.write_str(
+                "there is an allow-list, and the sender's address is unknown: X-Forwarded-For and \
+                 Forwarded contradict one another",
+            ),
+            Self::Rate { wait } => {
+                write!(f, "more often than the source's rate; room in {} s", seconds(*wait))
+            }
+            Self::Failing { client, wait } => write!(
+                f,
+                "requests of {client} failed verification more often than the source's rate; it is heard \
+                 again in {} s",
+                seconds(*wait)
+            ),
             Self::TooLong { bytes_max } => {
                 write!(f, "the body is longer than this source takes, {bytes_max} bytes")
             }
@@ -124,7 +183,10 @@ impl fmt::Display for Refusal {
             Self::SlowBody { seconds } => write!(f, "the body did not arrive within {seconds} s"),
             Self::BrokenBody(reason) => write!(f, "the body did not arrive whole: {reason:?}"),
             Self::BytesInFlight { bytes_max } => {
-                write!(f, "bodies in flight would hold more than {bytes_max} bytes")
+                write!(
+                    f,
+                    "bodies in flight would hold more than {bytes_max} bytes, and this source has used its part"
+                )
             }
             Self::Store(error) => write!(f, "cannot be stored: {error}"),
         }

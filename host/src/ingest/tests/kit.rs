@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
@@ -53,6 +54,14 @@ impl Kit {
         B::Error: fmt::Display,
     {
         let peer = SocketAddr::from(([192, 0, 2, 1], 4000));
+        self.send_from(peer.into(), request).await
+    }
+
+    pub(super) async fn send_from<B>(&self, peer: net::Peer, request: http::Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
         let (head, body) = self.ingest.handle(request, peer).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&body).unwrap();
@@ -75,6 +84,8 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
+        allow: Arc::default(),
+        rates: Arc::default(),
     };
     let settings = Settings {
         sources: vec![source],

@@ -3,6 +3,7 @@
 mod change;
 mod handshake;
 mod kit;
+mod limits;
 mod wire;
 
 use std::time::Duration;
