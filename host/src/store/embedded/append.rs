@@ -1,13 +1,13 @@
 //! A request is given its place in the log, without the events that were there before.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::model::EventId;
 use crate::store::{AppendError, Durable};
 
 use super::committer::Committer;
+use super::dedup::NEVER_ASKED;
 use super::group::Waiting;
 use super::inbox::Append;
 use super::index::{IndexError, Seen};
@@ -15,7 +15,6 @@ use super::log::DiskError;
 use super::read_lock;
 use super::record::{Dedup, DedupKey};
 use super::request::{Prepared, Slot};
-use super::room::Why;
 use super::shared::Shared;
 use super::state::{Effects, lsn_of, number};
 
@@ -42,15 +41,19 @@ fn judge(shared: &Shared, seen: Option<Seen>, dedup: Dedup, now_ms: u64) -> Foun
 }
 
 /// Looks keys up in the index, where the request was received: the committer must not wait for it.
+/// Answers what it found, and the state of the recent keys when it was asked.
 pub(super) fn known(
     shared: &Shared,
-    keys: impl Iterator<Item = Option<Dedup>>,
+    keys: &[Option<Dedup>],
     now_ms: u64,
-) -> Result<Vec<Slot>, IndexError> {
+) -> Result<(Vec<Slot>, u64), IndexError> {
+    let asked_at = shared.keys_dropped.load(Ordering::Acquire);
     let index = read_lock(&shared.index);
-    keys.map(|dedup| {
-        let Some(dedup) = dedup else { return Ok(Slot::New) };
-        let index = index.as_ref().ok_or_else(|| IndexError::new(shared.no_index().0))?;
+    let Some(index) = index.as_ref() else {
+        return Ok((vec![Slot::New; keys.len()], NEVER_ASKED));
+    };
+    let slots = keys.iter().map(|dedup| {
+        let Some(dedup) = *dedup else { return Ok(Slot::New) };
         Ok(match judge(shared, index.seen(&dedup.key, now_ms)?, dedup, now_ms) {
             Found::Repeats(id) => Slot::Known(id),
             Found::Reused => {
@@ -59,8 +62,8 @@ pub(super) fn known(
             }
             Found::Nothing => Slot::New,
         })
-    })
-    .collect()
+    });
+    Ok((slots.collect::<Result<_, IndexError>>()?, asked_at))
 }
 
 fn reused(shared: &Shared, key: DedupKey) {
@@ -70,12 +73,6 @@ fn reused(shared: &Shared, key: DedupKey) {
 
 impl Committer {
     pub(super) fn append(&mut self, mut append: Append) {
-        // Without the index a repeated event would not be known.
-        if self.shared.room.is_closed(Why::Index)
-            && let Err(refused) = self.shared.room.admit(false)
-        {
-            return drop(append.reply.send(Err(refused)));
-        }
         match self.repeated(&mut append.request) {
             Ok(Some(first_end)) if append.request.events.is_empty() => {
                 let (ids, duplicates) = append.request.ids(self.shared.identity.store, 0);
@@ -146,11 +143,12 @@ impl Committer {
             let Some(dedup) = event.dedup else { continue };
             let earlier = if request.events.len() > 1 { newest.insert(dedup.key, i) } else { None };
             let mut seen = self.recent.get(&dedup.key);
-            if seen.is_none()
-                && missed
-                && let Some(index) = &*read_lock(&self.shared.index)
-            {
-                seen = index.seen(&dedup.key, now_ms)?;
+            if seen.is_none() && missed && earlier.is_none() {
+                match &*read_lock(&self.shared.index) {
+                    Some(index) => seen = index.seen(&dedup.key, now_ms)?,
+                    // Refused, it might never come again; taken in, it may be there twice.
+                    None => self.shared.rebuild.unchecked(),
+                }
             }
             match (earlier, judge(&self.shared, seen, dedup, now_ms)) {
                 (Some(earlier), _) => {
@@ -190,9 +188,4 @@ impl Committer {
         let highest = request.events.iter().filter_map(|event| event.targets.last()).max();
         highest.copied().filter(|target| usize::from(*target) >= count)
     }
-}
-
-/// What a caller of `append` must look up before it sends the request.
-pub(super) fn asked_at(shared: &Arc<Shared>) -> u64 {
-    shared.keys_dropped.load(Ordering::Acquire)
 }

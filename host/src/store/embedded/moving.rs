@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use super::committer::Committer;
 use super::frame::{Frame, Kind};
 use super::group::Waiting;
-use super::inbox::{Reply, closed};
+use super::inbox::Reply;
 use super::index::{Index, IndexError, RetryRow, Space, place_key, word};
 use super::reader::{Origin, Reader};
 use super::record::{self, Moved, MovedRow, MovedRows, Request, decode};
@@ -73,7 +73,7 @@ impl Shared {
     pub(super) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
         self.find(number, || {
             let index = read_lock(&self.index);
-            let index = index.as_ref().ok_or_else(closed)?;
+            let index = index.as_ref().ok_or_else(|| self.no_index())?;
             place(&**index, number).map_err(|error| index_error(&error))
         })
     }

@@ -111,6 +111,10 @@ impl Retention {
         if let Some(segment) = self.leaving.take() {
             return self.leave(segment);
         }
+        // A new index is made from what is there.
+        if self.shared.rebuild.is_on() {
+            return Stepped::Rest(Some(LOOK));
+        }
         let Some(oldest) = self.oldest() else { return Stepped::Rest(self.next_look()) };
         match self.reclaim(&oldest, meanwhile) {
             Ok(true) => Stepped::More,
@@ -191,7 +195,8 @@ impl Retention {
         read: impl FnOnce(&dyn Index) -> Result<T, IndexError>,
     ) -> Result<T, StoreError> {
         let index = read_lock(&self.shared.index);
-        read(&**index.as_ref().ok_or_else(closed)?).map_err(|error| index_error(&error))
+        read(&**index.as_ref().ok_or_else(|| self.shared.no_index())?)
+            .map_err(|error| index_error(&error))
     }
 
     /// Targets that have not settled everything they were to get from the segment.
@@ -290,7 +295,7 @@ impl Retention {
         let about = (u16::try_from(about.0).unwrap_or(u16::MAX), about.1);
         let all = {
             let index = read_lock(&self.shared.index);
-            let index = &**index.as_ref().ok_or_else(closed)?;
+            let index = &**index.as_ref().ok_or_else(|| self.shared.no_index())?;
             copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)?.0
         };
         let bytes: u64 = all.iter().map(super::moving::Copy::bytes).sum();
@@ -588,7 +593,7 @@ pub(super) fn gone_note(
 /// Whether the event was of this store, and is no longer kept.
 pub(super) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
     let index = read_lock(&shared.index);
-    let index = &**index.as_ref().ok_or_else(closed)?;
+    let index = &**index.as_ref().ok_or_else(|| shared.no_index())?;
     let gone = shared.is_gone(index, id.number()).map_err(|error| index_error(&error))?;
     Ok(gone && id.store() == shared.identity.store)
 }
