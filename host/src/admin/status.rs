@@ -3,7 +3,7 @@
 use super::wire::{SourceStatus, Status, TargetStatus};
 use super::{Inner, TargetView};
 use crate::model::Timestamp;
-use crate::store::{Full, HoldKind};
+use crate::store::{Full, HoldKind, Rebuilding};
 
 pub(super) fn status(inner: &Inner) -> Status {
     let view = inner.view();
@@ -29,6 +29,13 @@ pub(super) fn status(inner: &Inner) -> Status {
     if let Some(damage) = inner.queue.damage() {
         well = false;
         state.push_str(&format!("; {damage} (see `dispatcher store check`)"));
+    }
+    if let Some(Rebuilding { progress, unchecked }) = inner.queue.rebuilding() {
+        well = false;
+        state.push_str(&format!(
+            "; {progress}: retries, digests in progress and dead letters wait for it; {unchecked} events \
+             that came meanwhile may be repetitions"
+        ));
     }
     Status { state, well, sources: sources.collect(), targets, reload }
 }

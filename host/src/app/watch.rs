@@ -116,7 +116,7 @@ async fn keep(keeper: &Keeper, silence: &Silence, is_kept: &mut bool) {
 }
 
 fn look_at_space(queue: &Embedded, floor_bytes: u64, floor: &mut Floor, told: &Told) {
-    let full = queue.full().filter(|full| full.short);
+    let full = queue.full();
     let low = queue.free_bytes().and_then(|free| floor.look(free, floor_bytes));
     // That it refuses requests is the worse news; the store has said it in the log.
     if let Some(full) = full {

@@ -147,10 +147,17 @@ pub struct Window {
 pub struct Full {
     /// What, where and what to do.
     pub reason: String,
-    /// Space is what is missing.
-    pub short: bool,
     /// Requests refused for want of room since the start.
     pub refused: u64,
+}
+
+/// Repeated events are not all known meanwhile, and what was tried before waits until it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilding {
+    /// What is done, how far it has come, and what went wrong so far.
+    pub progress: String,
+    /// Events with a key that were taken in and may be repetitions.
+    pub unchecked: u64,
 }
 
 /// How much waits for a target.
@@ -374,6 +381,11 @@ pub trait Queue: Send + Sync + 'static {
 
     /// What of the stored is damaged, as far as it was met since the start, in words.
     fn damage(&self) -> Option<String> {
+        None
+    }
+
+    /// How far what is known beside the log is made anew; `None` when all of it is there.
+    fn rebuilding(&self) -> Option<Rebuilding> {
         None
     }
 

@@ -1,13 +1,13 @@
 //! A request is given its place in the log, without the events that were there before.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::model::EventId;
 use crate::store::AppendError;
 
 use super::committer::Committer;
+use super::dedup::NEVER_ASKED;
 use super::frame::{Frame, Kind};
 use super::group::Waiting;
 use super::inbox::{Append, Placed};
@@ -16,7 +16,6 @@ use super::log::DiskError;
 use super::read_lock;
 use super::record::{Dedup, DedupKey, Unreadable};
 use super::request::{Prepared, Slot};
-use super::room::Why;
 use super::shared::Shared;
 use super::state::{Effects, lsn_of, number};
 use super::tail::TailFrame;
@@ -44,15 +43,19 @@ fn judge(shared: &Shared, seen: Option<Seen>, dedup: Dedup, now_ms: u64) -> Foun
 }
 
 /// Looks keys up in the index, where the request was received: the committer must not wait for it.
+/// Answers what it found, and the state of the recent keys when it was asked.
 pub(super) fn known(
     shared: &Shared,
-    keys: impl Iterator<Item = Option<Dedup>>,
+    keys: &[Option<Dedup>],
     now_ms: u64,
-) -> Result<Vec<Slot>, IndexError> {
+) -> Result<(Vec<Slot>, u64), IndexError> {
+    let asked_at = shared.keys_dropped.load(Ordering::Acquire);
     let index = read_lock(&shared.index);
-    keys.map(|dedup| {
-        let Some(dedup) = dedup else { return Ok(Slot::New) };
-        let index = index.as_ref().ok_or_else(|| IndexError::new(shared.no_index().0))?;
+    let Some(index) = index.as_ref() else {
+        return Ok((vec![Slot::New; keys.len()], NEVER_ASKED));
+    };
+    let slots = keys.iter().map(|dedup| {
+        let Some(dedup) = *dedup else { return Ok(Slot::New) };
         Ok(match judge(shared, index.seen(&dedup.key, now_ms)?, dedup, now_ms) {
             Found::Repeats(id) => Slot::Known(id),
             Found::Reused => {
@@ -61,8 +64,8 @@ pub(super) fn known(
             }
             Found::Nothing => Slot::New,
         })
-    })
-    .collect()
+    });
+    Ok((slots.collect::<Result<_, IndexError>>()?, asked_at))
 }
 
 fn reused(shared: &Shared, key: DedupKey) {
@@ -72,12 +75,6 @@ fn reused(shared: &Shared, key: DedupKey) {
 
 impl Committer {
     pub(super) fn append(&mut self, mut append: Append) {
-        // Without the index a repeated event would not be known.
-        if self.shared.room.is_closed(Why::Index)
-            && let Err(refused) = self.shared.room.admit(false)
-        {
-            return drop(append.reply.send(Err(refused)));
-        }
         match self.repeated(&mut append.request) {
             Ok(Some(first_end)) if append.request.new_events() == 0 => {
                 return self.answer(append, first_end);
@@ -151,11 +148,12 @@ impl Committer {
                 None
             };
             let mut seen = self.recent.get(&dedup.key);
-            if seen.is_none()
-                && missed
-                && let Some(index) = &*read_lock(&self.shared.index)
-            {
-                seen = index.seen(&dedup.key, now_ms)?;
+            if seen.is_none() && missed && earlier.is_none() {
+                match &*read_lock(&self.shared.index) {
+                    Some(index) => seen = index.seen(&dedup.key, now_ms)?,
+                    // Refused, it might never come again; taken in, it may be there twice.
+                    None => self.shared.rebuild.unchecked(),
+                }
             }
             match (earlier, judge(&self.shared, seen, dedup, now_ms)) {
                 (Some((earlier, content)), _) => {
@@ -201,9 +199,4 @@ fn leave_out(request: &mut Prepared, found: &[(usize, Slot)]) -> Result<(), Unre
     }
     let places: Vec<usize> = found.iter().map(|(place, _)| *place).collect();
     request.leave_out(&places)
-}
-
-/// What a caller of `append` must look up before it sends the request.
-pub(super) fn asked_at(shared: &Arc<Shared>) -> u64 {
-    shared.keys_dropped.load(Ordering::Acquire)
 }

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use super::indexer::Job;
 use super::live::Kill;
 use super::log::{DiskError, Log};
 use super::record::{self, Registry, Settlements};
+use super::recovery::Known;
 use super::room::Why;
 use super::segment::Segment;
 use super::settings::{
@@ -58,10 +58,9 @@ impl Committer {
         shared: Arc<Shared>,
         log: Log,
         state: State,
-        summary: Summary,
+        Known { summary, recent }: Known,
         index: SyncSender<Job>,
     ) -> Self {
-        let recent = Recent::new(shared.clock.steady());
         Self {
             shared,
             log,
@@ -144,7 +143,7 @@ impl Committer {
         } else {
             self.lazy_since.or(Some(now))
         };
-        let dropped = self.recent.turn(self.shared.indexed.load(Ordering::Acquire), now);
+        let dropped = self.recent.turn(self.shared.indexed(), now);
         self.shared.publish_keys_dropped(dropped);
     }
 
@@ -324,8 +323,9 @@ impl Committer {
             self.end_segment()?;
         }
         let bytes_max = self.log.frame_bytes_max() / 2;
-        let checkpoint = self.state.checkpoint(usize::try_from(bytes_max).unwrap_or(usize::MAX));
-        let frame = record::frame(Kind::Checkpoint, &checkpoint, 1_024)
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let (kind, checkpoint) = self.state.checkpoint(bytes_max);
+        let frame = record::frame(kind, &checkpoint, 1_024)
             .ok_or_else(|| DiskError::Other("the checkpoint is too large".into()))?;
         let (size, payload_crc) = (frame.size(), frame.payload_crc);
         let segment = self.log.roll(frame)?;

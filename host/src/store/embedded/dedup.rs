@@ -19,6 +19,10 @@ use super::settings::DEDUP_MS;
 const GENERATION: Duration = Duration::from_secs(1);
 /// … or with this many keys.
 const GENERATION_KEYS: usize = 32_768;
+/// While there is no index a generation takes this many, some 13 MB; then the oldest keys are forgotten.
+const GENERATION_KEYS_MAX: usize = 131_072;
+/// For one whom no index was asked for: every answer of it is newer.
+pub(super) const NEVER_ASKED: u64 = 0;
 
 pub(super) fn key_of(source: &str, key: &str) -> DedupKey {
     let mut sum = Sha256::new();
@@ -60,13 +64,13 @@ pub(super) type Undo = (DedupKey, Option<Seen>);
 pub(super) struct Recent {
     old: Generation,
     new: Generation,
-    /// Generations dropped.
+    /// Generations dropped, and one.
     dropped: u64,
 }
 
 impl Recent {
     pub(super) fn new(now: Instant) -> Self {
-        Self { old: Generation::new(now), new: Generation::new(now), dropped: 0 }
+        Self { old: Generation::new(now), new: Generation::new(now), dropped: NEVER_ASKED + 1 }
     }
 
     pub(super) fn get(&self, key: &DedupKey) -> Option<Seen> {
@@ -91,12 +95,16 @@ impl Recent {
         };
     }
 
-    /// Starts a new generation when it is time and the index has the oldest; answers how many were
-    /// dropped since the beginning.
-    pub(super) fn turn(&mut self, indexed_to: u64, now: Instant) -> u64 {
+    /// Starts a new generation when it is time and the index has the oldest, or, while there is none,
+    /// when there are too many; answers how many were dropped since the beginning.
+    pub(super) fn turn(&mut self, indexed_to: Option<u64>, now: Instant) -> u64 {
         let due = self.new.keys.len() >= GENERATION_KEYS
             || (!self.new.keys.is_empty() && now.duration_since(self.new.started) >= GENERATION);
-        if due && self.old.end <= indexed_to {
+        let may_go = match indexed_to {
+            Some(to) => self.old.end <= to,
+            None => self.new.keys.len() >= GENERATION_KEYS_MAX,
+        };
+        if due && may_go {
             std::mem::swap(&mut self.old, &mut self.new);
             // Its room is of use: the next one will have as many.
             self.new.keys.clear();
@@ -134,13 +142,28 @@ mod tests {
         let later = |seconds| start + Duration::from_secs(seconds);
         let mut recent = Recent::new(start);
         recent.put([1; 16], seen(1), 100);
-        assert_eq!(recent.turn(0, later(2)), 1, "nothing was in the one dropped");
+        assert_eq!(recent.turn(Some(0), later(2)), 2, "nothing was in the one dropped");
         recent.put([2; 16], seen(2), 200);
-        assert_eq!(recent.turn(99, later(4)), 1, "the index has not read up to 100 yet");
+        assert_eq!(recent.turn(Some(99), later(4)), 2, "the index has not read up to 100 yet");
         assert_eq!(recent.get(&[1; 16]), Some(seen(1)));
-        assert!(!recent.missed(1));
-        assert_eq!(recent.turn(100, later(4)), 2);
+        assert!(!recent.missed(2) && recent.missed(NEVER_ASKED));
+        assert_eq!(recent.turn(Some(100), later(4)), 3);
         assert_eq!((recent.get(&[1; 16]), recent.get(&[2; 16])), (None, Some(seen(2))));
+        assert!(recent.missed(2));
+    }
+
+    #[test]
+    fn without_an_index_the_newest_keys_are_kept_and_no_more() {
+        let mut recent = Recent::new(Instant::now());
+        let later = Instant::now() + Duration::from_secs(9);
+        let key = |n: usize| (n as u128).to_le_bytes();
+        for n in 0..3 * GENERATION_KEYS_MAX {
+            recent.put(key(n), seen(1), 100);
+            recent.turn(None, later);
+        }
+        assert_eq!(recent.old.keys.len() + recent.new.keys.len(), GENERATION_KEYS_MAX);
+        assert_eq!(recent.get(&key(2 * GENERATION_KEYS_MAX - 1)), None);
+        assert_eq!(recent.get(&key(2 * GENERATION_KEYS_MAX)), Some(seen(1)));
         assert!(recent.missed(1));
     }
 

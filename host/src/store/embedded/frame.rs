@@ -34,6 +34,8 @@ pub(super) enum Kind {
     DeadRange = 10,
     /// Stands where a repair found nothing that could be read.
     Lost = 12,
+    /// A checkpoint that leaves out some of what is settled above cursors.
+    CheckpointPart = 13,
 }
 
 impl Kind {
@@ -50,6 +52,7 @@ impl Kind {
             9 => Self::Checkpoint,
             10 => Self::DeadRange,
             12 => Self::Lost,
+            13 => Self::CheckpointPart,
             _ => return None,
         })
     }

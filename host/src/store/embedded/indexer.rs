@@ -163,16 +163,24 @@ impl Indexer {
     }
 
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        if self.shared.rebuild.is_on() && !self.mend(jobs, None) {
+            return;
+        }
         while let Ok(first) = jobs.recv() {
-            if let Err(error) = self.batch(first, || jobs.try_recv().ok()) {
-                match reindex::mend(&self.shared, &self.machine, jobs, error) {
-                    Some(mended) => (self.state, self.read_to) = mended,
-                    None => return,
-                }
+            if let Err(error) = self.batch(first, || jobs.try_recv().ok())
+                && !self.mend(jobs, Some(error))
+            {
+                return;
             }
             std::thread::sleep(PAUSE);
         }
         self.end();
+    }
+
+    /// Makes the index whole; `false`: the store was closed first.
+    pub(super) fn mend(&mut self, jobs: &Receiver<Job>, failed: Option<IndexError>) -> bool {
+        let mended = reindex::mend(&self.shared, &self.machine, jobs, failed);
+        mended.map(|mended| (self.state, self.read_to) = mended).is_some()
     }
 
     /// Works off a job, and further ones as far as they fit into one batch. After an error there is no

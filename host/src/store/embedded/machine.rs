@@ -9,6 +9,9 @@ use super::index::IndexHome;
 use super::segment::Identity;
 use super::settings::Settings;
 
+/// A second or two.
+const READ_AT_OPEN_BYTES_MAX: u64 = 128 << 20;
+
 #[derive(Clone)]
 pub(super) struct Machine {
     pub disk: Arc<dyn Disk>,
@@ -16,6 +19,8 @@ pub(super) struct Machine {
     pub index: Arc<dyn IndexHome>,
     /// Of a store that is made here; random without.
     pub identity: Option<Identity>,
+    /// What the index lacks of the log is read before the store is open if it is not more than this.
+    pub read_at_open_bytes_max: u64,
     /// Nothing is done on a thread aside: a test takes the steps one by one.
     pub alone: bool,
 }
@@ -28,6 +33,7 @@ impl Machine {
             clock: Clock::System,
             index: Arc::new(FjallHome(settings.index_folder())),
             identity: None,
+            read_at_open_bytes_max: READ_AT_OPEN_BYTES_MAX,
             alone: false,
         }
     }

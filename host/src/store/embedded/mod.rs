@@ -17,6 +17,7 @@
 //! All of them sleep while nothing happens.
 
 mod append;
+mod at_open;
 mod claim;
 mod clock;
 mod committer;
@@ -43,6 +44,7 @@ mod moving;
 mod operate;
 mod prewrite;
 mod reader;
+mod rebuild;
 mod record;
 mod recovery;
 mod reindex;
@@ -81,7 +83,7 @@ use crate::model::{
 
 use super::{
     AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
-    HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Settlement, StoreError, Window,
+    HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding, Settlement, StoreError, Window,
 };
 use committer::Committer;
 use inbox::{Act, Append, Stop, closed};
@@ -121,7 +123,7 @@ impl Parts {
         let (to_index, jobs) = indexer::channel();
         let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
         let committer =
-            Committer::new(shared.clone(), opened.log, opened.state, opened.summary, to_index);
+            Committer::new(shared.clone(), opened.log, opened.state, opened.known, to_index);
         let retention = Retention::new(shared.clone());
         Ok(Self { shared, committer, indexer, jobs, retention })
     }
@@ -136,7 +138,8 @@ impl std::fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in that directory, or makes one. Blocks, for as long as the log has to be read.
+    /// Opens the store in that directory, or makes one. Blocks while the end of the log is read; an
+    /// index that is lost is made anew afterwards, see [`Queue::rebuilding`].
     ///
     /// # Errors
     ///
@@ -198,11 +201,9 @@ impl Embedded {
             )));
         }
         self.shared.room.admit(&*request.source == OWN_SOURCE)?;
-        let asked_at = append::asked_at(&self.shared);
         let keys = request::keys(&request);
-        let slots =
-            append::known(&self.shared, keys.iter().copied(), request.received_at.as_millis())
-                .map_err(|error| AppendError::Disk(error.reason))?;
+        let (slots, asked_at) = append::known(&self.shared, &keys, request.received_at.as_millis())
+            .map_err(|error| AppendError::Disk(error.reason))?;
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
@@ -465,7 +466,7 @@ impl Queue for Embedded {
 
     fn full(&self) -> Option<Full> {
         let room = &self.shared.room;
-        room.why().map(|reason| Full { reason, short: room.is_short(), refused: room.refused() })
+        room.why().map(|reason| Full { reason, refused: room.refused() })
     }
 
     fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {
@@ -474,6 +475,10 @@ impl Queue for Embedded {
 
     fn damage(&self) -> Option<String> {
         self.shared.damage()
+    }
+
+    fn rebuilding(&self) -> Option<Rebuilding> {
+        self.shared.rebuild.told()
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -1,7 +1,7 @@
 //! Opening a store: what is on disk becomes a log to go on with, an index and a state.
 //!
-//! The log is read from where the index stands; an index that is missing, damaged, of another log or
-//! ahead of this one is made anew from the first segment. Every segment is synced before it is read:
+//! The log is read from where the index stands, or from a checkpoint (`at_open`); an index that is
+//! missing, damaged, of another log or ahead of this one is made anew from the first segment. Every segment is synced before it is read:
 //! after a crash its newest frames may be in the kernel's memory only, and the index must not know
 //! what a power cut could still take away.
 //!
@@ -11,11 +11,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
+use super::at_open::Begun;
+use super::dedup::Recent;
 use super::disk::{Disk, DiskFile};
 use super::error::{OpenError, at};
 use super::frame::HEADER_BYTES;
 use super::index::{Index, IndexError, LAYOUT, Stamp};
-use super::indexer::Replay;
 use super::lock_file::Lock;
 use super::log::{self, Log};
 use super::machine::Machine;
@@ -38,8 +39,14 @@ pub(super) struct Opened {
     pub shared: Shared,
     pub log: Log,
     pub state: State,
+    pub known: Known,
+}
+
+/// What the committer knows of what was written, besides the state.
+pub(super) struct Known {
     /// Of the newest segment.
     pub summary: Summary,
+    pub recent: Recent,
 }
 
 pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, OpenError> {
@@ -53,10 +60,7 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     };
     let (epoch, summary) = (newest.epoch, Summary::default());
     let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
-    let index_folder = settings.index_folder();
-    let index = recovery.index().map_err(|error| index_error(&index_folder, &error));
-    let (index, mut state, from) = index?;
-    let tail = recovery.replay(&*index, &index_folder, &mut state, from)?;
+    let Begun { index, state, recent, tail } = recovery.begin(settings)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
     let list = recovery.closed()?;
@@ -66,7 +70,9 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
     let start = list.first().map_or(0, |segment| segment.header.base);
     let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
-    sweep(&*index, targets, start).map_err(|e| index_error(&settings.index_folder(), &e))?;
+    if let Some(index) = &index {
+        sweep(&**index, targets, start).map_err(|e| index_error(&settings.index_folder(), &e))?;
+    }
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
@@ -76,7 +82,7 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let aside = (shared.spare.clone(), shared.room.clone());
     let newest = (newest, file);
     let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);
-    Ok(Opened { shared, log, state, summary })
+    Ok(Opened { shared, log, state, known: Known { summary, recent } })
 }
 
 /// The headers of all segments, oldest first; a new store gets its first one.
@@ -168,7 +174,10 @@ impl Recovery<'_> {
     }
 
     /// `Err` says why the index is not one of this log.
-    fn usable(&self, index: Box<dyn Index>) -> Result<Result<IndexAt, &'static str>, IndexError> {
+    pub(super) fn usable(
+        &self,
+        index: Box<dyn Index>,
+    ) -> Result<Result<IndexAt, &'static str>, IndexError> {
         let Some(stamp) = index.stamp()? else {
             // A new one, or one whose first batch never came.
             return Ok(Ok((index, State::default(), None)));
@@ -201,19 +210,13 @@ impl Recovery<'_> {
                 && header.payload_crc == stamp.payload_crc)
     }
 
-    /// Reads the log into index and state; answers where it ends.
-    fn replay(
+    /// Hands over the frames from that place on, the first not of an epoch before that one; answers
+    /// where the log ends.
+    pub(super) fn replay(
         &mut self,
-        index: &dyn Index,
-        index_folder: &Path,
-        state: &mut State,
-        from: Option<Stamp>,
+        (mut lsn, mut epoch): (u64, u32),
+        read: &mut dyn FnMut(&Entry) -> Result<(), OpenError>,
     ) -> Result<u64, OpenError> {
-        let Some(oldest) = self.list.first() else { return Ok(0) };
-        let mut lsn = from.map_or(oldest.first(), |stamp| stamp.end);
-        let mut epoch = from.map_or(oldest.epoch, |stamp| stamp.epoch);
-        let now_ms = self.machine.clock.wall_ms();
-        let mut replay = Replay::new(index, oldest.identity.uuid, now_ms, u64::MAX);
         for i in 0..self.list.len() {
             let segment = self.list[i];
             let next = self.list.get(i + 1).copied();
@@ -247,8 +250,7 @@ impl Recovery<'_> {
                         if next.is_none() {
                             self.summary.add(&entry);
                         }
-                        let read = replay.read(state, &entry);
-                        read.map_err(|error| index_error(index_folder, &error))?;
+                        read(&entry)?;
                     }
                     Step::Bad(lsn) if next.is_some() || lsn < durable => {
                         return Err(corrupt(lsn, "a frame is missing"));
@@ -275,7 +277,6 @@ impl Recovery<'_> {
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();
         }
-        replay.commit(state).map_err(|error| index_error(index_folder, &error))?;
         // What an earlier process wrote behind the end, and was cut off, never passes for a frame of
         // this one.
         self.epoch = epoch.max(self.epoch) + 1;
@@ -351,6 +352,6 @@ fn cut(
     Ok(Some(newest))
 }
 
-fn index_error(folder: &Path, error: &IndexError) -> OpenError {
+pub(super) fn index_error(folder: &Path, error: &IndexError) -> OpenError {
     OpenError::Index { path: folder.to_path_buf(), reason: error.reason.clone() }
 }

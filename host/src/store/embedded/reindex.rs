@@ -1,9 +1,10 @@
-//! An index that failed while the daemon runs is closed, and made whole from the log, as often as it
-//! takes.
+//! An index that was not there at the start, or failed while the daemon runs, is made whole from the log,
+//! as often as it takes.
 //!
-//! Meanwhile requests are refused, because a repeated event would not be known; what was never tried is
-//! delivered, outcomes go into the log, and what waits to be tried again rests. The log goes on: what it
-//! hands over meanwhile is thrown away, for it is read from the log again.
+//! Meanwhile requests are taken in, what was never tried is delivered, outcomes go into the log, and what
+//! waits to be tried again rests; see `rebuild`. The log goes on: what it hands over meanwhile is thrown
+//! away, for it is read from the log again. What a try has read stays: the next one, even of another
+//! process, goes on from there.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use super::machine::Machine;
 use super::recovery::Recovery;
 use super::room::Why;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
-use super::segment::SegmentHeader;
+use super::segment::{Segment, SegmentHeader};
 use super::shared::Shared;
 use super::state::{Entry, State};
 use super::summary::Summary;
@@ -26,6 +27,9 @@ use super::{lock, read_lock, write_lock};
 /// Time before the first try, twice as long before each further one, and at most that long.
 const RETRY_MS_MIN: u64 = 500;
 const RETRY_MS_MAX: u64 = 30_000;
+/// So often what came in meanwhile is read without holding anybody up; then the log waits, or a busy one
+/// would never be caught up with.
+const CHASES_MAX: usize = 8;
 
 /// What the log hands over while there is no index.
 struct Drain<'a> {
@@ -34,6 +38,8 @@ struct Drain<'a> {
     to: u64,
     /// Nobody hands over any more: the store is closing.
     over: bool,
+    /// What is handed over stays there.
+    leaves: bool,
 }
 
 impl Drain<'_> {
@@ -62,7 +68,7 @@ impl Drain<'_> {
 
     /// What is there, so that the log need not wait.
     fn now(&mut self) -> Result<(), IndexError> {
-        loop {
+        while !self.leaves {
             match self.jobs.try_recv() {
                 Ok(job) => self.take(job),
                 Err(TryRecvError::Empty) => return Ok(()),
@@ -72,6 +78,7 @@ impl Drain<'_> {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -86,40 +93,44 @@ struct Made {
 
 /// From here on nobody sees the index that failed.
 pub(super) fn close(shared: &Shared, failed: &IndexError) {
-    let told = format!("the index failed ({failed}); it is being made whole from the log");
-    shared.room.close(Why::Index, told);
+    tracing::error!(%failed, "the index failed; it is being made whole from the log");
+    shared.rebuild.begin();
     let old = write_lock(&shared.index).take();
     drop(old);
 }
 
-/// Puts an index that works in the place of the one that failed and was closed; answers the state it
-/// holds and up to where it has read the log. `None`: the store was closed first.
+/// Puts an index that works in the place of the one that was not there, or failed and was closed; answers
+/// the state it holds and up to where it has read the log. `None`: the store was closed first.
 pub(super) fn mend(
     shared: &Shared,
     machine: &Machine,
     jobs: &Receiver<Job>,
-    mut failed: IndexError,
+    mut failed: Option<IndexError>,
 ) -> Option<(State, u64)> {
-    let mut drain = Drain { jobs, to: 0, over: false };
+    let mut drain = Drain { jobs, to: 0, over: false, leaves: false };
     let mut wait_ms = RETRY_MS_MIN;
     loop {
-        if failed.full {
-            shared.room.disk_refused(&format!("cannot write the index: {failed}"));
+        if let Some(failed) = &failed {
+            if failed.full {
+                shared.room.disk_refused(&format!("cannot write the index: {failed}"));
+            }
+            shared.rebuild.failed(failed.to_string());
+            drain.wait(Duration::from_millis(wait_ms));
         }
-        drain.wait(Duration::from_millis(wait_ms));
         if drain.over {
             return None;
         }
-        if shared.room.is_closed(Why::Disk) {
+        if let Some(failed) = failed.as_mut().filter(|_| shared.room.is_closed(Why::Disk)) {
             failed.full = false;
             continue;
         }
         wait_ms = (2 * wait_ms).min(RETRY_MS_MAX);
         match make(shared, machine, &mut drain) {
             Ok(made) => return Some(install(shared, made)),
+            Err(_) if drain.over => return None,
             Err(error) => {
                 tracing::warn!(%error, wait_ms, "the index cannot be made whole yet");
-                failed = error;
+                failed = Some(error);
             }
         }
     }
@@ -135,7 +146,13 @@ fn install(shared: &Shared, made: Made) -> (State, u64) {
         lock(&target.live).low_water_ms = 0;
         target.woken.notify_waiters();
     }
-    shared.room.open(Why::Index);
+    let unchecked = shared.rebuild.end();
+    tracing::info!(
+        unchecked,
+        "the index is whole again: repeated events are known, and what waits to be \
+        tried again goes on; unchecked are events that may be there twice"
+    );
+    shared.keeping.ring();
     (state, to)
 }
 
@@ -148,9 +165,11 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let recovery = Recovery { machine, folder, list, epoch: 0, summary: Summary::default() };
     let (index, mut state, from) = recovery.index()?;
     let indexed = shared.indexed.load(Ordering::Acquire);
+    drain.leaves = false;
     let mut replay = Replay::new(&*index, shared.identity.uuid, shared.clock.wall_ms(), indexed);
     let mut to = from.map_or(first, |stamp| stamp.end);
-    loop {
+    for chase in 0.. {
+        drain.leaves = chase >= CHASES_MAX;
         to = read_on(shared, &mut replay, &mut state, to, drain)?;
         replay.commit(&state)?;
         drain.now()?;
@@ -176,8 +195,14 @@ fn read_on(
 ) -> Result<u64, IndexError> {
     let mut at = from;
     loop {
-        let stretch = read_lock(&shared.reader.segments).stretch(at);
-        let Some(stretch) = stretch else { return Ok(at) };
+        let stretch = {
+            let segments = read_lock(&shared.reader.segments);
+            let Some(stretch) = segments.stretch(at) else { return Ok(at) };
+            let ahead = |segment: &Segment| segment.header.base <= stretch.segment.base;
+            let read = segments.list.partition_point(ahead);
+            shared.rebuild.reads(read, segments.list.len());
+            stretch
+        };
         let path = shared.reader.path(&stretch);
         let cannot = |act: &str, why: &dyn std::fmt::Display| {
             IndexError::new(format!("cannot {act} {}: {why}", path.display()))

@@ -111,6 +111,10 @@ impl Retention {
         if let Some(segment) = self.leaving.take() {
             return self.leave(segment);
         }
+        // A new index is made from what is there.
+        if self.shared.rebuild.is_on() {
+            return Stepped::Rest(Some(LOOK));
+        }
         let Some(oldest) = self.oldest() else { return Stepped::Rest(self.next_look()) };
         match self.reclaim(&oldest, meanwhile) {
             Ok(true) => Stepped::More,

@@ -55,11 +55,9 @@ pub(super) enum Why {
     Floor,
     /// The log has reached the size that it may have.
     Quota,
-    /// The index is being mended; without it a repeated event would not be known.
-    Index,
 }
 
-const WHYS: usize = 4;
+const WHYS: usize = 3;
 
 impl Why {
     const fn bit(self) -> u8 {
@@ -122,10 +120,7 @@ impl Room {
         }
         let spends = |left: u32| left.checked_sub(1);
         let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
-        if own
-            && closed & Why::Index.bit() == 0
-            && self.own_left.fetch_update(set, get, spends).is_ok()
-        {
+        if own && self.own_left.fetch_update(set, get, spends).is_ok() {
             return Ok(());
         }
         match self.why() {
@@ -135,11 +130,6 @@ impl Room {
                 Err(AppendError::Full { reason })
             }
         }
-    }
-
-    /// Whether space is what is missing.
-    pub(super) fn is_short(&self) -> bool {
-        self.closed.load(Ordering::Acquire) & !Why::Index.bit() != 0
     }
 
     /// Why requests are refused, for people; `None` when they are taken in.
@@ -437,7 +427,5 @@ mod tests {
             assert!(room.admit(true).is_err());
             room.open(Why::Floor);
         }
-        room.close(Why::Index, "index".into());
-        assert!(room.admit(true).is_err());
     }
 }

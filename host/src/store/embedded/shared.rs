@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::clock::Clock;
+use super::dedup::NEVER_ASKED;
 use super::inbox::{Act, Inbox, closed};
 use super::index::Index;
 use super::keeping::Keeping;
 use super::live::Live;
 use super::lock_file::Lock;
 use super::reader::Reader;
+use super::rebuild::Rebuild;
 use super::room::Room;
 use super::segment::Identity;
 use super::settings::Settings;
@@ -59,9 +61,11 @@ pub(super) struct Shared {
     pub keeping: Keeping,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
-    /// `None` once closed, and while it is being mended.
+    /// `None` once closed, and while it is being made.
     pub index: RwLock<Option<Box<dyn Index>>>,
-    /// The index has read the log up to here.
+    pub rebuild: Rebuild,
+    /// The index has read the log up to here; while there is none, those who claim know of its rows up
+    /// to here.
     pub indexed: AtomicU64,
     /// Generations of recent keys dropped.
     pub keys_dropped: AtomicU64,
@@ -77,7 +81,7 @@ impl Shared {
         (settings, clock, last_ms): (&Settings, Clock, u64),
         identity: Identity,
         reader: Reader,
-        index: Box<dyn Index>,
+        index: Option<Box<dyn Index>>,
         states: &[TargetState],
         lock: Option<Lock>,
     ) -> Self {
@@ -95,9 +99,10 @@ impl Shared {
             tail: Tail::new(end),
             inbox: Inbox::default(),
             targets: RwLock::new(targets.collect()),
-            index: RwLock::new(Some(index)),
+            rebuild: Rebuild::new(index.is_none()),
+            index: RwLock::new(index),
             indexed: AtomicU64::new(end),
-            keys_dropped: AtomicU64::new(0),
+            keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             keys_reused: AtomicU64::new(0),
             damage: Mutex::new(None),
             lock: Mutex::new(lock),
@@ -113,7 +118,14 @@ impl Shared {
         if self.inbox.stopped() {
             return closed();
         }
-        StoreError("the index is being mended: ask again later".into())
+        let progress = self.rebuild.told().map_or_else(String::new, |told| told.progress);
+        StoreError(format!("{progress}: ask again when it is done"))
+    }
+
+    /// Up to where the index has read the log; `None` while there is none.
+    pub(super) fn indexed(&self) -> Option<u64> {
+        let indexed = self.indexed.load(Ordering::Acquire);
+        (!self.rebuild.is_on()).then_some(indexed)
     }
 
     /// Names a place of the log by its file, for people; `None` when that file is gone.

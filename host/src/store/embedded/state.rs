@@ -138,7 +138,9 @@ impl Entry {
             Kind::Moved => Effects::Moved(Arc::new(decode::<Moved<'_>>(payload)?.about)),
             Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
             Kind::Summary => Effects::Summary,
-            Kind::Checkpoint => Effects::Checkpoint(Arc::new(decode(payload)?)),
+            Kind::Checkpoint | Kind::CheckpointPart => {
+                Effects::Checkpoint(Arc::new(decode(payload)?))
+            }
             Kind::CheckpointOld => {
                 Effects::Checkpoint(Arc::new(decode::<CheckpointOld>(payload)?.into()))
             }
@@ -360,8 +362,8 @@ impl State {
 
     /// All of it, in at most `bytes_max`: of the widest targets, only the cursor when it is too much.
     /// What is left out would be delivered again if this segment became the first of the log and the
-    /// index were lost as well.
-    pub(super) fn checkpoint(&self, bytes_max: usize) -> Checkpoint {
+    /// index were lost as well. The kind says whether anything is.
+    pub(super) fn checkpoint(&self, bytes_max: usize) -> (Kind, Checkpoint) {
         let mut checkpoint =
             Checkpoint { targets: self.targets.iter().map(TargetState::to_row).collect() };
         let size = |TargetRow { row, held }: &TargetRow| {
@@ -369,6 +371,7 @@ impl State {
             row.name.len() + row.done.len() * 10 + held + 80
         };
         let mut bytes: usize = checkpoint.targets.iter().map(size).sum();
+        let mut kind = Kind::Checkpoint;
         while bytes > bytes_max {
             let Some(widest) = checkpoint.targets.iter_mut().max_by_key(|row| row.row.done.len())
             else {
@@ -379,8 +382,9 @@ impl State {
                 break;
             }
             bytes -= done.len() * 10;
+            kind = Kind::CheckpointPart;
         }
-        checkpoint
+        (kind, checkpoint)
     }
 }
 
@@ -459,9 +463,11 @@ mod tests {
             effects: Effects::Checkpoint(Arc::new(record)),
         };
         let mut back = State::default();
-        back.apply(&entry(state.checkpoint(1 << 20)));
-        assert_eq!(back, state);
-        let small = state.checkpoint(330);
+        let (kind, whole) = state.checkpoint(1 << 20);
+        back.apply(&entry(whole));
+        assert_eq!((back, kind), (state.clone(), Kind::Checkpoint));
+        let (kind, small) = state.checkpoint(330);
+        assert_eq!(kind, Kind::CheckpointPart);
         assert_eq!(small.targets.iter().map(|t| t.row.done.len()).collect::<Vec<_>>(), vec![0, 4]);
     }
 }

@@ -35,6 +35,7 @@ impl Story {
             clock: Clock::Simulated(Arc::new(Time::new())),
             index: Arc::new(index),
             identity: Some(Identity { store: 1, uuid: seed }),
+            read_at_open_bytes_max: u64::MAX,
             alone: true,
         };
         let mut story = Self { disk, machine, settings, running: None };

@@ -139,6 +139,7 @@ impl Walk {
             clock: Clock::Simulated(self.time.clone()),
             index: self.home.machine(),
             identity: Some(self.identity),
+            read_at_open_bytes_max: u64::MAX,
             alone: true,
         }
     }

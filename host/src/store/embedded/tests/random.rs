@@ -13,6 +13,7 @@ use crate::store::contract::*;
 use crate::store::embedded::Embedded;
 use crate::store::embedded::index::Space;
 
+use super::gate::gated;
 use super::support::{Folder, copy_tree};
 
 const SEEDS: u64 = 6;
@@ -162,13 +163,30 @@ impl Walk {
         if self.random.u8(..3) == 0 {
             self.folder.delete_index();
         }
-        self.store = Some(self.folder.store());
+        let gate = if self.random.u8(..3) == 0 {
+            let (store, gate) = gated(&self.folder);
+            self.store = Some(store);
+            Some(gate)
+        } else {
+            self.store = Some(self.folder.store());
+            None
+        };
         self.held.clear();
         // What was lost with the process may come again: here nothing was, but it is allowed to.
         for fate in self.fate.values_mut().filter(|fate| **fate == Fate::Settled) {
             *fate = Fate::Durable;
         }
         self.check_depths();
+        let Some(gate) = gate else { return };
+        for _ in 0..self.random.usize(..10) {
+            let target = self.targets[self.random.usize(..self.targets.len())];
+            self.append().await;
+            if self.store().held(target).is_none() {
+                self.claim(target).await;
+            }
+            self.settle(target).await;
+        }
+        gate.pass(&self.store()).await;
     }
 
     fn check_depths(&self) {

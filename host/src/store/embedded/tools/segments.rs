@@ -139,7 +139,8 @@ fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader>
         epoch: first.epoch,
         created_ms: neighbour.created_ms,
     };
-    let opens = base == 0 || first.kind == Kind::Checkpoint as u8;
+    let opens = base == 0
+        || [Kind::Checkpoint, Kind::CheckpointPart].iter().any(|kind| first.kind == *kind as u8);
     (first.lsn == header.first() && opens && header.prev_end <= base).then_some(header)
 }
 

@@ -182,7 +182,7 @@ pub(super) const fn kind_name(kind: u8) -> &'static str {
         Some(Kind::Registry) => "registry",
         Some(Kind::DeadRange | Kind::DeadRangeOld) => "dead-range",
         Some(Kind::Act) => "act",
-        Some(Kind::Checkpoint | Kind::CheckpointOld) => "checkpoint",
+        Some(Kind::Checkpoint | Kind::CheckpointPart | Kind::CheckpointOld) => "checkpoint",
         Some(Kind::Moved) => "moved",
         Some(Kind::Summary) => "summary",
         Some(Kind::Lost) => "lost",
