@@ -484,7 +484,8 @@ impl Retention {
         self.leave(segment);
     }
 
-    /// Uses the file again when nobody reads it any more; then sweeps the index.
+    /// Uses the file again when nobody reads it any more; then sweeps the index. The next segment stays
+    /// until then: one that has its name still, and not the one behind it, would be a hole at a start.
     fn leave(&mut self, segment: Segment) -> Stepped {
         if Arc::strong_count(&segment.read) > 1 {
             self.leaving = Some(segment);
@@ -494,7 +495,9 @@ impl Retention {
         let path = segment.header.path(&reader.folder);
         if let Err(error) = spare.recycle(&*reader.disk, &path, &reader.folder) {
             tracing::warn!(path = %path.display(), %error,
-                "a segment that is not needed any more cannot be removed: tried again at the next start");
+                "a segment that is not needed any more cannot be removed: tried again soon");
+            self.leaving = Some(segment);
+            return Stepped::Rest(Some(LOOK));
         }
         let targets = u16::try_from(read_lock(&self.shared.targets).len()).unwrap_or(u16::MAX);
         if let Err(error) = self.with_index(|index| sweep(index, targets, reader.start())) {

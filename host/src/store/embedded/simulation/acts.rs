@@ -142,9 +142,10 @@ impl Walk {
             Some(Err(error)) => return Err(format!("{what}: {error}")),
             None => return Err(format!("{what} is never answered")),
         };
-        let mut changed = 0;
+        let (mut changed, mut asked) = (0, false);
         for label in candidates {
             let Some(fate) = self.fate(target.0, label)? else { continue };
+            asked = true;
             let delivery = self.model.deliveries.get_mut(&(target.0, label));
             let Some(delivery) = delivery else { continue };
             let before = delivery.status;
@@ -168,8 +169,9 @@ impl Walk {
         if changed != count && !gone {
             return Err(format!("{what} says {count}, and changed {changed}"));
         }
-        // Whoever asks for a fate makes everything before durable.
-        if !self.has_met_faults() || !self.unsure {
+        // Whoever asks for a fate makes everything before durable. An act that finds nothing to do writes
+        // nothing.
+        if asked && (!self.has_met_faults() || !self.unsure) {
             self.model.all_durable();
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! index with its crashes. A seed decides every step, so that a failing one replays exactly.
 //!
 //! `DISPATCHER_SEED=17 cargo test -p dispatcher --lib simulation::seeds` runs that seed alone and
-//! prints its steps. With the feature `planted-bug` the store has a bug that the seeds must find
+//! prints its steps; `DISPATCHER_SEEDS=3000` runs so many. With the feature `planted-bug` the store has a bug that the seeds must find
 //! (`DISPATCHER_PLANTED=RetryLost` names one of [`planted::ALL`]): the test fails then.
 //!
 //! - `disk`, `index`, `home`, `time`: the hardware;

@@ -23,15 +23,18 @@ pub(in crate::store::embedded) enum Planted {
     DigestInParts,
     /// A start believes frames that are perhaps in the kernel's memory only.
     RewriteSkipped,
+    /// An event moves out of a segment that goes, but what is known of its deliveries does not.
+    MovedBare,
 }
 
-pub(super) const ALL: [Planted; 6] = [
+pub(super) const ALL: [Planted; 7] = [
     Planted::CursorAtClaimed,
     Planted::RetryLost,
     Planted::AckBeforeSync,
     Planted::IndexAhead,
     Planted::DigestInParts,
     Planted::RewriteSkipped,
+    Planted::MovedBare,
 ];
 
 thread_local! {

@@ -1,5 +1,6 @@
 //! Old segments go: what may become of their deliveries, and of their events.
 
+use crate::model::TargetNumber;
 use crate::store::embedded::read_lock;
 use crate::store::embedded::state::lsn_of;
 
@@ -145,7 +146,8 @@ impl Walk {
     /// Its dead letters may be listed on without it, or be gone as well.
     pub(super) fn is_gone(&mut self, label: Label) -> Done {
         self.model.events[label].presence = Presence::Gone;
-        for target in self.model.events[label].targets.clone() {
+        // A replay may have been for others than it was planned for.
+        for (_, TargetNumber(target)) in self.model.targets.clone() {
             let may_die = self.may_give_up(target);
             let Some(delivery) = self.model.deliveries.get_mut(&(target, label)) else { continue };
             let ended = delivery.since.iter().any(|(_, status)| *status != Status::Open);
