@@ -4,7 +4,7 @@
 //! are taken in, what was never tried is delivered, and all else waits. Repeated events are known as far
 //! as the recent keys go; others are taken in, for a sender that is refused may never come again.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::store::Rebuilding;
@@ -18,26 +18,49 @@ struct Progress {
     failed: Option<String>,
 }
 
+/// The index is there.
+const WHOLE: u8 = 0;
+/// It is not; what is written is read from the log later.
+const READING: u8 = 1;
+/// It has read nearly all; what is written from here on is handed to it.
+const FOLLOWING: u8 = 2;
+
 pub(super) struct Rebuild {
-    on: AtomicBool,
+    stage: AtomicU8,
     unchecked: AtomicU64,
     progress: Mutex<Progress>,
 }
 
 impl Rebuild {
     pub(super) fn new(on: bool) -> Self {
-        Self { on: AtomicBool::new(on), unchecked: AtomicU64::new(0), progress: Mutex::default() }
+        let stage = AtomicU8::new(if on { READING } else { WHOLE });
+        Self { stage, unchecked: AtomicU64::new(0), progress: Mutex::default() }
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.on.load(Ordering::Acquire)
+        self.stage.load(Ordering::SeqCst) != WHOLE
+    }
+
+    /// Whether nobody wants to be handed what is written. Asked after that can be read from the log.
+    pub(super) fn is_reading(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) == READING
+    }
+
+    /// What is written from here on is handed over.
+    pub(super) fn follow(&self) {
+        self.stage.store(FOLLOWING, Ordering::SeqCst);
+    }
+
+    /// The log is read from where the last try ended.
+    pub(super) fn read(&self) {
+        self.stage.store(READING, Ordering::SeqCst);
     }
 
     /// There is no index from here on.
     pub(super) fn begin(&self) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Progress::default();
         self.unchecked.store(0, Ordering::Relaxed);
-        self.on.store(true, Ordering::Release);
+        self.stage.store(READING, Ordering::SeqCst);
     }
 
     /// The log is read from the start of the `read`-th segment.
@@ -58,7 +81,7 @@ impl Rebuild {
 
     /// The index is there; answers how many events may be repetitions.
     pub(super) fn end(&self) -> u64 {
-        self.on.store(false, Ordering::Release);
+        self.stage.store(WHOLE, Ordering::SeqCst);
         self.unchecked.load(Ordering::Relaxed)
     }
 

@@ -2,8 +2,8 @@
 //! as often as it takes.
 //!
 //! Meanwhile requests are taken in, what was never tried is delivered, outcomes go into the log, and what
-//! waits to be tried again rests; see `rebuild`. The log goes on: what it hands over meanwhile is thrown
-//! away, for it is read from the log again. What a try has read stays: the next one, even of another
+//! waits to be tried again rests; see `rebuild`. The log goes on: what it writes
+//! meanwhile is read from it until the new index has nearly all, and handed over from then on. What a try has read stays: the next one, even of another
 //! process, goes on from there.
 
 use std::collections::BTreeMap;
@@ -27,15 +27,14 @@ use super::{lock, read_lock, write_lock};
 /// Time before the first try, twice as long before each further one, and at most that long.
 const RETRY_MS_MIN: u64 = 500;
 const RETRY_MS_MAX: u64 = 30_000;
-/// So often what came in meanwhile is read without holding anybody up; then the log waits, or a busy one
-/// would never be caught up with.
+/// So often what came in meanwhile is read without holding anybody up, or until no more than this is left;
+/// then the log waits if need be, or a busy one would never be caught up with.
 const CHASES_MAX: usize = 8;
+const FOLLOWED_BYTES_MAX: u64 = 4 << 20;
 
-/// What the log hands over while there is no index.
+/// What the log handed over to the index that failed.
 struct Drain<'a> {
     jobs: &'a Receiver<Job>,
-    /// End of the newest frame that was thrown away.
-    to: u64,
     /// Nobody hands over any more: the store is closing.
     over: bool,
     /// What is handed over stays there.
@@ -43,14 +42,11 @@ struct Drain<'a> {
 }
 
 impl Drain<'_> {
-    fn take(&mut self, job: Job) {
+    fn take(job: Job) {
         match job {
-            Job::Entries(entries) => {
-                self.to = entries.last().map_or(self.to, |entry| self.to.max(entry.end));
-            }
             // It is durable, and that is what counts; whoever reads the index is told that there is none.
             Job::Mark(reply) => drop(reply.send(Ok(()))),
-            Job::Sync => {}
+            Job::Entries(_) | Job::Sync => {}
         }
     }
 
@@ -59,7 +55,7 @@ impl Drain<'_> {
         let until = Instant::now() + time;
         while !self.over {
             match self.jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(job) => self.take(job),
+                Ok(job) => Self::take(job),
                 Err(RecvTimeoutError::Timeout) => return,
                 Err(RecvTimeoutError::Disconnected) => self.over = true,
             }
@@ -70,7 +66,7 @@ impl Drain<'_> {
     fn now(&mut self) -> Result<(), IndexError> {
         while !self.leaves {
             match self.jobs.try_recv() {
-                Ok(job) => self.take(job),
+                Ok(job) => Self::take(job),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => {
                     self.over = true;
@@ -107,7 +103,7 @@ pub(super) fn mend(
     jobs: &Receiver<Job>,
     mut failed: Option<IndexError>,
 ) -> Option<(State, u64)> {
-    let mut drain = Drain { jobs, to: 0, over: false, leaves: false };
+    let mut drain = Drain { jobs, over: false, leaves: false };
     let mut wait_ms = RETRY_MS_MIN;
     loop {
         if let Some(failed) = &failed {
@@ -165,19 +161,22 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let recovery = Recovery { machine, folder, list, epoch: 0, summary: Summary::default() };
     let (index, mut state, from) = recovery.index()?;
     let indexed = shared.indexed.load(Ordering::Acquire);
+    shared.rebuild.read();
     drain.leaves = false;
     let mut replay = Replay::new(&*index, shared.identity.uuid, shared.clock.wall_ms(), indexed);
     let mut to = from.map_or(first, |stamp| stamp.end);
-    for chase in 0.. {
-        drain.leaves = chase >= CHASES_MAX;
+    for _ in 0..CHASES_MAX {
         to = read_on(shared, &mut replay, &mut state, to, drain)?;
-        replay.commit(&state)?;
-        drain.now()?;
-        // What was thrown away has been read.
-        if drain.to <= to {
+        let tail = read_lock(&shared.reader.segments).tail;
+        if tail.saturating_sub(to) <= FOLLOWED_BYTES_MAX {
             break;
         }
     }
+    // What was written before this can be read now, and the rest is handed over.
+    shared.rebuild.follow();
+    drain.leaves = true;
+    to = read_on(shared, &mut replay, &mut state, to, drain)?;
+    replay.commit(&state)?;
     let moved = replay.into_moved();
     let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
     sweep(&*index, targets, shared.reader.start())?;
