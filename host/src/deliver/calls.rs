@@ -4,12 +4,14 @@
 //! here always gets exactly one verdict a delivery.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::crew::Crew;
 use super::digest::Set;
 use super::{Backend, CUT_MARGIN};
 use crate::model::{Delivery, EventId, Failure, FailureKind, OWN_SOURCE, Timestamp, Verdict};
@@ -78,13 +80,21 @@ pub(super) struct Ended {
 }
 
 /// Tasks outnumber `running` by the calls that were cut and still hold their slot.
-#[derive(Debug, Default)]
 pub(super) struct Calls {
+    backend: Arc<dyn Backend>,
+    crew: Crew,
     tasks: JoinSet<Vec<Verdict>>,
     running: HashMap<Id, Call>,
+    /// Rings when a call may have to be cut, or earlier.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Calls {
+    pub(super) fn new(backend: Arc<dyn Backend>, crew: Crew) -> Self {
+        let (tasks, running) = (JoinSet::new(), HashMap::new());
+        Self { backend, crew, tasks, running, alarm: None }
+    }
+
     /// Slots taken.
     pub(super) fn slots(&self) -> usize {
         self.tasks.len()
@@ -105,7 +115,6 @@ impl Calls {
 
     pub(super) fn start(
         &mut self,
-        backend: &Arc<dyn Backend>,
         load: Load,
         timeout: Duration,
         began_at: Timestamp,
@@ -113,18 +122,20 @@ impl Calls {
     ) {
         let began = Instant::now();
         let deadline = began + timeout;
-        let task = self.tasks.spawn(load.clone().deliver(Arc::clone(backend), deadline));
+        let call = load.clone().deliver(Arc::clone(&self.backend), deadline);
+        let task = self.tasks.spawn(self.crew.run(call));
         let (id, cut_at) = (task.id(), deadline + CUT_MARGIN);
         self.running.insert(id, Call { load, began_at, began, cut_at, task, probe });
+        self.alarm.get_or_insert_with(|| Box::pin(sleep_until(cut_at)));
     }
 
     /// Waits until at least one slot is free again or one call is over. May answer with none: the code
     /// of a cut call has ended. Cancel safe.
     pub(super) async fn ended(&mut self) -> Vec<Ended> {
-        let cut_at = self.running.values().map(|call| call.cut_at).min();
+        let alarm = &mut self.alarm;
         let cut = async {
-            match cut_at {
-                Some(at) => sleep_until(at).await,
+            match alarm {
+                Some(alarm) => alarm.await,
                 None => std::future::pending().await,
             }
         };
@@ -136,7 +147,12 @@ impl Calls {
                 }
                 ended
             }
-            () = cut => self.cut(Instant::now(), "was cut: it had not ended in time"),
+            () = cut => {
+                let ended = self.cut(Instant::now(), "was cut: it had not ended in time");
+                let next = self.running.values().map(|call| call.cut_at).min();
+                self.alarm = next.map(|at| Box::pin(sleep_until(at)));
+                ended
+            }
         }
     }
 

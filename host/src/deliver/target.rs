@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use super::calls::{Calls, Ended, Load};
 use super::digest::Digests;
 use super::journal::Journal;
+use super::ledger::Ledger;
 use super::{Backend, CUT_MARGIN, Clock, LEASE_MARGIN, STOP_MARGIN, Settings};
 use crate::model::{Delivery, FailureKind, OWN_SOURCE, Timestamp, Verdict};
 use crate::retry::{self, Breaker, Cause, Change, Decision, MaybeSent, Permit, Sign};
@@ -58,6 +59,7 @@ pub(super) struct Target {
     breaker: Breaker,
     calls: Calls,
     journal: Journal,
+    ledger: Ledger,
     /// Deliveries a call.
     per_call: usize,
     /// Nothing new is claimed before.
@@ -77,7 +79,7 @@ impl Target {
         backend: Arc<dyn Backend>,
         queue: Arc<dyn Queue>,
         feed: Feed,
-        clock: Clock,
+        (clock, calls): (Clock, Calls),
     ) -> Self {
         let digests = settings.digest.clone().map(Digests::new);
         let per_call = match backend.one_by_one() {
@@ -86,7 +88,8 @@ impl Target {
             false => settings.batch_max.max(1),
         };
         let journal = Journal::new(Arc::clone(&settings.name));
-        let (breaker, calls) = (Breaker::default(), Calls::default());
+        let ledger = Ledger::new(Arc::clone(&queue), settings.number);
+        let breaker = Breaker::default();
         Self {
             settings,
             backend,
@@ -96,6 +99,7 @@ impl Target {
             breaker,
             calls,
             journal,
+            ledger,
             per_call,
             gather_until: None,
             probes_untried: false,
@@ -119,6 +123,10 @@ impl Target {
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
                 ended = self.calls.ended(), if busy => self.finish(ended, &stop).await,
+                taken = self.ledger.work() => if let Err(error) = taken {
+                    self.journal.store_failed("record outcomes", &error);
+                    self.settle(Vec::new(), None, &stop).await;
+                },
                 claimed = claim(&*self.queue, &self.settings, work) => {
                     self.begin(claimed, work, &stop).await;
                 }
@@ -134,7 +142,7 @@ impl Target {
             Permit::Wait { until } => Work::Wait(self.clock.origin + until),
             // Nobody tells when such work ends.
             _ if free == 0 && left_jobs > 0 => Work::Wait(Instant::now() + LEFT_JOBS_PAUSE),
-            _ if free == 0 => Work::Full,
+            _ if free == 0 || self.ledger.is_full() => Work::Full,
             Permit::All => match self.gather_until {
                 Some(until) => Work::Wait(until),
                 None => Work::Claim { max: free * self.per_call },
@@ -186,7 +194,7 @@ impl Target {
             let rest = deliveries.split_off(self.per_call.min(deliveries.len()));
             let timeout = self.settings.timeout;
             let load = Load::Several(deliveries.into());
-            self.calls.start(&self.backend, load, timeout, began_at, probe);
+            self.calls.start(load, timeout, began_at, probe);
             deliveries = rest;
         }
     }
@@ -212,7 +220,12 @@ impl Target {
                 self.decide(ended, &mut outcomes);
             }
         }
-        self.settle(outcomes, None, stop).await;
+        let done = |s: &Settlement| matches!(s.outcome, Outcome::Delivered { .. });
+        if outcomes.iter().all(done) && !self.breaker.is_held() {
+            self.ledger.add(outcomes);
+        } else {
+            self.settle(outcomes, None, stop).await;
+        }
         match broken {
             Some(reason) => self.hold(reason).await,
             None => {
@@ -363,15 +376,24 @@ impl Target {
         self.feed.history().failed(&self.settings.name, attempt);
     }
 
-    /// Settles until the store takes it, or the daemon's stop leaves no more time: then it all comes again.
-    /// `window`: they are those of one message, which opened it.
+    /// Settles, what the ledger has before, until the store takes it, or the daemon's stop leaves no more
+    /// time: then it all comes again. `window`: they are those of one message, which opened it.
     async fn settle(
         &mut self,
-        outcomes: Vec<Settlement>,
+        mut outcomes: Vec<Settlement>,
         window: Option<Window>,
         stop: &watch::Receiver<Option<Instant>>,
     ) {
         let number = self.settings.number;
+        if !self.ledger.is_empty() {
+            // A target of messages has nothing there.
+            let (mut before, taken) = self.ledger.empty().await;
+            if let Err(error) = taken {
+                self.journal.store_failed("record outcomes", &error);
+            }
+            before.append(&mut outcomes);
+            outcomes = before;
+        }
         while !outcomes.is_empty() {
             let settled = match window {
                 Some(window) => self.queue.settle_digest(number, outcomes.clone(), window),
@@ -426,6 +448,8 @@ impl Target {
 
     /// Lets running calls end until the given moment, then cuts them.
     async fn drain(&mut self, until: Instant, stop: &watch::Receiver<Option<Instant>>) {
+        // Not left for the end: an attempt may take all of the time.
+        let _ = timeout_at(until, self.settle(Vec::new(), None, stop)).await;
         while !self.calls.is_idle() {
             match timeout_at(until, self.calls.ended()).await {
                 Ok(ended) => self.finish(ended, stop).await,

@@ -61,7 +61,7 @@ impl Target {
             }
             free -= 1;
             let (load, timeout) = (Load::Message(Arc::new(set)), self.settings.timeout);
-            self.calls.start(&self.backend, load, timeout, began_at, probe);
+            self.calls.start(load, timeout, began_at, probe);
         }
         self.settle(waiting, None, stop).await;
     }
