@@ -25,6 +25,7 @@ mod running;
 mod target;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -4,6 +4,7 @@ mod change;
 mod engine;
 mod held;
 mod queue;
+mod turns;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -76,7 +76,7 @@ impl Target {
         let now = self.clock.wall();
         let Some(first) = set.members.first().copied() else { return (Vec::new(), None) };
         for delivery in &set.digest.sample {
-            self.note(delivery, &verdict, ended.took);
+            self.note(delivery, &verdict, ended.took.at(0));
         }
         let first_attempt_at = set.first_attempt_at.unwrap_or(ended.call.began_at);
         let policy = &self.settings.policy;
