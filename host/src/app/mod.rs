@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::deliver::Deliverer;
+use crate::deliver::{self, Deliverer};
 use crate::ingest::Ingest;
 use crate::net::{self, Listener};
 use crate::store::Queue;
@@ -77,8 +77,7 @@ impl App {
     pub fn start(config: &Config, feed: &Feed) -> Result<Self, AppError> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let receiving = runtime("receive", cores)?;
-        let threads = wire::threads(config);
-        let delivering = runtime("deliver", threads)?;
+        let delivering = runtime("deliver", deliver::worker_threads(cores))?;
         let listener = {
             let _context = receiving.enter();
             limits::outlive_file_limits();
@@ -111,7 +110,7 @@ impl App {
             let _ = stopped.await;
         }));
         let reloader = Arc::new(Reloader {
-            fixed: Fixed::of(config, address, threads),
+            fixed: Fixed::of(config, address),
             receiving: receiving.handle().clone(),
             delivering: delivering.handle().clone(),
             queue: shared,

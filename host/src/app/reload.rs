@@ -115,8 +115,6 @@ pub(super) struct Fixed {
     /// In force; with port 0 another than the file's.
     pub(super) address: SocketAddr,
     pub(super) store: embedded::Settings,
-    /// Threads for deliveries.
-    pub(super) threads: usize,
 }
 
 /// The parts of a running daemon that a reload reaches. Once the daemon was stopped, it only refuses.
@@ -239,15 +237,7 @@ impl Reloader {
             let named = numbers.iter().filter_map(|number| recipes.get(number));
             named.map(|(name, _)| Arc::clone(name)).collect()
         };
-        let mut warnings = config.problems(Vec::new()).lines();
-        let threads = wire::threads(config);
-        if threads > self.fixed.threads {
-            let has = self.fixed.threads;
-            warnings.push(format!(
-                "deliveries have {has} threads, and {threads} after a restart: until then plugins that \
-                 block their threads may delay other targets"
-            ));
-        }
+        let warnings = config.problems(Vec::new()).lines();
         Reloaded {
             at: now(),
             config: config.hash,
@@ -279,16 +269,9 @@ impl Reloaded {
 }
 
 impl Fixed {
-    pub(super) fn of(config: &Config, address: SocketAddr, threads: usize) -> Self {
+    pub(super) fn of(config: &Config, address: SocketAddr) -> Self {
         let (server, store) = (config.server.clone(), config.store.clone());
-        Self {
-            file: config.file.clone(),
-            home: config.home.clone(),
-            server,
-            address,
-            store,
-            threads,
-        }
+        Self { file: config.file.clone(), home: config.home.clone(), server, address, store }
     }
 
     /// Keys whose values in the file are not those in force.

@@ -30,7 +30,7 @@ const ADDRESSES_NAMED_MAX: usize = 4;
 /// How long a connection lies unused before the kernel asks whether the peer still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Opening<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 

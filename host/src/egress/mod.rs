@@ -9,6 +9,7 @@
 mod address;
 mod client;
 mod connect;
+mod pool;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_per_host_max: 64,
-            connections_idle_max: 32,
+            connections_idle_max: 64,
             idle_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             response_bytes_max: 1024 * 1024,
