@@ -194,7 +194,10 @@ impl Walk {
         }
         let (steady_ms, wall_ms) = (self.steady_ms(), self.wall_ms());
         let stuck = self.model.of(target.0).find(|(_, delivery)| {
+            // A row that is not on disk yet cannot be seen; it will be in a second.
+            let on_disk = !delivery.row || delivery.since.is_empty();
             delivery.status == Status::Open
+                && on_disk
                 && !delivery.is_leased(steady_ms)
                 && delivery.due_ms.is_some_and(|due| due <= wall_ms)
         });
