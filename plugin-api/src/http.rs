@@ -186,12 +186,14 @@ impl Response {
     /// # Errors
     /// The failure, with the start of the body in its text.
     pub fn verdict(&self) -> Verdict {
+        if (200..=299).contains(&self.status()) {
+            return Ok(Receipt::none());
+        }
         let why = match self.quote() {
             text if text.is_empty() => format!("answered {}", self.status()),
             text => format!("answered {}: {text}", self.status()),
         };
         let failure = match self.status() {
-            200..=299 => return Ok(Receipt::none()),
             429 => return Err(Failure::throttled(why, self.retry_after())),
             408 | 425 | 500..=599 => Failure::retry(why),
             401 | 403 | 410 => Failure::broken(why),

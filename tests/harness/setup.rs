@@ -159,7 +159,9 @@ impl Setup {
         // For targets that need one.
         let mut secrets = format!("TWILIO_TOKEN=\"t0ken-of-tests\"\n{}", self.variables);
         for Source { name, lines, secret } in &self.sources {
-            let _ = writeln!(config, "[sources.{name}]\nscheme = \"sqreen\"\n{lines}\n");
+            let own = lines.contains("scheme = ");
+            let scheme = if own { "" } else { "scheme = \"sqreen\"\n" };
+            let _ = writeln!(config, "[sources.{name}]\n{scheme}{lines}\n");
             if let Some((variable, secret)) = secret {
                 let _ = writeln!(secrets, "{variable}=\"{secret}\"");
             }

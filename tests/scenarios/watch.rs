@@ -1,5 +1,7 @@
 //! What no request and no delivery would show: a source that is silent, a disk with little space.
 
+use serde_json::Value;
+
 use crate::harness::{Daemon, SECRET, body, events, wait_for};
 
 #[test]
@@ -26,6 +28,37 @@ fn a_source_that_falls_silent_is_told_once_until_something_comes_and_a_reload_de
     wait_for("the next silence", || (looks() == 2).then_some(()));
     // The floor came into force with the same reload, and was told once at all these looks.
     assert_eq!(daemon.log().matches("disk.low: ").count(), 1);
+}
+
+#[test]
+fn a_restart_begins_no_silence_anew_and_tells_of_none_twice() {
+    let mut daemon = Daemon::new()
+        .source_with("sqreen", SECRET, "silent_after = \"1s\"\n")
+        .source_with("rare", SECRET, "silent_after = \"20d\"\n")
+        .log("audit-log")
+        .start();
+    let told = |daemon: &Daemon, source: &str| {
+        let events = daemon.own_events("audit-log", "source.silent");
+        events.iter().filter(|event| event["subject"] == source).count()
+    };
+    wait_for("the silence", || (told(&daemon, "sqreen") == 1).then_some(()));
+    assert!(daemon.terminate().success());
+    // As if it had been up for twenty days since.
+    let file = daemon.home().join("data/silence.json");
+    let mut kept: Vec<Value> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for source in kept.iter_mut().filter(|source| source["source"] == "rare") {
+        assert_eq!(source["told"], false);
+        source["silent_ms"] = Value::from(20 * 86_400_000_u64);
+    }
+    std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
+    daemon.configure(|setup| setup.source_with("fresh", SECRET, "silent_after = \"1s\"\n"));
+    daemon.start();
+    wait_for("the long silence", || (told(&daemon, "rare") == 1).then_some(()));
+    // Had the first silence been begun anew, it would be told by the same look at the latest.
+    wait_for("a new silence", || (told(&daemon, "fresh") == 1).then_some(()));
+    assert_eq!(told(&daemon, "sqreen"), 1);
+    assert_eq!(daemon.post(&body(&events("back", 1))).status, 200);
+    wait_for("the next silence", || (told(&daemon, "sqreen") == 2).then_some(()));
 }
 
 #[test]

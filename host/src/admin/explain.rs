@@ -31,6 +31,7 @@ fn refused(source: &str, refusal: telemetry::Refusal) -> Refusal {
     Refusal {
         time: time(refusal.at_ms),
         source: source.to_owned(),
+        from: refusal.from,
         status: refusal.status,
         reason: refusal.reason,
         request: refusal.request.to_string(),

@@ -62,6 +62,7 @@ pub struct TargetStatus {
 pub struct Refusal {
     pub time: String,
     pub source: String,
+    pub from: String,
     pub status: u16,
     pub reason: String,
     pub request: String,

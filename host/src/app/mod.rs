@@ -6,6 +6,7 @@
 mod check;
 mod disk;
 mod fan;
+mod kept;
 mod lent;
 mod limits;
 mod own;
@@ -26,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::deliver::Deliverer;
+use crate::deliver::{self, Deliverer};
 use crate::ingest::Ingest;
 use crate::net::{self, Listener};
 use crate::store::Queue;
@@ -64,6 +65,7 @@ pub struct App {
     reloader: Arc<Reloader>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    watching: JoinHandle<()>,
 }
 
 impl App {
@@ -75,8 +77,7 @@ impl App {
     pub fn start(config: &Config, feed: &Feed) -> Result<Self, AppError> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let receiving = runtime("receive", cores)?;
-        let threads = wire::threads(config);
-        let delivering = runtime("deliver", threads)?;
+        let delivering = runtime("deliver", deliver::worker_threads(cores))?;
         let listener = {
             let _context = receiving.enter();
             limits::outlive_file_limits();
@@ -102,14 +103,14 @@ impl App {
         let ingest = Ingest::new(config.ingest.clone(), shared.clone(), router, feed.clone());
         let ingest = Arc::new(ingest);
         receiving.spawn(own::run(feed.clone(), shared.clone(), Arc::clone(&ingest)));
-        let watched = watch::start(config, queue.clone(), feed, receiving.handle());
+        let (watched, watching) = watch::start(config, queue.clone(), feed, receiving.handle());
         let (stop, stopped) = oneshot::channel();
         let served = receiving.spawn(listener.serve(Arc::clone(&ingest), async {
             // A dropped sender stops as well.
             let _ = stopped.await;
         }));
         let reloader = Arc::new(Reloader {
-            fixed: Fixed::of(config, address, threads),
+            fixed: Fixed::of(config, address),
             receiving: receiving.handle().clone(),
             delivering: delivering.handle().clone(),
             queue: shared,
@@ -122,7 +123,7 @@ impl App {
             last: Mutex::default(),
         });
         reloader.serve_people(view);
-        Ok(Self { address, receiving, delivering, queue, reloader, stop, served })
+        Ok(Self { address, receiving, delivering, queue, reloader, stop, served, watching })
     }
 
     /// Where requests are received.
@@ -154,6 +155,9 @@ impl App {
         // Fails only when serving has ended already.
         let _ = self.stop.send(());
         let served = self.receiving.block_on(self.served);
+        self.reloader.watched.send_replace(None);
+        // What it could not write is in the log.
+        let _ = self.receiving.block_on(self.watching);
         self.reloader.leave_people();
         self.receiving.block_on(self.reloader.deliverer.stop(DELIVERY_GRACE));
         let closed = self.receiving.block_on(self.queue.close());

@@ -39,7 +39,7 @@ pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) 
             source: OWN_SOURCE.into(),
             received_at: now(),
             verified_at: now(),
-            scheme: SCHEME,
+            scheme: SCHEME.into(),
             key: 0,
             config,
             headers: Headers::default(),

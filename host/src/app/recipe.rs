@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::config::TargetConfig;
 use crate::deliver;
-use crate::egress::Cidr;
-use crate::model::{Secret, TargetNumber};
+use crate::model::{Cidr, Secret, TargetNumber};
 use crate::plugin::Plugin;
 
 /// All that one target's deliveries depend on: of two that are equal, none need be exchanged for the

@@ -115,8 +115,6 @@ pub(super) struct Fixed {
     /// In force; with port 0 another than the file's.
     pub(super) address: SocketAddr,
     pub(super) store: embedded::Settings,
-    /// Threads for deliveries.
-    pub(super) threads: usize,
 }
 
 /// The parts of a running daemon that a reload reaches. Once the daemon was stopped, it only refuses.
@@ -128,7 +126,7 @@ pub struct Reloader {
     pub(super) feed: Feed,
     pub(super) ingest: Arc<Ingest>,
     pub(super) deliverer: Deliverer,
-    pub(super) watched: watch::Sender<Watched>,
+    pub(super) watched: watch::Sender<Option<Watched>>,
     /// `None` before and after, and when the socket could not be had, which the log says.
     pub(super) admin: Mutex<Option<Admin>>,
     /// Of the targets that work; locked for as long as a reload takes, so that there is one at a time.
@@ -202,7 +200,7 @@ impl Reloader {
         let router = Arc::new(wire::router(&ways, &numbers));
         let view = wire::view(&config, &ways, &numbers, Arc::clone(&router), self.fixed.address);
         // Fails only when nobody watches any more: the daemon stops.
-        let _ = self.watched.send(Watched::of(&config));
+        let _ = self.watched.send(Some(Watched::of(&config)));
         self.ingest.change(config.ingest.clone(), router);
         let begun = wire::backends(ways, &numbers, &*self.queue, |number| changes.begins(number));
         self.deliverer.change(&changes.ended, begun, DELIVERY_GRACE);
@@ -239,15 +237,7 @@ impl Reloader {
             let named = numbers.iter().filter_map(|number| recipes.get(number));
             named.map(|(name, _)| Arc::clone(name)).collect()
         };
-        let mut warnings = config.problems(Vec::new()).lines();
-        let threads = wire::threads(config);
-        if threads > self.fixed.threads {
-            let has = self.fixed.threads;
-            warnings.push(format!(
-                "deliveries have {has} threads, and {threads} after a restart: until then plugins that \
-                 block their threads may delay other targets"
-            ));
-        }
+        let warnings = config.problems(Vec::new()).lines();
         Reloaded {
             at: now(),
             config: config.hash,
@@ -279,16 +269,9 @@ impl Reloaded {
 }
 
 impl Fixed {
-    pub(super) fn of(config: &Config, address: SocketAddr, threads: usize) -> Self {
+    pub(super) fn of(config: &Config, address: SocketAddr) -> Self {
         let (server, store) = (config.server.clone(), config.store.clone());
-        Self {
-            file: config.file.clone(),
-            home: config.home.clone(),
-            server,
-            address,
-            store,
-            threads,
-        }
+        Self { file: config.file.clone(), home: config.home.clone(), server, address, store }
     }
 
     /// Keys whose values in the file are not those in force.
@@ -300,6 +283,8 @@ impl Fixed {
             ("server.header_timeout", server.header_timeout != other.header_timeout),
             ("server.idle_timeout", server.idle_timeout != other.idle_timeout),
             ("server.drain_timeout", server.drain_timeout != other.drain_timeout),
+            ("server.trusted_proxies", server.trusted_proxies != other.trusted_proxies),
+            ("server.proxy_protocol", server.proxy_protocol != other.proxy_protocol),
             ("server.connections_max", server.connections_max != other.connections_max),
             ("store.directory", self.store.directory != config.store.directory),
             ("store.free_min", self.store.free_min_bytes != config.store.free_min_bytes),

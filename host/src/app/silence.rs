@@ -2,11 +2,14 @@
 //!
 //! It is told once until something comes. Pure: time is an argument. How long is counted by a clock that
 //! nobody sets, so that a wrong or corrected time of day makes no silence; only the moment of what came
-//! since the last look is known by the time of day. Limit: one entry for each source that is watched.
+//! since the last look is known by the time of day. Over a restart it goes on where it was: the time in
+//! which nothing could come in is no silence. Limit: one entry for each source that is watched.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::show_duration;
 use crate::model::Timestamp;
@@ -14,9 +17,22 @@ use crate::model::Timestamp;
 /// A source that must not be silent for longer.
 pub(super) type Limit = (Arc<str>, Duration);
 
+/// What outlives a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) source: String,
+    pub(super) silent_ms: u64,
+    /// When it last brought something, in ms since 1970.
+    pub(super) last_ms: Option<u64>,
+    pub(super) told: bool,
+}
+
 #[derive(Debug)]
 struct Heard {
+    /// Since the start.
     last: Option<Timestamp>,
+    /// Before that.
+    earlier: Option<Timestamp>,
     /// When that was, or when watching began.
     at: Instant,
     told: bool,
@@ -29,6 +45,30 @@ pub(super) struct Silence {
 }
 
 impl Silence {
+    /// Goes on where another run ended.
+    pub(super) fn again(kept: Vec<Kept>, clock: Instant) -> Self {
+        let heard = |kept: Kept| {
+            let silent = Duration::from_millis(kept.silent_ms);
+            let at = clock.checked_sub(silent).unwrap_or(clock);
+            let earlier = kept.last_ms.map(Timestamp::from_millis);
+            (kept.source.into(), Heard { last: None, earlier, at, told: kept.told })
+        };
+        Self { heard: kept.into_iter().map(heard).collect() }
+    }
+
+    pub(super) fn kept(&self, clock: Instant) -> Vec<Kept> {
+        let kept = |(source, heard): (&Arc<str>, &Heard)| {
+            let silent = clock.saturating_duration_since(heard.at).as_millis();
+            Kept {
+                source: source.to_string(),
+                silent_ms: u64::try_from(silent).unwrap_or(u64::MAX),
+                last_ms: heard.last.or(heard.earlier).map(Timestamp::as_millis),
+                told: heard.told,
+            }
+        };
+        self.heard.iter().map(kept).collect()
+    }
+
     /// The sources to tell of now, each with the reason. `last` answers when a source last brought
     /// something; `clock` and `now` are the same moment.
     pub(super) fn look(
@@ -44,7 +84,8 @@ impl Silence {
             let last = last(source);
             let news = || {
                 let age = last.map_or(Duration::ZERO, |last| now.since(last));
-                Heard { last, at: clock.checked_sub(age).unwrap_or(clock), told: false }
+                let at = clock.checked_sub(age).unwrap_or(clock);
+                Heard { last, earlier: None, at, told: false }
             };
             let heard = self.heard.entry(Arc::clone(source)).or_insert_with(news);
             if heard.last != last {
@@ -52,9 +93,10 @@ impl Silence {
             }
             if !heard.told && clock.saturating_duration_since(heard.at) >= *after {
                 heard.told = true;
-                let since = last.map_or("none since it is watched".to_owned(), |last| {
-                    format!("the last came at {last}")
-                });
+                let since =
+                    last.or(heard.earlier).map_or("none since it is watched".to_owned(), |last| {
+                        format!("the last came at {last}")
+                    });
                 let after = show_duration(*after);
                 silent.push((
                     Arc::clone(source),
@@ -120,6 +162,32 @@ mod tests {
         assert!(silence.look(&limits, start + HOUR / 2, now(400_000), |_| None).is_empty());
         let told = silence.look(&limits, start + HOUR, now(0), |_| None);
         assert_eq!(told[0].1, "no accepted request for 1h, none since it is watched");
+    }
+
+    #[test]
+    fn a_restart_begins_no_silence_anew_and_tells_of_none_twice() {
+        let (mut silence, start) = (Silence::default(), Instant::now());
+        assert!(!look(&mut silence, start, 50, Some(0)));
+        let kept = silence.kept(start + HOUR / 60 * 50);
+        assert_eq!((kept[0].silent_ms, kept[0].told), (50 * 60_000, false));
+        // An hour later, in which nothing could come.
+        let begun = start + HOUR / 60 * 110;
+        let mut silence = Silence::again(kept, begun);
+        for (minutes, last, tell) in
+            [(110, None, false), (119, None, false), (120, None, true), (121, None, false)]
+        {
+            assert_eq!(look(&mut silence, start, minutes, last), tell, "minute {minutes}");
+        }
+        let begun = start + HOUR / 60 * 130;
+        let mut silence = Silence::again(silence.kept(begun), begun);
+        for (minutes, last, tell) in [
+            (130, None, false),
+            (900, None, false),
+            (901, Some(900), false),
+            (960, Some(900), true),
+        ] {
+            assert_eq!(look(&mut silence, start, minutes, last), tell, "minute {minutes}");
+        }
     }
 
     #[test]

@@ -2,16 +2,18 @@
 //! sources that bring nothing any more.
 //!
 //! One timer: [`PERIOD`], or less where a source's silence is shorter; none while there is nothing to
-//! watch. A reload is looked at as soon as it is in force. What was told is known until the end of the
-//! process.
+//! watch. A reload is looked at as soon as it is in force. That the disk is low is known until the end of
+//! the process; silences are kept beside the store at most a minute late, and when the daemon stops.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::disk::Floor;
+use super::kept::Keeper;
 use super::silence::{Limit, Silence};
 use crate::config::Config;
 use crate::model::Timestamp;
@@ -45,30 +47,44 @@ impl Watched {
     }
 }
 
-/// Watches what is sent to it last, until the sender is dropped.
+/// Watches what is sent to it last, until `None` is sent or the sender is dropped.
 pub(super) fn start(
     config: &Config,
     queue: Arc<Embedded>,
     feed: &Feed,
     runtime: &Handle,
-) -> watch::Sender<Watched> {
-    let (sender, receiver) = watch::channel(Watched::of(config));
+) -> (watch::Sender<Option<Watched>>, JoinHandle<()>) {
+    let (sender, receiver) = watch::channel(Some(Watched::of(config)));
     let directory = config.store.directory.display().to_string().into();
-    runtime.spawn(run(queue, Told { directory, feed: feed.clone() }, receiver));
-    sender
+    let keeper = Keeper::new(&config.store.directory);
+    let told = Told { directory, feed: feed.clone() };
+    (sender, runtime.spawn(run(queue, told, keeper, receiver)))
 }
 
-async fn run(queue: Arc<Embedded>, told: Told, mut watched: watch::Receiver<Watched>) {
+async fn run(
+    queue: Arc<Embedded>,
+    told: Told,
+    keeper: Keeper,
+    mut watched: watch::Receiver<Option<Watched>>,
+) {
     let feed = &told.feed;
-    let (mut floor, mut silence) = (Floor::default(), Silence::default());
+    let mut floor = Floor::default();
+    let mut silence = Silence::again(keeper.read(), Instant::now());
+    let (mut kept_at, mut is_kept) = (Instant::now(), true);
     loop {
-        let now = watched.borrow_and_update().clone();
+        let Some(now) = watched.borrow_and_update().clone() else {
+            return keep(&keeper, &silence, &mut is_kept).await;
+        };
         look_at_space(&queue, now.free_low_bytes, &mut floor, &told);
         let (clock, time) = (Instant::now(), Timestamp::from(SystemTime::now()));
         let last = |source: &str| feed.history().last_stored_ms(source).map(Timestamp::from_millis);
         for (source, reason) in silence.look(&now.sources, clock, time, last) {
             tracing::warn!(%source, "source.silent: {reason}");
             feed.alarms().raise(AlarmKind::SourceSilent, &source, 1, &reason);
+        }
+        if !now.sources.is_empty() && clock.saturating_duration_since(kept_at) >= PERIOD {
+            keep(&keeper, &silence, &mut is_kept).await;
+            kept_at = clock;
         }
         let timer = async {
             match now.period() {
@@ -82,6 +98,21 @@ async fn run(queue: Arc<Embedded>, told: Told, mut watched: watch::Receiver<Watc
             changed = watched.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// Writes down how silent sources are; the log says it once when that fails, and again after it worked.
+async fn keep(keeper: &Keeper, silence: &Silence, is_kept: &mut bool) {
+    let (keeper, kept) = (keeper.clone(), silence.kept(Instant::now()));
+    // A disk that hangs must not hold up those who receive.
+    let written = tokio::task::spawn_blocking(move || keeper.write(&kept)).await;
+    let failed = match written {
+        Ok(written) => written.err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(reason) = failed.as_ref().filter(|_| *is_kept) {
+        tracing::warn!("how long sources are silent is not kept over a restart: {reason}");
+    }
+    *is_kept = failed.is_none();
 }
 
 fn look_at_space(queue: &Embedded, floor_bytes: u64, floor: &mut Floor, told: &Told) {

@@ -12,7 +12,7 @@ use crate::admin::{SourceView, TargetView, View};
 use crate::config::{Config, TargetConfig};
 use crate::deliver::{self, Backend};
 use crate::model::TargetNumber;
-use crate::plugin::{Instance, Mode, Plugin};
+use crate::plugin::{Instance, Plugin};
 use crate::route::{Router, TargetRoute};
 use crate::store::Queue;
 use crate::telemetry::Feed;
@@ -95,18 +95,6 @@ pub(super) fn recipes(ways: &[Way<'_>], numbers: &[TargetNumber]) -> Recipes {
         Some((*number, (Arc::clone(&way.name), made.recipe.clone())))
     });
     made.collect()
-}
-
-/// Threads of the delivery runtime.
-pub(super) fn threads(config: &Config) -> usize {
-    let settings: Vec<_> = config
-        .targets
-        .iter()
-        .filter(|target| target.enabled)
-        // Which mode a plugin has is known once it is loaded; this one has the most calls.
-        .map(|target| target.deliver(TargetNumber(0), Mode::Each))
-        .collect();
-    deliver::worker_threads(&settings)
 }
 
 /// `numbers` are those of the ways, in their order.

@@ -5,7 +5,7 @@ use clap::Command;
 /// Every command that a person is shown stands in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "demo", "run", "check"]),
-    ("Try", &["try", "send", "sign"]),
+    ("Try", &["try", "send", "sign", "verify"]),
     ("See", &["status", "tail", "explain", "refused"]),
     ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
     ("Extend", &["plugin list", "plugin check"]),

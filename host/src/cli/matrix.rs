@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, TargetConfig};
+use crate::config::{Config, TargetConfig, show_rate};
+use crate::ingest::SourceSettings;
+use crate::model::Cidr;
 use crate::retry::{SCHEDULE_WAITS_MAX, schedule};
+use crate::verify::{Proof, Replay};
 
 /// Most targets beside one another; further ones come below.
 const COLUMNS_MAX: usize = 6;
 /// Waits shown before `…`.
 const WAITS_SHOWN: usize = 3;
+/// Ranges of addresses shown before the rest is counted.
+const RANGES_SHOWN: usize = 3;
 
 /// Without a line break at its end.
 pub(super) fn render(config: &Config) -> String {
@@ -25,6 +30,9 @@ pub(super) fn render(config: &Config) -> String {
     if config.public_url.is_none() && config.server.listen.ip().is_unspecified() {
         lines.push("  HOST: this machine as senders reach it, or set server.public_url".to_owned());
     }
+    lines.extend(notes(config));
+    lines.extend(config.ingest.sources.iter().filter_map(limits));
+    lines.extend(proxies(config));
     lines.extend(retries(&config.targets));
     lines.push(format!("  home: {}   (relative paths start there)", config.home.display()));
     lines.join("\n")
@@ -80,6 +88,70 @@ fn cell(target: &TargetConfig, source: &str) -> String {
         (0, _) => "-".to_owned(),
         (_, 1) => "rule".to_owned(),
         _ => format!("rule {}", numbers.join(",")),
+    }
+}
+
+/// What a person should know of how sources are verified.
+fn notes(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    for source in &config.ingest.sources {
+        let scheme = source.verifier.scheme();
+        let mut note = |text: &str| lines.push(format!("  {}: {text}", source.name));
+        if scheme.unconfirmed {
+            note(&format!(
+                "scheme `{}` is unconfirmed: it was read in second-hand sources only; try it before you \
+                 rely on it",
+                scheme.name
+            ));
+        }
+        match scheme.replay() {
+            Replay::OriginOnly => {
+                note("the origin is verified and the content is not covered by the signature");
+            }
+            Replay::Open if scheme.proof == Proof::None => note("nothing is verified"),
+            Replay::Open => note("a plain secret: who has seen one request can send any other"),
+            Replay::Id | Replay::Window | Replay::SignedBytes => {}
+        }
+    }
+    lines
+}
+
+/// From where and how often a source takes requests, and when its silence is told; nothing where it has
+/// no limit of its own.
+fn limits(source: &SourceSettings) -> Option<String> {
+    let mut parts = Vec::new();
+    if !source.allow.is_empty() {
+        parts.push(format!("from {} only", some(&source.allow)));
+    }
+    if !source.rates.is_empty() {
+        let rates = source.rates.iter().map(|rate| show_rate(rate.count, rate.per));
+        parts.push(format!("at most {}", rates.collect::<Vec<_>>().join(" and ")));
+    }
+    if let Some(after) = source.silent_after {
+        parts.push(format!("its silence is told after {}", show(after)));
+    }
+    (!parts.is_empty()).then(|| format!("  limits: {} {}", source.name, parts.join("; ")))
+}
+
+/// Who is believed whom it speaks for.
+fn proxies(config: &Config) -> Option<String> {
+    let server = &config.server;
+    let how = if server.proxy_protocol {
+        "the PROXY protocol, then X-Forwarded-For or Forwarded"
+    } else {
+        "X-Forwarded-For or Forwarded"
+    };
+    let trusted = some(&server.trusted_proxies);
+    (!server.trusted_proxies.is_empty()).then(|| format!("  proxies: {trusted} by {how}"))
+}
+
+/// The first of some ranges, and how many more there are.
+fn some(ranges: &[Cidr]) -> String {
+    let shown = ranges.iter().take(RANGES_SHOWN).map(ToString::to_string);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match ranges.len().saturating_sub(RANGES_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -18,6 +18,7 @@ mod plugin;
 mod reload;
 mod run;
 mod sample;
+mod scheme;
 mod scratch;
 mod see;
 mod selftest;
@@ -25,6 +26,7 @@ mod send;
 mod sign;
 mod store;
 mod try_target;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -62,6 +64,7 @@ enum Command {
     Try(try_target::TryArgs),
     Send(send::SendArgs),
     Sign(sign::SignArgs),
+    Verify(verify::VerifyArgs),
     /// Look at the plugins
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -139,6 +142,7 @@ impl Command {
                 sign::run(args, config)?;
                 true
             }
+            Self::Verify(args) => return verify::run(args, config),
             Self::Plugin(command) => command.run(config)?,
             Self::Selftest(command) => command.run()?,
             Self::Store(command) => command.run(config)?,

@@ -23,15 +23,18 @@ pub(super) fn of(sender: &Sender, name: Option<&str>) -> Result<&'static Sample,
         let meant = config::near(name, names().chain(short));
         let meant = meant.map(|near| format!(", did you mean `{near}`?"));
         let (meant, names) = (meant.unwrap_or_default(), config::list(names()));
-        let (name, sender) = (printable(name), sender.name);
+        let (name, sender) = (printable(name), &sender.name);
         Failure::usage(format!(
             "sender `{sender}` has no sample `{name}`{meant} (samples are {names})"
         ))
     })
 }
 
-/// The sample's body as of now, with fresh ids, so that it is no repetition.
-pub(super) fn fresh(sample: &Sample) -> Result<String, Failure> {
+/// Header fields and body of a sample.
+pub(super) type Message = (Vec<(&'static str, String)>, String);
+
+/// The sample as of now, with fresh ids, so that it is no repetition.
+pub(super) fn fresh(sample: &Sample) -> Result<Message, Failure> {
     let mut failed = None;
     let id = || {
         random_id().unwrap_or_else(|error| {
@@ -39,16 +42,19 @@ pub(super) fn fresh(sample: &Sample) -> Result<String, Failure> {
             String::new()
         })
     };
-    let body = sample.with_fresh_ids(id, Timestamp::from(SystemTime::now()));
+    let message = sample.with_fresh_ids(id, Timestamp::from(SystemTime::now()));
     match failed {
         Some(error) => Err(Failure::new(format!("no randomness for a fresh id: {error}"))),
-        None => Ok(body),
+        None => Ok(message),
     }
 }
 
 /// 24 hexadecimal digits, as Sqreen's.
-fn random_id() -> Result<String, getrandom::Error> {
+pub(super) fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 12];
     getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,5 +71,7 @@ pub(super) fn generated_secret() -> io::Result<String> {
 
 /// The scheme that our own senders sign with.
 pub(super) fn sqreen() -> io::Result<&'static Scheme> {
-    verify::scheme("sqreen").ok_or_else(|| io::Error::other("there is no scheme `sqreen`"))
+    verify::scheme("sqreen")
+        .map(|scheme| &**scheme)
+        .ok_or_else(|| io::Error::other("there is no scheme `sqreen`"))
 }

@@ -156,10 +156,11 @@ pub(super) fn refused(args: &RefusedArgs, config: Option<&Path>) -> Result<(), F
         out::line("nothing was refused since the start");
         return Ok(());
     }
-    let mut rows = vec![["TIME", "SOURCE", "STATUS", "REQUEST", "REASON"].map(str::to_owned)];
+    let mut rows =
+        vec![["TIME", "SOURCE", "FROM", "STATUS", "REQUEST", "REASON"].map(str::to_owned)];
     rows.extend(refusals.into_iter().map(|refusal| {
-        let Refusal { time, source, status, reason, request } = refusal;
-        [time, source, status.to_string(), request, reason]
+        let Refusal { time, source, from, status, reason, request } = refusal;
+        [time, source, from, status.to_string(), request, reason]
     }));
     out::line(&out::table(&rows));
     Ok(())
@@ -186,9 +187,10 @@ pub(super) fn show(
     }
     out::line(&match explained {
         Explained::Event(story) => show_event(&story),
-        Explained::Refusal(Refusal { time, source, status, reason, request }) => format!(
-            "request {request} to source {} was refused with {status} at {time}: {}\n\
+        Explained::Refusal(Refusal { time, source, from, status, reason, request }) => format!(
+            "request {request} from {} to source {} was refused with {status} at {time}: {}\n\
              nothing of it was kept",
+            printable(&from),
             printable(&source),
             printable(&reason)
         ),

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::exit::Failure;
-use super::sign::read_body;
-use super::{find, http, out, sample};
+use super::sign::{Ready, Sender, read_body};
+use super::{find, http, out, sample, scheme};
 use crate::config::{self, Config};
 use crate::ingest::SourceSettings;
 use crate::model::{Secret, printable};
-use crate::verify;
 
 /// Post a signed sample or file to the running daemon
 ///
@@ -40,6 +40,12 @@ pub(super) struct SendArgs {
     /// Post there instead of to `server.listen`; plain http only.
     #[arg(long, value_name = "URL")]
     to: Option<String>,
+    /// What signs, where that is not the source's own secret: a private key, as a reference.
+    #[arg(long, value_name = "REFERENCE")]
+    key: Option<String>,
+    /// Print a curl command instead of posting.
+    #[arg(long)]
+    curl: bool,
 }
 
 /// Where to post.
@@ -50,6 +56,10 @@ struct Destination {
 
 /// Posts and prints each answer; gives whether all were 2xx.
 pub(super) fn run(args: &SendArgs, config: Option<&Path>) -> Result<bool, Failure> {
+    let key = match &args.key {
+        Some(reference) => Some(scheme::secret(reference, &scheme::environment(config)?)?),
+        None => None,
+    };
     let config = find::load(config)?;
     let (source, secret) = self::source(&config, &args.source)?;
     let body = Body::choose(args, source)?;
@@ -57,34 +67,44 @@ pub(super) fn run(args: &SendArgs, config: Option<&Path>) -> Result<bool, Failur
         Some(url) => parse_url(url, &source.path).map_err(Failure::usage)?,
         None => Destination { address: reachable(config.server.listen), path: source.path.clone() },
     };
+    let sender = Sender {
+        scheme: Arc::clone(source.verifier.scheme()),
+        secret: key.or_else(|| Some(secret.clone())),
+        public_url: config.public_url.clone(),
+        path: destination.path.clone(),
+    };
+    let signer = sender.signer(true)?;
+    if args.curl {
+        let base = format!("http://{}", destination.address);
+        let (fields, bytes) = body.message()?;
+        out::line(&sender.sign(&signer, &fields, &bytes)?.curl(&base)?);
+        return Ok(true);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut all_taken = true;
         for _ in 0..args.count {
-            let status = post(&destination, source, secret, &body.bytes()?).await?;
+            let (fields, bytes) = body.message()?;
+            let ready = sender.sign(&signer, &fields, &bytes)?;
+            let status = post(destination.address, &ready).await?;
             all_taken &= (200..300).contains(&status);
         }
         Ok(all_taken)
     })
 }
 
-async fn post(
-    to: &Destination,
-    source: &SourceSettings,
-    secret: &Secret,
-    body: &[u8],
-) -> Result<u16, Failure> {
-    let (name, value) = verify::sign(source.verifier.scheme(), secret, body);
-    let headers = [("content-type", "application/json"), (name, value.as_str())];
-    let answer = http::post(to.address, &to.path, &headers, body).await.map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => {
-                "nothing listens there; start it with `dispatcher run`".to_owned()
-            }
-            _ => error.to_string(),
-        };
-        Failure::new(format!("cannot post to http://{}{}: {why}", to.address, to.path))
-    })?;
+async fn post(address: SocketAddr, ready: &Ready) -> Result<u16, Failure> {
+    let headers: Vec<_> = ready.all_headers().collect();
+    let answer =
+        http::post(address, &ready.path, &headers, &ready.body).await.map_err(|error| {
+            let why = match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => {
+                    "nothing listens there; start it with `dispatcher run`".to_owned()
+                }
+                _ => error.to_string(),
+            };
+            Failure::new(format!("cannot post to http://{address}{}: {why}", ready.path))
+        })?;
     out::line(&format!("{} {}", answer.status, printable(answer.body.trim_end())));
     Ok(answer.status)
 }
@@ -102,35 +122,45 @@ pub(super) fn source<'c>(
     })
 }
 
+/// Header fields besides the signature's.
+type Fields = Vec<(&'static str, String)>;
+
 /// What is posted.
 enum Body {
     /// Made anew for each post.
     Fresh(&'static crate::normalize::Sample),
-    Same(Vec<u8>),
+    Same(Fields, Vec<u8>),
 }
 
 impl Body {
     fn choose(args: &SendArgs, source: &SourceSettings) -> Result<Self, Failure> {
         match args.file.as_deref() {
             Some(file) if file == Path::new("-") => {
-                return read_body(&mut std::io::stdin().lock(), "standard input").map(Self::Same);
+                return read_body(&mut std::io::stdin().lock(), "standard input")
+                    .map(|body| Self::Same(Vec::new(), body));
             }
             Some(file) => {
                 let name = file.display().to_string();
                 let mut opened = File::open(file)
                     .map_err(|error| Failure::new(format!("cannot read {name}: {error}")))?;
-                return read_body(&mut opened, &name).map(Self::Same);
+                return read_body(&mut opened, &name).map(|body| Self::Same(Vec::new(), body));
             }
             None => {}
         }
-        let sample = sample::of(source.sender, args.sample.as_deref())?;
-        Ok(if args.same_id { Self::Same(sample.body.into()) } else { Self::Fresh(sample) })
+        let sample = sample::of(&source.sender, args.sample.as_deref())?;
+        if !args.same_id {
+            return Ok(Self::Fresh(sample));
+        }
+        let fields = sample.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        Ok(Self::Same(fields.collect(), sample.body.into()))
     }
 
-    fn bytes(&self) -> Result<Vec<u8>, Failure> {
+    fn message(&self) -> Result<(Fields, Vec<u8>), Failure> {
         match self {
-            Self::Same(bytes) => Ok(bytes.clone()),
-            Self::Fresh(sample) => sample::fresh(sample).map(String::into_bytes),
+            Self::Same(fields, body) => Ok((fields.clone(), body.clone())),
+            Self::Fresh(sample) => {
+                sample::fresh(sample).map(|(fields, body)| (fields, body.into_bytes()))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{find, out, sample};
 use crate::app::{self, Attempt};
 use crate::config::{self, Config, TargetConfig};
 use crate::model::{EventId, FailureKind, Headers, Shape, StoredEvent, Timestamp, printable};
-use crate::normalize::{self, Sample, Sender};
+use crate::normalize::{self, Input, Sample, Sender};
 
 /// Send one sample event to one target, and show its answer
 ///
@@ -68,24 +68,31 @@ fn source<'c>(
     config: &'c Config,
     target: &'c TargetConfig,
     sample: Option<&str>,
-) -> Result<(&'c str, &'static Sender), Failure> {
+) -> Result<(&'c str, &'c Sender), Failure> {
     let sources = || config.ingest.sources.iter();
     if let Some((sender, _)) = sample.and_then(normalize::sample) {
         let from = sources().find(|source| source.sender.name == sender.name);
-        return Ok((from.map_or(sender.name, |source| &source.name), sender));
+        return Ok((from.map_or(&sender.name, |source| &source.name), sender));
     }
     let routed = target.route.rules.iter().flat_map(|rule| &rule.sources).next();
     let named = routed.and_then(|name| sources().find(|source| source.name == *name));
     let source = named.or_else(|| sources().next());
-    source.map(|source| (&*source.name, source.sender)).ok_or_else(|| {
+    source.map(|source| (&*source.name, &*source.sender)).ok_or_else(|| {
         Failure::new("no source is configured: name a sample with --sample SENDER/NAME")
     })
 }
 
 /// The sample's first event, as it would be stored.
 fn event(source: &str, sender: &Sender, sample: &Sample) -> Result<StoredEvent, Failure> {
-    let body = Bytes::from(sample::fresh(sample)?);
-    let events = normalize::normalize(sender, &body)
+    let (fields, body) = sample::fresh(sample)?;
+    let (mut headers, body) = (http::HeaderMap::new(), Bytes::from(body));
+    for (name, value) in &fields {
+        if let Ok(value) = value.parse() {
+            headers.insert(*name, value);
+        }
+    }
+    let input = Input { headers: &headers, query: None, body: &body };
+    let events = normalize::normalize(sender, input)
         .map_err(|malformed| Failure::new(format!("sample {}: {malformed}", sample.name)))?;
     let event = events.into_iter().find(|event| event.shape == Shape::Object);
     let event = event.ok_or_else(|| Failure::new(format!("sample {} is empty", sample.name)))?;

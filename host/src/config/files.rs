@@ -23,7 +23,7 @@ pub const MORE_FOLDER: &str = "conf.d";
 /// Most files in that folder.
 pub const MORE_FILES_MAX: usize = 100;
 /// Tables whose entries may stand in several files.
-const SHARED: [&str; 2] = ["sources", "targets"];
+const SHARED: [&str; 3] = ["schemes", "sources", "targets"];
 
 /// The texts of all files, one behind the other with a line break between them.
 pub(super) struct Text {

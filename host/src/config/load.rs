@@ -13,8 +13,9 @@ use super::files::{Text, Unreadable};
 use super::problem::{Place, Problem, Problems};
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
-use super::{Config, masks, server, sources, targets};
+use super::{Config, limits, masks, schemes, senders, server, sources, targets};
 use crate::model::OWN_SOURCE;
+use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
 
 /// A body takes at most this part of a segment.
@@ -112,6 +113,7 @@ struct Contents {
     server: server::Server,
     store: server::Store,
     plugins: plugin::Settings,
+    schemes: Vec<Arc<Scheme>>,
     sources: Vec<sources::Source>,
     targets: Vec<super::TargetConfig>,
 }
@@ -126,6 +128,7 @@ impl Contents {
             home_in_file: self.home_in_file,
             hash,
             public_url: self.server.public_url,
+            schemes: self.schemes,
             server: self.server.net,
             ingest: ingest::Settings {
                 sources,
@@ -163,14 +166,25 @@ fn read(
     let store = server::store(root.table("store", notes), &home, notes);
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
     let body_bytes_max = store.queue.segment_bytes / BODY_SHARE_OF_SEGMENT;
-    let sources = source_table.map(|table| sources::read(&table, body_bytes_max, &resolver, notes));
+    let schemes = root.table("schemes", notes).map(|table| schemes::read(&table, notes));
+    let senders = root.table("senders", notes).map(|table| senders::read(&table, notes));
+    let schemes = schemes.unwrap_or_default();
+    let around = sources::Around {
+        body_bytes_limit: body_bytes_max,
+        public_url: server.public_url.as_deref(),
+        schemes: &schemes,
+        senders: &senders.unwrap_or_default(),
+        resolver: &resolver,
+        only_this_machine: limits::only_this_machine(&server.net),
+    };
+    let sources = source_table.map(|table| sources::read(&table, &around, notes));
     // Its own events can be routed by name.
     let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
     let target_table = root.table("targets", notes);
     let targets = target_table.map(|table| targets::read(&table, &known, &resolver, notes));
     root.finish(notes, |key| match key {
         "listen" | "public_url" => Some(format!("it belongs to [server]: write server.{key}")),
-        "source" | "target" => Some(format!("write [{key}s.NAME]")),
+        "source" | "target" | "scheme" | "sender" => Some(format!("write [{key}s.NAME]")),
         _ => None,
     });
     let (sources, targets) = (sources.unwrap_or_default(), targets.unwrap_or_default());
@@ -186,7 +200,7 @@ fn read(
             Problem::warning("no target is configured: nothing goes out").help(help).absence(),
         );
     }
-    Contents { home, home_in_file, server, store, plugins, sources, targets }
+    Contents { home, home_in_file, server, store, plugins, schemes, sources, targets }
 }
 
 /// Adds what is no TOML. What was found in the rest is kept where it can be trusted: not on a line that

@@ -17,8 +17,14 @@ const TELLING: [&str; 6] = ["secret", "token", "password", "passwd", "api_key", 
 /// Strings under a telling key that are no references, and every `literal:`.
 pub(super) fn of_table(table: &DeTable<'_>, masks: &mut Vec<Range<usize>>) {
     for (key, value) in table {
-        of_value(value, is_telling(key.get_ref()), masks);
+        of_value(value, tells(key.get_ref(), value.get_ref()), masks);
     }
+}
+
+/// Where a token stands is no secret, if it is a place at all.
+fn tells(key: &str, value: &DeValue<'_>) -> bool {
+    let place = |text: &str| key == "token_in" && crate::verify::token_in(text).is_some();
+    is_telling(key) && !matches!(value, DeValue::String(text) if place(text))
 }
 
 fn of_value(value: &toml::Spanned<DeValue<'_>>, telling: bool, masks: &mut Vec<Range<usize>>) {
@@ -34,7 +40,7 @@ fn of_value(value: &toml::Spanned<DeValue<'_>>, telling: bool, masks: &mut Vec<R
         DeValue::Array(items) => items.iter().for_each(|item| of_value(item, telling, masks)),
         DeValue::Table(table) => {
             for (key, value) in table {
-                of_value(value, telling || is_telling(key.get_ref()), masks);
+                of_value(value, telling || tells(key.get_ref(), value.get_ref()), masks);
             }
         }
         _ => {}

@@ -10,12 +10,15 @@
 mod document;
 mod environment;
 mod files;
+mod limits;
 mod load;
 mod masks;
 mod near;
 mod problem;
 mod reader;
 mod reference;
+mod schemes;
+mod senders;
 mod server;
 mod settings;
 mod sources;
@@ -38,15 +41,15 @@ pub use problem::{Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};
 pub use reference::resolve;
 pub use server::default_plugins;
 pub use settings::PluginSettings;
-pub use units::show_duration;
+pub use units::{show_duration, show_rate};
 
 use tokio::runtime::Handle;
 
-use crate::egress::Cidr;
-use crate::model::{Secret, TargetNumber};
+use crate::model::{Cidr, Secret, TargetNumber};
 use crate::retry::Policy;
 use crate::route::TargetRoute;
 use crate::store::embedded;
+use crate::verify::Scheme;
 use crate::{deliver, egress, ingest, net, plugin};
 use reader::{Entry, Notes};
 
@@ -67,6 +70,8 @@ pub struct Config {
     /// What senders see, without a slash at its end.
     pub public_url: Option<String>,
     pub server: net::Settings,
+    /// Its own schemes, `[schemes.NAME]`.
+    pub schemes: Vec<Arc<Scheme>>,
     /// The sources are in the order of the file.
     pub ingest: ingest::Settings,
     pub store: embedded::Settings,

@@ -162,6 +162,24 @@ impl<'t> Entry<'t> {
         None
     }
 
+    /// So many in a time: `100/s`.
+    pub(super) fn rate(
+        &self,
+        counts: &RangeInclusive<u64>,
+        notes: &Notes,
+    ) -> Option<(u64, Duration)> {
+        let DeValue::String(text) = self.value else {
+            self.wrong_type(notes, "a rate", "write a number and a period: \"100/s\"");
+            return None;
+        };
+        let (count, per) = self.quantity(notes, units::rate(text))?;
+        if counts.contains(&count) {
+            return Some((count, per));
+        }
+        self.out_of_range(notes, &counts.start().to_string(), &counts.end().to_string());
+        None
+    }
+
     fn quantity<T>(&self, notes: &Notes, read: Result<T, Wrong>) -> Option<T> {
         read.map_err(|wrong| {
             let title = format!("`{}` {}", self.path, wrong.title);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::limits;
 use super::reader::{Entry, Notes, Table};
 use crate::model::about_bytes;
 use crate::store::embedded::{self, RETENTION_SEGMENTS_MIN, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
@@ -58,6 +59,7 @@ pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
     if let Some(max) = table.integer("connections_max", 1..=CONNECTIONS_MAX, notes) {
         net.connections_max = usize::try_from(max).unwrap_or(usize::MAX);
     }
+    (net.trusted_proxies, net.proxy_protocol) = limits::proxies(&mut table, notes);
     let bytes = table.bytes("in_flight_max", IN_FLIGHT_BYTES_MIN..=IN_FLIGHT_BYTES_MAX, notes);
     if let Some(bytes) = bytes {
         server.bytes_in_flight_max = usize::try_from(bytes).unwrap_or(usize::MAX);

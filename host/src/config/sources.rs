@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check_name;
+use super::limits;
 use super::near::{list, near};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table, whole_dollar_name};
@@ -12,11 +13,15 @@ use super::reference::{Reference, Resolver};
 use super::settings::{inside, warn_of_literal};
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
-use crate::normalize::{self, SENDERS, Sender};
-use crate::verify::{self, SCHEMES, SECRETS_MAX, Scheme, Verifier};
+use crate::normalize::{self, Sender};
+use crate::verify::{
+    self, Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier,
+};
 
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
+/// Most names that a message lists.
+const NAMES_SHOWN_MAX: usize = 20;
 /// Longest path of a source, in bytes.
 const PATH_BYTES_MAX: usize = 256;
 /// Smallest `body_max`, in bytes: a shorter limit would refuse ordinary events.
@@ -28,16 +33,29 @@ const SILENT_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// Stands for a secret that a check does not look up; nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
 
-/// A source and its first secret.
+const SCHEMES_ARE: &str =
+    "`dispatcher verify --list` names every scheme; one of your own is a table [schemes.NAME]";
+
+/// A source and its first secret; empty where it needs none.
 pub(super) type Source = (ingest::SourceSettings, Secret);
 
-/// Reads every source. `body_bytes_limit` is what the store can take.
-pub(super) fn read(
-    table: &Table<'_>,
-    body_bytes_limit: u64,
-    resolver: &Resolver<'_>,
-    notes: &Notes,
-) -> Vec<Source> {
+/// What every source is read with.
+pub(super) struct Around<'a> {
+    /// Longest body that the store can take, in bytes.
+    pub(super) body_bytes_limit: u64,
+    /// What senders see.
+    pub(super) public_url: Option<&'a str>,
+    /// The configuration's own schemes.
+    pub(super) schemes: &'a [Arc<Scheme>],
+    /// The configuration's own senders.
+    pub(super) senders: &'a [Arc<Sender>],
+    pub(super) resolver: &'a Resolver<'a>,
+    /// Only this machine can connect, and no proxy on it is believed whom it speaks for.
+    pub(super) only_this_machine: bool,
+}
+
+/// Reads every source.
+pub(super) fn read(table: &Table<'_>, around: &Around<'_>, notes: &Notes) -> Vec<Source> {
     let mut paths: HashMap<String, String> = HashMap::new();
     let mut sources = Vec::new();
     for (index, (name, entry)) in table.all().into_iter().enumerate() {
@@ -53,7 +71,7 @@ pub(super) fn read(
             notes.add(problem.help("it is the source of the daemon's own events"));
         }
         if let Some(table) = entry.table(notes) {
-            let source = source(name, table, &mut paths, body_bytes_limit, resolver, notes);
+            let source = source(name, table, &mut paths, around, notes);
             sources.extend(source);
         }
     }
@@ -65,38 +83,128 @@ fn source(
     name: &str,
     mut table: Table<'_>,
     paths: &mut HashMap<String, String>,
-    body_bytes_limit: u64,
-    resolver: &Resolver<'_>,
+    around: &Around<'_>,
     notes: &Notes,
 ) -> Option<Source> {
     let path = path(name, &mut table, paths, notes);
-    let scheme = scheme(name, &mut table, notes);
-    let sender = sender(scheme, &mut table, notes);
-    let secrets = secrets(name, &mut table, resolver, notes);
+    let scheme = scheme(name, &mut table, around.schemes, notes);
+    let scheme = token_in(scheme, &mut table, notes);
+    let sender = sender(scheme.as_deref(), around.senders, &mut table, notes);
+    let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
+    let secrets = secrets(name, open, &mut table, around.resolver, notes);
+    let limit = around.body_bytes_limit;
     let body_bytes_max = table
-        .bytes("body_max", BODY_BYTES_MIN..=body_bytes_limit, notes)
-        .unwrap_or(body_bytes_limit.min(ingest::BODY_BYTES_MAX as u64));
+        .bytes("body_max", BODY_BYTES_MIN..=limit, notes)
+        .unwrap_or(limit.min(ingest::BODY_BYTES_MAX as u64));
     let body_bytes_max = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+    let verify_token = verify_token(scheme.as_deref(), &mut table, around.resolver, notes);
+    let asks = table.entry("handshake").and_then(|entry| entry.boolean(notes));
+    let allow = limits::allow(&mut table, around, notes);
+    let rates = limits::rates(&mut table, notes);
     let silent_after = table.duration("silent_after", SILENT_MIN..=SILENT_MAX, notes);
     let place = table.place.clone();
     table.finish(notes, |key| match key {
         "secret" | "token" | "key" => Some("a source's secrets are written `secrets`".to_owned()),
         _ => None,
     });
+    let place_of_source = place.clone();
     let (scheme, sender) = (scheme?, sender?);
-    let verifier = match Verifier::new(scheme, secrets.clone()) {
+    // Why there is no secret has been noted already.
+    let secrets = if open { Vec::new() } else { secrets? };
+    let verifier = match verifier(&scheme, &secrets, around) {
         Ok(verifier) => verifier,
-        // Why there is no secret has been noted already.
-        Err(_) if secrets.is_empty() => return None,
         Err(error) => {
-            notes.add(Problem::error(format!("source `{name}`: {error}")).at(place, ""));
+            refuse_secrets(name, &scheme, error, place, notes);
             return None;
         }
     };
+    refuse_any_body(&scheme, &sender, place_of_source, notes);
+    let verifier = verifier.with_verify_token(verify_token.as_ref());
+    let unasked = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
+    let handshake = asks.unwrap_or(unasked);
     let name = Arc::from(name);
-    let settings =
-        ingest::SourceSettings { name, path, verifier, sender, body_bytes_max, silent_after };
-    secrets.into_iter().next().map(|secret| (settings, secret))
+    let settings = ingest::SourceSettings {
+        name,
+        path,
+        verifier,
+        handshake,
+        sender,
+        body_bytes_max,
+        allow,
+        rates,
+        silent_after,
+    };
+    let first = secrets.into_iter().next().unwrap_or_else(|| Secret::new(""));
+    Some((settings, first))
+}
+
+/// A secret that is not looked up has no form that could be checked, so that it stands for a scheme that
+/// takes any text.
+fn verifier(
+    scheme: &Arc<Scheme>,
+    secrets: &[Secret],
+    around: &Around<'_>,
+) -> Result<Verifier, InvalidSecrets> {
+    let made = Verifier::new(scheme, secrets, around.public_url);
+    let skipped = |number: usize| {
+        secrets.get(number - 1).is_some_and(|secret| secret.expose() == NOT_LOOKED_UP)
+    };
+    match made {
+        Err(InvalidSecrets::Form { number, .. }) if skipped(number) => {
+            let stand_in =
+                Scheme { proof: Proof::Token(TokenIn::Query("".into())), ..(**scheme).clone() };
+            Verifier::new(&Arc::new(stand_in), secrets, around.public_url)
+        }
+        made => made,
+    }
+}
+
+/// The token that the vendor shows when it asks by a GET, where it does.
+fn verify_token(
+    scheme: Option<&Scheme>,
+    table: &mut Table<'_>,
+    resolver: &Resolver<'_>,
+    notes: &Notes,
+) -> Option<Secret> {
+    let entry = table.entry("verify_token")?;
+    let scheme = scheme?;
+    if scheme.handshake != Some(Handshake::MetaHubChallenge) {
+        let title = format!("`{}` has no use here", entry.path);
+        let label = format!("`{}` does not ask with such a token", scheme.name);
+        entry.refuse(notes, &title, &label, "");
+        return None;
+    }
+    secret(table.path.rsplit('.').next().unwrap_or_default(), &entry, resolver, notes)
+}
+
+/// A vendor whose question is answered with a signature could be made to sign any narrow text, which
+/// must be no event then.
+fn refuse_any_body(scheme: &Scheme, sender: &Sender, place: std::ops::Range<usize>, notes: &Notes) {
+    if scheme.handshake == Some(Handshake::XCrc) && sender.takes_any_body() {
+        let title = format!("`{}` cannot be read by sender `{}`", scheme.name, sender.name);
+        let problem = Problem::error(title).at(place, "it takes bodies that are no JSON");
+        notes
+            .add(problem.help("whoever asks this source for its handshake could sign such a body"));
+    }
+}
+
+fn refuse_secrets(
+    name: &str,
+    scheme: &Scheme,
+    error: InvalidSecrets,
+    place: std::ops::Range<usize>,
+    notes: &Notes,
+) {
+    let problem = Problem::error(format!("source `{name}`: {error}"));
+    notes.add(match error {
+        InvalidSecrets::NoPublicUrl => {
+            let label = format!("`{}` signs the address", scheme.name);
+            problem.at(place, label).help(
+                "write server.public_url = \"https://…\": what senders see, without the source's path",
+            )
+        }
+        _ => problem.at(place, ""),
+    });
 }
 
 fn path(
@@ -143,40 +251,114 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn scheme(name: &str, table: &mut Table<'_>, notes: &Notes) -> Option<&'static Scheme> {
-    let names = || SCHEMES.iter().map(|scheme| scheme.name);
+fn scheme(
+    name: &str,
+    table: &mut Table<'_>,
+    own: &[Arc<Scheme>],
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let all = || own.iter().chain(verify::schemes());
+    let known = |name: &str| all().find(|scheme| &*scheme.name == name).cloned();
     let Some(entry) = table.entry("scheme") else {
-        let scheme = verify::scheme(name);
+        let scheme = known(name);
         if scheme.is_none() {
             let title = format!("source `{name}` does not say how its requests are signed");
             let problem = Problem::error(title).at(table.place.clone(), "no `scheme`").absence();
-            let help = format!("write scheme = \"NAME\"; schemes are {}", list(names()));
-            notes.add(problem.help(help));
+            let problem = match unsigned(name) {
+                Some(help) => problem.help(help),
+                None => match near(name, all().map(|scheme| &*scheme.name)) {
+                    Some(near) => {
+                        problem.help(format!("write scheme = \"{near}\" if that is meant"))
+                    }
+                    None => problem.help("write scheme = \"NAME\""),
+                },
+            };
+            notes.add(problem.help(SCHEMES_ARE));
         }
         return scheme;
     };
     let written = entry.string(notes)?;
-    let scheme = verify::scheme(written);
+    let scheme = known(written);
     if scheme.is_none() {
-        unknown(&entry, "scheme", "schemes", written, names(), notes);
+        let label = match near(written, all().map(|scheme| &*scheme.name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "no such scheme".to_owned(),
+        };
+        let title = format!("unknown scheme `{written}`");
+        let help = unsigned(written).unwrap_or_else(|| SCHEMES_ARE.to_owned());
+        entry.refuse(notes, &title, &label, &help);
     }
+    warn_of_scheme(name, scheme.as_deref(), &entry, notes);
     scheme
+}
+
+/// What to write for a vendor that does not sign.
+fn unsigned(name: &str) -> Option<String> {
+    let (vendor, scheme) = verify::UNSIGNED.iter().find(|(vendor, _)| *vendor == name)?;
+    Some(format!("{vendor} does not sign: write scheme = \"{scheme}\""))
+}
+
+fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes: &Notes) {
+    if scheme.is_some_and(|scheme| scheme.proof == Proof::None) {
+        let title = format!("source `{name}` lets everybody in");
+        let problem = Problem::warning(title).at(entry.span.clone(), "nothing is verified");
+        notes.add(problem.help("a secret in a header is better: scheme = \"token\""));
+    }
+}
+
+/// The scheme with the place of its token, where it is one that leaves that open.
+fn token_in(
+    scheme: Option<Arc<Scheme>>,
+    table: &mut Table<'_>,
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let Some(entry) = table.entry("token_in") else { return scheme };
+    let written = entry.string(notes)?;
+    let scheme = scheme?;
+    if &*scheme.name != "token" {
+        let title = format!("`{}` has no use here", entry.path);
+        let label = format!("`{}` says itself where its secret stands", scheme.name);
+        entry.refuse(notes, &title, &label, "it belongs to scheme = \"token\"");
+        return None;
+    }
+    match verify::token_in(written) {
+        Some(place) => {
+            if let TokenIn::Query(_) = place {
+                let title = format!("`{}` puts a secret into an address", entry.path);
+                let problem = Problem::warning(title);
+                let problem = problem.at(entry.span.clone(), "addresses end up in logs of proxies");
+                notes.add(problem.help("if the sender can set a header: \"header:NAME\""));
+            }
+            Some(verify::token(place))
+        }
+        None => {
+            let title = format!("`{}` is no place for a token", entry.path);
+            entry.refuse(notes, &title, "write \"header:NAME\" or \"query:NAME\"", "");
+            None
+        }
+    }
 }
 
 fn sender(
     scheme: Option<&Scheme>,
+    own: &[Arc<Sender>],
     table: &mut Table<'_>,
     notes: &Notes,
-) -> Option<&'static Sender> {
+) -> Option<Arc<Sender>> {
+    let named = |name: &str| {
+        let own = own.iter().find(|sender| sender.name == name);
+        own.or_else(|| normalize::sender(name)).cloned()
+    };
     let Some(entry) = table.entry("sender") else {
         // Who signs in a vendor's own way also writes the vendor's own bodies.
-        let vendor = scheme.and_then(|scheme| normalize::sender(scheme.name));
-        return vendor.or_else(|| normalize::sender("json"));
+        let vendor = scheme.and_then(|scheme| named(&scheme.name));
+        return vendor.or_else(|| named("json"));
     };
     let written = entry.string(notes)?;
-    let sender = normalize::sender(written);
+    let sender = named(written);
     if sender.is_none() {
-        unknown(&entry, "sender", "senders", written, SENDERS.iter().map(|s| s.name), notes);
+        let names = own.iter().chain(normalize::presets()).map(|sender| &*sender.name);
+        unknown(&entry, "sender", "senders", written, names, notes);
     }
     sender
 }
@@ -195,31 +377,45 @@ pub(super) fn unknown<'c>(
         None => format!("no such {what}"),
     };
     let title = format!("unknown {what} `{written}`");
-    entry.refuse(notes, &title, &label, &format!("{plural} are {}", list(names)));
+    let help = if names.clone().count() > NAMES_SHOWN_MAX {
+        format!("all {plural} are listed in docs/reference/{plural}.md")
+    } else {
+        format!("{plural} are {}", list(names))
+    };
+    entry.refuse(notes, &title, &label, &help);
 }
 
+/// `None` when there is none that can be used; why is noted. `open`: none is needed.
 fn secrets(
     name: &str,
+    open: bool,
     table: &mut Table<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
-) -> Vec<Secret> {
+) -> Option<Vec<Secret>> {
     let Some(entry) = table.entry("secrets") else {
-        let title = format!("source `{name}` has no secret");
-        let variable = name.to_ascii_uppercase().replace('-', "_");
-        let help = format!("write secrets = \"env:{variable}_SECRET\", and set that variable");
-        notes.add(
-            Problem::error(title).at(table.place.clone(), "no `secrets`").absence().help(help),
-        );
-        return Vec::new();
+        if !open {
+            let title = format!("source `{name}` has no secret");
+            let variable = name.to_ascii_uppercase().replace('-', "_");
+            let help = format!("write secrets = \"env:{variable}_SECRET\", and set that variable");
+            let problem = Problem::error(title).at(table.place.clone(), "no `secrets`");
+            notes.add(problem.absence().help(help));
+        }
+        return None;
     };
+    if open {
+        let title = format!("the secrets of source `{name}` are not used");
+        notes.add(Problem::error(title).at(entry.key.clone(), "its scheme lets everybody in"));
+        return None;
+    }
     let mut entries = entry.one_or_more(notes);
     if entries.len() > SECRETS_MAX {
         let title = format!("source `{name}` has too many secrets");
         entry.refuse(notes, &title, &format!("at most {SECRETS_MAX}: remove the old ones"), "");
         entries.truncate(SECRETS_MAX);
     }
-    entries.iter().filter_map(|entry| secret(name, entry, resolver, notes)).collect()
+    let secrets = entries.iter().filter_map(|entry| secret(name, entry, resolver, notes));
+    Some(secrets.collect::<Vec<_>>()).filter(|secrets| !secrets.is_empty())
 }
 
 fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes) -> Option<Secret> {

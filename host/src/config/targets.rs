@@ -8,9 +8,8 @@ use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use super::reference::Resolver;
 use super::sources::unknown;
-use super::{TargetConfig, check_name, settings};
+use super::{TargetConfig, check_name, limits, settings};
 use crate::deliver;
-use crate::egress::Cidr;
 use crate::model::Severity;
 use crate::retry::{BACKOFF_MIN, MaybeSent, Policy};
 use crate::route::{Rule, TargetRoute, TypePattern};
@@ -100,7 +99,7 @@ fn target(
     let timeout = table.duration("timeout", TIMEOUT_MIN..=TIMEOUT_MAX, notes);
     let policy = table.table("retry", notes).map(|retry| policy(retry, notes)).unwrap_or_default();
     let overflow = table.entry("overflow").is_some_and(|entry| overflow(&entry, notes));
-    let allow = table.entry("allow").map(|entry| allow(&entry, notes)).unwrap_or_default();
+    let allow = table.entry("allow").map(|entry| limits::ranges(&entry, notes)).unwrap_or_default();
     let settings_entry = table.entry("settings");
     // A disabled target may wait for its secrets.
     let settings = settings::read(settings_entry.as_ref(), &table.place, enabled, resolver, notes);
@@ -230,7 +229,8 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes
         let word = entry.string(notes)?;
         let severity = Severity::from_word(word);
         if severity.is_none() {
-            unknown_severity(&entry, word, notes);
+            let help = "; the one written is the least that matches";
+            unknown_severity(&entry, word, help, notes);
         }
         severity
     });
@@ -238,15 +238,14 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes
     Rule { sources, types, severity }
 }
 
-/// From worst to harmless, because the value is a minimum.
-fn unknown_severity(entry: &Entry<'_>, word: &str, notes: &Notes) {
+/// Names them from worst to harmless; `more` is said behind that.
+pub(super) fn unknown_severity(entry: &Entry<'_>, word: &str, more: &str, notes: &Notes) {
     let words: Vec<&str> = Severity::ALL.iter().rev().map(|severity| severity.as_str()).collect();
     let label = match near(word, words.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "no such severity".to_owned(),
     };
-    let help =
-        format!("severities are {}; the one written is the least that matches", words.join(", "));
+    let help = format!("severities are {}{more}", words.join(", "));
     entry.refuse(notes, &format!("unknown severity `{word}`"), &label, &help);
 }
 
@@ -286,13 +285,4 @@ fn policy(mut table: Table<'_>, notes: &Notes) -> Policy {
         notes.add(Problem::error(format!("`{path}`: {error}")).at(place, ""));
     }
     policy
-}
-
-fn allow(entry: &Entry<'_>, notes: &Notes) -> Vec<Cidr> {
-    let read = |entry: &Entry<'_>| {
-        let range = entry.string(notes)?.parse::<Cidr>();
-        let title = format!("`{}` is no range of addresses", entry.path);
-        range.map_err(|error| entry.refuse(notes, &title, &error.to_string(), "")).ok()
-    };
-    entry.one_or_more(notes).iter().filter_map(read).collect()
 }

@@ -39,7 +39,7 @@ fn the_smallest_file_has_every_default() {
     let config = load_text(SMALLEST, "").unwrap();
     let (source, secret) = config.source("sqreen").unwrap();
     assert_eq!((source.path.as_str(), source.body_bytes_max), ("/sqreen", 4 << 20));
-    assert_eq!((source.verifier.scheme().name, source.sender.name), ("sqreen", "sqreen"));
+    assert_eq!((&*source.verifier.scheme().name, &*source.sender.name), ("sqreen", "sqreen"));
     assert_eq!(secret.expose(), SECRET);
     assert_eq!(config.address(source), "http://127.0.0.1:7070/sqreen");
     assert_eq!(config.server, net::Settings::default());
@@ -77,6 +77,11 @@ fn everything_that_can_be_set_arrives() {
     assert_eq!(config.plugins.directories.last(), Some(&config.home.join("more")));
     let source = &config.ingest.sources[0];
     assert_eq!((&*source.name, source.body_bytes_max), ("sqreen", 512 << 10));
+    assert_eq!(config.server.trusted_proxies[1].to_string(), "fd00::/8");
+    assert!(!config.server.proxy_protocol);
+    assert_eq!(source.allow[0].to_string(), "140.82.112.0/20");
+    let minute = ingest::Rate { count: 1000, per: Duration::from_secs(60) };
+    assert_eq!((source.rates.len(), source.rates[1]), (2, minute));
     assert_eq!(source.silent_after, Some(Duration::from_secs(6 * 3_600)));
     assert_eq!(config.ingest.sources[1].silent_after, None);
     assert_eq!(config.address(source), "https://hooks.example.org/in/hooks/sqreen");
@@ -171,6 +176,18 @@ fn a_file_that_cannot_be_read_is_one_clear_line() {
     assert!(shown().contains("more than 1048576 bytes"), "{}", shown());
     std::fs::write(&file, [0xff]).unwrap();
     assert!(shown().contains("not UTF-8"), "{}", shown());
+}
+
+#[test]
+fn the_vendor_of_every_scheme_has_a_sender() {
+    for scheme in crate::verify::schemes() {
+        let of_no_vendor = ["token", "basic", "none"].contains(&&*scheme.name);
+        assert!(
+            of_no_vendor || crate::normalize::sender(&scheme.name).is_some(),
+            "{} has none",
+            scheme.name
+        );
+    }
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: a whole number and its unit, `10s`, `64MiB`.
+//! Durations, sizes and rates as people write them: a whole number and its unit, `10s`, `64MiB`, `100/s`.
 
 use std::time::Duration;
 
@@ -26,6 +26,50 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
 
 pub(super) fn bytes(text: &str) -> Result<u64, Wrong> {
     quantity(text, SIZES, "64MiB")
+}
+
+/// Names and lengths of the periods of a rate, in ms.
+const PERIODS: Units = &[("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("day", DAY_MS)];
+
+/// `100/s`: how many, and in which time.
+pub(super) fn rate(text: &str) -> Result<(u64, Duration), Wrong> {
+    let help = format!("periods are {}", names(PERIODS));
+    let wrong = |title, label: String| Wrong { title, label, help: help.clone() };
+    let example = || "write a number and a period, such as \"100/s\"".to_owned();
+    let Some((count, period)) = text.split_once('/') else {
+        return Err(wrong("is no rate", example()));
+    };
+    let digits = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
+    let Some(count) = count.parse().ok().filter(|_| digits) else {
+        return Err(wrong("is no rate", example()));
+    };
+    match PERIODS.iter().find(|(name, _)| *name == period) {
+        Some((_, ms)) => Ok((count, Duration::from_millis(*ms))),
+        None => {
+            let label = match near_period(period) {
+                Some(near) => format!("write \"{count}/{near}\""),
+                None => format!("`{period}` is none of ours"),
+            };
+            Err(wrong("has an unknown period", label))
+        }
+    }
+}
+
+/// As it is written.
+#[must_use]
+pub fn show_rate(count: u32, per: Duration) -> String {
+    let known = PERIODS.iter().find(|(_, ms)| Duration::from_millis(*ms) == per);
+    format!("{count}/{}", known.map_or_else(|| show_duration(per), |(name, _)| (*name).to_owned()))
+}
+
+fn near_period(period: &str) -> Option<&'static str> {
+    match period.trim().to_ascii_lowercase().as_str() {
+        "s" | "sec" | "secs" | "second" | "seconds" | "1s" => Some("s"),
+        "m" | "min" | "mins" | "minute" | "minutes" | "1m" => Some("min"),
+        "h" | "hr" | "hour" | "hours" | "1h" => Some("h"),
+        "d" | "day" | "days" | "1d" => Some("day"),
+        _ => None,
+    }
 }
 
 /// What to say when a bare number stands where a duration must.
@@ -159,6 +203,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_rate_is_a_number_in_a_period() {
+        for (text, count, seconds) in
+            [("1/s", 1, 1), ("100/min", 100, 60), ("5/h", 5, 3_600), ("200/day", 200, 86_400)]
+        {
+            let per = Duration::from_secs(seconds);
+            assert_eq!(rate(text), Ok((count, per)), "{text}");
+            assert_eq!(show_rate(u32::try_from(count).unwrap(), per), text);
+        }
+        let example = "write a number and a period, such as \"100/s\"";
+        for (text, label) in [
+            ("100", example),
+            ("/s", example),
+            ("+1/s", example),
+            ("1.5/s", example),
+            ("99999999999999999999/s", example),
+            ("10/m", "write \"10/min\""),
+            ("10/ second", "write \"10/s\""),
+            ("10/10s", "`10s` is none of ours"),
+        ] {
+            assert_eq!(rate(text).map_err(|wrong| wrong.label), Err(label.to_owned()), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_shown_can_be_read_again(millis in 0u64..u64::MAX / 2, size: u64) {
@@ -169,7 +237,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text: String) {
-            let _ = (duration(&text), bytes(&text));
+            let _ = (duration(&text), bytes(&text), rate(&text));
         }
     }
 }

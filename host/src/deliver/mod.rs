@@ -6,7 +6,7 @@
 //! - At most `concurrency` calls of a target run at once, each with a deadline. A call that has not
 //!   ended [`CUT_MARGIN`] after its deadline is cut: its deliveries count as perhaps sent, and its
 //!   slot stays taken until its code really ends.
-//! - A call that blocks its thread keeps that thread: the runtime needs [`worker_threads`].
+//! - A call that blocks its thread keeps that thread: the runtime brings another one in its place.
 //! - What is claimed is settled, or its lease ends and it is delivered again: at least once.
 //! - A target that fails as a whole is held and probed with one delivery at a time. The failed probe
 //!   is retried like any other, so that an event that only fails by itself moves out of the way of
@@ -17,12 +17,15 @@
 
 mod backend;
 mod calls;
+mod crew;
 mod digest;
 mod journal;
+mod ledger;
 mod running;
 mod target;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,6 +40,8 @@ use crate::retry::Policy;
 use crate::store::Queue;
 use crate::telemetry::Feed;
 pub use backend::Backend;
+use calls::Calls;
+use crew::Crew;
 pub use digest::{Attribute, DigestSettings, GROUPS_MAX, SAMPLE_BYTES_MAX, SAMPLE_MAX};
 use running::Running;
 use target::Target;
@@ -71,15 +76,13 @@ impl Settings {
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 }
 
-/// Most threads that [`worker_threads`] asks for.
-pub const WORKER_THREADS_MAX: usize = 64;
+/// Most cores that [`worker_threads`] counts.
+const CORES_MAX: usize = 16;
 
-/// Threads that the delivery runtime needs so that calls that block theirs leave two for the other
-/// targets; bounded by [`WORKER_THREADS_MAX`], beyond which that many calls have to hang at once.
+/// Threads for the delivery runtime: one a core, at least two, and two more for those that plugins block.
 #[must_use]
-pub fn worker_threads<'a>(targets: impl IntoIterator<Item = &'a Settings>) -> usize {
-    let calls: usize = targets.into_iter().map(|target| target.concurrency).sum();
-    (calls + 2).min(WORKER_THREADS_MAX)
+pub fn worker_threads(cores: usize) -> usize {
+    cores.clamp(2, CORES_MAX) + 2
 }
 
 /// Wall time for what is stored; monotonic time for what is measured.
@@ -110,6 +113,7 @@ pub struct Deliverer {
     queue: Arc<dyn Queue>,
     feed: Feed,
     clock: Clock,
+    crew: Crew,
     /// `None` once it was stopped.
     targets: Mutex<Option<HashMap<TargetNumber, Running>>>,
 }
@@ -141,8 +145,9 @@ impl Deliverer {
         clock: Clock,
     ) -> Self {
         let running = Mutex::new(Some(HashMap::new()));
-        let deliverer =
-            Self { runtime: runtime.clone(), queue, feed: feed.clone(), clock, targets: running };
+        let crew = Crew::new(runtime);
+        let (runtime, feed) = (runtime.clone(), feed.clone());
+        let deliverer = Self { runtime, queue, feed, clock, crew, targets: running };
         deliverer.change(&[], targets, Duration::ZERO);
         deliverer
     }
@@ -173,9 +178,11 @@ impl Deliverer {
             }
             let number = settings.number;
             let (queue, feed, clock) = (Arc::clone(&self.queue), self.feed.clone(), self.clock);
+            let crew = self.crew.join();
             let target = move || {
                 let (backend, queue) = (Arc::clone(&backend), Arc::clone(&queue));
-                Target::new(settings.clone(), backend, queue, feed.clone(), clock)
+                let calls = Calls::new(backend.clone(), crew.clone());
+                Target::new(settings.clone(), backend, queue, feed.clone(), (clock, calls))
             };
             targets.insert(number, Running::start(&self.runtime, target, before));
         }

@@ -11,8 +11,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use super::calls::{Calls, Ended, Load};
 use super::digest::Digests;
 use super::journal::Journal;
+use super::ledger::Ledger;
+use super::turns::Pace;
 use super::{Backend, CUT_MARGIN, Clock, LEASE_MARGIN, STOP_MARGIN, Settings};
-use crate::model::{Delivery, FailureKind, OWN_SOURCE, Timestamp, Verdict};
+use crate::model::{Delivery, EventId, FailureKind, OWN_SOURCE, Timestamp, Verdict};
 use crate::retry::{self, Breaker, Cause, Change, Decision, MaybeSent, Permit, Sign};
 use crate::store::{
     DIGEST_EVENTS_MAX, Hold, HoldKind, Outcome, Queue, Settlement, StoreError, Window,
@@ -58,8 +60,11 @@ pub(super) struct Target {
     breaker: Breaker,
     calls: Calls,
     journal: Journal,
+    ledger: Ledger,
     /// Deliveries a call.
     per_call: usize,
+    /// Of one delivery; how many a slot gets in turn follows from it.
+    pace: Pace,
     /// Nothing new is claimed before.
     gather_until: Option<Instant>,
     /// Every other probe takes a delivery that was never tried: retries go first in the queue, and
@@ -77,7 +82,7 @@ impl Target {
         backend: Arc<dyn Backend>,
         queue: Arc<dyn Queue>,
         feed: Feed,
-        clock: Clock,
+        (clock, calls): (Clock, Calls),
     ) -> Self {
         let digests = settings.digest.clone().map(Digests::new);
         let per_call = match backend.one_by_one() {
@@ -86,7 +91,8 @@ impl Target {
             false => settings.batch_max.max(1),
         };
         let journal = Journal::new(Arc::clone(&settings.name));
-        let (breaker, calls) = (Breaker::default(), Calls::default());
+        let ledger = Ledger::new(Arc::clone(&queue), settings.number);
+        let breaker = Breaker::default();
         Self {
             settings,
             backend,
@@ -96,7 +102,9 @@ impl Target {
             breaker,
             calls,
             journal,
+            ledger,
             per_call,
+            pace: Pace::unknown(),
             gather_until: None,
             probes_untried: false,
             told_held: false,
@@ -119,6 +127,10 @@ impl Target {
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
                 ended = self.calls.ended(), if busy => self.finish(ended, &stop).await,
+                taken = self.ledger.work() => if let Err(error) = taken {
+                    self.journal.store_failed("record outcomes", &error);
+                    self.settle(Vec::new(), None, &stop).await;
+                },
                 claimed = claim(&*self.queue, &self.settings, work) => {
                     self.begin(claimed, work, &stop).await;
                 }
@@ -134,10 +146,10 @@ impl Target {
             Permit::Wait { until } => Work::Wait(self.clock.origin + until),
             // Nobody tells when such work ends.
             _ if free == 0 && left_jobs > 0 => Work::Wait(Instant::now() + LEFT_JOBS_PAUSE),
-            _ if free == 0 => Work::Full,
+            _ if free == 0 || self.ledger.is_full() => Work::Full,
             Permit::All => match self.gather_until {
                 Some(until) => Work::Wait(until),
-                None => Work::Claim { max: free * self.per_call },
+                None => Work::Claim { max: free * self.per_slot() },
             },
             Permit::Probe if self.calls.is_probing() => Work::Full,
             Permit::Probe => Work::Probe { untried: self.probes_untried && self.has_untried() },
@@ -147,6 +159,11 @@ impl Target {
     fn free_slots(&self) -> usize {
         let taken = self.calls.slots() + self.backend.left_jobs();
         self.settings.concurrency.max(1).saturating_sub(taken)
+    }
+
+    /// Most deliveries that a slot gets at once: together, or in turn.
+    fn per_slot(&self) -> usize {
+        if self.per_call > 1 { self.per_call } else { self.pace.turns() }
     }
 
     fn has_untried(&self) -> bool {
@@ -182,11 +199,16 @@ impl Target {
         }
         self.probes_untried ^= probe;
         let began_at = self.clock.wall();
+        // Nobody waits for another's turn while a slot is free.
+        let share = match self.per_call {
+            1 => deliveries.len().div_ceil(self.free_slots().max(1)),
+            together => together,
+        };
         while !deliveries.is_empty() {
-            let rest = deliveries.split_off(self.per_call.min(deliveries.len()));
+            let rest = deliveries.split_off(share.min(deliveries.len()));
             let timeout = self.settings.timeout;
             let load = Load::Several(deliveries.into());
-            self.calls.start(&self.backend, load, timeout, began_at, probe);
+            self.calls.start(load, timeout, began_at, probe);
             deliveries = rest;
         }
     }
@@ -204,6 +226,7 @@ impl Target {
             if ended.call.probe && self.breaker.is_held() {
                 probe_failed = reason;
             }
+            outcomes.extend(ended.untried.iter().copied().map(release));
             if let Load::Message(set) = ended.call.load.clone() {
                 let Some(verdict) = ended.verdicts.first().cloned() else { continue };
                 let (outcomes, window) = self.decide_message(&set, &ended, verdict);
@@ -212,7 +235,12 @@ impl Target {
                 self.decide(ended, &mut outcomes);
             }
         }
-        self.settle(outcomes, None, stop).await;
+        let done = |s: &Settlement| matches!(s.outcome, Outcome::Delivered { .. });
+        if outcomes.iter().all(done) && !self.breaker.is_held() {
+            self.ledger.add(outcomes);
+        } else {
+            self.settle(outcomes, None, stop).await;
+        }
         match broken {
             Some(reason) => self.hold(reason).await,
             None => {
@@ -276,14 +304,17 @@ impl Target {
     }
 
     fn decide(&mut self, ended: Ended, outcomes: &mut Vec<Settlement>) {
-        let Ended { call, verdicts, took } = ended;
+        let Ended { call, verdicts, took, .. } = ended;
         let Load::Several(deliveries) = &call.load else { return };
         let now = self.clock.wall();
         if verdicts.iter().any(Result::is_ok) {
             self.feed.history().delivered(&self.settings.name, now.as_millis());
         }
+        // In turn means: each was tried, whatever became of the one before.
+        let together = self.per_call > 1;
         for (place, (delivery, verdict)) in deliveries.iter().zip(verdicts).enumerate() {
-            self.note(delivery, &verdict, took);
+            self.note(delivery, &verdict, took.at(place));
+            self.pace.add(took.at(place));
             self.remember(delivery, &verdict, now);
             let first_attempt_at = delivery.first_attempt_at.unwrap_or(call.began_at);
             let decision = retry::decide(
@@ -295,8 +326,10 @@ impl Target {
                 fastrand::f64(),
             );
             let event = delivery.event.id;
-            outcomes
-                .push(Settlement { event, outcome: self.outcome(decision, delivery, place, now) });
+            outcomes.push(Settlement {
+                event,
+                outcome: self.outcome(decision, delivery, together && place > 0, now),
+            });
         }
     }
 
@@ -304,7 +337,7 @@ impl Target {
         &mut self,
         decision: Decision,
         delivery: &Delivery,
-        place: usize,
+        rest: bool,
         now: Timestamp,
     ) -> Outcome {
         let (event, attempt) = (delivery.event.id, delivery.attempt);
@@ -321,7 +354,7 @@ impl Target {
                 self.journal.failed(event, attempt, &reason);
                 // The rest of a call that found its target down waits where it was, unless there is
                 // something to remember of the attempt.
-                let untried = attempt == 1 && place > 0 && progress.is_empty();
+                let untried = attempt == 1 && rest && progress.is_empty();
                 let uncounted = self.settings.policy.attempts_max.is_none();
                 if self.breaker.is_held() && untried && uncounted {
                     Outcome::Release
@@ -363,15 +396,24 @@ impl Target {
         self.feed.history().failed(&self.settings.name, attempt);
     }
 
-    /// Settles until the store takes it, or the daemon's stop leaves no more time: then it all comes again.
-    /// `window`: they are those of one message, which opened it.
+    /// Settles, what the ledger has before, until the store takes it, or the daemon's stop leaves no more
+    /// time: then it all comes again. `window`: they are those of one message, which opened it.
     async fn settle(
         &mut self,
-        outcomes: Vec<Settlement>,
+        mut outcomes: Vec<Settlement>,
         window: Option<Window>,
         stop: &watch::Receiver<Option<Instant>>,
     ) {
         let number = self.settings.number;
+        if !self.ledger.is_empty() {
+            // A target of messages has nothing there.
+            let (mut before, taken) = self.ledger.empty().await;
+            if let Err(error) = taken {
+                self.journal.store_failed("record outcomes", &error);
+            }
+            before.append(&mut outcomes);
+            outcomes = before;
+        }
         while !outcomes.is_empty() {
             let settled = match window {
                 Some(window) => self.queue.settle_digest(number, outcomes.clone(), window),
@@ -426,31 +468,29 @@ impl Target {
 
     /// Lets running calls end until the given moment, then cuts them.
     async fn drain(&mut self, until: Instant, stop: &watch::Receiver<Option<Instant>>) {
+        // Not left for the end: an attempt may take all of the time.
+        let _ = timeout_at(until, self.settle(Vec::new(), None, stop)).await;
         while !self.calls.is_idle() {
             match timeout_at(until, self.calls.ended()).await {
                 Ok(ended) => self.finish(ended, stop).await,
                 Err(_) => break,
             }
         }
-        let cut = self.calls.cut_all();
+        // What may have arrived must not be sent again where the policy forbids it.
+        let again = self.settings.policy.maybe_sent != MaybeSent::DeadLetter;
         let mut outcomes = Vec::new();
-        if self.settings.policy.maybe_sent == MaybeSent::DeadLetter {
-            // They may have arrived, and must not be sent again.
-            for mut ended in cut {
-                match (ended.call.load.clone(), ended.verdicts.pop()) {
-                    (Load::Message(set), Some(verdict)) => {
-                        outcomes.extend(self.decide_message(&set, &ended, verdict).0);
-                    }
-                    (_, last) => {
-                        ended.verdicts.extend(last);
-                        self.decide(ended, &mut outcomes);
-                    }
-                }
+        for mut ended in self.calls.cut_all() {
+            let mut given_back = std::mem::take(&mut ended.untried);
+            if again {
+                given_back.extend(ended.forget_cut());
             }
-        } else {
-            let events = cut.iter().flat_map(|ended| ended.call.load.events());
-            let release = |event| Settlement { event, outcome: Outcome::Release };
-            outcomes.extend(events.map(release));
+            outcomes.extend(given_back.into_iter().map(release));
+            if let Load::Message(set) = ended.call.load.clone() {
+                let Some(verdict) = ended.verdicts.pop() else { continue };
+                outcomes.extend(self.decide_message(&set, &ended, verdict).0);
+            } else {
+                self.decide(ended, &mut outcomes);
+            }
         }
         // A store that does not answer is left: the leases end with the process.
         let _ = timeout_at(until + STOP_MARGIN / 2, self.settle(outcomes, None, stop)).await;
@@ -464,6 +504,10 @@ fn condition(cause: Cause, reason: &str) -> String {
         Cause::Throttled => format!("asked for less, waiting: {reason}"),
         Cause::Broken => format!("broken: {reason}"),
     }
+}
+
+const fn release(event: EventId) -> Settlement {
+    Settlement { event, outcome: Outcome::Release }
 }
 
 fn lease(settings: &Settings) -> Duration {

@@ -4,6 +4,7 @@ mod change;
 mod engine;
 mod held;
 mod queue;
+mod turns;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -449,7 +450,7 @@ fn a_target_that_blocks_its_threads_for_ever_delays_neither_the_others_nor_the_s
     let (gate, blocked) = std::sync::mpsc::channel();
     let settings = [target(A), target(B)];
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(super::worker_threads(&settings))
+        .worker_threads(super::worker_threads(2))
         .enable_time()
         .build()
         .unwrap();

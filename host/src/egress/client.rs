@@ -6,44 +6,42 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::Response;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper_rustls::ConfigBuilderExt;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::address::Cidr;
 use super::connect::{Connector, Unreachable};
+use super::pool::{Failed, Pool};
 use super::request::{self, Prepared};
 use super::{Answer, EgressError, Outgoing, Settings};
+use crate::model::Cidr;
 
 /// Most pools, one for each distinct `allow` list.
 const POOLS_MAX: usize = 64;
 /// From this many hosts on, the counters of those without a request under way are dropped.
 const HOSTS_KEPT_MAX: usize = 1024;
-/// Most bytes of an answer's head.
-const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The TLS library refuses its own defaults.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS cannot be set up: {0}")]
 pub struct TlsUnavailable(#[from] rustls::Error);
 
-type Pooled = legacy::Client<Connector, Full<Bytes>>;
+/// What a target may reach besides public addresses.
+type Allowed = Arc<[Cidr]>;
 
 struct Shared {
     settings: Settings,
     tls: ClientConfig,
     /// Ordered by last use, the latest last.
-    pools: Mutex<Vec<(Arc<[Cidr]>, Pooled)>>,
+    pools: Mutex<Vec<(Allowed, Arc<Pool>)>>,
     /// Free places by `host:port`.
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -86,33 +84,36 @@ impl Client {
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, EgressError> {
         let deadline = outgoing.deadline;
         let pool = self.pool(&outgoing.allow);
-        let Prepared { mut request, peer } = request::prepare(outgoing)?;
+        let Prepared { request, to, peer } = request::prepare(outgoing)?;
+        let peer_name = peer.name();
         if Instant::now() >= deadline {
-            let reason = format!("request to {peer} not sent: its deadline had passed before");
+            let reason = format!("request to {peer_name} not sent: its deadline had passed before");
             return Err(EgressError::not_sent(reason));
         }
-        let captured = capture_connection(&mut request);
+        let handed = AtomicBool::new(false);
         let exchange = async {
-            let places = self.places(&peer);
+            let places = self.places(peer_name);
             // Nobody closes the semaphore; without a place the request is merely not counted.
             let _place = places.acquire_owned().await.ok();
-            let response = pool.request(request).await;
-            let response = response.map_err(|error| describe(&error, &peer, &captured))?;
-            self.read(response, &peer).await
+            let exchanged = pool.exchange(&to, peer.origin.clone(), request, &handed).await;
+            let (response, lent) = exchanged.map_err(|failed| describe(failed, peer_name))?;
+            let answer = self.read(response, peer_name).await?;
+            lent.put_back();
+            Ok(answer)
         };
         match timeout_at(deadline, exchange).await {
             Ok(answer) => answer,
-            Err(_) if has_connection(&captured) => Err(EgressError::ambiguous(format!(
-                "{peer} did not answer before the deadline; it may have taken the request"
+            Err(_) if handed.load(Ordering::Relaxed) => Err(EgressError::ambiguous(format!(
+                "{peer_name} did not answer before the deadline; it may have taken the request"
             ))),
             Err(_) => Err(EgressError::not_sent(format!(
-                "no connection to {peer} before the deadline; check that it runs and is not overloaded"
+                "no connection to {peer_name} before the deadline; check that it runs and is not overloaded"
             ))),
         }
     }
 
     /// The pool of targets with this `allow`.
-    fn pool(&self, allow: &Arc<[Cidr]>) -> Pooled {
+    fn pool(&self, allow: &Arc<[Cidr]>) -> Arc<Pool> {
         let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let known = pools.iter().position(|(list, _)| Arc::ptr_eq(list, allow) || list == allow);
         let entry = match known {
@@ -177,22 +178,11 @@ impl Client {
 }
 
 impl Shared {
-    fn open_pool(&self, allow: &Arc<[Cidr]>) -> Pooled {
-        let Settings { connections_idle_max, idle_timeout, connect_timeout, .. } = self.settings;
-        let connector = Connector::new(Arc::clone(allow), self.tls.clone(), connect_timeout);
-        legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(idle_timeout)
-            .pool_max_idle_per_host(connections_idle_max)
-            .http1_max_buf_size(RESPONSE_HEAD_BYTES_MAX)
-            .build(connector)
+    fn open_pool(&self, allow: &Arc<[Cidr]>) -> Arc<Pool> {
+        let limit = self.settings.connect_timeout;
+        let connector = Connector::new(Arc::clone(allow), self.tls.clone(), limit);
+        Arc::new(Pool::new(connector, &self.settings))
     }
-}
-
-/// The request is given its connection right before its first byte is written.
-fn has_connection(captured: &CaptureConnection) -> bool {
-    captured.connection_metadata().is_some()
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -204,19 +194,24 @@ fn root(error: &(dyn Error + 'static)) -> String {
     chain(error).last().unwrap_or(error).to_string()
 }
 
-fn describe(error: &legacy::Error, peer: &str, captured: &CaptureConnection) -> EgressError {
-    if let Some(unreachable) = chain(error).find_map(|error| error.downcast_ref::<Unreachable>()) {
+fn describe(failed: Failed, peer: &str) -> EgressError {
+    let error = match failed {
+        Failed::NotSent(error) => error,
+        // A connection that closed before it took the request gives it back as canceled.
+        Failed::Broke(error) if error.is_canceled() => error.into(),
+        Failed::Broke(error) => {
+            let cause = root(&error);
+            return EgressError::ambiguous(format!(
+                "no answer from {peer}: {cause}; it may have taken the request"
+            ));
+        }
+    };
+    if let Some(unreachable) = chain(&*error).find_map(|error| error.downcast_ref::<Unreachable>())
+    {
         return EgressError::not_sent(format!("cannot reach {peer}: {unreachable}"));
     }
-    let cause = root(error);
-    // A connection that closed before it took the request gives it back as canceled.
-    let given_back = chain(error)
-        .filter_map(|error| error.downcast_ref::<hyper::Error>())
-        .any(hyper::Error::is_canceled);
-    if error.is_connect() || given_back || !has_connection(captured) {
-        return EgressError::not_sent(format!(
-            "cannot connect to {peer}: {cause}; check that it runs, the port, and https or http"
-        ));
-    }
-    EgressError::ambiguous(format!("no answer from {peer}: {cause}; it may have taken the request"))
+    let cause = root(&*error);
+    EgressError::not_sent(format!(
+        "cannot connect to {peer}: {cause}; check that it runs, the port, and https or http"
+    ))
 }

@@ -22,14 +22,15 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::address::{self, Cidr};
+use super::address;
+use crate::model::Cidr;
 
 /// Most denied addresses named in one error.
 const ADDRESSES_NAMED_MAX: usize = 4;
 /// How long a connection lies unused before the kernel asks whether the peer still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Opening<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 

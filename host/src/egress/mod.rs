@@ -9,6 +9,7 @@
 mod address;
 mod client;
 mod connect;
+mod pool;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub use address::{Cidr, InvalidCidr};
+use crate::model::Cidr;
+
 pub use client::{Client, TlsUnavailable};
 pub use request::{HEADER_BYTES_MAX, HEADERS_MAX};
 
@@ -44,7 +46,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_per_host_max: 64,
-            connections_idle_max: 32,
+            connections_idle_max: 64,
             idle_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             response_bytes_max: 1024 * 1024,

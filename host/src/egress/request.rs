@@ -4,7 +4,7 @@
 //! plugin's own `content-length` could smuggle a second request into a shared connection.
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 
@@ -35,37 +35,63 @@ const RESERVED: &[&str] = &[
 /// Methods that make a tunnel or an echo of the request's own headers.
 const METHODS_REFUSED: &[Method] = &[Method::CONNECT, Method::TRACE];
 
-/// A request, and `host:port` for messages and for counting connections.
+/// A request as it goes over a connection, and where that leads.
 pub(super) struct Prepared {
     pub(super) request: Request<Full<Bytes>>,
-    pub(super) peer: String,
+    pub(super) to: Uri,
+    pub(super) peer: Peer,
+}
+
+/// `scheme://host:port`, the port always there.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) origin: String,
+    scheme_bytes: usize,
+}
+
+impl Peer {
+    /// `host:port`, for messages and for counting connections.
+    pub(super) fn name(&self) -> &str {
+        self.origin.get(self.scheme_bytes..).unwrap_or_default()
+    }
 }
 
 pub(super) fn prepare(outgoing: Outgoing) -> Result<Prepared, EgressError> {
-    let (uri, peer) = destination(&outgoing.url)?;
+    let (to, peer) = destination(&outgoing.url)?;
+    let refuse = |reason| refusal(peer.name(), reason);
     if METHODS_REFUSED.contains(&outgoing.method) {
-        return Err(refusal(&peer, format!("the method {} is not offered", outgoing.method)));
+        return Err(refuse(format!("the method {} is not offered", outgoing.method)));
     }
-    let headers = fields(&outgoing.headers).map_err(|reason| refusal(&peer, reason))?;
+    let mut headers = fields(&outgoing.headers).map_err(refuse)?;
+    let host = host(&to).ok_or_else(|| refuse("its host has forbidden characters".to_owned()))?;
+    headers.insert(HOST, host);
     let mut request = Request::new(Full::new(outgoing.body));
     *request.method_mut() = outgoing.method;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = to.path_and_query().cloned().map(Uri::from).unwrap_or_default();
     *request.headers_mut() = headers;
-    Ok(Prepared { request, peer })
+    Ok(Prepared { request, to, peer })
 }
 
 fn refusal(peer: &str, reason: String) -> EgressError {
     EgressError::not_sent(format!("request to {peer} not sent: {reason}"))
 }
 
+/// The field `host`: the port is left out where it is the scheme's own.
+fn host(to: &Uri) -> Option<HeaderValue> {
+    let default_port = if to.scheme_str() == Some("https") { 443 } else { 80 };
+    let authority = to.authority()?;
+    let named = authority.port_u16().is_some_and(|port| port != default_port);
+    HeaderValue::from_str(if named { authority.as_str() } else { authority.host() }).ok()
+}
+
 /// The text of the URL stays out of the errors: tokens stand in paths and queries.
-fn destination(url: &str) -> Result<(Uri, String), EgressError> {
+fn destination(url: &str) -> Result<(Uri, Peer), EgressError> {
     let form =
         "the url must look like https://host/path, without spaces or other than ASCII letters";
     let uri: Uri = url.parse().map_err(|_| EgressError::not_sent(form))?;
-    let default_port = match uri.scheme_str() {
-        Some("https") => 443,
-        Some("http") => 80,
+    let (scheme, default_port) = match uri.scheme_str() {
+        Some("https") => ("https://", 443),
+        Some("http") => ("http://", 80),
         _ => return Err(EgressError::not_sent("the url must start with https:// or http://")),
     };
     let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
@@ -85,8 +111,9 @@ fn destination(url: &str) -> Result<(Uri, String), EgressError> {
     let Some(port) = port else {
         return Err(EgressError::not_sent("the port in the url must be between 1 and 65535"));
     };
-    let peer = format!("{}:{port}", authority.host().to_ascii_lowercase());
-    Ok((uri, peer))
+    let mut origin = format!("{scheme}{}:{port}", authority.host());
+    origin.make_ascii_lowercase();
+    Ok((uri, Peer { origin, scheme_bytes: scheme.len() }))
 }
 
 fn fields(given: &[(String, String)]) -> Result<HeaderMap, String> {
@@ -149,7 +176,26 @@ mod tests {
             ("https://[::1]/", "[::1]:443"),
             ("HTTPS://a.example/", "a.example:443"),
         ] {
-            assert_eq!(prepare(outgoing(url, &[])).unwrap().peer, peer, "{url}");
+            assert_eq!(prepare(outgoing(url, &[])).unwrap().peer.name(), peer, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_path_and_host_as_a_server_expects_them() {
+        for (url, path, host) in [
+            ("https://a.example/v1?key=1", "/v1?key=1", "a.example"),
+            ("http://a.example", "/", "a.example"),
+            ("http://a.example?x=1", "/?x=1", "a.example"),
+            ("http://a.example:80/", "/", "a.example"),
+            ("https://a.example:80/", "/", "a.example:80"),
+            ("http://[::1]:8080/x#part", "/x", "[::1]:8080"),
+        ] {
+            let request = prepare(outgoing(url, &[])).unwrap().request;
+            assert_eq!(
+                (request.uri().to_string().as_str(), &request.headers()[HOST]),
+                (path, &HeaderValue::from_static(host)),
+                "{url}"
+            );
         }
     }
 

@@ -18,7 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::{Answer, Cidr, Client, EgressError, ErrorKind, Outgoing, Settings};
+use super::{Answer, Client, EgressError, ErrorKind, Outgoing, Settings};
+use crate::model::Cidr;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -153,6 +154,39 @@ async fn one_connection_serves_requests_one_after_another() {
         client.send(to(address, "/echo")).await.unwrap();
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn as_many_connections_as_may_be_used_at_once_are_kept() {
+    let (address, connections) = server().await;
+    let (client, at_once) = (client(), Settings::default().connections_per_host_max);
+    for _ in 0..3 {
+        let requests = (0..at_once * 2).map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.send(to(address, "/echo")).await })
+        });
+        for request in requests.collect::<Vec<_>>() {
+            request.await.unwrap().unwrap();
+        }
+    }
+    let opened = connections.load(Ordering::SeqCst);
+    assert!(opened <= at_once, "{opened} connections for {at_once} requests at once");
+}
+
+#[tokio::test]
+async fn an_unused_connection_is_closed_when_its_time_is_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let idle_timeout = Duration::from_millis(20);
+    let client = Client::new(&Settings { idle_timeout, ..Settings::default() }).unwrap();
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.send(to(address, "/")).await }
+    });
+    let mut stream = heard(&listener).await;
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap().status, 204);
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0, "nobody asked for anything");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use super::Ending;
 use super::refusal::Refusal;
 use crate::store::Durable;
+use crate::verify::Answer;
 
 /// When to try again after a 503, in seconds; room on a full disk takes longer to come back.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
@@ -30,9 +31,21 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    fn digits(self) -> [u8; 16] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 16];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        digits
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -51,20 +64,29 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
     if durable.duplicates() > 0 {
         let _ = write!(body, ",\"duplicates\":{}", durable.duplicates());
     }
-    let id = id.to_string();
-    for part in [",\"request\":\"", &id, "\"}"] {
+    let digits = id.digits();
+    for part in [",\"request\":\"", std::str::from_utf8(&digits).unwrap_or_default(), "\"}"] {
         body.push_str(part);
     }
     json(StatusCode::OK, id, body)
 }
 
+/// What the vendor asked for, as it wants it.
+pub(super) fn handshake(id: RequestId, answer: Answer) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = json(status, id, answer.body);
+    response.headers_mut().remove(CONTENT_TYPE);
+    if !answer.content_type.is_empty() {
+        let content_type = HeaderValue::from_static(answer.content_type);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
+}
+
 pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Response<Full<Bytes>> {
     let error = serde_json::Value::from(&*refusal.answer());
-    let mut response = json(
-        refusal.status(),
-        id.to_string(),
-        format!("{{\"error\":{error},\"request\":\"{id}\"}}"),
-    );
+    let mut response =
+        json(refusal.status(), id, format!("{{\"error\":{error},\"request\":\"{id}\"}}"));
     let headers: &mut HeaderMap = response.headers_mut();
     if let Refusal::Method { allowed } = refusal {
         let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
@@ -76,18 +98,21 @@ pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Respo
         let after = if refusal.is_full() { RETRY_AFTER_FULL_S } else { RETRY_AFTER_S };
         headers.insert(RETRY_AFTER, after);
     }
+    if let Some(wait_s) = refusal.wait_s() {
+        headers.insert(RETRY_AFTER, wait_s.into());
+    }
     if ending == Ending::Close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-fn json(status: StatusCode, id: String, body: String) -> Response<Full<Bytes>> {
+fn json(status: StatusCode, id: RequestId, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
         headers.insert(REQUEST_ID, id);
     }
     response

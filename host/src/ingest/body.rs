@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 
 use super::Ending;
+use super::limits::Shares;
 use super::refusal::Refusal;
 
 /// How long an unwanted body is read on. A sender that still writes would see a reset instead of the
@@ -19,23 +20,28 @@ const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// First room for a body of several chunks, unless it says that it is smaller.
 const ROOM_BYTES: usize = 256 * 1024;
 
-/// So much of each body may use all of the budget; what is longer leaves this part of it to the others.
+/// So much of each body may use all of what sources share; what is longer leaves this part of it to the others.
 const SMALL_BYTES: usize = 64 * 1024;
 const PART_FOR_SMALL: usize = 4;
 
-/// The bytes of all bodies that are held at once.
+/// The bytes of all bodies that are held at once, but for those of a source's own part.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     held: AtomicUsize,
 }
 
 impl Budget {
-    /// Nothing of it yet; to be grown while all together hold at most `bytes_max`. One body of at most
-    /// `body_bytes_max` always fits when it is alone.
-    pub(super) fn hold(&self, bytes_max: usize, body_bytes_max: usize) -> Held<'_> {
-        let spare = bytes_max.saturating_sub(body_bytes_max);
-        let bytes_for_small = spare.min(bytes_max / PART_FOR_SMALL);
-        Held { budget: self, bytes: 0, bytes_max, bytes_for_small }
+    /// Nothing of it yet; to be grown from the source's own part first, then while all together hold at
+    /// most what they share. One body of at most `body_bytes_max` always fits when it is alone.
+    pub(super) fn hold<'a>(
+        &'a self,
+        own: &'a AtomicUsize,
+        shares: Shares,
+        body_bytes_max: usize,
+    ) -> Held<'a> {
+        let spare = shares.common_bytes_max.saturating_sub(body_bytes_max);
+        let bytes_for_small = spare.min(shares.common_bytes_max / PART_FOR_SMALL);
+        Held { budget: self, own, shares, bytes: 0, own_bytes: 0, bytes_for_small }
     }
 
     #[cfg(test)]
@@ -48,38 +54,45 @@ impl Budget {
 #[derive(Debug)]
 pub(super) struct Held<'a> {
     budget: &'a Budget,
+    /// What its source holds of its own part.
+    own: &'a AtomicUsize,
+    shares: Shares,
     bytes: usize,
-    /// Of all requests together.
-    bytes_max: usize,
-    /// Of these, for what is short.
+    /// Of these, from the source's own part.
+    own_bytes: usize,
+    /// Of what is shared, for what is short.
     bytes_for_small: usize,
 }
 
 impl Held<'_> {
-    /// Holds `more` bytes, or none of them when the budget has no room.
-    fn grow(&mut self, more: usize) -> Result<(), Refusal> {
-        let held = &self.budget.held;
-        let mut bytes_max = self.bytes_max;
-        // A few long bodies that do not come to their end must not keep out the many that are short.
-        if self.bytes + more > SMALL_BYTES {
-            bytes_max -= self.bytes_for_small;
-        }
-        let grown = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-            held.checked_add(more).filter(|held| *held <= bytes_max)
-        });
-        match grown {
-            Ok(_) => {
-                self.bytes += more;
-                Ok(())
+    /// Holds `more` bytes, or none of them when there is no room.
+    pub(super) fn grow(&mut self, more: usize) -> Result<(), Refusal> {
+        if take(self.own, more, self.shares.own_bytes_max) {
+            self.own_bytes += more;
+        } else {
+            let mut bytes_max = self.shares.common_bytes_max;
+            // A few long bodies that do not come to their end must not keep out the many that are short.
+            if self.bytes + more > SMALL_BYTES {
+                bytes_max -= self.bytes_for_small;
             }
-            Err(_) => Err(Refusal::BytesInFlight { bytes_max }),
+            if !take(&self.budget.held, more, bytes_max) {
+                return Err(Refusal::BytesInFlight { bytes_max });
+            }
         }
+        self.bytes += more;
+        Ok(())
     }
+}
+
+fn take(held: &AtomicUsize, more: usize, bytes_max: usize) -> bool {
+    let grown = |held: usize| held.checked_add(more).filter(|held| *held <= bytes_max);
+    held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.own.fetch_sub(self.own_bytes, Ordering::Relaxed);
+        self.budget.held.fetch_sub(self.bytes - self.own_bytes, Ordering::Relaxed);
     }
 }
 

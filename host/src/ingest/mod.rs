@@ -8,21 +8,27 @@
 //!
 //! | answer | when |
 //! |---|---|
-//! | 200 | on disk; repeated events too, once their first is |
+//! | 200 | on disk; repeated events too, once their first is; or the vendor's question is answered |
 //! | 400 | signed, but no JSON object or array, or nested too deep |
 //! | 401 | signature missing, malformed or wrong; before the body is read where the header shows it |
+//! | 403 | the source has an allow-list, and the sender's address is not on it; before the body is read |
 //! | 404, 405 | no source has this path; the scheme does not use this method |
 //! | 408 | the body took too long |
-//! | 413 | the body is too long, has too many events or fits no segment of the store |
+//! | 413 | the body is too long, also when decompressed, has too many events or fits no segment of the store |
+//! | 415 | the body is compressed in a way that is not known here |
+//! | 429 | more often than the source's rate; with `Retry-After` |
 //! | 503 | too many bytes in flight, or it cannot be stored now; with `Retry-After` |
 
 mod answer;
 mod body;
+mod decode;
+mod handshake;
+mod limits;
+mod rate;
 mod refusal;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,16 +38,18 @@ use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
-use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
-use crate::normalize::{self, Sender};
+use crate::model::{Cidr, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
+use crate::normalize::{self, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
-use crate::verify::{Verified, Verifier};
+use crate::verify::{Answer, Proof, Scheme, TokenIn, Verified, Verifier};
 use crate::{net, store, telemetry};
 
 use answer::RequestId;
-use body::Budget;
+use body::{Budget, Held};
+use limits::{Gate, Shares};
+pub use rate::{RATES_MAX, Rate};
 use refusal::Refusal;
 
 /// Log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
@@ -57,7 +65,7 @@ pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
 /// Time for a body unless configured otherwise.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Headers that are never kept: they can let somebody in.
+/// Headers that are never kept, as is the one with a source's token: they can let somebody in.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 const _: () = assert!(
@@ -72,9 +80,15 @@ pub struct SourceSettings {
     /// Begins with `/`; with or without a slash at its end it is the same, see [`same_path`].
     pub path: String,
     pub verifier: Verifier,
-    pub sender: &'static Sender,
+    /// What the vendor asks before it sends events is answered.
+    pub handshake: bool,
+    pub sender: Arc<Sender>,
     /// Longest body in bytes.
     pub body_bytes_max: usize,
+    /// From where requests may come; empty: from everywhere.
+    pub allow: Arc<[Cidr]>,
+    /// How often verified requests are taken; each of at most [`RATES_MAX`] counts.
+    pub rates: Arc<[Rate]>,
     /// After so long without an accepted request a person is told; `None`: never.
     pub silent_after: Option<Duration>,
 }
@@ -108,24 +122,43 @@ pub struct Ingest {
     full_lines: Rarely,
 }
 
+/// A source and what was counted of it.
+#[derive(Debug)]
+struct Source {
+    settings: SourceSettings,
+    gate: Gate,
+}
+
 /// What a configuration says of requests. Each request reads it once and keeps it to its end, so that
 /// no request is received by half of one configuration and half of the next.
 #[derive(Debug)]
 struct Rules {
     /// By path without the slash at its end.
-    sources: HashMap<String, SourceSettings>,
-    bytes_in_flight_max: usize,
+    sources: HashMap<String, Source>,
+    shares: Shares,
     body_timeout: Duration,
     config: u64,
     router: Arc<Router>,
 }
 
 impl Rules {
-    fn new(settings: Settings, router: Arc<Router>) -> Self {
-        let sources = settings.sources.into_iter();
+    /// What was counted goes on from `before`, by the names of the sources.
+    fn new(settings: Settings, router: Arc<Router>, before: Option<&Self>) -> Self {
+        let longest = settings.sources.iter().map(|s| s.body_bytes_max).max().unwrap_or(0);
+        let shares = Shares::of(settings.bytes_in_flight_max, settings.sources.len(), longest);
+        let before: HashMap<&str, &Gate> = before
+            .into_iter()
+            .flat_map(|before| before.sources.values())
+            .map(|source| (&*source.settings.name, &source.gate))
+            .collect();
+        let source = |settings: SourceSettings| {
+            let before = before.get(&*settings.name).copied();
+            let gate = Gate::new(Arc::clone(&settings.allow), &settings.rates, before);
+            (without_slash(&settings.path).to_owned(), Source { settings, gate })
+        };
         Self {
-            sources: sources.map(|s| (without_slash(&s.path).to_owned(), s)).collect(),
-            bytes_in_flight_max: settings.bytes_in_flight_max,
+            sources: settings.sources.into_iter().map(source).collect(),
+            shares,
             body_timeout: settings.body_timeout,
             config: settings.config,
             router,
@@ -136,28 +169,41 @@ impl Rules {
     fn admit<'a>(
         &self,
         head: &Parts,
-        source: Option<&'a SourceSettings>,
+        found: Option<&'a Source>,
+        peer: &net::Peer,
         body_bytes: Option<u64>,
-    ) -> Result<&'a SourceSettings, Refusal> {
-        let Some(source) = source else {
+        received_at: Timestamp,
+    ) -> Result<&'a Source, Refusal> {
+        let Some(found) = found else {
             return Err(Refusal::unknown_path(head.uri.path(), self.sources.keys()));
         };
-        let methods = source.verifier.scheme().methods;
-        if !methods.contains(&head.method) {
-            return Err(Refusal::Method { allowed: methods });
+        let Source { settings: source, gate } = found;
+        gate.admit(peer, Instant::now)?;
+        let methods = &source.verifier.scheme().methods;
+        if !methods.contains(&head.method) && !source.may_ask(&head.method) {
+            return Err(Refusal::Method { allowed: methods.clone() });
         }
         let bytes_max = source.body_bytes_max;
         if body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(Refusal::TooLong { bytes_max });
         }
-        source.verifier.precheck(&head.headers).map_err(Refusal::Unverified)?;
-        Ok(source)
+        if !source.may_ask_unsigned(head) {
+            source.verifier.precheck(&head.headers, received_at).map_err(Refusal::Unverified)?;
+        }
+        Ok(found)
     }
 
-    /// The events of a verified request with their targets.
-    fn plan(&self, sender: &Sender, verified: &Verified) -> Result<Vec<Planned>, Refusal> {
+    /// The events of a verified request with their targets; `body` is its body, decompressed.
+    fn plan(
+        &self,
+        sender: &Sender,
+        verified: &Verified,
+        body: &Bytes,
+    ) -> Result<Vec<Planned>, Refusal> {
         let request = verified.request();
-        let events = normalize::normalize(sender, &request.body).map_err(Refusal::Malformed)?;
+        let (headers, query) = (&request.headers, request.uri.query());
+        let input = Input { headers, query, body };
+        let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
 
@@ -167,10 +213,10 @@ impl Rules {
             source: Arc::clone(&request.source),
             received_at: request.received_at,
             verified_at: Timestamp::from(SystemTime::now()),
-            scheme: verified.scheme().name,
+            scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
             config: self.config,
-            headers: kept(&request.headers),
+            headers: kept(&request.headers, verified.scheme()),
             events,
         }
     }
@@ -196,10 +242,19 @@ impl Rules {
     }
 }
 
+/// What became of a request that was not refused.
+enum Taken<'a> {
+    Stored(Stored<'a>),
+    /// It brought no events, but a question.
+    Asked(&'a SourceSettings, Answer),
+}
+
 /// A request that is on disk.
 struct Stored<'a> {
     source: &'a SourceSettings,
     durable: Durable,
+    received_at: Timestamp,
+    /// Both are zero when nobody listens.
     verify: Duration,
     store: Duration,
     /// One an event, without its id; none when nobody listens.
@@ -210,7 +265,7 @@ impl Ingest {
     #[must_use]
     pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
         Self {
-            rules: RwLock::new(Arc::new(Rules::new(settings, router))),
+            rules: RwLock::new(Arc::new(Rules::new(settings, router, None))),
             budget: Budget::default(),
             queue,
             feed,
@@ -222,7 +277,7 @@ impl Ingest {
     /// Receives by other settings and routes from the next request on; those under way end as they
     /// began.
     pub fn change(&self, settings: Settings, router: Arc<Router>) {
-        let rules = Arc::new(Rules::new(settings, router));
+        let rules = Arc::new(Rules::new(settings, router, Some(&self.rules())));
         let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *current, rules);
         drop(current);
@@ -245,7 +300,7 @@ impl Ingest {
     pub async fn handle<B>(
         &self,
         request: http::Request<B>,
-        peer: SocketAddr,
+        peer: net::Peer,
     ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -255,21 +310,30 @@ impl Ingest {
         let received_at = Timestamp::from(SystemTime::now());
         let (head, body) = request.into_parts();
         let rules = self.rules();
-        let source = rules.sources.get(without_slash(head.uri.path()));
-        let (outcome, ending) = match rules.admit(&head, source, body.size_hint().exact()) {
-            Ok(source) => self.receive(&rules, source, head, body, received_at).await,
-            Err(refusal) => {
-                let waits = head.headers.contains_key(http::header::EXPECT);
-                (Err(refusal), body::let_go(body, waits))
-            }
-        };
+        let found = rules.sources.get(without_slash(head.uri.path()));
+        let (outcome, ending) =
+            match rules.admit(&head, found, &peer, body.size_hint().exact(), received_at) {
+                Ok(source) => self.receive(&rules, source, peer, head, body, received_at).await,
+                Err(refusal) => {
+                    let waits = head.headers.contains_key(http::header::EXPECT);
+                    (Err(refusal), body::let_go(body, waits))
+                }
+            };
         match outcome {
-            Ok(stored) => {
+            Ok(Taken::Stored(stored)) => {
                 let answer = answer::accepted(id, &stored.durable);
                 self.tell_stored(id, stored);
                 answer
             }
+            Ok(Taken::Asked(source, answer)) => {
+                tracing::info!(request = %id, source = %source.name, "the sender's handshake is answered");
+                answer::handshake(id, answer)
+            }
             Err(refusal) => {
+                if let (Some(found), Refusal::Unverified(_)) = (found, &refusal) {
+                    found.gate.unverified(&peer, Instant::now());
+                }
+                let source = found.map(|found| &found.settings.name);
                 self.tell_refused(id, source, peer, &refusal);
                 answer::refused(id, &refusal, ending)
             }
@@ -279,21 +343,25 @@ impl Ingest {
     async fn receive<'a, B>(
         &self,
         rules: &Rules,
-        source: &'a SourceSettings,
+        source: &'a Source,
+        peer: net::Peer,
         head: Parts,
         body: B,
         received_at: Timestamp,
-    ) -> (Result<Stored<'a>, Refusal>, Ending)
+    ) -> (Result<Taken<'a>, Refusal>, Ending)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
     {
-        let held = self.budget.hold(rules.bytes_in_flight_max, source.body_bytes_max);
-        let read = body::read(body, source.body_bytes_max, held, rules.body_timeout);
+        let body_bytes_max = source.settings.body_bytes_max;
+        let held = self.budget.hold(&source.gate.own_bytes, rules.shares, body_bytes_max);
+        let read = body::read(body, body_bytes_max, held, rules.body_timeout);
         match read.await {
-            // `_held` counts the bytes until they are stored.
-            Ok((body, _held)) => {
-                (self.store(rules, source, head, body, received_at).await, Ending::KeepOpen)
+            // It counts the bytes until they are stored.
+            Ok((body, mut held)) => {
+                let from = (peer, received_at);
+                let stored = self.store(rules, source, from, head, body, &mut held);
+                (stored.await, Ending::KeepOpen)
             }
             Err(refusal) => (Err(refusal), Ending::Close),
         }
@@ -303,35 +371,56 @@ impl Ingest {
     async fn store<'a>(
         &self,
         rules: &Rules,
-        source: &'a SourceSettings,
+        Source { settings: source, gate }: &'a Source,
+        (peer, received_at): (net::Peer, Timestamp),
         head: Parts,
         body: Bytes,
-        received_at: Timestamp,
-    ) -> Result<Stored<'a>, Refusal> {
+        held: &mut Held<'_>,
+    ) -> Result<Taken<'a>, Refusal> {
         let request = {
-            // The path and the rest of the head end here: see below.
+            // The rest of the head ends here: see below.
             let head = head;
-            let (source, (method, headers)) =
-                (Arc::clone(&source.name), (head.method, head.headers));
-            Request { source, method, headers, body, received_at }
+            let source = Arc::clone(&source.name);
+            let (method, uri, headers) = (head.method, head.uri, head.headers);
+            Request { source, method, uri, headers, body, received_at }
         };
-        let began = Instant::now();
+        // Each look at the clock costs: what nobody hears of is not timed.
+        let heard = self.feed.is_heard();
+        let now = || heard.then(Instant::now);
+        if source.handshake
+            && let Some(answer) = self.asked_unsigned(source, peer, &request)?
+        {
+            return Ok(Taken::Asked(source, answer));
+        }
+        let began = now();
         let verified = source.verifier.verify(request).map_err(Refusal::Unverified)?;
-        let verify = began.elapsed();
-        let planned = rules.plan(source.sender, &verified)?;
-        let notes =
-            if self.feed.is_heard() { rules.notes(&source.name, &planned) } else { Vec::new() };
+        let verify = began.map(|began| began.elapsed()).unwrap_or_default();
+        gate.verified(Instant::now)?;
+        if source.handshake
+            && let Some(answer) = source.verifier.answer(&verified).map_err(Refusal::Unverified)?
+        {
+            return Ok(Taken::Asked(source, answer));
+        }
+        let (headers, body) = (&verified.request().headers, verified.request().body.clone());
+        let body = decode::decoded(headers, body, source.body_bytes_max)
+            .map_err(|undecoded| Refusal::undecoded(undecoded, source.body_bytes_max))?;
+        if body.as_ptr() != verified.request().body.as_ptr() {
+            held.grow(body.len())?;
+        }
+        let planned = rules.plan(&source.sender, &verified, &body)?;
+        let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
         // Its head lies in what the connection reads into. While it is kept, the connection, which
         // reads on to see the sender leave, would have to make new room.
         drop(verified);
-        let began = Instant::now();
+        let began = now();
         let durable = self.queue.append(request).await.map_err(Refusal::Store)?;
-        Ok(Stored { source, durable, verify, store: began.elapsed(), notes })
+        let store = began.map(|began| began.elapsed()).unwrap_or_default();
+        Ok(Taken::Stored(Stored { source, durable, received_at, verify, store, notes }))
     }
 
     fn tell_stored(&self, id: RequestId, stored: Stored<'_>) {
-        let Stored { source, durable, verify, store, mut notes } = stored;
+        let Stored { source, durable, received_at, verify, store, mut notes } = stored;
         tracing::debug!(
             request = %id,
             source = %source.name,
@@ -339,8 +428,7 @@ impl Ingest {
             duplicates = durable.duplicates(),
             "stored"
         );
-        let now_ms = Timestamp::from(SystemTime::now()).as_millis();
-        self.feed.history().stored(&source.name, now_ms);
+        self.feed.history().stored(&source.name, received_at.as_millis());
         self.feed.send(|| {
             for (note, event) in notes.iter_mut().zip(durable.ids()) {
                 note.id = event.to_string();
@@ -353,11 +441,10 @@ impl Ingest {
     fn tell_refused(
         &self,
         id: RequestId,
-        source: Option<&SourceSettings>,
-        peer: SocketAddr,
+        source: Option<&Arc<str>>,
+        peer: net::Peer,
         refusal: &Refusal,
     ) {
-        let source = source.map(|source| &source.name);
         // Of a lack of room the disk's own event tells.
         if let Some(source) = source.filter(|_| !refusal.is_full()) {
             let reason = refusal.to_string();
@@ -375,6 +462,7 @@ impl Ingest {
         let told = telemetry::Refusal {
             at_ms: Timestamp::from(SystemTime::now()).as_millis(),
             request: id.to_string().into(),
+            from: peer.to_string(),
             status: refusal.status().as_u16(),
             reason: refusal.to_string(),
         };
@@ -392,7 +480,7 @@ impl net::Handler for Ingest {
     async fn handle(
         &self,
         request: http::Request<Incoming>,
-        peer: SocketAddr,
+        peer: net::Peer,
     ) -> Response<Full<Bytes>> {
         Self::handle(self, request, peer).await
     }
@@ -417,11 +505,15 @@ fn without_slash(path: &str) -> &str {
 }
 
 /// The header fields to be kept, as far as they fit.
-fn kept(headers: &http::HeaderMap) -> Headers {
+fn kept(headers: &http::HeaderMap, scheme: &Scheme) -> Headers {
+    let token = match &scheme.proof {
+        Proof::Token(TokenIn::Header(name)) => Some(name),
+        _ => None,
+    };
     let mut bytes = 0;
     headers
         .iter()
-        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()))
+        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()) && Some(*name) != token)
         .take(HEADERS_MAX)
         .take_while(|(name, value)| {
             bytes += name.as_str().len() + value.len();

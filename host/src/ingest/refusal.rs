@@ -5,9 +5,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use super::decode::Undecoded;
+use super::limits::seconds;
 use super::without_slash;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
@@ -20,18 +24,54 @@ const NEAR_EDITS_MAX: usize = 2;
 
 #[derive(Debug)]
 pub(super) enum Refusal {
-    Path { path: String, near: Option<String> },
-    Method { allowed: &'static [Method] },
+    Path {
+        path: String,
+        near: Option<String>,
+    },
+    Method {
+        allowed: Vec<Method>,
+    },
     Unverified(Refused),
-    TooLong { bytes_max: usize },
+    /// Not on the source's allow-list.
+    Address {
+        client: IpAddr,
+    },
+    /// There is an allow-list, and no telling.
+    UnknownAddress,
+    /// More often than the source's rate.
+    Rate {
+        wait: Duration,
+    },
+    /// Requests of this address fail too often.
+    Failing {
+        client: IpAddr,
+        wait: Duration,
+    },
+    TooLong {
+        bytes_max: usize,
+    },
     Malformed(Malformed),
-    SlowBody { seconds: u64 },
+    Coding,
+    BrokenCoding(&'static str),
+    SlowBody {
+        seconds: u64,
+    },
     BrokenBody(String),
-    BytesInFlight { bytes_max: usize },
+    BytesInFlight {
+        bytes_max: usize,
+    },
     Store(AppendError),
 }
 
 impl Refusal {
+    pub(super) const fn undecoded(undecoded: Undecoded, bytes_max: usize) -> Self {
+        match undecoded {
+            Undecoded::Unknown => Self::Coding,
+            Undecoded::Broken(coding) => Self::BrokenCoding(coding),
+            Undecoded::TooLong => Self::TooLong { bytes_max },
+        }
+    }
+
     /// `known` are the paths of all sources.
     pub(super) fn unknown_path<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Self {
         let near = near(path, known).cloned();
@@ -44,10 +84,15 @@ impl Refusal {
             Self::Path { .. } => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unverified(_) => StatusCode::UNAUTHORIZED,
+            Self::Address { .. } | Self::UnknownAddress => StatusCode::FORBIDDEN,
+            Self::Rate { .. } | Self::Failing { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLong { .. }
             | Self::Malformed(Malformed::TooMany)
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Malformed(_) | Self::BrokenBody(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::BrokenBody(_) | Self::BrokenCoding(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Coding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BytesInFlight { .. } | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -63,6 +108,14 @@ impl Refusal {
         matches!(self, Self::Store(AppendError::Full { .. }))
     }
 
+    /// How long the sender is asked to wait, in seconds, where that is known.
+    pub(super) fn wait_s(&self) -> Option<u64> {
+        match self {
+            Self::Rate { wait } | Self::Failing { wait, .. } => Some(seconds(*wait)),
+            _ => None,
+        }
+    }
+
     /// What the sender is told.
     pub(super) fn answer(&self) -> Cow<'static, str> {
         match self {
@@ -70,10 +123,18 @@ impl Refusal {
             Self::Method { .. } => "this method is not used here".into(),
             // Which check failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
+            Self::Address { .. } | Self::UnknownAddress => {
+                "requests from this address are not taken here".into()
+            }
+            Self::Rate { .. } | Self::Failing { .. } => {
+                "too many requests; send it again later".into()
+            }
             Self::TooLong { bytes_max } => {
                 format!("the body is longer than {bytes_max} bytes").into()
             }
             Self::Malformed(malformed) => malformed.to_string().into(),
+            Self::Coding => "the body may be compressed by gzip, deflate, br or zstd".into(),
+            Self::BrokenCoding(coding) => format!("the body is no whole {coding}").into(),
             Self::SlowBody { .. } => "the body took too long".into(),
             Self::BrokenBody(_) => "the body did not arrive whole".into(),
             Self::Store(AppendError::TooLarge { .. }) => "the request is too large to store".into(),
@@ -97,14 +158,35 @@ impl fmt::Display for Refusal {
                 write!(f, "the method is not {}", names.join(" or "))
             }
             Self::Unverified(refused) => refused.fmt(f),
+            Self::Address { client } => write!(f, "{client} is not on the source's allow-list"),
+            Self::UnknownAddress => f.write_str(
+                "there is an allow-list, and the sender's address is unknown: X-Forwarded-For and \
+                 Forwarded contradict one another",
+            ),
+            Self::Rate { wait } => {
+                write!(f, "more often than the source's rate; room in {} s", seconds(*wait))
+            }
+            Self::Failing { client, wait } => write!(
+                f,
+                "requests of {client} failed verification more often than the source's rate; it is heard \
+                 again in {} s",
+                seconds(*wait)
+            ),
             Self::TooLong { bytes_max } => {
                 write!(f, "the body is longer than this source takes, {bytes_max} bytes")
             }
             Self::Malformed(malformed) => malformed.fmt(f),
+            Self::Coding => f.write_str(
+                "its content-encoding is not known here: gzip, deflate, br and zstd are, two at most",
+            ),
+            Self::BrokenCoding(coding) => write!(f, "the body is no whole {coding}"),
             Self::SlowBody { seconds } => write!(f, "the body did not arrive within {seconds} s"),
             Self::BrokenBody(reason) => write!(f, "the body did not arrive whole: {reason:?}"),
             Self::BytesInFlight { bytes_max } => {
-                write!(f, "bodies in flight would hold more than {bytes_max} bytes")
+                write!(
+                    f,
+                    "bodies in flight would hold more than {bytes_max} bytes, and this source has used its part"
+                )
             }
             Self::Store(error) => write!(f, "cannot be stored: {error}"),
         }

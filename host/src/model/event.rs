@@ -79,6 +79,8 @@ impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers {
 pub struct Request {
     pub source: Arc<str>,
     pub method: http::Method,
+    /// Path and query as they came; what stands before them is the sender's word and not looked at.
+    pub uri: http::Uri,
     pub headers: http::HeaderMap,
     /// The bytes as they came: what the signature covers.
     pub body: Bytes,

@@ -55,7 +55,7 @@ impl EventId {
 
     /// Appends the id as text.
     pub fn push_to(self, text: &mut String) {
-        text.extend(self.text().map(char::from));
+        text.push_str(std::str::from_utf8(&self.text()).unwrap_or_default());
     }
 }
 

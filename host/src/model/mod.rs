@@ -2,6 +2,7 @@
 //!
 //! Plain data without I/O, clock or randomness; nothing here names another module of the host.
 
+mod cidr;
 mod event;
 mod id;
 mod printable;
@@ -14,6 +15,7 @@ mod verdict;
 /// The source of the daemon's own events; no sender may have its name.
 pub const OWN_SOURCE: &str = "dispatcher";
 
+pub use cidr::{Cidr, InvalidCidr};
 pub use event::{
     Attributes, Dedup, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
     Request, Shape, StoredEvent, TargetNumber, Unrouted,

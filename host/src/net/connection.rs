@@ -7,13 +7,14 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -22,11 +23,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{HEAD_BYTES_MAX, Handler, Settings, Stage};
+use super::{Far, HEAD_BYTES_MAX, Handler, Settings, Stage};
 
 const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: application/json\r\ncontent-length: 44\r\n\r\n\
     {\"error\":\"the request head took too long\"}\r\n";
+
+/// Most bytes read at once, which a connection that brings large bodies keeps room for. A head fits.
+const READ_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
 /// How long saying that may take, and waiting for the peer to have it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -50,17 +54,21 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: clos
 /// What is read and thrown away of a request that is not taken, so that the answer is not lost by a reset.
 const UNWANTED_BYTES_MAX: usize = 64 * 1024;
 
+const NOT_INTRODUCED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+    content-type: application/json\r\ncontent-length: 47\r\n\r\n\
+    {\"error\":\"no PROXY protocol header came first\"}";
+
 /// Serves the connection until it ends.
 pub(super) async fn serve<H: Handler>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    far: Far,
     handler: Arc<H>,
     activity: Arc<Activity>,
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
     // Answers are small and complete: waiting for more to send would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
+    let peer = far.address;
+    if let Err(error) = far.stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "connection ended before it began");
         return;
     }
@@ -69,7 +77,7 @@ pub(super) async fn serve<H: Handler>(
     let mut byte = [0];
     let due = activity.began + times.header.min(times.idle);
     let first = tokio::select! {
-        peeked = stream.peek(&mut byte) => match peeked {
+        peeked = far.stream.peek(&mut byte) => match peeked {
             // It went without a word.
             Ok(0) | Err(_) => return,
             Ok(_) => true,
@@ -78,36 +86,63 @@ pub(super) async fn serve<H: Handler>(
         () = tokio::time::sleep_until(due) => false,
     };
     if first {
-        Box::pin(speak(stream, peer, handler, activity, times, stages)).await;
+        Box::pin(speak(far, handler, activity, times, stages)).await;
     } else {
         tracing::debug!(%peer, "no request came");
-        say_and_close(stream, SLOW_HEAD).await;
+        say_and_close(far.stream, SLOW_HEAD).await;
     }
+}
+
+/// The connection as the one of whom its trusted proxy says it is; `None` when it is over.
+async fn introduced(
+    mut far: Far,
+    due: Instant,
+    stages: &mut watch::Receiver<Stage>,
+) -> Option<Far> {
+    if !far.proxies.introduces(far.address) {
+        return Some(far);
+    }
+    let answer = tokio::select! {
+        source = far.proxies.introduced(&mut far.stream, far.address) => match source {
+            Some(address) => return Some(Far { address, ..far }),
+            None => NOT_INTRODUCED,
+        },
+        _ = next_stage(stages) => return None,
+        () = tokio::time::sleep_until(due) => SLOW_HEAD,
+    };
+    say_and_close(far.stream, answer).await;
+    None
 }
 
 /// Speaks HTTP/1.1 until the connection ends.
 async fn speak<H: Handler>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    far: Far,
     handler: Arc<H>,
     activity: Arc<Activity>,
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
-    let session = Arc::new((handler, Arc::clone(&activity)));
-    let service = service_fn(move |request| {
+    let Some(far) = introduced(far, activity.began + times.header, &mut stages).await else {
+        return;
+    };
+    let Far { stream, address: peer, proxies } = far;
+    let session = Arc::new((handler, Arc::clone(&activity), proxies));
+    let service = service_fn(move |request: Request<Incoming>| {
         let session = Arc::clone(&session);
         async move {
-            let (handler, activity) = &*session;
-            activity.set(Phase::Answering);
-            let answer = handler.handle(request, peer).await;
+            let (handler, activity, proxies) = &*session;
+            activity.enter(Phase::Answering);
+            let sender = proxies.peer(peer, request.headers());
+            let answer = handler.handle(request, sender).await;
             activity.set(Phase::Resting);
             Ok::<_, Infallible>(answer)
         }
     });
     let io = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
-    let mut connection =
-        http1::Builder::new().max_header_size(HEAD_BYTES_MAX).serve_connection(io, service);
+    let mut connection = http1::Builder::new()
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(READ_BYTES_MAX)
+        .serve_connection(io, service);
 
     let mut timer = pin!(tokio::time::sleep_until(activity.began + times.header.min(times.idle)));
     loop {
@@ -202,6 +237,11 @@ impl Activity {
     fn set(&self, phase: Phase) {
         let since_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since_ms.store(since_ms, Ordering::Relaxed);
+        self.enter(phase);
+    }
+
+    /// Into a phase of which nobody asks since when.
+    fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 

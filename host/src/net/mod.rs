@@ -4,12 +4,16 @@
 //! ([`Settings::connections_max`]; at the limit those that wait in vain make room, see `seats`, and while
 //! all of them have a request that is being answered a new one is told 503), the request head ([`HEAD_BYTES_MAX`] bytes and 100 fields,
 //! then 431), the time for a head (then 408), the time between requests, and the time that a stop may
-//! take. Bodies are the handler's matter, their limits too.
+//! take. Bodies are the handler's matter, their limits too. Who sends a request is told by trusted proxies
+//! alone, see `forwarded` and `proxy`.
 //!
 //! An error of accepting never ends the listener: what concerns one connection is skipped, and what
 //! concerns the process (no more open files) is waited out, while connections that wait in vain make room.
 
 mod connection;
+mod forwarded;
+mod peer;
+mod proxy;
 mod seats;
 
 use std::future::Future;
@@ -25,8 +29,11 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::model::Cidr;
 use crate::telemetry::Rarely;
 use connection::Activity;
+pub use peer::Peer;
+use peer::Proxies;
 use seats::Seats;
 
 /// Longest request line and header fields together, in bytes.
@@ -55,6 +62,10 @@ pub struct Settings {
     /// At this many open connections one that waits in vain for a request has to go before another can
     /// come in. Each takes an open file and, once something came, some 16 KiB.
     pub connections_max: usize,
+    /// Proxies that are believed whom they speak for.
+    pub trusted_proxies: Arc<[Cidr]>,
+    /// Connections of trusted proxies begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 impl Default for Settings {
@@ -65,6 +76,8 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(10),
             connections_max: CONNECTIONS_MAX,
+            trusted_proxies: Arc::default(),
+            proxy_protocol: false,
         }
     }
 }
@@ -75,7 +88,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(
         &self,
         request: http::Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = http::Response<Full<Bytes>>> + Send;
 }
 
@@ -151,6 +164,7 @@ impl Listener {
         };
         let (stage, stages) = watch::channel(Stage::Serving);
         let times = connection::Times::of(&settings);
+        let proxies = Arc::new(Proxies::of(&settings));
         {
             let mut shutdown = pin!(shutdown);
             loop {
@@ -161,11 +175,12 @@ impl Listener {
                 let activity = Arc::new(Activity::new());
                 let seat = door.seats.take(Arc::clone(&activity));
                 let number = seat.number();
+                let far = Far { stream, address: peer, proxies: Arc::clone(&proxies) };
                 let (handler, stages) = (Arc::clone(&handler), stages.clone());
                 let task = tokio::spawn(async move {
                     // Given back however it ends.
                     let _held = (seat, slot);
-                    connection::serve(stream, peer, handler, activity, times, stages).await;
+                    connection::serve(far, handler, activity, times, stages).await;
                 });
                 door.seats.served_by(number, task.abort_handle());
             }
@@ -183,6 +198,13 @@ impl Listener {
             let _ = slots.acquire_many(connections_max).await;
         }
     }
+}
+
+/// The other end of a connection, and what is believed of it.
+struct Far {
+    stream: TcpStream,
+    address: SocketAddr,
+    proxies: Arc<Proxies>,
 }
 
 /// How far a stop has come.

@@ -18,7 +18,7 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    async fn handle(&self, _: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
+    async fn handle(&self, _: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.arrived.notify_one();
         // What a handler keeps while it waits is not to be had by a connection without a request.
@@ -233,7 +233,9 @@ async fn a_connection_that_says_nothing_costs_little_memory() {
     let (_stage, stages) = watch::channel(Stage::Serving);
     let times = connection::Times::of(&settings());
     let (echo, activity) = (Arc::new(Echo::default()), Arc::new(Activity::new()));
-    let serving = connection::serve(stream, peer, echo, activity, times, stages);
+    let proxies = Arc::new(Proxies::of(&settings()));
+    let far = Far { stream, address: peer, proxies };
+    let serving = connection::serve(far, echo, activity, times, stages);
     let bytes = size_of_val(&serving);
     assert!(bytes <= 1_536, "{bytes}");
 }

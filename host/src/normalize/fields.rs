@@ -5,11 +5,8 @@
 //! makes an event unreadable.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use memchr::memchr2;
 
 /// The value of a key; nothing when the key is missing or null.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,9 +66,109 @@ fn unquoted(json: &str) -> Cow<'_, str> {
 }
 
 /// Calls `take` with every key of an object and its value; with nothing when `json` is no object.
+/// It was checked to be JSON when the body was taken apart, so that here it is enough to find where
+/// each value ends.
 pub(super) fn read<'a>(json: &'a str, take: &mut dyn FnMut(&str, Field<'a>)) {
-    // An error can only be a key that is no text: what was read before it stays.
-    let _ = serde_json::Deserializer::from_str(json).deserialize_map(Object { take });
+    if !json.starts_with('{') {
+        return;
+    }
+    let mut at = 1;
+    while let Some((key, value, end)) = member(json, at) {
+        let Some(key) = text_of_key(key) else { return };
+        take(&key, Field::new(value));
+        at = end;
+    }
+}
+
+/// Calls `take` with the elements of an array up to the place `last`.
+pub(super) fn read_list<'a>(json: &'a str, last: usize, take: &mut dyn FnMut(usize, Field<'a>)) {
+    let bytes = json.as_bytes();
+    let mut at = 1;
+    for place in 0..=last {
+        let from = space_end(bytes, at);
+        let end = value_end(bytes, from);
+        let Some(value) = json.get(from..end).filter(|v| !matches!(*v, "" | "]")) else { return };
+        take(place, Field::new(value));
+        // Behind it stands a comma, or the array ends.
+        at = space_end(bytes, end);
+        if bytes.get(at) != Some(&b',') {
+            return;
+        }
+        at += 1;
+    }
+}
+
+/// The next member's key without its quotes, its value, and the place behind that.
+fn member(json: &str, from: usize) -> Option<(&str, &str, usize)> {
+    let bytes = json.as_bytes();
+    let mut start = space_end(bytes, from);
+    if bytes.get(start) == Some(&b',') {
+        start = space_end(bytes, start + 1);
+    }
+    if bytes.get(start) != Some(&b'"') {
+        return None;
+    }
+    let key_end = text_end(bytes, start + 1);
+    // Between the two stands a colon.
+    let value = space_end(bytes, space_end(bytes, key_end) + 1);
+    let end = value_end(bytes, value);
+    Some((json.get(start + 1..key_end - 1)?, json.get(value..end)?, end))
+}
+
+/// `None` for a key that no text can hold: half of a surrogate pair is in it.
+fn text_of_key(key: &str) -> Option<Cow<'_, str>> {
+    if !key.contains('\\') {
+        return Some(Cow::Borrowed(key));
+    }
+    serde_json::from_str(&format!("\"{key}\"")).ok().map(Cow::Owned)
+}
+
+fn space_end(json: &[u8], from: usize) -> usize {
+    let rest = json.get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
+}
+
+/// The place behind the value that starts there.
+fn value_end(json: &[u8], from: usize) -> usize {
+    let mut depth = 0usize;
+    let mut at = from;
+    while let Some(byte) = json.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = text_end(json, at),
+            b'{' | b'[' => {
+                depth += 1;
+                continue;
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ if depth > 0 => continue,
+            _ => {
+                let rest = json.get(at..).unwrap_or_default();
+                let ends =
+                    |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+                return at + rest.iter().position(ends).unwrap_or(rest.len());
+            }
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// The place behind a string's closing quote; `from` is behind the opening one.
+fn text_end(json: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(rest) = json.get(at..)
+        && let Some(place) = memchr2(b'"', b'\\', rest)
+    {
+        if rest[place] == b'"' {
+            return at + place + 1;
+        }
+        // What is escaped may be a quote.
+        at += place + 2;
+    }
+    json.len()
 }
 
 /// Declares a struct with a [`Field`] for each key of that name, read by `of`. A key that Rust does
@@ -98,53 +195,10 @@ macro_rules! fields {
 }
 pub(super) use fields;
 
-struct Object<'a, 'f> {
-    take: &'f mut dyn FnMut(&str, Field<'a>),
-}
-
-impl<'de> Visitor<'de> for Object<'de, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        while let Some((Key(key), value)) = object.next_entry::<Key<'de>, &RawValue>()? {
-            (self.take)(&key, Field::new(value.get()));
-        }
-        Ok(())
-    }
-}
-
-/// A key, copied only where it holds escapes.
-struct Key<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-        input.deserialize_str(Text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fields! {
         struct Sample { a, b, type_ = "type" }
@@ -166,6 +220,53 @@ mod tests {
     fn a_key_that_is_no_text_ends_the_reading_but_keeps_what_was_read() {
         let sample = Sample::of(r#"{"a": 1, "\ud800": 2, "b": 3}"#);
         assert_eq!(sample.a.raw(), Some("1"));
+    }
+
+    proptest! {
+        #[test]
+        fn members_are_those_that_a_parser_finds(
+            members in proptest::collection::vec((".{0,24}", json()), 0..6),
+            space in "[ \\t\\r\\n]{0,2}",
+        ) {
+            let written: Vec<_> = members.iter().map(|(key, value)| {
+                let key = serde_json::to_string(key).unwrap();
+                format!("{space}{key}{space}:{space}{value}{space}")
+            }).collect();
+            let mut found = Vec::new();
+            read(&format!("{{{}}}", written.join(",")), &mut |key, value| {
+                found.push((key.to_owned(), value.0.unwrap_or("null").to_owned()));
+            });
+            prop_assert_eq!(found, members);
+        }
+
+        #[test]
+        fn what_is_no_json_is_read_without_a_panic(text in "[{}\\[\\]\",:\\\\ a1é]{0,40}") {
+            read(&text, &mut |_, _| {});
+            read(&format!("{{{text}"), &mut |_, _| {});
+        }
+    }
+
+    /// Any value as a text, compact or with space in it.
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just(serde_json::json!(null)),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            ".{0,40}".prop_map(Into::into),
+            "[\"\\\\{}\\[\\],:]{0,20}".prop_map(Into::into),
+        ];
+        let value = leaf.prop_recursive(4, 16, 4, |inner| {
+            let key = "[a\"\\\\{\\]]{0,4}";
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                proptest::collection::btree_map(key, inner, 0..4)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        });
+        (value, any::<bool>()).prop_map(|(value, pretty)| match pretty {
+            true => format!("{value:#}"),
+            false => value.to_string(),
+        })
     }
 
     #[test]

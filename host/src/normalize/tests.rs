@@ -2,15 +2,16 @@
 
 use super::*;
 
-use std::collections::HashSet;
-
 use proptest::prelude::*;
 
-use crate::model::Timestamp;
+fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
+    let headers = http::HeaderMap::new();
+    normalize(sender(sender_name).unwrap(), Input { headers: &headers, query: None, body })
+}
 
 fn events(sender_name: &str, body: &str) -> Vec<Event> {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    normalize(sender(sender_name).unwrap(), &body).unwrap()
+    read(sender_name, &body).unwrap()
 }
 
 fn only(sender: &str, body: &str) -> Event {
@@ -96,7 +97,7 @@ fn samples_read_as_people_expect() {
         ),
     ] {
         let (sender, sample) = sample(name).unwrap();
-        check(sender.name, sample.body, expected);
+        check(&sender.name, sample.body, expected);
     }
 }
 
@@ -309,48 +310,64 @@ fn what_is_no_object_is_kept_and_marked() {
 #[test]
 fn invalid_utf_8_is_refused_with_its_place() {
     let body = Bytes::from_static(b"[{\"a\": \"caf\xe9\"}]");
-    let refused = normalize(sender("sqreen").unwrap(), &body).unwrap_err();
+    let refused = read("sqreen", &body).unwrap_err();
     assert_eq!(refused, Malformed::NotUtf8 { at: 11 });
 }
 
-#[test]
-fn samples_are_found_and_are_fresh_when_asked() {
-    let mut names = HashSet::new();
-    for sender in SENDERS {
-        assert!(sender.samples.len() >= 2, "{}", sender.name);
-        for sample in sender.samples {
-            let (found_sender, found) = super::sample(sample.name).unwrap();
-            assert!(std::ptr::eq(found, sample) && found_sender.name == sender.name);
-            assert!(names.insert(sample.name), "two samples named {}", sample.name);
-            assert!(!sample.body.ends_with('\n'), "{}: senders end with no line", sample.name);
-            assert!(!sample.ids.is_empty());
+/// A sender that keeps its events in a list, as a user writes it.
+fn own(events: &str) -> Sender {
+    let record = Record {
+        events: Some(events),
+        id: &["{root:batch}/{n}"],
+        event_type: &["{header:x-kind}"],
+        title: &["{what} at {root:site.name}"],
+        severity: &["{level}"],
+        words: &[("red*", Severity::Critical)],
+        ..Record::EMPTY
+    };
+    Sender::own("door", &record).unwrap()
+}
 
-            let mut number = 0;
-            let now = Timestamp::from_millis(1_700_000_000_000);
-            let fresh = sample.with_fresh_ids(
-                || {
-                    number += 1;
-                    format!("fresh-{number}")
-                },
-                now,
-            );
-            for old in sample.ids.iter().chain(sample.times) {
-                assert!(sample.body.contains(old), "{}: no {old}", sample.name);
-                assert!(!fresh.contains(old), "{}: {old} is left", sample.name);
-            }
-            let (old, new) = (only(sender.name, sample.body), only(sender.name, &fresh));
-            assert_eq!(new.attributes.severity, old.attributes.severity);
-            assert!(new.dedup.is_none() || new.dedup.unwrap().key != old.dedup.unwrap().key);
-            assert_eq!(new.attributes.time.as_deref(), Some("2023-11-14T22:13:20.000000+00:00"));
-        }
-    }
+#[test]
+fn a_list_inside_an_object_is_events_that_share_what_is_around_it() {
+    let sender = own("report.alarms");
+    let mut headers = http::HeaderMap::new();
+    headers.insert("x-kind", "door".parse().unwrap());
+    let read = |body: &'static str| {
+        let body = Bytes::from_static(body.as_bytes());
+        normalize(&sender, Input { headers: &headers, query: None, body: &body }).unwrap()
+    };
+    let events = read(
+        " \n{\"batch\": 7, \"site\": {\"name\": \"Lyon\"}, \"report\": {\"alarms\": [
+        {\"n\": 1, \"what\": \"open\", \"level\": \"red-2\"}, 5, {\"n\": 2}]}}\n",
+    );
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let key = event.dedup.as_ref().map(|dedup| dedup.key.as_str());
+            (event.attributes.title.as_str(), event.attributes.severity, key)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("open at Lyon", Severity::Critical, Some("7/1")),
+            ("not a JSON object: 5", Severity::Warning, None),
+            ("door", Severity::Info, Some("7/2")),
+        ]
+    );
+    assert_eq!(events[2].data, "{\"n\": 2}");
+    // Without the list the object itself is the event.
+    assert_eq!(read("{\"report\": 1}").len(), 1);
+    assert_eq!(read("{\"report\": {\"alarms\": []}}").len(), 0);
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_events_or_a_reason(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        for sender in SENDERS {
-            let _ = normalize(sender, &Bytes::from(body.clone()));
+        let body = Bytes::from(body);
+        for sender in presets() {
+            let _ = read(&sender.name, &body);
         }
     }
 
@@ -374,8 +391,8 @@ proptest! {
     ) {
         let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
         let element = format!("{{{}}}", pairs.join(", "));
-        for sender in SENDERS {
-            let event = only(sender.name, &format!(" [ {element} ] "));
+        for sender in presets() {
+            let event = only(&sender.name, &format!(" [ {element} ] "));
             prop_assert_eq!(&event.data, element.as_bytes());
             let Attributes { event_type, title, .. } = event.attributes;
             prop_assert!(!event_type.trim().is_empty() && !title.trim().is_empty());

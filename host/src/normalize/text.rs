@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::model::Timestamp;
+
 /// Longest title, in characters.
 pub(super) const TITLE_CHARS_MAX: usize = 300;
 /// Longest type and subject, in characters.
@@ -81,6 +83,24 @@ pub(super) fn is_rfc3339(text: &str) -> bool {
     fits && offset_fits && text.parse::<jiff::Timestamp>().is_ok()
 }
 
+/// The point in time that a text names, as RFC 3339: as it was written, or made from a number of
+/// seconds, milliseconds or microseconds since 1970.
+pub(super) fn time(text: &str) -> Option<String> {
+    if is_rfc3339(text) {
+        return Some(text.to_owned());
+    }
+    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+    let number: u64 = whole.parse().ok()?;
+    // Today is 10 digits of seconds, and stays so for some 240 years.
+    let millis = match whole.len() {
+        9..=11 => number * 1_000,
+        12..=14 => number,
+        15..=17 => number / 1_000,
+        _ => return None,
+    };
+    Some(Timestamp::from_millis(millis).to_string())
+}
+
 /// Whether the text is an address that a person can follow.
 pub(super) fn is_link(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
@@ -143,6 +163,23 @@ mod tests {
             "éé21-02-08T12:45:00Z",
         ] {
             assert!(!is_rfc3339(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_time_by_its_length() {
+        for (text, expected) in [
+            ("2021-02-08T12:45:00+01:00", Some("2021-02-08T12:45:00+01:00")),
+            ("1612788300", Some("2021-02-08T12:45:00.000Z")),
+            ("1612788300.363", Some("2021-02-08T12:45:00.000Z")),
+            ("1612788300363", Some("2021-02-08T12:45:00.363Z")),
+            ("1612788300363819", Some("2021-02-08T12:45:00.363Z")),
+            ("20210208", None),
+            ("-1612788300", None),
+            ("99999999999999999999", None),
+            ("", None),
+        ] {
+            assert_eq!(time(text).as_deref(), expected, "{text}");
         }
     }
 

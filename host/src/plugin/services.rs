@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::clean::Cleaner;
 use crate::egress::{self, EgressError, ErrorKind, Outgoing};
-use crate::model::Secret;
+use crate::model::{Cidr, Secret};
 use crate::telemetry::Rarely;
 
 /// Most blocking jobs that run at once for one target.
@@ -55,7 +55,7 @@ tokio::task_local! {
 pub struct Services {
     pub egress: egress::Client,
     /// Closed address ranges that this target may reach.
-    pub allow: Vec<egress::Cidr>,
+    pub allow: Vec<Cidr>,
     /// Masked in all that the plugin says.
     pub secrets: Vec<Secret>,
     /// Where relative paths of the settings start.
@@ -70,7 +70,7 @@ pub(super) struct Desk {
     pub(super) target: Arc<str>,
     cleaner: Arc<Cleaner>,
     egress: egress::Client,
-    allow: Arc<[egress::Cidr]>,
+    allow: Arc<[Cidr]>,
     runtime: Handle,
     jobs: Arc<Semaphore>,
     /// Blocking jobs that still run though their delivery is over.

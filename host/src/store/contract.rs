@@ -56,7 +56,7 @@ pub(crate) fn request(events: Vec<Planned>) -> NewRequest {
         source: "sqreen".into(),
         received_at: now(),
         verified_at: now(),
-        scheme: "sqreen",
+        scheme: "sqreen".into(),
         key: 0,
         config: 7,
         headers: Headers::from_iter([("x-id", &b"\xff1"[..])]),

@@ -34,7 +34,7 @@ pub struct NewRequest {
     pub received_at: Timestamp,
     pub verified_at: Timestamp,
     /// Name of the scheme that verified it.
-    pub scheme: &'static str,
+    pub scheme: Arc<str>,
     /// Which of the source's secrets matched: its place in the configured list, from 0.
     pub key: u16,
     /// Hash of the configuration whose routes made the plan.

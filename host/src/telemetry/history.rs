@@ -19,6 +19,8 @@ pub const NO_SOURCE: &str = "-";
 pub struct Refusal {
     pub at_ms: u64,
     pub request: Arc<str>,
+    /// The sender's address, and the proxy's where it came by one.
+    pub from: String,
     pub status: u16,
     pub reason: String,
 }
@@ -142,8 +144,13 @@ mod tests {
     fn only_the_newest_are_kept_and_sources_are_told_apart() {
         let (history, a, b) = (History::default(), Arc::from("a"), Arc::from("b"));
         for at_ms in 0..REFUSALS_MAX as u64 + 5 {
-            let refusal =
-                Refusal { at_ms, request: "r".into(), status: 401, reason: String::new() };
+            let refusal = Refusal {
+                at_ms,
+                request: "r".into(),
+                from: "x".into(),
+                status: 401,
+                reason: String::new(),
+            };
             history.refused(Some(&a), refusal.clone());
             history.refused(None, refusal);
         }

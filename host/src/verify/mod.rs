@@ -1,35 +1,66 @@
 //! Is a request from whom it says? Decided over the raw bytes, before anything reads them.
 //!
-//! Pure. Every secret of the source is tried on every request, in constant time, so that neither
-//! the answer's time nor its text tells which one failed or how far it matched. A [`Verified`] can
-//! only be made here: what holds one has passed. A verifier without a usable secret cannot be built,
-//! so that an unset secret never means "accept".
+//! Pure: time is an argument. Every secret of the source is tried on every request, in constant time,
+//! so that neither the answer's time nor its text tells which one failed or how far it matched. A
+//! [`Verified`] can only be made here: what holds one has passed. A verifier without a usable secret
+//! cannot be built, so that an unset secret never means "accept"; who wants to let everybody in must
+//! ask for the scheme `none` by its name.
+//!
+//! How vendors sign is data: see [`Scheme`]. Every pass over a request is linear in its size, but for
+//! the sorting of a signed form's fields, of which there are at most [`FORM_FIELDS_MAX`].
 
+mod claim;
+mod codec;
+mod explain;
+mod handshake;
+mod json;
+mod key;
+mod message;
+mod presets;
+mod public;
+mod refused;
 mod scheme;
+mod show;
+mod sign;
+mod stamp;
+mod url;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
-use http::HeaderMap;
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
+use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
 
-pub use scheme::{Algorithm, Encoding, KeyForm, Parse, Part, SCHEMES, Scheme, scheme};
+use claim::Claims;
+use key::Key;
+use message::Message;
 
-use crate::model::{Request, Secret};
+pub use claim::{ELEMENTS_MAX, SIGNATURES_MAX};
+pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, explain};
+pub use handshake::{Answer, TOKEN_BYTES_MAX};
+pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
+pub use presets::{UNSIGNED, scheme, schemes, token, token_in};
+pub use refused::Refused;
+pub use scheme::{
+    Algorithm, Encoding, Handshake, KeyForm, Mark, Part, Place, Proof, Replay, Scheme, Signature,
+    Stamp, StampIn, Text, TokenIn, Unit,
+};
+pub use sign::{CannotSign, Signed, Signer, Unsigned, sign_body, trial_keys};
+
+use crate::model::{Request, Secret, Timestamp};
 
 /// Most secrets of one source: enough to rotate, and each costs a hash a request.
 pub const SECRETS_MAX: usize = 8;
-/// Bytes of an HMAC-SHA256.
-const DIGEST_BYTES: usize = 32;
 
-type Digest = [u8; DIGEST_BYTES];
-
-/// A scheme with the secrets of one source, each hashed up to the point where the body begins.
+/// A scheme with the secrets of one source, made ready.
 #[derive(Clone)]
 pub struct Verifier {
-    scheme: &'static Scheme,
-    keys: Vec<Hmac<Sha256>>,
+    scheme: Arc<Scheme>,
+    keys: Vec<Key>,
+    public_url: Option<Arc<str>>,
+    /// What the vendor shows when it asks without a signature.
+    verify_token: Option<Key>,
 }
 
 /// Why a verifier cannot be built.
@@ -42,35 +73,19 @@ pub enum InvalidSecrets {
         /// Its place in the list, from 1.
         number: usize,
     },
+    #[error("secret {number} is {what}")]
+    Form { number: usize, what: &'static str },
     #[error("{given} secrets are given, at most {SECRETS_MAX} are tried")]
     TooMany { given: usize },
+    #[error("the scheme signs the address that senders are given, and that is not known here")]
+    NoPublicUrl,
 }
 
-/// Why a request is refused: one line for the log. The sender is not told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    #[error("header {header} is missing")]
-    Missing { header: &'static str },
-    #[error("header {header} is empty")]
-    Empty { header: &'static str },
-    #[error("header {header} is sent {times} times; which one counts is unclear")]
-    Doubled { header: &'static str, times: usize },
-    #[error("header {header} has {found} characters, a signature has {expected}")]
-    Length { header: &'static str, found: usize, expected: usize },
-    #[error("header {header} is no {expected}")]
-    Malformed { header: &'static str, expected: &'static str },
-    #[error(
-        "the signature does not match; the secret differs, or the body was changed on its way \
-         (re-formatted JSON is another body)"
-    )]
-    Mismatch,
-}
-
-/// A request whose signature matched.
+/// A request that was let in.
 #[derive(Debug)]
 pub struct Verified {
     request: Request,
-    scheme: &'static Scheme,
+    scheme: Arc<Scheme>,
     key: u16,
 }
 
@@ -86,8 +101,8 @@ impl Verified {
     }
 
     #[must_use]
-    pub const fn scheme(&self) -> &'static Scheme {
-        self.scheme
+    pub const fn scheme(&self) -> &Arc<Scheme> {
+        &self.scheme
     }
 
     /// Which secret matched: its place in the configured list, from 0.
@@ -95,58 +110,190 @@ impl Verified {
     pub const fn key(&self) -> u16 {
         self.key
     }
+
+    /// What two requests have in common when one is a copy of the other: a hash of the signed bytes,
+    /// which nobody without the secret can change. `None` where nothing is signed. Worked out when it
+    /// is asked for.
+    ///
+    /// [`Scheme::replay`] says what it is good for: with [`Replay::OriginOnly`] it must be remembered in
+    /// every case, because the sender's ids in the body are not covered; with [`Replay::SignedBytes`] it
+    /// is what an event without an id of its own can be told by.
+    #[must_use]
+    pub fn replay_key(&self) -> Option<[u8; 32]> {
+        let signature = self.scheme.signature()?;
+        let request = &self.request;
+        let in_body = body_text(signature, &request.body).ok()?;
+        let claims = Claims::find(signature, &request.headers, in_body.as_deref()).ok()?;
+        let stamp = message::stamp_text(signature, &request.headers, &claims).ok()?;
+        let id = id(&self.scheme, signature, &request.headers, claims.set).ok()?;
+        // The address may have several writings, and is the same for each request of the source.
+        let message = Message::new(signature, request, id, stamp, Some("")).ok()?;
+        let mut hash = Sha256::new();
+        if let Some(stamp) = stamp.filter(|_| signature.stamp.as_ref().is_some_and(|s| s.covered)) {
+            hash.update(stamp);
+        }
+        message.feed(0, |piece| hash.update(piece));
+        Some(hash.finalize().into())
+    }
 }
 
 impl Verifier {
+    /// `public_url` is what senders see before the source's path, without a slash at its end.
+    ///
     /// # Errors
-    /// No secret, an empty one, or more than [`SECRETS_MAX`].
-    pub fn new(scheme: &'static Scheme, secrets: Vec<Secret>) -> Result<Self, InvalidSecrets> {
-        if secrets.is_empty() {
+    /// No secret, an empty one, one of the wrong form, or more than [`SECRETS_MAX`]; no public address
+    /// where the scheme signs it.
+    pub fn new(
+        scheme: &Arc<Scheme>,
+        secrets: &[Secret],
+        public_url: Option<&str>,
+    ) -> Result<Self, InvalidSecrets> {
+        let open = scheme.proof == Proof::None;
+        if secrets.is_empty() && !open {
             return Err(InvalidSecrets::None);
         }
         if secrets.len() > SECRETS_MAX {
             return Err(InvalidSecrets::TooMany { given: secrets.len() });
         }
-        let keys = secrets
-            .into_iter()
-            .enumerate()
-            .map(|(place, secret)| {
-                keyed(scheme, &secret).ok_or(InvalidSecrets::Empty { number: place + 1 })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { scheme, keys })
+        if scheme.needs_public_url() && public_url.is_none() {
+            return Err(InvalidSecrets::NoPublicUrl);
+        }
+        let keyed = |(place, secret): (usize, &Secret)| {
+            let number = place + 1;
+            if secret.expose().is_empty() {
+                return Err(InvalidSecrets::Empty { number });
+            }
+            match &scheme.proof {
+                Proof::Signature(signature) => Key::of(&signature.marks, secret)
+                    .map_err(|what| InvalidSecrets::Form { number, what }),
+                Proof::Basic if !secret.expose().contains(':') => {
+                    Err(InvalidSecrets::Form { number, what: "not written user:password" })
+                }
+                _ => Ok(Key::plain(secret)),
+            }
+        };
+        let keys = secrets.iter().enumerate().map(keyed).collect::<Result<_, _>>()?;
+        let (scheme, public_url) = (Arc::clone(scheme), public_url.map(Arc::from));
+        Ok(Self { scheme, keys, public_url, verify_token: None })
     }
 
     #[must_use]
-    pub const fn scheme(&self) -> &'static Scheme {
-        self.scheme
+    pub const fn scheme(&self) -> &Arc<Scheme> {
+        &self.scheme
     }
 
-    /// What can be refused by the header alone, so that a body need not be read for it.
+    /// The same for a sender that was given another address.
+    #[must_use]
+    pub fn at(self, public_url: &str) -> Self {
+        Self { public_url: Some(Arc::from(public_url)), ..self }
+    }
+
+    /// What can be refused by the headers alone, so that a body need not be read for it.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify), except [`Refused::Mismatch`].
-    pub fn precheck(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        claim(self.scheme, headers).map(|_| ())
+    /// As [`verify`](Self::verify), but for what needs the body.
+    pub fn precheck(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), Refused> {
+        match &self.scheme.proof {
+            Proof::Signature(signature) if matches!(signature.place, Place::Body(_)) => Ok(()),
+            Proof::Signature(signature) => {
+                self.claims(signature, headers, None, now)?.claims.check_form(signature)
+            }
+            Proof::Token(TokenIn::Header(name)) => claim::single(headers, name).map(|_| ()),
+            Proof::Basic => claim::single(headers, &header::AUTHORIZATION).map(|_| ()),
+            Proof::Token(TokenIn::Query(_)) | Proof::None => Ok(()),
+        }
     }
 
+    /// The time that counts is the request's `received_at`.
+    ///
     /// # Errors
     /// The reason why the request cannot be trusted.
     pub fn verify(&self, request: Request) -> Result<Verified, Refused> {
-        let claimed = claim(self.scheme, &request.headers)?;
+        let key = match &self.scheme.proof {
+            Proof::Signature(signature) => self.check(signature, &request)?,
+            Proof::Token(place) => {
+                let token = sent_token(place, &request)?;
+                let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
+                let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
+                let bare = bare.and_then(|bare| self.plain(bare));
+                self.plain(&token).or(bare).ok_or(Refused::Token)?
+            }
+            Proof::Basic => {
+                let malformed = || Refused::Malformed {
+                    place: "header authorization".to_owned(),
+                    expected: "user and password in base64, written Basic …",
+                };
+                let pair = user_and_password(&request.headers)?.ok_or_else(malformed)?;
+                self.plain(&pair).ok_or(Refused::Basic)?
+            }
+            Proof::None => 0,
+        };
+        Ok(Verified { request, scheme: Arc::clone(&self.scheme), key })
+    }
+
+    /// What the headers claim, as far as it can be believed without the body.
+    fn claims<'r>(
+        &'r self,
+        signature: &'r Signature,
+        headers: &'r HeaderMap,
+        in_body: Option<&'r str>,
+        now: Timestamp,
+    ) -> Result<Claimed<'r>, Refused> {
+        let claims = Claims::find(signature, headers, in_body)?;
+        let stamp = message::stamp_text(signature, headers, &claims)?;
+        if let (Some(text), Some(described)) = (stamp, &signature.stamp)
+            && described.covered
+        {
+            stamp::check(described, text, now)?;
+        }
+        let id = id(&self.scheme, signature, headers, claims.set)?;
+        Ok(Claimed { claims, stamp, id })
+    }
+
+    /// Which secret made a signature of the request.
+    fn check(&self, signature: &Signature, request: &Request) -> Result<u16, Refused> {
+        let in_body = body_text(signature, &request.body)?;
+        let now = request.received_at;
+        let claimed = self.claims(signature, &request.headers, in_body.as_deref(), now)?;
+        let Claimed { claims, stamp, id } = &claimed;
+        let public_url = self.public_url.as_deref();
+        let message = Message::new(signature, request, id, *stamp, public_url)?;
         let mut matched = None;
-        // No early exit: the time must not tell which secret matched.
-        for (key, keyed) in (0u16..).zip(&self.keys) {
-            let expected = digest(self.scheme, keyed.clone(), &request.body);
-            if same(&expected, &claimed) && matched.is_none() {
-                matched = Some(key);
+        for writing in 0..message.writings() {
+            // No early exit: the time must not tell which secret matched.
+            for (number, key) in (0u16..).zip(&self.keys) {
+                if key.matches(signature, claims, &message, writing) && matched.is_none() {
+                    matched = Some(number);
+                }
             }
         }
-        match matched {
-            Some(key) => Ok(Verified { request, scheme: self.scheme, key }),
-            None => Err(Refused::Mismatch),
-        }
+        let Some(key) = matched else {
+            claims.check_form(signature)?;
+            return Err(match message.url() {
+                Some(url) => Refused::UrlMismatch { url: without_query(url) },
+                None => Refused::Mismatch,
+            });
+        };
+        check_body_stamp(signature, request)?;
+        Ok(key)
     }
+
+    /// Which secret the text is.
+    fn plain(&self, text: &[u8]) -> Option<u16> {
+        let mut matched = None;
+        for (number, key) in (0u16..).zip(&self.keys) {
+            if key.is(text) && matched.is_none() {
+                matched = Some(number);
+            }
+        }
+        matched
+    }
+}
+
+struct Claimed<'r> {
+    claims: Claims<'r>,
+    stamp: Option<&'r [u8]>,
+    id: &'r [u8],
 }
 
 impl fmt::Debug for Verifier {
@@ -158,98 +305,70 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The header that a sender of this scheme would add: its name and value. For an empty secret the
-/// value is one that no verifier accepts.
-#[must_use]
-pub fn sign(scheme: &Scheme, secret: &Secret, body: &[u8]) -> (&'static str, String) {
-    let value = keyed(scheme, secret)
-        .map(|keyed| match scheme.encoding {
-            Encoding::Hex => hex(&digest(scheme, keyed, body)),
-        })
-        .unwrap_or_default();
-    (scheme.header, value)
-}
-
-/// The hash state after the key; `None` for an empty secret.
-fn keyed(scheme: &Scheme, secret: &Secret) -> Option<Hmac<Sha256>> {
-    let key = match scheme.key {
-        KeyForm::Text => secret.expose().as_bytes(),
-    };
-    match scheme.algorithm {
-        Algorithm::HmacSha256 if !key.is_empty() => Hmac::new_from_slice(key).ok(),
-        Algorithm::HmacSha256 => None,
+/// The id that is signed; empty where none is.
+fn id<'r>(
+    scheme: &Scheme,
+    signature: &Signature,
+    headers: &'r HeaderMap,
+    set: usize,
+) -> Result<&'r [u8], Refused> {
+    if !signature.signed.contains(&Part::Id) {
+        return Ok(&[]);
+    }
+    match scheme.id.get(set).or(scheme.id.last()) {
+        Some(name) => claim::single(headers, name),
+        None => Ok(&[]),
     }
 }
 
-fn digest(scheme: &Scheme, mut keyed: Hmac<Sha256>, body: &[u8]) -> Digest {
-    for part in scheme.signed {
-        match part {
-            Part::Body => keyed.update(body),
+/// The signature's text where it stands in the body.
+fn body_text<'b>(signature: &Signature, body: &'b [u8]) -> Result<Option<Cow<'b, str>>, Refused> {
+    let Place::Body(pointer) = &signature.place else { return Ok(None) };
+    match json::text_at(body, pointer) {
+        Some(text) => Ok(Some(text)),
+        None => Err(Refused::NotInBody { pointer: pointer.to_string() }),
+    }
+}
+
+/// A timestamp in the body is looked at once the body is known to be the sender's.
+fn check_body_stamp(signature: &Signature, request: &Request) -> Result<(), Refused> {
+    let Some(described) = &signature.stamp else { return Ok(()) };
+    let StampIn::Body(pointer) = &described.place else { return Ok(()) };
+    match json::text_at(&request.body, pointer) {
+        Some(text) => stamp::check(described, text.as_bytes(), request.received_at),
+        None if described.optional => Ok(()),
+        None => Err(Refused::NotInBody { pointer: pointer.to_string() }),
+    }
+}
+
+fn sent_token<'r>(place: &TokenIn, request: &'r Request) -> Result<Cow<'r, [u8]>, Refused> {
+    match place {
+        TokenIn::Header(name) => claim::single(&request.headers, name).map(Cow::Borrowed),
+        TokenIn::Query(name) => {
+            let mut values = url::parameter(request.uri.query().unwrap_or_default(), name);
+            match (values.next(), values.next()) {
+                (Some(value), None) => Ok(Cow::Owned(value)),
+                _ => Err(Refused::NoToken { name: name.to_string() }),
+            }
         }
     }
-    keyed.finalize().into_bytes().into()
 }
 
-/// The one place where a secret's digest is compared.
-fn same(expected: &Digest, claimed: &Digest) -> bool {
-    expected.ct_eq(claimed).into()
+/// What stands behind the name of an authentication scheme, whose case does not matter.
+fn behind<'v>(name: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+    let (head, rest) = value.split_at_checked(name.len())?;
+    head.eq_ignore_ascii_case(name).then_some(rest)
 }
 
-/// The digest that the request claims to have.
-fn claim(scheme: &Scheme, headers: &HeaderMap) -> Result<Digest, Refused> {
-    let header = scheme.header;
-    let mut values = headers.get_all(header).iter();
-    let value = values.next().ok_or(Refused::Missing { header })?;
-    let others = values.count();
-    if others > 0 {
-        return Err(Refused::Doubled { header, times: others + 1 });
-    }
-    let text = match scheme.parse {
-        Parse::Whole => value.as_bytes(),
-    };
-    if text.is_empty() {
-        return Err(Refused::Empty { header });
-    }
-    match scheme.encoding {
-        Encoding::Hex => unhex(header, text),
-    }
+fn user_and_password(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refused> {
+    let value = claim::single(headers, &header::AUTHORIZATION)?;
+    let pair = behind(b"Basic ", value).and_then(|text| std::str::from_utf8(text).ok());
+    Ok(pair.and_then(|text| codec::unbase64(text.trim())))
 }
 
-fn unhex(header: &'static str, text: &[u8]) -> Result<Digest, Refused> {
-    let malformed = Refused::Malformed { header, expected: "hexadecimal number" };
-    if !text.is_ascii() {
-        return Err(malformed);
-    }
-    if text.len() != 2 * DIGEST_BYTES {
-        let (found, expected) = (text.len(), 2 * DIGEST_BYTES);
-        return Err(Refused::Length { header, found, expected });
-    }
-    let mut digest = [0; DIGEST_BYTES];
-    for (byte, pair) in digest.iter_mut().zip(text.chunks_exact(2)) {
-        let (Some(high), Some(low)) = (nibble(pair[0]), nibble(pair[1])) else {
-            return Err(malformed);
-        };
-        *byte = (high << 4) | low;
-    }
-    Ok(digest)
-}
-
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
+/// An address may have a secret in its query.
+fn without_query(url: &str) -> String {
+    url.split('?').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Part `http`: one POST an event to a sink on this machine, beside clients that do nothing else.
 //!
-//! The daemon is handed a number of events, 1,000 a request, and the clock runs from the first byte until
+//! The daemon is handed a number of events, 1,000 a request over 16 connections, and the clock runs from the first byte until
 //! the sink has them all: receiving and storing are in the daemon's figure. The bare client posts as many
 //! over as many connections.
 
@@ -20,6 +20,9 @@ use super::sink::Sink;
 
 /// Calls at the same time: what a target has by default, and many. The goal is for the last.
 const CONCURRENCY: [usize; 2] = [4, 64];
+/// Connections that hand the events to the daemon: over a single one the disk would be waited for between
+/// any two requests, and what is measured would be that.
+const HANDING_IN: usize = 16;
 /// Events for each second that a round lasts.
 const EVENTS_PER_SECOND: f64 = 20_000.0;
 /// Longest wait for the sink to have them.
@@ -105,7 +108,7 @@ fn deliver(
     let make = maker("/sqreen", Shape::Sqreen, MANY)?;
     let (before, began) = (sink.count(), Instant::now());
     let cpu = cpu_time(daemon.process())?;
-    lab.measure(daemon, 1, Extent { time: PATIENCE, requests }, &make)?;
+    lab.measure(daemon, HANDING_IN, Extent { time: PATIENCE, requests }, &make)?;
     if !sink.wait(before + requests * MANY, PATIENCE) {
         let got = sink.count() - before;
         return Err(io::Error::other(format!("the sink got {got} of {} events", requests * MANY)));

@@ -65,7 +65,7 @@ pub(super) fn maker(path: &str, shape: Shape, events: u64) -> io::Result<Arc<Mak
     let scheme = verify::scheme("sqreen").ok_or_else(|| io::Error::other("no scheme sqreen"))?;
     let list: Vec<String> = (0..events).map(|_| shape.event()).collect();
     let body = format!("[{}]", list.join(","));
-    let (name, _) = verify::sign(scheme, &secret, b"");
+    let (name, _) = verify::sign_body(scheme, &secret, b"");
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n{name}: ",
@@ -82,7 +82,7 @@ pub(super) fn maker(path: &str, shape: Shape, events: u64) -> io::Result<Arc<Mak
         for (id, at) in (from..).zip(&ids) {
             write_hex(&mut request[*at..*at + PLACE.len()], id);
         }
-        let (_, signature) = verify::sign(scheme, &secret, &request[body_at..]);
+        let (_, signature) = verify::sign_body(scheme, &secret, &request[body_at..]);
         request[signature_at..signature_at + SIGNATURE_LEN].copy_from_slice(signature.as_bytes());
     }))
 }
@@ -133,7 +133,7 @@ mod tests {
         let (request, _) = made(Shape::Alert, 1, 7);
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         let scheme = verify::scheme("sqreen").unwrap();
-        let (name, signature) = verify::sign(scheme, &Secret::new(SECRET), body.as_bytes());
+        let (name, signature) = verify::sign_body(scheme, &Secret::new(SECRET), body.as_bytes());
         assert!(head.ends_with(&format!("{name}: {signature}")), "{head}");
     }
 

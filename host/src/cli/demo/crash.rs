@@ -81,7 +81,7 @@ async fn post_share(
         let body = format!(
             r#"[{{"message_type": "security_event", "message": {{"event_id": "{name}", "humanized_description": "event {n}"}}}}]"#
         );
-        let (header, signature) = verify::sign(sqreen()?, secret, body.as_bytes());
+        let (header, signature) = verify::sign_body(sqreen()?, secret, body.as_bytes());
         let request = format!(
             "POST /sqreen HTTP/1.1\r\nhost: demo\r\n{header}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()

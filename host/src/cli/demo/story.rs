@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ::http::HeaderName;
 use tokio::sync::broadcast::Receiver;
 
 use crate::cli::scratch::sqreen;
@@ -37,7 +38,7 @@ impl Story {
     /// Tells the three checks; an entry for each says whether it went as promised.
     pub(super) async fn tell(&mut self) -> io::Result<Vec<bool>> {
         let body = two_events()?;
-        let signature = verify::sign(sqreen()?, &self.secret, body.as_bytes());
+        let signature = verify::sign_body(sqreen()?, &self.secret, body.as_bytes());
         let kept = vec![
             self.two_events_in_one_array(&body, &signature).await?,
             self.a_forgery(&body, &signature).await?,
@@ -46,8 +47,8 @@ impl Story {
         Ok(kept)
     }
 
-    async fn post(&self, body: &str, (name, value): &(&'static str, String)) -> io::Result<u16> {
-        let headers = [("content-type", "application/json"), (*name, value.as_str())];
+    async fn post(&self, body: &str, (name, value): &(HeaderName, String)) -> io::Result<u16> {
+        let headers = [("content-type", "application/json"), (name.as_str(), value.as_str())];
         let answer = http::post(self.address, "/sqreen", &headers, body.as_bytes()).await?;
         Ok(answer.status)
     }
@@ -55,7 +56,7 @@ impl Story {
     async fn two_events_in_one_array(
         &mut self,
         body: &str,
-        signature: &(&'static str, String),
+        signature: &(HeaderName, String),
     ) -> io::Result<bool> {
         out::line("\n1  Sqreen posts 2 events in one array");
         let status = self.post(body, signature).await?;
@@ -92,7 +93,7 @@ impl Story {
     async fn a_forgery(
         &mut self,
         body: &str,
-        signature: &(&'static str, String),
+        signature: &(HeaderName, String),
     ) -> io::Result<bool> {
         out::line("\n2  A forger changes one byte");
         let forged = body.replacen("security_event", "security_evenT", 1);
@@ -111,10 +112,11 @@ impl Story {
     async fn a_repetition(
         &mut self,
         body: &str,
-        signature: &(&'static str, String),
+        signature: &(HeaderName, String),
     ) -> io::Result<bool> {
         out::line("\n3  Sqreen sends the first request again");
-        let headers = [("content-type", "application/json"), (signature.0, signature.1.as_str())];
+        let headers =
+            [("content-type", "application/json"), (signature.0.as_str(), signature.1.as_str())];
         let answer = http::post(self.address, "/sqreen", &headers, body.as_bytes()).await?;
         let seen = answer.body.contains("\"duplicates\":2");
         let how = if seen { "seen before: no second line" } else { "taken as new" };
@@ -173,7 +175,8 @@ fn two_events() -> io::Result<String> {
         .map(|name| {
             let (_, sample) = normalize::sample(name)
                 .ok_or_else(|| io::Error::other(format!("there is no sample {name}")))?;
-            let text = sample.with_fresh_ids(|| format!("{:024x}", fastrand::u128(..) >> 32), now);
+            let (_, text) =
+                sample.with_fresh_ids(|| format!("{:024x}", fastrand::u128(..) >> 32), now);
             Ok(text.trim().trim_start_matches('[').trim_end_matches(']').to_owned())
         })
         .collect::<io::Result<_>>()?;

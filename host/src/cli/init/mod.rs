@@ -11,13 +11,14 @@ use super::exit::Failure;
 use super::out;
 use crate::config::{self, ENV_FILE, Environment};
 use crate::model::{Secret, printable};
-use crate::verify::{self, SCHEMES};
+use crate::verify::{self, Verifier};
 
 const CONFIG_FILE: &str = "dispatcher.toml";
 const CONFIG: &str = include_str!("template.toml");
 const ENVIRONMENT: &str = include_str!("template.env");
 /// As many as the sum of the signature has; written as twice as many hexadecimal digits.
 const SECRET_BYTES: usize = 32;
+const LISTED: &str = "`dispatcher verify --list` names everyone";
 
 /// Write a first configuration, with a secret made for it
 ///
@@ -108,19 +109,30 @@ impl Made<'_> {
     }
 }
 
-/// A name that is a scheme needs nothing else to be a source.
+/// A name that is a scheme needs nothing else to be a source, if a made secret can be one of its keys.
 fn known(name: Option<&str>) -> Result<&'static str, Failure> {
-    let names = || SCHEMES.iter().map(|scheme| scheme.name);
-    let list = config::list(names());
     let Some(name) = name else {
-        let text = format!("say who will send: dispatcher init SENDER (known are {list})");
+        let text = format!(
+            "say who will send: dispatcher init SENDER, as in dispatcher init sqreen; {LISTED}"
+        );
         return Err(Failure::usage(text));
     };
-    verify::scheme(name).map(|scheme| scheme.name).ok_or_else(|| {
-        let meant = config::near(name, names()).map(|near| format!("; did you mean `{near}`?"));
+    let Some(scheme) = verify::scheme(name) else {
+        let names = verify::schemes().iter().map(|scheme| &*scheme.name);
+        let meant = config::near(name, names).map(|near| format!("; did you mean `{near}`?"));
         let (name, meant) = (printable(name), meant.unwrap_or_default());
-        Failure::usage(format!("no sender `{name}` is known{meant} (known are {list})"))
-    })
+        return Err(Failure::usage(format!("no sender `{name}` is known{meant}; {LISTED}")));
+    };
+    let made = Secret::new("00".repeat(SECRET_BYTES));
+    let shares =
+        scheme.signature().is_some_and(|s| s.marks.iter().any(|m| m.algorithm.is_symmetric()));
+    if !shares || Verifier::new(scheme, &[made], None).is_err() {
+        return Err(Failure::usage(format!(
+            "`{name}` needs more than a secret made here: begin with `dispatcher init sqreen` and write \
+             a [sources.{name}] beside it"
+        )));
+    }
+    Ok(&scheme.name)
 }
 
 fn new_secret() -> Result<Secret, Failure> {
@@ -216,7 +228,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         for (source, told) in [
             (Some("sqren"), "did you mean `sqreen`?"),
-            (None, "dispatcher init SENDER (known are sqreen)"),
+            (None, "dispatcher init SENDER, as in dispatcher init sqreen"),
+            (Some("discord"), "needs more than a secret made here"),
+            (Some("square"), "needs more than a secret made here"),
+            (Some("token"), "needs more than a secret made here"),
         ] {
             let source = source.map(str::to_owned);
             let failure = run(&InitArgs { source, directory: home.path().to_owned() }).unwrap_err();

@@ -84,7 +84,7 @@ impl Load {
 
     fn request(&self, first: u64, count: u64) -> Vec<u8> {
         let body = event::body(self.seed, first, count);
-        let (header, signature) = verify::sign(self.scheme, &self.secret, body.as_bytes());
+        let (header, signature) = verify::sign_body(self.scheme, &self.secret, body.as_bytes());
         format!(
             "POST /sqreen HTTP/1.1\r\nhost: selftest\r\ncontent-type: application/json\r\n\
              {header}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",

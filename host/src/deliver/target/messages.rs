@@ -61,7 +61,7 @@ impl Target {
             }
             free -= 1;
             let (load, timeout) = (Load::Message(Arc::new(set)), self.settings.timeout);
-            self.calls.start(&self.backend, load, timeout, began_at, probe);
+            self.calls.start(load, timeout, began_at, probe);
         }
         self.settle(waiting, None, stop).await;
     }
@@ -76,7 +76,7 @@ impl Target {
         let now = self.clock.wall();
         let Some(first) = set.members.first().copied() else { return (Vec::new(), None) };
         for delivery in &set.digest.sample {
-            self.note(delivery, &verdict, ended.took);
+            self.note(delivery, &verdict, ended.took.at(0));
         }
         let first_attempt_at = set.first_attempt_at.unwrap_or(ended.call.began_at);
         let policy = &self.settings.policy;

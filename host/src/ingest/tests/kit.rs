@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
@@ -53,6 +54,14 @@ impl Kit {
         B::Error: fmt::Display,
     {
         let peer = SocketAddr::from(([192, 0, 2, 1], 4000));
+        self.send_from(peer.into(), request).await
+    }
+
+    pub(super) async fn send_from<B>(&self, peer: net::Peer, request: http::Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
         let (head, body) = self.ingest.handle(request, peer).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&body).unwrap();
@@ -66,14 +75,17 @@ impl Kit {
 
 /// What [`Kit::with_secrets`] starts with.
 pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
-    let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
+    let secrets: Vec<_> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
     let source = SourceSettings {
         name: Arc::from("sqreen"),
         path: "/sqreen".to_owned(),
-        verifier: Verifier::new(verify::scheme("sqreen").unwrap(), secrets).unwrap(),
-        sender: normalize::sender("sqreen").unwrap(),
+        verifier: Verifier::new(verify::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
+        sender: normalize::sender("sqreen").unwrap().clone(),
+        handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
+        allow: Arc::default(),
+        rates: Arc::default(),
     };
     let settings = Settings {
         sources: vec![source],
@@ -97,7 +109,7 @@ pub(super) fn sample(name: &str) -> &'static str {
 
 pub(super) fn with_signature(path: &str, secret: &str, body: &[u8]) -> http::Request<()> {
     let scheme = verify::scheme("sqreen").unwrap();
-    let (name, value) = verify::sign(scheme, &Secret::new(secret), body);
+    let (name, value) = verify::sign_body(scheme, &Secret::new(secret), body);
     http::Request::builder().method(Method::POST).uri(path).header(name, value).body(()).unwrap()
 }
 

@@ -1,7 +1,9 @@
 //! The handler without a socket; `wire` has those that need one, `cases` a folder of requests.
 
 mod change;
+mod handshake;
 mod kit;
+mod limits;
 mod wire;
 
 use std::time::Duration;
@@ -32,7 +34,7 @@ async fn a_signed_request_is_stored_whole_and_answered_with_its_ids() {
 
     let stored = kit.queue.only();
     assert_eq!(
-        (&*stored.source, stored.scheme, stored.key, stored.config),
+        (&*stored.source, &*stored.scheme, stored.key, stored.config),
         ("sqreen", "sqreen", 1, 77)
     );
     assert!(stored.received_at.as_millis() > 0 && stored.verified_at >= stored.received_at);
@@ -319,10 +321,25 @@ fn kept_headers_are_bounded() {
         let name: http::HeaderName = format!("x-{number}").parse().unwrap();
         headers.insert(name, "v".parse().unwrap());
     }
-    assert_eq!(kept(&headers).len(), HEADERS_MAX);
+    assert_eq!(kept(&headers, scheme("sqreen")).len(), HEADERS_MAX);
     headers.clear();
     headers.insert("x-long", "v".repeat(HEADER_BYTES_MAX).parse().unwrap());
-    assert_eq!(kept(&headers).len(), 0);
+    assert_eq!(kept(&headers, scheme("sqreen")).len(), 0);
+}
+
+#[test]
+fn a_token_is_kept_with_no_request() {
+    let mut headers = http::HeaderMap::new();
+    headers.append("x-gitlab-token", http::HeaderValue::from_static("hush"));
+    headers.append("x-gitlab-event", http::HeaderValue::from_static("Push Hook"));
+    let names: Vec<String> =
+        kept(&headers, scheme("gitlab-token")).iter().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(names, ["x-gitlab-event"]);
+    assert_eq!(kept(&headers, scheme("github")).len(), 2);
+}
+
+fn scheme(name: &str) -> &'static crate::verify::Scheme {
+    crate::verify::scheme(name).unwrap()
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The handler behind its listener: what only a socket shows.
 
+use std::net::SocketAddr;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;

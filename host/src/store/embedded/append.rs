@@ -4,19 +4,21 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use crate::model::EventId;
-use crate::store::{AppendError, Durable};
+use crate::store::AppendError;
 
 use super::committer::Committer;
 use super::dedup::NEVER_ASKED;
+use super::frame::{Frame, Kind};
 use super::group::Waiting;
-use super::inbox::Append;
+use super::inbox::{Append, Placed};
 use super::index::{IndexError, Seen};
 use super::log::DiskError;
 use super::read_lock;
-use super::record::{Dedup, DedupKey};
+use super::record::{Dedup, DedupKey, Unreadable};
 use super::request::{Prepared, Slot};
 use super::shared::Shared;
 use super::state::{Effects, lsn_of, number};
+use super::tail::TailFrame;
 
 /// What is known of an event's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +76,8 @@ fn reused(shared: &Shared, key: DedupKey) {
 impl Committer {
     pub(super) fn append(&mut self, mut append: Append) {
         match self.repeated(&mut append.request) {
-            Ok(Some(first_end)) if append.request.events.is_empty() => {
-                let (ids, duplicates) = append.request.ids(self.shared.identity.store, 0);
-                return self.answer(append, Durable::new(ids, duplicates), first_end);
+            Ok(Some(first_end)) if append.request.new_events() == 0 => {
+                return self.answer(append, first_end);
             }
             Ok(_) => {}
             Err(error) => return Self::refuse(append, &DiskError::Other(error.reason)),
@@ -109,23 +110,25 @@ impl Committer {
 
     fn place(&mut self, append: Append) {
         let Append { mut request, reply } = append;
-        let store = self.shared.identity.store;
         let lsn = self.log.place(&mut request.frame);
-        // The frame stays as it is from here on: its effects move to whom they concern.
-        let none = Effects::nothing();
-        let effects = std::mem::replace(&mut request.effects, none);
+        // The effects go to whom they concern.
+        let effects = std::mem::replace(&mut request.effects, Effects::nothing());
         let entry = self.entry(lsn, &request.frame, effects);
-        let received_ms = request.received_at.as_millis();
-        for (place, event) in (0u16..).zip(&request.events) {
-            if let Some(Dedup { key, content }) = event.dedup {
-                let seen = Seen { number: number(lsn, place), received_ms, content };
+        if let Effects::Request { received_ms, events, keys, routed } = &entry.effects {
+            for &(place, Dedup { key, content }) in keys {
+                let seen = Seen { number: number(lsn, place), received_ms: *received_ms, content };
                 self.group.undo(self.recent.put(key, seen, entry.end));
             }
+            // What no target gets would only push out what one may still want.
+            let tail = (!routed.is_empty()).then(|| {
+                let frame = std::mem::replace(&mut request.frame, Frame::empty(Kind::Request));
+                let targets = routed.iter().map(|r| r.target).collect();
+                let (store, place) = (self.shared.identity.store, (lsn, entry.end));
+                TailFrame::new(store, place, targets, *events as usize, frame.into_payload())
+            });
+            self.group.request(entry, tail);
         }
-        let (ids, duplicates) = request.ids(store, lsn);
-        let end = entry.end;
-        self.group.request(entry, request.into_tail(store, lsn, end));
-        self.group.wait(Waiting::Append { reply, durable: Durable::new(ids, duplicates) });
+        self.group.wait(Waiting::Append { reply, placed: Placed { request, lsn } });
     }
 
     /// Takes events out that repeat one that the index did not know when it was asked, or one of the
@@ -133,15 +136,17 @@ impl Committer {
     fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, IndexError> {
         let now_ms = request.received_at.as_millis();
         let missed = self.recent.missed(request.asked_at);
-        let mut known_to = (request.events.len() < request.slots.len()).then_some(0);
-        // Place in the request's slots of each event that is still there.
-        let places: Vec<usize> =
-            (0..request.slots.len()).filter(|i| request.slots[*i] == Slot::New).collect();
+        let Effects::Request { events, keys, .. } = &request.effects else { return Ok(None) };
+        let mut known_to = ((*events as usize) < request.slots.len()).then_some(0);
         let mut found = Vec::new();
-        let mut newest: HashMap<DedupKey, usize> = HashMap::new();
-        for (i, event) in request.events.iter().enumerate() {
-            let Some(dedup) = event.dedup else { continue };
-            let earlier = if request.events.len() > 1 { newest.insert(dedup.key, i) } else { None };
+        let mut newest: HashMap<DedupKey, (usize, u64)> = HashMap::new();
+        for &(place, dedup) in keys {
+            let place = usize::from(place);
+            let earlier = if keys.len() > 1 {
+                newest.insert(dedup.key, (place, dedup.content))
+            } else {
+                None
+            };
             let mut seen = self.recent.get(&dedup.key);
             if seen.is_none() && missed && earlier.is_none() {
                 match &*read_lock(&self.shared.index) {
@@ -151,9 +156,9 @@ impl Committer {
                 }
             }
             match (earlier, judge(&self.shared, seen, dedup, now_ms)) {
-                (Some(earlier), _) => {
-                    if request.events[earlier].dedup == Some(dedup) {
-                        found.push((i, Slot::Same(places[earlier])));
+                (Some((earlier, content)), _) => {
+                    if content == dedup.content {
+                        found.push((place, Slot::Same(earlier)));
                     } else {
                         reused(&self.shared, dedup.key);
                     }
@@ -161,31 +166,37 @@ impl Committer {
                 (None, Found::Repeats(id)) => {
                     // The first is durable when the log is durable behind its place.
                     known_to = known_to.max(Some(lsn_of(id.number()) + 1));
-                    found.push((i, Slot::Known(id)));
+                    found.push((place, Slot::Known(id)));
                 }
                 (None, Found::Reused) => reused(&self.shared, dedup.key),
                 (None, Found::Nothing) => {}
             }
         }
-        if found.is_empty() {
-            return Ok(known_to);
+        if !found.is_empty() {
+            leave_out(request, &found).map_err(|error| IndexError::new(error.to_string()))?;
         }
-        for (i, slot) in &found {
-            request.slots[places[*i]] = *slot;
-        }
-        let mut i = 0;
-        request.events.retain(|_| {
-            i += 1;
-            found.binary_search_by_key(&(i - 1), |(i, _)| *i).is_err()
-        });
-        // A smaller request always fits where the larger one did.
-        let _ = request.encode();
         Ok(known_to)
     }
 
     fn unregistered(&self, request: &Prepared) -> Option<u16> {
+        let Effects::Request { routed, .. } = &request.effects else { return None };
+        let highest = routed.last()?.target;
         let count = read_lock(&self.shared.targets).len();
-        let highest = request.events.iter().filter_map(|event| event.targets.last()).max();
-        highest.copied().filter(|target| usize::from(*target) >= count)
+        (usize::from(highest) >= count).then_some(highest)
     }
+}
+
+/// `found` says of new events, by their places among those, what they repeat.
+fn leave_out(request: &mut Prepared, found: &[(usize, Slot)]) -> Result<(), Unreadable> {
+    // Place in the request's slots of each event that was new.
+    let new: Vec<usize> =
+        (0..request.slots.len()).filter(|i| request.slots[*i] == Slot::New).collect();
+    for (place, slot) in found {
+        request.slots[new[*place]] = match *slot {
+            Slot::Same(earlier) => Slot::Same(new[earlier]),
+            other => other,
+        };
+    }
+    let places: Vec<usize> = found.iter().map(|(place, _)| *place).collect();
+    request.leave_out(&places)
 }

@@ -64,6 +64,11 @@ pub(super) async fn claim(
 /// `untried`: rows are left alone.
 fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
     let now = shared.clock.now();
+    // The committer waits for the target's lock: what takes time is done before.
+    let wanted = lock(&target.live).wants(max);
+    if let Some(from) = wanted {
+        shared.tail.take_out(target.number, from, max);
+    }
     let mut live = lock(&target.live);
     live.end_leases(now);
     if live.is_closed() {

@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::TargetNumber;
-use crate::store::{Durable, Settlement, StoreError, Window};
+use crate::store::{Settlement, StoreError, Window};
 
 use super::dedup::Recent;
 use super::frame::{Frame, Kind};
 use super::group::{Group, Kept, Waiting};
-use super::inbox::{Act, Append, Reply, Stop, Taken, closed};
+use super::inbox::{Act, Append, Placed, Reply, Stop, Taken, closed};
 use super::indexer::Job;
 use super::live::Kill;
 use super::log::{DiskError, Log};
@@ -31,6 +31,8 @@ use super::settings::{
 };
 use super::settle::open_window;
 use super::shared::{Shared, Target};
+#[cfg(test)]
+use super::simulation::{Planted, is_planted};
 use super::state::{Effects, Entry, State};
 use super::summary::Summary;
 use super::{lock, read_lock, write_lock};
@@ -125,6 +127,13 @@ impl Committer {
         } else {
             self.write()
         };
+        #[cfg(test)]
+        if is_planted(Planted::IndexAhead) {
+            let entries = super::simulation::not_sent(self.group.entries());
+            if !entries.is_empty() {
+                self.to_index(Job::Entries(entries));
+            }
+        }
         // The disk took its time.
         let now = self.shared.clock.steady();
         self.lazy_since = if self.group.is_empty() && self.kept.is_empty() {
@@ -196,9 +205,13 @@ impl Committer {
         };
         while !list.is_empty() {
             let room = record_bytes_max.saturating_sub(*bytes);
+            #[cfg(test)]
+            let room = if is_planted(Planted::DigestInParts) { 33 } else { room };
             let step = lock(&target.live).settle(&mut list, room.max(1), now);
             wake |= step.wake;
             if let Some(mut settled) = step.record {
+                #[cfg(test)]
+                super::simulation::spoil(&mut settled, &lock(&target.live));
                 if let Some(window) = window.take() {
                     open_window(&mut settled, window);
                 }
@@ -208,6 +221,10 @@ impl Committer {
             if *bytes >= SETTLEMENT_BYTES_MAX {
                 self.seal(record);
                 *bytes = 0;
+            }
+            #[cfg(test)]
+            if is_planted(Planted::DigestInParts) {
+                self.seal(record);
             }
         }
         if wake {
@@ -503,11 +520,13 @@ impl Committer {
     }
 
     /// Answers a request of which everything was there before, once that is durable.
-    pub(super) fn answer(&mut self, append: Append, durable: Durable, first_end: u64) {
+    pub(super) fn answer(&mut self, append: Append, first_end: u64) {
+        let Append { request, reply } = append;
+        let placed = Placed { request, lsn: 0 };
         if first_end <= self.log.durable() {
-            let _ = append.reply.send(Ok(durable));
+            let _ = reply.send(Ok(placed));
         } else {
-            self.group.wait(Waiting::Append { reply: append.reply, durable });
+            self.group.wait(Waiting::Append { reply, placed });
         }
     }
 }

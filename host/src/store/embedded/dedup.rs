@@ -83,8 +83,7 @@ impl Recent {
     }
 
     pub(super) fn put(&mut self, key: DedupKey, seen: Seen, end: u64) -> Undo {
-        let before = self.get(&key);
-        self.new.keys.insert(key, seen);
+        let before = self.new.keys.insert(key, seen).or_else(|| self.old.keys.get(&key).copied());
         self.new.end = self.new.end.max(end);
         (key, before)
     }
@@ -106,7 +105,10 @@ impl Recent {
             None => self.new.keys.len() >= GENERATION_KEYS_MAX,
         };
         if due && may_go {
-            self.old = std::mem::replace(&mut self.new, Generation::new(now));
+            std::mem::swap(&mut self.old, &mut self.new);
+            // Its room is of use: the next one will have as many.
+            self.new.keys.clear();
+            (self.new.end, self.new.started) = (0, now);
             self.dropped += 1;
         }
         self.dropped

@@ -8,6 +8,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+/// What the system's cache holds of a file at once.
+pub(super) const PAGE_BYTES: usize = 4_096;
+
 /// An open file; all methods name their place, so that readers and the writer can share one.
 pub(super) trait DiskFile: Send + Sync {
     /// Reads up to `out.len()` bytes; fewer only at the end of the file.
@@ -17,6 +22,12 @@ pub(super) trait DiskFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Whether writes go past the system's cache from here on. Then their place, length and memory
+    /// must lie at multiples of [`PAGE_BYTES`].
+    fn bypass_cache(&self, bypass: bool) -> bool {
+        let _ = bypass;
+        false
+    }
 }
 
 /// How much there is where a folder lies.
@@ -74,6 +85,14 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn bypass_cache(&self, bypass: bool) -> bool {
+        let set = fcntl_getfl(self).and_then(|flags| {
+            fcntl_setfl(self, if bypass { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT })
+        });
+        // Some file systems cannot do without the cache.
+        bypass && set.is_ok()
     }
 
     fn len(&self) -> io::Result<u64> {

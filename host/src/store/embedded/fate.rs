@@ -78,18 +78,15 @@ fn of_target(
     if let Some(row) = dead(index, target.number, number, planned, false)? {
         return Ok(Some(ended(row, false)));
     }
-    let dropped = dead(index, target.number, number, planned, true)?;
-    let outcome = index.outcome(target.number, number)?;
-    // A dropped letter may have been replayed later, and the other way round.
-    if let Some(row) = dropped
-        && outcome.as_ref().is_none_or(|outcome| outcome.at_ms < row.at_ms)
-    {
-        return Ok(Some(ended(row, true)));
-    }
-    if let Some(row) = outcome {
+    // A replay takes an outcome away: this one is of what came after, whatever was dropped before. No
+    // times are compared, for the clock may have been set.
+    if let Some(row) = index.outcome(target.number, number)? {
         let receipt = Receipt { id: row.receipt, fields: row.fields };
         let at = Some(Timestamp::from_millis(row.at_ms));
         return Ok(Some(Fate::Delivered { receipt, attempts: row.attempts, at }));
+    }
+    if let Some(row) = dead(index, target.number, number, planned, true)? {
+        return Ok(Some(ended(row, true)));
     }
     // Neither open nor an exception: taken at the first attempt, with nothing to remember of it.
     Ok(planned.then(|| Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None }))

@@ -5,6 +5,7 @@
 //! end. Its sum starts from a number that only this store knows: bytes that a sender chose cannot
 //! pass for a header. All integers are little endian.
 
+use bytes::Bytes;
 use crc32fast::Hasher;
 
 const MAGIC: u32 = 0x4652_4d31;
@@ -145,6 +146,16 @@ impl Frame {
     /// All bytes it takes in the log.
     pub(super) const fn size(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    pub(super) fn payload(&self) -> &[u8] {
+        self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.len as usize).unwrap_or_default()
+    }
+
+    /// The payload, for those who go on reading it in memory.
+    pub(super) fn into_payload(self) -> Bytes {
+        let len = self.len as usize;
+        Bytes::from(self.bytes).slice(HEADER_BYTES..HEADER_BYTES + len)
     }
 
     /// Fills in the header.

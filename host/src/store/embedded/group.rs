@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::store::{AppendError, Durable};
+use crate::store::AppendError;
 
 use super::dedup::{Recent, Undo};
 use super::frame::Frame;
-use super::inbox::Reply;
+use super::inbox::{Placed, Reply};
 use super::lock;
 use super::log::DiskError;
-use super::shared::Shared;
+use super::shared::{Shared, Target};
 use super::state::{Effects, Entry, number};
 use super::tail::TailFrame;
 
@@ -22,7 +22,7 @@ pub(super) struct Kept {
     pub effects: Effects,
 }
 
-struct Placed {
+struct Record {
     entry: Entry,
     /// To be written again if this does not become durable; `None`: given up then.
     kept: Option<Frame>,
@@ -30,14 +30,14 @@ struct Placed {
 
 /// An answer that waits for the disk.
 pub(super) enum Waiting {
-    Append { reply: oneshot::Sender<Result<Durable, AppendError>>, durable: Durable },
+    Append { reply: oneshot::Sender<Result<Placed, AppendError>>, placed: Placed },
     Killed { reply: Reply<Option<u64>>, count: u64 },
     Operated { reply: Reply<u64>, count: u64 },
 }
 
 #[derive(Default)]
 pub(super) struct Group {
-    placed: Vec<Placed>,
+    placed: Vec<Record>,
     tail: Vec<Arc<TailFrame>>,
     waiting: Vec<Waiting>,
     undo: Vec<Undo>,
@@ -46,6 +46,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.placed.iter().map(|placed| placed.entry.clone()).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.placed.is_empty() && self.waiting.is_empty()
     }
@@ -56,20 +61,17 @@ impl Group {
     }
 
     pub(super) fn registry(&mut self, entry: Entry) {
-        self.placed.push(Placed { entry, kept: None });
+        self.placed.push(Record { entry, kept: None });
     }
 
-    pub(super) fn request(&mut self, entry: Entry, tail: TailFrame) {
-        self.placed.push(Placed { entry, kept: None });
-        // What no target gets would only push out what one may still want.
-        if !tail.targets.is_empty() {
-            self.tail.push(Arc::new(tail));
-        }
+    pub(super) fn request(&mut self, entry: Entry, tail: Option<TailFrame>) {
+        self.placed.push(Record { entry, kept: None });
+        self.tail.extend(tail.map(Arc::new));
     }
 
     pub(super) fn act(&mut self, entry: Entry, frame: Frame) {
         self.lazy_bytes += usize::try_from(frame.size()).unwrap_or(usize::MAX);
-        self.placed.push(Placed { entry, kept: Some(frame) });
+        self.placed.push(Record { entry, kept: Some(frame) });
     }
 
     pub(super) fn wait(&mut self, waiting: Waiting) {
@@ -84,28 +86,19 @@ impl Group {
     /// Gives the frames for checkpoint and index.
     pub(super) fn durable(self, shared: &Shared, end: u64) -> Vec<Entry> {
         let entries: Vec<Entry> = self.placed.into_iter().map(|placed| placed.entry).collect();
-        let gone = shared.tail.push(self.tail.into_iter());
+        let gone =
+            if self.tail.is_empty() { Vec::new() } else { shared.tail.push(self.tail.into_iter()) };
         shared.set_tail(end);
-        let mut woken: BTreeMap<u16, _> = BTreeMap::new();
-        for entry in &entries {
-            let Effects::Request { routed, .. } = &entry.effects else { continue };
-            for r in routed {
-                if let Some(target) = shared.target(r.target) {
-                    let last = number(entry.lsn, r.last);
-                    lock(&target.live).publish(entry.lsn, last, u64::from(r.count));
-                    woken.insert(r.target, target);
-                }
-            }
-        }
+        let woken = publish(shared, &entries);
         for waiting in self.waiting {
             // Whoever asked may have gone away: that changes nothing.
             match waiting {
-                Waiting::Append { reply, durable } => drop(reply.send(Ok(durable))),
+                Waiting::Append { reply, placed } => drop(reply.send(Ok(placed))),
                 Waiting::Killed { reply, count } => drop(reply.send(Ok(Some(count)))),
                 Waiting::Operated { reply, count } => drop(reply.send(Ok(count))),
             }
         }
-        for target in woken.into_values() {
+        for target in woken {
             target.woken.notify_waiters();
         }
         drop(gone);
@@ -136,4 +129,25 @@ impl Group {
             .filter_map(|placed| Some(Kept { frame: placed.kept?, effects: placed.entry.effects }));
         kept.collect()
     }
+}
+
+/// Tells targets of what is new for them: each once, since all of it became durable together.
+fn publish(shared: &Shared, entries: &[Entry]) -> Vec<Arc<Target>> {
+    /// Place of its first request, number of its last event, and how many there are.
+    type New = (u64, u64, u64);
+    let mut new: BTreeMap<u16, New> = BTreeMap::new();
+    for entry in entries {
+        let Effects::Request { routed, .. } = &entry.effects else { continue };
+        for r in routed {
+            let (_, last, count) = new.entry(r.target).or_insert((entry.lsn, 0, 0));
+            *last = number(entry.lsn, r.last);
+            *count += u64::from(r.count);
+        }
+    }
+    let told = new.into_iter().filter_map(|(target, (lsn, last, count))| {
+        let target = shared.target(target)?;
+        lock(&target.live).publish(lsn, last, count);
+        Some(target)
+    });
+    told.collect()
 }

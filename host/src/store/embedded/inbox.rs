@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::model::{TargetNumber, Timestamp};
-use crate::store::{AppendError, Durable, Settlement, StoreError, Window};
+use crate::store::{AppendError, Settlement, StoreError, Window};
 
 use super::live::Kill;
 use super::lock;
@@ -25,7 +25,15 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub(super) struct Append {
     pub request: Prepared,
-    pub reply: oneshot::Sender<Result<Durable, AppendError>>,
+    pub reply: oneshot::Sender<Result<Placed, AppendError>>,
+}
+
+/// A request that is durable, given back to be freed where it was made.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub request: Prepared,
+    /// Where its new events are.
+    pub lsn: u64,
 }
 
 pub(super) enum Act {

@@ -343,6 +343,8 @@ impl Batch {
             progress: Vec::new(),
         });
         for number in from_deltas(&mend.again) {
+            // That it was delivered before counts no more.
+            self.rows.insert((Space::Outcome, outcome_key(*target, number)), None);
             self.rows.insert((Space::Retry, retry_key(*target, *at_ms, number)), row.clone());
         }
     }

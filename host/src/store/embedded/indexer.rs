@@ -64,7 +64,7 @@ impl Gathered {
     fn read(&mut self, state: &mut State, entry: &Entry, uuid: u64, now_ms: u64) {
         state.apply(entry);
         self.batch.read(entry, now_ms);
-        self.dirty.extend(entry.targets());
+        self.dirty.extend(entry.effects.targets());
         if let Effects::Settlements(record) = &entry.effects {
             for target in &record.targets {
                 let moved = self.moved.entry(target.target).or_default();

@@ -12,10 +12,10 @@ use crate::store::StoreError;
 
 use super::claim::{blocking, event};
 use super::committer::unknown;
+use super::gone::{is_lost, not_kept};
 use super::inbox::Act;
 use super::index::{DeadRow, IndexError};
 use super::record::{ActWhat, Mend, Settled, What, to_deltas};
-use super::retention::{is_lost, not_kept};
 use super::runs::Runs;
 use super::settings::SETTLEMENT_BYTES_MAX;
 use super::settle::cut;

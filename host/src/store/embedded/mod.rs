@@ -9,7 +9,11 @@
 //! target reads on in the log from its cursor (`live`, `claim`, `tail`, `reader`). Only what waits to
 //! be tried again, is dead, or has a receipt has a row (`index`, `indexer`).
 //!
-//! Threads: one writes the log, one keeps the index, and one now and then prepares the next segment.
+//! **The oldest segment goes** when it is too old or the log too large (`retention`, `sweep`); what is
+//! still needed of it is moved to the head (`moving`), and its file is used again (`spare`).
+//!
+//! Threads: one writes the log, one keeps the index, one sees to room and one to old segments, and one
+//! now and then prepares the next segment.
 //! All of them sleep while nothing happens.
 
 mod append;
@@ -25,6 +29,7 @@ mod fate;
 mod filter;
 mod fjall_index;
 mod frame;
+mod gone;
 mod group;
 mod inbox;
 mod index;
@@ -45,6 +50,7 @@ mod recovery;
 mod reindex;
 mod request;
 mod retention;
+mod rewrite;
 mod room;
 mod runs;
 mod scan;
@@ -211,7 +217,8 @@ impl Embedded {
         let request = Prepared::new(request, &keys, slots, asked_at).ok_or(too_large)?;
         let (reply, answer) = oneshot::channel();
         self.shared.inbox.append(Append { request, reply })?;
-        answer.await.unwrap_or(Err(AppendError::Closed))
+        let placed = answer.await.unwrap_or(Err(AppendError::Closed))?;
+        Ok(placed.request.durable(self.shared.identity.store, placed.lsn))
     }
 
     /// Hands an act to the committer and waits for its answer.
@@ -254,7 +261,7 @@ impl Embedded {
             .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
         let store = self.shared.identity.store;
         let letter = |(number, mut row): (u64, index::DeadRow)| {
-            row.reason += retention::gone_note(&self.shared, &**index, number, &row)?;
+            row.reason += gone::gone_note(&self.shared, &**index, number, &row)?;
             Ok(DeadLetter {
                 target,
                 event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),

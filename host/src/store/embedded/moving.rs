@@ -185,6 +185,10 @@ pub(super) fn copies(
         let retrying = of_it.iter().filter(|e| e.due_ms.is_some()).map(|e| e.target).collect();
         let copied = with_request(reader, number, at, |request| {
             others(index, targets, number, &mut rows).map_err(|error| index_error(&error))?;
+            #[cfg(test)]
+            if super::simulation::is_planted(super::simulation::Planted::MovedBare) {
+                rows.clear();
+            }
             let about = MovedRows { at_ms, number, rows: std::mem::take(&mut rows) };
             let hint = request.events.first().map_or(0, |event| event.data.len()) + 1_024;
             let moved = Moved { about, request };
@@ -209,29 +213,34 @@ fn rows(
     for Exception { target, due_ms, .. } in exceptions {
         let row = match due_ms {
             None => index.dead_at(*target, number, false)?.map(MovedRow::Dead),
-            Some(due_ms) => {
-                let mut found = None;
-                let mut visit = |due, other, row: RetryRow| {
-                    if (due, other) == (*due_ms, number) {
-                        found = Some(row);
-                    }
-                    let on = due == *due_ms && other < number;
-                    if on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                };
-                index.retries(*target, *due_ms, &mut visit)?;
-                found.map(|row| MovedRow::Retry {
-                    due_ms: *due_ms,
-                    attempts: row.attempts,
-                    first_attempt_ms: row.first_attempt_ms,
-                    reason: row.reason,
-                    progress: row.progress,
-                })
-            }
+            Some(due_ms) => retry_row(index, *target, *due_ms, number)?.map(|row| {
+                let RetryRow { attempts, first_attempt_ms, reason, progress } = row;
+                MovedRow::Retry { due_ms: *due_ms, attempts, first_attempt_ms, reason, progress }
+            }),
         };
         let Some(row) = row else { return Ok(None) };
         rows.push((*target, row));
     }
     Ok(Some(rows))
+}
+
+/// The row of a delivery that is due then.
+pub(super) fn retry_row(
+    index: &dyn Index,
+    target: u16,
+    due_ms: u64,
+    number: u64,
+) -> Result<Option<RetryRow>, IndexError> {
+    use ControlFlow::{Break, Continue};
+    let mut found = None;
+    let mut visit = |due, other, row| {
+        if (due, other) == (due_ms, number) {
+            found = Some(row);
+        }
+        if due == due_ms && other < number { Continue(()) } else { Break(()) }
+    };
+    index.retries(target, due_ms, &mut visit)?;
+    Ok(found)
 }
 
 /// Adds what ended: it is to be explained as long as the event is kept.

@@ -1,8 +1,8 @@
 //! The next segment, written full of zeros before it is needed.
 //!
-//! Overwriting is about 1.6 times as fast to sync as appending. The work is done in steps, each synced,
-//! with a pause: one large sync would delay every group commit. Where an old segment can be used again
-//! nothing is written.
+//! Overwriting is about 1.6 times as fast to sync as appending. The work is done in steps with a pause,
+//! past the system's cache, or each step synced: one large sync would delay every group commit. Where
+//! an old segment can be used again nothing is written.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, PAGE_BYTES};
 use super::machine::Machine;
 use super::spare::Spare;
 
@@ -76,7 +76,12 @@ pub(super) fn prewrite(
     pause: Duration,
 ) -> io::Result<Option<Box<dyn DiskFile>>> {
     let file = disk.create(path)?;
-    let zeros = vec![0; STEP_BYTES];
+    // Zeros that will only be written over need no place in the system's memory: to find some and to
+    // bring it to disk costs ten times as much.
+    let mut bypasses = file.bypass_cache(true);
+    let room = vec![0; STEP_BYTES + PAGE_BYTES];
+    let aligned = room.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+    let zeros = &room[aligned..][..STEP_BYTES];
     let mut at = 0;
     while at < capacity {
         if stop.load(Ordering::Relaxed) {
@@ -84,7 +89,15 @@ pub(super) fn prewrite(
         }
         let left = usize::try_from(capacity - at).unwrap_or(usize::MAX);
         let step = left.min(zeros.len());
-        let written = file.write_all_at(&zeros[..step], at).and_then(|()| file.sync());
+        let mut written = file.write_all_at(&zeros[..step], at);
+        if written.is_err() && bypasses {
+            // The end of a segment of an odd size, or a file system with larger pages.
+            bypasses = file.bypass_cache(false);
+            written = file.write_all_at(&zeros[..step], at);
+        }
+        if !bypasses {
+            written = written.and_then(|()| file.sync());
+        }
         if let Err(error) = written {
             let _ = disk.remove(path);
             return Err(error);
@@ -92,5 +105,38 @@ pub(super) fn prewrite(
         at += step as u64;
         std::thread::sleep(pause);
     }
+    file.bypass_cache(false);
+    if let Err(error) = file.sync() {
+        let _ = disk.remove(path);
+        return Err(error);
+    }
     Ok(Some(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::disk::Files;
+
+    #[test]
+    fn a_segment_of_any_size_is_written_whole_and_then_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        for capacity in [STEP_BYTES as u64, (2 << 20) + 4_097, 12_345] {
+            let (path, stop) = (folder.path().join("spare"), AtomicBool::new(false));
+            let file = prewrite(&Files, &path, capacity, &stop, Duration::ZERO).unwrap().unwrap();
+            assert_eq!(file.len().unwrap(), capacity);
+            file.write_all_at(b"odd", 7).unwrap();
+            let mut bytes = vec![1; usize::try_from(capacity).unwrap()];
+            assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+            assert_eq!(&bytes[..12], b"\0\0\0\0\0\0\0odd\0\0");
+            assert!(bytes[12..].iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn one_that_is_stopped_gives_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, stop) = (folder.path().join("spare"), AtomicBool::new(true));
+        assert!(prewrite(&Files, &path, 1 << 20, &stop, Duration::ZERO).unwrap().is_none());
+    }
 }

@@ -20,8 +20,8 @@ use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{Segments, Stretch};
 use super::state::{lsn_of, number};
 
-/// Read for a claim of one.
-const CHUNK_BYTES_SMALL: usize = 64 << 10;
+/// Least that is read for a claim, however few it asks for: who drains a backlog comes again at once.
+const CHUNK_BYTES_SMALL: usize = 256 << 10;
 
 pub(super) struct Reader {
     pub disk: Arc<dyn Disk>,

@@ -15,11 +15,13 @@ use super::at_open::Begun;
 use super::dedup::Recent;
 use super::disk::{Disk, DiskFile};
 use super::error::{OpenError, at};
+use super::frame::HEADER_BYTES;
 use super::index::{Index, IndexError, LAYOUT, Stamp};
 use super::lock_file::Lock;
 use super::log::{self, Log};
 use super::machine::Machine;
 use super::reader::Reader;
+use super::rewrite::rewrite;
 use super::room::is_full;
 use super::scan::{CHUNK_BYTES, Scanner, Step};
 use super::segment::{
@@ -51,7 +53,7 @@ pub(super) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let disk = machine.disk.clone();
     let folder = settings.log_folder();
     disk.make_folder(&folder).map_err(at("make the folder", &folder))?;
-    let lock = Lock::take(&settings.lock_file())?;
+    let lock = if machine.alone { None } else { Some(Lock::take(&settings.lock_file())?) };
     let list = segments(machine, &folder, settings.segment_bytes)?;
     let Some(newest) = list.last().copied() else {
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
@@ -99,6 +101,8 @@ fn segments(
             disk.remove(&path).map_err(at("remove", &path))?;
         }
     }
+    // A name may be in the kernel's memory only, if it was given just before the last process ended.
+    disk.sync_folder(folder).map_err(at("sync", folder))?;
     bases.sort_unstable();
     let mut list: Vec<SegmentHeader> = Vec::new();
     for base in bases {
@@ -221,13 +225,14 @@ impl Recovery<'_> {
             }
             let path = segment.path(&self.folder);
             let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
-            file.sync().map_err(at("sync", &path))?;
+            if next.is_some() {
+                file.sync().map_err(at("sync", &path))?;
+            }
             let len = file.len().map_err(at("read", &path))?;
             let to = next.map_or(segment.base + len, |next| next.prev_end);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
             if next.is_none() {
-                let read = Stretch { from: segment.first(), to: stretch.from, ..stretch };
-                self.summary = summary::scan(&*file, read).map_err(at("read", &path))?;
+                self.newest(&*file, stretch, epoch).map_err(at("read or write", &path))?;
             }
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
             // A segment gets its name when its checkpoint is durable; the very first has none.
@@ -280,6 +285,15 @@ impl Recovery<'_> {
 }
 
 impl Recovery<'_> {
+    /// What is done with the newest segment before the stretch of it is read that the index lacks.
+    fn newest(&mut self, file: &dyn DiskFile, rest: Stretch, epoch: u32) -> std::io::Result<()> {
+        let read = Stretch { from: rest.segment.first(), to: rest.from, ..rest };
+        self.summary = summary::scan(file, read)?;
+        #[cfg(test)]
+        let rest = super::simulation::nothing_of(rest);
+        rewrite(file, rest, epoch)
+    }
+
     /// The segments with what the closed ones hold.
     fn closed(&self) -> Result<Vec<Segment>, OpenError> {
         let next = self.list.iter().skip(1).map(Some).chain([None]);
@@ -321,10 +335,16 @@ fn cut(
         }
         newest = newest.max(header.epoch);
     }
+    let offset = rest.from - rest.segment.base;
     if rest.to >= rest.segment.limit() {
+        // A torn header here could be made whole by the start of the next frame's, if the power is cut
+        // again while that one is written.
+        let len = usize::try_from(rest.segment.limit() - rest.from).unwrap_or(usize::MAX);
+        let blank = [0; HEADER_BYTES];
+        file.write_all_at(&blank[..len.min(HEADER_BYTES)], offset).map_err(at("write to", path))?;
+        file.sync().map_err(at("sync", path))?;
         return Ok(Some(newest));
     }
-    let offset = rest.from - rest.segment.base;
     tracing::info!(segment = %path.display(), offset,
         "the log ends in a torn write, which was never answered: cut off");
     file.truncate(offset).map_err(at("cut", path))?;

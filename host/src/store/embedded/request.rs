@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use serde::Serialize;
+use serde::ser::{SerializeSeq as _, Serializer};
 use serde_bytes::Bytes as Raw;
 
 use crate::model::{
-    Attributes, EventId, Headers, Planned, Severity, Shape, StoredEvent, Timestamp, Unrouted,
+    Attributes, EventId, Headers, Planned, Severity, Shape, StoredEvent, Timestamp,
 };
-use crate::store::NewRequest;
+use crate::store::{Durable, NewRequest};
 
 use super::dedup::key_of;
 use super::frame::{Frame, Kind};
 use super::record::{self, Dedup, Unreadable, decode};
-use super::state::{Effects, lsn_of, number, routed};
-use super::tail::{TailEvent, TailFrame};
+use super::state::{Effects, lsn_of, number};
+use super::tail::TailEvent;
 
 /// What becomes of one event of a request, in the order of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,67 +28,53 @@ pub(super) enum Slot {
     Same(usize),
 }
 
+/// A request that is encoded. What its sender gave is let go of here, on the thread that made it:
+/// memory that another thread gives back is dear to find again.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    source: Arc<str>,
     pub received_at: Timestamp,
-    verified_at: Timestamp,
-    scheme: &'static str,
-    key: u16,
-    config: u64,
-    headers: Arc<Headers>,
-    /// The new ones only; their ids are given with their place in the log.
-    pub events: Vec<PreparedEvent>,
     pub slots: Vec<Slot>,
-    /// Targets of any of the events, ascending.
-    targets: Vec<u16>,
+    /// Of the new events only; their ids are given with their place in the log.
     pub effects: Effects,
     pub frame: Frame,
     /// State of the recent keys when the index was asked.
     pub asked_at: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct PreparedEvent {
-    event: Arc<StoredEvent>,
-    pub targets: Vec<u16>,
-    shape: Shape,
-    pub dedup: Option<Dedup>,
-    unrouted: Vec<Unrouted>,
-}
-
 impl Prepared {
     /// `slots` says which events were found in the index already, when `asked_at` was the state of
     /// the recent keys. `None` when it exceeds 4 GiB.
     pub(super) fn new(
-        request: NewRequest,
+        mut request: NewRequest,
         keys: &[Option<Dedup>],
         slots: Vec<Slot>,
         asked_at: u64,
     ) -> Option<Self> {
-        let headers = Arc::new(request.headers);
-        let (source, received_at) = (request.source, request.received_at);
-        let new = |slot: &Slot| *slot == Slot::New;
-        let kept = request.events.into_iter().zip(keys).zip(&slots).filter(|(_, slot)| new(slot));
-        let events =
-            kept.map(|((planned, key), _)| prepare(planned, *key, &source, received_at, &headers));
-        let mut prepared = Self {
-            events: events.collect(),
-            source,
-            received_at,
-            verified_at: request.verified_at,
-            scheme: request.scheme,
+        for planned in &mut request.events {
+            planned.targets.sort_unstable();
+            planned.targets.dedup();
+        }
+        let events = OutgoingEvents { planned: &request.events, keys, slots: &slots };
+        let effects = Effects::of_request(
+            request.received_at.as_millis(),
+            events.iter().map(|(event, key)| (key, event.targets.iter().map(|target| target.0))),
+        );
+        let data_bytes: usize = events.iter().map(|(event, _)| event.event.data.len() + 512).sum();
+        let targets = effects.targets();
+        let record = Outgoing {
+            targets: &targets,
+            received_ms: request.received_at.as_millis(),
+            verified_ms: request.verified_at.as_millis(),
+            source: &request.source,
+            scheme: &request.scheme,
             key: request.key,
             config: request.config,
-            headers,
-            slots,
-            targets: Vec::new(),
-            effects: Effects::nothing(),
-            frame: Frame::empty(Kind::Request),
-            asked_at,
+            headers: OutgoingHeaders(&request.headers),
+            events,
         };
-        prepared.encode()?;
-        Some(prepared)
+        let header_bytes = request.headers.bytes() + 8 * request.headers.len();
+        let frame = record::frame(Kind::Request, &record, data_bytes + header_bytes + 128)?;
+        Some(Self { received_at: request.received_at, slots, effects, frame, asked_at })
     }
 
     /// About what it takes in memory and on disk.
@@ -93,33 +82,31 @@ impl Prepared {
         usize::try_from(self.frame.size()).unwrap_or(usize::MAX)
     }
 
-    /// Writes frame and effects anew from the events that are left.
-    pub(super) fn encode(&mut self) -> Option<()> {
-        let keys = (0u16..).zip(&self.events).filter_map(|(i, event)| Some((i, event.dedup?)));
-        let routed = routed(self.events.iter().map(|event| &event.targets[..]));
-        self.targets = routed.iter().map(|r| r.target).collect();
-        let received_ms = self.received_at.as_millis();
-        let events = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
-        self.effects = Effects::Request { received_ms, events, keys: keys.collect(), routed };
-        let record = record::Request {
-            targets: self.targets.clone(),
-            received_ms,
-            verified_ms: self.verified_at.as_millis(),
-            source: &self.source,
-            scheme: self.scheme,
-            key: self.key,
-            config: self.config,
-            headers: self.headers.iter().map(|(name, v)| (name, Raw::new(v))).collect(),
-            events: self.events.iter().map(PreparedEvent::record).collect(),
-        };
-        let header_bytes = self.headers.bytes() + 8 * self.headers.len();
-        let hint = self.events.iter().map(|event| event.event.data.len() + 512).sum::<usize>();
-        self.frame = record::frame(Kind::Request, &record, hint + header_bytes + 128)?;
-        Some(())
+    /// How many events are new.
+    pub(super) const fn new_events(&self) -> usize {
+        match &self.effects {
+            Effects::Request { events, .. } => *events as usize,
+            _ => 0,
+        }
+    }
+
+    /// Takes events out again, by their places among the new ones, ascending.
+    pub(super) fn leave_out(&mut self, places: &[usize]) -> Result<(), Unreadable> {
+        let mut record: record::Request<'_> = decode(self.frame.payload())?;
+        let mut i = 0;
+        record.events.retain(|_| {
+            i += 1;
+            places.binary_search(&(i - 1)).is_err()
+        });
+        let effects = Effects::read_request(&record);
+        record.targets = effects.targets();
+        let frame = record::frame(Kind::Request, &record, self.size()).ok_or(Unreadable)?;
+        (self.effects, self.frame) = (effects, frame);
+        Ok(())
     }
 
     /// Ids for all slots, the new ones from `lsn` on; and how many were there before.
-    pub(super) fn ids(&self, store: u16, lsn: u64) -> (Vec<EventId>, usize) {
+    pub(super) fn durable(&self, store: u16, lsn: u64) -> Durable {
         let mut ids: Vec<EventId> = Vec::with_capacity(self.slots.len());
         let (mut place, mut duplicates) = (0u16, 0);
         for slot in &self.slots {
@@ -134,19 +121,7 @@ impl Prepared {
             duplicates += usize::from(*slot != Slot::New);
             ids.push(id);
         }
-        (ids, duplicates)
-    }
-
-    /// What targets that keep up read.
-    pub(super) fn into_tail(self, store: u16, lsn: u64, end: u64) -> TailFrame {
-        let (bytes, targets, received_at) = (self.size(), self.targets, self.received_at);
-        let events = (0u16..).zip(self.events).map(|(place, mut event)| {
-            // Not shared yet: this changes in place.
-            Arc::make_mut(&mut event.event).id =
-                EventId::new(received_at, store, number(lsn, place));
-            TailEvent { targets: event.targets, event: event.event }
-        });
-        TailFrame { lsn, end, bytes: bytes + 512, targets, events: events.collect() }
+        Durable::new(ids, duplicates)
     }
 }
 
@@ -159,50 +134,67 @@ pub(super) fn keys(request: &NewRequest) -> Vec<Option<Dedup>> {
     request.events.iter().map(key).collect()
 }
 
-fn prepare(
-    planned: Planned,
-    dedup: Option<Dedup>,
-    source: &Arc<str>,
-    received_at: Timestamp,
-    headers: &Arc<Headers>,
-) -> PreparedEvent {
-    let event = planned.event;
-    let stored = StoredEvent {
-        id: EventId::new(received_at, 0, 0),
-        source: source.clone(),
-        received_at,
-        headers: headers.clone(),
-        attributes: event.attributes,
-        data: event.data,
-    };
-    let mut targets: Vec<u16> = planned.targets.iter().map(|target| target.0).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    PreparedEvent {
-        event: Arc::new(stored),
-        targets,
-        shape: event.shape,
-        dedup,
-        unrouted: planned.unrouted,
+/// Written as a [`record::Request`] is, without being made into one.
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    targets: &'a [u16],
+    received_ms: u64,
+    verified_ms: u64,
+    source: &'a str,
+    scheme: &'a str,
+    key: u16,
+    config: u64,
+    headers: OutgoingHeaders<'a>,
+    events: OutgoingEvents<'a>,
+}
+
+struct OutgoingHeaders<'a>(&'a Headers);
+
+impl Serialize for OutgoingHeaders<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq(self.0.iter().map(|(name, value)| (name, Raw::new(value))))
     }
 }
 
-impl PreparedEvent {
-    fn record(&self) -> record::Event<'_> {
-        let attributes = &self.event.attributes;
-        record::Event {
-            targets: self.targets.clone(),
-            event_type: &attributes.event_type,
-            subject: attributes.subject.as_deref(),
-            time: attributes.time.as_deref(),
-            title: &attributes.title,
-            link: attributes.link.as_deref(),
-            severity: attributes.severity as u8,
-            other_shape: self.shape == Shape::Other,
-            dedup: self.dedup,
-            unrouted: self.unrouted.iter().map(|u| (&*u.target, u.reason.as_str())).collect(),
-            data: Raw::new(&self.event.data),
+/// The new ones of a request's events.
+struct OutgoingEvents<'a> {
+    planned: &'a [Planned],
+    keys: &'a [Option<Dedup>],
+    slots: &'a [Slot],
+}
+
+impl<'a> OutgoingEvents<'a> {
+    fn iter(&self) -> impl Iterator<Item = (&'a Planned, Option<Dedup>)> {
+        let all = self.planned.iter().zip(self.keys).zip(self.slots);
+        all.filter(|(_, slot)| **slot == Slot::New).map(|((planned, key), _)| (planned, *key))
+    }
+}
+
+impl Serialize for OutgoingEvents<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut events = out.serialize_seq(Some(self.iter().count()))?;
+        for (planned, dedup) in self.iter() {
+            events.serialize_element(&outgoing(planned, dedup))?;
         }
+        events.end()
+    }
+}
+
+fn outgoing(planned: &Planned, dedup: Option<Dedup>) -> record::Event<'_> {
+    let Planned { event, targets, unrouted } = planned;
+    let attributes = &event.attributes;
+    record::Event {
+        targets: targets.iter().map(|target| target.0).collect(),
+        event_type: &attributes.event_type,
+        subject: attributes.subject.as_deref(),
+        time: attributes.time.as_deref(),
+        title: &attributes.title,
+        link: attributes.link.as_deref(),
+        severity: attributes.severity as u8,
+        other_shape: event.shape == Shape::Other,
+        dedup,
+        unrouted: unrouted.iter().map(|u| (&*u.target, u.reason.as_str())).collect(),
+        data: Raw::new(&event.data),
     }
 }
 
@@ -274,8 +266,27 @@ impl<'a> Read<'a> {
     /// The event at that place. Its bytes are copied: it must not keep the whole request in memory.
     pub(super) fn event(&self, store: u16, place: u16) -> Option<StoredEvent> {
         let event = self.record.events.get(usize::from(place))?;
+        Some(self.stored(store, place, event, Bytes::copy_from_slice(event.data)))
+    }
+
+    /// All events with their targets; their bytes are slices of `payload`, which this was read from.
+    pub(super) fn tail_events(&self, store: u16, payload: &Bytes) -> Vec<TailEvent> {
+        let events = (0u16..).zip(&self.record.events).map(|(place, event)| TailEvent {
+            targets: event.targets.clone(),
+            event: Arc::new(self.stored(store, place, event, payload.slice_ref(event.data))),
+        });
+        events.collect()
+    }
+
+    fn stored(
+        &self,
+        store: u16,
+        place: u16,
+        event: &record::Event<'_>,
+        data: Bytes,
+    ) -> StoredEvent {
         let severity = Severity::ALL.get(usize::from(event.severity)).copied();
-        Some(StoredEvent {
+        StoredEvent {
             id: EventId::new(self.received_at(), store, number(self.lsn, place)),
             source: self.source.clone(),
             received_at: self.received_at(),
@@ -288,7 +299,7 @@ impl<'a> Read<'a> {
                 severity: severity.unwrap_or(Severity::Critical),
                 link: event.link.map(str::to_owned),
             },
-            data: bytes::Bytes::copy_from_slice(event.data),
-        })
+            data,
+        }
     }
 }

@@ -8,22 +8,22 @@
 //! One step does a bounded piece of work, under the reading locks of all targets: a look at the
 //! exceptions, then one record or the copies of one segment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use crate::model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
+use crate::model::{REASON_BYTES_MAX, TargetNumber, Timestamp};
 use crate::store::StoreError;
 
 use super::expire::{Frozen, look};
+use super::gone::{Rows, folded};
 use super::inbox::{Act, Reply, closed};
-use super::index::{DeadRow, Index, IndexError, RetryRow, Space, dead_key, word};
-use super::moving::{Exception, GATHERED_MAX, copies, gather};
+use super::index::{Index, IndexError, Space, dead_key, word};
+use super::moving::{Exception, GATHERED_MAX, copies, gather, retry_row};
 use super::record::{ActWhat, Mend, Settled, What};
 use super::room::Why;
-use super::runs::Runs;
 use super::segment::{Segment, SegmentHeader};
 use super::settings::SETTLEMENT_BYTES_MAX;
 use super::settle::cut;
@@ -484,7 +484,8 @@ impl Retention {
         self.leave(segment);
     }
 
-    /// Uses the file again when nobody reads it any more; then sweeps the index.
+    /// Uses the file again when nobody reads it any more; then sweeps the index. The next segment stays
+    /// until then: one that has its name still, and not the one behind it, would be a hole at a start.
     fn leave(&mut self, segment: Segment) -> Stepped {
         if Arc::strong_count(&segment.read) > 1 {
             self.leaving = Some(segment);
@@ -494,7 +495,9 @@ impl Retention {
         let path = segment.header.path(&reader.folder);
         if let Err(error) = spare.recycle(&*reader.disk, &path, &reader.folder) {
             tracing::warn!(path = %path.display(), %error,
-                "a segment that is not needed any more cannot be removed: tried again at the next start");
+                "a segment that is not needed any more cannot be removed: tried again soon");
+            self.leaving = Some(segment);
+            return Stepped::Rest(Some(LOOK));
         }
         let targets = u16::try_from(read_lock(&self.shared.targets).len()).unwrap_or(u16::MAX);
         if let Err(error) = self.with_index(|index| sweep(index, targets, reader.start())) {
@@ -504,8 +507,6 @@ impl Retention {
         Stepped::More
     }
 }
-
-type Rows = Vec<(u64, DeadRow)>;
 
 /// Keeps all targets from reading, and people from acting on them; `None` when one of them does.
 fn alone(targets: &[Arc<Target>]) -> Option<Vec<OwnedMutexGuard<()>>> {
@@ -529,78 +530,7 @@ fn ask<T>(
     }
 }
 
-fn retry_row(
-    index: &dyn Index,
-    target: u16,
-    due_ms: u64,
-    number: u64,
-) -> Result<Option<RetryRow>, IndexError> {
-    use std::ops::ControlFlow::{Break, Continue};
-    let mut found = None;
-    let mut visit = |due, other, row| {
-        if (due, other) == (due_ms, number) {
-            found = Some(row);
-        }
-        if due == due_ms && other < number { Continue(()) } else { Break(()) }
-    };
-    index.retries(target, due_ms, &mut visit)?;
-    Ok(found)
-}
-
 fn with_last(reason: &str, last: &str) -> String {
     let text = if last.is_empty() { reason.to_owned() } else { format!("{reason}; last: {last}") };
     cut(text, REASON_BYTES_MAX)
-}
-
-/// One row for dead letters of one target, ascending: a range that spares all others.
-fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
-    let (first, row) = rows.first()?.clone();
-    let (mut spared, mut to) = (Runs::default(), first);
-    let (mut at_ms, mut attempts) = (0, 0);
-    for (number, row) in &rows {
-        spared.insert(to, *number);
-        to = number + 1;
-        at_ms = at_ms.max(row.at_ms);
-        attempts = attempts.max(row.attempts);
-    }
-    let by_reason = rows.iter().fold(BTreeMap::<&str, u64>::new(), |mut counts, (_, row)| {
-        *counts.entry(&row.reason).or_default() += 1;
-        counts
-    });
-    let most = by_reason.into_iter().max_by_key(|(_, count)| *count)?.0.to_owned();
-    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    let (received_ms, spared) = (row.received_ms, spared.to_deltas(first));
-    Some((first, DeadRow { received_ms, count, attempts, at_ms, reason: most, to, spared }))
-}
-
-/// What to add to the reason of a dead letter whose events are gone.
-pub(super) fn gone_note(
-    shared: &Shared,
-    index: &dyn Index,
-    first: u64,
-    row: &DeadRow,
-) -> Result<&'static str, IndexError> {
-    let start = number(shared.reader.start(), 0);
-    Ok(match row.to {
-        0 if !shared.is_gone(index, first)? => "",
-        to if to > start && first < start => " (the events of its first part are no longer kept)",
-        to if to > start => "",
-        0 | 1 => " (its event is no longer kept)",
-        _ => " (its events are no longer kept)",
-    })
-}
-
-/// Whether the event was of this store, and is no longer kept.
-pub(super) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
-    let index = read_lock(&shared.index);
-    let index = &**index.as_ref().ok_or_else(|| shared.no_index())?;
-    let gone = shared.is_gone(index, id.number()).map_err(|error| index_error(&error))?;
-    Ok(gone && id.store() == shared.identity.store)
-}
-
-pub(super) fn not_kept(id: EventId) -> StoreError {
-    StoreError(format!(
-        "event {id} is no longer kept: it went by [store] retention. A dead letter without its event \
-         can be dropped, not replayed"
-    ))
 }

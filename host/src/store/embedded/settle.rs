@@ -130,8 +130,9 @@ impl Live {
         }
         let Some(row) = self.rows.get(&number).filter(|row| !row.settled) else { return false };
         let (due_ms, attempts) = (row.due_ms, row.attempts);
-        if due_ms <= now.wall.as_millis() {
-            // The row is as it was before the claim.
+        if due_ms <= now.wall.as_millis() || attempts > 0 {
+            // The row is as it was before the claim: its reason and its progress are nowhere else. If
+            // the clock was set back meanwhile, it is due later.
             self.low_water_ms = self.low_water_ms.min(due_ms);
             self.rows.remove(&number);
             return true;

@@ -83,7 +83,7 @@ impl Shared {
         reader: Reader,
         index: Option<Box<dyn Index>>,
         states: &[TargetState],
-        lock: Lock,
+        lock: Option<Lock>,
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
@@ -105,7 +105,7 @@ impl Shared {
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             keys_reused: AtomicU64::new(0),
             damage: Mutex::new(None),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(lock),
         }
     }
 

@@ -5,6 +5,7 @@
 //! own (a backup made by hard links keeps its bytes), and nobody reads it. What it holds is of another
 //! place of the log, as each frame's header says, and never passes for a part of the new segment.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,8 +80,8 @@ impl Spare {
         }
     }
 
-    /// Takes a segment's file out of the log, to be used again or not at all. `Err`: its name is as it
-    /// was.
+    /// Takes a segment's file out of the log, to be used again or not at all. `Err`: it may have its name
+    /// still; to be called again.
     pub(super) fn recycle(
         &self,
         disk: &dyn Disk,
@@ -88,11 +89,19 @@ impl Spare {
         folder: &Path,
     ) -> std::io::Result<()> {
         if !self.begin() {
-            disk.remove(path)?;
+            // An earlier call may have come as far as the sync.
+            if let Err(error) = disk.remove(path)
+                && error.kind() != ErrorKind::NotFound
+            {
+                return Err(error);
+            }
             return disk.sync_folder(folder);
         }
         if let Err(error) = disk.rename(path, &self.path) {
             self.put(None);
+            if error.kind() == ErrorKind::NotFound {
+                return disk.sync_folder(folder);
+            }
             return Err(error);
         }
         let file = usable(disk, &self.path, self.capacity);

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::record::{
-    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, HoldRow, Lost, Mend,
-    Moved, MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld, TargetSettlements,
-    Unreadable, What, decode, from_deltas,
+    Act, ActWhat, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, Event, HoldRow, Lost,
+    Mend, Moved, MovedRows, Registry, Request, Settlements, TargetRow, TargetRowOld,
+    TargetSettlements, Unreadable, What, decode, from_deltas,
 };
 use super::runs::Runs;
 use super::{frame::Header, frame::Kind};
@@ -58,6 +58,40 @@ pub(super) enum Effects {
 }
 
 impl Effects {
+    /// `events`: the key of each and its targets.
+    pub(super) fn of_request<T: Iterator<Item = u16>>(
+        received_ms: u64,
+        events: impl Iterator<Item = (Option<Dedup>, T)>,
+    ) -> Self {
+        let (mut keys, mut count) = (Vec::new(), 0u16);
+        let routed = routed(events.map(|(key, targets)| {
+            keys.extend(key.map(|key| (count, key)));
+            count += 1;
+            targets
+        }));
+        Self::Request { received_ms, events: count.into(), keys, routed }
+    }
+
+    pub(super) fn read_request(request: &Request<'_>) -> Self {
+        let event = |event: &Event<'_>| (event.dedup, event.targets.clone().into_iter());
+        Self::of_request(request.received_ms, request.events.iter().map(event))
+    }
+
+    /// Targets whose state they change; a target may come twice.
+    pub(super) fn targets(&self) -> Vec<u16> {
+        match self {
+            Self::Request { routed, .. } => routed.iter().map(|r| r.target).collect(),
+            Self::Settlements(record) => record.targets.iter().map(|t| t.target).collect(),
+            Self::Registry(record) => record.targets.iter().map(|(number, _)| *number).collect(),
+            Self::DeadRange(record) => vec![record.range.target],
+            Self::Act(record) => vec![record.target],
+            Self::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
+            // Whichever there are.
+            Self::Lost(_) => (0..=u16::MAX).collect(),
+            Self::Moved(_) | Self::Summary => Vec::new(),
+        }
+    }
+
     /// Those of a request without events.
     pub(super) const fn nothing() -> Self {
         Self::Request { received_ms: 0, events: 0, keys: Vec::new(), routed: Vec::new() }
@@ -75,10 +109,10 @@ pub(super) struct Routed {
 }
 
 /// Counts for each target, ascending, what a request brings it; `lists` are the targets of its events.
-pub(super) fn routed<'a>(lists: impl Iterator<Item = &'a [u16]>) -> Vec<Routed> {
+fn routed<T: Iterator<Item = u16>>(lists: impl Iterator<Item = T>) -> Vec<Routed> {
     let mut all: Vec<Routed> = Vec::new();
     for (place, targets) in (0u16..).zip(lists) {
-        for &target in targets {
+        for target in targets {
             match all.binary_search_by_key(&target, |r| r.target) {
                 Ok(i) => {
                     all[i].count += 1;
@@ -94,18 +128,7 @@ pub(super) fn routed<'a>(lists: impl Iterator<Item = &'a [u16]>) -> Vec<Routed> 
 impl Entry {
     pub(super) fn read(header: &Header, payload: &[u8]) -> Result<Self, Unreadable> {
         let effects = match Kind::from_byte(header.kind).ok_or(Unreadable)? {
-            Kind::Request => {
-                let request: Request<'_> = decode(payload)?;
-                Effects::Request {
-                    received_ms: request.received_ms,
-                    events: u32::try_from(request.events.len()).unwrap_or(u32::MAX),
-                    keys: (0u16..)
-                        .zip(&request.events)
-                        .filter_map(|(place, event)| Some((place, event.dedup?)))
-                        .collect(),
-                    routed: routed(request.events.iter().map(|event| &event.targets[..])),
-                }
-            }
+            Kind::Request => Effects::read_request(&decode(payload)?),
             Kind::Settlements => Effects::Settlements(Arc::new(decode(payload)?)),
             Kind::Registry => Effects::Registry(Arc::new(decode(payload)?)),
             Kind::DeadRange => Effects::DeadRange(Arc::new(decode(payload)?)),
@@ -130,21 +153,6 @@ impl Entry {
             payload_crc: header.payload_crc,
             effects,
         })
-    }
-
-    /// Targets whose state it changes; a target may come twice.
-    pub(super) fn targets(&self) -> Vec<u16> {
-        match &self.effects {
-            Effects::Request { routed, .. } => routed.iter().map(|r| r.target).collect(),
-            Effects::Settlements(record) => record.targets.iter().map(|t| t.target).collect(),
-            Effects::Registry(record) => record.targets.iter().map(|(number, _)| *number).collect(),
-            Effects::DeadRange(record) => vec![record.range.target],
-            Effects::Act(record) => vec![record.target],
-            Effects::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
-            // Whichever there are.
-            Effects::Lost(_) => (0..=u16::MAX).collect(),
-            Effects::Moved(_) | Effects::Summary => Vec::new(),
-        }
     }
 }
 
@@ -386,10 +394,10 @@ mod tests {
 
     #[test]
     fn counts_what_a_request_brings_each_target() {
-        let lists: [&[u16]; 3] = [&[1, 4], &[], &[0, 4]];
+        let lists = [vec![1, 4], vec![], vec![0, 4]];
         let brings = |target, count, first, last| Routed { target, count, first, last };
         assert_eq!(
-            routed(lists.into_iter()),
+            routed(lists.into_iter().map(Vec::into_iter)),
             vec![brings(0, 1, 2, 2), brings(1, 1, 0, 0), brings(4, 2, 0, 2)]
         );
     }

@@ -3,23 +3,33 @@
 //! Bounded by bytes; the oldest go first, whoever still needs them reads the log instead.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
+
+use bytes::Bytes;
 
 use crate::model::StoredEvent;
 
+use super::request::Read;
 use super::settings::TAIL_BYTES_MAX;
 use super::state::{lsn_of, number};
 use super::{read_lock, write_lock};
 
+/// What an event that was taken out costs beside its bytes, about.
+const EVENT_BYTES: usize = 512;
+
+/// A request as it lies in the log. Its events are taken out once, by the first who wants one: that
+/// is no work for the thread that received them.
 #[derive(Debug)]
 pub(super) struct TailFrame {
     pub lsn: u64,
     pub end: u64,
-    /// What it costs, about.
-    pub bytes: usize,
     /// Targets of any of its events, ascending.
-    pub targets: Vec<u16>,
-    pub events: Vec<TailEvent>,
+    targets: Vec<u16>,
+    /// What it costs, about.
+    bytes: usize,
+    store: u16,
+    payload: Bytes,
+    events: OnceLock<Vec<TailEvent>>,
 }
 
 #[derive(Debug)]
@@ -29,14 +39,42 @@ pub(super) struct TailEvent {
 }
 
 impl TailFrame {
+    /// `store` gave the ids of the `count` events.
+    pub(super) fn new(
+        store: u16,
+        (lsn, end): (u64, u64),
+        targets: Vec<u16>,
+        count: usize,
+        payload: Bytes,
+    ) -> Self {
+        let bytes = payload.len() + (count + 1) * EVENT_BYTES;
+        Self { lsn, end, targets, bytes, store, payload, events: OnceLock::new() }
+    }
+
+    /// One whose events were taken out.
+    #[cfg(test)]
+    pub(super) fn of(lsn: u64, end: u64, targets: Vec<u16>, events: Vec<TailEvent>) -> Self {
+        let frame = Self::new(0, (lsn, end), targets, 0, Bytes::new());
+        Self { events: OnceLock::from(events), ..frame }
+    }
+
     pub(super) fn concerns(&self, target: u16) -> bool {
         self.targets.binary_search(&target).is_ok()
+    }
+
+    fn events(&self) -> &[TailEvent] {
+        self.events.get_or_init(|| {
+            // This process has written it: it can be read.
+            Read::new(self.lsn, &self.payload)
+                .map(|read| read.tail_events(self.store, &self.payload))
+                .unwrap_or_default()
+        })
     }
 
     /// Numbers and events for a target.
     pub(super) fn deliveries(&self, target: u16) -> impl Iterator<Item = (u64, &Arc<StoredEvent>)> {
         (0u16..)
-            .zip(&self.events)
+            .zip(self.events())
             .filter(move |(_, event)| event.targets.binary_search(&target).is_ok())
             .map(|(place, event)| (number(self.lsn, place), &event.event))
     }
@@ -103,18 +141,41 @@ impl Tail {
         Some(to)
     }
 
+    /// Takes the events out of as many frames as [`read`](Self::read) will hand over for about `max`
+    /// deliveries, one after the other and without a lock that others wait for.
+    pub(super) fn take_out(&self, target: u16, from: u64, max: usize) {
+        let (mut lsn, mut count) = (lsn_of(from), 0);
+        while count < max
+            && let Some(frame) = self.next(target, lsn)
+        {
+            count += frame.deliveries(target).count();
+            lsn = frame.end;
+        }
+    }
+
+    /// The first frame from that place on that concerns the target.
+    fn next(&self, target: u16, lsn: u64) -> Option<Arc<TailFrame>> {
+        let tail = read_lock(&self.0);
+        let start = tail.frames.partition_point(|frame| frame.lsn < lsn);
+        tail.frames.range(start..).find(|frame| frame.concerns(target)).cloned()
+    }
+
     /// The newest events, the newest first.
     pub(super) fn newest(&self, max: usize) -> Vec<Arc<StoredEvent>> {
-        let tail = read_lock(&self.0);
-        let events = tail.frames.iter().rev().flat_map(|frame| frame.events.iter().rev());
+        // Each has one event at least.
+        let frames: Vec<_> = read_lock(&self.0).frames.iter().rev().take(max).cloned().collect();
+        let events = frames.iter().flat_map(|frame| frame.events().iter().rev());
         events.take(max).map(|event| event.event.clone()).collect()
     }
 
     /// The event of that number, if it is here.
     pub(super) fn event(&self, wanted: u64) -> Option<Arc<StoredEvent>> {
-        let tail = read_lock(&self.0);
-        let at = tail.frames.binary_search_by_key(&lsn_of(wanted), |frame| frame.lsn).ok()?;
+        let frame = {
+            let tail = read_lock(&self.0);
+            let at = tail.frames.binary_search_by_key(&lsn_of(wanted), |frame| frame.lsn).ok()?;
+            tail.frames[at].clone()
+        };
         let place = usize::try_from(wanted - number(lsn_of(wanted), 0)).ok()?;
-        Some(tail.frames[at].events.get(place)?.event.clone())
+        Some(frame.events().get(place)?.event.clone())
     }
 }

@@ -161,12 +161,16 @@ impl Live {
         self.pending += count;
     }
 
+    /// The number from which on [`fill`](Self::fill) would bring something.
+    pub(super) fn wants(&self, max: usize) -> Option<u64> {
+        let closed = self.frozen || self.is_closed() || self.window_full();
+        (!closed && self.unread() && self.ready.len() < max).then_some(self.read)
+    }
+
     /// Brings new deliveries from memory into `ready`.
     pub(super) fn fill(&mut self, tail: &Tail, max: usize) {
-        if self.frozen || !self.unread() || self.ready.len() >= max || self.window_full() {
-            return;
-        }
-        let (from, target) = (self.read, self.target);
+        let Some(from) = self.wants(max) else { return };
+        let target = self.target;
         let Self { ready, done, .. } = self;
         let to = tail.read(target, from, |frame| {
             let new = frame.deliveries(target).filter(|(n, _)| *n >= from && !done.contains(*n));

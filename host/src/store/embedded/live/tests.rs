@@ -107,13 +107,7 @@ impl World {
             targets: vec![u16::from(!ours(&place))],
             event: event(number(lsn, place)),
         });
-        let frame = TailFrame {
-            lsn,
-            end: lsn + 64,
-            bytes: 10,
-            targets: vec![0, 1],
-            events: events.collect(),
-        };
+        let frame = TailFrame::of(lsn, lsn + 64, vec![0, 1], events.collect());
         self.fate.extend((0..places).filter(ours).map(|place| (number(lsn, place), Fate::Open)));
         self.tail.push(std::iter::once(Arc::new(frame)));
         let routed = Routed { target: 0, count: count.into(), first: 0, last: places - 1 };

@@ -22,7 +22,11 @@ struct Faults {
     renames: AtomicUsize,
 }
 
+/// What threads prepare for the log does not fail: whether they or the log come first is chance.
 fn fail(next: &AtomicUsize) -> io::Result<()> {
+    if matches!(std::thread::current().name(), Some("store-prewrite" | "store-room")) {
+        return Ok(());
+    }
     let left = next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
     if left.is_ok() { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
 }

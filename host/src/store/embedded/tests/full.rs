@@ -12,7 +12,7 @@ use crate::store::contract::*;
 use crate::store::embedded::Embedded;
 use crate::store::embedded::disk::{Disk, DiskFile, Files, Space};
 use crate::store::embedded::index::{
-    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Seen, Stamp,
+    self, Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Row, Seen, Stamp,
 };
 use crate::store::embedded::machine::Machine;
 use crate::store::embedded::record::{DedupKey, TargetRow};
@@ -231,6 +231,9 @@ impl Index for Failing {
     fn retries(&self, _: u16, _: u64, _: &mut RetryVisit<'_>) -> Result<(), IndexError> {
         Ok(())
     }
+    fn scan(&self, _: index::Space, _: &[u8], _: usize) -> Result<Vec<Row>, IndexError> {
+        Err(self.error())
+    }
     fn dead(&self, _: u16, _: Option<u64>, _: usize) -> Result<Vec<(u64, DeadRow)>, IndexError> {
         Err(self.error())
     }
@@ -250,14 +253,6 @@ impl Index for Failing {
         Err(self.error())
     }
     fn sync(&self) -> Result<(), IndexError> {
-        Err(self.error())
-    }
-    fn scan(
-        &self,
-        _: super::super::index::Space,
-        _: &[u8],
-        _: usize,
-    ) -> Result<Vec<super::super::index::Row>, IndexError> {
         Err(self.error())
     }
     fn dump(&self) -> std::collections::BTreeMap<(super::super::index::Space, Vec<u8>), Vec<u8>> {

@@ -45,7 +45,8 @@ async fn a_rare_target_reads_only_the_segments_that_have_something_for_it() {
         }
         let spy = Spy::new();
         let store = spied(&folder, &spy);
-        assert_eq!(summaries(&store), known, "index {index}");
+        let closed = known.len() - 1;
+        assert_eq!(summaries(&store)[..closed], known[..closed], "index {index}");
         if index == "kept" {
             // A page a segment, and the newest one.
             let opened = spy.read_bytes.load(Ordering::SeqCst);

@@ -1,6 +1,6 @@
 //! Tools for the folder of a store: they look at it, mend it and copy it without opening the store.
 //!
-//! All but [`repair`] work while a daemon runs on the folder: they only read, and what is retired or
+//! All but `repair` work while a daemon runs on the folder: they only read, and what is retired or
 //! written meanwhile is no damage. Memory is bounded by the largest frame and by the number of targets.
 
 mod backup;

@@ -1,0 +1,61 @@
+//! The scheme and the secrets that a command is given: presets, and those of the configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::exit::Failure;
+use super::find;
+use crate::config::{self, Environment};
+use crate::model::{Secret, printable};
+use crate::verify::{self, Scheme};
+
+/// The scheme of that name. The configuration is read only for a name that no preset has.
+pub(super) fn chosen(
+    name: &str,
+    token_in: Option<&str>,
+    config: Option<&Path>,
+) -> Result<Arc<Scheme>, Failure> {
+    let scheme = match verify::scheme(name) {
+        Some(scheme) => Arc::clone(scheme),
+        None => own(name, config)?,
+    };
+    let Some(text) = token_in else { return Ok(scheme) };
+    if &*scheme.name != "token" {
+        return Err(Failure::usage("--token-in belongs to --scheme token"));
+    }
+    let place = verify::token_in(text)
+        .ok_or_else(|| Failure::usage("--token-in is written header:NAME or query:NAME"))?;
+    Ok(verify::token(place))
+}
+
+fn own(name: &str, config: Option<&Path>) -> Result<Arc<Scheme>, Failure> {
+    let own = match find::file(config) {
+        Ok(file) if config.is_some() || file.exists() => find::load(Some(&file))?.schemes,
+        _ => Vec::new(),
+    };
+    if let Some(scheme) = own.iter().find(|scheme| &*scheme.name == name) {
+        return Ok(Arc::clone(scheme));
+    }
+    let names = own.iter().chain(verify::schemes()).map(|scheme| &*scheme.name);
+    let meant = config::near(name, names).map(|near| format!("; did you mean `{near}`?"));
+    let unsigned = verify::UNSIGNED.iter().find(|(vendor, _)| *vendor == name);
+    let unsigned = unsigned.map(|(vendor, by)| format!("; {vendor} does not sign, use `{by}`"));
+    let (name, meant) = (printable(name), unsigned.or(meant).unwrap_or_default());
+    Err(Failure::usage(format!("unknown scheme `{name}`{meant} (`dispatcher verify --list`)")))
+}
+
+/// Where references are looked up: the process, and dispatcher.env beside the configuration.
+pub(super) fn environment(config: Option<&Path>) -> Result<Environment, Failure> {
+    let mut environment = Environment::of_process();
+    let folder = find::file(config).map_or(PathBuf::from("."), |file| config::folder(&file));
+    let problems = environment.read_file(&folder);
+    match problems.iter().find(|problem| problem.is_error()) {
+        Some(problem) => Err(Failure::new(&problem.title)),
+        None => Ok(environment),
+    }
+}
+
+/// The secret that a reference names.
+pub(super) fn secret(reference: &str, environment: &Environment) -> Result<Secret, Failure> {
+    config::resolve(reference, environment, Path::new(".")).map_err(Failure::usage)
+}

@@ -1,0 +1,220 @@
+//! `dispatcher verify`: would this request be let in, and if not, why.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+
+use super::exit::{Failure, OK, PROBLEMS};
+use super::sign::read_body;
+use super::{find, out, scheme};
+use crate::model::{Request, Secret, Timestamp};
+use crate::verify::{self, InvalidSecrets, Scheme, Verifier};
+
+/// Kinds of reference to a secret; any other text is the secret itself.
+const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
+
+/// Say whether a request would be let in, and why not
+///
+/// Reads the body from standard input, byte for byte. Ends with 0 when it is accepted, 1 when it is
+/// refused, 2 when the command is wrong.
+///
+///   dispatcher verify --scheme github --secret env:GITHUB_SECRET \
+///     --header 'X-Hub-Signature-256: sha256=…' --explain < body.json
+///   dispatcher verify --source billing --header 'Stripe-Signature: t=…,v1=…' < body.json
+#[derive(Clone, Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct VerifyArgs {
+    /// Verify by this scheme: a preset, or one of the configuration's own.
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["source", "list"])]
+    scheme: Option<String>,
+    /// Verify as this source does, with its secrets.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["scheme", "secret", "token_in"])]
+    source: Option<String>,
+    /// What the receiver has, a public key included: the text itself, or env:NAME, file:PATH (from
+    /// here), credential:NAME, literal:TEXT. May be given several times.
+    #[arg(long, value_name = "SECRET", allow_hyphen_values = true)]
+    secret: Vec<String>,
+    /// A header of the request. May be given several times.
+    #[arg(long, value_name = "K: V")]
+    header: Vec<String>,
+    #[arg(long, value_name = "METHOD", default_value = "POST")]
+    method: String,
+    /// The address that the sender was given, for schemes that sign it.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The time to verify at; now without this.
+    #[arg(long, value_name = "UNIX SECONDS")]
+    now: Option<u64>,
+    /// For scheme `token`: header:NAME or query:NAME.
+    #[arg(long, value_name = "PLACE")]
+    token_in: Option<String>,
+    /// Show what was signed, what was expected, and look for the usual accidents.
+    #[arg(long)]
+    explain: bool,
+    /// Name every scheme and end.
+    #[arg(long, exclusive = true)]
+    list: bool,
+}
+
+/// What a request is checked with.
+struct Rules {
+    scheme: Arc<Scheme>,
+    /// Fewer than the verifier has where a source gives them: its first.
+    secrets: Vec<Secret>,
+    verifier: Verifier,
+    public_url: Option<String>,
+}
+
+/// Prints the outcome; gives how the program ends.
+pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> {
+    if args.list {
+        list();
+        return Ok(OK);
+    }
+    let (base, path) = address(args.url.as_deref())?;
+    let headers = headers(&args.header)?;
+    let method = Method::from_bytes(args.method.as_bytes())
+        .map_err(|_| Failure::usage("--method is no method"))?;
+    let uri: Uri = path.parse().map_err(|_| Failure::usage("--url is no address"))?;
+    let rules = rules(args, config, base)?;
+    let body = read_body(&mut std::io::stdin().lock(), "standard input")?;
+    let now = args.now.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)));
+    let received_at = now.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
+    let body = Bytes::from(body);
+    let request = Request { source: Arc::from(""), method, uri, headers, body, received_at };
+    Ok(tell(&rules, request, args.explain))
+}
+
+fn tell(rules: &Rules, request: Request, explain: bool) -> u8 {
+    let Rules { scheme, secrets, verifier, public_url } = rules;
+    let public_url = public_url.as_deref();
+    if !scheme.methods.contains(&request.method) {
+        let names: Vec<&str> = scheme.methods.iter().map(Method::as_str).collect();
+        out::line(&format!("refused: scheme `{}` takes {} only", scheme.name, names.join(", ")));
+        return PROBLEMS;
+    }
+    let described =
+        if explain { verify::describe(scheme, public_url, &request) } else { Vec::new() };
+    let explained = |request: &Request| {
+        explain.then(|| verify::explain(scheme, secrets, public_url, request)).flatten()
+    };
+    match verifier.verify(request.clone()) {
+        Ok(verified) => {
+            let number = verified.key() + 1;
+            out::line(&format!("accepted: scheme `{}`, secret {number}", scheme.name));
+            lines(&described);
+            if explain {
+                lines(&[("a copy", format!("is told by {}", scheme.replay().shown()))]);
+                note(scheme);
+            }
+            OK
+        }
+        Err(refused) => {
+            out::line(&format!("refused: {refused}"));
+            if let Some(explanation) = explained(&request) {
+                lines(&explanation.lines);
+                let causes = explanation.accidents.into_iter().map(|text| ("cause", text));
+                lines(&causes.collect::<Vec<_>>());
+            }
+            PROBLEMS
+        }
+    }
+}
+
+fn lines(lines: &[(&str, String)]) {
+    for (word, text) in lines {
+        out::line(&format!("  {word:<13} {text}"));
+    }
+}
+
+fn note(scheme: &Scheme) {
+    if !scheme.remark.is_empty() {
+        lines(&[("note", scheme.remark.to_string())]);
+    }
+    if scheme.unconfirmed {
+        lines(&[("unconfirmed", "known from second-hand sources only".to_owned())]);
+    }
+}
+
+fn list() {
+    for scheme in verify::schemes() {
+        let unconfirmed = if scheme.unconfirmed { " (unconfirmed)" } else { "" };
+        let (how, place) = (scheme.algorithm_shown(), scheme.place_shown());
+        out::line(&format!("{:<18} {how}: {place}{unconfirmed}", scheme.name));
+    }
+}
+
+fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Result<Rules, Failure> {
+    if let Some(name) = &args.source {
+        let config = find::load(config)?;
+        let (source, secret) = super::send::source(&config, name)?;
+        return Ok(Rules {
+            scheme: Arc::clone(source.verifier.scheme()),
+            secrets: vec![secret.clone()],
+            verifier: match base {
+                Some(base) => source.verifier.clone().at(&base),
+                None => source.verifier.clone(),
+            },
+            public_url: config.public_url,
+        });
+    }
+    let name = args.scheme.as_deref().unwrap_or_default();
+    let scheme = scheme::chosen(name, args.token_in.as_deref(), config)?;
+    let secrets = secrets(&args.secret, config)?;
+    let verifier =
+        Verifier::new(&scheme, &secrets, base.as_deref()).map_err(|error| match error {
+            InvalidSecrets::NoPublicUrl => {
+                Failure::usage(format!("scheme `{name}` signs the address: give it with --url"))
+            }
+            InvalidSecrets::None => {
+                Failure::usage("give the receiver's secret or key with --secret")
+            }
+            error => Failure::usage(error),
+        })?;
+    Ok(Rules { scheme, secrets, verifier, public_url: base })
+}
+
+fn secrets(texts: &[String], config: Option<&Path>) -> Result<Vec<Secret>, Failure> {
+    let is_reference = |text: &str| REFERENCES.iter().any(|kind| text.starts_with(kind));
+    if !texts.iter().any(|text| is_reference(text)) {
+        return Ok(texts.iter().map(|text| Secret::new(text.as_str())).collect());
+    }
+    let environment = scheme::environment(config)?;
+    let resolved = texts.iter().map(|text| {
+        if is_reference(text) {
+            scheme::secret(text, &environment)
+        } else {
+            Ok(Secret::new(text.as_str()))
+        }
+    });
+    resolved.collect()
+}
+
+fn headers(texts: &[String]) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for text in texts {
+        let wrong = || Failure::usage("--header is written 'Name: value'");
+        let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+        let value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes());
+        headers.append(name, value.map_err(|_| wrong())?);
+    }
+    Ok(headers)
+}
+
+/// What stands before the path of an address, and the path with its query.
+pub(super) fn address(url: Option<&str>) -> Result<(Option<String>, String), Failure> {
+    let Some(url) = url else { return Ok((None, "/".to_owned())) };
+    let wrong = || Failure::usage("--url is written https://HOST/PATH");
+    let start = url.find("://").ok_or_else(wrong)? + 3;
+    let end = url[start..].find(['/', '?']).map_or(url.len(), |at| start + at);
+    let (base, path) = url.split_at(end);
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok((Some(base.to_owned()), path))
+}
+
+#[cfg(test)]
+mod tests;

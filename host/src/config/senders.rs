@@ -1,0 +1,139 @@
+//! `[senders.NAME]`: a user's own way to read requests, where no built-in sender fits.
+
+use std::sync::Arc;
+
+use super::check_name;
+use super::problem::Problem;
+use super::reader::{Entry, Notes, Table};
+use super::targets::unknown_severity;
+use crate::model::Severity;
+use crate::normalize::{self, Record, Sender, TEMPLATES_MAX};
+
+/// Most senders of a user's own.
+const SENDERS_MAX: usize = 100;
+
+/// Reads every sender.
+pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
+    let mut senders = Vec::new();
+    for (index, (name, entry)) in table.all().into_iter().enumerate() {
+        if index == SENDERS_MAX {
+            let problem = Problem::error(format!("there are more than {SENDERS_MAX} senders"));
+            notes.add(problem.at(entry.key, "one too many"));
+            break;
+        }
+        check_name("sender", name, &entry, notes);
+        if normalize::sender(name).is_some() {
+            let problem = Problem::error(format!("`{name}` is a built-in sender"));
+            let problem = problem.at(entry.key.clone(), "taken");
+            notes.add(problem.help("give your own another name, and name it in the source"));
+        }
+        if let Some(table) = entry.table(notes) {
+            // What is wrong with it has been noted: it is known all the same.
+            let sender = sender(name, table, notes)
+                .or_else(|| Sender::own(name, &Record::EMPTY).ok())
+                .map(Arc::new);
+            senders.extend(sender);
+        }
+    }
+    senders
+}
+
+/// The templates of one attribute and where they stand.
+struct Attribute<'t> {
+    name: &'static str,
+    entries: Vec<Entry<'t>>,
+    texts: Vec<&'t str>,
+}
+
+fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
+    let events = table.entry("events");
+    let body = table.entry("body");
+    let attributes = ["id", "type", "subject", "time", "title", "severity", "link"]
+        .map(|key| attribute(key, &mut table, notes));
+    let id_alone = table.boolean("id_alone", false, notes);
+    let words = table.table("severity_words", notes).map(|words| self::words(&words, notes));
+    let words = words.unwrap_or_default();
+    let otherwise = table.entry("severity_default").and_then(|entry| severity(&entry, notes));
+    let place = table.place.clone();
+    table.finish(notes, |key| match key {
+        "scheme" | "secrets" | "path" => Some("that belongs to [sources.NAME]".to_owned()),
+        _ => None,
+    });
+    let [id, event_type, subject, time, title, severity, link] = &attributes;
+    let record = Record {
+        events: events.as_ref().and_then(|entry| entry.string(notes)),
+        any_body: body.is_some_and(|entry| any_body(&entry, notes)),
+        id: &id.texts,
+        id_alone,
+        event_type: &event_type.texts,
+        subject: &subject.texts,
+        time: &time.texts,
+        title: &title.texts,
+        severity: &severity.texts,
+        link: &link.texts,
+        words: &words,
+        otherwise: otherwise.unwrap_or(Severity::Warning),
+    };
+    match Sender::own(name, &record) {
+        Ok(sender) => Some(sender),
+        Err(invalid) => {
+            let named = attributes.iter().find(|attribute| attribute.name == invalid.attribute);
+            let written = named.and_then(|attribute| {
+                let at = attribute.texts.iter().position(|text| *text == invalid.text)?;
+                attribute.entries.get(at)
+            });
+            let span = written.or(events.as_ref()).map_or(place, |entry| entry.span.clone());
+            let title = format!("`senders.{name}.{}` cannot be read", invalid.attribute);
+            let problem = Problem::error(title).at(span, invalid.why.to_string());
+            notes.add(problem.help("a template is text with places: \"{alert.title} on {host}\""));
+            None
+        }
+    }
+}
+
+fn attribute<'t>(key: &'static str, table: &mut Table<'t>, notes: &Notes) -> Attribute<'t> {
+    let entry = table.entry(key);
+    let mut entries = entry.as_ref().map_or_else(Vec::new, |entry| entry.one_or_more(notes));
+    if let Some(entry) = entry.filter(|_| entries.len() > TEMPLATES_MAX) {
+        let label = format!("{} are too many, at most {TEMPLATES_MAX}", entries.len());
+        entry.refuse(notes, &format!("`{}` has too many templates", entry.path), &label, "");
+        entries.truncate(TEMPLATES_MAX);
+    }
+    let (entries, texts) = entries
+        .into_iter()
+        .filter_map(|entry| entry.string(notes).map(|text| (entry, text)))
+        .unzip();
+    Attribute { name: key, entries, texts }
+}
+
+fn words<'t>(table: &Table<'t>, notes: &Notes) -> Vec<(&'t str, Severity)> {
+    let all = table.all();
+    if let Some((_, entry)) = all.get(TEMPLATES_MAX) {
+        let problem = Problem::error(format!("there are more than {TEMPLATES_MAX} words"));
+        notes.add(problem.at(entry.key.clone(), "one too many"));
+    }
+    let word = |(word, entry): (&'t str, Entry<'t>)| Some((word, severity(&entry, notes)?));
+    all.into_iter().take(TEMPLATES_MAX).filter_map(word).collect()
+}
+
+fn severity(entry: &Entry<'_>, notes: &Notes) -> Option<Severity> {
+    let word = entry.string(notes)?;
+    let severity = Severity::from_word(word);
+    if severity.is_none() {
+        unknown_severity(entry, word, "", notes);
+    }
+    severity
+}
+
+fn any_body(entry: &Entry<'_>, notes: &Notes) -> bool {
+    match entry.string(notes) {
+        Some("any") => return true,
+        None | Some("json") => {}
+        Some(other) => {
+            let help = "json takes JSON and forms; any takes every body, also an empty one";
+            let title = format!("unknown body `{other}`");
+            entry.refuse(notes, &title, "write \"json\" or \"any\"", help);
+        }
+    }
+    false
+}

@@ -1,0 +1,175 @@
+//! What one source may use: addresses, rates, bytes in flight. Rates of a day, so that no clock matters.
+
+use std::net::SocketAddr;
+
+use super::*;
+use crate::net::Peer;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn from(address: &str) -> Peer {
+    SocketAddr::new(address.parse().unwrap(), 4000).into()
+}
+
+/// A kit of sources `sqreen` and `other`, both changed by `change`.
+fn kit(change: impl Fn(&mut SourceSettings)) -> Kit {
+    let kit = Kit::new();
+    let (settings, router) = settings(change, SECRET);
+    kit.ingest.change(settings, router);
+    kit
+}
+
+fn settings(change: impl Fn(&mut SourceSettings), secret: &str) -> (Settings, Arc<Router>) {
+    let (mut settings, router) = kit::rules(&[secret], 77);
+    change(&mut settings.sources[0]);
+    let mut other = settings.sources[0].clone();
+    (other.name, other.path) = ("other".into(), "/other".to_owned());
+    settings.sources.push(other);
+    (settings, router)
+}
+
+fn rate(count: u32) -> impl Fn(&mut SourceSettings) {
+    move |source| source.rates = [Rate { count, per: DAY }].into()
+}
+
+fn forged(path: &str) -> http::Request<Full<Bytes>> {
+    let body = sample("sqreen/test");
+    let forged = kit::with_signature(path, "not the secret", body.as_bytes());
+    forged.map(|()| Full::new(Bytes::from_static(body.as_bytes())))
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_allowed_is_refused_unread_and_the_reason_is_kept() {
+    let kit = kit(|source| source.allow = ["192.0.2.0/24".parse().unwrap()].into());
+    let request = kit::with_signature("/sqreen", SECRET, b"").map(|()| Chunks::unreadable(Some(9)));
+    let answer = kit.send_from(from("198.51.100.7"), with_expect(request)).await;
+    assert_eq!((answer.status.as_u16(), answer.headers.get("retry-after")), (403, None));
+    assert_eq!(answer.json["error"], "requests from this address are not taken here");
+    let (_, refusal) = kit.feed.history().refusals(Some("sqreen")).pop().unwrap();
+    assert_eq!(refusal.reason, "198.51.100.7 is not on the source's allow-list");
+    assert_eq!((&*refusal.from, refusal.status), ("198.51.100.7:4000", 403));
+    let test = sample("sqreen/test");
+    for address in ["192.0.2.9", "::ffff:192.0.2.9"] {
+        assert_eq!(kit.send_from(from(address), signed("/sqreen", test)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn beyond_its_rate_a_source_is_asked_to_wait_and_no_other_is() {
+    let kit = kit(rate(2));
+    let test = sample("sqreen/test");
+    for _ in 0..2 {
+        assert_eq!(kit.send(signed("/sqreen", test)).await.status, 200);
+    }
+    let request = kit::with_signature("/sqreen", SECRET, b"").map(|()| Chunks::unreadable(Some(9)));
+    let answer = kit.send(with_expect(request)).await;
+    assert_eq!(answer.status, 429);
+    let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=43_200).contains(&wait), "{wait}");
+    assert_eq!(answer.json["error"], "too many requests; send it again later");
+    assert_eq!(kit.send(signed("/other", test)).await.status, 200);
+
+    // What was counted outlives a reload, and another rate begins anew.
+    let (settings, router) = self::settings(rate(2), SECRET);
+    kit.ingest.change(settings, router);
+    assert_eq!(kit.send(signed("/sqreen", test)).await.status, 429);
+    let (settings, router) = self::settings(rate(3), SECRET);
+    kit.ingest.change(settings, router);
+    assert_eq!(kit.send(signed("/sqreen", test)).await.status, 200);
+}
+
+#[tokio::test]
+async fn forgeries_use_up_nothing_of_a_rate_and_only_their_own_address() {
+    let kit = kit(rate(5));
+    let (forger, sender) = (from("198.51.100.66"), from("192.0.2.1"));
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        statuses.push(kit.send_from(forger, forged("/sqreen")).await.status.as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    for _ in 0..5 {
+        let answer = kit.send_from(sender, signed("/sqreen", sample("sqreen/test"))).await;
+        assert_eq!(answer.status, 200);
+    }
+    // Of another source it has not yet been heard.
+    assert_eq!(kit.send_from(forger, forged("/other")).await.status, 401);
+}
+
+#[tokio::test]
+async fn without_a_rate_nothing_is_counted() {
+    let kit = kit(|_| {});
+    for _ in 0..50 {
+        assert_eq!(kit.send(forged("/sqreen")).await.status, 401);
+    }
+    assert_eq!(kit.send(signed("/sqreen", sample("sqreen/test"))).await.status, 200);
+}
+
+/// Holds what it can of the bytes in flight, and never ends.
+async fn flood(kit: &Arc<Kit>, path: &str) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut floods = Vec::new();
+    for bytes in [2_000, 500, 100, 10, 1] {
+        for _ in 0..20 {
+            let chunk = Bytes::from(vec![b' '; bytes]);
+            let stuck = kit::with_signature(path, SECRET, b"").map(|()| Chunks::stuck(vec![chunk]));
+            let kit = Arc::clone(kit);
+            floods.push(tokio::spawn(async move {
+                kit.send(stuck).await;
+            }));
+            tokio::task::yield_now().await;
+        }
+    }
+    floods
+}
+
+#[tokio::test]
+async fn a_flood_at_one_source_does_not_turn_away_another() {
+    let small = |source: &mut SourceSettings| source.body_bytes_max = 2_000;
+    let kit = Arc::new(kit(small));
+    let floods = flood(&kit, "/sqreen").await;
+    let test = sample("sqreen/test");
+    assert_eq!(kit.send(signed("/sqreen", test)).await.status, 503, "its own share is used up");
+    for _ in 0..3 {
+        assert_eq!(kit.send(signed("/other", test)).await.status, 200);
+    }
+    // A body that fits its part exactly still has room, however it comes.
+    let part = kit::BYTES_IN_FLIGHT_MAX / 4 / 2;
+    let body = format!("[{}]", " ".repeat(1_998));
+    assert!(body.len() < part);
+    assert_eq!(kit.send(signed("/other", &body)).await.status, 200);
+    for flood in &floods {
+        flood.abort();
+    }
+    for flood in floods {
+        let _ = flood.await;
+    }
+    assert_eq!(kit.in_flight(), 0);
+    assert_eq!(kit.send(signed("/sqreen", test)).await.status, 200);
+}
+
+#[tokio::test]
+async fn floods_at_all_other_sources_leave_each_its_part() {
+    let kit = Kit::new();
+    let (mut settings, router) = settings(|s| s.body_bytes_max = 2_000, SECRET);
+    for name in ["third", "fourth"] {
+        let mut more = settings.sources[0].clone();
+        (more.name, more.path) = (name.into(), format!("/{name}"));
+        settings.sources.push(more);
+    }
+    kit.ingest.change(settings, router);
+    let kit = Arc::new(kit);
+    let mut floods = Vec::new();
+    for path in ["/sqreen", "/other", "/third"] {
+        floods.extend(flood(&kit, path).await);
+    }
+    let test = sample("sqreen/test");
+    assert_eq!(kit.send(signed("/third", test)).await.status, 503);
+    assert_eq!(kit.send(signed("/fourth", test)).await.status, 200);
+    for flood in floods {
+        flood.abort();
+    }
+}
+
+fn with_expect<B>(mut request: http::Request<B>) -> http::Request<B> {
+    request.headers_mut().insert("expect", "100-continue".parse().unwrap());
+    request
+}

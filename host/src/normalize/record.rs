@@ -1,0 +1,183 @@
+//! A sender as data: where in its requests the attributes of an event stand.
+//!
+//! Each attribute is a list of templates (see `template`); the first one counts that is complete and
+//! fits: a time must be one, a link an address, a severity a known word. Nothing found is no error: the
+//! type is then `unknown`, the title the type, the severity what the record says.
+
+use std::borrow::Cow;
+
+use super::fields::Field;
+use super::paths::Paths;
+use super::template::{InvalidTemplate, Places, Template};
+use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
+use super::words::{self, Word};
+use super::{TYPE_UNKNOWN, dedup};
+use crate::model::{Attributes, Dedup, Severity};
+
+/// Most templates of one attribute, and most words of a record's own.
+pub const TEMPLATES_MAX: usize = 32;
+
+/// How a sender's requests are read, as written in the table of presets or by a user.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Path of the list of events in a document that is an object; without it the object is the event.
+    pub events: Option<&'a str>,
+    /// Bodies that are neither JSON nor a form are events too, empty ones included.
+    pub any_body: bool,
+    /// What tells a repetition from a new event: unique within the source.
+    pub id: &'a [&'a str],
+    /// The id alone tells: what else the sender writes may differ when it sends an event again.
+    pub id_alone: bool,
+    pub event_type: &'a [&'a str],
+    pub subject: &'a [&'a str],
+    pub time: &'a [&'a str],
+    pub title: &'a [&'a str],
+    pub severity: &'a [&'a str],
+    pub link: &'a [&'a str],
+    /// The sender's own words for severities; `*` at one end of a word stands for anything.
+    pub words: &'a [(&'a str, Severity)],
+    /// The severity where no word was found.
+    pub otherwise: Severity,
+}
+
+impl Record<'static> {
+    /// A record that finds nothing.
+    pub const EMPTY: Self = Self {
+        events: None,
+        any_body: false,
+        id: &[],
+        id_alone: false,
+        event_type: &[],
+        subject: &[],
+        time: &[],
+        title: &[],
+        severity: &[],
+        link: &[],
+        words: &[],
+        otherwise: Severity::Info,
+    };
+}
+
+/// Why a record cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}`: {why}")]
+pub struct InvalidRecord {
+    /// The attribute, as it is called in the configuration.
+    pub attribute: &'static str,
+    pub text: String,
+    pub why: InvalidTemplate,
+}
+
+/// A record made ready for use.
+#[derive(Clone, Debug)]
+pub(super) struct Fields {
+    /// Of the list of events: one slot, or none.
+    list: Paths,
+    event: Paths,
+    root: Paths,
+    id: Vec<Template>,
+    id_alone: bool,
+    event_type: Vec<Template>,
+    subject: Vec<Template>,
+    time: Vec<Template>,
+    title: Vec<Template>,
+    severity: Vec<Template>,
+    link: Vec<Template>,
+    words: Vec<(Word, Severity)>,
+    otherwise: Severity,
+}
+
+impl Fields {
+    pub(super) fn new(record: &Record<'_>) -> Result<Self, InvalidRecord> {
+        let (mut event, mut root, mut list) = (Paths::new(), Paths::new(), Paths::new());
+        if let Some(path) = record.events {
+            let invalid = |why| {
+                let why = InvalidTemplate::Path { path: path.to_owned(), why };
+                InvalidRecord { attribute: "events", text: path.to_owned(), why }
+            };
+            list.slot(path).map_err(invalid)?;
+        }
+        let mut all = |attribute: &'static str, texts: &[&str]| {
+            let template = |text: &&str| {
+                let invalid = |why| InvalidRecord { attribute, text: (*text).to_owned(), why };
+                Template::new(text, &mut event, &mut root).map_err(invalid)
+            };
+            texts.iter().take(TEMPLATES_MAX).map(template).collect::<Result<Vec<_>, _>>()
+        };
+        let (id, event_type) = (all("id", record.id)?, all("type", record.event_type)?);
+        let (subject, time) = (all("subject", record.subject)?, all("time", record.time)?);
+        let (title, link) = (all("title", record.title)?, all("link", record.link)?);
+        let severity = all("severity", record.severity)?;
+        let words = record.words.iter().map(|(word, severity)| (Word::new(word), *severity));
+        Ok(Self {
+            id,
+            id_alone: record.id_alone,
+            event_type,
+            subject,
+            time,
+            title,
+            severity,
+            link,
+            words: words.collect(),
+            otherwise: record.otherwise,
+            list,
+            event,
+            root,
+        })
+    }
+
+    /// The list of events that a document holds, as it was sent.
+    pub(super) fn list<'a>(&self, document: &'a str) -> Option<&'a str> {
+        let list = self.list.read(document).first()?.raw()?;
+        list.starts_with('[').then_some(list)
+    }
+
+    /// What all events of a document share.
+    pub(super) fn root<'a>(&self, document: &'a str) -> Vec<Field<'a>> {
+        self.root.read(document)
+    }
+
+    /// The attributes of one event, and what makes it the one it is.
+    pub(super) fn read(&self, element: &str, around: &Around<'_>) -> (Attributes, Option<Dedup>) {
+        let mut places = Places {
+            event: self.event.read(element),
+            root: around.root.clone(),
+            headers: around.headers,
+            query: around.query,
+            event_type: None,
+        };
+        let line = |max: usize| move |text: &str| one_line(text, max).map(Cow::into_owned);
+        let event_type = first(&self.event_type, &places, line(NAME_CHARS_MAX))
+            .unwrap_or_else(|| TYPE_UNKNOWN.to_owned());
+        let subject = first(&self.subject, &places, line(NAME_CHARS_MAX));
+        let content = if self.id_alone { "" } else { element };
+        let id = first(&self.id, &places, |text| Some(dedup(&[text], content)));
+        let time = first(&self.time, &places, time);
+        let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
+        // Only these may name the type.
+        places.event_type = Some(&event_type);
+        let severity = first(&self.severity, &places, |text| words::severity(text, &self.words))
+            .unwrap_or(self.otherwise);
+        let title = first(&self.title, &places, line(TITLE_CHARS_MAX))
+            .unwrap_or_else(|| event_type.clone());
+        let attributes =
+            Attributes { subject, time, title, severity, link, event_type: event_type.clone() };
+        (attributes, id)
+    }
+}
+
+/// What stands around an event.
+pub(super) struct Around<'a> {
+    pub root: Vec<Field<'a>>,
+    pub headers: &'a http::HeaderMap,
+    pub query: Option<&'a str>,
+}
+
+/// What `read` makes of the first template of which it makes something.
+fn first<T>(
+    templates: &[Template],
+    places: &Places<'_>,
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
+    templates.iter().filter_map(|template| template.fill(places)).find_map(|text| read(&text))
+}

@@ -1,0 +1,231 @@
+//! Short texts with places in them: `{alert.title} on {host}`.
+//!
+//! | in braces | stands for |
+//! |---|---|
+//! | `repository.name`, `/a/b.c` | what stands there in the event (see `paths`) |
+//! | `root:groupKey` | the same in the document around the events of a list |
+//! | `header:X-Event` | a header field of the request |
+//! | `query:name` | a parameter of the request's address |
+//! | `@type` | the type that was found |
+//!
+//! A place that is missing, empty or holds neither text nor a number makes the whole text missing, so
+//! that the next one of a list is tried. `{{` and `}}` stand for the braces themselves.
+
+use std::borrow::Cow;
+
+use super::fields::Field;
+use super::paths::{InvalidPath, Paths};
+
+/// Longest template, in bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 512;
+/// Most places in one template.
+const PLACES_MAX: usize = 16;
+
+/// A text with places in it.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Literal(Box<str>),
+    Event(usize),
+    Root(usize),
+    Header(http::HeaderName),
+    Query(Box<str>),
+    Type,
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTemplate {
+    #[error("it is empty")]
+    Empty,
+    #[error("it has more than {TEMPLATE_BYTES_MAX} bytes")]
+    Long,
+    #[error("it has more than {PLACES_MAX} places")]
+    Places,
+    #[error("a brace is not closed: write {{{{ or }}}} for a brace itself")]
+    Brace,
+    #[error("`{path}` names no place: {why}")]
+    Path { path: String, why: InvalidPath },
+    #[error("`{0}` is no name of a header")]
+    Header(String),
+    #[error("`@{0}` stands for nothing; there is `@type`")]
+    Variable(String),
+}
+
+/// Everything that a template may name.
+pub(super) struct Places<'a> {
+    pub event: Vec<Field<'a>>,
+    pub root: Vec<Field<'a>>,
+    pub headers: &'a http::HeaderMap,
+    pub query: Option<&'a str>,
+    pub event_type: Option<&'a str>,
+}
+
+impl Template {
+    /// Reads it; its places become slots of `event` and `root`.
+    pub(super) fn new(
+        text: &str,
+        event: &mut Paths,
+        root: &mut Paths,
+    ) -> Result<Self, InvalidTemplate> {
+        if text.is_empty() {
+            return Err(InvalidTemplate::Empty);
+        }
+        if text.len() > TEMPLATE_BYTES_MAX {
+            return Err(InvalidTemplate::Long);
+        }
+        let (mut parts, mut literal) = (Vec::new(), String::new());
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            literal.push_str(&rest[..at]);
+            let brace = &rest[at..];
+            if let Some(after) = brace.strip_prefix("{{").or_else(|| brace.strip_prefix("}}")) {
+                literal.push_str(&brace[..1]);
+                rest = after;
+                continue;
+            }
+            let place = brace.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+            let Some((place, after)) = place.filter(|(place, _)| !place.contains('{')) else {
+                return Err(InvalidTemplate::Brace);
+            };
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal).into()));
+            }
+            parts.push(part(place.trim(), event, root)?);
+            rest = after;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal.into()));
+        }
+        if parts.len() > 2 * PLACES_MAX + 1 {
+            return Err(InvalidTemplate::Places);
+        }
+        Ok(Self { parts })
+    }
+
+    /// The text with its places filled in; nothing when one of them has none.
+    pub(super) fn fill<'a>(&self, places: &Places<'a>) -> Option<Cow<'a, str>> {
+        if let [part] = &self.parts[..] {
+            return part.value(places);
+        }
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(literal),
+                part => text.push_str(&part.value(places)?),
+            }
+        }
+        Some(Cow::Owned(text))
+    }
+}
+
+fn part(place: &str, event: &mut Paths, root: &mut Paths) -> Result<Part, InvalidTemplate> {
+    let slot = |paths: &mut Paths, path: &str| {
+        paths.slot(path).map_err(|why| InvalidTemplate::Path { path: path.to_owned(), why })
+    };
+    if let Some(variable) = place.strip_prefix('@') {
+        return match variable {
+            "type" => Ok(Part::Type),
+            _ => Err(InvalidTemplate::Variable(variable.to_owned())),
+        };
+    }
+    if let Some(name) = place.strip_prefix("header:") {
+        let header = name.to_ascii_lowercase().parse();
+        return header.map(Part::Header).map_err(|_| InvalidTemplate::Header(name.to_owned()));
+    }
+    if let Some(name) = place.strip_prefix("query:") {
+        return Ok(Part::Query(name.into()));
+    }
+    match place.strip_prefix("root:") {
+        Some(path) => slot(root, path).map(Part::Root),
+        None => slot(event, place).map(Part::Event),
+    }
+}
+
+impl Part {
+    fn value<'a>(&self, places: &Places<'a>) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Literal(text) => Some(Cow::Owned(text.to_string())),
+            Self::Event(slot) => places.event.get(*slot)?.text(),
+            Self::Root(slot) => places.root.get(*slot)?.text(),
+            Self::Header(name) => {
+                let value = places.headers.get(name)?.to_str().ok()?;
+                Some(Cow::Borrowed(value)).filter(|value| !value.is_empty())
+            }
+            Self::Query(name) => {
+                let mut pairs = form_urlencoded::parse(places.query?.as_bytes());
+                let (_, value) = pairs.find(|(key, _)| **key == **name)?;
+                let value = value.into_owned();
+                (!value.is_empty()).then_some(Cow::Owned(value))
+            }
+            Self::Type => places.event_type.map(Cow::Borrowed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str) -> Option<String> {
+        let (mut event, mut root) = (Paths::new(), Paths::new());
+        let template = Template::new(template, &mut event, &mut root).unwrap();
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-event", "push".parse().unwrap());
+        let places = Places {
+            event: event.read(r#"{"a": {"b": "one"}, "n": 2, "t": true, "e": ""}"#),
+            root: root.read(r#"{"a": {"b": "root"}}"#),
+            headers: &headers,
+            query: Some("topic=a%20b&empty="),
+            event_type: Some("kind"),
+        };
+        template.fill(&places).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn fills_in_what_is_there_or_is_missing_as_a_whole() {
+        for (template, expected) in [
+            ("{a.b}", Some("one")),
+            ("{ a.b }/{n}!", Some("one/2!")),
+            ("{root:a.b}", Some("root")),
+            ("{header:X-Event} of {@type}", Some("push of kind")),
+            ("{query:topic}", Some("a b")),
+            ("plain", Some("plain")),
+            ("{{{n}}}", Some("{2}")),
+            ("{query:empty}", None),
+            ("{header:x-other}", None),
+            ("x{e}", None),
+            ("{t}", None),
+            ("{a}", None),
+            ("{a.b} and {missing}", None),
+        ] {
+            assert_eq!(filled(template).as_deref(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn says_why_a_text_is_no_template() {
+        for (template, expected) in [
+            ("", "it is empty"),
+            ("{a", "a brace is not closed: write {{ or }} for a brace itself"),
+            ("a}", "a brace is not closed: write {{ or }} for a brace itself"),
+            ("{a..b}", "`a..b` names no place: a key in it is empty"),
+            ("{}", "`` names no place: a key in it is empty"),
+            ("{header:a b}", "`a b` is no name of a header"),
+            ("{@id}", "`@id` stands for nothing; there is `@type`"),
+        ] {
+            let made = Template::new(template, &mut Paths::new(), &mut Paths::new());
+            assert_eq!(made.unwrap_err().to_string(), expected, "{template}");
+        }
+        let long = "a".repeat(TEMPLATE_BYTES_MAX + 1);
+        let made = Template::new(&long, &mut Paths::new(), &mut Paths::new());
+        assert_eq!(made.unwrap_err(), InvalidTemplate::Long);
+        let made = Template::new(&"{a}-".repeat(40), &mut Paths::new(), &mut Paths::new());
+        assert_eq!(made.unwrap_err(), InvalidTemplate::Places);
+    }
+}

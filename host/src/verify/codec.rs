@@ -1,0 +1,197 @@
+//! Hexadecimal and base64 as senders write signatures and keys.
+//!
+//! Strict: what is decoded has exactly one writing, but for the case of hexadecimal letters, so that a
+//! changed text is another signature. Linear in the text.
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Decodes into `room`; the bytes written. `None`: no such text, or it does not fit.
+pub(super) fn unhex_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
+    if !text.len().is_multiple_of(2) || text.len() / 2 > room.len() {
+        return None;
+    }
+    // What is no digit sets high bits, which are looked at once in the end.
+    let mut all = 0;
+    for (byte, pair) in room.iter_mut().zip(text.chunks_exact(2)) {
+        let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = (high << 4) | (low & 15);
+    }
+    (all <= 15).then_some(text.len() / 2)
+}
+
+/// The value of each hexadecimal digit, 255 for what is none.
+static NIBBLES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0u8;
+    while value < 16 {
+        let digit = DIGITS[value as usize];
+        values[digit as usize] = value;
+        values[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+/// As [`unhex_into`], for base64 of the standard alphabet with its padding.
+pub(super) fn unbase64_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
+    if !text.len().is_multiple_of(4) {
+        return None;
+    }
+    let padding = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
+    let plain = &text[..text.len() - padding];
+    let bytes = text.len() / 4 * 3 - padding;
+    if bytes > room.len() {
+        return None;
+    }
+    let mut room = room.iter_mut();
+    for group in plain.chunks(4) {
+        let mut value = 0u32;
+        for letter in group {
+            value = (value << 6) | u32::from(sextet(*letter)?);
+        }
+        value <<= 6 * (4 - group.len());
+        let [_, decoded @ ..] = value.to_be_bytes();
+        let (whole, rest) = decoded.split_at(group.len() - 1);
+        // Bits that belong to no byte must be zero, else there were two texts for the same bytes.
+        if rest.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        // The end of the group must be seen before a place is taken.
+        for (decoded, byte) in whole.iter().zip(room.by_ref()) {
+            *byte = *decoded;
+        }
+    }
+    Some(bytes)
+}
+
+const fn sextet(letter: u8) -> Option<u8> {
+    match letter {
+        b'A'..=b'Z' => Some(letter - b'A'),
+        b'a'..=b'z' => Some(letter - b'a' + 26),
+        b'0'..=b'9' => Some(letter - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    }
+}
+
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; text.len() / 2];
+    unhex_into(text.as_bytes(), &mut bytes)?;
+    Some(bytes)
+}
+
+/// For keys, which people copy from pages: the URL alphabet and missing padding are taken too.
+pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let plain = text.trim_end_matches('=').bytes();
+    let mut standard: Vec<u8> = plain
+        .map(|letter| match letter {
+            b'-' => b'+',
+            b'_' => b'/',
+            letter => letter,
+        })
+        .collect();
+    while !standard.len().is_multiple_of(4) {
+        standard.push(b'=');
+    }
+    let mut bytes = vec![0; standard.len() / 4 * 3];
+    let length = unbase64_into(&standard, &mut bytes)?;
+    bytes.truncate(length);
+    Some(bytes)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let mut three = [0; 3];
+        three[..group.len()].copy_from_slice(group);
+        let value = u32::from_be_bytes([0, three[0], three[1], three[2]]);
+        for place in 0..4 {
+            let sextet = (value >> (18 - 6 * place)) & 63;
+            let used = place <= group.len();
+            text.push(if used { char::from(LETTERS[sextet as usize]) } else { '=' });
+        }
+    }
+    text
+}
+
+/// Undoes `%XX`; what is no escape stays. With `plus`, a plus sign is a space, as in forms.
+pub(super) fn unescape(text: &[u8], plus: bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        let mut one = [0];
+        match (byte, text.get(at + 1..at + 3)) {
+            (b'%', Some(digits)) if unhex_into(digits, &mut one).is_some() => {
+                bytes.push(one[0]);
+                at += 3;
+                continue;
+            }
+            (b'+', _) if plus => bytes.push(b' '),
+            (byte, _) => bytes.push(*byte),
+        }
+        at += 1;
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn base64_has_the_vectors_of_rfc_4648_and_one_writing_only() {
+        for (plain, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), text);
+            let mut room = [0; 8];
+            let length = unbase64_into(text.as_bytes(), &mut room).unwrap();
+            assert_eq!(&room[..length], plain.as_bytes());
+            assert_eq!(unbase64(text.trim_end_matches('=')).unwrap(), plain.as_bytes());
+        }
+        for wrong in ["Zg", "Zg=", "Zh==", "Z===", "====", "Zm9=", "Zm 9", "Zg==Zg==", "Zm8=\n"] {
+            assert_eq!(unbase64_into(wrong.as_bytes(), &mut [0; 8]), None, "{wrong}");
+        }
+        assert_eq!(unbase64_into(b"Zm9v", &mut [0; 2]), None);
+        assert_eq!(unbase64("-_-_").unwrap(), unbase64("+/+/").unwrap());
+    }
+
+    #[test]
+    fn escapes_are_undone_and_what_is_none_stays() {
+        for (text, plus, plain) in [
+            ("a%20b+c", true, "a b c"),
+            ("a%20b+c", false, "a b+c"),
+            ("%", true, "%"),
+            ("%4", true, "%4"),
+            ("%zz%41", true, "%zzA"),
+        ] {
+            assert_eq!(unescape(text.as_bytes(), plus), plain.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert_eq!(unhex(&hex(&bytes)), Some(bytes.clone()));
+            prop_assert_eq!(unbase64(&base64(&bytes)), Some(bytes));
+        }
+    }
+}

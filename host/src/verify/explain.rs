@@ -1,0 +1,146 @@
+//! Why a request is refused, for a person: what was signed, what was expected, and the usual accident.
+//!
+//! The accident is found by trying: the same request with its body written otherwise, the secret read
+//! otherwise, another address. That costs many hashes, so that it is for commands and never for the way
+//! of a request. Shown are prefixes only: a whole expected digest would be a signature, and a secret
+//! is never shown. Limits: [`PREVIEW_BYTES_MAX`] of what was signed, [`SEARCH_BYTES_MAX`] of a body.
+
+mod accident;
+mod rewrite;
+
+use std::sync::Arc;
+
+use super::claim::{Claims, SIGNATURE_BYTES_MAX, decode};
+use super::codec::{base64, hex};
+use super::key::Key;
+use super::message::{self, Message};
+use super::scheme::{Encoding, Proof, Scheme, Signature, StampIn};
+use super::{Refused, Verifier, body_text, id, json, stamp};
+use crate::model::{Request, Secret, Timestamp, printable};
+
+/// Bytes shown of what was signed, half of them from its beginning and half from its end.
+pub const PREVIEW_BYTES_MAX: usize = 160;
+/// Longest body that is written otherwise in search of an accident.
+pub const SEARCH_BYTES_MAX: usize = 1024 * 1024;
+/// Characters shown of a digest: enough to compare by eye, far too few to use.
+const DIGEST_CHARACTERS_SHOWN: usize = 8;
+
+/// What is known of a refused request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub refused: Refused,
+    /// Lines for people, each a word and what it says.
+    pub lines: Vec<(&'static str, String)>,
+    /// Accidents that would explain it: with each of them undone, the request is accepted.
+    pub accidents: Vec<String>,
+}
+
+/// Why these secrets do not let the request in; `None` when they do.
+#[must_use]
+pub fn explain(
+    scheme: &Arc<Scheme>,
+    secrets: &[Secret],
+    public_url: Option<&str>,
+    request: &Request,
+) -> Option<Explanation> {
+    let verifier = Verifier::new(scheme, secrets, public_url).ok()?;
+    let refused = verifier.verify(request.clone()).err()?;
+    let mut lines = Vec::new();
+    if let Proof::Signature(signature) = &scheme.proof {
+        let inside = Inside { scheme, signature, public_url, request };
+        lines = inside.lines(&verifier.keys);
+    }
+    let accidents = accident::search(scheme, secrets, public_url, request, &refused);
+    Some(Explanation { refused, lines, accidents })
+}
+
+/// What was signed of an accepted request, and when.
+#[must_use]
+pub fn describe(
+    scheme: &Arc<Scheme>,
+    public_url: Option<&str>,
+    request: &Request,
+) -> Vec<(&'static str, String)> {
+    let Proof::Signature(signature) = &scheme.proof else { return Vec::new() };
+    Inside { scheme, signature, public_url, request }.lines(&[])
+}
+
+/// A request as its scheme reads it.
+struct Inside<'r> {
+    scheme: &'r Scheme,
+    signature: &'r Signature,
+    public_url: Option<&'r str>,
+    request: &'r Request,
+}
+
+impl Inside<'_> {
+    fn lines(&self, keys: &[Key]) -> Vec<(&'static str, String)> {
+        let Self { scheme, signature, public_url, request } = self;
+        let mut lines = Vec::new();
+        let Ok(in_body) = body_text(signature, &request.body) else { return lines };
+        let Ok(claims) = Claims::find(signature, &request.headers, in_body.as_deref()) else {
+            return lines;
+        };
+        let Ok(stamp) = message::stamp_text(signature, &request.headers, &claims) else {
+            return lines;
+        };
+        let Ok(id) = id(scheme, signature, &request.headers, claims.set) else { return lines };
+        lines.extend(self.clock(stamp).map(|text| ("clock", text)));
+        let Ok(message) = Message::new(signature, request, id, stamp, *public_url) else {
+            return lines;
+        };
+        lines.insert(0, ("signed bytes", preview(&message.bytes(0))));
+        for (number, key) in (1..).zip(keys) {
+            if let Some(expected) = key.digest(&message, 0) {
+                let text = format!("{} by secret {number}", self.prefix(expected.bytes()));
+                lines.push(("expected", text));
+            }
+        }
+        for claim in claims.iter() {
+            let mut room = [0; SIGNATURE_BYTES_MAX];
+            if let Some(bytes) = decode(signature, claim.text, &mut room) {
+                lines.push(("sent", self.prefix(&room[..bytes])));
+            }
+        }
+        lines
+    }
+
+    /// How a digest begins, in the scheme's own writing.
+    fn prefix(&self, bytes: &[u8]) -> String {
+        let text = match self.signature.encoding {
+            Encoding::Hex => hex(bytes),
+            Encoding::Base64 => base64(bytes),
+        };
+        let shown: String = text.chars().take(DIGEST_CHARACTERS_SHOWN).collect();
+        format!("{shown}… ({} bytes)", bytes.len())
+    }
+
+    fn clock(&self, sent: Option<&[u8]>) -> Option<String> {
+        let described = self.signature.stamp.as_ref()?;
+        let in_body = match &described.place {
+            StampIn::Body(pointer) => json::text_at(&self.request.body, pointer),
+            _ => None,
+        };
+        let text = sent.or(in_body.as_ref().map(|text| text.as_bytes()))?;
+        let millis = u64::try_from(stamp::millis(described.unit, text)?).ok()?;
+        let (at, now) = (Timestamp::from_millis(millis), self.request.received_at);
+        let skew = if at > now {
+            format!("{} s in the future", at.since(now).as_secs())
+        } else {
+            format!("{} s old", now.since(at).as_secs())
+        };
+        let not = if described.covered { "" } else { "; it is not signed and proves nothing" };
+        Some(format!("the timestamp {at} is {skew}{not}"))
+    }
+}
+
+/// The beginning and the end of a text, fit for a terminal, and its length.
+fn preview(bytes: &[u8]) -> String {
+    let shown = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes));
+    let length = bytes.len();
+    if length <= PREVIEW_BYTES_MAX {
+        return format!("{} ({length} bytes)", shown(bytes));
+    }
+    let half = PREVIEW_BYTES_MAX / 2;
+    format!("{} … {} ({length} bytes)", shown(&bytes[..half]), shown(&bytes[length - half..]))
+}

@@ -1,0 +1,177 @@
+//! What vendors ask before they send events, or besides, and the answers.
+//!
+//! Pure. Where the vendor signs its question, only a verified request is answered. An answer repeats or
+//! signs nothing but a token of the form `[A-Za-z0-9_-]{1,128}`: else whoever can ask could have a body
+//! of his own signed. What such a token's signature could be used for is a body that is neither an
+//! object nor an array, and that is no event.
+
+use http::{HeaderMap, Uri};
+
+use super::codec::{base64, hex};
+use super::key::Key;
+use super::scheme::Handshake;
+use super::{Refused, Verified, Verifier, json, url};
+use crate::model::Secret;
+
+/// Longest token that is answered, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 128;
+
+/// What the vendor gets back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// 200, or 204 without a body.
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: String,
+}
+
+impl Answer {
+    const fn text(body: String) -> Self {
+        Self { status: 200, content_type: "text/plain", body }
+    }
+
+    const fn json(body: String) -> Self {
+        Self { status: 200, content_type: "application/json", body }
+    }
+}
+
+impl Handshake {
+    /// Whether the vendor asks by a GET, where it sends events by POST.
+    #[must_use]
+    pub const fn is_get(self) -> bool {
+        matches!(self, Self::MetaHubChallenge | Self::OktaVerification | Self::XCrc)
+    }
+
+    /// Whether it is answered without being asked for in the configuration: the question itself lets
+    /// nobody in.
+    #[must_use]
+    pub const fn is_answered_unasked(self) -> bool {
+        !matches!(self, Self::NotionToken)
+    }
+}
+
+impl Verifier {
+    /// With the token that the vendor shows when it asks, where it has one besides the secret.
+    #[must_use]
+    pub fn with_verify_token(self, token: Option<&Secret>) -> Self {
+        Self { verify_token: token.map(Key::plain), ..self }
+    }
+
+    /// The answer to a verified request that asks; `None` where it brings events.
+    ///
+    /// # Errors
+    /// It asks for something that is never answered.
+    pub fn answer(&self, verified: &Verified) -> Result<Option<Answer>, Refused> {
+        let Some(handshake) = self.scheme.handshake else { return Ok(None) };
+        let request = verified.request();
+        let body = |pointer: &str| json::text_at(&request.body, pointer);
+        let is = |pointer: &str, text: &str| body(pointer).is_some_and(|found| found == text);
+        let token = |pointer: &str| {
+            let token = body(pointer).unwrap_or_default();
+            narrow(&token).then(|| token.into_owned()).ok_or(Refused::Challenge)
+        };
+        let answer = match handshake {
+            Handshake::SlackUrlVerification if is("/type", "url_verification") => {
+                Answer::text(token("/challenge")?)
+            }
+            Handshake::ZoomUrlValidation if is("/event", "endpoint.url_validation") => {
+                let plain = token("/payload/plainToken")?;
+                let mac = self.mac(verified.key(), &plain).ok_or(Refused::Challenge)?;
+                let encrypted = hex(&mac);
+                Answer::json(format!(
+                    "{{\"plainToken\":\"{plain}\",\"encryptedToken\":\"{encrypted}\"}}"
+                ))
+            }
+            Handshake::TwitchChallenge
+                if header(&request.headers, "twitch-eventsub-message-type")
+                    == Some("webhook_callback_verification") =>
+            {
+                Answer::text(token("/challenge")?)
+            }
+            Handshake::DiscordPing if is("/type", "1") && body("/event/type").is_none() => {
+                Answer::json("{\"type\":1}".to_owned())
+            }
+            // The ping of webhook events, which want no body.
+            Handshake::DiscordPing if is("/type", "0") => {
+                Answer { status: 204, content_type: "", body: String::new() }
+            }
+            Handshake::OktaVerification => {
+                let Some(token) = header(&request.headers, "x-okta-verification-challenge") else {
+                    return Ok(None);
+                };
+                if !narrow(token) {
+                    return Err(Refused::Challenge);
+                }
+                Answer::json(format!("{{\"verification\":\"{token}\"}}"))
+            }
+            // A ping or a test is an event like any other: it wants a 2xx, and is worth a line in a log.
+            _ => return Ok(None),
+        };
+        Ok(Some(answer))
+    }
+
+    /// The answer to a question that its vendor does not sign, asked by a GET; `None` where the vendor
+    /// asks in another way.
+    ///
+    /// # Errors
+    /// The question is not the vendor's, or asks for something that is never answered.
+    pub fn answer_unsigned(&self, uri: &Uri) -> Result<Option<Answer>, Refused> {
+        let query = uri.query().unwrap_or_default();
+        let value = |name: &str| {
+            let mut values = url::parameter(query, name);
+            let value = values.next().and_then(|value| String::from_utf8(value.to_vec()).ok());
+            value.filter(|_| values.next().is_none())
+        };
+        let token =
+            |name: &str| value(name).filter(|token| narrow(token)).ok_or(Refused::Challenge);
+        match self.scheme.handshake {
+            Some(Handshake::MetaHubChallenge) => {
+                let expected = self.verify_token.as_ref().ok_or(Refused::NoVerifyToken)?;
+                let shown = value("hub.verify_token").unwrap_or_default();
+                if !expected.is(shown.as_bytes()) {
+                    return Err(Refused::Token);
+                }
+                Ok(Some(Answer::text(token("hub.challenge")?)))
+            }
+            Some(Handshake::XCrc) => {
+                let token = token("crc_token")?;
+                let mac = base64(&self.mac(0, &token).ok_or(Refused::Challenge)?);
+                Ok(Some(Answer::json(format!("{{\"response_token\":\"sha256={mac}\"}}"))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The token in the first, unsigned request of a vendor that has a person confirm the address by it.
+    #[must_use]
+    pub fn token_to_confirm(&self, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+        if !self.may_confirm(headers) {
+            return None;
+        }
+        let token = json::text_at(body, "/verification_token")?;
+        narrow(&token).then(|| token.into_owned())
+    }
+
+    /// Whether the body decides if a request without a signature is such a one.
+    #[must_use]
+    pub fn may_confirm(&self, headers: &HeaderMap) -> bool {
+        self.scheme.handshake == Some(Handshake::NotionToken)
+            && !headers.contains_key("x-notion-signature")
+    }
+
+    fn mac(&self, key: u16, token: &str) -> Option<[u8; 32]> {
+        self.keys.get(usize::from(key))?.hmac_sha256(token.as_bytes())
+    }
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn narrow(token: &str) -> bool {
+    (1..=TOKEN_BYTES_MAX).contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests;

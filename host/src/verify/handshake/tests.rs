@@ -1,0 +1,179 @@
+//! Each vendor's question with its answer, and that no answer can be made use of by a forger.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Method;
+use proptest::prelude::*;
+use ring::rand::SystemRandom;
+
+use super::super::{Signer, Unsigned, scheme};
+use super::*;
+use crate::model::{Request, Timestamp};
+
+const SECRET: &str = "not-a-real-secret";
+/// Made with openssl, see below.
+const ZOOM_ENCRYPTED: &str = "5c60e2f8e51bc255c11491273f33b50f223b6f4a023f9c46fa858fa078031ddd";
+const NOW: Timestamp = Timestamp::from_millis(1_768_469_400_000);
+
+fn verifier(name: &str) -> Verifier {
+    Verifier::new(scheme(name).unwrap(), &[Secret::new(SECRET)], None).unwrap()
+}
+
+fn request(uri: &str, body: &[u8], headers: HeaderMap) -> Request {
+    Request {
+        source: Arc::from("source"),
+        method: Method::POST,
+        uri: uri.parse().unwrap(),
+        headers,
+        body: Bytes::copy_from_slice(body),
+        received_at: NOW,
+    }
+}
+
+/// What a vendor is answered that signs its question.
+fn asked(name: &str, body: &str, more: &[(&'static str, &str)]) -> Result<Option<Answer>, Refused> {
+    let verifier = verifier(name);
+    let random = SystemRandom::new();
+    let signer = Signer::new(scheme(name).unwrap(), &Secret::new(SECRET), &random).unwrap();
+    let mut headers: HeaderMap = more
+        .iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+        .collect();
+    let unsigned = Unsigned {
+        method: Method::POST,
+        public_url: None,
+        path: "/source",
+        headers: headers.clone(),
+        body: body.as_bytes(),
+        now: NOW,
+        id: "id-1",
+    };
+    for (name, value) in signer.sign(unsigned, &random).unwrap().headers {
+        headers.insert(name, value.parse().unwrap());
+    }
+    let verified = verifier.verify(request("/source", body.as_bytes(), headers)).unwrap();
+    verifier.answer(&verified)
+}
+
+#[test]
+fn each_vendor_gets_the_answer_that_it_asks_for() {
+    let slack = r#"{"token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
+    let answer = asked("slack", slack, &[]).unwrap().unwrap();
+    assert_eq!(answer.body, "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P");
+
+    let zoom = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1654503849680,"event":"endpoint.url_validation"}"#;
+    let answer = asked("zoom", zoom, &[]).unwrap().unwrap();
+    // printf qgg8vlvZRS6UYooatFL8Aw | openssl dgst -sha256 -hmac not-a-real-secret
+    assert_eq!(
+        answer.body,
+        format!(
+            "{{\"plainToken\":\"qgg8vlvZRS6UYooatFL8Aw\",\"encryptedToken\":\"{ZOOM_ENCRYPTED}\"}}"
+        )
+    );
+
+    let twitch = r#"{"challenge":"pogchamp-kappa-360noscope-vohiyo","subscription":{}}"#;
+    let verification = ("twitch-eventsub-message-type", "webhook_callback_verification");
+    let answer = asked("twitch", twitch, &[verification]).unwrap().unwrap();
+    assert_eq!(
+        (answer.content_type, &*answer.body),
+        ("text/plain", "pogchamp-kappa-360noscope-vohiyo")
+    );
+    let notification = ("twitch-eventsub-message-type", "notification");
+    assert_eq!(asked("twitch", twitch, &[notification]), Ok(None));
+
+    // A ping of GitHub is an event.
+    assert_eq!(asked("github", r#"{"zen":"Keep it logically awesome."}"#, &[]), Ok(None));
+}
+
+#[test]
+fn discord_is_answered_in_the_form_of_what_it_asked() {
+    let pair = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let random = SystemRandom::new();
+    let discord = scheme("discord").unwrap();
+    let signer = Signer::new(discord, &Secret::new(pair), &random).unwrap();
+    let public = Secret::new(signer.public_key().unwrap());
+    let verifier = Verifier::new(discord, &[public], None).unwrap();
+    for (body, expected) in [
+        (r#"{"type":1,"id":"1","token":"t"}"#, Some((200, "{\"type\":1}"))),
+        (r#"{"version":1,"application_id":"1","type":0}"#, Some((204, ""))),
+        (r#"{"version":1,"type":1,"event":{"type":"APPLICATION_AUTHORIZED"}}"#, None),
+        (r#"{"type":2,"data":{"name":"deploy"}}"#, None),
+    ] {
+        let unsigned = Unsigned {
+            method: Method::POST,
+            public_url: None,
+            path: "/source",
+            headers: HeaderMap::new(),
+            body: body.as_bytes(),
+            now: NOW,
+            id: "id-1",
+        };
+        let signed = signer.sign(unsigned, &random).unwrap().headers;
+        let headers = signed.into_iter().map(|(name, value)| (name, value.parse().unwrap()));
+        let request = request("/source", body.as_bytes(), headers.collect());
+        let verified = verifier.verify(request).unwrap();
+        let answer = verifier.answer(&verified).unwrap();
+        assert_eq!(answer.as_ref().map(|a| (a.status, &*a.body)), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_question_by_get_needs_the_vendors_own_token_or_is_answered_with_a_narrow_one() {
+    let token = Secret::new("chosen-by-us");
+    let meta = verifier("meta").with_verify_token(Some(&token));
+    let ask = |verifier: &Verifier, query: &str| {
+        let answer = verifier.answer_unsigned(&format!("/meta?{query}").parse().unwrap());
+        answer.map(|answer| answer.map(|answer| answer.body))
+    };
+    let challenge = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
+    assert_eq!(ask(&meta, &format!("{challenge}chosen-by-us")), Ok(Some("1158201444".to_owned())));
+    assert_eq!(ask(&meta, &format!("{challenge}another")), Err(Refused::Token));
+    assert_eq!(ask(&meta, challenge), Err(Refused::Token));
+    assert_eq!(
+        ask(&meta, "hub.challenge=%3Cscript%3E&hub.verify_token=chosen-by-us"),
+        Err(Refused::Challenge)
+    );
+    assert_eq!(ask(&verifier("meta"), &format!("{challenge}x")), Err(Refused::NoVerifyToken));
+
+    let x = verifier("x");
+    let answer = ask(&x, "crc_token=MWUyYzM").unwrap().unwrap();
+    assert!(answer.starts_with("{\"response_token\":\"sha256="), "{answer}");
+    for bad in ["", "crc_token=", "crc_token=a%20b", "crc_token=a&crc_token=b"] {
+        assert_eq!(ask(&x, bad), Err(Refused::Challenge), "{bad}");
+    }
+    assert_eq!(ask(&verifier("github"), "crc_token=a"), Ok(None));
+}
+
+#[test]
+fn okta_and_notion_ask_once() {
+    let token: HeaderMap = [("authorization", SECRET), ("x-okta-verification-challenge", "abc_-1")]
+        .into_iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+        .collect();
+    let okta = verifier("okta");
+    let verified = okta.verify(request("/okta", b"", token)).unwrap();
+    assert_eq!(okta.answer(&verified).unwrap().unwrap().body, "{\"verification\":\"abc_-1\"}");
+
+    let notion = verifier("notion");
+    let body = br#"{"verification_token":"secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}"#;
+    let found = notion.token_to_confirm(&HeaderMap::new(), body);
+    assert_eq!(found.as_deref(), Some("secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"));
+    assert_eq!(
+        notion.token_to_confirm(&HeaderMap::new(), br#"{"verification_token":"a b"}"#),
+        None
+    );
+    assert_eq!(verifier("github").token_to_confirm(&HeaderMap::new(), body), None);
+}
+
+proptest! {
+    /// Zoom's answers are signatures of tokens, its events' of texts with colons.
+    #[test]
+    fn an_answer_to_zoom_is_no_signature_of_its_events(token in "[A-Za-z0-9_-]{1,128}") {
+        let mac = hex(&verifier("zoom").mac(0, &token).unwrap());
+        let mut headers = HeaderMap::new();
+        headers.insert("x-zm-signature", format!("v0={mac}").parse().unwrap());
+        headers.insert("x-zm-request-timestamp", "1768469400".parse().unwrap());
+        prop_assert!(verifier("zoom").verify(request("/zoom", token.as_bytes(), headers)).is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! The bytes that a signature covers, put together from a request by a scheme's list of parts.
+//!
+//! Nothing is copied for the parts that stand in the request as they are signed; what must be worked
+//! out first is worked out once a request. Limits: [`FORM_FIELDS_MAX`], [`LISTED_HEADERS_MAX`].
+
+use sha2::{Digest as _, Sha256};
+
+use super::claim::single;
+use super::scheme::{Part, Signature, StampIn};
+use super::{Refused, codec, json, stamp, url};
+use crate::model::Request;
+
+/// Most fields of a signed form.
+pub const FORM_FIELDS_MAX: usize = 1_000;
+/// Most headers that a request may list as signed.
+pub const LISTED_HEADERS_MAX: usize = 64;
+
+/// See the module's description.
+#[derive(Debug)]
+pub(super) struct Message<'r> {
+    parts: &'r [Part],
+    request: &'r Request,
+    id: &'r [u8],
+    stamp: Option<&'r [u8]>,
+    /// The parts that had to be worked out, in their order.
+    prepared: Vec<Vec<u8>>,
+    /// The address in each writing that is tried; one empty text where none is signed.
+    urls: Vec<String>,
+}
+
+impl<'r> Message<'r> {
+    pub(super) fn new(
+        signature: &'r Signature,
+        request: &'r Request,
+        id: &'r [u8],
+        stamp: Option<&'r [u8]>,
+        public_url: Option<&str>,
+    ) -> Result<Self, Refused> {
+        let mut urls = Vec::new();
+        if signature.signs_url() {
+            let base = public_url.ok_or(Refused::NoPublicUrl)?;
+            let path = request.uri.path_and_query().map_or("", |path| path.as_str());
+            urls = url::writings(base, path, signature.signed.contains(&Part::UrlAnyPort));
+        }
+        unambiguous(&signature.signed, id)?;
+        let mut prepared = Vec::new();
+        for part in &signature.signed {
+            match part {
+                Part::BodySha256Hex => prepared.push(body_hash(request).into_bytes()),
+                Part::SortedForm => prepared.push(sorted_form(request)?),
+                Part::ListedHeaders(list) => {
+                    prepared.push(listed_headers(signature, request, list)?);
+                }
+                Part::BodyText(pointer) => {
+                    let text = json::text_at(&request.body, pointer)
+                        .ok_or_else(|| Refused::NotInBody { pointer: pointer.to_string() })?;
+                    prepared.push(text.into_owned().into_bytes());
+                }
+                Part::Header(name) => {
+                    single(&request.headers, name)?;
+                }
+                Part::StampIfSent(behind) if stamp.is_none() => unmoved(&request.body, behind)?,
+                _ => {}
+            }
+        }
+        Ok(Self { parts: &signature.signed, request, id, stamp, prepared, urls })
+    }
+
+    /// How many writings of the address are to be tried: at least one.
+    pub(super) fn writings(&self) -> usize {
+        self.urls.len().max(1)
+    }
+
+    pub(super) fn url(&self) -> Option<&str> {
+        self.urls.first().map(String::as_str)
+    }
+
+    pub(super) const fn stamp(&self) -> Option<&'r [u8]> {
+        self.stamp
+    }
+
+    /// Hands over the signed bytes, piece by piece.
+    #[inline]
+    pub(super) fn feed(&self, writing: usize, mut put: impl FnMut(&[u8])) {
+        let mut prepared = self.prepared.iter();
+        let url = || self.urls.get(writing).map_or("", String::as_str);
+        for part in self.parts {
+            match part {
+                Part::Body => put(&self.request.body),
+                Part::Literal(text) => put(text.as_bytes()),
+                Part::Id => put(self.id),
+                Part::Stamp => put(self.stamp.unwrap_or_default()),
+                Part::StampIfSent(behind) => {
+                    if let Some(stamp) = self.stamp {
+                        put(stamp);
+                        put(behind.as_bytes());
+                    }
+                }
+                Part::Method => put(self.request.method.as_str().as_bytes()),
+                Part::Url | Part::UrlAnyPort => put(url().as_bytes()),
+                Part::UrlDecoded => put(url::decode(url()).as_bytes()),
+                Part::Path => put(url::path(url()).as_bytes()),
+                Part::Header(name) => {
+                    put(self.request.headers.get(name).map_or(&[][..], |value| value.as_bytes()));
+                }
+                Part::BodySha256Hex
+                | Part::SortedForm
+                | Part::ListedHeaders(_)
+                | Part::BodyText(_) => put(prepared.next().map_or(&[][..], Vec::as_slice)),
+            }
+        }
+    }
+
+    /// In one piece, for algorithms that take no less.
+    pub(super) fn bytes(&self, writing: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.request.body.len() + 128);
+        self.feed(writing, |piece| bytes.extend_from_slice(piece));
+        bytes
+    }
+}
+
+fn body_hash(request: &Request) -> String {
+    codec::hex(&Sha256::digest(&request.body))
+}
+
+/// An id with the text in it that ends it could be read as a shorter id and another time.
+fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), Refused> {
+    for pair in parts.windows(2) {
+        if let [Part::Id, Part::Literal(end)] = pair
+            && !end.is_empty()
+            && id.windows(end.len()).any(|piece| piece == end.as_bytes())
+        {
+            return Err(Refused::IdUnclear { separator: end.to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// A body that begins like `1700000000:` could be a signed one without its timestamp's header, moved
+/// into the body by whoever caught it: the signed bytes are the same.
+fn unmoved(body: &[u8], behind: &str) -> Result<(), Refused> {
+    let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let moved = digits > 0 && body[digits..].starts_with(behind.as_bytes());
+    if moved { Err(Refused::StampInBody) } else { Ok(()) }
+}
+
+/// Names and values of a form, sorted by name; of equal fields one counts. Nothing where the address
+/// has the body's hash, which then must be right. A body that is neither would not be covered.
+fn sorted_form(request: &Request) -> Result<Vec<u8>, Refused> {
+    let query = request.uri.query().unwrap_or_default();
+    let mut hashes = url::parameter(query, "bodySHA256");
+    if let Some(hash) = hashes.next() {
+        let right = hash.eq_ignore_ascii_case(body_hash(request).as_bytes());
+        return if right && hashes.next().is_none() {
+            Ok(Vec::new())
+        } else {
+            Err(Refused::BodyHash)
+        };
+    }
+    let form = |field: &[u8]| codec::unescape(field, true);
+    let mut fields = Vec::new();
+    for field in request.body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()) {
+        if fields.len() == FORM_FIELDS_MAX {
+            return Err(Refused::NoForm { max: FORM_FIELDS_MAX });
+        }
+        let end = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
+        let value = field.get(end + 1..).unwrap_or_default();
+        fields.push((form(&field[..end]), form(value)));
+    }
+    fields.sort_unstable();
+    fields.dedup();
+    Ok(fields.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
+}
+
+/// `name:value;name:value` of the headers that a request lists as signed.
+fn listed_headers(
+    signature: &Signature,
+    request: &Request,
+    list: &http::HeaderName,
+) -> Result<Vec<u8>, Refused> {
+    let place = || format!("header {list}");
+    let malformed = || Refused::Malformed { place: place(), expected: "list of header names" };
+    let names = std::str::from_utf8(single(&request.headers, list)?).map_err(|_| malformed())?;
+    let mut joined = Vec::new();
+    let mut has_stamp = false;
+    let stamp = signature.stamp.as_ref().and_then(|stamp| match &stamp.place {
+        StampIn::Headers(names) => names.first(),
+        _ => None,
+    });
+    for (number, name) in names.split(',').map(str::trim).enumerate() {
+        if number == LISTED_HEADERS_MAX {
+            return Err(Refused::TooMany { place: place(), max: LISTED_HEADERS_MAX });
+        }
+        let parsed = http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
+        has_stamp |= Some(&parsed) == stamp;
+        if number > 0 {
+            joined.push(b';');
+        }
+        joined.extend_from_slice(parsed.as_str().as_bytes());
+        joined.push(b':');
+        joined.extend_from_slice(single(&request.headers, &parsed)?.trim_ascii());
+    }
+    match stamp {
+        Some(stamp) if !has_stamp => Err(Refused::StampNotListed { header: stamp.clone() }),
+        _ => Ok(joined),
+    }
+}
+
+/// The timestamp's text: from beside the signature, from its header, or none. One inside the body is
+/// looked for once the body is known to be the sender's.
+pub(super) fn stamp_text<'r>(
+    signature: &Signature,
+    headers: &'r http::HeaderMap,
+    claims: &super::claim::Claims<'r>,
+) -> Result<Option<&'r [u8]>, Refused> {
+    let Some(described) = &signature.stamp else { return Ok(None) };
+    let found = match &described.place {
+        StampIn::Headers(_) => super::claim::stamp_header(signature, headers, claims.set)?,
+        StampIn::Element(_) => claims.stamp,
+        StampIn::Body(_) => return Ok(None),
+    };
+    if found.is_none() && described.covered && !described.optional {
+        return Err(Refused::NoStamp { place: stamp::place(described) });
+    }
+    Ok(found)
+}

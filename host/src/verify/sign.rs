@@ -1,0 +1,436 @@
+//! Signing as a vendor would: the same records read the other way, to try a configuration out.
+//!
+//! Time, ids and chance are arguments. What a scheme writes into the body (a timestamp, a signature) is
+//! written into the body's JSON, which is written anew for it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use ring::rand::SecureRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use sha2::{Digest as _, Sha256};
+
+use super::codec::{base64, hex};
+use super::key::Key;
+use super::message::Message;
+use super::scheme::{
+    Algorithm, Encoding, Mark, Part, Place, Proof, Scheme, Signature, StampIn, TokenIn,
+};
+use super::{Refused, public, stamp};
+use crate::model::{Request, Secret, Timestamp};
+
+/// Why nothing can be signed; never with the secret in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotSign {
+    #[error("the secret is {0}")]
+    Secret(&'static str),
+    #[error(
+        "scheme `{scheme}` is signed with a private key: give one (PKCS#8 in PEM or base64, or the 32 \
+         bytes of an Ed25519 seed in hex or base64), because what the receiver has only verifies"
+    )]
+    NeedsPrivateKey { scheme: String },
+    #[error("scheme `{scheme}` writes into the body, which must be a JSON object for that")]
+    NoObject { scheme: String },
+    #[error("the request cannot be signed: {0}")]
+    Request(#[from] Refused),
+    #[error("signing failed")]
+    Failed,
+}
+
+/// What is to be signed.
+#[derive(Clone, Debug)]
+pub struct Unsigned<'a> {
+    pub method: http::Method,
+    /// What senders see before the path.
+    pub public_url: Option<&'a str>,
+    /// Path and query.
+    pub path: &'a str,
+    /// Headers that the scheme signs besides its own.
+    pub headers: http::HeaderMap,
+    pub body: &'a [u8],
+    pub now: Timestamp,
+    /// The request's id, and whatever else must differ from request to request.
+    pub id: &'a str,
+}
+
+/// What a sender adds to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    pub headers: Vec<(HeaderName, String)>,
+    /// Where it is another one than before.
+    pub body: Option<Vec<u8>>,
+    /// Path and query, where they are others than before.
+    pub path: Option<String>,
+}
+
+/// A scheme with the secret that signs.
+pub struct Signer {
+    scheme: Arc<Scheme>,
+    pen: Pen,
+    mark: usize,
+}
+
+enum Pen {
+    Shared(Key),
+    Ed25519(Ed25519KeyPair),
+    EcdsaP256(EcdsaKeyPair),
+    Plain(Secret),
+}
+
+impl Signer {
+    /// `secret` is what the receiver has, or the private key where that is a public one.
+    ///
+    /// # Errors
+    /// It is none of this scheme's.
+    pub fn new(
+        scheme: &Arc<Scheme>,
+        secret: &Secret,
+        random: &dyn SecureRandom,
+    ) -> Result<Self, CannotSign> {
+        let scheme = Arc::clone(scheme);
+        let Some(signature) = scheme.signature() else {
+            return Ok(Self { scheme, pen: Pen::Plain(secret.clone()), mark: 0 });
+        };
+        let text = secret.expose();
+        let private = |mark: &Mark| !mark.algorithm.is_symmetric();
+        // Of several kinds of key, the private one is known by its form.
+        let is_private = text.starts_with("whsk_") || text.contains("PRIVATE KEY");
+        let all_private = signature.marks.iter().all(private);
+        if is_private || all_private {
+            let mark = signature.marks.iter().position(private);
+            let mark = mark.ok_or(CannotSign::Secret("a private key; this scheme has none"))?;
+            let bytes = public::bytes(text.strip_prefix("whsk_").unwrap_or(text));
+            let needs = || CannotSign::NeedsPrivateKey { scheme: scheme.name.to_string() };
+            let pen = match signature.marks.get(mark).map(|mark| mark.algorithm) {
+                Some(Algorithm::Ed25519) => bytes.and_then(|bytes| ed25519(&bytes)),
+                _ => bytes.and_then(|bytes| p256(&bytes, random)),
+            };
+            let pen = pen.ok_or_else(needs)?;
+            return Ok(Self { scheme, pen, mark });
+        }
+        let key = Key::of(&signature.marks, secret).map_err(CannotSign::Secret)?;
+        if signature.marks.get(key.mark).is_some_and(private) {
+            return Err(CannotSign::NeedsPrivateKey { scheme: scheme.name.to_string() });
+        }
+        let mark = key.mark;
+        Ok(Self { scheme, pen: Pen::Shared(key), mark })
+    }
+
+    /// What the receiver is given, where that is not what signs.
+    #[must_use]
+    pub fn public_key(&self) -> Option<String> {
+        match &self.pen {
+            Pen::Ed25519(pair) => {
+                Some(public::write(Algorithm::Ed25519, pair.public_key().as_ref()))
+            }
+            Pen::EcdsaP256(pair) => {
+                Some(public::write(Algorithm::EcdsaP256, pair.public_key().as_ref()))
+            }
+            Pen::Shared(_) | Pen::Plain(_) => None,
+        }
+    }
+
+    /// # Errors
+    /// The body or the headers are not what the scheme signs.
+    pub fn sign(
+        &self,
+        unsigned: Unsigned<'_>,
+        random: &dyn SecureRandom,
+    ) -> Result<Signed, CannotSign> {
+        match (&self.scheme.proof, &self.pen) {
+            (Proof::Signature(signature), _) => self.signed(signature, unsigned, random),
+            (Proof::Token(place), Pen::Plain(secret)) => Ok(token(place, secret, unsigned.path)),
+            (Proof::Basic, Pen::Plain(secret)) => {
+                let value = format!("Basic {}", base64(secret.expose().as_bytes()));
+                Ok(Signed::headers(vec![(header::AUTHORIZATION, value)]))
+            }
+            _ => Ok(Signed::headers(Vec::new())),
+        }
+    }
+
+    fn signed(
+        &self,
+        signature: &Signature,
+        unsigned: Unsigned<'_>,
+        random: &dyn SecureRandom,
+    ) -> Result<Signed, CannotSign> {
+        let stamp = signature.stamp.as_ref();
+        let stamp_text = stamp.map(|stamp| stamp::write(stamp.unit, unsigned.now));
+        let mut draft = Draft::new(unsigned);
+        if let (Some(StampIn::Headers(names)), Some(text)) =
+            (stamp.map(|stamp| &stamp.place), &stamp_text)
+        {
+            draft.header(names.first(), text);
+        }
+        let id = draft.id.clone();
+        draft.header(self.scheme.id.first(), &id);
+        self.fill(signature, stamp_text.as_deref(), &mut draft)?;
+        let in_element = |stamp: &super::Stamp| !matches!(stamp.place, StampIn::Body(_));
+        let sent = stamp_text.as_ref().filter(|_| stamp.is_some_and(in_element));
+        let public_url = draft.public_url.clone();
+        let message = Message::new(
+            signature,
+            &draft.request,
+            id.as_bytes(),
+            sent.map(|text| text.as_bytes()),
+            public_url.as_deref(),
+        )?;
+        let raw = match &self.pen {
+            Pen::Shared(key) => key.digest(&message, 0).ok_or(CannotSign::Failed)?.bytes().to_vec(),
+            Pen::Ed25519(pair) => pair.sign(&message.bytes(0)).as_ref().to_vec(),
+            Pen::EcdsaP256(pair) => {
+                let signed = pair.sign(random, &message.bytes(0));
+                signed.map_err(|_| CannotSign::Failed)?.as_ref().to_vec()
+            }
+            Pen::Plain(_) => return Err(CannotSign::Failed),
+        };
+        drop(message);
+        let text = self.write(signature, stamp_text.as_deref(), &raw);
+        match &signature.place {
+            Place::First(names) | Place::Each(names) => draft.header(names.first(), &text),
+            Place::Body(pointer) => self.put(&mut draft, pointer, &text, false)?,
+        }
+        Ok(draft.signed)
+    }
+
+    /// Adds what the scheme signs and the request has not.
+    fn fill(
+        &self,
+        signature: &Signature,
+        stamp: Option<&str>,
+        draft: &mut Draft,
+    ) -> Result<(), CannotSign> {
+        if let (Some(StampIn::Body(pointer)), Some(text)) =
+            (signature.stamp.as_ref().map(|stamp| &stamp.place), stamp)
+        {
+            let pointer = pointer.clone();
+            // Some vendors write it as a number, and those that sign its text as a string.
+            let as_text = signature.signed.contains(&Part::BodyText(pointer.clone()));
+            self.put(draft, &pointer, text, !as_text)?;
+        }
+        for part in &signature.signed {
+            match part {
+                Part::BodyText(pointer)
+                    if super::json::text_at(&draft.request.body, pointer).is_none() =>
+                {
+                    let id = draft.id.clone();
+                    self.put(draft, pointer, &id, false)?;
+                }
+                Part::SortedForm if !is_form(&draft.request.body) => draft.add_body_hash(),
+                Part::ListedHeaders(list) => {
+                    let stamp = draft.signed.headers.first().map(|(name, _)| name.to_string());
+                    let listed = stamp.map_or(list.to_string(), |stamp| format!("{list},{stamp}"));
+                    draft.header(Some(list), &listed);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        draft: &mut Draft,
+        pointer: &str,
+        text: &str,
+        as_number: bool,
+    ) -> Result<(), CannotSign> {
+        let body = put(&draft.request.body, pointer, text, as_number)
+            .ok_or_else(|| CannotSign::NoObject { scheme: self.scheme.name.to_string() })?;
+        draft.request.body = Bytes::from(body.clone());
+        draft.signed.body = Some(body);
+        Ok(())
+    }
+
+    /// The signature's text, with the timestamp where it stands beside.
+    fn write(&self, signature: &Signature, stamp: Option<&str>, raw: &[u8]) -> String {
+        let encoded = match signature.encoding {
+            Encoding::Hex => hex(raw),
+            Encoding::Base64 => base64(raw),
+        };
+        let mark = signature.marks.get(self.mark).map_or("", |mark| &*mark.text);
+        let own = format!("{mark}{encoded}");
+        let beside = match (signature.stamp.as_ref().map(|s| &s.place), signature.separator) {
+            (Some(StampIn::Element(mark)), Some(separator)) => {
+                Some(format!("{mark}{}{}", stamp.unwrap_or_default(), char::from(separator)))
+            }
+            _ => None,
+        };
+        beside.unwrap_or_default() + &own
+    }
+}
+
+/// A request while it is being signed.
+struct Draft {
+    request: Request,
+    id: String,
+    public_url: Option<String>,
+    signed: Signed,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signer").field("scheme", &self.scheme.name).finish_non_exhaustive()
+    }
+}
+
+impl Draft {
+    fn new(unsigned: Unsigned<'_>) -> Self {
+        let request = Request {
+            source: Arc::from(""),
+            method: unsigned.method,
+            uri: unsigned.path.parse().unwrap_or_default(),
+            headers: unsigned.headers,
+            body: Bytes::copy_from_slice(unsigned.body),
+            received_at: unsigned.now,
+        };
+        let public_url = unsigned.public_url.map(str::to_owned);
+        Self {
+            request,
+            id: unsigned.id.to_owned(),
+            public_url,
+            signed: Signed::headers(Vec::new()),
+        }
+    }
+
+    fn header(&mut self, name: Option<&HeaderName>, text: &str) {
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_str(text)) {
+            self.request.headers.insert(name.clone(), value);
+            self.signed.headers.push((name.clone(), text.to_owned()));
+        }
+    }
+
+    /// A body that is no form is signed by its hash in the address.
+    fn add_body_hash(&mut self) {
+        let hash = hex(&Sha256::digest(&self.request.body));
+        let path = self.request.uri.path_and_query().map_or("", |path| path.as_str());
+        let path = with_parameter(path, "bodySHA256", &hash);
+        self.request.uri = path.parse().unwrap_or_default();
+        self.signed.path = Some(path);
+    }
+}
+
+impl Signed {
+    const fn headers(headers: Vec<(HeaderName, String)>) -> Self {
+        Self { headers, body: None, path: None }
+    }
+}
+
+/// A private key and the public one that belongs to it, for a trial; `None` for schemes without.
+#[must_use]
+pub fn trial_keys(scheme: &Scheme, random: &dyn SecureRandom) -> Option<(Secret, String)> {
+    let marks = &scheme.signature()?.marks;
+    if marks.iter().any(|mark| mark.algorithm.is_symmetric()) {
+        return None;
+    }
+    match marks.first()?.algorithm {
+        Algorithm::Ed25519 => {
+            let mut seed = [0; 32];
+            random.fill(&mut seed).ok()?;
+            let pair = Ed25519KeyPair::from_seed_unchecked(&seed).ok()?;
+            let public = public::write(Algorithm::Ed25519, pair.public_key().as_ref());
+            Some((Secret::new(hex(&seed)), public))
+        }
+        Algorithm::EcdsaP256 => {
+            let document =
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, random).ok()?;
+            let Some(Pen::EcdsaP256(pair)) = p256(document.as_ref(), random) else { return None };
+            let public = public::write(Algorithm::EcdsaP256, pair.public_key().as_ref());
+            Some((Secret::new(base64(document.as_ref())), public))
+        }
+        _ => None,
+    }
+}
+
+/// The header that a sender of a scheme that signs the body alone would add. For an empty secret, or
+/// another scheme, the value is one that no verifier accepts.
+#[must_use]
+pub fn sign_body(scheme: &Scheme, secret: &Secret, body: &[u8]) -> (HeaderName, String) {
+    let nothing = (header::AUTHORIZATION, String::new());
+    let Some(signature) = scheme.signature() else { return nothing };
+    let (Place::First(names), Ok(key)) = (&signature.place, Key::of(&signature.marks, secret))
+    else {
+        return nothing;
+    };
+    let Some(name) = names.first() else { return nothing };
+    let request = Draft::new(Unsigned {
+        method: http::Method::POST,
+        public_url: None,
+        path: "/",
+        headers: http::HeaderMap::new(),
+        body,
+        now: Timestamp::default(),
+        id: "",
+    })
+    .request;
+    let raw = Message::new(signature, &request, &[], None, None).ok();
+    let raw = raw.and_then(|message| Some(key.digest(&message, 0)?.bytes().to_vec()));
+    let text = raw.map(|raw| match signature.encoding {
+        Encoding::Hex => hex(&raw),
+        Encoding::Base64 => base64(&raw),
+    });
+    let mark = signature.marks.get(key.mark).map_or("", |mark| &*mark.text);
+    (name.clone(), text.map(|text| format!("{mark}{text}")).unwrap_or_default())
+}
+
+fn ed25519(bytes: &[u8]) -> Option<Pen> {
+    // Some hand out the seed with the public key behind it.
+    let seed = if bytes.len() == 64 { &bytes[..32] } else { bytes };
+    let pair = match seed.len() {
+        32 => Ed25519KeyPair::from_seed_unchecked(seed),
+        _ => Ed25519KeyPair::from_pkcs8_maybe_unchecked(bytes),
+    };
+    pair.ok().map(Pen::Ed25519)
+}
+
+fn p256(bytes: &[u8], random: &dyn SecureRandom) -> Option<Pen> {
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, bytes, random);
+    pair.ok().map(Pen::EcdsaP256)
+}
+
+fn token(place: &TokenIn, secret: &Secret, path: &str) -> Signed {
+    match place {
+        TokenIn::Header(name) => {
+            let bare = secret.expose();
+            let bearer = *name == header::AUTHORIZATION && !bare.contains(' ');
+            let value = if bearer { format!("Bearer {bare}") } else { bare.to_owned() };
+            Signed::headers(vec![(name.clone(), value)])
+        }
+        TokenIn::Query(name) => {
+            let path = with_parameter(path, name, &escaped(secret.expose()));
+            Signed { headers: Vec::new(), body: None, path: Some(path) }
+        }
+    }
+}
+
+fn with_parameter(path: &str, name: &str, value: &str) -> String {
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}{name}={value}")
+}
+
+/// Fit for a query.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escape = |byte: u8| {
+        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(escape).collect()
+}
+
+fn is_form(body: &[u8]) -> bool {
+    body.is_empty() || (body.contains(&b'=') && !matches!(body.first(), Some(b'{' | b'[')))
+}
+
+/// The body with a text or number at a JSON pointer through objects.
+fn put(body: &[u8], pointer: &str, text: &str, as_number: bool) -> Option<Vec<u8>> {
+    let mut document: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let mut place = &mut document;
+    for name in pointer.strip_prefix('/')?.split('/') {
+        let object = place.as_object_mut()?;
+        place = object.entry(name).or_insert_with(|| serde_json::Value::Object(Default::default()));
+    }
+    let number = text.parse::<u64>().ok().filter(|_| as_number);
+    *place = number.map_or_else(|| text.into(), Into::into);
+    serde_json::to_vec(&document).ok()
+}

@@ -1,0 +1,130 @@
+//! When a sender says that it signed, and whether that is now.
+
+use super::Refused;
+use super::scheme::{Stamp, StampIn, Unit};
+use crate::model::Timestamp;
+
+/// Longest text of a timestamp, in bytes: the longest form of RFC 3339 with nanoseconds has 35.
+const STAMP_BYTES_MAX: usize = 64;
+
+/// Refuses a timestamp that is not near `now`. The limits themselves are near enough.
+pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), Refused> {
+    let millis = millis(stamp.unit, text).ok_or_else(|| Refused::StampMalformed {
+        place: place(stamp),
+        expected: stamp.unit.name(),
+    })?;
+    let now = i128::from(now.as_millis());
+    let (age, ahead) = (now - i128::from(millis), i128::from(millis) - now);
+    let seconds = |millis: i128| u64::try_from(millis / 1000).unwrap_or(u64::MAX);
+    if age > i128::from(stamp.past_s) * 1000 {
+        return Err(Refused::Stale { age_s: seconds(age), max_s: stamp.past_s });
+    }
+    if ahead > i128::from(stamp.future_s) * 1000 {
+        return Err(Refused::Future { ahead_s: seconds(ahead), max_s: stamp.future_s });
+    }
+    Ok(())
+}
+
+/// Milliseconds since 1970.
+pub(super) fn millis(unit: Unit, text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= STAMP_BYTES_MAX)?;
+    // No sign, no space: one writing only.
+    let number = || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+    match unit {
+        Unit::Seconds => number().and_then(|seconds: i64| seconds.checked_mul(1000)),
+        Unit::Millis => number(),
+        Unit::Rfc3339 => text.parse().ok().map(jiff::Timestamp::as_millisecond),
+        Unit::HttpDate => {
+            let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+            parser.parse_timestamp(text).ok().map(jiff::Timestamp::as_millisecond)
+        }
+    }
+}
+
+/// `now` as this unit writes it.
+pub(super) fn write(unit: Unit, now: Timestamp) -> String {
+    let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    match unit {
+        Unit::Seconds => (millis / 1000).to_string(),
+        Unit::Millis => millis.to_string(),
+        Unit::Rfc3339 => format!("{time:.0}"),
+        Unit::HttpDate => time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+    }
+}
+
+/// Where it stands, for people.
+pub(super) fn place(stamp: &Stamp) -> String {
+    match &stamp.place {
+        StampIn::Headers(names) => {
+            let names: Vec<&str> = names.iter().map(http::HeaderName::as_str).collect();
+            format!("header {}", names.join(" or "))
+        }
+        StampIn::Element(mark) => format!("the signature's header, written {mark}…"),
+        StampIn::Body(pointer) => format!("the body at {pointer}"),
+    }
+}
+
+impl Unit {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "number of seconds since 1970",
+            Self::Millis => "number of milliseconds since 1970",
+            Self::Rfc3339 => "RFC 3339 time",
+            Self::HttpDate => "HTTP date",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNITS: [Unit; 4] = [Unit::Seconds, Unit::Millis, Unit::Rfc3339, Unit::HttpDate];
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        for unit in UNITS {
+            let text = write(unit, now);
+            assert_eq!(millis(unit, text.as_bytes()), Some(1_700_000_000_000), "{text}");
+        }
+        assert_eq!(write(Unit::Rfc3339, now), "2023-11-14T22:13:20Z");
+        assert_eq!(write(Unit::HttpDate, now), "Tue, 14 Nov 2023 22:13:20 GMT");
+        let offset = millis(Unit::Rfc3339, b"2023-11-14T15:13:20.618908427-07:00");
+        assert_eq!(offset, Some(1_700_000_000_618));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        let long = "1".repeat(STAMP_BYTES_MAX + 1);
+        for text in
+            ["", " 1", "+1", "-1", "1.5", "0x1", "1e3", "99999999999999999999", "now", &long]
+        {
+            for unit in UNITS {
+                assert_eq!(millis(unit, text.as_bytes()), None, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_itself_is_taken_and_a_millisecond_more_is_not() {
+        let stamp = Stamp {
+            place: StampIn::Element("t=".into()),
+            unit: Unit::Seconds,
+            past_s: 300,
+            future_s: 10,
+            covered: true,
+            optional: false,
+        };
+        let check = |now| check(&stamp, b"1700000000", Timestamp::from_millis(now)).err();
+        let at = 1_700_000_000_000;
+        assert_eq!(check(at + 300_000), None);
+        assert_eq!(check(at + 300_001), Some(Refused::Stale { age_s: 300, max_s: 300 }));
+        assert_eq!(check(at - 10_000), None);
+        assert_eq!(check(at - 11_000), Some(Refused::Future { ahead_s: 11, max_s: 10 }));
+        assert!(matches!(check(u64::MAX), Some(Refused::Stale { .. })));
+    }
+}

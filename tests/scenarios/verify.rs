@@ -1,0 +1,292 @@
+//! `dispatcher verify`: vendors' own vectors, schemes of one's own, and the usual accidents named.
+//!
+//! `DISPATCHER_VECTORS` names a file of signature vectors, else it is looked for beside the checkout;
+//! where there is none the test says that it is skipped.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::{Daemon, Installed, Setup, wait_for};
+
+/// How a command ended, and both of its streams.
+struct Ended {
+    code: Option<i32>,
+    text: String,
+}
+
+fn run(mut command: Command, input: &[u8]) -> Ended {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), text: text(output.stdout) + &text(output.stderr) }
+}
+
+fn dispatcher(installed: &Installed, arguments: &[&str], input: &[u8]) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = installed.command();
+    command.current_dir(folder.path()).args(arguments);
+    run(command, input)
+}
+
+/// `printf BODY | dispatcher verify --scheme … --explain`.
+fn verify(arguments: &[&str], body: &str) -> Ended {
+    let all = [&["verify", "--explain"], arguments].concat();
+    dispatcher(&Installed::new(), &all, body.as_bytes())
+}
+
+/// The scheme by which a vector's own name for it goes.
+fn scheme(name: &str) -> String {
+    match name {
+        "sendgrid_ecdsa" => "sendgrid".to_owned(),
+        "discord_ed25519" => "discord".to_owned(),
+        "standard_webhooks_v1a" => "standard-webhooks".to_owned(),
+        name => name.replace('_', "-"),
+    }
+}
+
+fn form(fields: &Value) -> String {
+    let escape =
+        |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
+    let fields = fields.as_object().into_iter().flatten();
+    let pairs = fields.map(|(name, value)| {
+        format!("{}={}", escape(name), escape(value.as_str().unwrap_or_default()))
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+#[test]
+fn every_vector_of_the_vendors_is_decided_as_they_say() {
+    let named = std::env::var_os("DISPATCHER_VECTORS").map(PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases/signatures.json");
+    let file = named.unwrap_or(beside);
+    let Ok(text) = std::fs::read(&file) else {
+        eprintln!("skipped: no vectors at {}", file.display());
+        return;
+    };
+    let document: Value = serde_json::from_slice(&text).unwrap();
+    let installed = Installed::new();
+    let mut wrong = Vec::new();
+    let vectors = document["vectors"].as_array().unwrap();
+    for vector in vectors {
+        let text = |key: &str| vector[key].as_str().unwrap_or_default();
+        // That one is about an answer, and has no signature.
+        if text("scheme") == "zoom_challenge" {
+            continue;
+        }
+        let body = vector["body"].as_str().map_or_else(|| form(&vector["form"]), str::to_owned);
+        let mut arguments = vec!["verify".to_owned(), "--explain".to_owned()];
+        let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        add("--scheme", scheme(text("scheme")));
+        add("--secret", text("secret").to_owned());
+        for (name, value) in vector["headers"].as_object().unwrap() {
+            add("--header", format!("{name}: {}", value.as_str().unwrap()));
+        }
+        for (key, option) in [("url", "--url"), ("method", "--method")] {
+            if let Some(value) = vector[key].as_str() {
+                add(option, value.to_owned());
+            }
+        }
+        if let Some(now) = vector["now"].as_u64() {
+            add("--now", now.to_string());
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ended = dispatcher(&installed, &arguments, body.as_bytes());
+        let expected = i32::from(text("expect") != "accept");
+        if ended.code != Some(expected) {
+            wrong.push(format!("{}: {:?} {}", text("id"), ended.code, ended.text));
+        }
+        // What is shown of a digest must not serve as one, nor may a secret be shown.
+        assert!(!ended.text.contains(text("secret")), "{}: {}", text("id"), ended.text);
+    }
+    assert!(vectors.len() > 40, "only {} vectors in {}", vectors.len(), file.display());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_usual_accident_is_named() {
+    let body = r#"{"a": [1, 2.50], "b": "x"}"#;
+    let signed = |scheme: &str, secret: &str, body: &str| {
+        let reference = format!("literal:{secret}");
+        let arguments = ["sign", "--scheme", scheme, "--secret", &reference];
+        let ended = dispatcher(&Installed::new(), &arguments, body.as_bytes());
+        assert_eq!(ended.code, Some(0), "{}", ended.text);
+        ended.text.lines().next().unwrap().to_owned()
+    };
+    let good = signed("github", "hush", body);
+    let shopify =
+        signed("shopify", "hush", body).replace("x-shopify-hmac-sha256", "X-Sqreen-Integrity");
+    let compact = body.replace(' ', "");
+    let ended_line = format!("{body}\n");
+    for (scheme, secret, header, body, told) in [
+        (
+            "github",
+            "hush",
+            &good,
+            compact.as_str(),
+            "re-serialised on its way: with a space behind",
+        ),
+        ("github", "hush", &good, &ended_line, "got white space at its end"),
+        ("github", "\"hush\"", &good, body, "stands in quotes"),
+        ("github", " hush", &good, body, "white space around it"),
+        ("sqreen", "hush", &shopify, body, "base64 where hexadecimal digits belong"),
+        ("bitbucket", "hush", &good, body, "by scheme `github` it is accepted"),
+    ] {
+        let ended = verify(&["--scheme", scheme, "--secret", secret, "--header", header], body);
+        assert_eq!(ended.code, Some(1), "{}", ended.text);
+        assert!(ended.text.contains(told), "{told}: {}", ended.text);
+    }
+    let other = verify(&["--scheme", "github", "--secret", "other", "--header", &good], body);
+    assert!(other.text.contains("\n  signed bytes  {\"a\": [1, 2.50]"), "{}", other.text);
+    let digest = good.split('=').nth(1).unwrap();
+    assert!(other.text.contains(&format!("sent          {}…", &digest[..8])), "{}", other.text);
+    assert!(!other.text.contains(&digest[..9]) && !other.text.contains("cause"), "{}", other.text);
+}
+
+#[test]
+fn an_address_that_a_proxy_changed_is_named() {
+    let reference = "literal:hush";
+    let signed = dispatcher(
+        &Installed::new(),
+        &[
+            "sign",
+            "--scheme",
+            "square",
+            "--secret",
+            reference,
+            "--url",
+            "https://a.example/in/hook",
+        ],
+        b"{}",
+    );
+    let header = signed.text.lines().next().unwrap();
+    for (url, told) in [
+        ("http://a.example/in/hook", "another address, https://a.example/in/hook"),
+        ("https://a.example/in/hook/", "another address, https://a.example/in/hook"),
+        ("https://a.example:443/in/hook", "another address, https://a.example/in/hook"),
+    ] {
+        let ended = verify(
+            &["--scheme", "square", "--secret", "hush", "--header", header, "--url", url],
+            "{}",
+        );
+        assert!(ended.code == Some(1) && ended.text.contains(told), "{url}: {}", ended.text);
+    }
+    let none = verify(&["--scheme", "square", "--secret", "hush", "--header", header], "{}");
+    assert!(none.code == Some(2) && none.text.contains("--url"), "{}", none.text);
+}
+
+#[test]
+fn a_scheme_of_ones_own_takes_what_openssl_signed() {
+    let openssl = Command::new("openssl").arg("version").output();
+    if !openssl.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no openssl");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = concat!(
+        "[schemes.acme]\nheader = \"X-Acme-Signature\"\nprefix = \"v1=\"\nseparator = \",\"\n",
+        "signed = [\"time\", \"literal:.\", \"body\"]\ntime = \"element:t=\"\n",
+        "[sources.acme]\nsecrets = \"env:ACME_SECRET\"\n",
+        "[targets.log]\nplugin = \"file-log\"\nsettings.path = \"x\"\n",
+    );
+    std::fs::write(folder.path().join("dispatcher.toml"), config).unwrap();
+    let mut sign = Command::new("openssl");
+    sign.args(["dgst", "-sha256", "-hmac", "hush", "-r"]);
+    let digest = run(sign, b"1700000000.{\"a\": 1}").text;
+    let digest = digest.split(' ').next().unwrap();
+    let header = format!("X-Acme-Signature: t=1700000000,v1={digest}");
+    let installed = Installed::new();
+    for (now, code, told) in [
+        ("1700000299", 0, "accepted: scheme `acme`"),
+        ("1700000301", 1, "the timestamp is 301 s old"),
+    ] {
+        for by in [&["--scheme", "acme", "--secret", "hush"][..], &["--source", "acme"]] {
+            let mut command = installed.command();
+            command.current_dir(folder.path()).env("ACME_SECRET", "hush");
+            command.args([&["verify", "--header", &header, "--now", now], by].concat());
+            let ended = run(command, b"{\"a\": 1}");
+            assert_eq!(ended.code, Some(code), "{}", ended.text);
+            assert!(ended.text.contains(told), "{}", ended.text);
+        }
+    }
+}
+
+/// The Ed25519 key pair whose seed is the bytes 0 to 31.
+const SEED: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const PUBLIC: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
+
+/// A source for each preset that one secret is enough for, named as the preset.
+fn all_presets() -> (Setup, Vec<String>) {
+    let list = dispatcher(&Installed::new(), &["verify", "--list"], b"").text;
+    let mut setup = Daemon::new()
+        .server("public_url = \"https://hooks.example.org/in\"")
+        .head("schemes.acme.header = \"X-Acme\"\nschemes.acme.signed = [\"url\", \"body\"]")
+        .log("audit-log");
+    let mut names: Vec<String> = Vec::new();
+    let listed = list.lines().filter_map(|line| line.split(' ').next());
+    for name in listed.filter(|name| *name != "none" && *name != "sendgrid").chain(["acme"]) {
+        // Hexadecimal digits are also base64.
+        let secret = match name {
+            "discord" => PUBLIC,
+            "basic" => "user:00ff00ff",
+            _ => "00ff00ff",
+        };
+        let lines = format!("scheme = \"{name}\"\nsecrets = \"literal:{secret}\"");
+        setup = setup.source_table(name, &lines);
+        names.push(name.to_owned());
+    }
+    (setup, names)
+}
+
+#[test]
+fn every_preset_is_received_by_a_daemon_as_it_is_signed_and_refused_otherwise() {
+    let (setup, names) = all_presets();
+    let daemon = setup.start();
+    let to = format!("http://{}", daemon.address());
+    let body = daemon.home().join("body.json");
+    let private = format!("literal:{SEED}");
+    let mut wrong = Vec::new();
+    for name in &names {
+        std::fs::write(&body, format!("{{\"id\": \"{name}\"}}")).unwrap();
+        let file = body.to_str().unwrap();
+        let mut arguments = vec!["send", name.as_str(), "--to", &to, "--file", file];
+        if name == "discord" {
+            arguments.extend(["--key", &private]);
+        }
+        let sent = run(daemon.command(&arguments), b"");
+        if sent.code != Some(0) || !sent.text.contains("200 ") {
+            wrong.push(format!("{name}: {:?} {}", sent.code, sent.text));
+        }
+        let bare = daemon.client().send("POST", &format!("/{name}"), &[], b"{}").unwrap();
+        assert!(matches!(bare.status, 401), "{name}: {bare:?}");
+    }
+    assert!(names.len() > 70 && wrong.is_empty(), "{}", wrong.join("\n"));
+    let all = |daemon: &Daemon| daemon.log_lines("audit-log").len() == names.len();
+    wait_for("every delivery", || all(&daemon).then_some(()));
+    let log = std::fs::read_to_string(daemon.log_path("audit-log")).unwrap();
+    assert!(!log.contains("00ff00ff"), "a token was kept");
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for (arguments, told) in [
+        (&["--scheme", "gihtub", "--secret", "x"][..], "did you mean `github`?"),
+        (&["--scheme", "falco", "--secret", "x"], "falco does not sign, use `token`"),
+        (&["--scheme", "github"], "--secret"),
+        (&["--scheme", "github", "--secret", ""], "secret 1 is empty"),
+        (&["--scheme", "discord", "--secret", "x"], "no Ed25519 public key"),
+        (&["--scheme", "github", "--secret", "x", "--header", "x"], "'Name: value'"),
+        (&["--scheme", "github", "--secret", "env:NOT_SET_ANYWHERE"], "is not set"),
+    ] {
+        let ended = verify(arguments, "{}");
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.text);
+        assert!(ended.text.contains(told), "{told}: {}", ended.text);
+    }
+    let list = dispatcher(&Installed::new(), &["verify", "--list"], b"");
+    assert!(list.code == Some(0) && list.text.lines().count() > 70, "{}", list.text);
+}
