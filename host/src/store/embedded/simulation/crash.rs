@@ -93,7 +93,7 @@ impl Walk {
         let mut running = opened.map_err(|error| format!("the store does not open: {error}"))?;
         if running.store.rebuilding().is_some() {
             self.counts.made_aside += 1;
-            running.index(1);
+            running.make_index()?;
         }
         self.running = Some(running);
         if self.overflows(0) {

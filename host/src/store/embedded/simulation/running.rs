@@ -78,13 +78,13 @@ impl Running {
         busy
     }
 
+    /// Makes the index that was not there at the start.
+    pub(super) fn make_index(&mut self) -> Result<(), String> {
+        self.indexer.mend_once(&self.from_committer).map_err(|error| error.to_string())
+    }
+
     /// A batch of the index, of at most that many jobs.
     pub(super) fn index(&mut self, jobs_max: usize) -> bool {
-        if self.store.shared.rebuild.is_on() {
-            // What was handed over before it failed or was not there is read from the log.
-            self.jobs.clear();
-            return self.indexer.mend(&self.from_committer, None);
-        }
         let Some(first) = self.jobs.pop_front() else { return false };
         let mut left = jobs_max.saturating_sub(1);
         let batch = self.indexer.batch(first, || {
