@@ -15,6 +15,7 @@ mod overload;
 mod power;
 mod prism;
 mod process;
+mod rebuild;
 mod receive;
 mod reload;
 mod retention;

@@ -177,6 +177,13 @@ impl Indexer {
         self.end();
     }
 
+    /// One try to make it whole, for a test that takes steps one by one.
+    #[cfg(test)]
+    pub(super) fn mend_once(&mut self, jobs: &Receiver<Job>) -> Result<(), IndexError> {
+        (self.state, self.read_to) = reindex::mend_once(&self.shared, &self.machine, jobs)?;
+        Ok(())
+    }
+
     /// Makes the index whole; `false`: the store was closed first.
     pub(super) fn mend(&mut self, jobs: &Receiver<Job>, failed: Option<IndexError>) -> bool {
         let mended = reindex::mend(&self.shared, &self.machine, jobs, failed);

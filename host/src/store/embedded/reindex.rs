@@ -132,6 +132,16 @@ pub(super) fn mend(
     }
 }
 
+#[cfg(test)]
+pub(super) fn mend_once(
+    shared: &Shared,
+    machine: &Machine,
+    jobs: &Receiver<Job>,
+) -> Result<(State, u64), IndexError> {
+    let mut drain = Drain { jobs, over: false, leaves: false };
+    Ok(install(shared, make(shared, machine, &mut drain)?))
+}
+
 fn install(shared: &Shared, made: Made) -> (State, u64) {
     let Made { index, state, to, moved } = made;
     *write_lock(&shared.index) = Some(index);

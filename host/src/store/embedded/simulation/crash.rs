@@ -86,8 +86,16 @@ impl Walk {
     }
 
     pub(super) fn open(&mut self) -> Done {
-        let opened = Running::open(&self.settings, &self.machine());
-        self.running = Some(opened.map_err(|error| format!("the store does not open: {error}"))?);
+        // With the log alone, unless the index has read into its newest segment.
+        let read_at_open_bytes_max = if self.random.bool() { 0 } else { u64::MAX };
+        let machine = Machine { read_at_open_bytes_max, ..self.machine() };
+        let opened = Running::open(&self.settings, &machine);
+        let mut running = opened.map_err(|error| format!("the store does not open: {error}"))?;
+        if running.store.rebuilding().is_some() {
+            self.counts.made_aside += 1;
+            running.make_index()?;
+        }
+        self.running = Some(running);
         if self.overflows(0) {
             write_lock(&self.running().store.shared.keeping.overflow).insert(0);
         }

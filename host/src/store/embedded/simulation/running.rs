@@ -78,6 +78,11 @@ impl Running {
         busy
     }
 
+    /// Makes the index that was not there at the start.
+    pub(super) fn make_index(&mut self) -> Result<(), String> {
+        self.indexer.mend_once(&self.from_committer).map_err(|error| error.to_string())
+    }
+
     /// A batch of the index, of at most that many jobs.
     pub(super) fn index(&mut self, jobs_max: usize) -> bool {
         let Some(first) = self.jobs.pop_front() else { return false };

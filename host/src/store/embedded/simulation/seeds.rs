@@ -99,7 +99,7 @@ fn seeds() {
     });
     let total = *lock(&total);
     println!(
-        "simulation: {seeds} seeds, {} steps, {} events, {} kills, {} power cuts, {} closes, {} faults, {} indexes rebuilt, {:.1} s",
+        "simulation: {seeds} seeds, {} steps, {} events, {} kills, {} power cuts, {} closes, {} faults, {} indexes rebuilt, {} made aside, {:.1} s",
         total.steps,
         total.events,
         total.kills,
@@ -107,6 +107,7 @@ fn seeds() {
         total.closes,
         total.faults,
         total.rebuilds,
+        total.made_aside,
         started.elapsed().as_secs_f32()
     );
     let mut failures = std::mem::take(&mut *lock(&failures));

@@ -32,6 +32,8 @@ pub(super) struct Counts {
     pub power_cuts: u64,
     pub faults: u64,
     pub rebuilds: u64,
+    /// Starts with the log alone, after which the index was made.
+    pub made_aside: u64,
 }
 
 impl Counts {
@@ -43,6 +45,7 @@ impl Counts {
         self.power_cuts += other.power_cuts;
         self.faults += other.faults;
         self.rebuilds += other.rebuilds;
+        self.made_aside += other.made_aside;
     }
 }
 

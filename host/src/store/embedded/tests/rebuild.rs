@@ -42,6 +42,7 @@ async fn loaded(folder: &Folder) -> (Arc<Embedded>, TargetNumber, Vec<String>) {
     settle(&*store, a, &first[1..2], retry(now())).await;
     settle(&*store, a, &first[2..], dead("no")).await;
     let mut texts = fill(folder, &store, a, 3).await;
+    store.flush().await.unwrap();
     let some = claim(&*store, a, 101).await;
     settle(&*store, a, &some[1..], delivered()).await;
     // The retry was due, and is the first of them; it waits again.

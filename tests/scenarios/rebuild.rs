@@ -1,0 +1,54 @@
+//! A daemon that starts without the index of its store: what it does at once, and that in the end
+//! everything is as if nothing had happened.
+
+use std::sync::atomic::AtomicUsize;
+
+use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
+
+const DOWN: &str = "settings.path = \"logs/closed/down.jsonl\"";
+const EVENTS: usize = 4_000;
+const PER_REQUEST: usize = 200;
+
+fn told(daemon: &Daemon, arguments: &[&str]) -> String {
+    let output = daemon.command(arguments).output().unwrap();
+    let [out, error] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{out}{error}")
+}
+
+#[test]
+fn without_its_index_it_takes_requests_in_at_once_and_delivers_everything_once() {
+    let setup = Daemon::new().source_with("sqreen", SECRET, "body_max = \"256KiB\"\n");
+    let small = setup.store("store.segment = \"1MiB\"\n");
+    let mut daemon = small.log("audit-log").target("down", DOWN).start();
+    daemon.close_folder();
+    let mut all = events("before", EVENTS);
+    let posted = post_all(daemon.address(), &all, PER_REQUEST, 2, &AtomicUsize::new(0));
+    assert_eq!(posted.acknowledged.len(), EVENTS);
+    daemon.wait_delivered("audit-log", &all);
+    assert!(daemon.terminate().success());
+    // Nothing can be made where a file lies: that holds the index back until it goes.
+    let index = daemon.home().join("data/index");
+    std::fs::remove_dir_all(&index).unwrap();
+    std::fs::write(&index, b"in the way").unwrap();
+
+    daemon.start();
+    let new = events("meanwhile", 3);
+    let answer = daemon.post(&body(&new));
+    assert_eq!(answer.status, 200);
+    let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
+    all.extend(new);
+    daemon.wait_delivered("audit-log", &all);
+    for command in [&["status"][..], &["explain", &id], &["dead", "list"]] {
+        let told = told(&daemon, command);
+        assert!(told.contains("the index is being rebuilt"), "{command:?}: {told}");
+    }
+
+    std::fs::remove_file(&index).unwrap();
+    wait_for("the index", || (!told(&daemon, &["status"]).contains("being rebuilt")).then_some(()));
+    assert!(told(&daemon, &["explain", &id]).contains("audit-log"));
+    daemon.open_folder();
+    daemon.wait_delivered("closed/down", &all);
+    for log in ["audit-log", "closed/down"] {
+        assert_eq!(daemon.log_lines(log).len(), all.len(), "{log}");
+    }
+}
