@@ -19,7 +19,7 @@ use crate::store::{Queue, Settlement, StoreError};
 /// Shortest time between two lists.
 const REST: Duration = Duration::from_millis(5);
 /// With so many outcomes in here, nothing more is claimed.
-const OUTCOMES_MAX: usize = 1_024;
+const OUTCOMES_MAX: usize = 2_048;
 
 type Writing = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 

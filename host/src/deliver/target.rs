@@ -92,7 +92,7 @@ impl Target {
         };
         let journal = Journal::new(Arc::clone(&settings.name));
         let ledger = Ledger::new(Arc::clone(&queue), settings.number);
-        let breaker = Breaker::default();
+        let (breaker, pace) = (Breaker::default(), Pace::unknown(settings.concurrency));
         Self {
             settings,
             backend,
@@ -104,7 +104,7 @@ impl Target {
             journal,
             ledger,
             per_call,
-            pace: Pace::unknown(),
+            pace,
             gather_until: None,
             probes_untried: false,
             told_held: false,

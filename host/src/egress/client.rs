@@ -34,14 +34,14 @@ const HOSTS_KEPT_MAX: usize = 1024;
 #[error("TLS cannot be set up: {0}")]
 pub struct TlsUnavailable(#[from] rustls::Error);
 
-/// What a target may reach besides public addresses.
-type Allowed = Arc<[Cidr]>;
+/// By their `allow` list.
+type Pools = Vec<(Arc<[Cidr]>, Arc<Pool>)>;
 
 struct Shared {
     settings: Settings,
     tls: ClientConfig,
     /// Ordered by last use, the latest last.
-    pools: Mutex<Vec<(Allowed, Arc<Pool>)>>,
+    pools: Mutex<Pools>,
     /// Free places by `host:port`.
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
 }

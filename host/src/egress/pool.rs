@@ -15,7 +15,7 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
 use super::Settings;
@@ -25,6 +25,10 @@ use super::connect::{BoxError, Connector};
 const IDLE_MAX: usize = 1_024;
 /// Most bytes of an answer's head.
 const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A connection that is not done with the request before by then is closed: its peer answered, and does
+/// not take the rest of it.
+const READY_TIME_MAX: Duration = Duration::from_millis(200);
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -97,9 +101,11 @@ impl Pool {
                 Some(sender) => sender,
                 None => self.connect(to).await.map_err(Failed::NotSent)?,
             };
-            match sender.ready().await {
-                Err(_) if reused => continue,
-                ready => ready.map_err(|error| Failed::NotSent(error.into()))?,
+            match timeout(READY_TIME_MAX, sender.ready()).await {
+                Ok(Ok(())) => {}
+                _ if reused => continue,
+                Ok(Err(error)) => return Err(Failed::NotSent(error.into())),
+                Err(error) => return Err(Failed::NotSent(error.into())),
             }
             handed.store(true, Ordering::Relaxed);
             match sender.try_send_request(request).await {
