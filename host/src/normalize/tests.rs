@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
     let headers = http::HeaderMap::new();
-    normalize(sender(sender_name).unwrap(), Input { headers: &headers, query: None, body })
+    normalize(
+        sender(sender_name).unwrap(),
+        Input { headers: &headers, query: None, body, again: Again::Untold },
+    )
 }
 
 fn events(sender_name: &str, body: &str) -> Vec<Event> {
@@ -335,7 +338,11 @@ fn a_list_inside_an_object_is_events_that_share_what_is_around_it() {
     headers.insert("x-kind", "door".parse().unwrap());
     let read = |body: &'static str| {
         let body = Bytes::from_static(body.as_bytes());
-        normalize(&sender, Input { headers: &headers, query: None, body: &body }).unwrap()
+        normalize(
+            &sender,
+            Input { headers: &headers, query: None, body: &body, again: Again::Untold },
+        )
+        .unwrap()
     };
     let events = read(
         " \n{\"batch\": 7, \"site\": {\"name\": \"Lyon\"}, \"report\": {\"alarms\": [

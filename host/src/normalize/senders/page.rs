@@ -36,6 +36,7 @@ severity_default = \"info\"
 link = \"{header:X-Panel}\"
 #subject = \"{place.name}\"
 #id_alone = true                            # a repetition may differ in everything but its id
+#may_repeat = true                          # what has no id is new each time, even a signed copy
 #body = \"any\"                               # also what is no JSON and no form, and empty bodies
 ```
 

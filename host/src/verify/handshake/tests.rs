@@ -10,7 +10,7 @@ use ring::rand::SystemRandom;
 use super::super::{Signer, Unsigned, scheme};
 use super::*;
 use crate::model::{Request, Timestamp};
-use crate::normalize::{Input, normalize, sender};
+use crate::normalize::{Again, Input, normalize, sender};
 
 const SECRET: &str = "not-a-real-secret";
 /// Made with openssl, see below.
@@ -184,7 +184,7 @@ proptest! {
             // The signature is right, which is all that a forger could get.
             prop_assert!(x.verify(forged).is_ok());
             let body = Bytes::from(token);
-            let input = Input { headers: &headers, query: None, body: &body };
+            let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
             let read = normalize(sender("x").unwrap(), input);
             prop_assert!(read.is_err(), "{read:?}");
         }
