@@ -1,6 +1,7 @@
 //! Stories, by what they are about.
 
 mod admin;
+mod any_sender;
 mod bad_plugins;
 mod cases;
 mod cli;
