@@ -15,5 +15,6 @@ mod reload;
 mod sms;
 mod targets;
 mod twilio;
+mod vendors;
 mod verify;
 mod watch;

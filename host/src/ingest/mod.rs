@@ -47,6 +47,8 @@ use answer::RequestId;
 use body::Budget;
 use refusal::Refusal;
 
+pub use decode::{Undecoded, decoded};
+
 /// Log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
 const LINES_MAX: u32 = 50;
 const LINES_WINDOW: Duration = Duration::from_secs(10);
