@@ -6,8 +6,11 @@ use serde_json::Value;
 
 use crate::harness::{Answer, Daemon, Setup, wait_for};
 
-/// Every built-in sample of the six sources: type, severity and title in the log, in the order sent.
-const SEEN: &[(&str, &str, &[(&str, &str, &str)])] = &[
+/// Type, severity and title.
+type Seen = (&'static str, &'static str, &'static str);
+
+/// Every built-in sample of the six sources, and what the log then has of it.
+const SEEN: &[(&str, &str, &[Seen])] = &[
     ("sqreen", "sqreen/test", &[("test", "info", "Test message from Sqreen")]),
     (
         "sqreen",

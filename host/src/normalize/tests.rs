@@ -378,6 +378,43 @@ proptest! {
         }
     }
 
+    #[test]
+    fn any_form_is_events_or_a_reason(
+        body in "(--x|\r\n|name=|;|:|\"|[a-z&=%0-9]|payload=|%7B|\\{|\\[){0,40}", which in 0usize..3,
+    ) {
+        let content_type =
+            ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"];
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, content_type[which].parse().unwrap());
+        let body = Bytes::from(body);
+        let key = || Some("k".to_owned());
+        for sender in presets() {
+            for again in [Again::Untold, Again::Key(&key), Again::KeyAlone(&key)] {
+                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, again };
+                for event in normalize(sender, input).unwrap_or_default() {
+                    prop_assert!(!event.attributes.title.trim().is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_template_can_be_used_on_any_event_or_is_refused(
+        template in "([{}]|root:|header:|query:|@type|[a-z./0-9 ]){0,12}",
+        body in "[\\[\\]{}\",:\\\\a1 ]{0,40}",
+    ) {
+        let texts = [&*template, "{a}"];
+        let record = Record {
+            id: &texts, title: &texts, time: &texts, severity: &texts, link: &texts, any_body: true,
+            ..Record::EMPTY
+        };
+        if let Ok(sender) = Sender::own("own", &record) {
+            let (headers, body) = (http::HeaderMap::new(), Bytes::from(body));
+            let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
+            let _ = normalize(&sender, input);
+        }
+    }
+
     /// Known keys with values of every kind, so that each fallback meets each type.
     #[test]
     fn any_object_gives_one_event_with_a_title(

@@ -62,9 +62,9 @@ fn configured(text: &[u8]) {
 }
 
 fn templates(input: &[u8]) {
-    let mut lines = input.splitn(TEMPLATES_MAX, |byte| *byte == b'\n');
-    let body = lines.next_back().unwrap_or_default();
-    let texts: Vec<&str> = lines.filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    let mut lines: Vec<_> = input.splitn(TEMPLATES_MAX, |byte| *byte == b'\n').collect();
+    let body = lines.pop().unwrap_or_default();
+    let texts: Vec<&str> = lines.iter().filter_map(|line| std::str::from_utf8(line).ok()).collect();
     let record = Record {
         events: texts.first().copied().filter(|text| text.starts_with('/')),
         id: &texts,

@@ -2,6 +2,7 @@
 
 mod change;
 mod kit;
+mod pairs;
 mod wire;
 
 use std::time::Duration;

@@ -77,6 +77,4 @@ pub(super) fn all() -> impl Iterator<Item = &'static Preset> {
 }
 
 #[cfg(test)]
-mod page;
-#[cfg(test)]
 mod tests;

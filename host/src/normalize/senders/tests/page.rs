@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::presets;
-use super::tests::events;
+use super::super::ALSO;
+use super::{events, presets};
 
 const HEAD: &str = "# Senders
 
@@ -58,7 +58,7 @@ fn page() -> String {
             writeln!(page, "| `{}` | {} | {deadline} | {retries} |", sender.name, sender.vendor);
     }
     let _ = writeln!(page, "\nSchemes of other names are read by these:\n");
-    for (scheme, sender) in super::ALSO {
+    for (scheme, sender) in ALSO {
         let _ = writeln!(page, "- `{scheme}`: `{sender}`");
     }
     page.push_str("\n## Samples and what people see of them\n\n");
