@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::{Malformed, dedup};
-use crate::model::{Dedup, Event};
+use crate::model::Dedup;
 
 /// What tells a request that is sent again, beside the ids of its events.
 #[derive(Clone, Copy)]
@@ -48,30 +48,45 @@ impl From<Option<Dedup>> for Identity {
     }
 }
 
-/// Gives each event what tells a repetition of it.
-pub(super) fn told(
-    read: Vec<(Event, Identity)>,
-    again: Again<'_>,
+/// Gives the events of one request, in their order, what tells a repetition of each.
+pub(super) struct Keys<'a> {
+    again: Again<'a>,
+    /// Of the body.
     is_empty: bool,
-) -> Result<Vec<Event>, Malformed> {
-    if matches!(again, Again::KeyAlone(_)) && read.len() > 1 {
-        return Err(Malformed::Several);
+    /// The request's own, once it was asked for.
+    key: Option<Option<String>>,
+    place: usize,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) const fn new(again: Again<'a>, is_empty: bool) -> Self {
+        Self { again, is_empty, key: None, place: 0 }
     }
-    let mut key: Option<Option<String>> = None;
-    let mut of_place = |place: usize, ask: &dyn Fn() -> Option<String>| {
-        let key = key.get_or_insert_with(ask).as_deref()?;
-        Some(dedup(&[key, &place.to_string()], ""))
-    };
-    let event = |(place, (mut event, identity)): (usize, (Event, Identity))| {
-        event.dedup = match (again, identity) {
-            (Again::KeyAlone(ask), _) => of_place(place, ask),
+
+    /// Whether a request may bring so many.
+    pub(super) const fn admit(&self, events: usize) -> Result<(), Malformed> {
+        if matches!(self.again, Again::KeyAlone(_)) && events > 1 {
+            return Err(Malformed::Several);
+        }
+        Ok(())
+    }
+
+    /// Of the next event.
+    pub(super) fn next(&mut self, identity: Identity) -> Option<Dedup> {
+        let place = self.place;
+        self.place += 1;
+        match (self.again, identity) {
+            (Again::KeyAlone(ask), _) => self.of_place(place, ask),
             (_, Identity::Known(dedup)) => Some(dedup),
-            (Again::Key(ask), Identity::Unknown) if !is_empty => of_place(place, ask),
+            (Again::Key(ask), Identity::Unknown) if !self.is_empty => self.of_place(place, ask),
             _ => None,
-        };
-        event
-    };
-    Ok(read.into_iter().enumerate().map(event).collect())
+        }
+    }
+
+    fn of_place(&mut self, place: usize, ask: &dyn Fn() -> Option<String>) -> Option<Dedup> {
+        let key = self.key.get_or_insert_with(ask).as_deref()?;
+        Some(dedup(&[key, &place.to_string()], ""))
+    }
 }
 
 #[cfg(test)]

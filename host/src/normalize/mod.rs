@@ -35,7 +35,7 @@ pub use sample::Sample;
 pub use template::{InvalidTemplate, TEMPLATE_BYTES_MAX};
 
 use crate::model::{Attributes, Dedup, Event, Severity, Shape};
-use again::Identity;
+use again::{Identity, Keys};
 use body::View;
 use record::{Around, Fields};
 use senders::Preset;
@@ -192,18 +192,20 @@ pub struct Input<'a> {
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
     let Input { headers, query, body, again } = input;
     let around = |root| Around { root, headers, query };
-    let read = match body::view(headers, body, sender.any_body)? {
+    let mut keys = Keys::new(again, body.is_empty());
+    let keys = &mut keys;
+    match body::view(headers, body, sender.any_body)? {
         View::Json(text) => {
             let text = text.trim_matches([' ', '\t', '\n', '\r']);
             let elements = split::split(text)?;
             match &sender.read {
-                Read::Sqreen => events(sender, body, elements, &around(Vec::new())),
+                Read::Sqreen => events(sender, body, elements, &around(Vec::new()), keys),
                 Read::Fields(fields) => {
                     let elements = match fields.list(text) {
                         Some(list) => split::split(list)?,
                         None => elements,
                     };
-                    events(sender, body, elements, &around(fields.root(text)))
+                    events(sender, body, elements, &around(fields.root(text)), keys)
                 }
             }
         }
@@ -214,15 +216,14 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
                 Read::Fields(fields) => fields.root(document),
                 Read::Sqreen => Vec::new(),
             };
-            vec![event(sender, body.clone(), document, &around(root))]
+            Ok(vec![event(sender, body.clone(), document, &around(root), keys)])
         }
         View::Opaque => {
             let (attributes, identity) = sender.read("", &around(Vec::new()));
-            let shape = Shape::Object;
-            vec![(Event { attributes, shape, dedup: None, data: body.clone() }, identity)]
+            let (shape, dedup) = (Shape::Object, keys.next(identity));
+            Ok(vec![Event { attributes, shape, dedup, data: body.clone() }])
         }
-    };
-    again::told(read, again, body.is_empty())
+    }
 }
 
 fn events(
@@ -230,19 +231,27 @@ fn events(
     body: &Bytes,
     elements: Vec<&str>,
     around: &Around<'_>,
-) -> Vec<(Event, Identity)> {
+    keys: &mut Keys<'_>,
+) -> Result<Vec<Event>, Malformed> {
+    keys.admit(elements.len())?;
     let event = |element: &str| {
         let data = body.slice_ref(element.as_bytes());
-        event(sender, data, element, around)
+        event(sender, data, element, around, keys)
     };
-    elements.into_iter().map(event).collect()
+    Ok(elements.into_iter().map(event).collect())
 }
 
 /// An element of a document, or the whole of a form; `data` is what was sent of it.
-fn event(sender: &Sender, data: Bytes, element: &str, around: &Around<'_>) -> (Event, Identity) {
+fn event(
+    sender: &Sender,
+    data: Bytes,
+    element: &str,
+    around: &Around<'_>,
+    keys: &mut Keys<'_>,
+) -> Event {
     if element.starts_with('{') {
         let (attributes, identity) = sender.read(element, around);
-        return (Event { attributes, shape: Shape::Object, dedup: None, data }, identity);
+        return Event { attributes, shape: Shape::Object, dedup: keys.next(identity), data };
     }
     let shown = text::one_line(element, 80).unwrap_or(Cow::Borrowed(""));
     let attributes = Attributes {
@@ -253,7 +262,7 @@ fn event(sender: &Sender, data: Bytes, element: &str, around: &Around<'_>) -> (E
         severity: Severity::Warning,
         link: None,
     };
-    (Event { attributes, shape: Shape::Other, dedup: None, data }, Identity::Unknown)
+    Event { attributes, shape: Shape::Other, dedup: keys.next(Identity::Unknown), data }
 }
 
 impl Sender {

@@ -149,7 +149,7 @@ pub enum KeyForm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     Literal(Text),
-    /// The value of [`Scheme::id`].
+    /// The value of the header that [`Scheme`] names for it.
     Id,
     /// The timestamp's text as sent.
     Stamp,

@@ -123,7 +123,7 @@ fn header(name: &'static str) -> StampIn {
     StampIn::Headers(vec![HeaderName::from_static(name)])
 }
 
-/// The words of the table. Each changes what one of [`row`], [`open`] has made.
+/// The words of the table. Each changes what one of `row` and `open` has made.
 impl Scheme {
     fn also(mut self, change: impl FnOnce(&mut Signature)) -> Self {
         if let Proof::Signature(signature) = &mut self.proof {
