@@ -1,6 +1,7 @@
 //! Stories, by what they are about.
 
 mod admin;
+mod any_sender;
 mod bad_plugins;
 mod bench;
 mod cases;
@@ -23,5 +24,6 @@ mod selftest;
 mod sms;
 mod targets;
 mod twilio;
+mod vendors;
 mod verify;
 mod watch;

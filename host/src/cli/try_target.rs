@@ -11,7 +11,7 @@ use super::{find, out, sample};
 use crate::app::{self, Attempt};
 use crate::config::{self, Config, TargetConfig};
 use crate::model::{EventId, FailureKind, Headers, Shape, StoredEvent, Timestamp, printable};
-use crate::normalize::{self, Input, Sample, Sender};
+use crate::normalize::{self, Again, Input, Sample, Sender};
 
 /// Send one sample event to one target, and show its answer
 ///
@@ -91,7 +91,7 @@ fn event(source: &str, sender: &Sender, sample: &Sample) -> Result<StoredEvent, 
             headers.insert(*name, value);
         }
     }
-    let input = Input { headers: &headers, query: None, body: &body };
+    let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
     let events = normalize::normalize(sender, input)
         .map_err(|malformed| Failure::new(format!("sample {}: {malformed}", sample.name)))?;
     let event = events.into_iter().find(|event| event.shape == Shape::Object);

@@ -24,6 +24,9 @@ const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
 ///   dispatcher verify --scheme github --secret env:GITHUB_SECRET \
 ///     --header 'X-Hub-Signature-256: sha256=…' --explain < body.json
 ///   dispatcher verify --source billing --header 'Stripe-Signature: t=…,v1=…' < body.json
+///
+/// `--scheme zoom-challenge` prints the answer to Zoom's endpoint.url_validation in the body, which a
+/// daemon gives only where the question is signed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct VerifyArgs {
@@ -59,6 +62,9 @@ pub(super) struct VerifyArgs {
     list: bool,
 }
 
+/// Not a scheme, but the question that Zoom asks of a receiver.
+const ZOOM_CHALLENGE: &str = "zoom-challenge";
+
 /// What a request is checked with.
 struct Rules {
     scheme: Arc<Scheme>,
@@ -74,6 +80,9 @@ pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failur
         list();
         return Ok(OK);
     }
+    if args.scheme.as_deref() == Some(ZOOM_CHALLENGE) {
+        return answer_zoom(args, config);
+    }
     let (base, path) = address(args.url.as_deref())?;
     let headers = headers(&args.header)?;
     let method = Method::from_bytes(args.method.as_bytes())
@@ -86,6 +95,23 @@ pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failur
     let body = Bytes::from(body);
     let request = Request { source: Arc::from(""), method, uri, headers, body, received_at };
     Ok(tell(&rules, request, args.explain))
+}
+
+fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> {
+    let zoom = scheme::chosen("zoom", None, config)?;
+    let verifier =
+        Verifier::new(&zoom, &secrets(&args.secret, config)?, None).map_err(Failure::usage)?;
+    let body = read_body(&mut std::io::stdin().lock(), "standard input")?;
+    match verify::answer_zoom(&verifier, &body) {
+        Ok(answer) => {
+            out::line(&answer.body);
+            Ok(OK)
+        }
+        Err(refused) => {
+            out::line(&format!("refused: {refused}"));
+            Ok(PROBLEMS)
+        }
+    }
 }
 
 fn tell(rules: &Rules, request: Request, explain: bool) -> u8 {
@@ -103,8 +129,18 @@ fn tell(rules: &Rules, request: Request, explain: bool) -> u8 {
     };
     match verifier.verify(request.clone()) {
         Ok(verified) => {
+            let answer = match verifier.answer(&verified) {
+                Ok(answer) => answer,
+                Err(refused) => {
+                    out::line(&format!("refused: {refused}"));
+                    return PROBLEMS;
+                }
+            };
             let number = verified.key() + 1;
             out::line(&format!("accepted: scheme `{}`, secret {number}", scheme.name));
+            if let Some(answer) = answer {
+                lines(&[("answer", answer.body)]);
+            }
             lines(&described);
             if explain {
                 lines(&[("a copy", format!("is told by {}", scheme.replay().shown()))]);

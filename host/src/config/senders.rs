@@ -51,6 +51,7 @@ fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
     let attributes = ["id", "type", "subject", "time", "title", "severity", "link"]
         .map(|key| attribute(key, &mut table, notes));
     let id_alone = table.boolean("id_alone", false, notes);
+    let may_repeat = table.boolean("may_repeat", false, notes);
     let words = table.table("severity_words", notes).map(|words| self::words(&words, notes));
     let words = words.unwrap_or_default();
     let otherwise = table.entry("severity_default").and_then(|entry| severity(&entry, notes));
@@ -65,6 +66,7 @@ fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
         any_body: body.is_some_and(|entry| any_body(&entry, notes)),
         id: &id.texts,
         id_alone,
+        may_repeat,
         event_type: &event_type.texts,
         subject: &subject.texts,
         time: &time.texts,

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::Severity;
+use crate::normalize;
 use crate::retry::MaybeSent;
 
 const SECRET: &str = "6fd4a9e2-not-to-be-shown";
@@ -204,6 +205,36 @@ proptest! {
             Err(problems) => problems.to_string(),
         };
         prop_assert!(!shown.contains(SECRET));
+    }
+
+    /// Schemes and senders of a user's own, damaged or whole: what is read can verify and read requests.
+    #[test]
+    fn no_scheme_or_sender_of_ones_own_makes_a_request_panic(
+        cut in 0usize..1_200, length in 0usize..30, put in "[a-z\\[\\]{}\"'=:/.,\n# ]{0,6}",
+        body in "[\\[\\]{}\",:a1 ]{0,30}",
+    ) {
+        let text = concat!(
+            "senders.door = { events = \"a\", id = [\"{b}/{c.0}\"], title = \"{root:d} {@type}\", ",
+            "severity = \"{e}\", severity_words = { x = \"error\" }, may_repeat = true, body = \"any\" }\n",
+            include_str!("../../../tests/golden/config/right-schemes.toml"),
+        );
+        let (start, end) = (cut.min(text.len()), (cut + length).min(text.len()));
+        let damaged = format!("{}{put}{}", &text[..start], &text[end..]);
+        if let Ok(config) = load_text(&damaged, "") {
+            for source in &config.ingest.sources {
+                let (headers, body) = (http::HeaderMap::new(), bytes::Bytes::from(body.clone()));
+                let input = normalize::Input {
+                    headers: &headers, query: None, body: &body, again: normalize::Again::Untold,
+                };
+                let _ = normalize::normalize(&source.sender, input);
+                let request = crate::model::Request {
+                    source: source.name.clone(), method: http::Method::POST, headers,
+                    uri: http::Uri::default(), body, received_at: crate::model::Timestamp::from_millis(1),
+                };
+                let let_in = source.verifier.verify(request).is_ok();
+                prop_assert!(!let_in || source.verifier.scheme().proof == crate::verify::Proof::None);
+            }
+        }
     }
 
     #[test]

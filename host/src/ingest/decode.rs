@@ -19,18 +19,17 @@ const BROTLI_BUFFER_BYTES: usize = 4096;
 
 /// Why a body cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Undecoded {
+pub enum Undecoded {
     Unknown,
     Broken(&'static str),
     TooLong,
 }
 
 /// The body without its codings; at most `bytes_max`.
-pub(super) fn decoded(
-    headers: &HeaderMap,
-    body: Bytes,
-    bytes_max: usize,
-) -> Result<Bytes, Undecoded> {
+///
+/// # Errors
+/// A coding that is not known or not kept to, or a body that becomes too long.
+pub fn decoded(headers: &HeaderMap, body: Bytes, bytes_max: usize) -> Result<Bytes, Undecoded> {
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(body);
     }

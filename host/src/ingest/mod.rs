@@ -39,11 +39,11 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use crate::model::{Cidr, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
-use crate::normalize::{self, Input, Sender};
+use crate::normalize::{self, Again, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
-use crate::verify::{Answer, Proof, Scheme, TokenIn, Verified, Verifier};
+use crate::verify::{Answer, Proof, Replay, Scheme, TokenIn, Verified, Verifier};
 use crate::{net, store, telemetry};
 
 use answer::RequestId;
@@ -51,6 +51,8 @@ use body::{Budget, Held};
 use limits::{Gate, Shares};
 pub use rate::{RATES_MAX, Rate};
 use refusal::Refusal;
+
+pub use decode::{Undecoded, decoded};
 
 /// Log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
 const LINES_MAX: u32 = 50;
@@ -202,7 +204,13 @@ impl Rules {
     ) -> Result<Vec<Planned>, Refusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
-        let input = Input { headers, query, body };
+        let key = || verified.repetition_key();
+        let again = match verified.scheme().replay() {
+            Replay::Id | Replay::SignedBytes => Again::Key(&key),
+            Replay::OriginOnly => Again::KeyAlone(&key),
+            Replay::Window | Replay::Open => Again::Untold,
+        };
+        let input = Input { headers, query, body, again };
         let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }

@@ -8,6 +8,7 @@
 //! object (`body`). Where attributes stand is data: a [`Record`] a sender (`senders`, or a user's own).
 //! Nothing here recurses over the input.
 
+mod again;
 mod body;
 mod fields;
 mod paths;
@@ -26,6 +27,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+pub use again::Again;
 pub use body::FORM_FIELDS_MAX;
 pub use paths::InvalidPath;
 pub use record::{InvalidRecord, Record, TEMPLATES_MAX};
@@ -34,6 +36,7 @@ pub use senders::ALSO;
 pub use template::{InvalidTemplate, TEMPLATE_BYTES_MAX};
 
 use crate::model::{Attributes, Dedup, Event, Severity, Shape};
+use again::{Identity, Keys};
 use body::View;
 use record::{Around, Fields};
 use senders::Preset;
@@ -166,6 +169,8 @@ pub enum Malformed {
     TooMany,
     #[error("the form in the body has more than {FORM_FIELDS_MAX} fields")]
     TooManyFields,
+    #[error("the signature covers no content, so that a request can bring one event only")]
+    Several,
     #[error("the multipart body's content type names no boundary")]
     NoBoundary,
 }
@@ -178,6 +183,7 @@ pub struct Input<'a> {
     pub query: Option<&'a str>,
     /// Decompressed, where it was compressed.
     pub body: &'a Bytes,
+    pub again: Again<'a>,
 }
 
 /// The events of a request, in its order; none for an empty array.
@@ -185,22 +191,24 @@ pub struct Input<'a> {
 /// # Errors
 /// See [`Malformed`].
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
-    let Input { headers, query, body } = input;
+    let Input { headers, query, body, again } = input;
     let around = |root| Around { root, headers, query };
+    let mut keys = Keys::new(again, body.is_empty());
+    let keys = &mut keys;
     match body::view(headers, body, sender.any_body)? {
         View::Json(text) => {
             let text = text.trim_matches([' ', '\t', '\n', '\r']);
             let elements = split::split(text)?;
-            let Read::Fields(fields) = &sender.read else {
-                let around = around(Vec::new());
-                return Ok(events(sender, body, elements, &around));
-            };
-            let around = around(fields.root(text));
-            let elements = match fields.list(text) {
-                Some(list) => split::split(list)?,
-                None => elements,
-            };
-            Ok(events(sender, body, elements, &around))
+            match &sender.read {
+                Read::Sqreen => events(sender, body, elements, &around(Vec::new()), keys),
+                Read::Fields(fields) => {
+                    let elements = match fields.list(text) {
+                        Some(list) => split::split(list)?,
+                        None => elements,
+                    };
+                    events(sender, body, elements, &around(fields.root(text)), keys)
+                }
+            }
         }
         View::Form(document) => {
             let document = document.trim_matches([' ', '\t', '\n', '\r']);
@@ -209,28 +217,42 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
                 Read::Fields(fields) => fields.root(document),
                 Read::Sqreen => Vec::new(),
             };
-            Ok(vec![event(sender, body.clone(), document, &around(root))])
+            Ok(vec![event(sender, body.clone(), document, &around(root), keys)])
         }
         View::Opaque => {
-            let (attributes, dedup) = sender.read("", &around(Vec::new()));
-            Ok(vec![Event { attributes, shape: Shape::Object, dedup, data: body.clone() }])
+            let (attributes, identity) = sender.read("", &around(Vec::new()));
+            let (shape, dedup) = (Shape::Object, keys.next(identity));
+            Ok(vec![Event { attributes, shape, dedup, data: body.clone() }])
         }
     }
 }
 
-fn events(sender: &Sender, body: &Bytes, elements: Vec<&str>, around: &Around<'_>) -> Vec<Event> {
+fn events(
+    sender: &Sender,
+    body: &Bytes,
+    elements: Vec<&str>,
+    around: &Around<'_>,
+    keys: &mut Keys<'_>,
+) -> Result<Vec<Event>, Malformed> {
+    keys.admit(elements.len())?;
     let event = |element: &str| {
         let data = body.slice_ref(element.as_bytes());
-        event(sender, data, element, around)
+        event(sender, data, element, around, keys)
     };
-    elements.into_iter().map(event).collect()
+    Ok(elements.into_iter().map(event).collect())
 }
 
 /// An element of a document, or the whole of a form; `data` is what was sent of it.
-fn event(sender: &Sender, data: Bytes, element: &str, around: &Around<'_>) -> Event {
+fn event(
+    sender: &Sender,
+    data: Bytes,
+    element: &str,
+    around: &Around<'_>,
+    keys: &mut Keys<'_>,
+) -> Event {
     if element.starts_with('{') {
-        let (attributes, dedup) = sender.read(element, around);
-        return Event { attributes, shape: Shape::Object, dedup, data };
+        let (attributes, identity) = sender.read(element, around);
+        return Event { attributes, shape: Shape::Object, dedup: keys.next(identity), data };
     }
     let shown = text::one_line(element, 80).unwrap_or(Cow::Borrowed(""));
     let attributes = Attributes {
@@ -241,11 +263,11 @@ fn event(sender: &Sender, data: Bytes, element: &str, around: &Around<'_>) -> Ev
         severity: Severity::Warning,
         link: None,
     };
-    Event { attributes, shape: Shape::Other, dedup: None, data }
+    Event { attributes, shape: Shape::Other, dedup: keys.next(Identity::Unknown), data }
 }
 
 impl Sender {
-    fn read(&self, element: &str, around: &Around<'_>) -> (Attributes, Option<Dedup>) {
+    fn read(&self, element: &str, around: &Around<'_>) -> (Attributes, Identity) {
         match &self.read {
             Read::Sqreen => sqreen::read(element),
             Read::Fields(fields) => fields.read(element, around),

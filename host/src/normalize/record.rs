@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 
+use super::again::Identity;
 use super::fields::Field;
 use super::paths::Paths;
 use super::template::{InvalidTemplate, Places, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::words::{self, Word};
 use super::{TYPE_UNKNOWN, dedup};
-use crate::model::{Attributes, Dedup, Severity};
+use crate::model::{Attributes, Severity};
 
 /// Most templates of one attribute, and most words of a record's own.
 pub const TEMPLATES_MAX: usize = 32;
@@ -28,6 +29,8 @@ pub struct Record<'a> {
     pub id: &'a [&'a str],
     /// The id alone tells: what else the sender writes may differ when it sends an event again.
     pub id_alone: bool,
+    /// What has no id is a new event each time, even where a signature shows a copy.
+    pub may_repeat: bool,
     pub event_type: &'a [&'a str],
     pub subject: &'a [&'a str],
     pub time: &'a [&'a str],
@@ -47,6 +50,7 @@ impl Record<'static> {
         any_body: false,
         id: &[],
         id_alone: false,
+        may_repeat: false,
         event_type: &[],
         subject: &[],
         time: &[],
@@ -77,6 +81,7 @@ pub(super) struct Fields {
     root: Paths,
     id: Vec<Template>,
     id_alone: bool,
+    may_repeat: bool,
     event_type: Vec<Template>,
     subject: Vec<Template>,
     time: Vec<Template>,
@@ -112,6 +117,7 @@ impl Fields {
         Ok(Self {
             id,
             id_alone: record.id_alone,
+            may_repeat: record.may_repeat,
             event_type,
             subject,
             time,
@@ -138,7 +144,7 @@ impl Fields {
     }
 
     /// The attributes of one event, and what makes it the one it is.
-    pub(super) fn read(&self, element: &str, around: &Around<'_>) -> (Attributes, Option<Dedup>) {
+    pub(super) fn read(&self, element: &str, around: &Around<'_>) -> (Attributes, Identity) {
         let mut places = Places {
             event: self.event.read(element),
             root: around.root.clone(),
@@ -162,7 +168,11 @@ impl Fields {
             .unwrap_or_else(|| event_type.clone());
         let attributes =
             Attributes { subject, time, title, severity, link, event_type: event_type.clone() };
-        (attributes, id)
+        let identity = match id {
+            None if self.may_repeat => Identity::MayRepeat,
+            id => id.into(),
+        };
+        (attributes, identity)
     }
 }
 

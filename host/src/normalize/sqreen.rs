@@ -14,10 +14,11 @@
 
 use std::borrow::Cow;
 
+use super::again::Identity;
 use super::fields::{Field, fields};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, is_rfc3339, one_line};
 use super::{Sample, TYPE_UNKNOWN, dedup};
-use crate::model::{Attributes, Dedup, Severity};
+use crate::model::{Attributes, Severity};
 
 const RISK_WARNING: f64 = 25.0;
 const RISK_ERROR: f64 = 50.0;
@@ -57,7 +58,7 @@ struct Read<'a> {
     application: Named<'a>,
 }
 
-pub(super) fn read(element: &str) -> (Attributes, Option<Dedup>) {
+pub(super) fn read(element: &str) -> (Attributes, Identity) {
     let event = Read::of(element);
     let attributes = Attributes {
         event_type: event.event_type.clone().into_owned(),
@@ -67,7 +68,7 @@ pub(super) fn read(element: &str) -> (Attributes, Option<Dedup>) {
         severity: event.severity(),
         link: event.link(),
     };
-    (attributes, event.dedup())
+    (attributes, event.identity())
 }
 
 impl<'a> Read<'a> {
@@ -192,21 +193,24 @@ impl<'a> Read<'a> {
 
     /// Pressing the test button twice means two messages, so that a test is never a repetition. An
     /// incident is sent again whenever it changes, so that its state belongs to its key.
-    fn dedup(&self) -> Option<Dedup> {
+    fn identity(&self) -> Identity {
         let content = &self.content;
         let text = |field: Field<'a>| field.text().unwrap_or_default();
         let message_id = text(self.message_id);
         let event_id =
             text(if content.event_id.text().is_some() { content.event_id } else { content.id });
         let thread = text(content.incident_thread);
-        if self.is_test() || (message_id.is_empty() && event_id.is_empty() && thread.is_empty()) {
-            return None;
+        if self.is_test() {
+            return Identity::MayRepeat;
+        }
+        if message_id.is_empty() && event_id.is_empty() && thread.is_empty() {
+            return Identity::Unknown;
         }
         if !self.is_incident() {
-            return Some(dedup(&[&message_id, &event_id], self.raw));
+            return Identity::Known(dedup(&[&message_id, &event_id], self.raw));
         }
         let (status, updated) = (text(content.incident_status), text(content.date_last_updated));
-        Some(dedup(&[&message_id, &event_id, &thread, &status, &updated], self.raw))
+        Identity::Known(dedup(&[&message_id, &event_id, &thread, &status, &updated], self.raw))
     }
 }
 

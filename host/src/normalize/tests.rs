@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
     let headers = http::HeaderMap::new();
-    normalize(sender(sender_name).unwrap(), Input { headers: &headers, query: None, body })
+    normalize(
+        sender(sender_name).unwrap(),
+        Input { headers: &headers, query: None, body, again: Again::Untold },
+    )
 }
 
 fn events(sender_name: &str, body: &str) -> Vec<Event> {
@@ -335,7 +338,11 @@ fn a_list_inside_an_object_is_events_that_share_what_is_around_it() {
     headers.insert("x-kind", "door".parse().unwrap());
     let read = |body: &'static str| {
         let body = Bytes::from_static(body.as_bytes());
-        normalize(&sender, Input { headers: &headers, query: None, body: &body }).unwrap()
+        normalize(
+            &sender,
+            Input { headers: &headers, query: None, body: &body, again: Again::Untold },
+        )
+        .unwrap()
     };
     let events = read(
         " \n{\"batch\": 7, \"site\": {\"name\": \"Lyon\"}, \"report\": {\"alarms\": [
@@ -368,6 +375,43 @@ proptest! {
         let body = Bytes::from(body);
         for sender in presets() {
             let _ = read(&sender.name, &body);
+        }
+    }
+
+    #[test]
+    fn any_form_is_events_or_a_reason(
+        body in "(--x|\r\n|name=|;|:|\"|[a-z&=%0-9]|payload=|%7B|\\{|\\[){0,40}", which in 0usize..3,
+    ) {
+        let content_type =
+            ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"];
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, content_type[which].parse().unwrap());
+        let body = Bytes::from(body);
+        let key = || Some("k".to_owned());
+        for sender in presets() {
+            for again in [Again::Untold, Again::Key(&key), Again::KeyAlone(&key)] {
+                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, again };
+                for event in normalize(sender, input).unwrap_or_default() {
+                    prop_assert!(!event.attributes.title.trim().is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_template_can_be_used_on_any_event_or_is_refused(
+        template in "([{}]|root:|header:|query:|@type|[a-z./0-9 ]){0,12}",
+        body in "[\\[\\]{}\",:\\\\a1 ]{0,40}",
+    ) {
+        let texts = [&*template, "{a}"];
+        let record = Record {
+            id: &texts, title: &texts, time: &texts, severity: &texts, link: &texts, any_body: true,
+            ..Record::EMPTY
+        };
+        if let Ok(sender) = Sender::own("own", &record) {
+            let (headers, body) = (http::HeaderMap::new(), Bytes::from(body));
+            let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
+            let _ = normalize(&sender, input);
         }
     }
 

@@ -75,12 +75,7 @@ impl Verifier {
                 Answer::text(token("/challenge")?)
             }
             Handshake::ZoomUrlValidation if is("/event", "endpoint.url_validation") => {
-                let plain = token("/payload/plainToken")?;
-                let mac = self.mac(verified.key(), &plain).ok_or(Refused::Challenge)?;
-                let encrypted = hex(&mac);
-                Answer::json(format!(
-                    "{{\"plainToken\":\"{plain}\",\"encryptedToken\":\"{encrypted}\"}}"
-                ))
+                self.zoom_answer(verified.key(), &token("/payload/plainToken")?)?
             }
             Handshake::TwitchChallenge
                 if header(&request.headers, "twitch-eventsub-message-type")
@@ -159,9 +154,30 @@ impl Verifier {
             && !headers.contains_key("x-notion-signature")
     }
 
+    fn zoom_answer(&self, key: u16, plain: &str) -> Result<Answer, Refused> {
+        let encrypted = hex(&self.mac(key, plain).ok_or(Refused::Challenge)?);
+        Ok(Answer::json(format!(
+            "{{\"plainToken\":\"{plain}\",\"encryptedToken\":\"{encrypted}\"}}"
+        )))
+    }
+
     fn mac(&self, key: u16, token: &str) -> Option<[u8; 32]> {
         self.keys.get(usize::from(key))?.hmac_sha256(token.as_bytes())
     }
+}
+
+/// Zoom's question whether the receiver has the secret, answered without a look at who asks: for a
+/// person who has the body alone. A daemon answers only what is signed.
+///
+/// # Errors
+/// The body is no such question, or its token is one that is never answered.
+pub fn answer_zoom(verifier: &Verifier, body: &[u8]) -> Result<Answer, Refused> {
+    let text = |pointer: &str| json::text_at(body, pointer).unwrap_or_default();
+    let plain = text("/payload/plainToken");
+    if text("/event") != "endpoint.url_validation" || !narrow(&plain) {
+        return Err(Refused::Challenge);
+    }
+    verifier.zoom_answer(0, &plain)
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

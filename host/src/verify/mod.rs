@@ -19,6 +19,7 @@ mod message;
 mod presets;
 mod public;
 mod refused;
+mod replay;
 mod scheme;
 mod show;
 mod sign;
@@ -30,7 +31,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
-use sha2::{Digest as _, Sha256};
 
 use claim::Claims;
 use key::Key;
@@ -38,7 +38,7 @@ use message::Message;
 
 pub use claim::{ELEMENTS_MAX, SIGNATURES_MAX};
 pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, explain};
-pub use handshake::{Answer, TOKEN_BYTES_MAX};
+pub use handshake::{Answer, TOKEN_BYTES_MAX, answer_zoom};
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use presets::{UNSIGNED, scheme, schemes, token, token_in};
 pub use refused::Refused;
@@ -109,31 +109,6 @@ impl Verified {
     #[must_use]
     pub const fn key(&self) -> u16 {
         self.key
-    }
-
-    /// What two requests have in common when one is a copy of the other: a hash of the signed bytes,
-    /// which nobody without the secret can change. `None` where nothing is signed. Worked out when it
-    /// is asked for.
-    ///
-    /// [`Scheme::replay`] says what it is good for: with [`Replay::OriginOnly`] it must be remembered in
-    /// every case, because the sender's ids in the body are not covered; with [`Replay::SignedBytes`] it
-    /// is what an event without an id of its own can be told by.
-    #[must_use]
-    pub fn replay_key(&self) -> Option<[u8; 32]> {
-        let signature = self.scheme.signature()?;
-        let request = &self.request;
-        let in_body = body_text(signature, &request.body).ok()?;
-        let claims = Claims::find(signature, &request.headers, in_body.as_deref()).ok()?;
-        let stamp = message::stamp_text(signature, &request.headers, &claims).ok()?;
-        let id = id(&self.scheme, signature, &request.headers, claims.set).ok()?;
-        // The address may have several writings, and is the same for each request of the source.
-        let message = Message::new(signature, request, id, stamp, Some("")).ok()?;
-        let mut hash = Sha256::new();
-        if let Some(stamp) = stamp.filter(|_| signature.stamp.as_ref().is_some_and(|s| s.covered)) {
-            hash.update(stamp);
-        }
-        message.feed(0, |piece| hash.update(piece));
-        Some(hash.finalize().into())
     }
 }
 

@@ -65,11 +65,11 @@ impl Replay {
     #[must_use]
     pub const fn shown(self) -> &'static str {
         match self {
-            Self::Id => "signed id and time",
-            Self::Window => "signed time",
-            Self::SignedBytes => "the signed bytes",
-            Self::OriginOnly => "what was signed; the content is not",
-            Self::Open => "nothing",
+            Self::Id => "the event's id, else the signed one",
+            Self::Window => "the event's id; older than the time's limit it is refused",
+            Self::SignedBytes => "the event's id, else the signed bytes",
+            Self::OriginOnly => "what was signed alone, whatever the content",
+            Self::Open => "the event's id",
         }
     }
 }

@@ -100,7 +100,8 @@ async fn one(run: &Run) -> (Vec<Duration>, u64) {
     let (mut times, mut failed) = (Vec::new(), 0);
     let (mut stream, mut request) = (None, Vec::new());
     let taken = |left: u64| left.checked_sub(1);
-    while Instant::now() < run.until
+    // One request in any case, however short the time is.
+    while (Instant::now() < run.until || (times.is_empty() && failed == 0))
         && run.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     {
         (run.make)(run.numbers.fetch_add(1, Ordering::Relaxed), &mut request);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::model::Event;
-use crate::normalize::{ALSO, Input, normalize, presets};
+use crate::normalize::{ALSO, Again, Input, normalize, presets};
 
 const HEAD: &str = "# Senders
 
@@ -54,7 +54,8 @@ fn events(sender: &Sender, sample: &Sample) -> Vec<Event> {
     let headers = sample.headers.iter();
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let (headers, body) = (headers.collect(), Bytes::from_static(sample.body.as_bytes()));
-    normalize(sender, Input { headers: &headers, query: None, body: &body }).unwrap()
+    normalize(sender, Input { headers: &headers, query: None, body: &body, again: Again::Untold })
+        .unwrap()
 }
 
 fn page() -> String {

@@ -22,8 +22,12 @@ timestamp. Signatures of a version that is not known are ignored; one of a known
   path and query that came, never the Host header: such schemes need `server.public_url`.
 - **time** is the place of the timestamp and how far it may be from now. One that is \"not signed\" proves
   nothing and is not looked at.
-- **a copy** is what tells a request that is sent again. Where nothing signed says when it was made, only the
-  signed bytes do.
+- **a copy** is what tells an event that is sent again within a day: it is answered with 200, counted in
+  `duplicates` and not delivered a second time. First comes the id that the sender gives its event. An event
+  without one is told by what the signature covers and by its place in the request, unless its sender may
+  repeat itself (Alertmanager and Grafana, Dropbox, Sqreen's test message, a sender of your own with
+  `may_repeat = true`, an empty body). Where the signature covers no content, ids in it prove nothing: what
+  was signed counts alone, whatever came with it, and a request that brings several events is refused.
 - **unconfirmed**: read in second-hand sources only. Try it with a real request before you rely on it.
 
 To see why a request is refused:

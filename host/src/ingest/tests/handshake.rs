@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use proptest::prelude::*;
 
 use crate::model::{Request, Secret, Timestamp};
-use crate::normalize::{Input, normalize, sender};
+use crate::normalize::{Again, Input, normalize, sender};
 use crate::verify::{Verifier, scheme};
 
 proptest! {
@@ -35,7 +35,7 @@ proptest! {
             // The signature is right, which is all that a forger could get.
             prop_assert!(x.verify(forged).is_ok());
             let body = Bytes::from(token);
-            let input = Input { headers: &headers, query: None, body: &body };
+            let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
             let read = normalize(sender("x").unwrap(), input);
             prop_assert!(read.is_err(), "{read:?}");
         }

@@ -4,6 +4,7 @@ mod change;
 mod handshake;
 mod kit;
 mod limits;
+mod pairs;
 mod wire;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use crate::model::Severity;
 /// on purpose, so that no notification is taken for a repetition.
 const ALERTMANAGER: Record<'static> = Record {
     events: Some("alerts"),
+    may_repeat: true,
     event_type: &["{labels.alertname}", "{root:groupLabels.alertname}", "alert"],
     subject: &["{labels.instance}", "{labels.job}", "{labels.namespace}", "{root:receiver}"],
     time: &["{startsAt}"],

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use super::super::{DEDUP_KEY_BYTES_MAX, Input, Sender, normalize, presets};
+use super::super::{Again, DEDUP_KEY_BYTES_MAX, Input, Sender, normalize, presets};
 use super::all;
 use crate::model::{Event, Shape, Timestamp};
 
@@ -15,7 +15,8 @@ fn events(sender: &Sender, headers: &[(&str, &str)], body: &str) -> Vec<Event> {
         .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
         .collect::<http::HeaderMap>();
     let body = Bytes::copy_from_slice(body.as_bytes());
-    normalize(sender, Input { headers: &headers, query: None, body: &body }).unwrap()
+    normalize(sender, Input { headers: &headers, query: None, body: &body, again: Again::Untold })
+        .unwrap()
 }
 
 #[test]

@@ -68,6 +68,7 @@ const DEEPGRAM: Record<'static> = Record {
 };
 
 const DROPBOX: Record<'static> = Record {
+    may_repeat: true,
     event_type: &["changes"],
     subject: &["{list_folder.accounts.0}", "{delta.users.0}"],
     title: &["files changed for {list_folder.accounts.0}", "files changed for {delta.users.0}"],

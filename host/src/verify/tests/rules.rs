@@ -258,3 +258,41 @@ fn what_is_shown_of_a_refusal_is_no_signature() {
     let fine = Request { body: Bytes::from_static(b"x"), ..request };
     assert_eq!(explain(sqreen(), &[Secret::new("hush")], None, &fine), None);
 }
+
+#[test]
+fn a_copy_is_told_by_what_is_signed_and_by_nothing_else() {
+    let random = SystemRandom::new();
+    let key = |name: &str, change: &dyn Fn(&mut Request)| {
+        let (signer, verifier) = both(scheme(name).unwrap(), &random);
+        let request = signed(&signer, b"{\"a\": 1}", "/hook", &random);
+        let mut copy = request.clone();
+        change(&mut copy);
+        let key = |request| verifier.verify(request).unwrap().repetition_key();
+        (key(request), key(copy))
+    };
+    let header = |request: &mut Request| {
+        request.headers.insert("x-github-event", "other".parse().unwrap());
+    };
+    let content = |request: &mut Request| {
+        let body = String::from_utf8(request.body.to_vec()).unwrap();
+        request.body = body.replace("\"a\":", "\"b\":").replace("\"event-data\"", "\"x\"").into();
+    };
+    for (name, change) in [
+        ("github", &header as &dyn Fn(&mut Request)),
+        ("sentry", &header),
+        ("mailgun", &content),
+        ("standard-webhooks", &header),
+    ] {
+        let (one, other) = key(name, change);
+        assert!(one.is_some() && one == other, "{name}: {one:?} {other:?}");
+    }
+    for name in ["stripe", "slack", "basic"] {
+        assert_eq!(key(name, &header), (None, None), "{name}");
+    }
+    let (signer, verifier) = both(scheme("github").unwrap(), &random);
+    let keys = [b"1", b"2"].map(|body| {
+        let request = signed(&signer, body, "/hook", &random);
+        verifier.verify(request).unwrap().repetition_key()
+    });
+    assert_ne!(keys[0], keys[1]);
+}

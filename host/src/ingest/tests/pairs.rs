@@ -1,0 +1,47 @@
+//! What schemes and senders promise one another.
+
+use http::HeaderMap;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::Secret;
+use crate::verify::{Verifier, scheme, schemes};
+
+#[test]
+fn the_vendor_of_every_scheme_has_a_sender() {
+    for scheme in schemes() {
+        let of_no_vendor = ["token", "basic", "none"].contains(&&*scheme.name);
+        let has_one = normalize::sender(&scheme.name).is_some();
+        assert!(of_no_vendor || has_one, "{} has none", scheme.name);
+    }
+}
+
+proptest! {
+    /// X signs whatever token it is asked for, with the key of its events: what comes of that must be
+    /// no event.
+    #[test]
+    fn no_answer_serves_as_the_signature_of_an_event(
+        token in "[A-Za-z0-9_-]{1,128}|[ -~]{1,128}|true|null|-?[0-9]{1,20}",
+    ) {
+        let x = Verifier::new(scheme("x").unwrap(), &[Secret::new("hush")], None).unwrap();
+        let query: String = token.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let answer = x.answer_unsigned(&format!("/x?crc_token={query}").parse().unwrap());
+        if let Ok(Some(answer)) = answer {
+            let response: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+            let mut headers = HeaderMap::new();
+            let signature = response["response_token"].as_str().unwrap().parse().unwrap();
+            headers.insert("x-twitter-webhooks-signature", signature);
+            let body = Bytes::from(token);
+            let forged = Request {
+                source: Arc::from("x"), method: Method::POST, uri: "/x".parse().unwrap(),
+                headers: headers.clone(), body: body.clone(),
+                received_at: Timestamp::from_millis(1_768_469_400_000),
+            };
+            // The signature is right, which is all that a forger could get.
+            prop_assert!(x.verify(forged).is_ok());
+            let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
+            let read = normalize::normalize(normalize::sender("x").unwrap(), input);
+            prop_assert!(read.is_err(), "{read:?}");
+        }
+    }
+}

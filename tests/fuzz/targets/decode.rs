@@ -1,0 +1,21 @@
+//! Any bytes called compressed, in each coding and in two: a body within its limit, or a reason.
+#![no_main]
+
+use bytes::Bytes;
+use dispatcher::ingest;
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+
+/// As long as a body may become, in bytes.
+const BYTES_MAX: usize = 1 << 20;
+const CODINGS: [&str; 6] = ["gzip", "deflate", "br", "zstd", "gzip, br", "zstd, deflate"];
+
+fuzz_target!(|input: &[u8]| {
+    let Some((number, body)) = dispatcher_fuzz::choice(input) else { return };
+    let mut headers = HeaderMap::new();
+    let coding = HeaderValue::from_static(CODINGS[number % CODINGS.len()]);
+    headers.insert(CONTENT_ENCODING, coding);
+    if let Ok(body) = ingest::decoded(&headers, Bytes::copy_from_slice(body), BYTES_MAX) {
+        assert!(body.len() <= BYTES_MAX);
+    }
+});

@@ -1,0 +1,39 @@
+//! Any headers and any body (JSON, form, multipart, none of them), for every built-in sender: events
+//! that lie in the body and say something, or a reason.
+#![no_main]
+
+use bytes::Bytes;
+use dispatcher::normalize::{self, Again, DEDUP_KEY_BYTES_MAX, EVENTS_MAX, Input};
+use http::HeaderName;
+use libfuzzer_sys::fuzz_target;
+
+/// Behind digits; of these a sender reads most.
+const KNOWN: [HeaderName; 6] = [
+    http::header::CONTENT_TYPE,
+    HeaderName::from_static("ce-id"),
+    HeaderName::from_static("ce-type"),
+    HeaderName::from_static("x-github-event"),
+    HeaderName::from_static("webhook-id"),
+    HeaderName::from_static("ce-source"),
+];
+
+fuzz_target!(|input: &[u8]| {
+    let Some((number, rest)) = dispatcher_fuzz::choice(input) else { return };
+    let sender = &normalize::presets()[number % normalize::presets().len()];
+    let (headers, body) = dispatcher_fuzz::request(rest, &KNOWN);
+    let body = Bytes::copy_from_slice(body);
+    let key = || Some("signed:00".to_owned());
+    for again in [Again::Key(&key), Again::KeyAlone(&key)] {
+        let input = Input { headers: &headers, query: Some("a=1&b"), body: &body, again };
+        let Ok(events) = normalize::normalize(sender, input) else { continue };
+        assert!(events.len() <= EVENTS_MAX);
+        for event in events {
+            let within = body.as_ptr_range();
+            assert!(event.data.is_empty() || within.contains(&event.data.as_ptr()));
+            let seen = event.attributes;
+            assert!(!seen.title.trim().is_empty() && !seen.event_type.trim().is_empty());
+            assert!(!seen.title.contains(char::is_control));
+            assert!(event.dedup.is_none_or(|dedup| dedup.key.len() <= DEDUP_KEY_BYTES_MAX));
+        }
+    }
+});
