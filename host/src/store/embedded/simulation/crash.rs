@@ -87,7 +87,8 @@ impl Walk {
 
     pub(super) fn open(&mut self) -> Done {
         // With the log alone, unless the index has read into its newest segment.
-        let read_at_open_bytes_max = if self.random.bool() { 0 } else { u64::MAX };
+        let aside = self.step.is_multiple_of(2);
+        let read_at_open_bytes_max = if aside { 0 } else { u64::MAX };
         let machine = Machine { read_at_open_bytes_max, ..self.machine() };
         let opened = Running::open(&self.settings, &machine);
         let mut running = opened.map_err(|error| format!("the store does not open: {error}"))?;
