@@ -211,17 +211,20 @@ fn with_syntax(
     found: Vec<Problem>,
     masks: &mut Vec<Range<usize>>,
 ) -> Vec<Problem> {
-    let line =
-        |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count();
-    let mut lines = Vec::new();
+    // Every line may be broken: none of what follows looks at the whole text for one of them.
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line = |at: usize| ends.partition_point(|end| *end < at);
+    let above = masks::keys_above(text);
+    let mut lines = std::collections::HashSet::new();
     let mut problems = Vec::new();
     for (span, error) in syntax {
         // A line's first error explains it; those behind it mostly follow from it.
-        if lines.contains(&line(span.start)) {
+        let number = line(span.start);
+        if !lines.insert(number) {
             continue;
         }
-        lines.push(line(span.start));
-        masks.extend(masks::of_broken_line(text, span));
+        let above = above.get(number).copied().unwrap_or_default();
+        masks.extend(masks::of_broken_line(text, span, above));
         problems.push(Problem::error("this is no TOML").at(span.clone(), error.message()));
     }
     problems.extend(found.into_iter().filter(|problem| match &problem.place {

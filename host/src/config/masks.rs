@@ -47,15 +47,27 @@ fn of_value(value: &toml::Spanned<DeValue<'_>>, telling: bool, masks: &mut Vec<R
     }
 }
 
+/// Of each line of a text the nearest line above it with a `=`.
+pub(super) fn keys_above(text: &str) -> Vec<&str> {
+    let mut key = "";
+    let above = |line| {
+        let above = key;
+        if str::contains(line, '=') {
+            key = line;
+        }
+        above
+    };
+    text.split('\n').map(above).collect()
+}
+
 /// Of the line around `place`, where TOML could not be read: all behind the first `=`, or all of it, when
-/// anything on it is telling.
-pub(super) fn of_broken_line(text: &str, place: &Range<usize>) -> Option<Range<usize>> {
+/// anything on it is telling. `key` is the nearest line above with a `=`.
+pub(super) fn of_broken_line(text: &str, place: &Range<usize>, key: &str) -> Option<Range<usize>> {
     let at = place.start.min(text.len());
     let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
     let end = text.get(at..)?.find('\n').map_or(text.len(), |length| at + length);
     let line = &text[start..end];
     // A list may go on over lines: then the key stands above.
-    let key = text[..start].lines().rev().find(|line| line.contains('=')).unwrap_or_default();
     let opens = key.split_once('=').map_or("", |(_, value)| value.trim());
     let open = opens.starts_with(['[', '{']) && !opens.ends_with([']', '}'])
         || opens.starts_with("\"\"\"")
@@ -92,11 +104,14 @@ mod tests {
     #[test]
     fn a_broken_line_with_a_secret_is_hidden_behind_its_key() {
         let text = "a = 1\nsecrets = \"pw\nplain = x\n";
-        let mask = of_broken_line(text, &(17..18)).unwrap();
+        assert_eq!(keys_above(text), ["", "a = 1", "secrets = \"pw", "plain = x"]);
+        let mask = of_broken_line(text, &(17..18), "a = 1").unwrap();
         assert_eq!(&text[mask], "\"pw");
-        assert_eq!(of_broken_line(text, &(1..2)), None);
-        assert_eq!(of_broken_line(text, &(28..29)), None);
-        assert_eq!(of_broken_line("secret", &(6..6)), Some(0..6));
-        assert_eq!(of_broken_line("secrets = [\n  'a',\n  'pw\n]", &(22..22)), Some(19..24));
+        assert_eq!(of_broken_line(text, &(1..2), ""), None);
+        assert_eq!(of_broken_line(text, &(28..29), "secrets = \"pw"), None);
+        assert_eq!(of_broken_line("secret", &(6..6), ""), Some(0..6));
+        let list = "secrets = [\n  'a',\n  'pw\n]";
+        assert_eq!(keys_above(list)[2], "secrets = [");
+        assert_eq!(of_broken_line(list, &(22..22), "secrets = ["), Some(19..24));
     }
 }
