@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
@@ -177,6 +178,13 @@ impl FjallIndex {
     }
 }
 
+/// The engine panics in debug builds when the disk refuses in the midst of a record: that is an index
+/// which cannot be written, and no end of the thread that keeps it.
+fn unbroken<T>(write: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    std::panic::catch_unwind(AssertUnwindSafe(write))
+        .unwrap_or_else(|_| Err(IndexError::new("the index's engine panicked".into())))
+}
+
 impl Index for FjallIndex {
     fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
         self.meta.get("stamp")?.map(|bytes| read(&bytes)).transpose()
@@ -211,7 +219,7 @@ impl Index for FjallIndex {
                 None => writes.remove(keyspace, key),
             }
         }
-        writes.commit()?;
+        unbroken(move || Ok(writes.commit()?))?;
         let stale = |hours: &BTreeMap<u32, Hour>| {
             hours.first_key_value().is_some_and(|(hour, _)| *hour < batch.hours_from)
         };
@@ -316,7 +324,7 @@ impl Index for FjallIndex {
     }
 
     fn sync(&self) -> Result<(), IndexError> {
-        Ok(self.database.persist(PersistMode::SyncData)?)
+        unbroken(|| Ok(self.database.persist(PersistMode::SyncData)?))
     }
 
     #[cfg(test)]
