@@ -182,7 +182,7 @@ impl FjallIndex {
 /// which cannot be written, and no end of the thread that keeps it.
 fn unbroken<T>(write: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
     std::panic::catch_unwind(AssertUnwindSafe(write))
-        .unwrap_or_else(|_| Err(IndexError::new("the index's engine panicked".into())))
+        .unwrap_or_else(|_| Err(IndexError::new("the index's engine panicked")))
 }
 
 impl Index for FjallIndex {
