@@ -106,7 +106,7 @@ impl Daemon {
         let folder = lab.folder(&name.replace([' ', ','], "-"))?;
         // Room for every request of the load at once: 64 of 1,000 events are 64 MB.
         let head = "[server]\nlisten = \"127.0.0.1:0\"\nin_flight_max = \"512MiB\"\n\
-                    [store]\nfree_low = \"0B\"\nfree_min = \"0B\"\n";
+                    [store]\nfree_low = \"0B\"\nfree_min = \"0B\"\nretention.size = \"1TiB\"\n";
         std::fs::write(folder.join("dispatcher.toml"), format!("{head}{lines}"))?;
         write_secret(&folder.join("secret"))?;
         let server = Self::run(lab, &folder)?;
