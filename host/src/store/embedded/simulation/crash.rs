@@ -68,10 +68,14 @@ impl Walk {
         match end {
             End::Close => {
                 self.counts.closes += 1;
+                let met = self.disk.faults_met();
                 if let Some(running) = self.running.take() {
                     running.close();
                 }
-                self.model.all_durable();
+                // A fault that waited for this leaves what was not on disk to be done again.
+                if self.disk.faults_met() == met {
+                    self.model.all_durable();
+                }
             }
             End::Kill => self.counts.kills += 1,
             End::PowerCut => self.counts.power_cuts += 1,

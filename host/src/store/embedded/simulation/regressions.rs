@@ -80,7 +80,9 @@ impl Story {
 
     fn append(&mut self, text: &str) -> Result<Durable, AppendError> {
         let store = self.store();
-        self.ask(store.append(request(vec![planned(text, &[TargetNumber(0)])])))
+        let mut request = request(vec![planned(text, &[TargetNumber(0)])]);
+        request.received_at = self.time.wall();
+        self.ask(store.append(request))
     }
 
     /// The one that is due.
