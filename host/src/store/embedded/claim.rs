@@ -17,7 +17,7 @@ use crate::store::{Outcome, Settlement, StoreError};
 use super::committer::unknown;
 use super::inbox::{Act, closed};
 use super::index::RetryRow;
-use super::live::{Claimed, Kill, Loaded, RowLease};
+use super::live::{Claimed, Kill, Live, Loaded, RowLease};
 use super::settings::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use super::shared::{Shared, Target};
 use super::state::{lsn_of, number};
@@ -75,14 +75,20 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
         return Next::Wait(None);
     }
     live.fill(&shared.tail, max);
+    let must_load = |live: &Live| {
+        let nothing = live.loaded.iter().all(|loaded| untried && loaded.row.is_some());
+        nothing && live.needs(&shared.tail, now, untried)
+    };
     // What is due or was given back comes before what is new.
-    if live.loaded.iter().all(|loaded| untried && loaded.row.is_some())
-        && live.needs(&shared.tail, now, untried)
-    {
+    if must_load(&live) {
         return Next::Load;
     }
     let taken = live.take(max, lease, now, untried);
-    if taken.is_empty() { Next::Wait(live.next_change(now)) } else { Next::Take(taken) }
+    if !taken.is_empty() {
+        return Next::Take(taken);
+    }
+    // All that was in memory may have died there, and kept what waits behind it from being read.
+    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now)) }
 }
 
 async fn load(

@@ -142,9 +142,17 @@ impl Walk {
             Some(Err(error)) => return Err(format!("{what}: {error}")),
             None => return Err(format!("{what} is never answered")),
         };
-        let (mut changed, mut asked, mut folded) = (0, false, false);
+        let (mut changed, mut asked, mut unknown) = (0, false, false);
+        let mut folded = self.model.folded.contains_key(&target.0);
         for label in candidates {
-            let Some(fate) = self.fate(target.0, label)? else { continue };
+            let Some(fate) = self.fate(target.0, label)? else {
+                // The disk has failed since: the next start tells.
+                unknown |= self.unsure;
+                if let Some(delivery) = self.model.deliveries.get_mut(&(target.0, label)) {
+                    delivery.since.extend(self.unsure.then_some((self.step, becomes)));
+                }
+                continue;
+            };
             asked = true;
             let planned = self.model.events[label].targets.contains(&target.0);
             let passes_for = if planned { Status::Delivered } else { Status::Dropped };
@@ -176,7 +184,7 @@ impl Walk {
         let gone = self.model.of(target.0).any(|(label, delivery)| {
             self.model.events[label].presence == Presence::Gone && delivery.status == Status::Dead
         });
-        if changed != count && !gone && !folded {
+        if changed != count && !gone && !folded && !unknown {
             return Err(format!("{what} says {count}, and changed {changed}"));
         }
         // Whoever asks for a fate makes everything before durable. An act that finds nothing to do writes

@@ -68,10 +68,14 @@ impl Walk {
         match end {
             End::Close => {
                 self.counts.closes += 1;
+                let met = self.disk.faults_met();
                 if let Some(running) = self.running.take() {
                     running.close();
                 }
-                self.model.all_durable();
+                // A fault that waited for this leaves what was not on disk to be done again.
+                if self.disk.faults_met() == met {
+                    self.model.all_durable();
+                }
             }
             End::Kill => self.counts.kills += 1,
             End::PowerCut => self.counts.power_cuts += 1,
@@ -128,6 +132,7 @@ impl Walk {
                 delivery.status == Status::Dead && !gone
             });
             let dead_min = listed.count() as u64;
+            let dead = dead + self.model.folded.get(&target.0).copied().unwrap_or(0);
             if depth.pending != open || !(dead_min..=dead).contains(&depth.dead) {
                 return Err(format!("{target:?}: {depth:?}, but {open} are open and {dead} dead"));
             }
@@ -264,8 +269,9 @@ impl Walk {
         let (mut kept, mut lost) = (BTreeSet::new(), BTreeSet::new());
         for (target, label) in unsure {
             let Some(fate) = self.fate(target, label)? else { continue };
-            let Some(delivery) = self.model.deliveries.get_mut(&(target, label)) else { continue };
             let now = status(&fate);
+            self.model.fold((target, label), now);
+            let Some(delivery) = self.model.deliveries.get_mut(&(target, label)) else { continue };
             let since = std::mem::take(&mut delivery.since);
             if now != delivery.durable && since.iter().all(|(_, status)| *status != now) {
                 return Err(format!(

@@ -106,6 +106,9 @@ pub(super) struct Model {
     pub deliveries: BTreeMap<(u16, Label), Delivery>,
     pub targets: Vec<(String, TargetNumber)>,
     pub held: BTreeSet<u16>,
+    /// How many dead letters of a target may be in a range that is not asked about them: their events
+    /// were never planned for it, and came by a replay.
+    pub folded: BTreeMap<u16, u64>,
     pub windows: Vec<Window>,
     /// Steps that were digests.
     pub digests: BTreeSet<u64>,
@@ -145,6 +148,19 @@ impl Model {
         }
         for window in &mut self.windows {
             window.durable = true;
+        }
+    }
+
+    /// Whether the delivery came by a replay alone.
+    pub(super) fn is_unplanned(&self, (target, label): (u16, Label)) -> bool {
+        !self.events[label].targets.contains(&target)
+    }
+
+    /// Notes a letter that went into a range when its segment was to go.
+    pub(super) fn fold(&mut self, key: (u16, Label), now: Status) {
+        let open = self.deliveries.get(&key).is_some_and(|d| d.status != Status::Dropped);
+        if now == Status::Dropped && open && self.is_unplanned(key) {
+            *self.folded.entry(key.0).or_default() += 1;
         }
     }
 

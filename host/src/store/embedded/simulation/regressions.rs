@@ -80,7 +80,9 @@ impl Story {
 
     fn append(&mut self, text: &str) -> Result<Durable, AppendError> {
         let store = self.store();
-        self.ask(store.append(request(vec![planned(text, &[TargetNumber(0)])])))
+        let mut request = request(vec![planned(text, &[TargetNumber(0)])]);
+        request.received_at = self.time.wall();
+        self.ask(store.append(request))
     }
 
     /// The one that is due.
@@ -89,6 +91,12 @@ impl Story {
         let mut given = self.ask(store.claim(TargetNumber(0), 2, HOUR)).unwrap();
         assert_eq!(given.len(), 1);
         given.remove(0)
+    }
+
+    /// The first of those that are due.
+    fn first(&mut self) -> Delivery {
+        let store = self.store();
+        self.ask(store.claim(TargetNumber(0), 1, HOUR)).unwrap().remove(0)
     }
 
     fn settle(&mut self, delivery: &Delivery, outcome: Outcome) {
@@ -263,4 +271,29 @@ fn what_became_of_an_event_is_what_came_last_whatever_the_clock_said() {
     drop_it(&mut story);
     let known = fate(&mut story);
     assert!(matches!(known, Fate::Dead { dropped: true, .. }), "{known:?}");
+}
+
+#[test]
+fn what_died_in_memory_keeps_nothing_that_came_after_it_from_being_read() {
+    let mut story = Story::new(1);
+    story.append("row").unwrap();
+    let row = story.claim();
+    let at = story.time.wall().plus(HOUR);
+    story.settle(&row, Outcome::Retry { at, reason: "later".into(), progress: Vec::new() });
+    story.append("old").unwrap();
+    story.time.pass(1_000);
+    let between = story.time.wall();
+    story.append("new").unwrap();
+    // Only the log has them now.
+    story.kill();
+    let old = story.first();
+    assert_eq!(texts(&[old.clone()]), ["old"]);
+    story.settle(&old, Outcome::Release);
+    story.time.pass(HOUR_MS);
+    // It brings the other one into memory as well.
+    assert_eq!(texts(&[story.first()]), ["row"]);
+    let store = story.store();
+    let died = story.ask(store.expire(TargetNumber(0), between, "too old".into()));
+    assert_eq!(died.unwrap(), 1);
+    assert_eq!(texts(&[story.first()]), ["new"]);
 }

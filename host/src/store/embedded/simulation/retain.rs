@@ -100,6 +100,7 @@ impl Walk {
         }
         let Some(fate) = self.fate(target, label)? else { return Ok(()) };
         let (now, ended_before) = (status(&fate), self.is_moved(label));
+        self.model.fold(key, now);
         let Some(delivery) = self.model.deliveries.get_mut(&key) else { return Ok(()) };
         if ended_before && now == Status::Delivered && delivery.status != Status::Open {
             return Ok(());
