@@ -135,12 +135,20 @@ impl Daemon {
         std::fs::remove_dir_all(self.folder.join("data/index"))
     }
 
-    /// Deliveries that wait for a target.
-    pub(super) fn pending(&self, target: &str) -> io::Result<u64> {
+    /// Whether the index is still being made.
+    pub(super) fn is_rebuilding(&self) -> io::Result<bool> {
+        Ok(self.status()?.state.contains("being rebuilt"))
+    }
+
+    fn status(&self) -> io::Result<Status> {
         let config = self.folder.join("dispatcher.toml");
         let daemon = ask::Daemon::find(Some(&config)).map_err(|f| io::Error::other(f.text))?;
-        let status: Status = daemon.get("/status").map_err(|f| io::Error::other(f.text))?;
-        let mut targets = status.targets.into_iter();
+        daemon.get("/status").map_err(|f| io::Error::other(f.text))
+    }
+
+    /// Deliveries that wait for a target.
+    pub(super) fn pending(&self, target: &str) -> io::Result<u64> {
+        let mut targets = self.status()?.targets.into_iter();
         let target = targets.find(|found| found.name == target);
         target.map(|target| target.pending).ok_or_else(|| io::Error::other("no such target"))
     }

@@ -51,7 +51,7 @@ pub(super) struct Figures {
     /// Seconds from the start after `kill -9` to the first 200, of either.
     starts: [Vec<f64>; 2],
     restarted_bytes: u64,
-    /// Without the index: the first 200, and until all that waits is known again.
+    /// Without the index: the first 200, and until it is whole again.
     rebuild_accepts_s: f64,
     rebuild_whole_s: f64,
     /// Until the target that is back got its first event.
@@ -161,7 +161,7 @@ impl Figures {
         pair.waiting.delete_index()?;
         let began = Instant::now();
         self.rebuild_accepts_s = start(lab, &mut pair.waiting)?;
-        while pair.waiting.pending("old")? < self.events {
+        while pair.waiting.is_rebuilding()? {
             std::thread::sleep(ASK_EVERY);
         }
         self.rebuild_whole_s = began.elapsed().as_secs_f64();

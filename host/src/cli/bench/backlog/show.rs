@@ -72,7 +72,7 @@ impl Figures {
         row("kill -9, start, first 200: s", [waiting.show(2), settled.show(2), none()]);
         row("resident MiB after that", [mib(self.restarted_bytes), none(), none()]);
         row(
-            "index deleted: first 200, s; all known again, s",
+            "index deleted: first 200, s; index whole again, s",
             [
                 [self.rebuild_accepts_s, self.rebuild_whole_s].map(|s| number(s, 2)).join("; "),
                 none(),
