@@ -287,7 +287,7 @@ fn what_died_in_memory_keeps_nothing_that_came_after_it_from_being_read() {
     // Only the log has them now.
     story.kill();
     let old = story.first();
-    assert_eq!(texts(&[old.clone()]), ["old"]);
+    assert_eq!(texts(std::slice::from_ref(&old)), ["old"]);
     story.settle(&old, Outcome::Release);
     story.time.pass(HOUR_MS);
     // It brings the other one into memory as well.
