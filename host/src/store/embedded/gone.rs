@@ -35,6 +35,17 @@ pub(super) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
     Some((first, DeadRow { received_ms, count, attempts, at_ms, reason: most, to, spared }))
 }
 
+/// The range of dropped letters that begins with that number. With a letter of the same number its mark
+/// would go: whoever takes that letter off says the range again.
+pub(super) fn dropped_range(
+    index: &dyn Index,
+    target: u16,
+    first: u64,
+) -> Result<Option<(u64, DeadRow)>, IndexError> {
+    let row = index.dead_at(target, first, true)?.filter(|row| row.to > 0);
+    Ok(row.map(|row| (first, row)))
+}
+
 /// What to add to the reason of a dead letter whose events are gone.
 pub(super) fn gone_note(
     shared: &Shared,

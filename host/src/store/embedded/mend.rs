@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 use super::claim::{blocking, event};
 use super::committer::unknown;
-use super::gone::{is_lost, not_kept};
+use super::gone::{dropped_range, is_lost, not_kept};
 use super::inbox::Act;
 use super::index::{DeadRow, IndexError};
 use super::record::{ActWhat, Mend, Settled, What, to_deltas};
@@ -188,7 +188,12 @@ fn drops(
             bytes += row.reason.len() + row.spared.len() * 10 + 64;
             mend.gone.push(id.number());
             mend.count += row.count;
-            mend.dropped.push((id.number(), row));
+            let range = if row.to == 0 {
+                dropped_range(&**index, target, id.number()).map_err(index_error)?
+            } else {
+                None
+            };
+            mend.dropped.push(range.unwrap_or((id.number(), row)));
         }
     }
     Ok((mend, ids))
@@ -241,6 +246,8 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
     for number in numbers {
         match index.dead_at(target.number, number, false).map_err(index_error)? {
             Some(row) if row.to == 0 => {
+                let range = dropped_range(&**index, target.number, number);
+                plan.mend.dropped.extend(range.map_err(index_error)?);
                 plan.mend.gone.push(number);
                 plan.mend.count += 1;
                 plan.mend.again.push(number);

@@ -18,7 +18,7 @@ use crate::model::{REASON_BYTES_MAX, TargetNumber, Timestamp};
 use crate::store::StoreError;
 
 use super::expire::{Frozen, look};
-use super::gone::{Rows, folded};
+use super::gone::{Rows, dropped_range, folded};
 use super::inbox::{Act, Reply, closed};
 use super::index::{Index, IndexError, Space, dead_key, word};
 use super::moving::{Exception, GATHERED_MAX, copies, gather, retry_row};
@@ -378,10 +378,12 @@ impl Retention {
             let Some(row) = row.filter(|row| row.to == 0) else { continue };
             bytes += row.reason.len() + 64;
             mend.gone.push(*number);
+            let range = self.with_index(|index| dropped_range(index, target.number, *number))?;
             if oldest.aged && self.is_old(row.at_ms, oldest.now_ms) {
                 mend.count += 1;
-                mend.dropped.push((*number, row));
+                mend.dropped.push(range.unwrap_or((*number, row)));
             } else {
+                mend.dropped.extend(range);
                 left.push((*number, row));
             }
         }

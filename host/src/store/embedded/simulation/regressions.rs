@@ -297,3 +297,28 @@ fn what_died_in_memory_keeps_nothing_that_came_after_it_from_being_read() {
     assert_eq!(died.unwrap(), 1);
     assert_eq!(texts(&[story.first()]), ["new"]);
 }
+
+#[test]
+fn what_was_dropped_together_stays_dropped_whatever_becomes_of_the_first_of_it() {
+    for again in [true, false] {
+        let mut story = Story::new(1);
+        let ids: Vec<_> = ["a", "b"].map(|text| story.append(text).unwrap().ids()[0]).to_vec();
+        story.time.pass(1_000);
+        let (target, store, now) = (TargetNumber(0), story.store(), story.time.wall());
+        assert_eq!(story.ask(store.expire(target, now, "old".into())).unwrap(), 2);
+        story.ask(store.flush()).unwrap();
+        assert_eq!(story.ask(store.drop_dead(target, vec![ids[0]])).unwrap(), 2);
+        assert_eq!(story.ask(store.replay(target, vec![ids[0]])).unwrap(), 1);
+        let first = story.first();
+        story.settle(&first, dead("no"));
+        story.ask(store.flush()).unwrap();
+        let act = if again {
+            store.replay(target, vec![ids[0]])
+        } else {
+            store.drop_dead(target, vec![ids[0]])
+        };
+        assert_eq!(story.ask(act).unwrap(), 1);
+        let fate = story.ask(store.fate(ids[1])).unwrap().unwrap().fates.remove(0).1;
+        assert!(matches!(fate, Fate::Dead { dropped: true, .. }), "{fate:?}");
+    }
+}

@@ -48,7 +48,7 @@ async fn a_rare_target_reads_only_the_segments_that_have_something_for_it() {
         let closed = known.len() - 1;
         assert_eq!(summaries(&store)[..closed], known[..closed], "index {index}");
         if index == "kept" {
-            // A page a segment, and the newest one, which is read up to three times.
+            // A page a segment, and the newest one three times, all of it if it was written in advance.
             let opened = spy.read_bytes.load(Ordering::SeqCst);
             assert!(opened < 4 << 20, "{opened} bytes to open");
         }
