@@ -179,18 +179,6 @@ fn a_file_that_cannot_be_read_is_one_clear_line() {
     assert!(shown().contains("not UTF-8"), "{}", shown());
 }
 
-#[test]
-fn the_vendor_of_every_scheme_has_a_sender() {
-    for scheme in crate::verify::schemes() {
-        let of_no_vendor = ["token", "basic", "none"].contains(&&*scheme.name);
-        assert!(
-            of_no_vendor || crate::normalize::sender(&scheme.name).is_some(),
-            "{} has none",
-            scheme.name
-        );
-    }
-}
-
 proptest! {
     /// A damaged file is refused or read, and never shows what its references name.
     #[test]

@@ -1,7 +1,6 @@
 //! The handler without a socket; `wire` has those that need one, `cases` a folder of requests.
 
 mod change;
-mod handshake;
 mod kit;
 mod limits;
 mod pairs;
