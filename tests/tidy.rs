@@ -174,7 +174,7 @@ fn the_fragile_crates_stay_behind_their_fence() {
         ("abi_stable", &["plugin-api/src/abi", "tests/tidy.rs"]),
         ("async_ffi", &["plugin-api/src/abi", "tests/tidy.rs"]),
         ("libloading", &["host/src/plugin", "tests/tidy.rs"]),
-        ("fjall", &["host/src/store/embedded", "tests/tidy.rs"]),
+        ("fjall", &["host/store/src/embedded", "tests/tidy.rs"]),
         ("toml::", &["host/src/config", "tests/tidy.rs"]),
     ];
     let mut broken = Vec::new();

@@ -9,12 +9,13 @@ pub mod config;
 pub mod deliver;
 pub mod egress;
 pub mod ingest;
-pub mod model;
 pub mod net;
 pub mod normalize;
 pub mod plugin;
 pub mod retry;
 pub mod route;
-pub mod store;
 pub mod telemetry;
 pub mod verify;
+
+pub use dispatcher_model as model;
+pub use dispatcher_store as store;

@@ -1,0 +1,161 @@
+//! What every engine must do of what people ask: hold, replay, drop, skip, and tell.
+
+use super::*;
+use crate::{Fate, Hold, HoldKind};
+
+/// Waits in vain for `target` to give something.
+async fn gives_nothing(queue: &dyn Queue, target: TargetNumber) {
+    let mut waiting = Box::pin(queue.claim(target, 5, HOUR));
+    assert!(poll_once(&mut waiting).await.is_none());
+}
+
+pub async fn a_held_target_gives_nothing_until_it_is_lifted(opener: &dyn Opener) {
+    let mut queue = opener.open();
+    let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
+    append(&*queue, vec![planned("1", &[a, b]), planned("2", &[a])]).await;
+    let first = claim(&*queue, a, 1).await;
+    let hold = Hold { kind: HoldKind::Broken, reason: "no account".into(), since: now() };
+    queue.hold(a, Some(hold.clone())).await.unwrap();
+    // What is under way ends as it ends.
+    settle(&*queue, a, &first, retry(now())).await;
+    append(&*queue, vec![planned("3", &[a])]).await;
+    for _ in 0..2 {
+        assert_eq!((queue.held(a), queue.held(b)), (Some(hold.clone()), None));
+        gives_nothing(&*queue, a).await;
+        assert_eq!(texts(&claim(&*queue, b, 1).await), ["1"]);
+        assert_eq!(queue.depth(a).pending, 3);
+        queue.close().await.unwrap();
+        drop(queue);
+        queue = opener.open();
+    }
+    let mut waiting = Box::pin(queue.claim(a, 5, HOUR));
+    assert!(poll_once(&mut waiting).await.is_none());
+    queue.hold(a, None).await.unwrap();
+    assert_eq!(queue.held(a), None);
+    let mut all = texts(&waiting.await.unwrap());
+    while all.len() < 3 {
+        all.extend(texts(&queue.claim(a, 5, HOUR).await.unwrap()));
+    }
+    all.sort();
+    assert_eq!(all, ["1", "2", "3"]);
+}
+
+pub async fn a_dead_letter_can_be_replayed_or_dropped(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    let ids = append(&*queue, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    let all = claim(&*queue, a, 4).await;
+    settle(&*queue, a, &all[..3], dead("no")).await;
+    assert_eq!(queue.drop_dead(a, vec![ids[0], ids[0], ids[3]]).await.unwrap(), 1);
+    assert_eq!(queue.replay(a, vec![ids[1], ids[1], ids[3]]).await.unwrap(), 1, "3 is claimed");
+    assert_eq!(queue.replay(a, vec![ids[1]]).await.unwrap(), 0, "it waits already");
+    assert_eq!(queue.depth(a), Depth { pending: 2, retrying: 1, in_flight: 1, dead: 1 });
+    queue.close().await.unwrap();
+    drop(queue);
+    let queue = opener.open();
+    assert_eq!(queue.dead_letters(a, None, 9).await.unwrap()[0].event, ids[2]);
+    let again = claim(&*queue, a, 2).await;
+    assert_eq!(texts(&again), ["1", "3"]);
+    assert_eq!((again[0].attempt, again[0].first_attempt_at), (1, None), "attempts start anew");
+    settle(&*queue, a, &again, delivered()).await;
+    // Any event that is kept can be had again, by whom it was not planned for as well.
+    let b = register(&*queue, &["b"]).await[0];
+    assert_eq!(queue.replay(b, vec![ids[0]]).await.unwrap(), 1);
+    assert_eq!(queue.replay(a, vec![ids[1], EventId::new(now(), 0, 3)]).await.unwrap(), 1);
+    assert_eq!(texts(&claim(&*queue, b, 1).await), ["0"]);
+    assert_eq!(texts(&claim(&*queue, a, 1).await), ["1"]);
+    assert!(claimable(&*queue, a).await.is_empty());
+}
+
+pub async fn a_run_of_dead_letters_is_replayed_whole_or_one_by_one(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..8 {
+        let events = (0..300).map(|j| planned(format!("{:04}", i * 300 + j), &[a])).collect();
+        ids.extend(append(&*queue, events).await);
+    }
+    // The third is delivered out of order, the fourth is under way: both are none of the dead.
+    let some = claim(&*queue, a, 4).await;
+    settle(&*queue, a, &some[2..3], delivered()).await;
+    settle(&*queue, a, &some[..2], Outcome::Release).await;
+    assert_eq!(queue.expire(a, now().plus(HOUR), "old".into()).await.unwrap(), 2_398);
+    assert_eq!(queue.replay(a, vec![ids[7]]).await.unwrap(), 1);
+    assert_eq!(queue.replay(a, vec![ids[2]]).await.unwrap(), 1, "the delivered one, anew");
+    assert_eq!(queue.depth(a).dead, 2_397);
+    let run = queue.dead_letters(a, None, 9).await.unwrap();
+    assert_eq!((run.len(), run[0].event, run[0].count), (1, ids[0], 2_397));
+    assert_eq!(queue.replay(a, vec![ids[0]]).await.unwrap(), 2_397);
+    assert!(queue.dead_letters(a, None, 9).await.unwrap().is_empty());
+    queue.close().await.unwrap();
+    drop(queue);
+    let queue = opener.open();
+    assert_eq!(queue.depth(a), Depth { pending: 2_400, retrying: 2_399, ..Depth::default() });
+    let mut all: Vec<_> = claim(&*queue, a, 2_400).await.iter().map(|d| d.event.id).collect();
+    all.sort();
+    assert_eq!(all, ids);
+}
+
+pub async fn what_is_skipped_dies_with_its_retries(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    for i in 0..4u64 {
+        let mut request = request(vec![planned(i.to_string(), &[a])]);
+        request.received_at = Timestamp::from_millis(1_000 * (i + 1));
+        queue.append(request).await.unwrap();
+    }
+    let some = claim(&*queue, a, 4).await;
+    settle(&*queue, a, &[some[0].clone(), some[3].clone()], retry(now())).await;
+    settle(&*queue, a, &some[1..3], Outcome::Release).await;
+    let before = Timestamp::from_millis(2_500);
+    assert_eq!(queue.skip(a, before, "not wanted".into()).await.unwrap(), 2);
+    assert_eq!(queue.skip(a, before, "not wanted".into()).await.unwrap(), 0);
+    queue.flush().await.unwrap();
+    let letters = queue.dead_letters(a, None, 9).await.unwrap();
+    assert_eq!(letters.iter().map(|l| l.attempts).collect::<Vec<_>>(), [1, 0]);
+    assert!(letters.iter().all(|letter| letter.reason == "not wanted"));
+    assert_eq!(queue.depth(a), Depth { pending: 2, retrying: 1, in_flight: 0, dead: 2 });
+    let mut left = claimable(&*queue, a).await;
+    left.sort();
+    assert_eq!(left, ["2", "3"]);
+}
+
+pub async fn the_fate_of_an_event_is_known(opener: &dyn Opener) {
+    let queue = opener.open();
+    let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
+    let names = ["plain", "receipt", "retry", "dead", "dropped", "again", "waits"];
+    let mut events: Vec<_> = names.iter().map(|name| planned(*name, &[a])).collect();
+    let mut unrouted = planned("unrouted", &[]);
+    unrouted.unrouted =
+        vec![dispatcher_model::Unrouted { target: "b".into(), reason: "so".into() }];
+    events.push(unrouted);
+    let ids = append(&*queue, events).await;
+    let all = claim(&*queue, a, 6).await;
+    let receipt = Receipt { id: Some("SM1".into()), fields: Vec::new() };
+    let due = now().plus(HOUR);
+    settle(&*queue, a, &all[..1], delivered()).await;
+    settle(&*queue, a, &all[1..2], Outcome::Delivered { receipt: receipt.clone() }).await;
+    settle(&*queue, a, &all[2..3], retry(due)).await;
+    settle(&*queue, a, &all[3..], dead("no")).await;
+    queue.drop_dead(a, vec![ids[4]]).await.unwrap();
+    queue.replay(a, vec![ids[5]]).await.unwrap();
+    let mut fates = Vec::new();
+    for id in &ids {
+        let known = queue.fate(*id).await.unwrap().unwrap();
+        assert_eq!((known.event.id, known.scheme.as_str(), known.key), (*id, "sqreen", 0));
+        fates.push(known.fates.into_iter().map(|(_, fate)| fate).collect::<Vec<_>>());
+    }
+    let of = |place: usize| fates[place][usize::from(a.0)].clone();
+    let plain = Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None };
+    assert_eq!(of(0), plain);
+    assert!(matches!(of(1), Fate::Delivered { receipt: r, at: Some(_), .. } if r == receipt));
+    assert_eq!(of(2), Fate::Retrying { attempts: 1, at: due, reason: "later".into() });
+    for (place, gone) in [(3, false), (4, true)] {
+        assert!(matches!(of(place), Fate::Dead { dropped, attempts: 1, .. } if dropped == gone));
+    }
+    assert_eq!((of(5), of(6)), (Fate::Waiting, Fate::Waiting));
+    assert_eq!(fates[7][usize::from(b.0)], Fate::NotRouted { reason: "so".into() });
+    assert_eq!(fates[0][usize::from(b.0)], Fate::NotRouted { reason: String::new() });
+    assert!(queue.fate(EventId::new(now(), 0, 7)).await.unwrap().is_none());
+    assert_eq!(queue.recent(2).iter().map(|e| e.id).collect::<Vec<_>>(), [ids[7], ids[6]]);
+}

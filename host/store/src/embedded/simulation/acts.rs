@@ -1,0 +1,229 @@
+//! What people do: holds, expiries, replays, dropped letters. What became of each delivery is asked
+//! of the store afterwards, and must be what the act may do.
+
+use std::time::Duration;
+
+use crate::{Fate, Hold, HoldKind, Queue, StoreError};
+use dispatcher_model::{EventId, TargetNumber};
+
+use super::model::{Delivery, Label, Presence, Status};
+use super::walk::{Done, Walk};
+
+/// An act and what it may change.
+struct Act {
+    what: &'static str,
+    target: TargetNumber,
+    candidates: Vec<Label>,
+    becomes: Status,
+}
+
+impl Walk {
+    pub(super) fn hold(&mut self, target: TargetNumber) -> Done {
+        let held = self.model.held.contains(&target.0);
+        let hold =
+            Hold { kind: HoldKind::Paused, reason: "a rest".into(), since: self.time.wall() };
+        let hold = (!held).then_some(hold);
+        let store = self.store();
+        self.note(format!("hold {target:?} {}", !held));
+        match self.ask(store.hold(target, hold.clone())) {
+            Some(Ok(())) if store.held(target) == hold => self.model.all_durable(),
+            Some(Ok(())) => return Err("the hold is not as it was set".into()),
+            Some(Err(_)) if self.has_met_faults() => self.unsure = true,
+            Some(Err(error)) => return Err(format!("hold: {error}")),
+            None => return Err("hold is never answered".into()),
+        }
+        if held {
+            self.model.held.remove(&target.0);
+        } else {
+            self.model.held.insert(target.0);
+        }
+        Ok(())
+    }
+
+    fn labels(&self, target: TargetNumber, wanted: impl Fn(&Delivery) -> bool) -> Vec<Label> {
+        self.model.of(target.0).filter(|(_, d)| wanted(d)).map(|(label, _)| label).collect()
+    }
+
+    pub(super) fn expire(&mut self, target: TargetNumber) -> Done {
+        let back = Duration::from_millis(self.random.u64(..7_200_000));
+        let before =
+            if self.random.bool() { self.time.wall().plus(back) } else { self.time.wall() };
+        let steady_ms = self.steady_ms();
+        let mut candidates = self.labels(target, |delivery| {
+            delivery.status == Status::Open && !delivery.is_leased(steady_ms)
+        });
+        let old = |label: &Label| self.model.events[*label].received_ms < before.as_millis();
+        candidates.retain(old);
+        let store = self.store();
+        let answer = self.ask(store.expire(target, before, "old".into()));
+        self.acted(Act { what: "expire", target, candidates, becomes: Status::Dead }, answer)
+    }
+
+    pub(super) fn skip(&mut self, target: TargetNumber) -> Done {
+        let before = self.time.wall().plus(Duration::from_secs(1));
+        let steady_ms = self.steady_ms();
+        let candidates = self.labels(target, |delivery| {
+            delivery.status == Status::Open && !delivery.is_leased(steady_ms)
+        });
+        let store = self.store();
+        let answer = self.ask(store.skip(target, before, "unwanted".into()));
+        self.acted(Act { what: "skip", target, candidates, becomes: Status::Dead }, answer)
+    }
+
+    pub(super) fn replay(&mut self, target: TargetNumber) -> Done {
+        let ended = self.labels(target, |delivery| delivery.status != Status::Open);
+        let mut chosen = ended.clone();
+        self.random.shuffle(&mut chosen);
+        chosen.truncate(self.random.usize(1..6));
+        if self.random.u8(..4) == 0 && !self.model.events.is_empty() {
+            // One that was perhaps never for this target.
+            let label = self.random.usize(..self.model.events.len());
+            if self.model.id(label).is_some() {
+                let never = || Delivery {
+                    status: Status::Dropped,
+                    durable: Status::Dropped,
+                    ..Delivery::new()
+                };
+                self.model.deliveries.entry((target.0, label)).or_insert_with(never);
+                chosen.push(label);
+            }
+        }
+        let ids: Vec<EventId> = chosen.iter().filter_map(|label| self.model.id(*label)).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // A range of dead letters, named by its first, comes back whole.
+        let candidates = self.labels(target, |delivery| delivery.status != Status::Open);
+        let candidates = candidates
+            .into_iter()
+            .filter(|label| {
+                chosen.contains(label)
+                    || self.model.deliveries[&(target.0, *label)].status == Status::Dead
+            })
+            .collect();
+        let store = self.store();
+        self.note(format!("replay of {chosen:?}"));
+        let answer = self.ask(store.replay(target, ids));
+        self.acted(Act { what: "replay", target, candidates, becomes: Status::Open }, answer)
+    }
+
+    pub(super) fn drop_dead(&mut self, target: TargetNumber) -> Done {
+        let store = self.store();
+        let letters = match self.ask(store.dead_letters(target, None, 20)) {
+            Some(Ok(letters)) => letters,
+            other => return Err(format!("dead letters: {other:?}")),
+        };
+        let mut ids: Vec<EventId> = letters.iter().map(|letter| letter.event).collect();
+        self.random.shuffle(&mut ids);
+        ids.truncate(self.random.usize(1..4));
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let candidates = self.labels(target, |delivery| delivery.status == Status::Dead);
+        let answer = self.ask(store.drop_dead(target, ids));
+        self.acted(Act { what: "drop", target, candidates, becomes: Status::Dropped }, answer)
+    }
+
+    /// Compares what the act says with what has become of each delivery.
+    fn acted(&mut self, act: Act, answer: Option<Result<u64, StoreError>>) -> Done {
+        let Act { what, target, candidates, becomes } = act;
+        let count = match answer {
+            Some(Ok(count)) => count,
+            Some(Err(error)) if self.has_met_faults() => {
+                self.note(format!("{what} {target:?}: {error}"));
+                self.unsure = true;
+                for label in candidates {
+                    if let Some(delivery) = self.model.deliveries.get_mut(&(target.0, label)) {
+                        delivery.since.push((self.step, becomes));
+                    }
+                }
+                return Ok(());
+            }
+            Some(Err(error)) => return Err(format!("{what}: {error}")),
+            None => return Err(format!("{what} is never answered")),
+        };
+        let (mut changed, mut asked, mut unknown) = (0, false, false);
+        let mut folded = self.model.folded.contains_key(&target.0);
+        for label in candidates {
+            let Some(fate) = self.fate(target.0, label)? else {
+                // The disk has failed since: the next start tells.
+                unknown |= self.unsure;
+                if let Some(delivery) = self.model.deliveries.get_mut(&(target.0, label)) {
+                    delivery.since.extend(self.unsure.then_some((self.step, becomes)));
+                }
+                continue;
+            };
+            asked = true;
+            let planned = self.model.events[label].targets.contains(&target.0);
+            let passes_for = if planned { Status::Delivered } else { Status::Dropped };
+            let may_be_folded = self.is_moved(label) || !planned;
+            let delivery = self.model.deliveries.get_mut(&(target.0, label));
+            let Some(delivery) = delivery else { continue };
+            let before = delivery.status;
+            let now = status(&fate);
+            if may_be_folded && before == Status::Dead && now == passes_for {
+                // Its letter was made one with others when its segment was to go.
+                folded |= now != becomes;
+                changed += u64::from(now == becomes);
+                *delivery = Delivery { status: Status::Dropped, ..Delivery::new() };
+                continue;
+            }
+            if now != before && now != becomes {
+                return Err(format!("{what} made {now:?} of {label}, which was {before:?}"));
+            }
+            if now != before {
+                changed += 1;
+                *delivery = Delivery { status: now, ..Delivery::new() };
+                delivery.row = true;
+                // A replayed one is due when the replay was recorded.
+                delivery.due_ms = None;
+            }
+        }
+        self.note(format!("{what} {target:?} -> {count}"));
+        // Of dead letters whose events are gone it is not known what became of each.
+        let gone = self.model.of(target.0).any(|(label, delivery)| {
+            self.model.events[label].presence == Presence::Gone && delivery.status == Status::Dead
+        });
+        if changed != count && !gone && !folded && !unknown {
+            return Err(format!("{what} says {count}, and changed {changed}"));
+        }
+        // Whoever asks for a fate makes everything before durable. An act that finds nothing to do writes
+        // nothing.
+        if asked && (!self.has_met_faults() || !self.unsure) {
+            self.model.all_durable();
+        }
+        Ok(())
+    }
+
+    /// What the store says of a delivery; `None` when the disk does not let it.
+    pub(super) fn fate(&mut self, target: u16, label: Label) -> Done<Option<Fate>> {
+        if self.model.events[label].presence != Presence::Stored {
+            return Ok(None);
+        }
+        let id = self.model.id(label).ok_or("it has an id")?;
+        let store = self.store();
+        match self.ask(store.fate(id)) {
+            Some(Ok(Some(fate))) => {
+                let of = fate.fates.into_iter().find(|(number, _)| number.0 == target);
+                of.map(|(_, fate)| Some(fate)).ok_or_else(|| "a target has no fate".into())
+            }
+            Some(Ok(None)) => Err(format!("event {label}, {id:?}, is not there")),
+            Some(Err(_)) if self.has_met_faults() => {
+                self.unsure = true;
+                Ok(None)
+            }
+            Some(Err(error)) => Err(format!("fate of {label}: {error}")),
+            None => Err("fate is never answered".into()),
+        }
+    }
+}
+
+pub(super) fn status(fate: &Fate) -> Status {
+    match fate {
+        Fate::Waiting | Fate::Retrying { .. } => Status::Open,
+        Fate::Delivered { .. } => Status::Delivered,
+        Fate::Dead { dropped: false, .. } => Status::Dead,
+        // Never planned, and not replayed either.
+        Fate::Dead { dropped: true, .. } | Fate::NotRouted { .. } => Status::Dropped,
+    }
+}

@@ -1,0 +1,185 @@
+//! What the store was told and what it answered, kept beside it in plain maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dispatcher_model::{EventId, TargetNumber};
+
+/// A number of the test's own for each event: the first bytes of its body say it.
+pub(super) type Label = usize;
+pub(super) const LABEL_BYTES: usize = 6;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Acknowledged, or seen in the log.
+    Stored,
+    /// Not acknowledged: it may be in the log or not.
+    Maybe,
+    /// Surely not in the log: a repetition, or found missing after a start.
+    Absent,
+    /// Its segment was let go.
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub text: String,
+    pub targets: BTreeSet<u16>,
+    pub key: Option<(String, u64)>,
+    pub received_ms: u64,
+    /// Which request it came with.
+    pub request: u64,
+    pub presence: Presence,
+    pub id: Option<EventId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Status {
+    Open,
+    Delivered,
+    Dead,
+    Dropped,
+}
+
+/// A delivery as of the newest thing that was said of it.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub status: Status,
+    /// What is surely on disk.
+    pub durable: Status,
+    /// What came since, with the step that said so: a crash keeps a first part of it.
+    pub since: Vec<(u64, Status)>,
+    /// Claimed until then, on the steady clock.
+    pub lease_ms: Option<u64>,
+    /// `None`: not known since a crash.
+    pub attempts: Option<u32>,
+    /// Not before that, on the wall's clock.
+    pub due_ms: Option<u64>,
+    pub progress: Option<Vec<u8>>,
+    /// It was tried once, or waited: it may have a row.
+    pub row: bool,
+}
+
+impl Delivery {
+    pub(super) fn new() -> Self {
+        Self {
+            status: Status::Open,
+            durable: Status::Open,
+            since: Vec::new(),
+            lease_ms: None,
+            attempts: Some(0),
+            due_ms: Some(0),
+            progress: Some(Vec::new()),
+            row: false,
+        }
+    }
+
+    pub(super) fn becomes(&mut self, step: u64, status: Status) {
+        self.status = status;
+        self.since.push((step, status));
+        self.lease_ms = None;
+    }
+
+    pub(super) fn is_durable(&mut self) {
+        self.durable = self.status;
+        self.since.clear();
+    }
+
+    pub(super) fn is_leased(&self, steady_ms: u64) -> bool {
+        self.lease_ms.is_some_and(|until| until > steady_ms)
+    }
+}
+
+/// A window that a digest opened.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    pub target: u16,
+    pub group: u64,
+    pub until_ms: u64,
+    pub step: u64,
+    /// `None`: not known.
+    pub durable: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    pub events: Vec<Event>,
+    pub deliveries: BTreeMap<(u16, Label), Delivery>,
+    pub targets: Vec<(String, TargetNumber)>,
+    pub held: BTreeSet<u16>,
+    /// How many dead letters of a target may be in a range that is not asked about them: their events
+    /// were never planned for it, and came by a replay.
+    pub folded: BTreeMap<u16, u64>,
+    pub windows: Vec<Window>,
+    /// Steps that were digests.
+    pub digests: BTreeSet<u64>,
+    /// Who had a number: it must never be somebody else's.
+    pub numbers: BTreeMap<u64, Label>,
+    /// The latest that the wall's clock ever showed.
+    pub wall_max_ms: u64,
+}
+
+impl Model {
+    pub(super) fn label_of(data: &[u8]) -> Option<Label> {
+        std::str::from_utf8(data.get(..LABEL_BYTES)?).ok()?.parse().ok()
+    }
+
+    /// The event is in the log, under that id.
+    pub(super) fn store(&mut self, label: Label, id: EventId) -> Result<(), String> {
+        if let Some(other) = self.numbers.insert(id.number(), label)
+            && other != label
+        {
+            return Err(format!("number {} is of {other} and of {label}", id.number()));
+        }
+        let event = &mut self.events[label];
+        if event.presence == Presence::Stored && event.id != Some(id) {
+            return Err(format!("event {label} has the ids {:?} and {id:?}", event.id));
+        }
+        (event.presence, event.id) = (Presence::Stored, Some(id));
+        for target in event.targets.clone() {
+            self.deliveries.entry((target, label)).or_insert_with(Delivery::new);
+        }
+        Ok(())
+    }
+
+    /// Everything said so far is on disk.
+    pub(super) fn all_durable(&mut self) {
+        for delivery in self.deliveries.values_mut() {
+            delivery.is_durable();
+        }
+        for window in &mut self.windows {
+            window.durable = true;
+        }
+    }
+
+    /// Whether the delivery came by a replay alone.
+    pub(super) fn is_unplanned(&self, (target, label): (u16, Label)) -> bool {
+        !self.events[label].targets.contains(&target)
+    }
+
+    /// Notes a letter that went into a range when its segment was to go.
+    pub(super) fn fold(&mut self, key: (u16, Label), now: Status) {
+        let open = self.deliveries.get(&key).is_some_and(|d| d.status != Status::Dropped);
+        if now == Status::Dropped && open && self.is_unplanned(key) {
+            *self.folded.entry(key.0).or_default() += 1;
+        }
+    }
+
+    pub(super) fn of(&self, target: u16) -> impl Iterator<Item = (Label, &Delivery)> {
+        let all = self.deliveries.range((target, 0)..=(target, Label::MAX));
+        all.map(|((_, label), delivery)| (*label, delivery))
+    }
+
+    pub(super) fn count(&self, target: u16, status: Status) -> u64 {
+        self.of(target).filter(|(_, delivery)| delivery.status == status).count() as u64
+    }
+
+    pub(super) fn id(&self, label: Label) -> Option<EventId> {
+        self.events[label].id.filter(|_| self.events[label].presence == Presence::Stored)
+    }
+
+    /// The event that has that number now.
+    pub(super) fn label(&self, id: EventId) -> Option<Label> {
+        let label = *self.numbers.get(&id.number())?;
+        (self.events[label].id == Some(id)).then_some(label)
+    }
+}

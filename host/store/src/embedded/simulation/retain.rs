@@ -1,0 +1,168 @@
+//! Old segments go: what may become of their deliveries, and of their events.
+
+use crate::embedded::read_lock;
+use crate::embedded::state::lsn_of;
+use dispatcher_model::TargetNumber;
+
+use super::acts::status;
+use super::model::{Delivery, Label, Presence, Status};
+use super::walk::{Done, Walk};
+
+/// Steps at once.
+const STEPS_MAX: usize = 6;
+
+impl Walk {
+    /// Whether deliveries of the target may die for age or for want of room.
+    fn may_give_up(&self, target: u16) -> bool {
+        self.settings.retention_age_ms.is_some() || self.overflows(target)
+    }
+
+    pub(super) fn overflows(&self, target: u16) -> bool {
+        target == 0 && self.settings.retention_bytes.is_some() && self.plan.seed.is_multiple_of(2)
+    }
+
+    /// Deliveries that may be given up for their age: open, in nobody's hands.
+    fn given_up(&self) -> Vec<(u16, Label)> {
+        let steady_ms = self.steady_ms();
+        let all = self.model.deliveries.iter().filter(|((target, label), delivery)| {
+            let open = delivery.status == Status::Open && !delivery.is_leased(steady_ms);
+            let may = match delivery.status {
+                Status::Open => open && self.may_give_up(*target),
+                Status::Dead => true,
+                Status::Delivered | Status::Dropped => false,
+            };
+            may && self.model.events[*label].presence == Presence::Stored
+        });
+        all.map(|(key, _)| *key).collect()
+    }
+
+    pub(super) fn retain(&mut self) -> Done {
+        if self.settings.retention_bytes.is_none() {
+            return Ok(());
+        }
+        let (candidates, start) = (self.given_up(), self.start());
+        let dead_before = self.dead();
+        let mut steps = 0;
+        let running = self.running.as_mut().ok_or("no store is open")?;
+        while steps < STEPS_MAX && running.retain() {
+            steps += 1;
+        }
+        let moved_on = self.start() != start;
+        self.note(format!("retain {steps} steps, segments went: {moved_on}"));
+        if !moved_on && self.dead() == dead_before {
+            return Ok(());
+        }
+        if self.disk.faults().off {
+            // What of it is on disk is seen when the store is open again.
+            self.may_be_given_up(&candidates);
+            return Ok(());
+        }
+        self.may_be_given_up(&candidates);
+        self.find_gone()?;
+        for key in candidates {
+            self.see(key)?;
+        }
+        Ok(())
+    }
+
+    fn dead(&self) -> Vec<(u64, u64)> {
+        let store = self.store();
+        let depth = |target| crate::Queue::depth(&*store, target);
+        let all = self.model.targets.iter().map(|(_, target)| depth(*target));
+        all.map(|depth| (depth.pending, depth.dead)).collect()
+    }
+
+    pub(super) fn start(&self) -> u64 {
+        let shared = &self.running().store.shared;
+        let segments = read_lock(&shared.reader.segments);
+        segments.list.first().map_or(0, |segment| segment.header.base)
+    }
+
+    fn may_be_given_up(&mut self, candidates: &[(u16, Label)]) {
+        let step = self.step;
+        for key in candidates {
+            if let Some(delivery) = self.model.deliveries.get_mut(key) {
+                let next =
+                    if delivery.status == Status::Open { Status::Dead } else { Status::Dropped };
+                delivery.since.push((step, next));
+                if next == Status::Dead {
+                    delivery.since.push((step, Status::Dropped));
+                }
+            }
+        }
+    }
+
+    /// What became of a delivery that may have been given up.
+    fn see(&mut self, key: (u16, Label)) -> Done {
+        let (target, label) = key;
+        if self.model.events[label].presence != Presence::Stored {
+            return Ok(());
+        }
+        let Some(fate) = self.fate(target, label)? else { return Ok(()) };
+        let (now, ended_before) = (status(&fate), self.is_moved(label));
+        self.model.fold(key, now);
+        let Some(delivery) = self.model.deliveries.get_mut(&key) else { return Ok(()) };
+        if ended_before && now == Status::Delivered && delivery.status != Status::Open {
+            return Ok(());
+        }
+        let fine = now == delivery.status
+            || now == Status::Dead
+            // A replayed one that was never planned is not found in a range of letters.
+            || (now == Status::Dropped && delivery.status != Status::Delivered);
+        if !fine {
+            return Err(format!("retention made {now:?} of {label}: {delivery:?}"));
+        }
+        let step = self.step;
+        delivery.since.retain(|(other, _)| *other != step);
+        if now != delivery.status {
+            *delivery = Delivery { status: now, durable: now, ..Delivery::new() };
+        }
+        Ok(())
+    }
+
+    /// Whether the event was moved out of its segment. A letter of it that went with its range has no
+    /// row any more, and passes for a delivery.
+    pub(super) fn is_moved(&self, label: Label) -> bool {
+        let start = self.start();
+        self.model.events[label].id.is_some_and(|id| lsn_of(id.number()) < start)
+    }
+
+    /// Events whose segment went and that were not moved: nothing of them may be open.
+    pub(super) fn find_gone(&mut self) -> Done {
+        let start = self.start();
+        let here: std::collections::BTreeSet<Label> = self
+            .scan()?
+            .iter()
+            .filter_map(|logged| super::model::Model::label_of(&logged.event.data))
+            .collect();
+        for label in 0..self.model.events.len() {
+            let event = &self.model.events[label];
+            let old = event.id.is_some_and(|id| lsn_of(id.number()) < start);
+            if event.presence == Presence::Stored && old && !here.contains(&label) {
+                self.is_gone(label)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its dead letters may be listed on without it, or be gone as well.
+    pub(super) fn is_gone(&mut self, label: Label) -> Done {
+        self.model.events[label].presence = Presence::Gone;
+        // A replay may have been for others than it was planned for.
+        for (_, TargetNumber(target)) in self.model.targets.clone() {
+            let may_die = self.may_give_up(target);
+            let Some(delivery) = self.model.deliveries.get_mut(&(target, label)) else { continue };
+            let ended = delivery.since.iter().any(|(_, status)| *status != Status::Open);
+            if delivery.status == Status::Open && !may_die && !ended {
+                return Err(format!(
+                    "event {label} went with its segment, and is open for {target}: {delivery:?}"
+                ));
+            }
+            if delivery.status == Status::Open {
+                delivery.status = Status::Dead;
+            }
+            delivery.is_durable();
+        }
+        Ok(())
+    }
+}

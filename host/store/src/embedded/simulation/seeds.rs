@@ -1,0 +1,144 @@
+//! The seeds that every test run goes through, the planted bugs, and those that once failed.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::embedded::lock;
+
+use super::planted::{self, Planted};
+use super::walk::{Counts, Plan, Trace, Walk};
+
+const SEEDS: u64 = 260;
+const STEPS: u64 = 200;
+/// Seeds within which a planted bug must be found.
+const PLANTED_SEEDS: u64 = SEEDS;
+
+/// Why a seed failed, and its steps.
+struct Failure {
+    seed: u64,
+    why: String,
+    lines: Vec<String>,
+}
+
+impl Failure {
+    fn print(&self) -> String {
+        format!("{}\nseed {} fails: {}", self.lines.join("\n"), self.seed, self.why)
+    }
+}
+
+/// Runs a seed; gives its counts and the sum of its steps.
+fn run(plan: Plan) -> Result<(Counts, u64), Failure> {
+    let (seed, trace) = (plan.seed, Arc::new(Mutex::new(Trace::default())));
+    planted::plant(plan.planted);
+    let walk = || {
+        let mut walk = Walk::new(plan, trace.clone())?;
+        walk.run().map(|()| walk.counts)
+    };
+    let done = std::panic::catch_unwind(AssertUnwindSafe(walk));
+    planted::plant(None);
+    let why = match done {
+        Ok(Ok(counts)) => return Ok((counts, lock(&trace).sum)),
+        Ok(Err(why)) => why,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            format!("a panic: {}", text.unwrap_or_default())
+        }
+    };
+    let lines = std::mem::take(&mut lock(&trace).lines);
+    Err(Failure { seed, why, lines })
+}
+
+fn default_plant() -> Option<Planted> {
+    if !cfg!(feature = "planted-bug") {
+        return None;
+    }
+    let name = std::env::var("DISPATCHER_PLANTED").unwrap_or_else(|_| "RetryLost".into());
+    let bug = planted::ALL.into_iter().find(|bug| format!("{bug:?}") == name);
+    Some(bug.unwrap_or_else(|| panic!("{name} is none of {:?}", planted::ALL)))
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text} is no number")))
+}
+
+#[test]
+fn seeds() {
+    let planted = default_plant();
+    let plan = |seed| Plan { planted, ..Plan::of(seed, STEPS) };
+    if let Some(seed) = number("DISPATCHER_SEED") {
+        match run(plan(seed)) {
+            Ok((counts, sum)) => println!("seed {seed}: {counts:?}, trace {sum:016x}"),
+            Err(failure) => panic!("{}", failure.print()),
+        }
+        return;
+    }
+    let seeds = number("DISPATCHER_SEEDS").unwrap_or(SEEDS);
+    let started = Instant::now();
+    let (next, total) = (AtomicU64::new(0), Mutex::new(Counts::default()));
+    let failures = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    match run(plan(seed)) {
+                        Ok((counts, _)) => lock(&total).add(counts),
+                        Err(failure) => lock(&failures).push(failure),
+                    }
+                }
+            });
+        }
+    });
+    let total = *lock(&total);
+    println!(
+        "simulation: {seeds} seeds, {} steps, {} events, {} kills, {} power cuts, {} closes, {} faults, {} indexes rebuilt, {} made aside, {:.1} s",
+        total.steps,
+        total.events,
+        total.kills,
+        total.power_cuts,
+        total.closes,
+        total.faults,
+        total.rebuilds,
+        total.made_aside,
+        started.elapsed().as_secs_f32()
+    );
+    let mut failures = std::mem::take(&mut *lock(&failures));
+    failures.sort_by_key(|failure| failure.seed);
+    if let Some(first) = failures.first() {
+        let others: Vec<String> = failures
+            .iter()
+            .map(|failure| format!("seed {}: {}", failure.seed, failure.why))
+            .collect();
+        panic!("{}\nall that fail:\n{}", first.print(), others.join("\n"));
+    }
+    if seeds < SEEDS {
+        return;
+    }
+    assert!(total.steps >= 50_000 && total.power_cuts >= 1_000 && total.faults >= 500);
+}
+
+#[test]
+fn a_seed_does_the_same_each_time() {
+    for seed in [1, 2, 4] {
+        let sum = || run(Plan::of(seed, STEPS)).map(|(_, sum)| sum).map_err(|f| f.print());
+        assert_eq!(sum(), sum(), "seed {seed}");
+    }
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    for bug in planted::ALL {
+        let found = (0..PLANTED_SEEDS)
+            .find_map(|seed| run(Plan { planted: Some(bug), ..Plan::of(seed, STEPS) }).err());
+        let found = found.unwrap_or_else(|| panic!("{bug:?} is not found"));
+        println!("{bug:?}: seed {} finds it: {}", found.seed, found.why);
+    }
+}

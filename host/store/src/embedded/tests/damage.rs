@@ -1,0 +1,191 @@
+//! Bits that changed on the disk, told from an end that was never durable.
+
+use std::os::unix::fs::FileExt;
+
+use crate::contract::*;
+use crate::embedded::frame::{Frame, HEADER_BYTES, Kind};
+use crate::embedded::record::{Registry, frame};
+use crate::embedded::segment::{SegmentHeader, VERSION};
+use crate::embedded::{Embedded, OpenError};
+use crate::{Depth, Queue};
+
+use super::support::{Folder, copy_tree, flip, large, offset_of};
+
+#[tokio::test]
+async fn a_flipped_bit_refuses_to_start_with_its_place() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..3 {
+        ids.extend(append(&*store, vec![planned(i.to_string(), &[a])]).await);
+    }
+    drop(store);
+    folder.delete_index();
+    let (log, place) = (&folder.segments()[0], offset_of(ids[1]));
+    // In the header, in the payload, and in the length, which leads astray.
+    for at in [place + 17, place + HEADER_BYTES as u64 + 9, place + 9] {
+        flip(log, at);
+        let refused = Embedded::open(folder.settings()).unwrap_err();
+        let OpenError::Corrupt { segment, offset, .. } = &refused else { panic!("{refused}") };
+        assert_eq!((segment, *offset), (log, place));
+        assert!(refused.to_string().contains(&format!("byte {place} of {}", log.display())));
+        flip(log, at);
+    }
+    assert_eq!(folder.store().depth(a).pending, 3);
+}
+
+#[tokio::test]
+async fn damage_in_an_older_segment_is_found_whatever_is_behind_it() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..8 {
+        let events = (0..50).map(|j| planned(large(&format!("{i}.{j}")), &[a])).collect();
+        ids.push(append(&*store, events).await[0]);
+    }
+    drop(store);
+    folder.delete_index();
+    let log = &folder.segments()[0];
+    // The last frame of the first segment: nothing in that file follows it.
+    let last = ids.iter().map(|id| offset_of(*id)).filter(|place| *place < 1 << 20).max().unwrap();
+    flip(log, last + 100);
+    let refused = Embedded::open(folder.settings()).unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::Corrupt { segment, offset, .. } if segment == log && *offset == last),
+        "{refused}"
+    );
+    flip(log, last + 100);
+    // The newest segment's checkpoint was durable before the file had its name.
+    let newest = folder.segments().pop().unwrap();
+    flip(&newest, 4_096 + 20);
+    let refused = Embedded::open(folder.settings()).unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::Corrupt { segment, offset: 4_096, .. } if *segment == newest),
+        "{refused}"
+    );
+    flip(&newest, 4_096 + 20);
+    let cut = |file, len| {
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(len).unwrap();
+    };
+    for (file, len) in [(&newest, 4_096), (log, last)] {
+        let whole = std::fs::read(file).unwrap();
+        cut(file, len);
+        assert!(matches!(Embedded::open(folder.settings()), Err(OpenError::Corrupt { .. })));
+        std::fs::write(file, whole).unwrap();
+    }
+    assert_eq!(folder.store().depth(a).pending, 400);
+}
+
+#[tokio::test]
+async fn damage_met_later_costs_only_what_lay_there() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    let mut ids = Vec::new();
+    for i in 0..5 {
+        ids.extend(append(&*store, vec![planned(i.to_string(), &[a, b])]).await);
+    }
+    let some = claim(&*store, b, 5).await;
+    settle(&*store, b, &some[1..2], retry(now())).await;
+    settle(&*store, b, &some[..1], delivered()).await;
+    settle(&*store, b, &some[2..], delivered()).await;
+    store.close().await.unwrap();
+    drop(store);
+    // The index has read all of it: the log is not read at the start.
+    flip(&folder.segments()[0], offset_of(ids[1]) + 60);
+    let store = folder.store();
+    assert_eq!(claimable(&*store, a).await, ["0", "2", "3", "4"]);
+    assert!(claimable(&*store, b).await.is_empty());
+    store.flush().await.unwrap();
+    for target in [a, b] {
+        let letters = store.dead_letters(target, None, 9).await.unwrap();
+        assert_eq!(letters.len(), 1);
+        assert_eq!(letters[0].event.number(), ids[1].number());
+    }
+    assert_eq!(store.depth(b), Depth { pending: 1, in_flight: 1, dead: 1, retrying: 0 });
+    assert_eq!(store.depth(a).pending, 5, "four and the end of the list");
+}
+
+#[tokio::test]
+async fn another_version_is_refused_by_name() {
+    let folder = Folder::new();
+    drop(folder.store());
+    let log = &folder.segments()[0];
+    let file = std::fs::OpenOptions::new().write(true).open(log).unwrap();
+    file.write_all_at(&[VERSION + 1], 8).unwrap();
+    let refused = Embedded::open(folder.settings()).unwrap_err();
+    assert!(
+        matches!(&refused, OpenError::VersionUnknown { segment, found, supported: VERSION }
+            if segment == log && *found == VERSION + 1),
+        "{refused}"
+    );
+}
+
+/// Writes registry frames for these names at the end of the log, as a process of that epoch would
+/// that had `durable` of it on disk; answers where each of them is.
+fn write_frames(folder: &Folder, names: &[&str], durable: u64, epoch: u32) -> Vec<(u64, u64)> {
+    let log = &folder.segments()[0];
+    let mut bytes = std::fs::read(log).unwrap();
+    let salt = SegmentHeader::from_bytes(&bytes).unwrap().identity.salt();
+    let mut places = Vec::new();
+    for (number, name) in (0u16..).zip(names) {
+        let record = Registry { targets: vec![(number, (*name).to_owned())] };
+        let mut frame: Frame = frame(Kind::Registry, &record, 64).unwrap();
+        let lsn = bytes.len() as u64;
+        bytes.extend_from_slice(frame.place(salt, lsn, durable, epoch));
+        places.push((lsn, bytes.len() as u64));
+    }
+    std::fs::write(log, bytes).unwrap();
+    places
+}
+
+#[tokio::test]
+async fn what_lies_behind_a_torn_frame_of_the_same_write_never_comes_back() {
+    let folder = Folder::new();
+    drop(folder.store());
+    // Three frames of one write; the middle one did not reach the disk.
+    let places = write_frames(&folder, &["aa", "bb", "cc"], 4_096, 1);
+    let log = folder.segments()[0].clone();
+    let whole = std::fs::read(&log).unwrap();
+    flip(&log, places[1].0 + 42);
+    let names = |folder: &Folder| {
+        let store = folder.store();
+        let targets = store.shared.targets.read().unwrap();
+        targets.iter().map(|target| target.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&folder), ["aa"]);
+    // The next process writes a frame of the same length in its place; then the old one behind it
+    // turns up, as if the cut had not reached the disk.
+    let store = folder.store();
+    register(&*store, &["dd"]).await;
+    drop(store);
+    let mut bytes = std::fs::read(&log).unwrap();
+    assert_eq!(bytes.len() as u64, places[1].1);
+    bytes.extend_from_slice(&whole[bytes.len()..]);
+    std::fs::write(&log, bytes).unwrap();
+    assert_eq!(names(&folder), ["aa", "dd"]);
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), places[1].1);
+}
+
+#[tokio::test]
+async fn a_request_of_a_thousand_events_is_there_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![planned("before", &[a])]).await;
+    let ids = append(&*store, (0..1_000).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    drop(store);
+    folder.delete_index();
+    let (from, log) = (offset_of(ids[0]), &folder.segments()[0]);
+    let whole = std::fs::read(log).unwrap();
+    let step = (whole.len() - usize::try_from(from).unwrap()) / 6;
+    for cut in (usize::try_from(from).unwrap()..whole.len()).step_by(step).chain([whole.len()]) {
+        let copy = Folder::new();
+        copy_tree(&folder.settings().directory, &copy.settings().directory);
+        std::fs::write(&copy.segments()[0], &whole[..cut]).unwrap();
+        let events = if cut == whole.len() { 1_001 } else { 1 };
+        assert_eq!(copy.store().depth(a).pending, events, "cut at {cut}");
+    }
+}

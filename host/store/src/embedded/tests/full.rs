@@ -1,0 +1,335 @@
+//! A disk without room: requests are refused, what has to be written is written, and when there is room
+//! again everything goes on by itself. And an index that fails.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::contract::*;
+use crate::embedded::Embedded;
+use crate::embedded::disk::{Disk, DiskFile, Files, Space};
+use crate::embedded::index::{
+    self, Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Row, Seen, Stamp,
+};
+use crate::embedded::machine::Machine;
+use crate::embedded::record::{DedupKey, TargetRow};
+use crate::embedded::write_lock;
+use crate::{AppendError, Durable, Queue};
+use dispatcher_model::TargetNumber;
+
+use super::support::Folder;
+
+/// ENOSPC, EDQUOT and EFBIG.
+const NO_ROOM: [i32; 3] = [28, 122, 27];
+const PLENTY: u64 = 1 << 40;
+
+/// A disk on which no file can grow while it has an error to give.
+struct Limited {
+    error: AtomicI32,
+    free_bytes: AtomicU64,
+    refused: AtomicUsize,
+}
+
+struct LimitedDisk(Arc<Limited>);
+struct LimitedFile(Arc<Limited>, Box<dyn DiskFile>);
+
+impl DiskFile for LimitedFile {
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.1.read_at(out, offset)
+    }
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let error = self.0.error.load(Ordering::SeqCst);
+        if error != 0 && offset + bytes.len() as u64 > self.1.len()? {
+            self.0.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        self.1.write_all_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.1.sync()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.1.len()
+    }
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.1.truncate(len)
+    }
+}
+
+impl Disk for LimitedDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(LimitedFile(self.0.clone(), Files.create(path)?)))
+    }
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(LimitedFile(self.0.clone(), Files.open(path)?)))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        Files.list(folder)
+    }
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        Files.make_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        Files.sync_folder(path)
+    }
+    fn space(&self, _folder: &Path) -> io::Result<Space> {
+        let full = self.0.error.load(Ordering::SeqCst) == 28;
+        let free_bytes = if full { 0 } else { self.0.free_bytes.load(Ordering::SeqCst) };
+        Ok(Space { free_bytes, total_bytes: PLENTY })
+    }
+}
+
+fn limited(folder: &Folder, free_min_bytes: u64) -> (Arc<Embedded>, Arc<Limited>) {
+    let limited = Arc::new(Limited {
+        error: AtomicI32::new(0),
+        free_bytes: AtomicU64::new(PLENTY),
+        refused: AtomicUsize::new(0),
+    });
+    let mut settings = folder.settings();
+    settings.free_min_bytes = Some(free_min_bytes);
+    let disk = Arc::new(LimitedDisk(limited.clone()));
+    let machine = Machine { disk, ..Machine::real(&settings) };
+    let store = Embedded::open_on(&settings, &machine).unwrap();
+    (store, limited)
+}
+
+/// Asks again until it is so.
+pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let asked = std::time::Instant::now();
+    while !so() {
+        assert!(asked.elapsed() < Duration::from_secs(60), "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn try_append(store: &Embedded, text: &str, target: TargetNumber) -> Result<Durable, String> {
+    match store.append(request(vec![keyed(text, 1, &[target])])).await {
+        Ok(durable) => Ok(durable),
+        Err(AppendError::Full { reason }) => Err(reason),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_requests_keeps_outcomes_and_heals_without_a_restart() {
+    for error in NO_ROOM {
+        let folder = Folder::new();
+        let (store, disk) = limited(&folder, 0);
+        let a = register(&*store, &["a"]).await[0];
+        append(&*store, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
+        let reserve = folder.settings().log_folder().join("reserve.tmp");
+        let length = || std::fs::metadata(&reserve).map_or(0, |meta| meta.len());
+        until("a reserve", || length() == 256 << 10).await;
+        until("it is known", || store.shared.room.has_reserve()).await;
+        let claimed = claim(&*store, a, 4).await;
+
+        disk.error.store(error, Ordering::SeqCst);
+        let told = try_append(&store, "k", a).await.unwrap_err();
+        assert!(told.contains("seg-0000000000000000.log") && told.contains("free some"), "{told}");
+        let tries = disk.refused.load(Ordering::SeqCst);
+        for _ in 0..100 {
+            assert_eq!(try_append(&store, "k", a).await.unwrap_err(), told);
+        }
+        assert!(disk.refused.load(Ordering::SeqCst) <= tries + 1, "requests tried the disk");
+        let full = store.full().unwrap();
+        assert!(full.refused >= 100 && full.reason == told, "{full:?}");
+        // What must be written goes into the reserve.
+        settle(&*store, a, &claimed[..2], delivered()).await;
+        settle(&*store, a, &claimed[2..3], dead("no")).await;
+        store.flush().await.unwrap();
+
+        disk.error.store(0, Ordering::SeqCst);
+        until("room", || store.full().is_none()).await;
+        assert_eq!(try_append(&store, "k", a).await.unwrap().duplicates(), 0);
+        assert_eq!(folder.segments().len(), 2, "errno {error}");
+        drop(store);
+        for _ in 0..2 {
+            let store = folder.store();
+            assert_eq!(claimable(&*store, a).await[..2], ["3", "k-1"], "errno {error}");
+            assert_eq!(store.dead_letters(a, None, 9).await.unwrap().len(), 1);
+            drop(store);
+            folder.delete_index();
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_reserve_outcomes_wait_in_memory_until_there_is_room() {
+    let folder = Folder::new();
+    let (store, disk) = limited(&folder, 0);
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![planned("1", &[a]), planned("2", &[a])]).await;
+    let claimed = claim(&*store, a, 2).await;
+    until("a reserve", || store.shared.room.has_reserve()).await;
+    disk.error.store(28, Ordering::SeqCst);
+    drop(store.shared.room.take_reserve());
+    assert!(try_append(&store, "refused", a).await.is_err());
+    settle(&*store, a, &claimed[..1], delivered()).await;
+    assert!(store.flush().await.is_err());
+    assert_eq!(folder.segments().len(), 1);
+    disk.error.store(0, Ordering::SeqCst);
+    until("room", || store.full().is_none()).await;
+    store.flush().await.unwrap();
+    assert_eq!(folder.segments().len(), 2);
+    drop(store);
+    assert_eq!(claimable(&*folder.store(), a).await, ["2"]);
+}
+
+#[tokio::test]
+async fn below_the_floor_requests_are_refused_until_a_tenth_more_is_free() {
+    let folder = Folder::new();
+    let (store, disk) = limited(&folder, 1_000);
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![planned("1", &[a])]).await;
+    let seen = |free| {
+        disk.free_bytes.store(free, Ordering::SeqCst);
+        store.shared.room.measure(&*store.shared.reader.disk);
+        store.full().map(|full| full.reason)
+    };
+    assert_eq!(seen(1_000), None);
+    let told = seen(999).unwrap();
+    assert!(told.contains("999B free") && told.contains("store.free_min (1000B)"), "{told}");
+    assert_eq!(try_append(&store, "2", a).await.unwrap_err(), told);
+    // Outcomes and what people do are written all the same.
+    let claimed = claim(&*store, a, 1).await;
+    settle(&*store, a, &claimed, delivered()).await;
+    store.flush().await.unwrap();
+    assert_eq!(register(&*store, &["a", "b"]).await.len(), 2);
+    assert!(seen(1_099).is_some());
+    assert_eq!(seen(1_100), None);
+    try_append(&store, "2", a).await.unwrap();
+    assert_eq!(store.free_bytes(), Some(1_100));
+}
+
+/// An index that takes nothing more.
+struct Failing(bool);
+
+impl Failing {
+    fn error(&self) -> IndexError {
+        IndexError { reason: "it failed".into(), full: self.0 }
+    }
+}
+
+impl Index for Failing {
+    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
+        Err(self.error())
+    }
+    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
+        Err(self.error())
+    }
+    fn commit(&self, _: Batch) -> Result<(), IndexError> {
+        Err(self.error())
+    }
+    fn retries(&self, _: u16, _: u64, _: &mut RetryVisit<'_>) -> Result<(), IndexError> {
+        Ok(())
+    }
+    fn scan(&self, _: index::Space, _: &[u8], _: usize) -> Result<Vec<Row>, IndexError> {
+        Err(self.error())
+    }
+    fn dead(&self, _: u16, _: Option<u64>, _: usize) -> Result<Vec<(u64, DeadRow)>, IndexError> {
+        Err(self.error())
+    }
+    fn dead_at(&self, _: u16, _: u64, _: bool) -> Result<Option<DeadRow>, IndexError> {
+        Err(self.error())
+    }
+    fn dead_within(&self, _: u16, _: u64, _: bool) -> Result<Option<(u64, DeadRow)>, IndexError> {
+        Err(self.error())
+    }
+    fn outcome(&self, _: u16, _: u64) -> Result<Option<OutcomeRow>, IndexError> {
+        Err(self.error())
+    }
+    fn seen(&self, _: &DedupKey, _: u64) -> Result<Option<Seen>, IndexError> {
+        Ok(None)
+    }
+    fn windows(&self, _: u16, _: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+        Err(self.error())
+    }
+    fn sync(&self) -> Result<(), IndexError> {
+        Err(self.error())
+    }
+    fn dump(&self) -> std::collections::BTreeMap<(super::super::index::Space, Vec<u8>), Vec<u8>> {
+        std::collections::BTreeMap::new()
+    }
+}
+
+/// How an index is lost: whole but closed, gone, or not to be had for some time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Loss {
+    Failed,
+    Gone,
+    NoRoom,
+}
+
+#[tokio::test]
+async fn an_index_that_fails_is_made_whole_while_deliveries_go_on() {
+    for loss in [Loss::Failed, Loss::Gone, Loss::NoRoom] {
+        let folder = Folder::new();
+        let (store, disk) = limited(&folder, 0);
+        let a = register(&*store, &["a"]).await[0];
+        append(&*store, vec![keyed("first", 1, &[a])]).await;
+        append(&*store, (0..9).map(|i| planned(i.to_string(), &[a])).collect()).await;
+        let some = claim(&*store, a, 4).await;
+        settle(&*store, a, &some[..1], retry(now())).await;
+        settle(&*store, a, &some[1..2], dead("no")).await;
+        store.flush().await.unwrap();
+        // The row of the retry is claimed and settled again with an index that takes nothing.
+        let again = claim(&*store, a, 1).await;
+        assert_eq!(again[0].attempt, 2);
+
+        if loss == Loss::NoRoom {
+            disk.error.store(122, Ordering::SeqCst);
+        }
+        *write_lock(&store.shared.index) = Some(Box::new(Failing(loss == Loss::NoRoom)));
+        if loss == Loss::Gone {
+            folder.delete_index();
+        }
+        settle(&*store, a, &again, retry(now())).await;
+        settle(&*store, a, &some[2..], delivered()).await;
+        store.flush().await.ok();
+        until("it is noticed", || store.shared.index.read().unwrap().is_none()).await;
+        if loss == Loss::NoRoom {
+            until("it is told", || store.full().is_some()).await;
+            let refused = store.append(request(vec![keyed("first", 1, &[a])])).await;
+            assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
+            assert_eq!(texts(&claim(&*store, a, 1).await), ["3"], "what was never tried goes on");
+            disk.error.store(0, Ordering::SeqCst);
+        }
+        until("it is mended", || store.full().is_none() && store.rebuilding().is_none()).await;
+        let repeated = store.append(request(vec![keyed("first", 1, &[a])])).await.unwrap();
+        assert_eq!(repeated.duplicates(), 1, "{loss:?}");
+        let third = claim(&*store, a, 1).await;
+        assert_eq!((texts(&third), third[0].attempt), (vec!["first-1".to_owned()], 3), "{loss:?}");
+        settle(&*store, a, &third, delivered()).await;
+        assert_eq!(store.dead_letters(a, None, 9).await.unwrap().len(), 1);
+        store.flush().await.unwrap();
+        let kept = super::random::dump(&store);
+        store.close().await.unwrap();
+        folder.delete_index();
+        let rebuilt = folder.store();
+        assert_eq!(super::random::dump(&rebuilt), kept, "{loss:?}");
+        assert_eq!(claimable(&*rebuilt, a).await.len(), 6);
+    }
+}
+
+#[tokio::test]
+async fn a_store_closes_while_its_index_cannot_be_mended() {
+    let folder = Folder::new();
+    let (store, disk) = limited(&folder, 0);
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![planned("1", &[a])]).await;
+    let claimed = claim(&*store, a, 1).await;
+    until("a reserve", || store.shared.room.has_reserve()).await;
+    disk.error.store(28, Ordering::SeqCst);
+    *write_lock(&store.shared.index) = Some(Box::new(Failing(true)));
+    settle(&*store, a, &claimed, delivered()).await;
+    within(store.close()).await.unwrap();
+    assert!(claimable(&*folder.store(), a).await.is_empty());
+}

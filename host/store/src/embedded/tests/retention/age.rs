@@ -1,0 +1,96 @@
+//! The log is too old: nothing goes without a word, and only while the clock can be believed.
+
+use crate::{Hold, HoldKind};
+
+use super::*;
+
+const AGE_MS: u64 = 30 * DAY_MS;
+
+#[tokio::test]
+async fn what_a_paused_target_never_got_becomes_one_dead_letter_that_is_listed_for_an_age() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
+    let since = small.time.wall();
+    let hold = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since };
+    store.hold(paused, Some(hold)).await.unwrap();
+    let ids = small.append(&store, &["1".into(), "2".into(), "3".into()], &[paused]).await;
+    small.traffic(&store, a, 11).await;
+    assert_eq!(first_base(&store), 0);
+    small.time.pass(AGE_MS + 60_000);
+    // Believed only after an hour of its own, as after any long sleep of the machine.
+    until(&store, |store| first_base(store) > 0).await;
+    let letters = store.dead_letters(paused, None, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].event, letters[0].count), (ids[0], 3));
+    let reason = &letters[0].reason;
+    assert!(reason.contains("older than retention.age"), "{reason}");
+    assert!(reason.contains("no longer kept"), "{reason}");
+    assert_eq!((store.depth(paused).pending, store.depth(paused).dead), (0, 3));
+    let refused = store.replay(paused, vec![ids[0]]).await.unwrap_err().to_string();
+    assert!(refused.contains("no longer kept"), "{refused}");
+    small.traffic(&store, a, 11).await;
+    small.time.pass(AGE_MS / 2);
+    small.same_after_rebuild(store).await;
+    let store = small.store();
+    assert_eq!(store.depth(paused).dead, 3, "still listed");
+    small.traffic(&store, a, 11).await;
+    small.time.pass(AGE_MS / 2 + 120_000);
+    until(&store, |store| store.depth(paused).dead == 0).await;
+    store.flush().await.unwrap();
+    assert!(store.dead_letters(paused, None, 10).await.unwrap().is_empty());
+    small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn retries_and_dead_letters_go_with_their_segment_but_young_ones_are_listed_on() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    let texts: Vec<String> = (0..6).map(|i| i.to_string()).collect();
+    let ids = small.append(&store, &texts, &[a]).await;
+    let some = claim(&*store, a, 6).await;
+    settle(&*store, a, &some[1..2], dead("old")).await;
+    settle(&*store, a, &some[3..5], retry(small.time.wall().plus(HOUR * 10_000))).await;
+    settle(&*store, a, &some[..1], delivered()).await;
+    settle(&*store, a, &some[2..3], delivered()).await;
+    settle(&*store, a, &some[5..], delivered()).await;
+    small.traffic(&store, a, 11).await;
+    small.time.pass(AGE_MS + 1);
+    until(&store, |store| first_base(store) > 0).await;
+    let letters = store.dead_letters(a, None, 10).await.unwrap();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!((letters[0].event, letters[0].count), (ids[3], 2));
+    assert!(letters[0].reason.contains("older than retention.age; last: later"), "{letters:?}");
+    let depth = store.depth(a);
+    assert_eq!((depth.pending, depth.retrying, depth.dead), (0, 0, 2));
+    small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_takes_nothing() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.traffic(&store, a, 11).await;
+    small.time.jump(i64::try_from(2 * AGE_MS).unwrap());
+    for _ in 0..3 {
+        let step = small.stepped(&store);
+        assert!(matches!(step, crate::embedded::retention::Stepped::Rest(_)), "{step:?}");
+    }
+    assert_eq!(store.expire(a, small.time.wall(), "old".into()).await.unwrap(), 0);
+    assert_eq!(first_base(&store), 0);
+    small.time.jump(-i64::try_from(2 * AGE_MS).unwrap());
+    small.stepped(&store);
+    assert_eq!(first_base(&store), 0);
+    small.time.pass(AGE_MS + 1);
+    until(&store, |store| first_base(store) > 0).await;
+}
+
+impl Small {
+    /// One look by hand, besides those of the thread.
+    fn stepped(&self, store: &Embedded) -> crate::embedded::retention::Stepped {
+        let mut retention = crate::embedded::retention::Retention::new(store.shared.clone());
+        retention.step(&mut || std::thread::sleep(Duration::from_millis(1)))
+    }
+}

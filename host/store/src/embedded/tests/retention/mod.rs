@@ -1,0 +1,160 @@
+//! Old segments go, and what is still needed of them stays: by size, by age, across crashes and with an
+//! index that is made anew.
+
+mod age;
+mod crashes;
+mod size;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::contract::*;
+use crate::embedded::clock::Clock;
+use crate::embedded::index::Space;
+use crate::embedded::machine::Machine;
+use crate::embedded::simulation::Time;
+use crate::embedded::{Embedded, Settings, read_lock};
+use crate::{AppendError, Queue};
+use dispatcher_model::{EventId, TargetNumber};
+
+use super::support::{Folder, copy_tree, large};
+
+const MIB: u64 = 1 << 20;
+const DAY_MS: u64 = 86_400_000;
+
+/// A log of small segments that may have a few of them.
+struct Small {
+    folder: Folder,
+    bytes_max: Option<u64>,
+    age_ms: Option<u64>,
+    time: Arc<Time>,
+}
+
+type Rows = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
+
+impl Small {
+    fn new(bytes_max: Option<u64>, age_ms: Option<u64>) -> Self {
+        Self { folder: Folder::new(), bytes_max, age_ms, time: Arc::new(Time::new()) }
+    }
+
+    fn settings(&self) -> Settings {
+        let mut settings = self.folder.settings();
+        settings.retention_bytes = self.bytes_max;
+        settings.retention_age_ms = self.age_ms;
+        settings.free_min_bytes = Some(0);
+        settings
+    }
+
+    fn machine(&self) -> Machine {
+        let clock = Clock::Simulated(self.time.clone());
+        Machine { clock, ..Machine::real(&self.settings()) }
+    }
+
+    fn store(&self) -> Arc<Embedded> {
+        Embedded::open_on(&self.settings(), &self.machine()).unwrap()
+    }
+
+    /// A request received now, by the clock of the store.
+    async fn append(
+        &self,
+        store: &Embedded,
+        texts: &[String],
+        targets: &[TargetNumber],
+    ) -> Vec<EventId> {
+        let events = texts.iter().map(|text| planned(text.clone(), targets)).collect();
+        let mut request = request(events);
+        request.received_at = self.time.wall();
+        request.verified_at = self.time.wall();
+        store.append(request).await.unwrap().ids().to_vec()
+    }
+
+    async fn append_when_there_is_room(&self, store: &Embedded, texts: &[String], a: TargetNumber) {
+        loop {
+            let events = texts.iter().map(|text| planned(text.clone(), &[a])).collect();
+            let mut request = request(events);
+            request.received_at = self.time.wall();
+            match store.append(request).await {
+                Ok(_) => return,
+                Err(AppendError::Full { .. }) => {
+                    store.flush().await.unwrap();
+                    settled(store).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// So many requests of 200 KB that are delivered at once.
+    async fn traffic(&self, store: &Embedded, target: TargetNumber, requests: usize) {
+        for i in 0..requests {
+            let texts: Vec<String> = (0..50).map(|j| large(&format!("{i}.{j}"))).collect();
+            self.append_when_there_is_room(store, &texts, target).await;
+            let mut left = 50;
+            while left > 0 {
+                let some = within(store.claim(target, left, HOUR)).await.unwrap();
+                left -= some.len();
+                settle(store, target, &some, delivered()).await;
+            }
+        }
+        store.flush().await.unwrap();
+    }
+
+    /// The rows of a new index made from the log alone, and of the kept one; keys of repeated events
+    /// are known for a day only while their segments are there.
+    async fn both(&self, store: Arc<Embedded>) -> (Rows, Rows) {
+        store.close().await.unwrap();
+        drop(store);
+        let rows = |small: &Self| {
+            let store = small.store();
+            let index = read_lock(&store.shared.index);
+            let mut rows = index.as_ref().unwrap().dump();
+            rows.retain(|(space, _), _| !matches!(space, Space::Seen(_)));
+            rows
+        };
+        let mut copy = Self::new(self.bytes_max, self.age_ms);
+        copy.time = self.time.clone();
+        copy_tree(&self.folder.settings().directory, &copy.folder.settings().directory);
+        copy.folder.delete_index();
+        // Nothing more is to go while they are compared.
+        copy.bytes_max = None;
+        copy.age_ms = None;
+        let mut kept = Self::new(None, None);
+        kept.time = self.time.clone();
+        copy_tree(&self.folder.settings().directory, &kept.folder.settings().directory);
+        (rows(&copy), rows(&kept))
+    }
+
+    async fn same_after_rebuild(&self, store: Arc<Embedded>) {
+        let (made, kept) = self.both(store).await;
+        let of = |rows: &Rows, space| rows.keys().filter(|(s, _)| *s == space).count();
+        for space in [Space::Retry, Space::Dead, Space::Dropped, Space::Range, Space::Outcome] {
+            assert_eq!(of(&made, space), of(&kept, space), "{space:?}");
+        }
+        assert_eq!(made, kept);
+    }
+}
+
+fn first_base(store: &Embedded) -> u64 {
+    store.shared.reader.start()
+}
+
+/// Wakes who sees to old segments until it is so.
+async fn until(store: &Embedded, done: impl Fn(&Embedded) -> bool) {
+    let looked = async {
+        while !done(store) {
+            store.shared.keeping.ring();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), looked).await.expect("it never becomes so");
+}
+
+/// Waits until nothing is left to do.
+async fn settled(store: &Embedded) {
+    let wants = |store: &Embedded| {
+        let segments = read_lock(&store.shared.reader.segments);
+        store.shared.keeping.wants_room(&segments, store.shared.spare.capacity)
+    };
+    until(store, |store| !wants(store)).await;
+}

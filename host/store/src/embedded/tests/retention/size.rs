@@ -1,0 +1,236 @@
+//! The log is too large: settled segments go, nearly dead ones are emptied, full ones refuse.
+
+use crate::Fate;
+use crate::embedded::disk::{Disk, Files};
+
+use super::*;
+
+#[tokio::test]
+async fn settled_segments_go_and_their_files_are_used_again() {
+    let small = Small::new(Some(5 * MIB), None);
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    let first = small.append(&store, &["first".into()], &[a]).await[0];
+    for _ in 0..6 {
+        small.traffic(&store, a, 5).await;
+        settled(&store).await;
+        assert!(small.folder.segments().len() <= 5);
+    }
+    assert!(first_base(&store) > 2 * MIB);
+    until(&store, |store| store.shared.spare.is_ready()).await;
+    assert!(store.event(first).await.unwrap().is_none());
+    assert!(store.fate(first).await.unwrap().is_none());
+    let refused = store.replay(a, vec![first]).await.unwrap_err().to_string();
+    assert!(refused.contains("no longer kept") && refused.contains("retention"), "{refused}");
+    let newest = small.append(&store, &["newest".into()], &[a]).await[0];
+    assert_eq!(store.event(newest).await.unwrap().unwrap().data, "newest");
+    small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn what_is_still_needed_moves_again_and_again_and_stays_what_it_was() {
+    let small = Small::new(Some(5 * MIB), None);
+    let store = small.store();
+    let [a, b, c] = register(&*store, &["a", "b", "c"]).await[..] else { panic!() };
+    let texts: Vec<String> = ["waits", "dead", "both", "dropped"].map(String::from).to_vec();
+    let ids = small.append(&store, &texts, &[a, b]).await;
+    // Nobody planned it for this one.
+    store.replay(c, vec![ids[2]]).await.unwrap();
+    let all = claim(&*store, a, 4).await;
+    let due = small.time.wall().plus(HOUR);
+    settle(&*store, a, &all[..1], retry(due)).await;
+    settle(&*store, a, &all[1..3], dead("no")).await;
+    settle(&*store, a, &all[3..], dead("not wanted")).await;
+    let of_b = claim(&*store, b, 4).await;
+    settle(&*store, b, &of_b[2..3], retry(due)).await;
+    settle(&*store, b, &of_b[..2], delivered()).await;
+    let receipt = dispatcher_model::Receipt { id: Some("r-1".into()), fields: Vec::new() };
+    settle(&*store, b, &of_b[3..], crate::Outcome::Delivered { receipt }).await;
+    store.flush().await.unwrap();
+    store.drop_dead(a, vec![ids[3]]).await.unwrap();
+    let before: Vec<_> = {
+        let mut fates = Vec::new();
+        for id in &ids[..3] {
+            fates.push(store.fate(*id).await.unwrap().unwrap().fates);
+        }
+        fates
+    };
+    let whole = format!("{:?}", store.event(ids[0]).await.unwrap().unwrap());
+    let mut bases = Vec::new();
+    for _ in 0..3 {
+        small.traffic(&store, a, 20).await;
+        settled(&store).await;
+        bases.push(first_base(&store));
+        for (id, before) in ids.iter().zip(&before) {
+            let known = store.fate(*id).await.unwrap().unwrap();
+            assert_eq!((known.event.id, &known.fates), (*id, before));
+        }
+        let moved = store.event(ids[0]).await.unwrap().unwrap();
+        assert_eq!(format!("{moved:?}"), whole);
+    }
+    assert!(bases.windows(2).all(|pair| pair[1] > pair[0] + 3 * MIB), "{bases:?}");
+    assert_eq!((store.depth(a).retrying, store.depth(a).dead), (1, 2));
+    small.same_after_rebuild(store).await;
+    // With an index that knows the log alone.
+    small.folder.delete_index();
+    let store = small.store();
+    assert_eq!(store.replay(a, vec![ids[1]]).await.unwrap(), 1);
+    small.time.pass(3_600_000);
+    let again = claim(&*store, a, 2).await;
+    let mut found = texts_of(&again);
+    found.sort();
+    assert_eq!(found, ["dead", "waits"]);
+    let waited = again.iter().find(|delivery| delivery.event.id == ids[0]).unwrap();
+    assert_eq!((waited.attempt, &waited.progress[..]), (2, &b"half"[..]));
+    settle(&*store, a, &again, delivered()).await;
+    let of_c = claim(&*store, c, 1).await;
+    settle(&*store, c, &of_c, delivered()).await;
+    store.flush().await.unwrap();
+    small.same_after_rebuild(store).await;
+}
+
+fn texts_of(deliveries: &[dispatcher_model::Delivery]) -> Vec<String> {
+    texts(deliveries)
+}
+
+#[tokio::test]
+async fn what_still_waits_refuses_new_requests_until_it_is_delivered() {
+    let small = Small::new(Some(4 * MIB), None);
+    let store = small.store();
+    let a = register(&*store, &["slow"]).await[0];
+    let texts: Vec<String> = (0..50).map(|j| large(&j.to_string())).collect();
+    let mut stored = 0;
+    let refused = loop {
+        let events = texts.iter().map(|text| planned(text.clone(), &[a])).collect();
+        match store.append(request(events)).await {
+            Ok(_) => stored += 50,
+            Err(refused) => break refused,
+        }
+    };
+    let AppendError::Full { reason } = &refused else { panic!("{refused}") };
+    assert!(reason.contains("store.retention.size"), "{reason}");
+    assert!(small.folder.segments().len() <= 4);
+    assert_eq!(store.depth(a).pending, stored);
+    until(&store, |store| store.shared.room.why().is_some_and(|why| why.contains("reached"))).await;
+    // Outcomes are still written.
+    let mut left = usize::try_from(stored).unwrap();
+    while left > 0 {
+        let some = within(store.claim(a, left, HOUR)).await.unwrap();
+        left -= some.len();
+        settle(&*store, a, &some, delivered()).await;
+    }
+    store.flush().await.unwrap();
+    until(&store, |store| store.shared.room.why().is_none()).await;
+    small.append(&store, &texts, &[a]).await;
+}
+
+#[tokio::test]
+async fn a_target_that_may_lose_its_oldest_keeps_nobody_waiting() {
+    let small = Small::new(Some(4 * MIB), None);
+    let store = small.store();
+    let [lossy, a] = register(&*store, &["lossy", "a"]).await[..] else { panic!() };
+    store.shared.keeping.overflow.write().unwrap().insert(lossy.0);
+    let ids = small.append(&store, &["waits".into(), "dead".into()], &[lossy]).await;
+    let some = claim(&*store, lossy, 2).await;
+    settle(&*store, lossy, &some[..1], retry(small.time.wall().plus(HOUR))).await;
+    settle(&*store, lossy, &some[1..], dead("no")).await;
+    let texts: Vec<String> = (0..50).map(|j| large(&j.to_string())).collect();
+    let mut sent = 2;
+    while sent < 2_002 {
+        let events = texts.iter().map(|text| planned(text.clone(), &[lossy, a])).collect();
+        match store.append(request(events)).await {
+            Ok(_) => sent += 50,
+            Err(AppendError::Full { .. }) => settled(&store).await,
+            Err(other) => panic!("{other}"),
+        }
+        while store.depth(a).pending > 0 {
+            let some = within(store.claim(a, 100, HOUR)).await.unwrap();
+            settle(&*store, a, &some, delivered()).await;
+        }
+        store.flush().await.unwrap();
+    }
+    settled(&store).await;
+    let depth = store.depth(lossy);
+    assert_eq!(depth.pending + depth.dead, sent);
+    assert!(depth.dead > 500, "{depth:?}");
+    let letters = store.dead_letters(lossy, None, 100).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.count).sum::<u64>(), depth.dead);
+    let lost = letters.iter().find(|letter| letter.count > 1).unwrap();
+    assert!(lost.reason.contains("overflow") && lost.reason.contains("no longer kept"), "{lost:?}");
+    // A few could be moved: these are whole.
+    assert_eq!(store.event(ids[0]).await.unwrap().unwrap().data, "waits");
+    small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn a_file_that_has_another_name_is_not_written_over() {
+    let small = Small::new(Some(4 * MIB), None);
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.traffic(&store, a, 8).await;
+    settled(&store).await;
+    let oldest = small.folder.segments()[0].clone();
+    let copy = small.folder.dir.path().join("copy.log");
+    std::fs::hard_link(&oldest, &copy).unwrap();
+    let bytes = std::fs::read(&copy).unwrap();
+    small.traffic(&store, a, 30).await;
+    settled(&store).await;
+    assert!(!oldest.exists());
+    assert_eq!(Files.links(&copy).unwrap(), 1);
+    assert!(std::fs::read(&copy).unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_log_that_goes_on_in_a_file_used_before_is_read_up_to_its_end() {
+    let small = Small::new(Some(4 * MIB), None);
+    for round in 0..6 {
+        let store = small.store();
+        let a = register(&*store, &["a"]).await[0];
+        assert_eq!(store.depth(a).pending, round, "round {round}");
+        small.traffic_beside(&store, a, 4).await;
+        drop(store);
+        if round % 2 == 0 {
+            small.folder.delete_index();
+        }
+        let newest = small.folder.segments().pop().unwrap();
+        let len = std::fs::metadata(&newest).unwrap().len();
+        drop(small.store());
+        assert_eq!(std::fs::metadata(&newest).unwrap().len(), len, "nothing is cut off");
+    }
+}
+
+impl Small {
+    /// Traffic, and an event that is never delivered.
+    async fn traffic_beside(&self, store: &Embedded, a: TargetNumber, requests: usize) {
+        let b = register(store, &["a", "b"]).await[1];
+        self.traffic(store, b, requests).await;
+        self.append(store, &["kept".into()], &[a]).await;
+        let some = claim(store, a, 1).await;
+        settle(store, a, &some, retry(self.time.wall().plus(HOUR))).await;
+        store.flush().await.unwrap();
+        settled(store).await;
+    }
+}
+
+use dispatcher_model::Timestamp;
+
+#[tokio::test]
+async fn an_outcome_that_is_known_goes_with_its_event() {
+    let small = Small::new(Some(4 * MIB), None);
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    let id = small.append(&store, &["x".into()], &[a]).await[0];
+    let some = claim(&*store, a, 1).await;
+    settle(&*store, a, &some, retry(Timestamp::from_millis(1))).await;
+    store.flush().await.unwrap();
+    let some = claim(&*store, a, 1).await;
+    settle(&*store, a, &some, delivered()).await;
+    store.flush().await.unwrap();
+    let known = store.fate(id).await.unwrap().unwrap();
+    assert!(matches!(known.fates[0].1, Fate::Delivered { attempts: 2, .. }));
+    small.traffic(&store, a, 30).await;
+    settled(&store).await;
+    assert!(store.fate(id).await.unwrap().is_none());
+    let (made, kept) = small.both(store).await;
+    assert!(made.keys().chain(kept.keys()).all(|(space, _)| *space != Space::Outcome));
+}

@@ -1,0 +1,88 @@
+//! A store in a temporary folder, and ways to look at it and to damage it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::Queue;
+use crate::contract::Opener;
+use crate::embedded::{Embedded, Settings};
+
+pub(super) struct Folder {
+    pub dir: TempDir,
+    pub segment_bytes: u64,
+    /// Most bytes of the log, when it is a small one.
+    pub log_bytes: Option<u64>,
+}
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), segment_bytes: 1 << 20, log_bytes: None }
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        let mut settings = Settings::new(self.dir.path().join("data"));
+        settings.segment_bytes = self.segment_bytes;
+        settings.retention_bytes = self.log_bytes.or(settings.retention_bytes);
+        settings
+    }
+
+    pub(super) fn store(&self) -> Arc<Embedded> {
+        Embedded::open(self.settings()).unwrap()
+    }
+
+    /// Files of the log, oldest first.
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.settings().log_folder())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "log"))
+            .collect();
+        files.sort();
+        files
+    }
+
+    pub(super) fn delete_index(&self) {
+        std::fs::remove_dir_all(self.settings().index_folder()).unwrap();
+    }
+}
+
+impl Opener for Folder {
+    fn open(&self) -> Arc<dyn Queue> {
+        self.store()
+    }
+}
+
+/// A copy of a folder with all that is in it.
+pub(super) fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Flips a bit of a byte.
+pub(super) fn flip(file: &std::path::Path, offset: u64) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    FileExt::read_exact_at(&file, &mut byte, offset).unwrap();
+    FileExt::write_all_at(&file, &[byte[0] ^ 4], offset).unwrap();
+}
+
+/// Where the frame of an event lies in a log of one segment.
+pub(super) fn offset_of(event: dispatcher_model::EventId) -> u64 {
+    crate::embedded::state::lsn_of(event.number())
+}
+
+/// Events large enough that a few hundred fill a segment.
+pub(super) fn large(name: &str) -> String {
+    format!("{name}{}", ".".repeat(4_000))
+}

@@ -1,0 +1,464 @@
+//! The tools for a store's folder: what they find, what a repair leaves, what a backup holds.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::contract::*;
+use crate::embedded::Embedded;
+use crate::embedded::frame::HEADER_BYTES;
+use crate::embedded::tools::{self, Damage, DumpOptions, Lay, Repaired, Report, ToolError};
+use crate::{Fate, Queue};
+use dispatcher_model::{EventId, TargetNumber};
+
+use super::support::{Folder, copy_tree, flip, large, offset_of};
+
+fn check(folder: &Folder) -> Report {
+    tools::check(&folder.settings().directory, &mut |_, _| {}).unwrap()
+}
+
+fn repair(folder: &Folder) -> Repaired {
+    tools::repair(&folder.settings().directory, false, &mut |_, _| {}).unwrap()
+}
+
+fn only(report: &Report) -> &Damage {
+    assert_eq!(report.damages.len(), 1, "{report:?}");
+    &report.damages[0]
+}
+
+fn dump(folder: &Folder, options: &DumpOptions) -> Vec<Value> {
+    let mut lines = Vec::new();
+    tools::dump(&folder.settings().directory, options, &mut |_, _| {}, &mut |line| {
+        lines.push(line);
+        true
+    })
+    .unwrap();
+    lines
+}
+
+/// A closed store with two targets: `a` has taken nothing, `b` everything.
+async fn stored(folder: &Folder, count: usize) -> Vec<EventId> {
+    let store = folder.store();
+    let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    let mut ids = Vec::new();
+    for i in 0..count {
+        ids.extend(append(&*store, vec![planned(i.to_string(), &[a, b])]).await);
+    }
+    let taken = claim(&*store, b, count).await;
+    settle(&*store, b, &taken, delivered()).await;
+    store.close().await.unwrap();
+    ids
+}
+
+/// The same in several segments, 50 large events a request.
+async fn stored_in_segments(folder: &Folder) -> Vec<EventId> {
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..14 {
+        let events = (0..50).map(|j| planned(large(&format!("{i}.{j}")), &[a])).collect();
+        ids.extend(append(&*store, events).await);
+    }
+    store.close().await.unwrap();
+    assert!(folder.segments().len() >= 3);
+    ids
+}
+
+#[tokio::test]
+async fn a_sound_store_has_no_damage_open_or_closed_with_or_without_its_index() {
+    let folder = Folder::new();
+    let ids = stored(&folder, 5).await;
+    let report = check(&folder);
+    assert!(report.is_clean() && !report.running, "{report:?}");
+    assert_eq!((report.segments, report.events), (1, 5));
+    assert_eq!(report.newest_event.unwrap().0, ids[4]);
+    let nothing = repair(&folder);
+    assert!(nothing.after.is_none() && !nothing.index_removed, "{nothing:?}");
+    folder.delete_index();
+    assert!(check(&folder).is_clean());
+    let store = folder.store();
+    let report = check(&folder);
+    assert!(report.is_clean() && report.running, "{report:?}");
+    let refused = tools::repair(&folder.settings().directory, false, &mut |_, _| {});
+    assert!(matches!(refused, Err(ToolError::Running { .. })), "{refused:?}");
+    drop(store);
+}
+
+#[tokio::test]
+async fn an_index_that_is_not_of_this_log_is_told_and_a_repair_removes_it() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let ids = stored(&folder, 3).await;
+    stored(&other, 4).await;
+    folder.delete_index();
+    copy_tree(&other.settings().index_folder(), &folder.settings().index_folder());
+    let report = check(&folder);
+    assert!(!report.is_clean() && report.damages.is_empty(), "{report:?}");
+    let repaired = repair(&folder);
+    assert!(repaired.index_removed && repaired.after.unwrap().is_clean());
+    let store = folder.store();
+    assert_eq!(claimable(&*store, register(&*store, &["a"]).await[0]).await.len(), ids.len());
+}
+
+#[tokio::test]
+async fn one_wrong_bit_is_put_right_and_nothing_is_lost() {
+    for (what, at) in [("header", 17), ("length", 9), ("payload", HEADER_BYTES as u64 + 30)] {
+        let folder = Folder::new();
+        let ids = stored(&folder, 5).await;
+        folder.delete_index();
+        let (log, place) = (folder.segments()[0].clone(), offset_of(ids[2]));
+        let whole = std::fs::read(&log).unwrap();
+        flip(&log, place + at);
+        let report = check(&folder);
+        let damage = only(&report);
+        assert_eq!((&damage.segment, damage.offset), (&log, place), "{what}");
+        assert_eq!((&damage.lay, damage.refused), (&Lay::OneBit { kind: "request" }, Some(true)));
+        assert!(damage.concerned.is_empty(), "{what}");
+        let after = repair(&folder).after.unwrap();
+        assert!(after.is_clean() && after.mended == 0, "{what}: {after:?}");
+        assert!(std::fs::read(&log).unwrap() == whole, "{what}");
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        assert_eq!(claimable(&*store, a).await, ["0", "1", "2", "3", "4"], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn damage_is_found_wherever_it_is_and_costs_only_its_own_record() {
+    for (what, at) in [("header", 17), ("length", 9), ("payload", HEADER_BYTES as u64 + 30)] {
+        let folder = Folder::new();
+        let ids = stored(&folder, 5).await;
+        folder.delete_index();
+        let (log, place) = (folder.segments()[0].clone(), offset_of(ids[2]));
+        flip(&log, place + at);
+        flip(&log, place + at + 1);
+        let damaged = std::fs::read(&log).unwrap();
+        let report = check(&folder);
+        let damage = only(&report);
+        assert_eq!((&damage.segment, damage.offset), (&log, place), "{what}");
+        assert_eq!(damage.offset + damage.bytes, offset_of(ids[3]), "{what}");
+        assert_eq!(damage.refused, Some(true), "{what}");
+        let names: Vec<_> = damage.concerned.iter().map(|one| one.target.as_str()).collect();
+        assert_eq!(names, ["a"], "{what}: b has read beyond it");
+        let Lay::Request { events } = &damage.lay else { panic!("{what}: {damage:?}") };
+        assert!(
+            what == "payload" || events == &ids[2..3],
+            "{what}: its content is whole: {events:?}"
+        );
+        let dry = tools::repair(&folder.settings().directory, true, &mut |_, _| {}).unwrap();
+        assert!(dry.after.is_none(), "{what}");
+        assert_eq!(std::fs::read(&log).unwrap(), damaged, "a dry run changes nothing");
+
+        let repaired = repair(&folder);
+        let after = repaired.after.unwrap();
+        assert!(after.is_clean() && after.mended == 1, "{what}: {after:?}");
+        let kept = repaired.kept[0].clone().unwrap();
+        let bytes = usize::try_from(place).unwrap()..usize::try_from(place + damage.bytes).unwrap();
+        assert_eq!(std::fs::read(kept).unwrap(), &damaged[bytes], "{what}");
+        assert!(repair(&folder).after.is_none(), "a second repair has nothing to do");
+
+        for round in 0..2 {
+            let store = folder.store();
+            let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+            if round == 0 {
+                assert_eq!(claimable(&*store, a).await, ["0", "1", "3", "4"], "{what}");
+                assert!(claimable(&*store, b).await.is_empty(), "{what}: nothing comes again");
+            }
+            store.flush().await.unwrap();
+            let letters = store.dead_letters(a, None, 9).await.unwrap();
+            assert_eq!(letters.len(), 1, "{what}, round {round}");
+            assert_eq!(letters[0].event.number(), ids[2].number());
+            assert!(letters[0].reason.contains(&format!("byte {place} of")), "{letters:?}");
+            assert_eq!(store.dead_letters(b, None, 9).await.unwrap().len(), 0);
+            assert_eq!(store.damage(), None, "what was mended is no trouble any more");
+            store.close().await.unwrap();
+            drop(store);
+            folder.delete_index();
+        }
+        assert!(check(&folder).is_clean(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_record_without_events_makes_no_dead_letter() {
+    let folder = Folder::new();
+    stored(&folder, 3).await;
+    let lines = dump(&folder, &DumpOptions::default());
+    let settlements = lines.iter().find(|line| line["kind"] == "settlements").unwrap();
+    let place = settlements["offset_bytes"].as_u64().unwrap();
+    // Something behind it proves that it was durable.
+    let store = folder.store();
+    let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    append(&*store, vec![planned("later", &[a, b])]).await;
+    append(&*store, vec![planned("last", &[a, b])]).await;
+    store.close().await.unwrap();
+    drop(store);
+    folder.delete_index();
+    for byte in 1..4 {
+        flip(&folder.segments()[0], place + HEADER_BYTES as u64 + byte);
+    }
+    let report = check(&folder);
+    assert!(matches!(only(&report).lay, Lay::Record { kind: "settlements", .. }), "{report:?}");
+    assert!(repair(&folder).after.unwrap().is_clean());
+    let store = folder.store();
+    assert_eq!(store.depth(a).dead + store.depth(b).dead, 0);
+    assert_eq!(claimable(&*store, a).await.len(), 5);
+    assert_eq!(
+        claimable(&*store, b).await.len(),
+        5,
+        "whether they were taken is not known any more"
+    );
+    assert_eq!(store.depth(a).dead + store.depth(b).dead, 0);
+}
+
+#[tokio::test]
+async fn deliveries_whose_outcome_alone_is_lost_are_listed() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..5 {
+        ids.extend(append(&*store, vec![planned(i.to_string(), &[a])]).await);
+    }
+    let taken = claim(&*store, a, 5).await;
+    let later = dispatcher_model::Timestamp::from_millis(now().as_millis() + 3_600_000);
+    for (range, outcome) in [(0..1, delivered()), (1..3, retry(later)), (3..5, delivered())] {
+        settle(&*store, a, &taken[range], outcome).await;
+        store.flush().await.unwrap();
+    }
+    append(&*store, vec![planned("last", &[a])]).await;
+    store.close().await.unwrap();
+    drop(store);
+    let lines = dump(&folder, &DumpOptions::default());
+    let places = lines.iter().filter(|line| line["kind"] == "settlements");
+    let places: Vec<u64> = places.map(|line| line["offset_bytes"].as_u64().unwrap()).collect();
+    assert_eq!(places.len(), 3);
+    for byte in 1..4 {
+        flip(&folder.segments()[0], places[1] + HEADER_BYTES as u64 + byte);
+    }
+    let report = check(&folder);
+    assert_eq!((only(&report).refused, only(&report).unsure.len()), (Some(false), 0), "{report:?}");
+    folder.delete_index();
+    let report = check(&folder);
+    let [unsure] = &only(&report).unsure[..] else { panic!("{report:?}") };
+    assert_eq!((unsure.target.as_str(), &unsure.events[..]), ("a", &ids[1..3]));
+    assert!(repair(&folder).after.unwrap().is_clean());
+    let store = folder.store();
+    assert_eq!(store.replay(a, unsure.events.clone()).await.unwrap(), 2);
+    let mut given = claimable(&*store, a).await;
+    given.sort();
+    assert_eq!(given, ["1", "2", "last"]);
+}
+
+#[tokio::test]
+async fn a_target_whose_name_is_lost_never_gives_its_number_to_another() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    for name in ["0", "1"] {
+        append(&*store, vec![planned(name, &[a])]).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    folder.delete_index();
+    // The first record of the log names the target.
+    for byte in 20..24 {
+        flip(&folder.segments()[0], 4_096 + byte);
+    }
+    assert!(repair(&folder).after.unwrap().is_clean());
+    let store = folder.store();
+    let other = register(&*store, &["other"]).await[0];
+    assert_ne!(other, a);
+    assert_eq!(store.depth(other).pending, 0, "it gets nothing that was for another one");
+    append(&*store, vec![planned("its own", &[other])]).await;
+    assert_eq!(claimable(&*store, other).await, ["its own"]);
+}
+
+#[tokio::test]
+async fn files_without_a_header_cut_short_or_gone_are_mended_as_far_as_they_can_be() {
+    type Act = fn(&[PathBuf]);
+    let damage: [(&str, Act); 5] = [
+        ("one bit of a header", |files| flip(&files[1], 30)),
+        ("a header is zeros", |files| {
+            use std::os::unix::fs::FileExt;
+            let file = std::fs::OpenOptions::new().write(true).open(&files[1]).unwrap();
+            file.write_all_at(&[0; 4_096], 0).unwrap();
+        }),
+        ("a file is gone", |files| std::fs::remove_file(&files[1]).unwrap()),
+        ("a file was cut short", |files| {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(&files[0])
+                .unwrap()
+                .set_len(300_000)
+                .unwrap();
+        }),
+        ("one bit of the newest checkpoint", |files| flip(files.last().unwrap(), 4_096 + 20)),
+    ];
+    for (what, damage) in damage {
+        let folder = Folder::new();
+        let ids = stored_in_segments(&folder).await;
+        folder.delete_index();
+        let files = folder.segments();
+        damage(&files);
+        let report = check(&folder);
+        assert_eq!(report.damages_count, 1, "{what}: {report:?}");
+        let lost = report.damages[0].may_hold_requests();
+        let repaired = repair(&folder);
+        assert!(repaired.after.as_ref().unwrap().is_clean(), "{what}: {repaired:?}");
+        assert_eq!(folder.segments(), files, "{what}");
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        let mut taken = 0;
+        while let Ok(Ok(list)) = tokio::time::timeout(
+            std::time::Duration::from_millis(300),
+            store.claim(a, 1_000, std::time::Duration::from_secs(60)),
+        )
+        .await
+        {
+            settle(&*store, a, &list, delivered()).await;
+            taken += list.len();
+        }
+        store.flush().await.unwrap();
+        let dead = store.depth(a).dead;
+        assert_eq!((taken < ids.len(), dead), (lost, u64::from(lost)), "{what}");
+        assert!(taken > ids.len() / 3, "{what}: {taken}");
+    }
+}
+
+#[tokio::test]
+async fn a_backup_made_amid_writes_opens_with_all_that_was_answered_before() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..12 {
+        let events = (0..50).map(|j| planned(large(&format!("{i}.{j}")), &[a])).collect();
+        ids.extend(append(&*store, events).await);
+    }
+    let directory = folder.settings().directory;
+    let mut copies = Vec::new();
+    for round in 0..3 {
+        let to = folder.dir.path().join(format!("backup-{round}"));
+        let from = directory.clone();
+        let copying = tokio::task::spawn_blocking(move || {
+            (tools::backup(&from, &to, &mut |_, _| {}).unwrap(), to)
+        });
+        let before = ids.len();
+        while !copying.is_finished() {
+            ids.extend(append(&*store, vec![planned(large("more"), &[a])]).await);
+        }
+        copies.push((before, copying.await.unwrap()));
+    }
+    drop(store);
+    for (before, (done, to)) in copies {
+        assert!(done.segments > 1 && done.linked == done.segments - 1, "{done:?}");
+        let copy = Folder::new();
+        copy_tree(&to, &copy.settings().directory);
+        assert!(check(&copy).is_clean());
+        let store = copy.store();
+        for id in &ids[..before] {
+            assert!(store.event(*id).await.unwrap().is_some(), "{id} is missing");
+        }
+        let first = store.fate(ids[0]).await.unwrap().unwrap();
+        assert_eq!(first.fates[0].1, Fate::Waiting);
+        assert!(store.depth(TargetNumber(0)).pending >= before as u64);
+    }
+}
+
+#[tokio::test]
+async fn a_backup_takes_no_zeros_along_and_refuses_what_is_there() {
+    let folder = Folder::new();
+    stored(&folder, 3).await;
+    let directory = folder.settings().directory;
+    let log = folder.segments()[0].clone();
+    let end = std::fs::metadata(&log).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(1 << 20).unwrap();
+    let to = folder.dir.path().join("backup");
+    let backup = || tools::backup(&directory, &to, &mut |_, _| {});
+    let done = backup().unwrap();
+    assert_eq!((done.segments, done.linked, done.bytes), (1, 0, end));
+    assert!(matches!(backup(), Err(ToolError::NotEmpty { .. })));
+    std::fs::remove_dir_all(&to).unwrap();
+    std::fs::create_dir(folder.dir.path().join("backup.partial")).unwrap();
+    assert!(matches!(backup(), Err(ToolError::Leftover { .. })));
+    assert!(!to.exists());
+}
+
+#[tokio::test]
+async fn a_repair_leaves_a_backup_that_shares_the_file_as_it_is() {
+    let folder = Folder::new();
+    let ids = stored_in_segments(&folder).await;
+    folder.delete_index();
+    let log = folder.segments()[0].clone();
+    flip(&log, offset_of(ids[0]) + 60);
+    flip(&log, offset_of(ids[0]) + 61);
+    let to = folder.dir.path().join("backup");
+    tools::backup(&folder.settings().directory, &to, &mut |_, _| {}).unwrap();
+    let shared = to.join("log").join(log.file_name().unwrap());
+    let before = std::fs::read(&shared).unwrap();
+    assert!(repair(&folder).after.unwrap().is_clean());
+    assert!(std::fs::read(&shared).unwrap() == before);
+}
+
+#[tokio::test]
+async fn a_dump_tells_each_record_and_bodies_only_when_asked() {
+    let folder = Folder::new();
+    let ids = stored(&folder, 2).await;
+    let lines = dump(&folder, &DumpOptions::default());
+    let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["registry", "request", "request", "settlements"]);
+    let event = &lines[1]["events"][0];
+    assert_eq!(event["event"], ids[0].to_string());
+    assert_eq!(event["targets"], serde_json::json!(["a", "b"]));
+    assert!(event.get("data").is_none() && lines[1].get("headers").is_none());
+    assert_eq!(lines[3]["targets"][0]["target"], "b");
+    assert_eq!(lines[3]["targets"][0]["delivered"].as_array().unwrap().len(), 2);
+    let from_lsn = offset_of(ids[1]);
+    let lines = dump(&folder, &DumpOptions { bodies: true, from_lsn, ..DumpOptions::default() });
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0]["events"][0]["data"].is_string() && lines[0]["headers"].is_object());
+    let none = DumpOptions { segment: Some("seg-1".into()), ..DumpOptions::default() };
+    let refused = tools::dump(&folder.settings().directory, &none, &mut |_, _| {}, &mut |_| true);
+    assert!(matches!(refused, Err(ToolError::NoSegment { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_and_checks_amid_retired_and_recycled_segments_are_whole() {
+    const BACKUPS_MAX: usize = 5_000;
+    const SEGMENTS: usize = 12;
+    let folder = Folder::new();
+    let mut settings = folder.settings();
+    settings.retention_bytes = Some(5 << 20);
+    let store = Embedded::open(settings).unwrap();
+    let a = register(&*store, &["a"]).await[0];
+    let (directory, to) = (folder.settings().directory, folder.dir.path().join("backup"));
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut bases = std::collections::BTreeSet::new();
+        for _ in 0..BACKUPS_MAX {
+            let report = tools::check(&directory, &mut |_, _| {}).unwrap();
+            assert!(report.is_clean(), "{report:?}");
+            tools::backup(&directory, &to, &mut |_, _| {}).unwrap();
+            let report = tools::check(&to, &mut |_, _| {}).unwrap();
+            assert!(report.is_clean(), "{report:?}");
+            let names = std::fs::read_dir(to.join("log")).unwrap();
+            bases.extend(names.map(|name| name.unwrap().file_name()));
+            // Its links must not keep every file from being used again.
+            std::fs::remove_dir_all(&to).unwrap();
+            if bases.len() >= SEGMENTS {
+                break;
+            }
+        }
+        bases.len()
+    });
+    while !looking.is_finished() {
+        let events = (0..20).map(|_| planned(large("x"), &[a])).collect();
+        // A full log refuses until a segment has gone.
+        if store.append(request(events)).await.is_ok() {
+            let taken = claim(&*store, a, 20).await;
+            settle(&*store, a, &taken, delivered()).await;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(looking.await.unwrap() >= SEGMENTS, "segments were to come and go meanwhile");
+    assert!(folder.segments().len() <= 6, "{:?}", folder.segments());
+}

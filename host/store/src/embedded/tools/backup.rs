@@ -1,0 +1,239 @@
+//! A copy of a store that can be opened at once, also while a daemon works on the store.
+//!
+//! Closed segments never change: they are linked where that is possible, and copied elsewhere. Of the
+//! newest one the whole records are copied. A segment is linked by its name; a name that is gone was
+//! retired meanwhile, and what still mattered of it was written again further on: then all begins anew.
+//! A file that has a second link is never written to again. The index is not copied: it is made anew
+//! from the log.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::ops::ControlFlow;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use dispatcher_model::{EventId, Timestamp};
+
+use super::super::disk::{Disk as _, Files};
+use super::super::segment::SegmentHeader;
+use super::super::settings::folder_of;
+use super::super::state::Effects;
+use super::check::newest;
+use super::repair::{hand_over, new_file};
+use super::segments::{self, Segment, still_named};
+use super::walk::{Seen, Visitor, Walk};
+use super::wound::Damage;
+use super::{OpenError, Progress, ToolError, at};
+
+/// How often all begins anew.
+const ROUNDS_MAX: u32 = 20;
+
+/// What was copied.
+#[derive(Clone, Debug, Default)]
+pub struct BackedUp {
+    pub segments: u64,
+    /// Of these: by a link.
+    pub linked: u64,
+    /// Bytes that were copied.
+    pub bytes: u64,
+    /// The newest event that is in it, and when it was received.
+    pub newest_event: Option<(EventId, Timestamp)>,
+    /// Places in the newest segment that cannot be read; they are copied as they are.
+    pub damages: u64,
+}
+
+/// Copies the store in `directory` to the new folder `to`.
+///
+/// # Errors
+///
+/// `to` has something in it; the disk refuses. What is not complete is named `to` with `.partial`.
+pub fn backup(
+    directory: &Path,
+    to: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<BackedUp, ToolError> {
+    let log = segments::log_folder(directory);
+    segments::stable_bases(&log)?;
+    match std::fs::read_dir(to).map(|mut names| names.next().is_some()) {
+        Ok(true) => return Err(ToolError::NotEmpty { folder: to.to_path_buf() }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at("read", to)(error)),
+        _ => {}
+    }
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = to.with_file_name(name);
+    let make = |path: &Path| -> Result<(), ToolError> {
+        std::fs::DirBuilder::new().mode(0o700).create(path).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => ToolError::Leftover { folder: path.to_path_buf() },
+                _ => at("make the folder", path)(error),
+            }
+        })?;
+        let opened = File::open(path).map_err(at("open", path))?;
+        hand_over(&opened, directory).map_err(at("give away", path))
+    };
+    make(&partial)?;
+    let copy = Copy { directory, log, to: partial.join("log") };
+    make(&copy.to)?;
+    let mut done = copy.all(progress)?;
+    done.newest_event = match done.newest_event {
+        None => newest_of(&copy.to)?,
+        some => some,
+    };
+    let finish = || {
+        Files.sync_folder(&copy.to)?;
+        Files.sync_folder(&partial)?;
+        std::fs::rename(&partial, to)?;
+        // `backup` alone has an empty parent: the current folder.
+        let parent = Some(folder_of(to)).filter(|parent| !parent.as_os_str().is_empty());
+        Files.sync_folder(parent.unwrap_or(Path::new(".")))
+    };
+    finish().map_err(at("finish", to))?;
+    Ok(done)
+}
+
+struct Copy<'a> {
+    directory: &'a Path,
+    log: PathBuf,
+    to: PathBuf,
+}
+
+/// How the copy of one segment ended.
+enum One {
+    Linked,
+    Copied(u64),
+    /// It was retired meanwhile.
+    Gone,
+}
+
+impl Copy<'_> {
+    fn all(&self, progress: &mut Progress<'_>) -> Result<BackedUp, ToolError> {
+        'again: for _ in 0..ROUNDS_MAX {
+            self.empty()?;
+            let all = segments::read(&self.log)?;
+            let mut done = BackedUp::default();
+            let total = all.iter().map(|segment| segment.len).sum();
+            let mut read = 0;
+            let Some((newest, closed)) = all.split_last() else { continue };
+            for (segment, next) in closed.iter().zip(&all[1..]) {
+                let end = next.header.map(|next| next.prev_end);
+                match self.closed(segment, end)? {
+                    One::Gone => continue 'again,
+                    One::Linked => done.linked += 1,
+                    One::Copied(bytes) => done.bytes += bytes,
+                }
+                done.segments += 1;
+                read += segment.len;
+                progress(read, total);
+            }
+            if !self.newest(newest, &mut done)? {
+                continue;
+            }
+            done.segments += 1;
+            progress(total, total);
+            return Ok(done);
+        }
+        Err(ToolError::TooFast { rounds: ROUNDS_MAX })
+    }
+
+    fn empty(&self) -> Result<(), ToolError> {
+        let remove = || {
+            for entry in std::fs::read_dir(&self.to)? {
+                std::fs::remove_file(entry?.path())?;
+            }
+            Ok(())
+        };
+        remove().map_err(at("empty", &self.to))
+    }
+
+    fn target(&self, segment: &Segment) -> PathBuf {
+        self.to.join(segment.path.file_name().unwrap_or_default())
+    }
+
+    fn closed(&self, segment: &Segment, end: Option<u64>) -> Result<One, ToolError> {
+        let to = self.target(segment);
+        match std::fs::hard_link(&segment.path, &to) {
+            Ok(()) => Ok(One::Linked),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(One::Gone),
+            // Another file system, one without links, or links to others' files are forbidden.
+            Err(_) => {
+                let end = end.map_or(segment.len, |end| end.saturating_sub(segment.base));
+                Ok(self.copied(segment, end)?.map_or(One::Gone, One::Copied))
+            }
+        }
+    }
+
+    /// Copies the first `bytes` of a file; `None` when it lost its name meanwhile, and may have been
+    /// written anew.
+    fn copied(&self, segment: &Segment, bytes: u64) -> Result<Option<u64>, ToolError> {
+        let to = self.target(segment);
+        let from = match File::open(&segment.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at("open", &segment.path)(error)),
+        };
+        let copy = || {
+            let mut file = new_file(&to)?;
+            hand_over(&file, self.directory)?;
+            let copied = io::copy(&mut (&from).take(bytes), &mut file)?;
+            file.sync_all()?;
+            Ok(copied)
+        };
+        let copied = copy().map_err(at("write", &to))?;
+        Ok(still_named(&segment.path, &from).then_some(copied))
+    }
+
+    /// Copies the newest segment up to its last whole record; `false` when it is gone.
+    fn newest(&self, segment: &Segment, done: &mut BackedUp) -> Result<bool, ToolError> {
+        let Some(header) = segment.header else {
+            return Err(OpenError::Corrupt {
+                segment: segment.path.clone(),
+                offset: 0,
+                what: "its header cannot be read",
+            }
+            .into());
+        };
+        let mut end = End { end: header.first(), event: None, damages: 0 };
+        let one = std::slice::from_ref(segment);
+        Walk::new(&self.log, &mut end, &mut |_, _| {}).over(one)?;
+        let Some(bytes) = self.copied(segment, end.end - header.base)? else { return Ok(false) };
+        done.bytes += bytes;
+        done.newest_event = end.event;
+        done.damages = end.damages;
+        Ok(true)
+    }
+}
+
+/// The newest event of a log whose newest segment has none.
+fn newest_of(log: &Path) -> Result<Option<(EventId, Timestamp)>, ToolError> {
+    for segment in segments::read(log)?.iter().rev() {
+        let mut end = End { end: 0, event: None, damages: 0 };
+        Walk::new(log, &mut end, &mut |_, _| {}).over(std::slice::from_ref(segment))?;
+        if end.event.is_some() {
+            return Ok(end.event);
+        }
+    }
+    Ok(None)
+}
+
+struct End {
+    end: u64,
+    event: Option<(EventId, Timestamp)>,
+    damages: u64,
+}
+
+impl Visitor for End {
+    fn frame(&mut self, seen: &Seen<'_>) -> ControlFlow<()> {
+        self.end = seen.header.end();
+        if let Effects::Request { .. } = seen.entry.effects {
+            let segment: &SegmentHeader = seen.segment;
+            self.event = newest(segment, seen.header.lsn, seen.payload).or(self.event);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn damage(&mut self, _damage: Damage) -> ControlFlow<()> {
+        self.damages += 1;
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Reads the whole log and tells what cannot be read, whom that concerns, and whether the index agrees.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use dispatcher_model::{EventId, Timestamp};
+
+use super::super::record;
+use super::super::segment::SegmentHeader;
+use super::super::state::{Effects, State, TargetState, number};
+use super::index_view::{IndexView, look};
+use super::segments;
+use super::trace::{TRACES_MAX, Trace, trace};
+use super::walk::{Seen, Visitor, Walk};
+use super::wound::Damage;
+use super::{DAMAGES_MAX, Progress, ToolError};
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub segments: u64,
+    pub frames: u64,
+    pub events: u64,
+    /// From the first byte of the oldest segment to the end of the log.
+    pub bytes: u64,
+    pub damages: Vec<Damage>,
+    /// How many there are, also beyond those that are kept.
+    pub damages_count: u64,
+    /// Stretches that a repair has bridged.
+    pub mended: u64,
+    /// A daemon has the folder open: its index was not looked at.
+    pub running: bool,
+    /// What is wrong with the index; it is rebuilt by the next start.
+    pub index: Option<String>,
+    pub newest_event: Option<(EventId, Timestamp)>,
+}
+
+impl Report {
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.damages_count == 0 && self.index.is_none()
+    }
+}
+
+/// Checks the store in that folder.
+///
+/// # Errors
+///
+/// The folder cannot be read, or is of a newer version.
+pub fn check(directory: &Path, progress: &mut Progress<'_>) -> Result<Report, ToolError> {
+    Ok(survey(directory, false, progress)?.report)
+}
+
+/// A report with what a repair needs besides.
+pub(super) struct Survey {
+    pub report: Report,
+    /// Damaged or another log's: to be made anew.
+    pub index_is_wrong: bool,
+}
+
+/// `held`: the caller keeps daemons away already.
+pub(super) fn survey(
+    directory: &Path,
+    held: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Survey, ToolError> {
+    let folder = segments::log_folder(directory);
+    segments::stable_bases(&folder)?;
+    let view = look(directory, held)?;
+    let all = segments::read(&folder)?;
+    let stamp = if let IndexView::There { stamp, .. } = &view { Some(*stamp) } else { None };
+    let mut checker = Checker {
+        report: Report::default(),
+        state: State::default(),
+        stamp_lsn: stamp.map(|stamp| stamp.lsn),
+        at_stamp: None,
+        traces: Vec::new(),
+    };
+    let walked =
+        Walk::new(&folder, &mut checker, &mut |done, all| progress(done, all)).over(&all)?;
+    let Checker { mut report, state, at_stamp, mut traces, .. } = checker;
+    report.segments = walked.segments;
+    let base = all.first().map_or(0, |segment| segment.base);
+    report.bytes = walked.end.saturating_sub(base);
+    report.running = matches!(view, IndexView::InUse);
+    let sound = report.damages_count == 0 && report.mended == 0;
+    let agrees = against(&view, at_stamp.as_ref(), sound);
+    // A start reads from where the index stands, or everything.
+    let read_from = match (&view, &agrees) {
+        (IndexView::InUse, _) => None,
+        (IndexView::There { stamp, .. }, Ok(())) => Some(Some(stamp.end)),
+        _ => Some(None),
+    };
+    for damage in &mut report.damages {
+        damage.settle(&state, read_from);
+    }
+    // What the index has read, it knows; that of a running daemon has read all.
+    traces.retain(|trace| report.damages[trace.place].refused == Some(true));
+    trace(&folder, &all, traces, &state, &mut report.damages, progress)?;
+    let index_is_wrong = agrees.is_err();
+    report.index = agrees.err();
+    Ok(Survey { report, index_is_wrong })
+}
+
+/// The frame that the index read last, and the state it must have held then.
+struct AtStamp {
+    end: u64,
+    epoch: u32,
+    payload_crc: u32,
+    uuid: u64,
+    targets: Vec<TargetState>,
+}
+
+/// What is wrong with the index, if anything.
+fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), String> {
+    let (stamp, targets) = match view {
+        IndexView::InUse | IndexView::Missing => return Ok(()),
+        IndexView::Unusable(why) => return Err(format!("it cannot be used: {why}")),
+        IndexView::There { stamp, targets } => (stamp, targets),
+    };
+    let fits = log.filter(|log| {
+        (log.end, log.epoch, log.payload_crc, log.uuid)
+            == (stamp.end, stamp.epoch, stamp.payload_crc, stamp.uuid)
+    });
+    let Some(log) = fits else {
+        return Err("it is of another log, or ahead of this one".into());
+    };
+    // Behind damage the log alone no longer gives the state.
+    if !sound {
+        return Ok(());
+    }
+    let same = |one: &TargetState, other: &TargetState| {
+        (&one.name, one.cursor, one.dead) == (&other.name, other.cursor, other.dead)
+    };
+    let differs = targets.iter().zip(&log.targets).find(|(one, other)| !same(one, other));
+    if let Some((one, other)) = differs {
+        return Err(format!(
+            "of target {} it says {} dead letters and cursor {}, the log {} and {}",
+            one.name, one.dead, one.cursor, other.dead, other.cursor
+        ));
+    }
+    if targets.len() == log.targets.len() {
+        return Ok(());
+    }
+    Err(format!("it knows {} targets, the log {}", targets.len(), log.targets.len()))
+}
+
+struct Checker {
+    report: Report,
+    state: State,
+    stamp_lsn: Option<u64>,
+    at_stamp: Option<AtStamp>,
+    traces: Vec<Trace>,
+}
+
+/// The newest event of a request.
+pub(super) fn newest(
+    segment: &SegmentHeader,
+    lsn: u64,
+    payload: &[u8],
+) -> Option<(EventId, Timestamp)> {
+    let request: record::Request<'_> = record::decode(payload).ok()?;
+    let place = u16::try_from(request.events.len().checked_sub(1)?).ok()?;
+    let received = Timestamp::from_millis(request.received_ms);
+    Some((EventId::new(received, segment.identity.store, number(lsn, place)), received))
+}
+
+impl Visitor for Checker {
+    fn frame(&mut self, seen: &Seen<'_>) -> ControlFlow<()> {
+        self.state.apply(&seen.entry);
+        self.report.frames += 1;
+        match &seen.entry.effects {
+            Effects::Request { .. } => {
+                if let Ok(request) = record::decode::<record::Request<'_>>(seen.payload) {
+                    self.report.events += request.events.len() as u64;
+                }
+                let found = newest(seen.segment, seen.header.lsn, seen.payload);
+                self.report.newest_event = found.or(self.report.newest_event);
+            }
+            Effects::Lost(_) => self.report.mended += 1,
+            _ => {}
+        }
+        if self.stamp_lsn == Some(seen.header.lsn) {
+            self.at_stamp = Some(AtStamp {
+                end: seen.header.end(),
+                epoch: seen.header.epoch,
+                payload_crc: seen.header.payload_crc,
+                uuid: seen.segment.identity.uuid,
+                targets: self.state.targets.clone(),
+            });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn damage(&mut self, damage: Damage) -> ControlFlow<()> {
+        self.report.damages_count += 1;
+        if self.report.damages.len() < DAMAGES_MAX {
+            if self.traces.len() < TRACES_MAX && damage.may_hold_outcomes() {
+                self.traces.push(Trace::new(self.report.damages.len(), &damage, &self.state));
+            }
+            self.report.damages.push(damage);
+        }
+        ControlFlow::Continue(())
+    }
+}

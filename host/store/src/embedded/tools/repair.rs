@@ -1,0 +1,193 @@
+//! Mends a log in which places cannot be read, so that it opens again and loses nothing else.
+//!
+//! What cannot be read is copied to `damaged/` first. A segment is then written anew beside the old one
+//! and takes its name: a copy linked to the old file, a backup for example, stays as it is, and a crash
+//! leaves either file. Where nothing can be read one record says so and fills the place: every other
+//! record stays where it is. Who reads up to there makes a dead letter of what lay there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use dispatcher_model::Timestamp;
+
+use super::super::disk::{Disk as _, DiskFile, Files};
+use super::super::lock_file::Lock;
+use super::super::record::Lost;
+use super::super::settings::Settings;
+use super::check::survey;
+use super::heal::heal;
+use super::segments;
+use super::wound::{Damage, Lay};
+use super::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
+
+/// Removed by the next start if a crash leaves it.
+const MENDED: &str = "mend.tmp";
+const EVIDENCE: &str = "damaged";
+
+/// What a repair did, or would do.
+#[derive(Debug)]
+pub struct Repaired {
+    /// What was found before.
+    pub before: Report,
+    /// Where the bytes of each place of damage are kept, in the order of the report; none for a file
+    /// that was not there.
+    pub kept: Vec<Option<PathBuf>>,
+    /// The index was removed; the next start makes it anew.
+    pub index_removed: bool,
+    /// What is left, of a log that was read again afterwards; `None`: nothing was changed.
+    pub after: Option<Report>,
+}
+
+/// Mends the store in that folder; `dry_run` changes nothing.
+///
+/// # Errors
+///
+/// A daemon works on the folder; the disk refuses.
+pub fn repair(
+    directory: &Path,
+    dry_run: bool,
+    progress: &mut Progress<'_>,
+) -> Result<Repaired, ToolError> {
+    let settings = Settings::new(directory);
+    segments::stable_bases(&settings.log_folder())?;
+    let _lock = if dry_run {
+        None
+    } else {
+        Some(Lock::take(&settings.lock_file()).map_err(|error| match error {
+            OpenError::Locked { directory } => ToolError::Running { directory },
+            other => other.into(),
+        })?)
+    };
+    let found = survey(directory, !dry_run, progress)?;
+    let kept = found.report.damages.iter().map(|damage| evidence_path(directory, damage)).collect();
+    if dry_run || found.report.is_clean() {
+        let index_removed = found.index_is_wrong;
+        return Ok(Repaired { before: found.report, kept, index_removed, after: None });
+    }
+    if found.report.damages_count > DAMAGES_MAX as u64 {
+        return Err(ToolError::TooMuch { folder: directory.to_path_buf() });
+    }
+    let mender = Mender { directory, folder: settings.log_folder() };
+    for damage in &found.report.damages {
+        mender.keep(damage)?;
+    }
+    for damages in found.report.damages.chunk_by(|one, other| one.segment == other.segment) {
+        mender.mend(damages)?;
+    }
+    if found.index_is_wrong {
+        let index = settings.index_folder();
+        std::fs::remove_dir_all(&index).map_err(at("remove", &index))?;
+    }
+    let after = survey(directory, true, progress)?.report;
+    let index_removed = found.index_is_wrong;
+    Ok(Repaired { before: found.report, kept, index_removed, after: Some(after) })
+}
+
+fn evidence_path(directory: &Path, damage: &Damage) -> Option<PathBuf> {
+    let stem = damage.segment.file_stem()?.to_string_lossy();
+    let name = format!("{stem}-{}.bin", damage.offset);
+    (damage.lay != Lay::Segment).then(|| directory.join(EVIDENCE).join(name))
+}
+
+/// Gives a new file to whoever owns the folder: a repair may be run by root.
+pub(super) fn hand_over(file: &File, like: &Path) -> std::io::Result<()> {
+    let (like, own) = (std::fs::metadata(like)?, file.metadata()?);
+    if (like.uid(), like.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
+}
+
+/// A new file for the owner alone.
+pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+struct Mender<'a> {
+    directory: &'a Path,
+    folder: PathBuf,
+}
+
+impl Mender<'_> {
+    /// Copies what stands at a place, unless an earlier repair has done so: that copy is never
+    /// written over.
+    fn keep(&self, damage: &Damage) -> Result<(), ToolError> {
+        let Some(path) = evidence_path(self.directory, damage) else { return Ok(()) };
+        let folder = self.directory.join(EVIDENCE);
+        if !folder.exists() {
+            let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+            made.map_err(at("make the folder", &folder))?;
+            let opened = File::open(&folder).map_err(at("open", &folder))?;
+            hand_over(&opened, self.directory).map_err(at("give away", &folder))?;
+        }
+        let unfinished = path.with_extension("tmp");
+        let copy = || {
+            let mut from = File::open(&damage.segment)?;
+            from.seek(SeekFrom::Start(damage.offset))?;
+            // Left over from a repair that broke off.
+            let _ = std::fs::remove_file(&unfinished);
+            let mut to = new_file(&unfinished)?;
+            hand_over(&to, self.directory)?;
+            std::io::copy(&mut from.take(damage.bytes), &mut to)?;
+            to.sync_all()?;
+            // A link is refused where a file stands; a rename would take its place.
+            match std::fs::hard_link(&unfinished, &path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+                _ => std::fs::remove_file(&unfinished),
+            }?;
+            Files.sync_folder(&folder)?;
+            Files.sync_folder(self.directory)
+        };
+        copy().map_err(at("keep a copy of the damage in", &path))
+    }
+
+    /// Puts a mended file in the place of one with these damages.
+    fn mend(&self, damages: &[Damage]) -> Result<(), ToolError> {
+        let [first, ..] = damages else { return Ok(()) };
+        let mendable: Vec<_> = damages.iter().filter(|damage| damage.mendable).collect();
+        let Some(header) = mendable.first().and_then(|damage| damage.header) else { return Ok(()) };
+        let (path, mended) = (&first.segment, self.folder.join(MENDED));
+        let missing = first.lay == Lay::Segment;
+        let write = || {
+            let _ = std::fs::remove_file(&mended);
+            let mut file = new_file(&mended)?;
+            hand_over(&file, self.directory)?;
+            if !missing {
+                std::io::copy(&mut File::open(path)?, &mut file)?;
+            }
+            if missing || mendable.iter().any(|damage| damage.lay == Lay::Header) {
+                DiskFile::write_all_at(&file, &header.to_bytes(), 0)?;
+            }
+            for damage in mendable.iter().filter(|damage| damage.lay != Lay::Header) {
+                bridge(&file, header.base, header.identity.salt(), damage)?;
+            }
+            file.sync_all()?;
+            Files.rename(&mended, path)?;
+            Files.sync_folder(&self.folder)
+        };
+        write().map_err(at("mend", path))
+    }
+}
+
+/// Puts a record right, or fills its place with the record that says that nothing can be read there.
+fn bridge(file: &File, base: u64, salt: u32, damage: &Damage) -> std::io::Result<()> {
+    if let Lay::OneBit { .. } = damage.lay {
+        let mut bytes = vec![0; usize::try_from(damage.bytes).unwrap_or_default()];
+        let read = DiskFile::read_at(file, &mut bytes, damage.offset)?;
+        let healed = heal(salt, damage.from, &bytes[..read]);
+        let healed = healed.ok_or_else(|| std::io::Error::other("it changed meanwhile"))?;
+        return DiskFile::write_all_at(file, &healed, damage.offset);
+    }
+    let record = Lost {
+        at_ms: Timestamp::from(SystemTime::now()).as_millis(),
+        no_requests: !damage.may_hold_requests(),
+    };
+    let frame = record.frame(damage.to.saturating_sub(damage.from));
+    let mut frame =
+        frame.ok_or_else(|| std::io::Error::other("the place is too small for a record"))?;
+    let bytes = frame.place(salt, damage.from, damage.from, damage.epoch);
+    DiskFile::write_all_at(file, bytes, damage.from - base)
+}

@@ -1,0 +1,191 @@
+//! One place of damage: where it is, what lay there, and whom it concerns.
+
+use std::path::PathBuf;
+
+use dispatcher_model::{EventId, Timestamp};
+
+use super::super::frame::{ALIGN, HEADER_BYTES, Header, Kind};
+use super::super::record::{self, decode};
+use super::super::segment::{Identity, SegmentHeader};
+use super::super::state::{State, number};
+use super::IDS_MAX;
+
+/// What a stretch that cannot be read was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lay {
+    /// A record of that kind in which one bit is wrong: a repair puts it right.
+    OneBit { kind: &'static str },
+    /// A request; the ids are those that can still be read, and may be wrong.
+    Request { events: Vec<EventId> },
+    /// A record of another kind, by its name; the ids of deliveries it tells of, as far as they can
+    /// still be read.
+    Record { kind: &'static str, events: Vec<EventId> },
+    /// Nobody can tell: any number of records.
+    Unknown,
+    /// The beginning of a file, which says whose it is.
+    Header,
+    /// A whole file is not there.
+    Segment,
+}
+
+/// A target that has not read beyond a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concerned {
+    pub target: String,
+    /// Deliveries that wait for it, in all of the log.
+    pub pending: u64,
+}
+
+/// Deliveries of a target of which no outcome is left: they were made, or they wait no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsure {
+    pub target: String,
+    pub count: u64,
+    /// Of these: the first.
+    pub events: Vec<EventId>,
+}
+
+/// See the module's description.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    pub segment: PathBuf,
+    /// Place in that file, in bytes.
+    pub offset: u64,
+    pub bytes: u64,
+    pub what: &'static str,
+    pub lay: Lay,
+    /// Targets whose deliveries there are lost, unless nothing of theirs lay there.
+    pub concerned: Vec<Concerned>,
+    /// Deliveries whose outcome lay there alone, unless the index has it.
+    pub unsure: Vec<Unsure>,
+    /// Whether a start reads that place, and refuses; `None`: only a start could tell.
+    pub refused: Option<bool>,
+    /// Whether a repair can bridge it.
+    pub mendable: bool,
+    /// Of the log.
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// Of the frame before it.
+    pub(super) epoch: u32,
+    /// The file it is in; that of the missing file as it would be.
+    pub(super) header: Option<SegmentHeader>,
+}
+
+impl Damage {
+    /// Numbers of events that may have lain there, as the ids of events contain them.
+    #[must_use]
+    pub const fn numbers(&self) -> (u64, u64) {
+        (number(self.from, 0), number(self.to, 0))
+    }
+
+    /// Whether requests may have lain there.
+    #[must_use]
+    pub const fn may_hold_requests(&self) -> bool {
+        !matches!(self.lay, Lay::OneBit { .. } | Lay::Record { .. } | Lay::Header)
+    }
+
+    /// Whether outcomes of deliveries may have lain there.
+    pub(super) fn may_hold_outcomes(&self) -> bool {
+        match self.lay {
+            Lay::Record { kind, .. } => kind == kind_name(Kind::Settlements as u8),
+            Lay::Unknown | Lay::Segment => true,
+            Lay::OneBit { .. } | Lay::Request { .. } | Lay::Header => false,
+        }
+    }
+
+    /// Says whom it concerns, once the whole log was read.
+    pub(super) fn settle(&mut self, state: &State, read_from: Option<Option<u64>>) {
+        let there = number(self.from, 0);
+        if self.may_hold_requests() {
+            let waits = state.targets.iter().filter(|target| target.cursor <= there);
+            let concerned = waits
+                .map(|target| Concerned { target: target.name.clone(), pending: target.pending });
+            self.concerned = concerned.collect();
+        }
+        self.refused = match self.lay {
+            Lay::Header | Lay::Segment => Some(true),
+            _ => read_from.map(|from| from.is_none_or(|from| self.from >= from)),
+        };
+    }
+}
+
+/// What stands behind a header that cannot be read, if it is one request and nothing else.
+pub(super) fn request_without_header(
+    bytes: &[u8],
+    lsn: u64,
+    segment: SegmentHeader,
+) -> Option<Lay> {
+    let payload = bytes.get(HEADER_BYTES..)?;
+    let (_, rest) = postcard::take_from_bytes::<record::Request<'_>>(payload).ok()?;
+    if rest.len() as u64 >= ALIGN || rest.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    let header = Header {
+        kind: Kind::Request as u8,
+        len: u32::try_from(payload.len()).ok()?,
+        payload_crc: 0,
+        lsn,
+        durable_lsn: 0,
+        epoch: 0,
+    };
+    let lay = salvage(&header, payload, segment.identity);
+    matches!(&lay, Lay::Request { events } if !events.is_empty()).then_some(lay)
+}
+
+/// What a frame whose payload is not whole says of itself.
+pub(super) fn salvage(header: &Header, payload: &[u8], identity: Identity) -> Lay {
+    let events = match Kind::from_byte(header.kind) {
+        Some(Kind::Request) => {
+            let events = decode::<record::Request<'_>>(payload).map_or_else(
+                |_| Vec::new(),
+                |request| {
+                    let received = Timestamp::from_millis(request.received_ms);
+                    let places = (0u16..).zip(&request.events).take(IDS_MAX);
+                    let id =
+                        |place| EventId::new(received, identity.store, number(header.lsn, place));
+                    places.map(|(place, _)| id(place)).collect()
+                },
+            );
+            return Lay::Request { events };
+        }
+        Some(Kind::Settlements) => decode::<record::Settlements>(payload).map_or_else(
+            |_| Vec::new(),
+            |record| {
+                let others = record.targets.iter().flat_map(|target| &target.others);
+                let id = |settled: &record::Settled| {
+                    let received = Timestamp::from_millis(settled.received_ms);
+                    EventId::new(received, identity.store, settled.number)
+                };
+                others.take(IDS_MAX).map(id).collect()
+            },
+        ),
+        Some(Kind::Moved) => {
+            let moved = decode::<record::Moved<'_>>(payload).ok();
+            moved.map(|moved| moved_id(&moved, identity)).into_iter().collect()
+        }
+        _ => Vec::new(),
+    };
+    Lay::Record { kind: kind_name(header.kind), events }
+}
+
+/// The event that a copy is of.
+pub(super) fn moved_id(moved: &record::Moved<'_>, identity: Identity) -> EventId {
+    let received = Timestamp::from_millis(moved.request.received_ms);
+    EventId::new(received, identity.store, moved.about.number)
+}
+
+/// As people are told.
+pub(super) const fn kind_name(kind: u8) -> &'static str {
+    match Kind::from_byte(kind) {
+        Some(Kind::Request) => "request",
+        Some(Kind::Settlements) => "settlements",
+        Some(Kind::Registry) => "registry",
+        Some(Kind::DeadRange | Kind::DeadRangeOld) => "dead-range",
+        Some(Kind::Act) => "act",
+        Some(Kind::Checkpoint | Kind::CheckpointPart | Kind::CheckpointOld) => "checkpoint",
+        Some(Kind::Moved) => "moved",
+        Some(Kind::Summary) => "summary",
+        Some(Kind::Lost) => "lost",
+        None => "unknown",
+    }
+}
