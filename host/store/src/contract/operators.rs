@@ -1,27 +1,60 @@
-//! What every engine must do of what people ask: hold, replay, drop, skip, and tell.
+//! What operators do: hold, expire, skip, replay and drop; and what they are shown.
 
-use super::*;
-use crate::{Fate, Hold, HoldKind};
+use crate::{Depth, Fate, Hold, HoldKind, Outcome, Queue};
+use dispatcher_model::{EventId, Receipt, TargetNumber, Timestamp, Unrouted};
 
-/// Waits in vain for `target` to give something.
-async fn gives_nothing(queue: &dyn Queue, target: TargetNumber) {
+use super::kit::*;
+
+/// Checks that a claim of `target` waits.
+async fn has_nothing_to_claim(queue: &dyn Queue, target: TargetNumber) {
     let mut waiting = Box::pin(queue.claim(target, 5, HOUR));
     assert!(poll_once(&mut waiting).await.is_none());
 }
 
-pub async fn a_held_target_gives_nothing_until_it_is_lifted(opener: &dyn Opener) {
+pub async fn expired_deliveries_become_one_dead_letter(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    let mut ids = Vec::new();
+    for i in 0..10u64 {
+        let mut request = request(vec![planned(i.to_string(), &[a])]);
+        request.received_at = Timestamp::from_millis(1_000 + i);
+        ids.extend(queue.append(request).await.unwrap().ids().to_vec());
+    }
+    // 0 is claimed, 1 released, 2 waits for a retry, 3 is delivered; 4 to 6 were never tried.
+    let some = claim(&*queue, a, 4).await;
+    settle(&*queue, a, &some[1..2], Outcome::Release).await;
+    settle(&*queue, a, &some[2..3], retry(now().plus(HOUR))).await;
+    settle(&*queue, a, &some[3..4], delivered()).await;
+    let before = Timestamp::from_millis(1_007);
+    assert_eq!(queue.expire(a, before, "too old".into()).await.unwrap(), 4);
+    assert_eq!(queue.expire(a, before, "too old".into()).await.unwrap(), 0);
+    queue.flush().await.unwrap();
+    let letters = queue.dead_letters(a, None, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!((letter.event, letter.count, letter.attempts), (ids[1], 4, 0));
+    assert_eq!(letter.reason, "too old");
+    assert_eq!(queue.depth(a), Depth { pending: 5, retrying: 1, in_flight: 1, dead: 4 });
+    queue.close().await.unwrap();
+    drop(queue);
+    let queue = opener.open();
+    assert_eq!(queue.depth(a), Depth { pending: 5, retrying: 1, in_flight: 0, dead: 4 });
+    assert_eq!(claimable(&*queue, a).await, ["0", "7", "8", "9"]);
+}
+
+pub async fn a_held_target_delivers_nothing_until_resumed(opener: &dyn Opener) {
     let mut queue = opener.open();
     let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
     append(&*queue, vec![planned("1", &[a, b]), planned("2", &[a])]).await;
     let first = claim(&*queue, a, 1).await;
     let hold = Hold { kind: HoldKind::Broken, reason: "no account".into(), since: now() };
     queue.hold(a, Some(hold.clone())).await.unwrap();
-    // What is under way ends as it ends.
+    // A delivery that is in progress can still be settled.
     settle(&*queue, a, &first, retry(now())).await;
     append(&*queue, vec![planned("3", &[a])]).await;
     for _ in 0..2 {
         assert_eq!((queue.held(a), queue.held(b)), (Some(hold.clone()), None));
-        gives_nothing(&*queue, a).await;
+        has_nothing_to_claim(&*queue, a).await;
         assert_eq!(texts(&claim(&*queue, b, 1).await), ["1"]);
         assert_eq!(queue.depth(a).pending, 3);
         queue.close().await.unwrap();
@@ -56,9 +89,13 @@ pub async fn a_dead_letter_can_be_replayed_or_dropped(opener: &dyn Opener) {
     assert_eq!(queue.dead_letters(a, None, 9).await.unwrap()[0].event, ids[2]);
     let again = claim(&*queue, a, 2).await;
     assert_eq!(texts(&again), ["1", "3"]);
-    assert_eq!((again[0].attempt, again[0].first_attempt_at), (1, None), "attempts start anew");
+    assert_eq!(
+        (again[0].attempt, again[0].first_attempt_at),
+        (1, None),
+        "attempts start again at 1"
+    );
     settle(&*queue, a, &again, delivered()).await;
-    // Any event that is kept can be had again, by whom it was not planned for as well.
+    // Any stored event can be replayed, also to a target that it was not planned for.
     let b = register(&*queue, &["b"]).await[0];
     assert_eq!(queue.replay(b, vec![ids[0]]).await.unwrap(), 1);
     assert_eq!(queue.replay(a, vec![ids[1], EventId::new(now(), 0, 3)]).await.unwrap(), 1);
@@ -67,7 +104,7 @@ pub async fn a_dead_letter_can_be_replayed_or_dropped(opener: &dyn Opener) {
     assert!(claimable(&*queue, a).await.is_empty());
 }
 
-pub async fn a_run_of_dead_letters_is_replayed_whole_or_one_by_one(opener: &dyn Opener) {
+pub async fn a_range_of_dead_letters_is_replayed_whole_or_one_by_one(opener: &dyn Opener) {
     let queue = opener.open();
     let a = register(&*queue, &["a"]).await[0];
     let mut ids = Vec::new();
@@ -75,13 +112,13 @@ pub async fn a_run_of_dead_letters_is_replayed_whole_or_one_by_one(opener: &dyn 
         let events = (0..300).map(|j| planned(format!("{:04}", i * 300 + j), &[a])).collect();
         ids.extend(append(&*queue, events).await);
     }
-    // The third is delivered out of order, the fourth is under way: both are none of the dead.
+    // The third is delivered out of order and the fourth is claimed: neither is given up.
     let some = claim(&*queue, a, 4).await;
     settle(&*queue, a, &some[2..3], delivered()).await;
     settle(&*queue, a, &some[..2], Outcome::Release).await;
     assert_eq!(queue.expire(a, now().plus(HOUR), "old".into()).await.unwrap(), 2_398);
     assert_eq!(queue.replay(a, vec![ids[7]]).await.unwrap(), 1);
-    assert_eq!(queue.replay(a, vec![ids[2]]).await.unwrap(), 1, "the delivered one, anew");
+    assert_eq!(queue.replay(a, vec![ids[2]]).await.unwrap(), 1, "the delivered one again");
     assert_eq!(queue.depth(a).dead, 2_397);
     let run = queue.dead_letters(a, None, 9).await.unwrap();
     assert_eq!((run.len(), run[0].event, run[0].count), (1, ids[0], 2_397));
@@ -96,7 +133,7 @@ pub async fn a_run_of_dead_letters_is_replayed_whole_or_one_by_one(opener: &dyn 
     assert_eq!(all, ids);
 }
 
-pub async fn what_is_skipped_dies_with_its_retries(opener: &dyn Opener) {
+pub async fn skipping_gives_up_retries_too(opener: &dyn Opener) {
     let queue = opener.open();
     let a = register(&*queue, &["a"]).await[0];
     for i in 0..4u64 {
@@ -120,14 +157,13 @@ pub async fn what_is_skipped_dies_with_its_retries(opener: &dyn Opener) {
     assert_eq!(left, ["2", "3"]);
 }
 
-pub async fn the_fate_of_an_event_is_known(opener: &dyn Opener) {
+pub async fn fate_reports_every_target_of_an_event(opener: &dyn Opener) {
     let queue = opener.open();
     let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
     let names = ["plain", "receipt", "retry", "dead", "dropped", "again", "waits"];
     let mut events: Vec<_> = names.iter().map(|name| planned(*name, &[a])).collect();
     let mut unrouted = planned("unrouted", &[]);
-    unrouted.unrouted =
-        vec![dispatcher_model::Unrouted { target: "b".into(), reason: "so".into() }];
+    unrouted.unrouted = vec![Unrouted { target: "b".into(), reason: "so".into() }];
     events.push(unrouted);
     let ids = append(&*queue, events).await;
     let all = claim(&*queue, a, 6).await;
