@@ -33,7 +33,7 @@ pub(super) enum Clock {
     System,
     /// Stands still until a test moves it.
     #[cfg(test)]
-    Simulated(Arc<super::simulation::Time>),
+    Simulated(Arc<super::simulation::hardware::time::Time>),
 }
 
 impl Clock {

@@ -31,8 +31,6 @@ use super::settings::{
 };
 use super::settle::open_window;
 use super::shared::{Shared, Target};
-#[cfg(test)]
-use super::simulation::{Planted, is_planted};
 use super::state::{Effects, Entry, State};
 use super::summary::Summary;
 use super::{lock, read_lock, write_lock};
@@ -127,13 +125,6 @@ impl Committer {
         } else {
             self.write()
         };
-        #[cfg(test)]
-        if is_planted(Planted::IndexAhead) {
-            let entries = super::simulation::not_sent(self.group.entries());
-            if !entries.is_empty() {
-                self.to_index(Job::Entries(entries));
-            }
-        }
         // The disk took its time.
         let now = self.shared.clock.steady();
         self.lazy_since = if self.group.is_empty() && self.kept.is_empty() {
@@ -205,13 +196,9 @@ impl Committer {
         };
         while !list.is_empty() {
             let room = record_bytes_max.saturating_sub(*bytes);
-            #[cfg(test)]
-            let room = if is_planted(Planted::DigestInParts) { 33 } else { room };
             let step = lock(&target.live).settle(&mut list, room.max(1), now);
             wake |= step.wake;
             if let Some(mut settled) = step.record {
-                #[cfg(test)]
-                super::simulation::spoil(&mut settled, &lock(&target.live));
                 if let Some(window) = window.take() {
                     open_window(&mut settled, window);
                 }
@@ -221,10 +208,6 @@ impl Committer {
             if *bytes >= SETTLEMENT_BYTES_MAX {
                 self.seal(record);
                 *bytes = 0;
-            }
-            #[cfg(test)]
-            if is_planted(Planted::DigestInParts) {
-                self.seal(record);
             }
         }
         if wake {

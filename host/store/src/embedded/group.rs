@@ -46,11 +46,6 @@ pub(super) struct Group {
 }
 
 impl Group {
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> Vec<Entry> {
-        self.placed.iter().map(|placed| placed.entry.clone()).collect()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.placed.is_empty() && self.waiting.is_empty()
     }

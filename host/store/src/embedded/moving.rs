@@ -185,10 +185,6 @@ pub(super) fn copies(
         let retrying = of_it.iter().filter(|e| e.due_ms.is_some()).map(|e| e.target).collect();
         let copied = with_request(reader, number, at, |request| {
             others(index, targets, number, &mut rows).map_err(|error| index_error(&error))?;
-            #[cfg(test)]
-            if super::simulation::is_planted(super::simulation::Planted::MovedBare) {
-                rows.clear();
-            }
             let about = MovedRows { at_ms, number, rows: std::mem::take(&mut rows) };
             let hint = request.events.first().map_or(0, |event| event.data.len()) + 1_024;
             let moved = Moved { about, request };

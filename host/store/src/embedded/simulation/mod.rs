@@ -1,31 +1,19 @@
-//! The store on simulated hardware: a disk that loses what a real one may lose, clocks that jump, an
-//! index with its crashes. A seed decides every step, so that a failing one replays exactly.
+//! The store on simulated hardware: a disk that loses what a real one may lose, an index with its
+//! crashes, and clocks that jump. A seed decides every step, so that a failure can be repeated.
 //!
-//! `DISPATCHER_SEED=17 cargo test -p dispatcher --lib simulation::seeds` runs that seed alone and
-//! prints its steps; `DISPATCHER_SEEDS=3000` runs so many. With the feature `planted-bug` the store has a bug that the seeds must find
-//! (`DISPATCHER_PLANTED=RetryLost` names one of [`planted::ALL`]): the test fails then.
+//! `DISPATCHER_SEED=17 cargo test -p dispatcher-store simulation::seeds::seeds -- --nocapture` runs one
+//! seed and prints its steps. `DISPATCHER_SEEDS=3000` runs that many. With the feature `planted-bug`
+//! the hardware has a fault that the seeds must find (`DISPATCHER_PLANTED` names one of
+//! [`planted::ALL`]), and the test fails.
 //!
-//! - `disk`, `index`, `home`, `time`: the hardware;
-//! - `running`: an open store, taken forward step by step on one thread;
-//! - `model`: what was said to the store and by it;
-//! - `walk`, `ops`, `acts`, `crash`: the steps, and what must hold after each and after a restart.
+//! - `hardware`: the disk, the index and the clock;
+//! - `planted`: faults of the hardware that stand for bugs of the store;
+//! - `walk`: the steps of one seed, the model beside the store, and what must hold;
+//! - `seeds`, `regressions`, `index_contract`: the tests.
 
-mod acts;
-mod contract;
-mod crash;
-mod disk;
-mod home;
-mod index;
-mod model;
-mod ops;
+pub(crate) mod hardware;
+mod index_contract;
 mod planted;
 mod regressions;
-mod retain;
-mod rot;
-mod running;
 mod seeds;
-mod time;
 mod walk;
-
-pub(super) use planted::{Planted, is_planted, not_sent, nothing_of, spoil};
-pub(super) use time::Time;

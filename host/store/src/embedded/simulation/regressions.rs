@@ -12,10 +12,10 @@ use crate::embedded::{Embedded, Settings, read_lock};
 use crate::{AppendError, Durable, Fate, Outcome, Queue, Settlement};
 use dispatcher_model::{Delivery, Receipt, TargetNumber};
 
-use super::disk::SimDisk;
-use super::index::MemoryHome;
-use super::running::Running;
-use super::time::Time;
+use super::hardware::disk::SimDisk;
+use super::hardware::memory_index::MemoryHome;
+use super::hardware::time::Time;
+use super::walk::running::Running;
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -1,4 +1,4 @@
-//! The seeds that every test run goes through, the planted bugs, and those that once failed.
+//! The seeds of every test run, on hardware without and with planted bugs, and seeds on threads.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +8,18 @@ use std::time::Instant;
 use crate::embedded::lock;
 
 use super::planted::{self, Planted};
-use super::walk::{Counts, Plan, Trace, Walk};
+use super::walk::plan::{Counts, Plan, Trace};
+use super::walk::walk::Walk;
 
 const SEEDS: u64 = 260;
 const STEPS: u64 = 200;
+/// Of walks on threads.
+const THREADS_SEEDS: u64 = 12;
+const THREADS_STEPS: u64 = 240;
 /// Seeds within which a planted bug must be found.
 const PLANTED_SEEDS: u64 = SEEDS;
 
-/// Why a seed failed, and its steps.
+/// Why a seed failed, with its steps.
 struct Failure {
     seed: u64,
     why: String,
@@ -28,16 +32,14 @@ impl Failure {
     }
 }
 
-/// Runs a seed; gives its counts and the sum of its steps.
+/// Runs a seed; returns its counts and the checksum of its steps.
 fn run(plan: Plan) -> Result<(Counts, u64), Failure> {
     let (seed, trace) = (plan.seed, Arc::new(Mutex::new(Trace::default())));
-    planted::plant(plan.planted);
     let walk = || {
         let mut walk = Walk::new(plan, trace.clone())?;
         walk.run().map(|()| walk.counts)
     };
     let done = std::panic::catch_unwind(AssertUnwindSafe(walk));
-    planted::plant(None);
     let why = match done {
         Ok(Ok(counts)) => return Ok((counts, lock(&trace).sum)),
         Ok(Err(why)) => why,
@@ -57,12 +59,16 @@ fn default_plant() -> Option<Planted> {
     }
     let name = std::env::var("DISPATCHER_PLANTED").unwrap_or_else(|_| "RetryLost".into());
     let bug = planted::ALL.into_iter().find(|bug| format!("{bug:?}") == name);
-    Some(bug.unwrap_or_else(|| panic!("{name} is none of {:?}", planted::ALL)))
+    Some(
+        bug.unwrap_or_else(|| {
+            panic!("DISPATCHER_PLANTED={name}: must be one of {:?}", planted::ALL)
+        }),
+    )
 }
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: must be a number")))
 }
 
 #[test]
@@ -77,56 +83,60 @@ fn seeds() {
         return;
     }
     let seeds = number("DISPATCHER_SEEDS").unwrap_or(SEEDS);
-    let started = Instant::now();
-    let (next, total) = (AtomicU64::new(0), Mutex::new(Counts::default()));
-    let failures = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        return;
-                    }
-                    match run(plan(seed)) {
-                        Ok((counts, _)) => lock(&total).add(counts),
-                        Err(failure) => lock(&failures).push(failure),
-                    }
-                }
-            });
-        }
-    });
-    let total = *lock(&total);
-    println!(
-        "simulation: {seeds} seeds, {} steps, {} events, {} kills, {} power cuts, {} closes, {} faults, {} indexes rebuilt, {} made aside, {:.1} s",
-        total.steps,
-        total.events,
-        total.kills,
-        total.power_cuts,
-        total.closes,
-        total.faults,
-        total.rebuilds,
-        total.made_aside,
-        started.elapsed().as_secs_f32()
-    );
-    let mut failures = std::mem::take(&mut *lock(&failures));
-    failures.sort_by_key(|failure| failure.seed);
-    if let Some(first) = failures.first() {
-        let others: Vec<String> = failures
-            .iter()
-            .map(|failure| format!("seed {}: {}", failure.seed, failure.why))
-            .collect();
-        panic!("{}\nall that fail:\n{}", first.print(), others.join("\n"));
-    }
+    let total = run_all(seeds, plan);
     if seeds < SEEDS {
         return;
     }
     assert!(total.steps >= 50_000 && total.power_cuts >= 1_000 && total.faults >= 500);
+    assert!(total.steps_without_index >= 500 && total.removals >= 200);
+}
+
+/// Runs that many seeds, several at once; panics with those that fail.
+fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Counts {
+    let started = Instant::now();
+    let (next, total) = (AtomicU64::new(0), Mutex::new(Counts::default()));
+    let failures = Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return;
+            }
+            match run(plan(seed)) {
+                Ok((counts, _)) => lock(&total).add(counts),
+                Err(failure) => lock(&failures).push(failure),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let total = *lock(&total);
+    println!("simulation: {seeds} seeds, {:.1} s, {total:?}", started.elapsed().as_secs_f32());
+    let mut failures = std::mem::take(&mut *lock(&failures));
+    failures.sort_by_key(|failure| failure.seed);
+    if let Some(first) = failures.first() {
+        let all: Vec<String> = failures
+            .iter()
+            .map(|failure| format!("seed {}: {}", failure.seed, failure.why))
+            .collect();
+        panic!("{}\nall seeds that fail:\n{}", first.print(), all.join("\n"));
+    }
+    total
+}
+
+/// The same walks while threads write the log and the index.
+#[test]
+fn seeds_on_threads() {
+    let total = run_all(THREADS_SEEDS, |seed| Plan::on_threads(seed, THREADS_STEPS));
+    assert!(total.steps >= 2_880 && total.power_cuts >= 50 && total.removals >= 10);
 }
 
 #[test]
-fn a_seed_does_the_same_each_time() {
+fn a_seed_takes_the_same_steps_each_time() {
     for seed in [1, 2, 4] {
         let sum = || run(Plan::of(seed, STEPS)).map(|(_, sum)| sum).map_err(|f| f.print());
         assert_eq!(sum(), sum(), "seed {seed}");

@@ -13,7 +13,7 @@ use crate::contract::*;
 use crate::embedded::clock::Clock;
 use crate::embedded::index::Space;
 use crate::embedded::machine::Machine;
-use crate::embedded::simulation::Time;
+use crate::embedded::simulation::hardware::time::Time;
 use crate::embedded::{Embedded, Settings, read_lock};
 use crate::{AppendError, Queue};
 use dispatcher_model::{EventId, TargetNumber};

@@ -1,5 +1,5 @@
-//! A bit that turned over where the log is surely on disk: a start on such a log names the place, or
-//! nothing is missing. Nothing is lost in silence.
+//! A flipped bit in the durable part of the log: a start names the place, or nothing is missing. Nothing
+//! is lost in silence.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use crate::embedded::machine::Machine;
 use crate::embedded::scan::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::{OpenError, read_lock};
 
-use super::index::MemoryHome;
 use super::running::Running;
 use super::walk::{Done, Walk};
+use crate::embedded::simulation::hardware::memory_index::MemoryHome;
 
 impl Walk {
-    /// Up to where a frame says that those before it are durable. What lies behind passes for a torn
-    /// end when it is damaged.
+    /// Up to where a frame says that those before it are durable. Damage behind that place looks like a
+    /// torn end.
     fn proven(&self) -> Done<u64> {
         let shared = &self.running().store.shared;
         let segments = read_lock(&shared.reader.segments).clone();
@@ -31,7 +31,7 @@ impl Walk {
         Ok(proven)
     }
 
-    /// Damages a copy of the disk, and starts on it without an index.
+    /// Damages a copy of the disk and starts on it without an index.
     pub(super) fn check_flip(&mut self) -> Done {
         if !self.plan.rot || self.random.bool() {
             return Ok(());
@@ -51,26 +51,22 @@ impl Walk {
         disk.flip(&path, usize::try_from(offset).unwrap(), bit);
         let index = Arc::new(MemoryHome::default());
         let machine = Machine { disk: Arc::new(disk), index, ..self.machine() };
-        self.note(format!("bit {bit} of byte {offset} of {} turns over", path.display()));
+        self.note(format!("bit {bit} of byte {offset} of {} flips", path.display()));
         let opened = match Running::open(&self.settings, &machine) {
             Err(OpenError::Corrupt { segment, offset: named, .. })
                 if segment == path && named <= offset =>
             {
                 return Ok(());
             }
-            Err(error) => return Err(format!("the damage is told as another: {error}")),
+            Err(error) => return Err(format!("the error does not name the damage: {error}")),
             Ok(opened) => opened,
         };
         let sound = self.running.replace(opened);
         let after = self.scan();
         self.running = sound;
-        let ids = |list: &[super::crash::Logged]| -> Vec<_> {
+        let ids = |list: &[super::log::Logged]| -> Vec<_> {
             list.iter().map(|logged| (logged.event.id, logged.event.data.clone())).collect()
         };
-        if ids(&before) == ids(&after?) {
-            Ok(())
-        } else {
-            Err("damage is passed over in silence".into())
-        }
+        if ids(&before) == ids(&after?) { Ok(()) } else { Err("damage goes unnoticed".into()) }
     }
 }

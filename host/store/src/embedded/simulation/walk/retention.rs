@@ -1,18 +1,20 @@
-//! Old segments go: what may become of their deliveries, and of their events.
+//! Old segments are removed: what may become of their deliveries and of their events.
+
+use std::collections::BTreeSet;
 
 use crate::embedded::read_lock;
 use crate::embedded::state::lsn_of;
 use dispatcher_model::TargetNumber;
 
-use super::acts::status;
-use super::model::{Delivery, Label, Presence, Status};
+use super::model::{Delivery, Label, Model, Presence, Status};
+use super::operators::status;
 use super::walk::{Done, Walk};
 
 /// Steps at once.
 const STEPS_MAX: usize = 6;
 
 impl Walk {
-    /// Whether deliveries of the target may die for age or for want of room.
+    /// Whether deliveries of the target may be given up for age or for want of room.
     fn may_give_up(&self, target: u16) -> bool {
         self.settings.retention_age_ms.is_some() || self.overflows(target)
     }
@@ -21,7 +23,7 @@ impl Walk {
         target == 0 && self.settings.retention_bytes.is_some() && self.plan.seed.is_multiple_of(2)
     }
 
-    /// Deliveries that may be given up for their age: open, in nobody's hands.
+    /// Deliveries that may be given up for their age, and dead letters that may go with their segment.
     fn given_up(&self) -> Vec<(u16, Label)> {
         let steady_ms = self.steady_ms();
         let all = self.model.deliveries.iter().filter(|((target, label), delivery)| {
@@ -48,12 +50,13 @@ impl Walk {
             steps += 1;
         }
         let moved_on = self.start() != start;
-        self.note(format!("retain {steps} steps, segments went: {moved_on}"));
+        self.counts.removals += u64::from(moved_on);
+        self.note(format!("retain {steps} steps, segments removed: {moved_on}"));
         if !moved_on && self.dead() == dead_before {
             return Ok(());
         }
         if self.disk.faults().off {
-            // What of it is on disk is seen when the store is open again.
+            // What of it is on the disk shows when the store is open again.
             self.may_be_given_up(&candidates);
             return Ok(());
         }
@@ -107,10 +110,10 @@ impl Walk {
         }
         let fine = now == delivery.status
             || now == Status::Dead
-            // A replayed one that was never planned is not found in a range of letters.
+            // A replayed one that was never planned is not found in a range of dead letters.
             || (now == Status::Dropped && delivery.status != Status::Delivered);
         if !fine {
-            return Err(format!("retention made {now:?} of {label}: {delivery:?}"));
+            return Err(format!("retention made event {label} {now:?}: {delivery:?}"));
         }
         let step = self.step;
         delivery.since.retain(|(other, _)| *other != step);
@@ -120,21 +123,19 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether the event was moved out of its segment. A letter of it that went with its range has no
-    /// row any more, and passes for a delivery.
+    /// Whether the event was copied out of its segment. Its dead letter, once removed with a range, has no
+    /// row any more: it looks delivered.
     pub(super) fn is_moved(&self, label: Label) -> bool {
         let start = self.start();
         self.model.events[label].id.is_some_and(|id| lsn_of(id.number()) < start)
     }
 
-    /// Events whose segment went and that were not moved: nothing of them may be open.
+    /// Finds events whose segment was removed and that were not copied: none of their deliveries may be
+    /// open.
     pub(super) fn find_gone(&mut self) -> Done {
         let start = self.start();
-        let here: std::collections::BTreeSet<Label> = self
-            .scan()?
-            .iter()
-            .filter_map(|logged| super::model::Model::label_of(&logged.event.data))
-            .collect();
+        let here: BTreeSet<Label> =
+            self.scan()?.iter().filter_map(|logged| Model::label_of(&logged.event.data)).collect();
         for label in 0..self.model.events.len() {
             let event = &self.model.events[label];
             let old = event.id.is_some_and(|id| lsn_of(id.number()) < start);
@@ -145,17 +146,17 @@ impl Walk {
         Ok(())
     }
 
-    /// Its dead letters may be listed on without it, or be gone as well.
+    /// Its dead letters may still be listed without it, or be gone as well.
     pub(super) fn is_gone(&mut self, label: Label) -> Done {
         self.model.events[label].presence = Presence::Gone;
-        // A replay may have been for others than it was planned for.
+        // A replay may have been for a target that the event was not planned for.
         for (_, TargetNumber(target)) in self.model.targets.clone() {
             let may_die = self.may_give_up(target);
             let Some(delivery) = self.model.deliveries.get_mut(&(target, label)) else { continue };
             let ended = delivery.since.iter().any(|(_, status)| *status != Status::Open);
             if delivery.status == Status::Open && !may_die && !ended {
                 return Err(format!(
-                    "event {label} went with its segment, and is open for {target}: {delivery:?}"
+                    "event {label} was removed with its segment, but is open for target {target}: {delivery:?}"
                 ));
             }
             if delivery.status == Status::Open {

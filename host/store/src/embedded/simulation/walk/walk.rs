@@ -1,131 +1,75 @@
-//! One seed: a store on simulated hardware, a model of it, and the steps that chance takes.
+//! A store on simulated hardware with its model, and the choice of the next step.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::embedded::clock::Clock;
+use crate::embedded::disk::Disk;
 use crate::embedded::machine::Machine;
 use crate::embedded::segment::Identity;
 use crate::embedded::{Embedded, Settings, lock};
 use dispatcher_model::TargetNumber;
 
-use super::disk::SimDisk;
-use super::home::Home;
-use super::model::Model;
-use super::planted::Planted;
-use super::running::Running;
-use super::time::Time;
+use crate::embedded::simulation::hardware::disk::SimDisk;
+use crate::embedded::simulation::hardware::index_place::IndexPlace;
+use crate::embedded::simulation::hardware::time::Time;
+use crate::embedded::simulation::planted::Planted;
 
-/// What is older may go.
+use super::model::Model;
+use super::plan::{Counts, Plan, Trace};
+use super::running::Running;
+
+/// Age at which segments may be removed.
 const RETENTION_AGE_MS: u64 = 20 * 3_600_000;
 
-/// A step that found nothing wrong, or what it found.
-pub(super) type Done<T = ()> = Result<T, String>;
+/// Nothing wrong was found, or what it is.
+pub(crate) type Done<T = ()> = Result<T, String>;
 
-/// What is counted over all seeds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub steps: u64,
-    pub events: u64,
-    pub closes: u64,
-    pub kills: u64,
-    pub power_cuts: u64,
-    pub faults: u64,
-    pub rebuilds: u64,
-    /// Starts with the log alone, after which the index was made.
-    pub made_aside: u64,
-}
-
-impl Counts {
-    pub(super) fn add(&mut self, other: Self) {
-        self.steps += other.steps;
-        self.events += other.events;
-        self.closes += other.closes;
-        self.kills += other.kills;
-        self.power_cuts += other.power_cuts;
-        self.faults += other.faults;
-        self.rebuilds += other.rebuilds;
-        self.made_aside += other.made_aside;
-    }
-}
-
-/// What kind of life a seed has.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub seed: u64,
-    pub steps: u64,
-    pub faults: bool,
-    pub jumps: bool,
-    pub rot: bool,
-    /// The index is a real one in a folder.
-    pub fjall: bool,
-    pub planted: Option<Planted>,
-}
-
-impl Plan {
-    pub(super) fn of(seed: u64, steps: u64) -> Self {
-        Self {
-            seed,
-            steps,
-            faults: !seed.is_multiple_of(3),
-            jumps: seed.is_multiple_of(2),
-            rot: seed % 5 == 4,
-            fjall: seed % 50 == 7,
-            planted: None,
-        }
-    }
-}
-
-pub(super) struct Walk {
+pub(crate) struct Walk {
     pub plan: Plan,
     pub random: fastrand::Rng,
     pub time: Arc<Time>,
     pub disk: SimDisk,
-    pub home: Home,
+    pub index_place: IndexPlace,
     pub settings: Settings,
     pub identity: Identity,
     pub running: Option<Running>,
     pub model: Model,
     pub step: u64,
-    /// Something was left half done: only a restart tells what became of it.
+    /// A call failed halfway: only the next start shows what became of it.
     pub unsure: bool,
+    /// The index is not whole yet: repetitions and retries may be unknown.
+    pub is_without_index: bool,
     pub counts: Counts,
     trace: Arc<Mutex<Trace>>,
 }
 
-/// The steps as text, for whom it concerns, and a sum of them.
-#[derive(Debug, Default)]
-pub(super) struct Trace {
-    pub lines: Vec<String>,
-    pub sum: u64,
-}
-
 impl Walk {
-    pub(super) fn new(plan: Plan, trace: Arc<Mutex<Trace>>) -> Done<Self> {
+    pub(crate) fn new(plan: Plan, trace: Arc<Mutex<Trace>>) -> Done<Self> {
         let mut random = fastrand::Rng::with_seed(plan.seed);
         let mut settings = Settings::new(PathBuf::from("/simulated"));
         settings.segment_bytes = 1 << random.u32(14..18);
-        // Tiny, so that segments go often; every third seed keeps everything.
+        // A small log, so that segments are removed often; every third seed keeps everything.
         let keeps = random.u8(..3) == 0;
         settings.retention_age_ms = (!keeps && random.bool()).then_some(RETENTION_AGE_MS);
         settings.retention_bytes = (!keeps).then_some(6 * settings.segment_bytes);
         let disk = SimDisk::new(plan.seed);
-        let lying = plan.planted == Some(Planted::AckBeforeSync);
-        disk.plan(|faults| faults.lying = lying);
-        let home = Home::new(&disk, &settings, plan.fjall);
+        let index_place = IndexPlace::new(&disk, &settings, plan.real_index);
+        let time = plan.planted.map_or_else(Time::new, Planted::time);
         let identity = Identity { store: random.u16(..), uuid: random.u64(..) };
         let mut walk = Self {
             plan,
             random,
-            time: Arc::new(Time::new()),
+            time: Arc::new(time),
             disk,
-            home,
+            index_place,
             settings,
             identity,
             running: None,
             model: Model::default(),
             step: 0,
             unsure: false,
+            is_without_index: false,
             counts: Counts::default(),
             trace,
         };
@@ -137,10 +81,16 @@ impl Walk {
     }
 
     pub(super) fn machine(&self) -> Machine {
+        let (mut disk, mut index): (Arc<dyn Disk>, _) =
+            (Arc::new(self.disk.clone()), self.index_place.home());
+        if let Some(planted) = self.plan.planted {
+            disk = planted.disk(disk, self.identity.salt());
+            index = planted.index(index);
+        }
         Machine {
-            disk: Arc::new(self.disk.clone()),
+            disk,
             clock: Clock::Simulated(self.time.clone()),
-            index: self.home.machine(),
+            index,
             identity: Some(self.identity),
             read_at_open_bytes_max: u64::MAX,
             alone: true,
@@ -164,13 +114,13 @@ impl Walk {
         self.running.as_ref().expect("a store is open between steps")
     }
 
-    /// Asks the store and takes its steps until it has answered.
+    /// Asks the store and moves it on until it has answered.
     #[track_caller]
     pub(super) fn ask<T>(&mut self, asked: impl Future<Output = T>) -> Option<T> {
         self.running.as_mut().expect("a store is open between steps").ask(asked)
     }
 
-    /// Like [`ask`](Self::ask), for what cannot fail now.
+    /// Like [`ask`](Self::ask), for a call that cannot fail now.
     pub(super) fn must<T, E: std::fmt::Display>(
         &mut self,
         what: &str,
@@ -179,7 +129,7 @@ impl Walk {
         match self.ask(asked) {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(error)) => Err(format!("{what}: {error}")),
-            None => Err(format!("{what} is never answered")),
+            None => Err(format!("{what} is not answered")),
         }
     }
 
@@ -188,7 +138,7 @@ impl Walk {
         self.model.targets[at].1
     }
 
-    /// Whether an error is no wonder.
+    /// Whether a call may fail now.
     pub(super) fn has_faults(&self) -> bool {
         let faults = self.disk.faults();
         faults.fuse.is_some() || faults.off || faults.full
@@ -203,7 +153,7 @@ impl Walk {
         trace.lines.push(line);
     }
 
-    pub(super) fn run(&mut self) -> Done {
+    pub(crate) fn run(&mut self) -> Done {
         while self.step < self.plan.steps {
             self.step += 1;
             self.counts.steps += 1;
@@ -217,7 +167,7 @@ impl Walk {
             self.check_live()?;
         }
         self.finish()?;
-        self.counts.faults = self.disk.faults_met();
+        self.counts.faults = self.disk.failures();
         self.counts.events = self.model.events.len() as u64;
         Ok(())
     }
@@ -233,7 +183,8 @@ impl Walk {
             143..155 => self.pass(),
             155..157 => self.index(),
             157..159 => self.retain(),
-            159..163 => self.flush(),
+            159..162 => self.flush(),
+            162 => self.without_index(),
             163..166 => self.hold(target),
             166..168 => self.expire(target),
             168..169 => self.skip(target),

@@ -1,5 +1,5 @@
-//! An index in memory with the crashes of a real one: batches are whole, and a power cut takes the
-//! newest ones that were not synced.
+//! An index in memory with the crashes of a real one: a batch is atomic, and a power cut takes the
+//! newest batches that were not synced.
 //!
 //! Each commit checks that the log is durable as far as the index has read it.
 
@@ -21,26 +21,26 @@ use crate::embedded::settings::DEDUP_MS;
 
 use super::disk::SimDisk;
 
-pub(super) type Rows = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
+pub(crate) type Rows = BTreeMap<(Space, Vec<u8>), Vec<u8>>;
 
 #[derive(Default)]
-struct Kept {
+struct Content {
     rows: Rows,
     on_medium: Rows,
     since: Vec<Batch>,
-    /// How the index ran ahead of the log.
+    /// How the index got ahead of the log.
     ahead: Option<String>,
 }
 
-/// Where the index is while no store is open.
+/// What is left of the index while no store is open.
 #[derive(Clone, Default)]
-pub(super) struct MemoryHome {
-    kept: Arc<Mutex<Kept>>,
+pub(crate) struct MemoryHome {
+    content: Arc<Mutex<Content>>,
     /// The disk that the log is on, and its folder.
     log: Option<(SimDisk, PathBuf)>,
 }
 
-pub(super) struct MemoryIndex(MemoryHome);
+pub(crate) struct MemoryIndex(MemoryHome);
 
 fn write(rows: &mut Rows, batch: &Batch) {
     for (hour, key, seen) in &batch.seen {
@@ -56,30 +56,30 @@ fn write(rows: &mut Rows, batch: &Batch) {
 }
 
 impl MemoryHome {
-    pub(super) fn beside(disk: &SimDisk, log: PathBuf) -> Self {
-        Self { kept: Arc::default(), log: Some((disk.clone(), log)) }
+    pub(crate) fn beside(disk: &SimDisk, log: PathBuf) -> Self {
+        Self { content: Arc::default(), log: Some((disk.clone(), log)) }
     }
 
-    /// The power is cut: of the batches that were not synced, the first few are there.
-    pub(super) fn cut_power(&self, random: &mut fastrand::Rng) {
-        let kept = &mut *lock(&self.kept);
-        let count = random.usize(..=kept.since.len());
-        for batch in kept.since.drain(..).take(count) {
-            write(&mut kept.on_medium, &batch);
+    /// A power cut keeps the first few of the batches that were not synced.
+    pub(crate) fn cut_power(&self, random: &mut fastrand::Rng) {
+        let content = &mut *lock(&self.content);
+        let count = random.usize(..=content.since.len());
+        for batch in content.since.drain(..).take(count) {
+            write(&mut content.on_medium, &batch);
         }
-        kept.rows.clone_from(&kept.on_medium);
+        content.rows.clone_from(&content.on_medium);
     }
 
-    pub(super) fn clear(&self) {
-        let mut kept = lock(&self.kept);
-        *kept = Kept { ahead: kept.ahead.take(), ..Kept::default() };
+    pub(crate) fn clear(&self) {
+        let mut content = lock(&self.content);
+        *content = Content { ahead: content.ahead.take(), ..Content::default() };
     }
 
-    pub(super) fn ran_ahead(&self) -> Option<String> {
-        lock(&self.kept).ahead.clone()
+    pub(crate) fn ran_ahead(&self) -> Option<String> {
+        lock(&self.content).ahead.clone()
     }
 
-    /// What of the log the index was told of and a power cut could still take away.
+    /// Says so if the index has read a frame that a power cut could still take away.
     fn undurable(&self, stamp: &Stamp) -> Option<String> {
         let (disk, folder) = self.log.as_ref()?;
         let bases = disk.names(folder).iter().filter_map(|name| base_of(name)).collect::<Vec<_>>();
@@ -107,13 +107,13 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> T {
 
 impl MemoryIndex {
     fn get<T: DeserializeOwned>(&self, space: Space, key: Vec<u8>) -> Option<T> {
-        lock(&self.0.kept).rows.get(&(space, key)).map(|bytes| read(bytes))
+        lock(&self.0.content).rows.get(&(space, key)).map(|bytes| read(bytes))
     }
 
-    /// Rows of a space from one key up to another, which is among them.
+    /// Rows of a space from one key up to and including another.
     fn range(&self, space: Space, from: Vec<u8>, to: Vec<u8>) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let kept = lock(&self.0.kept);
-        let rows = kept.rows.range((space, from)..=(space, to));
+        let content = lock(&self.0.content);
+        let rows = content.rows.range((space, from)..=(space, to));
         rows.map(|((_, key), value)| (key.clone(), value.clone())).collect()
     }
 }
@@ -135,10 +135,10 @@ impl Index for MemoryIndex {
     fn commit(&self, batch: Batch) -> Result<(), IndexError> {
         let stamp = batch.rows.get(&(Space::Meta, b"stamp".to_vec())).cloned().flatten();
         let ahead = stamp.and_then(|stamp| self.0.undurable(&read(&stamp)));
-        let kept = &mut *lock(&self.0.kept);
-        kept.ahead = kept.ahead.take().or(ahead);
-        write(&mut kept.rows, &batch);
-        kept.since.push(batch);
+        let content = &mut *lock(&self.0.content);
+        content.ahead = content.ahead.take().or(ahead);
+        write(&mut content.rows, &batch);
+        content.since.push(batch);
         Ok(())
     }
 
@@ -202,15 +202,15 @@ impl Index for MemoryIndex {
 
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
         let oldest = hour_of(now_ms.saturating_sub(DEDUP_MS));
-        let kept = lock(&self.0.kept);
-        let all = kept.rows.range((Space::Seen(oldest), Vec::new())..);
+        let content = lock(&self.0.content);
+        let all = content.rows.range((Space::Seen(oldest), Vec::new())..);
         let found = all.rev().find(|((_, other), _)| other == key);
         Ok(found.and_then(|(_, value)| Seen::from_bytes(value)))
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
-        let kept = lock(&self.0.kept);
-        let all = kept.rows.range((Space::Seen(hour_of(now_ms)), Vec::new())..);
+        let content = lock(&self.0.content);
+        let all = content.rows.range((Space::Seen(hour_of(now_ms)), Vec::new())..);
         let mut windows: Vec<(u64, u64)> = all
             .filter(|((_, key), _)| key.starts_with(&window_prefix(target)))
             .filter_map(|((_, key), value)| {
@@ -223,21 +223,21 @@ impl Index for MemoryIndex {
     }
 
     fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError> {
-        let kept = lock(&self.0.kept);
-        let rows = kept.rows.range((space, from.to_vec())..);
+        let content = lock(&self.0.content);
+        let rows = content.rows.range((space, from.to_vec())..);
         let rows = rows.take_while(|((other, _), _)| *other == space).take(max);
         Ok(rows.map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
     fn sync(&self) -> Result<(), IndexError> {
-        let kept = &mut *lock(&self.0.kept);
-        for batch in kept.since.drain(..) {
-            write(&mut kept.on_medium, &batch);
+        let content = &mut *lock(&self.0.content);
+        for batch in content.since.drain(..) {
+            write(&mut content.on_medium, &batch);
         }
         Ok(())
     }
 
     fn dump(&self) -> Rows {
-        lock(&self.0.kept).rows.clone()
+        lock(&self.0.content).rows.clone()
     }
 }

@@ -1,10 +1,10 @@
-//! What the store was told and what it answered, kept beside it in plain maps.
+//! What the store was asked and what it answered, in plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dispatcher_model::{EventId, TargetNumber};
 
-/// A number of the test's own for each event: the first bytes of its body say it.
+/// The test's number of an event. The body of the event starts with it.
 pub(super) type Label = usize;
 pub(super) const LABEL_BYTES: usize = 6;
 
@@ -14,9 +14,9 @@ pub(super) enum Presence {
     Stored,
     /// Not acknowledged: it may be in the log or not.
     Maybe,
-    /// Surely not in the log: a repetition, or found missing after a start.
+    /// Not in the log: a repetition, or found missing after a start.
     Absent,
-    /// Its segment was let go.
+    /// Its segment was removed.
     Gone,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Event {
     pub targets: BTreeSet<u16>,
     pub key: Option<(String, u64)>,
     pub received_ms: u64,
-    /// Which request it came with.
+    /// The request it came with.
     pub request: u64,
     pub presence: Presence,
     pub id: Option<EventId>,
@@ -40,22 +40,22 @@ pub(super) enum Status {
     Dropped,
 }
 
-/// A delivery as of the newest thing that was said of it.
+/// A delivery as of the newest call that concerned it.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub status: Status,
-    /// What is surely on disk.
+    /// Its status on the disk at least.
     pub durable: Status,
-    /// What came since, with the step that said so: a crash keeps a first part of it.
+    /// Later statuses, each with its step: a crash keeps the first few of them.
     pub since: Vec<(u64, Status)>,
     /// Claimed until then, on the steady clock.
     pub lease_ms: Option<u64>,
-    /// `None`: not known since a crash.
+    /// Unknown after some crashes.
     pub attempts: Option<u32>,
-    /// Not before that, on the wall's clock.
+    /// Not due before that, on the wall clock.
     pub due_ms: Option<u64>,
     pub progress: Option<Vec<u8>>,
-    /// It was tried once, or waited: it may have a row.
+    /// It was attempted, or waited for a digest: it may have a row in the index.
     pub row: bool,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct Window {
     pub group: u64,
     pub until_ms: u64,
     pub step: u64,
-    /// `None`: not known.
+    /// Whether it is on the disk.
     pub durable: bool,
 }
 
@@ -106,15 +106,17 @@ pub(super) struct Model {
     pub deliveries: BTreeMap<(u16, Label), Delivery>,
     pub targets: Vec<(String, TargetNumber)>,
     pub held: BTreeSet<u16>,
-    /// How many dead letters of a target may be in a range that is not asked about them: their events
-    /// were never planned for it, and came by a replay.
+    /// Targets whose hold was changed without an answer.
+    pub holds_unsure: BTreeSet<u16>,
+    /// How many dead letters of a target may be counted in a range without being found there: events
+    /// that came by a replay and were not planned for the target.
     pub folded: BTreeMap<u16, u64>,
     pub windows: Vec<Window>,
     /// Steps that were digests.
     pub digests: BTreeSet<u64>,
-    /// Who had a number: it must never be somebody else's.
+    /// The event of each number that was ever given: no other may get it.
     pub numbers: BTreeMap<u64, Label>,
-    /// The latest that the wall's clock ever showed.
+    /// The latest time that the wall clock ever showed.
     pub wall_max_ms: u64,
 }
 
@@ -128,7 +130,7 @@ impl Model {
         if let Some(other) = self.numbers.insert(id.number(), label)
             && other != label
         {
-            return Err(format!("number {} is of {other} and of {label}", id.number()));
+            return Err(format!("events {other} and {label} both have the number {}", id.number()));
         }
         let event = &mut self.events[label];
         if event.presence == Presence::Stored && event.id != Some(id) {
@@ -141,7 +143,7 @@ impl Model {
         Ok(())
     }
 
-    /// Everything said so far is on disk.
+    /// Everything that was answered so far is on the disk.
     pub(super) fn all_durable(&mut self) {
         for delivery in self.deliveries.values_mut() {
             delivery.is_durable();
@@ -156,7 +158,7 @@ impl Model {
         !self.events[label].targets.contains(&target)
     }
 
-    /// Notes a letter that went into a range when its segment was to go.
+    /// Counts a dead letter that became part of a range when its segment was to be removed.
     pub(super) fn fold(&mut self, key: (u16, Label), now: Status) {
         let open = self.deliveries.get(&key).is_some_and(|d| d.status != Status::Dropped);
         if now == Status::Dropped && open && self.is_unplanned(key) {

@@ -10,7 +10,7 @@ use crate::embedded::index::{
     outcome_key, retry_key, window_key,
 };
 
-use super::index::MemoryHome;
+use super::hardware::memory_index::MemoryHome;
 
 const HOUR_MS: u64 = 3_600_000;
 const NOW_MS: u64 = 100 * HOUR_MS;

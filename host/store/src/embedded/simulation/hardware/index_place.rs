@@ -1,4 +1,4 @@
-//! Where the index of a seed lies: in memory, with its crashes, or a real one in a folder.
+//! Where the index of a seed is: in memory, with its crashes, or a real one in a folder.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use crate::embedded::fjall_index::FjallHome;
 use crate::embedded::index::IndexHome;
 
 use super::disk::SimDisk;
-use super::index::MemoryHome;
+use super::memory_index::MemoryHome;
 
-pub(super) enum Home {
+pub(crate) enum IndexPlace {
     Memory(MemoryHome),
     Folder(TempDir),
 }
 
-impl Home {
-    pub(super) fn new(disk: &SimDisk, settings: &Settings, fjall: bool) -> Self {
+impl IndexPlace {
+    pub(crate) fn new(disk: &SimDisk, settings: &Settings, fjall: bool) -> Self {
         if fjall {
             return Self::Folder(tempfile::tempdir().unwrap());
         }
@@ -29,19 +29,19 @@ impl Home {
         dir.path().join("index")
     }
 
-    pub(super) fn machine(&self) -> Arc<dyn IndexHome> {
+    pub(crate) fn home(&self) -> Arc<dyn IndexHome> {
         match self {
             Self::Memory(home) => Arc::new(home.clone()),
             Self::Folder(dir) => Arc::new(FjallHome(Self::folder(dir))),
         }
     }
 
-    pub(super) fn delete(&self) {
-        self.machine().remove().unwrap();
+    pub(crate) fn delete(&self) {
+        self.home().remove().unwrap();
     }
 
-    /// What a real index loses is not simulated: all of it or nothing.
-    pub(super) fn cut_power(&self, random: &mut fastrand::Rng) {
+    /// A real index loses everything or nothing: its parts are not simulated.
+    pub(crate) fn cut_power(&self, random: &mut fastrand::Rng) {
         match self {
             Self::Memory(home) => home.cut_power(random),
             Self::Folder(_) if random.bool() => self.delete(),
@@ -49,7 +49,7 @@ impl Home {
         }
     }
 
-    pub(super) fn ran_ahead(&self) -> Option<String> {
+    pub(crate) fn ran_ahead(&self) -> Option<String> {
         match self {
             Self::Memory(home) => home.ran_ahead(),
             Self::Folder(_) => None,

@@ -1,5 +1,5 @@
-//! What people do: holds, expiries, replays, dropped letters. What became of each delivery is asked
-//! of the store afterwards, and must be what the act may do.
+//! What operators do: hold, expire, skip, replay, drop dead letters. Afterwards the store is asked what
+//! became of each delivery: it must be what the act may do.
 
 use std::time::Duration;
 
@@ -27,10 +27,13 @@ impl Walk {
         self.note(format!("hold {target:?} {}", !held));
         match self.ask(store.hold(target, hold.clone())) {
             Some(Ok(())) if store.held(target) == hold => self.model.all_durable(),
-            Some(Ok(())) => return Err("the hold is not as it was set".into()),
-            Some(Err(_)) if self.has_met_faults() => self.unsure = true,
+            Some(Ok(())) => return Err("the store has another hold than was set".into()),
+            Some(Err(_)) if self.has_met_faults() => {
+                self.unsure = true;
+                self.model.holds_unsure.insert(target.0);
+            }
             Some(Err(error)) => return Err(format!("hold: {error}")),
-            None => return Err("hold is never answered".into()),
+            None => return Err("hold is not answered".into()),
         }
         if held {
             self.model.held.remove(&target.0);
@@ -53,9 +56,17 @@ impl Walk {
             delivery.status == Status::Open && !delivery.is_leased(steady_ms)
         });
         let old = |label: &Label| self.model.events[*label].received_ms < before.as_millis();
-        candidates.retain(old);
+        candidates.retain(&old);
+        let all_old = self.model.of(target.0).all(|(label, _)| old(&label));
         let store = self.store();
         let answer = self.ask(store.expire(target, before, "old".into()));
+        if matches!(answer, Some(Ok(1..))) && all_old {
+            // Only deliveries that are leased or have a row are left.
+            let depth = store.depth(target);
+            if depth.pending != depth.in_flight + depth.retrying {
+                return Err(format!("expire left {depth:?} of {target:?}"));
+            }
+        }
         self.acted(Act { what: "expire", target, candidates, becomes: Status::Dead }, answer)
     }
 
@@ -76,7 +87,7 @@ impl Walk {
         self.random.shuffle(&mut chosen);
         chosen.truncate(self.random.usize(1..6));
         if self.random.u8(..4) == 0 && !self.model.events.is_empty() {
-            // One that was perhaps never for this target.
+            // An event that perhaps was never for this target.
             let label = self.random.usize(..self.model.events.len());
             if self.model.id(label).is_some() {
                 let never = || Delivery {
@@ -92,7 +103,7 @@ impl Walk {
         if ids.is_empty() {
             return Ok(());
         }
-        // A range of dead letters, named by its first, comes back whole.
+        // A range of dead letters, named by its first one, is replayed whole.
         let candidates = self.labels(target, |delivery| delivery.status != Status::Open);
         let candidates = candidates
             .into_iter()
@@ -124,7 +135,7 @@ impl Walk {
         self.acted(Act { what: "drop", target, candidates, becomes: Status::Dropped }, answer)
     }
 
-    /// Compares what the act says with what has become of each delivery.
+    /// Compares what the act answered with what became of each delivery.
     fn acted(&mut self, act: Act, answer: Option<Result<u64, StoreError>>) -> Done {
         let Act { what, target, candidates, becomes } = act;
         let count = match answer {
@@ -140,13 +151,13 @@ impl Walk {
                 return Ok(());
             }
             Some(Err(error)) => return Err(format!("{what}: {error}")),
-            None => return Err(format!("{what} is never answered")),
+            None => return Err(format!("{what} is not answered")),
         };
         let (mut changed, mut asked, mut unknown) = (0, false, false);
         let mut folded = self.model.folded.contains_key(&target.0);
         for label in candidates {
             let Some(fate) = self.fate(target.0, label)? else {
-                // The disk has failed since: the next start tells.
+                // The disk has failed since then: the next start shows it.
                 unknown |= self.unsure;
                 if let Some(delivery) = self.model.deliveries.get_mut(&(target.0, label)) {
                     delivery.since.extend(self.unsure.then_some((self.step, becomes)));
@@ -162,14 +173,14 @@ impl Walk {
             let before = delivery.status;
             let now = status(&fate);
             if may_be_folded && before == Status::Dead && now == passes_for {
-                // Its letter was made one with others when its segment was to go.
+                // Its dead letter became part of a range when its segment was to be removed.
                 folded |= now != becomes;
                 changed += u64::from(now == becomes);
                 *delivery = Delivery { status: Status::Dropped, ..Delivery::new() };
                 continue;
             }
             if now != before && now != becomes {
-                return Err(format!("{what} made {now:?} of {label}, which was {before:?}"));
+                return Err(format!("{what} made event {label} {now:?}, which was {before:?}"));
             }
             if now != before {
                 changed += 1;
@@ -180,40 +191,39 @@ impl Walk {
             }
         }
         self.note(format!("{what} {target:?} -> {count}"));
-        // Of dead letters whose events are gone it is not known what became of each.
+        // The fate of dead letters whose events are gone cannot be asked one by one.
         let gone = self.model.of(target.0).any(|(label, delivery)| {
             self.model.events[label].presence == Presence::Gone && delivery.status == Status::Dead
         });
         if changed != count && !gone && !folded && !unknown {
-            return Err(format!("{what} says {count}, and changed {changed}"));
+            return Err(format!("{what} answered {count}, but changed {changed}"));
         }
-        // Whoever asks for a fate makes everything before durable. An act that finds nothing to do writes
-        // nothing.
+        // Asking for a fate makes everything before it durable. An act without effect writes nothing.
         if asked && (!self.has_met_faults() || !self.unsure) {
             self.model.all_durable();
         }
         Ok(())
     }
 
-    /// What the store says of a delivery; `None` when the disk does not let it.
+    /// What became of a delivery; `None` while the disk fails.
     pub(super) fn fate(&mut self, target: u16, label: Label) -> Done<Option<Fate>> {
         if self.model.events[label].presence != Presence::Stored {
             return Ok(None);
         }
-        let id = self.model.id(label).ok_or("it has an id")?;
+        let id = self.model.id(label).ok_or("an event without an id")?;
         let store = self.store();
         match self.ask(store.fate(id)) {
             Some(Ok(Some(fate))) => {
                 let of = fate.fates.into_iter().find(|(number, _)| number.0 == target);
                 of.map(|(_, fate)| Some(fate)).ok_or_else(|| "a target has no fate".into())
             }
-            Some(Ok(None)) => Err(format!("event {label}, {id:?}, is not there")),
+            Some(Ok(None)) => Err(format!("event {label}, {id:?}, is not found")),
             Some(Err(_)) if self.has_met_faults() => {
                 self.unsure = true;
                 Ok(None)
             }
             Some(Err(error)) => Err(format!("fate of {label}: {error}")),
-            None => Err("fate is never answered".into()),
+            None => Err("fate is not answered".into()),
         }
     }
 }
@@ -223,7 +233,7 @@ pub(super) fn status(fate: &Fate) -> Status {
         Fate::Waiting | Fate::Retrying { .. } => Status::Open,
         Fate::Delivered { .. } => Status::Delivered,
         Fate::Dead { dropped: false, .. } => Status::Dead,
-        // Never planned, and not replayed either.
+        // Not routed, and not replayed either.
         Fate::Dead { dropped: true, .. } | Fate::NotRouted { .. } => Status::Dropped,
     }
 }

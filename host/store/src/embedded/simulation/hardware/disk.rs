@@ -1,0 +1,383 @@
+//! A disk in memory that loses what a real one may lose.
+//!
+//! A write is visible at once and reaches the medium with the next sync of its file (`sectors`). A name
+//! reaches the medium with the next sync of its folder. A power cut keeps any part of the rest. Other
+//! faults are ordered with [`Faults`]: failed calls, writes that end in the middle, no room, a machine
+//! that goes off at its n-th call, a flipped bit. A read is never short.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::embedded::disk::{Disk, DiskFile, Space};
+use crate::embedded::lock;
+
+use super::sectors::Sectors;
+
+/// EIO.
+const BROKEN: i32 = 5;
+/// ENOSPC.
+const NO_SPACE: i32 = 28;
+const TOTAL_BYTES: u64 = 1 << 40;
+
+#[derive(Clone, Debug)]
+enum NameOp {
+    Made(PathBuf, usize),
+    Renamed(PathBuf, PathBuf, usize),
+    Removed(PathBuf),
+}
+
+/// What goes wrong next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// The machine goes off after that many calls that change something.
+    pub fuse: Option<u32>,
+    pub off: bool,
+    /// After that many changes of names nothing can be changed any more, as if the process had ended.
+    pub name_fuse: Option<u32>,
+    pub ended: bool,
+    /// No file can grow.
+    pub full: bool,
+    /// The error of a full disk, if not ENOSPC.
+    pub full_error: Option<i32>,
+    /// What the disk says is free on it, if not unlimited.
+    pub free_bytes: Option<u64>,
+    /// How many of the next calls of a kind fail.
+    pub bad_writes: u32,
+    pub bad_syncs: u32,
+    pub bad_names: u32,
+    pub bad_creates: u32,
+    /// Renames that are done but report a failure.
+    pub unsure_renames: u32,
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    random: fastrand::Rng,
+    files: Vec<Sectors>,
+    names: BTreeMap<PathBuf, usize>,
+    on_medium: BTreeMap<PathBuf, usize>,
+    pending: Vec<NameOp>,
+    faults: Faults,
+    /// How many calls failed.
+    failed: u64,
+    /// How many writes found no room.
+    no_room: u64,
+    read_bytes: u64,
+    /// Up to where a file was seen to be durable.
+    checked: BTreeMap<usize, usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SimDisk(Arc<Mutex<World>>);
+
+fn broken() -> io::Error {
+    io::Error::from_raw_os_error(BROKEN)
+}
+
+/// Counts a fault down; whether this call has it.
+fn is_due(left: &mut u32) -> bool {
+    let due = *left > 0;
+    *left = left.saturating_sub(1);
+    due
+}
+
+impl World {
+    /// Counts a call that changes something. `true`: the machine goes off during this one, which may be
+    /// done in part.
+    fn call(&mut self) -> io::Result<bool> {
+        if self.faults.off || self.faults.ended {
+            return Err(broken());
+        }
+        let Some(left) = self.faults.fuse else { return Ok(false) };
+        self.faults.fuse = left.checked_sub(1);
+        self.faults.off = left == 0;
+        Ok(self.faults.off)
+    }
+
+    fn name_call(&mut self) -> io::Result<()> {
+        if self.faults.name_fuse == Some(0) {
+            self.faults.ended = true;
+        }
+        let last = self.call()?;
+        self.faults.name_fuse = self.faults.name_fuse.map(|left| left - 1);
+        if is_due(&mut self.faults.bad_names) || (last && self.random.bool()) {
+            self.failed += 1;
+            return Err(broken());
+        }
+        Ok(())
+    }
+
+    fn full(&mut self) -> io::Error {
+        self.no_room += 1;
+        io::Error::from_raw_os_error(self.faults.full_error.unwrap_or(NO_SPACE))
+    }
+
+    fn write(&mut self, file: usize, bytes: &[u8], at: usize) -> io::Result<()> {
+        let last = self.call()?;
+        let mut len = bytes.len();
+        let mut error = None;
+        if self.faults.full && at + len > self.files[file].cache.len() {
+            len = self.files[file].cache.len().saturating_sub(at).min(len);
+            error = Some(self.full());
+        }
+        if is_due(&mut self.faults.bad_writes) || last {
+            len = self.random.usize(..=len);
+            error = Some(broken());
+        }
+        self.files[file].write(&bytes[..len], at);
+        self.failed += u64::from(error.is_some());
+        error.map_or(Ok(()), Err)
+    }
+
+    fn sync(&mut self, file: usize) -> io::Result<()> {
+        let last = self.call()?;
+        let fails = is_due(&mut self.faults.bad_syncs);
+        if fails {
+            let mut random = self.random.fork();
+            self.files[file].fail_sync(&mut random);
+        }
+        if fails || last {
+            self.failed += 1;
+            return Err(broken());
+        }
+        self.files[file].sync();
+        Ok(())
+    }
+
+    fn settle_names(&mut self, kept: impl Fn(usize) -> bool) {
+        for (i, op) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            if !kept(i) {
+                continue;
+            }
+            match op {
+                NameOp::Made(path, file) => drop(self.on_medium.insert(path, file)),
+                NameOp::Renamed(from, to, file) => {
+                    if self.on_medium.get(&from) == Some(&file) {
+                        self.on_medium.remove(&from);
+                    }
+                    self.on_medium.insert(to, file);
+                }
+                NameOp::Removed(path) => drop(self.on_medium.remove(&path)),
+            }
+        }
+    }
+}
+
+impl SimDisk {
+    pub(crate) fn new(seed: u64) -> Self {
+        let world = World {
+            random: fastrand::Rng::with_seed(seed ^ 0xd15c),
+            files: Vec::new(),
+            names: BTreeMap::new(),
+            on_medium: BTreeMap::new(),
+            pending: Vec::new(),
+            faults: Faults::default(),
+            failed: 0,
+            no_room: 0,
+            read_bytes: 0,
+            checked: BTreeMap::new(),
+        };
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.0)
+    }
+
+    /// Another disk with the same content.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.world().clone())))
+    }
+
+    pub(crate) fn plan(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.world().faults);
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        self.world().faults.clone()
+    }
+
+    /// How many calls failed so far.
+    pub(crate) fn failures(&self) -> u64 {
+        self.world().failed
+    }
+
+    /// How many writes and creations found no room so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.world().no_room
+    }
+
+    /// Bytes read since the last call of this.
+    pub(crate) fn take_read_bytes(&self) -> u64 {
+        std::mem::take(&mut self.world().read_bytes)
+    }
+
+    /// A new process on the same kernel: what is in the kernel's memory is still there.
+    pub(crate) fn restart(&self) {
+        self.world().faults = Faults::default();
+    }
+
+    /// The power is cut and comes back.
+    pub(crate) fn cut_power(&self) {
+        self.restart();
+        let mut world = self.world();
+        let mut random = world.random.fork();
+        for file in &mut world.files {
+            file.cut_power(&mut random);
+        }
+        let (count, mode) = (world.pending.len(), random.u8(..3));
+        let first = random.usize(..=count);
+        let any: Vec<bool> = (0..count).map(|_| random.bool()).collect();
+        world.settle_names(|i| match mode {
+            // In order, as a journal keeps them.
+            0 | 1 => i < first,
+            _ => any[i],
+        });
+        world.names = world.on_medium.clone();
+        world.checked.clear();
+    }
+
+    /// Whether the file's name and that many of its bytes are on the medium.
+    pub(crate) fn is_durable(&self, path: &Path, len: usize) -> bool {
+        let mut world = self.world();
+        let Some(&file) = world.names.get(path) else { return false };
+        let from = world.checked.get(&file).copied().unwrap_or(0).min(len);
+        let data = &world.files[file];
+        let whole = data.medium.len() >= len && data.cache.len() >= len;
+        let same = whole && data.cache[from..len] == data.medium[from..len];
+        let named = world.on_medium.get(path) == Some(&file);
+        world.checked.insert(file, len);
+        same && named
+    }
+
+    /// Names in a folder.
+    pub(crate) fn names(&self, folder: &Path) -> Vec<String> {
+        let name = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned());
+        let world = self.world();
+        world.names.keys().filter(|p| p.parent() == Some(folder)).filter_map(name).collect()
+    }
+
+    /// Flips a bit of the medium. A second call flips it back.
+    pub(crate) fn flip(&self, path: &Path, at: usize, bit: u8) {
+        let mut world = self.world();
+        let Some(&file) = world.names.get(path) else { return };
+        world.files[file].flip(at, bit);
+    }
+}
+
+struct SimFile(SimDisk, usize);
+
+impl DiskFile for SimFile {
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut world = self.0.world();
+        if world.faults.off {
+            return Err(broken());
+        }
+        let cache = &world.files[self.1].cache;
+        let at = usize::try_from(offset).unwrap().min(cache.len());
+        let len = out.len().min(cache.len() - at);
+        out[..len].copy_from_slice(&cache[at..at + len]);
+        world.read_bytes += len as u64;
+        Ok(len)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.world().write(self.1, bytes, usize::try_from(offset).unwrap())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.world().sync(self.1)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.world().files[self.1].cache.len() as u64)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        let mut world = self.0.world();
+        if world.call()? {
+            return Err(broken());
+        }
+        world.files[self.1].truncate(usize::try_from(len).unwrap());
+        Ok(())
+    }
+}
+
+impl Disk for SimDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut world = self.world();
+        world.name_call()?;
+        if world.faults.full && world.random.bool() {
+            world.failed += 1;
+            return Err(world.full());
+        }
+        if is_due(&mut world.faults.bad_creates) {
+            world.failed += 1;
+            return Err(broken());
+        }
+        let file = world.files.len();
+        world.files.push(Sectors::default());
+        world.names.insert(path.to_path_buf(), file);
+        world.pending.push(NameOp::Made(path.to_path_buf(), file));
+        Ok(Box::new(SimFile(self.clone(), file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let world = self.world();
+        if world.faults.off {
+            return Err(broken());
+        }
+        let file = *world.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(SimFile(self.clone(), file)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.name_call()?;
+        let file = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        world.names.insert(to.to_path_buf(), file);
+        world.checked.remove(&file);
+        world.pending.push(NameOp::Renamed(from.to_path_buf(), to.to_path_buf(), file));
+        if is_due(&mut world.faults.unsure_renames) {
+            world.failed += 1;
+            return Err(broken());
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.name_call()?;
+        world.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        world.pending.push(NameOp::Removed(path.to_path_buf()));
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        Ok(self.names(folder))
+    }
+
+    fn make_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.name_call()?;
+        world.settle_names(|_| true);
+        Ok(())
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        let faults = self.faults();
+        let Some(free_bytes) = faults.free_bytes else {
+            return Ok(Space { free_bytes: u64::MAX - 1, total_bytes: u64::MAX });
+        };
+        // Only ENOSPC says that the disk itself has no room.
+        let none_free = faults.full && faults.full_error.is_none();
+        let free_bytes = if none_free { 0 } else { free_bytes };
+        Ok(Space { free_bytes, total_bytes: TOTAL_BYTES })
+    }
+}

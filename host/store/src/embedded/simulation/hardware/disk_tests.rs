@@ -1,0 +1,66 @@
+//! The simulated disk loses what it should and keeps what was synced.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::embedded::disk::Disk;
+
+use super::disk::SimDisk;
+
+fn read(disk: &SimDisk, path: &Path) -> Option<Vec<u8>> {
+    let file = disk.open(path).ok()?;
+    let mut out = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_at(&mut out, 0).unwrap();
+    Some(out)
+}
+
+#[test]
+fn a_power_cut_keeps_what_was_synced_and_any_part_of_the_rest() {
+    let path = Path::new("/d/f");
+    let mut ends = BTreeSet::new();
+    for seed in 0..200 {
+        let disk = SimDisk::new(seed);
+        let file = disk.create(path).unwrap();
+        file.write_all_at(&[1; 1_024], 0).unwrap();
+        file.sync().unwrap();
+        disk.sync_folder(Path::new("/d")).unwrap();
+        file.write_all_at(&[2; 1_024], 512).unwrap();
+        assert!(disk.is_durable(path, 512) && !disk.is_durable(path, 513));
+        disk.cut_power();
+        let left = read(&disk, path).unwrap();
+        assert!(left.len() >= 1_024 && left[..512] == [1; 512], "seed {seed}");
+        ends.insert((left.len() > 1_024, left[512], left.last().copied()));
+    }
+    assert!(ends.len() > 4, "{ends:?}");
+}
+
+#[test]
+fn an_unsynced_name_may_be_lost_and_a_rename_is_atomic() {
+    let (a, b) = (Path::new("/d/a"), Path::new("/d/b"));
+    let mut ends = BTreeSet::new();
+    for seed in 0..100 {
+        let disk = SimDisk::new(seed);
+        disk.create(a).unwrap().sync().unwrap();
+        disk.sync_folder(Path::new("/d")).unwrap();
+        disk.rename(a, b).unwrap();
+        disk.cut_power();
+        ends.insert((read(&disk, a).is_some(), read(&disk, b).is_some()));
+    }
+    assert_eq!(ends, BTreeSet::from([(true, false), (false, true)]));
+}
+
+#[test]
+fn after_a_failed_sync_the_next_one_succeeds_without_the_lost_sectors() {
+    let path = Path::new("/d/f");
+    let mut lost = 0;
+    for seed in 0..50 {
+        let disk = SimDisk::new(seed);
+        let file = disk.create(path).unwrap();
+        disk.sync_folder(Path::new("/d")).unwrap();
+        disk.plan(|faults| faults.bad_syncs = 1);
+        file.write_all_at(&[3; 512], 0).unwrap();
+        assert!(file.sync().is_err() && file.sync().is_ok());
+        lost += usize::from(!disk.is_durable(path, 512));
+    }
+    assert!(lost > 10, "{lost}");
+}

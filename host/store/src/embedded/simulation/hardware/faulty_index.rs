@@ -1,0 +1,161 @@
+//! An index with a fault, around one that works.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::embedded::index::{
+    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
+};
+use crate::embedded::record::{DedupKey, TargetRow};
+
+use super::memory_index::MemoryHome;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IndexFault {
+    /// Takes nothing more; for want of room on its disk or for another reason.
+    Fails { full: bool },
+    /// Does not keep rows of deliveries that wait for a retry.
+    ForgetsRetries,
+    /// Writes a batch in two parts, so that a crash may leave one of them.
+    TearsBatches,
+}
+
+pub(crate) struct FaultyHome {
+    pub home: Arc<dyn IndexHome>,
+    pub fault: IndexFault,
+}
+
+impl IndexHome for FaultyHome {
+    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        Ok(Box::new(FaultyIndex { index: self.home.open()?, fault: self.fault }))
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        self.home.remove()
+    }
+}
+
+pub(crate) struct FaultyIndex {
+    index: Box<dyn Index>,
+    fault: IndexFault,
+}
+
+impl FaultyIndex {
+    /// An empty one that takes nothing.
+    pub(crate) fn failing(full: bool) -> Self {
+        let index = MemoryHome::default().open().unwrap();
+        Self { index, fault: IndexFault::Fails { full } }
+    }
+
+    fn works(&self) -> Result<(), IndexError> {
+        match self.fault {
+            IndexFault::Fails { full } => Err(IndexError { reason: "it failed".into(), full }),
+            IndexFault::ForgetsRetries | IndexFault::TearsBatches => Ok(()),
+        }
+    }
+}
+
+/// The first part has the stamp, so that the log is not read again for the second one.
+fn tear(batch: Batch) -> [Batch; 2] {
+    let (mut first, mut second) = (batch.clone(), batch);
+    let mut place = 0;
+    first.rows.retain(|(space, _), _| {
+        place += 1;
+        place % 2 == 0 || matches!(space, Space::Meta | Space::Target)
+    });
+    second.rows.retain(|key, _| !first.rows.contains_key(key));
+    second.seen = first.seen.split_off(first.seen.len() / 2);
+    [first, second]
+}
+
+impl Index for FaultyIndex {
+    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
+        self.works()?;
+        self.index.stamp()
+    }
+
+    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
+        self.works()?;
+        self.index.targets()
+    }
+
+    fn commit(&self, mut batch: Batch) -> Result<(), IndexError> {
+        self.works()?;
+        if self.fault == IndexFault::TearsBatches {
+            let [first, second] = tear(batch);
+            self.index.commit(first)?;
+            return self.index.commit(second);
+        }
+        batch.rows.retain(|(space, _), row| *space != Space::Retry || row.is_none());
+        self.index.commit(batch)
+    }
+
+    // What waits in memory is claimed on: a read of no rows is no failure.
+    fn retries(
+        &self,
+        target: u16,
+        from_ms: u64,
+        visit: &mut RetryVisit<'_>,
+    ) -> Result<(), IndexError> {
+        self.index.retries(target, from_ms, visit)
+    }
+
+    fn dead(
+        &self,
+        target: u16,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<(u64, DeadRow)>, IndexError> {
+        self.works()?;
+        self.index.dead(target, after, max)
+    }
+
+    fn dead_at(
+        &self,
+        target: u16,
+        first: u64,
+        dropped: bool,
+    ) -> Result<Option<DeadRow>, IndexError> {
+        self.works()?;
+        self.index.dead_at(target, first, dropped)
+    }
+
+    fn dead_within(
+        &self,
+        target: u16,
+        number: u64,
+        dropped: bool,
+    ) -> Result<Option<(u64, DeadRow)>, IndexError> {
+        self.works()?;
+        self.index.dead_within(target, number, dropped)
+    }
+
+    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError> {
+        self.works()?;
+        self.index.outcome(target, number)
+    }
+
+    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
+        self.index.seen(key, now_ms)
+    }
+
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+        self.works()?;
+        self.index.windows(target, now_ms)
+    }
+
+    fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError> {
+        self.works()?;
+        self.index.scan(space, from, max)
+    }
+
+    fn sync(&self) -> Result<(), IndexError> {
+        self.works()?;
+        self.index.sync()
+    }
+
+    fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>> {
+        self.index.dump()
+    }
+}

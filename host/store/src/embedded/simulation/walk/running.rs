@@ -1,0 +1,226 @@
+//! An open store that the test moves on: either every step is the test's, such as a round of the
+//! committer or a batch of the index, or threads write the log and the index as outside of tests.
+//! Segments are removed, and free space is looked at, only when the test says so.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::Queue;
+use crate::embedded::committer::Committer;
+use crate::embedded::inbox::Stop;
+use crate::embedded::indexer::{Indexer, Job};
+use crate::embedded::machine::Machine;
+use crate::embedded::retention::{Retention, Stepped};
+use crate::embedded::{Embedded, OpenError, Parts, Settings, read_lock};
+
+/// The committer would wait for the index above its own limit, which is larger.
+const JOBS_MAX: usize = 100;
+/// Longest that threads may take for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+const NAP: Duration = Duration::from_micros(200);
+
+pub(crate) struct Running {
+    pub store: Arc<Embedded>,
+    /// Empty while threads run instead.
+    by_hand: Option<ByHand>,
+    /// Taken out while it does a step.
+    retention: Option<Retention>,
+}
+
+struct ByHand {
+    /// `None` once it has ended. Dropped before the others: what it has not written is lost.
+    committer: Option<Committer>,
+    indexer: Indexer,
+    from_committer: Receiver<Job>,
+    jobs: VecDeque<Job>,
+}
+
+impl ByHand {
+    fn round(&mut self, store: &Embedded) -> bool {
+        let Some(committer) = &mut self.committer else { return false };
+        let taken = store.shared.inbox.take(Some(Duration::ZERO));
+        let busy = !taken.appends.is_empty() || !taken.acts.is_empty();
+        if committer.round(taken) {
+            self.committer = None;
+        }
+        if store.rebuilding().is_none() {
+            // Otherwise the rebuild takes them.
+            self.jobs.extend(self.from_committer.try_iter());
+        }
+        while self.jobs.len() > JOBS_MAX {
+            self.index(JOBS_MAX);
+        }
+        busy
+    }
+
+    fn index(&mut self, jobs_max: usize) -> bool {
+        let Some(first) = self.jobs.pop_front() else { return false };
+        let mut left = jobs_max.saturating_sub(1);
+        let batch = self.indexer.batch(first, || {
+            left = left.checked_sub(1)?;
+            self.jobs.pop_front()
+        });
+        batch.unwrap();
+        true
+    }
+}
+
+impl Running {
+    /// Every step is the test's.
+    pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
+        let parts = Parts::open(settings, machine)?;
+        let Parts { shared, committer, indexer, jobs, retention } = parts;
+        let store = Arc::new(Embedded { shared, threads: Default::default() });
+        let (committer, from_committer) = (Some(committer), jobs);
+        let by_hand = ByHand { committer, indexer, from_committer, jobs: VecDeque::new() };
+        Ok(Self { store, by_hand: Some(by_hand), retention: Some(retention) })
+    }
+
+    pub(crate) fn open_on_threads(
+        settings: &Settings,
+        machine: &Machine,
+    ) -> Result<Self, OpenError> {
+        let parts = Parts::open(settings, machine)?;
+        let Parts { shared, committer, indexer, jobs, retention } = parts;
+        let index = std::thread::spawn(move || indexer.run(&jobs));
+        let log = std::thread::spawn(move || committer.run());
+        let store = Arc::new(Embedded { shared, threads: vec![log, index].into() });
+        Ok(Self { store, by_hand: None, retention: Some(retention) })
+    }
+
+    /// A step of removing old segments; whether there may be more to do.
+    pub(crate) fn retain(&mut self) -> bool {
+        let Some(mut retention) = self.retention.take() else { return false };
+        let stepped = retention.step(&mut || {
+            self.round();
+            self.index(JOBS_MAX);
+            self.nap();
+        });
+        self.retention = Some(retention);
+        stepped == Stepped::More
+    }
+
+    /// Looks at how much space is free.
+    pub(crate) fn look(&self) {
+        let shared = &self.store.shared;
+        shared.room.look(&*shared.reader.disk);
+    }
+
+    /// A round of the committer with what waits, if only the passing of time; whether anything waited.
+    pub(crate) fn round(&mut self) -> bool {
+        self.by_hand.as_mut().is_some_and(|by_hand| by_hand.round(&self.store))
+    }
+
+    /// A batch of the index, of at most that many jobs.
+    pub(crate) fn index(&mut self, jobs_max: usize) -> bool {
+        self.by_hand.as_mut().is_some_and(|by_hand| by_hand.index(jobs_max))
+    }
+
+    /// Rebuilds the index of a store that was opened without one.
+    pub(crate) fn rebuild_index(&mut self) -> Result<(), String> {
+        if let Some(by_hand) = &mut self.by_hand {
+            let rebuilt = by_hand.indexer.mend_once(&by_hand.from_committer);
+            return rebuilt.map_err(|error| error.to_string());
+        }
+        self.wait("the index is rebuilt", |store| store.rebuilding().is_none())
+    }
+
+    fn nap(&self) {
+        if self.by_hand.is_none() {
+            std::thread::sleep(NAP);
+        }
+    }
+
+    fn wait(&self, what: &str, is_so: impl Fn(&Embedded) -> bool) -> Result<(), String> {
+        let start = Instant::now();
+        while !is_so(&self.store) {
+            if start.elapsed() > PATIENCE {
+                return Err(format!("waited too long: {what}"));
+            }
+            std::thread::sleep(NAP);
+        }
+        Ok(())
+    }
+
+    /// Lets threads end what they have begun.
+    fn come_to_rest(&self) {
+        let mut flush = self.store.flush();
+        let mut context = Context::from_waker(Waker::noop());
+        let start = Instant::now();
+        while flush.as_mut().poll(&mut context).is_pending() && start.elapsed() < PATIENCE {
+            std::thread::sleep(NAP);
+        }
+        let shared = &self.store.shared;
+        let is_read = |_: &Embedded| {
+            let tail = read_lock(&shared.reader.segments).tail;
+            shared.indexed().is_none_or(|indexed| indexed >= tail)
+        };
+        // A log whose last frames have no rows may be ahead for good.
+        let _ = self.wait("the index reads the log", is_read);
+    }
+
+    /// Moves on; `false` when nothing moves any more.
+    fn moves(&mut self, rested: &mut bool) -> bool {
+        if self.by_hand.is_some() {
+            return self.round() || self.index(JOBS_MAX);
+        }
+        !std::mem::replace(rested, true) && {
+            self.come_to_rest();
+            true
+        }
+    }
+
+    /// Asks all of them, and moves on until each is answered or nothing moves any more.
+    pub(crate) fn all<T>(
+        &mut self,
+        asked: Vec<Pin<Box<dyn Future<Output = T> + '_>>>,
+    ) -> Vec<Option<T>> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut asked: Vec<_> = asked.into_iter().map(Some).collect();
+        let mut answers: Vec<Option<T>> = asked.iter().map(|_| None).collect();
+        let mut rested = false;
+        loop {
+            for (asked, answer) in asked.iter_mut().zip(&mut answers) {
+                let Some(future) = asked else { continue };
+                if let Poll::Ready(ready) = future.as_mut().poll(&mut context) {
+                    *answer = Some(ready);
+                    *asked = None;
+                }
+            }
+            if answers.iter().all(Option::is_some) || !self.moves(&mut rested) {
+                return answers;
+            }
+        }
+    }
+
+    /// `None`: nothing moves any more.
+    pub(crate) fn ask<T>(&mut self, asked: impl Future<Output = T>) -> Option<T> {
+        self.all(vec![Box::pin(asked)]).pop().flatten()
+    }
+
+    /// Polls once.
+    pub(crate) fn glance<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
+        match std::pin::pin!(asked).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ready) => Some(ready),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Writes what waits and ends in an orderly way.
+    pub(crate) fn close(mut self) {
+        let Some(mut by_hand) = self.by_hand.take() else {
+            let close = self.store.close();
+            return drop(self.glance(close));
+        };
+        self.store.shared.inbox.stop(Stop::Close);
+        while by_hand.committer.is_some() {
+            by_hand.round(&self.store);
+        }
+        while by_hand.index(JOBS_MAX) {}
+        by_hand.indexer.end();
+    }
+}
