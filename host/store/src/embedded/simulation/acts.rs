@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::{Fate, Hold, HoldKind, Queue, StoreError};
 use dispatcher_model::{EventId, TargetNumber};
 
-use super::model::{Delivery, Label, Presence, Status};
-use super::walk::{Done, Walk};
+use crate::embedded::simulation::model::{Delivery, Label, Presence, Status};
+use crate::embedded::simulation::walk::{Done, Walk};
 
 /// An act and what it may change.
 struct Act {

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use crate::embedded::fjall_index::FjallIndex;
-use crate::embedded::index::{
+use crate::embedded::index::fjall::FjallIndex;
+use crate::embedded::index::rows::{
     Batch, DeadRow, Index, IndexHome, OutcomeRow, RetryRow, Seen, Space, dead_key, hour_of,
     outcome_key, retry_key, window_key,
 };
 
-use super::index::MemoryHome;
+use crate::embedded::simulation::index::MemoryHome;
 
 const HOUR_MS: u64 = 3_600_000;
 const NOW_MS: u64 = 100 * HOUR_MS;

@@ -4,22 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::embedded::frame::Kind;
-use crate::embedded::index::Space;
-use crate::embedded::machine::Machine;
-use crate::embedded::record::{Moved, decode};
-use crate::embedded::request::Read;
-use crate::embedded::scan::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::state::lsn_of;
-use crate::embedded::{read_lock, write_lock};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::format::frame::Kind;
+use crate::embedded::format::record::{Moved, decode};
+use crate::embedded::format::stored_request::Read;
+use crate::embedded::index::rows::Space;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::platform::locks::{read_lock, write_lock};
 use crate::{Fate, Outcome, Queue, Settlement};
 use dispatcher_model::{EventId, StoredEvent, TargetNumber};
 
-use super::acts::status;
-use super::index::{MemoryHome, Rows};
-use super::model::{Label, Model, Presence, Status};
-use super::running::Running;
-use super::walk::{Done, Walk};
+use crate::embedded::simulation::acts::status;
+use crate::embedded::simulation::index::{MemoryHome, Rows};
+use crate::embedded::simulation::model::{Label, Model, Presence, Status};
+use crate::embedded::simulation::running::Running;
+use crate::embedded::simulation::walk::{Done, Walk};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -315,7 +315,7 @@ impl Walk {
         let (now_ms, hours_from) = (self.wall_ms(), self.hours_known());
         let mut windows = std::mem::take(&mut self.model.windows);
         let recent = |until_ms: u64| {
-            until_ms > now_ms && crate::embedded::index::hour_of(until_ms) >= hours_from
+            until_ms > now_ms && crate::embedded::index::rows::hour_of(until_ms) >= hours_from
         };
         windows.retain(|window| recent(window.until_ms));
         for target in self.model.targets.clone() {

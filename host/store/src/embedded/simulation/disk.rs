@@ -11,8 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::embedded::disk::{Disk, DiskFile};
-use crate::embedded::lock;
+use crate::embedded::platform::disk::{Disk, DiskFile};
+use crate::embedded::platform::locks::lock;
 
 /// What a disk writes whole.
 const SECTOR: usize = 512;
@@ -434,7 +434,7 @@ impl Disk for SimDisk {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::embedded::simulation::disk::*;
 
     fn read(disk: &SimDisk, path: &Path) -> Option<Vec<u8>> {
         let file = disk.open(path).ok()?;

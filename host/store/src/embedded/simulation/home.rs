@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::embedded::Settings;
-use crate::embedded::fjall_index::FjallHome;
-use crate::embedded::index::IndexHome;
+use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::index::rows::IndexHome;
 
-use super::disk::SimDisk;
-use super::index::MemoryHome;
+use crate::embedded::simulation::disk::SimDisk;
+use crate::embedded::simulation::index::MemoryHome;
 
 pub(super) enum Home {
     Memory(MemoryHome),

@@ -28,4 +28,4 @@ mod time;
 mod walk;
 
 pub(super) use planted::{Planted, is_planted, not_sent, nothing_of, spoil};
-pub(super) use time::Time;
+pub(crate) use time::Time;

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::contract::planned;
-use crate::embedded::index::hour_of;
-use crate::embedded::settings::DEDUP_MS;
-use crate::embedded::state::lsn_of;
+use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::index::rows::hour_of;
+use crate::embedded::limits::DEDUP_MS;
 use crate::{AppendError, Durable, NewRequest, Outcome, Queue, Settlement};
 use dispatcher_model::{Dedup, EventId, Planned, Receipt, TargetNumber, Timestamp};
 
-use super::model::{Delivery, Event, LABEL_BYTES, Label, Model, Presence, Status, Window};
-use super::walk::{Done, Walk};
+use crate::embedded::simulation::model::{
+    Delivery, Event, LABEL_BYTES, Label, Model, Presence, Status, Window,
+};
+use crate::embedded::simulation::walk::{Done, Walk};
 
 const HOUR_MS: u64 = 3_600_000;
 const TARGETS_MAX: usize = 6;

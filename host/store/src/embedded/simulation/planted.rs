@@ -4,10 +4,10 @@
 
 use std::cell::Cell;
 
-use crate::embedded::live::Live;
-use crate::embedded::record::{TargetSettlements, What};
-use crate::embedded::segment::Stretch;
-use crate::embedded::state::Entry;
+use crate::embedded::format::entry::Entry;
+use crate::embedded::format::record::{TargetSettlements, What};
+use crate::embedded::log::segments::Stretch;
+use crate::embedded::target::live::Live;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::embedded) enum Planted {

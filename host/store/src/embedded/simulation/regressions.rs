@@ -4,18 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::contract::{HOUR, dead, planned, request, texts};
-use crate::embedded::clock::Clock;
-use crate::embedded::disk::Disk as _;
-use crate::embedded::machine::Machine;
-use crate::embedded::segment::{Identity, base_of, file_name};
-use crate::embedded::{Embedded, Settings, read_lock};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::format::segment_header::{Identity, base_of, file_name};
+use crate::embedded::platform::clock::Clock;
+use crate::embedded::platform::disk::Disk as _;
+use crate::embedded::platform::locks::read_lock;
+use crate::embedded::{Embedded, Settings};
 use crate::{AppendError, Durable, Fate, Outcome, Queue, Settlement};
 use dispatcher_model::{Delivery, Receipt, TargetNumber};
 
-use super::disk::SimDisk;
-use super::index::MemoryHome;
-use super::running::Running;
-use super::time::Time;
+use crate::embedded::simulation::disk::SimDisk;
+use crate::embedded::simulation::index::MemoryHome;
+use crate::embedded::simulation::running::Running;
+use crate::embedded::simulation::time::Time;
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -1,12 +1,12 @@
 //! Old segments go: what may become of their deliveries, and of their events.
 
-use crate::embedded::read_lock;
-use crate::embedded::state::lsn_of;
+use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::platform::locks::read_lock;
 use dispatcher_model::TargetNumber;
 
-use super::acts::status;
-use super::model::{Delivery, Label, Presence, Status};
-use super::walk::{Done, Walk};
+use crate::embedded::simulation::acts::status;
+use crate::embedded::simulation::model::{Delivery, Label, Presence, Status};
+use crate::embedded::simulation::walk::{Done, Walk};
 
 /// Steps at once.
 const STEPS_MAX: usize = 6;
@@ -133,7 +133,9 @@ impl Walk {
         let here: std::collections::BTreeSet<Label> = self
             .scan()?
             .iter()
-            .filter_map(|logged| super::model::Model::label_of(&logged.event.data))
+            .filter_map(|logged| {
+                crate::embedded::simulation::model::Model::label_of(&logged.event.data)
+            })
             .collect();
         for label in 0..self.model.events.len() {
             let event = &self.model.events[label];

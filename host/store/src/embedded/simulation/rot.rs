@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::embedded::machine::Machine;
-use crate::embedded::scan::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::{OpenError, read_lock};
+use crate::embedded::OpenError;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::platform::locks::read_lock;
 
-use super::index::MemoryHome;
-use super::running::Running;
-use super::walk::{Done, Walk};
+use crate::embedded::simulation::index::MemoryHome;
+use crate::embedded::simulation::running::Running;
+use crate::embedded::simulation::walk::{Done, Walk};
 
 impl Walk {
     /// Up to where a frame says that those before it are durable. What lies behind passes for a torn
@@ -64,7 +65,7 @@ impl Walk {
         let sound = self.running.replace(opened);
         let after = self.scan();
         self.running = sound;
-        let ids = |list: &[super::crash::Logged]| -> Vec<_> {
+        let ids = |list: &[crate::embedded::simulation::crash::Logged]| -> Vec<_> {
             list.iter().map(|logged| (logged.event.id, logged.event.data.clone())).collect()
         };
         if ids(&before) == ids(&after?) {

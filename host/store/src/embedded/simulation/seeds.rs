@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::embedded::lock;
+use crate::embedded::platform::locks::lock;
 
-use super::planted::{self, Planted};
-use super::walk::{Counts, Plan, Trace, Walk};
+use crate::embedded::simulation::planted::{self, Planted};
+use crate::embedded::simulation::walk::{Counts, Plan, Trace, Walk};
 
 const SEEDS: u64 = 260;
 const STEPS: u64 = 200;

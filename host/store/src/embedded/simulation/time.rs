@@ -11,7 +11,7 @@ use dispatcher_model::Timestamp;
 const START_MS: u64 = 1_790_000_000_000;
 
 #[derive(Debug)]
-pub(in crate::embedded) struct Time {
+pub(crate) struct Time {
     wall_ms: AtomicU64,
     start: Instant,
     steady_ms: AtomicU64,

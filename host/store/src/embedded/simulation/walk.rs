@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::embedded::clock::Clock;
-use crate::embedded::machine::Machine;
-use crate::embedded::segment::Identity;
-use crate::embedded::{Embedded, Settings, lock};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::format::segment_header::Identity;
+use crate::embedded::platform::clock::Clock;
+use crate::embedded::platform::locks::lock;
+use crate::embedded::{Embedded, Settings};
 use dispatcher_model::TargetNumber;
 
-use super::disk::SimDisk;
-use super::home::Home;
-use super::model::Model;
-use super::planted::Planted;
-use super::running::Running;
-use super::time::Time;
+use crate::embedded::simulation::disk::SimDisk;
+use crate::embedded::simulation::home::Home;
+use crate::embedded::simulation::model::Model;
+use crate::embedded::simulation::planted::Planted;
+use crate::embedded::simulation::running::Running;
+use crate::embedded::simulation::time::Time;
 
 /// What is older may go.
 const RETENTION_AGE_MS: u64 = 20 * 3_600_000;
