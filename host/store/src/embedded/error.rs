@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::settings::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::embedded::settings::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -38,7 +38,7 @@ pub enum OpenError {
 }
 
 /// Says where an I/O operation failed.
-pub(super) fn at<'a>(
+pub(crate) fn at<'a>(
     act: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> OpenError + 'a {

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use crate::embedded::fjall_index::FjallIndex;
-use crate::embedded::index::{
+use crate::embedded::index::fjall::FjallIndex;
+use crate::embedded::index::rows::{
     Batch, DeadRow, Index, IndexHome, OutcomeRow, RetryRow, Seen, Space, dead_key, hour_of,
     outcome_key, retry_key, window_key,
 };

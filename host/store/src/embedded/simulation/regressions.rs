@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::contract::{HOUR, dead, planned, request, texts};
-use crate::embedded::clock::Clock;
-use crate::embedded::disk::Disk as _;
-use crate::embedded::machine::Machine;
-use crate::embedded::segment::{Identity, base_of, file_name};
-use crate::embedded::{Embedded, Settings, read_lock};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::format::segment_header::{Identity, base_of, file_name};
+use crate::embedded::platform::disk::Disk as _;
+use crate::embedded::platform::locks::read_lock;
+use crate::embedded::{Embedded, Settings};
 use crate::{AppendError, Durable, Fate, Outcome, Queue, Settlement};
 use dispatcher_model::{Delivery, Receipt, TargetNumber};
 
@@ -37,7 +37,7 @@ impl Story {
         let index = MemoryHome::beside(&disk, settings.log_folder());
         let machine = Machine {
             disk: Arc::new(disk.clone()),
-            clock: Clock::Simulated(time.clone()),
+            clock: time.clone(),
             index: Arc::new(index),
             identity: Some(Identity { store: 1, uuid: seed }),
             read_at_open_bytes_max: u64::MAX,

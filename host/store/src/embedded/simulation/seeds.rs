@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::embedded::lock;
+use crate::embedded::platform::locks::lock;
 
 use super::planted::{self, Planted};
 use super::walk::plan::{Counts, Plan, Trace};

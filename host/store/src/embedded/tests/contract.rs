@@ -1,5 +1,5 @@
 //! The contract of every engine, kept by this one.
 
-use super::support::Folder;
+use crate::embedded::tests::support::Folder;
 
 crate::contract!(Folder::new());

@@ -5,7 +5,7 @@ use crate::embedded::{Embedded, OpenError, Settings};
 use crate::{Depth, Hold, HoldKind, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
-use super::support::{Folder, copy_tree, large};
+use crate::embedded::tests::support::{Folder, copy_tree, large};
 
 /// Ten events for `a`: 0 to 2 delivered, 3 dead, 4 waits for a retry that is due, 5 is claimed; all
 /// of it durable.

@@ -3,13 +3,13 @@
 use std::os::unix::fs::FileExt;
 
 use crate::contract::*;
-use crate::embedded::frame::{Frame, HEADER_BYTES, Kind};
-use crate::embedded::record::{Registry, frame};
-use crate::embedded::segment::{SegmentHeader, VERSION};
+use crate::embedded::format::frame::{Frame, HEADER_BYTES, Kind};
+use crate::embedded::format::record::{Registry, frame};
+use crate::embedded::format::segment_header::{SegmentHeader, VERSION};
 use crate::embedded::{Embedded, OpenError};
 use crate::{Depth, Queue};
 
-use super::support::{Folder, copy_tree, flip, large, offset_of};
+use crate::embedded::tests::support::{Folder, copy_tree, flip, large, offset_of};
 
 #[tokio::test]
 async fn a_flipped_bit_refuses_to_start_with_its_place() {

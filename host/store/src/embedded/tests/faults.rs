@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::disk::{Disk, DiskFile, Files};
-use crate::embedded::machine::Machine;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::platform::disk::{Disk, DiskFile, Files};
 use crate::{AppendError, Queue};
 
-use super::support::Folder;
+use crate::embedded::tests::support::Folder;
 
 /// How many of the next calls fail.
 #[derive(Default)]

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::disk::{Disk, DiskFile, Files, Space};
-use crate::embedded::index::{
-    self, Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Row, Seen, Stamp,
+use crate::embedded::core::machine::Machine;
+use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::index::rows::{
+    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Row, Seen, Stamp,
 };
-use crate::embedded::machine::Machine;
-use crate::embedded::record::{DedupKey, TargetRow};
-use crate::embedded::write_lock;
+use crate::embedded::platform::disk::{Disk, DiskFile, Files, Space};
+use crate::embedded::platform::locks::write_lock;
 use crate::{AppendError, Durable, Queue};
 use dispatcher_model::TargetNumber;
 
-use super::support::Folder;
+use crate::embedded::tests::support::Folder;
 
 /// ENOSPC, EDQUOT and EFBIG.
 const NO_ROOM: [i32; 3] = [28, 122, 27];
@@ -231,7 +231,12 @@ impl Index for Failing {
     fn retries(&self, _: u16, _: u64, _: &mut RetryVisit<'_>) -> Result<(), IndexError> {
         Ok(())
     }
-    fn scan(&self, _: index::Space, _: &[u8], _: usize) -> Result<Vec<Row>, IndexError> {
+    fn scan(
+        &self,
+        _: crate::embedded::index::rows::Space,
+        _: &[u8],
+        _: usize,
+    ) -> Result<Vec<Row>, IndexError> {
         Err(self.error())
     }
     fn dead(&self, _: u16, _: Option<u64>, _: usize) -> Result<Vec<(u64, DeadRow)>, IndexError> {
@@ -255,7 +260,9 @@ impl Index for Failing {
     fn sync(&self) -> Result<(), IndexError> {
         Err(self.error())
     }
-    fn dump(&self) -> std::collections::BTreeMap<(super::super::index::Space, Vec<u8>), Vec<u8>> {
+    fn dump(
+        &self,
+    ) -> std::collections::BTreeMap<(crate::embedded::index::rows::Space, Vec<u8>), Vec<u8>> {
         std::collections::BTreeMap::new()
     }
 }
@@ -310,11 +317,11 @@ async fn an_index_that_fails_is_made_whole_while_deliveries_go_on() {
         settle(&*store, a, &third, delivered()).await;
         assert_eq!(store.dead_letters(a, None, 9).await.unwrap().len(), 1);
         store.flush().await.unwrap();
-        let kept = super::random::dump(&store);
+        let kept = crate::embedded::tests::random::dump(&store);
         store.close().await.unwrap();
         folder.delete_index();
         let rebuilt = folder.store();
-        assert_eq!(super::random::dump(&rebuilt), kept, "{loss:?}");
+        assert_eq!(crate::embedded::tests::random::dump(&rebuilt), kept, "{loss:?}");
         assert_eq!(claimable(&*rebuilt, a).await.len(), 6);
     }
 }

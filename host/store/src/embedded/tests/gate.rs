@@ -5,11 +5,11 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use crate::Queue;
 use crate::embedded::Embedded;
-use crate::embedded::fjall_index::FjallHome;
-use crate::embedded::index::{Index, IndexError, IndexHome};
-use crate::embedded::machine::Machine;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::index::rows::{Index, IndexError, IndexHome};
 
-use super::support::Folder;
+use crate::embedded::tests::support::Folder;
 
 /// What one meets at the gate: it waits, or goes on, or is told that it is too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,8 @@ impl Gate {
 }
 
 pub(super) async fn whole(store: &Embedded) {
-    super::full::until("the index is whole", || store.rebuilding().is_none()).await;
+    crate::embedded::tests::full::until("the index is whole", || store.rebuilding().is_none())
+        .await;
 }
 
 struct Gated(FjallHome, Shared);

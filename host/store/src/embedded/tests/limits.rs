@@ -4,7 +4,7 @@ use crate::contract::*;
 use crate::{AppendError, Depth, Queue, REQUEST_EVENTS_MAX};
 use dispatcher_model::TargetNumber;
 
-use super::support::Folder;
+use crate::embedded::tests::support::Folder;
 
 #[tokio::test]
 async fn a_request_larger_than_half_a_segment_never_fits() {

@@ -10,11 +10,11 @@ use std::time::Duration;
 use crate::Queue;
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::index::Space;
+use crate::embedded::index::rows::Space;
 use dispatcher_model::{Delivery, EventId, TargetNumber, Timestamp};
 
-use super::gate::gated;
-use super::support::{Folder, copy_tree};
+use crate::embedded::tests::gate::gated;
+use crate::embedded::tests::support::{Folder, copy_tree};
 
 const SEEDS: u64 = 6;
 const STEPS: usize = 120;

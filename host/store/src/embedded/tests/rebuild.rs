@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::frame::Kind;
-use crate::embedded::retention::{Retention, Stepped};
-use crate::embedded::segment::SEGMENT_HEADER_BYTES;
-use crate::embedded::write_lock;
+use crate::embedded::format::frame::Kind;
+use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
+use crate::embedded::platform::locks::write_lock;
+use crate::embedded::retention::retire::{Retention, Stepped};
 use crate::{Depth, Queue};
 use dispatcher_model::TargetNumber;
 
-use super::gate::{gated, whole};
-use super::random::dump;
-use super::support::{Folder, copy_tree, flip, large, offset_of};
+use crate::embedded::tests::gate::{gated, whole};
+use crate::embedded::tests::random::dump;
+use crate::embedded::tests::support::{Folder, copy_tree, flip, large, offset_of};
 
 fn unchecked(store: &Embedded) -> u64 {
     store.rebuilding().unwrap().unchecked
@@ -57,7 +57,7 @@ async fn loaded(folder: &Folder) -> (Arc<Embedded>, TargetNumber, Vec<String>) {
 /// What a copy of the folder has in an index that is read before the store is open.
 fn anew(
     folder: &Folder,
-) -> std::collections::BTreeMap<(crate::embedded::index::Space, Vec<u8>), Vec<u8>> {
+) -> std::collections::BTreeMap<(crate::embedded::index::rows::Space, Vec<u8>), Vec<u8>> {
     let copy = Folder::new();
     copy_tree(&folder.settings().directory, &copy.settings().directory);
     copy.delete_index();
@@ -146,7 +146,7 @@ async fn an_index_that_fails_while_running_is_the_same() {
     gate.shut();
     *write_lock(&store.shared.index) = None;
     append(&*store, vec![keyed("l", 0, &[a])]).await;
-    super::full::until("it is noticed", || store.rebuilding().is_some()).await;
+    crate::embedded::tests::full::until("it is noticed", || store.rebuilding().is_some()).await;
     append(&*store, vec![keyed("m", 0, &[a])]).await;
     assert_eq!(texts(&claim(&*store, a, 3).await), ["k-0", "l-0", "m-0"]);
     gate.pass(&store).await;
@@ -209,7 +209,7 @@ async fn damage_in_the_part_that_is_read_aside_is_told_and_all_else_goes_on() {
     let (store, gate) = gated(&folder);
     gate.open();
     let told = || store.rebuilding().unwrap().progress;
-    super::full::until("it is told", || told().contains("damaged at byte")).await;
+    crate::embedded::tests::full::until("it is told", || told().contains("damaged at byte")).await;
     assert!(told().contains(&format!("byte {place}")), "{}", told());
     append(&*store, vec![planned("meanwhile", &[a])]).await;
     let rest = claim(&*store, a, left.len() + 3).await;

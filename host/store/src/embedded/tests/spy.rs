@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::embedded::Embedded;
-use crate::embedded::disk::{Disk, DiskFile, Files};
-use crate::embedded::machine::Machine;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::platform::disk::{Disk, DiskFile, Files};
 
-use super::support::Folder;
+use crate::embedded::tests::support::Folder;
 
 pub(super) struct Spy {
     pub read_bytes: AtomicU64,

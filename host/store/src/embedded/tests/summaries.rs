@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use crate::Queue;
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::read_lock;
-use crate::embedded::summary::Summary;
+use crate::embedded::log::summary::Summary;
+use crate::embedded::platform::locks::read_lock;
 
-use super::spy::{Spy, spied};
-use super::support::{Folder, large};
+use crate::embedded::tests::spy::{Spy, spied};
+use crate::embedded::tests::support::{Folder, large};
 
 fn summaries(store: &Embedded) -> Vec<Option<Summary>> {
     let segments = read_lock(&store.shared.reader.segments);
@@ -73,8 +73,9 @@ async fn without_its_last_record_a_segment_is_read_once() {
     // Its last byte is part of the summary's length.
     let log = &folder.segments()[0];
     let second = std::fs::read(&folder.segments()[1]).unwrap();
-    let header = crate::embedded::segment::SegmentHeader::from_bytes(&second).unwrap();
-    super::support::flip(log, header.prev_end - 8);
+    let header =
+        crate::embedded::format::segment_header::SegmentHeader::from_bytes(&second).unwrap();
+    crate::embedded::tests::support::flip(log, header.prev_end - 8);
     assert_eq!(summaries(&folder.store())[1], known[1]);
     let store = folder.store();
     let found = summaries(&store)[0].clone().unwrap();

@@ -79,7 +79,7 @@ pub(super) fn flip(file: &std::path::Path, offset: u64) {
 
 /// Where the frame of an event lies in a log of one segment.
 pub(super) fn offset_of(event: dispatcher_model::EventId) -> u64 {
-    crate::embedded::state::lsn_of(event.number())
+    crate::embedded::format::event_number::lsn_of(event.number())
 }
 
 /// Events large enough that a few hundred fill a segment.

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::frame::HEADER_BYTES;
+use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::tools::{self, Damage, DumpOptions, Lay, Repaired, Report, ToolError};
 use crate::{Fate, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
-use super::support::{Folder, copy_tree, flip, large, offset_of};
+use crate::embedded::tests::support::{Folder, copy_tree, flip, large, offset_of};
 
 fn check(folder: &Folder) -> Report {
     tools::check(&folder.settings().directory, &mut |_, _| {}).unwrap()

@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 
 use dispatcher_model::{EventId, Timestamp};
 
-use super::super::disk::{Disk as _, Files};
-use super::super::segment::SegmentHeader;
-use super::super::settings::folder_of;
-use super::super::state::Effects;
-use super::check::newest;
-use super::repair::{hand_over, new_file};
-use super::segments::{self, Segment, still_named};
-use super::walk::{Seen, Visitor, Walk};
-use super::wound::Damage;
-use super::{OpenError, Progress, ToolError, at};
+use crate::embedded::format::entry::Effects;
+use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::platform::disk::{Disk as _, Files};
+use crate::embedded::settings::folder_of;
+use crate::embedded::tools::check::newest;
+use crate::embedded::tools::repair::{hand_over, new_file};
+use crate::embedded::tools::segments::{self, Segment, still_named};
+use crate::embedded::tools::walk::{Seen, Visitor, Walk};
+use crate::embedded::tools::wound::Damage;
+use crate::embedded::tools::{OpenError, Progress, ToolError, at};
 
 /// How often all begins anew.
 const ROUNDS_MAX: u32 = 20;

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use dispatcher_model::{EventId, Timestamp};
 
-use super::super::record;
-use super::super::segment::SegmentHeader;
-use super::super::state::{Effects, State, TargetState, number};
-use super::index_view::{IndexView, look};
-use super::segments;
-use super::trace::{TRACES_MAX, Trace, trace};
-use super::walk::{Seen, Visitor, Walk};
-use super::wound::Damage;
-use super::{DAMAGES_MAX, Progress, ToolError};
+use crate::embedded::format::entry::Effects;
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::record;
+use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::state::apply::{State, TargetState};
+use crate::embedded::tools::index_view::{IndexView, look};
+use crate::embedded::tools::segments;
+use crate::embedded::tools::trace::{TRACES_MAX, Trace, trace};
+use crate::embedded::tools::walk::{Seen, Visitor, Walk};
+use crate::embedded::tools::wound::Damage;
+use crate::embedded::tools::{DAMAGES_MAX, Progress, ToolError};
 
 /// What a check found.
 #[derive(Clone, Debug, Default)]

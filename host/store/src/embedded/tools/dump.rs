@@ -11,13 +11,15 @@ use serde_json::{Map, Value, json};
 
 use dispatcher_model::{EventId, Severity, Timestamp};
 
-use super::super::record::{self, from_deltas};
-use super::super::state::{Effects, NUMBER_BITS, State, lsn_of, number};
-use super::super::summary::Summary;
-use super::segments::{self, Segment};
-use super::walk::{Seen, Visitor, Walk};
-use super::wound::{Damage, kind_name, moved_id};
-use super::{Progress, ToolError};
+use crate::embedded::format::entry::Effects;
+use crate::embedded::format::event_number::{NUMBER_BITS, lsn_of, number};
+use crate::embedded::format::record::{self, from_deltas};
+use crate::embedded::log::summary::Summary;
+use crate::embedded::state::apply::State;
+use crate::embedded::tools::segments::{self, Segment};
+use crate::embedded::tools::walk::{Seen, Visitor, Walk};
+use crate::embedded::tools::wound::{Damage, kind_name, moved_id};
+use crate::embedded::tools::{Progress, ToolError};
 
 /// What to show.
 #[derive(Clone, Debug, Default)]

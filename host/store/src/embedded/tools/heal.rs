@@ -4,8 +4,8 @@
 //! bit it was. Bytes that are wrong in more than one bit could pass for it by chance: for the longest
 //! record that is tried, one time in 8,000. A record must be readable besides.
 
-use super::super::frame::{ALIGN, HEADER_BYTES, Header};
-use super::super::state::Entry;
+use crate::embedded::format::entry::Entry;
+use crate::embedded::format::frame::{ALIGN, HEADER_BYTES, Header};
 
 /// Longer records are not tried: the more bits there are, the likelier one fits by chance.
 const PAYLOAD_BYTES_MAX: usize = 64 << 10;
@@ -63,9 +63,9 @@ fn wrong_bit(difference: u32, bytes: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::frame::Kind;
-    use super::super::super::record::{Registry, frame};
-    use super::*;
+    use crate::embedded::format::frame::Kind;
+    use crate::embedded::format::record::{Registry, frame};
+    use crate::embedded::tools::heal::*;
     use proptest::prelude::*;
 
     fn bytes(names: usize) -> Vec<u8> {

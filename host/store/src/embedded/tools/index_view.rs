@@ -7,11 +7,11 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::super::fjall_index::FjallIndex;
-use super::super::index::{Index as _, LAYOUT, Stamp};
-use super::super::settings::Settings;
-use super::super::state::TargetState;
-use super::{ToolError, at};
+use crate::embedded::index::fjall::FjallIndex;
+use crate::embedded::index::rows::{Index as _, LAYOUT, Stamp};
+use crate::embedded::settings::Settings;
+use crate::embedded::state::apply::TargetState;
+use crate::embedded::tools::{ToolError, at};
 
 /// How the index is, before it is held against the log.
 #[derive(Debug)]
@@ -66,6 +66,7 @@ pub(super) fn look(directory: &Path, held: bool) -> Result<IndexView, ToolError>
         let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
         Ok(IndexView::There { stamp, targets })
     };
-    Ok(read()
-        .unwrap_or_else(|error: super::super::index::IndexError| IndexView::Unusable(error.reason)))
+    Ok(read().unwrap_or_else(|error: crate::embedded::index::rows::IndexError| {
+        IndexView::Unusable(error.reason)
+    }))
 }

@@ -23,7 +23,7 @@ pub use dump::{DumpOptions, dump};
 pub use repair::{Repaired, repair};
 pub use wound::{Concerned, Damage, Lay, Unsure};
 
-use super::error::OpenError;
+use crate::embedded::error::OpenError;
 
 /// Most places of damage that are kept and told one by one.
 pub const DAMAGES_MAX: usize = 10_000;

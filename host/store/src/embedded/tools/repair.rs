@@ -13,15 +13,15 @@ use std::time::SystemTime;
 
 use dispatcher_model::Timestamp;
 
-use super::super::disk::{Disk as _, DiskFile, Files};
-use super::super::lock_file::Lock;
-use super::super::record::Lost;
-use super::super::settings::Settings;
-use super::check::survey;
-use super::heal::heal;
-use super::segments;
-use super::wound::{Damage, Lay};
-use super::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
+use crate::embedded::format::record::Lost;
+use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
+use crate::embedded::platform::lock_file::Lock;
+use crate::embedded::settings::Settings;
+use crate::embedded::tools::check::survey;
+use crate::embedded::tools::heal::heal;
+use crate::embedded::tools::segments;
+use crate::embedded::tools::wound::{Damage, Lay};
+use crate::embedded::tools::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
 
 /// Removed by the next start if a crash leaves it.
 const MENDED: &str = "mend.tmp";

@@ -5,13 +5,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::super::disk::DiskFile;
-use super::super::frame::{HEADER_BYTES, Header, Kind};
-use super::super::segment::{
+use crate::embedded::OpenError;
+use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
+use crate::embedded::format::segment_header::{
     BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
 };
-use super::super::{OpenError, settings};
-use super::{ToolError, at};
+use crate::embedded::platform::disk::DiskFile;
+use crate::embedded::settings;
+use crate::embedded::tools::{ToolError, at};
 
 /// A folder is listed again until it stands still, this often at most.
 const LISTINGS_MAX: usize = 8;

@@ -11,14 +11,16 @@ use std::path::Path;
 
 use dispatcher_model::{EventId, Timestamp};
 
-use super::super::record::{self, ActWhat, from_deltas};
-use super::super::runs::Runs;
-use super::super::settings::WINDOW_MAX;
-use super::super::state::{Effects, State, lsn_of, number};
-use super::segments::Segment;
-use super::walk::{Seen, Visitor, Walk};
-use super::wound::{Damage, Unsure};
-use super::{IDS_MAX, Progress, ToolError};
+use crate::embedded::format::entry::Effects;
+use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::format::record::{self, ActWhat, from_deltas};
+use crate::embedded::format::runs::Runs;
+use crate::embedded::limits::WINDOW_MAX;
+use crate::embedded::state::apply::State;
+use crate::embedded::tools::segments::Segment;
+use crate::embedded::tools::walk::{Seen, Visitor, Walk};
+use crate::embedded::tools::wound::{Damage, Unsure};
+use crate::embedded::tools::{IDS_MAX, Progress, ToolError};
 
 /// Most places that are looked into; of a disk with more, a list of this kind is of no help.
 pub(super) const TRACES_MAX: usize = 64;

@@ -8,15 +8,16 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::super::disk::DiskFile;
-use super::super::frame::{HEADER_BYTES, Header, Kind};
-use super::super::scan::{CHUNK_BYTES, Scanner, Step};
-use super::super::segment::{SegmentHeader, Stretch, file_name};
-use super::super::state::Entry;
-use super::heal::heal;
-use super::segments::{Segment, still_named};
-use super::wound::{Damage, Lay, kind_name, request_without_header, salvage};
-use super::{Progress, ToolError, at};
+use crate::embedded::format::entry::Entry;
+use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
+use crate::embedded::format::segment_header::{SegmentHeader, file_name};
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::log::segments::Stretch;
+use crate::embedded::platform::disk::DiskFile;
+use crate::embedded::tools::heal::heal;
+use crate::embedded::tools::segments::{Segment, still_named};
+use crate::embedded::tools::wound::{Damage, Lay, kind_name, request_without_header, salvage};
+use crate::embedded::tools::{Progress, ToolError, at};
 
 /// Progress is told about this often.
 const TELL_BYTES: u64 = 4 << 20;

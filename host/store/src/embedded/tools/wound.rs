@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use dispatcher_model::{EventId, Timestamp};
 
-use super::super::frame::{ALIGN, HEADER_BYTES, Header, Kind};
-use super::super::record::{self, decode};
-use super::super::segment::{Identity, SegmentHeader};
-use super::super::state::{State, number};
-use super::IDS_MAX;
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::frame::{ALIGN, HEADER_BYTES, Header, Kind};
+use crate::embedded::format::record::{self, decode};
+use crate::embedded::format::segment_header::{Identity, SegmentHeader};
+use crate::embedded::state::apply::State;
+use crate::embedded::tools::IDS_MAX;
 
 /// What a stretch that cannot be read was.
 #[derive(Clone, Debug, PartialEq, Eq)]

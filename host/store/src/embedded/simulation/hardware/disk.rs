@@ -10,8 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::embedded::disk::{Disk, DiskFile, Space};
-use crate::embedded::lock;
+use crate::embedded::platform::disk::{Disk, DiskFile, Space};
+use crate::embedded::platform::locks::lock;
 
 use super::sectors::Sectors;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::embedded::disk::Disk;
+use crate::embedded::platform::disk::Disk;
 
 use super::disk::SimDisk;
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use crate::embedded::index::{
+use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::index::rows::{
     Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
 };
-use crate::embedded::record::{DedupKey, TargetRow};
 
 use super::memory_index::MemoryHome;
 

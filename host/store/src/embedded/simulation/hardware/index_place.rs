@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::embedded::Settings;
-use crate::embedded::fjall_index::FjallHome;
-use crate::embedded::index::IndexHome;
+use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::index::rows::IndexHome;
 
 use super::disk::SimDisk;
 use super::memory_index::MemoryHome;

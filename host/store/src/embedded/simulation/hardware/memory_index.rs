@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 
-use crate::embedded::index::{
+use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::format::segment_header::{base_of, file_name};
+use crate::embedded::index::rows::{
     Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
     dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
 };
-use crate::embedded::lock;
-use crate::embedded::record::{DedupKey, TargetRow};
-use crate::embedded::segment::{base_of, file_name};
-use crate::embedded::settings::DEDUP_MS;
+use crate::embedded::limits::DEDUP_MS;
+use crate::embedded::platform::locks::lock;
 
 use super::disk::SimDisk;
 

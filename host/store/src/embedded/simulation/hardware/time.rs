@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::BoxFuture;
+use crate::embedded::platform::clock::Clock;
 use dispatcher_model::Timestamp;
 
 /// In 2026.
@@ -40,11 +42,6 @@ impl Time {
         Timestamp::from_millis(self.wall_ms.load(Ordering::SeqCst))
     }
 
-    pub(crate) fn steady(&self) -> Instant {
-        let jumped_ms = self.jumped_ms.load(Ordering::SeqCst);
-        self.start + Duration::from_millis(self.steady_ms() + jumped_ms)
-    }
-
     /// How much time really passed.
     pub(crate) fn steady_ms(&self) -> u64 {
         self.steady_ms.load(Ordering::SeqCst)
@@ -63,5 +60,21 @@ impl Time {
         }
         let set = |now: u64| Some(now.saturating_add_signed(ms).max(1));
         let _ = self.wall_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, set);
+    }
+}
+
+impl Clock for Time {
+    fn wall(&self) -> Timestamp {
+        Self::wall(self)
+    }
+
+    fn steady(&self) -> Instant {
+        let jumped_ms = self.jumped_ms.load(Ordering::SeqCst);
+        self.start + Duration::from_millis(self.steady_ms() + jumped_ms)
+    }
+
+    /// Simulated time never comes by itself: a sleeper is polled again after it was moved.
+    fn sleep_until(&self, _: Instant) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
     }
 }

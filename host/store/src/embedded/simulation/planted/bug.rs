@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::embedded::disk::Disk;
-use crate::embedded::index::IndexHome;
+use crate::embedded::index::rows::IndexHome;
+use crate::embedded::platform::disk::Disk;
 
 use crate::embedded::simulation::hardware::faulty_index::{FaultyHome, IndexFault};
 use crate::embedded::simulation::hardware::time::Time;

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use crate::embedded::disk::{Disk, DiskFile};
-use crate::embedded::frame::{HEADER_BYTES, Header, Kind, frame_bytes};
-use crate::embedded::record::{
+use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind, frame_bytes};
+use crate::embedded::format::record::{
     Moved, Settled, Settlements, TargetSettlements, What, decode, from_deltas,
 };
+use crate::embedded::platform::disk::{Disk, DiskFile};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DiskFault {

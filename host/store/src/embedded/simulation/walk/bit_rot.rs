@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::embedded::machine::Machine;
-use crate::embedded::scan::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::{OpenError, read_lock};
+use crate::embedded::OpenError;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::platform::locks::read_lock;
 
 use super::running::Running;
 use super::walk::{Done, Walk};

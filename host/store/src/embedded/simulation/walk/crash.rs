@@ -1,8 +1,8 @@
 //! Ends and starts: orderly closes, killed processes, power cuts, lost indexes.
 
 use crate::Queue;
-use crate::embedded::machine::Machine;
-use crate::embedded::write_lock;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::platform::locks::write_lock;
 use dispatcher_model::TargetNumber;
 
 use super::running::Running;

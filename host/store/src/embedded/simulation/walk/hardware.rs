@@ -2,7 +2,7 @@
 //! the calls without a target: flush and register.
 
 use crate::Queue;
-use crate::embedded::index::hour_of;
+use crate::embedded::index::rows::hour_of;
 
 use super::walk::{Done, Walk};
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::embedded::frame::Kind;
-use crate::embedded::read_lock;
-use crate::embedded::record::{Moved, decode};
-use crate::embedded::request::Read;
-use crate::embedded::scan::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::state::lsn_of;
+use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::format::frame::Kind;
+use crate::embedded::format::record::{Moved, decode};
+use crate::embedded::format::stored_request::Read;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::platform::locks::read_lock;
 use dispatcher_model::StoredEvent;
 
 use super::model::{Model, Presence};

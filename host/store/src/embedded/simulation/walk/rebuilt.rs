@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::Queue;
-use crate::embedded::index::Space;
-use crate::embedded::machine::Machine;
-use crate::embedded::read_lock;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::index::rows::Space;
+use crate::embedded::platform::locks::read_lock;
 
 use crate::embedded::simulation::hardware::memory_index::{MemoryHome, Rows};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::embedded::index::hour_of;
+use crate::embedded::index::rows::hour_of;
 use crate::{Fate, Queue};
 use dispatcher_model::TargetNumber;
 

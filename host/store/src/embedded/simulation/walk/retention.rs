@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::embedded::read_lock;
-use crate::embedded::state::lsn_of;
+use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::platform::locks::read_lock;
 use dispatcher_model::TargetNumber;
 
 use super::model::{Delivery, Label, Model, Presence, Status};

@@ -10,12 +10,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::Queue;
-use crate::embedded::committer::Committer;
-use crate::embedded::inbox::Stop;
-use crate::embedded::indexer::{Indexer, Job};
-use crate::embedded::machine::Machine;
-use crate::embedded::retention::{Retention, Stepped};
-use crate::embedded::{Embedded, OpenError, Parts, Settings, read_lock};
+use crate::embedded::commit::committer::Committer;
+use crate::embedded::core::inbox::Stop;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::engine::Parts;
+use crate::embedded::indexing::indexer::{Indexer, Job};
+use crate::embedded::platform::locks::read_lock;
+use crate::embedded::retention::retire::{Retention, Stepped};
+use crate::embedded::{Embedded, OpenError, Settings};
 
 /// The committer would wait for the index above its own limit, which is larger.
 const JOBS_MAX: usize = 100;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::contract::planned;
-use crate::embedded::settings::DEDUP_MS;
-use crate::embedded::state::lsn_of;
+use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::limits::DEDUP_MS;
 use crate::{AppendError, Durable, NewRequest, Queue};
 use dispatcher_model::{Dedup, EventId, Planned, TargetNumber};
 

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::embedded::clock::Clock;
-use crate::embedded::disk::Disk;
-use crate::embedded::machine::Machine;
-use crate::embedded::segment::Identity;
-use crate::embedded::{Embedded, Settings, lock};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::format::segment_header::Identity;
+use crate::embedded::platform::disk::Disk;
+use crate::embedded::platform::locks::lock;
+use crate::embedded::{Embedded, Settings};
 use dispatcher_model::TargetNumber;
 
 use crate::embedded::simulation::hardware::disk::SimDisk;
@@ -34,7 +34,7 @@ pub(crate) struct Walk {
     pub settings: Settings,
     pub identity: Identity,
     pub running: Option<Running>,
-    pub model: Model,
+    pub(super) model: Model,
     pub step: u64,
     /// A call failed halfway: only the next start shows what became of it.
     pub unsure: bool,
@@ -89,7 +89,7 @@ impl Walk {
         }
         Machine {
             disk,
-            clock: Clock::Simulated(self.time.clone()),
+            clock: self.time.clone(),
             index,
             identity: Some(self.identity),
             read_at_open_bytes_max: u64::MAX,

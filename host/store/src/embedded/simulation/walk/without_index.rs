@@ -1,7 +1,7 @@
 //! A store that was closed and lost its index: what goes on from the log alone until there is a new one.
 
 use crate::Queue;
-use crate::embedded::machine::Machine;
+use crate::embedded::core::machine::Machine;
 
 use super::crash::End;
 use super::walk::{Done, Walk};

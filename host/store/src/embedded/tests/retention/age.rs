@@ -2,7 +2,7 @@
 
 use crate::{Hold, HoldKind};
 
-use super::*;
+use crate::embedded::tests::retention::*;
 
 const AGE_MS: u64 = 30 * DAY_MS;
 
@@ -76,7 +76,7 @@ async fn a_clock_that_jumps_takes_nothing() {
     small.time.jump(i64::try_from(2 * AGE_MS).unwrap());
     for _ in 0..3 {
         let step = small.stepped(&store);
-        assert!(matches!(step, crate::embedded::retention::Stepped::Rest(_)), "{step:?}");
+        assert!(matches!(step, crate::embedded::retention::retire::Stepped::Rest(_)), "{step:?}");
     }
     assert_eq!(store.expire(a, small.time.wall(), "old".into()).await.unwrap(), 0);
     assert_eq!(first_base(&store), 0);
@@ -89,8 +89,9 @@ async fn a_clock_that_jumps_takes_nothing() {
 
 impl Small {
     /// One look by hand, besides those of the thread.
-    fn stepped(&self, store: &Embedded) -> crate::embedded::retention::Stepped {
-        let mut retention = crate::embedded::retention::Retention::new(store.shared.clone());
+    fn stepped(&self, store: &Embedded) -> crate::embedded::retention::retire::Stepped {
+        let mut retention =
+            crate::embedded::retention::retire::Retention::new(store.shared.clone());
         retention.step(&mut || std::thread::sleep(Duration::from_millis(1)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::embedded::tests::spy::{Spy, disk};
 
-use super::*;
+use crate::embedded::tests::retention::*;
 
 #[tokio::test]
 async fn wherever_the_process_ends_while_a_segment_goes_nothing_is_lost_or_comes_back() {

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contract::*;
-use crate::embedded::clock::Clock;
-use crate::embedded::index::Space;
-use crate::embedded::machine::Machine;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::index::rows::Space;
+use crate::embedded::platform::locks::read_lock;
 use crate::embedded::simulation::hardware::time::Time;
-use crate::embedded::{Embedded, Settings, read_lock};
+use crate::embedded::{Embedded, Settings};
 use crate::{AppendError, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
-use super::support::{Folder, copy_tree, large};
+use crate::embedded::tests::support::{Folder, copy_tree, large};
 
 const MIB: u64 = 1 << 20;
 const DAY_MS: u64 = 86_400_000;
@@ -47,8 +47,7 @@ impl Small {
     }
 
     fn machine(&self) -> Machine {
-        let clock = Clock::Simulated(self.time.clone());
-        Machine { clock, ..Machine::real(&self.settings()) }
+        Machine { clock: self.time.clone(), ..Machine::real(&self.settings()) }
     }
 
     fn store(&self) -> Arc<Embedded> {

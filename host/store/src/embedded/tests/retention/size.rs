@@ -1,9 +1,9 @@
 //! The log is too large: settled segments go, nearly dead ones are emptied, full ones refuse.
 
 use crate::Fate;
-use crate::embedded::disk::{Disk, Files};
+use crate::embedded::platform::disk::{Disk, Files};
 
-use super::*;
+use crate::embedded::tests::retention::*;
 
 #[tokio::test]
 async fn settled_segments_go_and_their_files_are_used_again() {

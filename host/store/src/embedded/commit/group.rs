@@ -1,0 +1,148 @@
+//! What was placed in the log since it was last durable, and what to do once it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::AppendError;
+use crate::embedded::core::inbox::{Placed, Reply};
+use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::format::entry::{Effects, Entry};
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::frame::Frame;
+use crate::embedded::index::recent::{Recent, Undo};
+use crate::embedded::log::tail::TailFrame;
+use crate::embedded::log::writer::DiskError;
+use crate::embedded::platform::locks::lock;
+
+/// A frame that must reach the log even if the disk refuses it now.
+pub(crate) struct Kept {
+    pub frame: Frame,
+    pub effects: Effects,
+}
+
+struct Record {
+    entry: Entry,
+    /// To be written again if this does not become durable; `None`: given up then.
+    kept: Option<Frame>,
+}
+
+/// An answer that waits for the disk.
+pub(crate) enum Waiting {
+    Append { reply: oneshot::Sender<Result<Placed, AppendError>>, placed: Placed },
+    Killed { reply: Reply<Option<u64>>, count: u64 },
+    Operated { reply: Reply<u64>, count: u64 },
+}
+
+#[derive(Default)]
+pub(crate) struct Group {
+    placed: Vec<Record>,
+    tail: Vec<Arc<TailFrame>>,
+    waiting: Vec<Waiting>,
+    undo: Vec<Undo>,
+    /// Bytes of frames that nobody waits for.
+    pub lazy_bytes: usize,
+}
+
+impl Group {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.placed.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Whether somebody waits for a sync.
+    pub(crate) fn urgent(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    pub(crate) fn registry(&mut self, entry: Entry) {
+        self.placed.push(Record { entry, kept: None });
+    }
+
+    pub(crate) fn request(&mut self, entry: Entry, tail: Option<TailFrame>) {
+        self.placed.push(Record { entry, kept: None });
+        self.tail.extend(tail.map(Arc::new));
+    }
+
+    pub(crate) fn act(&mut self, entry: Entry, frame: Frame) {
+        self.lazy_bytes += usize::try_from(frame.size()).unwrap_or(usize::MAX);
+        self.placed.push(Record { entry, kept: Some(frame) });
+    }
+
+    pub(crate) fn wait(&mut self, waiting: Waiting) {
+        self.waiting.push(waiting);
+    }
+
+    pub(crate) fn undo(&mut self, undo: Undo) {
+        self.undo.push(undo);
+    }
+
+    /// Everything in it is durable: readers see it, senders are answered, then targets are woken.
+    /// Gives the frames for checkpoint and index.
+    pub(crate) fn durable(self, shared: &Shared, end: u64) -> Vec<Entry> {
+        let entries: Vec<Entry> = self.placed.into_iter().map(|placed| placed.entry).collect();
+        let gone =
+            if self.tail.is_empty() { Vec::new() } else { shared.tail.push(self.tail.into_iter()) };
+        shared.set_tail(end);
+        let woken = publish(shared, &entries);
+        for waiting in self.waiting {
+            // Whoever asked may have gone away: that changes nothing.
+            match waiting {
+                Waiting::Append { reply, placed } => drop(reply.send(Ok(placed))),
+                Waiting::Killed { reply, count } => drop(reply.send(Ok(Some(count)))),
+                Waiting::Operated { reply, count } => drop(reply.send(Ok(count))),
+            }
+        }
+        for target in woken {
+            target.woken.notify_waiters();
+        }
+        drop(gone);
+        entries
+    }
+
+    /// Nothing of it is durable: requests are refused, acts are kept to be written again.
+    pub(crate) fn refuse(self, recent: &mut Recent, error: &DiskError) -> Vec<Kept> {
+        for undo in self.undo.into_iter().rev() {
+            recent.undo(undo);
+        }
+        for waiting in self.waiting {
+            match waiting {
+                Waiting::Append { reply, .. } => {
+                    drop(reply.send(Err(error.to_append())));
+                }
+                Waiting::Operated { reply, .. } => {
+                    drop(reply.send(Err(error.to_store())));
+                }
+                Waiting::Killed { reply, .. } => {
+                    drop(reply.send(Err(error.to_store())));
+                }
+            }
+        }
+        let kept = self
+            .placed
+            .into_iter()
+            .filter_map(|placed| Some(Kept { frame: placed.kept?, effects: placed.entry.effects }));
+        kept.collect()
+    }
+}
+
+/// Tells targets of what is new for them: each once, since all of it became durable together.
+fn publish(shared: &Shared, entries: &[Entry]) -> Vec<Arc<Target>> {
+    /// Place of its first request, number of its last event, and how many there are.
+    type New = (u64, u64, u64);
+    let mut new: BTreeMap<u16, New> = BTreeMap::new();
+    for entry in entries {
+        let Effects::Request { routed, .. } = &entry.effects else { continue };
+        for r in routed {
+            let (_, last, count) = new.entry(r.target).or_insert((entry.lsn, 0, 0));
+            *last = number(entry.lsn, r.last);
+            *count += u64::from(r.count);
+        }
+    }
+    let told = new.into_iter().filter_map(|(target, (lsn, last, count))| {
+        let target = shared.target(target)?;
+        lock(&target.live).publish(lsn, last, count);
+        Some(target)
+    });
+    told.collect()
+}

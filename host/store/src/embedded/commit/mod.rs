@@ -1,0 +1,6 @@
+//! The thread that writes the log: group commit, and the records of every command.
+
+pub(super) mod append;
+pub(super) mod committer;
+pub(super) mod group;
+pub(super) mod operate;

@@ -1,0 +1,90 @@
+//! The committer's part of what people do to a target: holds, dead letters, rows that end.
+//!
+//! Each act is a record that is durable before it is answered. What it is about was looked up by its
+//! caller, who keeps others from changing it meanwhile.
+
+use std::sync::Arc;
+
+use dispatcher_model::{TargetNumber, Timestamp};
+
+use super::committer::Committer;
+use super::group::{Kept, Waiting};
+use crate::StoreError;
+use crate::embedded::core::inbox::{Reply, unknown};
+use crate::embedded::format::entry::Effects;
+use crate::embedded::format::frame::Kind;
+use crate::embedded::format::record::{
+    self, Act, ActWhat, Settled, Settlements, TargetSettlements,
+};
+use crate::embedded::platform::locks::lock;
+use crate::embedded::target::live::RowLease;
+
+impl Committer {
+    pub(crate) fn operate(&mut self, number: TargetNumber, what: ActWhat, reply: Reply<u64>) {
+        let Some(target) = self.shared.target(number.0) else {
+            return drop(reply.send(Err(unknown(number))));
+        };
+        let record = Arc::new(Act { target: number.0, at_ms: self.shared.clock.wall_ms(), what });
+        let Some(frame) = record::frame(Kind::Act, &*record, 256) else {
+            return drop(reply.send(Err(StoreError("too much at once".into()))));
+        };
+        let mut live = lock(&target.live);
+        let count = match &record.what {
+            ActWhat::Hold(held) => {
+                live.held.clone_from(held);
+                // What stands still keeps nothing in memory.
+                live.unload();
+                0
+            }
+            ActWhat::Mend(mend) => {
+                let again = mend.again.len() as u64;
+                live.pending += again;
+                live.retrying += again;
+                live.dead = live.dead.saturating_sub(mend.count);
+                again.max(mend.count)
+            }
+        };
+        drop(live);
+        target.woken.notify_waiters();
+        self.keep(Kept { frame, effects: Effects::Act(record) });
+        if let Some(reply) = self.waits_for_kept(reply) {
+            self.group.wait(Waiting::Operated { reply, count });
+        }
+    }
+
+    pub(crate) fn bury(&mut self, number: TargetNumber, rows: Vec<Settled>, reply: Reply<u64>) {
+        let Some(target) = self.shared.target(number.0) else {
+            return drop(reply.send(Err(unknown(number))));
+        };
+        let now = self.shared.clock.now();
+        let mut live = lock(&target.live);
+        let mut others = Vec::new();
+        for row in rows {
+            let Some(due_ms) = row.row_due_ms else { continue };
+            if live.rows.contains_key(&row.number) {
+                continue;
+            }
+            live.loaded.retain(|loaded| loaded.number != row.number);
+            // Until the index knows, it still shows the row.
+            let lease = RowLease {
+                due_ms,
+                attempts: row.attempts,
+                first_attempt: Timestamp::from_millis(row.first_attempt_ms),
+                received: Timestamp::from_millis(row.received_ms),
+                until: now.steady,
+                settled: true,
+            };
+            live.rows.insert(row.number, lease);
+            live.count(&row);
+            others.push(row);
+        }
+        let (count, cursor) = (others.len() as u64, live.cursor());
+        drop(live);
+        let settled = TargetSettlements { target: number.0, cursor, delivered: Vec::new(), others };
+        let mut record = Settlements { at_ms: now.wall.as_millis(), targets: vec![settled] };
+        self.seal(&mut record);
+        if let Some(reply) = self.waits_for_kept(reply) {
+            self.group.wait(Waiting::Operated { reply, count });
+        }
+    }
+}

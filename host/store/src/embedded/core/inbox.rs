@@ -1,0 +1,213 @@
+//! What waits for the committer: requests, bounded by number and bytes, and acts on targets.
+//!
+//! Acts need no bound of their own: each has a caller that waits for its answer. The committer takes
+//! everything at once; whoever puts something in wakes it only when it sleeps.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dispatcher_model::{TargetNumber, Timestamp};
+use tokio::sync::oneshot;
+
+use super::prepared::Prepared;
+use crate::embedded::format::entry::Effects;
+use crate::embedded::format::frame::Frame;
+use crate::embedded::format::record::{ActWhat, Settled};
+use crate::embedded::limits::{
+    GROUP_BYTES_MAX, GROUP_REQUESTS_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX,
+};
+use crate::embedded::platform::locks::lock;
+use crate::embedded::target::live::Kill;
+use crate::{AppendError, Settlement, StoreError, Window};
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+pub(crate) struct Append {
+    pub request: Prepared,
+    pub reply: oneshot::Sender<Result<Placed, AppendError>>,
+}
+
+/// A request that is durable, given back to be freed where it was made.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub request: Prepared,
+    /// Where its new events are.
+    pub lsn: u64,
+}
+
+pub(crate) enum Act {
+    Register {
+        names: Vec<Arc<str>>,
+        reply: Reply<Vec<TargetNumber>>,
+    },
+    Settle {
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        /// They are those of one message, which opened it.
+        window: Option<Window>,
+        reply: Option<Reply<()>>,
+    },
+    /// Answers `None` when the target went on meanwhile and the log has to be looked at again.
+    Kill {
+        target: TargetNumber,
+        range: Kill,
+        before: Timestamp,
+        reply: Reply<Option<u64>>,
+    },
+    Flush {
+        reply: Reply<()>,
+    },
+    /// What a person, or a verdict, does to a target; answers how many deliveries it concerns.
+    Operate {
+        target: TargetNumber,
+        what: ActWhat,
+        reply: Reply<u64>,
+    },
+    /// Copies events to the head of the log; answers how many.
+    Carry {
+        copies: Vec<Copy>,
+        reply: Reply<u64>,
+    },
+    /// Ends rows that nobody holds; answers how many were left to end.
+    Bury {
+        target: TargetNumber,
+        rows: Vec<Settled>,
+        reply: Reply<u64>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Write what is there, then stop.
+    Close,
+    /// As if the process had been killed.
+    Abandon,
+}
+
+#[derive(Default)]
+struct State {
+    appends: VecDeque<Append>,
+    bytes: usize,
+    acts: VecDeque<Act>,
+    stop: Option<Stop>,
+    sleeping: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    filled: Condvar,
+}
+
+/// What the committer took.
+pub(crate) struct Taken {
+    pub appends: Vec<Append>,
+    pub acts: VecDeque<Act>,
+    pub stop: Option<Stop>,
+}
+
+impl Inbox {
+    pub(crate) fn append(&self, append: Append) -> Result<(), AppendError> {
+        let bytes = append.request.size();
+        let mut state = lock(&self.state);
+        if state.stop.is_some() {
+            return Err(AppendError::Closed);
+        }
+        let full = state.appends.len() >= WAITING_REQUESTS_MAX;
+        if full || (state.bytes + bytes > WAITING_BYTES_MAX && !state.appends.is_empty()) {
+            return Err(AppendError::Overloaded);
+        }
+        state.bytes += bytes;
+        state.appends.push_back(append);
+        self.wake(&mut state);
+        Ok(())
+    }
+
+    pub(crate) fn act(&self, act: Act) -> Result<(), StoreError> {
+        let mut state = lock(&self.state);
+        if state.stop.is_some() {
+            return Err(closed());
+        }
+        state.acts.push_back(act);
+        self.wake(&mut state);
+        Ok(())
+    }
+
+    /// Each call of `notify_one` is a system call: one is enough until the committer is up.
+    fn wake(&self, state: &mut State) {
+        if std::mem::take(&mut state.sleeping) {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Nothing more is taken in. An abandonment is the stronger word.
+    pub(crate) fn stop(&self, stop: Stop) {
+        let mut state = lock(&self.state);
+        if state.stop != Some(Stop::Abandon) {
+            state.stop = Some(stop);
+        }
+        self.filled.notify_one();
+    }
+
+    /// The committer is gone: who still waits in here is answered by that.
+    pub(crate) fn end(&self) {
+        *lock(&self.state) = State { stop: Some(Stop::Abandon), ..State::default() };
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        lock(&self.state).stop.is_some()
+    }
+
+    /// Sleeps until there is something, for `rest` at most; takes at most a group of requests.
+    pub(crate) fn take(&self, rest: Option<Duration>) -> Taken {
+        let deadline = rest.map(|rest| Instant::now() + rest);
+        let mut state = lock(&self.state);
+        while state.appends.is_empty() && state.acts.is_empty() && state.stop.is_none() {
+            state.sleeping = true;
+            state = match deadline {
+                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        state.sleeping = false;
+        let (mut count, mut bytes) = (0, 0);
+        while count < GROUP_REQUESTS_MAX && bytes < GROUP_BYTES_MAX && count < state.appends.len() {
+            bytes += state.appends[count].request.size();
+            count += 1;
+        }
+        state.bytes -= bytes;
+        let appends = state.appends.drain(..count).collect();
+        // A stop counts once everything that came before it is done.
+        let stop = state.stop.filter(|stop| *stop == Stop::Abandon || state.appends.is_empty());
+        Taken { appends, acts: std::mem::take(&mut state.acts), stop }
+    }
+}
+
+pub(crate) fn closed() -> StoreError {
+    StoreError("the store is closed".into())
+}
+
+pub(crate) fn unknown(target: TargetNumber) -> StoreError {
+    StoreError(format!("no target has the number {}: register its name first", target.0))
+}
+
+/// A copy that is ready to be written.
+pub(crate) struct Copy {
+    pub number: u64,
+    pub retrying: Vec<u16>,
+    pub frame: Frame,
+    pub effects: Effects,
+}
+
+impl Copy {
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.frame.size()
+    }
+}

@@ -1,0 +1,87 @@
+//! How much the log may hold and for how long, and the bell that wakes whoever sees to it.
+
+use std::collections::BTreeSet;
+use std::sync::{Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::embedded::log::segments::Segments;
+use crate::embedded::platform::clock::Now;
+use crate::embedded::platform::clock_trust::Wall;
+use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::settings::Settings;
+
+#[derive(Default)]
+struct Bell {
+    rung: bool,
+    stop: bool,
+}
+
+pub(crate) struct Keeping {
+    pub age_ms: Option<u64>,
+    pub bytes_max: Option<u64>,
+    pub wall: Mutex<Wall>,
+    /// Targets whose oldest deliveries may be given up when the log is full.
+    pub overflow: RwLock<BTreeSet<u16>>,
+    /// What keeps the oldest segment, for people.
+    pub kept_by: Mutex<String>,
+    bell: Mutex<Bell>,
+    rung: Condvar,
+}
+
+impl Keeping {
+    pub(crate) fn new(settings: &Settings, now: Now, last_ms: u64) -> Self {
+        Self {
+            age_ms: settings.retention_age_ms,
+            bytes_max: settings.retention_bytes,
+            wall: Mutex::new(Wall::new(now, last_ms)),
+            overflow: RwLock::default(),
+            kept_by: Mutex::default(),
+            bell: Mutex::default(),
+            rung: Condvar::new(),
+        }
+    }
+
+    /// Whether ages can be told by the wall's clock.
+    pub(crate) fn is_clock_believed(&self, now: Now) -> bool {
+        lock(&self.wall).is_believed(now)
+    }
+
+    pub(crate) fn may_overflow(&self, target: u16) -> bool {
+        read_lock(&self.overflow).contains(&target)
+    }
+
+    /// Whether so many bytes more make the log larger than it may be.
+    pub(crate) fn is_full(&self, segments: &Segments, more_bytes: u64) -> bool {
+        self.bytes_max.is_some_and(|max| segments.bytes() + more_bytes > max)
+    }
+
+    /// Whether the oldest segment should go, so that there is room before it is needed.
+    pub(crate) fn wants_room(&self, segments: &Segments, segment_bytes: u64) -> bool {
+        self.is_full(segments, 2 * segment_bytes)
+    }
+
+    pub(crate) fn ring(&self) {
+        lock(&self.bell).rung = true;
+        self.rung.notify_one();
+    }
+
+    pub(crate) fn stop(&self) {
+        lock(&self.bell).stop = true;
+        self.rung.notify_one();
+    }
+
+    /// Sleeps until it is rung, or for so long; `true`: it is over.
+    pub(crate) fn wait(&self, longest: Option<Duration>) -> bool {
+        let quiet = |bell: &mut Bell| !bell.rung && !bell.stop;
+        let bell = lock(&self.bell);
+        let mut bell = match longest {
+            None => self.rung.wait_while(bell, quiet).unwrap_or_else(PoisonError::into_inner),
+            Some(longest) => {
+                let waited = self.rung.wait_timeout_while(bell, longest, quiet);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        bell.rung = false;
+        bell.stop
+    }
+}

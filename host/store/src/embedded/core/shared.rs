@@ -1,0 +1,195 @@
+//! What callers, committer and index thread share.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::inbox::{Act, Inbox, Reply, closed};
+use super::keeping::Keeping;
+use super::rebuild::Rebuild;
+use crate::StoreError;
+use crate::embedded::format::segment_header::Identity;
+use crate::embedded::index::recent::NEVER_ASKED;
+use crate::embedded::index::rows::Index;
+use crate::embedded::log::reader::Reader;
+use crate::embedded::log::spare::Spare;
+use crate::embedded::log::tail::Tail;
+use crate::embedded::platform::clock::Clock;
+use crate::embedded::platform::lock_file::Lock;
+use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::settings::Settings;
+use crate::embedded::space::guard::Room;
+use crate::embedded::state::apply::TargetState;
+use crate::embedded::target::live::Live;
+
+/// Most places of damage that are told apart.
+const DAMAGES_NOTED_MAX: usize = 1_000;
+
+pub(crate) struct Target {
+    pub number: u16,
+    pub name: Arc<str>,
+    pub live: Mutex<Live>,
+    /// There may be something to claim.
+    pub woken: Notify,
+    /// Held by the one that reads for the target.
+    pub loading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Target {
+    pub(crate) fn new(number: u16, state: &TargetState) -> Self {
+        Self {
+            number,
+            name: state.name.as_str().into(),
+            live: Mutex::new(Live::new(number, state)),
+            woken: Notify::new(),
+            loading: Arc::default(),
+        }
+    }
+}
+
+pub(crate) struct Shared {
+    pub directory: PathBuf,
+    pub clock: Arc<dyn Clock>,
+    pub identity: Identity,
+    pub reader: Reader,
+    pub tail: Tail,
+    pub inbox: Inbox,
+    pub room: Arc<Room>,
+    pub spare: Arc<Spare>,
+    pub keeping: Keeping,
+    /// By number.
+    pub targets: RwLock<Vec<Arc<Target>>>,
+    /// `None` once closed, and while it is being made.
+    pub index: RwLock<Option<Box<dyn Index>>>,
+    pub rebuild: Rebuild,
+    /// The index has read the log up to here; while there is none, those who claim know of its rows up
+    /// to here.
+    pub indexed: AtomicU64,
+    /// Generations of recent keys dropped.
+    pub keys_dropped: AtomicU64,
+    /// Repeated keys with other content.
+    pub keys_reused: AtomicU64,
+    /// The first damage that was met, and how many places there were.
+    damage: Mutex<Option<(String, BTreeSet<u64>)>>,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        (settings, clock, last_ms): (&Settings, Arc<dyn Clock>, u64),
+        identity: Identity,
+        reader: Reader,
+        index: Option<Box<dyn Index>>,
+        states: &[TargetState],
+        lock: Option<Lock>,
+    ) -> Self {
+        let end = read_lock(&reader.segments).tail;
+        let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
+        let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
+        Self {
+            directory: settings.directory.clone(),
+            room: Arc::new(Room::new(settings)),
+            spare: Arc::new(spare),
+            keeping: Keeping::new(settings, clock.now(), last_ms),
+            clock,
+            identity,
+            reader,
+            tail: Tail::new(end),
+            inbox: Inbox::default(),
+            targets: RwLock::new(targets.collect()),
+            rebuild: Rebuild::new(index.is_none()),
+            index: RwLock::new(index),
+            indexed: AtomicU64::new(end),
+            keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
+            keys_reused: AtomicU64::new(0),
+            damage: Mutex::new(None),
+            lock: Mutex::new(lock),
+        }
+    }
+
+    pub(crate) fn target(&self, number: u16) -> Option<Arc<Target>> {
+        read_lock(&self.targets).get(usize::from(number)).cloned()
+    }
+
+    /// What to say to whoever needs the index while there is none.
+    pub(crate) fn no_index(&self) -> StoreError {
+        if self.inbox.stopped() {
+            return closed();
+        }
+        let progress = self.rebuild.told().map_or_else(String::new, |told| told.progress);
+        StoreError(format!("{progress}: ask again when it is done"))
+    }
+
+    /// Up to where the index has read the log; `None` while there is none.
+    pub(crate) fn indexed(&self) -> Option<u64> {
+        let indexed = self.indexed.load(Ordering::Acquire);
+        (!self.rebuild.is_on()).then_some(indexed)
+    }
+
+    /// Names a place of the log by its file, for people; `None` when that file is gone.
+    fn file_place(&self, lsn: u64) -> Option<String> {
+        let stretch = read_lock(&self.reader.segments).stretch(lsn)?;
+        let offset = lsn.checked_sub(stretch.segment.base)?;
+        Some(format!("byte {offset} of {}", self.reader.path(&stretch).display()))
+    }
+
+    pub(crate) fn place(&self, lsn: u64) -> String {
+        self.file_place(lsn).unwrap_or_else(|| format!("{lsn} of the log"))
+    }
+
+    /// Remembers a place that cannot be read until the store is closed.
+    pub(crate) fn note_damage(&self, lsn: u64) {
+        // What was retired is no damage, and what was mended is none any more.
+        let Some(place) = self.file_place(lsn).filter(|_| !self.reader.is_mended(lsn)) else {
+            return;
+        };
+        let mut damage = lock(&self.damage);
+        let (_, places) = damage.get_or_insert_with(|| (place, BTreeSet::new()));
+        if places.len() < DAMAGES_NOTED_MAX {
+            places.insert(lsn);
+        }
+    }
+
+    /// What was met of damage since the start, in words.
+    pub(crate) fn damage(&self) -> Option<String> {
+        lock(&self.damage).as_ref().map(|(first, places)| match places.len() {
+            0 | 1 => format!("the log is damaged at {first}"),
+            n => format!("the log is damaged at {n} places, first met at {first}"),
+        })
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for target in read_lock(&self.targets).iter() {
+            target.woken.notify_waiters();
+        }
+    }
+
+    /// Lets go of index and folder; both threads have ended.
+    pub(crate) fn let_go(&self) {
+        *write_lock(&self.index) = None;
+        *lock(&self.lock) = None;
+    }
+
+    /// Hands an act to the committer and waits for its answer.
+    pub(crate) async fn ask<T>(&self, act: impl FnOnce(Reply<T>) -> Act) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.act(act(reply))?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Hands an act to the committer without waiting for it. A closed store needs none.
+    pub(crate) fn post(&self, act: Act) {
+        let _ = self.inbox.act(act);
+    }
+
+    pub(crate) fn set_tail(&self, lsn: u64) {
+        write_lock(&self.reader.segments).tail = lsn;
+    }
+
+    pub(crate) fn publish_keys_dropped(&self, count: u64) {
+        self.keys_dropped.store(count, Ordering::Release);
+    }
+}

@@ -1,0 +1,278 @@
+//! Waiting for work and bringing it into memory.
+//!
+//! Leases are given in one step without a wait in between, so that a claim that is dropped while it
+//! waits has taken nothing. What must be read from index or log is read on a thread for blocking
+//! work, by one reader a target at a time, and left in the target for whoever claims next.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dispatcher_model::{Delivery, EventId, TargetNumber, Timestamp};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::embedded::core::blocking::blocking;
+use crate::embedded::core::events::event;
+use crate::embedded::core::inbox::{Act, closed, unknown};
+use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::index::rows::RetryRow;
+use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
+use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::target::live::{Claimed, Kill, Live, Loaded, RowLease};
+use crate::{Outcome, Settlement, StoreError};
+
+/// How long rows are left alone while they cannot be read.
+const MENDING_REST_MS: u64 = 1_000;
+
+/// Longest lease of a delivery that is about to be declared dead.
+const DYING: Duration = Duration::from_secs(60);
+
+enum Next {
+    Take(Vec<Delivery>),
+    Load,
+    Wait(Option<Instant>),
+}
+
+pub(crate) async fn claim(
+    shared: &Arc<Shared>,
+    target: TargetNumber,
+    max: usize,
+    lease: Duration,
+    untried: bool,
+) -> Result<Vec<Delivery>, StoreError> {
+    let target = shared.target(target.0).ok_or_else(|| unknown(target))?;
+    let max = max.clamp(1, WINDOW_MAX);
+    loop {
+        let mut woken = std::pin::pin!(target.woken.notified());
+        woken.as_mut().enable();
+        if shared.inbox.stopped() {
+            return Err(closed());
+        }
+        match next(shared, &target, max, lease, untried) {
+            Next::Take(deliveries) => return Ok(deliveries),
+            Next::Load => load(shared, &target, max, untried).await?,
+            Next::Wait(None) => woken.await,
+            Next::Wait(Some(at)) => tokio::select! {
+                () = woken => {}
+                () = shared.clock.sleep_until(at) => {}
+            },
+        }
+    }
+}
+
+/// `untried`: rows are left alone.
+fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
+    let now = shared.clock.now();
+    // The committer waits for the target's lock: what takes time is done before.
+    let wanted = lock(&target.live).wants(max);
+    if let Some(from) = wanted {
+        shared.tail.take_out(target.number, from, max);
+    }
+    let mut live = lock(&target.live);
+    live.end_leases(now);
+    if live.is_closed() {
+        return Next::Wait(None);
+    }
+    live.fill(&shared.tail, max);
+    let must_load = |live: &Live| {
+        let nothing = live.loaded.iter().all(|loaded| untried && loaded.row.is_some());
+        nothing && live.needs(&shared.tail, now, untried)
+    };
+    // What is due or was given back comes before what is new.
+    if must_load(&live) {
+        return Next::Load;
+    }
+    let taken = live.take(max, lease, now, untried);
+    if !taken.is_empty() {
+        return Next::Take(taken);
+    }
+    // All that was in memory may have died there, and kept what waits behind it from being read.
+    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now)) }
+}
+
+async fn load(
+    shared: &Arc<Shared>,
+    target: &Arc<Target>,
+    max: usize,
+    untried: bool,
+) -> Result<(), StoreError> {
+    let alone = target.loading.clone().lock_owned().await;
+    let (shared, target) = (shared.clone(), target.clone());
+    let damage = blocking(move || {
+        let _alone = alone;
+        let loaded = load_now(&shared, &target, max, untried);
+        // Whoever began this may have been dropped, and another one waits for what it has found.
+        target.woken.notify_waiters();
+        loaded
+    })
+    .await?;
+    match damage {
+        Some(buried) => buried.await.unwrap_or_else(|_| Err(closed())).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Answered when what cannot be read is declared dead.
+type Buried = oneshot::Receiver<Result<Option<u64>, StoreError>>;
+
+fn load_now(
+    shared: &Shared,
+    target: &Target,
+    max: usize,
+    untried: bool,
+) -> Result<Option<Buried>, StoreError> {
+    let need = lock(&target.live).need(&shared.tail, max, shared.clock.now(), untried);
+    let mut loaded = Vec::new();
+    if let Some(from_ms) = need.rows_from_ms {
+        match due_rows(shared, target, from_ms, max) {
+            Ok(rows) => loaded = rows,
+            Err(error) => {
+                let mut live = lock(&target.live);
+                live.low_water_ms = live.low_water_ms.min(from_ms);
+                return Err(error);
+            }
+        }
+    }
+    for number in need.given_back {
+        match event(shared, number)? {
+            Some(event) => loaded.push(Loaded { number, row: None, event }),
+            None => bury(shared, target, number, None),
+        }
+    }
+    if !loaded.is_empty() {
+        lock(&target.live).loaded.extend(loaded);
+        return Ok(None);
+    }
+    need.log_from.map_or(Ok(None), |from| read_log(shared, target, from, max))
+}
+
+fn io_error(shared: &Shared, error: &std::io::Error) -> StoreError {
+    StoreError(format!("cannot read the log in {}: {error}", shared.reader.folder.display()))
+}
+
+/// Rows that are due and that nobody holds, with their events.
+fn due_rows(
+    shared: &Shared,
+    target: &Target,
+    from_ms: u64,
+    max: usize,
+) -> Result<Vec<Loaded>, StoreError> {
+    let now_ms = shared.clock.wall_ms();
+    let held = lock(&target.live).held_rows();
+    let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
+    {
+        let index = read_lock(&shared.index);
+        let Some(index) = index.as_ref() else {
+            if shared.inbox.stopped() {
+                return Err(closed());
+            }
+            // What waits to be tried again rests while the index is mended; the rest goes on.
+            let mut live = lock(&target.live);
+            live.low_water_ms = live.low_water_ms.min(now_ms + MENDING_REST_MS);
+            return Ok(Vec::new());
+        };
+        let mut visit = |due_ms, number, row| {
+            if due_ms > now_ms || found.len() >= max {
+                next_ms = due_ms;
+                return ControlFlow::Break(());
+            }
+            if held.binary_search(&number).is_err() {
+                found.push((due_ms, number, row));
+            }
+            ControlFlow::Continue(())
+        };
+        index
+            .retries(target.number, from_ms, &mut visit)
+            .map_err(|error| StoreError(error.reason))?;
+    }
+    let (mut loaded, mut bytes) = (Vec::new(), 0);
+    for (due_ms, number, row) in found {
+        if bytes >= CLAIM_BYTES_MAX {
+            next_ms = next_ms.min(due_ms);
+            break;
+        }
+        match event(shared, number)? {
+            Some(event) => {
+                bytes += event.data.len();
+                loaded.push(Loaded { number, row: Some((due_ms, row)), event });
+            }
+            None => bury(shared, target, number, Some((due_ms, row))),
+        }
+    }
+    let mut live = lock(&target.live);
+    live.low_water_ms = live.low_water_ms.min(next_ms);
+    Ok(loaded)
+}
+
+fn read_log(
+    shared: &Shared,
+    target: &Target,
+    from: u64,
+    max: usize,
+) -> Result<Option<Buried>, StoreError> {
+    let found = shared.reader.deliveries(target.number, from, max);
+    let found = found.map_err(|error| io_error(shared, &error))?;
+    let Some(lsn) = found.damaged_from else {
+        lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
+        return Ok(None);
+    };
+    let place = shared.place(lsn);
+    let reason = if found.mended {
+        format!("the log was damaged at {place}, and mended: what lay there is lost")
+    } else {
+        shared.note_damage(lsn);
+        format!("the log is damaged at {place}: what lay there is lost")
+    };
+    tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
+    let at = shared.clock.wall();
+    // How many events lay there cannot be known: it stands for one.
+    let range =
+        Kill { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
+    let (reply, answer) = oneshot::channel();
+    let act = Act::Kill {
+        target: TargetNumber(target.number),
+        range,
+        before: Timestamp::default(),
+        reply,
+    };
+    shared.inbox.act(act)?;
+    Ok(Some(answer))
+}
+
+/// Declares a delivery dead whose event cannot be read any more.
+fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
+    let now = shared.clock.now();
+    let until = now.after(DYING);
+    let reason = format!("its event at {} cannot be read any more", shared.place(lsn_of(number)));
+    shared.note_damage(lsn_of(number));
+    tracing::error!(to = %target.name, "{reason}");
+    let mut live = lock(&target.live);
+    if let Some((due_ms, row)) = row {
+        let first_attempt = Timestamp::from_millis(row.first_attempt_ms);
+        let lease = RowLease {
+            due_ms,
+            attempts: row.attempts.saturating_sub(1),
+            first_attempt,
+            received: first_attempt,
+            until,
+            settled: false,
+        };
+        live.rows.insert(number, lease);
+    } else if live.free.remove(&number)
+        && let Some(open) = live.open.get_mut(&number)
+    {
+        open.claimed = Some(Claimed { until, since: now.wall });
+    }
+    live.lease_check = Some(live.lease_check.map_or(until, |check| check.min(until)));
+    drop(live);
+    let event = EventId::new(now.wall, shared.identity.store, number);
+    let outcomes = vec![Settlement { event, outcome: Outcome::Dead { reason } }];
+    shared.post(Act::Settle {
+        target: TargetNumber(target.number),
+        outcomes,
+        window: None,
+        reply: None,
+    });
+}

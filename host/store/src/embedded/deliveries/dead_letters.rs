@@ -1,0 +1,376 @@
+//! Dead letters that are tried again or dropped, and deliveries that a person does not want any more.
+//!
+//! Whoever acts holds the target's reading lock, so that no other act and no expiry comes between
+//! the look at the index and the record. A long range is worked off in chunks, a record each.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
+
+use super::gone::{dropped_range, is_lost, not_kept};
+use crate::StoreError;
+use crate::embedded::core::blocking::blocking;
+use crate::embedded::core::events::event;
+use crate::embedded::core::inbox::{Act, unknown};
+use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::format::record::{ActWhat, Mend, Settled, What, to_deltas};
+use crate::embedded::format::runs::Runs;
+use crate::embedded::index::rows::{DeadRow, IndexError};
+use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
+use crate::embedded::platform::locks::{lock, read_lock};
+
+/// Most deliveries of one record.
+const CHUNK_MAX: usize = 1_000;
+
+/// Keeps a target from giving anything while it lives.
+struct Still(Arc<Target>);
+
+impl Still {
+    fn new(target: &Arc<Target>) -> Self {
+        lock(&target.live).still = true;
+        Self(target.clone())
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        lock(&self.0.live).still = false;
+        self.0.woken.notify_waiters();
+    }
+}
+
+fn index_error(error: IndexError) -> StoreError {
+    StoreError(format!("cannot read the index: {error}"))
+}
+
+/// What people do to the dead letters of a target, and to deliveries that they do not want.
+pub(crate) struct DeadLetters<'a>(pub &'a Arc<Shared>);
+
+impl DeadLetters<'_> {
+    fn known(&self, number: TargetNumber) -> Result<Arc<Target>, StoreError> {
+        self.0.target(number.0).ok_or_else(|| unknown(number))
+    }
+
+    async fn mend(&self, target: TargetNumber, mend: Mend) -> Result<u64, StoreError> {
+        self.0.ask(|reply| Act::Operate { target, what: ActWhat::Mend(mend), reply }).await
+    }
+
+    pub(crate) async fn replay(
+        &self,
+        number: TargetNumber,
+        events: Vec<EventId>,
+    ) -> Result<u64, StoreError> {
+        let target = self.known(number)?;
+        let _alone = target.loading.clone().lock_owned().await;
+        let mut replayed = 0;
+        for chunk in events.chunks(CHUNK_MAX) {
+            let (shared, on, ids) = (self.0.clone(), target.clone(), chunk.to_vec());
+            let numbers = blocking(move || candidates(&shared, &on, &ids)).await?;
+            // The index must know the rows of what was settled before that look at the target.
+            self.0.ask(|reply| Act::Flush { reply }).await?;
+            let (shared, on) = (self.0.clone(), target.clone());
+            let mut plan = blocking(move || plan(&shared, &on, numbers)).await?;
+            replayed += plan.mend.again.len() as u64;
+            if !plan.mend.again.is_empty() {
+                plan.mend.again = to_deltas(&plan.mend.again);
+                self.mend(number, plan.mend).await?;
+            }
+            for first in plan.ranges {
+                replayed += self.replay_range(number, first).await?;
+            }
+            for inside in plan.inside {
+                replayed += self.replay_inside(number, inside).await?;
+            }
+        }
+        // Who asks for the list now sees it without them.
+        self.0.ask(|reply| Act::Flush { reply }).await?;
+        match events[..] {
+            [id] if replayed == 0 => self.must_be_kept(id).await.map(|()| 0),
+            _ => Ok(replayed),
+        }
+    }
+
+    /// Says so when there was nothing to replay because the event is gone.
+    async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
+        let shared = self.0.clone();
+        let lost = blocking(move || is_lost(&shared, id)).await?;
+        if lost { Err(not_kept(id)) } else { Ok(()) }
+    }
+
+    async fn replay_range(&self, target: TargetNumber, first: u64) -> Result<u64, StoreError> {
+        let (mut next, mut replayed) = (Some(first), 0);
+        while let Some(first) = next.take() {
+            // The record before this one made the row.
+            self.0.ask(|reply| Act::Flush { reply }).await?;
+            let shared = self.0.clone();
+            let mend = blocking(move || chunk_of_range(&shared, target.0, first)).await?;
+            let Some(mend) = mend else { break };
+            replayed += mend.again.len() as u64;
+            next = mend.left.as_ref().map(|(first, _)| *first);
+            self.mend(target, mend).await?;
+        }
+        Ok(replayed)
+    }
+
+    /// One out of a range: the range spares it from now on.
+    async fn replay_inside(&self, target: TargetNumber, inside: u64) -> Result<u64, StoreError> {
+        self.0.ask(|reply| Act::Flush { reply }).await?;
+        let shared = self.0.clone();
+        match blocking(move || spare(&shared, target.0, inside)).await? {
+            Some(mend) => self.mend(target, mend).await,
+            None => Ok(0),
+        }
+    }
+
+    pub(crate) async fn drop(
+        &self,
+        number: TargetNumber,
+        events: Vec<EventId>,
+    ) -> Result<u64, StoreError> {
+        let target = self.known(number)?;
+        let _alone = target.loading.clone().lock_owned().await;
+        self.0.ask(|reply| Act::Flush { reply }).await?;
+        let events: BTreeSet<EventId> = events.into_iter().collect();
+        let mut left: Vec<EventId> = events.into_iter().rev().collect();
+        let mut dropped = 0;
+        while !left.is_empty() {
+            let shared = self.0.clone();
+            let (mend, rest) = blocking(move || drops(&shared, number.0, left)).await?;
+            left = rest;
+            dropped += mend.count;
+            if !mend.gone.is_empty() {
+                self.mend(number, mend).await?;
+            }
+        }
+        self.0.ask(|reply| Act::Flush { reply }).await?;
+        Ok(dropped)
+    }
+
+    pub(crate) async fn skip(
+        &self,
+        number: TargetNumber,
+        before: Timestamp,
+        reason: String,
+    ) -> Result<u64, StoreError> {
+        let target = self.known(number)?;
+        let mut skipped =
+            crate::embedded::deliveries::expire::expire(self.0, number, before, reason.clone())
+                .await?;
+        let _alone = target.loading.clone().lock_owned().await;
+        let _still = Still::new(&target);
+        self.0.ask(|reply| Act::Flush { reply }).await?;
+        let mut from = (0, 0);
+        loop {
+            let (shared, on, reason) = (self.0.clone(), target.clone(), reason.clone());
+            let (rows, next) =
+                blocking(move || old_rows(&shared, &on, from, before, &reason)).await?;
+            if !rows.is_empty() {
+                skipped += self.0.ask(|reply| Act::Bury { target: number, rows, reply }).await?;
+            }
+            let Some(next) = next else { return Ok(skipped) };
+            from = next;
+        }
+    }
+}
+
+/// The next record of dropped letters, and what of the list is left for the one after it.
+fn drops(
+    shared: &Shared,
+    target: u16,
+    mut ids: Vec<EventId>,
+) -> Result<(Mend, Vec<EventId>), StoreError> {
+    let index = read_lock(&shared.index);
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+    let (mut mend, mut bytes) = (Mend::default(), 0);
+    while bytes < SETTLEMENT_BYTES_MAX {
+        let Some(id) = ids.pop() else { break };
+        let row = index.dead_at(target, id.number(), false).map_err(index_error)?;
+        if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
+            bytes += row.reason.len() + row.spared.len() * 10 + 64;
+            mend.gone.push(id.number());
+            mend.count += row.count;
+            let range = if row.to == 0 {
+                dropped_range(&**index, target, id.number()).map_err(index_error)?
+            } else {
+                None
+            };
+            mend.dropped.push(range.unwrap_or((id.number(), row)));
+        }
+    }
+    Ok((mend, ids))
+}
+
+/// Whether the row is of that very event.
+fn is_of(shared: &Shared, id: EventId, row: &DeadRow) -> bool {
+    id == EventId::new(Timestamp::from_millis(row.received_ms), shared.identity.store, id.number())
+}
+
+/// Numbers of events that exist and do not wait for their first attempt at the target.
+fn candidates(
+    shared: &Shared,
+    target: &Target,
+    ids: &[EventId],
+) -> Result<BTreeSet<u64>, StoreError> {
+    let mut numbers = BTreeSet::new();
+    for id in ids {
+        let number = id.number();
+        if event(shared, number)?.is_none_or(|event| event.id != *id) {
+            continue;
+        }
+        let open = lock(&target.live).is_open(number);
+        let planned = open && {
+            let index = read_lock(&shared.index);
+            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+            shared.is_planned(&**index, number, target.number)?
+        };
+        if !planned {
+            numbers.insert(number);
+        }
+    }
+    Ok(numbers)
+}
+
+struct Plan {
+    /// Numbers in `again` are not yet differences.
+    mend: Mend,
+    /// Dead ranges that are replayed as a whole.
+    ranges: Vec<u64>,
+    /// Single events out of dead ranges.
+    inside: Vec<u64>,
+}
+
+fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan, StoreError> {
+    let index = read_lock(&shared.index);
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+    let mut plan = Plan { mend: Mend::default(), ranges: Vec::new(), inside: Vec::new() };
+    let mut others = BTreeSet::new();
+    for number in numbers {
+        match index.dead_at(target.number, number, false).map_err(index_error)? {
+            Some(row) if row.to == 0 => {
+                let range = dropped_range(&**index, target.number, number);
+                plan.mend.dropped.extend(range.map_err(index_error)?);
+                plan.mend.gone.push(number);
+                plan.mend.count += 1;
+                plan.mend.again.push(number);
+            }
+            Some(_) => plan.ranges.push(number),
+            None => {
+                let within = index.dead_within(target.number, number, false);
+                let within = within.map_err(index_error)?.is_some();
+                if within && shared.is_planned(&**index, number, target.number)? {
+                    plan.inside.push(number);
+                } else {
+                    others.insert(number);
+                }
+            }
+        }
+    }
+    if !others.is_empty() {
+        let mut visit = |_, number, _| {
+            others.remove(&number);
+            ControlFlow::Continue(())
+        };
+        index.retries(target.number, 0, &mut visit).map_err(index_error)?;
+        plan.mend.again.extend(others);
+    }
+    plan.mend.again.sort_unstable();
+    Ok(plan)
+}
+
+/// The record that replays one out of a range.
+fn spare(shared: &Shared, target: u16, number: u64) -> Result<Option<Mend>, StoreError> {
+    let index = read_lock(&shared.index);
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+    let found = index.dead_within(target, number, false).map_err(index_error)?;
+    let Some((first, mut row)) = found else { return Ok(None) };
+    let mut spared = Runs::from_deltas(first, &row.spared);
+    spared.insert(number, number + 1);
+    row.spared = spared.to_deltas(first);
+    row.count = row.count.saturating_sub(1).max(1);
+    Ok(Some(Mend { count: 1, left: Some((first, row)), again: vec![number], ..Mend::default() }))
+}
+
+/// The next record that replays a range; `None` when nothing of it can be read.
+fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Mend>, StoreError> {
+    let row = {
+        let index = read_lock(&shared.index);
+        let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+        index.dead_at(target, first, false).map_err(index_error)?
+    };
+    let Some(row) = row else { return Ok(None) };
+    let spared = Runs::from_deltas(first, &row.spared);
+    let mut dead = shared
+        .reader
+        .planned(target, first..row.to, CHUNK_MAX + 1, &spared)
+        .map_err(|error| StoreError(format!("cannot read the log: {error}")))?;
+    if dead.is_empty() {
+        return Ok(None);
+    }
+    let rest = (dead.len() > CHUNK_MAX).then(|| dead.pop()).flatten();
+    let left = rest.map(|(next, received)| {
+        let row = DeadRow {
+            received_ms: received.as_millis(),
+            count: row.count.saturating_sub(dead.len() as u64).max(1),
+            spared: spared.within(next, row.to).to_deltas(next),
+            ..row.clone()
+        };
+        (next, row)
+    });
+    let count = row.count - left.as_ref().map_or(0, |(_, left)| left.count).min(row.count);
+    let numbers: Vec<u64> = dead.into_iter().map(|(number, _)| number).collect();
+    Ok(Some(Mend {
+        gone: vec![first],
+        count,
+        left,
+        again: to_deltas(&numbers),
+        dropped: Vec::new(),
+    }))
+}
+
+/// Where the rows go on.
+type NextRow = Option<(u64, u64)>;
+
+/// A chunk of rows, behind the place `from`, of events received before that time and held by nobody.
+fn old_rows(
+    shared: &Shared,
+    target: &Target,
+    from: (u64, u64),
+    before: Timestamp,
+    reason: &str,
+) -> Result<(Vec<Settled>, NextRow), StoreError> {
+    let held = lock(&target.live).rows.keys().copied().collect::<BTreeSet<_>>();
+    let (mut found, mut next) = (Vec::new(), None);
+    {
+        let index = read_lock(&shared.index);
+        let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+        let mut visit = |due_ms, number, row| {
+            if found.len() >= CHUNK_MAX {
+                return ControlFlow::Break(());
+            }
+            if (due_ms, number) > from && !held.contains(&number) {
+                found.push((due_ms, number, row));
+                next = Some((due_ms, number));
+            }
+            ControlFlow::Continue(())
+        };
+        index.retries(target.number, from.0, &mut visit).map_err(index_error)?;
+    }
+    let full = found.len() >= CHUNK_MAX;
+    let mut rows = Vec::new();
+    for (due_ms, number, row) in found {
+        let Some(event) = event(shared, number)?.filter(|event| event.received_at < before) else {
+            continue;
+        };
+        rows.push(Settled {
+            number,
+            received_ms: event.received_at.as_millis(),
+            row_due_ms: Some(due_ms),
+            attempts: row.attempts,
+            first_attempt_ms: row.first_attempt_ms,
+            what: What::Dead { reason: cut(reason.to_owned(), REASON_BYTES_MAX) },
+        });
+    }
+    Ok((rows, next.filter(|_| full)))
+}

@@ -1,0 +1,80 @@
+//! Many deliveries that are too old die by one record.
+
+use std::sync::Arc;
+
+use dispatcher_model::{TargetNumber, Timestamp};
+use tokio::sync::oneshot;
+
+use crate::StoreError;
+use crate::embedded::core::blocking::blocking;
+use crate::embedded::core::inbox::{Act, closed, unknown};
+use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::platform::locks::lock;
+use crate::embedded::target::live::Kill;
+
+/// How often the log is looked at again because the target went on meanwhile.
+const TRIES_MAX: usize = 8;
+
+/// Keeps a target from taking anything new while it lives.
+pub(crate) struct Frozen(Arc<Target>);
+
+impl Frozen {
+    pub(crate) fn new(target: &Arc<Target>) -> Self {
+        lock(&target.live).frozen = true;
+        Self(target.clone())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        lock(&self.0.live).frozen = false;
+        self.0.woken.notify_waiters();
+    }
+}
+
+pub(crate) async fn expire(
+    shared: &Arc<Shared>,
+    number: TargetNumber,
+    before: Timestamp,
+    reason: String,
+) -> Result<u64, StoreError> {
+    let target = shared.target(number.0).ok_or_else(|| unknown(number))?;
+    let _alone = target.loading.clone().lock_owned().await;
+    let _frozen = Frozen::new(&target);
+    for _ in 0..TRIES_MAX {
+        let (looking, on, why) = (shared.clone(), target.clone(), reason.clone());
+        let found = blocking(move || look(&looking, &on, before, why)).await?;
+        let Some(range) = found else { return Ok(0) };
+        let (reply, answer) = oneshot::channel();
+        shared.inbox.act(Act::Kill { target: number, range, before, reply })?;
+        if let Some(count) = answer.await.unwrap_or_else(|_| Err(closed()))? {
+            return Ok(count);
+        }
+    }
+    Err(StoreError(format!(
+        "target {} was too busy to expire its deliveries: try again",
+        target.name
+    )))
+}
+
+/// What of a target was received before that time and never tried; for one who keeps it from reading.
+pub(crate) fn look(
+    shared: &Shared,
+    target: &Target,
+    before: Timestamp,
+    reason: String,
+) -> Result<Option<Kill>, StoreError> {
+    let (from, done, given_back) = {
+        let live = lock(&target.live);
+        (live.next, live.done.clone(), !live.free.is_empty())
+    };
+    let old = shared.reader.old(target.number, from, before, &done);
+    let old = old.map_err(|error| StoreError(format!("cannot read the log: {error}")))?;
+    if old.count == 0 && !given_back {
+        return Ok(None);
+    }
+    // Without any that is old there, the reader does not go on.
+    let to = if old.count == 0 { from } else { old.to };
+    let at = shared.clock.wall();
+    Ok(Some(Kill { from, to, count: old.count, first: old.first, at, reason }))
+}

@@ -1,0 +1,114 @@
+//! What became of an event: what the log says of its receipt, and what the index of each delivery.
+
+use std::ops::ControlFlow;
+
+use dispatcher_model::{EventId, Receipt, TargetNumber, Timestamp};
+
+use crate::embedded::core::shared::Shared;
+use crate::embedded::core::shared::Target;
+use crate::embedded::index::rows::{DeadRow, Index, IndexError, RetryRow};
+use crate::embedded::platform::locks::{lock, read_lock};
+use crate::{EventFate, Fate, StoreError};
+
+impl Shared {
+    /// Whether the event of that number was planned for the target when it came.
+    pub(crate) fn is_planned(
+        &self,
+        index: &dyn Index,
+        number: u64,
+        target: u16,
+    ) -> Result<bool, StoreError> {
+        let origin = self.origin_with(index, number)?;
+        Ok(origin.is_some_and(|origin| origin.targets.contains(&target)))
+    }
+}
+
+/// `None` when there is no such event.
+pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, StoreError> {
+    let Some(origin) = shared.origin(id.number())?.filter(|origin| origin.event.id == id) else {
+        return Ok(None);
+    };
+    let index = read_lock(&shared.index);
+    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+    let mut fates = Vec::new();
+    for target in read_lock(&shared.targets).iter() {
+        let planned = origin.targets.contains(&target.number);
+        let reason = origin.unrouted.iter().find(|(name, _)| **name == *target.name);
+        let reason = reason.map(|(_, reason)| reason.as_str());
+        let fate = of_target(&**index, target, id.number(), planned)
+            .map_err(|error| StoreError(format!("cannot read the index: {error}")))?
+            .unwrap_or_else(|| Fate::NotRouted { reason: reason.unwrap_or_default().to_owned() });
+        fates.push((TargetNumber(target.number), fate));
+    }
+    Ok(Some(EventFate {
+        event: std::sync::Arc::new(origin.event),
+        verified_at: origin.verified_at,
+        scheme: origin.scheme,
+        key: origin.key,
+        config: origin.config,
+        fates,
+    }))
+}
+
+fn of_target(
+    index: &dyn Index,
+    target: &Target,
+    number: u64,
+    planned: bool,
+) -> Result<Option<Fate>, IndexError> {
+    if planned && lock(&target.live).is_open(number) {
+        return Ok(Some(Fate::Waiting));
+    }
+    let mut found = None;
+    let mut visit = |due_ms, row_number, row: RetryRow| {
+        if row_number != number {
+            return ControlFlow::Continue(());
+        }
+        found = Some(if row.attempts == 0 {
+            Fate::Waiting
+        } else {
+            let at = Timestamp::from_millis(due_ms);
+            Fate::Retrying { attempts: row.attempts, at, reason: row.reason }
+        });
+        ControlFlow::Break(())
+    };
+    index.retries(target.number, 0, &mut visit)?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    if let Some(row) = dead(index, target.number, number, planned, false)? {
+        return Ok(Some(ended(row, false)));
+    }
+    // A replay takes an outcome away: this one is of what came after, whatever was dropped before. No
+    // times are compared, for the clock may have been set.
+    if let Some(row) = index.outcome(target.number, number)? {
+        let receipt = Receipt { id: row.receipt, fields: row.fields };
+        let at = Some(Timestamp::from_millis(row.at_ms));
+        return Ok(Some(Fate::Delivered { receipt, attempts: row.attempts, at }));
+    }
+    if let Some(row) = dead(index, target.number, number, planned, true)? {
+        return Ok(Some(ended(row, true)));
+    }
+    // Neither open nor an exception: taken at the first attempt, with nothing to remember of it.
+    Ok(planned.then(|| Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None }))
+}
+
+/// The row of dead letters, or of dropped ones, that the number is among.
+fn dead(
+    index: &dyn Index,
+    target: u16,
+    number: u64,
+    planned: bool,
+    dropped: bool,
+) -> Result<Option<DeadRow>, IndexError> {
+    let single = index.dead_at(target, number, dropped)?;
+    if single.is_some() || !planned {
+        return Ok(single);
+    }
+    Ok(index.dead_within(target, number, dropped)?.map(|(_, row)| row))
+}
+
+fn ended(row: DeadRow, dropped: bool) -> Fate {
+    let at = Timestamp::from_millis(row.at_ms);
+    Fate::Dead { attempts: row.attempts, at, reason: row.reason, dropped }
+}

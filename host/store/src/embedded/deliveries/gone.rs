@@ -1,0 +1,105 @@
+//! Dead letters whose events are gone: how they are listed, and what is said to who wants them.
+
+use std::collections::BTreeMap;
+
+use dispatcher_model::EventId;
+
+use crate::StoreError;
+use crate::embedded::core::shared::Shared;
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::runs::Runs;
+use crate::embedded::index::rows::{DeadRow, Index, IndexError};
+use crate::embedded::platform::locks::read_lock;
+
+/// Dead letters by the number of their first event.
+pub(crate) type Rows = Vec<(u64, DeadRow)>;
+
+/// One row for dead letters of one target, ascending: a range that spares all others.
+pub(crate) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
+    let (first, row) = rows.first()?.clone();
+    let (mut spared, mut to) = (Runs::default(), first);
+    let (mut at_ms, mut attempts) = (0, 0);
+    for (number, row) in &rows {
+        spared.insert(to, *number);
+        to = number + 1;
+        at_ms = at_ms.max(row.at_ms);
+        attempts = attempts.max(row.attempts);
+    }
+    let by_reason = rows.iter().fold(BTreeMap::<&str, u64>::new(), |mut counts, (_, row)| {
+        *counts.entry(&row.reason).or_default() += 1;
+        counts
+    });
+    let most = by_reason.into_iter().max_by_key(|(_, count)| *count)?.0.to_owned();
+    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let (received_ms, spared) = (row.received_ms, spared.to_deltas(first));
+    Some((first, DeadRow { received_ms, count, attempts, at_ms, reason: most, to, spared }))
+}
+
+/// The range of dropped letters that begins with that number. With a letter of the same number its mark
+/// would go: whoever takes that letter off says the range again.
+pub(crate) fn dropped_range(
+    index: &dyn Index,
+    target: u16,
+    first: u64,
+) -> Result<Option<(u64, DeadRow)>, IndexError> {
+    let row = index.dead_at(target, first, true)?.filter(|row| row.to > 0);
+    Ok(row.map(|row| (first, row)))
+}
+
+/// What to add to the reason of a dead letter whose events are gone.
+pub(crate) fn gone_note(
+    shared: &Shared,
+    index: &dyn Index,
+    first: u64,
+    row: &DeadRow,
+) -> Result<&'static str, IndexError> {
+    let start = number(shared.reader.start(), 0);
+    Ok(match row.to {
+        0 if !shared.is_gone(index, first)? => "",
+        to if to > start && first < start => " (the events of its first part are no longer kept)",
+        to if to > start => "",
+        0 | 1 => " (its event is no longer kept)",
+        _ => " (its events are no longer kept)",
+    })
+}
+
+/// Whether the event was of this store, and is no longer kept.
+pub(crate) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
+    let index = read_lock(&shared.index);
+    let index = &**index.as_ref().ok_or_else(|| shared.no_index())?;
+    let gone = shared
+        .is_gone(index, id.number())
+        .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+    Ok(gone && id.store() == shared.identity.store)
+}
+
+pub(crate) fn not_kept(id: EventId) -> StoreError {
+    StoreError(format!(
+        "event {id} is no longer kept: it went by [store] retention. A dead letter without its event \
+         can be dropped, not replayed"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_become_one_that_stands_for_them_alone() {
+        let row = |at_ms, reason: &str| DeadRow {
+            received_ms: 5,
+            count: 1,
+            attempts: 2,
+            at_ms,
+            reason: reason.into(),
+            to: 0,
+            spared: Vec::new(),
+        };
+        let rows = vec![(10, row(7, "a")), (12, row(9, "b")), (13, row(8, "b"))];
+        let (first, one) = folded(rows).unwrap();
+        assert_eq!((first, one.to, one.count, one.at_ms, &*one.reason), (10, 14, 3, 9, "b"));
+        let died: Vec<u64> = (9..16).filter(|n| one.died(first, *n)).collect();
+        assert_eq!(died, [10, 12, 13]);
+        assert!(folded(Vec::new()).is_none());
+    }
+}

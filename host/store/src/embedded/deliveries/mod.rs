@@ -1,0 +1,7 @@
+//! What callers do with deliveries: claim, expire, explain, replay and drop.
+
+pub(super) mod claim;
+pub(super) mod dead_letters;
+pub(super) mod expire;
+pub(super) mod fate;
+pub(super) mod gone;

@@ -1,0 +1,470 @@
+//! The queue in a directory: a segmented log, a cursor a target, and an index that can be rebuilt.
+//!
+//! **The log is the truth.** Everything durable is a frame in it (`frame`, `record`, `segment`),
+//! written by one thread with one write and one sync for many requests (`committer`, `log`). What the
+//! frames say of targets is computed by one function (`state`), live and after a crash alike
+//! (`recovery`).
+//!
+//! **A target is a cursor plus exceptions.** A delivery that was never tried has no row anywhere: the
+//! target reads on in the log from its cursor (`live`, `claim`, `tail`, `reader`). Only what waits to
+//! be tried again, is dead, or has a receipt has a row (`index`, `indexer`).
+//!
+//! **The oldest segment goes** when it is too old or the log too large (`retention`, `sweep`); what is
+//! still needed of it is moved to the head (`moving`), and its file is used again (`spare`).
+//!
+//! Threads: one writes the log, one keeps the index, one sees to room and one to old segments, and one
+//! now and then prepares the next segment.
+//! All of them sleep while nothing happens.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dispatcher_model::{
+    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp,
+};
+use tokio::sync::oneshot;
+
+use crate::embedded::commit::committer::Committer;
+use crate::embedded::core::inbox::{Act, Append, Stop, closed};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::core::prepared::{Prepared, Slot};
+use crate::embedded::core::shared::Shared;
+use crate::embedded::deliveries::dead_letters::DeadLetters;
+use crate::embedded::error::OpenError;
+use crate::embedded::format::record::{ActWhat, HoldRow};
+use crate::embedded::indexing::indexer::{Indexer, Job};
+use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::retention::retire::Retention;
+use crate::embedded::settings::Settings;
+use crate::{
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
+    HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding, Settlement, StoreError, Window,
+};
+
+/// See the module's description. Dropping it without [`close`](Queue::close) is like a crash of the
+/// process: nothing acknowledged is lost.
+pub struct Embedded {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// An open store whose threads do not run yet.
+pub(crate) struct Parts {
+    pub shared: Arc<Shared>,
+    pub committer: Committer,
+    pub indexer: Indexer,
+    pub jobs: Receiver<Job>,
+    pub retention: Retention,
+}
+
+impl Parts {
+    pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
+        let opened = crate::embedded::recovery::open::open(settings, machine)?;
+        let shared = Arc::new(opened.shared);
+        let (to_index, jobs) = crate::embedded::indexing::indexer::channel();
+        let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
+        let committer =
+            Committer::new(shared.clone(), opened.log, opened.state, opened.known, to_index);
+        let retention = Retention::new(shared.clone());
+        Ok(Self { shared, committer, indexer, jobs, retention })
+    }
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded")
+            .field("directory", &self.shared.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Opens the store in that directory, or makes one. Blocks while the end of the log is read; an
+    /// index that is lost is made anew afterwards, see [`Queue::rebuilding`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the promises from being kept: another process, damage, a disk that refuses.
+    pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
+        settings.check()?;
+        Self::open_on(&settings, &Machine::real(&settings))
+    }
+
+    pub(crate) fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
+        let parts = Parts::open(settings, machine)?;
+        let Parts { shared, committer, indexer, jobs, retention } = parts;
+        let index = std::thread::Builder::new()
+            .name("store-index".into())
+            .spawn(move || indexer.run(&jobs))
+            .map_err(OpenError::Thread)?;
+        shared.room.measure(&*shared.reader.disk);
+        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
+        let room = std::thread::Builder::new()
+            .name("store-room".into())
+            .spawn(move || room.run(&*space))
+            .map_err(OpenError::Thread)?;
+        let log = std::thread::Builder::new()
+            .name("store-log".into())
+            .spawn(move || committer.run())
+            .map_err(OpenError::Thread)?;
+        let retention = std::thread::Builder::new()
+            .name("store-retention".into())
+            .spawn(move || retention.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room, retention]) }))
+    }
+
+    /// How often a known key came again with other content, since the store was opened.
+    #[must_use]
+    pub fn keys_reused(&self) -> u64 {
+        self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What is free where the store is, as last seen; nothing before the first look.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.shared.room.free_bytes()
+    }
+
+    /// Waits until requests are refused, or taken in again; see [`Queue::full`]. Cancel safe.
+    pub async fn room_changed(&self) {
+        self.shared.room.changed().await;
+    }
+
+    async fn append_now(&self, request: NewRequest) -> Result<Durable, AppendError> {
+        if request.events.is_empty() {
+            return Ok(Durable::new(Vec::new(), 0));
+        }
+        if request.events.len() > REQUEST_EVENTS_MAX {
+            let count = request.events.len();
+            return Err(AppendError::Disk(format!(
+                "a request of {count} events is too long: {REQUEST_EVENTS_MAX} fit"
+            )));
+        }
+        self.shared.room.admit(&*request.source == OWN_SOURCE)?;
+        let keys = crate::embedded::core::prepared::keys(&request);
+        let (slots, asked_at) = crate::embedded::commit::append::known(
+            &self.shared,
+            &keys,
+            request.received_at.as_millis(),
+        )
+        .map_err(|error| AppendError::Disk(error.reason))?;
+        let known: Option<Vec<EventId>> = slots
+            .iter()
+            .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
+            .collect();
+        // The index knows only what is durable.
+        if let Some(ids) = known {
+            let duplicates = ids.len();
+            return Ok(Durable::new(ids, duplicates));
+        }
+        let too_large = AppendError::TooLarge { bytes: usize::MAX, bytes_max: u32::MAX as usize };
+        let request = Prepared::new(request, &keys, slots, asked_at).ok_or(too_large)?;
+        let (reply, answer) = oneshot::channel();
+        self.shared.inbox.append(Append { request, reply })?;
+        let placed = answer.await.unwrap_or(Err(AppendError::Closed))?;
+        Ok(placed.request.durable(self.shared.identity.store, placed.lsn))
+    }
+
+    fn settle_all(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        window: Option<Window>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.shared.ask(move |reply| {
+            let reply = Some(reply);
+            Act::Settle { target, outcomes, window, reply }
+        }))
+    }
+
+    pub(crate) fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
+        self.shared.inbox.stop(stop);
+        self.shared.room.stop();
+        self.shared.keeping.stop();
+        self.shared.wake_all();
+        std::mem::take(&mut *lock(&self.threads))
+    }
+
+    fn dead_letters_now(
+        &self,
+        target: TargetNumber,
+        after: Option<EventId>,
+        max: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let index = read_lock(&self.shared.index);
+        let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
+        let rows = index
+            .dead(target.0, after.map(EventId::number), max)
+            .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+        let store = self.shared.identity.store;
+        let letter = |(number, mut row): (u64, crate::embedded::index::rows::DeadRow)| {
+            row.reason +=
+                crate::embedded::deliveries::gone::gone_note(&self.shared, &**index, number, &row)?;
+            Ok(DeadLetter {
+                target,
+                event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
+                count: row.count,
+                attempts: row.attempts,
+                at: Timestamp::from_millis(row.at_ms),
+                reason: row.reason,
+            })
+        };
+        let letters: Result<_, crate::embedded::index::rows::IndexError> =
+            rows.into_iter().map(letter).collect();
+        letters.map_err(|error| StoreError(format!("cannot read the index: {error}")))
+    }
+}
+
+impl Queue for Embedded {
+    fn register(
+        &self,
+        targets: Vec<Arc<str>>,
+    ) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>> {
+        Box::pin(self.shared.ask(|reply| Act::Register { names: targets, reply }))
+    }
+
+    fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>> {
+        Box::pin(self.append_now(request))
+    }
+
+    fn claim(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
+        Box::pin(crate::embedded::deliveries::claim::claim(&self.shared, target, max, lease, false))
+    }
+
+    fn claim_untried(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
+        Box::pin(crate::embedded::deliveries::claim::claim(&self.shared, target, max, lease, true))
+    }
+
+    fn settle(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.settle_all(target, outcomes, None)
+    }
+
+    fn settle_digest(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        window: Window,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let count = outcomes.len();
+        if count > DIGEST_EVENTS_MAX {
+            let reason =
+                format!("a digest of {count} deliveries is too long: {DIGEST_EVENTS_MAX} fit");
+            return Box::pin(async { Err(StoreError(reason)) });
+        }
+        self.settle_all(target, outcomes, Some(window))
+    }
+
+    fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
+        let shared = self.shared.clone();
+        let read = move || {
+            let index = read_lock(&shared.index);
+            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+            let now_ms = shared.clock.wall_ms();
+            let rows = index.windows(target.0, now_ms);
+            let rows =
+                rows.map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+            let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
+            Ok(rows.into_iter().map(window).collect())
+        };
+        Box::pin(crate::embedded::core::blocking::blocking(read))
+    }
+
+    fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {
+        let Some(target) = self.shared.target(target.0) else { return };
+        let until = self.shared.clock.now().after(lease);
+        let store = self.shared.identity.store;
+        let ours = events.into_iter().filter(|event| event.store() == store);
+        lock(&target.live).extend(ours.map(EventId::number), until);
+    }
+
+    fn expire(
+        &self,
+        target: TargetNumber,
+        received_before: Timestamp,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            // With a clock that jumped everything may seem too old.
+            if !self.shared.keeping.is_clock_believed(self.shared.clock.now()) {
+                return Ok(0);
+            }
+            crate::embedded::deliveries::expire::expire(
+                &self.shared,
+                target,
+                received_before,
+                reason,
+            )
+            .await
+        })
+    }
+
+    fn may_overflow(&self, targets: Vec<TargetNumber>) {
+        let targets = targets.into_iter().map(|target| target.0).collect();
+        *write_lock(&self.shared.keeping.overflow) = targets;
+        self.shared.keeping.ring();
+    }
+
+    fn depth(&self, target: TargetNumber) -> Depth {
+        let Some(target) = self.shared.target(target.0) else { return Depth::default() };
+        let live = lock(&target.live);
+        Depth {
+            pending: live.pending,
+            retrying: live.waiting_rows(),
+            in_flight: live.in_flight() as u64,
+            dead: live.dead,
+        }
+    }
+
+    fn dead_letters(
+        &self,
+        target: TargetNumber,
+        after: Option<EventId>,
+        max: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
+        Box::pin(async move { self.dead_letters_now(target, after, max) })
+    }
+
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>> {
+        Box::pin(async move {
+            if self.shared.inbox.stopped() {
+                return Err(closed());
+            }
+            let shared = self.shared.clone();
+            let event = crate::embedded::core::blocking::blocking(move || {
+                crate::embedded::core::events::event(&shared, id.number())
+            })
+            .await?;
+            Ok(event.filter(|event| event.id == id))
+        })
+    }
+
+    fn hold(
+        &self,
+        target: TargetNumber,
+        hold: Option<Hold>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let row = hold.map(|hold| HoldRow {
+                broken: hold.kind == HoldKind::Broken,
+                reason: crate::embedded::limits::cut(hold.reason, REASON_BYTES_MAX),
+                since_ms: hold.since.as_millis(),
+            });
+            let what = ActWhat::Hold(row);
+            self.shared.ask(|reply| Act::Operate { target, what, reply }).await.map(drop)
+        })
+    }
+
+    fn held(&self, target: TargetNumber) -> Option<Hold> {
+        let target = self.shared.target(target.0)?;
+        let row = lock(&target.live).held.clone()?;
+        Some(Hold {
+            kind: if row.broken { HoldKind::Broken } else { HoldKind::Paused },
+            reason: row.reason,
+            since: Timestamp::from_millis(row.since_ms),
+        })
+    }
+
+    fn replay(
+        &self,
+        target: TargetNumber,
+        events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move { DeadLetters(&self.shared).replay(target, events).await })
+    }
+
+    fn drop_dead(
+        &self,
+        target: TargetNumber,
+        events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move { DeadLetters(&self.shared).drop(target, events).await })
+    }
+
+    fn skip(
+        &self,
+        target: TargetNumber,
+        received_before: Timestamp,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(
+            async move { DeadLetters(&self.shared).skip(target, received_before, reason).await },
+        )
+    }
+
+    fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
+        Box::pin(async move {
+            // What was settled shall be seen.
+            self.flush().await?;
+            let shared = self.shared.clone();
+            crate::embedded::core::blocking::blocking(move || {
+                crate::embedded::deliveries::fate::fate(&shared, id)
+            })
+            .await
+        })
+    }
+
+    fn full(&self) -> Option<Full> {
+        let room = &self.shared.room;
+        room.why().map(|reason| Full { reason, refused: room.refused() })
+    }
+
+    fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {
+        self.shared.tail.newest(max)
+    }
+
+    fn damage(&self) -> Option<String> {
+        self.shared.damage()
+    }
+
+    fn rebuilding(&self) -> Option<Rebuilding> {
+        self.shared.rebuild.told()
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.shared.ask(|reply| Act::Flush { reply }))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let flushed = self.flush().await;
+            let threads = self.stop(Stop::Close);
+            let shared = self.shared.clone();
+            crate::embedded::core::blocking::blocking(move || {
+                for thread in threads {
+                    // A thread that panicked has said so; the folder is let go all the same.
+                    let _ = thread.join();
+                }
+                shared.let_go();
+                Ok(())
+            })
+            .await?;
+            flushed
+        })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        for thread in self.stop(Stop::Abandon) {
+            let _ = thread.join();
+        }
+        self.shared.let_go();
+    }
+}

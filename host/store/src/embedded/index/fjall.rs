@@ -1,0 +1,403 @@
+//! The index in fjall: a keyspace a kind of rows, and one for each hour of keys.
+//!
+//! Small journals and caches: the index holds exceptions only. Values are never separated from keys
+//! and keyspaces never cleared, the two features of fjall 3 that lost data. A batch must not name
+//! a key twice (its items have no order among themselves), which the map in [`Batch`] ensures.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::key_filter::Filter;
+use super::rows::IndexError;
+use super::rows::{
+    Batch, DeadRow, Index, IndexHome, OutcomeRow, RetryRow, RetryVisit, Row, Seen, Space, Stamp,
+    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
+};
+use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::limits::DEDUP_MS;
+use crate::embedded::platform::disk::is_full;
+
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
+const CACHE_BYTES_MAX: u64 = 16 << 20;
+
+const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
+
+const THREADS: usize = 2;
+
+/// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
+const FILTER_BYTES_MAX: usize = 32 << 20;
+
+/// A folder for one.
+pub(crate) struct FjallHome(pub PathBuf);
+
+impl IndexHome for FjallHome {
+    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        Ok(Box::new(FjallIndex::open(&self.0)?))
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
+        if self.0.exists() { std::fs::remove_dir_all(&self.0) } else { Ok(()) }
+    }
+}
+
+pub(crate) struct FjallIndex {
+    database: Database,
+    meta: Keyspace,
+    target: Keyspace,
+    retry: Keyspace,
+    dead: Keyspace,
+    dropped: Keyspace,
+    range: Keyspace,
+    place: Keyspace,
+    outcome: Keyspace,
+    hours: RwLock<BTreeMap<u32, Hour>>,
+}
+
+/// The keys of an hour.
+struct Hour {
+    space: Keyspace,
+    /// `None`: every key may be there.
+    filter: Option<Filter>,
+}
+
+impl From<fjall::Error> for IndexError {
+    fn from(error: fjall::Error) -> Self {
+        match &error {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+                Self { reason: error.to_string(), full: is_full(error) }
+            }
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX)
+}
+
+fn hour_name(hour: u32) -> String {
+    format!("seen-{hour}")
+}
+
+fn unreadable() -> IndexError {
+    IndexError::new("a row of the index cannot be read")
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError> {
+    postcard::from_bytes(bytes).map_err(|_| unreadable())
+}
+
+fn dead_row(row: fjall::Guard) -> Result<(u64, DeadRow), IndexError> {
+    let (key, value) = row.into_inner()?;
+    Ok((number_of(&key)?, read(&value)?))
+}
+
+/// The number in a key of dead letters.
+fn number_of(key: &[u8]) -> Result<u64, IndexError> {
+    let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or_else(unreadable)?;
+    Ok(u64::from_be_bytes(number))
+}
+
+impl FjallIndex {
+    pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES_MAX)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .worker_threads(THREADS)
+            .open()?;
+        let space = |name: &str| database.keyspace(name, options);
+        let mut hours = BTreeMap::new();
+        for name in database.list_keyspace_names() {
+            if let Some(hour) = name.strip_prefix("seen-").and_then(|hour| hour.parse().ok()) {
+                hours.insert(hour, Hour { space: space(&name)?, filter: None });
+            }
+        }
+        Ok(Self {
+            meta: space("meta")?,
+            target: space("target")?,
+            retry: space("retry")?,
+            dead: space("dead")?,
+            dropped: space("dropped")?,
+            range: space("range")?,
+            place: space("place")?,
+            outcome: space("outcome")?,
+            hours: RwLock::new(hours),
+            database,
+        })
+    }
+
+    fn space(&self, space: Space) -> Result<Keyspace, IndexError> {
+        Ok(match space {
+            Space::Meta => self.meta.clone(),
+            Space::Target => self.target.clone(),
+            Space::Retry => self.retry.clone(),
+            Space::Dead => self.dead.clone(),
+            Space::Dropped => self.dropped.clone(),
+            Space::Range => self.range.clone(),
+            Space::Place => self.place.clone(),
+            Space::Outcome => self.outcome.clone(),
+            Space::Seen(hour) => self.hour(hour)?,
+        })
+    }
+
+    fn hour(&self, hour: u32) -> Result<Keyspace, IndexError> {
+        if let Some(hour) = crate::embedded::platform::locks::read_lock(&self.hours).get(&hour) {
+            return Ok(hour.space.clone());
+        }
+        let space = self.database.keyspace(&hour_name(hour), options)?;
+        let filter = Some(Filter::default());
+        crate::embedded::platform::locks::write_lock(&self.hours)
+            .insert(hour, Hour { space: space.clone(), filter });
+        Ok(space)
+    }
+
+    /// Adds keys to the filter of their hour: before their rows are there, so that no row is denied.
+    fn expect(&self, hour: u32, keys: &[(u32, DedupKey, Seen)]) {
+        let mut hours = crate::embedded::platform::locks::write_lock(&self.hours);
+        let all: usize = hours.values().filter_map(|h| Some(h.filter.as_ref()?.bytes())).sum();
+        let Some(Hour { filter: Some(filter), .. }) = hours.get_mut(&hour) else { return };
+        let others = all - filter.bytes();
+        if filter.reserve(keys.len(), FILTER_BYTES_MAX.saturating_sub(others)) {
+            keys.iter().for_each(|(_, key, _)| filter.add(key));
+        } else if let Some(hour) = hours.get_mut(&hour) {
+            hour.filter = None;
+        }
+    }
+
+    fn drop_hours(&self, before: u32) -> Result<(), IndexError> {
+        let old: Vec<Hour> = {
+            let mut hours = crate::embedded::platform::locks::write_lock(&self.hours);
+            let kept = hours.split_off(&before);
+            std::mem::replace(&mut *hours, kept).into_values().collect()
+        };
+        for hour in old {
+            self.database.delete_keyspace(hour.space)?;
+        }
+        Ok(())
+    }
+}
+
+/// The engine panics in debug builds when the disk refuses in the midst of a record: that is an index
+/// which cannot be written, and no end of the thread that keeps it.
+fn unbroken<T>(write: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    std::panic::catch_unwind(AssertUnwindSafe(write))
+        .unwrap_or_else(|_| Err(IndexError::new("the index's engine panicked")))
+}
+
+impl Index for FjallIndex {
+    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
+        self.meta.get("stamp")?.map(|bytes| read(&bytes)).transpose()
+    }
+
+    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
+        self.target.iter().map(|row| read(&row.value()?)).collect()
+    }
+
+    fn commit(&self, mut batch: Batch) -> Result<(), IndexError> {
+        let mut writes = self.database.batch();
+        // Stable: of rows with one key the newest stays behind the others, and it alone is written.
+        batch.seen.sort_by_key(|(hour, key, _)| (*hour, *key));
+        for rows in batch.seen.chunk_by(|one, other| one.0 == other.0) {
+            let hour = rows[0].0;
+            let space = self.hour(hour)?;
+            self.expect(hour, rows);
+            for same in rows.chunk_by(|one, other| one.1 == other.1) {
+                if let Some((_, key, seen)) = same.last() {
+                    writes.insert(&space, &key[..], &seen.to_bytes()[..]);
+                }
+            }
+        }
+        let mut last: Option<(Space, Keyspace)> = None;
+        for ((space, key), value) in batch.rows {
+            let keyspace = match &last {
+                Some((same, keyspace)) if *same == space => keyspace,
+                _ => &last.insert((space, self.space(space)?)).1,
+            };
+            match value {
+                Some(value) => writes.insert(keyspace, key, value),
+                None => writes.remove(keyspace, key),
+            }
+        }
+        unbroken(move || Ok(writes.commit()?))?;
+        let stale = |hours: &BTreeMap<u32, Hour>| {
+            hours.first_key_value().is_some_and(|(hour, _)| *hour < batch.hours_from)
+        };
+        if stale(&crate::embedded::platform::locks::read_lock(&self.hours)) {
+            self.drop_hours(batch.hours_from)?;
+        }
+        Ok(())
+    }
+
+    fn retries(
+        &self,
+        target: u16,
+        from_ms: u64,
+        visit: &mut RetryVisit<'_>,
+    ) -> Result<(), IndexError> {
+        let to = retry_key(target, u64::MAX, u64::MAX);
+        for row in self.retry.range(retry_key(target, from_ms, 0)..=to) {
+            let (key, value) = row.into_inner()?;
+            let (due, number) = split_retry_key(&key).ok_or_else(unreadable)?;
+            if let ControlFlow::Break(()) = visit(due, number, read::<RetryRow>(&value)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn dead(
+        &self,
+        target: u16,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<(u64, DeadRow)>, IndexError> {
+        let from = dead_key(target, after.map_or(0, |after| after.saturating_add(1)));
+        self.dead.range(from..=dead_key(target, u64::MAX)).take(max).map(dead_row).collect()
+    }
+
+    fn dead_at(
+        &self,
+        target: u16,
+        first: u64,
+        dropped: bool,
+    ) -> Result<Option<DeadRow>, IndexError> {
+        let space = if dropped { &self.dropped } else { &self.dead };
+        space.get(dead_key(target, first))?.map(|bytes| read(&bytes)).transpose()
+    }
+
+    fn dead_within(
+        &self,
+        target: u16,
+        number: u64,
+        dropped: bool,
+    ) -> Result<Option<(u64, DeadRow)>, IndexError> {
+        for row in self.range.range(dead_key(target, 0)..=dead_key(target, number)).rev() {
+            let first = number_of(&row.key()?)?;
+            let row = self.dead_at(target, first, dropped)?;
+            if let Some(row) = row.filter(|row| row.died(first, number)) {
+                return Ok(Some((first, row)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError> {
+        self.outcome.get(outcome_key(target, number))?.map(|bytes| read(&bytes)).transpose()
+    }
+
+    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
+        let oldest = hour_of(now_ms.saturating_sub(DEDUP_MS));
+        for (_, hour) in
+            crate::embedded::platform::locks::read_lock(&self.hours).range(oldest..).rev()
+        {
+            if hour.filter.as_ref().is_some_and(|filter| !filter.may_have(key)) {
+                continue;
+            }
+            if let Some(bytes) = hour.space.get(key)? {
+                return Seen::from_bytes(&bytes).ok_or_else(unreadable).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+        let mut windows = Vec::new();
+        for (_, hour) in
+            crate::embedded::platform::locks::read_lock(&self.hours).range(hour_of(now_ms)..)
+        {
+            for row in hour.space.prefix(window_prefix(target)) {
+                let (key, value) = row.into_inner()?;
+                if let Some(group) = split_window_key(&key) {
+                    let until = value.as_ref().try_into().map_err(|_| unreadable())?;
+                    windows.push((group, u64::from_le_bytes(until)));
+                }
+            }
+        }
+        windows.sort_unstable_by_key(|(_, until)| *until);
+        Ok(windows)
+    }
+
+    fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError> {
+        let rows = self.space(space)?;
+        let pair = |row: fjall::Guard| {
+            let (key, value) = row.into_inner()?;
+            Ok((key.to_vec(), value.to_vec()))
+        };
+        rows.range(from..).take(max).map(pair).collect()
+    }
+
+    fn sync(&self) -> Result<(), IndexError> {
+        unbroken(|| Ok(self.database.persist(PersistMode::SyncData)?))
+    }
+
+    #[cfg(test)]
+    fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>> {
+        let mut spaces = vec![
+            (Space::Meta, self.meta.clone()),
+            (Space::Target, self.target.clone()),
+            (Space::Retry, self.retry.clone()),
+            (Space::Dead, self.dead.clone()),
+            (Space::Dropped, self.dropped.clone()),
+            (Space::Range, self.range.clone()),
+            (Space::Place, self.place.clone()),
+            (Space::Outcome, self.outcome.clone()),
+        ];
+        let hours = self.hours.read().unwrap();
+        spaces.extend(hours.iter().map(|(hour, h)| (Space::Seen(*hour), h.space.clone())));
+        let rows = |(space, keyspace): (Space, Keyspace)| {
+            keyspace.iter().map(move |row| {
+                let (key, value) = row.into_inner().unwrap();
+                ((space, key.to_vec()), value.to_vec())
+            })
+        };
+        spaces.into_iter().flat_map(rows).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(n: u32) -> Vec<u8> {
+        let row =
+            RetryRow { attempts: n, first_attempt_ms: 0, reason: "r".into(), progress: vec![] };
+        postcard::to_allocvec(&row).unwrap()
+    }
+
+    #[test]
+    fn rows_come_back_in_order_after_a_reopen_and_old_hours_go() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let index = FjallIndex::open(folder.path()).unwrap();
+            let mut batch = Batch::default();
+            for (target, due, number) in [(1, 30, 7), (1, 10, 9), (2, 5, 1)] {
+                batch.rows.insert((Space::Retry, retry_key(target, due, number)), Some(retry(1)));
+            }
+            let seen = Seen { number: 5, received_ms: 3_600_000, content: 8 };
+            batch.seen.push((1, [3; 16], Seen { number: 4, ..seen }));
+            batch.seen.push((1, [3; 16], seen));
+            index.commit(batch).unwrap();
+            assert_eq!(index.seen(&[3; 16], 3_600_001).unwrap(), Some(seen));
+            let mut batch = Batch { hours_from: 2, ..Batch::default() };
+            batch.rows.insert((Space::Retry, retry_key(1, 30, 7)), None);
+            index.commit(batch).unwrap();
+            assert_eq!(index.seen(&[3; 16], 3_600_001).unwrap(), None);
+        }
+        let index = FjallIndex::open(folder.path()).unwrap();
+        let mut found = Vec::new();
+        index
+            .retries(1, 0, &mut |due, number, _| {
+                found.push((due, number));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(found, vec![(10, 9)]);
+        assert_eq!(index.dump().len(), 2);
+    }
+}

@@ -1,0 +1,7 @@
+//! The rows derived from the log: the interface, its engine, and the keys it does not have yet.
+
+pub(super) mod fjall;
+pub(super) mod key_filter;
+pub(super) mod recent;
+pub(super) mod rows;
+pub(super) mod sweep;

@@ -1,0 +1,436 @@
+//! What the engine asks of its index: rows of what is an exception, and how far it read the log.
+//!
+//! An index can be lost at any time; it is rebuilt from the log. It is never ahead of what is durable
+//! in the log: only frames that are on disk are handed to it, and [`Stamp`] is part of each batch.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::embedded::format::entry::{Effects, Entry};
+use crate::embedded::format::event_number::number;
+pub(crate) use crate::embedded::format::record::DeadRow;
+use crate::embedded::format::record::{
+    Act, ActWhat, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, Settled, TargetRow, What,
+    from_deltas,
+};
+use crate::embedded::format::runs::Runs;
+use crate::embedded::limits::DEDUP_MS;
+use crate::embedded::state::apply::State;
+
+/// Version of the rows; an index of another one is rebuilt.
+pub(crate) const LAYOUT: u8 = 3;
+
+const HOUR_MS: u64 = 3_600_000;
+
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct IndexError {
+    pub reason: String,
+    /// There is no room on the disk.
+    pub full: bool,
+}
+
+impl IndexError {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), full: false }
+    }
+}
+
+/// The last frame an index has read. It belongs to a log that has this very frame.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub layout: u8,
+    pub uuid: u64,
+    pub lsn: u64,
+    pub end: u64,
+    pub epoch: u32,
+    pub payload_crc: u32,
+}
+
+/// A kind of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Space {
+    Meta,
+    Target,
+    Retry,
+    Dead,
+    /// Dead letters that nobody wants any more.
+    Dropped,
+    /// Where a row of either stands for a range, with the frame that last said so; other rows may begin
+    /// within it.
+    Range,
+    /// The frame in which an event is that is not where its number says.
+    Place,
+    Outcome,
+    /// Keys of events received in that hour since 1970, written apart, see [`Batch::seen`]; and windows
+    /// that end in it. Dropped whole when the hour is too old.
+    Seen(u32),
+}
+
+/// A delivery that waits to be tried again.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct RetryRow {
+    pub attempts: u32,
+    pub first_attempt_ms: u64,
+    pub reason: String,
+    #[serde(with = "serde_bytes")]
+    pub progress: Vec<u8>,
+}
+
+/// A delivery that had a row before, or has a receipt.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct OutcomeRow {
+    pub attempts: u32,
+    pub at_ms: u64,
+    pub receipt: Option<String>,
+    pub fields: Vec<(String, String)>,
+}
+
+/// An event that had that key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub number: u64,
+    pub received_ms: u64,
+    pub content: u64,
+}
+
+impl Seen {
+    pub(crate) fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.number.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.received_ms.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.content.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, []) = bytes.as_chunks::<8>() else { return None };
+        let &[number, received, content] = words else { return None };
+        Some(Self {
+            number: u64::from_le_bytes(number),
+            received_ms: u64::from_le_bytes(received),
+            content: u64::from_le_bytes(content),
+        })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "hours since 1970 fit for 490,000 years")]
+pub(crate) const fn hour_of(ms: u64) -> u32 {
+    (ms / HOUR_MS) as u32
+}
+
+/// Rows put or removed together; the last word on a key counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batch {
+    pub rows: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    /// Keys with the hour that they belong to, in the order of the log. They are nearly all that is
+    /// ever written, and a list of them costs less than a map.
+    pub seen: Vec<(u32, DedupKey, Seen)>,
+    /// Hours before this one may go.
+    pub hours_from: u32,
+}
+
+pub(crate) trait Index: Send + Sync {
+    fn stamp(&self) -> Result<Option<Stamp>, IndexError>;
+    fn targets(&self) -> Result<Vec<TargetRow>, IndexError>;
+    /// All or nothing, also across a crash.
+    fn commit(&self, batch: Batch) -> Result<(), IndexError>;
+    /// Rows of a target by the time they are due, from `from_ms` on: due, number, row.
+    fn retries(
+        &self,
+        target: u16,
+        from_ms: u64,
+        visit: &mut RetryVisit<'_>,
+    ) -> Result<(), IndexError>;
+    fn dead(
+        &self,
+        target: u16,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<(u64, DeadRow)>, IndexError>;
+    /// The row of dead letters that begins with that number; of dropped ones if asked for.
+    fn dead_at(
+        &self,
+        target: u16,
+        first: u64,
+        dropped: bool,
+    ) -> Result<Option<DeadRow>, IndexError>;
+    /// The range, dropped or not, in which that number died: its first number and its row.
+    fn dead_within(
+        &self,
+        target: u16,
+        number: u64,
+        dropped: bool,
+    ) -> Result<Option<(u64, DeadRow)>, IndexError>;
+    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError>;
+    /// The newest event of that key in the window that ends at `now_ms`.
+    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
+    /// Windows of a target that end in the hour of `now_ms` or later: group and end, the latest last.
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError>;
+    /// Rows of a space from that key on, at most `max`: keys and values.
+    fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError>;
+    /// What was committed is on the medium when it answers.
+    fn sync(&self) -> Result<(), IndexError>;
+    /// Every row, for tests.
+    #[cfg(test)]
+    fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>>;
+}
+
+/// Where an index is kept while no store is open.
+pub(crate) trait IndexHome: Send + Sync {
+    /// Opens the one that is there, or makes one.
+    fn open(&self) -> Result<Box<dyn Index>, IndexError>;
+    fn remove(&self) -> std::io::Result<()>;
+}
+
+/// Key and value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+pub(crate) type RetryVisit<'a> = dyn FnMut(u64, u64, RetryRow) -> ControlFlow<()> + 'a;
+
+pub(crate) fn retry_key(target: u16, due_ms: u64, number: u64) -> Vec<u8> {
+    [&target.to_be_bytes()[..], &due_ms.to_be_bytes(), &number.to_be_bytes()].concat()
+}
+
+/// Due and number of a retry row's key.
+pub(crate) fn split_retry_key(key: &[u8]) -> Option<(u64, u64)> {
+    let (due, number) = key.get(2..)?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*due), u64::from_be_bytes(number.try_into().ok()?)))
+}
+
+const WINDOW_MARK: u8 = b'w';
+
+/// Shorter than any other key of its space.
+pub(crate) fn window_key(target: u16, group: u64) -> Vec<u8> {
+    [&window_prefix(target)[..], &group.to_be_bytes()].concat()
+}
+
+pub(crate) fn window_prefix(target: u16) -> [u8; 3] {
+    let [high, low] = target.to_be_bytes();
+    [WINDOW_MARK, high, low]
+}
+
+/// The group of a window's key; `None` for another key of the same beginning.
+pub(crate) fn split_window_key(key: &[u8]) -> Option<u64> {
+    key.get(3..)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+pub(crate) fn dead_key(target: u16, number: u64) -> Vec<u8> {
+    [&target.to_be_bytes()[..], &number.to_be_bytes()].concat()
+}
+
+pub(crate) fn place_key(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+/// A number at that place of a key, or a frame's place in a value.
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let word = bytes.get(at..at.checked_add(8)?)?;
+    word.try_into().ok().map(u64::from_be_bytes)
+}
+
+pub(crate) fn outcome_key(target: u16, number: u64) -> Vec<u8> {
+    [&number.to_be_bytes()[..], &target.to_be_bytes()].concat()
+}
+
+/// The row of deliveries that died together.
+fn dead_range(DeadRange { range, settled }: &DeadRange) -> DeadRow {
+    let mut spared = Runs::from_deltas(range.from, settled);
+    for kept in &range.kept {
+        spared.insert(*kept, kept + 1);
+    }
+    DeadRow {
+        received_ms: range.first_received_ms,
+        count: range.count,
+        attempts: 0,
+        at_ms: range.at_ms,
+        reason: range.reason.clone(),
+        to: range.to,
+        spared: spared.to_deltas(range.first),
+    }
+}
+
+fn value<T: Serialize>(row: &T) -> Option<Vec<u8>> {
+    // Rows are plain data in memory: there is nothing in them that postcard cannot write.
+    Some(postcard::to_allocvec(row).unwrap_or_default())
+}
+
+impl Batch {
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len() + self.seen.len()
+    }
+
+    /// The rows that a frame makes or removes, but for those of targets.
+    pub(crate) fn read(&mut self, entry: &Entry, now_ms: u64) {
+        match &entry.effects {
+            Effects::Request { received_ms, keys, .. } => {
+                // A rebuild reads requests of long ago: their keys have no row any more.
+                if received_ms.saturating_add(DEDUP_MS + HOUR_MS) < now_ms {
+                    return;
+                }
+                for &(place, Dedup { key, content }) in keys {
+                    let seen = Seen {
+                        number: number(entry.lsn, place),
+                        received_ms: *received_ms,
+                        content,
+                    };
+                    self.seen.push((hour_of(*received_ms), key, seen));
+                }
+            }
+            Effects::Settlements(record) => {
+                for target in &record.targets {
+                    for settled in &target.others {
+                        self.settled(target.target, record.at_ms, settled, now_ms);
+                    }
+                }
+            }
+            Effects::DeadRange(record) => {
+                let key = dead_key(record.range.target, record.range.first);
+                self.range(entry.lsn, key.clone());
+                self.rows.insert((Space::Dead, key), value(&dead_range(record)));
+            }
+            Effects::Act(record) => self.act(entry.lsn, record),
+            Effects::Moved(record) => self.moved(entry.lsn, record),
+            Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Lost(_) | Effects::Summary => {
+            }
+        }
+    }
+
+    fn range(&mut self, lsn: u64, key: Vec<u8>) {
+        self.rows.insert((Space::Range, key), Some(lsn.to_be_bytes().to_vec()));
+    }
+
+    /// All rows of an event are said anew: those before may be gone from the log.
+    fn moved(&mut self, lsn: u64, record: &MovedRows) {
+        let number = record.number;
+        self.rows.insert((Space::Place, place_key(number)), Some(lsn.to_be_bytes().to_vec()));
+        for (target, row) in &record.rows {
+            let (space, key, value) = match row.clone() {
+                MovedRow::Retry { due_ms, attempts, first_attempt_ms, reason, progress } => {
+                    let row = RetryRow { attempts, first_attempt_ms, reason, progress };
+                    (Space::Retry, retry_key(*target, due_ms, number), value(&row))
+                }
+                MovedRow::Dead(row) => (Space::Dead, dead_key(*target, number), value(&row)),
+                MovedRow::Dropped(row) => (Space::Dropped, dead_key(*target, number), value(&row)),
+                MovedRow::Delivered { attempts, at_ms, receipt, fields } => {
+                    let row = OutcomeRow { attempts, at_ms, receipt, fields };
+                    (Space::Outcome, outcome_key(*target, number), value(&row))
+                }
+            };
+            self.rows.insert((space, key), value);
+        }
+    }
+
+    fn act(&mut self, lsn: u64, Act { target, at_ms, what }: &Act) {
+        let ActWhat::Mend(mend) = what else { return };
+        for number in &mend.gone {
+            self.rows.insert((Space::Dead, dead_key(*target, *number)), None);
+            self.rows.insert((Space::Range, dead_key(*target, *number)), None);
+        }
+        let dropped = mend.dropped.iter().map(|row| (Space::Dropped, row));
+        let left = mend.left.iter().map(|row| (Space::Dead, row));
+        for (space, (first, row)) in dropped.chain(left) {
+            let key = dead_key(*target, *first);
+            if row.to > 0 {
+                self.range(lsn, key.clone());
+            }
+            self.rows.insert((space, key), value(row));
+        }
+        let row = value(&RetryRow {
+            attempts: 0,
+            first_attempt_ms: *at_ms,
+            reason: String::new(),
+            progress: Vec::new(),
+        });
+        for number in from_deltas(&mend.again) {
+            // That it was delivered before counts no more.
+            self.rows.insert((Space::Outcome, outcome_key(*target, number)), None);
+            self.rows.insert((Space::Retry, retry_key(*target, *at_ms, number)), row.clone());
+        }
+    }
+
+    fn settled(&mut self, target: u16, at_ms: u64, settled: &Settled, now_ms: u64) {
+        let number = settled.number;
+        if let Some(due_ms) = settled.row_due_ms {
+            self.rows.insert((Space::Retry, retry_key(target, due_ms, number)), None);
+        }
+        match &settled.what {
+            What::Delivered { receipt, fields } => {
+                let row = settled.row_due_ms.is_some();
+                if row || receipt.is_some() || !fields.is_empty() {
+                    let row = OutcomeRow {
+                        attempts: settled.attempts,
+                        at_ms,
+                        receipt: receipt.clone(),
+                        fields: fields.clone(),
+                    };
+                    let key = outcome_key(target, number);
+                    self.rows.insert((Space::Outcome, key), value(&row));
+                }
+            }
+            What::Retry { due_ms, reason, progress } => {
+                let row = RetryRow {
+                    attempts: settled.attempts,
+                    first_attempt_ms: settled.first_attempt_ms,
+                    reason: reason.clone(),
+                    progress: progress.clone(),
+                };
+                self.rows.insert((Space::Retry, retry_key(target, *due_ms, number)), value(&row));
+            }
+            What::Parked { due_ms } => {
+                let row = RetryRow {
+                    attempts: settled.attempts,
+                    first_attempt_ms: settled.first_attempt_ms,
+                    reason: String::new(),
+                    progress: Vec::new(),
+                };
+                self.rows.insert((Space::Retry, retry_key(target, *due_ms, number)), value(&row));
+            }
+            &What::Window { group, until_ms } => {
+                // A rebuild reads of windows that ended long ago.
+                if until_ms.saturating_add(DEDUP_MS) >= at_ms.max(now_ms) {
+                    let key = (Space::Seen(hour_of(until_ms)), window_key(target, group));
+                    self.rows.insert(key, Some(until_ms.to_le_bytes().to_vec()));
+                }
+            }
+            What::Dead { reason } => {
+                let row = DeadRow {
+                    received_ms: settled.received_ms,
+                    count: 1,
+                    attempts: settled.attempts,
+                    at_ms,
+                    reason: reason.clone(),
+                    to: 0,
+                    spared: Vec::new(),
+                };
+                self.rows.insert((Space::Dead, dead_key(target, number)), value(&row));
+            }
+        }
+    }
+
+    /// Rows of targets as they are now, and the frame they are as of.
+    pub(crate) fn stamp(
+        &mut self,
+        state: &State,
+        targets: impl Iterator<Item = u16>,
+        stamp: Stamp,
+    ) {
+        for target in targets {
+            if let Some(state) = state.targets.get(usize::from(target)) {
+                let key = target.to_be_bytes().to_vec();
+                self.rows.insert((Space::Target, key), value(&state.to_row()));
+            }
+        }
+        self.rows.insert((Space::Meta, b"stamp".to_vec()), value(&stamp));
+    }
+}
+
+/// Where a moved event's newest copy is.
+pub(crate) fn place(index: &dyn Index, number: u64) -> Result<Option<u64>, IndexError> {
+    let key = place_key(number);
+    let found = index.scan(Space::Place, &key, 1)?;
+    Ok(found.first().filter(|(found, _)| *found == key).and_then(|(_, value)| word(value, 0)))
+}

@@ -1,0 +1,273 @@
+//! The thread that keeps the index: durable frames in, rows out, many frames to a batch.
+//!
+//! It lags behind the log by a bounded number of group commits; when that is reached the committer
+//! waits for it. An index that fails is mended, see `reindex`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use super::reindex;
+use crate::embedded::core::inbox::{Reply, closed};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::core::shared::Shared;
+use crate::embedded::format::entry::{Effects, Entry};
+use crate::embedded::format::record::ActWhat;
+use crate::embedded::index::rows::{Batch, IndexError, LAYOUT, Stamp, hour_of};
+use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::state::apply::State;
+
+/// Most group commits that wait for the index: more than a fast disk makes in a [`PAUSE`].
+const JOBS_MAX: usize = 256;
+
+/// Rest after a batch. Being woken for each group commit would cost more than the rows.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A batch takes no further job above this many rows.
+const ROWS_MAX: usize = 4_096;
+
+/// Hours of keys that are kept: the window and the hour that has begun.
+const HOURS_KEPT: u32 = 25;
+
+pub(crate) enum Job {
+    Entries(Vec<Entry>),
+    /// Answered when everything before is in the index.
+    Mark(Reply<()>),
+    /// Puts what the index holds onto the medium: a rebuild after a power cut starts later.
+    Sync,
+}
+
+pub(crate) fn channel() -> (SyncSender<Job>, Receiver<Job>) {
+    sync_channel(JOBS_MAX)
+}
+
+/// Rows of target and their effect on what is claimed.
+#[derive(Default)]
+pub(crate) struct Moved {
+    gone: Vec<u64>,
+    due_ms: Option<u64>,
+}
+
+impl Moved {
+    fn due_at(&mut self, due_ms: u64) {
+        self.due_ms = Some(self.due_ms.map_or(due_ms, |other| other.min(due_ms)));
+    }
+}
+
+/// Collects frames into one batch.
+#[derive(Default)]
+struct Gathered {
+    batch: Batch,
+    dirty: BTreeSet<u16>,
+    moved: BTreeMap<u16, Moved>,
+    stamp: Option<Stamp>,
+}
+
+impl Gathered {
+    fn read(&mut self, state: &mut State, entry: &Entry, uuid: u64, now_ms: u64) {
+        state.apply(entry);
+        self.batch.read(entry, now_ms);
+        self.dirty.extend(entry.effects.targets());
+        if let Effects::Settlements(record) = &entry.effects {
+            for target in &record.targets {
+                let moved = self.moved.entry(target.target).or_default();
+                for settled in &target.others {
+                    if settled.row_due_ms.is_some() {
+                        moved.gone.push(settled.number);
+                    }
+                    if let Some(due) = settled.what.due_ms() {
+                        moved.due_at(due);
+                    }
+                }
+            }
+        }
+        if let Effects::Act(record) = &entry.effects
+            && let ActWhat::Mend(mend) = &record.what
+            && !mend.again.is_empty()
+        {
+            self.moved.entry(record.target).or_default().due_at(record.at_ms);
+        }
+        self.stamp = Some(Stamp {
+            layout: LAYOUT,
+            uuid,
+            lsn: entry.lsn,
+            end: entry.end,
+            epoch: entry.epoch,
+            payload_crc: entry.payload_crc,
+        });
+    }
+
+    fn finish(&mut self, state: &State, now_ms: u64) -> Option<(Batch, Stamp)> {
+        let stamp = self.stamp.take()?;
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.stamp(state, self.dirty.iter().copied(), stamp);
+        batch.hours_from = hour_of(now_ms).saturating_sub(HOURS_KEPT);
+        self.dirty.clear();
+        Some((batch, stamp))
+    }
+}
+
+/// Reads frames for recovery: the same rows, for those who claim only from a place on.
+pub(crate) struct Replay<'a> {
+    pub index: &'a dyn crate::embedded::index::rows::Index,
+    pub uuid: u64,
+    now_ms: u64,
+    gathered: Gathered,
+    /// What rows did before this place is known to those who claim.
+    moved_from: u64,
+}
+
+impl<'a> Replay<'a> {
+    pub(crate) fn new(
+        index: &'a dyn crate::embedded::index::rows::Index,
+        uuid: u64,
+        now_ms: u64,
+        moved_from: u64,
+    ) -> Self {
+        Self { index, uuid, now_ms, gathered: Gathered::default(), moved_from }
+    }
+
+    /// What those who claim are still to be told.
+    pub(crate) fn into_moved(self) -> BTreeMap<u16, Moved> {
+        self.gathered.moved
+    }
+
+    pub(crate) fn read(&mut self, state: &mut State, entry: &Entry) -> Result<(), IndexError> {
+        self.gathered.read(state, entry, self.uuid, self.now_ms);
+        if entry.lsn < self.moved_from {
+            self.gathered.moved.clear();
+        }
+        if self.gathered.batch.len() >= ROWS_MAX {
+            self.commit(state)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn commit(&mut self, state: &State) -> Result<(), IndexError> {
+        match self.gathered.finish(state, self.now_ms) {
+            Some((batch, _)) => self.index.commit(batch),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Keeps the index of an open store.
+pub(crate) struct Indexer {
+    shared: Arc<Shared>,
+    machine: Machine,
+    state: State,
+    /// What an index that was mended has read by itself.
+    read_to: u64,
+}
+
+impl Indexer {
+    pub(crate) fn new(shared: Arc<Shared>, machine: Machine, state: State) -> Self {
+        Self { shared, machine, state, read_to: 0 }
+    }
+
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+        if self.shared.rebuild.is_on() && !self.mend(jobs, None) {
+            return;
+        }
+        while let Ok(first) = jobs.recv() {
+            if let Err(error) = self.batch(first, || jobs.try_recv().ok())
+                && !self.mend(jobs, Some(error))
+            {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        self.end();
+    }
+
+    /// One try to make it whole, for a test that takes steps one by one.
+    #[cfg(test)]
+    pub(crate) fn mend_once(&mut self, jobs: &Receiver<Job>) -> Result<(), IndexError> {
+        (self.state, self.read_to) = reindex::mend_once(&self.shared, &self.machine, jobs)?;
+        Ok(())
+    }
+
+    /// Makes the index whole; `false`: the store was closed first.
+    pub(crate) fn mend(&mut self, jobs: &Receiver<Job>, failed: Option<IndexError>) -> bool {
+        let mended = reindex::mend(&self.shared, &self.machine, jobs, failed);
+        mended.map(|mended| (self.state, self.read_to) = mended).is_some()
+    }
+
+    /// Works off a job, and further ones as far as they fit into one batch. After an error there is no
+    /// index any more.
+    pub(crate) fn batch(
+        &mut self,
+        first: Job,
+        mut more: impl FnMut() -> Option<Job>,
+    ) -> Result<(), IndexError> {
+        let uuid = self.shared.identity.uuid;
+        let (mut gathered, mut replies) = (Gathered::default(), Vec::new());
+        let now_ms = self.shared.clock.wall_ms();
+        let (mut next, mut sync) = (Some(first), false);
+        while let Some(job) = next {
+            match job {
+                Job::Entries(entries) => {
+                    for entry in entries.iter().filter(|entry| entry.lsn >= self.read_to) {
+                        gathered.read(&mut self.state, entry, uuid, now_ms);
+                    }
+                }
+                Job::Mark(reply) => replies.push(reply),
+                Job::Sync => sync = true,
+            }
+            let room = gathered.batch.len() < ROWS_MAX;
+            next = room.then(&mut more).flatten();
+        }
+        let done = commit(&self.shared, &mut gathered, &self.state, now_ms, sync);
+        if let Err(error) = &done {
+            reindex::close(&self.shared, error);
+        }
+        // Where it failed it is in the log all the same; who asks the index is told that there is none.
+        for reply in replies {
+            let _ = reply.send(Ok(()));
+        }
+        done
+    }
+
+    /// There will be no more jobs.
+    pub(crate) fn end(&self) {
+        if let Some(index) = &*read_lock(&self.shared.index)
+            && let Err(error) = index.sync()
+        {
+            tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
+        }
+    }
+}
+
+fn commit(
+    shared: &Shared,
+    gathered: &mut Gathered,
+    state: &State,
+    now_ms: u64,
+    sync: bool,
+) -> Result<(), IndexError> {
+    let index = read_lock(&shared.index);
+    let index = index.as_ref().ok_or_else(|| IndexError::new(closed().0))?;
+    let stamp = match gathered.finish(state, now_ms) {
+        Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
+        None => None,
+    };
+    if sync {
+        index.sync()?;
+    }
+    if let Some(stamp) = stamp {
+        shared.indexed.store(stamp.end, Ordering::Release);
+        tell(shared, std::mem::take(&mut gathered.moved));
+    }
+    Ok(())
+}
+
+/// Tells those who claim what became of their rows.
+pub(crate) fn tell(shared: &Shared, moved: BTreeMap<u16, Moved>) {
+    for (target, moved) in moved {
+        let Some(target) = shared.target(target) else { continue };
+        lock(&target.live).applied(&moved.gone, moved.due_ms);
+        target.woken.notify_waiters();
+    }
+}

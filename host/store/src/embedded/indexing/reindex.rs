@@ -1,0 +1,243 @@
+//! An index that was not there at the start, or failed while the daemon runs, is made whole from the log,
+//! as often as it takes.
+//!
+//! Meanwhile requests are taken in, what was never tried is delivered, outcomes go into the log, and what
+//! waits to be tried again rests; see `rebuild`. The log goes on: what it writes
+//! meanwhile is read from it until the new index has nearly all, and handed over from then on. What a try has read stays: the next one, even of another
+//! process, goes on from there.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use super::indexer::{Job, Moved, Replay, tell};
+use crate::embedded::core::machine::Machine;
+use crate::embedded::core::shared::Shared;
+use crate::embedded::format::entry::Entry;
+use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::index::rows::{Index, IndexError};
+use crate::embedded::index::sweep::sweep;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::log::segments::Segment;
+use crate::embedded::log::summary::Summary;
+use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::recovery::open::Recovery;
+use crate::embedded::space::guard::Why;
+use crate::embedded::state::apply::State;
+
+/// Time before the first try, twice as long before each further one, and at most that long.
+const RETRY_MS_MIN: u64 = 500;
+
+const RETRY_MS_MAX: u64 = 30_000;
+
+/// So often what came in meanwhile is read without holding anybody up, or until no more than this is left;
+/// then the log waits if need be, or a busy one would never be caught up with.
+const CHASES_MAX: usize = 8;
+
+const FOLLOWED_BYTES_MAX: u64 = 4 << 20;
+
+/// What the log handed over to the index that failed.
+struct Drain<'a> {
+    jobs: &'a Receiver<Job>,
+    /// Nobody hands over any more: the store is closing.
+    over: bool,
+    /// What is handed over stays there.
+    leaves: bool,
+}
+
+impl Drain<'_> {
+    fn take(job: Job) {
+        match job {
+            // It is durable, and that is what counts; whoever reads the index is told that there is none.
+            Job::Mark(reply) => drop(reply.send(Ok(()))),
+            Job::Entries(_) | Job::Sync => {}
+        }
+    }
+
+    /// For that long, or until the store closes.
+    fn wait(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.over {
+            match self.jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(job) => Self::take(job),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => self.over = true,
+            }
+        }
+    }
+
+    /// What is there, so that the log need not wait.
+    fn now(&mut self) -> Result<(), IndexError> {
+        while !self.leaves {
+            match self.jobs.try_recv() {
+                Ok(job) => Self::take(job),
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => {
+                    self.over = true;
+                    return Err(IndexError::new("the store is closing"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A new index with what it holds.
+struct Made {
+    index: Box<dyn Index>,
+    state: State,
+    /// It has read the log up to here.
+    to: u64,
+    moved: BTreeMap<u16, Moved>,
+}
+
+/// From here on nobody sees the index that failed.
+pub(crate) fn close(shared: &Shared, failed: &IndexError) {
+    tracing::error!(%failed, "the index failed; it is being made whole from the log");
+    shared.rebuild.begin();
+    let old = write_lock(&shared.index).take();
+    drop(old);
+}
+
+/// Puts an index that works in the place of the one that was not there, or failed and was closed; answers
+/// the state it holds and up to where it has read the log. `None`: the store was closed first.
+pub(crate) fn mend(
+    shared: &Shared,
+    machine: &Machine,
+    jobs: &Receiver<Job>,
+    mut failed: Option<IndexError>,
+) -> Option<(State, u64)> {
+    let mut drain = Drain { jobs, over: false, leaves: false };
+    let mut wait_ms = RETRY_MS_MIN;
+    loop {
+        if let Some(failed) = &failed {
+            if failed.full {
+                shared.room.disk_refused(&format!("cannot write the index: {failed}"));
+            }
+            shared.rebuild.failed(failed.to_string());
+            drain.wait(Duration::from_millis(wait_ms));
+        }
+        if drain.over {
+            return None;
+        }
+        if let Some(failed) = failed.as_mut().filter(|_| shared.room.is_closed(Why::Disk)) {
+            failed.full = false;
+            continue;
+        }
+        wait_ms = (2 * wait_ms).min(RETRY_MS_MAX);
+        match make(shared, machine, &mut drain) {
+            Ok(made) => return Some(install(shared, made)),
+            Err(_) if drain.over => return None,
+            Err(error) => {
+                tracing::warn!(%error, wait_ms, "the index cannot be made whole yet");
+                failed = Some(error);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn mend_once(
+    shared: &Shared,
+    machine: &Machine,
+    jobs: &Receiver<Job>,
+) -> Result<(State, u64), IndexError> {
+    let mut drain = Drain { jobs, over: false, leaves: false };
+    Ok(install(shared, make(shared, machine, &mut drain)?))
+}
+
+fn install(shared: &Shared, made: Made) -> (State, u64) {
+    let Made { index, state, to, moved } = made;
+    *write_lock(&shared.index) = Some(index);
+    shared.indexed.store(to, Ordering::Release);
+    tell(shared, moved);
+    for target in read_lock(&shared.targets).iter() {
+        // Rows may have become due while nobody could look at them.
+        lock(&target.live).low_water_ms = 0;
+        target.woken.notify_waiters();
+    }
+    let unchecked = shared.rebuild.end();
+    tracing::info!(
+        unchecked,
+        "the index is whole again: repeated events are known, and what waits to be \
+        tried again goes on; unchecked are events that may be there twice"
+    );
+    shared.keeping.ring();
+    (state, to)
+}
+
+/// What is left of the index, or an empty one, and everything in the log that it lacks.
+fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Made, IndexError> {
+    let folder = shared.reader.folder.clone();
+    let list = read_lock(&shared.reader.segments).list.clone();
+    let list: Vec<_> = list.into_iter().map(|segment| segment.header).collect();
+    let first = list.first().map_or(0, SegmentHeader::first);
+    let recovery = Recovery { machine, folder, list, epoch: 0, summary: Summary::default() };
+    let (index, mut state, from) = recovery.index()?;
+    let indexed = shared.indexed.load(Ordering::Acquire);
+    shared.rebuild.read();
+    drain.leaves = false;
+    let mut replay = Replay::new(&*index, shared.identity.uuid, shared.clock.wall_ms(), indexed);
+    let mut to = from.map_or(first, |stamp| stamp.end);
+    for _ in 0..CHASES_MAX {
+        to = read_on(shared, &mut replay, &mut state, to, drain)?;
+        let tail = read_lock(&shared.reader.segments).tail;
+        if tail.saturating_sub(to) <= FOLLOWED_BYTES_MAX {
+            break;
+        }
+    }
+    // What was written before this can be read now, and the rest is handed over.
+    shared.rebuild.follow();
+    drain.leaves = true;
+    to = read_on(shared, &mut replay, &mut state, to, drain)?;
+    replay.commit(&state)?;
+    let moved = replay.into_moved();
+    let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
+    sweep(&*index, targets, shared.reader.start())?;
+    index.sync()?;
+    Ok(Made { index, state, to, moved })
+}
+
+/// Reads what is durable from there on; answers where that ends.
+fn read_on(
+    shared: &Shared,
+    replay: &mut Replay<'_>,
+    state: &mut State,
+    from: u64,
+    drain: &mut Drain<'_>,
+) -> Result<u64, IndexError> {
+    let mut at = from;
+    loop {
+        let stretch = {
+            let segments = read_lock(&shared.reader.segments);
+            let Some(stretch) = segments.stretch(at) else { return Ok(at) };
+            let ahead = |segment: &Segment| segment.header.base <= stretch.segment.base;
+            let read = segments.list.partition_point(ahead);
+            shared.rebuild.reads(read, segments.list.len());
+            stretch
+        };
+        let path = shared.reader.path(&stretch);
+        let cannot = |act: &str, why: &dyn std::fmt::Display| {
+            IndexError::new(format!("cannot {act} {}: {why}", path.display()))
+        };
+        let file = shared.reader.disk.open(&path).map_err(|error| cannot("open", &error))?;
+        let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
+        loop {
+            match scanner.step().map_err(|error| cannot("read", &error))? {
+                Step::Frame(header, payload) => {
+                    let entry = Entry::read(&header, payload);
+                    let entry = entry.map_err(|_| cannot("read", &"a record is damaged"))?;
+                    replay.read(state, &entry)?;
+                    drain.now()?;
+                }
+                Step::Bad(lsn) => {
+                    let place = format!("it is damaged at byte {}", lsn - stretch.segment.base);
+                    return Err(cannot("read", &place));
+                }
+                Step::End => break,
+            }
+        }
+        at = stretch.to;
+    }
+}

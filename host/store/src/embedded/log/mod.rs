@@ -1,0 +1,10 @@
+//! The files of the log: writing, reading and scanning segments.
+
+pub(super) mod prewriter;
+pub(super) mod reader;
+pub(super) mod scanner;
+pub(super) mod segments;
+pub(super) mod spare;
+pub(super) mod summary;
+pub(super) mod tail;
+pub(super) mod writer;

@@ -1,0 +1,290 @@
+//! Writing the log: frames are given places, written together, synced, and rolled over to the next
+//! segment.
+//!
+//! After a failed write or sync nothing of the segment is trusted behind the last durable place: it
+//! is abandoned there, and the log goes on in a new segment with the next epoch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::prewriter::Prewriter;
+use super::spare::Spare;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::format::frame::Frame;
+use crate::embedded::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::embedded::limits::GROUP_BYTES_MAX;
+use crate::embedded::platform::clock::Clock;
+use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, is_full};
+use crate::embedded::space::guard::{Room, Why};
+use crate::{AppendError, StoreError};
+
+/// A new segment before it has its name.
+const NEXT: &str = "next.tmp";
+
+/// Capacity that the write buffer keeps between group commits: a full group and its last request. To
+/// find that much memory anew for each was a tenth of what large requests cost.
+const BUFFER_BYTES_KEPT: usize = 2 * GROUP_BYTES_MAX;
+
+/// The disk refused; the text says what and where.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum DiskError {
+    /// There is no room: it is tried again when there is.
+    #[error("{0}")]
+    Full(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl DiskError {
+    /// For whoever sent what could not be written.
+    pub(crate) fn to_append(&self) -> AppendError {
+        match self {
+            Self::Full(reason) => AppendError::Full { reason: reason.clone() },
+            Self::Other(reason) => AppendError::Disk(reason.clone()),
+        }
+    }
+
+    pub(crate) fn to_store(&self) -> StoreError {
+        StoreError(self.to_string())
+    }
+}
+
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    folder: PathBuf,
+    /// Of segments to come.
+    capacity: u64,
+    /// The newest segment.
+    segment: SegmentHeader,
+    /// `None` after it was abandoned.
+    file: Option<Box<dyn DiskFile>>,
+    /// The file was not written in advance: each sync has to record its new size as well.
+    grows: bool,
+    buffer: Vec<u8>,
+    /// Frames in `buffer` start here.
+    written: u64,
+    durable: u64,
+    epoch: u32,
+    prewriter: Prewriter,
+    spare: Arc<Spare>,
+    room: Arc<Room>,
+}
+
+impl Log {
+    /// Goes on at `end` of the newest segment, whose content up to there is durable.
+    pub(crate) fn new(
+        machine: &Machine,
+        folder: &Path,
+        capacity: u64,
+        (segment, file): (SegmentHeader, Box<dyn DiskFile>),
+        (end, epoch): (u64, u32),
+        (spare, room): (Arc<Spare>, Arc<Room>),
+    ) -> Self {
+        Self {
+            grows: file.len().is_ok_and(|len| len < segment.capacity),
+            prewriter: Prewriter::new(machine, spare.clone()),
+            disk: machine.disk.clone(),
+            clock: machine.clock.clone(),
+            folder: folder.to_path_buf(),
+            capacity,
+            segment,
+            file: Some(file),
+            buffer: Vec::new(),
+            written: end,
+            durable: end,
+            epoch,
+            spare,
+            room,
+        }
+    }
+
+    /// What to say of a refusal; one for want of room ends the intake.
+    fn refused(&self, act: &str, path: &Path, error: &std::io::Error) -> DiskError {
+        let reason = format!("cannot {act} {}: {error}", path.display());
+        if !is_full(error) {
+            return DiskError::Other(reason);
+        }
+        DiskError::Full(self.room.disk_refused(&reason))
+    }
+
+    pub(crate) const fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub(crate) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Largest frame that may ever be asked to fit.
+    pub(crate) fn frame_bytes_max(&self) -> u64 {
+        crate::embedded::limits::request_bytes_max(self.capacity.min(self.segment.capacity))
+    }
+
+    fn next_place(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    pub(crate) fn fits(&self, bytes: u64) -> bool {
+        self.next_place() + bytes <= self.segment.limit()
+    }
+
+    /// Whether it is better to go on in a new segment: this one's file grows, and one that does not is
+    /// ready.
+    pub(crate) fn is_outdone(&self) -> bool {
+        self.grows && self.spare.is_ready()
+    }
+
+    /// Gives a frame its place; it is not written yet.
+    pub(crate) fn place(&mut self, frame: &mut Frame) -> u64 {
+        let lsn = self.next_place();
+        let salt = self.segment.identity.salt();
+        self.buffer.extend_from_slice(frame.place(salt, lsn, self.durable, self.epoch));
+        lsn
+    }
+
+    /// Bytes placed since the last write.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes what was placed, without a sync.
+    pub(crate) fn write(&mut self) -> Result<(), DiskError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let (bytes, at) = (self.buffer.len(), self.written - self.segment.base);
+        // A page that is written whole need not be read before. What lay behind the end is nothing.
+        let end = at + bytes as u64;
+        if !self.grows && end.next_multiple_of(PAGE_BYTES as u64) <= self.segment.capacity {
+            let padding = end.next_multiple_of(PAGE_BYTES as u64) - end;
+            self.buffer.extend(std::iter::repeat_n(0, usize::try_from(padding).unwrap_or(0)));
+        }
+        if let Err(error) = file.write_all_at(&self.buffer, at) {
+            return Err(self.abandon("write to", &error));
+        }
+        self.written += bytes as u64;
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        Ok(())
+    }
+
+    /// Everything placed is durable when it answers.
+    pub(crate) fn sync(&mut self) -> Result<(), DiskError> {
+        self.write()?;
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.durable < self.written {
+            if let Err(error) = file.sync() {
+                return Err(self.abandon("sync", &error));
+            }
+            self.durable = self.written;
+        }
+        // From here on a spare will be of use; a daemon with little to do never makes one.
+        let of_capacity = if self.grows { 8 } else { 3 };
+        let used = self.durable - self.segment.base;
+        if used > self.segment.capacity / of_capacity && self.room.spares(self.capacity) {
+            self.prewriter.start();
+        }
+        Ok(())
+    }
+
+    /// What the kernel says of the file later is not believed: the pages may be gone.
+    fn abandon(&mut self, act: &str, error: &std::io::Error) -> DiskError {
+        let path = self.segment.path(&self.folder);
+        self.file = None;
+        self.buffer.clear();
+        self.written = self.durable;
+        self.refused(act, &path, error)
+    }
+
+    /// Goes on in a new segment that opens with `checkpoint`. Everything placed must be durable or
+    /// given up. The file gets its name only when its first bytes are durable.
+    pub(crate) fn roll(&mut self, mut checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
+        let epoch = self.epoch + u32::from(self.file.is_none());
+        let segment = SegmentHeader {
+            identity: self.segment.identity,
+            base: self.segment.limit(),
+            capacity: self.capacity,
+            prev_end: self.durable,
+            epoch,
+            created_ms: self.clock.wall_ms(),
+        };
+        let (file, from, grows) = self.next_file()?;
+        let mut bytes = segment.to_bytes();
+        bytes.extend_from_slice(checkpoint.place(
+            segment.identity.salt(),
+            segment.first(),
+            self.durable,
+            epoch,
+        ));
+        let end = segment.base + bytes.len() as u64;
+        let path = segment.path(&self.folder);
+        let written = file
+            .write_all_at(&bytes, 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| self.disk.rename(&from, &path))
+            .and_then(|()| self.disk.sync_folder(&self.folder));
+        let was_spare = from == self.spare.path;
+        if let Err(error) = written {
+            // The new segment may have its name already and says where this one ends: nothing may
+            // be added here. Whatever of it is there is written anew by the next try.
+            self.file = None;
+            let _ = self.disk.remove(&from);
+            if was_spare {
+                self.spare.put(None);
+            }
+            return Err(self.refused("start the segment", &path, &error));
+        }
+        if was_spare {
+            self.spare.put(None);
+        }
+        self.segment = segment;
+        self.grows = grows;
+        self.file = Some(file);
+        self.written = end;
+        self.durable = end;
+        self.epoch = epoch;
+        self.room.look_soon();
+        Ok(segment)
+    }
+
+    /// A file to become the next segment, where it lies, and whether it grows.
+    fn next_file(&mut self) -> Result<(Box<dyn DiskFile>, PathBuf, bool), DiskError> {
+        if let Some((file, path)) = self.spare.take() {
+            return Ok((file, path, false));
+        }
+        // On a full disk what has to be written goes into what was put by.
+        if self.room.is_closed(Why::Disk)
+            && let Some((file, path)) = self.room.take_reserve()
+        {
+            return Ok((file, path, true));
+        }
+        let path = self.folder.join(NEXT);
+        let file = self.disk.create(&path).map_err(|e| self.refused("create", &path, &e))?;
+        Ok((file, path, true))
+    }
+}
+
+/// Makes the first segment of a new store.
+pub(crate) fn create_first(
+    machine: &Machine,
+    folder: &Path,
+    capacity: u64,
+) -> std::io::Result<SegmentHeader> {
+    let (disk, identity) = (&*machine.disk, machine.new_identity()?);
+    let created_ms = machine.clock.wall_ms();
+    let segment = SegmentHeader { identity, base: 0, capacity, prev_end: 0, epoch: 1, created_ms };
+    let (next, path) = (folder.join(NEXT), segment.path(folder));
+    let file = disk.create(&next)?;
+    file.write_all_at(&segment.to_bytes(), 0)?;
+    file.sync()?;
+    disk.rename(&next, &path)?;
+    disk.sync_folder(folder)?;
+    debug_assert_eq!(segment.first(), SEGMENT_HEADER_BYTES);
+    Ok(segment)
+}

@@ -1,0 +1,160 @@
+//! The few things the log asks of a file system, so that tests can stand between it and the disk.
+//!
+//! Everything the log writes, syncs, names or removes goes through [`Disk`]; what a power cut would
+//! leave behind can be computed from these calls alone. Files are made 0600, folders 0700.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+/// What the system's cache holds of a file at once.
+pub(crate) const PAGE_BYTES: usize = 4_096;
+
+/// An open file; all methods name their place, so that readers and the writer can share one.
+pub(crate) trait DiskFile: Send + Sync {
+    /// Reads up to `out.len()` bytes; fewer only at the end of the file.
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize>;
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Data and size are on the medium when it answers.
+    fn sync(&self) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+    fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Whether writes go past the system's cache from here on. Then their place, length and memory
+    /// must lie at multiples of [`PAGE_BYTES`].
+    fn bypass_cache(&self, bypass: bool) -> bool {
+        let _ = bypass;
+        false
+    }
+}
+
+/// How much there is where a folder lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// That this user may still write.
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
+
+pub(crate) trait Disk: Send + Sync + 'static {
+    /// A new empty file; one that is there is emptied.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// How many names the file has.
+    fn links(&self, _path: &Path) -> io::Result<u64> {
+        Ok(1)
+    }
+    /// Names in a folder, without order.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// Makes a folder with its parents if it is missing.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+    /// Names made, changed or removed in a folder are on the medium when it answers.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+    /// May block as long as the file system does. A disk without an end has room for everything.
+    fn space(&self, folder: &Path) -> io::Result<Space> {
+        let _ = folder;
+        Ok(Space { free_bytes: u64::MAX - 1, total_bytes: u64::MAX })
+    }
+}
+
+/// The file system of the machine.
+#[derive(Debug)]
+pub(crate) struct Files;
+
+impl DiskFile for File {
+    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < out.len() {
+            match FileExt::read_at(self, &mut out[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn bypass_cache(&self, bypass: bool) -> bool {
+        let set = fcntl_getfl(self).and_then(|flags| {
+            fcntl_setfl(self, if bypass { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT })
+        });
+        // Some file systems cannot do without the cache.
+        bypass && set.is_ok()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+}
+
+impl Disk for Files {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn links(&self, path: &Path) -> io::Result<u64> {
+        Ok(std::fs::metadata(path)?.nlink())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        std::fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn space(&self, folder: &Path) -> io::Result<Space> {
+        let system = rustix::fs::statvfs(folder)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+        Ok(Space { free_bytes: bytes(system.f_bavail), total_bytes: bytes(system.f_blocks) })
+    }
+}
+
+/// Whether a disk refused because there is no room: full, a quota, or a limit of the file's size.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}

@@ -1,0 +1,8 @@
+//! What the store needs of the machine: disk, clocks, locks.
+
+pub(super) mod clock;
+pub(super) mod clock_trust;
+pub(super) mod disk;
+pub(super) mod lock_file;
+pub(super) mod locks;
+pub(super) mod prewrite;

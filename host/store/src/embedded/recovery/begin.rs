@@ -1,0 +1,118 @@
+//! What a store begins with: its index when that has read nearly all of the log, or else the state that
+//! the log alone gives.
+//!
+//! Every segment begins with the state of all targets, so that the end of the log is enough to take
+//! requests in and to deliver what was never tried. The index is then made aside, see `reindex`.
+
+use super::open::Recovery;
+use super::open::{IndexAt, index_error};
+use crate::embedded::error::{OpenError, at};
+use crate::embedded::format::entry::{Effects, Entry};
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::frame::Kind;
+use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::index::recent::Recent;
+use crate::embedded::index::rows::{Index, Seen};
+use crate::embedded::indexing::indexer::Replay;
+use crate::embedded::log::scanner::{Scanner, Step};
+use crate::embedded::log::segments::Stretch;
+use crate::embedded::settings::Settings;
+use crate::embedded::state::apply::State;
+
+/// Read at once for a checkpoint.
+const CHECKPOINT_CHUNK_BYTES: usize = 64 << 10;
+
+/// What a store begins with.
+pub(crate) struct Begun {
+    /// `None`: to be made.
+    pub index: Option<Box<dyn Index>>,
+    pub state: State,
+    /// Keys that the index may not have.
+    pub recent: Recent,
+    /// Where the log ends.
+    pub tail: u64,
+}
+
+impl Recovery<'_> {
+    pub(crate) fn begin(&mut self, settings: &Settings) -> Result<Begun, OpenError> {
+        let mut recent = Recent::new(self.machine.clock.steady());
+        let oldest = self.list.first().copied();
+        if let Some((index, mut state, from)) = self.index_at_open() {
+            let folder = settings.index_folder();
+            let uuid = oldest.map_or(0, |oldest| oldest.identity.uuid);
+            let now_ms = self.machine.clock.wall_ms();
+            let mut replay = Replay::new(&*index, uuid, now_ms, u64::MAX);
+            let from = from.map(|stamp| (stamp.end, stamp.epoch));
+            let from = from.or(oldest.map(|oldest| (oldest.first(), oldest.epoch)));
+            let tail = self.replay(from.unwrap_or_default(), &mut |entry| {
+                replay.read(&mut state, entry).map_err(|error| index_error(&folder, &error))
+            })?;
+            replay.commit(&state).map_err(|error| index_error(&folder, &error))?;
+            return Ok(Begun { index: Some(index), state, recent, tail });
+        }
+        let from = self.checkpoint()?.map(|segment| (segment.first(), segment.epoch));
+        let (mut state, now) = (State::default(), self.machine.clock.steady());
+        let tail = self.replay(from.unwrap_or_default(), &mut |entry| {
+            state.apply(entry);
+            remember(&mut recent, entry);
+            recent.turn(None, now);
+            Ok(())
+        })?;
+        Ok(Begun { index: None, state, recent, tail })
+    }
+
+    /// The index, if it lacks so little of the log that this can be waited for.
+    fn index_at_open(&self) -> Option<IndexAt> {
+        let (oldest, newest) = (self.list.first()?, self.list.last()?);
+        let is_near = |place: u64| {
+            newest.limit().saturating_sub(place) <= self.machine.read_at_open_bytes_max
+        };
+        let found = if is_near(oldest.first()) {
+            self.index()
+        } else {
+            match self.machine.index.open().and_then(|index| self.usable(index)) {
+                Ok(Ok(found)) => Ok(found),
+                Ok(Err(why)) => {
+                    tracing::warn!(why, "the index is rebuilt from the log");
+                    return None;
+                }
+                Err(error) => Err(error),
+            }
+        };
+        match found {
+            Ok(found) => {
+                let place = found.2.map_or(oldest.first(), |stamp| stamp.end);
+                (is_near(place) || place > newest.first()).then_some(found)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the index cannot be opened; it is rebuilt from the log");
+                None
+            }
+        }
+    }
+
+    /// The newest segment that begins with the whole state, or the oldest one: all of the log gives the
+    /// state as well. One that cannot be read is for whoever reads on from there to refuse.
+    fn checkpoint(&self) -> Result<Option<SegmentHeader>, OpenError> {
+        for segment in self.list.iter().skip(1).rev() {
+            let path = segment.path(&self.folder);
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
+            let to = segment.base + file.len().map_err(at("read", &path))?;
+            let all = Stretch { segment: *segment, from: segment.first(), to };
+            let mut scanner = Scanner::new(&*file, all, CHECKPOINT_CHUNK_BYTES);
+            match scanner.step().map_err(at("read", &path))? {
+                Step::Frame(header, _) if header.kind != Kind::Checkpoint as u8 => {}
+                _ => return Ok(Some(*segment)),
+            }
+        }
+        Ok(self.list.first().copied())
+    }
+}
+
+fn remember(recent: &mut Recent, entry: &Entry) {
+    let Effects::Request { received_ms, keys, .. } = &entry.effects else { return };
+    for (place, dedup) in keys {
+        let (number, received_ms) = (number(entry.lsn, *place), *received_ms);
+        recent.put(dedup.key, Seen { number, received_ms, content: dedup.content }, entry.end);
+    }
+}

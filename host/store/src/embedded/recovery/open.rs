@@ -1,0 +1,355 @@
+//! Opening a store: what is on disk becomes a log to go on with, an index and a state.
+//!
+//! The log is read from where the index stands, or from a checkpoint (`at_open`); an index that is
+//! missing, damaged, of another log or ahead of this one is made anew from the first segment. Every segment is synced before it is read:
+//! after a crash its newest frames may be in the kernel's memory only, and the index must not know
+//! what a power cut could still take away.
+//!
+//! A place without a frame is the end of the log if it was never said to be durable: it is cut off
+//! there. If a later frame, or the next segment, says that it was durable, it is damage.
+
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+
+use super::begin::Begun;
+use super::rewrite::rewrite;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::core::shared::Shared;
+use crate::embedded::error::{OpenError, at};
+use crate::embedded::format::entry::Entry;
+use crate::embedded::format::frame::HEADER_BYTES;
+use crate::embedded::format::segment_header::{
+    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
+};
+use crate::embedded::index::recent::Recent;
+use crate::embedded::index::rows::{Index, IndexError, LAYOUT, Stamp};
+use crate::embedded::index::sweep::sweep;
+use crate::embedded::log::reader::Reader;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::log::segments::{Segment, Segments, Stretch};
+use crate::embedded::log::spare::SPARE;
+use crate::embedded::log::summary::{self, Summary};
+use crate::embedded::log::writer::Log;
+use crate::embedded::platform::disk::{Disk, DiskFile, is_full};
+use crate::embedded::platform::lock_file::Lock;
+use crate::embedded::settings::Settings;
+use crate::embedded::state::apply::{State, TargetState};
+
+pub(crate) struct Opened {
+    pub shared: Shared,
+    pub log: Log,
+    pub state: State,
+    pub known: Known,
+}
+
+/// What the committer knows of what was written, besides the state.
+pub(crate) struct Known {
+    /// Of the newest segment.
+    pub summary: Summary,
+    pub recent: Recent,
+}
+
+pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, OpenError> {
+    let disk = machine.disk.clone();
+    let folder = settings.log_folder();
+    disk.make_folder(&folder).map_err(at("make the folder", &folder))?;
+    let lock = if machine.alone { None } else { Some(Lock::take(&settings.lock_file())?) };
+    let list = segments(machine, &folder, settings.segment_bytes)?;
+    let Some(newest) = list.last().copied() else {
+        return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
+    };
+    let (epoch, summary) = (newest.epoch, Summary::default());
+    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
+    let Begun { index, state, recent, tail } = recovery.begin(settings)?;
+    let path = newest.path(&folder);
+    let file = disk.open(&path).map_err(at("open", &path))?;
+    let list = recovery.closed()?;
+    let (epoch, summary) = (recovery.epoch, recovery.summary);
+    // What was written last, to see whether the clock goes right.
+    let closed = list.iter().filter_map(|segment| Some(segment.summary.as_ref()?.last_ms));
+    let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
+    let start = list.first().map_or(0, |segment| segment.header.base);
+    let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
+    if let Some(index) = &index {
+        sweep(&**index, targets, start).map_err(|e| index_error(&settings.index_folder(), &e))?;
+    }
+    let segments = RwLock::new(Segments { list, tail });
+    let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
+    let states: &[TargetState] = &state.targets;
+    let clock = machine.clock.clone();
+    let shared =
+        Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
+    let aside = (shared.spare.clone(), shared.room.clone());
+    let newest = (newest, file);
+    let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);
+    Ok(Opened { shared, log, state, known: Known { summary, recent } })
+}
+
+/// The headers of all segments, oldest first; a new store gets its first one.
+fn segments(
+    machine: &Machine,
+    folder: &Path,
+    capacity: u64,
+) -> Result<Vec<SegmentHeader>, OpenError> {
+    let disk = &*machine.disk;
+    let mut bases = Vec::new();
+    for name in disk.list(folder).map_err(at("read the folder", folder))? {
+        if let Some(base) = base_of(&name) {
+            bases.push(base);
+        } else if name.ends_with(".tmp") && name != SPARE {
+            let path = folder.join(&name);
+            disk.remove(&path).map_err(at("remove", &path))?;
+        }
+    }
+    // A name may be in the kernel's memory only, if it was given just before the last process ended.
+    disk.sync_folder(folder).map_err(at("sync", folder))?;
+    bases.sort_unstable();
+    let mut list: Vec<SegmentHeader> = Vec::new();
+    for base in bases {
+        let path = folder.join(file_name(base));
+        let header = header(disk, &path)?;
+        let corrupt = |what| OpenError::Corrupt { segment: path.clone(), offset: 0, what };
+        if header.base != base {
+            return Err(corrupt("its header is of another segment"));
+        }
+        if let Some(previous) = list.last() {
+            let follows = header.identity == previous.identity && base == previous.limit();
+            let inside = (previous.first()..=previous.limit()).contains(&header.prev_end);
+            if !follows || !inside || header.epoch < previous.epoch {
+                return Err(corrupt("it does not follow the segment before it"));
+            }
+        }
+        list.push(header);
+    }
+    if list.is_empty() {
+        let first = crate::embedded::log::writer::create_first(machine, folder, capacity);
+        list.push(first.map_err(at("write to", folder))?);
+    }
+    Ok(list)
+}
+
+fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
+    let file = disk.open(path).map_err(at("open", path))?;
+    let mut bytes = [0u8; HEADER_LEN];
+    let read = file.read_at(&mut bytes, 0).map_err(at("read", path))?;
+    SegmentHeader::from_bytes(&bytes[..read]).map_err(|bad| match bad {
+        BadHeader::Damaged => OpenError::Corrupt {
+            segment: path.to_path_buf(),
+            offset: 0,
+            what: "its header cannot be read",
+        },
+        BadHeader::Version(found) => {
+            OpenError::VersionUnknown { segment: path.to_path_buf(), found, supported: VERSION }
+        }
+    })
+}
+
+pub(crate) struct Recovery<'a> {
+    pub machine: &'a Machine,
+    pub folder: PathBuf,
+    pub list: Vec<SegmentHeader>,
+    pub epoch: u32,
+    /// Of the newest segment.
+    pub summary: Summary,
+}
+
+/// An index, the state it holds, and where it stands; no stamp: from the first segment on.
+pub(crate) type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
+
+impl Recovery<'_> {
+    /// Opens the index, or an empty one when it is none of this log.
+    pub(crate) fn index(&self) -> Result<IndexAt, IndexError> {
+        match self.machine.index.open().and_then(|index| self.usable(index)) {
+            Ok(Ok(usable)) => return Ok(usable),
+            Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
+            // It may be whole; a new one would need even more room.
+            Err(why) if why.full => return Err(why),
+            Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
+        }
+        self.machine.index.remove().map_err(|error| IndexError {
+            reason: format!("cannot remove the index: {error}"),
+            full: is_full(&error),
+        })?;
+        Ok((self.machine.index.open()?, State::default(), None))
+    }
+
+    /// `Err` says why the index is not one of this log.
+    pub(crate) fn usable(
+        &self,
+        index: Box<dyn Index>,
+    ) -> Result<Result<IndexAt, &'static str>, IndexError> {
+        let Some(stamp) = index.stamp()? else {
+            // A new one, or one whose first batch never came.
+            return Ok(Ok((index, State::default(), None)));
+        };
+        if stamp.layout != LAYOUT {
+            return Ok(Err("it has the layout of another version"));
+        }
+        if !self.has(&stamp) {
+            return Ok(Err("it is of another log, or ahead of this one"));
+        }
+        let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
+        Ok(Ok((index, State { targets }, Some(stamp))))
+    }
+
+    /// Whether the log has the frame that the index read last.
+    fn has(&self, stamp: &Stamp) -> bool {
+        let Some(i) = self.list.iter().rposition(|segment| segment.base <= stamp.lsn) else {
+            return false;
+        };
+        let segment = self.list[i];
+        if segment.identity.uuid != stamp.uuid || stamp.lsn < segment.first() {
+            return false;
+        }
+        let Ok(file) = self.machine.disk.open(&segment.path(&self.folder)) else { return false };
+        let to = self.list.get(i + 1).map_or(segment.limit(), |next| next.prev_end);
+        let mut scanner = Scanner::new(&*file, Stretch { segment, from: stamp.lsn, to }, 4_096);
+        matches!(scanner.step(), Ok(Step::Frame(header, _))
+            if header.end() == stamp.end
+                && header.epoch == stamp.epoch
+                && header.payload_crc == stamp.payload_crc)
+    }
+
+    /// Hands over the frames from that place on, the first not of an epoch before that one; answers
+    /// where the log ends.
+    pub(crate) fn replay(
+        &mut self,
+        (mut lsn, mut epoch): (u64, u32),
+        read: &mut dyn FnMut(&Entry) -> Result<(), OpenError>,
+    ) -> Result<u64, OpenError> {
+        for i in 0..self.list.len() {
+            let segment = self.list[i];
+            let next = self.list.get(i + 1).copied();
+            if next.is_some_and(|next| lsn >= next.prev_end) {
+                continue;
+            }
+            let path = segment.path(&self.folder);
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
+            if next.is_some() {
+                file.sync().map_err(at("sync", &path))?;
+            }
+            let len = file.len().map_err(at("read", &path))?;
+            let to = next.map_or(segment.base + len, |next| next.prev_end);
+            let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
+            if next.is_none() {
+                self.newest(&*file, stretch, epoch).map_err(at("read or write", &path))?;
+            }
+            let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
+            // A segment gets its name when its checkpoint is durable; the very first has none.
+            let durable = if segment.base > 0 { segment.first() + 1 } else { 0 };
+            loop {
+                let corrupt = |lsn: u64, what| OpenError::Corrupt {
+                    segment: path.clone(),
+                    offset: lsn - segment.base,
+                    what,
+                };
+                match scanner.step().map_err(at("read", &path))? {
+                    Step::Frame(header, payload) => {
+                        let entry = Entry::read(&header, payload)
+                            .map_err(|_| corrupt(header.lsn, "a record cannot be read"))?;
+                        if next.is_none() {
+                            self.summary.add(&entry);
+                        }
+                        read(&entry)?;
+                    }
+                    Step::Bad(lsn) if next.is_some() || lsn < durable => {
+                        return Err(corrupt(lsn, "a frame is missing"));
+                    }
+                    Step::Bad(lsn) => {
+                        let rest = Stretch { from: lsn, ..stretch };
+                        let Some(newest) = cut(&*file, &path, rest, scanner.epoch())? else {
+                            return Err(corrupt(lsn, "a frame is missing before others"));
+                        };
+                        epoch = epoch.max(newest);
+                        break;
+                    }
+                    Step::End => break,
+                }
+            }
+            if scanner.at() < durable {
+                let what = "the file was cut short";
+                return Err(OpenError::Corrupt {
+                    segment: path,
+                    offset: SEGMENT_HEADER_BYTES,
+                    what,
+                });
+            }
+            epoch = epoch.max(scanner.epoch());
+            lsn = scanner.at();
+        }
+        // What an earlier process wrote behind the end, and was cut off, never passes for a frame of
+        // this one.
+        self.epoch = epoch.max(self.epoch) + 1;
+        Ok(lsn)
+    }
+}
+
+impl Recovery<'_> {
+    /// What is done with the newest segment before the stretch of it is read that the index lacks.
+    fn newest(&mut self, file: &dyn DiskFile, rest: Stretch, epoch: u32) -> std::io::Result<()> {
+        let read = Stretch { from: rest.segment.first(), to: rest.from, ..rest };
+        self.summary = summary::scan(file, read)?;
+        rewrite(file, rest, epoch)
+    }
+
+    /// The segments with what the closed ones hold.
+    fn closed(&self) -> Result<Vec<Segment>, OpenError> {
+        let next = self.list.iter().skip(1).map(Some).chain([None]);
+        let known = self.list.iter().zip(next).map(|(segment, next)| {
+            let Some(next) = next else { return Ok(Segment::new(*segment, None)) };
+            let path = segment.path(&self.folder);
+            let file = self.machine.disk.open(&path).map_err(at("open", &path))?;
+            let closed = Stretch { segment: *segment, from: segment.first(), to: next.prev_end };
+            let summary = summary::read(&*file, closed).map_err(at("read", &path))?;
+            let summary = match summary {
+                Some(summary) => summary,
+                None => summary::scan(&*file, closed).map_err(at("read", &path))?,
+            };
+            Ok(Segment::new(*segment, Some(summary)))
+        });
+        known.collect()
+    }
+}
+
+/// Ends the log where `rest` starts and there is no frame; answers the newest epoch that anything of
+/// this log behind it has, `None` when something durable was there. A file of full length stays as it
+/// is: it was written in advance, or is a segment used again, and what is left in it is of another
+/// place or, by its epoch, of an earlier process.
+fn cut(
+    file: &dyn DiskFile,
+    path: &Path,
+    rest: Stretch,
+    epoch: u32,
+) -> Result<Option<u32>, OpenError> {
+    let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
+    // A segment that was written in advance ends in zeros: they stay, to be written over.
+    if blank {
+        return Ok(Some(epoch));
+    }
+    let (mut scanner, mut newest) = (Scanner::new(file, rest, CHUNK_BYTES).since(epoch), epoch);
+    while let Some(header) = scanner.resync().map_err(at("read", path))? {
+        if header.durable_lsn > rest.from {
+            return Ok(None);
+        }
+        newest = newest.max(header.epoch);
+    }
+    let offset = rest.from - rest.segment.base;
+    if rest.to >= rest.segment.limit() {
+        // A torn header here could be made whole by the start of the next frame's, if the power is cut
+        // again while that one is written.
+        let len = usize::try_from(rest.segment.limit() - rest.from).unwrap_or(usize::MAX);
+        let blank = [0; HEADER_BYTES];
+        file.write_all_at(&blank[..len.min(HEADER_BYTES)], offset).map_err(at("write to", path))?;
+        file.sync().map_err(at("sync", path))?;
+        return Ok(Some(newest));
+    }
+    tracing::info!(segment = %path.display(), offset,
+        "the log ends in a torn write, which was never answered: cut off");
+    file.truncate(offset).map_err(at("cut", path))?;
+    file.sync().map_err(at("sync", path))?;
+    Ok(Some(newest))
+}
+
+pub(crate) fn index_error(folder: &Path, error: &IndexError) -> OpenError {
+    OpenError::Index { path: folder.to_path_buf(), reason: error.reason.clone() }
+}

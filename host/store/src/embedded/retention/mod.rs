@@ -1,0 +1,4 @@
+//! Removes the oldest segments and relocates what is still needed.
+
+pub(super) mod relocate;
+pub(super) mod retire;

@@ -1,0 +1,298 @@
+//! Events that outlive their segment: a copy with all that is known of them is written at the head of
+//! the log, under the number they have.
+//!
+//! An index made from what is left of the log then says the same as before: the copy brings every row
+//! of the event again. So that no row of it comes between the look at the index and the copy, whoever
+//! moves holds all targets' reading locks, and the committer leaves out what is claimed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::StoreError;
+use crate::embedded::commit::committer::Committer;
+use crate::embedded::commit::group::Waiting;
+use crate::embedded::core::inbox::{Copy, Reply};
+use crate::embedded::core::shared::Shared;
+use crate::embedded::format::entry::Effects;
+use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::format::frame::Kind;
+use crate::embedded::format::record::{self, Moved, MovedRow, MovedRows, Request, decode};
+use crate::embedded::index::rows::{Index, IndexError, RetryRow, place};
+use crate::embedded::log::reader::{Origin, Reader};
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::platform::locks::{lock, read_lock};
+
+/// Most exceptions that one look at the index gathers.
+pub(crate) const GATHERED_MAX: usize = 8_192;
+
+/// An event is looked for so often while it is moved meanwhile.
+const TRIES_MAX: usize = 4;
+
+const PAGE_ROWS: usize = 1_024;
+
+/// A delivery that keeps its event: it waits for another attempt, or is a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Exception {
+    pub number: u64,
+    pub target: u16,
+    /// When its row is due; `None` for a dead letter.
+    pub due_ms: Option<u64>,
+}
+
+fn index_error(error: &IndexError) -> StoreError {
+    StoreError(format!("cannot read the index: {error}"))
+}
+
+fn log_error(error: &io::Error) -> StoreError {
+    StoreError(format!("cannot read the log: {error}"))
+}
+
+impl Shared {
+    /// The event of that number, where it came in or where it was moved to.
+    pub(crate) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
+        self.find(number, || {
+            let index = read_lock(&self.index);
+            let index = index.as_ref().ok_or_else(|| self.no_index())?;
+            place(&**index, number).map_err(|error| index_error(&error))
+        })
+    }
+
+    /// The same, for one who holds the index.
+    pub(crate) fn origin_with(
+        &self,
+        index: &dyn Index,
+        number: u64,
+    ) -> Result<Option<Origin>, StoreError> {
+        self.find(number, || place(index, number).map_err(|error| index_error(&error)))
+    }
+
+    fn find(
+        &self,
+        number: u64,
+        place: impl Fn() -> Result<Option<u64>, StoreError>,
+    ) -> Result<Option<Origin>, StoreError> {
+        for _ in 0..TRIES_MAX {
+            let start = self.reader.start();
+            let at = if lsn_of(number) >= start { Some(lsn_of(number)) } else { place()? };
+            let Some(at) = at else { return Ok(None) };
+            let found = self.reader.origin(number, at).map_err(|error| log_error(&error))?;
+            // Its segment may have gone while it was looked for.
+            if found.is_some() || self.reader.start() == start {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the event of that number is no longer kept, though it may have been there.
+    pub(crate) fn is_gone(&self, index: &dyn Index, number: u64) -> Result<bool, IndexError> {
+        Ok(lsn_of(number) < self.reader.start() && place(index, number)?.is_none())
+    }
+}
+
+/// The deliveries that keep their events, which lie before `end`; not more than [`GATHERED_MAX`].
+pub(crate) fn gather(
+    index: &dyn Index,
+    targets: u16,
+    end: u64,
+) -> Result<BTreeSet<Exception>, IndexError> {
+    let mut found = BTreeSet::new();
+    let lies_before = |at: u64| {
+        Ok::<_, IndexError>(lsn_of(at) < end && place(index, at)?.is_none_or(|copy| copy < end))
+    };
+    for target in 0..targets {
+        let mut failed = None;
+        let mut visit = |due_ms, number, _: RetryRow| {
+            match lies_before(number) {
+                Ok(true) => {
+                    found.insert(Exception { number, target, due_ms: Some(due_ms) });
+                }
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
+            }
+            let enough = failed.is_some() || found.len() >= GATHERED_MAX;
+            if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        index.retries(target, 0, &mut visit)?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut after = None;
+        while found.len() < GATHERED_MAX {
+            let page = index.dead(target, after, PAGE_ROWS)?;
+            let old = page.iter().take_while(|(first, _)| lsn_of(*first) < end);
+            for (first, row) in old {
+                if row.to == 0 && lies_before(*first)? {
+                    found.insert(Exception { number: *first, target, due_ms: None });
+                }
+            }
+            after = page.last().map(|(first, _)| *first);
+            if page.len() < PAGE_ROWS || after.is_none_or(|last| lsn_of(last) >= end) {
+                break;
+            }
+        }
+        if found.len() >= GATHERED_MAX {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Copies of these events, at least one if there is any, up to about `bytes_max`; and the number of the
+/// last one that was looked at. What cannot be read, or is no longer as it was gathered, is left out.
+pub(crate) fn copies(
+    reader: &Reader,
+    index: &dyn Index,
+    exceptions: &BTreeSet<Exception>,
+    (targets, at_ms): (u16, u64),
+    bytes_max: u64,
+) -> Result<(Vec<Copy>, Option<u64>), StoreError> {
+    let mut wanted: BTreeMap<u64, Vec<&Exception>> = BTreeMap::new();
+    for exception in exceptions {
+        wanted.entry(exception.number).or_default().push(exception);
+    }
+    let (mut copies, mut bytes, mut last) = (Vec::new(), 0, None);
+    for (number, of_it) in wanted {
+        if bytes >= bytes_max {
+            break;
+        }
+        last = Some(number);
+        let rows = rows(index, number, &of_it).map_err(|error| index_error(&error))?;
+        let Some(mut rows) = rows else { continue };
+        let at = place(index, number).map_err(|error| index_error(&error))?;
+        let at = at.unwrap_or(lsn_of(number));
+        let retrying = of_it.iter().filter(|e| e.due_ms.is_some()).map(|e| e.target).collect();
+        let copied = with_request(reader, number, at, |request| {
+            others(index, targets, number, &mut rows).map_err(|error| index_error(&error))?;
+            let about = MovedRows { at_ms, number, rows: std::mem::take(&mut rows) };
+            let hint = request.events.first().map_or(0, |event| event.data.len()) + 1_024;
+            let moved = Moved { about, request };
+            let frame = record::frame(Kind::Moved, &moved, hint);
+            Ok(frame.map(|frame| (frame, Effects::Moved(Arc::new(moved.about)))))
+        })?;
+        if let Some((frame, effects)) = copied {
+            bytes += frame.size();
+            copies.push(Copy { number, retrying, frame, effects });
+        }
+    }
+    Ok((copies, last))
+}
+
+/// The rows that were gathered, as they are; `None` when one of them is gone.
+fn rows(
+    index: &dyn Index,
+    number: u64,
+    exceptions: &[&Exception],
+) -> Result<Option<Vec<(u16, MovedRow)>>, IndexError> {
+    let mut rows = Vec::new();
+    for Exception { target, due_ms, .. } in exceptions {
+        let row = match due_ms {
+            None => index.dead_at(*target, number, false)?.map(MovedRow::Dead),
+            Some(due_ms) => retry_row(index, *target, *due_ms, number)?.map(|row| {
+                let RetryRow { attempts, first_attempt_ms, reason, progress } = row;
+                MovedRow::Retry { due_ms: *due_ms, attempts, first_attempt_ms, reason, progress }
+            }),
+        };
+        let Some(row) = row else { return Ok(None) };
+        rows.push((*target, row));
+    }
+    Ok(Some(rows))
+}
+
+/// The row of a delivery that is due then.
+pub(crate) fn retry_row(
+    index: &dyn Index,
+    target: u16,
+    due_ms: u64,
+    number: u64,
+) -> Result<Option<RetryRow>, IndexError> {
+    use ControlFlow::{Break, Continue};
+    let mut found = None;
+    let mut visit = |due, other, row| {
+        if (due, other) == (due_ms, number) {
+            found = Some(row);
+        }
+        if due == due_ms && other < number { Continue(()) } else { Break(()) }
+    };
+    index.retries(target, due_ms, &mut visit)?;
+    Ok(found)
+}
+
+/// Adds what ended: it is to be explained as long as the event is kept.
+fn others(
+    index: &dyn Index,
+    targets: u16,
+    number: u64,
+    rows: &mut Vec<(u16, MovedRow)>,
+) -> Result<(), IndexError> {
+    for target in 0..targets {
+        let dropped = index.dead_at(target, number, true)?.filter(|row| row.to == 0);
+        rows.extend(dropped.map(|row| (target, MovedRow::Dropped(row))));
+        if let Some(row) = index.outcome(target, number)? {
+            let (attempts, at_ms) = (row.attempts, row.at_ms);
+            let (receipt, fields) = (row.receipt, row.fields);
+            rows.push((target, MovedRow::Delivered { attempts, at_ms, receipt, fields }));
+        }
+    }
+    Ok(())
+}
+
+/// Hands over the request as it was, with the event of that number alone.
+fn with_request<T>(
+    reader: &Reader,
+    wanted: u64,
+    lsn: u64,
+    make: impl FnOnce(Request<'_>) -> Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let held = read_lock(&reader.segments).wanted(lsn, |_| true);
+    let Some((stretch, _read)) = held.filter(|(stretch, _)| stretch.from == lsn) else {
+        return Ok(None);
+    };
+    let file = reader.disk.open(&reader.path(&stretch)).map_err(|error| log_error(&error))?;
+    let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES.min(64 << 10));
+    let Step::Frame(header, payload) = scanner.step().map_err(|error| log_error(&error))? else {
+        return Ok(None);
+    };
+    let request = match Kind::from_byte(header.kind) {
+        Some(Kind::Moved) => decode::<Moved<'_>>(payload).ok().map(|moved| moved.request),
+        Some(Kind::Request) => decode::<Request<'_>>(payload).ok().and_then(|mut request| {
+            let place = usize::try_from(wanted - number(lsn_of(wanted), 0)).ok()?;
+            if place >= request.events.len() {
+                return None;
+            }
+            let event = request.events.swap_remove(place);
+            request.targets.clone_from(&event.targets);
+            request.events = vec![event];
+            Some(request)
+        }),
+        _ => None,
+    };
+    request.map_or(Ok(None), make)
+}
+
+impl Committer {
+    /// Writes copies, but for those of which a delivery is claimed; answers how many it wrote.
+    pub(crate) fn carry(&mut self, copies: Vec<Copy>, reply: Reply<u64>) {
+        let mut count = 0;
+        for Copy { number, retrying, mut frame, effects } in copies {
+            let claimed = |target: &u16| {
+                let target = self.shared.target(*target);
+                target.is_none_or(|target| lock(&target.live).rows.contains_key(&number))
+            };
+            if retrying.iter().any(claimed) {
+                continue;
+            }
+            let ready = self.place_kept().and_then(|()| self.make_room(frame.size()));
+            if let Err(error) = ready {
+                return drop(reply.send(Err(error.to_store())));
+            }
+            let lsn = self.log.place(&mut frame);
+            let entry = self.entry(lsn, &frame, effects);
+            self.group.registry(entry);
+            count += 1;
+        }
+        self.group.wait(Waiting::Operated { reply, count });
+    }
+}

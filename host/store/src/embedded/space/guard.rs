@@ -1,0 +1,435 @@
+//! Whether requests are taken in, and if not, why.
+//!
+//! The one place that knows how much space the store has. Requests ask it with one load of an atomic;
+//! everything else happens on a thread of its own, which looks every [`LOOK_MS`] and after each new
+//! segment. Several reasons may hold at once: each is set and lifted by whoever knows of it, and
+//! requests are taken in again when the last one is gone.
+//!
+//! What must be written while requests are refused, outcomes above all, goes into what the floor
+//! leaves free. When the disk itself refuses there is the reserve: a small file that was written in
+//! advance, which becomes the next segment. To make the reserve again is also the test whether there
+//! is room: a full disk, a quota of the system and a limit of file sizes look alike in that.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dispatcher_model::about_bytes;
+use tokio::sync::Notify;
+
+use crate::AppendError;
+use crate::embedded::platform::disk::{Disk, DiskFile, Space};
+use crate::embedded::platform::locks::lock;
+use crate::embedded::platform::prewrite::{PAUSE, prewrite};
+use crate::embedded::settings::Settings;
+
+/// Time between two looks at the free space, and while requests are refused.
+const LOOK_MS: u64 = 5_000;
+
+const LOOK_REFUSING_MS: u64 = 1_000;
+
+/// After the disk refused, it is tried again after this long at first, twice as long each time that it
+/// refuses again soon, and at most this long: each try may leave a short segment behind.
+const RETRY_MS_MIN: u64 = 1_000;
+
+const RETRY_MS_MAX: u64 = 30_000;
+
+/// Room that held for this long was real.
+const HELD_MS: u64 = 60_000;
+
+/// The reserve is a quarter of a segment, and at most this.
+const RESERVE_BYTES_MAX: u64 = 4 << 20;
+
+/// The floor when none was chosen: two segments or this, whichever is more …
+const FLOOR_BYTES: u64 = 256 << 20;
+
+/// … but at most this part of the file system.
+const FLOOR_PART: u64 = 20;
+
+/// Events of the daemon itself that may use the reserve before there is room again.
+const OWN_EVENTS_MAX: u32 = 16;
+
+/// The reserve; removed by recovery, as whatever a start needs must fit first.
+const RESERVE: &str = "reserve.tmp";
+
+/// Written to learn whether the disk writes again while the reserve is still whole.
+const PROBE: &str = "probe.tmp";
+
+/// Why requests are refused. The first that holds is the one that people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The disk refused to write.
+    Disk,
+    /// Too little is free.
+    Floor,
+    /// The log has reached the size that it may have.
+    Quota,
+}
+
+const WHYS: usize = 3;
+
+impl Why {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+#[derive(Default)]
+struct State {
+    reasons: [Option<String>; WHYS],
+    reserve: Option<Box<dyn DiskFile>>,
+    /// When the disk may be tried again, and how long the wait was.
+    retry: Option<(Instant, u64)>,
+    opened: Option<Instant>,
+    look: bool,
+}
+
+pub(crate) struct Room {
+    folder: PathBuf,
+    segment_bytes: u64,
+    /// As chosen; `None` fits the file system.
+    floor_bytes: Option<u64>,
+    /// A bit a reason.
+    closed: AtomicU8,
+    /// In force; fitted with the first look.
+    floor: AtomicU64,
+    /// As last seen; all ones before that.
+    free_bytes: AtomicU64,
+    refused: AtomicU64,
+    own_left: AtomicU32,
+    stop: AtomicBool,
+    state: Mutex<State>,
+    woken: Condvar,
+    changed: Notify,
+}
+
+impl Room {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            folder: settings.log_folder(),
+            segment_bytes: settings.segment_bytes,
+            floor_bytes: settings.free_min_bytes,
+            closed: AtomicU8::new(0),
+            floor: AtomicU64::new(settings.free_min_bytes.unwrap_or(0)),
+            free_bytes: AtomicU64::new(u64::MAX),
+            refused: AtomicU64::new(0),
+            own_left: AtomicU32::new(OWN_EVENTS_MAX),
+            stop: AtomicBool::new(false),
+            state: Mutex::default(),
+            woken: Condvar::new(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Whether a request may come in. What the daemon itself has to tell may, for a while.
+    pub(crate) fn admit(&self, own: bool) -> Result<(), AppendError> {
+        let closed = self.closed.load(Ordering::Acquire);
+        if closed == 0 {
+            return Ok(());
+        }
+        let spends = |left: u32| left.checked_sub(1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        if own && self.own_left.fetch_update(set, get, spends).is_ok() {
+            return Ok(());
+        }
+        match self.why() {
+            None => Ok(()),
+            Some(reason) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(AppendError::Full { reason })
+            }
+        }
+    }
+
+    /// Why requests are refused, for people; `None` when they are taken in.
+    pub(crate) fn why(&self) -> Option<String> {
+        if self.closed.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        lock(&self.state).reasons.iter().flatten().next().cloned()
+    }
+
+    pub(crate) fn is_closed(&self, why: Why) -> bool {
+        self.closed.load(Ordering::Acquire) & why.bit() != 0
+    }
+
+    /// Requests refused since the start.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Free for this user where the store is, as last seen.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        Some(self.free_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
+    }
+
+    /// Whether so much may be used up for what only makes the log faster.
+    pub(crate) fn spares(&self, bytes: u64) -> bool {
+        let floor = self.floor.load(Ordering::Relaxed);
+        self.closed.load(Ordering::Acquire) == 0
+            && self.free_bytes().is_none_or(|free| free.saturating_sub(bytes) >= floor)
+    }
+
+    /// Waits until requests are refused or taken in again. Cancel safe.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Requests are refused for that reason from here on; the text says what, where and what to do.
+    pub(crate) fn close(&self, why: Why, reason: String) {
+        self.set(&mut lock(&self.state), why, Some(reason));
+    }
+
+    /// That reason is gone.
+    pub(crate) fn open(&self, why: Why) {
+        self.set(&mut lock(&self.state), why, None);
+    }
+
+    fn set(&self, state: &mut State, why: Why, reason: Option<String>) {
+        let before = self.closed.load(Ordering::Acquire);
+        let folder = self.folder.display();
+        let after = match &reason {
+            Some(_) => before | why.bit(),
+            None => before & !why.bit(),
+        };
+        if let Some(reason) = &reason
+            && after != before
+        {
+            tracing::error!(%folder, "requests are refused: {reason}");
+        }
+        state.reasons[why as usize] = reason;
+        self.closed.store(after, Ordering::Release);
+        if before != 0 && after == 0 {
+            self.own_left.store(OWN_EVENTS_MAX, Ordering::Relaxed);
+            tracing::info!(%folder, refused = self.refused(), "there is room: requests are taken in again");
+        }
+        if after != before {
+            // Kept for whoever is not waiting just now.
+            self.changed.notify_one();
+            self.woken.notify_one();
+        }
+    }
+
+    /// The disk refused for want of room; tried again by [`run`](Self::run). Answers what to tell.
+    pub(crate) fn disk_refused(&self, what: &str) -> String {
+        let reason = format!("{what}; free some space, or lift the limit that holds here");
+        let mut state = lock(&self.state);
+        if self.is_closed(Why::Disk) {
+            return reason;
+        }
+        let soon = state.opened.is_some_and(|at| at.elapsed() < Duration::from_millis(HELD_MS));
+        let wait_ms = match state.retry {
+            Some((_, wait_ms)) if soon => (wait_ms * 2).min(RETRY_MS_MAX),
+            _ => RETRY_MS_MIN,
+        };
+        state.retry = Some((Instant::now() + Duration::from_millis(wait_ms), wait_ms));
+        self.set(&mut state, Why::Disk, Some(reason.clone()));
+        reason
+    }
+
+    /// Looks at the free space soon.
+    pub(crate) fn look_soon(&self) {
+        lock(&self.state).look = true;
+        self.woken.notify_one();
+    }
+
+    /// The reserve, to be the next segment, and where it lies.
+    pub(crate) fn take_reserve(&self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
+        Some((lock(&self.state).reserve.take()?, self.folder.join(RESERVE)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_reserve(&self) -> bool {
+        lock(&self.state).reserve.is_some()
+    }
+
+    /// Ends [`run`](Self::run).
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Not between the question whether to stop and the wait.
+        lock(&self.state).look = true;
+        self.woken.notify_one();
+    }
+
+    /// Looks again and again, until it is stopped.
+    pub(crate) fn run(&self, disk: &dyn Disk) {
+        loop {
+            self.look(disk);
+            let state = lock(&self.state);
+            let refusing = self.closed.load(Ordering::Acquire) != 0;
+            let wait = Duration::from_millis(if refusing { LOOK_REFUSING_MS } else { LOOK_MS });
+            let waits = |state: &mut State| !state.look;
+            let (mut state, _) = self
+                .woken
+                .wait_timeout_while(state, wait, waits)
+                .unwrap_or_else(PoisonError::into_inner);
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            state.look = false;
+        }
+    }
+
+    /// Asks how much is free, and keeps to the floor. A disk that cannot say refuses by itself when there
+    /// is no room.
+    pub(crate) fn measure(&self, disk: &dyn Disk) {
+        match disk.space(&self.folder) {
+            Ok(space) => {
+                self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
+                self.look_at_floor(space);
+            }
+            Err(error) => {
+                let folder = self.folder.display();
+                tracing::debug!(%folder, %error, "cannot ask how much space is free");
+            }
+        }
+    }
+
+    /// One look: the floor, then whether the disk writes again, then the reserve.
+    pub(crate) fn look(&self, disk: &dyn Disk) {
+        let reserve_bytes = reserve_bytes(self.segment_bytes);
+        self.measure(disk);
+        let retry = {
+            let state = lock(&self.state);
+            if state.reserve.is_some() && !self.is_closed(Why::Disk) {
+                return;
+            }
+            state.retry
+        };
+        if self.is_closed(Why::Disk) {
+            let due = retry.is_none_or(|(at, _)| Instant::now() >= at);
+            if !due || self.free_bytes().is_some_and(|free| free < 2 * reserve_bytes) {
+                return;
+            }
+        } else if !self.spares(reserve_bytes) {
+            return;
+        }
+        self.make_reserve(disk, reserve_bytes);
+    }
+
+    fn look_at_floor(&self, space: Space) {
+        let floor = floor_bytes(self.floor_bytes, self.segment_bytes, space.total_bytes);
+        self.floor.store(floor, Ordering::Relaxed);
+        let enough = floor.saturating_add(floor / 10);
+        match self.is_closed(Why::Floor) {
+            false if space.free_bytes < floor => {
+                let (free, floor) = (about_bytes(space.free_bytes), about_bytes(floor));
+                let folder = self.folder.display();
+                self.close(
+                    Why::Floor,
+                    format!(
+                        "{free} free for {folder}, less than store.free_min ({floor}); free some space"
+                    ),
+                );
+            }
+            true if space.free_bytes >= enough => self.open(Why::Floor),
+            _ => {}
+        }
+    }
+
+    /// Without a lock: it takes as long as the disk does.
+    fn make_reserve(&self, disk: &dyn Disk, bytes: u64) {
+        let had = lock(&self.state).reserve.is_some();
+        let path = self.folder.join(if had { PROBE } else { RESERVE });
+        let made = prewrite(disk, &path, bytes, &self.stop, PAUSE);
+        if had {
+            // What is left of it is removed by the next start.
+            let _ = disk.remove(&path);
+        }
+        let mut state = lock(&self.state);
+        match made {
+            Ok(Some(file)) => {
+                state.reserve.get_or_insert(file);
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(path = %path.display(), %error, "there is no room for a reserve yet");
+                if let Some((at, wait_ms)) = &mut state.retry {
+                    *wait_ms = (*wait_ms * 2).min(RETRY_MS_MAX);
+                    *at = Instant::now() + Duration::from_millis(*wait_ms);
+                }
+                return;
+            }
+        }
+        if self.is_closed(Why::Disk) {
+            state.opened = Some(Instant::now());
+            self.set(&mut state, Why::Disk, None);
+        }
+    }
+}
+
+fn reserve_bytes(segment_bytes: u64) -> u64 {
+    (segment_bytes / 4).min(RESERVE_BYTES_MAX)
+}
+
+/// Below so many free bytes no requests are taken in.
+fn floor_bytes(chosen: Option<u64>, segment_bytes: u64, total_bytes: u64) -> u64 {
+    chosen.unwrap_or_else(|| {
+        segment_bytes.saturating_mul(2).max(FLOOR_BYTES).min(total_bytes / FLOOR_PART)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn the_floor_fits_the_disk_unless_it_was_chosen() {
+        for (segment, total, floor) in [
+            (64 * MIB, u64::MAX, 256 * MIB),
+            (512 * MIB, u64::MAX, 1024 * MIB),
+            (64 * MIB, 1000 * MIB, 50 * MIB),
+            (MIB, 0, 0),
+        ] {
+            assert_eq!(floor_bytes(None, segment, total), floor, "{segment} {total}");
+            assert_eq!(floor_bytes(Some(7), segment, total), 7);
+        }
+    }
+
+    #[test]
+    fn requests_come_in_again_when_the_last_reason_is_gone_and_the_first_is_told() {
+        let room = Room::new(&Settings::new("x"));
+        assert!(room.admit(false).is_ok());
+        room.close(Why::Quota, "quota".into());
+        room.close(Why::Floor, "floor".into());
+        for (gone, told) in [(Why::Floor, Some("floor")), (Why::Quota, Some("quota"))] {
+            assert_eq!(room.why().as_deref(), told);
+            let refused = room.admit(false).unwrap_err();
+            assert!(matches!(refused, AppendError::Full { reason } if Some(&*reason) == told));
+            room.open(gone);
+        }
+        assert_eq!((room.why(), room.refused()), (None, 2));
+        assert!(room.admit(false).is_ok());
+    }
+
+    #[test]
+    fn a_disk_that_refuses_soon_again_is_tried_less_often() {
+        let room = Room::new(&Settings::new("x"));
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            room.disk_refused("no");
+            room.disk_refused("no, said once");
+            let mut state = lock(&room.state);
+            waits.push(state.retry.unwrap().1);
+            state.opened = Some(Instant::now());
+            room.set(&mut state, Why::Disk, None);
+        }
+        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn what_the_daemon_tells_itself_comes_in_a_few_times() {
+        let room = Room::new(&Settings::new("x"));
+        for _ in 0..2 {
+            room.close(Why::Floor, "floor".into());
+            for _ in 0..OWN_EVENTS_MAX {
+                assert!(room.admit(true).is_ok());
+            }
+            assert!(room.admit(true).is_err());
+            room.open(Why::Floor);
+        }
+    }
+}

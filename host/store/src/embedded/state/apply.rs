@@ -1,0 +1,323 @@
+//! What the log says, up to a place in it: the state of every target.
+//!
+//! [`State::apply`] is the only function that turns a frame into state. The same frames give the same
+//! state, whether they were just written, replayed after a crash or read for a new index. Three hold
+//! one: the committer (for the checkpoints), the index (for its rows) and, once, recovery.
+
+use crate::embedded::format::entry::{Effects, Entry};
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::frame::Kind;
+use crate::embedded::format::record::{
+    Act, ActWhat, Checkpoint, DeadRangeOld, HoldRow, Mend, TargetRow, TargetRowOld,
+    TargetSettlements, What, from_deltas,
+};
+use crate::embedded::format::runs::Runs;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TargetState {
+    pub name: String,
+    /// Every delivery below is settled or has a row.
+    pub cursor: u64,
+    /// What is settled or has a row at the cursor or above.
+    pub done: Runs,
+    pub last_routed: Option<u64>,
+    pub pending: u64,
+    /// Rows: deliveries that wait to be tried again, or were parked.
+    pub retrying: u64,
+    pub dead: u64,
+    /// Why nothing of it is given out.
+    pub held: Option<HoldRow>,
+}
+
+impl TargetState {
+    pub(crate) fn to_row(&self) -> TargetRow {
+        let row = TargetRowOld {
+            name: self.name.clone(),
+            cursor: self.cursor,
+            done: self.done.to_deltas(self.cursor),
+            last_routed: self.last_routed,
+            pending: self.pending,
+            retrying: self.retrying,
+            dead: self.dead,
+        };
+        TargetRow { row, held: self.held.clone() }
+    }
+
+    pub(crate) fn from_row(TargetRow { row, held }: TargetRow) -> Self {
+        Self {
+            held,
+            done: Runs::from_deltas(row.cursor, &row.done),
+            name: row.name,
+            cursor: row.cursor,
+            last_routed: row.last_routed,
+            pending: row.pending,
+            retrying: row.retrying,
+            dead: row.dead,
+        }
+    }
+
+    fn settle(&mut self, record: &TargetSettlements) {
+        let from = record.cursor.max(self.cursor);
+        for number in from_deltas(&record.delivered) {
+            self.pending = self.pending.saturating_sub(1);
+            if number >= from {
+                self.done.insert(number, number + 1);
+            }
+        }
+        for settled in &record.others {
+            if let What::Window { .. } = settled.what {
+                continue;
+            }
+            let had_row = settled.row_due_ms.is_some();
+            let (ends, row) = match &settled.what {
+                What::Delivered { .. } => (true, false),
+                What::Dead { .. } => (true, false),
+                What::Retry { .. } | What::Parked { .. } => (false, true),
+                What::Window { .. } => (false, false),
+            };
+            self.pending = self.pending.saturating_sub(u64::from(ends));
+            self.dead += u64::from(matches!(settled.what, What::Dead { .. }));
+            self.retrying = (self.retrying + u64::from(row)).saturating_sub(u64::from(had_row));
+            if !had_row && settled.number >= from {
+                self.done.insert(settled.number, settled.number + 1);
+            }
+        }
+        self.advance(record.cursor);
+    }
+
+    fn die(&mut self, record: &DeadRangeOld) {
+        let mut from = record.from;
+        for &kept in &record.kept {
+            self.done.insert(from, kept);
+            from = kept + 1;
+        }
+        self.done.insert(from, record.to);
+        self.pending = self.pending.saturating_sub(record.count);
+        self.dead += record.count;
+        self.advance(record.cursor);
+    }
+
+    /// A row's number lies below the cursor or in a run already, or is of an event that was not
+    /// planned for the target: `done` stays as it is.
+    fn mend(&mut self, record: &Mend) {
+        let again = record.again.len() as u64;
+        self.pending += again;
+        self.retrying += again;
+        self.dead = self.dead.saturating_sub(record.count);
+    }
+
+    fn act(&mut self, record: &Act) {
+        match &record.what {
+            ActWhat::Hold(held) => self.held.clone_from(held),
+            ActWhat::Mend(record) => self.mend(record),
+        }
+    }
+
+    fn advance(&mut self, cursor: u64) {
+        self.cursor = self.cursor.max(cursor);
+        self.done.forget_below(self.cursor);
+    }
+}
+
+/// Of a target whose own name is lost.
+fn unknown_name(place: usize) -> String {
+    format!("(unknown {place})")
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    /// By number: a number is a place in the list.
+    pub targets: Vec<TargetState>,
+}
+
+impl State {
+    pub(crate) fn apply(&mut self, entry: &Entry) {
+        match &entry.effects {
+            Effects::Request { routed, .. } => {
+                self.keep_numbers(routed.iter().map(|r| r.target), number(entry.lsn, 0));
+                for r in routed {
+                    if let Some(target) = self.targets.get_mut(usize::from(r.target)) {
+                        target.pending += u64::from(r.count);
+                        target.last_routed = Some(number(entry.lsn, r.last));
+                    }
+                }
+            }
+            Effects::Settlements(record) => {
+                for settled in &record.targets {
+                    self.keep_numbers([settled.target], settled.cursor);
+                    if let Some(target) = self.targets.get_mut(usize::from(settled.target)) {
+                        target.settle(settled);
+                    }
+                }
+            }
+            Effects::Registry(record) => {
+                for (target, name) in &record.targets {
+                    if usize::from(*target) == self.targets.len() {
+                        let cursor = number(entry.end, 0);
+                        let name = name.clone();
+                        self.targets.push(TargetState { name, cursor, ..TargetState::default() });
+                    }
+                }
+            }
+            Effects::DeadRange(record) => {
+                if let Some(target) = self.targets.get_mut(usize::from(record.range.target)) {
+                    target.die(&record.range);
+                }
+            }
+            Effects::Act(record) => {
+                if let Some(target) = self.targets.get_mut(usize::from(record.target)) {
+                    target.act(record);
+                }
+            }
+            // Says what the frames before it said, unless some of them are lost.
+            Effects::Checkpoint(record) => {
+                for (place, row) in record.targets.iter().enumerate() {
+                    let known = self.targets.get(place);
+                    if known.is_none_or(|known| known.name == unknown_name(place)) {
+                        let row = TargetState::from_row(row.clone());
+                        match self.targets.get_mut(place) {
+                            Some(known) => *known = row,
+                            None => self.targets.push(row),
+                        }
+                    }
+                }
+                self.pass_by(number(entry.lsn, 0));
+            }
+            // Whoever has not read beyond it finds it there.
+            Effects::Lost(record) => {
+                let there = number(entry.lsn, 0);
+                for target in &mut self.targets {
+                    if !record.no_requests && target.cursor <= there {
+                        target.last_routed = Some(there);
+                    }
+                }
+            }
+            Effects::Moved(_) | Effects::Summary => {}
+        }
+    }
+
+    /// Targets for which nothing is left below that number go on to it: nobody looks for theirs in
+    /// what lies before.
+    pub(crate) fn pass_by(&mut self, to: u64) {
+        for target in &mut self.targets {
+            if target.last_routed.is_none_or(|last| last < target.cursor) {
+                target.advance(to);
+            }
+        }
+    }
+
+    /// The record that named a target may be lost. Its number is never given to another one, which would
+    /// get its deliveries: what waits for it is kept under a name that no target can have.
+    fn keep_numbers(&mut self, numbers: impl IntoIterator<Item = u16>, cursor: u64) {
+        for number in numbers {
+            while self.targets.len() <= usize::from(number) {
+                let name = unknown_name(self.targets.len());
+                self.targets.push(TargetState { name, cursor, ..TargetState::default() });
+            }
+        }
+    }
+
+    /// All of it, in at most `bytes_max`: of the widest targets, only the cursor when it is too much.
+    /// What is left out would be delivered again if this segment became the first of the log and the
+    /// index were lost as well. The kind says whether anything is.
+    pub(crate) fn checkpoint(&self, bytes_max: usize) -> (Kind, Checkpoint) {
+        let mut checkpoint =
+            Checkpoint { targets: self.targets.iter().map(TargetState::to_row).collect() };
+        let size = |TargetRow { row, held }: &TargetRow| {
+            let held = held.as_ref().map_or(0, |held| held.reason.len());
+            row.name.len() + row.done.len() * 10 + held + 80
+        };
+        let mut bytes: usize = checkpoint.targets.iter().map(size).sum();
+        let mut kind = Kind::Checkpoint;
+        while bytes > bytes_max {
+            let Some(widest) = checkpoint.targets.iter_mut().max_by_key(|row| row.row.done.len())
+            else {
+                break;
+            };
+            let done = std::mem::take(&mut widest.row.done);
+            if done.is_empty() {
+                break;
+            }
+            bytes -= done.len() * 10;
+            kind = Kind::CheckpointPart;
+        }
+        (kind, checkpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::format::frame::Header;
+    use crate::embedded::format::record::CheckpointOld;
+    use std::sync::Arc;
+
+    #[test]
+    fn records_of_the_layouts_before_are_read() {
+        let range = DeadRangeOld {
+            target: 0,
+            from: 7,
+            to: 9,
+            kept: vec![8],
+            count: 1,
+            first: 7,
+            first_received_ms: 1,
+            at_ms: 2,
+            reason: "old".into(),
+            cursor: 7,
+        };
+        let row = TargetRowOld { name: "a".into(), pending: 3, ..TargetRowOld::default() };
+        let checkpoint = CheckpointOld { targets: vec![row] };
+        let mut state = State::default();
+        for (kind, payload) in [
+            (Kind::CheckpointOld, postcard::to_allocvec(&checkpoint).unwrap()),
+            (Kind::DeadRangeOld, postcard::to_allocvec(&range).unwrap()),
+        ] {
+            let header = Header {
+                kind: kind as u8,
+                len: 0,
+                payload_crc: 0,
+                lsn: 0,
+                durable_lsn: 0,
+                epoch: 0,
+            };
+            state.apply(&Entry::read(&header, &payload).unwrap());
+        }
+        let target = &state.targets[0];
+        assert_eq!((target.pending, target.dead, &target.held), (2, 1, &None));
+        assert!(target.done.contains(7) && !target.done.contains(8));
+    }
+
+    #[test]
+    fn a_checkpoint_gives_the_state_back_and_gives_up_the_widest_window_first() {
+        let mut state = State::default();
+        for (name, runs) in [("wide", 40u64), ("narrow", 2)] {
+            let mut done = Runs::default();
+            for i in 0..runs {
+                done.insert(100 + i * 4, 101 + i * 4);
+            }
+            state.targets.push(TargetState {
+                name: name.into(),
+                cursor: 50,
+                done,
+                pending: 7,
+                held: Some(HoldRow { broken: true, reason: "no".into(), since_ms: 9 }),
+                ..TargetState::default()
+            });
+        }
+        let entry = |record: Checkpoint| Entry {
+            lsn: 0,
+            end: 8,
+            epoch: 0,
+            payload_crc: 0,
+            effects: Effects::Checkpoint(Arc::new(record)),
+        };
+        let mut back = State::default();
+        let (kind, whole) = state.checkpoint(1 << 20);
+        back.apply(&entry(whole));
+        assert_eq!((back, kind), (state.clone(), Kind::Checkpoint));
+        let (kind, small) = state.checkpoint(330);
+        assert_eq!(kind, Kind::CheckpointPart);
+        assert_eq!(small.targets.iter().map(|t| t.row.done.len()).collect::<Vec<_>>(), vec![0, 4]);
+    }
+}

@@ -1,0 +1,3 @@
+//! The state of every target, as the log says it.
+
+pub(super) mod apply;

@@ -1,0 +1,472 @@
+//! A target in memory: what it reads next, what is claimed, what is settled above its cursor.
+//!
+//! Pure: time comes as an argument, events from the caller. A delivery that was never tried has no
+//! entry until it is claimed; from then on it is in `open` until it is settled or gets a row. The
+//! cursor is the first open number. A claimed row is in `rows` until the index has taken its
+//! settlement in: before that, the index would still show the old row.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dispatcher_model::{Delivery, REASON_BYTES_MAX, StoredEvent, Timestamp};
+use tokio::time::Instant;
+
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::record::{DeadRange, DeadRangeOld, HoldRow};
+use crate::embedded::format::runs::Runs;
+use crate::embedded::index::rows::RetryRow;
+use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
+use crate::embedded::log::tail::Tail;
+use crate::embedded::platform::clock::Now;
+use crate::embedded::state::apply::TargetState;
+
+/// A row's time is looked at again at least this often while a claim waits for it.
+const DUE_CHECK: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    pub until: Instant,
+    pub since: Timestamp,
+}
+
+/// Taken from the log, without a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Open {
+    pub received: Timestamp,
+    pub claimed: Option<Claimed>,
+}
+
+/// A claimed row.
+#[derive(Clone, Debug)]
+pub(crate) struct RowLease {
+    pub due_ms: u64,
+    pub attempts: u32,
+    pub first_attempt: Timestamp,
+    pub received: Timestamp,
+    pub until: Instant,
+    /// Settled, but the index does not know yet.
+    pub settled: bool,
+}
+
+/// A delivery brought into memory to be claimed: a due row, or an open one that was given back.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub number: u64,
+    pub row: Option<(u64, RetryRow)>,
+    pub event: Arc<StoredEvent>,
+}
+
+/// What has to be read before there is something to claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub rows_from_ms: Option<u64>,
+    pub given_back: Vec<u64>,
+    pub log_from: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub target: u16,
+    /// Everything below was claimed once or is settled.
+    pub next: u64,
+    /// Deliveries from `next` up to here are in `ready`.
+    pub read: u64,
+    pub last_routed: Option<u64>,
+    pub open: BTreeMap<u64, Open>,
+    /// Open, but given back or with a lease that ended.
+    pub free: BTreeSet<u64>,
+    pub done: Runs,
+    pub rows: BTreeMap<u64, RowLease>,
+    pub ready: VecDeque<(u64, Arc<StoredEvent>)>,
+    pub loaded: VecDeque<Loaded>,
+    /// No row that is neither claimed nor loaded is due before.
+    pub low_water_ms: u64,
+    /// No lease ends before.
+    pub lease_check: Option<Instant>,
+    pub pending: u64,
+    pub retrying: u64,
+    pub dead: u64,
+    /// Gives nothing new while an expiry looks at the log.
+    pub frozen: bool,
+    /// Gives nothing at all while rows are looked through.
+    pub still: bool,
+    /// Why it gives nothing until that is lifted.
+    pub held: Option<HoldRow>,
+}
+
+impl Live {
+    pub(crate) fn new(target: u16, state: &TargetState) -> Self {
+        let mut live = Self {
+            target,
+            next: state.cursor,
+            read: state.cursor,
+            last_routed: state.last_routed,
+            done: state.done.clone(),
+            low_water_ms: if state.retrying > 0 { 0 } else { u64::MAX },
+            pending: state.pending,
+            retrying: state.retrying,
+            dead: state.dead,
+            held: state.held.clone(),
+            ..Self::default()
+        };
+        live.advance();
+        live
+    }
+
+    /// Whether nothing may be claimed, whatever there is.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.still || self.held.is_some()
+    }
+
+    /// Whether a number planned for this target was never settled and has no row.
+    pub(crate) fn is_open(&self, number: u64) -> bool {
+        self.open.contains_key(&number) || (number >= self.next && !self.done.contains(number))
+    }
+
+    pub(crate) fn cursor(&self) -> u64 {
+        self.open.first_key_value().map_or(self.next, |(number, _)| *number)
+    }
+
+    pub(crate) fn advance(&mut self) {
+        while let Some(end) = self.done.end_of(self.next) {
+            if self.ready.is_empty() {
+                self.read = self.read.max(end);
+            }
+            self.next = end;
+        }
+        self.done.forget_below(self.cursor());
+    }
+
+    /// Whether the log holds something that was not yet brought into `ready`.
+    pub(crate) fn unread(&self) -> bool {
+        self.last_routed.is_some_and(|last| self.read <= last)
+    }
+
+    fn window_full(&self) -> bool {
+        self.open.len() + self.done.len() >= WINDOW_MAX
+    }
+
+    /// A request became durable: `count` of its events are for this target.
+    pub(crate) fn publish(&mut self, lsn: u64, last: u64, count: u64) {
+        if !self.unread() {
+            // Nothing between here and there is for this target.
+            self.read = self.read.max(number(lsn, 0));
+            if self.ready.is_empty() {
+                self.next = self.next.max(self.read);
+            }
+            self.done.forget_below(self.cursor());
+        }
+        self.last_routed = Some(last);
+        self.pending += count;
+    }
+
+    /// The number from which on [`fill`](Self::fill) would bring something.
+    pub(crate) fn wants(&self, max: usize) -> Option<u64> {
+        let closed = self.frozen || self.is_closed() || self.window_full();
+        (!closed && self.unread() && self.ready.len() < max).then_some(self.read)
+    }
+
+    /// Brings new deliveries from memory into `ready`.
+    pub(crate) fn fill(&mut self, tail: &Tail, max: usize) {
+        let Some(from) = self.wants(max) else { return };
+        let target = self.target;
+        let Self { ready, done, .. } = self;
+        let to = tail.read(target, from, |frame| {
+            let new = frame.deliveries(target).filter(|(n, _)| *n >= from && !done.contains(*n));
+            ready.extend(new.map(|(number, event)| (number, event.clone())));
+            ready.len() < max
+        });
+        if let Some(to) = to {
+            self.read = to;
+            if self.ready.is_empty() {
+                self.next = self.next.max(to);
+                self.advance();
+            }
+            self.settle_pending_when_idle();
+        }
+    }
+
+    /// Brings new deliveries that were read from the log, unless it went on meanwhile.
+    pub(crate) fn fill_from_log(
+        &mut self,
+        from: u64,
+        to: u64,
+        new: impl Iterator<Item = (u64, Arc<StoredEvent>)>,
+    ) {
+        if self.read != from || self.frozen {
+            return;
+        }
+        if to <= from {
+            // The log has nothing more: whatever was said to be there is not.
+            self.last_routed = None;
+        }
+        let done = &self.done;
+        self.ready.extend(new.filter(|(number, _)| !done.contains(*number)));
+        self.read = to.max(from);
+        if self.ready.is_empty() {
+            self.next = self.next.max(self.read);
+            self.advance();
+        }
+        self.settle_pending_when_idle();
+    }
+
+    /// With nothing left to read, what is pending is known exactly: damage in the log may have
+    /// swallowed an unknown number.
+    fn settle_pending_when_idle(&mut self) {
+        if !self.unread() && self.ready.is_empty() {
+            self.pending = self.open.len() as u64 + self.retrying;
+        }
+    }
+
+    pub(crate) fn need(&mut self, tail: &Tail, max: usize, now: Now, untried: bool) -> Need {
+        let mut need = Need::default();
+        if !untried && self.rows_due(now) {
+            need.rows_from_ms = Some(std::mem::replace(&mut self.low_water_ms, u64::MAX));
+        }
+        need.given_back = self.given_back(max);
+        let room = !self.frozen && !self.window_full() && self.ready.is_empty();
+        if room && self.unread() && !tail.covers(self.read) {
+            need.log_from = Some(self.read);
+        }
+        need
+    }
+
+    fn rows_due(&self, now: Now) -> bool {
+        self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX
+    }
+
+    /// Open deliveries that nobody holds and that are not in memory.
+    fn given_back(&self, max: usize) -> Vec<u64> {
+        let loaded: BTreeSet<u64> = self.loaded.iter().map(|loaded| loaded.number).collect();
+        self.free.iter().copied().filter(|number| !loaded.contains(number)).take(max).collect()
+    }
+
+    /// Numbers of rows that are claimed or in memory, ascending.
+    pub(crate) fn held_rows(&self) -> Vec<u64> {
+        let loaded = self.loaded.iter().filter(|loaded| loaded.row.is_some());
+        let mut held: Vec<u64> =
+            self.rows.keys().copied().chain(loaded.map(|loaded| loaded.number)).collect();
+        held.sort_unstable();
+        held
+    }
+
+    /// Whether [`need`](Self::need) would name anything.
+    pub(crate) fn needs(&self, tail: &Tail, now: Now, untried: bool) -> bool {
+        let rows = !untried && self.rows_due(now);
+        let room = !self.frozen && !self.window_full() && self.ready.is_empty();
+        rows || !self.free.is_empty() || (room && self.unread() && !tail.covers(self.read))
+    }
+
+    /// When there may be something to claim without anybody waking the target.
+    pub(crate) fn next_change(&self, now: Now) -> Option<Instant> {
+        let rows = self.low_water_ms < u64::MAX && self.rows.len() < WINDOW_MAX;
+        let due = rows.then(|| {
+            let left = Timestamp::from_millis(self.low_water_ms).since(now.wall);
+            // The wall's clock may be set meanwhile: look again now and then.
+            now.steady + left.min(DUE_CHECK)
+        });
+        [due, self.lease_check].into_iter().flatten().min()
+    }
+
+    /// Gives what is in memory a lease: due rows first, then what was given back, then new ones.
+    /// `untried`: rows are left where they are.
+    pub(crate) fn take(
+        &mut self,
+        max: usize,
+        lease: Duration,
+        now: Now,
+        untried: bool,
+    ) -> Vec<Delivery> {
+        let until = now.after(lease);
+        let claimed = Claimed { until, since: now.wall };
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < max && bytes < CLAIM_BYTES_MAX && self.rows.len() < WINDOW_MAX {
+            let wanted = |loaded: &Loaded| !untried || loaded.row.is_none();
+            let place = self.loaded.iter().position(wanted);
+            let Some(Loaded { number, row, event }) = place.and_then(|p| self.loaded.remove(p))
+            else {
+                break;
+            };
+            bytes += event.data.len();
+            if let Some((due_ms, row)) = row {
+                if self.rows.contains_key(&number) {
+                    continue;
+                }
+                let first_attempt = Timestamp::from_millis(row.first_attempt_ms);
+                let received = event.received_at;
+                let lease = RowLease {
+                    due_ms,
+                    attempts: row.attempts,
+                    first_attempt: if row.attempts == 0 { now.wall } else { first_attempt },
+                    received,
+                    until,
+                    settled: false,
+                };
+                self.rows.insert(number, lease);
+                taken.push(Delivery {
+                    event,
+                    attempt: row.attempts + 1,
+                    first_attempt_at: (row.attempts > 0).then_some(first_attempt),
+                    progress: row.progress,
+                });
+            } else if self.free.remove(&number) {
+                self.open
+                    .insert(number, Open { received: event.received_at, claimed: Some(claimed) });
+                taken.push(first_attempt(event));
+            }
+        }
+        while taken.len() < max && bytes < CLAIM_BYTES_MAX && !self.frozen && !self.window_full() {
+            let Some((number, event)) = self.ready.pop_front() else { break };
+            bytes += event.data.len();
+            self.next = if self.ready.is_empty() { self.read } else { number + 1 };
+            self.open.insert(number, Open { received: event.received_at, claimed: Some(claimed) });
+            taken.push(first_attempt(event));
+        }
+        if !taken.is_empty() {
+            self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
+        }
+        taken
+    }
+
+    /// Gives back what has a lease that ended.
+    pub(crate) fn end_leases(&mut self, now: Now) {
+        if self.lease_check.is_none_or(|check| now.steady < check) {
+            return;
+        }
+        let mut next: Option<Instant> = None;
+        let mut later = |until: Instant| next = Some(next.map_or(until, |n| n.min(until)));
+        for (number, open) in &mut self.open {
+            match open.claimed {
+                Some(claimed) if claimed.until <= now.steady => {
+                    open.claimed = None;
+                    self.free.insert(*number);
+                }
+                Some(claimed) => later(claimed.until),
+                None => {}
+            }
+        }
+        self.rows.retain(|_, row| {
+            if row.settled || row.until > now.steady {
+                if !row.settled {
+                    later(row.until);
+                }
+                return true;
+            }
+            self.low_water_ms = self.low_water_ms.min(row.due_ms);
+            false
+        });
+        self.lease_check = next;
+    }
+
+    pub(crate) fn extend(&mut self, numbers: impl Iterator<Item = u64>, until: Instant) {
+        for number in numbers {
+            if let Some(Open { claimed: Some(claimed), .. }) = self.open.get_mut(&number) {
+                claimed.until = until;
+            } else if let Some(row) = self.rows.get_mut(&number) {
+                row.until = until;
+            }
+        }
+        self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
+    }
+
+    /// Forgets what was brought into memory and not claimed: a target that stands still keeps nothing.
+    pub(crate) fn unload(&mut self) {
+        for loaded in self.loaded.drain(..) {
+            if let Some((due_ms, _)) = loaded.row {
+                self.low_water_ms = self.low_water_ms.min(due_ms);
+            }
+        }
+        self.ready.clear();
+        self.read = self.next;
+    }
+
+    /// Kills what was never tried and is not claimed: given-back deliveries received before
+    /// `before`, and the `count` of them in the log from `from` up to `to`, the first of them
+    /// `first`. `None` when there is nothing, or when the reader went on meanwhile.
+    pub(crate) fn kill(&mut self, range: Kill, before: Timestamp) -> Option<DeadRange> {
+        if self.next != range.from {
+            return None;
+        }
+        let old: Vec<(u64, Timestamp)> = self
+            .free
+            .iter()
+            .filter_map(|n| Some((*n, self.open.get(n)?.received)))
+            .filter(|(_, received)| *received < before)
+            .collect();
+        let first = old.first().copied().or(range.first)?;
+        for (number, _) in &old {
+            self.free.remove(number);
+            self.open.remove(number);
+        }
+        let count = range.count + old.len() as u64;
+        let to = range.to.max(self.next);
+        let kept: Vec<u64> = self.open.range(first.0..to).map(|(number, _)| *number).collect();
+        let settled = self.done.within(first.0, to).to_deltas(first.0);
+        let mut from = first.0;
+        for &number in &kept {
+            self.done.insert(from, number);
+            from = number + 1;
+        }
+        self.done.insert(from, to);
+        self.ready.clear();
+        self.next = to;
+        self.read = to;
+        self.advance();
+        self.pending = self.pending.saturating_sub(count);
+        self.dead += count;
+        let range = DeadRangeOld {
+            target: self.target,
+            from: first.0,
+            to,
+            kept,
+            count,
+            first: first.0,
+            first_received_ms: first.1.as_millis(),
+            at_ms: range.at.as_millis(),
+            reason: crate::embedded::limits::cut(range.reason, REASON_BYTES_MAX),
+            cursor: self.cursor(),
+        };
+        Some(DeadRange { range, settled })
+    }
+
+    /// The index has taken rows in: of these numbers the old row is gone, these dues are new.
+    pub(crate) fn applied(&mut self, gone: &[u64], new_due_ms: Option<u64>) {
+        for number in gone {
+            if self.rows.get(number).is_some_and(|row| row.settled) {
+                self.rows.remove(number);
+            }
+        }
+        if let Some(due_ms) = new_due_ms {
+            self.low_water_ms = self.low_water_ms.min(due_ms);
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.open.len() - self.free.len() + self.rows.values().filter(|row| !row.settled).count()
+    }
+
+    /// Rows that nobody holds.
+    pub(crate) fn waiting_rows(&self) -> u64 {
+        let held = self.rows.values().filter(|row| !row.settled).count() as u64;
+        self.retrying.saturating_sub(held)
+    }
+}
+
+/// A stretch of the log whose deliveries to a target die together.
+#[derive(Clone, Debug)]
+pub(crate) struct Kill {
+    pub from: u64,
+    pub to: u64,
+    pub count: u64,
+    pub first: Option<(u64, Timestamp)>,
+    pub at: Timestamp,
+    pub reason: String,
+}
+
+fn first_attempt(event: Arc<StoredEvent>) -> Delivery {
+    Delivery { event, attempt: 1, first_attempt_at: None, progress: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! One target in memory: its cursor, what is claimed, what is settled ahead of the cursor.
+
+pub(super) mod live;
+pub(super) mod settle;

@@ -1,0 +1,231 @@
+//! Outcomes of claimed deliveries become a record.
+
+use std::collections::VecDeque;
+
+use dispatcher_model::{REASON_BYTES_MAX, Receipt, Timestamp};
+
+use super::live::Live;
+use crate::embedded::format::record::{Settled, TargetSettlements, What, to_deltas};
+use crate::embedded::limits::{RECEIPT_BYTES_MAX, SETTLED_AHEAD_MAX, WINDOW_MAX, cut};
+use crate::embedded::platform::clock::Now;
+use crate::{Outcome, PROGRESS_STORED_BYTES_MAX, Settlement, Window};
+
+/// What a call of [`Live::settle`] did.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Nothing to write when `None`.
+    pub record: Option<TargetSettlements>,
+    /// About what the record takes.
+    pub bytes: usize,
+    /// Something can be claimed that could not be before.
+    pub wake: bool,
+}
+
+impl Live {
+    /// Settles until the list is empty or the record has `bytes_max`. Numbers that are not claimed
+    /// change nothing.
+    pub(crate) fn settle(
+        &mut self,
+        list: &mut VecDeque<Settlement>,
+        bytes_max: usize,
+        now: Now,
+    ) -> Step {
+        let was_full =
+            self.open.len() + self.done.len() >= WINDOW_MAX || self.rows.len() >= WINDOW_MAX;
+        let (mut delivered, mut others) = (Vec::new(), Vec::new());
+        let (mut bytes, mut released) = (32, false);
+        while bytes < bytes_max {
+            let Some(Settlement { event, outcome }) = list.pop_front() else { break };
+            let number = event.number();
+            if outcome == Outcome::Release {
+                released |= self.release(number, now, &mut others);
+                continue;
+            }
+            let Some(mut settled) = self.end(number) else { continue };
+            if let Outcome::Wait { .. } = outcome {
+                settled.attempts -= 1;
+            }
+            let plain = settled.row_due_ms.is_none();
+            match outcome {
+                Outcome::Delivered { receipt } if plain && receipt.is_empty() => {
+                    delivered.push(number);
+                    bytes += 10;
+                    self.pending = self.pending.saturating_sub(1);
+                    continue;
+                }
+                outcome => settled.what = what(outcome),
+            }
+            self.count(&settled);
+            bytes += size(&settled);
+            others.push(settled);
+        }
+        self.advance();
+        delivered.sort_unstable();
+        let cursor = self.cursor();
+        // A row's number lies below the cursor or in a run already, or is of an event that was never
+        // planned for this target.
+        let others_new = others.iter().filter(|s| s.row_due_ms.is_none()).map(|s| &s.number);
+        for number in delivered.iter().chain(others_new) {
+            if *number >= cursor {
+                self.done.insert(*number, number + 1);
+            }
+        }
+        self.park(now, &mut others);
+        self.advance();
+        // Whoever gives a delivery back without trying it stands still.
+        if released {
+            self.unload();
+        }
+        let cursor = self.cursor();
+        let empty = delivered.is_empty() && others.is_empty();
+        let record = (!empty).then(|| TargetSettlements {
+            target: self.target,
+            cursor,
+            delivered: to_deltas(&delivered),
+            others,
+        });
+        Step { record, bytes, wake: released || was_full }
+    }
+
+    /// Takes a claimed delivery out; `what` of the answer is still to be filled in.
+    fn end(&mut self, number: u64) -> Option<Settled> {
+        let what = What::Dead { reason: String::new() };
+        if let Some(claimed) = self.open.get(&number).and_then(|open| open.claimed) {
+            let open = self.open.remove(&number)?;
+            return Some(Settled {
+                number,
+                received_ms: open.received.as_millis(),
+                row_due_ms: None,
+                attempts: 1,
+                first_attempt_ms: claimed.since.as_millis(),
+                what,
+            });
+        }
+        let row = self.rows.get_mut(&number).filter(|row| !row.settled)?;
+        row.settled = true;
+        Some(Settled {
+            number,
+            received_ms: row.received.as_millis(),
+            row_due_ms: Some(row.due_ms),
+            attempts: row.attempts + 1,
+            first_attempt_ms: row.first_attempt.as_millis(),
+            what,
+        })
+    }
+
+    pub(crate) fn count(&mut self, settled: &Settled) {
+        let had_row = u64::from(settled.row_due_ms.is_some());
+        let row = matches!(settled.what, What::Retry { .. } | What::Parked { .. });
+        self.retrying = (self.retrying + u64::from(row)).saturating_sub(had_row);
+        self.pending = self.pending.saturating_sub(u64::from(!row));
+        self.dead += u64::from(matches!(settled.what, What::Dead { .. }));
+    }
+
+    /// Gives a claimed delivery back; whether there was one.
+    fn release(&mut self, number: u64, now: Now, others: &mut Vec<Settled>) -> bool {
+        if let Some(open) = self.open.get_mut(&number) {
+            let held = open.claimed.take().is_some();
+            self.free.insert(number);
+            return held;
+        }
+        let Some(row) = self.rows.get(&number).filter(|row| !row.settled) else { return false };
+        let (due_ms, attempts) = (row.due_ms, row.attempts);
+        if due_ms <= now.wall.as_millis() || attempts > 0 {
+            // The row is as it was before the claim: its reason and its progress are nowhere else. If
+            // the clock was set back meanwhile, it is due later.
+            self.low_water_ms = self.low_water_ms.min(due_ms);
+            self.rows.remove(&number);
+            return true;
+        }
+        // A parked one is due only when its lease would have ended: bring that forward.
+        let Some(mut settled) = self.end(number) else { return false };
+        settled.attempts = attempts;
+        settled.what = What::Parked { due_ms: now.wall.as_millis() };
+        others.push(settled);
+        true
+    }
+
+    /// Gives the oldest claimed deliveries rows while they hold back what was settled after them.
+    fn park(&mut self, now: Now, others: &mut Vec<Settled>) {
+        while self.done.len() > SETTLED_AHEAD_MAX {
+            let Some((&number, open)) = self.open.first_key_value() else { break };
+            let Some(claimed) = open.claimed else { break };
+            let received = open.received;
+            self.open.remove(&number);
+            let left = claimed.until.saturating_duration_since(now.steady);
+            let due_ms = now.wall.plus(left).as_millis();
+            let lease = crate::embedded::target::live::RowLease {
+                due_ms,
+                attempts: 0,
+                first_attempt: claimed.since,
+                received,
+                until: claimed.until,
+                settled: false,
+            };
+            self.rows.insert(number, lease);
+            let settled = Settled {
+                number,
+                received_ms: received.as_millis(),
+                row_due_ms: None,
+                attempts: 0,
+                first_attempt_ms: claimed.since.as_millis(),
+                what: What::Parked { due_ms },
+            };
+            self.count(&settled);
+            others.push(settled);
+            self.advance();
+        }
+    }
+}
+
+fn what(outcome: Outcome) -> What {
+    match outcome {
+        Outcome::Delivered { receipt } => bounded(receipt),
+        Outcome::Retry { at, reason, mut progress } => {
+            progress.truncate(PROGRESS_STORED_BYTES_MAX);
+            What::Retry { due_ms: at.as_millis(), reason: cut(reason, REASON_BYTES_MAX), progress }
+        }
+        Outcome::Dead { reason } => What::Dead { reason: cut(reason, REASON_BYTES_MAX) },
+        Outcome::Wait { until } => What::Parked { due_ms: until.as_millis() },
+        Outcome::Release => What::Parked { due_ms: Timestamp::default().as_millis() },
+    }
+}
+
+/// Puts the window that a message opened into the record of its deliveries.
+pub(crate) fn open_window(record: &mut TargetSettlements, window: Window) {
+    let number = record.others.first().map(|settled| settled.number);
+    let number = number.or_else(|| record.delivered.first().copied());
+    record.others.push(Settled {
+        number: number.unwrap_or_default(),
+        received_ms: 0,
+        row_due_ms: None,
+        attempts: 0,
+        first_attempt_ms: 0,
+        what: What::Window { group: window.group, until_ms: window.until.as_millis() },
+    });
+}
+
+fn bounded(receipt: Receipt) -> What {
+    let id = receipt.id.map(|id| cut(id, RECEIPT_BYTES_MAX / 2));
+    let mut left = RECEIPT_BYTES_MAX - id.as_ref().map_or(0, String::len);
+    let fields = receipt.fields.into_iter().take_while(|(name, value)| {
+        let size = name.len() + value.len() + 4;
+        let fits = size <= left;
+        left -= size.min(left);
+        fits
+    });
+    What::Delivered { receipt: id, fields: fields.collect() }
+}
+
+fn size(settled: &Settled) -> usize {
+    let text = match &settled.what {
+        What::Delivered { receipt, fields } => {
+            receipt.as_ref().map_or(0, String::len)
+                + fields.iter().map(|(n, v)| n.len() + v.len() + 4).sum::<usize>()
+        }
+        What::Retry { reason, progress, .. } => reason.len() + progress.len(),
+        What::Dead { reason } => reason.len(),
+        What::Parked { .. } | What::Window { .. } => 0,
+    };
+    text + 48
+}

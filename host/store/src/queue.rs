@@ -1,0 +1,391 @@
+//! The contract that every engine keeps: the trait [`Queue`] and what goes in and out of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dispatcher_model::{
+    Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, StoredEvent, TargetNumber,
+    Timestamp,
+};
+
+/// A boxed future: the trait is used as `Arc<dyn Queue>`, and every call is a batch.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Most events in one request.
+pub const REQUEST_EVENTS_MAX: usize = 1_000;
+
+/// A verified request with the plan of where its events go.
+#[derive(Clone, Debug)]
+pub struct NewRequest {
+    pub source: Arc<str>,
+    pub received_at: Timestamp,
+    pub verified_at: Timestamp,
+    /// Name of the scheme that verified it.
+    pub scheme: Arc<str>,
+    /// Which of the source's secrets matched: its place in the configured list, from 0.
+    pub key: u16,
+    /// Hash of the configuration whose routes made the plan.
+    pub config: u64,
+    pub headers: Headers,
+    /// At most [`REQUEST_EVENTS_MAX`].
+    pub events: Vec<Planned>,
+}
+
+/// Proof that a request is on disk. Only an engine makes one, and the 2xx is built from it.
+#[derive(Clone, Debug)]
+pub struct Durable {
+    ids: Vec<EventId>,
+    duplicates: usize,
+}
+
+impl Durable {
+    /// Only for engines: every id must be durable.
+    pub(crate) const fn new(ids: Vec<EventId>, duplicates: usize) -> Self {
+        Self { ids, duplicates }
+    }
+
+    /// For tests of those who ask an engine.
+    #[cfg(any(test, feature = "test-util"))]
+    #[must_use]
+    pub const fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
+        Self { ids, duplicates }
+    }
+
+    /// An id an event, in the order of the request; a repeated event has the id of its first.
+    #[must_use]
+    pub fn ids(&self) -> &[EventId] {
+        &self.ids
+    }
+
+    /// How many of them were there before.
+    #[must_use]
+    pub const fn duplicates(&self) -> usize {
+        self.duplicates
+    }
+}
+
+/// Why a request could not be stored. Nothing of it is kept; the sender may try again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The queue before the disk is full.
+    #[error("more requests than the disk takes")]
+    Overloaded,
+    /// Too large for a segment: it will never fit.
+    #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    /// There is no room; the text says what, where and what to do. Taken in again once there is.
+    #[error("{reason}")]
+    Full { reason: String },
+    /// The disk refused; the text says what and where.
+    #[error("{0}")]
+    Disk(String),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Any other failure of the store; the text says what, where and what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// What became of a claimed delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Delivered {
+        receipt: Receipt,
+    },
+    /// Tried and failed: again at `at`. The store keeps attempt, reason and progress.
+    Retry {
+        at: Timestamp,
+        reason: String,
+        progress: Vec<u8>,
+    },
+    /// Not to be tried any more; kept with its reason.
+    Dead {
+        reason: String,
+    },
+    /// Never tried, and not to be before `until`: it gathers for a digest. No attempt is counted.
+    Wait {
+        until: Timestamp,
+    },
+    /// Not tried, or a probe of a dead target: back to where it was, no attempt counted, no row made.
+    Release,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub event: EventId,
+    pub outcome: Outcome,
+}
+
+/// Most deliveries that one digest settles.
+pub const DIGEST_EVENTS_MAX: usize = 2_000;
+/// Most bytes of progress that a delivery keeps: what a plugin hands over, and what the daemon adds.
+pub const PROGRESS_STORED_BYTES_MAX: usize = PROGRESS_BYTES_MAX + 64;
+
+/// Until when a group of a target's events gathers after a message: what comes in meanwhile waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub group: u64,
+    pub until: Timestamp,
+}
+
+/// Why no requests are taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// What, where and what to do.
+    pub reason: String,
+    /// Requests refused for want of room since the start.
+    pub refused: u64,
+}
+
+/// Repeated events are not all known meanwhile, and what was tried before waits until it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilding {
+    /// What is done, how far it has come, and what went wrong so far.
+    pub progress: String,
+    /// Events with a key that were taken in and may be repetitions.
+    pub unchecked: u64,
+}
+
+/// How much waits for a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Not yet delivered nor dead, retries included.
+    pub pending: u64,
+    /// Of these: wait for their time to be tried again.
+    pub retrying: u64,
+    /// Of these: claimed and not settled.
+    pub in_flight: u64,
+    pub dead: u64,
+}
+
+/// A delivery that will not be attempted any more.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub target: TargetNumber,
+    /// First event of the run; one event unless `count` says more.
+    pub event: EventId,
+    pub count: u64,
+    pub attempts: u32,
+    pub at: Timestamp,
+    pub reason: String,
+}
+
+/// Who made a target's deliveries wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldKind {
+    /// A person.
+    Paused,
+    /// A verdict: the target cannot work as it is configured.
+    Broken,
+}
+
+/// Why a target's deliveries wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub kind: HoldKind,
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+/// What became of an event at one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Not tried yet, or under way for the first time.
+    Waiting,
+    /// Tried in vain, again at `at`.
+    Retrying { attempts: u32, at: Timestamp, reason: String },
+    /// `at` is kept where there was more to it than a first attempt without a receipt.
+    Delivered { receipt: Receipt, attempts: u32, at: Option<Timestamp> },
+    /// `dropped`: a person did not want it any more.
+    Dead { attempts: u32, at: Timestamp, reason: String, dropped: bool },
+    /// The reason is kept for events that no target got; else it is empty.
+    NotRouted { reason: String },
+}
+
+/// An event, how it came in, and its fate at every target there ever was.
+#[derive(Clone, Debug)]
+pub struct EventFate {
+    pub event: Arc<StoredEvent>,
+    pub verified_at: Timestamp,
+    /// Name of the scheme that verified it.
+    pub scheme: String,
+    /// Which of the source's secrets matched, from 0.
+    pub key: u16,
+    /// Hash of the configuration that routed it.
+    pub config: u64,
+    pub fates: Vec<(TargetNumber, Fate)>,
+}
+
+/// The durable queue. All methods may be called from any task. An engine that cannot do what people
+/// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), says so.
+pub trait Queue: Send + Sync + 'static {
+    /// Numbers for the targets of these names, in their order; an unknown name is given a new number
+    /// that starts at *now*. Durable when it answers.
+    fn register(
+        &self,
+        targets: Vec<Arc<str>>,
+    ) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>>;
+
+    /// Stores a request whole or not at all. Answers when it is on disk; a repeated event is answered
+    /// once its first is. A request without events writes nothing.
+    fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>>;
+
+    /// Waits for work, then gives at least one and at most `max` deliveries, due retries first. Each
+    /// must be settled or extended before `lease` ends, else it may be given again. Cancel safe.
+    fn claim(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>>;
+
+    /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail
+    /// cannot keep the others from a target that is being probed. An engine that cannot choose gives
+    /// what it has.
+    fn claim_untried(
+        &self,
+        target: TargetNumber,
+        max: usize,
+        lease: Duration,
+    ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>> {
+        self.claim(target, max, lease)
+    }
+
+    /// Records outcomes; lazily durable (≤ 1 s). Settling what is not claimed changes nothing.
+    fn settle(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Like [`settle`](Self::settle) for the at most [`DIGEST_EVENTS_MAX`] deliveries of one message: all
+    /// of them or none survive a crash, and with them the window that the message opened. An engine that
+    /// keeps no windows may send the next message too early after a restart.
+    fn settle_digest(
+        &self,
+        target: TargetNumber,
+        outcomes: Vec<Settlement>,
+        window: Window,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let _ = window;
+        self.settle(target, outcomes)
+    }
+
+    /// The windows of a target that are open, and perhaps some that have ended.
+    fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
+        let _ = target;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Gives claimed deliveries a new lease.
+    fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration);
+
+    /// Turns every never-tried, unclaimed delivery of the target that was received before
+    /// `received_before` into dead letters, by one record, however many; answers how many.
+    fn expire(
+        &self,
+        target: TargetNumber,
+        received_before: Timestamp,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// The targets whose oldest deliveries may become dead letters, without their events, when there is
+    /// no room; those of the others keep new requests out. Each call says all of them.
+    fn may_overflow(&self, _targets: Vec<TargetNumber>) {}
+
+    fn depth(&self, target: TargetNumber) -> Depth;
+
+    /// Dead letters of a target, oldest first, after `after` if given; at most `max`.
+    fn dead_letters(
+        &self,
+        target: TargetNumber,
+        after: Option<EventId>,
+        max: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
+
+    /// The event of that id, if it is kept.
+    fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>>;
+
+    /// Makes the target's claims wait, or lifts that; outlives restarts. Durable when it answers.
+    fn hold(
+        &self,
+        _target: TargetNumber,
+        _hold: Option<Hold>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        cannot()
+    }
+
+    /// Why the target's claims wait.
+    fn held(&self, _target: TargetNumber) -> Option<Hold> {
+        None
+    }
+
+    /// Makes new deliveries of dead letters, or of any events that are kept; attempts start anew. A run
+    /// of dead letters, named by its first event, is replayed whole. What still waits for the target
+    /// is left as it is. Answers how many there are; durable then.
+    fn replay(
+        &self,
+        _target: TargetNumber,
+        _events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// Takes dead letters off the list, runs of them whole; answers how many. Durable then.
+    fn drop_dead(
+        &self,
+        _target: TargetNumber,
+        _events: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// Like [`expire`](Self::expire), with the deliveries that wait to be tried again.
+    fn skip(
+        &self,
+        _target: TargetNumber,
+        _received_before: Timestamp,
+        _reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// What became of the event; `None` when it is not kept.
+    fn fate(&self, _id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
+        cannot()
+    }
+
+    /// Why no requests are taken in at the moment; `None` when they are.
+    fn full(&self) -> Option<Full> {
+        None
+    }
+
+    /// The newest events, as far as they are in memory, the newest first.
+    fn recent(&self, _max: usize) -> Vec<Arc<StoredEvent>> {
+        Vec::new()
+    }
+
+    /// What of the stored is damaged, as far as it was met since the start, in words.
+    fn damage(&self) -> Option<String> {
+        None
+    }
+
+    /// How far what is known beside the log is made anew; `None` when all of it is there.
+    fn rebuilding(&self) -> Option<Rebuilding> {
+        None
+    }
+
+    /// Answers when everything settled before is durable.
+    fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Flushes, stops the engine's threads and lets go of the directory; later calls answer that it is closed.
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+fn cannot<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, StoreError>> {
+    Box::pin(async { Err(StoreError("this kind of store cannot do that".to_owned())) })
+}
