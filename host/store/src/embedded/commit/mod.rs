@@ -4,3 +4,4 @@ pub(super) mod append;
 pub(super) mod committer;
 pub(super) mod group;
 pub(super) mod operate;
+pub(super) mod relocate;

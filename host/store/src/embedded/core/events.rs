@@ -1,11 +1,16 @@
 //! Finds one event by its number, in memory or in the log.
 
+use std::io;
 use std::sync::Arc;
 
 use dispatcher_model::StoredEvent;
 
 use super::shared::Shared;
 use crate::StoreError;
+use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::format::stored_request::Origin;
+use crate::embedded::index::rows::{Index, IndexError, place};
+use crate::embedded::platform::locks::read_lock;
 
 /// The event of that number from memory or from the log; `None` for damage.
 pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEvent>>, StoreError> {
@@ -13,4 +18,58 @@ pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEve
         return Ok(Some(event));
     }
     Ok(shared.origin(number)?.map(|origin| Arc::new(origin.event)))
+}
+
+/// An event is looked up again this often while it is relocated.
+const TRIES_MAX: usize = 4;
+
+fn index_error(error: &IndexError) -> StoreError {
+    StoreError(format!("cannot read the index: {error}"))
+}
+
+fn log_error(error: &io::Error) -> StoreError {
+    StoreError(format!("cannot read the log: {error}"))
+}
+
+impl Shared {
+    /// The event of that number, where it came in or where it was moved to.
+    pub(crate) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
+        self.find(number, || {
+            let index = read_lock(&self.index);
+            let index = index.as_ref().ok_or_else(|| self.no_index())?;
+            place(&**index, number).map_err(|error| index_error(&error))
+        })
+    }
+
+    /// The same, for one who holds the index.
+    pub(crate) fn origin_with(
+        &self,
+        index: &dyn Index,
+        number: u64,
+    ) -> Result<Option<Origin>, StoreError> {
+        self.find(number, || place(index, number).map_err(|error| index_error(&error)))
+    }
+
+    fn find(
+        &self,
+        number: u64,
+        place: impl Fn() -> Result<Option<u64>, StoreError>,
+    ) -> Result<Option<Origin>, StoreError> {
+        for _ in 0..TRIES_MAX {
+            let start = self.reader.start();
+            let at = if lsn_of(number) >= start { Some(lsn_of(number)) } else { place()? };
+            let Some(at) = at else { return Ok(None) };
+            let found = self.reader.origin(number, at).map_err(|error| log_error(&error))?;
+            // Its segment may have gone while it was looked for.
+            if found.is_some() || self.reader.start() == start {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the event of that number is no longer kept, though it may have been there.
+    pub(crate) fn is_gone(&self, index: &dyn Index, number: u64) -> Result<bool, IndexError> {
+        Ok(lsn_of(number) < self.reader.start() && place(index, number)?.is_none())
+    }
 }

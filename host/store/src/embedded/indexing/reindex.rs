@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::indexer::{Job, Moved, Replay, tell};
+use super::lookup::Lookup;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::Entry;
@@ -20,9 +21,7 @@ use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::log::segments::Segment;
-use crate::embedded::log::summary::Summary;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
-use crate::embedded::recovery::open::Recovery;
 use crate::embedded::space::guard::Why;
 use crate::embedded::state::apply::State;
 
@@ -173,8 +172,9 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let list = read_lock(&shared.reader.segments).list.clone();
     let list: Vec<_> = list.into_iter().map(|segment| segment.header).collect();
     let first = list.first().map_or(0, SegmentHeader::first);
-    let recovery = Recovery { machine, folder, list, epoch: 0, summary: Summary::default() };
-    let (index, mut state, from) = recovery.index()?;
+    let (disk, home) = (&*machine.disk, &*machine.index);
+    let lookup = Lookup { disk, home, folder: &folder, list: &list };
+    let (index, mut state, from) = lookup.index()?;
     let indexed = shared.indexed.load(Ordering::Acquire);
     shared.rebuild.read();
     drain.leaves = false;

@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::spare::Spare;
-use crate::embedded::core::machine::Machine;
 use crate::embedded::platform::disk::Disk;
 use crate::embedded::platform::prewrite::{PAUSE, prewrite};
 
@@ -24,8 +23,7 @@ pub(crate) struct Prewriter {
 }
 
 impl Prewriter {
-    pub(crate) fn new(machine: &Machine, spare: Arc<Spare>) -> Self {
-        let (disk, alone) = (machine.disk.clone(), machine.alone);
+    pub(crate) fn new(disk: Arc<dyn Disk>, spare: Arc<Spare>, alone: bool) -> Self {
         Self { disk, spare, stop: Arc::default(), worker: None, alone }
     }
 

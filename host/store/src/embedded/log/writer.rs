@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use super::prewriter::Prewriter;
 use super::spare::Spare;
-use crate::embedded::core::machine::Machine;
 use crate::embedded::format::frame::Frame;
-use crate::embedded::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::embedded::format::segment_header::{Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::embedded::limits::GROUP_BYTES_MAX;
 use crate::embedded::platform::clock::Clock;
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, is_full};
@@ -72,9 +71,10 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Goes on at `end` of the newest segment, whose content up to there is durable.
+    /// Continues at `end` of the newest segment, whose content up to there is durable. `steps`: nothing
+    /// runs on a thread of its own.
     pub(crate) fn new(
-        machine: &Machine,
+        (disk, clock, steps): (Arc<dyn Disk>, Clock, bool),
         folder: &Path,
         capacity: u64,
         (segment, file): (SegmentHeader, Box<dyn DiskFile>),
@@ -83,9 +83,9 @@ impl Log {
     ) -> Self {
         Self {
             grows: file.len().is_ok_and(|len| len < segment.capacity),
-            prewriter: Prewriter::new(machine, spare.clone()),
-            disk: machine.disk.clone(),
-            clock: machine.clock.clone(),
+            prewriter: Prewriter::new(disk.clone(), spare.clone(), steps),
+            disk,
+            clock,
             folder: folder.to_path_buf(),
             capacity,
             segment,
@@ -272,12 +272,11 @@ impl Log {
 
 /// Makes the first segment of a new store.
 pub(crate) fn create_first(
-    machine: &Machine,
+    disk: &dyn Disk,
     folder: &Path,
+    (identity, created_ms): (Identity, u64),
     capacity: u64,
 ) -> std::io::Result<SegmentHeader> {
-    let (disk, identity) = (&*machine.disk, machine.new_identity()?);
-    let created_ms = machine.clock.wall_ms();
     let segment = SegmentHeader { identity, base: 0, capacity, prev_end: 0, epoch: 1, created_ms };
     let (next, path) = (folder.join(NEXT), segment.path(folder));
     let file = disk.create(&next)?;

@@ -4,8 +4,7 @@
 //! Every segment begins with the state of all targets, so that the end of the log is enough to take
 //! requests in and to deliver what was never tried. The index is then made aside, see `reindex`.
 
-use super::open::Recovery;
-use super::open::{IndexAt, index_error};
+use super::open::{Recovery, index_error};
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
@@ -14,6 +13,7 @@ use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::index::rows::{Index, Seen};
 use crate::embedded::indexing::indexer::Replay;
+use crate::embedded::indexing::lookup::IndexAt;
 use crate::embedded::log::scanner::{Scanner, Step};
 use crate::embedded::log::segments::Stretch;
 use crate::embedded::settings::Settings;
@@ -67,10 +67,11 @@ impl Recovery<'_> {
         let is_near = |place: u64| {
             newest.limit().saturating_sub(place) <= self.machine.read_at_open_bytes_max
         };
+        let lookup = self.lookup();
         let found = if is_near(oldest.first()) {
-            self.index()
+            lookup.index()
         } else {
-            match self.machine.index.open().and_then(|index| self.usable(index)) {
+            match lookup.home.open().and_then(|index| lookup.usable(index)) {
                 Ok(Ok(found)) => Ok(found),
                 Ok(Err(why)) => {
                     tracing::warn!(why, "the index is rebuilt from the log");

@@ -22,15 +22,16 @@ use crate::embedded::format::segment_header::{
     BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
 };
 use crate::embedded::index::recent::Recent;
-use crate::embedded::index::rows::{Index, IndexError, LAYOUT, Stamp};
+use crate::embedded::index::rows::IndexError;
 use crate::embedded::index::sweep::sweep;
+use crate::embedded::indexing::lookup::Lookup;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::log::segments::{Segment, Segments, Stretch};
 use crate::embedded::log::spare::SPARE;
 use crate::embedded::log::summary::{self, Summary};
-use crate::embedded::log::writer::Log;
-use crate::embedded::platform::disk::{Disk, DiskFile, is_full};
+use crate::embedded::log::writer::{Log, create_first};
+use crate::embedded::platform::disk::{Disk, DiskFile};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::{State, TargetState};
@@ -79,9 +80,10 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let clock = machine.clock.clone();
     let shared =
         Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
+    let stands_on = (machine.disk.clone(), machine.clock.clone(), machine.alone);
     let aside = (shared.spare.clone(), shared.room.clone());
     let newest = (newest, file);
-    let log = Log::new(machine, &folder, settings.segment_bytes, newest, (tail, epoch), aside);
+    let log = Log::new(stands_on, &folder, settings.segment_bytes, newest, (tail, epoch), aside);
     Ok(Opened { shared, log, state, known: Known { summary, recent } })
 }
 
@@ -122,7 +124,9 @@ fn segments(
         list.push(header);
     }
     if list.is_empty() {
-        let first = crate::embedded::log::writer::create_first(machine, folder, capacity);
+        let first = machine.new_identity().and_then(|identity| {
+            create_first(disk, folder, (identity, machine.clock.wall_ms()), capacity)
+        });
         list.push(first.map_err(at("write to", folder))?);
     }
     Ok(list)
@@ -153,63 +157,7 @@ pub(crate) struct Recovery<'a> {
     pub summary: Summary,
 }
 
-/// An index, the state it holds, and where it stands; no stamp: from the first segment on.
-pub(crate) type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
-
 impl Recovery<'_> {
-    /// Opens the index, or an empty one when it is none of this log.
-    pub(crate) fn index(&self) -> Result<IndexAt, IndexError> {
-        match self.machine.index.open().and_then(|index| self.usable(index)) {
-            Ok(Ok(usable)) => return Ok(usable),
-            Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
-            // It may be whole; a new one would need even more room.
-            Err(why) if why.full => return Err(why),
-            Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
-        }
-        self.machine.index.remove().map_err(|error| IndexError {
-            reason: format!("cannot remove the index: {error}"),
-            full: is_full(&error),
-        })?;
-        Ok((self.machine.index.open()?, State::default(), None))
-    }
-
-    /// `Err` says why the index is not one of this log.
-    pub(crate) fn usable(
-        &self,
-        index: Box<dyn Index>,
-    ) -> Result<Result<IndexAt, &'static str>, IndexError> {
-        let Some(stamp) = index.stamp()? else {
-            // A new one, or one whose first batch never came.
-            return Ok(Ok((index, State::default(), None)));
-        };
-        if stamp.layout != LAYOUT {
-            return Ok(Err("it has the layout of another version"));
-        }
-        if !self.has(&stamp) {
-            return Ok(Err("it is of another log, or ahead of this one"));
-        }
-        let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
-        Ok(Ok((index, State { targets }, Some(stamp))))
-    }
-
-    /// Whether the log has the frame that the index read last.
-    fn has(&self, stamp: &Stamp) -> bool {
-        let Some(i) = self.list.iter().rposition(|segment| segment.base <= stamp.lsn) else {
-            return false;
-        };
-        let segment = self.list[i];
-        if segment.identity.uuid != stamp.uuid || stamp.lsn < segment.first() {
-            return false;
-        }
-        let Ok(file) = self.machine.disk.open(&segment.path(&self.folder)) else { return false };
-        let to = self.list.get(i + 1).map_or(segment.limit(), |next| next.prev_end);
-        let mut scanner = Scanner::new(&*file, Stretch { segment, from: stamp.lsn, to }, 4_096);
-        matches!(scanner.step(), Ok(Step::Frame(header, _))
-            if header.end() == stamp.end
-                && header.epoch == stamp.epoch
-                && header.payload_crc == stamp.payload_crc)
-    }
-
     /// Hands over the frames from that place on, the first not of an epoch before that one; answers
     /// where the log ends.
     pub(crate) fn replay(
@@ -348,6 +296,14 @@ fn cut(
     file.truncate(offset).map_err(at("cut", path))?;
     file.sync().map_err(at("sync", path))?;
     Ok(Some(newest))
+}
+
+impl Recovery<'_> {
+    /// What the index is checked against.
+    pub(crate) fn lookup(&self) -> Lookup<'_> {
+        let Self { machine, folder, list, .. } = self;
+        Lookup { disk: &*machine.disk, home: &*machine.index, folder, list }
+    }
 }
 
 pub(crate) fn index_error(folder: &Path, error: &IndexError) -> OpenError {

@@ -11,24 +11,18 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::StoreError;
-use crate::embedded::commit::committer::Committer;
-use crate::embedded::commit::group::Waiting;
-use crate::embedded::core::inbox::{Copy, Reply};
-use crate::embedded::core::shared::Shared;
+use crate::embedded::core::inbox::Copy;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{self, Moved, MovedRow, MovedRows, Request, decode};
 use crate::embedded::index::rows::{Index, IndexError, RetryRow, place};
-use crate::embedded::log::reader::{Origin, Reader};
+use crate::embedded::log::reader::Reader;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::platform::locks::read_lock;
 
 /// Most exceptions that one look at the index gathers.
 pub(crate) const GATHERED_MAX: usize = 8_192;
-
-/// An event is looked for so often while it is moved meanwhile.
-const TRIES_MAX: usize = 4;
 
 const PAGE_ROWS: usize = 1_024;
 
@@ -47,49 +41,6 @@ fn index_error(error: &IndexError) -> StoreError {
 
 fn log_error(error: &io::Error) -> StoreError {
     StoreError(format!("cannot read the log: {error}"))
-}
-
-impl Shared {
-    /// The event of that number, where it came in or where it was moved to.
-    pub(crate) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
-        self.find(number, || {
-            let index = read_lock(&self.index);
-            let index = index.as_ref().ok_or_else(|| self.no_index())?;
-            place(&**index, number).map_err(|error| index_error(&error))
-        })
-    }
-
-    /// The same, for one who holds the index.
-    pub(crate) fn origin_with(
-        &self,
-        index: &dyn Index,
-        number: u64,
-    ) -> Result<Option<Origin>, StoreError> {
-        self.find(number, || place(index, number).map_err(|error| index_error(&error)))
-    }
-
-    fn find(
-        &self,
-        number: u64,
-        place: impl Fn() -> Result<Option<u64>, StoreError>,
-    ) -> Result<Option<Origin>, StoreError> {
-        for _ in 0..TRIES_MAX {
-            let start = self.reader.start();
-            let at = if lsn_of(number) >= start { Some(lsn_of(number)) } else { place()? };
-            let Some(at) = at else { return Ok(None) };
-            let found = self.reader.origin(number, at).map_err(|error| log_error(&error))?;
-            // Its segment may have gone while it was looked for.
-            if found.is_some() || self.reader.start() == start {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether the event of that number is no longer kept, though it may have been there.
-    pub(crate) fn is_gone(&self, index: &dyn Index, number: u64) -> Result<bool, IndexError> {
-        Ok(lsn_of(number) < self.reader.start() && place(index, number)?.is_none())
-    }
 }
 
 /// The deliveries that keep their events, which lie before `end`; not more than [`GATHERED_MAX`].
@@ -270,29 +221,4 @@ fn with_request<T>(
         _ => None,
     };
     request.map_or(Ok(None), make)
-}
-
-impl Committer {
-    /// Writes copies, but for those of which a delivery is claimed; answers how many it wrote.
-    pub(crate) fn carry(&mut self, copies: Vec<Copy>, reply: Reply<u64>) {
-        let mut count = 0;
-        for Copy { number, retrying, mut frame, effects } in copies {
-            let claimed = |target: &u16| {
-                let target = self.shared.target(*target);
-                target.is_none_or(|target| lock(&target.live).rows.contains_key(&number))
-            };
-            if retrying.iter().any(claimed) {
-                continue;
-            }
-            let ready = self.place_kept().and_then(|()| self.make_room(frame.size()));
-            if let Err(error) = ready {
-                return drop(reply.send(Err(error.to_store())));
-            }
-            let lsn = self.log.place(&mut frame);
-            let entry = self.entry(lsn, &frame, effects);
-            self.group.registry(entry);
-            count += 1;
-        }
-        self.group.wait(Waiting::Operated { reply, count });
-    }
 }
