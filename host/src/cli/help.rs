@@ -9,10 +9,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("See", &["status", "tail", "explain", "refused"]),
     ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
     ("Extend", &["plugin list", "plugin check"]),
-    (
-        "Keep",
-        &["store check", "store repair", "store dump", "store backup", "bench", "selftest crash"],
-    ),
+    ("Keep", &["store check", "store repair", "store dump", "store backup", "selftest crash"]),
 ];
 
 const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\n{before-help}Options:\n{options}{after-help}";

@@ -1,9 +1,7 @@
 //! The command line: what a person types, and how the program ends.
 
 mod ask;
-mod bench;
 mod check;
-mod child;
 mod demo;
 pub mod exit;
 mod find;
@@ -19,12 +17,12 @@ mod reload;
 mod run;
 mod sample;
 mod scheme;
-mod scratch;
 mod see;
 mod selftest;
 mod send;
 mod sign;
 mod store;
+pub mod testbed;
 mod try_target;
 mod verify;
 
@@ -81,7 +79,6 @@ enum Command {
     /// Check, mend, show and copy what is stored
     #[command(subcommand)]
     Store(store::StoreCommand),
-    Bench(bench::BenchArgs),
     /// Let the daemon prove on this machine what it promises
     #[command(subcommand)]
     Selftest(selftest::SelftestCommand),
@@ -146,10 +143,6 @@ impl Command {
             Self::Plugin(command) => command.run(config)?,
             Self::Selftest(command) => command.run()?,
             Self::Store(command) => command.run(config)?,
-            Self::Bench(args) => {
-                bench::run(args)?;
-                true
-            }
         };
         Ok(if well { OK } else { PROBLEMS })
     }

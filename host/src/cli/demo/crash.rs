@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use crate::cli::bench::exchange;
-use crate::cli::child::Server;
 use crate::cli::out;
-use crate::cli::scratch::sqreen;
+use crate::cli::testbed::{Server, exchange, sqreen};
 use crate::model::Secret;
 use crate::verify;
 
@@ -34,9 +32,10 @@ pub(super) fn tell(
     out::line(&format!("\n4  kill -9 while {REQUESTS} events arrive, start again"));
     let folder = config.parent().unwrap_or(config);
     let (arguments, log) = (["run", "--config", &config.to_string_lossy()], folder.join("log.txt"));
-    let mut server = Server::start(&arguments, &log)?;
+    let program = std::env::current_exe()?;
+    let mut server = Server::start(&program, &arguments, &log)?;
     let acknowledged = runtime.block_on(post_until_killed(&mut server, secret));
-    let again = Server::start(&arguments, &log)?;
+    let again = Server::start(&program, &arguments, &log)?;
     let delivered = wait_for(&folder.join("logs/events.jsonl"), &acknowledged);
     drop(again);
     out::line(&format!(
@@ -86,7 +85,7 @@ async fn post_share(
             "POST /sqreen HTTP/1.1\r\nhost: demo\r\n{header}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        if exchange(&mut stream, request.as_bytes()).await? == 200 {
+        if exchange(&mut stream, request.as_bytes()).await?.status == 200 {
             let _ = answered.send(name).await;
         }
     }

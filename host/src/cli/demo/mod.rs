@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::exit::Failure;
 use super::run::Signals;
-use super::scratch::{Scratch, generated_secret};
+use super::testbed::{Scratch, generated_secret, write_config};
 use super::{find, out};
 use crate::app::App;
 use crate::telemetry::Feed;
@@ -52,7 +52,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<bool, Failure> {
     let began = Instant::now();
     let home = Scratch::new(None, "demo")?;
     let secret = generated_secret()?;
-    let config = home.configure("home", CONFIG, &secret)?;
+    let config = write_config(&home.path().join("home"), CONFIG, &secret)?;
     let feed = Feed::default();
     let notes = feed.listen();
     let app = start(&config, &feed)?;
@@ -60,7 +60,11 @@ pub(super) fn run(args: &DemoArgs) -> Result<bool, Failure> {
     introduce(&app, &config);
     let mut story = story::Story::new(app.address(), &secret, notes);
     let mut kept = runtime.block_on(story.tell())?;
-    kept.push(crash::tell(&runtime, &home.configure("killed", CONFIG, &secret)?, &secret)?);
+    kept.push(crash::tell(
+        &runtime,
+        &write_config(&home.path().join("killed"), CONFIG, &secret)?,
+        &secret,
+    )?);
     let as_promised = kept.iter().filter(|kept| **kept).count();
     out::line(&format!(
         "\n{} checks, {as_promised} as promised, in {:.1} s.",

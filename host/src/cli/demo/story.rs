@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use ::http::HeaderName;
 use tokio::sync::broadcast::Receiver;
 
-use crate::cli::scratch::sqreen;
+use crate::cli::testbed::sqreen;
 use crate::cli::{http, out};
 use crate::model::{Secret, Timestamp};
 use crate::normalize;

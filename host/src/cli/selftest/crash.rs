@@ -21,10 +21,11 @@ use super::judge::{self, Log};
 use super::load::{Load, Sent};
 use super::report::{self, Figures};
 use crate::admin::wire;
-use crate::cli::child::{Launched, Server};
 use crate::cli::exit::Failure;
-use crate::cli::scratch::{Scratch, generated_secret, sqreen};
-use crate::cli::{ask, out};
+use crate::cli::out;
+use crate::cli::testbed::{
+    self, Launched, Scratch, Server, generated_secret, sqreen, write_config,
+};
 use crate::model::Secret;
 
 const ROUNDS_MAX: i64 = 10_000;
@@ -132,7 +133,7 @@ impl<'a> Run<'a> {
     fn new(args: &'a CrashArgs, home: &Scratch) -> io::Result<Self> {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
         let secret = generated_secret()?;
-        let config = home.configure("home", &configuration(SLOW), &secret)?;
+        let config = write_config(&home.path().join("home"), &configuration(SLOW), &secret)?;
         let logs = home.path().join("home/logs");
         out::line(&format!(
             "seed {seed}, {} connections, up to {:.2} s a round, files in {}",
@@ -221,7 +222,7 @@ impl<'a> Run<'a> {
 
     fn launch(&self) -> io::Result<Launched> {
         let arguments = ["run", "--config", &self.config.to_string_lossy()];
-        Launched::new(&arguments, &self.folder().join("log.txt"))
+        Launched::new(&std::env::current_exe()?, &arguments, &self.folder().join("log.txt"))
     }
 
     async fn load_and_kill(&mut self, mut server: Server, ran: Duration) -> Result<(), Failure> {
@@ -293,11 +294,8 @@ impl<'a> Run<'a> {
 /// Asks the daemon of that configuration how it is.
 async fn status(config: &Path) -> Result<wire::Status, Failure> {
     let config = config.to_owned();
-    // It waits on a runtime of its own, which no thread of ours may do.
-    let asked = tokio::task::spawn_blocking(move || {
-        ask::Daemon::find(Some(&config))?.get::<wire::Status>("/status")
-    });
-    asked.await.map_err(Failure::new)?
+    let asked = tokio::task::spawn_blocking(move || testbed::status(&config));
+    Ok(asked.await.map_err(Failure::new)??)
 }
 
 /// Two logs: one takes what comes, the other has `brake` in its table.

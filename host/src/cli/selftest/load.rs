@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::event;
 use super::numbers::{EVENTS_MAX, Numbers};
-use crate::cli::bench::exchange;
+use crate::cli::testbed::exchange;
 use crate::model::Secret;
 use crate::verify::{self, Scheme};
 
@@ -73,6 +73,7 @@ impl Load {
             let count = if many { fastrand::u64(2..=ARRAY_EVENTS_MAX) } else { 1 };
             let Some(first) = self.sent(|sent| sent.reserve(count)) else { return Ok(()) };
             let answer = exchange(&mut stream, &self.request(first, count)).await;
+            let answer = answer.map(|answer| answer.status);
             self.sent(|sent| sent.note(first, count, answer.as_ref().ok()));
             match answer? {
                 200 => {}
