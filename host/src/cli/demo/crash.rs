@@ -1,4 +1,4 @@
-//! The last check: the daemon is killed with `kill -9` under load and started again; what had its
+//! The last check: the daemon is killed with `kill -9` under load and started again; every event that had a
 //! 200 must be in the log.
 
 use std::collections::BTreeSet;
@@ -14,17 +14,17 @@ use crate::cli::testbed::{Server, exchange, sqreen};
 use crate::model::Secret;
 use crate::verify;
 
-/// Requests that the senders would post if nobody stopped them.
+/// Requests that the senders would post without the kill.
 const REQUESTS: u32 = 500;
-/// After so many answers the daemon is killed.
+/// The daemon is killed after this many answers.
 const KILL_AFTER: usize = 200;
 /// Senders at the same time.
 const SENDERS: u32 = 8;
 /// Longest wait for the log to be complete after the restart.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Tells the check; the answer says whether all acknowledged events are in the log.
-pub(super) fn tell(
+/// Runs the check; returns whether all acknowledged events are in the log.
+pub(super) fn run(
     runtime: &tokio::runtime::Runtime,
     config: &Path,
     secret: &str,
@@ -39,20 +39,20 @@ pub(super) fn tell(
     let delivered = wait_for(&folder.join("logs/events.jsonl"), &acknowledged);
     drop(again);
     out::line(&format!(
-        "   {} had their 200; {delivered} of them are in the log",
+        "   {} were answered with 200; {delivered} of them are in the log",
         acknowledged.len()
     ));
     Ok(delivered == acknowledged.len() && !acknowledged.is_empty())
 }
 
-/// Posts from several senders, kills the server in the midst; gives the names of the events that were acknowledged.
+/// Posts from several senders and kills the server meanwhile; returns the acknowledged events.
 async fn post_until_killed(server: &mut Server, secret: &str) -> BTreeSet<String> {
     let address = server.address();
     let (answered, mut answers) = tokio::sync::mpsc::channel(REQUESTS as usize);
     for sender in 0..SENDERS {
         let (answered, secret) = (answered.clone(), Secret::new(secret));
         tokio::spawn(async move {
-            // A sender ends with its connection: the kill is what it waits for.
+            // The kill ends the connection and with it the sender.
             let _ = post_share(address, sender, &secret, &answered).await;
         });
     }
@@ -92,7 +92,7 @@ async fn post_share(
     Ok(())
 }
 
-/// Counts which of the events stand in the log, until all do or patience ends.
+/// Counts the events that are in the log, until all are or the time is over.
 fn wait_for(log: &Path, events: &BTreeSet<String>) -> usize {
     let until = Instant::now() + PATIENCE;
     loop {

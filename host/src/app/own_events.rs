@@ -1,5 +1,5 @@
-//! The daemon's own events: what it has to tell becomes an event of source `dispatcher`, stored and routed
-//! like any other.
+//! The daemon's own events: each alarm becomes an event of source `dispatcher`, stored and routed like any
+//! other.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,16 +12,15 @@ use crate::model::{Attributes, Event, Headers, OWN_SOURCE, Severity, Shape, Time
 use crate::store::{AppendError, NewRequest, Queue};
 use crate::telemetry::{Alarm, AlarmKind, Feed};
 
-/// What stands where others have the scheme that verified them.
+/// Recorded in place of the scheme that verified a request.
 const SCHEME: &str = "own";
-/// How long to wait for room.
+/// How long to wait while the disk is full.
 const FULL_PAUSE: Duration = Duration::from_secs(2);
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 300;
 
-/// Stores what is raised until it is dropped. While there is no room it waits, and what is raised meanwhile
-/// is counted. Nothing of it is lost when the store refuses for another reason: it is in the log, and the next
-/// of its kind is an event again.
+/// Stores alarms as events until it is dropped. While the disk is full it waits; alarms of the same kind are
+/// counted meanwhile. If the store fails for another reason, the alarm is only logged.
 pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) {
     loop {
         let now = || Timestamp::from(SystemTime::now());
@@ -29,7 +28,7 @@ pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) 
         let (router, config) = ingest.routes();
         let planned = events.iter().map(|alarm| {
             let mut planned = router.plan(OWN_SOURCE, event(alarm, now()));
-            // A target that fails is not told so: it could only fail once more.
+            // Not to the failing target itself: it would only fail again.
             if alarm.kind.is_of_a_target() {
                 planned.targets.retain(|number| router.name(*number) != Some(&alarm.subject));
             }
@@ -55,7 +54,7 @@ async fn store(queue: &dyn Queue, request: NewRequest) {
             Ok(_) => return,
             Err(AppendError::Full { .. }) => tokio::time::sleep(FULL_PAUSE).await,
             Err(error) => {
-                return tracing::warn!(%error, "events of the daemon itself are not stored");
+                return tracing::warn!(%error, "cannot store events of source dispatcher");
             }
         }
     }
@@ -115,7 +114,7 @@ fn title(alarm: &Alarm) -> String {
         (AlarmKind::SourceSilent, _) => format!("source {subject} is silent: {reason}"),
         (AlarmKind::DiskLow, _) => format!("little space is left for {subject}: {reason}"),
         (AlarmKind::ConfigRejected, _) => {
-            format!("the configuration {subject} was not taken over: {reason}")
+            format!("the configuration {subject} was refused: {reason}")
         }
     };
     printable(&text).chars().take(TITLE_CHARS_MAX).collect()

@@ -1,7 +1,7 @@
-//! Reads what reached the targets' logs, and compares it with what was acknowledged.
+//! Reads the logs of the targets and compares them with what was acknowledged.
 //!
-//! A log is read once, from front to end, as it grows: a line counts when its end is there. In memory
-//! stay two bits for each event and target.
+//! A log is read once as it grows; a line counts once it is complete. Memory: two bits for each event and
+//! target.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
@@ -11,14 +11,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event;
-use super::numbers::Numbers;
+use super::number_set::NumberSet;
 
-/// Longest line of a log; ours are far shorter.
+/// Longest line of a log; lines of the selftest are far shorter.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
-/// Most lines of what was never sent that are shown.
-const STRANGE_MAX: usize = 5;
-/// Of each of these so many bytes.
-const STRANGE_BYTES_MAX: usize = 200;
+/// Most unexpected lines that are shown.
+const UNEXPECTED_MAX: usize = 5;
+/// Bytes that are shown of each.
+const UNEXPECTED_BYTES_MAX: usize = 200;
 
 /// One target's log.
 #[derive(Debug)]
@@ -26,13 +26,13 @@ pub(super) struct Log {
     pub(super) target: &'static str,
     pub(super) path: PathBuf,
     offset: u64,
-    pub(super) delivered: Numbers,
+    pub(super) delivered: NumberSet,
     /// Delivered more than once.
-    pub(super) repeated: Numbers,
-    /// Lines that are no JSON: the daemon died while they were written.
+    pub(super) repeated: NumberSet,
+    /// Lines that are not JSON: the daemon was killed while it wrote them.
     pub(super) torn: u64,
-    /// Lines with what was never sent, or not so.
-    pub(super) strange: u64,
+    /// Lines with something that was not sent, or was sent otherwise.
+    pub(super) unexpected: u64,
     /// The first of them.
     pub(super) examples: Vec<String>,
 }
@@ -49,10 +49,10 @@ impl Log {
             target,
             path,
             offset: 0,
-            delivered: Numbers::default(),
-            repeated: Numbers::default(),
+            delivered: NumberSet::default(),
+            repeated: NumberSet::default(),
             torn: 0,
-            strange: 0,
+            unexpected: 0,
             examples: Vec::new(),
         }
     }
@@ -80,11 +80,11 @@ impl Log {
             }
             self.offset += length as u64;
             lines += 1;
-            self.judge(seed, next, &line);
+            self.check(seed, next, &line);
         }
     }
 
-    fn judge(&mut self, seed: u64, next: u64, line: &[u8]) {
+    fn check(&mut self, seed: u64, next: u64, line: &[u8]) {
         let Ok(parsed) = serde_json::from_slice::<Line<'_>>(line) else {
             self.torn += 1;
             return;
@@ -96,22 +96,25 @@ impl Log {
                 }
             }
             None => {
-                self.strange += 1;
-                if self.examples.len() < STRANGE_MAX {
-                    let shown = &line[..line.len().min(STRANGE_BYTES_MAX)];
+                self.unexpected += 1;
+                if self.examples.len() < UNEXPECTED_MAX {
+                    let shown = &line[..line.len().min(UNEXPECTED_BYTES_MAX)];
                     self.examples.push(String::from_utf8_lossy(shown).trim_end().to_owned());
                 }
             }
         }
     }
 
-    /// Acknowledged events that are not in it.
-    pub(super) fn lacks<'a>(&'a self, acknowledged: &'a Numbers) -> impl Iterator<Item = u64> + 'a {
+    /// Acknowledged events that are not in the log.
+    pub(super) fn missing<'a>(
+        &'a self,
+        acknowledged: &'a NumberSet,
+    ) -> impl Iterator<Item = u64> + 'a {
         acknowledged.without(&self.delivered)
     }
 }
 
-/// Reads all logs on; gives how many new lines there were.
+/// Reads the new lines of all logs; returns how many there were.
 pub(super) fn read_on(logs: &mut [Log], seed: u64, next: u64) -> io::Result<u64> {
     logs.iter_mut().try_fold(0, |lines, log| Ok(lines + log.read_on(seed, next)?))
 }
@@ -127,8 +130,8 @@ mod tests {
         format!("{{\"specversion\":\"1.0\",\"data\":{}}}\n", event::element(SEED, number))
     }
 
-    fn acknowledged(numbers: &[u64]) -> Numbers {
-        let mut set = Numbers::default();
+    fn acknowledged(numbers: &[u64]) -> NumberSet {
+        let mut set = NumberSet::default();
         numbers.iter().for_each(|number| {
             set.insert(*number);
         });
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_lost_repeated_torn_and_strange_apart() {
+    fn lost_repeated_torn_and_unexpected_lines_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::new("log", folder.path().join("log"));
         assert_eq!(log.read_on(SEED, 0).unwrap(), 0, "not there yet");
@@ -148,14 +151,14 @@ mod tests {
         file.write_all(text.as_bytes()).unwrap();
         assert_eq!(log.read_on(SEED, 5).unwrap(), 6);
         let all = acknowledged(&[0, 1, 2, 3]);
-        assert_eq!(log.lacks(&all).collect::<Vec<_>>(), [2, 3]);
-        assert_eq!((log.torn, log.strange, log.repeated.len()), (1, 2, 1));
+        assert_eq!(log.missing(&all).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!((log.torn, log.unexpected, log.repeated.len()), (1, 2, 1));
         assert!(log.examples[1].contains(&event::id(9)), "{:?}", log.examples);
         // The half line is whole now, and what was lost has come.
         file.write_all(&whole.as_bytes()[50..]).unwrap();
         file.write_all(line(2).as_bytes()).unwrap();
         assert_eq!(log.read_on(SEED, 5).unwrap(), 2);
-        assert_eq!(log.lacks(&all).count(), 0);
-        assert_eq!((log.delivered.len(), log.torn, log.strange), (4, 1, 2));
+        assert_eq!(log.missing(&all).count(), 0);
+        assert_eq!((log.delivered.len(), log.torn, log.unexpected), (4, 1, 2));
     }
 }

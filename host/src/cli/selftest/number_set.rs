@@ -5,13 +5,13 @@ pub(super) const EVENTS_MAX: u64 = 64 * 1024 * 1024;
 
 /// Grows with its largest member.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Numbers {
+pub(super) struct NumberSet {
     words: Vec<u64>,
     len: u64,
 }
 
-impl Numbers {
-    /// Adds a number below [`EVENTS_MAX`]; gives whether it is new. A larger one is never taken.
+impl NumberSet {
+    /// Adds a number below [`EVENTS_MAX`]; returns whether it is new. Larger numbers are ignored.
     pub(super) fn insert(&mut self, number: u64) -> bool {
         let Some((word, bit)) = place(number) else { return false };
         if word >= self.words.len() {
@@ -27,7 +27,7 @@ impl Numbers {
         self.len
     }
 
-    /// Those that `other` lacks, in order.
+    /// The numbers that are not in `other`, in order.
     pub(super) fn without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + 'a {
         self.words.iter().enumerate().flat_map(|(at, word)| {
             let left = word & !other.words.get(at).copied().unwrap_or(0);
@@ -51,7 +51,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_set(a in prop::collection::vec(0..300u64, 0..99), b in prop::collection::vec(0..300u64, 0..99)) {
-            let (mut ours, mut others) = (Numbers::default(), Numbers::default());
+            let (mut ours, mut others) = (NumberSet::default(), NumberSet::default());
             let mut model = BTreeSet::new();
             for number in &a {
                 prop_assert_eq!(ours.insert(*number), model.insert(*number));
@@ -64,8 +64,8 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bound_nothing_is_taken() {
-        let mut numbers = Numbers::default();
+    fn numbers_above_the_bound_are_ignored() {
+        let mut numbers = NumberSet::default();
         assert!(!numbers.insert(EVENTS_MAX));
         assert!(!numbers.insert(u64::MAX));
         assert_eq!((numbers.len(), numbers.words.len()), (0, 0));

@@ -1,42 +1,43 @@
-//! Which plugins there are, for people who look; loads them from a temporary folder.
+//! Which plugin files exist and what is wrong with them, for people; loads them from a temporary folder.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::TrialError;
 use crate::plugin::{Catalog, Manifest, PluginFile, Settings};
 
 /// A plugin file and what it says of itself once loaded.
 #[derive(Clone, Debug)]
 pub struct Listed {
     pub file: PluginFile,
-    /// Why it is not usable: one line.
+    /// Or one line that says why it cannot be used.
     pub manifest: Result<Manifest, String>,
 }
 
 /// Every plugin file in the order of the search. Changes nothing.
 ///
 /// # Errors
-/// There is no temporary folder to load them from.
-pub fn plugins(settings: &Settings) -> io::Result<Vec<Listed>> {
-    let cache = TrialCache::new()?;
-    let catalog = Catalog::scan(&Settings { cache: cache.path().to_owned(), ..settings.clone() });
+/// The temporary folder cannot be made.
+pub fn plugins(settings: &Settings) -> Result<Vec<Listed>, TrialError> {
+    let cache = TemporaryCache::new()?;
+    let catalog = Catalog::scan(&cache.settings(settings));
     Ok(catalog.files().iter().map(|file| listed(&catalog, file)).collect())
 }
 
-/// One file, wherever it lies, as the daemon would see it. In a folder that is searched, another file may
-/// go before it. Changes nothing.
+/// One file in any folder, as the daemon would see it. If the folder is searched, another file may have
+/// precedence. Changes nothing.
 ///
 /// # Errors
-/// There is no temporary folder to load it from.
-pub fn plugin_file(path: &Path, settings: &Settings) -> io::Result<Listed> {
-    let cache = TrialCache::new()?;
-    let settings = Settings { cache: cache.path().to_owned(), ..settings.clone() };
+/// The temporary folder cannot be made.
+pub fn plugin_file(path: &Path, settings: &Settings) -> Result<Listed, TrialError> {
+    let cache = TemporaryCache::new()?;
+    let settings = cache.settings(settings);
     let found =
         Catalog::scan(&settings).files().iter().find(|file| same(&file.path, path)).cloned();
     let alone = Catalog::of_file(path, &settings);
     let Some(file) = alone.files().first() else {
-        return Err(io::Error::other("it cannot be looked at"));
+        return Err(TrialError::NotAPlugin(path.to_owned()));
     };
     let listed = listed(&alone, file);
     Ok(match found.and_then(|file| file.problem) {
@@ -60,31 +61,32 @@ fn listed(catalog: &Catalog, file: &PluginFile) -> Listed {
     Listed { file: file.clone(), manifest }
 }
 
-/// A folder for private copies; removed when dropped. Loaded code stays, though its file is gone.
-pub(super) struct TrialCache(PathBuf);
+/// A folder for private copies; removed when dropped. Loaded code stays loaded when its file is gone.
+pub(super) struct TemporaryCache(PathBuf);
 
-impl TrialCache {
-    pub(super) fn new() -> io::Result<Self> {
-        Self::within(&std::env::temp_dir())
+impl TemporaryCache {
+    pub(super) fn new() -> Result<Self, TrialError> {
+        Self::within(&std::env::temp_dir()).map_err(TrialError::Folder)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.0
+    /// The settings with this folder for the copies.
+    pub(super) fn settings(&self, settings: &Settings) -> Settings {
+        Settings { cache: self.0.clone(), ..settings.clone() }
     }
 
     fn within(parent: &Path) -> io::Result<Self> {
         let mut bytes = [0u8; 8];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let path = parent.join(format!("dispatcher-check-{:016x}", u64::from_be_bytes(bytes)));
-        // Fails when it is there already: what another user made is not used.
+        // Fails if it exists: a folder of another user must not be used.
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 }
 
-impl Drop for TrialCache {
+impl Drop for TemporaryCache {
     fn drop(&mut self) {
-        // What cannot be removed lies in the system's temporary folder.
+        // On failure the rest stays among the temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_beside_the_tests_is_found_with_its_mode() {
+    fn a_plugin_beside_the_tests_is_found_with_its_mode() {
         let beside = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         let cache = PathBuf::from("/nowhere");
         let settings = Settings { directories: vec![beside], cache, strict: false };
@@ -105,11 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn the_temporary_folder_is_private_and_goes_away() {
+    fn the_temporary_folder_is_private_and_removed() {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::tempdir().unwrap();
-        let cache = TrialCache::within(parent.path()).unwrap();
-        let path = cache.path().to_owned();
+        let cache = TemporaryCache::within(parent.path()).unwrap();
+        let path = cache.0.clone();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         drop(cache);
         assert!(!path.exists());

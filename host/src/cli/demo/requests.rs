@@ -19,24 +19,24 @@ use crate::verify;
 /// Longest wait for something that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How one delivery ended: how long the attempt took.
+/// Event and target of each delivery, and how long the attempt took.
 type Delivered = BTreeMap<(String, Arc<str>), Duration>;
 
-pub(super) struct Story {
+pub(super) struct Checks {
     address: SocketAddr,
     secret: Secret,
     notes: Receiver<Note>,
-    /// A delivery may be told of before the answer to its request is.
+    /// A delivery may be reported before the answer to its request.
     delivered: Delivered,
 }
 
-impl Story {
+impl Checks {
     pub(super) fn new(address: SocketAddr, secret: &str, notes: Receiver<Note>) -> Self {
         Self { address, secret: Secret::new(secret), notes, delivered: Delivered::new() }
     }
 
-    /// Tells the three checks; an entry for each says whether it went as promised.
-    pub(super) async fn tell(&mut self) -> io::Result<Vec<bool>> {
+    /// Runs the three checks; an entry for each says whether the promise was kept.
+    pub(super) async fn run(&mut self) -> io::Result<Vec<bool>> {
         let body = two_events()?;
         let signature = verify::sign_body(sqreen()?, &self.secret, body.as_bytes());
         let kept = vec![
@@ -61,7 +61,7 @@ impl Story {
         out::line("\n1  Sqreen posts 2 events in one array");
         let status = self.post(body, signature).await?;
         let Some((verify, store, events)) = self.stored().await else {
-            out::line(&format!("   {status}   but it was not stored"));
+            out::line(&format!("   {status}   but NOT stored"));
             return Ok(false);
         };
         out::line(&format!(
@@ -119,7 +119,7 @@ impl Story {
             [("content-type", "application/json"), (signature.0.as_str(), signature.1.as_str())];
         let answer = http::post(self.address, "/sqreen", &headers, body.as_bytes()).await?;
         let seen = answer.body.contains("\"duplicates\":2");
-        let how = if seen { "seen before: no second line" } else { "taken as new" };
+        let how = if seen { "duplicates: not delivered again" } else { "NOT recognised" };
         out::line(&format!("   {}   {how}", answer.status));
         Ok(answer.status == 200 && seen)
     }
@@ -144,7 +144,7 @@ impl Story {
         std::mem::take(&mut self.delivered)
     }
 
-    /// The next note of which `pick` makes something; `None` when none came in time.
+    /// The first note for which `pick` returns a value; `None` if none came in time.
     async fn next_note<T>(&mut self, pick: impl Fn(Note) -> Option<T>) -> Option<T> {
         tokio::time::timeout(PATIENCE, async {
             loop {
@@ -174,7 +174,7 @@ fn two_events() -> io::Result<String> {
         .iter()
         .map(|name| {
             let (_, sample) = normalize::sample(name)
-                .ok_or_else(|| io::Error::other(format!("there is no sample {name}")))?;
+                .ok_or_else(|| io::Error::other(format!("unknown sample {name}")))?;
             let (_, text) =
                 sample.with_fresh_ids(|| format!("{:024x}", fastrand::u128(..) >> 32), now);
             Ok(text.trim().trim_start_matches('[').trim_end_matches(']').to_owned())
