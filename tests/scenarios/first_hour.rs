@@ -1,14 +1,14 @@
-//! The first commands of somebody who begins in an empty folder.
+//! The first commands of a user who begins in an empty folder.
 
 use std::path::Path;
 use std::process::Output;
 
 use crate::harness::Installed;
 
-/// An empty folder and the program, with nothing in its environment.
-struct Stranger(tempfile::TempDir, Installed);
+/// An empty folder and the program, with an empty environment.
+struct NewUser(tempfile::TempDir, Installed);
 
-impl Stranger {
+impl NewUser {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap(), Installed::new())
     }
@@ -21,7 +21,7 @@ impl Stranger {
         self.1.command().args(arguments).current_dir(self.folder()).output().unwrap()
     }
 
-    /// Makes the installed folder one where only `audit-log` is configured.
+    /// Writes `dispatcher.toml`.
     fn configure(&self, config: &str) {
         std::fs::write(self.folder().join("dispatcher.toml"), config).unwrap();
     }
@@ -36,52 +36,52 @@ fn err(output: &Output) -> String {
 }
 
 #[test]
-fn what_init_wrote_is_accepted_tried_and_never_overwritten() {
-    let stranger = Stranger::new();
-    let output = stranger.types(&["init", "sqreen"]);
+fn the_files_of_init_pass_check_and_try_and_are_never_overwritten() {
+    let user = NewUser::new();
+    let output = user.types(&["init", "sqreen"]);
     assert!(output.status.success(), "{}", err(&output));
-    let env = std::fs::read_to_string(stranger.folder().join("dispatcher.env")).unwrap();
+    let env = std::fs::read_to_string(user.folder().join("dispatcher.env")).unwrap();
     let secret = env.lines().find_map(|line| line.strip_prefix("SQREEN_SECRET=")).unwrap();
-    let told = out(&output);
-    assert!(told.contains(&format!("secret   {secret}\n")), "{told}");
-    assert!(told.contains("address  http://127.0.0.1:7070/sqreen\n"), "{told}");
+    let shown = out(&output);
+    assert!(shown.contains(&format!("secret   {secret}\n")), "{shown}");
+    assert!(shown.contains("address  http://127.0.0.1:7070/sqreen\n"), "{shown}");
 
-    // The other plugin of that file does not lie beside this executable: a disabled target only warns.
-    let output = stranger.types(&["check"]);
+    // The other plugin of that file is not beside this executable; its target is disabled, so that is a warning.
+    let output = user.types(&["check"]);
     assert!(output.status.success(), "{}{}", out(&output), err(&output));
 
-    let output = stranger.types(&["try", "audit-log", "--sample", "http_scan"]);
+    let output = user.types(&["try", "audit-log", "--sample", "http_scan"]);
     assert!(output.status.success(), "{}", err(&output));
-    let told = out(&output);
-    assert!(told.contains("\nverdict  delivered\n") && told.contains("\ntime "), "{told}");
-    let log = std::fs::read_to_string(stranger.folder().join("logs/events.jsonl")).unwrap();
+    let shown = out(&output);
+    assert!(shown.contains("\nverdict  delivered\n") && shown.contains("\ntime "), "{shown}");
+    let log = std::fs::read_to_string(user.folder().join("logs/events.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(!stranger.folder().join("data").exists(), "nothing is stored");
+    assert!(!user.folder().join("data").exists(), "something was stored");
 
-    let output = stranger.types(&["init", "sqreen"]);
+    let output = user.types(&["init", "sqreen"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("dispatcher.toml is there already"), "{}", err(&output));
 }
 
 #[test]
 fn try_ends_with_1_when_the_event_was_not_delivered_or_could_not_be_tried() {
-    let stranger = Stranger::new();
-    stranger.configure(
+    let user = NewUser::new();
+    user.configure(
         "sources.sqreen.secrets = \"literal:a secret for tests\"\n\
          [targets.closed]\nplugin = \"file-log\"\nsettings.path = \"file/events.jsonl\"\n\
          [targets.off]\nenabled = false\nplugin = \"file-log\"\nsettings.path = \"env:UNSET\"\n\
          [targets.typo]\nenabled = false\nplugin = \"file-lag\"\n",
     );
-    std::fs::write(stranger.folder().join("file"), "").unwrap();
-    for (target, code, told, complained) in [
+    std::fs::write(user.folder().join("file"), "").unwrap();
+    for (target, code, shown, error) in [
         ("closed", 1, "verdict  retry: ", ""),
         ("off", 1, "enabled = false", "targets.off.settings.path is not set"),
         ("typo", 1, "enabled = false", "did you mean `file-log`?"),
         ("clsed", 2, "", "did you mean `closed`?"),
     ] {
-        let output = stranger.types(&["try", target]);
+        let output = user.types(&["try", target]);
         assert_eq!(output.status.code(), Some(code), "{target}: {}", err(&output));
-        assert!(out(&output).contains(told), "{target}: {}", out(&output));
-        assert!(err(&output).contains(complained), "{target}: {}", err(&output));
+        assert!(out(&output).contains(shown), "{target}: {}", out(&output));
+        assert!(err(&output).contains(error), "{target}: {}", err(&output));
     }
 }

@@ -189,7 +189,7 @@ fn check_shows_the_limits_of_each_source() {
     let daemon = daemon(TRUSTED, &format!("{ALLOW}rate = \"20/s\"\nsilent_after = \"1h\"\n"));
     let output = daemon.command(&["check"]).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    let limits = "limits: sqreen from 203.0.113.0/24, 2001:db8::/32 only; at most 20/s; its silence is told after 1h";
+    let limits = "limits: sqreen from 203.0.113.0/24, 2001:db8::/32 only; at most 20/s; alarm after 1h of silence";
     assert!(shown.contains(limits), "{shown}");
     assert!(shown.contains("proxies: 127.0.0.0/8 by X-Forwarded-For or Forwarded"), "{shown}");
 }

@@ -3,7 +3,6 @@
 mod admin;
 mod any_sender;
 mod bad_plugins;
-mod bench;
 mod cases;
 mod cli;
 mod crash;

@@ -1,4 +1,4 @@
-//! Starting, ending, and refusing to start.
+//! Starting, stopping, and refusing to start.
 
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn asked_to_end_it_finishes_what_it_took_and_exits_with_zero() {
+fn sigterm_finishes_running_requests_and_exits_with_0() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let ids = events("draining", 20_000);
     let progress = AtomicUsize::new(0);
@@ -22,25 +22,25 @@ fn asked_to_end_it_finishes_what_it_took_and_exits_with_zero() {
         assert_eq!(status.code(), Some(0), "{}", daemon.log());
         posting.join().unwrap()
     });
-    assert!(!posted.unanswered.is_empty(), "it was to end while requests came");
+    assert!(!posted.unanswered.is_empty(), "it ended after the last request");
     assert_eq!(posted.refused.keys().filter(|status| **status != 503).count(), 0, "{posted:?}");
     let text = std::fs::read_to_string(daemon.log_path("audit-log")).unwrap_or_default();
-    assert!(text.is_empty() || text.ends_with('\n'), "half a line");
+    assert!(text.is_empty() || text.ends_with('\n'), "half a line was written");
     daemon.start();
     daemon.wait_delivered("audit-log", &posted.acknowledged);
     let twice = daemon.delivered("audit-log").into_values().filter(|count| *count > 1).count();
-    assert_eq!(twice, 0, "what was settled before the end is not delivered again");
+    assert_eq!(twice, 0, "settled deliveries came again");
 }
 
 #[test]
-fn a_second_daemon_on_the_same_data_is_refused_and_the_first_works_on() {
+fn a_second_daemon_on_the_same_data_is_refused_and_the_first_keeps_working() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let second = daemon.command(&["run"]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    let said = text(&second);
-    assert!(said.contains("in use by another process"), "{said}");
-    assert!(said.contains(&*daemon.home().join("data").to_string_lossy()), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
+    let error = text(&second);
+    assert!(error.contains("in use by another process"), "{error}");
+    assert!(error.contains(&*daemon.home().join("data").to_string_lossy()), "{error}");
+    assert!(!error.contains("panicked"), "{error}");
     let ids = events("first", 3);
     assert_eq!(daemon.post(&body(&ids)).status, 200);
     daemon.wait_delivered("audit-log", &ids);
@@ -58,15 +58,15 @@ fn a_wrong_configuration_is_refused_with_every_problem_at_once() {
             .target("second", "timeout = \"soon\"\nsettings.path = \"y\"")
     });
     let output = daemon.command(&["run"]).output().unwrap();
-    let said = text(&output);
-    assert_eq!(output.status.code(), Some(78), "{said}");
+    let error = text(&output);
+    assert_eq!(output.status.code(), Some(78), "{error}");
     for part in ["lisen", "body_max", "concurrency", "timeout"] {
-        assert!(said.contains(part), "{part} is missing in:\n{said}");
+        assert!(error.contains(part), "{part} is missing in:\n{error}");
     }
 }
 
 #[test]
-fn a_secret_that_is_not_set_or_empty_refuses_to_start_and_never_means_accept() {
+fn a_missing_or_empty_secret_refuses_to_start() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     assert!(daemon.terminate().success());
     for secrets in ["env:NOT_SET", "literal:", "file:missing"] {
@@ -79,13 +79,13 @@ fn a_secret_that_is_not_set_or_empty_refuses_to_start_and_never_means_accept() {
 }
 
 #[test]
-fn no_secret_is_ever_said() {
+fn no_secret_is_ever_logged() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let ids = events("quiet", 3);
     daemon.post(&body(&ids));
     daemon.post_signed(&body(&ids), "0000");
     daemon.wait_delivered("audit-log", &ids);
     assert!(daemon.terminate().success());
-    assert!(!daemon.log().is_empty(), "it said something");
+    assert!(!daemon.log().is_empty(), "the log is empty");
     assert!(!daemon.log().contains(SECRET), "{}", daemon.log());
 }

@@ -1,4 +1,4 @@
-//! Another configuration while the daemon runs: all of it or nothing, and no request notices.
+//! Another configuration while the daemon runs: all of it or nothing, and no request is lost.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ const CONNECTIONS: usize = 4;
 const HERE: &str = "route = { sources = [\"sqreen\"] }";
 const ELSEWHERE: &str = "route = { sources = [\"other\"] }";
 
-/// Posts over kept connections, one event a request, for as long as `story` takes; answers the ids of
-/// each connection in their order. Every request must be answered with 200 on the connection it began on.
+/// Posts over keep-alive connections, one event a request, for as long as `story` takes; returns the ids of
+/// each connection in their order. Every request must be answered with 200, and no connection be closed.
 fn under_load(daemon: &mut Daemon, story: impl FnOnce(&mut Daemon)) -> Vec<Vec<String>> {
     let (address, over, posted) = (daemon.address(), AtomicBool::new(false), AtomicUsize::new(0));
     let more = || {
@@ -46,17 +46,21 @@ fn under_load(daemon: &mut Daemon, story: impl FnOnce(&mut Daemon)) -> Vec<Vec<S
 }
 
 #[test]
-fn a_route_changed_under_load_loses_nothing_and_sends_each_event_where_it_was_to_go() {
+fn a_route_changed_under_load_loses_nothing_and_sends_each_event_to_one_target() {
     let setup = Daemon::new().source("sqreen", SECRET).source("other", SECRET);
     let mut daemon = setup.log_with("first", HERE).log_with("second", ELSEWHERE).start();
     let before = events("before", 20);
     assert_eq!(daemon.post(&body(&before)).status, 200);
     let after = events("after", 20);
     let connections = under_load(&mut daemon, |daemon| {
-        let told =
+        let outcome =
             daemon.reload(|setup| setup.log_with("first", ELSEWHERE).log_with("second", HERE));
-        assert_eq!(told["message"], "reloaded");
-        assert_eq!((&told["exchanged"], &told["ended"]), (&"".into(), &"".into()), "only routes");
+        assert_eq!(outcome["message"], "reloaded");
+        assert_eq!(
+            (&outcome["replaced"], &outcome["ended"]),
+            (&"".into(), &"".into()),
+            "only routes changed"
+        );
         assert_eq!(daemon.post(&body(&after)).status, 200);
     });
     let mut expected = [before, Vec::new()];
@@ -65,7 +69,7 @@ fn a_route_changed_under_load_loses_nothing_and_sends_each_event_where_it_was_to
         daemon.wait_delivered("second", &ids[ids.len() - 1..]);
         let second = daemon.delivered("second");
         let change = ids.iter().position(|id| second.contains_key(id)).unwrap();
-        assert!(change > 0, "some came before the reload");
+        assert!(change > 0, "none came before the reload");
         expected[0].extend_from_slice(&ids[..change]);
         expected[1].extend_from_slice(&ids[change..]);
     }
@@ -73,8 +77,8 @@ fn a_route_changed_under_load_loses_nothing_and_sends_each_event_where_it_was_to
     for (target, ids) in ["first", "second"].into_iter().zip(&expected) {
         daemon.wait_delivered(target, ids);
         let delivered = daemon.delivered(target);
-        assert_eq!(delivered.len(), ids.len(), "{target} got nothing else");
-        assert!(delivered.values().all(|count| *count == 1), "{target} got nothing twice");
+        assert_eq!(delivered.len(), ids.len(), "{target} got other events");
+        assert!(delivered.values().all(|count| *count == 1), "{target} got events twice");
     }
 }
 
@@ -83,35 +87,38 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
     let setup = Daemon::new().source("sqreen", SECRET).source("other", SECRET);
     let mut daemon = setup.log_with("first", HERE).log_with("second", ELSEWHERE).start();
     let connections = under_load(&mut daemon, |daemon| {
-        let told = daemon.reload(|setup| {
+        let outcome = daemon.reload(|setup| {
             let setup = setup.log_with("first", ELSEWHERE).log_with("second", HERE);
             let setup = setup.server("lisen = 1").source_with("third", "hush-hush", "body_max = 7");
             setup.target_of("typo", "file-logs", "").log_with("odd", "settings.colour = 1")
         });
-        let said = told["message"].as_str().unwrap();
-        assert!(said.starts_with("reload refused: 4 errors; nothing was changed\n"), "{said}");
+        let message = outcome["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("reload refused: 4 errors; nothing was changed\n"),
+            "{message}"
+        );
         for part in ["lisen", "body_max", "did you mean `file-log`?", "unknown field `colour`"] {
-            assert!(said.contains(part), "{part} is missing in:\n{said}");
+            assert!(message.contains(part), "{part} is missing in:\n{message}");
         }
-        assert!(said.contains("dispatcher.toml:") && said.contains("^^^"), "{said}");
-        assert!(!said.contains("hush-hush") && !said.contains(SECRET), "{said}");
-        // A file that is no TOML at all, and none at all.
+        assert!(message.contains("dispatcher.toml:") && message.contains("^^^"), "{message}");
+        assert!(!message.contains("hush-hush") && !message.contains(SECRET), "{message}");
+        // A file that is not TOML, and a missing file.
         let file = daemon.home().join("dispatcher.toml");
         fs::write(&file, "[server\n").unwrap();
-        let told = daemon.reload_what_is_there();
-        assert!(told["message"].as_str().unwrap().contains("this is no TOML"), "{told}");
+        let outcome = daemon.reload_what_is_there();
+        assert!(outcome["message"].as_str().unwrap().contains("this is no TOML"), "{outcome}");
         fs::remove_file(&file).unwrap();
-        let told = daemon.reload_what_is_there();
-        assert!(told["message"].as_str().unwrap().contains("cannot read"), "{told}");
+        let outcome = daemon.reload_what_is_there();
+        assert!(outcome["message"].as_str().unwrap().contains("cannot read"), "{outcome}");
     });
     let ids = connections.concat();
     daemon.wait_delivered("first", &ids);
     assert_eq!(daemon.delivered("first").len(), ids.len());
     assert_eq!(daemon.log_lines("second").len(), 0);
-    // Mended, it is taken.
-    let told = daemon
+    // Fixed, it is accepted.
+    let outcome = daemon
         .reload(|_| Daemon::new().source("sqreen", SECRET).log("first").log("second").log("third"));
-    assert_eq!((&told["message"], &told["started"]), (&"reloaded".into(), &"third".into()));
+    assert_eq!((&outcome["message"], &outcome["started"]), (&"reloaded".into(), &"third".into()));
     let later = events("later", 3);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     for target in ["first", "second", "third"] {
@@ -130,56 +137,56 @@ fn a_secret_is_rotated_without_a_request_refused() {
     let hold = |daemon: &Daemon| (post(daemon, SECRET), post(daemon, "the new one"));
     assert_eq!(hold(&daemon), (200, 401));
     fs::write(daemon.home().join("old"), SECRET).unwrap();
-    // Only `dispatcher.env` knows NEW, which it did not when the daemon started.
+    // NEW is only in `dispatcher.env`, and was not when the daemon started.
     let both = |setup: crate::harness::Setup| {
         setup.source_table("sqreen", two).variable("NEW", "the new one")
     };
     let both = daemon.reload(both);
     assert_eq!(both["message"], "reloaded");
     assert_eq!(hold(&daemon), (200, 200));
-    // The configuration stays as it is; the file that it names does not.
-    fs::write(daemon.home().join("old"), "nobody's").unwrap();
+    // The configuration is unchanged; the file that it names is not.
+    fs::write(daemon.home().join("old"), "another secret").unwrap();
     let again = daemon.reload(|setup| setup);
     assert_eq!((&again["message"], &again["config"]), (&both["message"], &both["config"]));
     assert_eq!(hold(&daemon), (401, 200));
     fs::remove_file(daemon.home().join("old")).unwrap();
-    let told = daemon.reload(|setup| setup);
-    assert!(told["message"].as_str().unwrap().contains("there is no such file"), "{told}");
+    let outcome = daemon.reload(|setup| setup);
+    assert!(outcome["message"].as_str().unwrap().contains("there is no such file"), "{outcome}");
     assert_eq!(hold(&daemon), (401, 200));
 }
 
 #[test]
-fn what_waits_for_a_renamed_or_disabled_target_is_kept_and_goes_on_when_it_is_back() {
+fn the_backlog_of_a_renamed_or_disabled_target_is_kept_until_it_is_back() {
     let closed = "settings.path = \"logs/closed/x.jsonl\"\nretry.backoff_min = \"100ms\"";
     let mut daemon = Daemon::new().source("sqreen", SECRET).target("old", closed).start();
     daemon.close_folder();
     let waiting = events("waiting", 300);
     assert_eq!(daemon.post(&body(&waiting)).status, 200);
     wait_for("a failure", || daemon.log().contains("target is down").then_some(()));
-    let told = daemon.reload(|setup| setup.without_target("old").log("new"));
-    assert_eq!((&told["started"], &told["ended"]), (&"new".into(), &"old".into()));
+    let outcome = daemon.reload(|setup| setup.without_target("old").log("new"));
+    assert_eq!((&outcome["started"], &outcome["ended"]), (&"new".into(), &"old".into()));
     daemon.open_folder();
     let meanwhile = events("meanwhile", 5);
     assert_eq!(daemon.post(&body(&meanwhile)).status, 200);
     daemon.wait_delivered("new", &meanwhile);
-    assert_eq!(daemon.log_lines("new").len(), 5, "a new name starts at now");
+    assert_eq!(daemon.log_lines("new").len(), 5, "a new name gets no earlier events");
     assert_eq!(daemon.log_lines("closed/x").len(), 0);
-    let told = daemon.reload(|setup| setup.without_target("new").target("old", closed));
-    assert_eq!((&told["started"], &told["ended"]), (&"old".into(), &"new".into()));
+    let outcome = daemon.reload(|setup| setup.without_target("new").target("old", closed));
+    assert_eq!((&outcome["started"], &outcome["ended"]), (&"old".into(), &"new".into()));
     daemon.wait_delivered("closed/x", &waiting);
-    let told = daemon
+    let outcome = daemon
         .reload(|setup| setup.target("old", &format!("enabled = false\n{closed}")).log("new"));
-    assert_eq!((&told["started"], &told["ended"]), (&"new".into(), &"old".into()));
+    assert_eq!((&outcome["started"], &outcome["ended"]), (&"new".into(), &"old".into()));
     let later = events("later", 5);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     daemon.wait_delivered("new", &later);
-    let told = daemon.reload(|setup| setup.target("old", closed));
-    assert_eq!(told["started"], "old");
+    let outcome = daemon.reload(|setup| setup.target("old", closed));
+    assert_eq!(outcome["started"], "old");
     let last = events("last", 1);
     assert_eq!(daemon.post(&body(&last)).status, 200);
     daemon.wait_delivered("closed/x", &last);
     let delivered = daemon.delivered("closed/x");
-    assert_eq!(delivered.len(), waiting.len() + last.len(), "nothing that was not routed to it");
+    assert_eq!(delivered.len(), waiting.len() + last.len(), "events that were not routed to it");
     assert!(delivered.values().all(|count| *count == 1), "{delivered:?}");
 }
 
@@ -188,8 +195,8 @@ fn a_changed_file_is_written_from_the_reload_on_and_other_targets_are_left_alone
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").log("same").start();
     let connections = under_load(&mut daemon, |daemon| {
         let moved = "settings.path = \"logs/moved.jsonl\"";
-        let told = daemon.reload(|setup| setup.target("audit-log", moved));
-        assert_eq!(told["exchanged"], "audit-log");
+        let outcome = daemon.reload(|setup| setup.target("audit-log", moved));
+        assert_eq!(outcome["replaced"], "audit-log");
     });
     let ids = connections.concat();
     daemon.wait_delivered("same", &ids);
@@ -199,12 +206,12 @@ fn a_changed_file_is_written_from_the_reload_on_and_other_targets_are_left_alone
         ids.iter().all(there).then_some(())
     });
     let (old, new) = (daemon.log_lines("audit-log").len(), daemon.log_lines("moved").len());
-    assert_eq!(old + new, ids.len(), "no event in both, and none twice");
+    assert_eq!(old + new, ids.len(), "an event is in both, or twice in one");
     assert!(old > 0 && new > 0, "{old} and {new}");
 }
 
 #[test]
-fn the_old_instance_ends_what_it_began_before_the_new_one_takes_anything() {
+fn the_old_instance_finishes_its_calls_before_the_new_one_gets_any() {
     let target = |label: &str| {
         format!("settings.act = \"trace\"\nsettings.file = \"trace\"\nsettings.label = \"{label}\"")
     };
@@ -214,13 +221,13 @@ fn the_old_instance_ends_what_it_began_before_the_new_one_takes_anything() {
         let text = fs::read_to_string(daemon.home().join("trace")).unwrap_or_default();
         text.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    let told = daemon.reload(|setup| setup.target_of("slow", "test-each", &target("old")));
-    assert_eq!(told["started"], "slow");
+    let outcome = daemon.reload(|setup| setup.target_of("slow", "test-each", &target("old")));
+    assert_eq!(outcome["started"], "slow");
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
     wait_for("the old one to begin", || (!traced(&daemon).is_empty()).then_some(()));
-    let told = daemon.reload(|setup| setup.target_of("slow", "test-each", &target("new")));
-    assert_eq!(told["exchanged"], "slow");
-    // Three more wait for it; that another target has them shows that they could have been claimed.
+    let outcome = daemon.reload(|setup| setup.target_of("slow", "test-each", &target("new")));
+    assert_eq!(outcome["replaced"], "slow");
+    // Three more wait for it. Another target has them, so they could have been claimed.
     let more = events("more", 3);
     assert_eq!(daemon.post(&body(&more)).status, 200);
     daemon.wait_delivered("audit-log", &more);
@@ -230,16 +237,16 @@ fn the_old_instance_ends_what_it_began_before_the_new_one_takes_anything() {
     let lines = traced(&daemon);
     assert_eq!(lines[..2], ["begin old", "end old"], "{lines:?}");
     assert_eq!(lines[2..].iter().filter(|line| *line == "begin new").count(), 3, "{lines:?}");
-    assert_eq!(lines.len(), 8, "nothing was given twice: {lines:?}");
+    assert_eq!(lines.len(), 8, "a delivery was made twice: {lines:?}");
 }
 
 #[test]
 fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
-    let other_words = |mut file: Vec<u8>| {
+    let other_text = |mut file: Vec<u8>| {
         let old = b"no such account";
         let places = (0..file.len() - old.len()).filter(|at| file[*at..].starts_with(old));
         let places: Vec<_> = places.collect();
-        assert!(!places.is_empty(), "the plugin has these words");
+        assert!(!places.is_empty(), "the text is not in the plugin");
         for at in places {
             file[at..at + old.len()].copy_from_slice(b"an other build!");
         }
@@ -249,32 +256,32 @@ fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
     let mut daemon = setup.start();
     daemon.add_plugin("each", |file| file);
     let lines = "settings.act = \"broken\"";
-    let told = daemon.reload(|setup| setup.target_of("each", "test-each", lines));
-    assert_eq!(told["started"], "each");
+    let outcome = daemon.reload(|setup| setup.target_of("each", "test-each", lines));
+    assert_eq!(outcome["started"], "each");
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
     wait_for("the first build", || daemon.log().contains("no such account").then_some(()));
     assert!(!daemon.log().contains("an other build!"));
-    daemon.add_plugin("each", other_words);
-    let told = daemon.reload(|setup| setup);
-    assert_eq!(told["exchanged"], "each", "only its file was changed");
-    // The old build said that it cannot work: a person lets it try again.
+    daemon.add_plugin("each", other_text);
+    let outcome = daemon.reload(|setup| setup);
+    assert_eq!(outcome["replaced"], "each", "only its file changed");
+    // The old build was broken, so the target is on hold until a person resumes it.
     assert!(daemon.command(&["resume", "each", "--held"]).status().unwrap().success());
     wait_for("the second build", || daemon.log().contains("an other build!").then_some(()));
     let again = daemon.reload(|setup| setup);
-    assert_eq!(again["exchanged"], "");
+    assert_eq!(again["replaced"], "");
     let other = daemon.reload(|setup| setup.log("second"));
     assert_ne!(other["config"], again["config"]);
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
+fn keys_that_need_a_restart_are_named_and_the_rest_is_in_force() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     fs::create_dir(daemon.home().join("elsewhere")).unwrap();
-    let told = daemon.reload(|setup| {
+    let outcome = daemon.reload(|setup| {
         let setup = setup.head("home = \"elsewhere\"\nstore.directory = \"other-data\"");
         setup.server("connections_max = 7\nbody_timeout = \"9s\"").log("second")
     });
-    assert_eq!((&told["message"], &told["started"]), (&"reloaded".into(), &"second".into()));
+    assert_eq!((&outcome["message"], &outcome["started"]), (&"reloaded".into(), &"second".into()));
     for key in ["home", "store.directory", "server.connections_max"] {
         assert!(
             daemon.log().contains(&format!("{key} was changed, which needs a restart")),
@@ -284,38 +291,38 @@ fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
     assert_eq!(daemon.log().matches("needs a restart").count(), 3);
     let ids = events("after", 3);
     assert_eq!(daemon.post(&body(&ids)).status, 200);
-    // Relative paths start where they did.
+    // Relative paths still start at the old home.
     daemon.wait_delivered("second", &ids);
     assert!(!daemon.home().join("elsewhere/logs").exists());
 }
 
 #[test]
-fn the_command_says_how_it_went_and_status_remembers_it() {
+fn the_command_shows_the_outcome_and_status_remembers_it() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let run = |daemon: &Daemon, command: &str| {
         let output = daemon.command(&[command]).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     daemon.configure(|setup| setup.server("connections_max = 9").log("second"));
-    let (code, said) = run(&daemon, "reload");
-    assert_eq!(code, Some(0), "{said}");
+    let (code, shown) = run(&daemon, "reload");
+    assert_eq!(code, Some(0), "{shown}");
     for part in ["reloaded at ", "started    second", "server.connections_max needs a restart"] {
-        assert!(said.contains(part), "{part} is missing in:\n{said}");
+        assert!(shown.contains(part), "{part} is missing in:\n{shown}");
     }
-    let (code, said) = run(&daemon, "status");
-    assert!(code == Some(0) && said.contains("all 2 targets work"), "{said}");
+    let (code, shown) = run(&daemon, "status");
+    assert!(code == Some(0) && shown.contains("all 2 targets work"), "{shown}");
     daemon.configure(|setup| setup.server("conections_max = 9").log("third"));
-    let (code, said) = run(&daemon, "reload");
-    assert_eq!(code, Some(1), "{said}");
+    let (code, shown) = run(&daemon, "reload");
+    assert_eq!(code, Some(1), "{shown}");
     for part in ["unknown key `server.conections_max`", "^^^", "1 error; nothing was changed"] {
-        assert!(said.contains(part), "{part} is missing in:\n{said}");
+        assert!(shown.contains(part), "{part} is missing in:\n{shown}");
     }
-    let (code, said) = run(&daemon, "status");
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the last reload was refused") && said.contains("^^^"), "{said}");
-    assert!(!said.contains("third"), "{said}");
+    let (code, shown) = run(&daemon, "status");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("the last reload was refused") && shown.contains("^^^"), "{shown}");
+    assert!(!shown.contains("third"), "{shown}");
     daemon.configure(|setup| setup.server(""));
     assert_eq!(run(&daemon, "reload").0, Some(0));
-    let (code, said) = run(&daemon, "status");
-    assert!(code == Some(0) && said.contains("all 3 targets work"), "{said}");
+    let (code, shown) = run(&daemon, "status");
+    assert!(code == Some(0) && shown.contains("all 3 targets work"), "{shown}");
 }

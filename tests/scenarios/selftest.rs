@@ -1,4 +1,4 @@
-//! `dispatcher selftest`: it proves what it says, and leaves nothing behind.
+//! `dispatcher selftest`: it proves its promise and leaves nothing behind.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Installed, wait_for};
 
-/// Of a round that is long.
+/// With this seed the only round takes nearly all of its time.
 const SEED: &str = "11";
 
 fn folder() -> tempfile::TempDir {
@@ -25,25 +25,24 @@ fn after_four_rounds_of_kill_9_everything_acknowledged_is_delivered() {
     let (installed, folder) = (Installed::new(), folder());
     let mut command = installed.command();
     command.args(["selftest", "crash", "--rounds", "4", "--seconds-per-round", "0.4"]);
-    // What the user's own daemon would read is of no concern here.
+    // The environment of the user's own daemon must not matter.
     command.env("SQREEN_SECRET", "of another daemon");
     let output = command.arg("--directory").arg(folder.path()).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
     let problems = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}\n{problems}");
-    let last = said.lines().last().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}\n{problems}");
+    let last = shown.lines().last().unwrap();
     let count = last.split(' ').next().unwrap();
-    assert!(count.parse::<u64>().unwrap() > 0, "{said}");
+    assert!(count.parse::<u64>().unwrap() > 0, "{shown}");
     assert_eq!(last, format!("{count} acknowledged, {count} delivered, 0 lost"));
-    assert_eq!(said.lines().filter(|line| line.starts_with("round ")).count(), 4, "{said}");
-    assert!(is_empty(folder.path()), "its folder is removed");
+    assert_eq!(shown.lines().filter(|line| line.starts_with("round ")).count(), 4, "{shown}");
+    assert!(is_empty(folder.path()), "its folder is left behind");
 }
 
 #[test]
-fn what_is_missing_in_a_log_is_named_and_kept() {
+fn events_that_are_missing_in_a_log_are_named_and_the_folder_is_kept() {
     let (installed, folder) = (Installed::new(), folder());
     let mut command = installed.command();
-    // With this seed the only round takes nearly all of its time.
     command.args([
         "selftest",
         "crash",
@@ -62,51 +61,51 @@ fn what_is_missing_in_a_log_is_named_and_kept() {
         let log = log.join("home/logs/fast.jsonl");
         fs::read(&log).is_ok_and(|text| text.contains(&b'\n')).then_some(log)
     });
-    // What stood there counts as delivered and does not come again.
+    // These events count as delivered and are not delivered again.
     fs::remove_file(&log).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
     let problems = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}\n{problems}");
-    let last = said.lines().last().unwrap();
-    assert!(last.ends_with(" lost") && !last.ends_with(" 0 lost"), "{said}");
-    assert!(said.contains("lost: event_id 0000"), "{said}");
-    assert!(said.contains("is not in fast"), "{said}");
-    assert!(!said.contains("is not in slow"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{shown}\n{problems}");
+    let last = shown.lines().last().unwrap();
+    assert!(last.ends_with(" lost") && !last.ends_with(" 0 lost"), "{shown}");
+    assert!(shown.contains("lost: event_id 0000"), "{shown}");
+    assert!(shown.contains("is not in fast"), "{shown}");
+    assert!(!shown.contains("is not in slow"), "{shown}");
     assert!(problems.contains("folder is kept"), "{problems}");
-    assert!(log.exists(), "its folder is kept");
+    assert!(log.exists(), "its folder was removed");
 }
 
 #[test]
-fn interrupted_it_ends_its_daemon_and_removes_its_folder() {
+fn an_interrupt_ends_its_daemon_and_removes_its_folder() {
     let (installed, folder) = (Installed::new(), folder());
-    let told = tempfile::NamedTempFile::new().unwrap();
+    let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = installed.command();
     command.args(["selftest", "crash", "--rounds", "1", "--seconds-per-round", "600"]);
     command.arg("--directory").arg(folder.path());
-    command.stdout(Stdio::null()).stderr(File::create(told.path()).unwrap());
+    command.stdout(Stdio::null()).stderr(File::create(log.path()).unwrap());
     let mut child = command.spawn().unwrap();
     wait_for("its daemon", || {
         let socket = fs::read_dir(folder.path()).unwrap().flatten().next()?.path();
         socket.join("home/admin.sock").exists().then_some(())
     });
     assert_eq!(processes_that_name(folder.path()), 2, "it and its daemon");
-    // To it alone, as a service manager would; a terminal tells its daemon too.
+    // Only to the selftest, as a service manager does; a terminal would also signal its daemon.
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = wait_for("its end", || child.try_wait().unwrap());
-    let problems = fs::read_to_string(told.path()).unwrap();
+    let problems = fs::read_to_string(log.path()).unwrap();
     assert_eq!(status.code(), Some(1), "{problems}");
     assert!(problems.contains("interrupted"), "{problems}");
     assert_eq!(processes_that_name(folder.path()), 0);
-    assert!(is_empty(folder.path()), "its folder is removed");
+    assert!(is_empty(folder.path()), "its folder is left behind");
 }
 
-/// Processes with the path on their command line.
+/// Counts the processes with the path on their command line.
 fn processes_that_name(path: &Path) -> usize {
     let path = path.to_str().unwrap();
     let names = |entry: fs::DirEntry| {
         let mut line = String::new();
-        // Most processes are of no interest, and some end meanwhile.
+        // Some processes end meanwhile.
         let file = File::open(entry.path().join("cmdline"));
         let read = file.and_then(|mut file| file.read_to_string(&mut line));
         read.is_ok() && line.contains(path)

@@ -47,7 +47,7 @@ fn a_restart_begins_no_silence_anew_and_tells_of_none_twice() {
     let file = daemon.home().join("data/silence.json");
     let mut kept: Vec<Value> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     for source in kept.iter_mut().filter(|source| source["source"] == "rare") {
-        assert_eq!(source["told"], false);
+        assert_eq!(source["alarmed"], false);
         source["silent_ms"] = Value::from(20 * 86_400_000_u64);
     }
     std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();

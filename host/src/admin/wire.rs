@@ -25,7 +25,7 @@ pub struct Reload {
     /// Every problem with its place, over several lines.
     pub problems: String,
     pub started: Vec<String>,
-    pub exchanged: Vec<String>,
+    pub replaced: Vec<String>,
     pub ended: Vec<String>,
     /// Keys that need a restart.
     pub restart: Vec<String>,

@@ -1,109 +1,79 @@
-//! What only the plugins can say of a configuration: whether they are there, and accept their settings.
+//! What only the plugins know about a configuration: whether they exist, and accept their settings.
 //!
-//! Changes nothing: making a target opens nothing, and [`check`] loads plugins from a temporary folder.
+//! Changes nothing: making an instance opens nothing, and [`check`] loads plugins from a temporary folder.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use tokio::runtime::Builder;
 
-use super::fan;
-use super::lent::Lent;
-use super::plugins::TrialCache;
+use super::TrialError;
+use super::plugin_files::TemporaryCache;
+use super::plugin_host::PluginHost;
+use super::prepare::{Prepared, Scope};
 use crate::config::{Config, Problem, TargetConfig};
-use crate::plugin;
 
-/// Loads the plugin of each target and shows it the settings. What is wrong with a disabled target is
-/// a warning: nothing depends on it yet.
+/// Loads the plugin of each target and gives it the settings. Problems of a disabled target are warnings.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Problem> {
     if config.targets.is_empty() {
         return Vec::new();
     }
-    match trial(config) {
-        Ok(problems) => problems,
-        Err(reason) => vec![Problem::error(format!("plugins cannot be tried: {reason}"))],
+    match prepare_apart(config) {
+        Ok(prepared) => prepared.problems,
+        Err(error) => vec![Problem::error(format!("plugins cannot be checked: {error}"))],
     }
 }
 
-fn trial(config: &Config) -> Result<Vec<Problem>, String> {
-    let cache = TrialCache::new().map_err(|error| format!("no temporary folder: {error}"))?;
-    let settings = plugin::Settings { cache: cache.path().to_owned(), ..config.plugins.clone() };
+/// With copies of the plugins in a temporary folder.
+fn prepare_apart(config: &Config) -> Result<Prepared, TrialError> {
+    let cache = TemporaryCache::new()?;
     // Made for its handle; nothing runs on it.
-    let runtime = Builder::new_current_thread().build().map_err(|error| error.to_string())?;
-    let lent = Lent::new(config, &settings, runtime.handle()).map_err(|error| error.to_string())?;
-    Ok(check_with(config, &lent))
+    let runtime = Builder::new_current_thread().build().map_err(TrialError::Threads)?;
+    let host = PluginHost::new(config, &cache.settings(&config.plugins), runtime.handle())?;
+    Ok(prepare(config, &host))
 }
 
-/// As [`check`], with what the daemon itself lends.
-pub(super) fn check_with(config: &Config, lent: &Lent) -> Vec<Problem> {
+/// All targets, checked as a whole.
+pub(super) fn prepare(config: &Config, host: &PluginHost) -> Prepared {
+    let mut prepared = Prepared::new(config, host, Scope::All);
+    prepared.problems.extend(shared_files(config, host));
+    prepared
+}
+
+/// Two targets that append to one file and rotate it would each lose what the other wrote.
+fn shared_files(config: &Config, host: &PluginHost) -> Vec<Problem> {
+    let mut owners: HashMap<PathBuf, &TargetConfig> = HashMap::new();
     let mut problems = Vec::new();
-    let mut taken = Taken::default();
     for target in &config.targets {
-        let found = check_target(config, target, lent);
-        for problem in found.into_iter().chain(taken.add(config, target, lent)) {
-            problems.push(if target.enabled { problem } else { problem.as_warning() });
-        }
-    }
-    problems
-}
-
-fn check_target(config: &Config, target: &TargetConfig, lent: &Lent) -> Vec<Problem> {
-    if target.plugin.is_empty() {
-        // That has been said already.
-        return Vec::new();
-    }
-    let plugin = match lent.catalog.load(&target.plugin) {
-        Ok(plugin) => plugin,
-        Err(error) => return vec![target.plugin_problem(&error.to_string())],
-    };
-    let mut problems = Vec::from_iter(target.digest_problem(plugin.manifest().mode));
-    problems.extend(target.open_secrets(&plugin.manifest().schema));
-    // Without all of its secrets the plugin would complain of what is known to be missing.
-    if !target.settings.incomplete {
-        let services = target.services(lent.client.clone(), &config.home, lent.runtime.clone());
-        if let Err(invalid) = fan::make(&plugin, target, &services) {
-            problems.push(target.setting_problem(&invalid.path, &invalid.reason));
-        }
-    }
-    problems
-}
-
-/// Files that targets have for themselves, and whose they are.
-#[derive(Default)]
-struct Taken<'c>(HashMap<PathBuf, &'c TargetConfig>);
-
-impl<'c> Taken<'c> {
-    /// Two targets that append to one file and turn it over would each lose what the other wrote.
-    fn add(&mut self, config: &Config, target: &'c TargetConfig, lent: &Lent) -> Vec<Problem> {
-        // Why there is no such plugin has been said.
-        let Ok(plugin) = lent.catalog.load(&target.plugin) else { return Vec::new() };
-        let mut problems = Vec::new();
+        // A plugin that cannot be loaded is reported elsewhere.
+        let Ok(plugin) = host.catalog.load(&target.plugin) else { continue };
         for (key, path) in target.paths(&plugin.manifest().schema, &config.home) {
-            let path = one_name(&path);
-            match self.0.get(&path) {
-                Some(other) if other.name != target.name => {
-                    let title = format!(
-                        "targets `{}` and `{}` have the same file",
-                        other.name, target.name
-                    );
-                    let label = format!("both are {}", path.display());
-                    let problem = target.at_setting(Problem::error(title), &key, &label);
-                    let problem = problem.help("each needs a file of its own");
-                    // A disabled one has nothing of it yet, whichever of the two it is.
-                    problems.push(if other.enabled { problem } else { problem.as_warning() });
+            let path = canonical(&path);
+            match owners.get(&path) {
+                Some(owner) if owner.name != target.name => {
+                    problems.push(shared_file(owner, target, &key, &path));
                 }
                 _ => {
-                    self.0.insert(path, target);
+                    owners.insert(path, target);
                 }
             }
         }
-        problems
     }
+    problems
 }
 
-/// The same for all ways to write a path, links included as far as it is there.
-fn one_name(path: &Path) -> PathBuf {
+fn shared_file(owner: &TargetConfig, target: &TargetConfig, key: &str, path: &Path) -> Problem {
+    let title = format!("targets `{}` and `{}` have the same file", owner.name, target.name);
+    let label = format!("both are {}", path.display());
+    let problem = target.at_setting(Problem::error(title), key, &label);
+    let problem = problem.help("each needs a file of its own");
+    // A disabled target writes nothing yet.
+    if owner.enabled && target.enabled { problem } else { problem.as_warning() }
+}
+
+/// The same for all ways to write a path. Links are followed as far as the path exists.
+fn canonical(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {
@@ -114,9 +84,9 @@ fn one_name(path: &Path) -> PathBuf {
             part => plain.push(part),
         }
     }
-    let there = plain.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    match there.and_then(|(above, real)| Some(real.join(plain.strip_prefix(above).ok()?))) {
-        // Joining nothing leaves a slash behind, which is no other name.
+    let existing = plain.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match existing.and_then(|(above, real)| Some(real.join(plain.strip_prefix(above).ok()?))) {
+        // Joining an empty path leaves a slash at the end; collecting the parts removes it.
         Some(real) => real.components().collect(),
         None => plain,
     }
@@ -127,9 +97,9 @@ mod tests {
     use super::*;
     use crate::config::{Environment, load, load_with};
 
-    const SECRET: &str = "6fd4a9e2-not-to-be-shown";
+    const SECRET: &str = "6fd4a9e2-never-shown";
 
-    /// What `check` shows of targets, below one sound source.
+    /// What `check` shows for these targets and one valid source.
     fn check_text(targets: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("dispatcher.toml");
@@ -143,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn sound_settings_are_accepted_and_nothing_is_written() {
+    fn valid_settings_are_accepted_and_nothing_is_written() {
         let text = "[targets.a]\nplugin = \"file-log\"\nsettings.path = \"logs/x.jsonl\"\n";
         assert_eq!(check_text(text), "");
     }
 
     #[test]
-    fn what_the_plugin_refuses_is_shown_at_its_line() {
-        for (settings, line, said) in [
+    fn a_setting_that_the_plugin_refuses_is_shown_at_its_line() {
+        for (settings, line, part) in [
             ("settings.path = \"x\"\nsettings.rotate.keep = 0\n", "6:24", "between 1 and 1000"),
             ("settings.path = 7\n", "5:17", "expected"),
             ("settings.path = \"x\"\nsettings.colour = \"red\"\n", "6:", "unknown field `colour`"),
@@ -160,13 +130,13 @@ mod tests {
         ] {
             let shown = check_text(&format!("[targets.a]\nplugin = \"file-log\"\n{settings}"));
             assert!(shown.contains(&format!("dispatcher.toml:{line}")), "{settings}: {shown}");
-            assert!(shown.contains(said), "{settings}: {shown}");
+            assert!(shown.contains(part), "{settings}: {shown}");
             assert_eq!(shown.matches("error: ").count(), 1, "{shown}");
         }
     }
 
     #[test]
-    fn a_wrong_number_among_several_is_shown_at_its_own_place() {
+    fn a_wrong_value_in_a_list_is_shown_at_its_place() {
         let account = format!("AC{}", "0".repeat(32));
         let target = |to: &str| {
             format!(
@@ -183,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_only_for_plugins_that_make_one_message_of_many_events() {
+    fn a_digest_needs_a_plugin_that_makes_one_message_of_many_events() {
         let text =
             "[targets.a]\nplugin = \"file-log\"\ndigest.every = \"5m\"\nsettings.path = \"x\"\n";
         let shown = check_text(text);
@@ -192,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn two_targets_on_one_file_are_told_however_it_is_written() {
+    fn two_targets_with_one_file_are_found_however_the_path_is_written() {
         let target = |name: &str, path: &str| {
             format!("[targets.{name}]\nplugin = \"file-log\"\nsettings.path = \"{path}\"\n")
         };
@@ -217,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plugins_word_stands_beside_the_errors_of_the_file() {
+    fn problems_of_plugins_are_shown_with_the_errors_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("dispatcher.toml");
         let text = "[sever]\n[targets.a]\nplugin = \"file-log\"\nsettings.path = 7\n\

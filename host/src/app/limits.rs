@@ -1,15 +1,15 @@
-//! What the system lets the process have.
+//! Limits that the system sets to the process.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Open files that are not connections: of the store, of plugins, of their connections.
+/// Open files for everything else: the store, plugins and their connections.
 const FILES_RESERVED: u64 = 1_024;
 /// `SIGXFSZ`, on every Linux but MIPS.
 const FILE_TOO_LARGE: i32 = 25;
 
 /// Raises the soft limit of open files to the hard one: each connection takes a file, and the usual
-/// soft limit of 1,024 is less than the connections that may be open. Answers how many of
+/// soft limit of 1,024 is less than the connections that may be open. Returns how many of
 /// `connections_max` the limit allows.
 pub(super) fn connections(connections_max: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
@@ -18,7 +18,7 @@ pub(super) fn connections(connections_max: usize) -> usize {
         let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
         match setrlimit(Resource::Nofile, raised) {
             Ok(()) => current = limit.maximum,
-            Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+            Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
         }
     }
     let fitted = fitted(connections_max, current);
@@ -32,11 +32,11 @@ pub(super) fn connections(connections_max: usize) -> usize {
     fitted
 }
 
-/// A limit of file sizes (`RLIMIT_FSIZE`) sends a signal that would end the process. Once somebody listens
-/// for it the write fails instead, and is treated as on a full disk. Needs a runtime's context.
-pub(super) fn outlive_file_limits() {
+/// A write above the limit of file sizes (`RLIMIT_FSIZE`) sends a signal that ends the process. With a handler
+/// for it the write fails instead, and is treated like a full disk. Needs a runtime's context.
+pub(super) fn survive_file_size_limit() {
     if let Err(error) = signal(SignalKind::from_raw(FILE_TOO_LARGE)) {
-        tracing::warn!(%error, "a limit of file sizes would end the process");
+        tracing::warn!(%error, "a write above the limit of file sizes would end the process");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a running target was made from, and which targets another configuration exchanges.
+//! What a running target was made from, and which targets a reload starts, replaces and ends.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,13 @@ use crate::deliver;
 use crate::model::{Cidr, Secret, TargetNumber};
 use crate::plugin::Plugin;
 
-/// All that one target's deliveries depend on: of two that are equal, none need be exchanged for the
-/// other. Its route is no part of it: routing ends where deliveries begin. `Debug` shows no value.
+/// Everything that a target's deliveries depend on: a target with an equal recipe keeps its instance. Its
+/// route is not part of it, because routing is over when a delivery begins. `Debug` shows no value.
 #[derive(Clone, PartialEq)]
 pub(super) struct Recipe {
-    /// Content of the plugin's file.
+    /// Hash of the plugin's file.
     plugin: String,
-    /// With the secrets that it names, as they were read.
+    /// With the values of the secrets that it names.
     settings: Value,
     secrets: Vec<Secret>,
     allow: Vec<Cidr>,
@@ -32,7 +32,7 @@ impl fmt::Debug for Recipe {
 }
 
 impl Recipe {
-    /// `settings` are the target's, or what one of the values that it is fanned out to has of them.
+    /// `settings` are those of the target, or of one of its recipients.
     pub(super) fn new(target: &TargetConfig, settings: &Value, plugin: &Plugin) -> Self {
         Self {
             plugin: plugin.hash().to_owned(),
@@ -42,26 +42,42 @@ impl Recipe {
             deliver: target.deliver(TargetNumber(0), plugin.manifest().mode),
         }
     }
+
+    /// For a target of that name and number.
+    pub(super) fn deliver_settings(
+        self,
+        name: Arc<str>,
+        number: TargetNumber,
+    ) -> deliver::Settings {
+        deliver::Settings { name, number, ..self.deliver }
+    }
 }
 
-/// The recipes of the targets that work, with their names.
-pub(super) type Recipes = BTreeMap<TargetNumber, (Arc<str>, Recipe)>;
+/// The recipe of a target of the store.
+#[derive(Clone)]
+pub(super) struct NamedRecipe {
+    pub(super) name: Arc<str>,
+    pub(super) recipe: Recipe,
+}
+
+/// Of the targets that can deliver.
+pub(super) type Recipes = BTreeMap<TargetNumber, NamedRecipe>;
 
 /// What a reload does with targets; each is named in one list at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
     pub(super) started: Vec<TargetNumber>,
-    pub(super) exchanged: Vec<TargetNumber>,
+    pub(super) replaced: Vec<TargetNumber>,
     pub(super) ended: Vec<TargetNumber>,
 }
 
 impl Changes {
     pub(super) fn between(old: &Recipes, new: &Recipes) -> Self {
         let mut changes = Self::default();
-        for (number, (_, recipe)) in new {
+        for (number, NamedRecipe { recipe, .. }) in new {
             match old.get(number) {
                 None => changes.started.push(*number),
-                Some((_, before)) if before != recipe => changes.exchanged.push(*number),
+                Some(before) if before.recipe != *recipe => changes.replaced.push(*number),
                 Some(_) => {}
             }
         }
@@ -69,9 +85,9 @@ impl Changes {
         changes
     }
 
-    /// Whether the target needs a new instance.
-    pub(super) fn begins(&self, number: TargetNumber) -> bool {
-        self.started.contains(&number) || self.exchanged.contains(&number)
+    /// Whether the target gets a new instance.
+    pub(super) fn starts(&self, number: TargetNumber) -> bool {
+        self.started.contains(&number) || self.replaced.contains(&number)
     }
 }
 
@@ -102,7 +118,8 @@ mod tests {
 
     fn recipes(all: &[(u16, Recipe)]) -> Recipes {
         let named = |(number, recipe): &(u16, Recipe)| {
-            (TargetNumber(*number), (format!("target-{number}").into(), recipe.clone()))
+            let name = format!("target-{number}").into();
+            (TargetNumber(*number), NamedRecipe { name, recipe: recipe.clone() })
         };
         all.iter().map(named).collect()
     }
@@ -112,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_delivery_depends_on_exchanges_the_target_and_nothing_else_does() {
+    fn a_target_is_replaced_when_anything_that_its_deliveries_depend_on_changes() {
         type Change = fn(&mut Recipe);
         let changed: [(&str, Change); 7] = [
             ("the plugin's file", |r| r.plugin = "2c3d".to_owned()),
@@ -129,23 +146,23 @@ mod tests {
             let mut other = recipe();
             change(&mut other);
             let changes = Changes::between(&old, &recipes(&[(1, recipe()), (2, other)]));
-            assert_eq!(changes.exchanged, numbers(&[2]), "{what}");
+            assert_eq!(changes.replaced, numbers(&[2]), "{what}");
             assert!(changes.started.is_empty() && changes.ended.is_empty(), "{what}");
         }
     }
 
     #[test]
-    fn what_is_new_starts_and_what_is_gone_ends() {
+    fn a_new_target_starts_and_a_removed_one_ends() {
         let old = recipes(&[(1, recipe()), (2, recipe()), (3, recipe())]);
         let mut other = recipe();
         other.settings = json!({});
         let new = recipes(&[(1, recipe()), (3, other), (4, recipe())]);
         let changes = Changes::between(&old, &new);
         assert_eq!(changes.started, numbers(&[4]));
-        assert_eq!(changes.exchanged, numbers(&[3]));
+        assert_eq!(changes.replaced, numbers(&[3]));
         assert_eq!(changes.ended, numbers(&[2]));
-        let begin: Vec<_> = (1..=4).filter(|n| changes.begins(TargetNumber(*n))).collect();
-        assert_eq!(begin, [3, 4]);
+        let started: Vec<_> = (1..=4).filter(|n| changes.starts(TargetNumber(*n))).collect();
+        assert_eq!(started, [3, 4]);
     }
 
     #[test]

@@ -1,123 +1,41 @@
-//! Another configuration without a restart: read and checked as a whole, then exchanged as a whole.
+//! Brings a configuration into force: the first one at the start, and others without a restart.
 //!
-//! Nothing is changed before all of it is known to be sound: the file, what it names, the plugins as
-//! they are now, and whether they accept their settings. Then requests are received by the new
-//! configuration from one to the next, and only targets that differ are exchanged, each after its old
+//! A reload reads and checks everything before it changes anything: the file, what it names, the plugins as
+//! they are now, and whether they accept their settings. Then each request is received by the old or the new
+//! configuration from its start to its end. Only targets that differ are replaced, each after its old
 //! instance has ended. No connection is closed.
 //!
-//! `env:` is what the process was started with; `file:`, `credential:` and `dispatcher.env` are read
-//! again. [`Reloaded::restart`] names what only a restart changes; everything else is in force.
+//! `env:` is the environment at the start of the process; `file:`, `credential:` and `dispatcher.env` are
+//! read again. [`Reloaded::restart`] names what only a restart changes; everything else is in force.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::check::check_with;
-use super::lent::Lent;
-use super::recipe::{Changes, Recipes};
-use super::watch::Watched;
-use super::{DELIVERY_GRACE, wire};
+use super::check;
+use super::monitor::Watched;
+use super::plugin_host::PluginHost;
+use super::prepare::{Prepared, PreparedTarget};
+use super::recipe::{Changes, NamedRecipe, Recipes};
+use super::reload_report::{Rejected, Reloaded, to_wire};
+use super::restart::Fixed;
+use super::wiring::Wiring;
 use crate::admin::{self, Admin, Reload, View};
 use crate::config::{Config, Environment, Problem, load_again};
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
-use crate::model::{TargetNumber, Timestamp};
-use crate::net;
-use crate::store::{Queue, embedded};
+use crate::model::TargetNumber;
+use crate::route::Router;
+use crate::store::{Queue, StoreError};
 use crate::telemetry::{AlarmKind, Feed};
 
-/// What a reload changed.
-#[derive(Clone, Debug)]
-pub struct Reloaded {
-    pub at: Timestamp,
-    /// Hash of the configuration's text, kept with each request from now on.
-    pub config: u64,
-    /// Targets that work now and did not before.
-    pub started: Vec<Arc<str>>,
-    /// Targets that go on with other settings or another plugin once their old instance has ended.
-    pub exchanged: Vec<Arc<str>>,
-    /// Targets that claim no more. What waits for them is kept, and goes on when they come back.
-    pub ended: Vec<Arc<str>>,
-    /// Keys whose new values need a restart.
-    pub restart: Vec<&'static str>,
-    /// One line each.
-    pub warnings: Vec<String>,
-}
+/// How long a stop, and a target that is replaced, waits for running attempts.
+pub(super) const DELIVERY_GRACE: Duration = Duration::from_secs(15);
 
-/// Why a reload changed nothing.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{count}; nothing was changed")]
-pub struct Rejected {
-    pub at: Timestamp,
-    /// `2 errors, 1 warning`.
-    pub count: String,
-    /// Every problem with its place, for people; several lines.
-    pub problems: String,
-}
-
-impl Rejected {
-    fn new(count: impl Into<String>, problems: impl fmt::Display) -> Self {
-        Self { at: now(), count: count.into(), problems: problems.to_string() }
-    }
-
-    fn by_the_host(reason: impl fmt::Display) -> Self {
-        Self::new("1 error", reason)
-    }
-}
-
-/// Lets people ask for a reload without keeping the daemon's parts alive.
-struct Asked(Weak<Reloader>);
-
-impl Reload for Asked {
-    fn reload(&self) -> Option<admin::wire::Reload> {
-        self.0.upgrade().map(|reloader| told(reloader.reload()))
-    }
-
-    fn last(&self) -> Option<admin::wire::Reload> {
-        self.0.upgrade()?.last().map(told)
-    }
-}
-
-/// As people are shown it.
-fn told(result: Result<Reloaded, Rejected>) -> admin::wire::Reload {
-    let names = |names: Vec<Arc<str>>| names.iter().map(ToString::to_string).collect();
-    match result {
-        Ok(reloaded) => admin::wire::Reload {
-            time: reloaded.at.to_string(),
-            refused: None,
-            problems: String::new(),
-            started: names(reloaded.started),
-            exchanged: names(reloaded.exchanged),
-            ended: names(reloaded.ended),
-            restart: reloaded.restart.into_iter().map(str::to_owned).collect(),
-            warnings: reloaded.warnings,
-        },
-        Err(rejected) => admin::wire::Reload {
-            time: rejected.at.to_string(),
-            refused: Some(rejected.to_string()),
-            problems: rejected.problems,
-            ..admin::wire::Reload::default()
-        },
-    }
-}
-
-/// What cannot change while the daemon runs.
-#[derive(Debug)]
-pub(super) struct Fixed {
-    pub(super) file: PathBuf,
-    pub(super) home: PathBuf,
-    pub(super) server: net::Settings,
-    /// In force; with port 0 another than the file's.
-    pub(super) address: SocketAddr,
-    pub(super) store: embedded::Settings,
-}
-
-/// The parts of a running daemon that a reload reaches. Once the daemon was stopped, it only refuses.
+/// The parts of a running daemon that depend on the configuration. After a stop, a reload only fails.
 pub struct Reloader {
     pub(super) fixed: Fixed,
     pub(super) receiving: Handle,
@@ -127,9 +45,9 @@ pub struct Reloader {
     pub(super) ingest: Arc<Ingest>,
     pub(super) deliverer: Deliverer,
     pub(super) watched: watch::Sender<Option<Watched>>,
-    /// `None` before and after, and when the socket could not be had, which the log says.
+    /// `None` before the start and after the stop, and if the socket could not be opened, which is logged.
     pub(super) admin: Mutex<Option<Admin>>,
-    /// Of the targets that work; locked for as long as a reload takes, so that there is one at a time.
+    /// What is in force. Locked during a reload, so that there is one at a time.
     pub(super) recipes: Mutex<Recipes>,
     pub(super) last: Mutex<Option<Result<Reloaded, Rejected>>>,
 }
@@ -140,19 +58,26 @@ impl fmt::Debug for Reloader {
     }
 }
 
+/// Names of targets by what was done with them.
+struct ChangedNames {
+    started: Vec<Arc<str>>,
+    replaced: Vec<Arc<str>>,
+    ended: Vec<Arc<str>>,
+}
+
 impl Reloader {
-    /// Reads the configuration's file again and exchanges all that it says, or nothing. What happened
-    /// is logged and kept as [`last`](Self::last). Blocks: not for a task of a runtime.
+    /// Reads the configuration again and brings all of it into force, or nothing. The outcome is logged and
+    /// kept as [`last`](Self::last). Blocks: not for a task of a runtime.
     ///
     /// # Errors
-    /// Something is wrong with the configuration, or the store fails.
+    /// The configuration has an error, or the store cannot write.
     pub fn reload(&self) -> Result<Reloaded, Rejected> {
         let mut recipes = lock(&self.recipes);
-        let result = self.exchange(&mut recipes);
+        let result = self.try_reload(&mut recipes);
         match &result {
             Ok(reloaded) => reloaded.log(),
             Err(rejected) => {
-                tracing::error!("reload refused: {rejected}\n{}", rejected.problems);
+                rejected.log();
                 let (file, reason) = (self.fixed.file.display().to_string(), rejected.to_string());
                 self.feed.alarms().raise(AlarmKind::ConfigRejected, &file.into(), 1, &reason);
             }
@@ -161,143 +86,132 @@ impl Reloader {
         result
     }
 
-    /// How the last reload went; none since the start.
+    /// The outcome of the last reload; `None` if there was none since the start.
     #[must_use]
     pub fn last(&self) -> Option<Result<Reloaded, Rejected>> {
         lock(&self.last).clone()
     }
 
-    /// Opens the socket for people. Receiving and delivering matter more than being asked: when it
-    /// cannot be had, the log says so.
-    pub(super) fn serve_people(self: &Arc<Self>, view: View) {
-        let asked = Arc::new(Asked(Arc::downgrade(self)));
+    /// Opens the admin socket and brings the first configuration into force. Logs which targets cannot work.
+    ///
+    /// # Errors
+    /// The store cannot write.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        config: &Config,
+        targets: Vec<PreparedTarget>,
+    ) -> Result<(), StoreError> {
+        let wiring = self.wire(targets)?;
+        for (name, reason) in wiring.unusable() {
+            tracing::error!(
+                to = %name,
+                "{reason}; what is routed to it is kept until a start or reload that can use it"
+            );
+            let condition = format!("cannot be used: {reason}");
+            self.feed.history().condition(name, Some(condition));
+        }
+        self.open_admin(wiring.router());
+        self.put_in_force(config, wiring, &mut lock(&self.recipes));
+        Ok(())
+    }
+
+    fn try_reload(&self, recipes: &mut Recipes) -> Result<Reloaded, Rejected> {
+        let (config, targets) = self.load()?;
+        let wiring = self.wire(targets).map_err(Rejected::by_the_host)?;
+        let ChangedNames { started, replaced, ended } = self.put_in_force(&config, wiring, recipes);
+        Ok(Reloaded {
+            at: SystemTime::now().into(),
+            config: config.hash,
+            started,
+            replaced,
+            ended,
+            restart: self.fixed.differences(&config),
+            warnings: config.problems(Vec::new()).lines(),
+        })
+    }
+
+    fn wire(&self, targets: Vec<PreparedTarget>) -> Result<Wiring, StoreError> {
+        self.receiving.block_on(Wiring::new(targets, &*self.queue))
+    }
+
+    /// Cannot fail half-way.
+    fn put_in_force(&self, config: &Config, wiring: Wiring, recipes: &mut Recipes) -> ChangedNames {
+        let new = wiring.recipes();
+        let changes = Changes::between(recipes, &new);
+        // Fails only when the daemon stops and nothing is watched.
+        let _ = self.watched.send(Some(Watched::of(config)));
+        self.ingest.change(config.ingest.clone(), wiring.router());
+        let view = wiring.view(config, self.fixed.address);
+        let started = wiring.into_backends(&*self.queue, &changes);
+        self.deliverer.change(&changes.ended, started, DELIVERY_GRACE);
+        self.show(view);
+        let names = |recipes: &Recipes, numbers: &[TargetNumber]| {
+            let named = numbers.iter().filter_map(|number| recipes.get(number));
+            named.map(|NamedRecipe { name, .. }| Arc::clone(name)).collect()
+        };
+        let names = ChangedNames {
+            started: names(&new, &changes.started),
+            replaced: names(&new, &changes.replaced),
+            ended: names(recipes, &changes.ended),
+        };
+        *recipes = new;
+        names
+    }
+
+    /// Finds everything that can be wrong, all at once.
+    fn load(&self) -> Result<(Config, Vec<PreparedTarget>), Rejected> {
+        let (mut made, environment) = (None, Environment::of_process());
+        let further =
+            |config: &Config| match PluginHost::new(config, &config.plugins, &self.delivering) {
+                Ok(host) => {
+                    let Prepared { targets, problems } = check::prepare(config, &host);
+                    made = Some((host, targets));
+                    problems
+                }
+                Err(error) => vec![Problem::error(error.to_string())],
+            };
+        let config = load_again(&self.fixed.file, &environment, &self.fixed.home, further)
+            .map_err(|problems| Rejected::new(problems.count(), &problems))?;
+        let (host, targets) =
+            made.ok_or_else(|| Rejected::by_the_host("no plugin was searched"))?;
+        host.log_bad_files();
+        Ok((config, targets))
+    }
+
+    /// If the socket cannot be opened, that is logged and the daemon works without it: receiving and
+    /// delivering matter more.
+    fn open_admin(self: &Arc<Self>, router: Arc<Router>) {
+        let reload = Arc::new(WeakReloader(Arc::downgrade(self)));
         let (queue, feed) = (Arc::clone(&self.queue), self.feed.clone());
         let socket = self.fixed.home.join(admin::SOCKET);
-        let admin = Admin::start(&self.receiving, &socket, view, queue, feed, asked);
+        let nothing = View { sources: Vec::new(), targets: Vec::new(), router };
+        let admin = Admin::start(&self.receiving, &socket, nothing, queue, feed, reload);
         *lock(&self.admin) = admin.map_err(|error| tracing::error!("{error}")).ok();
     }
 
-    pub(super) fn leave_people(&self) {
-        let admin = lock(&self.admin).take();
-        drop(admin);
-    }
-
-    fn exchange(&self, recipes: &mut Recipes) -> Result<Reloaded, Rejected> {
-        let (config, lent) = self.load()?;
-        let ways = wire::ways(&config, &lent, &self.feed);
-        if let Some(name) = wire::unusable(&ways) {
-            let reason =
-                format!("the plugin of target `{name}` took its settings, and then did not");
-            return Err(Rejected::by_the_host(reason));
-        }
-        // A name that is new is the one thing that stays when the store fails here; it does nothing.
-        let numbers = self.receiving.block_on(self.queue.register(wire::names(&ways)));
-        let numbers = numbers.map_err(Rejected::by_the_host)?;
-        self.queue.may_overflow(wire::overflowing(&ways, &numbers));
-        let new = wire::recipes(&ways, &numbers);
-        let changes = Changes::between(recipes, &new);
-        let reloaded = self.reloaded(&config, recipes, &new, &changes);
-        let router = Arc::new(wire::router(&ways, &numbers));
-        let view = wire::view(&config, &ways, &numbers, Arc::clone(&router), self.fixed.address);
-        // Fails only when nobody watches any more: the daemon stops.
-        let _ = self.watched.send(Some(Watched::of(&config)));
-        self.ingest.change(config.ingest.clone(), router);
-        let begun = wire::backends(ways, &numbers, &*self.queue, |number| changes.begins(number));
-        self.deliverer.change(&changes.ended, begun, DELIVERY_GRACE);
+    fn show(&self, view: View) {
         if let Some(admin) = &*lock(&self.admin) {
             admin.show(view);
         }
-        *recipes = new;
-        Ok(reloaded)
     }
 
-    /// Everything that can be wrong, all at once.
-    fn load(&self) -> Result<(Config, Lent), Rejected> {
-        let mut lent = None;
-        let environment = Environment::of_process();
-        let further = |config: &Config| match Lent::new(config, &config.plugins, &self.delivering) {
-            Ok(made) => check_with(config, lent.insert(made)),
-            Err(error) => vec![Problem::error(error.to_string())],
-        };
-        let config = load_again(&self.fixed.file, &environment, &self.fixed.home, further)
-            .map_err(|problems| Rejected::new(problems.count(), &problems))?;
-        let lent = lent.ok_or_else(|| Rejected::by_the_host("plugins were not looked for"))?;
-        lent.log_bad_files();
-        Ok((config, lent))
-    }
-
-    fn reloaded(
-        &self,
-        config: &Config,
-        old: &Recipes,
-        new: &Recipes,
-        changes: &Changes,
-    ) -> Reloaded {
-        let names = |recipes: &Recipes, numbers: &[TargetNumber]| {
-            let named = numbers.iter().filter_map(|number| recipes.get(number));
-            named.map(|(name, _)| Arc::clone(name)).collect()
-        };
-        let warnings = config.problems(Vec::new()).lines();
-        Reloaded {
-            at: now(),
-            config: config.hash,
-            started: names(new, &changes.started),
-            exchanged: names(new, &changes.exchanged),
-            ended: names(old, &changes.ended),
-            restart: self.fixed.differences(config),
-            warnings,
-        }
+    pub(super) fn close_admin(&self) {
+        let admin = lock(&self.admin).take();
+        drop(admin);
     }
 }
 
-impl Reloaded {
-    fn log(&self) {
-        for warning in &self.warnings {
-            tracing::warn!("{warning}");
-        }
-        for key in &self.restart {
-            tracing::warn!("{key} was changed, which needs a restart; all else is in force");
-        }
-        tracing::info!(
-            config = format_args!("{:016x}", self.config),
-            started = self.started.join(", "),
-            exchanged = self.exchanged.join(", "),
-            ended = self.ended.join(", "),
-            "reloaded"
-        );
-    }
-}
+/// Lets people ask for a reload without keeping the daemon's parts alive.
+struct WeakReloader(Weak<Reloader>);
 
-impl Fixed {
-    pub(super) fn of(config: &Config, address: SocketAddr) -> Self {
-        let (server, store) = (config.server.clone(), config.store.clone());
-        Self { file: config.file.clone(), home: config.home.clone(), server, address, store }
+impl Reload for WeakReloader {
+    fn reload(&self) -> Option<admin::wire::Reload> {
+        self.0.upgrade().map(|reloader| to_wire(reloader.reload()))
     }
 
-    /// Keys whose values in the file are not those in force.
-    fn differences(&self, config: &Config) -> Vec<&'static str> {
-        let (server, other) = (&self.server, &config.server);
-        let keys = [
-            ("home", self.home != config.home_in_file),
-            ("server.listen", server.listen != other.listen),
-            ("server.header_timeout", server.header_timeout != other.header_timeout),
-            ("server.idle_timeout", server.idle_timeout != other.idle_timeout),
-            ("server.drain_timeout", server.drain_timeout != other.drain_timeout),
-            ("server.trusted_proxies", server.trusted_proxies != other.trusted_proxies),
-            ("server.proxy_protocol", server.proxy_protocol != other.proxy_protocol),
-            ("server.connections_max", server.connections_max != other.connections_max),
-            ("store.directory", self.store.directory != config.store.directory),
-            ("store.free_min", self.store.free_min_bytes != config.store.free_min_bytes),
-            ("store.retention.age", self.store.retention_age_ms != config.store.retention_age_ms),
-            ("store.retention.size", self.store.retention_bytes != config.store.retention_bytes),
-            ("store.segment", self.store.segment_bytes != config.store.segment_bytes),
-        ];
-        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    fn last(&self) -> Option<admin::wire::Reload> {
+        self.0.upgrade()?.last().map(to_wire)
     }
-}
-
-fn now() -> Timestamp {
-    SystemTime::now().into()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

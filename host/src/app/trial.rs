@@ -1,105 +1,82 @@
-//! One event to one target, outside the daemon: nothing is stored, tried again or sent anywhere else.
+//! One event to one target, without a daemon: nothing is stored, retried or sent elsewhere.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 
-use super::plugins::TrialCache;
+use super::TrialError;
+use super::plugin_files::TemporaryCache;
+use super::plugin_host::PluginHost;
+use super::prepare::Unusable;
+use super::recipients::{self, Instances};
 use crate::config::{Config, TargetConfig};
-use crate::egress::Client;
 use crate::model::{Delivery, Failure, FailureKind, StoredEvent, Verdict};
-use crate::plugin::{self, Catalog, Instance, Plugin};
+use crate::plugin::Instance;
 
-/// How much longer than the target's `timeout` a plugin may take that does not let go of its thread.
+/// How long after the target's `timeout` a plugin that blocks its thread is given up.
 const GRACE: Duration = Duration::from_secs(2);
-/// One for the plugin, one for the timer that cuts it.
+/// One for the plugin, one for the timer that ends the attempt.
 const THREADS: usize = 2;
 
-/// What became of the event.
+/// The outcome of one attempt.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The value that this delivery is for, where the plugin has one delivery a value.
+    /// The recipient, if the target has several.
     pub value: Option<String>,
     pub verdict: Verdict,
     pub took: Duration,
 }
 
-/// Loads the target's plugin and gives it the event once; once a value where the plugin has a delivery
-/// for each of them. A disabled target is tried too.
+/// Loads the target's plugin and gives it the event once, or once for each recipient. A disabled target is
+/// tried too.
 ///
 /// # Errors
-/// The plugin cannot be loaded or does not accept its settings; one line for people.
+/// The plugin cannot be loaded or does not accept its settings.
 pub fn attempt(
     config: &Config,
     target: &TargetConfig,
     event: &Arc<StoredEvent>,
-) -> Result<Vec<Attempt>, String> {
+) -> Result<Vec<Attempt>, TrialError> {
     if !target.settings.missing.is_empty() {
-        return Err(target.settings.missing.join("\n"));
+        return Err(TrialError::Unset(target.settings.missing.clone()));
     }
-    let cache = TrialCache::new().map_err(|error| format!("no temporary folder: {error}"))?;
-    let settings = plugin::Settings { cache: cache.path().to_owned(), ..config.plugins.clone() };
-    let plugin = Catalog::scan(&settings).load(&target.plugin).map_err(|e| e.to_string())?;
-    if let Some(problem) = target.open_secrets(&plugin.manifest().schema).first() {
-        return Err(format!("{}: {}", problem.title, problem.label));
-    }
-    let client = Client::new(&config.egress).map_err(|error| error.to_string())?;
+    let cache = TemporaryCache::new()?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .enable_all()
         .build()
-        .map_err(|error| error.to_string())?;
-    let make =
-        |settings: &Value| create(config, target, &plugin, settings, &client, runtime.handle());
-    let instances: Vec<_> = deliveries(&target.settings.json, plugin.manifest().fan_out.as_deref())
-        .into_iter()
-        .map(|(value, settings)| Ok((value, make(&settings)?)))
-        .collect::<Result<_, String>>()?;
-    let attempts = instances
-        .into_iter()
-        .map(|(value, instance)| {
-            let started = Instant::now();
-            let verdict = runtime.block_on(once(instance, Arc::clone(event), target.timeout));
-            Attempt { value, verdict, took: started.elapsed() }
-        })
-        .collect();
-    // A plugin may keep a thread for ever: it is left behind.
+        .map_err(TrialError::Threads)?;
+    let host = PluginHost::new(config, &cache.settings(&config.plugins), runtime.handle())?;
+    let attempts = instances(target, &host)?.into_iter().map(|(value, instance)| {
+        let started = Instant::now();
+        let verdict = runtime.block_on(once(instance, Arc::clone(event), target.timeout));
+        Attempt { value, verdict, took: started.elapsed() }
+    });
+    let attempts = attempts.collect();
+    // A plugin may block a thread for ever: do not wait for it.
     runtime.shutdown_background();
     Ok(attempts)
 }
 
-/// The settings of each delivery, with the value that it is for.
-fn deliveries(settings: &Value, fan_out: Option<&str>) -> Vec<(Option<String>, Value)> {
-    let values = fan_out.and_then(|key| Some((key, settings.get(key)?.as_array()?)));
-    let Some((key, values)) = values.filter(|(_, values)| !values.is_empty()) else {
-        return vec![(None, settings.clone())];
-    };
-    let one = |value: &Value| {
-        let mut settings = settings.clone();
-        settings[key] = Value::Array(vec![value.clone()]);
-        (Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)), settings)
-    };
-    values.iter().map(one).collect()
-}
-
-fn create(
-    config: &Config,
+/// The instance of each recipient with its value, or the only one.
+fn instances(
     target: &TargetConfig,
-    plugin: &Plugin,
-    settings: &Value,
-    client: &Client,
-    runtime: &Handle,
-) -> Result<Instance, String> {
-    let services = target.services(client.clone(), &config.home, runtime.clone());
-    plugin.create(&target.name, settings, &services).map_err(|invalid| {
-        let at = if invalid.path.is_empty() { "" } else { "." };
-        format!("settings{at}{}: {}", invalid.path, invalid.reason)
-    })
+    host: &PluginHost,
+) -> Result<Vec<(Option<String>, Instance)>, Unusable> {
+    let plugin = host.catalog.load(&target.plugin)?;
+    if let Some(problem) = target.open_secrets(&plugin.manifest().schema).into_iter().next() {
+        return Err(Unusable::OpenSecret(problem));
+    }
+    let Instances { whole, recipients } =
+        recipients::make(&plugin, target, &host.services(target))?;
+    if recipients.is_empty() {
+        return Ok(vec![(None, whole)]);
+    }
+    Ok(recipients.into_iter().map(|one| (Some(one.value), one.instance)).collect())
 }
 
-/// On a thread of the runtime, so that even a plugin that blocks its thread has an end.
+/// Runs on a thread of the runtime, so that a plugin that blocks its thread can be given up.
 async fn once(instance: Instance, event: Arc<StoredEvent>, timeout: Duration) -> Verdict {
     let delivery = Delivery { event, attempt: 1, first_attempt_at: None, progress: Vec::new() };
     let deadline = tokio::time::Instant::now() + timeout;
@@ -110,26 +87,7 @@ async fn once(instance: Instance, event: Arc<StoredEvent>, timeout: Duration) ->
     let reason = match tokio::time::timeout_at(deadline + GRACE, task).await {
         Ok(Ok(Some(verdict))) => return verdict,
         Ok(_) => "the attempt ended without a verdict",
-        Err(_) => "no answer in time, and the plugin blocks a thread that the daemon would lose",
+        Err(_) => "no answer in time; the plugin blocks a thread, which a daemon would lose",
     };
     Err(Failure { maybe_sent: true, ..Failure::new(FailureKind::Retry, reason) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_plugin_with_a_delivery_a_value_is_tried_once_for_each() {
-        let settings = json!({"to": ["a", "b"], "k": 1});
-        for (fan_out, values) in
-            [(None, vec![None]), (Some("to"), vec![Some("a"), Some("b")]), (Some("k"), vec![None])]
-        {
-            let deliveries = deliveries(&settings, fan_out);
-            let found: Vec<_> = deliveries.iter().map(|(value, _)| value.as_deref()).collect();
-            assert_eq!(found, values);
-        }
-        assert_eq!(deliveries(&settings, Some("to"))[1].1, json!({"to": ["b"], "k": 1}));
-    }
 }

@@ -1,4 +1,4 @@
-//! `dispatcher check`: every problem of the configuration, or what it does when there is none.
+//! `dispatcher check`: every problem of the configuration, or what it does if there is none.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::exit::{Failure, OK, PROBLEMS};
 use super::{find, matrix, out};
 use crate::config::{self, Config, Environment, Problems};
 
-/// What a check found: text for people, and how it ended.
+/// What a check found, and the exit code.
 pub(super) struct Found {
     pub(super) text: String,
     pub(super) code: u8,
@@ -15,16 +15,16 @@ pub(super) struct Found {
 /// Show every problem of the configuration, or what it does
 ///
 /// Reads the configuration, its secrets and its plugins, and changes nothing. Ends with 1 when
-/// there is an error. Without one it shows which source reaches which target, the address to
-/// paste where webhooks are sent from, and when retries are given up.
+/// there is an error. Otherwise it shows which source reaches which target, the addresses to
+/// paste at your webhook senders, and when retries are given up.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// How to tell what was found: for people, or as one JSON object with a list of problems
+    /// Format of the output: text, or one JSON object with a list of problems
     /// (file, line, column, severity, title, label, help).
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     format: Format,
-    /// Do not look at the environment, dispatcher.env and credentials, as on a machine that has not the
-    /// daemon's own; says what was skipped.
+    /// Do not read the environment, dispatcher.env and credentials, for a machine without those of the
+    /// daemon; shows what was skipped.
     #[arg(long)]
     no_env: bool,
 }

@@ -2,21 +2,18 @@
 
 use clap::Command;
 
-/// Every command that a person is shown stands in exactly one group.
+/// Every visible command is in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "demo", "run", "check"]),
     ("Try", &["try", "send", "sign", "verify"]),
     ("See", &["status", "tail", "explain", "refused"]),
-    ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
+    ("Fix", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
     ("Extend", &["plugin list", "plugin check"]),
-    (
-        "Keep",
-        &["store check", "store repair", "store dump", "store backup", "bench", "selftest crash"],
-    ),
+    ("Maintain", &["store check", "store repair", "store dump", "store backup", "selftest crash"]),
 ];
 
 const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\n{before-help}Options:\n{options}{after-help}";
-/// Longest line about a command, so that it stays on its line.
+/// Longest description of a command that fits on its line.
 #[cfg(test)]
 const ABOUT_BYTES_MAX: usize = 63;
 
@@ -24,18 +21,18 @@ const EXAMPLES: &str = "\
 Examples:
   dispatcher demo                      see it work: no configuration needed
   dispatcher init sqreen               write a first dispatcher.toml, with a secret
-  dispatcher check                     what is wrong with ./dispatcher.toml, or the
-                                       addresses to paste where webhooks are sent from
+  dispatcher check                     every problem in ./dispatcher.toml, or the
+                                       addresses to paste at your webhook senders
   dispatcher run                       receive and deliver until SIGTERM or Ctrl-C
   dispatcher send sqreen               post a signed sample to the running daemon
   dispatcher try oncall-sms            send one sample to that target alone
-  dispatcher explain ID                what became of an event, or why it was refused
+  dispatcher explain ID                what happened to an event, or why it was refused
   dispatcher --config x.toml check     another configuration
 
-`dispatcher COMMAND --help` says more about one. Secrets are also read from the file
+`dispatcher COMMAND --help` describes a command. Secrets are also read from the file
 dispatcher.env beside the configuration.";
 
-/// Adds the groups to the command line's own description.
+/// Adds the groups to the help of the whole command line.
 pub(super) fn with_groups(command: Command) -> Command {
     let groups = groups(&command);
     let after = format!("{EXAMPLES}\n\n{}", super::exit::HELP);
@@ -66,8 +63,8 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn every_command_stands_in_one_group_and_every_name_there_is_a_command() {
-        let command = crate::cli::Cli::command();
+    fn every_command_is_in_one_group_and_every_name_in_a_group_is_a_command() {
+        let command = crate::cli::command_line::Cli::command();
         let mut shown: Vec<String> = Vec::new();
         for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
             let inner: Vec<_> = sub.get_subcommands().map(|inner| inner.get_name()).collect();

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request over a connection of its own, without TLS: for posting to a daemon on this machine.
+//! One HTTP/1.1 request over a connection of its own, without TLS: for requests to a daemon on this machine.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +14,14 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Longest wait for the whole answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the server answered.
+/// The answer of the server.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
-/// Posts `body` and reads the answer. `path` may have a query.
+/// Posts `body` and reads the answer. `path` may include a query.
 pub(super) async fn post(
     address: SocketAddr,
     path: &str,
@@ -35,7 +35,7 @@ pub(super) async fn post(
     let request =
         request.body(Full::new(Bytes::copy_from_slice(body))).map_err(io::Error::other)?;
     tokio::time::timeout(PATIENCE, exchange(address, request)).await.map_err(|_| {
-        let text = format!("{address} gave no answer within {} s", PATIENCE.as_secs());
+        let text = format!("{address} did not answer within {} s", PATIENCE.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, text)
     })?
 }
@@ -55,7 +55,7 @@ async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> io::Res
     tokio::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,
-        // The server may close the connection right behind its answer.
+        // The server may close the connection right after its answer.
         _ = connection => answer.await,
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    /// Answers one connection with `answer` and closes it; gives the bytes that came.
+    /// Answers one connection with `answer` and closes it; returns the bytes received.
     async fn serve(listener: TcpListener, answer: &'static str) -> Vec<u8> {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut got = Vec::new();
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn posts_what_it_is_given_and_reads_the_answer() {
+    async fn posts_headers_and_body_and_reads_the_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let answer =
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_is_an_error() {
+    async fn a_closed_port_is_an_error() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);

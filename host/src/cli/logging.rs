@@ -1,14 +1,19 @@
-//! The daemon's log, on standard error: lines for people on a terminal, one JSON object a line else.
+//! The log lines of the daemon, on standard error: text on a terminal, otherwise one JSON object a line.
 //!
-//! The lines' field values are escaped by the formatter; text of senders goes through
+//! The formatter escapes the values of fields; text of senders goes through
 //! [`printable`](crate::model::printable) before it becomes part of a message.
 
 use std::io::IsTerminal as _;
 
 use tracing::level_filters::LevelFilter;
 
-/// The variable that sets the level where `--log-level` does not.
+/// The variable that sets the level if `--log-level` does not.
 pub(super) const VARIABLE: &str = "DISPATCHER_LOG";
+
+/// The variable is not a level.
+#[derive(Debug, thiserror::Error)]
+#[error("{VARIABLE} is not a level; write error, warn, info, debug or trace")]
+pub(super) struct BadLevel;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -32,11 +37,11 @@ impl From<Level> for LevelFilter {
     }
 }
 
-/// Starts logging. The option goes before the variable; without both it is `info`.
+/// Starts logging. The option takes precedence over the variable; the default is `info`.
 ///
 /// # Errors
-/// The variable holds no level.
-pub(super) fn start(option: Option<Level>, variable: Option<&str>) -> Result<(), String> {
+/// The variable is not a level.
+pub(super) fn start(option: Option<Level>, variable: Option<&str>) -> Result<(), BadLevel> {
     let level = choose(option, variable)?;
     let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
     let terminal = std::io::stderr().is_terminal();
@@ -49,14 +54,14 @@ pub(super) fn start(option: Option<Level>, variable: Option<&str>) -> Result<(),
     Ok(())
 }
 
-fn choose(option: Option<Level>, variable: Option<&str>) -> Result<LevelFilter, String> {
+fn choose(option: Option<Level>, variable: Option<&str>) -> Result<LevelFilter, BadLevel> {
     use clap::ValueEnum as _;
     match (option, variable.filter(|text| !text.is_empty())) {
         (Some(level), _) => Ok(level.into()),
         (None, None) => Ok(LevelFilter::INFO),
-        (None, Some(text)) => Level::from_str(text, true).map(LevelFilter::from).map_err(|_| {
-            format!("{VARIABLE} is no level; write error, warn, info, debug or trace")
-        }),
+        (None, Some(text)) => {
+            Level::from_str(text, true).map(LevelFilter::from).map_err(|_| BadLevel)
+        }
     }
 }
 
@@ -65,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_option_goes_before_the_variable_and_nonsense_is_refused() {
+    fn the_option_takes_precedence_and_a_wrong_level_is_refused() {
         for (option, variable, expected) in [
             (None, None, Ok(LevelFilter::INFO)),
             (None, Some(""), Ok(LevelFilter::INFO)),

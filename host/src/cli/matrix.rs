@@ -1,4 +1,4 @@
-//! What a sound configuration does, at a glance: sources against targets, addresses, retries, home.
+//! What a valid configuration does, at a glance: sources and targets, addresses, retries, home.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::model::Cidr;
 use crate::retry::{SCHEDULE_WAITS_MAX, schedule};
 use crate::verify::{Proof, Replay};
 
-/// Most targets beside one another; further ones come below.
+/// Most targets side by side; more come below.
 const COLUMNS_MAX: usize = 6;
-/// Waits shown before `…`.
+/// Waits that are shown before `…`.
 const WAITS_SHOWN: usize = 3;
-/// Ranges of addresses shown before the rest is counted.
+/// Ranges of addresses that are shown; the rest is counted.
 const RANGES_SHOWN: usize = 3;
 
-/// Without a line break at its end.
+/// The last line has no line break.
 pub(super) fn render(config: &Config) -> String {
     let mut lines = Vec::new();
-    // Without a target the addresses are there all the same.
+    // The addresses are shown even without a target.
     let blocks = config.targets.chunks(COLUMNS_MAX).collect::<Vec<_>>();
     let blocks = if blocks.is_empty() { vec![&[][..]] } else { blocks };
     if !config.ingest.sources.is_empty() {
@@ -28,7 +28,9 @@ pub(super) fn render(config: &Config) -> String {
         }
     }
     if config.public_url.is_none() && config.server.listen.ip().is_unspecified() {
-        lines.push("  HOST: this machine as senders reach it, or set server.public_url".to_owned());
+        lines.push(
+            "  HOST: the name of this machine for senders; or set server.public_url".to_owned(),
+        );
     }
     lines.extend(notes(config));
     lines.extend(config.ingest.sources.iter().filter_map(limits));
@@ -38,7 +40,7 @@ pub(super) fn render(config: &Config) -> String {
     lines.join("\n")
 }
 
-/// A head and a row a source; the first block has the addresses.
+/// A head, and a row for each source; the first block has the addresses.
 fn rows(config: &Config, targets: &[TargetConfig], addresses: bool) -> Vec<String> {
     let mut table: Vec<Vec<String>> = Vec::new();
     let mut head = vec![String::new()];
@@ -66,7 +68,7 @@ fn rows(config: &Config, targets: &[TargetConfig], addresses: bool) -> Vec<Strin
     table.iter().map(line).collect()
 }
 
-/// Which rules of a target could take events of a source.
+/// Which rules of a target may match events of a source.
 fn cell(target: &TargetConfig, source: &str) -> String {
     if !target.enabled {
         return "off".to_owned();
@@ -91,7 +93,7 @@ fn cell(target: &TargetConfig, source: &str) -> String {
     }
 }
 
-/// What a person should know of how sources are verified.
+/// What a person should know about how sources are verified.
 fn notes(config: &Config) -> Vec<String> {
     let mut lines = Vec::new();
     for source in &config.ingest.sources {
@@ -99,25 +101,25 @@ fn notes(config: &Config) -> Vec<String> {
         let mut note = |text: &str| lines.push(format!("  {}: {text}", source.name));
         if scheme.unconfirmed {
             note(&format!(
-                "scheme `{}` is unconfirmed: it was read in second-hand sources only; try it before you \
+                "scheme `{}` is unconfirmed: only second-hand sources describe it; try it before you \
                  rely on it",
                 scheme.name
             ));
         }
         match scheme.replay() {
             Replay::OriginOnly => {
-                note("the origin is verified and the content is not covered by the signature");
+                note("the origin is verified, but the signature does not cover the content");
             }
             Replay::Open if scheme.proof == Proof::None => note("nothing is verified"),
-            Replay::Open => note("a plain secret: who has seen one request can send any other"),
+            Replay::Open => note("a plain secret: anyone who sees one request can send others"),
             Replay::Id | Replay::Window | Replay::SignedBytes => {}
         }
     }
     lines
 }
 
-/// From where and how often a source takes requests, and when its silence is told; nothing where it has
-/// no limit of its own.
+/// From where and how often a source takes requests, and when its silence raises an alarm; `None` if it has
+/// no limit.
 fn limits(source: &SourceSettings) -> Option<String> {
     let mut parts = Vec::new();
     if !source.allow.is_empty() {
@@ -128,12 +130,12 @@ fn limits(source: &SourceSettings) -> Option<String> {
         parts.push(format!("at most {}", rates.collect::<Vec<_>>().join(" and ")));
     }
     if let Some(after) = source.silent_after {
-        parts.push(format!("its silence is told after {}", show(after)));
+        parts.push(format!("alarm after {} of silence", show(after)));
     }
     (!parts.is_empty()).then(|| format!("  limits: {} {}", source.name, parts.join("; ")))
 }
 
-/// Who is believed whom it speaks for.
+/// The proxies whose X-Forwarded-For is trusted.
 fn proxies(config: &Config) -> Option<String> {
     let server = &config.server;
     let how = if server.proxy_protocol {
@@ -145,7 +147,7 @@ fn proxies(config: &Config) -> Option<String> {
     (!server.trusted_proxies.is_empty()).then(|| format!("  proxies: {trusted} by {how}"))
 }
 
-/// The first of some ranges, and how many more there are.
+/// The first ranges, and how many more there are.
 fn some(ranges: &[Cidr]) -> String {
     let shown = ranges.iter().take(RANGES_SHOWN).map(ToString::to_string);
     let shown = shown.collect::<Vec<_>>().join(", ");
@@ -155,7 +157,7 @@ fn some(ranges: &[Cidr]) -> String {
     }
 }
 
-/// A line for each schedule, with the targets that have it.
+/// A line for each retry schedule, with its targets.
 fn retries(targets: &[TargetConfig]) -> Vec<String> {
     let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
     for target in targets {

@@ -1,4 +1,4 @@
-//! Standard output, which may be closed at any time (`dispatcher check | head`): then nobody reads on.
+//! Standard output, which may be closed at any time (`dispatcher check | head`).
 
 use std::io::Write as _;
 
@@ -6,11 +6,11 @@ use crate::model::printable;
 
 /// Prints a line, or several.
 pub(super) fn line(text: &str) {
-    // A reader that went away is no failure of the command.
+    // That the reader is gone is not a failure of the command.
     let _ = is_read(text);
 }
 
-/// Prints a line; whether somebody still reads.
+/// Prints a line; returns whether standard output is still open.
 pub(super) fn is_read(text: &str) -> bool {
     writeln!(std::io::stdout().lock(), "{text}").is_ok()
 }
@@ -20,7 +20,7 @@ pub(super) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Rows of equal width a column; the first row is the head. Texts are made fit for a terminal.
+/// A table with aligned columns; the first row is the head. Cells are escaped for a terminal.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let shown: Vec<[String; N]> =
         rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();

@@ -36,12 +36,12 @@ impl PluginCommand {
         let settings = settings(config)?;
         match self {
             Self::List => {
-                let listed = app::plugins(&settings)?;
+                let listed = app::plugins(&settings).map_err(Failure::new)?;
                 out::line(&render(&listed, &settings));
                 Ok(listed.iter().all(|listed| listed.manifest.is_ok()))
             }
             Self::Check { file } => {
-                let listed = app::plugin_file(file, &settings)?;
+                let listed = app::plugin_file(file, &settings).map_err(Failure::new)?;
                 out::line(&match &listed.manifest {
                     Ok(manifest) => schema::render(manifest, &listed.file.path),
                     Err(_) => problem(&listed),

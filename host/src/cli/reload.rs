@@ -1,4 +1,4 @@
-//! `dispatcher reload`: the running daemon reads its configuration again, and says how that went.
+//! `dispatcher reload`: the running daemon reads its configuration again and reports the outcome.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use crate::model::printable;
 
 /// Have the running daemon read its configuration again
 ///
-/// As SIGHUP does, and shows the outcome: all of it is in force, or nothing was changed and every
-/// problem is shown, which ends with 1. `dispatcher run --help` says what it means for targets, and
-/// what needs a restart.
+/// Does the same as SIGHUP and shows the outcome: all of it is in force; or nothing was changed, every
+/// problem is shown, and the exit code is 1. `dispatcher run --help` describes what happens to targets,
+/// and which keys need a restart.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ReloadArgs {
     /// For scripts
@@ -40,7 +40,7 @@ pub(super) fn show(reload: &Reload) -> String {
     let mut text = format!("reloaded at {time}");
     for (what, names) in [
         ("started  ", &reload.started),
-        ("exchanged", &reload.exchanged),
+        ("replaced ", &reload.replaced),
         ("ended    ", &reload.ended),
     ] {
         if !names.is_empty() {
@@ -66,8 +66,8 @@ mod tests {
         assert_eq!(show(&nothing), "reloaded at 12:00");
         let list = |name: &str| vec![name.to_owned(), "b".to_owned()];
         let much =
-            Reload { exchanged: list("a"), restart: vec!["home".to_owned()], ..nothing.clone() };
-        let lines = ["  exchanged  a, b", "  home needs a restart; all else is in force"];
+            Reload { replaced: list("a"), restart: vec!["home".to_owned()], ..nothing.clone() };
+        let lines = ["  replaced   a, b", "  home needs a restart; all else is in force"];
         assert_eq!(show(&much).lines().skip(1).collect::<Vec<_>>(), lines);
         let refused = Some("1 error; nothing was changed".to_owned());
         let refused = Reload { refused, problems: "error: no\n ^^\n\n".to_owned(), ..nothing };

@@ -9,30 +9,40 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{self, Failure};
 use super::out;
-use crate::app::{App, Reloader};
+use crate::app::{App, Reloader, restart_keys};
 use crate::config::Config;
 use crate::telemetry::Feed;
 
 /// Receive and deliver until SIGTERM or Ctrl-C
 ///
-/// Reads the configuration, listens on `server.listen` and delivers. On SIGTERM or SIGINT it stops
-/// accepting, finishes what it has begun and exits 0; a second signal ends it at once. Logs go to
-/// standard error.
+/// Reads the configuration, listens on `server.listen` and delivers. On SIGTERM or SIGINT it accepts no
+/// more connections, finishes running requests and attempts, and exits 0; a second signal ends it at
+/// once. Logs go to standard error.
 ///
-/// On SIGHUP it reads the configuration again, the files that it names, dispatcher.env and the plugins
-/// too, and drops no request and no connection. With one error in it nothing changes, and the log shows
-/// every problem. A target that differs finishes what it has begun (for up to 15 s) before it goes on
-/// with its new settings; one that is gone keeps what waits for it until its name comes back. These keys
-/// need a restart, which the log says when they were changed: home, store.directory, store.free_min,
-/// store.segment, server.listen, server.header_timeout, server.idle_timeout, server.drain_timeout and
-/// server.connections_max. Environment variables are those of the start.
+/// On SIGHUP it reads the configuration again, with the files that it names, dispatcher.env and the
+/// plugins. No request and no connection is lost. If there is an error, nothing changes, and the log
+/// shows every problem. A changed target finishes its running attempts (for up to 15 s) before it
+/// continues with the new settings; a removed target keeps its backlog until its name comes back.
+/// Environment variables are those of the start.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = restart_help())]
 pub(super) struct RunArgs {}
+
+/// The keys that a reload cannot change.
+fn restart_help() -> String {
+    let mut text =
+        "These keys need a restart; when a reload finds one changed, it says so:".to_owned();
+    for key in restart_keys() {
+        text.push_str("\n  ");
+        text.push_str(key);
+    }
+    text
+}
 
 /// Runs until a signal.
 pub(super) fn run(_args: &RunArgs, config: &Config) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    // From here on it ends the process no more.
+    // From now on, SIGHUP does not end the process.
     let reloads = Reloads::new()?;
     let app = App::start(config, &Feed::default()).map_err(Failure::new)?;
     out::line(&format!("listening on http://{}", app.address()));
@@ -67,7 +77,7 @@ impl Signals {
         Ok(Self { runtime, term, int })
     }
 
-    /// Returns when one of them comes.
+    /// Returns when one of them arrives.
     pub(super) fn wait(&mut self) {
         let Self { runtime, term, int } = self;
         runtime.block_on(async {
@@ -78,7 +88,7 @@ impl Signals {
         });
     }
 
-    /// For a person who does not want to wait for the end of what was begun.
+    /// For a person who does not want to wait for running requests and attempts.
     fn exit_on_the_next(mut self) -> io::Result<()> {
         let wait_and_exit = move || {
             self.wait();
@@ -103,15 +113,30 @@ impl Reloads {
         Ok(Self { runtime, hup })
     }
 
-    /// Reloads on a thread of its own, so that a reload that takes long delays no stop. Signals that
-    /// come during one are one more.
+    /// Reloads on a thread of its own, so that a long reload does not delay a stop. Signals that arrive
+    /// during a reload cause one more.
     fn follow(mut self, reloader: Arc<Reloader>) -> io::Result<()> {
         let reload = move || {
             while self.runtime.block_on(self.hup.recv()).is_some() {
-                // The log has said how it went.
+                // The outcome is logged.
                 let _ = reloader.reload();
             }
         };
         thread::Builder::new().name("reload".to_owned()).spawn(reload).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_lists_every_key_that_needs_a_restart() {
+        let help = RunArgs::augment_args(clap::Command::new("run")).render_long_help().to_string();
+        for key in restart_keys() {
+            assert!(help.lines().any(|line| line.trim() == key), "{key} is not in:\n{help}");
+        }
     }
 }

@@ -39,7 +39,8 @@ pub(super) fn run(args: &TryArgs, config: Option<&Path>) -> Result<bool, Failure
     let sample = sample::of(sender, args.sample.as_deref())?;
     let event = Arc::new(event(source, sender, sample)?);
     out::line(&head(target, sample, &event));
-    let attempts = app::attempt(&config, target, &event).map_err(|reason| {
+    let attempts = app::attempt(&config, target, &event).map_err(|error| {
+        let reason = error.to_string();
         // Several lines are a list.
         let reason = match reason.contains('\n') {
             true => format!("\n{reason}").replace('\n', "\n  "),

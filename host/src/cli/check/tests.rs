@@ -1,7 +1,7 @@
 //! What `check` prints, file by file: `tests/golden/config/NAME.toml` and beside it `NAME.txt`, or
-//! `NAME/dispatcher.toml` where there is a `conf.d`; and in `tests/golden/plugins` what only the plugins know.
+//! `NAME/dispatcher.toml` where there is a `conf.d`; and in `tests/golden/plugins` the problems that only plugins find.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p dispatcher golden` writes the expected texts anew; read the difference.
+//! `UPDATE_GOLDEN=1 cargo test -p dispatcher golden` rewrites the expected texts; read the difference.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ fn found(file: &Path, further: fn(&Config) -> Vec<Problem>) -> String {
     format!("{text}\nexit {code}\n")
 }
 
-/// Each is answered as written beside it; gives how many there are and how many of them are wrong.
+/// Compares each output with the expected text; returns the number of files and how many have errors.
 fn compare(folder: &str, further: fn(&Config) -> Vec<Problem>) -> (usize, usize) {
     let entries =
         std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
@@ -69,13 +69,13 @@ fn compare(folder: &str, further: fn(&Config) -> Vec<Problem>) -> (usize, usize)
 }
 
 #[test]
-fn golden_files_are_answered_as_written_beside_them() {
+fn each_golden_file_gives_the_expected_text() {
     let (files, wrong) = compare("tests/golden/config", |_| Vec::new());
     assert!(files >= 20 && wrong >= 15, "golden files are missing: {files}, {wrong} wrong");
 }
 
 #[test]
-fn golden_files_of_what_plugins_say_are_answered_as_written_beside_them() {
+fn each_golden_file_with_a_problem_of_a_plugin_gives_the_expected_text() {
     let (files, wrong) = compare("tests/golden/plugins", crate::app::check);
     assert!(files >= 8 && wrong >= 8, "golden files are missing: {files}, {wrong} wrong");
 }
@@ -98,7 +98,7 @@ fn the_json_names_file_line_and_column_of_each_problem_and_no_secret() {
 }
 
 #[test]
-fn without_the_environment_a_check_says_what_it_did_not_look_at() {
+fn without_the_environment_a_check_shows_what_it_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dispatcher.toml");
     let text = "[sources.sqreen]\nsecrets = \"env:NOT_HERE\"\n[targets.a]\nplugin = \"file-log\"\n\
@@ -134,7 +134,7 @@ fn the_shipped_file_needs_nothing_but_the_secret() {
     assert!(without.to_string().contains("the secret of source `sqreen` is not set"), "{without}");
 }
 
-/// Every key that the shipped file shows is one that works: uncommented, the file loads.
+/// With every key uncommented, the shipped file loads.
 #[test]
 fn each_key_that_the_shipped_file_explains_is_known() {
     let text = std::fs::read_to_string(root().join("dispatcher.toml")).unwrap();

@@ -1,4 +1,4 @@
-//! The last check: the daemon is killed with `kill -9` under load and started again; what had its
+//! The last check: the daemon is killed with `kill -9` under load and started again; every event that had a
 //! 200 must be in the log.
 
 use std::collections::BTreeSet;
@@ -9,24 +9,22 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-use crate::cli::bench::exchange;
-use crate::cli::child::Server;
 use crate::cli::out;
-use crate::cli::scratch::sqreen;
+use crate::cli::testbed::{Server, exchange, sqreen};
 use crate::model::Secret;
 use crate::verify;
 
-/// Requests that the senders would post if nobody stopped them.
+/// Requests that the senders would post without the kill.
 const REQUESTS: u32 = 500;
-/// After so many answers the daemon is killed.
+/// The daemon is killed after this many answers.
 const KILL_AFTER: usize = 200;
 /// Senders at the same time.
 const SENDERS: u32 = 8;
 /// Longest wait for the log to be complete after the restart.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Tells the check; the answer says whether all acknowledged events are in the log.
-pub(super) fn tell(
+/// Runs the check; returns whether all acknowledged events are in the log.
+pub(super) fn run(
     runtime: &tokio::runtime::Runtime,
     config: &Path,
     secret: &str,
@@ -34,26 +32,27 @@ pub(super) fn tell(
     out::line(&format!("\n4  kill -9 while {REQUESTS} events arrive, start again"));
     let folder = config.parent().unwrap_or(config);
     let (arguments, log) = (["run", "--config", &config.to_string_lossy()], folder.join("log.txt"));
-    let mut server = Server::start(&arguments, &log)?;
+    let program = std::env::current_exe()?;
+    let mut server = Server::start(&program, &arguments, &log)?;
     let acknowledged = runtime.block_on(post_until_killed(&mut server, secret));
-    let again = Server::start(&arguments, &log)?;
+    let again = Server::start(&program, &arguments, &log)?;
     let delivered = wait_for(&folder.join("logs/events.jsonl"), &acknowledged);
     drop(again);
     out::line(&format!(
-        "   {} had their 200; {delivered} of them are in the log",
+        "   {} were answered with 200; {delivered} of them are in the log",
         acknowledged.len()
     ));
     Ok(delivered == acknowledged.len() && !acknowledged.is_empty())
 }
 
-/// Posts from several senders, kills the server in the midst; gives the names of the events that were acknowledged.
+/// Posts from several senders and kills the server meanwhile; returns the acknowledged events.
 async fn post_until_killed(server: &mut Server, secret: &str) -> BTreeSet<String> {
     let address = server.address();
     let (answered, mut answers) = tokio::sync::mpsc::channel(REQUESTS as usize);
     for sender in 0..SENDERS {
         let (answered, secret) = (answered.clone(), Secret::new(secret));
         tokio::spawn(async move {
-            // A sender ends with its connection: the kill is what it waits for.
+            // The kill ends the connection and with it the sender.
             let _ = post_share(address, sender, &secret, &answered).await;
         });
     }
@@ -86,14 +85,14 @@ async fn post_share(
             "POST /sqreen HTTP/1.1\r\nhost: demo\r\n{header}: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        if exchange(&mut stream, request.as_bytes()).await? == 200 {
+        if exchange(&mut stream, request.as_bytes()).await?.status == 200 {
             let _ = answered.send(name).await;
         }
     }
     Ok(())
 }
 
-/// Counts which of the events stand in the log, until all do or patience ends.
+/// Counts the events that are in the log, until all are or the time is over.
 fn wait_for(log: &Path, events: &BTreeSet<String>) -> usize {
     let until = Instant::now() + PATIENCE;
     loop {

@@ -1,13 +1,12 @@
-//! `dispatcher selftest crash`: kills a daemon of its own again and again, and proves that nothing that
-//! had its 200 is lost.
+//! `dispatcher selftest crash`: kills a daemon many times, and proves that no acknowledged event is lost.
 //!
 //! Each round starts the daemon, loads it from several connections and kills it with SIGKILL at a random
-//! moment. Some rounds kill it again while it starts, some delete its index while it is down. One of
-//! its two targets waits for the disk at each event, so that work is pending at each kill. At the end
-//! all that waits is delivered, and the targets' logs are compared with what was acknowledged.
+//! moment. Some rounds kill it again while it starts, some delete its index while it is down. One of its two
+//! targets waits for the disk at each event, so that deliveries are pending at each kill. At the end the
+//! backlog is delivered, and the logs of the targets are compared with what was acknowledged.
 //!
-//! SIGKILL ends the process, not the machine: what the kernel has, it still writes. A power cut is
-//! another test (`tests/scenarios/power.rs`).
+//! SIGKILL ends the process, not the machine: the kernel still writes what it has. Power cuts are tested in
+//! `tests/scenarios/power.rs`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,14 +16,15 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use super::judge::{self, Log};
 use super::load::{Load, Sent};
 use super::report::{self, Figures};
+use super::target_log::{self, Log};
 use crate::admin::wire;
-use crate::cli::child::{Launched, Server};
 use crate::cli::exit::Failure;
-use crate::cli::scratch::{Scratch, generated_secret, sqreen};
-use crate::cli::{ask, out};
+use crate::cli::out;
+use crate::cli::testbed::{
+    self, Launched, Scratch, Server, generated_secret, sqreen, write_config,
+};
 use crate::model::Secret;
 
 const ROUNDS_MAX: i64 = 10_000;
@@ -33,29 +33,29 @@ const CONNECTIONS_MAX: i64 = 256;
 const SECONDS_MAX: f64 = 600.0;
 /// Shortest.
 const SECONDS_MIN: f64 = 0.05;
-/// Longest wait until the daemon listens; building an index of all events anew takes its time.
+/// Longest wait until the daemon listens, which may have to rebuild its index first.
 const START_PATIENCE: Duration = Duration::from_secs(300);
-/// Longest wait at the end in which nothing at all is delivered.
+/// Longest time without any delivery at the end.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
-/// Pause between two looks at what still waits.
+/// Pause between two looks at the backlog.
 const DRAIN_LOOK: Duration = Duration::from_millis(200);
-/// How often that is told.
-const DRAIN_TOLD_EVERY: Duration = Duration::from_secs(5);
-/// Of so many rounds one kills the daemon while it starts; round 2 does in any case.
+/// How often the backlog is shown.
+const DRAIN_SHOWN_EVERY: Duration = Duration::from_secs(5);
+/// One of this many rounds kills the daemon while it starts; round 2 always does.
 const START_KILL_EVERY: u32 = 3;
-/// Of so many rounds one deletes the index; round 3 does in any case.
+/// One of this many rounds deletes the index; round 3 always does.
 const INDEX_DELETION_EVERY: u32 = 8;
 
-/// Takes one event a call and waits for the disk each time.
+/// A target that takes one event a call and waits for the disk each time.
 const SLOW: &str = "batch.max = 1\nconcurrency = 1\nsettings.sync = true";
 
-/// Kill a daemon again and again; prove that nothing is lost
+/// Kill a daemon many times; prove that nothing is lost
 ///
-/// Starts this program as a daemon in a folder of its own, sends it signed events over several
-/// connections, kills it with SIGKILL at random moments, also while it starts, starts it again, and
-/// sometimes deletes its index in between. At the end every event that had a 200 must stand in the
-/// log of each of two targets, as it was sent. The last line says `N acknowledged, N delivered, 0 lost`;
-/// when something is lost, the first are named, the folder stays, and the exit code is 1.
+/// Starts this program as a daemon in a temporary folder, sends it signed events over several
+/// connections, kills it with SIGKILL at random moments, some during a start, and sometimes deletes
+/// its index before the next start. At the end every event that was answered with 200 must be in the
+/// log of each of two targets, byte for byte. The last line says `N acknowledged, N delivered, 0 lost`.
+/// If events are lost, the first are named, the folder is kept, and the exit code is 1.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct CrashArgs {
     /// Rounds; each kills the daemon under load once.
@@ -64,13 +64,13 @@ pub(in crate::cli) struct CrashArgs {
     /// Connections that send at the same time.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=CONNECTIONS_MAX))]
     connections: u16,
-    /// Longest time that a round sends before the kill.
+    /// Longest time that a round sends events before the kill.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     seconds_per_round: Duration,
-    /// Where the daemon's folder is made: the disk to be tried. Default: the temporary folder.
+    /// Where to make the daemon's folder: on the disk to be tested. Default: the temporary folder.
     #[arg(long, value_name = "FOLDER")]
     directory: Option<PathBuf>,
-    /// Chooses what happens in which round; the moments within the daemon differ all the same.
+    /// Chooses what happens in each round. The timing inside the daemon still differs.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 }
@@ -81,7 +81,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs_f64).ok_or_else(wrong)
 }
 
-/// Runs it; gives whether nothing was lost.
+/// Runs it; returns whether nothing was lost.
 pub(super) fn run(args: &CrashArgs) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut home = Scratch::new(args.directory.as_deref(), "selftest")?;
@@ -89,9 +89,9 @@ pub(super) fn run(args: &CrashArgs) -> Result<bool, Failure> {
         let (mut term, mut int) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut run = Run::new(args, &home)?;
-        // What is dropped in the midst ends its daemon and its senders.
+        // Dropping the run ends its daemon and its senders.
         tokio::select! {
-            // A terminal's Ctrl-C reaches the daemon too, whose end would else be a surprise.
+            // Ctrl-C of a terminal also ends the daemon, which must not count as a failure.
             biased;
             _ = term.recv() => Ok(None),
             _ = int.recv() => Ok(None),
@@ -100,7 +100,9 @@ pub(super) fn run(args: &CrashArgs) -> Result<bool, Failure> {
     });
     match outcome {
         Ok(Some(true)) => Ok(true),
-        Ok(None) => Err(Failure::new("interrupted; nothing is proven, nothing is left behind")),
+        Ok(None) => {
+            Err(Failure::new("interrupted: nothing is proven; the daemon's folder was removed"))
+        }
         Ok(Some(false)) => {
             home.keep();
             out::error(&format!("the daemon's folder is kept: {}", home.path().display()));
@@ -124,7 +126,7 @@ struct Run<'a> {
     load: Load,
     logs: Vec<Log>,
     figures: Figures,
-    /// How long the daemon took to start the last time: when it may be killed in its next start.
+    /// Duration of the last start: the next one may be killed within this time.
     last_start: Duration,
 }
 
@@ -132,7 +134,7 @@ impl<'a> Run<'a> {
     fn new(args: &'a CrashArgs, home: &Scratch) -> io::Result<Self> {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
         let secret = generated_secret()?;
-        let config = home.configure("home", &configuration(SLOW), &secret)?;
+        let config = write_config(&home.path().join("home"), &configuration(SLOW), &secret)?;
         let logs = home.path().join("home/logs");
         out::line(&format!(
             "seed {seed}, {} connections, up to {:.2} s a round, files in {}",
@@ -169,15 +171,15 @@ impl<'a> Run<'a> {
         Ok(report::print(&mut self.figures, &sent, &self.logs))
     }
 
-    /// One round; gives whether the next start has to build the index anew.
+    /// One round; returns whether the next start has to rebuild the index.
     async fn round(&mut self, round: u32, rebuilds: bool) -> Result<bool, Failure> {
         let (server, started) = self.start(rebuilds).await?;
         let ran = self.args.seconds_per_round.mul_f64(0.1 + 0.9 * self.random.f64());
         self.load_and_kill(server, ran).await?;
         self.figures.rounds += 1;
         self.figures.killed_under_load += 1;
-        let index_goes = round == 3 || self.random.u32(..INDEX_DELETION_EVERY) == 0;
-        if index_goes {
+        let index_deleted = round == 3 || self.random.u32(..INDEX_DELETION_EVERY) == 0;
+        if index_deleted {
             std::fs::remove_dir_all(self.folder().join("data/index"))?;
             self.figures.index_deleted += 1;
         }
@@ -189,14 +191,14 @@ impl<'a> Run<'a> {
             self.figures.killed_after_start += u32::from(!killed_at_start);
         }
         let (next, acknowledged) = self.load.sent(|sent| (sent.next, sent.acknowledged.len()));
-        judge::read_on(&mut self.logs, self.load.seed, next)?;
+        target_log::read_on(&mut self.logs, self.load.seed, next)?;
         let mut line = format!(
             "round {round:>3}  started in {:>4} ms, killed after {:>5} ms, {acknowledged:>8} acknowledged so far",
             started.as_millis(),
             ran.as_millis()
         );
         for (happened, what) in
-            [(index_goes, "index deleted"), (killed_at_start, "killed while it started")]
+            [(index_deleted, "index deleted"), (killed_at_start, "killed while it started")]
         {
             if happened {
                 line.push_str(", ");
@@ -204,11 +206,11 @@ impl<'a> Run<'a> {
             }
         }
         out::line(&line);
-        // A start that was cut short may have left no index behind.
-        Ok(index_goes)
+        // A start that was killed may not have finished the rebuild.
+        Ok(index_deleted)
     }
 
-    /// Starts the daemon and notes how long that took.
+    /// Starts the daemon and records how long that took.
     async fn start(&mut self, rebuilds: bool) -> Result<(Server, Duration), Failure> {
         let began = Instant::now();
         let server = self.launch()?.listening(START_PATIENCE).await?;
@@ -221,12 +223,12 @@ impl<'a> Run<'a> {
 
     fn launch(&self) -> io::Result<Launched> {
         let arguments = ["run", "--config", &self.config.to_string_lossy()];
-        Launched::new(&arguments, &self.folder().join("log.txt"))
+        Launched::new(&std::env::current_exe()?, &arguments, &self.folder().join("log.txt"))
     }
 
     async fn load_and_kill(&mut self, mut server: Server, ran: Duration) -> Result<(), Failure> {
         let senders = self.load.start(server.address(), self.args.connections);
-        // The moment of the kill is chance, not something that is waited for.
+        // The moment of the kill is random; there is nothing to wait for.
         sleep(ran).await;
         if let Some(status) = server.ended()? {
             let log = self.folder().join("log.txt");
@@ -243,29 +245,29 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Starts the daemon and kills it at that moment; gives whether it was not listening yet.
+    /// Starts the daemon and kills it after `moment`; returns whether it did not listen yet.
     async fn kill_at_start(&self, moment: Duration) -> Result<bool, Failure> {
         let launched = self.launch()?;
         sleep(moment).await;
         Ok(launched.kill()?)
     }
 
-    /// Starts the daemon without the brake, and waits until nothing is pending any more.
+    /// Starts the daemon without the slow target's limits, and waits until nothing is pending.
     async fn drain(&mut self, rebuilds: bool) -> Result<(), Failure> {
         std::fs::write(&self.config, configuration(""))?;
         let (mut server, started) = self.start(rebuilds).await?;
         let next = self.load.sent(|sent| sent.next);
         let (mut moved, mut waited) = (Instant::now(), u64::MAX);
-        let mut told: Option<Instant> = None;
+        let mut shown: Option<Instant> = None;
         loop {
             let status = status(&self.config).await?;
             let waits = status.targets.iter().map(|target| target.pending).sum();
-            if told.is_none_or(|told| told.elapsed() > DRAIN_TOLD_EVERY) {
+            if shown.is_none_or(|shown| shown.elapsed() > DRAIN_SHOWN_EVERY) {
                 let ms = started.as_millis();
                 out::line(&format!("last start took {ms} ms, {waits} deliveries wait"));
-                told = Some(Instant::now());
+                shown = Some(Instant::now());
             }
-            let lines = judge::read_on(&mut self.logs, self.load.seed, next)?;
+            let lines = target_log::read_on(&mut self.logs, self.load.seed, next)?;
             if waits == 0 {
                 break;
             }
@@ -274,14 +276,14 @@ impl<'a> Run<'a> {
             } else if moved.elapsed() > DRAIN_PATIENCE {
                 let (patience, state) = (DRAIN_PATIENCE.as_secs(), status.state);
                 out::line(&format!(
-                    "wrong: {waits} deliveries wait and none went out for {patience} s: {state}"
+                    "wrong: {waits} deliveries wait, and none was delivered for {patience} s: {state}"
                 ));
                 break;
             }
             sleep(DRAIN_LOOK).await;
         }
         server.kill();
-        judge::read_on(&mut self.logs, self.load.seed, next)?;
+        target_log::read_on(&mut self.logs, self.load.seed, next)?;
         Ok(())
     }
 
@@ -290,23 +292,20 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Asks the daemon of that configuration how it is.
+/// Asks the daemon of that configuration for its status.
 async fn status(config: &Path) -> Result<wire::Status, Failure> {
     let config = config.to_owned();
-    // It waits on a runtime of its own, which no thread of ours may do.
-    let asked = tokio::task::spawn_blocking(move || {
-        ask::Daemon::find(Some(&config))?.get::<wire::Status>("/status")
-    });
-    asked.await.map_err(Failure::new)?
+    let asked = tokio::task::spawn_blocking(move || testbed::status(&config));
+    Ok(asked.await.map_err(Failure::new)??)
 }
 
-/// Two logs: one takes what comes, the other has `brake` in its table.
-fn configuration(brake: &str) -> String {
+/// Two logs; `slow` are further lines for the second one.
+fn configuration(slow: &str) -> String {
     format!(
         r#"[server]
 listen = "127.0.0.1:0"
 
-# What is proven must not depend on the space of this machine.
+# The test must not depend on the free space of this machine.
 [store]
 free_low = "0B"
 free_min = "0B"
@@ -325,7 +324,7 @@ plugin = "file-log"
 route = {{ sources = ["sqreen"] }}
 settings.path = "logs/slow.jsonl"
 settings.rotate.size = "off"
-{brake}
+{slow}
 "#
     )
 }
@@ -335,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_may_be_short_but_not_nothing() {
+    fn a_round_may_be_short_but_not_empty() {
         assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
         for text in ["0", "-1", "601", "NaN", "inf", "1s", ""] {
             assert!(seconds(text).unwrap_err().contains("such as 0.5"), "{text}");

@@ -1,17 +1,17 @@
-//! The selftest's events: each is known by its number alone, so that none has to be remembered.
+//! The events of the selftest: each follows from its number, so that none has to be remembered.
 //!
-//! The same seed and number always give the same bytes. They are compact JSON in ASCII, which a
-//! file-log keeps as sent; what a line of it shows can be compared byte for byte.
+//! The same seed and number always give the same bytes: compact JSON in ASCII, which a file-log writes
+//! unchanged, so that its lines can be compared byte for byte.
 
-/// Longest filling of an event.
+/// Longest padding of an event.
 const FILLING_BYTES_MAX: usize = 1200;
 const ID_KEY: &str = r#""event_id":""#;
 const ID_DIGITS: usize = 24;
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz 0123456789";
 
-/// The event of that number, as it is sent.
+/// The event with that number, as it is sent.
 pub(super) fn element(seed: u64, number: u64) -> String {
-    // Numbers that follow one another would begin alike.
+    // Consecutive seeds would give similar events.
     let mut random = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let length = random.usize(..FILLING_BYTES_MAX);
     let filling: String =
@@ -36,7 +36,7 @@ pub(super) fn id(number: u64) -> String {
     format!("{number:0ID_DIGITS$x}")
 }
 
-/// Which event `data` is; `None` when it is none of that seed, or not as it was sent.
+/// The number of the event; `None` if `data` is not exactly an event of that seed.
 pub(super) fn number(seed: u64, data: &str) -> Option<u64> {
     let at = data.find(ID_KEY)? + ID_KEY.len();
     let number = u64::from_str_radix(data.get(at..at + ID_DIGITS)?, 16).ok()?;
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_known_by_its_bytes_and_only_by_all_of_them() {
+    fn an_event_is_recognised_only_if_every_byte_is_right() {
         for n in [0, 1, 999, 1 << 25] {
             let sent = element(7, n);
             assert_eq!(number(7, &sent), Some(n));

@@ -1,7 +1,8 @@
-//! The selftest's senders: they post signed events until the daemon is gone, and note what had its 200.
+//! The senders of the selftest: they post signed events until the daemon is killed, and record which were
+//! acknowledged.
 //!
-//! An event is acknowledged only when the whole answer to its request was read. No event is sent
-//! twice, so what stands in a log more than once was delivered more than once.
+//! An event counts as acknowledged once the whole answer to its request was read. No event is sent twice, so
+//! an event that is in a log more than once was delivered more than once.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,14 +13,14 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::event;
-use super::numbers::{EVENTS_MAX, Numbers};
-use crate::cli::bench::exchange;
+use super::number_set::{EVENTS_MAX, NumberSet};
+use crate::cli::testbed::exchange;
 use crate::model::Secret;
 use crate::verify::{self, Scheme};
 
 /// Most events of one request.
 const ARRAY_EVENTS_MAX: u64 = 20;
-/// One request of so many is an array.
+/// One of this many requests is an array.
 const ARRAY_EVERY: u8 = 4;
 /// Pause after a 503.
 const REFUSED_PAUSE: Duration = Duration::from_millis(10);
@@ -27,16 +28,16 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(10);
 /// What was sent and how it was answered, over all rounds.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    /// The next event's number: all below were sent, or were about to be.
+    /// Number of the next event: all lower ones were sent, or were about to be.
     pub(super) next: u64,
-    pub(super) acknowledged: Numbers,
+    pub(super) acknowledged: NumberSet,
     /// Requests with a 200.
     pub(super) requests: u64,
     /// Requests with a 503.
     pub(super) refused: u64,
     /// Requests whose connection ended before their answer.
     pub(super) unanswered: u64,
-    /// A status that a rightly signed request must not get.
+    /// A status that a correctly signed request must not get.
     pub(super) wrong: Option<u16>,
 }
 
@@ -50,16 +51,16 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Looks at what was sent so far.
+    /// Access to what was sent so far.
     pub(super) fn sent<T>(&self, look: impl FnOnce(&mut Sent) -> T) -> T {
         look(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Posts over some connections at once, until each has ended. Dropping the set ends them too.
+    /// Posts over several connections, until each has ended. Dropping the set ends them.
     pub(super) fn start(&self, address: SocketAddr, connections: u16) -> JoinSet<()> {
         (0..connections).fold(JoinSet::new(), |mut senders, _| {
             let load = self.clone();
-            // A sender ends with its connection: the kill is what it waits for.
+            // The kill ends the connection and with it the sender.
             senders.spawn(async move { drop(load.post_on(address).await) });
             senders
         })
@@ -73,7 +74,8 @@ impl Load {
             let count = if many { fastrand::u64(2..=ARRAY_EVENTS_MAX) } else { 1 };
             let Some(first) = self.sent(|sent| sent.reserve(count)) else { return Ok(()) };
             let answer = exchange(&mut stream, &self.request(first, count)).await;
-            self.sent(|sent| sent.note(first, count, answer.as_ref().ok()));
+            let answer = answer.map(|answer| answer.status);
+            self.sent(|sent| sent.record(first, count, answer.as_ref().ok()));
             match answer? {
                 200 => {}
                 503 => tokio::time::sleep(REFUSED_PAUSE).await,
@@ -103,7 +105,7 @@ impl Sent {
         })
     }
 
-    fn note(&mut self, first: u64, count: u64, status: Option<&u16>) {
+    fn record(&mut self, first: u64, count: u64, status: Option<&u16>) {
         match status {
             Some(200) => {
                 self.requests += 1;

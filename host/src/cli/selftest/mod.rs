@@ -1,25 +1,11 @@
-//! `dispatcher selftest`: the shipped program proves what it promises, on the machine and disk of
-//! whoever asks.
+//! `dispatcher selftest`: the shipped program proves its promises, on the machine and disk of the user.
 
+mod command;
 mod crash;
 mod event;
-mod judge;
 mod load;
-mod numbers;
+mod number_set;
 mod report;
+mod target_log;
 
-use super::exit::Failure;
-
-#[derive(Clone, Debug, clap::Subcommand)]
-pub(super) enum SelftestCommand {
-    Crash(crash::CrashArgs),
-}
-
-impl SelftestCommand {
-    /// Gives whether the promise was kept.
-    pub(super) fn run(&self) -> Result<bool, Failure> {
-        match self {
-            Self::Crash(args) => crash::run(args),
-        }
-    }
-}
+pub(super) use command::SelftestCommand;

@@ -1,10 +1,11 @@
-//! What the crash selftest prints at its end: the figures, what is wrong, and the last line.
+//! What the crash selftest prints at its end: the figures, what is wrong, and the result.
 
 use std::time::Duration;
 
 use super::event;
-use super::judge::Log;
 use super::load::Sent;
+use super::number_set::NumberSet;
+use super::target_log::Log;
 use crate::cli::out;
 
 /// Most lost events that are named for each target.
@@ -17,16 +18,16 @@ pub(super) struct Figures {
     pub(super) killed_under_load: u32,
     /// Before it listened.
     pub(super) killed_at_start: u32,
-    /// It listened already when it was to be killed in its start.
+    /// It was to be killed during its start, but listened already.
     pub(super) killed_after_start: u32,
     pub(super) index_deleted: u32,
-    /// Starts with the index that was there.
+    /// Starts with an index.
     pub(super) starts: Vec<Duration>,
-    /// Starts that had to build the index anew.
+    /// Starts that had to rebuild the index.
     pub(super) rebuilds: Vec<Duration>,
 }
 
-/// Prints it all; gives whether the promise was kept.
+/// Prints everything; returns whether the promise was kept.
 pub(super) fn print(figures: &mut Figures, sent: &Sent, logs: &[Log]) -> bool {
     let Figures { killed_under_load, killed_at_start, killed_after_start, .. } = *figures;
     let kills = killed_under_load + killed_at_start + killed_after_start;
@@ -59,7 +60,7 @@ pub(super) fn print(figures: &mut Figures, sent: &Sent, logs: &[Log]) -> bool {
     }
     let mut well = sent.acknowledged.len() > 0;
     if !well {
-        out::line("wrong: no event was acknowledged, so that nothing is proven");
+        out::line("wrong: no event was acknowledged, so nothing is proven");
     }
     for log in logs {
         well &= is_well(log, kills);
@@ -73,11 +74,11 @@ pub(super) fn print(figures: &mut Figures, sent: &Sent, logs: &[Log]) -> bool {
     well && lost == 0
 }
 
-/// How many acknowledged events are missing in any log; names the first of each.
+/// Counts the acknowledged events that are missing in any log, and names the first of each log.
 fn lost(sent: &Sent, logs: &[Log]) -> u64 {
-    let mut lost = super::numbers::Numbers::default();
+    let mut lost = NumberSet::default();
     for log in logs {
-        for (at, number) in log.lacks(&sent.acknowledged).enumerate() {
+        for (at, number) in log.missing(&sent.acknowledged).enumerate() {
             if at < LOST_SHOWN_MAX {
                 out::line(&format!(
                     "lost: event_id {} is not in {}",
@@ -91,22 +92,24 @@ fn lost(sent: &Sent, logs: &[Log]) -> u64 {
     lost.len()
 }
 
-/// Tells what in a log cannot be explained by kills.
+/// Prints what kills cannot explain in a log; returns whether there is nothing.
 fn is_well(log: &Log, kills: u32) -> bool {
-    if log.strange > 0 {
-        let (strange, path) = (log.strange, log.path.display());
-        out::line(&format!("wrong: {strange} lines of {path} show what was not sent, or not so:"));
+    if log.unexpected > 0 {
+        let (unexpected, path) = (log.unexpected, log.path.display());
+        out::line(&format!(
+            "wrong: {unexpected} lines of {path} have something that was not sent:"
+        ));
         log.examples
             .iter()
             .for_each(|line| out::line(&format!("  {}", crate::model::printable(line))));
     }
-    // One append is under way at a kill, so that a kill tears one line at most.
+    // A target has one running append, so a kill tears at most one line.
     let torn_well = log.torn <= u64::from(kills);
     if !torn_well {
         let (torn, path) = (log.torn, log.path.display());
         out::line(&format!("wrong: {torn} torn lines in {path}, but only {kills} kills"));
     }
-    log.strange == 0 && torn_well
+    log.unexpected == 0 && torn_well
 }
 
 fn median_and_worst(sorted: &[Duration]) -> String {

@@ -1,0 +1,170 @@
+//! Raises alarms for what no request and no delivery shows: too little space for the store, and sources that
+//! have become silent.
+//!
+//! One timer: [`PERIOD`], or less for a source with a shorter `silent_after`; none while there is nothing to
+//! watch. A reload takes effect at once. Low space is remembered until the end of the process; silences are
+//! saved beside the store every [`PERIOD`], and when the daemon stops.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::free_space::LowSpace;
+use super::silence_file::SilenceFile;
+use super::silent_sources::{SilenceLimit, SilentSources};
+use crate::config::Config;
+use crate::model::Timestamp;
+use crate::store::Queue;
+use crate::store::embedded::Embedded;
+use crate::telemetry::{AlarmKind, Feed};
+
+/// Longest time between two checks.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// What a configuration has to watch.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    free_low_bytes: u64,
+    sources: Vec<SilenceLimit>,
+}
+
+impl Watched {
+    pub(super) fn of(config: &Config) -> Self {
+        let sources = config.ingest.sources.iter();
+        let sources = sources.filter_map(|source| {
+            let after = source.silent_after?;
+            Some(SilenceLimit { source: Arc::clone(&source.name), after })
+        });
+        Self { free_low_bytes: config.free_low_bytes, sources: sources.collect() }
+    }
+
+    /// Time until the next check; `None` if there is nothing to watch.
+    fn period(&self) -> Option<Duration> {
+        let floor = (self.free_low_bytes > 0).then_some(PERIOD);
+        let shortest = self.sources.iter().map(|limit| limit.after.min(PERIOD)).min();
+        floor.into_iter().chain(shortest).min()
+    }
+}
+
+/// Watches what was sent last, until `None` is sent or the sender is dropped.
+pub(super) fn start(
+    config: &Config,
+    queue: Arc<Embedded>,
+    feed: &Feed,
+    runtime: &Handle,
+) -> (watch::Sender<Option<Watched>>, JoinHandle<()>) {
+    let (sender, receiver) = watch::channel(Some(Watched::of(config)));
+    let file = SilenceFile::new(&config.store.directory);
+    let monitor = Monitor {
+        directory: config.store.directory.display().to_string().into(),
+        queue,
+        feed: feed.clone(),
+        low_space: LowSpace::default(),
+        silences: SilentSources::restore(file.read(), Instant::now()),
+        file,
+        saved_at: Instant::now(),
+        save_failed: false,
+    };
+    (sender, runtime.spawn(monitor.run(receiver)))
+}
+
+struct Monitor {
+    /// Of the store.
+    directory: Arc<str>,
+    queue: Arc<Embedded>,
+    feed: Feed,
+    low_space: LowSpace,
+    silences: SilentSources,
+    file: SilenceFile,
+    saved_at: Instant,
+    save_failed: bool,
+}
+
+impl Monitor {
+    async fn run(mut self, mut watched: watch::Receiver<Option<Watched>>) {
+        loop {
+            let Some(now) = watched.borrow_and_update().clone() else {
+                return self.save().await;
+            };
+            self.check_space(now.free_low_bytes);
+            let clock = Instant::now();
+            self.check_sources(&now.sources, clock);
+            if !now.sources.is_empty() && clock.saturating_duration_since(self.saved_at) >= PERIOD {
+                self.save().await;
+                self.saved_at = clock;
+            }
+            let timer = async {
+                match now.period() {
+                    Some(period) => tokio::time::sleep(period).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = timer => {}
+                () = self.queue.room_changed() => {}
+                changed = watched.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn check_space(&mut self, floor_bytes: u64) {
+        let low = self.queue.free_bytes().and_then(|free| self.low_space.check(free, floor_bytes));
+        let alarm = |reason: &str| {
+            self.feed.alarms().raise(AlarmKind::DiskLow, &self.directory, 1, reason);
+        };
+        // That requests are refused is the worse news, which the store has logged.
+        if let Some(full) = self.queue.full() {
+            alarm(&format!("requests are refused: {}", full.reason));
+        } else if let Some(reason) = low {
+            tracing::error!(directory = %self.directory, "disk.low: {reason}");
+            alarm(&reason);
+        }
+    }
+
+    fn check_sources(&mut self, limits: &[SilenceLimit], clock: Instant) {
+        let (feed, time) = (&self.feed, Timestamp::from(SystemTime::now()));
+        let last = |source: &str| feed.history().last_stored_ms(source).map(Timestamp::from_millis);
+        for (source, reason) in self.silences.check(limits, clock, time, last) {
+            tracing::warn!(%source, "source.silent: {reason}");
+            feed.alarms().raise(AlarmKind::SourceSilent, &source, 1, &reason);
+        }
+    }
+
+    /// Writes the silences to their file. A failure is logged once, and again after a success.
+    async fn save(&mut self) {
+        let (file, saved) = (self.file.clone(), self.silences.saved(Instant::now()));
+        // A disk that hangs must not block a thread that receives.
+        let written = tokio::task::spawn_blocking(move || file.write(&saved)).await;
+        let failed = match written {
+            Ok(written) => written.err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(reason) = failed.as_ref().filter(|_| !self.save_failed) {
+            tracing::warn!("a restart will count silences from zero: cannot write them: {reason}");
+        }
+        self.save_failed = failed.is_some();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timer_is_a_minute_or_the_shortest_silence_and_off_with_nothing_to_watch() {
+        let period = |free_low_bytes, seconds: &[u64]| {
+            let sources = seconds.iter().map(|seconds| SilenceLimit {
+                source: "a".into(),
+                after: Duration::from_secs(*seconds),
+            });
+            Watched { free_low_bytes, sources: sources.collect() }.period()
+        };
+        assert_eq!(period(0, &[]), None);
+        assert_eq!(period(1, &[]), Some(PERIOD));
+        assert_eq!(period(0, &[86_400]), Some(PERIOD));
+        assert_eq!(period(1, &[86_400, 3, 9]), Some(Duration::from_secs(3)));
+    }
+}

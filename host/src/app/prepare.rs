@@ -1,0 +1,168 @@
+//! From configured targets to instances of their plugins, each made once: what a check accepted is what runs.
+//!
+//! Opens nothing and changes nothing: a target whose instance was made and dropped has no effect.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::plugin_host::PluginHost;
+use super::recipe::Recipe;
+use super::recipients::{self, Instances, Recipient};
+use crate::config::{Config, Problem, TargetConfig};
+use crate::plugin::{Instance, Invalid, LoadError, Plugin};
+use crate::route::TargetRoute;
+
+/// One target of the store: a configured target, or one of its recipients.
+pub(super) struct PreparedTarget {
+    pub(super) name: Arc<str>,
+    pub(super) enabled: bool,
+    /// Its oldest deliveries may be given up when the log is full.
+    pub(super) overflow: bool,
+    pub(super) route: TargetRoute,
+    /// Whether it gets events. A target with recipients gets none itself: it only delivers what was routed
+    /// to it while its plugin could not be used and its recipients were unknown.
+    pub(super) routed: bool,
+    pub(super) state: State,
+}
+
+pub(super) enum State {
+    Disabled,
+    /// Its plugin cannot be used: one line.
+    Unusable(String),
+    Ready(Box<Ready>),
+}
+
+/// A target that can deliver.
+pub(super) struct Ready {
+    pub(super) recipe: Recipe,
+    pub(super) instance: Instance,
+}
+
+/// Which targets are tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Enabled,
+    /// Problems of disabled targets are warnings.
+    All,
+}
+
+/// All targets, in the order of the configuration, and what is wrong with them.
+pub(super) struct Prepared {
+    pub(super) targets: Vec<PreparedTarget>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Why a target cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    #[error(transparent)]
+    NotLoaded(#[from] LoadError),
+    #[error("{}: {}", .0.title, .0.label)]
+    OpenSecret(Problem),
+    #[error("{}: {}", .0.title, .0.label)]
+    NoDigests(Problem),
+    #[error("settings{}{}: {}", if .0.path.is_empty() { "" } else { "." }, .0.path, .0.reason)]
+    Refused(#[from] Invalid),
+}
+
+impl Unusable {
+    /// Shows it at its place in the configuration.
+    fn into_problem(self, target: &TargetConfig) -> Problem {
+        match self {
+            Self::NotLoaded(error) => target.plugin_problem(&error.to_string()),
+            Self::OpenSecret(problem) | Self::NoDigests(problem) => problem,
+            Self::Refused(invalid) => target.setting_problem(&invalid.path, &invalid.reason),
+        }
+    }
+}
+
+impl Prepared {
+    /// Loads the plugins and makes the instances.
+    pub(super) fn new(config: &Config, host: &PluginHost, scope: Scope) -> Self {
+        let mut prepared = Self { targets: Vec::new(), problems: Vec::new() };
+        for target in &config.targets {
+            prepared.add(target, host, scope);
+        }
+        prepared
+    }
+
+    fn add(&mut self, target: &TargetConfig, host: &PluginHost, scope: Scope) {
+        let made = (target.enabled || scope == Scope::All).then(|| instances(target, host));
+        match made {
+            Some(Ok((plugin, instances))) if target.enabled => {
+                self.add_ready(target, &plugin, instances);
+            }
+            Some(Err(reasons)) => {
+                let reason = reasons.first().map(ToString::to_string).unwrap_or_default();
+                for reason in reasons {
+                    let problem = reason.into_problem(target);
+                    let problem = if target.enabled { problem } else { problem.as_warning() };
+                    self.problems.push(problem);
+                }
+                let state = if target.enabled { State::Unusable(reason) } else { State::Disabled };
+                self.targets.push(PreparedTarget::new(target, &target.name, true, state));
+            }
+            Some(Ok(_)) | None => {
+                let disabled = PreparedTarget::new(target, &target.name, true, State::Disabled);
+                self.targets.push(disabled);
+            }
+        }
+    }
+
+    fn add_ready(&mut self, target: &TargetConfig, plugin: &Plugin, instances: Instances) {
+        let ready = |settings: &Value, instance| {
+            State::Ready(Box::new(Ready {
+                recipe: Recipe::new(target, settings, plugin),
+                instance,
+            }))
+        };
+        let Instances { whole, recipients } = instances;
+        let whole = ready(&target.settings.json, whole);
+        let routed = recipients.is_empty();
+        self.targets.push(PreparedTarget::new(target, &target.name, routed, whole));
+        for Recipient { name, settings, instance, .. } in recipients {
+            let state = ready(&settings, instance);
+            self.targets.push(PreparedTarget::new(target, &name, true, state));
+        }
+    }
+}
+
+impl PreparedTarget {
+    fn new(target: &TargetConfig, name: &Arc<str>, routed: bool, state: State) -> Self {
+        Self {
+            name: Arc::clone(name),
+            enabled: target.enabled,
+            overflow: target.overflow,
+            route: TargetRoute { name: Arc::clone(name), ..target.route.clone() },
+            routed,
+            state,
+        }
+    }
+}
+
+/// Every reason why the target cannot work, or its instances.
+fn instances(
+    target: &TargetConfig,
+    host: &PluginHost,
+) -> Result<(Plugin, Instances), Vec<Unusable>> {
+    if target.plugin.is_empty() {
+        // Reading the configuration has reported that.
+        return Err(Vec::new());
+    }
+    let plugin = host.catalog.load(&target.plugin).map_err(|error| vec![error.into()])?;
+    let manifest = plugin.manifest();
+    let open = target.open_secrets(&manifest.schema).into_iter().map(Unusable::OpenSecret);
+    let digest = target.digest_problem(manifest.mode).map(Unusable::NoDigests);
+    let mut reasons: Vec<Unusable> = open.chain(digest).collect();
+    // Without all of its settings, the plugin would complain about those that are reported as missing.
+    if target.settings.incomplete {
+        return Err(reasons);
+    }
+    match recipients::make(&plugin, target, &host.services(target)) {
+        Ok(instances) if reasons.is_empty() => return Ok((plugin, instances)),
+        Ok(_) => {}
+        Err(invalid) => reasons.push(invalid.into()),
+    }
+    Err(reasons)
+}

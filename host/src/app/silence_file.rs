@@ -1,0 +1,92 @@
+//! `silence.json` beside the store: how long each watched source was silent at the last check, so that a
+//! restart does not count from zero and raises no alarm twice.
+//!
+//! The daemon also works without it: if the file is missing or cannot be read, silences count from zero,
+//! which is logged. Limit: [`FILE_BYTES_MAX`].
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::silent_sources::SavedSilence;
+
+/// The file's name.
+const FILE: &str = "silence.json";
+/// Longest file: more than all sources need.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+#[derive(Clone, Debug)]
+pub(super) struct SilenceFile {
+    path: PathBuf,
+}
+
+impl SilenceFile {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { path: folder.join(FILE) }
+    }
+
+    /// What the last run of the daemon saved.
+    pub(super) fn read(&self) -> Vec<SavedSilence> {
+        match self.try_read() {
+            Ok(saved) => saved,
+            Err(error) => {
+                let path = self.path.display();
+                tracing::warn!("silences of sources count from zero: cannot read {path}: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    fn try_read(&self) -> io::Result<Vec<SavedSilence>> {
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            file => file?,
+        };
+        let mut text = Vec::new();
+        file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// Replaces the whole file; removes it if there is no source. Not synced: after a power cut the file may
+    /// be the one before.
+    ///
+    /// # Errors
+    /// The file could not be written and is unchanged.
+    pub(super) fn write(&self, saved: &[SavedSilence]) -> io::Result<()> {
+        if saved.is_empty() {
+            return match fs::remove_file(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        let new = self.path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&new)?.write_all(&serde_json::to_vec(saved)?)?;
+        fs::rename(&new, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_file_is_read_back_and_a_damaged_one_is_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SilenceFile::new(folder.path());
+        assert_eq!(file.read(), Vec::new());
+        let saved =
+            vec![SavedSilence { source: "a".into(), silent_ms: 7, last_ms: None, alarmed: true }];
+        file.write(&saved).unwrap();
+        assert_eq!(file.read(), saved);
+        file.write(&[]).unwrap();
+        file.write(&[]).unwrap();
+        assert!(!folder.path().join(FILE).exists());
+        for damaged in ["", "{", "[{}]", "[7]"] {
+            fs::write(folder.path().join(FILE), damaged).unwrap();
+            assert_eq!(file.read(), Vec::new(), "{damaged}");
+        }
+    }
+}
