@@ -365,7 +365,8 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// What became of the event; `None` when it is not kept.
+    /// What became of the event, once the queue has [caught up](Self::caught_up); `None` when it is
+    /// not kept.
     fn fate(&self, _id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
         cannot()
     }
@@ -388,6 +389,13 @@ pub trait Queue: Send + Sync + 'static {
     /// How far what is known beside the log is made anew; `None` when all of it is there.
     fn rebuilding(&self) -> Option<Rebuilding> {
         None
+    }
+
+    /// Answers when everything settled before can be read, within about a second. For those who only
+    /// read: unlike [`flush`](Self::flush) it writes nothing sooner than it would be written anyway. An
+    /// engine without delayed writes answers at once.
+    fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Answers when everything settled before is durable.

@@ -457,8 +457,7 @@ impl Queue for Embedded {
 
     fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
         Box::pin(async move {
-            // What was settled shall be seen.
-            self.flush().await?;
+            self.caught_up().await?;
             let shared = self.shared.clone();
             claim::blocking(move || fate::fate(&shared, id)).await
         })
@@ -479,6 +478,10 @@ impl Queue for Embedded {
 
     fn rebuilding(&self) -> Option<Rebuilding> {
         self.shared.rebuild.told()
+    }
+
+    fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.ask(|reply| Act::CatchUp { reply }))
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
