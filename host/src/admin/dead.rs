@@ -1,51 +1,27 @@
-//! What people change: dead letters replayed or dropped, targets paused and resumed.
+//! Dead letters: lists, replays and drops them.
 
-use std::time::SystemTime;
+use super::error::RequestError;
+use super::status::now;
+use super::view::{Inner, TargetView};
+use super::wire::{Count, DeadPage, Letter, Selection};
+use super::{IDS_MAX, PAGE_MAX};
+use crate::model::{EventId, InvalidEventId};
+use crate::store::Fate;
 
-use super::answer::Refused;
-use super::wire::{Chosen, Count, DeadPage, Letter, Pause, Resume};
-use super::{Inner, PAGE_MAX, TargetView};
-use crate::model::{EventId, REASON_BYTES_MAX, Timestamp};
-use crate::store::{Fate, Hold, HoldKind};
-
-/// Most ids of one request.
-const IDS_MAX: usize = 1_000;
-
-/// The target of that name, or each value that it is fanned out to; without a name all targets.
-fn targets(inner: &Inner, name: Option<&str>) -> Result<Vec<TargetView>, Refused> {
-    let view = inner.view();
-    let Some(name) = name else { return Ok(view.targets.clone()) };
-    let is_meant = |target: &&TargetView| {
-        let rest = target.name.strip_prefix(name);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let meant: Vec<_> = view.targets.iter().filter(is_meant).cloned().collect();
-    if meant.is_empty() {
-        let names: Vec<_> = view.targets.iter().map(|target| &*target.name).collect();
-        let known = names.join(", ");
-        return Err(Refused::unknown(format!("there is no target {name:?}; there are {known}")));
-    }
-    Ok(meant)
-}
-
-fn now() -> Timestamp {
-    Timestamp::from(SystemTime::now())
-}
-
-pub(super) async fn dead(
+pub(super) async fn list(
     inner: &Inner,
     name: Option<&str>,
     max: usize,
-) -> Result<DeadPage, Refused> {
-    let targets = targets(inner, name)?;
-    // Counted first: what is counted is in the list once that is flushed.
+) -> Result<DeadPage, RequestError> {
+    let targets = inner.view().targets(name)?;
+    // Counted before the wait, so that everything counted is in the list.
     let total = targets.iter().map(|target| inner.queue.depth(target.number).dead).sum();
-    inner.queue.flush().await?;
+    inner.queue.caught_up().await?;
     let mut letters = Vec::new();
     for target in targets {
         let room = max.min(PAGE_MAX).saturating_sub(letters.len());
         if room == 0 {
-            continue;
+            break;
         }
         for letter in inner.queue.dead_letters(target.number, None, room).await? {
             letters.push(Letter {
@@ -62,98 +38,114 @@ pub(super) async fn dead(
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum Operation {
     Replay,
     Drop,
 }
 
-pub(super) async fn replay(inner: &Inner, chosen: Chosen) -> Result<Count, Refused> {
-    act(inner, chosen, Act::Replay).await
+pub(super) async fn replay(inner: &Inner, selection: Selection) -> Result<Count, RequestError> {
+    operate(inner, selection, Operation::Replay).await
 }
 
-pub(super) async fn drop_dead(inner: &Inner, chosen: Chosen) -> Result<Count, Refused> {
-    act(inner, chosen, Act::Drop).await
+pub(super) async fn discard(inner: &Inner, selection: Selection) -> Result<Count, RequestError> {
+    operate(inner, selection, Operation::Drop).await
 }
 
-async fn act(inner: &Inner, chosen: Chosen, act: Act) -> Result<Count, Refused> {
-    inner.queue.flush().await?;
-    let targets = targets(inner, chosen.target.as_deref())?;
+async fn operate(
+    inner: &Inner,
+    selection: Selection,
+    operation: Operation,
+) -> Result<Count, RequestError> {
+    if selection.dry {
+        inner.queue.caught_up().await?;
+    } else {
+        inner.queue.flush().await?;
+    }
+    let targets = inner.view().targets(selection.target.as_deref())?;
     let mut count = 0;
-    if chosen.all {
+    if selection.all {
         for target in &targets {
-            count += act_on_all(inner, target, act, chosen.dry).await?;
+            count += match selection.dry {
+                true => inner.queue.depth(target.number).dead,
+                false => operate_on_all(inner, target, operation).await?,
+            };
         }
         return Ok(Count { count, skipped: 0 });
     }
-    if chosen.events.len() > IDS_MAX {
-        return Err(Refused::wrong(format!("more than {IDS_MAX} ids at once")));
+    if selection.events.len() > IDS_MAX {
+        return Err(RequestError::TooManyIds);
     }
-    let ids: Result<Vec<EventId>, _> = chosen.events.iter().map(|id| id.parse()).collect();
-    let ids =
-        ids.map_err(|error: crate::model::InvalidEventId| Refused::wrong(error.to_string()))?;
-    // Without a name, an id stands for its dead letters; with one, for any event that is kept.
-    let any = act == Act::Replay && chosen.target.is_some();
+    let ids: Result<Vec<EventId>, InvalidEventId> =
+        selection.events.iter().map(|id| id.parse()).collect();
+    let ids = ids?;
+    // A replay to a named target may deliver any stored event; without a name only dead letters.
+    let any_event = operation == Operation::Replay && selection.target.is_some();
     for target in &targets {
         let mut here = Vec::new();
         for id in &ids {
-            let mut letters = letter(inner, target, *id).await?;
-            if letters == 0 && act == Act::Replay {
-                letters = u64::from(died_in_a_run(inner, target, *id).await?);
+            let mut letters = letters_at(inner, target, *id).await?;
+            if letters == 0 && operation == Operation::Replay {
+                letters = u64::from(is_within_a_run(inner, target, *id).await?);
             }
-            if letters > 0 || any {
+            if letters > 0 || any_event {
                 here.push(*id);
-                count += if chosen.dry { letters.max(1) } else { 0 };
+                count += if selection.dry { letters.max(1) } else { 0 };
             }
         }
-        if !chosen.dry && !here.is_empty() {
-            count += run(inner, target, act, here).await?;
+        if !selection.dry && !here.is_empty() {
+            count += apply(inner, target, operation, here).await?;
         }
     }
     Ok(Count { count, skipped: 0 })
 }
 
-/// How many dead letters of the target the id stands for.
-async fn letter(inner: &Inner, target: &TargetView, id: EventId) -> Result<u64, Refused> {
+/// How many dead letters of the target are listed under this id.
+async fn letters_at(inner: &Inner, target: &TargetView, id: EventId) -> Result<u64, RequestError> {
     let before = id.number().checked_sub(1);
     let after = before.map(|number| EventId::new(id.received_at(), id.store(), number));
     let found = inner.queue.dead_letters(target.number, after, 1).await?;
     Ok(found.first().filter(|letter| letter.event == id).map_or(0, |letter| letter.count))
 }
 
-/// Whether the id is of one in the midst of a run of dead letters.
-async fn died_in_a_run(inner: &Inner, target: &TargetView, id: EventId) -> Result<bool, Refused> {
+/// Whether the event is a dead letter that a run lists under another id.
+async fn is_within_a_run(
+    inner: &Inner,
+    target: &TargetView,
+    id: EventId,
+) -> Result<bool, RequestError> {
     let fates = inner.queue.fate(id).await?.map(|known| known.fates).unwrap_or_default();
-    let here = |(number, fate): &(_, Fate)| {
+    let is_dead_here = |(number, fate): &(_, Fate)| {
         *number == target.number && matches!(fate, Fate::Dead { dropped: false, .. })
     };
-    Ok(fates.iter().any(here))
+    Ok(fates.iter().any(is_dead_here))
 }
 
-async fn run(
+async fn apply(
     inner: &Inner,
     target: &TargetView,
-    act: Act,
+    operation: Operation,
     ids: Vec<EventId>,
-) -> Result<u64, Refused> {
-    let count = match act {
-        Act::Replay => inner.queue.replay(target.number, ids).await?,
-        Act::Drop => inner.queue.drop_dead(target.number, ids).await?,
-    };
-    let what = if act == Act::Replay { "replayed" } else { "dropped" };
-    tracing::info!(to = %target.name, count, "dead letters were {what} by hand");
-    Ok(count)
+) -> Result<u64, RequestError> {
+    Ok(match operation {
+        Operation::Replay => {
+            let count = inner.queue.replay(target.number, ids).await?;
+            tracing::info!(to = %target.name, count, "dead letters replayed by hand");
+            count
+        }
+        Operation::Drop => {
+            let count = inner.queue.drop_dead(target.number, ids).await?;
+            tracing::info!(to = %target.name, count, "dead letters dropped by hand");
+            count
+        }
+    })
 }
 
-/// Page by page: what dies again meanwhile is not taken twice.
-async fn act_on_all(
+/// Page by page. A letter that is given up again meanwhile is not taken twice.
+async fn operate_on_all(
     inner: &Inner,
     target: &TargetView,
-    act: Act,
-    dry: bool,
-) -> Result<u64, Refused> {
-    if dry {
-        return Ok(inner.queue.depth(target.number).dead);
-    }
+    operation: Operation,
+) -> Result<u64, RequestError> {
     let (began, mut after, mut count) = (now(), None, 0);
     loop {
         let page = inner.queue.dead_letters(target.number, after, PAGE_MAX).await?;
@@ -162,47 +154,7 @@ async fn act_on_all(
         let old = page.iter().filter(|letter| letter.at <= began);
         let ids: Vec<EventId> = old.map(|letter| letter.event).collect();
         if !ids.is_empty() {
-            count += run(inner, target, act, ids).await?;
+            count += apply(inner, target, operation, ids).await?;
         }
     }
-}
-
-pub(super) async fn pause(inner: &Inner, asked: Pause) -> Result<Count, Refused> {
-    let targets = targets(inner, Some(&asked.target))?;
-    if asked.reason.len() > REASON_BYTES_MAX {
-        return Err(Refused::wrong(format!("a reason has at most {REASON_BYTES_MAX} bytes")));
-    }
-    let hold = Hold { kind: HoldKind::Paused, reason: asked.reason, since: now() };
-    let mut count = 0;
-    for target in targets {
-        tracing::info!(to = %target.name, reason = hold.reason, "target paused by hand");
-        inner.queue.hold(target.number, Some(hold.clone())).await?;
-        count += inner.queue.depth(target.number).pending;
-    }
-    Ok(Count { count, skipped: 0 })
-}
-
-pub(super) async fn resume(inner: &Inner, asked: Resume) -> Result<Count, Refused> {
-    let mut targets = targets(inner, Some(&asked.target))?;
-    targets.retain(|target| inner.queue.held(target.number).is_some());
-    if targets.is_empty() {
-        let name = &asked.target;
-        return Err(Refused::wrong(format!("target {name} is neither paused nor broken")));
-    }
-    let mut all = Count { count: 0, skipped: 0 };
-    for target in targets {
-        let mut skipped = 0;
-        if let Some(since_ms) = asked.since_ms.filter(|_| !asked.dry) {
-            let since = Timestamp::from_millis(since_ms);
-            let reason = format!("skipped when the target was resumed: received before {since}");
-            skipped = inner.queue.skip(target.number, since, reason).await?;
-        }
-        let count = inner.queue.depth(target.number).pending;
-        if !asked.dry {
-            inner.queue.hold(target.number, None).await?;
-            tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
-        }
-        all = Count { count: all.count + count, skipped: all.skipped + skipped };
-    }
-    Ok(all)
 }

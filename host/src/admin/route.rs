@@ -1,5 +1,6 @@
 //! From a request on the admin socket to its answer.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,29 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::wire::{Reload, Wrong};
-use super::{BODY_BYTES_MAX, BODY_TIMEOUT, Inner, acts, explain, status, tail};
-use crate::store::StoreError;
-
-/// What cannot be done, and the status that says whose fault it is.
-#[derive(Debug)]
-pub(super) struct Refused(StatusCode, String);
-
-impl Refused {
-    pub(super) fn wrong(text: impl Into<String>) -> Self {
-        Self(StatusCode::BAD_REQUEST, text.into())
-    }
-
-    pub(super) fn unknown(text: impl Into<String>) -> Self {
-        Self(StatusCode::NOT_FOUND, text.into())
-    }
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, error.0)
-    }
-}
+use super::error::RequestError;
+use super::view::Inner;
+use super::wire::{ErrorBody, Reload};
+use super::{BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail};
 
 /// A whole answer, or lines as they come.
 pub(super) enum Answer {
@@ -60,14 +42,14 @@ impl Body for Answer {
     }
 }
 
-type Answered = Result<Answer, Refused>;
+type Answered = Result<Answer, RequestError>;
 
 pub(super) async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Response<Answer> {
     let (status, body) = match route(inner, request).await {
         Ok(body) => (StatusCode::OK, body),
-        Err(Refused(status, error)) => {
-            let body = serde_json::to_vec(&Wrong { error }).unwrap_or_default();
-            (status, Answer::Whole(Some(body.into())))
+        Err(error) => {
+            let body = serde_json::to_vec(&ErrorBody { error: error.to_string() });
+            (error.status(), Answer::Whole(Some(body.unwrap_or_default().into())))
         }
     };
     let mut response = Response::new(body);
@@ -80,60 +62,75 @@ pub(super) async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Res
 async fn route(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
     let (head, body) = request.into_parts();
     let query = Query(head.uri.query().unwrap_or_default());
-    let get = head.method == Method::GET;
-    if !get && head.method != Method::POST {
-        return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "GET or POST".to_owned()));
+    let is_get = head.method == Method::GET;
+    if !is_get && head.method != Method::POST {
+        return Err(RequestError::Method);
     }
-    match (get, head.uri.path()) {
+    match (is_get, head.uri.path()) {
         (true, "/status") => json(&status::status(&inner)),
         (true, "/tail") => Ok(Answer::Lines(tail::lines(&inner))),
-        (true, "/refused") => json(&explain::refusals(&inner, query.get("source"))?),
+        (true, "/refused") => json(&refused::list(&inner, query.get("source").as_deref())?),
         (true, "/explain") => {
             let id = query.get("id").unwrap_or_default();
-            json(&explain::explain(&inner, id, query.get("data").is_some()).await?)
+            json(&explain::explain(&inner, &id, query.get("data").is_some()).await?)
         }
         (true, "/dead") => {
-            let max = query.get("max").map_or(Ok(super::PAGE_MAX), str::parse);
-            let max = max.map_err(|_| Refused::wrong("max is no number"))?;
-            json(&acts::dead(&inner, query.get("target"), max).await?)
+            let max = query.get("max").map_or(Ok(PAGE_MAX), |max| max.parse());
+            let max = max.map_err(|_| RequestError::InvalidMax)?;
+            json(&dead::list(&inner, query.get("target").as_deref(), max).await?)
         }
-        (false, "/dead/replay") => json(&acts::replay(&inner, read(body).await?).await?),
-        (false, "/dead/drop") => json(&acts::drop_dead(&inner, read(body).await?).await?),
-        (false, "/pause") => json(&acts::pause(&inner, read(body).await?).await?),
+        (false, "/dead/replay") => json(&dead::replay(&inner, read(body).await?).await?),
+        (false, "/dead/drop") => json(&dead::discard(&inner, read(body).await?).await?),
+        (false, "/pause") => json(&hold::pause(&inner, read(body).await?).await?),
+        (false, "/resume") => json(&hold::resume(&inner, read(body).await?).await?),
         (false, "/reload") => json(&reload(inner).await?),
-        (false, "/resume") => json(&acts::resume(&inner, read(body).await?).await?),
-        (_, path) => Err(Refused::unknown(format!("there is no {} {path:?}", head.method))),
+        (_, path) => Err(RequestError::UnknownPath {
+            method: head.method.to_string(),
+            path: path.to_owned(),
+        }),
     }
 }
 
 /// On a thread for blocking work: it reads files and loads plugins.
-async fn reload(inner: Arc<Inner>) -> Result<Reload, Refused> {
-    let stopping = || Refused(StatusCode::SERVICE_UNAVAILABLE, "the daemon stops".to_owned());
-    let reloaded = tokio::task::spawn_blocking(move || inner.reload.reload()).await;
-    reloaded.ok().flatten().ok_or_else(stopping)
+async fn reload(inner: Arc<Inner>) -> Result<Reload, RequestError> {
+    let reloaded = tokio::task::spawn_blocking(move || inner.host.reload()).await;
+    reloaded.ok().flatten().ok_or(RequestError::Stopping)
 }
 
-/// Names and values of a query; what the command line sends needs no decoding.
+/// Names and values of a query.
 struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
-        let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find(|(n, v)| *n == name && !v.is_empty()).map(|(_, value)| value)
+    /// The value of that name, unless it is empty.
+    fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut pairs = form_urlencoded::parse(self.0.as_bytes());
+        pairs.find(|(n, v)| n == name && !v.is_empty()).map(|(_, value)| value)
     }
 }
 
 fn json<T: Serialize>(answer: &T) -> Answered {
-    let bytes = serde_json::to_vec(answer).map_err(|error| Refused::wrong(error.to_string()))?;
+    let bytes = serde_json::to_vec(answer).map_err(RequestError::Answer)?;
     Ok(Answer::Whole(Some(bytes.into())))
 }
 
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refused> {
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, RequestError> {
     let whole = Limited::new(body, BODY_BYTES_MAX).collect();
     let whole = tokio::time::timeout(BODY_TIMEOUT, whole)
         .await
-        .map_err(|_| Refused::wrong("the body took too long"))?
-        .map_err(|error| Refused::wrong(format!("the body cannot be read: {error}")))?;
-    serde_json::from_slice(&whole.to_bytes())
-        .map_err(|error| Refused::wrong(format!("the body is not as expected: {error}")))
+        .map_err(|_| RequestError::BodyTimeout)?
+        .map_err(|error| RequestError::Body { reason: error.to_string() })?;
+    serde_json::from_slice(&whole.to_bytes()).map_err(RequestError::InvalidBody)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_query_are_decoded_and_empty_ones_ignored() {
+        let query = Query("target=sms/%2B336+%26_&id=&max=5");
+        assert_eq!(query.get("target").as_deref(), Some("sms/+336 &_"));
+        assert_eq!(query.get("max").as_deref(), Some("5"));
+        assert!(query.get("id").is_none() && query.get("data").is_none());
+    }
 }

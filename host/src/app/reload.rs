@@ -8,6 +8,7 @@
 //! `env:` is what the process was started with; `file:`, `credential:` and `dispatcher.env` are read
 //! again. [`Reloaded::restart`] names what only a restart changes; everything else is in force.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use super::lent::Lent;
 use super::recipe::{Changes, Recipes};
 use super::watch::Watched;
 use super::{DELIVERY_GRACE, wire};
-use crate::admin::{self, Admin, Reload, View};
+use crate::admin::{self, Admin, Host, View};
 use crate::config::{Config, Environment, Problem, load_again};
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
@@ -73,13 +74,17 @@ impl Rejected {
 /// Lets people ask for a reload without keeping the daemon's parts alive.
 struct Asked(Weak<Reloader>);
 
-impl Reload for Asked {
+impl Host for Asked {
     fn reload(&self) -> Option<admin::wire::Reload> {
         self.0.upgrade().map(|reloader| told(reloader.reload()))
     }
 
-    fn last(&self) -> Option<admin::wire::Reload> {
+    fn last_reload(&self) -> Option<admin::wire::Reload> {
         self.0.upgrade()?.last().map(told)
+    }
+
+    fn counters(&self, target: TargetNumber) -> BTreeMap<String, u64> {
+        self.0.upgrade().map(|reloader| reloader.deliverer.counters(target)).unwrap_or_default()
     }
 }
 

@@ -4,13 +4,16 @@ use clap::Command;
 
 /// Every command that a person is shown stands in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["init", "demo", "run", "check"]),
-    ("Try", &["try", "send", "sign", "verify"]),
-    ("See", &["status", "tail", "explain", "refused"]),
-    ("Mend", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
-    ("Extend", &["plugin list", "plugin check"]),
+    ("Getting started", &["init", "demo", "run", "check"]),
+    ("Testing", &["try", "send", "sign", "verify"]),
+    ("Monitoring", &["status", "tail", "explain", "refused"]),
     (
-        "Keep",
+        "Operations",
+        &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"],
+    ),
+    ("Plugins", &["plugin list", "plugin check"]),
+    (
+        "Maintenance",
         &["store check", "store repair", "store dump", "store backup", "bench", "selftest crash"],
     ),
 ];

@@ -4,27 +4,32 @@ mod ask;
 mod bench;
 mod check;
 mod child;
+mod confirm;
+mod dead;
 mod demo;
 pub mod exit;
+mod explain;
 mod find;
 mod help;
+mod hold;
 mod http;
 mod init;
 mod logging;
 mod matrix;
-mod mend;
 mod out;
 mod plugin;
+mod refused;
 mod reload;
 mod run;
 mod sample;
 mod scheme;
 mod scratch;
-mod see;
 mod selftest;
 mod send;
 mod sign;
+mod status;
 mod store;
+mod tail;
 mod try_target;
 mod verify;
 
@@ -65,24 +70,24 @@ enum Command {
     Send(send::SendArgs),
     Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
-    /// Look at the plugins
+    /// List and check plugin files
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    Status(see::StatusArgs),
-    Tail(see::TailArgs),
-    Explain(see::ExplainArgs),
-    Refused(see::RefusedArgs),
-    /// Look at dead letters, replay them, drop them
+    Status(status::StatusArgs),
+    Tail(tail::TailArgs),
+    Explain(explain::ExplainArgs),
+    Refused(refused::RefusedArgs),
+    /// List, show, replay and drop dead letters
     #[command(subcommand)]
-    Dead(mend::DeadCommand),
-    Pause(mend::PauseArgs),
-    Resume(mend::ResumeArgs),
+    Dead(dead::DeadCommand),
+    Pause(hold::PauseArgs),
+    Resume(hold::ResumeArgs),
     Reload(reload::ReloadArgs),
-    /// Check, mend, show and copy what is stored
+    /// Check, repair, dump and back up the store
     #[command(subcommand)]
     Store(store::StoreCommand),
     Bench(bench::BenchArgs),
-    /// Let the daemon prove on this machine what it promises
+    /// Prove on this machine what the daemon promises
     #[command(subcommand)]
     Selftest(selftest::SelftestCommand),
 }
@@ -119,13 +124,13 @@ impl Command {
     fn run(&self, config: Option<&Path>) -> Result<u8, Failure> {
         let well = match self {
             Self::Reload(args) => reload::reload(args, config)?,
-            Self::Status(args) => see::status(args, config)?,
-            Self::Tail(args) => see::tail(args, config).map(|()| true)?,
-            Self::Explain(args) => see::explain(args, config).map(|()| true)?,
-            Self::Refused(args) => see::refused(args, config).map(|()| true)?,
+            Self::Status(args) => status::run(args, config)?,
+            Self::Tail(args) => tail::run(args, config).map(|()| true)?,
+            Self::Explain(args) => explain::run(args, false, config).map(|()| true)?,
+            Self::Refused(args) => refused::run(args, config).map(|()| true)?,
             Self::Dead(command) => command.run(config).map(|()| true)?,
-            Self::Pause(args) => mend::pause(args, config).map(|()| true)?,
-            Self::Resume(args) => mend::resume(args, config).map(|()| true)?,
+            Self::Pause(args) => hold::pause(args, config).map(|()| true)?,
+            Self::Resume(args) => hold::resume(args, config).map(|()| true)?,
             Self::Init(args) => {
                 init::run(args)?;
                 true
