@@ -39,7 +39,7 @@ use lent::Lent;
 pub use plugins::{Listed, plugin_file, plugins};
 use reload::Fixed;
 pub use reload::{Rejected, Reloaded, Reloader};
-pub use trial::{Attempt, attempt};
+pub use trial::{Attempt, Probe, attempt, connect};
 
 /// How long a stop, and a target that is exchanged, waits for attempts that run.
 pub const DELIVERY_GRACE: Duration = Duration::from_secs(15);
