@@ -251,7 +251,7 @@ mod traits {
         /// Delivers what `call` lends until the future is finished or dropped.
         fn deliver<'a>(&'a self, call: RCall<'a>) -> BorrowingFfiFuture<'a, RVerdicts>;
 
-        /// Whether the destination lets us in; an empty list when that cannot be told.
+        /// Whether the destination would accept deliveries; an empty list when the plugin cannot tell.
         #[sabi(last_prefix_field)]
         fn probe<'a>(&'a self) -> BorrowingFfiFuture<'a, RVerdicts>;
     }

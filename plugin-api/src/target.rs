@@ -22,8 +22,11 @@ pub trait Target: Send + Sync + Sized + 'static {
     /// What is wrong and at which key. It stops this target alone, never the daemon.
     fn create(settings: Self::Settings, host: Host) -> Result<Self, Invalid>;
 
-    /// Are we let in? Asked by people who set a target up; sends nothing that a person would see.
-    /// `None`: that cannot be told.
+    /// Checks whether deliveries would be accepted, without making one: credentials, permissions, an
+    /// address. Called by `dispatcher try TARGET --connect` and never by a running target. It must not
+    /// change anything: no message, no file, no record at the destination.
+    ///
+    /// `None`, the default, means that the plugin cannot tell. May be dropped at any `await`.
     fn probe(&self) -> impl Future<Output = Option<Verdict>> + Send {
         async { None }
     }

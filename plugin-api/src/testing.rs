@@ -280,6 +280,11 @@ pub fn batch<T: Batch>(target: &T, events: &[TestEvent]) -> Vec<Verdict> {
     deliver::<T, BatchMode>(target, events)
 }
 
+/// Calls [`Target::probe`].
+pub fn probe<T: Target>(target: &T) -> Option<Verdict> {
+    block_on(target.probe())
+}
+
 fn deliver<T: Target, M: Mode<T>>(target: &T, events: &[TestEvent]) -> Vec<Verdict> {
     let headers: Vec<Vec<_>> = events.iter().map(lend_headers).collect();
     let lent: Vec<_> = events.iter().zip(&headers).map(|(event, h)| lend(event, h)).collect();

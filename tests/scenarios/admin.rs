@@ -1,4 +1,4 @@
-//! When something does not arrive: the commands that ask and change the running daemon.
+//! When something does not arrive: the commands that look at the running daemon and change it.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Output, Stdio};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::{Daemon, SECRET, Setup, body, events, signature, wait_for};
 
-/// One target that gives up at once while its folder is closed.
+/// One target that gives up after one attempt while its folder is closed.
 fn fragile() -> Setup {
     Daemon::new()
         .source("sqreen", SECRET)
@@ -20,9 +20,9 @@ fn output(daemon: &Daemon, arguments: &[&str]) -> Output {
     daemon.command(arguments).output().unwrap()
 }
 
-/// What the command says on standard output; it must end well.
+/// What the command prints; it must succeed.
 #[track_caller]
-fn told(daemon: &Daemon, arguments: &[&str]) -> String {
+fn stdout(daemon: &Daemon, arguments: &[&str]) -> String {
     let output = output(daemon, arguments);
     let text = String::from_utf8(output.stdout).unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
@@ -35,7 +35,7 @@ fn json(daemon: &Daemon, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output(daemon, arguments).stdout).unwrap()
 }
 
-/// Posts events; answers the ids they were given.
+/// Posts events; returns their ids.
 #[track_caller]
 fn post(daemon: &Daemon, events: &[String]) -> Vec<String> {
     let answer = daemon.post(&body(events));
@@ -60,34 +60,34 @@ fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let ids = post(&daemon, &names);
     let page = wait_dead(&daemon, 4);
     assert_eq!(page["letters"][0]["target"], "frail");
-    let listed = told(&daemon, &["dead", "list"]);
+    let listed = stdout(&daemon, &["dead", "list"]);
     assert!(ids.iter().all(|id| listed.contains(id)), "{listed}");
-    let shown = told(&daemon, &["dead", "show", &ids[0]]);
+    let shown = stdout(&daemon, &["dead", "show", &ids[0]]);
     for part in ["frail  given up at", "attempt 1 at", "audit-log  delivered", "lost-00000"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    assert_eq!(told(&daemon, &["dead", "drop", &ids[3]]), "dropped: 1\n");
+    assert_eq!(stdout(&daemon, &["dead", "drop", &ids[3]]), "dropped: 1\n");
     let explained = json(&daemon, &["explain", &ids[3], "--json"]);
     let fates = &explained["event"]["targets"];
     assert!(fates.as_array().unwrap().iter().any(|target| target["fate"] == "dropped"));
-    // Many are not replayed without a word.
+    // Many are not replayed without a confirmation.
     let unasked = output(&daemon, &["dead", "replay", "--all"]);
     assert_eq!(unasked.status.code(), Some(2));
-    let said = String::from_utf8(unasked.stderr).unwrap();
-    assert!(said.contains("replay 3 dead letters") && said.contains("--yes"), "{said}");
+    let error = String::from_utf8(unasked.stderr).unwrap();
+    assert!(error.contains("replay 3 dead letters") && error.contains("--yes"), "{error}");
     daemon.open_folder();
-    assert_eq!(told(&daemon, &["dead", "replay", &ids[1]]), "replayed: 1\n");
-    assert_eq!(told(&daemon, &["dead", "replay", "--all", "--yes"]), "replayed: 2\n");
+    assert_eq!(stdout(&daemon, &["dead", "replay", &ids[1]]), "replayed: 1\n");
+    assert_eq!(stdout(&daemon, &["dead", "replay", "--all", "--yes"]), "replayed: 2\n");
     daemon.wait_delivered("closed/frail", &names[..3]);
-    assert_eq!(told(&daemon, &["dead", "list"]), "there is no dead letter\n");
+    assert_eq!(stdout(&daemon, &["dead", "list"]), "no dead letters\n");
     assert_eq!(daemon.log_lines("closed/frail").len(), 3);
 }
 
 #[test]
-fn a_pause_holds_over_a_restart_until_it_is_resumed() {
+fn a_pause_outlives_a_restart() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").log("other").start();
-    let paused = told(&daemon, &["pause", "other", "--reason", "moving house"]);
-    assert!(paused.starts_with("other is paused; nothing waits"), "{paused}");
+    let paused = stdout(&daemon, &["pause", "other", "--reason", "moving house"]);
+    assert!(paused.starts_with("other is paused; no deliveries wait"), "{paused}");
     let ids = events("held", 5);
     let held = post(&daemon, &ids);
     daemon.wait_delivered("audit-log", &ids);
@@ -97,50 +97,50 @@ fn a_pause_holds_over_a_restart_until_it_is_resumed() {
     post(&daemon, &later);
     daemon.wait_delivered("audit-log", &later);
     assert_eq!(daemon.log_lines("other").len(), 0);
-    let waiting = told(&daemon, &["explain", &held[0]]);
-    assert!(waiting.contains("→ other  waits to be delivered; the target: paused"), "{waiting}");
+    let waiting = stdout(&daemon, &["explain", &held[0]]);
+    assert!(waiting.contains("→ other  waits for its first attempt; target: paused"), "{waiting}");
     let status = output(&daemon, &["status"]);
     let shown = String::from_utf8(status.stdout).unwrap();
     assert_eq!(status.status.code(), Some(1), "{shown}");
     assert!(
-        shown.starts_with("target other needs a look (paused); 7 deliveries wait\n"),
+        shown.starts_with("target other needs attention (paused); 7 deliveries wait\n"),
         "{shown}"
     );
     assert!(shown.contains("paused by hand since") && shown.contains("moving house"), "{shown}");
     let unasked = output(&daemon, &["resume", "other"]);
     assert_eq!(String::from_utf8(unasked.stdout).unwrap(), "7 deliveries wait\n");
     assert_eq!(unasked.status.code(), Some(2));
-    let resumed = told(&daemon, &["resume", "other", "--held"]);
-    assert_eq!(resumed, "7 deliveries wait\nother is resumed; 7 go out\n");
+    let resumed = stdout(&daemon, &["resume", "other", "--held"]);
+    assert_eq!(resumed, "7 deliveries wait\nother is resumed; sending 7\n");
     daemon.wait_delivered("other", &[ids.as_slice(), &later].concat());
     assert_eq!(output(&daemon, &["resume", "other"]).status.code(), Some(2), "it is not paused");
 }
 
 #[test]
-fn a_resume_can_skip_what_is_too_old() {
+fn a_resume_can_skip_old_deliveries() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
-    told(&daemon, &["pause", "audit-log"]);
+    stdout(&daemon, &["pause", "audit-log"]);
     let old = post(&daemon, &events("old", 3));
     let explained = json(&daemon, &["explain", &old[2], "--json"]);
     let received = explained["event"]["received"].as_str().unwrap().to_owned();
-    // A millisecond later at the earliest, as the clock that stamps the next ones shows it.
-    let since = wait_for("the clock to go on", || {
+    // At least a millisecond later, by the clock that stamps the next ones.
+    let since = wait_for("the clock to advance", || {
         let later = later_than(&daemon);
         (later > received).then_some(later)
     });
     let new = events("new", 2);
     post(&daemon, &new);
-    let resumed = told(&daemon, &["resume", "audit-log", "--since", &since]);
-    let expected = "5 deliveries wait\naudit-log is resumed; 2 go out; 3 became dead letters\n";
+    let resumed = stdout(&daemon, &["resume", "audit-log", "--since", &since]);
+    let expected = "5 deliveries wait\naudit-log is resumed; sending 2; 3 became dead letters\n";
     assert_eq!(resumed, expected);
     daemon.wait_delivered("audit-log", &new);
     assert_eq!(daemon.log_lines("audit-log").len(), 2);
     wait_dead(&daemon, 3);
-    told(&daemon, &["dead", "replay", "--all", "--yes"]);
+    stdout(&daemon, &["dead", "replay", "--all", "--yes"]);
     daemon.wait_delivered("audit-log", &events("old", 3));
 }
 
-/// The time of a request that is refused now; texts of this form sort as times do.
+/// The time of a request that is refused now. Texts of this form sort like times.
 fn later_than(daemon: &Daemon) -> String {
     daemon.post_signed(b"{}", &"0".repeat(64));
     let refused = json(daemon, &["refused", "--json"]);
@@ -148,60 +148,63 @@ fn later_than(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn every_id_can_be_explained() {
+fn every_event_and_every_refused_request_can_be_explained() {
     let daemon = fragile()
         .log_with("only-errors", "route = { severity = \"critical\" }")
-        .source_with("quiet", SECRET, "")
+        .source_with("quiet_one", SECRET, "")
         .target("audit-log", "settings.path = \"logs/audit-log.jsonl\"\nroute.sources = [\"sqreen\"]")
         .target("frail", "settings.path = \"logs/closed/frail.jsonl\"\nretry.attempts_max = 1\nroute.sources = [\"sqreen\"]")
         .start();
     daemon.close_folder();
-    let ids = post(&daemon, &events("told", 1));
+    let ids = post(&daemon, &events("lone", 1));
     wait_dead(&daemon, 1);
-    let told_of = told(&daemon, &["explain", &ids[0]]);
+    let explained = stdout(&daemon, &["explain", &ids[0]]);
     for part in [
         "from sqreen",
         "by scheme sqreen, secret 1",
-        "Attack told-00000",
+        "Attack lone-00000",
         "→ audit-log  delivered, attempt 1",
         "→ frail  given up at",
         "attempt 1 at",
         "→ only-errors  not routed: ",
     ] {
-        assert!(told_of.contains(part), "{part}: {told_of}");
+        assert!(explained.contains(part), "{part}: {explained}");
     }
-    // An event that nobody wants.
+    // An event without a target.
     let content = body(&events("unwanted", 1));
     let signed = signature(SECRET, &content);
     let headers = [("x-sqreen-integrity", signed.as_bytes())];
-    let answer = daemon.client().send("POST", "/quiet", &headers, &content).unwrap();
+    let answer = daemon.client().send("POST", "/quiet_one", &headers, &content).unwrap();
     let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
-    let told_of = told(&daemon, &["explain", &id]);
-    assert!(told_of.contains("no target was to get it"), "{told_of}");
-    assert!(told_of.contains("→ audit-log  not routed: "), "{told_of}");
+    let explained = stdout(&daemon, &["explain", &id]);
+    assert!(explained.contains("routed to no target"), "{explained}");
+    assert!(explained.contains("→ audit-log  not routed: "), "{explained}");
     // A request that was refused.
     let refused = daemon.post_signed(&content, &"0".repeat(64));
     assert_eq!(refused.status, 401);
     let request = refused.header("x-request-id").unwrap().to_owned();
-    let told_of = told(&daemon, &["explain", &request]);
-    assert!(told_of.contains("to source sqreen was refused with 401"), "{told_of}");
-    let listed = told(&daemon, &["refused", "sqreen"]);
+    let explained = stdout(&daemon, &["explain", &request]);
+    assert!(explained.contains("to source sqreen was refused with 401"), "{explained}");
+    let listed = stdout(&daemon, &["refused", "sqreen"]);
     assert!(listed.contains(&request) && listed.lines().count() == 2, "{listed}");
-    assert_eq!(told(&daemon, &["refused", "quiet"]), "nothing was refused since the start\n");
+    assert_eq!(
+        stdout(&daemon, &["refused", "quiet_one"]),
+        "no request was refused since the start\n"
+    );
     assert_eq!(output(&daemon, &["explain", "0123456789abcdef"]).status.code(), Some(1));
     assert_eq!(output(&daemon, &["explain", "nonsense"]).status.code(), Some(2));
     assert_eq!(output(&daemon, &["refused", "no-such"]).status.code(), Some(1));
 }
 
 #[test]
-fn tail_shows_what_comes_in_and_goes_out_and_ends_after_a_count() {
+fn tail_shows_events_and_deliveries_and_ends_after_a_count() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let follow = |arguments: &[&str]| {
         let mut tail = daemon.command(arguments);
         let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
         let first = std::thread::spawn(move || (lines.next().unwrap().unwrap(), lines));
-        // It listens once it shows one of these.
+        // Once it shows one of these, it is connected.
         wait_for("the first line", || {
             daemon.post_signed(b"{}", &"0".repeat(64));
             first.is_finished().then_some(())
@@ -213,13 +216,13 @@ fn tail_shows_what_comes_in_and_goes_out_and_ends_after_a_count() {
     assert!(first.contains(" refused ") && first.contains(" sqreen 401 "), "{first}");
     let id = post(&daemon, &events("seen", 1)).remove(0);
     let mut about = lines.map(Result::unwrap).filter(|line| line.contains(&id));
-    // The target may be quicker than the answer to the sender.
-    let mut told_of: Vec<String> = about.by_ref().take(2).collect();
-    told_of.sort_by_key(|line| line.contains(" delivered "));
-    let [event, delivered] = told_of.as_slice() else { panic!("{told_of:?}") };
+    // The delivery may be reported before the event.
+    let mut explained: Vec<String> = about.by_ref().take(2).collect();
+    explained.sort_by_key(|line| line.contains(" delivered "));
+    let [event, delivered] = explained.as_slice() else { panic!("{explained:?}") };
     assert!(event.contains("sqreen → audit-log  ") && event.contains("Attack seen"), "{event}");
     assert!(delivered.contains(" delivered ") && delivered.contains("attempt 1"), "{delivered}");
-    // It ends when nobody reads any more.
+    // It ends when its output is closed.
     drop(about);
     wait_for("the end of tail", || {
         daemon.post_signed(b"{}", &"0".repeat(64));
@@ -233,39 +236,40 @@ fn tail_shows_what_comes_in_and_goes_out_and_ends_after_a_count() {
 }
 
 #[test]
-fn status_is_well_when_nothing_needs_a_person() {
+fn status_succeeds_when_nothing_needs_attention() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let ids = events("well", 1);
     post(&daemon, &ids);
     daemon.wait_delivered("audit-log", &ids);
     wait_for("the delivery to be settled", || {
-        let shown = told(&daemon, &["status"]);
-        shown.starts_with("the target works; nothing waits\n").then_some(())
+        let shown = stdout(&daemon, &["status"]);
+        shown.starts_with("the target works; no deliveries wait\n").then_some(())
     });
     let status = json(&daemon, &["status", "--json"]);
     let address = format!("http://{}/sqreen", daemon.address());
     assert_eq!(status["sources"][0]["address"], address.as_str());
     assert!(status["sources"][0]["last_event"].is_string(), "{status}");
     assert!(status["targets"][0]["last_delivery"].is_string(), "{status}");
-    // A socket that a killed daemon left behind is replaced, and removed by an orderly end.
+    // The socket of a killed daemon is replaced; a daemon that stops removes its own.
     let socket = daemon.home().join("admin.sock");
     daemon.kill_9();
     assert!(socket.exists());
-    nobody_answers(&daemon);
+    no_daemon_answers(&daemon);
     daemon.start();
-    told(&daemon, &["status"]);
+    stdout(&daemon, &["status"]);
     assert!(daemon.terminate().success());
     assert!(!socket.exists());
-    nobody_answers(&daemon);
+    no_daemon_answers(&daemon);
 }
 
 #[track_caller]
-fn nobody_answers(daemon: &Daemon) {
+fn no_daemon_answers(daemon: &Daemon) {
     let output = output(daemon, &["status"]);
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    let socket = daemon.home().join("admin.sock");
-    let line =
-        format!("error: no daemon answers at {}; start it with dispatcher run\n", socket.display());
-    assert_eq!(said, line);
+    let error = String::from_utf8(output.stderr).unwrap();
+    let line = format!(
+        "error: no daemon answers at {}; start it with `dispatcher run`, or give its socket: --socket PATH\n",
+        daemon.home().join("admin.sock").display()
+    );
+    assert_eq!(error, line);
 }

@@ -1,4 +1,4 @@
-//! The commands that need no running daemon, and how they end.
+//! Commands that need no running daemon, and their exit codes.
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use crate::harness::Installed;
 
 const SECRET: &str = "6fd4a9e2-not-to-be-shown";
 
-/// A folder with a configuration, in which commands run with nothing but one secret around them.
+/// A folder with a configuration. Commands run there with one secret in their environment.
 struct Folder(tempfile::TempDir, Installed);
 
 impl Folder {
@@ -31,7 +31,7 @@ impl Folder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A command that does not read its input may be gone by now.
+        // Fails when the command has ended without reading its input.
         let _ = child.stdin.take().unwrap().write_all(input);
         child.wait_with_output().unwrap()
     }
@@ -54,7 +54,7 @@ fn golden(name: &str) -> String {
 }
 
 #[test]
-fn check_shows_six_mistakes_at_once_and_ends_with_1() {
+fn check_shows_six_mistakes_at_once_and_exits_with_1() {
     let folder = Folder::new(&golden("six-mistakes.toml"));
     let output = folder.run(&["check"], b"");
     let shown = out(&output);
@@ -68,7 +68,7 @@ fn check_shows_six_mistakes_at_once_and_ends_with_1() {
 }
 
 #[test]
-fn a_check_that_finds_nothing_shows_the_addresses_ends_with_0_and_writes_nothing() {
+fn check_of_a_valid_configuration_shows_the_addresses_and_writes_nothing() {
     let shipped = std::fs::read_to_string(root().join("dispatcher.toml")).unwrap();
     let folder = Folder::new(&shipped);
     let output = folder.run(&["check"], b"");
@@ -81,7 +81,7 @@ fn a_check_that_finds_nothing_shows_the_addresses_ends_with_0_and_writes_nothing
 }
 
 #[test]
-fn run_with_a_wrong_or_missing_configuration_ends_with_78() {
+fn run_with_an_invalid_or_missing_configuration_exits_with_78() {
     let folder = Folder::new(&golden("six-mistakes.toml"));
     let output = folder.run(&["run"], b"");
     assert_eq!(output.status.code(), Some(78), "{}", err(&output));
@@ -92,7 +92,7 @@ fn run_with_a_wrong_or_missing_configuration_ends_with_78() {
 }
 
 #[test]
-fn wrong_usage_ends_with_2_and_help_with_0() {
+fn wrong_usage_exits_with_2_and_help_with_0() {
     let folder = Folder::new("");
     for arguments in [&["fly"][..], &[], &["sign"], &["send"], &["run", "--log-level", "loud"]] {
         let output = folder.run(arguments, b"");
@@ -104,7 +104,7 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
 }
 
 #[test]
-fn sign_gives_the_published_signature() {
+fn sign_prints_the_published_signature() {
     let folder = Folder::new("");
     let secret = ["sign", "--scheme", "sqreen", "--secret", "literal:1234"];
     let output = folder.run(&secret, b"4567");
@@ -117,8 +117,8 @@ fn sign_gives_the_published_signature() {
 }
 
 #[test]
-fn send_says_when_nobody_listens() {
-    // The near end of a connection: nobody can take its port, and nobody listens there.
+fn send_reports_that_nothing_listens() {
+    // The local port of a connection: no program can bind it or listens there.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let held = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let port = held.local_addr().unwrap().port();
@@ -134,7 +134,7 @@ fn send_says_when_nobody_listens() {
 }
 
 #[test]
-fn plugin_list_shows_what_lies_in_the_folder_of_the_configuration() {
+fn plugin_list_shows_the_plugins_in_the_configured_folder() {
     let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
     let config = golden("right-smallest.toml");
     let folder = Folder::new(&format!("{config}[plugins]\ndirectory = {deps:?}\n"));

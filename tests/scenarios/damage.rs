@@ -1,4 +1,4 @@
-//! Bytes that change on the disk: what is said of them, what is lost, what a repair and a backup give back.
+//! Bytes that change on the disk: how they are reported, what is lost, what a repair and a backup restore.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -18,28 +18,28 @@ fn run(daemon: &Daemon, arguments: &[&str]) -> Output {
     daemon.command(arguments).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     let [out, error] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
     format!("{out}{error}")
 }
 
-/// Runs a command that must end with that code; answers what it said.
+/// Runs a command that must exit with that code; returns what it printed.
 #[track_caller]
-fn ends(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
+fn exits(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
     let output = run(daemon, arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", told(&output));
-    told(&output)
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", printed(&output));
+    printed(&output)
 }
 
 /// The records of the daemon's log.
 fn records(daemon: &Daemon) -> Vec<Value> {
     let dumped = run(daemon, &["store", "dump", "--json", "--bodies"]);
-    assert!(dumped.status.success(), "{}", told(&dumped));
+    assert!(dumped.status.success(), "{}", printed(&dumped));
     let lines = String::from_utf8(dumped.stdout).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// File and place of the record that holds an event.
+/// File and offset of the record that holds an event.
 fn record_of(daemon: &Daemon, id: &str) -> (PathBuf, u64) {
     let holds = |record: &&Value| {
         let events = record["events"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -58,7 +58,7 @@ fn flip(file: &PathBuf, offset: u64, bits: u8) {
     file.write_all_at(&[byte[0] ^ bits], offset).unwrap();
 }
 
-/// A daemon with a target that has taken everything and one that has taken nothing, stopped; its ids.
+/// A stopped daemon, after one target took everything and another nothing; the ids of the events.
 fn stopped() -> (Daemon, Vec<String>) {
     let mut daemon =
         Daemon::new().source("sqreen", SECRET).log("audit-log").target("down", DOWN).start();
@@ -72,37 +72,37 @@ fn stopped() -> (Daemon, Vec<String>) {
 }
 
 #[test]
-fn damage_that_a_start_meets_is_refused_told_and_mended_and_the_rest_arrives_once() {
+fn damage_found_at_the_start_can_be_repaired_and_everything_else_is_delivered_once() {
     let (mut daemon, ids) = stopped();
     std::fs::remove_dir_all(daemon.home().join("data/index")).unwrap();
     let (file, place) = record_of(&daemon, &ids[11]);
     flip(&file, place + 60, 1);
     flip(&file, place + 90, 1);
-    let said = ends(&daemon, &["run"], 1);
+    let text = exits(&daemon, &["run"], 1);
     let named = format!("byte {place} of {}", file.display());
     for part in [&*named, "dispatcher store check", "dispatcher store repair"] {
-        assert!(said.contains(part), "{part} is missing in: {said}");
+        assert!(text.contains(part), "{part} is missing in: {text}");
     }
-    let said = ends(&daemon, &["store", "check"], 1);
+    let text = exits(&daemon, &["store", "check"], 1);
     for part in
         [&*format!("{}, byte {place}: ", file.display()), "target closed/down", "refuses to start"]
     {
         let part = part.replace("closed/", "");
-        assert!(said.contains(&part), "{part} is missing in: {said}");
+        assert!(text.contains(&part), "{part} is missing in: {text}");
     }
-    assert!(!said.contains("target audit-log"), "it has read beyond: {said}");
-    assert!(said.trim_end().ends_with(", 1 damage"), "{said}");
+    assert!(!text.contains("target audit-log"), "it has read this place: {text}");
+    assert!(text.trim_end().ends_with(", 1 damage"), "{text}");
     let before = std::fs::read(&file).unwrap();
-    ends(&daemon, &["store", "repair", "--dry-run"], 0);
+    exits(&daemon, &["store", "repair", "--dry-run"], 0);
     assert!(std::fs::read(&file).unwrap() == before, "a dry run changes nothing");
-    ends(&daemon, &["store", "repair"], 0);
+    exits(&daemon, &["store", "repair"], 0);
     let stem = file.file_stem().unwrap().to_string_lossy();
     let kept = daemon.home().join(format!("data/damaged/{stem}-{place}.bin"));
     let kept = std::fs::read(kept).unwrap();
     let from = usize::try_from(place).unwrap();
-    assert!(kept == before[from..from + kept.len()], "what was there is kept");
-    assert!(ends(&daemon, &["store", "repair"], 0).contains("nothing to mend"));
-    assert!(ends(&daemon, &["store", "check"], 0).trim_end().ends_with(", 0 damages"));
+    assert!(kept == before[from..from + kept.len()], "the damaged bytes are kept");
+    assert!(exits(&daemon, &["store", "repair"], 0).contains("nothing to repair"));
+    assert!(exits(&daemon, &["store", "check"], 0).trim_end().ends_with(", 0 damages"));
 
     daemon.start();
     daemon.open_folder();
@@ -110,7 +110,7 @@ fn damage_that_a_start_meets_is_refused_told_and_mended_and_the_rest_arrives_onc
     let lost = rest.remove(11);
     daemon.wait_delivered("closed/down", &rest);
     assert!(!daemon.delivered("closed/down").contains_key(&lost));
-    let dead = ends(&daemon, &["dead", "list", "--json"], 0);
+    let dead = exits(&daemon, &["dead", "list", "--json"], 0);
     let dead: Value = serde_json::from_str(&dead).unwrap();
     assert_eq!((&dead["total"], &dead["letters"][0]["target"]), (&1.into(), &"down".into()));
     let reason = dead["letters"][0]["reason"].as_str().unwrap();
@@ -119,14 +119,14 @@ fn damage_that_a_start_meets_is_refused_told_and_mended_and_the_rest_arrives_onc
 }
 
 #[test]
-fn one_flipped_bit_is_put_right_and_costs_nothing() {
+fn one_flipped_bit_is_corrected_without_loss() {
     let (mut daemon, ids) = stopped();
     std::fs::remove_dir_all(daemon.home().join("data/index")).unwrap();
     let (file, place) = record_of(&daemon, &ids[7]);
     flip(&file, place + 77, 16);
-    ends(&daemon, &["run"], 1);
-    assert!(ends(&daemon, &["store", "check"], 1).contains("one bit"));
-    ends(&daemon, &["store", "repair"], 0);
+    exits(&daemon, &["run"], 1);
+    assert!(exits(&daemon, &["store", "check"], 1).contains("one bit"));
+    exits(&daemon, &["store", "repair"], 0);
     daemon.start();
     daemon.open_folder();
     daemon.wait_delivered("closed/down", &ids);
@@ -134,25 +134,25 @@ fn one_flipped_bit_is_put_right_and_costs_nothing() {
 }
 
 #[test]
-fn damage_met_while_running_costs_what_lay_there_is_told_and_all_else_goes_on() {
+fn damage_found_while_running_loses_one_record_and_is_reported() {
     let (mut daemon, ids) = stopped();
     let (file, place) = record_of(&daemon, &ids[20]);
     flip(&file, place + 60, 1);
     flip(&file, place + 90, 1);
-    // The index has read it: only the target that lags behind will.
+    // The index has read this place; only the target with a backlog will read it.
     daemon.start();
-    ends(&daemon, &["store", "check"], 1);
+    exits(&daemon, &["store", "check"], 1);
     daemon.open_folder();
     let mut rest = ids;
     let lost = rest.remove(20);
     daemon.wait_delivered("closed/down", &rest);
     assert!(!daemon.delivered("closed/down").contains_key(&lost));
     let named = format!("damaged at byte {place} of {}", file.display());
-    let said = ends(&daemon, &["status"], 1);
-    assert!(said.contains(&named), "{said}");
-    assert!(ends(&daemon, &["dead", "list", "--target", "down"], 0).contains(&named));
-    let said = ends(&daemon, &["store", "repair"], 1);
-    assert!(said.contains("stop it first"), "{said}");
+    let text = exits(&daemon, &["status"], 1);
+    assert!(text.contains(&named), "{text}");
+    assert!(exits(&daemon, &["dead", "list", "--target", "down"], 0).contains(&named));
+    let text = exits(&daemon, &["store", "repair"], 1);
+    assert!(text.contains("stop it first"), "{text}");
     let later = events("later", 3);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     daemon.wait_delivered("audit-log", &later);
@@ -160,7 +160,7 @@ fn damage_met_while_running_costs_what_lay_there_is_told_and_all_else_goes_on() 
 }
 
 #[test]
-fn a_backup_made_under_load_gives_back_all_that_was_acknowledged_before_it_began() {
+fn a_backup_under_load_restores_everything_acknowledged_before_it_began() {
     let mut daemon = Daemon::new()
         .head("store.segment = \"1MiB\"")
         .source("sqreen", SECRET)
@@ -173,31 +173,31 @@ fn a_backup_made_under_load_gives_back_all_that_was_acknowledged_before_it_began
     assert_eq!(first.len(), 4_000);
     let to = daemon.home().join("backup");
     let (progress, address) = (AtomicUsize::new(0), daemon.address());
-    let said = std::thread::scope(|scope| {
+    let text = std::thread::scope(|scope| {
         let posting = scope.spawn(|| post_all(address, &ids[4_000..], 10, 4, &progress));
         wait_for("load", || (progress.load(Ordering::Relaxed) > 100).then_some(()));
-        let said = ends(&daemon, &["store", "backup", to.to_str().unwrap()], 0);
-        assert!(!posting.is_finished(), "the load was to go on");
+        let text = exits(&daemon, &["store", "backup", to.to_str().unwrap()], 0);
+        assert!(!posting.is_finished(), "the load should still run");
         posting.join().unwrap();
-        said
+        text
     });
-    assert!(said.contains("events up to "), "{said}");
+    assert!(text.contains("events up to "), "{text}");
     let mode = |path: &PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&to), 0o700);
     let files = std::fs::read_dir(to.join("log")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<PathBuf> = files.collect();
     assert!(files.len() > 1 && files.iter().all(|file| mode(file) == 0o600), "{files:?}");
-    assert!(ends(&daemon, &["store", "backup", to.to_str().unwrap()], 2).contains("not empty"));
+    assert!(exits(&daemon, &["store", "backup", to.to_str().unwrap()], 2).contains("not empty"));
     assert!(
-        ends(&daemon, &["store", "check", "--directory", to.to_str().unwrap()], 0)
+        exits(&daemon, &["store", "check", "--directory", to.to_str().unwrap()], 0)
             .contains("0 damages")
     );
 
     daemon.kill_9();
-    // The two lines that it said, typed as they stand there.
-    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("  ")).collect();
+    // The two commands that it printed, run unchanged.
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("  ")).collect();
     let typed = Command::new("sh").arg("-ec").arg(lines.join("\n")).status().unwrap();
-    assert!(typed.success() && lines.len() == 2, "{said}");
+    assert!(typed.success() && lines.len() == 2, "{text}");
     daemon.start();
     daemon.open_folder();
     daemon.wait_delivered("closed/down", &first);
@@ -205,7 +205,7 @@ fn a_backup_made_under_load_gives_back_all_that_was_acknowledged_before_it_began
 }
 
 #[test]
-fn a_dump_of_a_running_store_ends_quietly_when_nobody_reads_on() {
+fn a_dump_of_a_running_store_ends_quietly_when_its_output_is_closed() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let ids = events("dumped", 2_000);
     post_all(daemon.address(), &ids, 1, 8, &AtomicUsize::new(0));
@@ -221,9 +221,9 @@ fn a_dump_of_a_running_store_ends_quietly_when_nobody_reads_on() {
     assert!(line.contains("seg-0000000000000000.log") && line.contains("registry"), "{line}");
     drop(out);
     let ended = dumping.wait_with_output().unwrap();
-    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", told(&ended));
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", printed(&ended));
     let records = records(&daemon);
     let stored = records.iter().filter(|record| record["kind"] == "request").count();
     assert_eq!(stored, ids.len());
-    assert!(ends(&daemon, &["store", "check"], 0).contains("2000 events"));
+    assert!(exits(&daemon, &["store", "check"], 0).contains("2000 events"));
 }

@@ -1,8 +1,8 @@
-//! A disk without room: requests are refused and told when to come again, nothing acknowledged is lost, and
-//! everything goes on by itself when there is room.
+//! A full disk: requests are refused with `Retry-After`, nothing acknowledged is lost, and requests are
+//! accepted again as soon as there is room.
 //!
-//! A limit of file sizes needs no right; a small file system of its own needs root, and the story says that
-//! it is skipped where that is missing or mounting is refused.
+//! A limit of file sizes needs no privilege. A small file system needs root; without it, or where mounting
+//! is refused, the test says that it is skipped.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -16,15 +16,15 @@ use tempfile::TempDir;
 use crate::harness::{Answer, Daemon, SECRET, body, events, wait_for};
 
 const SEGMENT: &str = "store.segment = \"1MiB\"\n";
-/// A limit of file sizes that no log of the stories below fits into.
+/// A limit of file sizes that no log of these tests fits into.
 const FILE_BYTES_MAX: u64 = 200 << 10;
 const PER_REQUEST: usize = 20;
 /// More than any of the disks below can hold.
 const REQUESTS_MAX: usize = 20_000;
-/// More lines than this would be one a request.
+/// More lines than this would mean a line for each request.
 const REFUSAL_LINES_MAX: usize = 3;
 
-/// Posts until a request is refused; answers the ids that were acknowledged, and how it was refused.
+/// Posts until a request is refused; returns the acknowledged ids and the refusal.
 #[track_caller]
 fn post_until_refused(daemon: &Daemon, name: &str) -> (Vec<String>, Answer) {
     let mut acknowledged = Vec::new();
@@ -36,27 +36,27 @@ fn post_until_refused(daemon: &Daemon, name: &str) -> (Vec<String>, Answer) {
         }
         acknowledged.extend(ids);
     }
-    panic!("the disk is never full");
+    panic!("the disk never gets full");
 }
 
 #[track_caller]
-fn is_told_to_come_again(answer: &Answer) {
+fn asks_to_retry_later(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.header("retry-after"), Some("30"));
     assert_eq!(answer.json()["error"], "cannot be stored at the moment; send it again later");
 }
 
-/// Posts a request of its own until it is taken.
+/// Posts a request of its own until it is accepted.
 #[track_caller]
-fn wait_until_taken(daemon: &Daemon, name: &str) -> Vec<String> {
+fn wait_until_accepted(daemon: &Daemon, name: &str) -> Vec<String> {
     let ids = events(name, 1);
-    wait_for("requests to be taken again", || {
+    wait_for("requests to be accepted again", || {
         (daemon.post(&body(&ids)).status == 200).then_some(())
     });
     ids
 }
 
-/// Waits until each of the ids stands in that file.
+/// Waits until that file contains each of the ids.
 #[track_caller]
 fn wait_for_lines(log: &Path, ids: &[String]) {
     wait_for(&format!("{} events in {}", ids.len(), log.display()), || {
@@ -80,36 +80,36 @@ fn few_clear_lines(daemon: &Daemon) {
 }
 
 #[test]
-fn a_limit_of_file_sizes_refuses_requests_and_when_it_is_lifted_nothing_is_lost() {
+fn requests_refused_by_a_limit_of_file_sizes_are_accepted_when_it_is_lifted() {
     let lines = "retry.backoff_min = \"100ms\"\nretry.backoff_max = \"200ms\"";
     let mut daemon =
         Daemon::new().store(SEGMENT).source("sqreen", SECRET).log_with("audit-log", lines).start();
     daemon.limit_file_sizes(Some(FILE_BYTES_MAX));
     let (mut acknowledged, refused) = post_until_refused(&daemon, "before");
-    is_told_to_come_again(&refused);
+    asks_to_retry_later(&refused);
     assert!(!acknowledged.is_empty());
     for _ in 0..200 {
-        is_told_to_come_again(&daemon.post(&body(&events("refused", 1))));
+        asks_to_retry_later(&daemon.post(&body(&events("refused", 1))));
     }
     daemon.limit_file_sizes(None);
-    acknowledged.extend(wait_until_taken(&daemon, "after"));
+    acknowledged.extend(wait_until_accepted(&daemon, "after"));
     daemon.wait_delivered("audit-log", &acknowledged);
     few_clear_lines(&daemon);
-    // What was stored while the disk was full is there after a crash as well.
+    // What was stored while the disk was full survives a crash.
     daemon.kill_9();
     daemon.start();
-    let last = wait_until_taken(&daemon, "last");
+    let last = wait_until_accepted(&daemon, "last");
     daemon.wait_delivered("audit-log", &last);
 }
 
-/// A small file system of its own, gone when the test ends.
+/// A small file system, unmounted when the test ends.
 struct Small {
     folder: TempDir,
     path: PathBuf,
 }
 
 impl Small {
-    /// `None` with the reason where it cannot be had.
+    /// Fails with the reason where it cannot be mounted.
     fn mount(kind: &str, mebibytes: u32) -> Result<Self, String> {
         let folder =
             tempfile::Builder::new().prefix("small-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
@@ -140,7 +140,7 @@ fn succeeds(command: &mut Command) -> Result<(), String> {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        // By its path, and later if somebody still has a file open.
+        // Lazy: a file may still be open.
         let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
         let _ = self.folder.path();
     }
@@ -149,7 +149,7 @@ impl Drop for Small {
 /// Writes zeros into a new file of that disk until `left` bytes are free.
 fn fill(disk: &Path, left: u64) -> PathBuf {
     let path = disk.join("filler");
-    // On a disk that is full already there is not even room for its name.
+    // A full disk may have no room even for the name.
     let Ok(mut file) = File::create(&path) else { return path };
     let free = || {
         let system = rustix::fs::statvfs(disk).unwrap();
@@ -159,8 +159,8 @@ fn fill(disk: &Path, left: u64) -> PathBuf {
     path
 }
 
-/// The store and a target's file on one small disk that has that floor.
-fn story_of_a_small_disk(kind: &str, floor: &str) {
+/// The store and a target's file on one small disk, with that setting of `store.free_min`.
+fn small_disk(kind: &str, floor: &str) {
     let small = match Small::mount(kind, 40) {
         Ok(small) => small,
         Err(reason) => return println!("skipped: a small disk ({kind}): {reason}"),
@@ -176,43 +176,43 @@ fn story_of_a_small_disk(kind: &str, floor: &str) {
     fs::create_dir(&more).unwrap();
     let filler = fill(&small.path, 6 << 20);
     let (mut acknowledged, refused) = post_until_refused(&daemon, "before");
-    is_told_to_come_again(&refused);
+    asks_to_retry_later(&refused);
     assert!(!acknowledged.is_empty());
-    // Whatever was left goes as well: nothing can be written any more but what was put by.
+    // Use up the rest: only the reserve can still be written.
     fill(&more, 0);
     for count in 0..100 {
-        // A target that takes back what it could not write whole may leave room for one more request.
+        // A target that removes a partly written line may leave room for one more request.
         let ids = events(&format!("meanwhile-{count}"), 1);
         let answer = daemon.post(&body(&ids));
         if answer.status == 200 {
             acknowledged.extend(ids);
         } else {
-            is_told_to_come_again(&answer);
+            asks_to_retry_later(&answer);
         }
     }
     fs::remove_dir_all(&more).unwrap();
     fs::remove_file(filler).unwrap();
-    acknowledged.extend(wait_until_taken(&daemon, "after"));
+    acknowledged.extend(wait_until_accepted(&daemon, "after"));
     wait_for_lines(&log, &acknowledged);
     few_clear_lines(&daemon);
-    // And after a crash: what was answered is there, and requests are taken.
+    // After a crash everything acknowledged is there, and requests are accepted.
     daemon.kill_9();
     daemon.start();
-    acknowledged.extend(wait_until_taken(&daemon, "last"));
+    acknowledged.extend(wait_until_accepted(&daemon, "last"));
     wait_for_lines(&log, &acknowledged);
 }
 
 #[test]
-fn a_small_disk_in_memory_that_is_full_to_the_last_byte() {
-    story_of_a_small_disk("tmpfs", "store.free_min = \"0B\"\n");
+fn a_small_tmpfs_full_to_the_last_byte() {
+    small_disk("tmpfs", "store.free_min = \"0B\"\n");
 }
 
 #[test]
-fn a_small_ext4_that_is_full_to_the_last_byte() {
-    story_of_a_small_disk("ext4", "store.free_min = \"0B\"\n");
+fn a_small_ext4_full_to_the_last_byte() {
+    small_disk("ext4", "store.free_min = \"0B\"\n");
 }
 
 #[test]
-fn a_small_ext4_whose_floor_is_reached() {
-    story_of_a_small_disk("ext4", "store.free_min = \"3MiB\"\n");
+fn a_small_ext4_that_reaches_free_min() {
+    small_disk("ext4", "store.free_min = \"3MiB\"\n");
 }

@@ -10,6 +10,7 @@ mod damage;
 mod first_hour;
 mod full_disk;
 mod limits;
+mod looking;
 mod misbehave;
 mod overload;
 mod power;

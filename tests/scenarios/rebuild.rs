@@ -1,5 +1,5 @@
-//! A daemon that starts without the index of its store: what it does at once, and that in the end
-//! everything is as if nothing had happened.
+//! A daemon that starts without the index of its store works at once, and in the end nothing is lost or
+//! delivered twice.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -9,14 +9,14 @@ const DOWN: &str = "settings.path = \"logs/closed/down.jsonl\"";
 const EVENTS: usize = 4_000;
 const PER_REQUEST: usize = 200;
 
-fn told(daemon: &Daemon, arguments: &[&str]) -> String {
+fn printed(daemon: &Daemon, arguments: &[&str]) -> String {
     let output = daemon.command(arguments).output().unwrap();
     let [out, error] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
     format!("{out}{error}")
 }
 
 #[test]
-fn without_its_index_it_takes_requests_in_at_once_and_delivers_everything_once() {
+fn without_its_index_it_accepts_requests_at_once_and_delivers_everything_once() {
     let setup = Daemon::new().source_with("sqreen", SECRET, "body_max = \"256KiB\"\n");
     let small = setup.store("store.segment = \"1MiB\"\n");
     let mut daemon = small.log("audit-log").target("down", DOWN).start();
@@ -26,7 +26,7 @@ fn without_its_index_it_takes_requests_in_at_once_and_delivers_everything_once()
     assert_eq!(posted.acknowledged.len(), EVENTS);
     daemon.wait_delivered("audit-log", &all);
     assert!(daemon.terminate().success());
-    // Nothing can be made where a file lies: that holds the index back until it goes.
+    // A file in the place of the folder: the index cannot be created until it is removed.
     let index = daemon.home().join("data/index");
     std::fs::remove_dir_all(&index).unwrap();
     std::fs::write(&index, b"in the way").unwrap();
@@ -39,13 +39,15 @@ fn without_its_index_it_takes_requests_in_at_once_and_delivers_everything_once()
     all.extend(new);
     daemon.wait_delivered("audit-log", &all);
     for command in [&["status"][..], &["explain", &id], &["dead", "list"]] {
-        let told = told(&daemon, command);
-        assert!(told.contains("the index is being rebuilt"), "{command:?}: {told}");
+        let text = printed(&daemon, command);
+        assert!(text.contains("the index is being rebuilt"), "{command:?}: {text}");
     }
 
     std::fs::remove_file(&index).unwrap();
-    wait_for("the index", || (!told(&daemon, &["status"]).contains("being rebuilt")).then_some(()));
-    assert!(told(&daemon, &["explain", &id]).contains("audit-log"));
+    wait_for("the index", || {
+        (!printed(&daemon, &["status"]).contains("being rebuilt")).then_some(())
+    });
+    assert!(printed(&daemon, &["explain", &id]).contains("audit-log"));
     daemon.open_folder();
     daemon.wait_delivered("closed/down", &all);
     for log in ["audit-log", "closed/down"] {

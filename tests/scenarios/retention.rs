@@ -1,4 +1,4 @@
-//! A log that may not grow: old events go, nothing that waits does, and what is gone is called gone.
+//! A log with a size limit: old events are removed, pending ones are not, and `explain` says so.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ const PER_REQUEST: usize = 200;
 
 fn log_bytes(home: &Path) -> u64 {
     let files = std::fs::read_dir(home.join("data/log")).unwrap();
-    // One may go while they are counted.
+    // A file may be removed while they are counted.
     files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
 }
 
 #[test]
-fn the_log_stays_as_small_as_it_was_told_and_nothing_undelivered_is_lost() {
+fn the_log_stays_within_its_size_and_nothing_undelivered_is_lost() {
     let small = "store.segment = \"1MiB\"\nstore.retention.size = \"5MiB\"\n";
     let setup = Daemon::new().source_with("sqreen", SECRET, "body_max = \"256KiB\"\n");
     let mut daemon = setup.store(small).log("audit-log").start();
@@ -24,14 +24,14 @@ fn the_log_stays_as_small_as_it_was_told_and_nothing_undelivered_is_lost() {
     let mut all = events("first", 1);
     for round in 0..REQUESTS {
         let ids = events(&format!("round-{round:02}"), PER_REQUEST);
-        // While old events are still being delivered there may be no room for a moment.
+        // While old events are still delivered there may be no room for a moment.
         wait_for("room", || match daemon.post(&body(&ids)).status {
             200 => Some(()),
             503 => None,
             other => panic!("{other}"),
         });
         all.extend(ids);
-        // The log, its spare file, and what is set aside for a full disk.
+        // The log, its spare file, and the reserve for a full disk.
         assert!(log_bytes(daemon.home()) <= 7 * MIB);
         if round == REQUESTS / 2 {
             daemon.kill_9();
@@ -39,10 +39,10 @@ fn the_log_stays_as_small_as_it_was_told_and_nothing_undelivered_is_lost() {
         }
     }
     daemon.wait_delivered("audit-log", &all);
-    let told = wait_for("the first event to go", || {
+    let error = wait_for("the first event to be removed", || {
         let output = daemon.command(&["explain", first]).output().unwrap();
         (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
     });
-    assert!(told.contains("is not kept") && told.contains("retention"), "{told}");
+    assert!(error.contains("is not stored") && error.contains("retention"), "{error}");
     assert!(daemon.log().contains("a segment goes"));
 }

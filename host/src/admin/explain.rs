@@ -1,71 +1,39 @@
-//! Why an event did or did not arrive, and why a request was refused.
+//! Why an event did or did not reach each target, and why a request was refused.
 
 use std::sync::Arc;
 
-use super::answer::Refused;
-use super::status::{self, time};
-use super::wire::{AttemptStory, EventStory, Explained, Refusal, TargetStory};
-use super::{DATA_BYTES_MAX, Inner, TargetView, View};
+use super::condition::condition;
+use super::error::RequestError;
+use super::status::time;
+use super::view::{Inner, TargetView, View};
+use super::wire::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
+use super::{DATA_BYTES_MAX, refused};
 use crate::model::{Event, EventId, Shape, StoredEvent, TargetNumber};
 use crate::store::Fate;
-use crate::telemetry::{self, NO_SOURCE, REFUSALS_MAX};
 
 /// Length of a request's id.
 const REQUEST_ID_CHARS: usize = 16;
 
-pub(super) fn refusals(inner: &Inner, source: Option<&str>) -> Result<Vec<Refusal>, Refused> {
-    let view = inner.view();
-    let known = |name: &str| name == NO_SOURCE || view.sources.iter().any(|s| *s.name == *name);
-    if let Some(name) = source.filter(|name| !known(name)) {
-        let names: Vec<_> = view.sources.iter().map(|source| &*source.name).collect();
-        let names = names.join(", ");
-        return Err(Refused::unknown(format!(
-            "there is no source {name:?}; there are {names}, and {NO_SOURCE} for unknown paths"
-        )));
-    }
-    let all = inner.feed.history().refusals(source);
-    Ok(all.into_iter().map(|(source, refusal)| refused(&source, refusal)).collect())
-}
-
-fn refused(source: &str, refusal: telemetry::Refusal) -> Refusal {
-    Refusal {
-        time: time(refusal.at_ms),
-        source: source.to_owned(),
-        from: refusal.from,
-        status: refusal.status,
-        reason: refusal.reason,
-        request: refusal.request.to_string(),
-    }
-}
-
-pub(super) async fn explain(inner: &Inner, id: &str, data: bool) -> Result<Explained, Refused> {
+pub(super) async fn explain(
+    inner: &Inner,
+    id: &str,
+    data: bool,
+) -> Result<Explained, RequestError> {
     if id.len() == REQUEST_ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let all = inner.feed.history().refusals(None).into_iter();
-        let found = all.rev().find(|(_, refusal)| refusal.request.eq_ignore_ascii_case(id));
-        return match found {
-            Some((source, refusal)) => Ok(Explained::Refusal(refused(&source, refusal))),
-            None => Err(Refused::unknown(format!(
-                "no refused request {id} is remembered: the last {REFUSALS_MAX} a source are, since \
-                 the start; a request that was accepted is known by the ids of its events"
-            ))),
-        };
+        return refused::find(inner, id).map(Explained::Refusal);
     }
-    let Ok(id) = id.parse::<EventId>() else {
-        return Err(Refused::wrong(
-            "this is neither the id of an event (26 characters) nor of a refused request \
-             (16 hexadecimal digits)",
-        ));
-    };
-    let Some(known) = inner.queue.fate(id).await? else {
-        return Err(Refused::unknown(format!(
-            "event {id} is not kept here: it is of another store, or went by [store] retention"
-        )));
-    };
+    let id = id.parse::<EventId>().map_err(|_| RequestError::InvalidId)?;
+    let known = inner.queue.fate(id).await?;
+    let known = known.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
     let (view, event) = (inner.view(), known.event);
     let unrouted = unrouted(&view, &event);
     let targets = known.fates.into_iter().filter_map(|(number, fate)| {
         let target = view.targets.iter().find(|target| target.number == number);
-        story(inner, target, number, &event, fate, &unrouted)
+        if target.is_none() && matches!(fate, Fate::NotRouted { .. }) {
+            // Removed since, and never concerned.
+            return None;
+        }
+        Some(story(inner, target, number, &event, fate, &unrouted))
     });
     let shown = &event.data[..event.data.len().min(DATA_BYTES_MAX)];
     Ok(Explained::Event(Box::new(EventStory {
@@ -83,7 +51,7 @@ pub(super) async fn explain(inner: &Inner, id: &str, data: bool) -> Result<Expla
     })))
 }
 
-/// Why each target would not get the event by the routes in force.
+/// Why the routes in force would not send the event to each target.
 fn unrouted(view: &View, event: &StoredEvent) -> Vec<(Arc<str>, String)> {
     let attributes = event.attributes.clone();
     let data = event.data.clone();
@@ -92,7 +60,6 @@ fn unrouted(view: &View, event: &StoredEvent) -> Vec<(Arc<str>, String)> {
     unrouted.map(|unrouted| (unrouted.target, unrouted.reason)).collect()
 }
 
-/// `None` for a target that is no more and had nothing to do with the event.
 fn story(
     inner: &Inner,
     target: Option<&TargetView>,
@@ -100,61 +67,121 @@ fn story(
     event: &StoredEvent,
     fate: Fate,
     unrouted: &[(Arc<str>, String)],
-) -> Option<TargetStory> {
-    if target.is_none() && matches!(fate, Fate::NotRouted { .. }) {
-        return None;
-    }
+) -> TargetStory {
     let name =
         target.map_or_else(|| format!("removed target {}", number.0), |t| t.name.to_string());
     let attempts = inner.feed.history().attempts(&name, &event.id.to_string());
-    let attempts: Vec<_> = attempts
-        .into_iter()
-        .map(|attempt| AttemptStory {
-            number: attempt.attempt,
-            time: time(attempt.at_ms),
-            verdict: attempt.verdict.to_owned(),
-            reason: attempt.reason,
-        })
-        .collect();
-    let (mut receipt, mut receipt_fields) = (None, Vec::new());
-    let (word, text) = match fate {
+    let attempts = attempts.into_iter().map(|attempt| AttemptStory {
+        number: attempt.attempt,
+        time: time(attempt.at_ms),
+        verdict: attempt.verdict.to_owned(),
+        reason: attempt.reason,
+    });
+    let state = target.map(|target| condition(inner, target).1);
+    let text = text(&fate, state.as_deref(), || {
+        let today = unrouted.iter().find(|(target, _)| **target == *name);
+        today.map(|(_, reason)| reason.clone())
+    });
+    let kind = kind(&fate);
+    let receipt = if let Fate::Delivered { receipt, .. } = fate { Some(receipt) } else { None };
+    let (receipt, receipt_fields) =
+        receipt.map_or((None, Vec::new()), |receipt| (receipt.id, receipt.fields));
+    TargetStory {
+        target: name,
+        fate: kind,
+        text,
+        attempts: attempts.collect(),
+        receipt,
+        receipt_fields,
+    }
+}
+
+const fn kind(fate: &Fate) -> FateKind {
+    match fate {
+        Fate::Waiting => FateKind::Waiting,
+        Fate::Retrying { .. } => FateKind::Retrying,
+        Fate::Delivered { .. } => FateKind::Delivered,
+        Fate::Dead { dropped: false, .. } => FateKind::Dead,
+        Fate::Dead { dropped: true, .. } => FateKind::Dropped,
+        Fate::NotRouted { .. } => FateKind::NotRouted,
+    }
+}
+
+/// The fate in words. `state` is the target's now; `not_routed_now` says why the current routes would
+/// not deliver the event either.
+fn text(
+    fate: &Fate,
+    state: Option<&str>,
+    not_routed_now: impl FnOnce() -> Option<String>,
+) -> String {
+    match fate {
         Fate::Waiting => {
-            let state = target.map_or_else(String::new, |target| status::state(inner, target).1);
-            ("waiting", format!("waits to be delivered; the target: {state}"))
+            let state = state.map_or_else(String::new, |state| format!("; target: {state}"));
+            format!("waits for its first attempt{state}")
         }
         Fate::Retrying { attempts, at, reason } => {
-            ("retrying", format!("{}; again at {at}: {reason}", tried(attempts)))
+            format!("{}; next attempt at {at}: {reason}", tried(*attempts))
         }
-        Fate::Delivered { receipt: got, attempts, at } => {
-            receipt = got.id;
-            receipt_fields = got.fields;
+        Fate::Delivered { attempts, at, .. } => {
             let at = at.map_or_else(String::new, |at| format!(" at {at}"));
-            ("delivered", format!("delivered{at}, attempt {attempts}"))
+            format!("delivered{at}, attempt {attempts}")
         }
         Fate::Dead { attempts, at, reason, dropped } => {
-            let (word, end) = if dropped { ("dropped", "; dropped by hand") } else { ("dead", "") };
-            // The reason says it of those that were never tried.
+            let end = if *dropped { "; dropped by hand" } else { "" };
+            // Where there was no attempt, the reason says so.
             let tried =
-                if attempts == 0 { String::new() } else { format!(", {}", tried(attempts)) };
-            (word, format!("given up at {at}{tried}: {reason}{end}"))
+                if *attempts == 0 { String::new() } else { format!(", {}", tried(*attempts)) };
+            format!("given up at {at}{tried}: {reason}{end}")
         }
-        Fate::NotRouted { reason } if !reason.is_empty() => ("not-routed", reason),
-        Fate::NotRouted { .. } => {
-            let today = unrouted.iter().find(|(target, _)| **target == *name);
-            let text = today.map_or_else(
-                || "not routed when it came; by the routes of now it would be".to_owned(),
-                |(_, reason)| reason.clone(),
-            );
-            ("not-routed", text)
-        }
-    };
-    let fate = word.to_owned();
-    Some(TargetStory { target: name, fate, text, attempts, receipt, receipt_fields })
+        Fate::NotRouted { reason } if !reason.is_empty() => reason.clone(),
+        Fate::NotRouted { .. } => not_routed_now().unwrap_or_else(|| {
+            "not routed when it was received; the current routes would deliver it".to_owned()
+        }),
+    }
 }
 
 fn tried(attempts: u32) -> String {
     match attempts {
         1 => "tried once".to_owned(),
         n => format!("tried {n} times"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Receipt, Timestamp};
+
+    #[test]
+    fn every_fate_has_its_kind_and_its_text() {
+        let at = Timestamp::from_millis(1_000);
+        let reason = || "no answer".to_owned();
+        let dead = |attempts, dropped| Fate::Dead { attempts, at, reason: reason(), dropped };
+        let (receipt, none) = (Receipt::default(), String::new());
+        for (fate, expected, text_part) in [
+            (Fate::Waiting, FateKind::Waiting, "first attempt; target: works"),
+            (
+                Fate::Retrying { attempts: 1, at, reason: reason() },
+                FateKind::Retrying,
+                "tried once; next",
+            ),
+            (
+                Fate::Delivered { receipt, attempts: 2, at: None },
+                FateKind::Delivered,
+                "delivered, attempt 2",
+            ),
+            (dead(3, false), FateKind::Dead, ", tried 3 times: no answer"),
+            (dead(0, true), FateKind::Dropped, "Z: no answer; dropped by hand"),
+            (Fate::NotRouted { reason: reason() }, FateKind::NotRouted, "no answer"),
+            (
+                Fate::NotRouted { reason: none },
+                FateKind::NotRouted,
+                "the current routes would deliver it",
+            ),
+        ] {
+            assert_eq!(kind(&fate), expected);
+            let text = text(&fate, Some("works"), || None);
+            assert!(text.contains(text_part), "{text_part}: {text}");
+        }
     }
 }

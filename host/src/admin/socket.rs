@@ -1,6 +1,6 @@
-//! The socket `admin.sock`: for its owner only, one daemon at a time.
+//! The file `admin.sock`: for its owner only, one daemon at a time.
 //!
-//! A socket left behind by a daemon that died is replaced; one behind which somebody answers is not.
+//! A socket that a dead daemon left behind is replaced; one that is in use is not.
 
 use std::fs::Permissions;
 use std::io;
@@ -9,43 +9,43 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixSocket};
 
-/// Longest path that the system takes, in bytes.
-pub(super) const PATH_BYTES_MAX: usize = 107;
-/// Connections that the kernel holds while none is accepted.
+/// Longest path of a socket, in bytes; a limit of the system.
+const PATH_BYTES_MAX: usize = 107;
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 64;
 
-/// Why there is no admin socket.
+/// Why the admin socket cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     #[error(
-        "the path of the admin socket has {0} bytes, the system takes {PATH_BYTES_MAX}: {1}; \
-         use a shorter home"
+        "the path of the admin socket has {0} bytes, the limit is {PATH_BYTES_MAX}: {1}; set a \
+         shorter `home`"
     )]
     TooLong(usize, PathBuf),
-    #[error("another dispatcher answers at {0}; two need a home each")]
+    #[error("another dispatcher uses {0}; give each its own `home`")]
     Taken(PathBuf),
-    #[error("{0} is no socket; move it away, the admin socket belongs there")]
+    #[error("{0} is not a socket; move it away, the admin socket needs this path")]
     InTheWay(PathBuf),
-    #[error("cannot make the admin socket {0}: {1}")]
+    #[error("cannot create the admin socket {0}: {1}")]
     Io(PathBuf, #[source] io::Error),
 }
 
-/// Needs a runtime's context.
+/// Must be called in the context of a runtime.
 pub(super) fn bind(path: &Path) -> Result<UnixListener, AdminError> {
     let length = path.as_os_str().len();
     if length > PATH_BYTES_MAX {
         return Err(AdminError::TooLong(length, path.to_owned()));
     }
     let failed = |error| AdminError::Io(path.to_owned(), error);
-    make_way(path)?;
+    remove_stale(path)?;
     let socket = UnixSocket::new_stream().map_err(failed)?;
     socket.bind(path).map_err(failed)?;
-    // Nobody can connect before it listens.
+    // No client can connect before it listens.
     std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
     socket.listen(BACKLOG).map_err(failed)
 }
 
-fn make_way(path: &Path) -> Result<(), AdminError> {
+fn remove_stale(path: &Path) -> Result<(), AdminError> {
     let failed = |error| AdminError::Io(path.to_owned(), error);
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -69,21 +69,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_dead_socket_is_replaced_a_living_one_and_other_files_are_not() {
+    async fn a_stale_socket_is_replaced_but_one_in_use_and_other_files_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
         drop(bind(&path).unwrap());
-        assert!(path.exists(), "it is left behind");
-        let living = bind(&path).unwrap();
+        assert!(path.exists(), "it stays after its listener");
+        let in_use = bind(&path).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(matches!(bind(&path), Err(AdminError::Taken(_))));
-        drop(living);
+        drop(in_use);
         let file = folder.path().join("file");
         std::fs::write(&file, "kept").unwrap();
         assert!(matches!(bind(&file), Err(AdminError::InTheWay(_))));
         let long = folder.path().join("x".repeat(100));
-        let told = bind(&long).unwrap_err().to_string();
-        assert!(told.contains("107") && told.contains("shorter home"), "{told}");
+        let error = bind(&long).unwrap_err().to_string();
+        assert!(error.contains("107") && error.contains("shorter `home`"), "{error}");
     }
 }

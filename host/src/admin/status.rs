@@ -1,9 +1,21 @@
-//! How the daemon is: one sentence, then a row a source and a target.
+//! The state of the daemon in one sentence, then every source and target.
 
-use super::wire::{SourceStatus, Status, TargetStatus};
-use super::{Inner, TargetView};
+use std::time::SystemTime;
+
+use super::COUNTERS_MAX;
+use super::condition::condition;
+use super::view::{Inner, TargetView};
+use super::wire::{Condition, SourceStatus, Status, TargetStatus};
 use crate::model::Timestamp;
-use crate::store::{Full, HoldKind, Rebuilding};
+use crate::store::{Full, Rebuilding};
+
+pub(super) fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+pub(super) fn time(ms: u64) -> String {
+    Timestamp::from_millis(ms).to_string()
+}
 
 pub(super) fn status(inner: &Inner) -> Status {
     let view = inner.view();
@@ -15,13 +27,12 @@ pub(super) fn status(inner: &Inner) -> Status {
         last_event: history.last_stored_ms(&source.name).map(time),
         refused: history.refusals(Some(&source.name)).len(),
     });
-    let (mut state, mut well) = sentence(&targets);
-    if let Some(full) = inner.queue.full() {
+    let (mut state, mut well) = summary(&targets);
+    if let Some(Full { reason, refused, .. }) = inner.queue.full() {
         well = false;
-        let Full { reason, refused, .. } = full;
         state = format!("requests are refused ({refused} so far): {reason}; {state}");
     }
-    let reload = inner.reload.last();
+    let reload = inner.host.last_reload();
     if reload.as_ref().is_some_and(|reload| reload.refused.is_some()) {
         well = false;
         state.push_str("; the last reload was refused");
@@ -34,58 +45,36 @@ pub(super) fn status(inner: &Inner) -> Status {
         well = false;
         state.push_str(&format!(
             "; {progress}: retries, digests in progress and dead letters wait for it; {unchecked} events \
-             that came meanwhile may be repetitions"
+             received meanwhile may be repetitions"
         ));
     }
     Status { state, well, sources: sources.collect(), targets, reload }
 }
 
-pub(super) fn time(ms: u64) -> String {
-    Timestamp::from_millis(ms).to_string()
-}
-
 fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {
     let depth = inner.queue.depth(target.number);
     let (delivered_ms, _) = inner.feed.history().target(&target.name);
-    let (kind, state) = state(inner, target);
+    let (kind, state) = condition(inner, target);
     TargetStatus {
         name: target.name.to_string(),
         state,
-        kind: kind.to_owned(),
+        kind,
         pending: depth.pending,
         retrying: depth.retrying,
         dead: depth.dead,
         last_delivery: delivered_ms.map(time),
+        counters: inner.host.counters(target.number).into_iter().take(COUNTERS_MAX).collect(),
     }
 }
 
-/// How a target is: in one word, and in words.
-pub(super) fn state(inner: &Inner, target: &TargetView) -> (&'static str, String) {
-    let (_, condition) = inner.feed.history().target(&target.name);
-    if !target.enabled {
-        ("disabled", "disabled in the configuration".to_owned())
-    } else if let Some(hold) = inner.queue.held(target.number) {
-        let (kind, word) = match hold.kind {
-            HoldKind::Paused => ("paused", "paused by hand"),
-            HoldKind::Broken => ("broken", "broken; mend it, then resume"),
-        };
-        let reason = if hold.reason.is_empty() { "" } else { ": " };
-        (kind, format!("{word} since {}{reason}{}", hold.since, hold.reason))
-    } else if let Some(condition) = condition {
-        ("failing", condition)
-    } else {
-        ("works", "works".to_owned())
-    }
-}
-
-/// The state in one sentence, and whether nothing needs a person.
-fn sentence(targets: &[TargetStatus]) -> (String, bool) {
-    let enabled: Vec<_> = targets.iter().filter(|target| target.kind != "disabled").collect();
-    let bad: Vec<_> = enabled.iter().filter(|target| target.kind != "works").collect();
+/// One sentence, and whether nothing needs attention.
+fn summary(targets: &[TargetStatus]) -> (String, bool) {
+    let enabled = targets.iter().filter(|target| target.kind != Condition::Disabled).count();
+    let bad: Vec<_> = targets.iter().filter(|target| target.kind.needs_attention()).collect();
     let pending: u64 = targets.iter().map(|target| target.pending).sum();
     let dead: u64 = targets.iter().map(|target| target.dead).sum();
-    let waiting = match pending {
-        0 => "nothing waits".to_owned(),
+    let backlog = match pending {
+        0 => "no deliveries wait".to_owned(),
         1 => "1 delivery waits".to_owned(),
         n => format!("{n} deliveries wait"),
     };
@@ -94,12 +83,12 @@ fn sentence(targets: &[TargetStatus]) -> (String, bool) {
         1 => "; 1 dead letter (see `dispatcher dead list`)".to_owned(),
         n => format!("; {n} dead letters (see `dispatcher dead list`)"),
     };
-    let (well, state) = match (bad.as_slice(), enabled.len()) {
-        ([], 0) => (true, "there is no enabled target".to_owned()),
-        ([], 1) => (true, "the target works".to_owned()),
-        ([], n) => (true, format!("all {n} targets work")),
-        ([one], _) => (false, format!("target {} needs a look ({})", one.name, one.kind)),
-        (many, n) => (false, format!("{} of {n} targets need a look", many.len())),
+    let state = match (bad.as_slice(), enabled) {
+        ([], 0) => "no target is enabled".to_owned(),
+        ([], 1) => "the target works".to_owned(),
+        ([], n) => format!("all {n} targets work"),
+        ([one], _) => format!("target {} needs attention ({})", one.name, one.kind.as_str()),
+        (many, n) => format!("{} of {n} targets need attention", many.len()),
     };
-    (format!("{state}; {waiting}{letters}"), well && dead == 0)
+    (format!("{state}; {backlog}{letters}"), bad.is_empty() && dead == 0)
 }

@@ -38,4 +38,4 @@ pub use plugin_files::{Listed, plugin_file, plugins};
 pub use reload::Reloader;
 pub use reload_report::{Rejected, Reloaded};
 pub use restart::restart_keys;
-pub use trial::{Attempt, attempt};
+pub use trial::{Attempt, Probe, attempt, connect};

@@ -8,6 +8,7 @@
 //! `env:` is the environment at the start of the process; `file:`, `credential:` and `dispatcher.env` are
 //! read again. [`Reloaded::restart`] names what only a restart changes; everything else is in force.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -23,7 +24,7 @@ use super::recipe::{Changes, NamedRecipe, Recipes};
 use super::reload_report::{Rejected, Reloaded, to_wire};
 use super::restart::Fixed;
 use super::wiring::Wiring;
-use crate::admin::{self, Admin, Reload, View};
+use crate::admin::{self, Admin, Host, View};
 use crate::config::{Config, Environment, Problem, load_again};
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
@@ -204,13 +205,17 @@ impl Reloader {
 /// Lets people ask for a reload without keeping the daemon's parts alive.
 struct WeakReloader(Weak<Reloader>);
 
-impl Reload for WeakReloader {
+impl Host for WeakReloader {
     fn reload(&self) -> Option<admin::wire::Reload> {
         self.0.upgrade().map(|reloader| to_wire(reloader.reload()))
     }
 
-    fn last(&self) -> Option<admin::wire::Reload> {
+    fn last_reload(&self) -> Option<admin::wire::Reload> {
         self.0.upgrade()?.last().map(to_wire)
+    }
+
+    fn counters(&self, target: TargetNumber) -> BTreeMap<String, u64> {
+        self.0.upgrade().map(|reloader| reloader.deliverer.counters(target)).unwrap_or_default()
     }
 }
 

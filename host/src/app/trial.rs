@@ -38,6 +38,46 @@ pub fn attempt(
     target: &TargetConfig,
     event: &Arc<StoredEvent>,
 ) -> Result<Vec<Attempt>, TrialError> {
+    let all =
+        on_each(config, target, |instance| once(instance, Arc::clone(event), target.timeout))?;
+    let attempt = |Answer { value, answer, took }| Attempt { value, verdict: answer, took };
+    Ok(all.into_iter().map(attempt).collect())
+}
+
+/// What the plugin answered when asked whether it would deliver.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// The recipient, if the target has several.
+    pub value: Option<String>,
+    /// `None`: the plugin cannot tell.
+    pub verdict: Option<Verdict>,
+    pub took: Duration,
+}
+
+/// Loads the target's plugin and asks whether its destination would accept deliveries; sends nothing
+/// that a person would see. A disabled target is asked too.
+///
+/// # Errors
+/// As [`attempt`].
+pub fn connect(config: &Config, target: &TargetConfig) -> Result<Vec<Probe>, TrialError> {
+    let all = on_each(config, target, |instance| probe(instance, target.timeout))?;
+    let probe = |Answer { value, answer, took }| Probe { value, verdict: answer, took };
+    Ok(all.into_iter().map(probe).collect())
+}
+
+/// What one instance answered.
+struct Answer<T> {
+    value: Option<String>,
+    answer: T,
+    took: Duration,
+}
+
+/// Makes the instance of each recipient, then calls one after the other.
+fn on_each<F: Future>(
+    config: &Config,
+    target: &TargetConfig,
+    call: impl Fn(Instance) -> F,
+) -> Result<Vec<Answer<F::Output>>, TrialError> {
     if !target.settings.missing.is_empty() {
         return Err(TrialError::Unset(target.settings.missing.clone()));
     }
@@ -48,15 +88,15 @@ pub fn attempt(
         .build()
         .map_err(TrialError::Threads)?;
     let host = PluginHost::new(config, &cache.settings(&config.plugins), runtime.handle())?;
-    let attempts = instances(target, &host)?.into_iter().map(|(value, instance)| {
+    let answers = instances(target, &host)?.into_iter().map(|(value, instance)| {
         let started = Instant::now();
-        let verdict = runtime.block_on(once(instance, Arc::clone(event), target.timeout));
-        Attempt { value, verdict, took: started.elapsed() }
+        let answer = runtime.block_on(call(instance));
+        Answer { value, answer, took: started.elapsed() }
     });
-    let attempts = attempts.collect();
+    let answers = answers.collect();
     // A plugin may block a thread for ever: do not wait for it.
     runtime.shutdown_background();
-    Ok(attempts)
+    Ok(answers)
 }
 
 /// The instance of each recipient with its value, or the only one.
@@ -76,18 +116,32 @@ fn instances(
     Ok(recipients.into_iter().map(|one| (Some(one.value), one.instance)).collect())
 }
 
-/// Runs on a thread of the runtime, so that a plugin that blocks its thread can be given up.
 async fn once(instance: Instance, event: Arc<StoredEvent>, timeout: Duration) -> Verdict {
     let delivery = Delivery { event, attempt: 1, first_attempt_at: None, progress: Vec::new() };
     let deadline = tokio::time::Instant::now() + timeout;
-    let task =
-        tokio::spawn(
-            async move { instance.deliver(&[delivery], deadline).await.into_iter().next() },
-        );
-    let reason = match tokio::time::timeout_at(deadline + GRACE, task).await {
-        Ok(Ok(Some(verdict))) => return verdict,
-        Ok(_) => "the attempt ended without a verdict",
-        Err(_) => "no answer in time; the plugin blocks a thread, which a daemon would lose",
+    let attempt = async move { instance.deliver(&[delivery], deadline).await.into_iter().next() };
+    let reason = match guarded(attempt, deadline).await {
+        Ok(Some(verdict)) => return verdict,
+        Ok(None) => "the attempt ended without a verdict",
+        Err(reason) => reason,
     };
     Err(Failure { maybe_sent: true, ..Failure::new(FailureKind::Retry, reason) })
+}
+
+async fn probe(instance: Instance, timeout: Duration) -> Option<Verdict> {
+    let deadline = tokio::time::Instant::now() + timeout;
+    let probed = guarded(async move { instance.probe(deadline).await }, deadline).await;
+    probed.unwrap_or_else(|reason| Some(Err(Failure::new(FailureKind::Retry, reason))))
+}
+
+/// Runs on a thread of the runtime, so that a plugin that blocks its thread can be given up.
+async fn guarded<T: Send + 'static>(
+    call: impl Future<Output = T> + Send + 'static,
+    deadline: tokio::time::Instant,
+) -> Result<T, &'static str> {
+    match tokio::time::timeout_at(deadline + GRACE, tokio::spawn(call)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err("the call ended without an answer"),
+        Err(_) => Err("no answer in time; the plugin blocks a thread, which a daemon would lose"),
+    }
 }

@@ -17,29 +17,52 @@ use tokio::runtime::{Builder, Runtime};
 use super::exit::Failure;
 use super::find;
 use crate::admin::{SOCKET, wire};
-use crate::config::{self, Environment};
+use crate::config;
+use crate::model::printable;
 
-/// Longest answer read, in bytes; one of `tail` has no end.
+/// Longest answer read, in bytes; `tail` has no end.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest line of `tail`, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
-/// Longest wait for a whole answer: a long run of dead letters takes its time.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// Longest wait for a whole answer: replaying many dead letters takes long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The way to the daemon of a configuration.
+/// Which daemon a command asks.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Ask {
+    /// The daemon's socket; default: admin.sock in the home of the configuration
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Ask {
+    pub(super) fn daemon(&self, config: Option<&Path>) -> Result<Daemon, Failure> {
+        match &self.socket {
+            Some(socket) => Daemon::at(socket.clone()),
+            None => Daemon::find(config),
+        }
+    }
+}
+
+/// A daemon to ask.
 pub(super) struct Daemon {
     socket: PathBuf,
     runtime: Runtime,
 }
 
 impl Daemon {
-    /// Of that configuration; only its home matters, so that one with mistakes does as well.
+    /// The daemon of that configuration. Only its `home` is read, so that everything else in it may be
+    /// wrong.
     pub(super) fn find(option: Option<&Path>) -> Result<Self, Failure> {
         let file = find::file(option)?;
-        let home = config::load(&file, &Environment::of_process())
-            .map_or_else(|_| config::folder(&file), |config| config.home);
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { socket: home.join(SOCKET), runtime })
+        let home = config::home(&file).map_err(|error| {
+            Failure::new(format!("{error}\n  give the daemon's socket instead: --socket PATH"))
+        })?;
+        Self::at(home.join(SOCKET))
+    }
+
+    fn at(socket: PathBuf) -> Result<Self, Failure> {
+        Ok(Self { socket, runtime: Builder::new_current_thread().enable_all().build()? })
     }
 
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -65,20 +88,20 @@ impl Daemon {
             let answer = self.send(method, path, body).await?;
             let status = answer.status();
             let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let bytes = bytes.map_err(|error| self.broken(error))?.to_bytes();
+            let bytes = bytes.map_err(|error| self.lost(error))?.to_bytes();
             if status.is_success() {
-                return serde_json::from_slice(&bytes).map_err(|error| self.broken(error));
+                return serde_json::from_slice(&bytes).map_err(|error| unreadable(&error));
             }
             Err(refused(status, &bytes))
         };
         self.runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, exchange)
+            tokio::time::timeout(ANSWER_TIMEOUT, exchange)
                 .await
-                .unwrap_or_else(|_| Err(self.broken("no answer in time")))
+                .unwrap_or_else(|_| Err(self.lost("no answer in time")))
         })
     }
 
-    /// Hands over each line of an endless answer until `take` has enough or the daemon stops.
+    /// Hands over each line of an endless answer until `take` returns `false` or the daemon stops.
     pub(super) fn lines(
         &self,
         path: &str,
@@ -97,7 +120,7 @@ impl Daemon {
                     }
                 }
                 if text.len() > LINE_BYTES_MAX {
-                    return Err(self.broken("a line without an end"));
+                    return Err(self.lost("a line is too long"));
                 }
             }
             Err(Failure::new("the daemon stopped"))
@@ -110,38 +133,80 @@ impl Daemon {
         path: &str,
         body: Bytes,
     ) -> Result<http::Response<Incoming>, Failure> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.none(&error))?;
+        let stream =
+            UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
-        // What ends the connection ends the answer too, and is seen there.
+        let (mut sender, connection) = handshake.map_err(|error| self.lost(error))?;
+        // An error of the connection also ends the answer, and is reported there.
         tokio::spawn(async move { drop(connection.await) });
         let request = Request::builder().method(method).uri(path).header("host", "admin");
         let request = request.body(Full::new(body)).map_err(Failure::usage)?;
-        sender.send_request(request).await.map_err(|error| self.broken(error))
+        sender.send_request(request).await.map_err(|error| self.lost(error))
     }
 
-    fn none(&self, error: &io::Error) -> Failure {
+    fn unreachable(&self, error: &io::Error) -> Failure {
         let socket = self.socket.display();
         Failure::new(match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                format!("no daemon answers at {socket}; start it with dispatcher run")
-            }
-            io::ErrorKind::PermissionDenied => {
-                format!("{socket} is for the daemon's own user; ask as that one, or as root")
-            }
-            _ => format!("cannot ask the daemon at {socket}: {error}"),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
+                "no daemon answers at {socket}; start it with `dispatcher run`, or give its socket: \
+                 --socket PATH"
+            ),
+            io::ErrorKind::PermissionDenied => format!(
+                "no permission to open {socket}; run this command as the daemon's user or as root"
+            ),
+            _ => format!("cannot connect to the daemon at {socket}: {error}"),
         })
     }
 
-    fn broken(&self, error: impl std::fmt::Display) -> Failure {
-        Failure::new(format!("the daemon at {} broke off: {error}", self.socket.display()))
+    fn lost(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::new(format!(
+            "lost the connection to the daemon at {}: {error}",
+            self.socket.display()
+        ))
     }
 }
 
-/// What the daemon does not do, in its words.
+/// A path with a query, of names and values.
+pub(super) fn path<'a>(path: &str, query: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// An answer that is not what this version expects.
+fn unreadable(error: &serde_json::Error) -> Failure {
+    Failure::new(format!(
+        "cannot read the daemon's answer ({error}); use the `dispatcher` of the daemon's version"
+    ))
+}
+
+/// The daemon's own words for why it refused.
 fn refused(status: StatusCode, body: &[u8]) -> Failure {
-    let text = serde_json::from_slice::<wire::Wrong>(body)
-        .map_or_else(|_| format!("the daemon answered {status}"), |wrong| wrong.error);
-    let text = crate::model::printable(&text);
+    let text = serde_json::from_slice::<wire::ErrorBody>(body)
+        .map_or_else(|_| format!("the daemon answered {status}"), |body| body.error);
+    let text = printable(&text);
     if status == StatusCode::BAD_REQUEST { Failure::usage(text) } else { Failure::new(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_can_be_asked_for() {
+        assert_eq!(path("/refused", []), "/refused");
+        assert_eq!(path("/refused", [("source", "a_b")]), "/refused?source=a_b");
+        let query = [("target", "sms/+1&x=%"), ("max", "5")];
+        assert_eq!(path("/dead", query), "/dead?target=sms%2F%2B1%26x%3D%25&max=5");
+    }
+
+    #[test]
+    fn an_unknown_word_in_an_answer_is_a_clear_error() {
+        let answer =
+            r#"{"name":"a","state":"naps","kind":"napping","pending":0,"retrying":0,"dead":0}"#;
+        let error = serde_json::from_str::<wire::TargetStatus>(answer).unwrap_err();
+        let Failure { code, text } = unreadable(&error);
+        assert_eq!(code, crate::cli::exit::PROBLEMS);
+        assert!(text.contains("unknown variant `napping`"), "{text}");
+        assert!(text.ends_with("use the `dispatcher` of the daemon's version"), "{text}");
+    }
 }

@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::exit::{self, Failure, OK, PROBLEMS};
 use super::{
-    check, demo, find, help, init, logging, mend, out, plugin, reload, run, see, selftest, send,
-    sign, store, try_target, verify,
+    check, dead, demo, explain, find, help, hold, init, logging, out, plugin, refused, reload, run,
+    selftest, send, sign, status, store, tail, try_target, verify,
 };
 
 const ABOUT: &str = "\
@@ -41,18 +41,18 @@ enum Command {
     Send(send::SendArgs),
     Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
-    /// List and check plugins
+    /// List and check plugin files
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    Status(see::StatusArgs),
-    Tail(see::TailArgs),
-    Explain(see::ExplainArgs),
-    Refused(see::RefusedArgs),
+    Status(status::StatusArgs),
+    Tail(tail::TailArgs),
+    Explain(explain::ExplainArgs),
+    Refused(refused::RefusedArgs),
     /// List, show, replay or drop dead letters
     #[command(subcommand)]
-    Dead(mend::DeadCommand),
-    Pause(mend::PauseArgs),
-    Resume(mend::ResumeArgs),
+    Dead(dead::DeadCommand),
+    Pause(hold::PauseArgs),
+    Resume(hold::ResumeArgs),
     Reload(reload::ReloadArgs),
     /// Check, repair, dump and back up the store
     #[command(subcommand)]
@@ -94,13 +94,13 @@ impl Command {
     fn run(&self, config: Option<&Path>) -> Result<u8, Failure> {
         let well = match self {
             Self::Reload(args) => reload::reload(args, config)?,
-            Self::Status(args) => see::status(args, config)?,
-            Self::Tail(args) => see::tail(args, config).map(|()| true)?,
-            Self::Explain(args) => see::explain(args, config).map(|()| true)?,
-            Self::Refused(args) => see::refused(args, config).map(|()| true)?,
+            Self::Status(args) => status::run(args, config)?,
+            Self::Tail(args) => tail::run(args, config).map(|()| true)?,
+            Self::Explain(args) => explain::run(args, false, config).map(|()| true)?,
+            Self::Refused(args) => refused::run(args, config).map(|()| true)?,
             Self::Dead(command) => command.run(config).map(|()| true)?,
-            Self::Pause(args) => mend::pause(args, config).map(|()| true)?,
-            Self::Resume(args) => mend::resume(args, config).map(|()| true)?,
+            Self::Pause(args) => hold::pause(args, config).map(|()| true)?,
+            Self::Resume(args) => hold::resume(args, config).map(|()| true)?,
             Self::Init(args) => {
                 init::run(args)?;
                 true

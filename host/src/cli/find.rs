@@ -1,4 +1,4 @@
-//! Which configuration a command works with.
+//! Which configuration a command works with, and what it looks up there by name.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use super::exit::{CONFIG, Failure, PROBLEMS};
 use super::out;
 use crate::config::{self, Config, Environment, Problems};
+use crate::ingest::SourceSettings;
+use crate::model::{Secret, printable};
 
-/// Read when `--config` is not given: the first of them that is there.
+/// Without `--config`, the first of these that exists is read.
 const PLACES: [&str; 2] = ["dispatcher.toml", "/etc/dispatcher/dispatcher.toml"];
 
 const NONE_FOUND: &str = "\
-error: there is no configuration: neither ./dispatcher.toml nor /etc/dispatcher/dispatcher.toml
-  give one with --config FILE, or begin with one:
+error: no configuration found: neither ./dispatcher.toml nor /etc/dispatcher/dispatcher.toml exists
+  give one with --config FILE, or write a first one:
 
     dispatcher init sqreen
 
-  to see it work without any: dispatcher demo";
+  to see it work without a configuration: dispatcher demo";
 
 /// The file to read.
 pub(super) fn file(option: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -27,7 +29,7 @@ pub(super) fn file(option: Option<&Path>) -> Result<PathBuf, Failure> {
     found.ok_or_else(|| Failure { code: PROBLEMS, text: NONE_FOUND.to_owned() })
 }
 
-/// Loads it for a command that needs a sound one; its warnings go to standard error.
+/// Loads a configuration that must be valid; its warnings are printed to standard error.
 pub(super) fn load(option: Option<&Path>) -> Result<Config, Failure> {
     let config = load_quietly(option)?;
     let warnings = config.problems(Vec::new());
@@ -42,9 +44,9 @@ fn load_quietly(option: Option<&Path>) -> Result<Config, Failure> {
         .map_err(|problems| Failure { code: PROBLEMS, text: report(&problems, stderr_styled()) })
 }
 
-/// For the daemon: whatever is wrong with the configuration is a reason not to be started again, and
-/// what the plugins say of it is shown too. Their word alone stops their own targets and not the
-/// daemon. Warnings go to the log.
+/// Loads a configuration for the daemon. Any error in it ends with [`CONFIG`], and is shown together
+/// with what the plugins report. What only a plugin reports stops its target and not the daemon.
+/// Warnings are logged.
 pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
     let config = load_quietly(option).map_err(|failure| {
         let whole = file(option).map(|file| {
@@ -63,9 +65,31 @@ pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// All problems and how many they are.
+/// All problems, then their number.
 pub(super) fn report(problems: &Problems, styled: bool) -> String {
     format!("{}{}; nothing was changed", problems.render(styled), problems.count())
+}
+
+/// The source of that name, and the secret that its sender signs with.
+pub(super) fn source<'c>(
+    config: &'c Config,
+    name: &str,
+) -> Result<(&'c SourceSettings, &'c Secret), Failure> {
+    config.source(name).ok_or_else(|| {
+        let names = || config.ingest.sources.iter().map(|source| &*source.name);
+        Failure::usage(unknown("source", name, names))
+    })
+}
+
+/// Says that a name is not configured, and which are.
+pub(super) fn unknown<'n, N: Iterator<Item = &'n str>>(
+    what: &str,
+    name: &str,
+    names: impl Fn() -> N,
+) -> String {
+    let near = config::near(name, names()).map(|near| format!("; did you mean `{near}`?"));
+    let (name, near, names) = (printable(name), near.unwrap_or_default(), config::list(names()));
+    format!("unknown {what} `{name}`{near} (configured: {names})")
 }
 
 fn stderr_styled() -> bool {

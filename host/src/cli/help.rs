@@ -4,12 +4,18 @@ use clap::Command;
 
 /// Every visible command is in exactly one group.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["init", "demo", "run", "check"]),
-    ("Try", &["try", "send", "sign", "verify"]),
-    ("See", &["status", "tail", "explain", "refused"]),
-    ("Fix", &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"]),
-    ("Extend", &["plugin list", "plugin check"]),
-    ("Maintain", &["store check", "store repair", "store dump", "store backup", "selftest crash"]),
+    ("Getting started", &["init", "demo", "run", "check"]),
+    ("Testing", &["try", "send", "sign", "verify"]),
+    ("Monitoring", &["status", "tail", "explain", "refused"]),
+    (
+        "Operations",
+        &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"],
+    ),
+    ("Plugins", &["plugin list", "plugin check"]),
+    (
+        "Maintenance",
+        &["store check", "store repair", "store dump", "store backup", "selftest crash"],
+    ),
 ];
 
 const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\n{before-help}Options:\n{options}{after-help}";

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use super::exit::Failure;
 use crate::model::printable;
 
 /// Prints a line, or several.
@@ -32,4 +33,10 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     shown.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Prints one line of JSON, which escapes control characters by itself.
+pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    line(&serde_json::to_string(value).map_err(Failure::new)?);
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `dispatcher plugin`: what lies in the plugin folders, and what is to be said of one file.
+//! `dispatcher plugin`: lists the plugin files that are found, and checks one file.
 
 mod schema;
 
@@ -13,25 +13,25 @@ use crate::plugin::{Mode, Settings};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum PluginCommand {
-    /// List the plugins that are found, and what is wrong with a file
+    /// List the plugins that are found, and files that cannot be used
     ///
-    /// Looks beside the executable, in ../lib/dispatcher/plugins from there, and in
-    /// `plugins.directory` of the configuration. Ends with 1 when a file cannot be used.
+    /// Searches the folder of the executable, ../lib/dispatcher/plugins from there, and
+    /// `plugins.directory` of the configuration. Exits with 1 when a file cannot be used.
     List,
-    /// Show what a plugin file is and takes, or why it is not usable
+    /// Show the name and settings of a plugin file, or why it cannot be used
     ///
-    /// Says the same line as the daemon would, and ends with 1 when the file cannot be used.
+    /// Prints the same reason as the daemon would log. Exits with 1 when the file cannot be used.
     ///
     ///   dispatcher plugin check plugins.d/libslack.so
     #[command(verbatim_doc_comment)]
     Check {
-        /// The file, in the plugin folders or not.
+        /// The file, in a plugin folder or anywhere else.
         file: PathBuf,
     },
 }
 
 impl PluginCommand {
-    /// Gives whether every file can be used.
+    /// Returns whether every file can be used.
     pub(super) fn run(&self, config: Option<&Path>) -> Result<bool, Failure> {
         let settings = settings(config)?;
         match self {
@@ -52,7 +52,7 @@ impl PluginCommand {
     }
 }
 
-/// Folders matter here, not the rest: a configuration that is wrong or not there gives the defaults.
+/// Only the folders are needed: without a valid configuration the defaults are used.
 fn settings(option: Option<&Path>) -> Result<Settings, Failure> {
     let file = match find::file(option) {
         Ok(file) => file,
@@ -61,11 +61,13 @@ fn settings(option: Option<&Path>) -> Result<Settings, Failure> {
     if let Ok(config) = config::load(&file, &Environment::of_process()) {
         return Ok(config.plugins);
     }
-    out::error("warning: the configuration has problems (see `dispatcher check`); default folders");
+    out::error(
+        "warning: the configuration has problems (see `dispatcher check`); using the default folders",
+    );
     Ok(config::default_plugins(&config::folder(&file)))
 }
 
-/// A line a usable plugin, then a line a file that is not.
+/// One line for each plugin, then one for each file that cannot be used.
 fn render(listed: &[Listed], settings: &Settings) -> String {
     let mut rows = vec![["NAME", "VERSION", "TAKES", "FILE"].map(str::to_owned)];
     let mut problems = Vec::new();
@@ -91,13 +93,13 @@ fn render(listed: &[Listed], settings: &Settings) -> String {
     } else {
         let folders: Vec<_> =
             settings.directories.iter().map(|d| d.display().to_string()).collect();
-        lines.push(format!("no plugin found in {}", folders.join(", ")));
+        lines.push(format!("no plugins found in {}", folders.join(", ")));
     }
     lines.extend(problems);
     lines.join("\n")
 }
 
-/// The line about a file that is not usable; it names the file once.
+/// The line about a file that cannot be used; it names the file once.
 fn problem(Listed { file, manifest }: &Listed) -> String {
     let path = printable(&file.path.display().to_string());
     let reason = manifest.as_ref().err().map(|reason| printable(reason)).unwrap_or_default();

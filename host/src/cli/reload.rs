@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::ask::Daemon;
+use super::ask::Ask;
 use super::exit::Failure;
-use super::{out, see};
+use super::out;
 use crate::admin::wire::Reload;
 use crate::model::printable;
 
@@ -15,15 +15,17 @@ use crate::model::printable;
 /// and which keys need a restart.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    ask: Ask,
     /// For scripts
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn reload(args: &ReloadArgs, config: Option<&Path>) -> Result<bool, Failure> {
-    let reload: Reload = Daemon::find(config)?.post("/reload", &())?;
+    let reload: Reload = args.ask.daemon(config)?.post("/reload", &())?;
     if args.json {
-        see::json(&reload)?;
+        out::json(&reload)?;
     } else {
         out::line(&show(&reload));
     }

@@ -1,4 +1,4 @@
-//! `dispatcher send`: posts a body to a running daemon, signed as its sender would.
+//! `dispatcher send`: posts a body to a running daemon, signed as the source's sender signs.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
@@ -8,13 +8,12 @@ use std::sync::Arc;
 use super::exit::Failure;
 use super::sign::{Ready, Sender, read_body};
 use super::{find, http, out, sample, scheme};
-use crate::config::{self, Config};
 use crate::ingest::SourceSettings;
-use crate::model::{Secret, printable};
+use crate::model::printable;
 
 /// Post a signed sample or file to the running daemon
 ///
-/// Signs with the source's first secret and posts to `server.listen` of the configuration. Ends with
+/// Signs with the source's first secret and posts to `server.listen` of the configuration. Exits with
 /// 0 when every answer was 2xx.
 ///
 ///   dispatcher send sqreen
@@ -23,12 +22,12 @@ use crate::model::{Secret, printable};
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct SendArgs {
-    /// The source whose sender to play.
+    /// The source to post to.
     source: String,
-    /// A built-in body; the first of the source's sender without this.
+    /// A built-in body; default: the first of the source's sender.
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     sample: Option<String>,
-    /// Post this file as it is; `-` reads standard input.
+    /// Post this file unchanged; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// How many times to post.
@@ -37,15 +36,28 @@ pub(super) struct SendArgs {
     /// Keep the sample's own ids, so that the daemon sees a repetition.
     #[arg(long)]
     same_id: bool,
-    /// Post there instead of to `server.listen`; plain http only.
+    /// Post to this URL instead of `server.listen`; plain http only.
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// What signs, where that is not the source's own secret: a private key, as a reference.
+    /// The private key or secret that signs, as a reference; default: the source's first secret.
     #[arg(long, value_name = "REFERENCE")]
     key: Option<String>,
     /// Print a curl command instead of posting.
     #[arg(long)]
     curl: bool,
+}
+
+/// Why `--to` cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum InvalidUrl {
+    #[error("`{0}` is not a valid URL; write http://HOST:PORT or http://HOST:PORT/PATH")]
+    Form(String),
+    #[error("`send` supports plain http only; for https use `dispatcher sign --curl`")]
+    Https,
+    #[error("cannot look up {host}: {source}")]
+    Lookup { host: String, source: std::io::Error },
+    #[error("{0} has no address")]
+    NoAddress(String),
 }
 
 /// Where to post.
@@ -54,14 +66,14 @@ struct Destination {
     path: String,
 }
 
-/// Posts and prints each answer; gives whether all were 2xx.
+/// Posts and prints each answer; returns whether all were 2xx.
 pub(super) fn run(args: &SendArgs, config: Option<&Path>) -> Result<bool, Failure> {
     let key = match &args.key {
         Some(reference) => Some(scheme::secret(reference, &scheme::environment(config)?)?),
         None => None,
     };
     let config = find::load(config)?;
-    let (source, secret) = self::source(&config, &args.source)?;
+    let (source, secret) = find::source(&config, &args.source)?;
     let body = Body::choose(args, source)?;
     let destination = match &args.to {
         Some(url) => parse_url(url, &source.path).map_err(Failure::usage)?,
@@ -82,14 +94,14 @@ pub(super) fn run(args: &SendArgs, config: Option<&Path>) -> Result<bool, Failur
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut all_taken = true;
+        let mut all_accepted = true;
         for _ in 0..args.count {
             let (fields, bytes) = body.message()?;
             let ready = sender.sign(&signer, &fields, &bytes)?;
             let status = post(destination.address, &ready).await?;
-            all_taken &= (200..300).contains(&status);
+            all_accepted &= (200..300).contains(&status);
         }
-        Ok(all_taken)
+        Ok(all_accepted)
     })
 }
 
@@ -99,7 +111,7 @@ async fn post(address: SocketAddr, ready: &Ready) -> Result<u16, Failure> {
         http::post(address, &ready.path, &headers, &ready.body).await.map_err(|error| {
             let why = match error.kind() {
                 std::io::ErrorKind::ConnectionRefused => {
-                    "nothing listens there; start it with `dispatcher run`".to_owned()
+                    "nothing listens there; start the daemon with `dispatcher run`".to_owned()
                 }
                 _ => error.to_string(),
             };
@@ -109,25 +121,12 @@ async fn post(address: SocketAddr, ready: &Ready) -> Result<u16, Failure> {
     Ok(answer.status)
 }
 
-/// The source of that name and the secret that its sender signs with.
-pub(super) fn source<'c>(
-    config: &'c Config,
-    name: &str,
-) -> Result<(&'c SourceSettings, &'c Secret), Failure> {
-    config.source(name).ok_or_else(|| {
-        let names = || config.ingest.sources.iter().map(|source| &*source.name);
-        let meant = config::near(name, names()).map(|near| format!("; did you mean `{near}`?"));
-        let meant = meant.unwrap_or_default();
-        Failure::usage(format!("no source `{name}`{meant} (sources are {})", config::list(names())))
-    })
-}
-
-/// Header fields besides the signature's.
+/// Header fields, without the signature.
 type Fields = Vec<(&'static str, String)>;
 
 /// What is posted.
 enum Body {
-    /// Made anew for each post.
+    /// With new ids for each post.
     Fresh(&'static crate::normalize::Sample),
     Same(Fields, Vec<u8>),
 }
@@ -165,7 +164,7 @@ impl Body {
     }
 }
 
-/// An address that listens on every interface is reached over the loopback.
+/// The loopback address, for a daemon that listens on every interface.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -175,24 +174,19 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// A URL without a path gets the source's.
-fn parse_url(text: &str, path: &str) -> Result<Destination, String> {
-    let form = || {
-        format!(
-            "`{}` is no address: write http://HOST:PORT or http://HOST:PORT/PATH",
-            printable(text)
-        )
-    };
+/// Without a path in the URL, the source's is used.
+fn parse_url(text: &str, path: &str) -> Result<Destination, InvalidUrl> {
+    let form = || InvalidUrl::Form(printable(text));
     let url: ::http::Uri = text.parse().map_err(|_| form())?;
     if url.scheme_str() == Some("https") {
-        return Err("`send` speaks plain http only: use curl with `dispatcher sign`".to_owned());
+        return Err(InvalidUrl::Https);
     }
     let (Some("http"), Some(host)) = (url.scheme_str(), url.host()) else { return Err(form()) };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let mut found = (host, url.port_u16().unwrap_or(80))
         .to_socket_addrs()
-        .map_err(|error| format!("cannot look up {}: {error}", printable(host)))?;
-    let address = found.next().ok_or_else(|| format!("{} has no address", printable(host)))?;
+        .map_err(|source| InvalidUrl::Lookup { host: printable(host), source })?;
+    let address = found.next().ok_or_else(|| InvalidUrl::NoAddress(printable(host)))?;
     let own = url.path_and_query().map(|path| path.as_str()).filter(|own| *own != "/");
     Ok(Destination { address, path: own.unwrap_or(path).to_owned() })
 }
@@ -202,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_without_a_path_gets_the_sources() {
+    fn a_url_without_a_path_uses_the_path_of_the_source() {
         for (url, address, path) in [
             ("http://127.0.0.1:7070", "127.0.0.1:7070", "/sqreen"),
             ("http://127.0.0.1/", "127.0.0.1:80", "/sqreen"),
@@ -222,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn listening_everywhere_is_reached_over_the_loopback() {
+    fn a_daemon_on_every_interface_is_reached_over_the_loopback() {
         for (listen, reached) in [
             ("0.0.0.0:7070", "127.0.0.1:7070"),
             ("[::]:1", "[::1]:1"),

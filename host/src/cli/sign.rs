@@ -72,7 +72,7 @@ pub(super) fn run(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure>
     let sender = match (&args.source, &args.scheme) {
         (Some(source), _) => {
             let config = find::load(config)?;
-            let (source, secret) = super::send::source(&config, source)?;
+            let (source, secret) = find::source(&config, source)?;
             let path = if base.is_some() { path } else { source.path.clone() };
             Sender {
                 scheme: Arc::clone(source.verifier.scheme()),

@@ -186,7 +186,7 @@ fn list() {
 fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Result<Rules, Failure> {
     if let Some(name) = &args.source {
         let config = find::load(config)?;
-        let (source, secret) = super::send::source(&config, name)?;
+        let (source, secret) = find::source(&config, name)?;
         return Ok(Rules {
             scheme: Arc::clone(source.verifier.scheme()),
             secrets: vec![secret.clone()],

@@ -40,12 +40,18 @@ pub(super) struct Unreadable {
 impl Text {
     /// Reads the file and those in `conf.d` beside it, if there is that folder.
     pub(super) fn read(file: &Path) -> Result<Self, Unreadable> {
-        let mut whole = Self { files: Vec::new(), text: String::new() };
-        whole.add(file)?;
+        let mut whole = Self::read_one(file)?;
         for more in more(file)? {
             whole.text.push('\n');
             whole.add(&more)?;
         }
+        Ok(whole)
+    }
+
+    /// Reads the file alone.
+    pub(super) fn read_one(file: &Path) -> Result<Self, Unreadable> {
+        let mut whole = Self { files: Vec::new(), text: String::new() };
+        whole.add(file)?;
         Ok(whole)
     }
 

@@ -10,6 +10,7 @@
 mod document;
 mod environment;
 mod files;
+mod home;
 mod limits;
 mod load;
 mod masks;
@@ -35,6 +36,7 @@ use std::time::Duration;
 pub use document::Document;
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
 pub use files::{CONFIG_BYTES_MAX, MORE_FILES_MAX, MORE_FOLDER};
+pub use home::{HomeError, home};
 pub use load::{folder, load, load_again, load_with};
 pub use near::{list, near};
 pub use problem::{Kind, PROBLEMS_SHOWN_MAX, Place, Problem, Problems};

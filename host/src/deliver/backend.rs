@@ -1,5 +1,7 @@
 //! What the deliverer calls: the plugin's instance in the daemon, a script in tests.
 
+use std::collections::BTreeMap;
+
 use tokio::time::Instant;
 
 use crate::model::{Delivery, Digest, Verdict};
@@ -36,6 +38,11 @@ pub trait Backend: Send + Sync + 'static {
     fn left_jobs(&self) -> usize {
         0
     }
+
+    /// What the plugin counts, by name.
+    fn counters(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
 }
 
 impl Backend for Instance {
@@ -61,5 +68,9 @@ impl Backend for Instance {
 
     fn left_jobs(&self) -> usize {
         self.left_jobs()
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        self.counters()
     }
 }

@@ -27,7 +27,7 @@ mod target;
 mod tests;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -179,12 +179,13 @@ impl Deliverer {
             let number = settings.number;
             let (queue, feed, clock) = (Arc::clone(&self.queue), self.feed.clone(), self.clock);
             let crew = self.crew.join();
+            let called = Arc::clone(&backend);
             let target = move || {
                 let (backend, queue) = (Arc::clone(&backend), Arc::clone(&queue));
                 let calls = Calls::new(backend.clone(), crew.clone());
                 Target::new(settings.clone(), backend, queue, feed.clone(), (clock, calls))
             };
-            targets.insert(number, Running::start(&self.runtime, target, before));
+            targets.insert(number, Running::start(&self.runtime, called, target, before));
         }
     }
 
@@ -220,6 +221,14 @@ impl Deliverer {
                 );
             }
         }
+    }
+
+    /// What the plugin of a running target counts, by name.
+    #[must_use]
+    pub fn counters(&self, number: TargetNumber) -> BTreeMap<String, u64> {
+        let targets = self.lock();
+        let running = targets.as_ref().and_then(|targets| targets.get(&number));
+        running.map(|running| running.backend().counters()).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<HashMap<TargetNumber, Running>>> {

@@ -1,5 +1,7 @@
 //! The task of one target, from its predecessor's end to its own.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -7,23 +9,31 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::backend::Backend;
 use super::target::Target;
 
 /// Wait before a target whose task panicked runs again.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// A target's task. Dropped, it drops what it was doing.
-#[derive(Debug)]
 pub(super) struct Running {
+    backend: Arc<dyn Backend>,
     /// Set once: until when running calls may end.
     stop: watch::Sender<Option<Instant>>,
     task: JoinHandle<()>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("task", &self.task).finish_non_exhaustive()
+    }
 }
 
 impl Running {
     /// Runs what `target` makes, as soon as `before` has ended, which must have been told to stop.
     pub(super) fn start(
         runtime: &Handle,
+        backend: Arc<dyn Backend>,
         target: impl Fn() -> Target + Send + Sync + 'static,
         before: Option<Self>,
     ) -> Self {
@@ -34,7 +44,12 @@ impl Running {
             }
             keep_running(target, stopped).await;
         });
-        Self { stop, task }
+        Self { backend, stop, task }
+    }
+
+    /// What its target calls.
+    pub(super) fn backend(&self) -> &dyn Backend {
+        &*self.backend
     }
 
     /// Claims no more; running calls may end until that moment. Only the first time counts.

@@ -42,7 +42,7 @@ use crate::model::{Cidr, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Reques
 use crate::normalize::{self, Again, Input, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
-use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
+use crate::telemetry::{AlarmKind, Feed, LogThrottle, Note, StoredNote};
 use crate::verify::{Answer, Proof, Replay, Scheme, TokenIn, Verified, Verifier};
 use crate::{net, store, telemetry};
 
@@ -120,8 +120,8 @@ pub struct Ingest {
     budget: Budget,
     queue: Arc<dyn Queue>,
     feed: Feed,
-    lines: Rarely,
-    full_lines: Rarely,
+    lines: LogThrottle,
+    full_lines: LogThrottle,
 }
 
 /// A source and what was counted of it.
@@ -277,8 +277,8 @@ impl Ingest {
             budget: Budget::default(),
             queue,
             feed,
-            lines: Rarely::new(LINES_MAX, LINES_WINDOW),
-            full_lines: Rarely::new(1, FULL_WINDOW),
+            lines: LogThrottle::new(LINES_MAX, LINES_WINDOW),
+            full_lines: LogThrottle::new(1, FULL_WINDOW),
         }
     }
 

@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::model::Cidr;
-use crate::telemetry::Rarely;
+use crate::telemetry::LogThrottle;
 use connection::Activity;
 pub use peer::Peer;
 use peer::Proxies;
@@ -159,8 +159,8 @@ impl Listener {
             slots: Arc::new(Semaphore::new(connections_max as usize)),
             turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
             seats: Arc::default(),
-            full: Rarely::new(1, Duration::from_secs(60)),
-            failing: Rarely::new(1, Duration::from_secs(10)),
+            full: LogThrottle::new(1, Duration::from_secs(60)),
+            failing: LogThrottle::new(1, Duration::from_secs(10)),
         };
         let (stage, stages) = watch::channel(Stage::Serving);
         let times = connection::Times::of(&settings);
@@ -223,8 +223,8 @@ struct Door {
     turned_away: Arc<Semaphore>,
     seats: Arc<Seats>,
     /// How often the log says so.
-    full: Rarely,
-    failing: Rarely,
+    full: LogThrottle,
+    failing: LogThrottle,
 }
 
 impl Door {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::{Settings, forwarded, proxy};
 use crate::model::Cidr;
-use crate::telemetry::Rarely;
+use crate::telemetry::LogThrottle;
 
 /// Log lines about connections without the header that they must begin with, in each window.
 const LINES_MAX: u32 = 5;
@@ -69,7 +69,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 pub(super) struct Proxies {
     trusted: Arc<[Cidr]>,
     protocol: bool,
-    lines: Rarely,
+    lines: LogThrottle,
 }
 
 impl Proxies {
@@ -77,7 +77,7 @@ impl Proxies {
         Self {
             trusted: Arc::clone(&settings.trusted_proxies),
             protocol: settings.proxy_protocol,
-            lines: Rarely::new(LINES_MAX, LINES_WINDOW),
+            lines: LogThrottle::new(LINES_MAX, LINES_WINDOW),
         }
     }
 

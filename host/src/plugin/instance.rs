@@ -73,7 +73,9 @@ impl Instance {
         self.desk.left_jobs()
     }
 
-    /// What the plugin counted, by name.
+    /// What the plugin counted since the target was made, by name: at most
+    /// [`COUNTERS_MAX`](dispatcher_plugin_api::COUNTERS_MAX) names of letters, digits and `_`, at most
+    /// 64 bytes each.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {
         self.desk.counters()
@@ -105,6 +107,22 @@ impl Instance {
         verdicts.into_iter().nth(failed).unwrap_or_else(none)
     }
 
+    /// Asks the plugin whether its destination would accept deliveries, without sending one. `None`:
+    /// the plugin cannot tell. Guarded like [`deliver`](Self::deliver): never panics, ends at
+    /// `deadline`, secrets are masked. A failure says nothing about an event, so it is never
+    /// "maybe sent" and has no progress.
+    pub async fn probe(&self, deadline: Instant) -> Option<Verdict> {
+        let verdict = match self.guarded(self.object.probe(), deadline).await {
+            Ok(verdicts) => self.verdict(verdicts.list.into_iter().next()?),
+            Err(reason) => Err(Failure::new(FailureKind::Retry, reason)),
+        };
+        Some(verdict.map_err(|failure| Failure {
+            maybe_sent: false,
+            progress: Vec::new(),
+            ..failure
+        }))
+    }
+
     async fn call(
         &self,
         deliveries: &[Delivery],
@@ -115,14 +133,25 @@ impl Instance {
         let (fields, ranges) = lend::headers(deliveries);
         let events = lend::events(deliveries, &ids, &fields, &ranges);
         let call = lend::call(deliveries, &ids, &events, digest);
-        let watched = Watched { future: self.object.deliver(call), desk: &self.desk };
-        let answer = DEADLINE.scope(deadline, tokio::time::timeout_at(deadline, watched)).await;
-        let failure = match answer {
-            Ok(Some(verdicts)) => return self.unpack(verdicts, deliveries.len()),
-            Ok(None) => "the plugin panicked",
-            Err(_) => "no answer before the time for the attempt was over",
-        };
-        vec![Err(maybe_sent(failure)); deliveries.len()]
+        match self.guarded(self.object.deliver(call), deadline).await {
+            Ok(verdicts) => self.unpack(verdicts, deliveries.len()),
+            Err(reason) => vec![Err(maybe_sent(reason)); deliveries.len()],
+        }
+    }
+
+    /// Awaits a call of the plugin; the error says why it gave no answer.
+    async fn guarded<T>(
+        &self,
+        call: impl Future<Output = T> + Unpin,
+        deadline: Instant,
+    ) -> Result<T, &'static str> {
+        let watched = Watched { future: call, desk: &self.desk };
+        let timed = tokio::time::timeout_at(deadline, watched);
+        match DEADLINE.scope(deadline, timed).await {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err("the plugin panicked"),
+            Err(_) => Err("no answer before the time for the attempt was over"),
+        }
     }
 
     fn unpack(&self, verdicts: RVerdicts, count: usize) -> Vec<Verdict> {

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::clean::Cleaner;
 use crate::egress::{self, EgressError, ErrorKind, Outgoing};
 use crate::model::{Cidr, Secret};
-use crate::telemetry::Rarely;
+use crate::telemetry::LogThrottle;
 
 /// Most blocking jobs that run at once for one target.
 pub const BLOCKING_JOBS_MAX: usize = 16;
@@ -76,8 +76,8 @@ pub(super) struct Desk {
     /// Blocking jobs that still run though their delivery is over.
     left_jobs: Arc<AtomicIsize>,
     counters: Mutex<BTreeMap<String, u64>>,
-    lines: Rarely,
-    blocked: Rarely,
+    lines: LogThrottle,
+    blocked: LogThrottle,
 }
 
 impl Desk {
@@ -91,8 +91,8 @@ impl Desk {
             jobs: Arc::new(Semaphore::new(BLOCKING_JOBS_MAX)),
             left_jobs: Arc::default(),
             counters: Mutex::default(),
-            lines: Rarely::new(LOG_LINES_MAX, LOG_PERIOD),
-            blocked: Rarely::new(BLOCKED_LINES_MAX, LOG_PERIOD),
+            lines: LogThrottle::new(LOG_LINES_MAX, LOG_PERIOD),
+            blocked: LogThrottle::new(BLOCKED_LINES_MAX, LOG_PERIOD),
         }
     }
 

@@ -1,8 +1,7 @@
-//! What the daemon itself has to tell people: gathered, so that each kind and subject is told at most once
-//! a [`ALARM_PERIOD`], with how often it happened.
+//! Alarms of the daemon itself. Each kind and subject is reported at most once per [`ALARM_PERIOD`],
+//! with the number of times it happened; the first is reported at once.
 //!
-//! Nothing is lost while somebody drains it; the first of a kind is told at once. Limits: at most
-//! [`ALARM_SUBJECTS_MAX`] subjects at a time, of which further ones are left out.
+//! Limit: [`ALARM_SUBJECTS_MAX`] kinds and subjects at a time; alarms beyond that are dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Shortest time between two alarms of one kind about one subject.
+/// Shortest time between two reports of one kind and subject.
 pub const ALARM_PERIOD: Duration = Duration::from_secs(60);
 /// Most kinds and subjects that are counted at once.
 pub const ALARM_SUBJECTS_MAX: usize = 1_000;
-/// A source is told of when it has so many requests refused in a period.
+/// Fewest refused requests of a source in a period that raise an alarm.
 pub const REFUSALS_MIN: u64 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,28 +66,28 @@ impl AlarmKind {
     }
 }
 
-/// One thing to tell.
+/// One report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     pub kind: AlarmKind,
     /// Target, source, file or folder.
     pub subject: Arc<str>,
-    /// How often since it was told last.
+    /// How often it happened since the last report.
     pub count: u64,
-    /// Of the last time.
+    /// Of the latest one.
     pub reason: String,
 }
 
 #[derive(Debug)]
 struct Entry {
     counted_since: Instant,
-    /// Not told before.
+    /// Not reported before this.
     quiet_until: Instant,
     count: u64,
     reason: String,
 }
 
-/// What there is to tell.
+/// What is to be reported.
 #[derive(Debug, Default)]
 pub struct Alarms {
     entries: Mutex<HashMap<(AlarmKind, Arc<str>), Entry>>,
@@ -96,7 +95,7 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Something happened `count` times.
+    /// Records that something happened `count` times.
     pub fn raise(&self, kind: AlarmKind, subject: &Arc<str>, count: u64, reason: &str) {
         let now = Instant::now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,34 +115,34 @@ impl Alarms {
         self.raised.notify_one();
     }
 
-    /// Waits until something may be told. Cancel safe.
+    /// Waits for the next reports. Cancel safe.
     pub async fn next(&self) -> Vec<Alarm> {
         loop {
             let raised = self.raised.notified();
-            let (due, again) = self.due(Instant::now());
+            let (due, next) = self.due(Instant::now());
             if !due.is_empty() {
                 return due;
             }
-            let again = async {
-                match again {
+            let next = async {
+                match next {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = raised => {}
-                () = again => {}
+                () = next => {}
             }
         }
     }
 
-    /// What may be told now, and when to look again.
+    /// What to report now, and when to look again.
     fn due(&self, now: Instant) -> (Vec<Alarm>, Option<Instant>) {
         let mut due = Vec::new();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|(kind, subject), entry| {
-            let may = now >= entry.quiet_until;
-            if may && entry.count >= kind.count_min() {
+            let is_due = now >= entry.quiet_until;
+            if is_due && entry.count >= kind.count_min() {
                 let (kind, subject) = (*kind, Arc::clone(subject));
                 let count = std::mem::take(&mut entry.count);
                 let reason = std::mem::take(&mut entry.reason);
@@ -151,11 +150,11 @@ impl Alarms {
                 (entry.counted_since, entry.quiet_until) = (now, now + ALARM_PERIOD);
                 return true;
             }
-            // Too few in a period to be told, or none.
-            !may || now < entry.counted_since + ALARM_PERIOD
+            // Removed after a period with too few to report.
+            !is_due || now < entry.counted_since + ALARM_PERIOD
         });
-        let again = entries.values().map(|entry| entry.counted_since + ALARM_PERIOD).min();
-        (due, again)
+        let next = entries.values().map(|entry| entry.counted_since + ALARM_PERIOD).min();
+        (due, next)
     }
 }
 
@@ -164,7 +163,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_is_told_at_once_and_the_others_together_a_period_later() {
+    async fn the_first_is_reported_at_once_and_the_others_together_a_period_later() {
         let (alarms, sms) = (Alarms::default(), Arc::from("sms"));
         let began = Instant::now();
         alarms.raise(AlarmKind::DeadLetter, &sms, 1, "one");
@@ -177,7 +176,7 @@ mod tests {
         assert_eq!(
             alarms.next().await[0].kind,
             AlarmKind::TargetDown,
-            "another kind waits for nobody"
+            "another kind does not wait"
         );
         let more = alarms.next().await;
         assert_eq!((more[0].count, more[0].reason.as_str()), (10, "three"));
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_few_refusals_are_no_alarm_and_many_in_a_period_are() {
+    async fn only_many_refusals_in_a_period_raise_an_alarm() {
         let (alarms, source) = (Alarms::default(), Arc::from("sqreen"));
         let raise = |count| alarms.raise(AlarmKind::SourceRejecting, &source, count, "signature");
         raise(REFUSALS_MIN - 1);

@@ -1,4 +1,4 @@
-//! A broadcast of notes to whoever listens, and the history that goes with it.
+//! Broadcasts notes to all listeners, and holds the history and the alarms.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::sync::broadcast;
 
 use super::{Alarms, History};
 
-/// Most notes kept for a slow listener.
+/// Most notes buffered for a slow listener.
 pub const FEED_NOTES_MAX: usize = 1024;
 
-/// One thing that happened. Identifiers are texts, so that this layer knows no model.
+/// Something that happened. Identifiers are texts, so that this layer does not depend on the model.
 #[derive(Clone, Debug)]
 pub enum Note {
     /// A request was verified and stored.
@@ -35,9 +35,9 @@ pub struct StoredNote {
     pub id: String,
     pub title: String,
     pub severity: &'static str,
-    /// Names of the targets that get it.
+    /// Names of the targets it is routed to.
     pub targets: Vec<Arc<str>>,
-    /// Targets that do not get it, each with the reason.
+    /// The other targets, each with the reason.
     pub unrouted: Vec<(Arc<str>, String)>,
 }
 
@@ -60,21 +60,21 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// Sends the note that `note` makes, if anybody listens.
+    /// Sends the note that `note` makes, if there is a listener.
     pub fn send(&self, note: impl FnOnce() -> Note) {
         if self.is_heard() {
-            // The last listener may have left since: nobody misses the note then.
+            // Fails only when the last listener has left since.
             let _ = self.notes.send(note());
         }
     }
 
-    /// What people must be told of.
+    /// What the daemon reports as events of its own.
     #[must_use]
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
     }
 
-    /// Whether anybody listens: what a note needs may be dear to gather.
+    /// Whether there is a listener: gathering what a note needs may be expensive.
     #[must_use]
     pub fn is_heard(&self) -> bool {
         self.notes.receiver_count() > 0
@@ -85,7 +85,7 @@ impl Feed {
         self.notes.subscribe()
     }
 
-    /// What is remembered although nobody listens.
+    /// What is remembered even without listeners.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history

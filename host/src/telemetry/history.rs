@@ -1,17 +1,17 @@
-//! What is remembered of the last while for people who ask: refusals, failed attempts, when something
-//! last came or went, and why a target does not work at the moment.
+//! Recent history for `status`, `explain` and `refused`: refused requests, failed attempts, times of the
+//! last event and delivery, and why a target does not work now.
 //!
-//! In memory only, bounded: [`REFUSALS_MAX`] a source and [`ATTEMPTS_MAX`] a target, the newest.
+//! In memory only. Limits: the newest [`REFUSALS_MAX`] of a source and [`ATTEMPTS_MAX`] of a target.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// Most refusals kept of one source.
+/// Most refused requests kept of one source.
 pub const REFUSALS_MAX: usize = 100;
 /// Most failed attempts kept of one target.
 pub const ATTEMPTS_MAX: usize = 64;
-/// Under this name stand refusals of requests that are for no source.
+/// Stands for the source of requests to unknown paths.
 pub const NO_SOURCE: &str = "-";
 
 /// A request that was refused.
@@ -19,7 +19,7 @@ pub const NO_SOURCE: &str = "-";
 pub struct Refusal {
     pub at_ms: u64,
     pub request: Arc<str>,
-    /// The sender's address, and the proxy's where it came by one.
+    /// The sender's address, and the proxy's if there is one.
     pub from: String,
     pub status: u16,
     pub reason: String,
@@ -31,7 +31,7 @@ pub struct Attempt {
     pub at_ms: u64,
     pub event: String,
     pub attempt: u32,
-    /// The verdict's word.
+    /// The verdict, as its word.
     pub verdict: &'static str,
     pub reason: String,
 }
@@ -40,7 +40,7 @@ pub struct Attempt {
 struct OfTarget {
     delivered_ms: Option<u64>,
     attempts: VecDeque<Attempt>,
-    /// Why it does not work now.
+    /// Why it does not work now; `None` when it does.
     condition: Option<String>,
 }
 
@@ -49,7 +49,7 @@ struct OfTarget {
 pub struct History {
     refusals: Mutex<HashMap<Arc<str>, VecDeque<Refusal>>>,
     targets: Mutex<HashMap<Arc<str>, OfTarget>>,
-    /// When a source last brought something, in ms since 1970.
+    /// When the last event of a source was stored, in ms since 1970.
     stored: RwLock<HashMap<Arc<str>, AtomicU64>>,
 }
 
@@ -77,7 +77,7 @@ impl History {
         self.of(target, |of| push(&mut of.attempts, attempt, ATTEMPTS_MAX));
     }
 
-    /// Says why a target does not work, or that it does.
+    /// Sets why a target does not work; `None`: it works.
     pub fn condition(&self, target: &Arc<str>, condition: Option<String>) {
         self.of(target, |of| of.condition = condition);
     }
@@ -102,14 +102,14 @@ impl History {
         attempts.filter(|attempt| attempt.event == event).cloned().collect()
     }
 
-    /// When the source last brought something.
+    /// When the last event of the source was stored.
     #[must_use]
     pub fn last_stored_ms(&self, source: &str) -> Option<u64> {
         let known = self.stored.read().unwrap_or_else(PoisonError::into_inner);
         known.get(source).map(|last| last.load(Ordering::Relaxed))
     }
 
-    /// When the target last took something, and why it does not work now.
+    /// When the last delivery was made, and why the target does not work now.
     #[must_use]
     pub fn target(&self, target: &str) -> (Option<u64>, Option<String>) {
         let targets = lock(&self.targets);
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_newest_are_kept_and_sources_are_told_apart() {
+    fn only_the_newest_of_each_source_are_kept() {
         let (history, a, b) = (History::default(), Arc::from("a"), Arc::from("b"));
         for at_ms in 0..REFUSALS_MAX as u64 + 5 {
             let refusal = Refusal {

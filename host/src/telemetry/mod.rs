@@ -1,14 +1,15 @@
-//! What the daemon tells about itself while it works: the feed of what happens to requests and deliveries.
+//! What the daemon reports about itself while it works: a live feed for `tail`, a short history for
+//! `status`, `explain` and `refused`, and alarms that become events of the daemon's own.
 //!
-//! Nobody listening costs one atomic read. A listener that is slower than [`FEED_NOTES_MAX`] notes
-//! misses the oldest; nothing waits for it. [`History`] is kept for those who ask later. [`Rarely`] bounds the log lines that a stranger can cause.
+//! Without a listener a note costs one atomic read. A listener that lags more than [`FEED_NOTES_MAX`]
+//! notes behind loses the oldest; nothing waits for it. [`LogThrottle`] bounds log lines.
 
 mod alarms;
 mod feed;
 mod history;
-mod rarely;
+mod log_throttle;
 
 pub use alarms::{ALARM_PERIOD, ALARM_SUBJECTS_MAX, Alarm, AlarmKind, Alarms, REFUSALS_MIN};
 pub use feed::{FEED_NOTES_MAX, Feed, Note, StoredNote};
 pub use history::{ATTEMPTS_MAX, Attempt, History, NO_SOURCE, REFUSALS_MAX, Refusal};
-pub use rarely::Rarely;
+pub use log_throttle::LogThrottle;

@@ -379,6 +379,13 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
+    /// Answers when everything settled before can be read, within about a second. For those who only
+    /// read: unlike [`flush`](Self::flush) it writes nothing sooner than it would be written anyway. An
+    /// engine without delayed writes answers at once.
+    fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Answers when everything settled before is durable.
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 

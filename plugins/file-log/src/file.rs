@@ -17,6 +17,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+
 /// Less what the umask takes away.
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
@@ -111,18 +114,42 @@ impl Log {
         Err(Problem::Vanishing(self.path.clone()))
     }
 
-    /// Whether the file can be opened; makes it when it is missing, and writes nothing.
-    pub(crate) fn probe(&mut self, now: SystemTime) -> Result<(), Problem> {
-        self.open_file(now).map(|_| ())
+    /// Whether an append could open the file. Creates and writes nothing: where the file is missing,
+    /// checks that it could be created in the nearest folder that exists.
+    pub(crate) fn probe(&self) -> Result<(), Problem> {
+        if self.is_there()? {
+            let file = OpenOptions::new().read(true).append(true).open(&self.path);
+            return file.map(drop).map_err(|cause| self.failed("open", cause));
+        }
+        let folders = folder_of(&self.path).into_iter().flat_map(Path::ancestors);
+        let mut folders = folders.filter(|folder| !folder.as_os_str().is_empty());
+        let exists = |folder: &&Path| !matches!(fs::metadata(folder), Err(cause) if cause.kind() == ErrorKind::NotFound);
+        let folder = folders.find(exists).unwrap_or(Path::new("."));
+        let writable = Access::WRITE_OK | Access::EXEC_OK;
+        let failed = |cause: Errno| Problem::Failed {
+            doing: "create a file below",
+            path: folder.to_owned(),
+            cause: cause.into(),
+        };
+        // With a slash at its end the path of a file is an error.
+        let flags = AtFlags::EACCESS;
+        accessat(CWD, folder.join("."), writable, flags).map_err(failed)
+    }
+
+    /// Whether the path is taken by a regular file, not a folder, link, pipe or device.
+    fn is_there(&self) -> Result<bool, Problem> {
+        // Looked at first, because opening a pipe waits and opening a device may do something.
+        match fs::symlink_metadata(&self.path) {
+            Ok(metadata) if metadata.is_file() => Ok(true),
+            Ok(_) => Err(Problem::NoFile(self.path.clone())),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
+            Err(cause) => Err(self.failed("look at", cause)),
+        }
     }
 
     fn open_file(&self, now: SystemTime) -> Result<Open, Problem> {
-        // Looked at first, because opening a pipe waits and opening a device may do something.
-        match fs::symlink_metadata(&self.path) {
-            Ok(metadata) if !metadata.is_file() => return Err(Problem::NoFile(self.path.clone())),
-            Ok(_) => {}
-            Err(cause) if cause.kind() == ErrorKind::NotFound => self.make_folder()?,
-            Err(cause) => return Err(self.failed("look at", cause)),
+        if !self.is_there()? {
+            self.make_folder()?;
         }
         let mut options = OpenOptions::new();
         let options = options.read(true).append(true).create(true).mode(FILE_MODE);

@@ -16,12 +16,13 @@ mod settings;
 mod text;
 mod verdict;
 
+use dispatcher_plugin_api::RequestBuilder;
 use dispatcher_plugin_api::prelude::*;
 
 use recipients::Done;
-use settings::Checked;
 pub use settings::Settings;
-use verdict::{Kind, Refusal, Sent};
+use settings::{Checked, ProbeResource};
+use verdict::{Kind, SendFailure, Sent};
 
 /// Most failures that the reason for several recipients tells in full.
 const REASONS_MAX: usize = 3;
@@ -39,6 +40,25 @@ impl Target for TwilioSms {
 
     fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
         Ok(Self { settings: settings.checked()?, host })
+    }
+
+    /// Reads the account, or the list of messages where there is an API key. Sends no SMS.
+    async fn probe(&self) -> Option<Verdict> {
+        let resource = &self.settings.probe;
+        let url = match resource {
+            ProbeResource::Account(url) => url.as_str(),
+            ProbeResource::Messages(url) => url,
+        };
+        let answer = match self.with_credentials(self.host.get(url)).send().await {
+            Ok(answer) => answer,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let (status, after) = (answer.status(), answer.retry_after());
+        let outcome = verdict::read_probe(resource, status, after, answer.body())?;
+        Some(match outcome {
+            Ok(()) => Ok(Receipt::none()),
+            Err(failure) => Err(failure.into()),
+        })
     }
 }
 
@@ -85,24 +105,49 @@ impl Together for TwilioSms {
 }
 
 impl TwilioSms {
-    async fn send(&self, number: &str, text: &str) -> Result<Sent, Refusal> {
-        let Checked { url, user, password, sender, .. } = &self.settings;
-        let request = self
-            .host
-            .post(url)
-            .basic(user, password.expose())
-            .header("accept", "application/json")
-            .header("user-agent", USER_AGENT)
-            .form([("To", number), sender.field(), ("Body", text)]);
+    async fn send(&self, number: &str, text: &str) -> Result<Sent, SendFailure> {
+        let Checked { url, sender, .. } = &self.settings;
+        let request = self.with_credentials(self.host.post(url)).form([
+            ("To", number),
+            sender.field(),
+            ("Body", text),
+        ]);
         match request.send().await {
             Ok(answer) => verdict::read(answer.status(), answer.retry_after(), answer.body()),
-            Err(error) => Err(Refusal {
+            Err(error) => Err(SendFailure {
                 kind: Kind::Retry,
                 reason: error.to_string(),
                 after: None,
                 maybe_sent: !matches!(error, HttpError::NotSent(_)),
             }),
         }
+    }
+}
+
+impl TwilioSms {
+    fn with_credentials(&self, request: RequestBuilder) -> RequestBuilder {
+        let Checked { user, password, .. } = &self.settings;
+        request
+            .basic(user, password.expose())
+            .header("accept", "application/json")
+            .header("user-agent", USER_AGENT)
+    }
+}
+
+impl From<SendFailure> for Failure {
+    fn from(failed: SendFailure) -> Self {
+        let SendFailure { kind, reason, after, maybe_sent } = failed;
+        let failure = match kind {
+            Kind::Reject => Self::reject(reason),
+            Kind::Throttled => Self::throttled(reason, after),
+            Kind::Broken => Self::broken(reason),
+            Kind::Retry => Self::retry(reason),
+        };
+        let failure = match after {
+            Some(after) => failure.after(after),
+            None => failure,
+        };
+        if maybe_sent { failure.maybe_sent() } else { failure }
     }
 }
 
@@ -118,7 +163,7 @@ fn receipt(sent: &[(&str, Sent)], segments: usize) -> Receipt {
 }
 
 /// The verdict for all recipients: that of the worst failure.
-fn failure(refused: &[(&str, Refusal)], recipients: usize, progress: Vec<u8>) -> Failure {
+fn failure(refused: &[(&str, SendFailure)], recipients: usize, progress: Vec<u8>) -> Failure {
     let mut reasons: Vec<_> = refused
         .iter()
         .take(REASONS_MAX)
@@ -131,20 +176,13 @@ fn failure(refused: &[(&str, Refusal)], recipients: usize, progress: Vec<u8>) ->
     if recipients > 1 {
         reason = format!("{} of {recipients} recipients failed: {reason}", refused.len());
     }
-    let after = refused.iter().filter_map(|(_, refusal)| refusal.after).max();
-    let failure = match refused.iter().map(|(_, refusal)| refusal.kind).max() {
-        Some(Kind::Reject) => Failure::reject(reason),
-        Some(Kind::Throttled) => Failure::throttled(reason, after),
-        Some(Kind::Broken) => Failure::broken(reason),
-        Some(Kind::Retry) | None => Failure::retry(reason),
+    let worst = SendFailure {
+        kind: refused.iter().map(|(_, failed)| failed.kind).max().unwrap_or(Kind::Retry),
+        reason,
+        after: refused.iter().filter_map(|(_, failed)| failed.after).max(),
+        maybe_sent: refused.iter().any(|(_, failed)| failed.maybe_sent),
     };
-    let failure = match after {
-        Some(after) => failure.after(after),
-        None => failure,
-    };
-    let maybe_sent = refused.iter().any(|(_, refusal)| refusal.maybe_sent);
-    let failure = if maybe_sent { failure.maybe_sent() } else { failure };
-    failure.progress(progress)
+    Failure::from(worst).progress(progress)
 }
 
 export_target!(

@@ -71,11 +71,22 @@ impl Sender {
     }
 }
 
+/// What a probe reads: it must exist, and these credentials must have access to it.
+#[derive(Debug)]
+pub(crate) enum ProbeResource {
+    /// The account itself, which says whether it is active.
+    Account(HttpUrl),
+    /// The list of messages, because most API keys have no access to the account.
+    Messages(String),
+}
+
 /// Settings that can work.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// Where to post messages.
     pub(crate) url: HttpUrl,
+    /// Read by a probe.
+    pub(crate) probe: ProbeResource,
     pub(crate) user: String,
     pub(crate) password: Secret,
     pub(crate) sender: Sender,
@@ -97,7 +108,16 @@ impl Settings {
             let reason = format!("must be between 1 and {SEGMENTS_MAX} segments");
             return Err(Invalid::at("segments_max", reason));
         }
-        let url = self.url()?;
+        let account = self.account_url()?;
+        let url = account.join(&["Messages.json"]);
+        let probe = match self.api_key {
+            Some(_) => ProbeResource::Messages(format!("{}?PageSize=1", url.as_str())),
+            None => ProbeResource::Account(self.api_base.join(&[
+                API,
+                "Accounts",
+                &format!("{}.json", self.account_sid),
+            ])),
+        };
         let sender = sender(self.from, self.messaging_service_sid)?;
         let to = match &sender {
             Sender::From(from) => self.to.checked(Some(from))?,
@@ -105,10 +125,10 @@ impl Settings {
         };
         let key = (self.api_key, self.api_key_secret);
         let (user, password) = credentials(self.account_sid, self.auth_token, key)?;
-        Ok(Checked { url, user, password, sender, to, segments_max: self.segments_max })
+        Ok(Checked { url, probe, user, password, sender, to, segments_max: self.segments_max })
     }
 
-    fn url(&self) -> Result<HttpUrl, Invalid> {
+    fn account_url(&self) -> Result<HttpUrl, Invalid> {
         let base = self.api_base.as_str().trim_end_matches('/');
         if base.contains('?') || base.ends_with(API) || base.ends_with(".json") {
             let reason = format!(
@@ -116,7 +136,7 @@ impl Settings {
             );
             return Err(Invalid::at("api_base", reason));
         }
-        Ok(self.api_base.join(&[API, "Accounts", &self.account_sid, "Messages.json"]))
+        Ok(self.api_base.join(&[API, "Accounts", &self.account_sid]))
     }
 }
 

@@ -19,8 +19,13 @@ fn target(host: &TestHost, to: &[&str]) -> TwilioSms {
     host.create(settings).unwrap()
 }
 
-fn refusal(kind: Kind, after_s: Option<u64>, maybe_sent: bool) -> Refusal {
-    Refusal { kind, reason: "no".to_owned(), after: after_s.map(Duration::from_secs), maybe_sent }
+fn refusal(kind: Kind, after_s: Option<u64>, maybe_sent: bool) -> SendFailure {
+    SendFailure {
+        kind,
+        reason: "no".to_owned(),
+        after: after_s.map(Duration::from_secs),
+        maybe_sent,
+    }
 }
 
 #[test]
@@ -96,4 +101,55 @@ fn the_sids_of_a_call_that_failed_in_part_stand_in_the_log() {
     let line = "message sent, but not to all recipients to=+33612345678 \
                 sid=SM0123456789abcdef0123456789abcdef";
     assert_eq!(host.lines(), [line]);
+}
+
+#[test]
+fn a_probe_reads_the_account_and_sends_nothing() {
+    const ACTIVE: &str =
+        r#"{"sid": "AC0123456789abcdef0123456789abcdef", "status": "active", "type": "Full"}"#;
+    const SUSPENDED: &str =
+        r#"{"sid": "AC0123456789abcdef0123456789abcdef", "status": "suspended"}"#;
+    for (status, body, expected) in [
+        (200, ACTIVE, "Ok"),
+        (200, SUSPENDED, "Broken: the account is suspended"),
+        (200, "<html>log in</html>", "Broken: 200 was answered, but not by Twilio's API"),
+        (401, r#"{"code": 20003}"#, "Broken: Twilio answered 401, code 20003"),
+        (404, "", "check account_sid and api_base"),
+        (503, "", "Retry: Twilio answered 503"),
+    ] {
+        let host = TestHost::new();
+        host.answer(status, body);
+        let verdict = testing::probe(&target(&host, &["+33612345678"])).unwrap();
+        let shown = match verdict {
+            Ok(_) => "Ok".to_owned(),
+            Err(failure) => format!("{failure:?}: {failure}"),
+        };
+        let parts = expected.split(": ").map(str::to_owned);
+        assert!(parts.into_iter().all(|part| shown.contains(&part)), "{expected}: {shown}");
+        let request = &host.requests()[0];
+        assert_eq!((request.method.as_str(), &request.body[..]), ("GET", &b""[..]));
+        assert!(request.url.ends_with("/Accounts/AC0123456789abcdef0123456789abcdef.json"));
+    }
+}
+
+#[test]
+fn a_probe_with_an_api_key_reads_the_list_of_messages() {
+    let settings = json!({
+        "account_sid": "AC0123456789abcdef0123456789abcdef",
+        "api_key": "SK0123456789abcdef0123456789abcdef",
+        "api_key_secret": "hunter2hunter2",
+        "from": "Acme",
+        "to": "+33612345678",
+    });
+    let host = TestHost::new();
+    let target: TwilioSms = host.create(settings).unwrap();
+    host.answer(200, r#"{"messages": []}"#);
+    assert_eq!(testing::probe(&target), Some(Ok(Receipt::none())));
+    // A restricted key may send and not read.
+    host.answer(403, r#"{"code": 20003}"#);
+    assert_eq!(testing::probe(&target), None);
+    host.answer(401, r#"{"code": 20003}"#);
+    assert!(testing::probe(&target).is_some_and(|verdict| verdict.is_err()));
+    let list = "/Accounts/AC0123456789abcdef0123456789abcdef/Messages.json?PageSize=1";
+    assert!(host.requests().iter().all(|request| request.url.ends_with(list)));
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use dispatcher_plugin_api::serde_json::{self, Value};
 
+use crate::settings::ProbeResource;
+
 /// A longer answer is not read: Twilio's have about 1 kB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Most characters of Twilio's own words that a reason repeats.
@@ -47,7 +49,7 @@ pub(crate) enum Kind {
 
 /// Twilio did not take the message, or nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct SendFailure {
     pub(crate) kind: Kind,
     pub(crate) reason: String,
     pub(crate) after: Option<Duration>,
@@ -75,22 +77,64 @@ pub(crate) fn read(
     status: u16,
     retry_after: Option<Duration>,
     body: &[u8],
-) -> Result<Sent, Refusal> {
-    let body = body.get(..=ANSWER_BYTES_MAX).map_or(body, |_| &[]);
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+) -> Result<Sent, SendFailure> {
+    let answer = parse(body);
     if (200..300).contains(&status) {
         return taken(status, &answer);
     }
-    let code = number(&answer, "code");
+    Err(not_taken(status, retry_after, &answer))
+}
+
+/// What a probe's answer means. `None`: the credentials are valid but have no access to what was
+/// read, so it says nothing about messages.
+pub(crate) fn read_probe(
+    resource: &ProbeResource,
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Option<Result<(), SendFailure>> {
+    let answer = parse(body);
+    let broken = |reason: String| {
+        Err(SendFailure { kind: Kind::Broken, reason, after: None, maybe_sent: false })
+    };
+    let is_success = (200..300).contains(&status);
+    Some(match resource {
+        ProbeResource::Messages(_) if status == 403 => return None,
+        ProbeResource::Account(_) if is_success && is_sid(text(&answer, "sid"), &["AC"]) => {
+            match text(&answer, "status") {
+                "active" => Ok(()),
+                "suspended" => broken("the account is suspended; see Twilio's console".to_owned()),
+                _ => broken("the account is not active; see Twilio's console".to_owned()),
+            }
+        }
+        ProbeResource::Messages(_) if is_success && answer["messages"].is_array() => Ok(()),
+        _ if is_success => {
+            broken(format!("{status} was answered, but not by Twilio's API; check api_base"))
+        }
+        _ => Err(not_taken(status, retry_after, &answer)),
+    })
+}
+
+fn parse(body: &[u8]) -> Value {
+    let body = body.get(..=ANSWER_BYTES_MAX).map_or(body, |_| &[]);
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
+fn text<'a>(answer: &'a Value, key: &str) -> &'a str {
+    answer[key].as_str().unwrap_or_default()
+}
+
+fn not_taken(status: u16, retry_after: Option<Duration>, answer: &Value) -> SendFailure {
+    let code = number(answer, "code");
     let (kind, hint) = kind(status, code);
     let after = match (kind, code) {
         (Kind::Throttled, Some(14_107)) => retry_after.or(Some(Duration::from_secs(30))),
         (Kind::Throttled | Kind::Retry, _) => retry_after,
         (Kind::Reject | Kind::Broken, _) => None,
     };
-    let reason = reason(status, code, &answer) + hint;
-    // A gateway that heard nothing from behind it does not know what happened there.
-    Err(Refusal { kind, reason, after, maybe_sent: matches!(status, 502 | 504) })
+    let reason = reason(status, code, answer) + hint;
+    // A gateway that got no answer does not know what happened behind it.
+    SendFailure { kind, reason, after, maybe_sent: matches!(status, 502 | 504) }
 }
 
 fn kind(status: u16, code: Option<u64>) -> (Kind, &'static str) {
@@ -114,14 +158,14 @@ fn kind(status: u16, code: Option<u64>) -> (Kind, &'static str) {
 }
 
 /// A status of 2xx says that there is a message; what it lacks says whether it was Twilio who spoke.
-fn taken(status: u16, answer: &Value) -> Result<Sent, Refusal> {
+fn taken(status: u16, answer: &Value) -> Result<Sent, SendFailure> {
     let sid = answer["sid"].as_str().filter(|sid| is_sid(sid, &["SM", "MM"]));
     let Some(sid) = sid else {
         let reason = format!(
             "Twilio answered {status}, but not with a message and its sid, so it may or may not have \
              been sent; check api_base"
         );
-        return Err(Refusal { kind: Kind::Retry, reason, after: None, maybe_sent: true });
+        return Err(SendFailure { kind: Kind::Retry, reason, after: None, maybe_sent: true });
     };
     let state = answer["status"].as_str().filter(|state| {
         (1..=STATUS_BYTES_MAX).contains(&state.len())
@@ -138,7 +182,7 @@ fn taken(status: u16, answer: &Value) -> Result<Sent, Refusal> {
 }
 
 /// There is a message, and it will not arrive.
-fn failed(sid: &str, state: &str, answer: &Value) -> Refusal {
+fn failed(sid: &str, state: &str, answer: &Value) -> SendFailure {
     let code = number(answer, "error_code");
     let kind = match code {
         Some(code) if THROTTLED.contains(&code) => Kind::Throttled,
@@ -147,7 +191,7 @@ fn failed(sid: &str, state: &str, answer: &Value) -> Refusal {
     };
     let mut reason = format!("Twilio made message {sid}, which is {state}");
     explain(&mut reason, code, answer["error_message"].as_str(), None);
-    Refusal { kind, reason, after: None, maybe_sent: false }
+    SendFailure { kind, reason, after: None, maybe_sent: false }
 }
 
 fn reason(status: u16, code: Option<u64>, answer: &Value) -> String {

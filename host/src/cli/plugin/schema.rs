@@ -1,7 +1,7 @@
-//! A plugin's settings as a table for people, from the JSON Schema in its manifest.
+//! A plugin's settings as a table, from the JSON Schema in its manifest.
 //!
-//! What the schema says beyond the usual is left out, never guessed. Depth and length are bounded, because
-//! a schema may name itself.
+//! Unknown parts of a schema are left out, never guessed. A schema may refer to itself, so depth and length
+//! are bounded.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const ROWS_MAX: usize = 200;
 /// Longest text of one cell, in characters.
 const CELL_CHARS_MAX: usize = 120;
 
-/// What the plugin is, then a row a setting.
+/// The plugin, then one row for each setting.
 pub(super) fn render(manifest: &Manifest, file: &Path) -> String {
     let Manifest { name, version, api, mode, description, fan_out, schema } = manifest;
     let mut lines = vec![format!("name       {name}"), format!("version    {version}")];
@@ -31,7 +31,7 @@ pub(super) fn render(manifest: &Manifest, file: &Path) -> String {
     Settings { root: schema, rows: &mut rows }.add(schema, "settings", DEPTH_MAX);
     lines.push(String::new());
     if rows.is_empty() {
-        lines.push("it has no settings".to_owned());
+        lines.push("no settings".to_owned());
     } else {
         rows.insert(0, ["SETTING", "VALUE", "DEFAULT", "MEANING"].map(str::to_owned));
         lines.extend(table(&rows));
@@ -53,11 +53,11 @@ struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    /// Adds a row for each property of an object's schema, in the order of the schema.
+    /// Adds a row for each property of an object's schema, in its order.
     fn add(&mut self, schema: &Value, path: &str, depth: usize) {
         let schema = resolve(self.root, schema);
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-        let needed = |key: &str| {
+        let is_required = |key: &str| {
             let list = schema.get("required").and_then(Value::as_array);
             list.is_some_and(|list| list.iter().any(|name| name == key))
         };
@@ -72,13 +72,13 @@ impl Settings<'_> {
                 continue;
             }
             let default = match property.get("default").or_else(|| inner.get("default")) {
-                _ if needed(key) => "required".to_owned(),
+                _ if is_required(key) => "required".to_owned(),
                 Some(Value::Null) | None => "-".to_owned(),
                 Some(default) => default.to_string(),
             };
-            let said =
+            let meaning =
                 ["description", "title"].iter().find_map(|word| property.get(word)?.as_str());
-            let row = [path, kind(self.root, property, depth), default, first_sentence(said)];
+            let row = [path, kind(self.root, property, depth), default, first_sentence(meaning)];
             self.rows.push(row.map(|text| cell(&text)));
         }
     }
@@ -90,7 +90,7 @@ fn resolve<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     place.and_then(|at| root.pointer(at)).unwrap_or(schema)
 }
 
-/// What may be written there, in a few words.
+/// Which values are allowed, in a few words.
 fn kind(root: &Value, schema: &Value, depth: usize) -> String {
     let schema = resolve(root, schema);
     if depth == 0 {

@@ -1,11 +1,11 @@
-//! What is said of plugin files, good ones and bad.
+//! What is shown of plugin files, good and bad ones.
 
 use super::*;
 use crate::plugin::Manifest;
 use serde_json::json;
 
 #[test]
-fn a_good_file_shows_what_it_is_and_every_setting() {
+fn a_good_file_is_shown_with_every_setting() {
     let beside = std::env::current_exe().unwrap().with_file_name("libdispatcher_test_each.so");
     let folder = tempfile::tempdir().unwrap();
     let listed = app::plugin_file(&beside, &config::default_plugins(folder.path())).unwrap();
@@ -29,7 +29,7 @@ fn a_good_file_shows_what_it_is_and_every_setting() {
 }
 
 #[test]
-fn a_schema_that_names_itself_or_says_nothing_has_an_end() {
+fn a_recursive_or_empty_schema_is_shown_within_bounds() {
     let endless = json!({
         "properties": { "a": { "$ref": "#" }, "b": { "items": { "$ref": "#/$defs/L" }, "type": "array" } },
         "$defs": { "L": { "type": "array", "items": { "$ref": "#/$defs/L" } } },
@@ -60,7 +60,7 @@ fn a_schema_that_names_itself_or_says_nothing_has_an_end() {
 }
 
 #[test]
-fn a_bad_file_is_one_line_wherever_it_lies() {
+fn a_bad_file_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let settings = config::default_plugins(folder.path());
     for (name, content, reason) in

@@ -8,16 +8,16 @@ use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::store::embedded::tools::{self, BackedUp};
 
-/// Copy all that is stored to a new folder
+/// Copy the whole store to a new folder
 ///
-/// While the daemon runs or not. The copy can be used at once (`store.directory`). What was answered with 200 before the command
-/// began is in it. On the same file system most of it takes no space at first: files that never change
-/// again are shared. Until it is complete its name ends in `.partial`.
+/// Works while the daemon runs. The copy holds every request that was answered with 200 before the command
+/// began, and can be used at once as `store.directory`. On the same file system most of it takes no
+/// space at first: finished segments are shared. Until the copy is complete its name ends in `.partial`.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct BackupArgs {
     #[command(flatten)]
     which: Which,
-    /// A folder that is not there yet, or is empty
+    /// A folder that does not exist or is empty
     #[arg(value_name = "DEST")]
     to: PathBuf,
 }
@@ -25,10 +25,10 @@ pub(in crate::cli) struct BackupArgs {
 pub(super) fn run(args: &BackupArgs, config: Option<&Path>) -> Result<bool, Failure> {
     let folder = args.which.folder(config)?;
     let mut bar = Bar::new("copying");
-    let done = tools::backup(&folder, &args.to, &mut |done, all| bar.tell(done, all));
+    let done = tools::backup(&folder, &args.to, &mut |done, all| bar.show(done, all));
     drop(bar);
     let done = done.map_err(failed)?;
-    // Where the copy is wanted the current folder may be another one.
+    // Absolute, because the printed commands may be typed in another folder.
     let to = std::path::absolute(&args.to)?;
     let folder = std::path::absolute(&folder)?;
     out::line(&show(&done, &folder, &to));
@@ -45,14 +45,14 @@ fn show(done: &BackedUp, folder: &Path, to: &Path) -> String {
     )];
     lines.push(match done.newest_event {
         Some((id, received)) => format!("events up to {id}, received {received}"),
-        None => "no event is in it".to_owned(),
+        None => "it holds no events".to_owned(),
     });
     if done.damages > 0 {
         let places = count(done.damages, "place");
-        lines.push(format!("the newest segment is damaged at {places} and copied as it is: see `dispatcher store check`"));
+        lines.push(format!("the newest segment is damaged at {places} and was copied with the damage: see `dispatcher store check`"));
     }
     lines.push(format!(
-        "to restore it, stop the daemon and type:\n  mv '{folder}' '{folder}.before'\n  cp -a '{to}' '{folder}'"
+        "to restore it, stop the daemon and run:\n  mv '{folder}' '{folder}.before'\n  cp -a '{to}' '{folder}'"
     ));
     lines.join("\n")
 }

@@ -1,10 +1,10 @@
-//! A bar on standard error that shows how far a long piece of work is; nothing where no person looks.
+//! A progress bar on standard error; nothing where that is not a terminal.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 const WIDTH_CHARS: usize = 30;
-/// Short work shows none, and it is drawn anew after this time at most so often.
+/// Shortest time before the bar is drawn, and between two redraws.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Bar {
@@ -19,17 +19,17 @@ impl Bar {
         Self { what, shown, drawn_at: shown.then(Instant::now) }
     }
 
-    pub(super) fn tell(&mut self, done: u64, all: u64) {
+    pub(super) fn show(&mut self, done: u64, all: u64) {
         if self.drawn_at.is_some_and(|at| at.elapsed() >= PAUSE) {
             self.drawn_at = Some(Instant::now());
-            // A terminal that is gone needs no bar.
+            // Fails only when the terminal is closed.
             let _ = write!(std::io::stderr(), "\r{}", line(self.what, done, all));
         }
     }
 }
 
 impl Drop for Bar {
-    /// Leaves no trace.
+    /// Erases the bar.
     fn drop(&mut self) {
         if self.shown {
             let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_is_as_long_as_the_work_is_done() {
+    fn the_bar_grows_with_the_work_done() {
         assert!(line("reading", 0, 0).contains("[..............................]   0 %"));
         assert!(line("reading", 1, 2).contains("[###############...............]  50 %"));
         assert!(line("reading", 9, 2 << 20).ends_with("0 % of 2 MiB"));

@@ -9,11 +9,11 @@ use crate::cli::out;
 use crate::model::printable;
 use crate::store::embedded::tools::{self, Report};
 
-/// Read all that is stored and show what is damaged, and where
+/// Read the whole store and show what is damaged, and where
 ///
-/// Changes nothing, and may be run while the daemon does. Each damage is shown with its file, its place
-/// in it in bytes, what lay there and the targets that it concerns. Ends with 1 when there is any. The
-/// last line sums up.
+/// Changes nothing and works while the daemon runs. Each damage is shown with its file, its offset in
+/// bytes, what was stored there and the targets it affects. The last line sums up. Exits with 1 when
+/// there is damage.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct CheckArgs {
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(in crate::cli) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs, config: Option<&Path>) -> Result<bool, Failure> {
     let folder = args.which.folder(config)?;
     let mut bar = Bar::new("reading");
-    let report = tools::check(&folder, &mut |done, all| bar.tell(done, all));
+    let report = tools::check(&folder, &mut |done, all| bar.show(done, all));
     drop(bar);
     let report = report.map_err(failed)?;
     out::line(&show(&report));
@@ -36,22 +36,23 @@ pub(super) fn show(report: &Report) -> String {
         report.damages.iter().map(|damage| format!("damage: {}", describe(damage))).collect();
     let more = report.damages_count - report.damages.len() as u64;
     if more > 0 {
-        lines.push(format!("damage: at {more} further places"));
+        lines.push(format!("damage: at {more} more places"));
     }
     if let Some(wrong) = &report.index {
         lines.push(format!(
-            "the index: {}; a repair removes it, the next start makes it anew",
+            "the index: {}; a repair removes it, the next start rebuilds it",
             printable(wrong)
         ));
     }
     if !report.is_clean() {
-        lines.push("to mend it: stop the daemon, then `dispatcher store repair` (--dry-run shows what it would do)".into());
+        lines.push("to repair it: stop the daemon, then run `dispatcher store repair` (--dry-run shows what it would do)".into());
     }
     if report.running {
-        lines.push("a daemon runs: its index was not looked at".into());
+        lines.push("a daemon is running: its index was not checked".into());
     }
     if report.mended > 0 {
-        lines.push(format!("{} bridged by an earlier repair", count(report.mended, "place")));
+        lines
+            .push(format!("{} marked as lost by an earlier repair", count(report.mended, "place")));
     }
     lines.push(summary(report));
     lines.join("\n")

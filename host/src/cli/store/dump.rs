@@ -11,23 +11,23 @@ use crate::cli::out;
 use crate::model::printable;
 use crate::store::embedded::tools::{self, DumpOptions};
 
-/// Show the records of the log, one a line
+/// Show the records of the log, one per line
 ///
-/// Changes nothing, and may be run while the daemon does.
+/// Changes nothing and works while the daemon runs.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct DumpArgs {
     #[command(flatten)]
     which: Which,
-    /// Only of that file, such as seg-0000000000000000.log
+    /// Only of this segment, such as seg-0000000000000000.log
     #[arg(long, value_name = "NAME")]
     segment: Option<String>,
-    /// Only from that place of the log on, in bytes from its beginning
+    /// Only from this position in the log, in bytes from its beginning
     #[arg(long, value_name = "LSN", default_value_t = 0)]
     from: u64,
-    /// A JSON object a line, with all that the record says
+    /// One JSON object per line, with the whole record
     #[arg(long)]
     json: bool,
-    /// In JSON the events' own bytes, too, and the headers of requests: they may hold secrets
+    /// Include the data of events and the headers of requests, which may contain secrets
     #[arg(long, requires = "json")]
     bodies: bool,
 }
@@ -36,23 +36,23 @@ pub(super) fn run(args: &DumpArgs, config: Option<&Path>) -> Result<(), Failure>
     let folder = args.which.folder(config)?;
     let options =
         DumpOptions { segment: args.segment.clone(), from_lsn: args.from, bodies: args.bodies };
-    // Lines would break a bar where both go to one terminal.
+    // On one terminal, lines and bar would overwrite each other.
     let mut bar =
         (!std::io::IsTerminal::is_terminal(&std::io::stdout())).then(|| Bar::new("reading"));
     let mut progress = |done, all| {
         if let Some(bar) = &mut bar {
-            bar.tell(done, all);
+            bar.show(done, all);
         }
     };
     let dumped = tools::dump(&folder, &options, &mut progress, &mut |line| {
-        out::is_read(&if args.json { line.to_string() } else { told(&line) })
+        out::is_read(&if args.json { line.to_string() } else { show(&line) })
     });
     drop(bar);
     dumped.map_err(failed)
 }
 
-/// A record in one line for people.
-fn told(line: &Value) -> String {
+/// A record in one line, for people.
+fn show(line: &Value) -> String {
     let number = |key: &str| line[key].as_u64().unwrap_or_default();
     let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let list = |value: &Value| value.as_array().map_or(&[][..], Vec::as_slice).to_vec();

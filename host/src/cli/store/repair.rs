@@ -8,17 +8,17 @@ use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::store::embedded::tools::{self, Lay, Repaired};
 
-/// Mend what is damaged, so that the daemon starts again
+/// Repair what is damaged, so that the daemon starts again
 ///
-/// Only while no daemon runs. Every damaged place is copied to `damaged/` in the data folder first;
-/// then its file is written anew with one record in that place that says that nothing can be read
-/// there. A record in which one single bit is wrong is put right instead. What is whole stays as it is and where it is. A target that has yet to read that place gets
-/// a dead letter for it. Ends with 1 when something could not be mended.
+/// Needs the daemon stopped. The damaged bytes are first copied to `damaged/` in the data folder; then
+/// the segment is rewritten with one record that marks the place as lost. A record with one wrong bit is
+/// corrected instead. All other records stay unchanged. A target that has not read the place yet gets a
+/// dead letter for it. Exits with 1 when something could not be repaired.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct RepairArgs {
     #[command(flatten)]
     which: Which,
-    /// Show what it would do; change nothing
+    /// Show what would be done, without changing anything
     #[arg(long)]
     dry_run: bool,
 }
@@ -26,7 +26,7 @@ pub(in crate::cli) struct RepairArgs {
 pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Failure> {
     let folder = args.which.folder(config)?;
     let mut bar = Bar::new("reading");
-    let done = tools::repair(&folder, args.dry_run, &mut |done, all| bar.tell(done, all));
+    let done = tools::repair(&folder, args.dry_run, &mut |done, all| bar.show(done, all));
     drop(bar);
     let done = done.map_err(failed)?;
     out::line(&show(&done, args.dry_run));
@@ -45,18 +45,18 @@ fn show(done: &Repaired, dry_run: bool) -> String {
             lines.push(format!("    its bytes {were} copied to {}", kept.display()));
         }
         lines.push(if let Lay::OneBit { .. } = damage.lay {
-            format!("    it {will} put right")
+            format!("    it {will} corrected")
         } else if damage.mendable {
-            format!("    its place {will} bridged; what lies around it stays as it is")
+            format!("    its place {will} marked as lost; the records around it stay unchanged")
         } else {
-            "    it cannot be mended: restore that file from a backup".to_owned()
+            "    it cannot be repaired: restore this segment from a backup".to_owned()
         });
     }
     if done.index_removed {
-        lines.push(format!("the index {will} removed; the next start makes it anew"));
+        lines.push(format!("the index {will} removed; the next start rebuilds it"));
     }
     match &done.after {
-        None if done.before.is_clean() => lines.push("nothing to mend".to_owned()),
+        None if done.before.is_clean() => lines.push("nothing to repair".to_owned()),
         None => lines
             .push(format!("{}; nothing was changed", count(done.before.damages_count, "damage"))),
         Some(after) => {

@@ -1,16 +1,16 @@
-//! Texts about damage.
+//! Counts in words, and errors of usage.
 
 use std::path::PathBuf;
 
 use super::*;
 
 #[test]
-fn counts_are_told_in_words() {
+fn a_count_has_its_plural() {
     assert_eq!((count(1, "frame"), count(0, "frame")), ("1 frame".into(), "0 frames".into()));
 }
 
 #[test]
-fn a_folder_that_is_none_is_wrong_usage() {
+fn a_folder_without_a_store_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let args = Which { directory: Some(PathBuf::from(folder.path())) };
     let folder = args.folder(None).unwrap();

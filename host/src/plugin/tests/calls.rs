@@ -232,3 +232,25 @@ async fn progress_of_a_digest_belongs_to_its_whole_set() {
     assert_eq!(progress(&[half(&fresh[0]), half(&fresh[1])]).await, "[104, 97, 108, 102]");
     assert_eq!(progress(&[half(&fresh[0]), fresh[1].clone()]).await, "[]");
 }
+
+#[tokio::test]
+async fn a_probe_comes_back_as_given_and_a_plugin_without_one_cannot_tell() {
+    assert_eq!(acting("receipt").probe(soon()).await, Some(receipt("open")));
+    assert_eq!(acting("describe").probe(soon()).await, None);
+    let together = create("together", &json!({})).unwrap();
+    assert_eq!(together.probe(soon()).await, None);
+}
+
+#[tokio::test]
+async fn a_probe_is_guarded_like_a_delivery() {
+    let broken = Err(failure(FailureKind::Broken, "*** was refused"));
+    assert_eq!(acting("secret-in-reason").probe(soon()).await, Some(broken));
+    let panicked = Err(failure(FailureKind::Retry, "the plugin panicked: bomb in probe, ***"));
+    assert_eq!(acting("panic-at-once").probe(soon()).await, Some(panicked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_ends_at_its_deadline() {
+    let late = acting("sleep-for-ever").probe(soon()).await.unwrap().unwrap_err();
+    assert!(late.kind == FailureKind::Retry && !late.maybe_sent, "{late:?}");
+}

@@ -410,8 +410,7 @@ impl Queue for Embedded {
 
     fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
         Box::pin(async move {
-            // What was settled shall be seen.
-            self.flush().await?;
+            self.caught_up().await?;
             let shared = self.shared.clone();
             crate::embedded::core::blocking::blocking(move || {
                 crate::embedded::deliveries::fate::fate(&shared, id)
@@ -435,6 +434,10 @@ impl Queue for Embedded {
 
     fn rebuilding(&self) -> Option<Rebuilding> {
         self.shared.rebuild.told()
+    }
+
+    fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.shared.ask(|reply| Act::CatchUp { reply }))
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {

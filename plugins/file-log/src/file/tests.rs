@@ -201,7 +201,31 @@ fn a_file_where_a_folder_must_be_is_named() {
     fs::write(folder.path().join("log"), "").unwrap();
     let mut below = Log::new(folder.path().join("log/deeper/x"), ALWAYS_ONE, false);
     check_problem(below.append(b"1\n", now()), "a part of the path is a file");
-    check_problem(below.probe(now()), "log/deeper");
+    check_problem(below.probe(), "log/deeper");
+}
+
+#[test]
+fn a_probe_creates_and_writes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let missing = Log::new(folder.path().join("a/b/log"), ALWAYS_ONE, false);
+    missing.probe().unwrap();
+    assert!(names(&folder).is_empty());
+    let mut log = log(&folder, ALWAYS_ONE);
+    log.probe().unwrap();
+    assert!(names(&folder).is_empty());
+    put(&mut log, "1\n");
+    log.probe().unwrap();
+    assert_eq!(read(&folder, "log"), "1\n");
+}
+
+#[test]
+fn a_probe_names_what_prevents_an_append() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("log")).unwrap();
+    check_problem(log(&folder, ALWAYS_ONE).probe(), "regular file");
+    fs::write(folder.path().join("file"), "").unwrap();
+    let below = Log::new(folder.path().join("file/a/log"), ALWAYS_ONE, false);
+    check_problem(below.probe(), "a part of the path is a file where a folder must be");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 
 const SID: &str = "SM0123456789abcdef0123456789ABCDEF";
 
-fn refusal(status: u16, body: &str) -> Refusal {
+fn refusal(status: u16, body: &str) -> SendFailure {
     read(status, None, body.as_bytes()).unwrap_err()
 }
 

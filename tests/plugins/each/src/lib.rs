@@ -93,6 +93,23 @@ impl Target for Acting {
             _ => Ok(Self { settings, host }),
         }
     }
+
+    async fn probe(&self) -> Option<Verdict> {
+        let token = self.settings.token.as_ref().map_or("", Secret::expose);
+        match self.settings.act {
+            Act::Receipt => Some(Ok(Receipt::id("open"))),
+            Act::SecretInReason => Some(Err(Failure::broken(format!("{token} was refused"))
+                .maybe_sent()
+                .progress(*b"half"))),
+            Act::PanicAtOnce => panic!("bomb in probe, {token}"),
+            Act::SleepForEver => {
+                self.host.sleep(Duration::MAX).await;
+                Some(Ok(Receipt::none()))
+            }
+            Act::Post => Some(self.post(b"probe").await),
+            _ => None,
+        }
+    }
 }
 
 impl Each for Acting {

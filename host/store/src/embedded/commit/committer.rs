@@ -48,6 +48,8 @@ pub(crate) struct Committer {
     kept: VecDeque<Kept>,
     kept_bytes: usize,
     lazy_since: Option<Instant>,
+    /// Answered when nothing before them waits to be written any more.
+    catching_up: Vec<Reply<()>>,
     index: SyncSender<Job>,
 }
 
@@ -69,6 +71,7 @@ impl Committer {
             kept: VecDeque::new(),
             kept_bytes: 0,
             lazy_since: None,
+            catching_up: Vec::new(),
             index,
         }
     }
@@ -118,7 +121,7 @@ impl Committer {
             .lazy_since
             .is_some_and(|since| now.duration_since(since) >= Duration::from_millis(LAZY_MS_MAX));
         // Errors were told to those who wait; what nobody waits for is tried again in a second.
-        let _ = if self.group.urgent() || self.group.lazy_bytes >= LAZY_BYTES_MAX {
+        let done = if self.group.urgent() || self.group.lazy_bytes >= LAZY_BYTES_MAX {
             self.commit()
         } else if overdue {
             self.everything()
@@ -134,8 +137,22 @@ impl Committer {
         } else {
             self.lazy_since.or(Some(now))
         };
+        self.answer_readers(&done);
         let dropped = self.recent.turn(self.shared.indexed(), now);
         self.shared.publish_keys_dropped(dropped);
+    }
+
+    /// Answers those who wait to read, once nothing before them is left to write or the disk refuses.
+    fn answer_readers(&mut self, done: &Result<(), DiskError>) {
+        if let Err(error) = done {
+            for reply in self.catching_up.drain(..) {
+                let _ = reply.send(Err(error.to_store()));
+            }
+        } else if self.group.is_empty() && self.kept.is_empty() {
+            for reply in std::mem::take(&mut self.catching_up) {
+                self.to_index(Job::Mark(reply));
+            }
+        }
     }
 
     fn acts(&mut self, acts: VecDeque<Act>) {
@@ -163,6 +180,7 @@ impl Committer {
                     self.kill(target, range, before, reply);
                 }
                 Act::Flush { reply } => self.flush(reply),
+                Act::CatchUp { reply } => self.catching_up.push(reply),
                 Act::Operate { target, what, reply } => self.operate(target, what, reply),
                 Act::Carry { copies, reply } => self.carry(copies, reply),
                 Act::Bury { target, rows, reply } => self.bury(target, rows, reply),

@@ -58,6 +58,10 @@ pub(crate) enum Act {
     Flush {
         reply: Reply<()>,
     },
+    /// Answered when everything before is durable and in the index; hastens nothing.
+    CatchUp {
+        reply: Reply<()>,
+    },
     /// What a person, or a verdict, does to a target; answers how many deliveries it concerns.
     Operate {
         target: TargetNumber,

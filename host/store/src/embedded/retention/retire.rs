@@ -431,7 +431,12 @@ impl Retention {
                 let gone = old.iter().map(|(first, _)| *first).collect();
                 let what = ActWhat::Mend(Mend { gone, count, dropped: old, ..Mend::default() });
                 ask(&self.shared, |reply| Act::Operate { target: on, what, reply }, wait)?;
-                tracing::info!(target, count, "dead letters went: older than retention.age");
+                let name = self.shared.target(target).map(|target| target.name.clone());
+                tracing::info!(
+                    to = name.as_deref().unwrap_or_default(),
+                    count,
+                    "removed dead letters: older than store.retention.age"
+                );
                 done = true;
             }
             for row in kept {

@@ -259,7 +259,10 @@ fn what_became_of_an_event_is_what_came_last_whatever_the_clock_said() {
         story.time.jump(-24 * HOUR_MS.cast_signed());
         assert_eq!(story.ask(store.replay(target, vec![id])).unwrap(), 1);
     };
-    let fate = |story: &mut Story| story.ask(store.fate(id)).unwrap().unwrap().fates.remove(0).1;
+    let fate = |story: &mut Story| {
+        story.ask(store.flush()).unwrap();
+        story.ask(store.fate(id)).unwrap().unwrap().fates.remove(0).1
+    };
     drop_it(&mut story);
     replay(&mut story);
     let one = story.claim();

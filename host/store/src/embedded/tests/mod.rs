@@ -8,6 +8,7 @@ mod full;
 mod gate;
 mod limits;
 mod random;
+mod reading;
 mod rebuild;
 mod retention;
 mod spy;

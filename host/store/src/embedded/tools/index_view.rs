@@ -1,24 +1,32 @@
-//! What the index of a store says, read while nobody else has it open.
+//! What the index of a store says, read from a copy while no daemon has it open.
+//!
+//! Opening an index writes to it: journals are replayed and locks taken. Tools that only look must not
+//! change the folder, so they open a copy in a temporary folder. Tables never change once written: the
+//! copy links to them and costs little space.
 
-use std::fs::File;
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::embedded::index::fjall::FjallIndex;
-use crate::embedded::index::rows::{Index as _, LAYOUT, Stamp};
+use crate::embedded::index::rows::{Index as _, IndexError, LAYOUT, Stamp};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::tools::{ToolError, at};
 
-/// How the index is, before it is held against the log.
+/// The folder of a keyspace whose files never change.
+const TABLES: &str = "tables";
+
+/// The state of the index, before it is compared with the log.
 #[derive(Debug)]
 pub(super) enum IndexView {
     /// A daemon has it open.
     InUse,
-    /// None there, or one without content.
+    /// It does not exist or is empty.
     Missing,
     /// It cannot be opened, or is of another version.
     Unusable(String),
@@ -28,45 +36,88 @@ pub(super) enum IndexView {
     },
 }
 
-/// Keeps a daemon from starting while it lives.
-pub(super) struct Alone(#[expect(dead_code, reason = "open means locked")] Option<File>);
-
-/// `None` while a daemon works on the folder. Makes no file: where there is no lock, nobody works.
-pub(super) fn alone(directory: &Path) -> Result<Option<Alone>, ToolError> {
+/// Whether a daemon works on the folder. Creates no file: without a lock file, none does.
+fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
     let path = Settings::new(directory).lock_file();
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Alone(None))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(at("open", &path)(error)),
     };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Alone(Some(file)))),
-        Err(Errno::WOULDBLOCK) => Ok(None),
+    // Shared, and released at once: it keeps no other tool away.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
         Err(error) => Err(at("lock", &path)(error.into())),
     }
 }
 
-/// Opens the index for as long as that takes; a daemon that starts meanwhile is refused. `held`: the
-/// caller keeps daemons away already.
+/// Reads the index. `held`: the caller holds the daemon's lock itself.
 pub(super) fn look(directory: &Path, held: bool) -> Result<IndexView, ToolError> {
-    let alone = if held { None } else { Some(alone(directory)?) };
-    if matches!(alone, Some(None)) {
+    if !held && is_in_use(directory)? {
         return Ok(IndexView::InUse);
     }
     let folder = Settings::new(directory).index_folder();
     if !folder.exists() {
         return Ok(IndexView::Missing);
     }
-    let read = || {
-        let index = FjallIndex::open(&folder)?;
-        let Some(stamp) = index.stamp()? else { return Ok(IndexView::Missing) };
-        if stamp.layout != LAYOUT {
-            return Ok(IndexView::Unusable("it has the layout of another version".into()));
+    let copied = Shadow::of(&folder);
+    // A daemon that started meanwhile may have changed what was copied.
+    if !held && is_in_use(directory)? {
+        return Ok(IndexView::InUse);
+    }
+    let shadow = copied.map_err(at("copy", &folder))?;
+    Ok(read(&shadow.0).unwrap_or_else(|error| IndexView::Unusable(error.reason)))
+}
+
+fn read(folder: &Path) -> Result<IndexView, IndexError> {
+    let index = FjallIndex::open(folder)?;
+    let Some(stamp) = index.stamp()? else { return Ok(IndexView::Missing) };
+    if stamp.layout != LAYOUT {
+        return Ok(IndexView::Unusable("it has the layout of another version".into()));
+    }
+    let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
+    Ok(IndexView::There { stamp, targets })
+}
+
+/// A copy of an index in the system's temporary folder, for its owner alone; removed when dropped.
+struct Shadow(PathBuf);
+
+impl Shadow {
+    fn of(folder: &Path) -> io::Result<Self> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+        let name = format!("dispatcher-index-{:016x}", u64::from_be_bytes(bytes));
+        let path = std::env::temp_dir().join(name);
+        // Fails when it exists: another user's folder is not used.
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let shadow = Self(path);
+        copy(&fs::canonicalize(folder)?, &shadow.0)?;
+        Ok(shadow)
+    }
+}
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's clean-up of temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Copies files and folders, and links to the files of `tables`.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let is_tables = from.file_name().is_some_and(|name| name == TABLES);
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, copied) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&copied)?;
+            copy(&source, &copied)?;
+        } else if is_tables {
+            symlink(&source, &copied)?;
+        } else {
+            fs::copy(&source, &copied)?;
         }
-        let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
-        Ok(IndexView::There { stamp, targets })
-    };
-    Ok(read().unwrap_or_else(|error: crate::embedded::index::rows::IndexError| {
-        IndexView::Unusable(error.reason)
-    }))
+    }
+    Ok(())
 }

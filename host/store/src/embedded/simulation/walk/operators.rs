@@ -212,7 +212,11 @@ impl Walk {
         }
         let id = self.model.id(label).ok_or("an event without an id")?;
         let store = self.store();
-        match self.ask(store.fate(id)) {
+        let read = async {
+            store.flush().await?;
+            store.fate(id).await
+        };
+        match self.ask(read) {
             Some(Ok(Some(fate))) => {
                 let of = fate.fates.into_iter().find(|(number, _)| number.0 == target);
                 of.map(|(_, fate)| Some(fate)).ok_or_else(|| "a target has no fate".into())

@@ -1,0 +1,160 @@
+//! Dead letters: lists, replays and drops them.
+
+use super::error::RequestError;
+use super::status::now;
+use super::view::{Inner, TargetView};
+use super::wire::{Count, DeadPage, Letter, Selection};
+use super::{IDS_MAX, PAGE_MAX};
+use crate::model::{EventId, InvalidEventId};
+use crate::store::Fate;
+
+pub(super) async fn list(
+    inner: &Inner,
+    name: Option<&str>,
+    max: usize,
+) -> Result<DeadPage, RequestError> {
+    let targets = inner.view().targets(name)?;
+    // Counted before the wait, so that everything counted is in the list.
+    let total = targets.iter().map(|target| inner.queue.depth(target.number).dead).sum();
+    inner.queue.caught_up().await?;
+    let mut letters = Vec::new();
+    for target in targets {
+        let room = max.min(PAGE_MAX).saturating_sub(letters.len());
+        if room == 0 {
+            break;
+        }
+        for letter in inner.queue.dead_letters(target.number, None, room).await? {
+            letters.push(Letter {
+                target: target.name.to_string(),
+                event: letter.event.to_string(),
+                count: letter.count,
+                attempts: letter.attempts,
+                time: letter.at.to_string(),
+                reason: letter.reason,
+            });
+        }
+    }
+    Ok(DeadPage { letters, total })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Replay,
+    Drop,
+}
+
+pub(super) async fn replay(inner: &Inner, selection: Selection) -> Result<Count, RequestError> {
+    operate(inner, selection, Operation::Replay).await
+}
+
+pub(super) async fn discard(inner: &Inner, selection: Selection) -> Result<Count, RequestError> {
+    operate(inner, selection, Operation::Drop).await
+}
+
+async fn operate(
+    inner: &Inner,
+    selection: Selection,
+    operation: Operation,
+) -> Result<Count, RequestError> {
+    if selection.dry {
+        inner.queue.caught_up().await?;
+    } else {
+        inner.queue.flush().await?;
+    }
+    let targets = inner.view().targets(selection.target.as_deref())?;
+    let mut count = 0;
+    if selection.all {
+        for target in &targets {
+            count += match selection.dry {
+                true => inner.queue.depth(target.number).dead,
+                false => operate_on_all(inner, target, operation).await?,
+            };
+        }
+        return Ok(Count { count, skipped: 0 });
+    }
+    if selection.events.len() > IDS_MAX {
+        return Err(RequestError::TooManyIds);
+    }
+    let ids: Result<Vec<EventId>, InvalidEventId> =
+        selection.events.iter().map(|id| id.parse()).collect();
+    let ids = ids?;
+    // A replay to a named target may deliver any stored event; without a name only dead letters.
+    let any_event = operation == Operation::Replay && selection.target.is_some();
+    for target in &targets {
+        let mut here = Vec::new();
+        for id in &ids {
+            let mut letters = letters_at(inner, target, *id).await?;
+            if letters == 0 && operation == Operation::Replay {
+                letters = u64::from(is_within_a_run(inner, target, *id).await?);
+            }
+            if letters > 0 || any_event {
+                here.push(*id);
+                count += if selection.dry { letters.max(1) } else { 0 };
+            }
+        }
+        if !selection.dry && !here.is_empty() {
+            count += apply(inner, target, operation, here).await?;
+        }
+    }
+    Ok(Count { count, skipped: 0 })
+}
+
+/// How many dead letters of the target are listed under this id.
+async fn letters_at(inner: &Inner, target: &TargetView, id: EventId) -> Result<u64, RequestError> {
+    let before = id.number().checked_sub(1);
+    let after = before.map(|number| EventId::new(id.received_at(), id.store(), number));
+    let found = inner.queue.dead_letters(target.number, after, 1).await?;
+    Ok(found.first().filter(|letter| letter.event == id).map_or(0, |letter| letter.count))
+}
+
+/// Whether the event is a dead letter that a run lists under another id.
+async fn is_within_a_run(
+    inner: &Inner,
+    target: &TargetView,
+    id: EventId,
+) -> Result<bool, RequestError> {
+    let fates = inner.queue.fate(id).await?.map(|known| known.fates).unwrap_or_default();
+    let is_dead_here = |(number, fate): &(_, Fate)| {
+        *number == target.number && matches!(fate, Fate::Dead { dropped: false, .. })
+    };
+    Ok(fates.iter().any(is_dead_here))
+}
+
+async fn apply(
+    inner: &Inner,
+    target: &TargetView,
+    operation: Operation,
+    ids: Vec<EventId>,
+) -> Result<u64, RequestError> {
+    Ok(match operation {
+        Operation::Replay => {
+            let count = inner.queue.replay(target.number, ids).await?;
+            tracing::info!(to = %target.name, count, "dead letters replayed by hand");
+            count
+        }
+        Operation::Drop => {
+            let count = inner.queue.drop_dead(target.number, ids).await?;
+            tracing::info!(to = %target.name, count, "dead letters dropped by hand");
+            count
+        }
+    })
+}
+
+/// Page by page. A letter that is given up again meanwhile is not taken twice.
+async fn operate_on_all(
+    inner: &Inner,
+    target: &TargetView,
+    operation: Operation,
+) -> Result<u64, RequestError> {
+    let (began, mut after, mut count) = (now(), None, 0);
+    loop {
+        let page = inner.queue.dead_letters(target.number, after, PAGE_MAX).await?;
+        let Some(last) = page.last() else { return Ok(count) };
+        after = Some(last.event);
+        let old = page.iter().filter(|letter| letter.at <= began);
+        let ids: Vec<EventId> = old.map(|letter| letter.event).collect();
+        if !ids.is_empty() {
+            count += apply(inner, target, operation, ids).await?;
+        }
+    }
+}

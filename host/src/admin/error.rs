@@ -1,0 +1,79 @@
+//! Why a request on the admin socket is refused, and with which status.
+
+use http::StatusCode;
+
+use super::{BODY_BYTES_MAX, IDS_MAX};
+use crate::model::{InvalidEventId, REASON_BYTES_MAX};
+use crate::store::StoreError;
+use crate::telemetry::{NO_SOURCE, REFUSALS_MAX};
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("unknown target {name:?}; configured: {configured}")]
+    UnknownTarget { name: String, configured: String },
+    #[error(
+        "unknown source {name:?}; configured: {configured}; {NO_SOURCE} for requests to unknown paths"
+    )]
+    UnknownSource { name: String, configured: String },
+    #[error(
+        "event {id} is not stored: it belongs to another store, or was removed by store.retention"
+    )]
+    UnknownEvent { id: String },
+    #[error(
+        "no refused request {id} is remembered: the daemon keeps the last {REFUSALS_MAX} of each source \
+         since its start; an accepted request is found by the ids of its events"
+    )]
+    UnknownRequest { id: String },
+    #[error("not a valid id: an event has 26 characters, a refused request 16 hexadecimal digits")]
+    InvalidId,
+    #[error(transparent)]
+    InvalidEventId(#[from] InvalidEventId),
+    #[error("target {target} is neither paused nor broken")]
+    NotHeld { target: String },
+    #[error("more than {IDS_MAX} ids in one request")]
+    TooManyIds,
+    #[error("the reason is longer than {REASON_BYTES_MAX} bytes")]
+    ReasonTooLong,
+    #[error("max is not a number")]
+    InvalidMax,
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    #[error("cannot read the body (at most {BODY_BYTES_MAX} bytes): {reason}")]
+    Body { reason: String },
+    #[error("the body is not valid: {0}")]
+    InvalidBody(serde_json::Error),
+    #[error("cannot write the answer: {0}")]
+    Answer(serde_json::Error),
+    #[error("unknown request: {method} {path}")]
+    UnknownPath { method: String, path: String },
+    #[error("use GET or POST")]
+    Method,
+    #[error("the daemon is stopping")]
+    Stopping,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RequestError {
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownTarget { .. }
+            | Self::UnknownSource { .. }
+            | Self::UnknownEvent { .. }
+            | Self::UnknownRequest { .. }
+            | Self::UnknownPath { .. } => StatusCode::NOT_FOUND,
+            Self::InvalidId
+            | Self::InvalidEventId(_)
+            | Self::NotHeld { .. }
+            | Self::TooManyIds
+            | Self::ReasonTooLong
+            | Self::InvalidMax
+            | Self::BodyTimeout
+            | Self::Body { .. }
+            | Self::InvalidBody(_) => StatusCode::BAD_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Answer(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Stopping | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}

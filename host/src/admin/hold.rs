@@ -1,0 +1,47 @@
+//! Holds targets and lets them go: `pause` and `resume`.
+
+use super::error::RequestError;
+use super::status::now;
+use super::view::Inner;
+use super::wire::{Count, Pause, Resume};
+use crate::model::{REASON_BYTES_MAX, Timestamp};
+use crate::store::{Hold, HoldKind};
+
+pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, RequestError> {
+    let targets = inner.view().targets(Some(&request.target))?;
+    if request.reason.len() > REASON_BYTES_MAX {
+        return Err(RequestError::ReasonTooLong);
+    }
+    let hold = Hold { kind: HoldKind::Paused, reason: request.reason, since: now() };
+    let mut count = 0;
+    for target in targets {
+        tracing::info!(to = %target.name, reason = hold.reason, "target paused by hand");
+        inner.queue.hold(target.number, Some(hold.clone())).await?;
+        count += inner.queue.depth(target.number).pending;
+    }
+    Ok(Count { count, skipped: 0 })
+}
+
+pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
+    let mut targets = inner.view().targets(Some(&request.target))?;
+    targets.retain(|target| inner.queue.held(target.number).is_some());
+    if targets.is_empty() {
+        return Err(RequestError::NotHeld { target: request.target });
+    }
+    let mut all = Count { count: 0, skipped: 0 };
+    for target in targets {
+        let mut skipped = 0;
+        if let Some(since_ms) = request.since_ms.filter(|_| !request.dry) {
+            let since = Timestamp::from_millis(since_ms);
+            let reason = format!("skipped when the target was resumed: received before {since}");
+            skipped = inner.queue.skip(target.number, since, reason).await?;
+        }
+        let count = inner.queue.depth(target.number).pending;
+        if !request.dry {
+            inner.queue.hold(target.number, None).await?;
+            tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
+        }
+        all = Count { count: all.count + count, skipped: all.skipped + skipped };
+    }
+    Ok(all)
+}

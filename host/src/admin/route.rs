@@ -1,0 +1,136 @@
+//! From a request on the admin socket to its answer.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Frame, Incoming};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::error::RequestError;
+use super::view::Inner;
+use super::wire::{ErrorBody, Reload};
+use super::{BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail};
+
+/// A whole answer, or lines as they come.
+pub(super) enum Answer {
+    Whole(Option<Bytes>),
+    Lines(mpsc::Receiver<Bytes>),
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Lines(lines) => {
+                lines.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+            }
+        }
+    }
+}
+
+type Answered = Result<Answer, RequestError>;
+
+pub(super) async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Response<Answer> {
+    let (status, body) = match route(inner, request).await {
+        Ok(body) => (StatusCode::OK, body),
+        Err(error) => {
+            let body = serde_json::to_vec(&ErrorBody { error: error.to_string() });
+            (error.status(), Answer::Whole(Some(body.unwrap_or_default().into())))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+async fn route(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
+    let (head, body) = request.into_parts();
+    let query = Query(head.uri.query().unwrap_or_default());
+    let is_get = head.method == Method::GET;
+    if !is_get && head.method != Method::POST {
+        return Err(RequestError::Method);
+    }
+    match (is_get, head.uri.path()) {
+        (true, "/status") => json(&status::status(&inner)),
+        (true, "/tail") => Ok(Answer::Lines(tail::lines(&inner))),
+        (true, "/refused") => json(&refused::list(&inner, query.get("source").as_deref())?),
+        (true, "/explain") => {
+            let id = query.get("id").unwrap_or_default();
+            json(&explain::explain(&inner, &id, query.get("data").is_some()).await?)
+        }
+        (true, "/dead") => {
+            let max = query.get("max").map_or(Ok(PAGE_MAX), |max| max.parse());
+            let max = max.map_err(|_| RequestError::InvalidMax)?;
+            json(&dead::list(&inner, query.get("target").as_deref(), max).await?)
+        }
+        (false, "/dead/replay") => json(&dead::replay(&inner, read(body).await?).await?),
+        (false, "/dead/drop") => json(&dead::discard(&inner, read(body).await?).await?),
+        (false, "/pause") => json(&hold::pause(&inner, read(body).await?).await?),
+        (false, "/resume") => json(&hold::resume(&inner, read(body).await?).await?),
+        (false, "/reload") => json(&reload(inner).await?),
+        (_, path) => Err(RequestError::UnknownPath {
+            method: head.method.to_string(),
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// On a thread for blocking work: it reads files and loads plugins.
+async fn reload(inner: Arc<Inner>) -> Result<Reload, RequestError> {
+    let reloaded = tokio::task::spawn_blocking(move || inner.host.reload()).await;
+    reloaded.ok().flatten().ok_or(RequestError::Stopping)
+}
+
+/// Names and values of a query.
+struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    /// The value of that name, unless it is empty.
+    fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut pairs = form_urlencoded::parse(self.0.as_bytes());
+        pairs.find(|(n, v)| n == name && !v.is_empty()).map(|(_, value)| value)
+    }
+}
+
+fn json<T: Serialize>(answer: &T) -> Answered {
+    let bytes = serde_json::to_vec(answer).map_err(RequestError::Answer)?;
+    Ok(Answer::Whole(Some(bytes.into())))
+}
+
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, RequestError> {
+    let whole = Limited::new(body, BODY_BYTES_MAX).collect();
+    let whole = tokio::time::timeout(BODY_TIMEOUT, whole)
+        .await
+        .map_err(|_| RequestError::BodyTimeout)?
+        .map_err(|error| RequestError::Body { reason: error.to_string() })?;
+    serde_json::from_slice(&whole.to_bytes()).map_err(RequestError::InvalidBody)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_query_are_decoded_and_empty_ones_ignored() {
+        let query = Query("target=sms/%2B336+%26_&id=&max=5");
+        assert_eq!(query.get("target").as_deref(), Some("sms/+336 &_"));
+        assert_eq!(query.get("max").as_deref(), Some("5"));
+        assert!(query.get("id").is_none() && query.get("data").is_none());
+    }
+}

@@ -1,0 +1,64 @@
+//! What a person changes: dead letters and holds.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /dead`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeadPage {
+    pub letters: Vec<Letter>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// One dead letter, or a run of them that share a reason.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Letter {
+    pub target: String,
+    /// The first event of a run.
+    pub event: String,
+    pub count: u64,
+    pub attempts: u32,
+    pub time: String,
+    pub reason: String,
+}
+
+/// `POST /dead/replay` and `POST /dead/drop`: which dead letters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// `None`: every target.
+    pub target: Option<String>,
+    /// Ids of events.
+    pub events: Vec<String>,
+    /// Every dead letter, instead of `events`.
+    pub all: bool,
+    /// Count only.
+    pub dry: bool,
+}
+
+/// `POST /pause`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    pub target: String,
+    pub reason: String,
+}
+
+/// `POST /resume`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    pub target: String,
+    /// Deliveries of events received before this become dead letters.
+    pub since_ms: Option<u64>,
+    /// Count only.
+    pub dry: bool,
+}
+
+/// How many deliveries were changed, or would be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Count {
+    pub count: u64,
+    /// Dead letters that a resume made.
+    pub skipped: u64,
+}

@@ -1,0 +1,122 @@
+//! The state of the daemon, its sources and its targets, and the outcome of a reload.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// One sentence.
+    pub state: String,
+    /// `false` when something needs attention.
+    pub well: bool,
+    pub sources: Vec<SourceStatus>,
+    pub targets: Vec<TargetStatus>,
+    /// The outcome of the last reload; `None` before the first.
+    #[serde(default)]
+    pub reload: Option<Reload>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceStatus {
+    pub name: String,
+    /// The URL for the sender.
+    pub address: String,
+    /// When the last event was stored; `None` if there was none since the start.
+    pub last_event: Option<String>,
+    /// How many refused requests are remembered.
+    pub refused: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TargetStatus {
+    pub name: String,
+    /// `kind`, with the reason, for people.
+    pub state: String,
+    pub kind: Condition,
+    /// The backlog, retries included.
+    pub pending: u64,
+    pub retrying: u64,
+    pub dead: u64,
+    pub last_delivery: Option<String>,
+    /// What the plugin counts, by name; at most [`COUNTERS_MAX`](crate::admin::COUNTERS_MAX).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// Whether a target works, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    Works,
+    /// `enabled = false` in the configuration.
+    Disabled,
+    /// By a person.
+    Paused,
+    /// Held until its configuration is fixed.
+    Broken,
+    /// Its last attempts failed, or its plugin cannot be used.
+    Failing,
+}
+
+impl Condition {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Works => "works",
+            Self::Disabled => "disabled",
+            Self::Paused => "paused",
+            Self::Broken => "broken",
+            Self::Failing => "failing",
+        }
+    }
+
+    /// Whether a person should look at the target.
+    #[must_use]
+    pub const fn needs_attention(self) -> bool {
+        match self {
+            Self::Works | Self::Disabled => false,
+            Self::Paused | Self::Broken | Self::Failing => true,
+        }
+    }
+}
+
+/// `POST /reload`, and the outcome of the last one in [`Status`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Reload {
+    pub time: String,
+    /// Why it was refused, in one line; `None`: the new configuration is in force.
+    pub refused: Option<String>,
+    /// Every problem with its place, over several lines.
+    pub problems: String,
+    /// Targets, by name.
+    pub started: Vec<String>,
+    pub replaced: Vec<String>,
+    pub ended: Vec<String>,
+    /// Keys whose change needs a restart.
+    pub restart: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_written_as_its_word_and_an_unknown_one_is_refused() {
+        for condition in [
+            Condition::Works,
+            Condition::Disabled,
+            Condition::Paused,
+            Condition::Broken,
+            Condition::Failing,
+        ] {
+            let text = serde_json::to_string(&condition).unwrap();
+            assert_eq!(text, format!("{:?}", condition.as_str()));
+            assert_eq!(serde_json::from_str::<Condition>(&text).unwrap(), condition);
+        }
+        let error = serde_json::from_str::<Condition>("\"sleeping\"").unwrap_err().to_string();
+        assert!(error.contains("unknown variant `sleeping`"), "{error}");
+    }
+}

@@ -1,0 +1,95 @@
+//! `dispatcher status`: whether the daemon works, with every source and target.
+
+use std::path::Path;
+
+use super::ask::Ask;
+use super::exit::Failure;
+use super::{out, reload};
+use crate::admin::wire::Status;
+use crate::model::printable;
+
+/// Show whether the daemon works, with each source and target
+///
+/// The first line sums up. Exits with 1 when something needs attention, such as a target that does
+/// not work or a dead letter.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    ask: Ask,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &StatusArgs, config: Option<&Path>) -> Result<bool, Failure> {
+    let status: Status = args.ask.daemon(config)?.get("/status")?;
+    if args.json {
+        out::json(&status)?;
+    } else {
+        out::line(&show(&status));
+    }
+    Ok(status.well)
+}
+
+fn show(status: &Status) -> String {
+    let never = || "none since the start".to_owned();
+    let mut sources = vec![["SOURCE", "LAST EVENT", "REFUSED", "ADDRESS"].map(str::to_owned)];
+    sources.extend(status.sources.iter().map(|source| {
+        let last = source.last_event.clone().unwrap_or_else(never);
+        [source.name.clone(), last, source.refused.to_string(), source.address.clone()]
+    }));
+    let head = ["TARGET", "PENDING", "RETRYING", "DEAD", "LAST DELIVERY", "STATE"];
+    let mut targets = vec![head.map(str::to_owned)];
+    targets.extend(status.targets.iter().map(|target| {
+        let [pending, retrying, dead] =
+            [target.pending, target.retrying, target.dead].map(|count| count.to_string());
+        let last = target.last_delivery.clone().unwrap_or_else(never);
+        [target.name.clone(), pending, retrying, dead, last, target.state.clone()]
+    }));
+    let mut parts = vec![printable(&status.state), out::table(&sources), out::table(&targets)];
+    let mut counters = vec![["TARGET", "COUNTER", "COUNT"].map(str::to_owned)];
+    for target in &status.targets {
+        let of_target = target.counters.iter();
+        counters
+            .extend(of_target.map(|(name, n)| [target.name.clone(), name.clone(), n.to_string()]));
+    }
+    if counters.len() > 1 {
+        parts.push(out::table(&counters));
+    }
+    parts.extend(status.reload.as_ref().map(reload::show));
+    parts.join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::wire::{Condition, TargetStatus};
+
+    #[test]
+    fn counters_are_shown_only_where_a_plugin_counts() {
+        let target = TargetStatus {
+            name: "sms".into(),
+            state: "works".into(),
+            kind: Condition::Works,
+            pending: 0,
+            retrying: 0,
+            dead: 0,
+            last_delivery: None,
+            counters: [("segments_sent".to_owned(), 7)].into(),
+        };
+        let status = |targets| Status {
+            state: "the target works".into(),
+            well: true,
+            sources: Vec::new(),
+            targets,
+            reload: None,
+        };
+        let shown = show(&status(vec![target.clone()]));
+        assert!(
+            shown.ends_with("TARGET  COUNTER        COUNT\nsms     segments_sent  7"),
+            "{shown}"
+        );
+        let without = TargetStatus { counters: [].into(), ..target };
+        assert!(!show(&status(vec![without])).contains("COUNTER"));
+    }
+}

@@ -1,0 +1,83 @@
+//! One place of damage in a few lines: where it is, what was stored there, whom it affects.
+
+use super::count;
+use crate::model::{EventId, printable};
+use crate::store::embedded::tools::{Damage, Lay, Unsure};
+
+pub(super) fn describe(damage: &Damage) -> String {
+    let Damage { segment, offset, bytes, what, .. } = damage;
+    let bytes = count(*bytes, "byte");
+    let mut lines = vec![format!("{}, byte {offset}: {bytes}: {what}", segment.display())];
+    lines.push(lost(damage));
+    for concerned in &damage.concerned {
+        let (target, pending) = (&concerned.target, deliveries(concerned.pending));
+        lines.push(format!(
+            "target {target} has not read this place yet ({pending} in its backlog): it gets a dead letter for what was stored there"
+        ));
+    }
+    if damage.may_hold_requests() && damage.concerned.is_empty() {
+        lines.push(
+            "every target has read this place; retries of events stored there are lost".into(),
+        );
+    }
+    lines.extend(damage.unsure.iter().map(describe_unsure));
+    lines.push(match damage.refused {
+        Some(true) => "the daemon refuses to start: it has to read this place".to_owned(),
+        Some(false) => "the daemon starts: its index has read this place".to_owned(),
+        None => "a daemon is running: whether its next start reads this place was not checked"
+            .to_owned(),
+    });
+    lines.iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n    ")
+}
+
+/// What was stored there, and what of it is lost.
+fn lost(damage: &Damage) -> String {
+    let (from, to) = damage.numbers();
+    let unknown = format!("its events would have numbers from {from} to below {to}");
+    match &damage.lay {
+        Lay::OneBit { kind } => {
+            format!(
+                "a record of kind {kind} in which one bit is wrong; a repair corrects it, nothing is lost"
+            )
+        }
+        Lay::Request { events } if events.is_empty() => {
+            format!("lost: a request; its ids cannot be read ({unknown})")
+        }
+        Lay::Request { events } => format!("lost: a request with {}", ids(events)),
+        Lay::Record { kind: "settlements", events } if events.is_empty() => {
+            "lost: outcomes of deliveries; some may be delivered again".to_owned()
+        }
+        Lay::Record { kind: "settlements", events } => format!(
+            "lost: outcomes of deliveries, some may be delivered again; among them: {}",
+            ids(events)
+        ),
+        Lay::Record { kind: "moved", events } => {
+            format!("lost: a copy of an event with its outcomes: {}", ids(events))
+        }
+        Lay::Record { kind, .. } => format!("lost: a record of kind {kind}, no event"),
+        Lay::Unknown => format!("lost: an unknown number of records; {unknown}"),
+        Lay::Header => "nothing is lost: the header can be written again".to_owned(),
+        Lay::Segment => format!("lost: the whole segment; {unknown}"),
+    }
+}
+
+/// Deliveries whose outcome is lost.
+fn describe_unsure(unsure: &Unsure) -> String {
+    let Unsure { target, events, count, .. } = unsure;
+    let more = if *count > events.len() as u64 { " …" } else { "" };
+    let shown = events.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    format!(
+        "whether {} to target {target} were made is unknown; `dispatcher dead replay ID --target {target}` \
+         delivers one (again): {shown}{more}",
+        deliveries(*count)
+    )
+}
+
+fn deliveries(n: u64) -> String {
+    if n == 1 { "1 delivery".to_owned() } else { format!("{n} deliveries") }
+}
+
+fn ids(events: &[EventId]) -> String {
+    let shown = events.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    format!("{} {shown} (as far as they can be read)", count(events.len() as u64, "event"))
+}

@@ -1,0 +1,92 @@
+//! `dispatcher tail`: follows what the daemon receives and delivers.
+
+use std::path::Path;
+
+use super::ask::Ask;
+use super::exit::Failure;
+use super::out;
+use crate::admin::wire::TailLine;
+use crate::model::printable;
+
+/// Follow what is received and delivered
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct TailArgs {
+    #[command(flatten)]
+    ask: Ask,
+    /// End after this many lines
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &TailArgs, config: Option<&Path>) -> Result<(), Failure> {
+    let mut left = args.count.unwrap_or(u64::MAX);
+    if left == 0 {
+        return Ok(());
+    }
+    args.ask.daemon(config)?.lines("/tail", |line| {
+        let is_read = if args.json { out::is_read(line) } else { out::is_read(&show(line)) };
+        left -= 1;
+        is_read && left > 0
+    })
+}
+
+/// One line for people; no text of a sender can steer the terminal.
+fn show(line: &str) -> String {
+    let text = match serde_json::from_str(line) {
+        Ok(line) => words(line),
+        Err(_) => format!("unknown line (is the daemon newer than this program?): {line}"),
+    };
+    printable(&text)
+}
+
+fn words(line: TailLine) -> String {
+    match line {
+        TailLine::Event { time, source, event, severity, title, targets, .. } => {
+            let to = if targets.is_empty() { "no target".to_owned() } else { targets.join(", ") };
+            format!("{time} event     {event} {source} → {to}  {severity}: {title}")
+        }
+        TailLine::Refused { time, request, source, status, reason } => {
+            let source = source.as_deref().unwrap_or("-");
+            format!("{time} refused   {request} {source} {status} {reason}")
+        }
+        TailLine::Delivered { time, target, event, attempt, took_ms } => {
+            format!("{time} delivered {event} → {target}  attempt {attempt}, {took_ms} ms")
+        }
+        TailLine::Failed { time, target, event, attempt, reason } => {
+            format!("{time} failed    {event} → {target}  attempt {attempt}: {reason}")
+        }
+        TailLine::Missed { time, count } => format!("{time} … {count} lines skipped"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_senders_text_cannot_steer_the_terminal() {
+        let line = serde_json::json!({
+            "time": "t", "what": "event", "request": "r", "event": "01", "source": "s",
+            "severity": "error", "title": "\u{1b}[2Jx\nforged", "targets": ["a\u{202e}"],
+        });
+        let shown = show(&line.to_string());
+        assert!(shown.contains("\\u{1b}[2Jx\\nforged") && !shown.contains('\n'), "{shown}");
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown}");
+    }
+
+    #[test]
+    fn skipped_lines_are_counted_and_an_unknown_line_is_shown_as_it_came() {
+        let shown = show(r#"{"what":"missed","time":"t","count":5}"#);
+        assert_eq!(shown, "t … 5 lines skipped");
+        for line in [r#"{"what":"sneezed","time":"t"}"#, "\u{1b}"] {
+            let shown = show(line);
+            assert!(
+                shown.starts_with("unknown line") && shown.ends_with(&printable(line)),
+                "{shown}"
+            );
+        }
+    }
+}
