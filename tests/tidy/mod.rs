@@ -1,0 +1,8 @@
+//! Checks the source tree against its own rules.
+//!
+//! All checks work on the text of the files. A rule states what it looks for, and lists its exceptions.
+
+mod fences;
+mod files;
+mod layers;
+mod tree;
