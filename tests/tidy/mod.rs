@@ -5,4 +5,5 @@
 mod fences;
 mod files;
 mod layers;
+mod links;
 mod tree;
