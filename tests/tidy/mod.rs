@@ -7,3 +7,4 @@ mod files;
 mod layers;
 mod links;
 mod tree;
+mod words;
