@@ -6,5 +6,6 @@ mod fences;
 mod files;
 mod layers;
 mod links;
+mod mod_files;
 mod tree;
 mod words;

@@ -47,6 +47,13 @@ fn walk(folder: &Path, visit: &mut impl FnMut(PathBuf)) {
     }
 }
 
+/// The code of a file, without comments and without the tests at its end.
+pub(super) fn code(text: &str) -> String {
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    code.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
 /// Whether a file consists of tests.
 pub(super) fn is_test_file(path: &Path) -> bool {
     path.iter().any(|part| part == "tests.rs" || part == "tests")
