@@ -2,6 +2,7 @@
 //!
 //! All checks work on the text of the files. A rule states what it looks for, and lists its exceptions.
 
+mod circles;
 mod fences;
 mod files;
 mod layers;
