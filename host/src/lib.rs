@@ -1,6 +1,6 @@
 //! The dispatcher daemon as a library; `main.rs` only calls [`cli`].
 //!
-//! The layers and what each may know stand in `ARCHITECTURE.md`; `tests/tidy.rs` holds the imports to them.
+//! `ARCHITECTURE.md` lists the layers and what each may name; `tests/tidy/layers.rs` checks the imports.
 
 pub mod admin;
 pub mod app;

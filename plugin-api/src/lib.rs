@@ -52,6 +52,7 @@
 #![warn(missing_docs)]
 
 #[doc(hidden)]
+#[expect(unsafe_code, reason = "the binary interface between daemon and plugin")]
 pub mod abi;
 mod event;
 mod export;

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that can also misbehave: it writes any bytes, in pieces, on a kept connection.
+//! An HTTP/1.1 client that can also misbehave: it writes any bytes, in pieces, over a keep-alive connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// What the daemon answered.
+/// A response of the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names in lower case.
+    /// With names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -21,7 +21,7 @@ impl Answer {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body, which is JSON in every answer.
+    /// The body, which is JSON in every response.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -40,13 +40,13 @@ impl Client {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// On a connection that is open.
+    /// Uses a connection that is already open.
     pub(crate) fn from(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self(BufReader::new(stream))
     }
 
-    /// Sends a whole request and waits for its answer.
+    /// Sends a whole request and waits for the response.
     pub(crate) fn send(
         &mut self,
         method: &str,
@@ -71,9 +71,9 @@ impl Client {
         self.0.get_mut().write_all(bytes)
     }
 
-    /// The next answer; an error when the connection ended without a whole one.
+    /// Reads the next response; fails if the connection ends before it is complete.
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
-        let bad = |line: &str| io::Error::other(format!("no HTTP answer: {line:?}"));
+        let bad = |line: &str| io::Error::other(format!("not an HTTP response: {line:?}"));
         let first = self.line()?;
         let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| bad(&first))?;

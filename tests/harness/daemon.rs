@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{Answer, Client, Installed, SECRET, Setup, plugin_file, signature, wait_for};
 
-/// A daemon's home and, while it runs, its process. Prints the daemon's log when its test fails.
+/// A daemon's home and, while it runs, its process. Prints the daemon's log if the test fails.
 pub(crate) struct Daemon {
     home: TempDir,
     installed: Installed,
@@ -29,14 +29,14 @@ struct Running {
 }
 
 impl Daemon {
-    #[expect(clippy::new_ret_no_self, reason = "a story begins with the daemon it is about")]
+    #[expect(clippy::new_ret_no_self, reason = "a scenario begins with the setup of its daemon")]
     pub(crate) fn new() -> Setup {
         Setup::default()
     }
 
     #[track_caller]
     pub(super) fn start_new(setup: Setup) -> Self {
-        // On the disk of the build, not on a temporary one in memory: its fsync is meant.
+        // On the disk of the build, not in a temporary file system in memory: fsync must be real.
         let home = tempfile::Builder::new().prefix("home-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let (home, installed) = (home.unwrap(), Installed::new());
         let mut daemon = Self { home, installed, setup, running: None, kills: 0 };
@@ -48,7 +48,7 @@ impl Daemon {
         self.home.path()
     }
 
-    /// `dispatcher ARGUMENTS` with this home's configuration, not yet started.
+    /// Prepares `dispatcher ARGUMENTS` with this home's configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.installed.command();
         command.args(arguments).arg("--config").arg(self.setup.write(self.home()));
@@ -59,28 +59,28 @@ impl Daemon {
     /// Starts the daemon again and waits until it listens.
     #[track_caller]
     pub(crate) fn start(&mut self) {
-        assert!(self.running.is_none(), "it runs already");
-        let told = self.home().join("stdout.log");
+        assert!(self.running.is_none(), "the daemon already runs");
+        let stdout = self.home().join("stdout.log");
         let log = File::options().create(true).append(true).open(self.home().join("daemon.log"));
         let mut command = self.command(&["run"]);
-        command.stdout(File::create(&told).unwrap()).stderr(log.unwrap());
+        command.stdout(File::create(&stdout).unwrap()).stderr(log.unwrap());
         let mut child = command.spawn().unwrap();
         let address = wait_for("the daemon to listen", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the daemon ended with {status}\n{}", self.log());
             }
-            listening(&fs::read_to_string(&told).unwrap())
+            listening(&fs::read_to_string(&stdout).unwrap())
         });
         self.running = Some(Running { child, address });
     }
 
-    /// Changes what the next start will read.
+    /// Changes the configuration for the next start.
     pub(crate) fn configure(&mut self, change: impl FnOnce(Setup) -> Setup) {
         self.setup = change(std::mem::take(&mut self.setup));
     }
 
-    /// Has the running daemon read the changed configuration; answers the line with which the log says
-    /// how that went.
+    /// Makes the running daemon read the changed configuration; returns the line of the log with the
+    /// result.
     #[track_caller]
     pub(crate) fn reload(&mut self, change: impl FnOnce(Setup) -> Setup) -> Value {
         self.configure(change);
@@ -88,7 +88,7 @@ impl Daemon {
         self.reload_what_is_there()
     }
 
-    /// As [`reload`](Self::reload), with the files as the test left them.
+    /// Like [`reload`](Self::reload), with the files as the test left them.
     #[track_caller]
     pub(crate) fn reload_what_is_there(&self) -> Value {
         let results = || {
@@ -103,7 +103,7 @@ impl Daemon {
         wait_for("the reload", || results().get(before).cloned())
     }
 
-    /// Drops the tests' plugin of that mode into the home's folder of plugins; `rewrite` may change it.
+    /// Puts the test plugin of that mode into the home's plugin folder; `rewrite` may change its bytes.
     pub(crate) fn add_plugin(&self, mode: &str, rewrite: impl FnOnce(Vec<u8>) -> Vec<u8>) {
         let built = plugin_file(mode);
         let bytes = fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
@@ -117,7 +117,7 @@ impl Daemon {
         self.running.as_ref().expect("the daemon runs").address
     }
 
-    /// As a power cut would end it, but for what the kernel still writes.
+    /// Ends it as a power cut would, except that the kernel still writes its cache to disk.
     pub(crate) fn kill_9(&mut self) {
         let mut running = self.running.take().expect("the daemon runs");
         running.child.kill().unwrap();
@@ -125,7 +125,7 @@ impl Daemon {
         self.kills += 1;
     }
 
-    /// Asks it to end, and waits.
+    /// Sends SIGTERM and waits until it has ended.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         let running = self.running.as_ref().expect("the daemon runs");
         let pid = Pid::from_child(&running.child);
@@ -133,7 +133,7 @@ impl Daemon {
         self.ended()
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let running = self.running.as_mut().expect("the daemon runs");
@@ -147,7 +147,7 @@ impl Daemon {
         PathBuf::from(format!("/proc/{}/{name}", running.child.id()))
     }
 
-    /// What of its memory is in use.
+    /// Its resident memory.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -158,7 +158,7 @@ impl Daemon {
         fs::read_dir(self.proc("fd")).unwrap().count()
     }
 
-    /// Limits how large a file may be that it writes; `None` lifts that.
+    /// Limits the size of the files it may write; `None` removes the limit.
     pub(crate) fn limit_file_sizes(&self, bytes_max: Option<u64>) {
         let running = self.running.as_ref().expect("the daemon runs");
         let limit = Rlimit { current: bytes_max, maximum: None };
@@ -169,7 +169,7 @@ impl Daemon {
         Client::connect(self.address()).unwrap()
     }
 
-    /// Posts a body to source `sqreen`, rightly signed.
+    /// Posts a body to source `sqreen`, with a valid signature.
     #[track_caller]
     pub(crate) fn post(&self, body: &[u8]) -> Answer {
         self.post_signed(body, &signature(SECRET, body))
@@ -181,12 +181,12 @@ impl Daemon {
         self.client().send("POST", "/sqreen", &headers, body).unwrap()
     }
 
-    /// Where the target of that name writes.
+    /// The file that the target writes.
     pub(crate) fn log_path(&self, target: &str) -> PathBuf {
         self.home().join(format!("logs/{target}.jsonl"))
     }
 
-    /// Makes every target fail that writes into `logs/closed`: a file stands where a folder must be.
+    /// Makes every target that writes into `logs/closed` fail: a file is where a folder must be.
     pub(crate) fn close_folder(&self) {
         fs::create_dir_all(self.home().join("logs")).unwrap();
         fs::write(self.home().join("logs/closed"), "").unwrap();
@@ -196,7 +196,7 @@ impl Daemon {
         fs::remove_file(self.home().join("logs/closed")).unwrap();
     }
 
-    /// The target's whole lines of events from senders so far.
+    /// The complete lines in the target's log, without the daemon's own events.
     #[track_caller]
     pub(crate) fn log_lines(&self, target: &str) -> Vec<Value> {
         let mut lines = self.all_lines(target);
@@ -212,8 +212,8 @@ impl Daemon {
         lines
     }
 
-    /// The target's whole lines so far. Every one must be a JSON object, but for one that each
-    /// `kill -9` may have cut: its events come again.
+    /// The complete lines in the target's log. Every line must be a JSON object, except that each
+    /// `kill -9` may have cut one off, whose events are delivered again.
     #[track_caller]
     fn all_lines(&self, target: &str) -> Vec<Value> {
         let text = match fs::read_to_string(self.log_path(target)) {
@@ -236,7 +236,7 @@ impl Daemon {
         lines
     }
 
-    /// How often each `message_id` stands in the target's log.
+    /// How often each `message_id` occurs in the target's log.
     #[track_caller]
     pub(crate) fn delivered(&self, target: &str) -> HashMap<String, usize> {
         let mut counts = HashMap::new();
@@ -247,11 +247,11 @@ impl Daemon {
         counts
     }
 
-    /// Waits until every one of the ids stands in the target's log.
+    /// Waits until the target's log has all of the ids.
     #[track_caller]
     pub(crate) fn wait_delivered(&self, target: &str, ids: &[String]) {
         wait_for(&format!("{} events in {target}", ids.len()), || {
-            // Counted first: parsing a long log again and again takes the time of what is waited for.
+            // Counts lines first: parsing a long log repeatedly would slow down the daemon.
             let text = fs::read(self.log_path(target)).unwrap_or_default();
             if text.iter().filter(|byte| **byte == b'\n').count() < ids.len() {
                 return None;
@@ -261,7 +261,7 @@ impl Daemon {
         });
     }
 
-    /// What the daemon said since its first start.
+    /// The daemon's log since its first start.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.home().join("daemon.log")).unwrap_or_default()
     }
@@ -270,7 +270,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if let Some(mut running) = self.running.take() {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = running.child.kill();
             let _ = running.child.wait();
         }
@@ -280,8 +280,8 @@ impl Drop for Daemon {
     }
 }
 
-/// A part of a document. One with a number that no `f64` holds stands as its text, without the white
-/// space between its parts.
+/// A part of a JSON document. If it has a number that does not fit an `f64`, this returns its text, without
+/// white space.
 pub(crate) fn value(part: &RawValue) -> Value {
     serde_json::from_str(part.get()).unwrap_or_else(|_| {
         let (mut within, mut escaped) = (false, false);
@@ -294,8 +294,8 @@ pub(crate) fn value(part: &RawValue) -> Value {
     })
 }
 
-/// The address in a whole line that says where the daemon listens.
-fn listening(told: &str) -> Option<SocketAddr> {
-    let whole = &told[..told.rfind('\n')?];
+/// The address in the line that says where the daemon listens, once that line is complete.
+fn listening(stdout: &str) -> Option<SocketAddr> {
+    let whole = &stdout[..stdout.rfind('\n')?];
     whole.lines().find_map(|line| line.strip_prefix("listening on http://")?.parse().ok())
 }

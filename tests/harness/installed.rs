@@ -1,4 +1,4 @@
-//! The program as a release has it: the executable and the plugins side by side.
+//! The program as it is released: the executable with the plugins beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use tempfile::TempDir;
 const PLUGINS: [&str; 3] =
     ["libdispatcher_file_log.so", "libdispatcher_http.so", "libdispatcher_twilio_sms.so"];
 
-/// The file of a plugin made for tests, by its mode.
+/// The file of the test plugin of a mode.
 pub(crate) fn plugin_file(mode: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_dispatcher")).with_file_name("deps");
     folder.join(format!("libdispatcher_test_{mode}.so"))
 }
 
-/// A folder with all of them. What an older build left in the target folder must not be found, therefore
-/// nothing is run from there.
+/// A folder with the executable and the plugins. Tests do not run from the target folder, where they could find
+/// plugins of an older build.
 pub(crate) struct Installed(TempDir);
 
 impl Installed {
@@ -36,7 +36,7 @@ impl Installed {
         Self(folder)
     }
 
-    /// The program, with nothing in its environment.
+    /// The program, with an empty environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(self.0.path().join("dispatcher"));
         command.env_clear();

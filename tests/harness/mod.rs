@@ -1,4 +1,4 @@
-//! Starts daemons, posts to them, kills them, and reads what reached their targets.
+//! Starts daemons, posts to them, kills them, and reads what was delivered to their targets.
 
 mod client;
 mod daemon;
@@ -16,18 +16,18 @@ pub(crate) use power_disk::PowerDisk;
 pub(crate) use sender::{body, event, events, post_all, signature};
 pub(crate) use setup::{SECRET, Setup};
 
-/// After this long, what is waited for is taken to never come.
+/// How long a test waits for an effect before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks again and again until `probe` has an answer.
+/// Calls `probe` repeatedly until it returns a value.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let asked = Instant::now();
+    let started = Instant::now();
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(asked.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,5 +1,5 @@
-/* Every way to ask for durable data answers "done" and does nothing: preloaded into the daemon, it
- * shows whether the power-cut test would notice a daemon that does not sync. */
+/* Makes every sync call succeed without doing anything. Preloaded into the daemon, it shows whether the
+ * power-cut test would notice a daemon that does not sync. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-//! Plays Sqreen: bodies, signatures, and many requests at once.
+//! Acts as Sqreen: bodies, signatures, and many requests at once.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,37 +17,37 @@ pub(crate) fn signature(secret: &str, body: &[u8]) -> String {
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A security event of format 2 that is known by its `message_id`.
+/// A security event of format 2, identified by its `message_id`.
 pub(crate) fn event(id: &str) -> String {
     format!(
         r#"{{"message_id":"{id}","api_version":"2","date_created":"2021-02-08T12:45:00.363713+00:00","message_type":"security_event","retry_count":0,"message":{{"application_name":"shop","environment":"production","event_id":"event of {id}","event_category":"http_error","event_kind":"waf","risk":60,"date_occurred":"2021-02-08T12:44:59.000000+00:00","humanized_description":"Attack {id} from 203.0.113.9","event_url":"https://my.sqreen.com/application/x/events/{id}","ips":[{{"address":"203.0.113.9","is_tor":false,"date_resolved":"2021-02-08T12:44:59.500000+00:00"}}]}}}}"#
     )
 }
 
-/// A body with one event for each id.
+/// A body with one event per id.
 pub(crate) fn body<S: AsRef<str>>(ids: &[S]) -> Vec<u8> {
     let events: Vec<String> = ids.iter().map(|id| event(id.as_ref())).collect();
     format!("[{}]", events.join(",")).into_bytes()
 }
 
-/// `count` ids that begin alike.
+/// `count` ids with the same prefix.
 pub(crate) fn events(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|index| format!("{prefix}-{index:05}")).collect()
 }
 
-/// What became of the ids that were posted.
+/// The results of posting ids.
 #[derive(Debug, Default)]
 pub(crate) struct Posted {
-    /// Had a 200.
+    /// Answered with 200.
     pub(crate) acknowledged: Vec<String>,
-    /// Anything else, no answer included; how often each status came.
+    /// How often each other status was answered.
     pub(crate) refused: HashMap<u16, usize>,
-    /// Not posted, or without an answer: the daemon was gone.
+    /// Not posted or not answered: the daemon was down.
     pub(crate) unanswered: Vec<String>,
 }
 
-/// Posts ids over some connections at once, `per_request` in each request, until all are posted or
-/// the daemon is gone. `progress` counts acknowledged ids while it runs.
+/// Posts ids over several connections at once, `per_request` in each request, until all are posted or
+/// the daemon is down. `progress` counts the acknowledged ids meanwhile.
 pub(crate) fn post_all(
     address: SocketAddr,
     ids: &[String],

@@ -1,11 +1,11 @@
-//! What a daemon is started with: its home, its configuration, its secrets.
+//! Describes what a daemon is started with: its configuration, its secrets, its plugins.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{Daemon, plugin_file};
 
-/// The secret of a source unless the test gives another.
+/// The secret of a source, unless the test sets another.
 pub(crate) const SECRET: &str = "a secret for tests, long enough";
 
 /// A source that signs as Sqreen does.
@@ -27,14 +27,14 @@ struct Target {
     lines: String,
 }
 
-/// A configuration in the making.
+/// Builds a configuration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// Lines above the first table.
     head: String,
-    /// `store.free_low`; none is 0B, so that no test depends on the space of its machine.
+    /// `store.free_low`; 0B by default, so that no test depends on the free space of its machine.
     free_low: Option<&'static str>,
-    /// Lines of `[store]`; `free_min` is 0B unless they say otherwise.
+    /// Lines of `[store]`; `free_min` is 0B unless they set it.
     store: String,
     /// Lines of `[server]` besides `listen`.
     server: String,
@@ -42,9 +42,9 @@ pub(crate) struct Setup {
     targets: Vec<Target>,
     /// Further lines of `dispatcher.env`.
     variables: String,
-    /// Plugins made for tests that are dropped in, by their modes.
+    /// The modes of the test plugins to install.
     plugins: Vec<&'static str>,
-    /// A library that stands before the system's own.
+    /// A library to preload.
     preload: Option<PathBuf>,
 }
 
@@ -53,7 +53,7 @@ impl Setup {
         self.source_with(name, secret, "")
     }
 
-    /// With further lines for its table.
+    /// Adds further lines to its table.
     pub(crate) fn source_with(mut self, name: &str, secret: &str, lines: &str) -> Self {
         let variable = format!("{}_SECRET", name.to_ascii_uppercase().replace('-', "_"));
         let lines = format!("secrets = \"env:{variable}\"\n{lines}");
@@ -63,29 +63,29 @@ impl Setup {
         self
     }
 
-    /// With these lines alone, its secrets among them.
+    /// Uses only these lines, which include the secrets.
     pub(crate) fn source_table(mut self, name: &str, lines: &str) -> Self {
         self.sources.retain(|source| source.name != name);
         self.sources.push(Source { name: name.into(), lines: lines.into(), secret: None });
         self
     }
 
-    /// A target that writes `logs/NAME.jsonl`.
+    /// Adds a target that writes `logs/NAME.jsonl`.
     pub(crate) fn log(self, name: &str) -> Self {
         self.log_with(name, "")
     }
 
-    /// With further lines for its table.
+    /// Adds further lines to its table.
     pub(crate) fn log_with(self, name: &str, lines: &str) -> Self {
         self.target(name, &format!("settings.path = \"logs/{name}.jsonl\"\n{lines}"))
     }
 
-    /// A target of plugin `file-log` with these lines in its table.
+    /// Adds a target of plugin `file-log` with these lines in its table.
     pub(crate) fn target(self, name: &str, lines: &str) -> Self {
         self.target_of(name, "file-log", lines)
     }
 
-    /// A target of any plugin.
+    /// Adds a target of any plugin.
     pub(crate) fn target_of(mut self, name: &str, plugin: &str, lines: &str) -> Self {
         self.targets.retain(|target| target.name != name);
         self.targets.push(Target { name: name.into(), plugin: plugin.into(), lines: lines.into() });
@@ -97,7 +97,7 @@ impl Setup {
         self
     }
 
-    /// Set in `dispatcher.env`.
+    /// Sets a variable in `dispatcher.env`.
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         let _ = writeln!(self.variables, "{name}={value}");
         self
@@ -120,7 +120,7 @@ impl Setup {
         self
     }
 
-    /// Drops the plugin `test-MODE` into the home.
+    /// Installs the plugin `test-MODE` in the home.
     pub(crate) fn plugin(mut self, mode: &'static str) -> Self {
         self.plugins.push(mode);
         self
@@ -131,7 +131,7 @@ impl Setup {
         self
     }
 
-    /// The environment of the daemon and its commands.
+    /// The environment variable of the daemon and its commands.
     pub(super) fn environment(&self) -> Option<(&'static str, &Path)> {
         self.preload.as_deref().map(|library| ("LD_PRELOAD", library))
     }
@@ -141,13 +141,13 @@ impl Setup {
         self
     }
 
-    /// Starts the daemon in a home of its own and waits until it listens.
+    /// Starts the daemon in a new home and waits until it listens.
     #[track_caller]
     pub(crate) fn start(self) -> Daemon {
         Daemon::start_new(self)
     }
 
-    /// Writes the configuration and its secrets; answers where.
+    /// Writes the configuration and its secrets; returns the path of the configuration.
     pub(crate) fn write(&self, home: &Path) -> PathBuf {
         let (head, server) = (&self.head, &self.server);
         let free_low = self.free_low.unwrap_or("0B");

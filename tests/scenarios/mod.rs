@@ -1,4 +1,4 @@
-//! Stories, by what they are about.
+//! Scenarios, one file for each subject.
 
 mod admin;
 mod any_sender;
