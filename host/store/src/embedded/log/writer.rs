@@ -74,7 +74,7 @@ impl Log {
     /// Continues at `end` of the newest segment, whose content up to there is durable. `steps`: nothing
     /// runs on a thread of its own.
     pub(crate) fn new(
-        (disk, clock, steps): (Arc<dyn Disk>, Clock, bool),
+        (disk, clock, steps): (Arc<dyn Disk>, Arc<dyn Clock>, bool),
         folder: &Path,
         capacity: u64,
         (segment, file): (SegmentHeader, Box<dyn DiskFile>),

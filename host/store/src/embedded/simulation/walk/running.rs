@@ -23,6 +23,8 @@ use crate::embedded::{Embedded, OpenError, Settings};
 const JOBS_MAX: usize = 100;
 /// Longest that threads may take for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A call of several parts needs as many of them.
+const RESTS_MAX: usize = 12;
 const NAP: Duration = Duration::from_micros(200);
 
 pub(crate) struct Running {
@@ -163,17 +165,22 @@ impl Running {
         };
         // A log whose last frames have no rows may be ahead for good.
         let _ = self.wait("the index reads the log", is_read);
+        std::thread::sleep(NAP);
     }
 
-    /// Moves on; `false` when nothing moves any more.
-    fn moves(&mut self, rested: &mut bool) -> bool {
+    /// Moves on; `false` when nothing moves any more. `rests`: how often threads came to rest before.
+    fn moves(&mut self, rests: &mut usize) -> bool {
         if self.by_hand.is_some() {
             return self.round() || self.index(JOBS_MAX);
         }
-        !std::mem::replace(rested, true) && {
+        *rests += 1;
+        if *rests == 1 {
+            // Most answers come at once.
+            std::thread::sleep(NAP);
+        } else {
             self.come_to_rest();
-            true
         }
+        *rests <= RESTS_MAX
     }
 
     /// Asks all of them, and moves on until each is answered or nothing moves any more.
@@ -184,7 +191,7 @@ impl Running {
         let mut context = Context::from_waker(Waker::noop());
         let mut asked: Vec<_> = asked.into_iter().map(Some).collect();
         let mut answers: Vec<Option<T>> = asked.iter().map(|_| None).collect();
-        let mut rested = false;
+        let mut rests = 0;
         loop {
             for (asked, answer) in asked.iter_mut().zip(&mut answers) {
                 let Some(future) = asked else { continue };
@@ -193,7 +200,7 @@ impl Running {
                     *asked = None;
                 }
             }
-            if answers.iter().all(Option::is_some) || !self.moves(&mut rested) {
+            if answers.iter().all(Option::is_some) || !self.moves(&mut rests) {
                 return answers;
             }
         }
