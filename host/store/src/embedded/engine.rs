@@ -198,7 +198,7 @@ impl Embedded {
         let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
         let rows = index
             .dead(target.0, after.map(EventId::number), max)
-            .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
         let store = self.shared.identity.store;
         let letter = |(number, mut row): (u64, crate::embedded::index::rows::DeadRow)| {
             row.reason +=
@@ -214,7 +214,7 @@ impl Embedded {
         };
         let letters: Result<_, crate::embedded::index::rows::IndexError> =
             rows.into_iter().map(letter).collect();
-        letters.map_err(|error| StoreError(format!("cannot read the index: {error}")))
+        letters.map_err(|error| StoreError::ReadIndex { reason: error.to_string() })
     }
 }
 
@@ -264,9 +264,8 @@ impl Queue for Embedded {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let count = outcomes.len();
         if count > DIGEST_EVENTS_MAX {
-            let reason =
-                format!("a digest of {count} deliveries is too long: {DIGEST_EVENTS_MAX} fit");
-            return Box::pin(async { Err(StoreError(reason)) });
+            let what = format!("a digest of {count} deliveries");
+            return Box::pin(async { Err(StoreError::TooLarge { what, max: DIGEST_EVENTS_MAX }) });
         }
         self.settle_all(target, outcomes, Some(window))
     }
@@ -278,8 +277,7 @@ impl Queue for Embedded {
             let index = index.as_ref().ok_or_else(|| shared.no_index())?;
             let now_ms = shared.clock.wall_ms();
             let rows = index.windows(target.0, now_ms);
-            let rows =
-                rows.map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+            let rows = rows.map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
             let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
             Ok(rows.into_iter().map(window).collect())
         };
@@ -325,10 +323,10 @@ impl Queue for Embedded {
         let Some(target) = self.shared.target(target.0) else { return Depth::default() };
         let live = lock(&target.live);
         Depth {
-            pending: live.pending,
+            pending: live.counts.pending,
             retrying: live.waiting_rows(),
             in_flight: live.in_flight() as u64,
-            dead: live.dead,
+            dead: live.counts.dead,
         }
     }
 
@@ -373,7 +371,7 @@ impl Queue for Embedded {
 
     fn held(&self, target: TargetNumber) -> Option<Hold> {
         let target = self.shared.target(target.0)?;
-        let row = lock(&target.live).held.clone()?;
+        let row = lock(&target.live).hold.clone()?;
         Some(Hold {
             kind: if row.broken { HoldKind::Broken } else { HoldKind::Paused },
             reason: row.reason,

@@ -188,7 +188,7 @@ impl Committer {
     ) -> Result<(), StoreError> {
         let target = self.shared.target(target.0).ok_or_else(|| unknown(target))?;
         if self.kept_bytes >= LAZY_BYTES_REFUSED {
-            return Err(StoreError("the disk refuses to write: outcomes cannot be kept".into()));
+            return Err(disk_refuses());
         }
         let store = self.shared.identity.store;
         let mut list: VecDeque<Settlement> =
@@ -436,14 +436,17 @@ impl Committer {
         let (mut numbers, mut new) = (Vec::new(), Vec::new());
         for name in names {
             let place = known.iter().position(|other| other == name);
-            let number = u16::try_from(place.unwrap_or(known.len())).map_err(|_| {
-                StoreError("65,536 targets were named: there is no number left".into())
-            })?;
+            let number =
+                u16::try_from(place.unwrap_or(known.len())).map_err(|_| StoreError::TooLarge {
+                    what: "the number of targets".into(),
+                    max: usize::from(u16::MAX) + 1,
+                })?;
             if place.is_none() {
                 if name.len() > NAME_BYTES_MAX {
-                    return Err(StoreError(format!(
-                        "a target's name has at most {NAME_BYTES_MAX} bytes"
-                    )));
+                    return Err(StoreError::TooLarge {
+                        what: format!("the name of target {name}, in bytes"),
+                        max: NAME_BYTES_MAX,
+                    });
                 }
                 new.push((number, name.to_string()));
                 known.push(name.clone());
@@ -495,7 +498,7 @@ impl Committer {
             debug_assert!(went_on || nothing);
             return drop(reply.send(Ok((!went_on).then_some(0))));
         };
-        let count = record.range.count;
+        let count = record.count;
         let record = Arc::new(record);
         if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
             self.keep(Kept { frame, effects: Effects::DeadRange(record) });
@@ -510,7 +513,7 @@ impl Committer {
         if self.kept.is_empty() {
             return Some(reply);
         }
-        let _ = reply.send(Err(StoreError("the disk refuses to write".into())));
+        let _ = reply.send(Err(disk_refuses()));
         None
     }
 
@@ -531,11 +534,15 @@ impl Committer {
     }
 }
 
+fn disk_refuses() -> StoreError {
+    StoreError::Disk { reason: "the disk refuses to write; outcomes are not stored".into() }
+}
+
 /// However the thread ends, nobody waits for it any more.
 impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);
-        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().0));
+        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().to_string()));
         self.shared.inbox.end();
         self.shared.wake_all();
     }

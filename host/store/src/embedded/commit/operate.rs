@@ -26,22 +26,22 @@ impl Committer {
         };
         let record = Arc::new(Act { target: number.0, at_ms: self.shared.clock.wall_ms(), what });
         let Some(frame) = record::frame(Kind::Act, &*record, 256) else {
-            return drop(reply.send(Err(StoreError("too much at once".into()))));
+            return drop(reply.send(Err(StoreError::TooLarge {
+                what: "one record".into(),
+                max: u32::MAX as usize,
+            })));
         };
         let mut live = lock(&target.live);
         let count = match &record.what {
-            ActWhat::Hold(held) => {
-                live.held.clone_from(held);
+            ActWhat::Hold(hold) => {
+                live.hold.clone_from(hold);
                 // What stands still keeps nothing in memory.
                 live.unload();
                 0
             }
             ActWhat::Mend(mend) => {
-                let again = mend.again.len() as u64;
-                live.pending += again;
-                live.retrying += again;
-                live.dead = live.dead.saturating_sub(mend.count);
-                again.max(mend.count)
+                live.counts.changed(mend);
+                (mend.again.len() as u64).max(mend.count)
             }
         };
         drop(live);
@@ -75,7 +75,7 @@ impl Committer {
                 settled: true,
             };
             live.rows.insert(row.number, lease);
-            live.count(&row);
+            live.counts.settled(&row);
             others.push(row);
         }
         let (count, cursor) = (others.len() as u64, live.cursor());

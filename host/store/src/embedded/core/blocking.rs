@@ -10,6 +10,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
     match runtime.spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(StoreError(format!("reading the store was interrupted: {error}"))),
+        Err(error) => Err(StoreError::Interrupted { reason: error.to_string() }),
     }
 }

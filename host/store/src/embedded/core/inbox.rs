@@ -191,11 +191,11 @@ impl Inbox {
 }
 
 pub(crate) fn closed() -> StoreError {
-    StoreError("the store is closed".into())
+    StoreError::Closed
 }
 
 pub(crate) fn unknown(target: TargetNumber) -> StoreError {
-    StoreError(format!("no target has the number {}: register its name first", target.0))
+    StoreError::UnknownTarget(target.0)
 }
 
 /// A copy that is ready to be written.

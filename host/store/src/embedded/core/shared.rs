@@ -120,7 +120,7 @@ impl Shared {
             return closed();
         }
         let progress = self.rebuild.told().map_or_else(String::new, |told| told.progress);
-        StoreError(format!("{progress}: ask again when it is done"))
+        StoreError::Rebuilding { progress }
     }
 
     /// Up to where the index has read the log; `None` while there is none.

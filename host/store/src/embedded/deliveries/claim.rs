@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
+use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Act, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::event_number::{lsn_of, number};
@@ -148,10 +149,6 @@ fn load_now(
     need.log_from.map_or(Ok(None), |from| read_log(shared, target, from, max))
 }
 
-fn io_error(shared: &Shared, error: &std::io::Error) -> StoreError {
-    StoreError(format!("cannot read the log in {}: {error}", shared.reader.folder.display()))
-}
-
 /// Rows that are due and that nobody holds, with their events.
 fn due_rows(
     shared: &Shared,
@@ -185,7 +182,7 @@ fn due_rows(
         };
         index
             .retries(target.number, from_ms, &mut visit)
-            .map_err(|error| StoreError(error.reason))?;
+            .map_err(|error| StoreError::ReadIndex { reason: error.reason })?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {
@@ -213,7 +210,7 @@ fn read_log(
     max: usize,
 ) -> Result<Option<Buried>, StoreError> {
     let found = shared.reader.deliveries(target.number, from, max);
-    let found = found.map_err(|error| io_error(shared, &error))?;
+    let found = found.map_err(|error| log_error(shared, &error))?;
     let Some(lsn) = found.damaged_from else {
         lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
         return Ok(None);

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
 
-use super::gone::{dropped_range, is_lost, not_kept};
+use super::gone::{dropped_range, is_lost};
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
+use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Act, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::record::{ActWhat, Mend, Settled, What, to_deltas};
@@ -42,7 +43,7 @@ impl Drop for Still {
 }
 
 fn index_error(error: IndexError) -> StoreError {
-    StoreError(format!("cannot read the index: {error}"))
+    StoreError::ReadIndex { reason: error.to_string() }
 }
 
 /// What people do to the dead letters of a target, and to deliveries that they do not want.
@@ -96,7 +97,7 @@ impl DeadLetters<'_> {
     async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
         let shared = self.0.clone();
         let lost = blocking(move || is_lost(&shared, id)).await?;
-        if lost { Err(not_kept(id)) } else { Ok(()) }
+        if lost { Err(StoreError::NotKept(id)) } else { Ok(()) }
     }
 
     async fn replay_range(&self, target: TargetNumber, first: u64) -> Result<u64, StoreError> {
@@ -304,7 +305,7 @@ fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Men
     let mut dead = shared
         .reader
         .planned(target, first..row.to, CHUNK_MAX + 1, &spared)
-        .map_err(|error| StoreError(format!("cannot read the log: {error}")))?;
+        .map_err(|error| log_error(shared, &error))?;
     if dead.is_empty() {
         return Ok(None);
     }

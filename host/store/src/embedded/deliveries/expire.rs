@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
+use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Act, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::platform::locks::lock;
@@ -51,10 +52,7 @@ pub(crate) async fn expire(
             return Ok(count);
         }
     }
-    Err(StoreError(format!(
-        "target {} was too busy to expire its deliveries: try again",
-        target.name
-    )))
+    Err(StoreError::Busy { target: target.name.clone() })
 }
 
 /// What of a target was received before that time and never tried; for one who keeps it from reading.
@@ -69,7 +67,7 @@ pub(crate) fn look(
         (live.next, live.done.clone(), !live.free.is_empty())
     };
     let old = shared.reader.old(target.number, from, before, &done);
-    let old = old.map_err(|error| StoreError(format!("cannot read the log: {error}")))?;
+    let old = old.map_err(|error| log_error(shared, &error))?;
     if old.count == 0 && !given_back {
         return Ok(None);
     }

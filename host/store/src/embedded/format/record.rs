@@ -167,22 +167,8 @@ pub(crate) struct Registry {
     pub targets: Vec<(u16, String)>,
 }
 
-/// Deliveries that died together, by one record however many.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(crate) struct DeadRange {
-    pub range: DeadRangeOld,
-    /// Runs in the range that were settled before, as distances from its start: they did not die.
-    pub settled: Vec<u64>,
-}
-
-impl From<DeadRangeOld> for DeadRange {
-    fn from(range: DeadRangeOld) -> Self {
-        Self { range, settled: Vec::new() }
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub(crate) struct DeadRangeOld {
     pub target: u16,
     pub from: u64,
     pub to: u64,
@@ -195,6 +181,8 @@ pub(crate) struct DeadRangeOld {
     pub at_ms: u64,
     pub reason: String,
     pub cursor: u64,
+    /// What of the range was settled before: differences, from `from` on.
+    pub settled: Vec<u64>,
 }
 
 /// What an operator did to one target; durable before it is answered.
@@ -268,26 +256,7 @@ pub(crate) struct Checkpoint {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-pub(crate) struct CheckpointOld {
-    pub targets: Vec<TargetRowOld>,
-}
-
-impl From<CheckpointOld> for Checkpoint {
-    fn from(old: CheckpointOld) -> Self {
-        let targets = old.targets.into_iter().map(|row| TargetRow { row, held: None });
-        Self { targets: targets.collect() }
-    }
-}
-
-/// A target's state, in a checkpoint and in the index.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub(crate) struct TargetRow {
-    pub row: TargetRowOld,
-    pub held: Option<HoldRow>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-pub(crate) struct TargetRowOld {
     pub name: String,
     pub cursor: u64,
     /// Runs settled above the cursor, as distances.
@@ -297,6 +266,8 @@ pub(crate) struct TargetRowOld {
     pub pending: u64,
     pub retrying: u64,
     pub dead: u64,
+    /// Why nothing of it is handed out.
+    pub hold: Option<HoldRow>,
 }
 
 /// A repair's word for a stretch of the log in which nothing could be read: its frame fills it. Zeros
@@ -437,7 +408,6 @@ mod tests {
             let _ = decode::<DeadRange>(&bytes);
             let _ = decode::<Act>(&bytes);
             let _ = decode::<Moved>(&bytes);
-            let _ = decode::<CheckpointOld>(&bytes);
             let _ = decode::<Checkpoint>(&bytes);
             let _ = decode::<Registry>(&bytes);
         }

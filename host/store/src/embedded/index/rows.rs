@@ -236,8 +236,8 @@ pub(crate) fn outcome_key(target: u16, number: u64) -> Vec<u8> {
 }
 
 /// The row of deliveries that died together.
-fn dead_range(DeadRange { range, settled }: &DeadRange) -> DeadRow {
-    let mut spared = Runs::from_deltas(range.from, settled);
+fn dead_range(range: &DeadRange) -> DeadRow {
+    let mut spared = Runs::from_deltas(range.from, &range.settled);
     for kept in &range.kept {
         spared.insert(*kept, kept + 1);
     }
@@ -288,7 +288,7 @@ impl Batch {
                 }
             }
             Effects::DeadRange(record) => {
-                let key = dead_key(record.range.target, record.range.first);
+                let key = dead_key(record.target, record.first);
                 self.range(entry.lsn, key.clone());
                 self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }

@@ -248,7 +248,7 @@ fn commit(
     sync: bool,
 ) -> Result<(), IndexError> {
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| IndexError::new(closed().0))?;
+    let index = index.as_ref().ok_or_else(|| IndexError::new(closed().to_string()))?;
     let stamp = match gathered.finish(state, now_ms) {
         Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
         None => None,

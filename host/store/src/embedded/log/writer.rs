@@ -44,7 +44,7 @@ impl DiskError {
     }
 
     pub(crate) fn to_store(&self) -> StoreError {
-        StoreError(self.to_string())
+        StoreError::Disk { reason: self.to_string() }
     }
 }
 

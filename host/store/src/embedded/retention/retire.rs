@@ -97,7 +97,7 @@ pub(crate) struct Retention {
 pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
 
 fn index_error(error: &IndexError) -> StoreError {
-    StoreError(format!("cannot read the index: {error}"))
+    StoreError::ReadIndex { reason: error.to_string() }
 }
 
 impl Retention {
@@ -217,7 +217,7 @@ impl Retention {
     ) -> Result<Vec<Arc<Target>>, StoreError> {
         let rows = self.with_index(|index| index.targets())?;
         let behind = targets.iter().zip(rows).filter(|(target, state)| {
-            let (cursor, last) = (state.row.cursor, state.row.last_routed);
+            let (cursor, last) = (state.cursor, state.last_routed);
             cursor < number(oldest.end, 0)
                 && last.is_some_and(|last| last >= cursor)
                 && oldest.summary.may_have(target.number, cursor)

@@ -50,12 +50,12 @@ impl Live {
                 Outcome::Delivered { receipt } if plain && receipt.is_empty() => {
                     delivered.push(number);
                     bytes += 10;
-                    self.pending = self.pending.saturating_sub(1);
+                    self.counts.delivered();
                     continue;
                 }
                 outcome => settled.what = what(outcome),
             }
-            self.count(&settled);
+            self.counts.settled(&settled);
             bytes += size(&settled);
             others.push(settled);
         }
@@ -113,14 +113,6 @@ impl Live {
         })
     }
 
-    pub(crate) fn count(&mut self, settled: &Settled) {
-        let had_row = u64::from(settled.row_due_ms.is_some());
-        let row = matches!(settled.what, What::Retry { .. } | What::Parked { .. });
-        self.retrying = (self.retrying + u64::from(row)).saturating_sub(had_row);
-        self.pending = self.pending.saturating_sub(u64::from(!row));
-        self.dead += u64::from(matches!(settled.what, What::Dead { .. }));
-    }
-
     /// Gives a claimed delivery back; whether there was one.
     fn release(&mut self, number: u64, now: Now, others: &mut Vec<Settled>) -> bool {
         if let Some(open) = self.open.get_mut(&number) {
@@ -171,7 +163,7 @@ impl Live {
                 first_attempt_ms: claimed.since.as_millis(),
                 what: What::Parked { due_ms },
             };
-            self.count(&settled);
+            self.counts.settled(&settled);
             others.push(settled);
             self.advance();
         }

@@ -132,13 +132,13 @@ fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), S
         return Ok(());
     }
     let same = |one: &TargetState, other: &TargetState| {
-        (&one.name, one.cursor, one.dead) == (&other.name, other.cursor, other.dead)
+        (&one.name, one.cursor, one.counts.dead) == (&other.name, other.cursor, other.counts.dead)
     };
     let differs = targets.iter().zip(&log.targets).find(|(one, other)| !same(one, other));
     if let Some((one, other)) = differs {
         return Err(format!(
             "of target {} it says {} dead letters and cursor {}, the log {} and {}",
-            one.name, one.dead, one.cursor, other.dead, other.cursor
+            one.name, one.counts.dead, one.cursor, other.counts.dead, other.cursor
         ));
     }
     if targets.len() == log.targets.len() {

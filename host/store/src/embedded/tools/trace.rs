@@ -80,7 +80,7 @@ impl Trace {
                 }
             }
             Effects::DeadRange(record) => {
-                let range = &record.range;
+                let range = record;
                 if let Some(open) = self.targets.get_mut(usize::from(range.target)) {
                     let alive = |number: &u64| range.kept.binary_search(number).is_ok();
                     let died = range.from..range.to;

@@ -99,8 +99,10 @@ impl Damage {
         let there = number(self.from, 0);
         if self.may_hold_requests() {
             let waits = state.targets.iter().filter(|target| target.cursor <= there);
-            let concerned = waits
-                .map(|target| Concerned { target: target.name.clone(), pending: target.pending });
+            let concerned = waits.map(|target| Concerned {
+                target: target.name.clone(),
+                pending: target.counts.pending,
+            });
             self.concerned = concerned.collect();
         }
         self.refused = match self.lay {
@@ -181,9 +183,9 @@ pub(super) const fn kind_name(kind: u8) -> &'static str {
         Some(Kind::Request) => "request",
         Some(Kind::Settlements) => "settlements",
         Some(Kind::Registry) => "registry",
-        Some(Kind::DeadRange | Kind::DeadRangeOld) => "dead-range",
+        Some(Kind::DeadRange) => "dead-range",
         Some(Kind::Act) => "act",
-        Some(Kind::Checkpoint | Kind::CheckpointPart | Kind::CheckpointOld) => "checkpoint",
+        Some(Kind::Checkpoint | Kind::CheckpointPart) => "checkpoint",
         Some(Kind::Moved) => "moved",
         Some(Kind::Summary) => "summary",
         Some(Kind::Lost) => "lost",
