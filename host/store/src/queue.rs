@@ -353,7 +353,7 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
-    /// Makes new deliveries of dead letters, or of any events that are kept; attempts start anew. A run
+    /// Makes new deliveries of dead letters, or of any events that are kept; attempts start again from one. A run
     /// of dead letters, named by its first event, is replayed whole. What still waits for the target
     /// is left as it is. Answers how many there are; durable then.
     fn replay(
@@ -403,7 +403,7 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
-    /// How far what is known beside the log is made anew; `None` when all of it is there.
+    /// How far what is known beside the log is rebuilt; `None` when all of it is there.
     fn rebuilding(&self) -> Option<Rebuilding> {
         None
     }

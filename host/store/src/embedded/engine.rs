@@ -1,20 +1,4 @@
-//! The queue in a directory: a segmented log, a cursor a target, and an index that can be rebuilt.
-//!
-//! **The log is the truth.** Everything durable is a frame in it (`frame`, `record`, `segment`),
-//! written by one thread with one write and one sync for many requests (`committer`, `log`). What the
-//! frames say of targets is computed by one function (`state`), live and after a crash alike
-//! (`recovery`).
-//!
-//! **A target is a cursor plus exceptions.** A delivery that was never tried has no row anywhere: the
-//! target reads on in the log from its cursor (`live`, `claim`, `tail`, `reader`). Only what waits to
-//! be tried again, is dead, or has a receipt has a row (`index`, `indexer`).
-//!
-//! **The oldest segment goes** when it is too old or the log too large (`retention`, `sweep`); what is
-//! still needed of it is moved to the head (`moving`), and its file is used again (`spare`).
-//!
-//! Threads: one writes the log, one keeps the index, one sees to room and one to old segments, and one
-//! now and then prepares the next segment.
-//! All of them sleep while nothing happens.
+//! The engine: the threads of an open store, and the queue that callers see.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -27,13 +11,13 @@ use dispatcher_model::{
 use tokio::sync::oneshot;
 
 use crate::embedded::commit::committer::Committer;
-use crate::embedded::core::inbox::{Act, Append, Stop, closed};
+use crate::embedded::core::inbox::{Append, Command, Stop, closed};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::deliveries::dead_letters::DeadLetters;
 use crate::embedded::error::OpenError;
-use crate::embedded::format::record::{ActWhat, HoldRow};
+use crate::embedded::format::record::{ActKind, HoldRow};
 use crate::embedded::indexing::indexer::{Indexer, Job};
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::retention::retire::Retention;
@@ -82,7 +66,7 @@ impl std::fmt::Debug for Embedded {
 
 impl Embedded {
     /// Opens the store in that directory, or makes one. Blocks while the end of the log is read; an
-    /// index that is lost is made anew afterwards, see [`Queue::rebuilding`].
+    /// index that is lost is rebuilt afterwards, see [`Queue::rebuilding`].
     ///
     /// # Errors
     ///
@@ -176,7 +160,7 @@ impl Embedded {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.shared.ask(move |reply| {
             let reply = Some(reply);
-            Act::Settle { target, outcomes, window, reply }
+            Command::Settle { target, outcomes, window, reply }
         }))
     }
 
@@ -223,7 +207,7 @@ impl Queue for Embedded {
         &self,
         targets: Vec<Arc<str>>,
     ) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>> {
-        Box::pin(self.shared.ask(|reply| Act::Register { names: targets, reply }))
+        Box::pin(self.shared.ask(|reply| Command::Register { names: targets, reply }))
     }
 
     fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>> {
@@ -364,8 +348,8 @@ impl Queue for Embedded {
                 reason: crate::embedded::limits::cut(hold.reason, REASON_BYTES_MAX),
                 since_ms: hold.since.as_millis(),
             });
-            let what = ActWhat::Hold(row);
-            self.shared.ask(|reply| Act::Operate { target, what, reply }).await.map(drop)
+            let what = ActKind::Hold(row);
+            self.shared.ask(|reply| Command::Operate { target, what, reply }).await.map(drop)
         })
     }
 
@@ -432,11 +416,11 @@ impl Queue for Embedded {
     }
 
     fn rebuilding(&self) -> Option<Rebuilding> {
-        self.shared.rebuild.told()
+        self.shared.rebuild.status()
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.shared.ask(|reply| Act::Flush { reply }))
+        Box::pin(self.shared.ask(|reply| Command::Flush { reply }))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -14,13 +14,13 @@ use crate::embedded::core::inbox::{Reply, unknown};
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{
-    self, Act, ActWhat, Settled, Settlements, TargetSettlements,
+    self, Act, ActKind, Settled, Settlements, TargetSettlements,
 };
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::live::RowLease;
 
 impl Committer {
-    pub(crate) fn operate(&mut self, number: TargetNumber, what: ActWhat, reply: Reply<u64>) {
+    pub(crate) fn operate(&mut self, number: TargetNumber, what: ActKind, reply: Reply<u64>) {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
@@ -33,15 +33,15 @@ impl Committer {
         };
         let mut live = lock(&target.live);
         let count = match &record.what {
-            ActWhat::Hold(hold) => {
+            ActKind::Hold(hold) => {
                 live.hold.clone_from(hold);
                 // What stands still keeps nothing in memory.
                 live.unload();
                 0
             }
-            ActWhat::Mend(mend) => {
-                live.counts.changed(mend);
-                (mend.again.len() as u64).max(mend.count)
+            ActKind::DeadLetters(change) => {
+                live.counts.changed(change);
+                (change.again.len() as u64).max(change.count)
             }
         };
         drop(live);
@@ -52,7 +52,7 @@ impl Committer {
         }
     }
 
-    pub(crate) fn bury(&mut self, number: TargetNumber, rows: Vec<Settled>, reply: Reply<u64>) {
+    pub(crate) fn give_up(&mut self, number: TargetNumber, rows: Vec<Settled>, reply: Reply<u64>) {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };

@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Request = 1,
     Settlements = 2,
     Registry = 3,
-    /// An event of a segment that goes.
+    /// An event of a segment that is removed.
     Moved = 6,
     /// An operator's.
     Act = 7,

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use crate::embedded::format::entry::Entry;
-use crate::embedded::format::record::{TargetSettlements, What};
+use crate::embedded::format::record::{RecordedOutcome, TargetSettlements};
 use crate::embedded::log::segments::Stretch;
 use crate::embedded::target::live::Live;
 
@@ -66,7 +66,7 @@ pub(in crate::embedded) fn spoil(record: &mut TargetSettlements, live: &Live) {
     match PLANTED.get() {
         Some(Planted::CursorAtClaimed) => record.cursor = live.next,
         Some(Planted::RetryLost) => {
-            record.others.retain(|settled| !matches!(settled.what, What::Retry { .. }));
+            record.others.retain(|settled| !matches!(settled.what, RecordedOutcome::Retry { .. }));
         }
         _ => {}
     }

@@ -81,7 +81,7 @@ impl Running {
 
     /// Makes the index that was not there at the start.
     pub(super) fn make_index(&mut self) -> Result<(), String> {
-        self.indexer.mend_once(&self.from_committer).map_err(|error| error.to_string())
+        self.indexer.rebuild_once(&self.from_committer).map_err(|error| error.to_string())
     }
 
     /// A batch of the index, of at most that many jobs.

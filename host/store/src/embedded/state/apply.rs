@@ -9,7 +9,8 @@ use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{
-    Act, ActWhat, Checkpoint, DeadRange, HoldRow, TargetRow, TargetSettlements, What, from_deltas,
+    Act, ActKind, Checkpoint, DeadRange, HoldRow, RecordedOutcome, TargetRow, TargetSettlements,
+    from_deltas,
 };
 use crate::embedded::format::runs::Runs;
 
@@ -55,7 +56,7 @@ impl TargetState {
             }
         }
         for settled in &record.others {
-            if let What::Window { .. } = settled.what {
+            if let RecordedOutcome::Window { .. } = settled.what {
                 continue;
             }
             self.counts.settled(settled);
@@ -81,8 +82,8 @@ impl TargetState {
     /// planned for the target: `done` does not change.
     fn act(&mut self, record: &Act) {
         match &record.what {
-            ActWhat::Hold(hold) => self.hold.clone_from(hold),
-            ActWhat::Mend(change) => self.counts.changed(change),
+            ActKind::Hold(hold) => self.hold.clone_from(hold),
+            ActKind::DeadLetters(change) => self.counts.changed(change),
         }
     }
 

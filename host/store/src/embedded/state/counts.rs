@@ -3,7 +3,7 @@
 //! The one place that counts: [`State`](super::apply::State) counts what is durable, a target in memory
 //! counts the same records as soon as they are made.
 
-use crate::embedded::format::record::{Mend, Settled, What};
+use crate::embedded::format::record::{DeadLetterChange, RecordedOutcome, Settled};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -28,11 +28,11 @@ impl Counts {
     pub(crate) const fn settled(&mut self, settled: &Settled) {
         let had_row = settled.row_due_ms.is_some() as u64;
         match &settled.what {
-            What::Retry { .. } | What::Parked { .. } => self.retrying += 1,
-            What::Delivered { .. } => self.delivered(),
-            What::Dead { .. } => self.died(1),
-            // A window is no delivery.
-            What::Window { .. } => return,
+            RecordedOutcome::Retry { .. } | RecordedOutcome::Parked { .. } => self.retrying += 1,
+            RecordedOutcome::Delivered { .. } => self.delivered(),
+            RecordedOutcome::Dead { .. } => self.died(1),
+            // A window is not a delivery.
+            RecordedOutcome::Window { .. } => return,
         }
         self.retrying = self.retrying.saturating_sub(had_row);
     }
@@ -44,7 +44,7 @@ impl Counts {
     }
 
     /// Dead letters were replayed or dropped.
-    pub(crate) const fn changed(&mut self, change: &Mend) {
+    pub(crate) const fn changed(&mut self, change: &DeadLetterChange) {
         let replayed = change.again.len() as u64;
         self.pending += replayed;
         self.retrying += replayed;

@@ -233,7 +233,7 @@ impl Live {
         self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX
     }
 
-    /// Open deliveries that nobody holds and that are not in memory.
+    /// Open deliveries that are not claimed and not in memory.
     fn given_back(&self, max: usize) -> Vec<u64> {
         let loaded: BTreeSet<u64> = self.loaded.iter().map(|loaded| loaded.number).collect();
         self.free.iter().copied().filter(|number| !loaded.contains(number)).take(max).collect()
@@ -381,7 +381,7 @@ impl Live {
     /// Kills what was never tried and is not claimed: given-back deliveries received before
     /// `before`, and the `count` of them in the log from `from` up to `to`, the first of them
     /// `first`. `None` when there is nothing, or when the reader went on meanwhile.
-    pub(crate) fn kill(&mut self, range: Kill, before: Timestamp) -> Option<DeadRange> {
+    pub(crate) fn expire(&mut self, range: ExpireRange, before: Timestamp) -> Option<DeadRange> {
         if self.next != range.from {
             return None;
         }
@@ -442,7 +442,7 @@ impl Live {
         self.open.len() - self.free.len() + self.rows.values().filter(|row| !row.settled).count()
     }
 
-    /// Rows that nobody holds.
+    /// Rows that are not claimed.
     pub(crate) fn waiting_rows(&self) -> u64 {
         let held = self.rows.values().filter(|row| !row.settled).count() as u64;
         self.counts.retrying.saturating_sub(held)
@@ -451,7 +451,7 @@ impl Live {
 
 /// A stretch of the log whose deliveries to a target die together.
 #[derive(Clone, Debug)]
-pub(crate) struct Kill {
+pub(crate) struct ExpireRange {
     pub from: u64,
     pub to: u64,
     pub count: u64,

@@ -21,7 +21,7 @@ pub enum Lay {
     /// A record of another kind, by its name; the ids of deliveries it tells of, as far as they can
     /// still be read.
     Record { kind: &'static str, events: Vec<EventId> },
-    /// Nobody can tell: any number of records.
+    /// Unknown: any number of records.
     Unknown,
     /// The beginning of a file, which says whose it is.
     Header,
@@ -62,7 +62,7 @@ pub struct Damage {
     /// Whether a start reads that place, and refuses; `None`: only a start could tell.
     pub refused: Option<bool>,
     /// Whether a repair can bridge it.
-    pub mendable: bool,
+    pub repairable: bool,
     /// Of the log.
     pub(super) from: u64,
     pub(super) to: u64,
@@ -177,7 +177,7 @@ pub(super) fn moved_id(moved: &record::Moved<'_>, identity: Identity) -> EventId
     EventId::new(received, identity.store, moved.about.number)
 }
 
-/// As people are told.
+/// The name shown to people.
 pub(super) const fn kind_name(kind: u8) -> &'static str {
     match Kind::from_byte(kind) {
         Some(Kind::Request) => "request",

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::embedded::format::entry::{Effects, Entry, Routed};
-use crate::embedded::format::record::{Settled, TargetSettlements, What};
+use crate::embedded::format::record::{RecordedOutcome, Settled, TargetSettlements};
 use crate::embedded::format::stored_request::TailEvent;
 use crate::embedded::limits::SETTLED_AHEAD_MAX;
 use crate::embedded::log::tail::TailFrame;
@@ -169,7 +169,7 @@ impl World {
                 gone.push(*number);
             }
             self.fate.insert(*number, Fate::Ended);
-            if let What::Retry { due_ms, reason, progress } = what {
+            if let RecordedOutcome::Retry { due_ms, reason, progress } = what {
                 let row = RetryRow {
                     attempts: *attempts,
                     first_attempt_ms: *first_attempt_ms,
@@ -271,7 +271,7 @@ proptest! {
 }
 
 /// Claims everything, then settles all but the first in steps.
-fn straggling(count: u64) -> (Live, Vec<What>) {
+fn straggling(count: u64) -> (Live, Vec<RecordedOutcome>) {
     let mut world = World::new();
     for _ in 0..count {
         world.publish(1);
@@ -295,7 +295,7 @@ fn a_straggler_holds_the_cursor_back_for_a_while_then_gets_a_row() {
     let (live, parked) = straggling(enough + 1);
     assert_eq!((live.open.len(), parked.len()), (1, 0));
     let (live, parked) = straggling(enough + 2);
-    assert!(matches!(parked[..], [What::Parked { .. }]));
+    assert!(matches!(parked[..], [RecordedOutcome::Parked { .. }]));
     assert_eq!((live.open.len(), live.done.len()), (0, 0));
     assert_eq!((live.rows.len(), live.in_flight(), live.counts.pending), (1, 1, 1));
 }
