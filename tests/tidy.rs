@@ -20,7 +20,7 @@ fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("target") {
+            if path.is_dir() && !path.join("CACHEDIR.TAG").exists() {
                 walk(&path, found);
             } else if path.extension().is_some_and(|e| e == "rs") {
                 found.push(path);

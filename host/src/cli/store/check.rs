@@ -50,8 +50,8 @@ pub(super) fn show(report: &Report) -> String {
     if report.running {
         lines.push("a daemon runs: its index was not looked at".into());
     }
-    if report.mended > 0 {
-        lines.push(format!("{} bridged by an earlier repair", count(report.mended, "place")));
+    if report.repaired > 0 {
+        lines.push(format!("{} bridged by an earlier repair", count(report.repaired, "place")));
     }
     lines.push(summary(report));
     lines.join("\n")

@@ -130,6 +130,7 @@ fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Counts {
 
 /// The same walks while threads write the log and the index.
 #[test]
+#[ignore = "takes minutes"]
 fn seeds_on_threads() {
     let total = run_all(THREADS_SEEDS, |seed| Plan::on_threads(seed, THREADS_STEPS));
     assert!(total.steps >= 2_880 && total.power_cuts >= 50 && total.removals >= 10);

@@ -10,6 +10,7 @@ mod limits;
 mod random;
 mod rebuild;
 mod retention;
+mod rooms;
 mod spy;
 mod summaries;
 mod support;

@@ -114,7 +114,7 @@ async fn repair_corrects_a_single_wrong_bit() {
         assert_eq!((&damage.lay, damage.refused), (&Lay::OneBit { kind: "request" }, Some(true)));
         assert!(damage.concerned.is_empty(), "{what}");
         let after = repair(&folder).after.unwrap();
-        assert!(after.is_clean() && after.mended == 0, "{what}: {after:?}");
+        assert!(after.is_clean() && after.repaired == 0, "{what}: {after:?}");
         assert!(std::fs::read(&log).unwrap() == whole, "{what}");
         let store = folder.store();
         let a = register(&*store, &["a"]).await[0];
@@ -150,7 +150,7 @@ async fn repair_costs_only_the_damaged_record() {
 
         let repaired = repair(&folder);
         let after = repaired.after.unwrap();
-        assert!(after.is_clean() && after.mended == 1, "{what}: {after:?}");
+        assert!(after.is_clean() && after.repaired == 1, "{what}: {after:?}");
         let kept = repaired.kept[0].clone().unwrap();
         let bytes = usize::try_from(place).unwrap()..usize::try_from(place + damage.bytes).unwrap();
         assert_eq!(std::fs::read(kept).unwrap(), &damaged[bytes], "{what}");

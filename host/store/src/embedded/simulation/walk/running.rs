@@ -129,7 +129,7 @@ impl Running {
     /// Rebuilds the index of a store that was opened without one.
     pub(crate) fn rebuild_index(&mut self) -> Result<(), String> {
         if let Some(by_hand) = &mut self.by_hand {
-            let rebuilt = by_hand.indexer.mend_once(&by_hand.from_committer);
+            let rebuilt = by_hand.indexer.rebuild_once(&by_hand.from_committer);
             return rebuilt.map_err(|error| error.to_string());
         }
         self.wait("the index is rebuilt", |store| store.rebuilding().is_none())
