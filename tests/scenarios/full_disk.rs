@@ -76,7 +76,7 @@ fn few_clear_lines(daemon: &Daemon) {
     let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert!(lines("requests are refused: ") >= 1, "{log}");
     assert!(lines("refused: cannot be stored") <= REFUSAL_LINES_MAX, "{log}");
-    assert!(lines("requests are taken in again") >= 1, "{log}");
+    assert!(lines("requests are accepted again") >= 1, "{log}");
 }
 
 #[test]

@@ -44,5 +44,5 @@ fn the_log_stays_within_its_size_and_nothing_undelivered_is_lost() {
         (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
     });
     assert!(error.contains("is not stored") && error.contains("retention"), "{error}");
-    assert!(daemon.log().contains("a segment goes"));
+    assert!(daemon.log().contains("removed a log segment"));
 }

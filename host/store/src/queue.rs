@@ -1,6 +1,7 @@
 //! The contract that every engine keeps: the trait [`Queue`] and what goes in and out of it.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,10 +86,38 @@ pub enum AppendError {
     Closed,
 }
 
-/// Any other failure of the store; the text says what, where and what to do.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+/// Any other failure of the store: what, where and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store is closed")]
+    Closed,
+    #[error("unknown target number {0}: register its name first")]
+    UnknownTarget(u16),
+    /// What the index answers is not known before that is over.
+    #[error("{progress}: try again when it is done")]
+    Rebuilding { progress: String },
+    #[error("cannot read the index: {reason}")]
+    ReadIndex { reason: String },
+    #[error("cannot read the log in {folder}: {reason}")]
+    ReadLog { folder: PathBuf, reason: String },
+    /// The disk refused; the text says what and where.
+    #[error("{reason}")]
+    Disk { reason: String },
+    #[error("target {target} is too busy to expire its deliveries: try again")]
+    Busy { target: Arc<str> },
+    #[error(
+        "event {0} is no longer kept: [store] retention removed it. A dead letter without its event can \
+         be dropped, not replayed"
+    )]
+    NotKept(EventId),
+    /// More than one of the limits allows.
+    #[error("too large: {what}, at most {max}")]
+    TooLarge { what: String, max: usize },
+    #[error("a task of the store ended early: {reason}")]
+    Interrupted { reason: String },
+    #[error("this kind of store cannot do that")]
+    Unsupported,
+}
 
 /// What became of a claimed delivery.
 #[derive(Clone, Debug, PartialEq)]
@@ -324,7 +353,7 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
-    /// Makes new deliveries of dead letters, or of any events that are kept; attempts start anew. A run
+    /// Makes new deliveries of dead letters, or of any events that are kept; attempts start again from one. A run
     /// of dead letters, named by its first event, is replayed whole. What still waits for the target
     /// is left as it is. Answers how many there are; durable then.
     fn replay(
@@ -374,7 +403,7 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
-    /// How far what is known beside the log is made anew; `None` when all of it is there.
+    /// How far what is known beside the log is rebuilt; `None` when all of it is there.
     fn rebuilding(&self) -> Option<Rebuilding> {
         None
     }
@@ -394,5 +423,5 @@ pub trait Queue: Send + Sync + 'static {
 }
 
 fn cannot<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, StoreError>> {
-    Box::pin(async { Err(StoreError("this kind of store cannot do that".to_owned())) })
+    Box::pin(async { Err(StoreError::Unsupported) })
 }

@@ -50,9 +50,9 @@ pub(super) fn show(report: &Report) -> String {
     if report.running {
         lines.push("a daemon is running: its index was not checked".into());
     }
-    if report.mended > 0 {
+    if report.repaired > 0 {
         lines
-            .push(format!("{} marked as lost by an earlier repair", count(report.mended, "place")));
+            .push(format!("{} marked as lost by an earlier repair", count(report.repaired, "place")));
     }
     lines.push(summary(report));
     lines.join("\n")

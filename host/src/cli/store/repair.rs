@@ -32,7 +32,7 @@ pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Fail
     out::line(&show(&done, args.dry_run));
     Ok(match &done.after {
         Some(after) => after.is_clean(),
-        None => done.before.damages.iter().all(|damage| damage.mendable),
+        None => done.before.damages.iter().all(|damage| damage.repairable),
     })
 }
 
@@ -46,7 +46,7 @@ fn show(done: &Repaired, dry_run: bool) -> String {
         }
         lines.push(if let Lay::OneBit { .. } = damage.lay {
             format!("    it {will} corrected")
-        } else if damage.mendable {
+        } else if damage.repairable {
             format!("    its place {will} marked as lost; the records around it stay unchanged")
         } else {
             "    it cannot be repaired: restore this segment from a backup".to_owned()

@@ -254,7 +254,7 @@ impl Queue for Memory {
             }
             if state.settles_to_fail > 0 {
                 state.settles_to_fail -= 1;
-                return Err(StoreError("the disk is full".into()));
+                return Err(StoreError::Disk { reason: "the disk is full".into() });
             }
             drop(state);
             outcomes.into_iter().for_each(|settlement| self.apply(target, settlement));

@@ -270,5 +270,5 @@ impl Queue for Memory {
 }
 
 fn unimplemented_here<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, StoreError>> {
-    Box::pin(async { Err(StoreError("receiving only appends".to_owned())) })
+    Box::pin(async { Err(StoreError::Unsupported) })
 }

@@ -1,20 +1,4 @@
-//! The queue in a directory: a segmented log, a cursor a target, and an index that can be rebuilt.
-//!
-//! **The log is the truth.** Everything durable is a frame in it (`frame`, `record`, `segment`),
-//! written by one thread with one write and one sync for many requests (`committer`, `log`). What the
-//! frames say of targets is computed by one function (`state`), live and after a crash alike
-//! (`recovery`).
-//!
-//! **A target is a cursor plus exceptions.** A delivery that was never tried has no row anywhere: the
-//! target reads on in the log from its cursor (`live`, `claim`, `tail`, `reader`). Only what waits to
-//! be tried again, is dead, or has a receipt has a row (`index`, `indexer`).
-//!
-//! **The oldest segment goes** when it is too old or the log too large (`retention`, `sweep`); what is
-//! still needed of it is moved to the head (`moving`), and its file is used again (`spare`).
-//!
-//! Threads: one writes the log, one keeps the index, one sees to room and one to old segments, and one
-//! now and then prepares the next segment.
-//! All of them sleep while nothing happens.
+//! The engine: the threads of an open store, and the queue that callers see.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -27,13 +11,13 @@ use dispatcher_model::{
 use tokio::sync::oneshot;
 
 use crate::embedded::commit::committer::Committer;
-use crate::embedded::core::inbox::{Act, Append, Stop, closed};
+use crate::embedded::core::inbox::{Append, Command, Stop, closed};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::deliveries::dead_letters::DeadLetters;
 use crate::embedded::error::OpenError;
-use crate::embedded::format::record::{ActWhat, HoldRow};
+use crate::embedded::format::record::{ActKind, HoldRow};
 use crate::embedded::indexing::indexer::{Indexer, Job};
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::retention::retire::Retention;
@@ -82,7 +66,7 @@ impl std::fmt::Debug for Embedded {
 
 impl Embedded {
     /// Opens the store in that directory, or makes one. Blocks while the end of the log is read; an
-    /// index that is lost is made anew afterwards, see [`Queue::rebuilding`].
+    /// index that is lost is rebuilt afterwards, see [`Queue::rebuilding`].
     ///
     /// # Errors
     ///
@@ -176,7 +160,7 @@ impl Embedded {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.shared.ask(move |reply| {
             let reply = Some(reply);
-            Act::Settle { target, outcomes, window, reply }
+            Command::Settle { target, outcomes, window, reply }
         }))
     }
 
@@ -198,7 +182,7 @@ impl Embedded {
         let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
         let rows = index
             .dead(target.0, after.map(EventId::number), max)
-            .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
         let store = self.shared.identity.store;
         let letter = |(number, mut row): (u64, crate::embedded::index::rows::DeadRow)| {
             row.reason +=
@@ -214,7 +198,7 @@ impl Embedded {
         };
         let letters: Result<_, crate::embedded::index::rows::IndexError> =
             rows.into_iter().map(letter).collect();
-        letters.map_err(|error| StoreError(format!("cannot read the index: {error}")))
+        letters.map_err(|error| StoreError::ReadIndex { reason: error.to_string() })
     }
 }
 
@@ -223,7 +207,7 @@ impl Queue for Embedded {
         &self,
         targets: Vec<Arc<str>>,
     ) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>> {
-        Box::pin(self.shared.ask(|reply| Act::Register { names: targets, reply }))
+        Box::pin(self.shared.ask(|reply| Command::Register { names: targets, reply }))
     }
 
     fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>> {
@@ -264,9 +248,8 @@ impl Queue for Embedded {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let count = outcomes.len();
         if count > DIGEST_EVENTS_MAX {
-            let reason =
-                format!("a digest of {count} deliveries is too long: {DIGEST_EVENTS_MAX} fit");
-            return Box::pin(async { Err(StoreError(reason)) });
+            let what = format!("a digest of {count} deliveries");
+            return Box::pin(async { Err(StoreError::TooLarge { what, max: DIGEST_EVENTS_MAX }) });
         }
         self.settle_all(target, outcomes, Some(window))
     }
@@ -278,8 +261,7 @@ impl Queue for Embedded {
             let index = index.as_ref().ok_or_else(|| shared.no_index())?;
             let now_ms = shared.clock.wall_ms();
             let rows = index.windows(target.0, now_ms);
-            let rows =
-                rows.map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+            let rows = rows.map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
             let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
             Ok(rows.into_iter().map(window).collect())
         };
@@ -325,10 +307,10 @@ impl Queue for Embedded {
         let Some(target) = self.shared.target(target.0) else { return Depth::default() };
         let live = lock(&target.live);
         Depth {
-            pending: live.pending,
+            pending: live.counts.pending,
             retrying: live.waiting_rows(),
             in_flight: live.in_flight() as u64,
-            dead: live.dead,
+            dead: live.counts.dead,
         }
     }
 
@@ -366,14 +348,14 @@ impl Queue for Embedded {
                 reason: crate::embedded::limits::cut(hold.reason, REASON_BYTES_MAX),
                 since_ms: hold.since.as_millis(),
             });
-            let what = ActWhat::Hold(row);
-            self.shared.ask(|reply| Act::Operate { target, what, reply }).await.map(drop)
+            let what = ActKind::Hold(row);
+            self.shared.ask(|reply| Command::Operate { target, what, reply }).await.map(drop)
         })
     }
 
     fn held(&self, target: TargetNumber) -> Option<Hold> {
         let target = self.shared.target(target.0)?;
-        let row = lock(&target.live).held.clone()?;
+        let row = lock(&target.live).hold.clone()?;
         Some(Hold {
             kind: if row.broken { HoldKind::Broken } else { HoldKind::Paused },
             reason: row.reason,
@@ -433,7 +415,7 @@ impl Queue for Embedded {
     }
 
     fn rebuilding(&self) -> Option<Rebuilding> {
-        self.shared.rebuild.told()
+        self.shared.rebuild.status()
     }
 
     fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -441,7 +423,7 @@ impl Queue for Embedded {
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.shared.ask(|reply| Act::Flush { reply }))
+        Box::pin(self.shared.ask(|reply| Command::Flush { reply }))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -12,11 +12,11 @@ pub enum OpenError {
     )]
     Locked { directory: PathBuf },
     #[error(
-        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` tells what is lost, `dispatcher store repair` mends it; or restore that file from a backup. Nothing was changed"
+        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` shows what is lost, `dispatcher store repair` repairs it; or restore that file from a backup. Nothing was changed"
     )]
     Corrupt { segment: PathBuf, offset: u64, what: &'static str },
     #[error(
-        "{segment} has format version {found}, this program knows up to {supported}: run the newer program"
+        "{segment} has format version {found}; this program reads only version {supported}: use the program that wrote it"
     )]
     VersionUnknown { segment: PathBuf, found: u8, supported: u8 },
     #[error(
@@ -48,7 +48,7 @@ pub(crate) fn at<'a>(
             io::ErrorKind::ReadOnlyFilesystem => "mount it writable, or name another data folder",
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-                "something that is no folder is in the way"
+                "something that is not a folder is in the way"
             }
             _ => "check the disk and the data folder",
         };

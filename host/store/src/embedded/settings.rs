@@ -1,4 +1,4 @@
-//! What an operator chooses, and the limits that nobody has to choose.
+//! What an operator chooses, and the folders that follow from it.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub struct Settings {
     /// two segments or 256 MiB, whichever is more, but at most a twentieth of the file system. Zero:
     /// until the disk itself refuses.
     pub free_min_bytes: Option<u64>,
-    /// What is older goes, a segment at a time; what is not settled then becomes a dead letter first.
+    /// What is older is removed, a segment at a time; what is not settled then becomes a dead letter first.
     pub retention_age_ms: Option<u64>,
     /// The log takes no more than this; when nothing of it can go no requests are taken in.
     pub retention_bytes: Option<u64>,

@@ -93,7 +93,7 @@ impl Committer {
         if let Some(target) = self.unregistered(&append.request) {
             let reason =
                 crate::embedded::core::inbox::unknown(dispatcher_model::TargetNumber(target));
-            return Self::refuse(append, &DiskError::Other(reason.0));
+            return Self::refuse(append, &DiskError::Other(reason.to_string()));
         }
         if let Err(error) = self.ready(bytes) {
             return Self::refuse(append, &error);

@@ -13,7 +13,7 @@ use dispatcher_model::TargetNumber;
 use tokio::time::Instant;
 
 use super::group::{Group, Kept, Waiting};
-use crate::embedded::core::inbox::{Act, Append, Placed, Reply, Stop, Taken, closed, unknown};
+use crate::embedded::core::inbox::{Append, Command, Placed, Reply, Stop, Taken, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::frame::{Frame, Kind};
@@ -24,14 +24,12 @@ use crate::embedded::limits::{
     DIGEST_BYTES_MAX, LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX,
     SETTLEMENT_BYTES_MAX,
 };
-use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{DiskError, Log};
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::recovery::open::Known;
-use crate::embedded::space::guard::Why;
 use crate::embedded::state::apply::State;
-use crate::embedded::target::live::Kill;
+use crate::embedded::target::live::ExpireRange;
 use crate::embedded::target::settle::open_window;
 use crate::{Settlement, StoreError, Window};
 
@@ -39,9 +37,9 @@ pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) log: Log,
     /// As of what is durable.
-    state: State,
+    pub(super) state: State,
     /// Of the newest segment, as of what is durable.
-    summary: Summary,
+    pub(super) summary: Summary,
     pub(crate) recent: Recent,
     pub(crate) group: Group,
     /// Refused by the disk, to be written before anything else.
@@ -85,7 +83,7 @@ impl Committer {
         }
     }
 
-    /// How long it may sleep; `None`: until somebody comes.
+    /// How long it may sleep; `None`: until it is woken.
     fn rest(&self) -> Option<Duration> {
         let since = self.lazy_since?;
         let deadline = since + Duration::from_millis(LAZY_MS_MAX);
@@ -155,13 +153,13 @@ impl Committer {
         }
     }
 
-    fn acts(&mut self, acts: VecDeque<Act>) {
+    fn acts(&mut self, acts: VecDeque<Command>) {
         let mut record = Settlements { at_ms: self.shared.clock.wall_ms(), targets: Vec::new() };
         let (mut bytes, mut settled) = (0, Vec::new());
         let mut others = Vec::new();
         for act in acts {
             match act {
-                Act::Settle { target, outcomes, window, reply } => {
+                Command::Settle { target, outcomes, window, reply } => {
                     let list = (target, outcomes, window);
                     let answer = self.settle(list, &mut record, &mut bytes);
                     settled.extend(reply.map(|reply| (reply, answer)));
@@ -175,16 +173,16 @@ impl Committer {
         }
         for act in others {
             match act {
-                Act::Register { names, reply } => drop(reply.send(self.register(&names))),
-                Act::Kill { target, range, before, reply } => {
-                    self.kill(target, range, before, reply);
+                Command::Register { names, reply } => drop(reply.send(self.register(&names))),
+                Command::Expire { target, range, before, reply } => {
+                    self.expire(target, range, before, reply);
                 }
-                Act::Flush { reply } => self.flush(reply),
-                Act::CatchUp { reply } => self.catching_up.push(reply),
-                Act::Operate { target, what, reply } => self.operate(target, what, reply),
-                Act::Carry { copies, reply } => self.carry(copies, reply),
-                Act::Bury { target, rows, reply } => self.bury(target, rows, reply),
-                Act::Settle { .. } => {}
+                Command::Flush { reply } => self.flush(reply),
+                Command::CatchUp { reply } => self.catching_up.push(reply),
+                Command::Operate { target, what, reply } => self.operate(target, what, reply),
+                Command::Relocate { copies, reply } => self.relocate(copies, reply),
+                Command::GiveUp { target, rows, reply } => self.give_up(target, rows, reply),
+                Command::Settle { .. } => {}
             }
         }
     }
@@ -197,7 +195,7 @@ impl Committer {
     ) -> Result<(), StoreError> {
         let target = self.shared.target(target.0).ok_or_else(|| unknown(target))?;
         if self.kept_bytes >= LAZY_BYTES_REFUSED {
-            return Err(StoreError("the disk refuses to write: outcomes cannot be kept".into()));
+            return Err(disk_refuses());
         }
         let store = self.shared.identity.store;
         let mut list: VecDeque<Settlement> =
@@ -279,93 +277,6 @@ impl Committer {
         }
     }
 
-    /// Room for the summary at the end of the segment.
-    fn reserve(&self) -> u64 {
-        Summary::frame_bytes_max(self.state.targets.len() + 1)
-    }
-
-    /// Whether a frame of so many bytes needs a new segment.
-    pub(crate) fn would_roll(&self, bytes: u64) -> bool {
-        !(self.log.is_open() && self.log.fits(bytes + self.reserve()))
-    }
-
-    /// Whether the log has no room for another segment.
-    pub(crate) fn is_full(&self) -> bool {
-        let segments = read_lock(&self.shared.reader.segments);
-        self.shared.keeping.is_full(&segments, self.shared.spare.capacity)
-    }
-
-    /// Requests are refused until a segment goes.
-    pub(crate) fn no_room(&self) -> DiskError {
-        let Shared { keeping, directory, room, .. } = &*self.shared;
-        let kept_by = lock(&keeping.kept_by).clone();
-        let kept_by = if kept_by.is_empty() { "a target".to_owned() } else { kept_by };
-        let reason = format!(
-            "the log in {} has reached store.retention.size ({} bytes), and {kept_by} still needs \
-             its oldest part: let it deliver, drop what waits for it, or allow more",
-            directory.display(),
-            keeping.bytes_max.unwrap_or_default(),
-        );
-        room.close(Why::Quota, reason.clone());
-        keeping.ring();
-        DiskError::Full(reason)
-    }
-
-    /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
-    /// failure.
-    pub(crate) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
-        let bytes = bytes + self.reserve();
-        let outdone = self.log.is_outdone() && !self.is_full();
-        if self.log.is_open() && self.log.fits(bytes) && !outdone {
-            return Ok(());
-        }
-        if self.log.is_open() {
-            self.commit()?;
-            self.end_segment()?;
-        }
-        let bytes_max = self.log.frame_bytes_max() / 2;
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let (kind, checkpoint) = self.state.checkpoint(bytes_max);
-        let frame = record::frame(kind, &checkpoint, 1_024)
-            .ok_or_else(|| DiskError::Other("the checkpoint is too large".into()))?;
-        let (size, payload_crc) = (frame.size(), frame.payload_crc);
-        let segment = self.log.roll(frame)?;
-        let ended = std::mem::take(&mut self.summary);
-        let mut segments = write_lock(&self.shared.reader.segments);
-        if let Some(last) = segments.list.last_mut() {
-            last.summary = Some(Arc::new(ended));
-        }
-        segments.list.push(Segment::new(segment, None));
-        segments.tail = self.log.durable();
-        drop(segments);
-        // With no room for another one none is made in advance.
-        self.shared.spare.want(!self.is_full());
-        self.shared.keeping.ring();
-        let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
-        let entry = Entry { lsn, end: lsn + size, epoch: self.log.epoch(), payload_crc, effects };
-        self.state.apply(&entry);
-        self.to_index(Job::Entries(vec![entry]));
-        self.to_index(Job::Sync);
-        if self.log.fits(bytes) {
-            return Ok(());
-        }
-        Err(DiskError::Other(
-            "a segment is too small for so many targets: set a larger size".into(),
-        ))
-    }
-
-    /// Writes the summary behind all that is durable. Without one the segment is read to be known.
-    fn end_segment(&mut self) -> Result<(), DiskError> {
-        if let Some(mut frame) = self.summary.frame()
-            && self.log.fits(frame.size())
-        {
-            self.log.place(&mut frame);
-            let synced = self.log.sync();
-            return self.ended(synced);
-        }
-        Ok(())
-    }
-
     fn write(&mut self) -> Result<(), DiskError> {
         let written = self.log.write();
         self.ended(written)
@@ -391,11 +302,11 @@ impl Committer {
     }
 
     /// Takes back what the disk refused.
-    fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
+    pub(super) fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
         if let Err(error) = &done {
             // For want of room: that was said already, once.
             if let DiskError::Other(_) = error {
-                tracing::error!(%error, "the log goes on in a new segment");
+                tracing::error!(%error, "the log continues in a new segment");
             }
             let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
             for kept in kept.into_iter().rev() {
@@ -412,7 +323,7 @@ impl Committer {
         self.commit()
     }
 
-    fn to_index(&self, job: Job) {
+    pub(super) fn to_index(&self, job: Job) {
         if self.shared.rebuild.is_reading() {
             // It finds all of it in the log; whoever asks the index is told that there is none.
             if let Job::Mark(reply) = job {
@@ -437,14 +348,17 @@ impl Committer {
         let (mut numbers, mut new) = (Vec::new(), Vec::new());
         for name in names {
             let place = known.iter().position(|other| other == name);
-            let number = u16::try_from(place.unwrap_or(known.len())).map_err(|_| {
-                StoreError("65,536 targets were named: there is no number left".into())
-            })?;
+            let number =
+                u16::try_from(place.unwrap_or(known.len())).map_err(|_| StoreError::TooLarge {
+                    what: "the number of targets".into(),
+                    max: usize::from(u16::MAX) + 1,
+                })?;
             if place.is_none() {
                 if name.len() > NAME_BYTES_MAX {
-                    return Err(StoreError(format!(
-                        "a target's name has at most {NAME_BYTES_MAX} bytes"
-                    )));
+                    return Err(StoreError::TooLarge {
+                        what: format!("the name of target {name}, in bytes"),
+                        max: NAME_BYTES_MAX,
+                    });
                 }
                 new.push((number, name.to_string()));
                 known.push(name.clone());
@@ -477,10 +391,10 @@ impl Committer {
         Ok(())
     }
 
-    fn kill(
+    fn expire(
         &mut self,
         number: TargetNumber,
-        range: Kill,
+        range: ExpireRange,
         before: dispatcher_model::Timestamp,
         reply: Reply<Option<u64>>,
     ) {
@@ -490,19 +404,19 @@ impl Committer {
         let (from, nothing) = (range.from, range.count == 0);
         let mut live = lock(&target.live);
         let went_on = live.next != from;
-        let killed = live.kill(range, before);
+        let killed = live.expire(range, before);
         drop(live);
         let Some(record) = killed else {
             debug_assert!(went_on || nothing);
             return drop(reply.send(Ok((!went_on).then_some(0))));
         };
-        let count = record.range.count;
+        let count = record.count;
         let record = Arc::new(record);
         if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
             self.keep(Kept { frame, effects: Effects::DeadRange(record) });
         }
         if let Some(reply) = self.waits_for_kept(reply) {
-            self.group.wait(Waiting::Killed { reply, count });
+            self.group.wait(Waiting::Expired { reply, count });
         }
     }
 
@@ -511,7 +425,7 @@ impl Committer {
         if self.kept.is_empty() {
             return Some(reply);
         }
-        let _ = reply.send(Err(StoreError("the disk refuses to write".into())));
+        let _ = reply.send(Err(disk_refuses()));
         None
     }
 
@@ -532,11 +446,15 @@ impl Committer {
     }
 }
 
+fn disk_refuses() -> StoreError {
+    StoreError::Disk { reason: "the disk refuses to write; outcomes are not stored".into() }
+}
+
 /// However the thread ends, nobody waits for it any more.
 impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);
-        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().0));
+        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().to_string()));
         self.shared.inbox.end();
         self.shared.wake_all();
     }

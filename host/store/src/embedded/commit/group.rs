@@ -31,7 +31,7 @@ struct Record {
 /// An answer that waits for the disk.
 pub(crate) enum Waiting {
     Append { reply: oneshot::Sender<Result<Placed, AppendError>>, placed: Placed },
-    Killed { reply: Reply<Option<u64>>, count: u64 },
+    Expired { reply: Reply<Option<u64>>, count: u64 },
     Operated { reply: Reply<u64>, count: u64 },
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Group {
     tail: Vec<Arc<TailFrame>>,
     waiting: Vec<Waiting>,
     undo: Vec<Undo>,
-    /// Bytes of frames that nobody waits for.
+    /// Bytes of frames without a caller that waits.
     pub lazy_bytes: usize,
 }
 
@@ -50,7 +50,7 @@ impl Group {
         self.placed.is_empty() && self.waiting.is_empty()
     }
 
-    /// Whether somebody waits for a sync.
+    /// Whether a caller waits for a sync.
     pub(crate) fn urgent(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -89,7 +89,7 @@ impl Group {
             // Whoever asked may have gone away: that changes nothing.
             match waiting {
                 Waiting::Append { reply, placed } => drop(reply.send(Ok(placed))),
-                Waiting::Killed { reply, count } => drop(reply.send(Ok(Some(count)))),
+                Waiting::Expired { reply, count } => drop(reply.send(Ok(Some(count)))),
                 Waiting::Operated { reply, count } => drop(reply.send(Ok(count))),
             }
         }
@@ -113,7 +113,7 @@ impl Group {
                 Waiting::Operated { reply, .. } => {
                     drop(reply.send(Err(error.to_store())));
                 }
-                Waiting::Killed { reply, .. } => {
+                Waiting::Expired { reply, .. } => {
                     drop(reply.send(Err(error.to_store())));
                 }
             }

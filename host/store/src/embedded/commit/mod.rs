@@ -5,3 +5,4 @@ pub(super) mod committer;
 pub(super) mod group;
 pub(super) mod operate;
 pub(super) mod relocate;
+pub(super) mod rollover;

@@ -14,34 +14,34 @@ use crate::embedded::core::inbox::{Reply, unknown};
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{
-    self, Act, ActWhat, Settled, Settlements, TargetSettlements,
+    self, Act, ActKind, Settled, Settlements, TargetSettlements,
 };
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::live::RowLease;
 
 impl Committer {
-    pub(crate) fn operate(&mut self, number: TargetNumber, what: ActWhat, reply: Reply<u64>) {
+    pub(crate) fn operate(&mut self, number: TargetNumber, what: ActKind, reply: Reply<u64>) {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
         let record = Arc::new(Act { target: number.0, at_ms: self.shared.clock.wall_ms(), what });
         let Some(frame) = record::frame(Kind::Act, &*record, 256) else {
-            return drop(reply.send(Err(StoreError("too much at once".into()))));
+            return drop(reply.send(Err(StoreError::TooLarge {
+                what: "one record".into(),
+                max: u32::MAX as usize,
+            })));
         };
         let mut live = lock(&target.live);
         let count = match &record.what {
-            ActWhat::Hold(held) => {
-                live.held.clone_from(held);
+            ActKind::Hold(hold) => {
+                live.hold.clone_from(hold);
                 // What stands still keeps nothing in memory.
                 live.unload();
                 0
             }
-            ActWhat::Mend(mend) => {
-                let again = mend.again.len() as u64;
-                live.pending += again;
-                live.retrying += again;
-                live.dead = live.dead.saturating_sub(mend.count);
-                again.max(mend.count)
+            ActKind::DeadLetters(change) => {
+                live.counts.changed(change);
+                (change.again.len() as u64).max(change.count)
             }
         };
         drop(live);
@@ -52,7 +52,7 @@ impl Committer {
         }
     }
 
-    pub(crate) fn bury(&mut self, number: TargetNumber, rows: Vec<Settled>, reply: Reply<u64>) {
+    pub(crate) fn give_up(&mut self, number: TargetNumber, rows: Vec<Settled>, reply: Reply<u64>) {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
@@ -75,7 +75,7 @@ impl Committer {
                 settled: true,
             };
             live.rows.insert(row.number, lease);
-            live.count(&row);
+            live.counts.settled(&row);
             others.push(row);
         }
         let (count, cursor) = (others.len() as u64, live.cursor());

@@ -7,7 +7,7 @@ use crate::embedded::platform::locks::lock;
 
 impl Committer {
     /// Writes copies, but for those of which a delivery is claimed; answers how many it wrote.
-    pub(crate) fn carry(&mut self, copies: Vec<Copy>, reply: Reply<u64>) {
+    pub(crate) fn relocate(&mut self, copies: Vec<Copy>, reply: Reply<u64>) {
         let mut count = 0;
         for Copy { number, retrying, mut frame, effects } in copies {
             let claimed = |target: &u16| {

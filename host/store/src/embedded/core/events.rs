@@ -24,11 +24,12 @@ pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEve
 const TRIES_MAX: usize = 4;
 
 fn index_error(error: &IndexError) -> StoreError {
-    StoreError(format!("cannot read the index: {error}"))
+    StoreError::ReadIndex { reason: error.to_string() }
 }
 
-fn log_error(error: &io::Error) -> StoreError {
-    StoreError(format!("cannot read the log: {error}"))
+pub(crate) fn log_error(shared: &Shared, error: &io::Error) -> StoreError {
+    let folder = shared.reader.folder.clone();
+    StoreError::ReadLog { folder, reason: error.to_string() }
 }
 
 impl Shared {
@@ -59,7 +60,7 @@ impl Shared {
             let start = self.reader.start();
             let at = if lsn_of(number) >= start { Some(lsn_of(number)) } else { place()? };
             let Some(at) = at else { return Ok(None) };
-            let found = self.reader.origin(number, at).map_err(|error| log_error(&error))?;
+            let found = self.reader.origin(number, at).map_err(|error| log_error(self, &error))?;
             // Its segment may have gone while it was looked for.
             if found.is_some() || self.reader.start() == start {
                 return Ok(found);

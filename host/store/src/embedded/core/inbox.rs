@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 use super::prepared::Prepared;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::frame::Frame;
-use crate::embedded::format::record::{ActWhat, Settled};
+use crate::embedded::format::record::{ActKind, Settled};
 use crate::embedded::limits::{
     GROUP_BYTES_MAX, GROUP_REQUESTS_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX,
 };
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::Kill;
+use crate::embedded::target::live::ExpireRange;
 use crate::{AppendError, Settlement, StoreError, Window};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -36,7 +36,7 @@ pub(crate) struct Placed {
     pub lsn: u64,
 }
 
-pub(crate) enum Act {
+pub(crate) enum Command {
     Register {
         names: Vec<Arc<str>>,
         reply: Reply<Vec<TargetNumber>>,
@@ -49,9 +49,9 @@ pub(crate) enum Act {
         reply: Option<Reply<()>>,
     },
     /// Answers `None` when the target went on meanwhile and the log has to be looked at again.
-    Kill {
+    Expire {
         target: TargetNumber,
-        range: Kill,
+        range: ExpireRange,
         before: Timestamp,
         reply: Reply<Option<u64>>,
     },
@@ -65,16 +65,16 @@ pub(crate) enum Act {
     /// What a person, or a verdict, does to a target; answers how many deliveries it concerns.
     Operate {
         target: TargetNumber,
-        what: ActWhat,
+        what: ActKind,
         reply: Reply<u64>,
     },
     /// Copies events to the head of the log; answers how many.
-    Carry {
+    Relocate {
         copies: Vec<Copy>,
         reply: Reply<u64>,
     },
-    /// Ends rows that nobody holds; answers how many were left to end.
-    Bury {
+    /// Ends rows that are not claimed; answers how many were left to end.
+    GiveUp {
         target: TargetNumber,
         rows: Vec<Settled>,
         reply: Reply<u64>,
@@ -93,7 +93,7 @@ pub(crate) enum Stop {
 struct State {
     appends: VecDeque<Append>,
     bytes: usize,
-    acts: VecDeque<Act>,
+    acts: VecDeque<Command>,
     stop: Option<Stop>,
     sleeping: bool,
 }
@@ -107,7 +107,7 @@ pub(crate) struct Inbox {
 /// What the committer took.
 pub(crate) struct Taken {
     pub appends: Vec<Append>,
-    pub acts: VecDeque<Act>,
+    pub acts: VecDeque<Command>,
     pub stop: Option<Stop>,
 }
 
@@ -128,7 +128,7 @@ impl Inbox {
         Ok(())
     }
 
-    pub(crate) fn act(&self, act: Act) -> Result<(), StoreError> {
+    pub(crate) fn act(&self, act: Command) -> Result<(), StoreError> {
         let mut state = lock(&self.state);
         if state.stop.is_some() {
             return Err(closed());
@@ -195,11 +195,11 @@ impl Inbox {
 }
 
 pub(crate) fn closed() -> StoreError {
-    StoreError("the store is closed".into())
+    StoreError::Closed
 }
 
 pub(crate) fn unknown(target: TargetNumber) -> StoreError {
-    StoreError(format!("no target has the number {}: register its name first", target.0))
+    StoreError::UnknownTarget(target.0)
 }
 
 /// A copy that is ready to be written.

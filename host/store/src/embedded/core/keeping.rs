@@ -1,4 +1,4 @@
-//! How much the log may hold and for how long, and the bell that wakes whoever sees to it.
+//! How much the log may hold and for how long, and what wakes the thread that removes segments.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError, RwLock};

@@ -87,19 +87,19 @@ impl Rebuild {
         self.unchecked.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn told(&self) -> Option<Rebuilding> {
+    pub(crate) fn status(&self) -> Option<Rebuilding> {
         if !self.is_on() {
             return None;
         }
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let Progress { read, segments, failed } = &*progress;
-        let mut told = "the index is being rebuilt from the log".to_owned();
+        let mut text = "the index is being rebuilt from the log".to_owned();
         if *segments > 0 {
-            told.push_str(&format!(" (segment {read} of {segments})"));
+            text.push_str(&format!(" (segment {read} of {segments})"));
         }
         if let Some(failed) = failed {
-            told.push_str(&format!("; the last try failed: {failed}"));
+            text.push_str(&format!("; the last try failed: {failed}"));
         }
-        Some(Rebuilding { progress: told, unchecked: self.unchecked.load(Ordering::Relaxed) })
+        Some(Rebuilding { progress: text, unchecked: self.unchecked.load(Ordering::Relaxed) })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::inbox::{Act, Inbox, Reply, closed};
+use super::inbox::{Command, Inbox, Reply, closed};
 use super::keeping::Keeping;
 use super::rebuild::Rebuild;
 use crate::StoreError;
@@ -25,7 +25,7 @@ use crate::embedded::space::guard::Room;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::target::live::Live;
 
-/// Most places of damage that are told apart.
+/// Most places of damage that are counted.
 const DAMAGES_NOTED_MAX: usize = 1_000;
 
 pub(crate) struct Target {
@@ -114,13 +114,13 @@ impl Shared {
         read_lock(&self.targets).get(usize::from(number)).cloned()
     }
 
-    /// What to say to whoever needs the index while there is none.
+    /// The error for callers that need the index while there is none.
     pub(crate) fn no_index(&self) -> StoreError {
         if self.inbox.stopped() {
             return closed();
         }
-        let progress = self.rebuild.told().map_or_else(String::new, |told| told.progress);
-        StoreError(format!("{progress}: ask again when it is done"))
+        let progress = self.rebuild.status().map_or_else(String::new, |told| told.progress);
+        StoreError::Rebuilding { progress }
     }
 
     /// Up to where the index has read the log; `None` while there is none.
@@ -143,7 +143,7 @@ impl Shared {
     /// Remembers a place that cannot be read until the store is closed.
     pub(crate) fn note_damage(&self, lsn: u64) {
         // What was retired is no damage, and what was mended is none any more.
-        let Some(place) = self.file_place(lsn).filter(|_| !self.reader.is_mended(lsn)) else {
+        let Some(place) = self.file_place(lsn).filter(|_| !self.reader.is_repaired(lsn)) else {
             return;
         };
         let mut damage = lock(&self.damage);
@@ -174,14 +174,17 @@ impl Shared {
     }
 
     /// Hands an act to the committer and waits for its answer.
-    pub(crate) async fn ask<T>(&self, act: impl FnOnce(Reply<T>) -> Act) -> Result<T, StoreError> {
+    pub(crate) async fn ask<T>(
+        &self,
+        act: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.inbox.act(act(reply))?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Hands an act to the committer without waiting for it. A closed store needs none.
-    pub(crate) fn post(&self, act: Act) {
+    pub(crate) fn post(&self, act: Command) {
         let _ = self.inbox.act(act);
     }
 

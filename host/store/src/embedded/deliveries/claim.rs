@@ -2,7 +2,7 @@
 //!
 //! Leases are given in one step without a wait in between, so that a claim that is dropped while it
 //! waits has taken nothing. What must be read from index or log is read on a thread for blocking
-//! work, by one reader a target at a time, and left in the target for whoever claims next.
+//! work, by one reader a target at a time, and left in the target for the next claim.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use tokio::time::Instant;
 
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
-use crate::embedded::core::inbox::{Act, closed, unknown};
+use crate::embedded::core::events::log_error;
+use crate::embedded::core::inbox::{Command, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use crate::embedded::platform::locks::{lock, read_lock};
-use crate::embedded::target::live::{Claimed, Kill, Live, Loaded, RowLease};
+use crate::embedded::target::live::{Claimed, ExpireRange, Live, Loaded, RowLease};
 use crate::{Outcome, Settlement, StoreError};
 
 /// How long rows are left alone while they cannot be read.
@@ -109,20 +110,20 @@ async fn load(
     })
     .await?;
     match damage {
-        Some(buried) => buried.await.unwrap_or_else(|_| Err(closed())).map(drop),
+        Some(given_up) => given_up.await.unwrap_or_else(|_| Err(closed())).map(drop),
         None => Ok(()),
     }
 }
 
 /// Answered when what cannot be read is declared dead.
-type Buried = oneshot::Receiver<Result<Option<u64>, StoreError>>;
+type GivenUp = oneshot::Receiver<Result<Option<u64>, StoreError>>;
 
 fn load_now(
     shared: &Shared,
     target: &Target,
     max: usize,
     untried: bool,
-) -> Result<Option<Buried>, StoreError> {
+) -> Result<Option<GivenUp>, StoreError> {
     let need = lock(&target.live).need(&shared.tail, max, shared.clock.now(), untried);
     let mut loaded = Vec::new();
     if let Some(from_ms) = need.rows_from_ms {
@@ -138,7 +139,7 @@ fn load_now(
     for number in need.given_back {
         match event(shared, number)? {
             Some(event) => loaded.push(Loaded { number, row: None, event }),
-            None => bury(shared, target, number, None),
+            None => give_up(shared, target, number, None),
         }
     }
     if !loaded.is_empty() {
@@ -148,11 +149,7 @@ fn load_now(
     need.log_from.map_or(Ok(None), |from| read_log(shared, target, from, max))
 }
 
-fn io_error(shared: &Shared, error: &std::io::Error) -> StoreError {
-    StoreError(format!("cannot read the log in {}: {error}", shared.reader.folder.display()))
-}
-
-/// Rows that are due and that nobody holds, with their events.
+/// Rows that are due and not claimed, with their events.
 fn due_rows(
     shared: &Shared,
     target: &Target,
@@ -168,7 +165,7 @@ fn due_rows(
             if shared.inbox.stopped() {
                 return Err(closed());
             }
-            // What waits to be tried again rests while the index is mended; the rest goes on.
+            // What waits to be tried again waits while the index is rebuilt; the rest goes on.
             let mut live = lock(&target.live);
             live.low_water_ms = live.low_water_ms.min(now_ms + MENDING_REST_MS);
             return Ok(Vec::new());
@@ -185,7 +182,7 @@ fn due_rows(
         };
         index
             .retries(target.number, from_ms, &mut visit)
-            .map_err(|error| StoreError(error.reason))?;
+            .map_err(|error| StoreError::ReadIndex { reason: error.reason })?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {
@@ -198,7 +195,7 @@ fn due_rows(
                 bytes += event.data.len();
                 loaded.push(Loaded { number, row: Some((due_ms, row)), event });
             }
-            None => bury(shared, target, number, Some((due_ms, row))),
+            None => give_up(shared, target, number, Some((due_ms, row))),
         }
     }
     let mut live = lock(&target.live);
@@ -211,27 +208,27 @@ fn read_log(
     target: &Target,
     from: u64,
     max: usize,
-) -> Result<Option<Buried>, StoreError> {
+) -> Result<Option<GivenUp>, StoreError> {
     let found = shared.reader.deliveries(target.number, from, max);
-    let found = found.map_err(|error| io_error(shared, &error))?;
+    let found = found.map_err(|error| log_error(shared, &error))?;
     let Some(lsn) = found.damaged_from else {
         lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
         return Ok(None);
     };
     let place = shared.place(lsn);
-    let reason = if found.mended {
-        format!("the log was damaged at {place}, and mended: what lay there is lost")
+    let reason = if found.repaired {
+        format!("the log was damaged at {place}, and repaired: what was there is lost")
     } else {
         shared.note_damage(lsn);
-        format!("the log is damaged at {place}: what lay there is lost")
+        format!("the log is damaged at {place}: what was there is lost")
     };
     tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
     let at = shared.clock.wall();
     // How many events lay there cannot be known: it stands for one.
     let range =
-        Kill { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
+        ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
     let (reply, answer) = oneshot::channel();
-    let act = Act::Kill {
+    let act = Command::Expire {
         target: TargetNumber(target.number),
         range,
         before: Timestamp::default(),
@@ -242,7 +239,7 @@ fn read_log(
 }
 
 /// Declares a delivery dead whose event cannot be read any more.
-fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
+fn give_up(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
     let now = shared.clock.now();
     let until = now.after(DYING);
     let reason = format!("its event at {} cannot be read any more", shared.place(lsn_of(number)));
@@ -269,7 +266,7 @@ fn bury(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRo
     drop(live);
     let event = EventId::new(now.wall, shared.identity.store, number);
     let outcomes = vec![Settlement { event, outcome: Outcome::Dead { reason } }];
-    shared.post(Act::Settle {
+    shared.post(Command::Settle {
         target: TargetNumber(target.number),
         outcomes,
         window: None,

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
 
-use super::gone::{dropped_range, is_lost, not_kept};
+use super::gone::{dropped_range, is_lost};
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
-use crate::embedded::core::inbox::{Act, unknown};
+use crate::embedded::core::events::log_error;
+use crate::embedded::core::inbox::{Command, unknown};
 use crate::embedded::core::shared::{Shared, Target};
-use crate::embedded::format::record::{ActWhat, Mend, Settled, What, to_deltas};
+use crate::embedded::format::record::{
+    ActKind, DeadLetterChange, RecordedOutcome, Settled, to_deltas,
+};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
@@ -42,7 +45,7 @@ impl Drop for Still {
 }
 
 fn index_error(error: IndexError) -> StoreError {
-    StoreError(format!("cannot read the index: {error}"))
+    StoreError::ReadIndex { reason: error.to_string() }
 }
 
 /// What people do to the dead letters of a target, and to deliveries that they do not want.
@@ -53,8 +56,14 @@ impl DeadLetters<'_> {
         self.0.target(number.0).ok_or_else(|| unknown(number))
     }
 
-    async fn mend(&self, target: TargetNumber, mend: Mend) -> Result<u64, StoreError> {
-        self.0.ask(|reply| Act::Operate { target, what: ActWhat::Mend(mend), reply }).await
+    async fn change(
+        &self,
+        target: TargetNumber,
+        change: DeadLetterChange,
+    ) -> Result<u64, StoreError> {
+        self.0
+            .ask(|reply| Command::Operate { target, what: ActKind::DeadLetters(change), reply })
+            .await
     }
 
     pub(crate) async fn replay(
@@ -69,13 +78,13 @@ impl DeadLetters<'_> {
             let (shared, on, ids) = (self.0.clone(), target.clone(), chunk.to_vec());
             let numbers = blocking(move || candidates(&shared, &on, &ids)).await?;
             // The index must know the rows of what was settled before that look at the target.
-            self.0.ask(|reply| Act::Flush { reply }).await?;
+            self.0.ask(|reply| Command::Flush { reply }).await?;
             let (shared, on) = (self.0.clone(), target.clone());
             let mut plan = blocking(move || plan(&shared, &on, numbers)).await?;
-            replayed += plan.mend.again.len() as u64;
-            if !plan.mend.again.is_empty() {
-                plan.mend.again = to_deltas(&plan.mend.again);
-                self.mend(number, plan.mend).await?;
+            replayed += plan.change.again.len() as u64;
+            if !plan.change.again.is_empty() {
+                plan.change.again = to_deltas(&plan.change.again);
+                self.change(number, plan.change).await?;
             }
             for first in plan.ranges {
                 replayed += self.replay_range(number, first).await?;
@@ -85,7 +94,7 @@ impl DeadLetters<'_> {
             }
         }
         // Who asks for the list now sees it without them.
-        self.0.ask(|reply| Act::Flush { reply }).await?;
+        self.0.ask(|reply| Command::Flush { reply }).await?;
         match events[..] {
             [id] if replayed == 0 => self.must_be_kept(id).await.map(|()| 0),
             _ => Ok(replayed),
@@ -96,30 +105,30 @@ impl DeadLetters<'_> {
     async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
         let shared = self.0.clone();
         let lost = blocking(move || is_lost(&shared, id)).await?;
-        if lost { Err(not_kept(id)) } else { Ok(()) }
+        if lost { Err(StoreError::NotKept(id)) } else { Ok(()) }
     }
 
     async fn replay_range(&self, target: TargetNumber, first: u64) -> Result<u64, StoreError> {
         let (mut next, mut replayed) = (Some(first), 0);
         while let Some(first) = next.take() {
             // The record before this one made the row.
-            self.0.ask(|reply| Act::Flush { reply }).await?;
+            self.0.ask(|reply| Command::Flush { reply }).await?;
             let shared = self.0.clone();
-            let mend = blocking(move || chunk_of_range(&shared, target.0, first)).await?;
-            let Some(mend) = mend else { break };
-            replayed += mend.again.len() as u64;
-            next = mend.left.as_ref().map(|(first, _)| *first);
-            self.mend(target, mend).await?;
+            let change = blocking(move || chunk_of_range(&shared, target.0, first)).await?;
+            let Some(change) = change else { break };
+            replayed += change.again.len() as u64;
+            next = change.left.as_ref().map(|(first, _)| *first);
+            self.change(target, change).await?;
         }
         Ok(replayed)
     }
 
     /// One out of a range: the range spares it from now on.
     async fn replay_inside(&self, target: TargetNumber, inside: u64) -> Result<u64, StoreError> {
-        self.0.ask(|reply| Act::Flush { reply }).await?;
+        self.0.ask(|reply| Command::Flush { reply }).await?;
         let shared = self.0.clone();
         match blocking(move || spare(&shared, target.0, inside)).await? {
-            Some(mend) => self.mend(target, mend).await,
+            Some(change) => self.change(target, change).await,
             None => Ok(0),
         }
     }
@@ -131,20 +140,20 @@ impl DeadLetters<'_> {
     ) -> Result<u64, StoreError> {
         let target = self.known(number)?;
         let _alone = target.loading.clone().lock_owned().await;
-        self.0.ask(|reply| Act::Flush { reply }).await?;
+        self.0.ask(|reply| Command::Flush { reply }).await?;
         let events: BTreeSet<EventId> = events.into_iter().collect();
         let mut left: Vec<EventId> = events.into_iter().rev().collect();
         let mut dropped = 0;
         while !left.is_empty() {
             let shared = self.0.clone();
-            let (mend, rest) = blocking(move || drops(&shared, number.0, left)).await?;
+            let (change, rest) = blocking(move || drops(&shared, number.0, left)).await?;
             left = rest;
-            dropped += mend.count;
-            if !mend.gone.is_empty() {
-                self.mend(number, mend).await?;
+            dropped += change.count;
+            if !change.gone.is_empty() {
+                self.change(number, change).await?;
             }
         }
-        self.0.ask(|reply| Act::Flush { reply }).await?;
+        self.0.ask(|reply| Command::Flush { reply }).await?;
         Ok(dropped)
     }
 
@@ -160,14 +169,15 @@ impl DeadLetters<'_> {
                 .await?;
         let _alone = target.loading.clone().lock_owned().await;
         let _still = Still::new(&target);
-        self.0.ask(|reply| Act::Flush { reply }).await?;
+        self.0.ask(|reply| Command::Flush { reply }).await?;
         let mut from = (0, 0);
         loop {
             let (shared, on, reason) = (self.0.clone(), target.clone(), reason.clone());
             let (rows, next) =
                 blocking(move || old_rows(&shared, &on, from, before, &reason)).await?;
             if !rows.is_empty() {
-                skipped += self.0.ask(|reply| Act::Bury { target: number, rows, reply }).await?;
+                skipped +=
+                    self.0.ask(|reply| Command::GiveUp { target: number, rows, reply }).await?;
             }
             let Some(next) = next else { return Ok(skipped) };
             from = next;
@@ -180,26 +190,26 @@ fn drops(
     shared: &Shared,
     target: u16,
     mut ids: Vec<EventId>,
-) -> Result<(Mend, Vec<EventId>), StoreError> {
+) -> Result<(DeadLetterChange, Vec<EventId>), StoreError> {
     let index = read_lock(&shared.index);
     let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-    let (mut mend, mut bytes) = (Mend::default(), 0);
+    let (mut change, mut bytes) = (DeadLetterChange::default(), 0);
     while bytes < SETTLEMENT_BYTES_MAX {
         let Some(id) = ids.pop() else { break };
         let row = index.dead_at(target, id.number(), false).map_err(index_error)?;
         if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
             bytes += row.reason.len() + row.spared.len() * 10 + 64;
-            mend.gone.push(id.number());
-            mend.count += row.count;
+            change.gone.push(id.number());
+            change.count += row.count;
             let range = if row.to == 0 {
                 dropped_range(&**index, target, id.number()).map_err(index_error)?
             } else {
                 None
             };
-            mend.dropped.push(range.unwrap_or((id.number(), row)));
+            change.dropped.push(range.unwrap_or((id.number(), row)));
         }
     }
-    Ok((mend, ids))
+    Ok((change, ids))
 }
 
 /// Whether the row is of that very event.
@@ -234,7 +244,7 @@ fn candidates(
 
 struct Plan {
     /// Numbers in `again` are not yet differences.
-    mend: Mend,
+    change: DeadLetterChange,
     /// Dead ranges that are replayed as a whole.
     ranges: Vec<u64>,
     /// Single events out of dead ranges.
@@ -244,16 +254,17 @@ struct Plan {
 fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan, StoreError> {
     let index = read_lock(&shared.index);
     let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-    let mut plan = Plan { mend: Mend::default(), ranges: Vec::new(), inside: Vec::new() };
+    let mut plan =
+        Plan { change: DeadLetterChange::default(), ranges: Vec::new(), inside: Vec::new() };
     let mut others = BTreeSet::new();
     for number in numbers {
         match index.dead_at(target.number, number, false).map_err(index_error)? {
             Some(row) if row.to == 0 => {
                 let range = dropped_range(&**index, target.number, number);
-                plan.mend.dropped.extend(range.map_err(index_error)?);
-                plan.mend.gone.push(number);
-                plan.mend.count += 1;
-                plan.mend.again.push(number);
+                plan.change.dropped.extend(range.map_err(index_error)?);
+                plan.change.gone.push(number);
+                plan.change.count += 1;
+                plan.change.again.push(number);
             }
             Some(_) => plan.ranges.push(number),
             None => {
@@ -273,14 +284,18 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
             ControlFlow::Continue(())
         };
         index.retries(target.number, 0, &mut visit).map_err(index_error)?;
-        plan.mend.again.extend(others);
+        plan.change.again.extend(others);
     }
-    plan.mend.again.sort_unstable();
+    plan.change.again.sort_unstable();
     Ok(plan)
 }
 
 /// The record that replays one out of a range.
-fn spare(shared: &Shared, target: u16, number: u64) -> Result<Option<Mend>, StoreError> {
+fn spare(
+    shared: &Shared,
+    target: u16,
+    number: u64,
+) -> Result<Option<DeadLetterChange>, StoreError> {
     let index = read_lock(&shared.index);
     let index = index.as_ref().ok_or_else(|| shared.no_index())?;
     let found = index.dead_within(target, number, false).map_err(index_error)?;
@@ -289,11 +304,20 @@ fn spare(shared: &Shared, target: u16, number: u64) -> Result<Option<Mend>, Stor
     spared.insert(number, number + 1);
     row.spared = spared.to_deltas(first);
     row.count = row.count.saturating_sub(1).max(1);
-    Ok(Some(Mend { count: 1, left: Some((first, row)), again: vec![number], ..Mend::default() }))
+    Ok(Some(DeadLetterChange {
+        count: 1,
+        left: Some((first, row)),
+        again: vec![number],
+        ..DeadLetterChange::default()
+    }))
 }
 
 /// The next record that replays a range; `None` when nothing of it can be read.
-fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Mend>, StoreError> {
+fn chunk_of_range(
+    shared: &Shared,
+    target: u16,
+    first: u64,
+) -> Result<Option<DeadLetterChange>, StoreError> {
     let row = {
         let index = read_lock(&shared.index);
         let index = index.as_ref().ok_or_else(|| shared.no_index())?;
@@ -304,7 +328,7 @@ fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Men
     let mut dead = shared
         .reader
         .planned(target, first..row.to, CHUNK_MAX + 1, &spared)
-        .map_err(|error| StoreError(format!("cannot read the log: {error}")))?;
+        .map_err(|error| log_error(shared, &error))?;
     if dead.is_empty() {
         return Ok(None);
     }
@@ -320,7 +344,7 @@ fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Men
     });
     let count = row.count - left.as_ref().map_or(0, |(_, left)| left.count).min(row.count);
     let numbers: Vec<u64> = dead.into_iter().map(|(number, _)| number).collect();
-    Ok(Some(Mend {
+    Ok(Some(DeadLetterChange {
         gone: vec![first],
         count,
         left,
@@ -332,7 +356,7 @@ fn chunk_of_range(shared: &Shared, target: u16, first: u64) -> Result<Option<Men
 /// Where the rows go on.
 type NextRow = Option<(u64, u64)>;
 
-/// A chunk of rows, behind the place `from`, of events received before that time and held by nobody.
+/// A chunk of rows, behind the place `from`, of events received before that time and not claimed.
 fn old_rows(
     shared: &Shared,
     target: &Target,
@@ -369,7 +393,7 @@ fn old_rows(
             row_due_ms: Some(due_ms),
             attempts: row.attempts,
             first_attempt_ms: row.first_attempt_ms,
-            what: What::Dead { reason: cut(reason.to_owned(), REASON_BYTES_MAX) },
+            what: RecordedOutcome::Dead { reason: cut(reason.to_owned(), REASON_BYTES_MAX) },
         });
     }
     Ok((rows, next.filter(|_| full)))

@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
-use crate::embedded::core::inbox::{Act, closed, unknown};
+use crate::embedded::core::events::log_error;
+use crate::embedded::core::inbox::{Command, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::Kill;
+use crate::embedded::target::live::ExpireRange;
 
 /// How often the log is looked at again because the target went on meanwhile.
 const TRIES_MAX: usize = 8;
@@ -46,15 +47,12 @@ pub(crate) async fn expire(
         let found = blocking(move || look(&looking, &on, before, why)).await?;
         let Some(range) = found else { return Ok(0) };
         let (reply, answer) = oneshot::channel();
-        shared.inbox.act(Act::Kill { target: number, range, before, reply })?;
+        shared.inbox.act(Command::Expire { target: number, range, before, reply })?;
         if let Some(count) = answer.await.unwrap_or_else(|_| Err(closed()))? {
             return Ok(count);
         }
     }
-    Err(StoreError(format!(
-        "target {} was too busy to expire its deliveries: try again",
-        target.name
-    )))
+    Err(StoreError::Busy { target: target.name.clone() })
 }
 
 /// What of a target was received before that time and never tried; for one who keeps it from reading.
@@ -63,18 +61,18 @@ pub(crate) fn look(
     target: &Target,
     before: Timestamp,
     reason: String,
-) -> Result<Option<Kill>, StoreError> {
+) -> Result<Option<ExpireRange>, StoreError> {
     let (from, done, given_back) = {
         let live = lock(&target.live);
         (live.next, live.done.clone(), !live.free.is_empty())
     };
     let old = shared.reader.old(target.number, from, before, &done);
-    let old = old.map_err(|error| StoreError(format!("cannot read the log: {error}")))?;
+    let old = old.map_err(|error| log_error(shared, &error))?;
     if old.count == 0 && !given_back {
         return Ok(None);
     }
     // Without any that is old there, the reader does not go on.
     let to = if old.count == 0 { from } else { old.to };
     let at = shared.clock.wall();
-    Ok(Some(Kill { from, to, count: old.count, first: old.first, at, reason }))
+    Ok(Some(ExpireRange { from, to, count: old.count, first: old.first, at, reason }))
 }

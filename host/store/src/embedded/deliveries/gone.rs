@@ -69,15 +69,8 @@ pub(crate) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> 
     let index = &**index.as_ref().ok_or_else(|| shared.no_index())?;
     let gone = shared
         .is_gone(index, id.number())
-        .map_err(|error| StoreError(format!("cannot read the index: {error}")))?;
+        .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
     Ok(gone && id.store() == shared.identity.store)
-}
-
-pub(crate) fn not_kept(id: EventId) -> StoreError {
-    StoreError(format!(
-        "event {id} is no longer kept: it went by [store] retention. A dead letter without its event \
-         can be dropped, not replayed"
-    ))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::frame::{Header, Kind};
 use super::record::{
-    Act, Checkpoint, CheckpointOld, DeadRange, DeadRangeOld, Dedup, Event, Lost, Moved, MovedRows,
-    Registry, Request, Settlements, Unreadable, decode,
+    Act, Checkpoint, DeadRange, Dedup, Event, Lost, Moved, MovedRows, Registry, Request,
+    Settlements, Unreadable, decode,
 };
 
 /// A frame as state and index need it: without the bodies.
@@ -64,7 +64,7 @@ impl Effects {
             Self::Request { routed, .. } => routed.iter().map(|r| r.target).collect(),
             Self::Settlements(record) => record.targets.iter().map(|t| t.target).collect(),
             Self::Registry(record) => record.targets.iter().map(|(number, _)| *number).collect(),
-            Self::DeadRange(record) => vec![record.range.target],
+            Self::DeadRange(record) => vec![record.target],
             Self::Act(record) => vec![record.target],
             Self::Checkpoint(record) => (0u16..).zip(&record.targets).map(|(n, _)| n).collect(),
             // Whichever there are.
@@ -113,17 +113,11 @@ impl Entry {
             Kind::Settlements => Effects::Settlements(Arc::new(decode(payload)?)),
             Kind::Registry => Effects::Registry(Arc::new(decode(payload)?)),
             Kind::DeadRange => Effects::DeadRange(Arc::new(decode(payload)?)),
-            Kind::DeadRangeOld => {
-                Effects::DeadRange(Arc::new(decode::<DeadRangeOld>(payload)?.into()))
-            }
             Kind::Moved => Effects::Moved(Arc::new(decode::<Moved<'_>>(payload)?.about)),
             Kind::Act => Effects::Act(Arc::new(decode(payload)?)),
             Kind::Summary => Effects::Summary,
             Kind::Checkpoint | Kind::CheckpointPart => {
                 Effects::Checkpoint(Arc::new(decode(payload)?))
-            }
-            Kind::CheckpointOld => {
-                Effects::Checkpoint(Arc::new(decode::<CheckpointOld>(payload)?.into()))
             }
             Kind::Lost => Effects::Lost(Lost::read(payload)),
         };

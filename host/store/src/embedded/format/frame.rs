@@ -22,11 +22,7 @@ pub(crate) enum Kind {
     Request = 1,
     Settlements = 2,
     Registry = 3,
-    /// Is read, not written: without what was settled in the range.
-    DeadRangeOld = 4,
-    /// Is read, not written: without holds.
-    CheckpointOld = 5,
-    /// An event of a segment that goes.
+    /// An event of a segment that is removed.
     Moved = 6,
     /// An operator's.
     Act = 7,
@@ -46,8 +42,6 @@ impl Kind {
             1 => Self::Request,
             2 => Self::Settlements,
             3 => Self::Registry,
-            4 => Self::DeadRangeOld,
-            5 => Self::CheckpointOld,
             6 => Self::Moved,
             7 => Self::Act,
             8 => Self::Summary,

@@ -40,7 +40,7 @@ pub(crate) struct Event<'a> {
     pub link: Option<&'a str>,
     /// Place in `Severity::ALL`.
     pub severity: u8,
-    /// An element of a request that is no JSON object.
+    /// An element of a request that is not a JSON object.
     pub other_shape: bool,
     pub dedup: Option<Dedup>,
     /// Target and reason, when no target gets it.
@@ -121,11 +121,11 @@ pub(crate) struct Settled {
     pub attempts: u32,
     /// When the first of them was made.
     pub first_attempt_ms: u64,
-    pub what: What,
+    pub what: RecordedOutcome,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub(crate) enum What {
+pub(crate) enum RecordedOutcome {
     Delivered {
         receipt: Option<String>,
         fields: Vec<(String, String)>,
@@ -151,7 +151,7 @@ pub(crate) enum What {
     },
 }
 
-impl What {
+impl RecordedOutcome {
     /// When the row it makes is due, if it makes one.
     pub(crate) const fn due_ms(&self) -> Option<u64> {
         match self {
@@ -167,22 +167,8 @@ pub(crate) struct Registry {
     pub targets: Vec<(u16, String)>,
 }
 
-/// Deliveries that died together, by one record however many.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(crate) struct DeadRange {
-    pub range: DeadRangeOld,
-    /// Runs in the range that were settled before, as distances from its start: they did not die.
-    pub settled: Vec<u64>,
-}
-
-impl From<DeadRangeOld> for DeadRange {
-    fn from(range: DeadRangeOld) -> Self {
-        Self { range, settled: Vec::new() }
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub(crate) struct DeadRangeOld {
     pub target: u16,
     pub from: u64,
     pub to: u64,
@@ -195,6 +181,8 @@ pub(crate) struct DeadRangeOld {
     pub at_ms: u64,
     pub reason: String,
     pub cursor: u64,
+    /// What of the range was settled before: differences, from `from` on.
+    pub settled: Vec<u64>,
 }
 
 /// What an operator did to one target; durable before it is answered.
@@ -202,14 +190,14 @@ pub(crate) struct DeadRangeOld {
 pub(crate) struct Act {
     pub target: u16,
     pub at_ms: u64,
-    pub what: ActWhat,
+    pub what: ActKind,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub(crate) enum ActWhat {
+pub(crate) enum ActKind {
     /// `None` lifts it.
     Hold(Option<HoldRow>),
-    Mend(Mend),
+    DeadLetters(DeadLetterChange),
 }
 
 /// Why a target's deliveries wait.
@@ -221,9 +209,9 @@ pub(crate) struct HoldRow {
     pub since_ms: u64,
 }
 
-/// Dead letters that are none any more, and events that are to be delivered anew.
+/// Dead letters that are none any more, and events that are to be delivered again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-pub(crate) struct Mend {
+pub(crate) struct DeadLetterChange {
     /// Keys of the rows of dead letters that go.
     pub gone: Vec<u64>,
     /// How many dead letters that are, less those of `left`.
@@ -232,7 +220,7 @@ pub(crate) struct Mend {
     pub left: Option<(u64, DeadRow)>,
     /// Numbers that get a row, due at once with no attempt made: differences, the first from zero.
     pub again: Vec<u64>,
-    /// Rows that went because nobody wants them any more.
+    /// Rows that went because they were dropped.
     pub dropped: Vec<(u64, DeadRow)>,
 }
 
@@ -268,26 +256,7 @@ pub(crate) struct Checkpoint {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-pub(crate) struct CheckpointOld {
-    pub targets: Vec<TargetRowOld>,
-}
-
-impl From<CheckpointOld> for Checkpoint {
-    fn from(old: CheckpointOld) -> Self {
-        let targets = old.targets.into_iter().map(|row| TargetRow { row, held: None });
-        Self { targets: targets.collect() }
-    }
-}
-
-/// A target's state, in a checkpoint and in the index.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub(crate) struct TargetRow {
-    pub row: TargetRowOld,
-    pub held: Option<HoldRow>,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-pub(crate) struct TargetRowOld {
     pub name: String,
     pub cursor: u64,
     /// Runs settled above the cursor, as distances.
@@ -297,6 +266,8 @@ pub(crate) struct TargetRowOld {
     pub pending: u64,
     pub retrying: u64,
     pub dead: u64,
+    /// Why nothing of it is handed out.
+    pub hold: Option<HoldRow>,
 }
 
 /// A repair's word for a stretch of the log in which nothing could be read: its frame fills it. Zeros
@@ -378,12 +349,14 @@ mod tests {
     fn settled() -> impl Strategy<Value = Settled> {
         let what = prop_oneof![
             (any::<Option<String>>(), any::<Vec<(String, String)>>())
-                .prop_map(|(receipt, fields)| What::Delivered { receipt, fields }),
-            (any::<u64>(), ".{0,20}", any::<Vec<u8>>())
-                .prop_map(|(due_ms, reason, progress)| What::Retry { due_ms, reason, progress }),
-            ".{0,20}".prop_map(|reason| What::Dead { reason }),
-            any::<u64>().prop_map(|due_ms| What::Parked { due_ms }),
-            any::<(u64, u64)>().prop_map(|(group, until_ms)| What::Window { group, until_ms }),
+                .prop_map(|(receipt, fields)| RecordedOutcome::Delivered { receipt, fields }),
+            (any::<u64>(), ".{0,20}", any::<Vec<u8>>()).prop_map(|(due_ms, reason, progress)| {
+                RecordedOutcome::Retry { due_ms, reason, progress }
+            }),
+            ".{0,20}".prop_map(|reason| RecordedOutcome::Dead { reason }),
+            any::<u64>().prop_map(|due_ms| RecordedOutcome::Parked { due_ms }),
+            any::<(u64, u64)>()
+                .prop_map(|(group, until_ms)| RecordedOutcome::Window { group, until_ms }),
         ];
         (any::<u64>(), any::<u64>(), any::<Option<u64>>(), any::<u32>(), any::<u64>(), what)
             .prop_map(|(number, received_ms, row_due_ms, attempts, first_attempt_ms, what)| {
@@ -437,7 +410,6 @@ mod tests {
             let _ = decode::<DeadRange>(&bytes);
             let _ = decode::<Act>(&bytes);
             let _ = decode::<Moved>(&bytes);
-            let _ = decode::<CheckpointOld>(&bytes);
             let _ = decode::<Checkpoint>(&bytes);
             let _ = decode::<Registry>(&bytes);
         }

@@ -42,7 +42,7 @@ pub(crate) struct SegmentHeader {
     pub created_ms: u64,
 }
 
-/// The bytes are no header that this program can use.
+/// The bytes are not a header that this program can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadHeader {
     Damaged,

@@ -12,8 +12,8 @@ use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 pub(crate) use crate::embedded::format::record::DeadRow;
 use crate::embedded::format::record::{
-    Act, ActWhat, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, Settled, TargetRow, What,
-    from_deltas,
+    Act, ActKind, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, RecordedOutcome, Settled,
+    TargetRow, from_deltas,
 };
 use crate::embedded::format::runs::Runs;
 use crate::embedded::limits::DEDUP_MS;
@@ -56,7 +56,7 @@ pub(crate) enum Space {
     Target,
     Retry,
     Dead,
-    /// Dead letters that nobody wants any more.
+    /// Dead letters that were dropped.
     Dropped,
     /// Where a row of either stands for a range, with the frame that last said so; other rows may begin
     /// within it.
@@ -236,8 +236,8 @@ pub(crate) fn outcome_key(target: u16, number: u64) -> Vec<u8> {
 }
 
 /// The row of deliveries that died together.
-fn dead_range(DeadRange { range, settled }: &DeadRange) -> DeadRow {
-    let mut spared = Runs::from_deltas(range.from, settled);
+fn dead_range(range: &DeadRange) -> DeadRow {
+    let mut spared = Runs::from_deltas(range.from, &range.settled);
     for kept in &range.kept {
         spared.insert(*kept, kept + 1);
     }
@@ -288,7 +288,7 @@ impl Batch {
                 }
             }
             Effects::DeadRange(record) => {
-                let key = dead_key(record.range.target, record.range.first);
+                let key = dead_key(record.target, record.first);
                 self.range(entry.lsn, key.clone());
                 self.rows.insert((Space::Dead, key), value(&dead_range(record)));
             }
@@ -303,7 +303,7 @@ impl Batch {
         self.rows.insert((Space::Range, key), Some(lsn.to_be_bytes().to_vec()));
     }
 
-    /// All rows of an event are said anew: those before may be gone from the log.
+    /// All rows of an event are written again: those before may be gone from the log.
     fn moved(&mut self, lsn: u64, record: &MovedRows) {
         let number = record.number;
         self.rows.insert((Space::Place, place_key(number)), Some(lsn.to_be_bytes().to_vec()));
@@ -325,13 +325,13 @@ impl Batch {
     }
 
     fn act(&mut self, lsn: u64, Act { target, at_ms, what }: &Act) {
-        let ActWhat::Mend(mend) = what else { return };
-        for number in &mend.gone {
+        let ActKind::DeadLetters(change) = what else { return };
+        for number in &change.gone {
             self.rows.insert((Space::Dead, dead_key(*target, *number)), None);
             self.rows.insert((Space::Range, dead_key(*target, *number)), None);
         }
-        let dropped = mend.dropped.iter().map(|row| (Space::Dropped, row));
-        let left = mend.left.iter().map(|row| (Space::Dead, row));
+        let dropped = change.dropped.iter().map(|row| (Space::Dropped, row));
+        let left = change.left.iter().map(|row| (Space::Dead, row));
         for (space, (first, row)) in dropped.chain(left) {
             let key = dead_key(*target, *first);
             if row.to > 0 {
@@ -345,7 +345,7 @@ impl Batch {
             reason: String::new(),
             progress: Vec::new(),
         });
-        for number in from_deltas(&mend.again) {
+        for number in from_deltas(&change.again) {
             // That it was delivered before counts no more.
             self.rows.insert((Space::Outcome, outcome_key(*target, number)), None);
             self.rows.insert((Space::Retry, retry_key(*target, *at_ms, number)), row.clone());
@@ -358,7 +358,7 @@ impl Batch {
             self.rows.insert((Space::Retry, retry_key(target, due_ms, number)), None);
         }
         match &settled.what {
-            What::Delivered { receipt, fields } => {
+            RecordedOutcome::Delivered { receipt, fields } => {
                 let row = settled.row_due_ms.is_some();
                 if row || receipt.is_some() || !fields.is_empty() {
                     let row = OutcomeRow {
@@ -371,7 +371,7 @@ impl Batch {
                     self.rows.insert((Space::Outcome, key), value(&row));
                 }
             }
-            What::Retry { due_ms, reason, progress } => {
+            RecordedOutcome::Retry { due_ms, reason, progress } => {
                 let row = RetryRow {
                     attempts: settled.attempts,
                     first_attempt_ms: settled.first_attempt_ms,
@@ -380,7 +380,7 @@ impl Batch {
                 };
                 self.rows.insert((Space::Retry, retry_key(target, *due_ms, number)), value(&row));
             }
-            What::Parked { due_ms } => {
+            RecordedOutcome::Parked { due_ms } => {
                 let row = RetryRow {
                     attempts: settled.attempts,
                     first_attempt_ms: settled.first_attempt_ms,
@@ -389,14 +389,14 @@ impl Batch {
                 };
                 self.rows.insert((Space::Retry, retry_key(target, *due_ms, number)), value(&row));
             }
-            &What::Window { group, until_ms } => {
+            &RecordedOutcome::Window { group, until_ms } => {
                 // A rebuild reads of windows that ended long ago.
                 if until_ms.saturating_add(DEDUP_MS) >= at_ms.max(now_ms) {
                     let key = (Space::Seen(hour_of(until_ms)), window_key(target, group));
                     self.rows.insert(key, Some(until_ms.to_le_bytes().to_vec()));
                 }
             }
-            What::Dead { reason } => {
+            RecordedOutcome::Dead { reason } => {
                 let row = DeadRow {
                     received_ms: settled.received_ms,
                     count: 1,

@@ -1,7 +1,6 @@
 //! Rows of the index that are about events which are gone.
 //!
-//! What stays is decided by the rows and by where the log begins, and by nothing else: an index made
-//! anew and swept has the same rows as one that was swept each time a segment went. Dead letters are
+//! What stays is decided by the rows and by where the log begins, and by nothing else: an index rebuilt and swept has the same rows as one that was swept each time a segment went. Dead letters are
 //! not swept: a record takes each off, because they are counted.
 
 use super::rows::{

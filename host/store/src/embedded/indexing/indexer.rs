@@ -1,7 +1,7 @@
 //! The thread that keeps the index: durable frames in, rows out, many frames to a batch.
 //!
 //! It lags behind the log by a bounded number of group commits; when that is reached the committer
-//! waits for it. An index that fails is mended, see `reindex`.
+//! waits for it. An index that fails is rebuilt, see `reindex`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::embedded::core::inbox::{Reply, closed};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
-use crate::embedded::format::record::ActWhat;
+use crate::embedded::format::record::ActKind;
 use crate::embedded::index::rows::{Batch, IndexError, LAYOUT, Stamp, hour_of};
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::state::apply::State;
@@ -84,8 +84,8 @@ impl Gathered {
             }
         }
         if let Effects::Act(record) = &entry.effects
-            && let ActWhat::Mend(mend) = &record.what
-            && !mend.again.is_empty()
+            && let ActKind::DeadLetters(change) = &record.what
+            && !change.again.is_empty()
         {
             self.moved.entry(record.target).or_default().due_at(record.at_ms);
         }
@@ -158,7 +158,7 @@ pub(crate) struct Indexer {
     shared: Arc<Shared>,
     machine: Machine,
     state: State,
-    /// What an index that was mended has read by itself.
+    /// Up to where a rebuilt index has read the log by itself.
     read_to: u64,
 }
 
@@ -168,12 +168,12 @@ impl Indexer {
     }
 
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        if self.shared.rebuild.is_on() && !self.mend(jobs, None) {
+        if self.shared.rebuild.is_on() && !self.rebuild(jobs, None) {
             return;
         }
         while let Ok(first) = jobs.recv() {
             if let Err(error) = self.batch(first, || jobs.try_recv().ok())
-                && !self.mend(jobs, Some(error))
+                && !self.rebuild(jobs, Some(error))
             {
                 return;
             }
@@ -184,15 +184,15 @@ impl Indexer {
 
     /// One try to make it whole, for a test that takes steps one by one.
     #[cfg(test)]
-    pub(crate) fn mend_once(&mut self, jobs: &Receiver<Job>) -> Result<(), IndexError> {
-        (self.state, self.read_to) = reindex::mend_once(&self.shared, &self.machine, jobs)?;
+    pub(crate) fn rebuild_once(&mut self, jobs: &Receiver<Job>) -> Result<(), IndexError> {
+        (self.state, self.read_to) = reindex::rebuild_once(&self.shared, &self.machine, jobs)?;
         Ok(())
     }
 
     /// Makes the index whole; `false`: the store was closed first.
-    pub(crate) fn mend(&mut self, jobs: &Receiver<Job>, failed: Option<IndexError>) -> bool {
-        let mended = reindex::mend(&self.shared, &self.machine, jobs, failed);
-        mended.map(|mended| (self.state, self.read_to) = mended).is_some()
+    pub(crate) fn rebuild(&mut self, jobs: &Receiver<Job>, failed: Option<IndexError>) -> bool {
+        let rebuilt = reindex::rebuild(&self.shared, &self.machine, jobs, failed);
+        rebuilt.map(|rebuilt| (self.state, self.read_to) = rebuilt).is_some()
     }
 
     /// Works off a job, and further ones as far as they fit into one batch. After an error there is no
@@ -248,7 +248,7 @@ fn commit(
     sync: bool,
 ) -> Result<(), IndexError> {
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| IndexError::new(closed().0))?;
+    let index = index.as_ref().ok_or_else(|| IndexError::new(closed().to_string()))?;
     let stamp = match gathered.finish(state, now_ms) {
         Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
         None => None,

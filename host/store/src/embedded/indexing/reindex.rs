@@ -39,7 +39,7 @@ const FOLLOWED_BYTES_MAX: u64 = 4 << 20;
 /// What the log handed over to the index that failed.
 struct Drain<'a> {
     jobs: &'a Receiver<Job>,
-    /// Nobody hands over any more: the store is closing.
+    /// No more is handed over: the store is closing.
     over: bool,
     /// What is handed over stays there.
     leaves: bool,
@@ -91,7 +91,7 @@ struct Made {
     moved: BTreeMap<u16, Moved>,
 }
 
-/// From here on nobody sees the index that failed.
+/// Takes the failed index away from its readers.
 pub(crate) fn close(shared: &Shared, failed: &IndexError) {
     tracing::error!(%failed, "the index failed; it is being made whole from the log");
     shared.rebuild.begin();
@@ -101,7 +101,7 @@ pub(crate) fn close(shared: &Shared, failed: &IndexError) {
 
 /// Puts an index that works in the place of the one that was not there, or failed and was closed; answers
 /// the state it holds and up to where it has read the log. `None`: the store was closed first.
-pub(crate) fn mend(
+pub(crate) fn rebuild(
     shared: &Shared,
     machine: &Machine,
     jobs: &Receiver<Job>,
@@ -137,7 +137,7 @@ pub(crate) fn mend(
 }
 
 #[cfg(test)]
-pub(crate) fn mend_once(
+pub(crate) fn rebuild_once(
     shared: &Shared,
     machine: &Machine,
     jobs: &Receiver<Job>,

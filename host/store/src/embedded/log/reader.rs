@@ -37,8 +37,8 @@ pub(crate) struct Found {
     pub to: u64,
     /// The place from which nothing can be read up to `to`, if there is one.
     pub damaged_from: Option<u64>,
-    /// A repair has seen to it.
-    pub mended: bool,
+    /// A repair has filled that place.
+    pub repaired: bool,
 }
 
 /// How many never-tried deliveries in a row were received before a time.
@@ -77,7 +77,7 @@ impl Reader {
             while bytes < chunk || found.events.is_empty() {
                 let (lsn, end) = match scanner.step()? {
                     Step::Frame(header, payload) if is_lost(&header, payload) => {
-                        found.mended = true;
+                        found.repaired = true;
                         (header.lsn, None)
                     }
                     Step::Frame(header, payload) => {
@@ -221,7 +221,7 @@ impl Reader {
     }
 
     /// Whether a repair has filled that place.
-    pub(crate) fn is_mended(&self, lsn: u64) -> bool {
+    pub(crate) fn is_repaired(&self, lsn: u64) -> bool {
         let Some((stretch, _read)) = self.stretch(lsn) else { return false };
         let Ok(file) = self.disk.open(&self.path(&stretch)) else { return false };
         let mut scanner = Scanner::new(&*file, stretch, 4_096);

@@ -17,7 +17,7 @@ pub(crate) enum Step<'a> {
     End,
 }
 
-/// Goes over the frames of a stretch of a segment.
+/// Walks the frames of a stretch of a segment.
 pub(crate) struct Scanner<'a> {
     file: &'a dyn DiskFile,
     segment: SegmentHeader,

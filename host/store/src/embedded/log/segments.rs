@@ -17,7 +17,7 @@ pub(crate) struct Segment {
     pub header: SegmentHeader,
     /// What it holds; `None` for the newest one.
     pub summary: Option<Arc<Summary>>,
-    /// Held by whoever reads its file.
+    /// Shared with every reader of its file.
     pub read: Arc<()>,
 }
 

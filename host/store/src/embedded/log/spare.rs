@@ -1,8 +1,8 @@
 //! The one file that is kept ready to become the next segment: written in advance, or a segment of
-//! before that nobody needs any more.
+//! before that is no longer needed.
 //!
 //! A file is used again only under two conditions: it had no other name when it had already lost its
-//! own (a backup made by hard links keeps its bytes), and nobody reads it. What it holds is of another
+//! own (a backup made by hard links keeps its bytes), and it has no reader. What it holds is of another
 //! place of the log, as each frame's header says, and never passes for a part of the new segment.
 
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ pub(crate) const SPARE: &str = "spare.tmp";
 
 enum Slot {
     Empty,
-    /// Somebody is at work on it.
+    /// It is being written.
     Taken,
     Ready(Box<dyn DiskFile>),
 }
@@ -26,7 +26,7 @@ pub(crate) struct Spare {
     pub path: PathBuf,
     pub capacity: u64,
     slot: Mutex<Slot>,
-    /// There is room for one that is written anew.
+    /// There is room for one that is rewritten.
     wanted: AtomicBool,
 }
 

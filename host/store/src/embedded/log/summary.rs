@@ -66,7 +66,7 @@ impl Summary {
                 *received_ms
             }
             Effects::Settlements(record) => record.at_ms,
-            Effects::DeadRange(record) => record.range.at_ms,
+            Effects::DeadRange(record) => record.at_ms,
             Effects::Act(record) => record.at_ms,
             Effects::Lost(record) => {
                 self.any |= !record.no_requests;

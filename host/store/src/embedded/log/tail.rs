@@ -1,6 +1,6 @@
 //! The newest requests in memory, shared by all targets: who keeps up never reads the disk.
 //!
-//! Bounded by bytes; the oldest go first, whoever still needs them reads the log instead.
+//! Bounded by bytes; the oldest go first, targets that still need them read the log.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, RwLock};

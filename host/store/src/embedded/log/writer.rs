@@ -2,7 +2,7 @@
 //! segment.
 //!
 //! After a failed write or sync nothing of the segment is trusted behind the last durable place: it
-//! is abandoned there, and the log goes on in a new segment with the next epoch.
+//! is abandoned there, and the log continues in a new segment with the next epoch.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::{AppendError, StoreError};
 const NEXT: &str = "next.tmp";
 
 /// Capacity that the write buffer keeps between group commits: a full group and its last request. To
-/// find that much memory anew for each was a tenth of what large requests cost.
+/// find that much memory again for each was a tenth of what large requests cost.
 const BUFFER_BYTES_KEPT: usize = 2 * GROUP_BYTES_MAX;
 
 /// The disk refused; the text says what and where.
@@ -35,7 +35,7 @@ pub(crate) enum DiskError {
 }
 
 impl DiskError {
-    /// For whoever sent what could not be written.
+    /// For the caller whose request could not be written.
     pub(crate) fn to_append(&self) -> AppendError {
         match self {
             Self::Full(reason) => AppendError::Full { reason: reason.clone() },
@@ -44,7 +44,7 @@ impl DiskError {
     }
 
     pub(crate) fn to_store(&self) -> StoreError {
-        StoreError(self.to_string())
+        StoreError::Disk { reason: self.to_string() }
     }
 }
 
@@ -202,7 +202,7 @@ impl Log {
         self.refused(act, &path, error)
     }
 
-    /// Goes on in a new segment that opens with `checkpoint`. Everything placed must be durable or
+    /// Continues in a new segment that opens with `checkpoint`. Everything placed must be durable or
     /// given up. The file gets its name only when its first bytes are durable.
     pub(crate) fn roll(&mut self, mut checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
         let epoch = self.epoch + u32::from(self.file.is_none());
@@ -232,7 +232,7 @@ impl Log {
         let was_spare = from == self.spare.path;
         if let Err(error) = written {
             // The new segment may have its name already and says where this one ends: nothing may
-            // be added here. Whatever of it is there is written anew by the next try.
+            // be added here. Whatever of it is there is rewritten by the next try.
             self.file = None;
             let _ = self.disk.remove(&from);
             if was_spare {

@@ -1,7 +1,7 @@
 //! Opening a store: what is on disk becomes a log to go on with, an index and a state.
 //!
 //! The log is read from where the index stands, or from a checkpoint (`at_open`); an index that is
-//! missing, damaged, of another log or ahead of this one is made anew from the first segment. Every segment is synced before it is read:
+//! missing, damaged, of another log or ahead of this one is rebuilt from the first segment. Every segment is synced before it is read:
 //! after a crash its newest frames may be in the kernel's memory only, and the index must not know
 //! what a power cut could still take away.
 //!

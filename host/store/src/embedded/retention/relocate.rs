@@ -36,11 +36,11 @@ pub(crate) struct Exception {
 }
 
 fn index_error(error: &IndexError) -> StoreError {
-    StoreError(format!("cannot read the index: {error}"))
+    StoreError::ReadIndex { reason: error.to_string() }
 }
 
-fn log_error(error: &io::Error) -> StoreError {
-    StoreError(format!("cannot read the log: {error}"))
+fn log_error(reader: &Reader, error: &io::Error) -> StoreError {
+    StoreError::ReadLog { folder: reader.folder.clone(), reason: error.to_string() }
 }
 
 /// The deliveries that keep their events, which lie before `end`; not more than [`GATHERED_MAX`].
@@ -201,9 +201,11 @@ fn with_request<T>(
     let Some((stretch, _read)) = held.filter(|(stretch, _)| stretch.from == lsn) else {
         return Ok(None);
     };
-    let file = reader.disk.open(&reader.path(&stretch)).map_err(|error| log_error(&error))?;
+    let file =
+        reader.disk.open(&reader.path(&stretch)).map_err(|error| log_error(reader, &error))?;
     let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES.min(64 << 10));
-    let Step::Frame(header, payload) = scanner.step().map_err(|error| log_error(&error))? else {
+    let Step::Frame(header, payload) = scanner.step().map_err(|error| log_error(reader, &error))?
+    else {
         return Ok(None);
     };
     let request = match Kind::from_byte(header.kind) {

@@ -1,6 +1,6 @@
-//! Old segments go: when they are too old, or when the log is too large.
+//! Removes old segments: when they are too old, or when the log is too large.
 //!
-//! Only the oldest goes, and only when nothing unsettled is in it. What is too old and not settled
+//! Only the oldest is removed, and only when nothing unsettled is in it. What is too old and not settled
 //! becomes a dead letter first; for want of room, what is still needed of a nearly dead segment is moved
 //! to the head of the log (`moving`). Everything that is decided here is a record before the segment
 //! goes, so that a crash at any moment leaves a log that says the same.
@@ -17,14 +17,13 @@ use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::relocate::{Exception, GATHERED_MAX, copies, gather, retry_row};
 use crate::StoreError;
-use crate::embedded::core::inbox::{Act, Reply, closed};
+use crate::embedded::core::inbox::{Command, Reply, closed};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::deliveries::expire::{Frozen, look};
-use crate::embedded::deliveries::gone::{Rows, dropped_range, folded};
 use crate::embedded::format::event_number::number;
-use crate::embedded::format::record::{ActWhat, Mend, Settled, What};
+use crate::embedded::format::record::{RecordedOutcome, Settled};
 use crate::embedded::format::segment_header::SegmentHeader;
-use crate::embedded::index::rows::{Index, IndexError, Space, dead_key, word};
+use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
 use crate::embedded::log::segments::Segment;
@@ -58,7 +57,7 @@ const LIVE_BYTES_MAX: u64 = 16 << 20;
 /// Copies that are handed to the committer at once.
 const COPY_BYTES_MAX: u64 = 1 << 20;
 
-const PAGE_ROWS: usize = 1_024;
+pub(crate) const PAGE_ROWS: usize = 1_024;
 
 /// Names of targets that are told to keep the oldest segment.
 const NAMES_MAX: usize = 5;
@@ -68,14 +67,14 @@ const TOO_OLD: &str = "older than retention.age";
 const OVERFLOW: &str = "overflow: the log reached retention.size";
 
 /// The oldest segment, when it has to go.
-struct Oldest {
-    header: SegmentHeader,
-    summary: Arc<Summary>,
+pub(crate) struct Oldest {
+    pub header: SegmentHeader,
+    pub summary: Arc<Summary>,
     /// Where the next one begins.
-    end: u64,
+    pub end: u64,
     /// Everything in it is too old.
-    aged: bool,
-    now_ms: u64,
+    pub aged: bool,
+    pub now_ms: u64,
 }
 
 /// What a step came to.
@@ -83,21 +82,21 @@ struct Oldest {
 pub(crate) enum Stepped {
     /// There may be more to do at once.
     More,
-    /// Nothing is to be done for so long, unless the log goes on in a new segment.
+    /// Nothing is to be done for so long, unless the log continues in a new segment.
     Rest(Option<Duration>),
 }
 
 pub(crate) struct Retention {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Out of the log, but still read by somebody.
     leaving: Option<Segment>,
 }
 
-/// Told to whoever drives the store while an answer is awaited.
+/// Called while an answer is awaited.
 pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
 
 fn index_error(error: &IndexError) -> StoreError {
-    StoreError(format!("cannot read the index: {error}"))
+    StoreError::ReadIndex { reason: error.to_string() }
 }
 
 impl Retention {
@@ -131,7 +130,7 @@ impl Retention {
             Ok(false) => Stepped::Rest(Some(self.look_again())),
             Err(error) => {
                 if !self.shared.inbox.stopped() {
-                    tracing::warn!(%error, "an old segment of the log cannot go yet");
+                    tracing::warn!(%error, "cannot remove an old log segment yet");
                 }
                 Stepped::Rest(Some(LOOK))
             }
@@ -182,7 +181,7 @@ impl Retention {
         for target in &behind {
             given_up += self.give_up_unread(oldest, target, wait)?;
         }
-        ask(&self.shared, |reply| Act::Flush { reply }, wait)?;
+        ask(&self.shared, |reply| Command::Flush { reply }, wait)?;
         if !self.behind(oldest, &targets)?.is_empty() {
             // Some of it is claimed: whoever has it will settle it.
             self.kept_by(&behind);
@@ -200,7 +199,7 @@ impl Retention {
         Ok(true)
     }
 
-    fn with_index<T>(
+    pub(crate) fn with_index<T>(
         &self,
         read: impl FnOnce(&dyn Index) -> Result<T, IndexError>,
     ) -> Result<T, StoreError> {
@@ -217,7 +216,7 @@ impl Retention {
     ) -> Result<Vec<Arc<Target>>, StoreError> {
         let rows = self.with_index(|index| index.targets())?;
         let behind = targets.iter().zip(rows).filter(|(target, state)| {
-            let (cursor, last) = (state.row.cursor, state.row.last_routed);
+            let (cursor, last) = (state.cursor, state.last_routed);
             cursor < number(oldest.end, 0)
                 && last.is_some_and(|last| last >= cursor)
                 && oldest.summary.may_have(target.number, cursor)
@@ -249,7 +248,7 @@ impl Retention {
             return Ok(0);
         };
         let number = TargetNumber(target.number);
-        let kill = |reply| Act::Kill { target: number, range, before, reply };
+        let kill = |reply| Command::Expire { target: number, range, before, reply };
         let count = ask(&self.shared, kill, wait)?.unwrap_or(0);
         if count > 0 {
             tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
@@ -266,7 +265,7 @@ impl Retention {
         wait: Meanwhile<'_>,
     ) -> Result<bool, StoreError> {
         let lossy = |e: &&Exception| oldest.aged || self.shared.keeping.may_overflow(e.target);
-        if !oldest.aged && self.carry(oldest, exceptions, wait)? {
+        if !oldest.aged && self.relocate(oldest, exceptions, wait)? {
             return Ok(true);
         }
         let retrying: Vec<&Exception> =
@@ -279,7 +278,7 @@ impl Retention {
                 let ours = list.iter().filter(|e| e.target == target.number);
                 ours.take(RECORD_ROWS_MAX).map(|e| (*e).clone()).collect()
             };
-            done |= self.bury(oldest, target, &of(&retrying), wait)?;
+            done |= self.give_up(oldest, target, &of(&retrying), wait)?;
             done |= self.fold(oldest, target, &of(&dead), wait)?;
         }
         if !done {
@@ -291,7 +290,7 @@ impl Retention {
     }
 
     /// Copies to the head what is needed of a nearly dead segment; whether anything was.
-    fn carry(
+    fn relocate(
         &self,
         oldest: &Oldest,
         exceptions: &BTreeSet<Exception>,
@@ -318,11 +317,11 @@ impl Retention {
             chunk.push(copy);
             if chunk_bytes >= COPY_BYTES_MAX {
                 let copies = std::mem::take(&mut chunk);
-                moved += ask(&self.shared, |reply| Act::Carry { copies, reply }, wait)?;
+                moved += ask(&self.shared, |reply| Command::Relocate { copies, reply }, wait)?;
                 chunk_bytes = 0;
             }
         }
-        moved += ask(&self.shared, |reply| Act::Carry { copies: chunk, reply }, wait)?;
+        moved += ask(&self.shared, |reply| Command::Relocate { copies: chunk, reply }, wait)?;
         if moved > 0 {
             let segment = oldest.header.path(&self.shared.reader.folder);
             tracing::info!(segment = %segment.display(), events = moved, bytes,
@@ -332,7 +331,7 @@ impl Retention {
     }
 
     /// Deliveries that waited for another attempt become dead letters.
-    fn bury(
+    fn give_up(
         &self,
         oldest: &Oldest,
         target: &Target,
@@ -356,7 +355,7 @@ impl Retention {
                 row_due_ms: Some(due_ms),
                 attempts: row.attempts,
                 first_attempt_ms: row.first_attempt_ms,
-                what: What::Dead { reason: with_last(reason, &row.reason) },
+                what: RecordedOutcome::Dead { reason: with_last(reason, &row.reason) },
             });
         }
         if settled.is_empty() {
@@ -364,128 +363,14 @@ impl Retention {
         }
         let on = TargetNumber(target.number);
         let count =
-            ask(&self.shared, |reply| Act::Bury { target: on, rows: settled, reply }, wait)?;
+            ask(&self.shared, |reply| Command::GiveUp { target: on, rows: settled, reply }, wait)?;
         if count > 0 {
             tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
         }
         Ok(count > 0)
     }
 
-    /// Dead letters lose their events. Those that are old go; the others are listed on, as one.
-    fn fold(
-        &self,
-        oldest: &Oldest,
-        target: &Target,
-        dead: &[Exception],
-        wait: Meanwhile<'_>,
-    ) -> Result<bool, StoreError> {
-        let (mut mend, mut left, mut bytes) = (Mend::default(), Vec::new(), 0);
-        for Exception { number, .. } in dead {
-            if bytes >= SETTLEMENT_BYTES_MAX {
-                break;
-            }
-            let row = self.with_index(|index| index.dead_at(target.number, *number, false))?;
-            let Some(row) = row.filter(|row| row.to == 0) else { continue };
-            bytes += row.reason.len() + 64;
-            mend.gone.push(*number);
-            let range = self.with_index(|index| dropped_range(index, target.number, *number))?;
-            if oldest.aged && self.is_old(row.at_ms, oldest.now_ms) {
-                mend.count += 1;
-                mend.dropped.push(range.unwrap_or((*number, row)));
-            } else {
-                mend.dropped.extend(range);
-                left.push((*number, row));
-            }
-        }
-        if mend.gone.is_empty() {
-            return Ok(false);
-        }
-        let (gone, listed) = (mend.count, left.len());
-        mend.left = folded(left);
-        let on = TargetNumber(target.number);
-        let what = ActWhat::Mend(mend);
-        ask(&self.shared, |reply| Act::Operate { target: on, what, reply }, wait)?;
-        tracing::info!(to = %target.name, gone, listed,
-            "dead letters went with the oldest segment, or are listed without their events");
-        Ok(true)
-    }
-
-    fn is_old(&self, at_ms: u64, now_ms: u64) -> bool {
-        self.shared.keeping.age_ms.is_some_and(|age| at_ms.saturating_add(age) < now_ms)
-    }
-
-    /// Ranges of dead letters that end before the segment does: the old ones go, and what the segment
-    /// alone says of the others is said again. Whether there were any.
-    fn ranges(
-        &self,
-        oldest: &Oldest,
-        targets: u16,
-        wait: Meanwhile<'_>,
-    ) -> Result<bool, StoreError> {
-        let mut done = false;
-        for target in 0..targets {
-            let (old, kept) = self.with_index(|index| self.ended_ranges(index, oldest, target))?;
-            let on = TargetNumber(target);
-            let count = old.iter().map(|(_, row)| row.count).sum();
-            if !old.is_empty() {
-                let gone = old.iter().map(|(first, _)| *first).collect();
-                let what = ActWhat::Mend(Mend { gone, count, dropped: old, ..Mend::default() });
-                ask(&self.shared, |reply| Act::Operate { target: on, what, reply }, wait)?;
-                let name = self.shared.target(target).map(|target| target.name.clone());
-                tracing::info!(
-                    to = name.as_deref().unwrap_or_default(),
-                    count,
-                    "removed dead letters: older than store.retention.age"
-                );
-                done = true;
-            }
-            for row in kept {
-                let what = ActWhat::Mend(Mend { left: Some(row), ..Mend::default() });
-                ask(&self.shared, |reply| Act::Operate { target: on, what, reply }, wait)?;
-                done = true;
-            }
-        }
-        Ok(done)
-    }
-
-    fn ended_ranges(
-        &self,
-        index: &dyn Index,
-        oldest: &Oldest,
-        target: u16,
-    ) -> Result<(Rows, Rows), IndexError> {
-        let (mut old, mut kept, mut from) = (Vec::new(), Vec::new(), dead_key(target, 0));
-        let mut bytes = 0;
-        let believed = self.shared.keeping.is_clock_believed(self.shared.clock.now());
-        loop {
-            let page = index.scan(Space::Range, &from, PAGE_ROWS)?;
-            for (key, lsn) in &page {
-                let ours = key.starts_with(&target.to_be_bytes());
-                let Some(first) = word(key, 2).filter(|n| ours && *n < number(oldest.end, 0))
-                else {
-                    return Ok((old, kept));
-                };
-                let row = index.dead_at(target, first, false)?;
-                let Some(row) = row.filter(|row| row.to <= number(oldest.end, 0)) else { continue };
-                if bytes >= SETTLEMENT_BYTES_MAX {
-                    return Ok((old, kept));
-                }
-                bytes += row.reason.len() + row.spared.len() * 10 + 64;
-                if believed && self.is_old(row.at_ms, oldest.now_ms) {
-                    old.push((first, row));
-                } else if word(lsn, 0).is_none_or(|lsn| lsn < oldest.end) {
-                    kept.push((first, row));
-                }
-            }
-            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE_ROWS) else {
-                return Ok((old, kept));
-            };
-            from.clone_from(last);
-            from.push(0);
-        }
-    }
-
-    /// Takes the segment out of the log. From here on nobody finds it.
+    /// Takes the segment out of the log. Readers no longer find it.
     fn free(&mut self, oldest: &Oldest) {
         let mut segments = write_lock(&self.shared.reader.segments);
         if segments.list.first().is_none_or(|first| first.header != oldest.header) {
@@ -497,11 +382,11 @@ impl Retention {
         let path = segment.header.path(&self.shared.reader.folder);
         let Summary { requests, events, .. } = &*oldest.summary;
         let why = if oldest.aged { "it is older than retention.age" } else { "the log is full" };
-        tracing::info!(segment = %path.display(), requests, events, "a segment goes: {why}");
+        tracing::info!(segment = %path.display(), requests, events, "removed a log segment: {why}");
         self.leave(segment);
     }
 
-    /// Uses the file again when nobody reads it any more; then sweeps the index. The next segment stays
+    /// Uses the file again when its last reader is done; then sweeps the index. The next segment stays
     /// until then: one that has its name still, and not the one behind it, would be a hole at a start.
     fn leave(&mut self, segment: Segment) -> Stepped {
         if Arc::strong_count(&segment.read) > 1 {
@@ -531,9 +416,9 @@ fn alone(targets: &[Arc<Target>]) -> Option<Vec<OwnedMutexGuard<()>>> {
 }
 
 /// Hands an act to the committer and waits for its answer.
-fn ask<T>(
+pub(crate) fn ask<T>(
     shared: &Shared,
-    act: impl FnOnce(Reply<T>) -> Act,
+    act: impl FnOnce(Reply<T>) -> Command,
     meanwhile: Meanwhile<'_>,
 ) -> Result<T, StoreError> {
     let (reply, mut answer) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! The index in memory and the one in fjall answer alike, whatever was committed.
+//! The contract of an index: the one in memory and the real one give the same answers.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ use super::hardware::memory_index::MemoryHome;
 const HOUR_MS: u64 = 3_600_000;
 const NOW_MS: u64 = 100 * HOUR_MS;
 
-/// A kind of row, its target, its number, its time, and whether it is put there or taken away.
+/// A kind of row, its target, its number, its time, and whether it is put or removed.
 type Change = (u8, u16, u64, u64, bool);
 
 fn batch(changes: &[Change], hours_from: u32) -> Batch {
@@ -69,7 +69,7 @@ fn batch(changes: &[Change], hours_from: u32) -> Batch {
     batch
 }
 
-/// Everything that an index can be asked.
+/// The answers to everything that an index can be asked.
 fn answers(index: &dyn Index) -> String {
     let mut all = format!("{:?} {:?}\n", index.stamp().unwrap(), index.dump());
     for target in 0..3 {
@@ -101,7 +101,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(5))]
 
     #[test]
-    fn both_answer_alike(
+    fn both_indexes_give_the_same_answers(
         batches in proptest::collection::vec(
             (proptest::collection::vec((0u8..8, 0u16..3, 0u64..9, 0u64..30, any::<bool>()), 0..30), 0u32..90),
             1..4,

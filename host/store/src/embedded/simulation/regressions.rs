@@ -19,7 +19,7 @@ use super::walk::running::Running;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// A store on a disk that is fit for one story.
+/// A store on a simulated disk, for one story.
 struct Story {
     disk: SimDisk,
     time: Arc<Time>,
@@ -65,7 +65,7 @@ impl Story {
     fn cut_power(&mut self) {
         self.running = None;
         self.disk.cut_power();
-        // It is made anew.
+        // It is rebuilt.
         self.machine.index.remove().unwrap();
         self.open();
     }
@@ -148,7 +148,7 @@ impl Story {
 }
 
 #[test]
-fn what_a_failed_sync_left_in_the_kernels_memory_is_not_believed_after_a_restart() {
+fn frames_that_a_failed_sync_left_in_memory_are_not_trusted_after_a_restart() {
     for seed in 0..60 {
         let mut story = Story::new(seed);
         story.append("before").unwrap();
@@ -163,11 +163,11 @@ fn what_a_failed_sync_left_in_the_kernels_memory_is_not_believed_after_a_restart
     }
 }
 
-/// Enough that the log goes on in a new segment.
+/// Enough to fill a segment.
 const LARGE_ONES: usize = 12;
 
 #[test]
-fn a_segment_whose_name_was_not_yet_on_disk_is_not_lost_with_what_was_acknowledged_in_it() {
+fn a_segment_whose_name_was_not_durable_keeps_its_acknowledged_events() {
     let mut named_in_memory_only = 0;
     for seed in 0..8 {
         // The process ends at each call to the disk, until there are no more of them.
@@ -194,9 +194,9 @@ fn a_segment_whose_name_was_not_yet_on_disk_is_not_lost_with_what_was_acknowledg
 }
 
 #[test]
-fn a_torn_header_at_the_end_is_not_made_whole_by_the_start_of_the_next_one() {
+fn a_torn_header_is_not_completed_by_the_start_of_the_next_one() {
     let mut story = Story::new(1);
-    // A file that is used again, or was written in advance, is not cut off at the log's end.
+    // A file that is reused, or was written in advance, is not cut off at the log's end.
     while story.bytes().len() < story.capacity() {
         story.append(&"x".repeat(1_000)).unwrap();
     }
@@ -206,7 +206,7 @@ fn a_torn_header_at_the_end_is_not_made_whole_by_the_start_of_the_next_one() {
     story.append(&"x".repeat(1_000)).unwrap();
     let (step, end) = (story.end() - from, story.end());
     let more = (2 * sector - header_start - (end + step) % sector) % sector;
-    // The text stands in the frame twice.
+    // The frame has the text twice.
     story.append(&"x".repeat(1_000 + more / 2)).unwrap();
     let at = story.end();
     assert_eq!(at % sector, sector - header_start);
@@ -225,7 +225,7 @@ fn a_torn_header_at_the_end_is_not_made_whole_by_the_start_of_the_next_one() {
 }
 
 #[test]
-fn who_gives_a_delivery_back_after_the_clock_was_set_back_leaves_its_progress_as_it_was() {
+fn releasing_a_delivery_after_the_clock_was_set_back_keeps_its_progress() {
     let mut story = Story::new(1);
     story.append("slow").unwrap();
     let first = story.claim();
@@ -245,7 +245,7 @@ fn who_gives_a_delivery_back_after_the_clock_was_set_back_leaves_its_progress_as
 }
 
 #[test]
-fn what_became_of_an_event_is_what_came_last_whatever_the_clock_said() {
+fn the_fate_of_an_event_is_its_last_record_whatever_the_clock_said() {
     let mut story = Story::new(1);
     let id = story.append("twice").unwrap().ids()[0];
     let (target, store) = (TargetNumber(0), story.store());
@@ -277,7 +277,7 @@ fn what_became_of_an_event_is_what_came_last_whatever_the_clock_said() {
 }
 
 #[test]
-fn what_died_in_memory_keeps_nothing_that_came_after_it_from_being_read() {
+fn deliveries_given_up_in_memory_do_not_hide_later_ones() {
     let mut story = Story::new(1);
     story.append("row").unwrap();
     let row = story.claim();
@@ -293,7 +293,7 @@ fn what_died_in_memory_keeps_nothing_that_came_after_it_from_being_read() {
     assert_eq!(texts(std::slice::from_ref(&old)), ["old"]);
     story.settle(&old, Outcome::Release);
     story.time.pass(HOUR_MS);
-    // It brings the other one into memory as well.
+    // Claiming it loads the other one as well.
     assert_eq!(texts(&[story.first()]), ["row"]);
     let store = story.store();
     let died = story.ask(store.expire(TargetNumber(0), between, "too old".into()));
@@ -302,7 +302,7 @@ fn what_died_in_memory_keeps_nothing_that_came_after_it_from_being_read() {
 }
 
 #[test]
-fn what_was_dropped_together_stays_dropped_whatever_becomes_of_the_first_of_it() {
+fn dropped_dead_letters_stay_dropped_when_the_first_of_them_is_replayed() {
     for again in [true, false] {
         let mut story = Story::new(1);
         let ids: Vec<_> = ["a", "b"].map(|text| story.append(text).unwrap().ids()[0]).to_vec();

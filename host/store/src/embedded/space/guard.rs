@@ -1,9 +1,9 @@
-//! Whether requests are taken in, and if not, why.
+//! Whether requests are accepted, and if not, why.
 //!
 //! The one place that knows how much space the store has. Requests ask it with one load of an atomic;
 //! everything else happens on a thread of its own, which looks every [`LOOK_MS`] and after each new
 //! segment. Several reasons may hold at once: each is set and lifted by whoever knows of it, and
-//! requests are taken in again when the last one is gone.
+//! requests are accepted again when the last one is gone.
 //!
 //! What must be written while requests are refused, outcomes above all, goes into what the floor
 //! leaves free. When the disk itself refuses there is the reserve: a small file that was written in
@@ -56,7 +56,7 @@ const RESERVE: &str = "reserve.tmp";
 /// Written to learn whether the disk writes again while the reserve is still whole.
 const PROBE: &str = "probe.tmp";
 
-/// Why requests are refused. The first that holds is the one that people are told.
+/// Why requests are refused. The first one that holds is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     /// The disk refused to write.
@@ -202,7 +202,7 @@ impl Room {
         self.closed.store(after, Ordering::Release);
         if before != 0 && after == 0 {
             self.own_left.store(OWN_EVENTS_MAX, Ordering::Relaxed);
-            tracing::info!(%folder, refused = self.refused(), "there is room: requests are taken in again");
+            tracing::info!(%folder, refused = self.refused(), "there is room: requests are accepted again");
         }
         if after != before {
             // Kept for whoever is not waiting just now.

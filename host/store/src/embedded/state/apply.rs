@@ -4,12 +4,13 @@
 //! state, whether they were just written, replayed after a crash or read for a new index. Three hold
 //! one: the committer (for the checkpoints), the index (for its rows) and, once, recovery.
 
+use super::counts::Counts;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{
-    Act, ActWhat, Checkpoint, DeadRangeOld, HoldRow, Mend, TargetRow, TargetRowOld,
-    TargetSettlements, What, from_deltas,
+    Act, ActKind, Checkpoint, DeadRange, HoldRow, RecordedOutcome, TargetRow, TargetSettlements,
+    from_deltas,
 };
 use crate::embedded::format::runs::Runs;
 
@@ -21,95 +22,68 @@ pub(crate) struct TargetState {
     /// What is settled or has a row at the cursor or above.
     pub done: Runs,
     pub last_routed: Option<u64>,
-    pub pending: u64,
-    /// Rows: deliveries that wait to be tried again, or were parked.
-    pub retrying: u64,
-    pub dead: u64,
-    /// Why nothing of it is given out.
-    pub held: Option<HoldRow>,
+    pub counts: Counts,
+    /// Why nothing of it is handed out.
+    pub hold: Option<HoldRow>,
 }
 
 impl TargetState {
     pub(crate) fn to_row(&self) -> TargetRow {
-        let row = TargetRowOld {
+        TargetRow {
             name: self.name.clone(),
             cursor: self.cursor,
             done: self.done.to_deltas(self.cursor),
             last_routed: self.last_routed,
-            pending: self.pending,
-            retrying: self.retrying,
-            dead: self.dead,
-        };
-        TargetRow { row, held: self.held.clone() }
+            pending: self.counts.pending,
+            retrying: self.counts.retrying,
+            dead: self.counts.dead,
+            hold: self.hold.clone(),
+        }
     }
 
-    pub(crate) fn from_row(TargetRow { row, held }: TargetRow) -> Self {
-        Self {
-            held,
-            done: Runs::from_deltas(row.cursor, &row.done),
-            name: row.name,
-            cursor: row.cursor,
-            last_routed: row.last_routed,
-            pending: row.pending,
-            retrying: row.retrying,
-            dead: row.dead,
-        }
+    pub(crate) fn from_row(row: TargetRow) -> Self {
+        let TargetRow { name, cursor, done, last_routed, pending, retrying, dead, hold } = row;
+        let (done, counts) = (Runs::from_deltas(cursor, &done), Counts { pending, retrying, dead });
+        Self { name, cursor, done, last_routed, counts, hold }
     }
 
     fn settle(&mut self, record: &TargetSettlements) {
         let from = record.cursor.max(self.cursor);
         for number in from_deltas(&record.delivered) {
-            self.pending = self.pending.saturating_sub(1);
+            self.counts.delivered();
             if number >= from {
                 self.done.insert(number, number + 1);
             }
         }
         for settled in &record.others {
-            if let What::Window { .. } = settled.what {
+            if let RecordedOutcome::Window { .. } = settled.what {
                 continue;
             }
-            let had_row = settled.row_due_ms.is_some();
-            let (ends, row) = match &settled.what {
-                What::Delivered { .. } => (true, false),
-                What::Dead { .. } => (true, false),
-                What::Retry { .. } | What::Parked { .. } => (false, true),
-                What::Window { .. } => (false, false),
-            };
-            self.pending = self.pending.saturating_sub(u64::from(ends));
-            self.dead += u64::from(matches!(settled.what, What::Dead { .. }));
-            self.retrying = (self.retrying + u64::from(row)).saturating_sub(u64::from(had_row));
-            if !had_row && settled.number >= from {
+            self.counts.settled(settled);
+            if settled.row_due_ms.is_none() && settled.number >= from {
                 self.done.insert(settled.number, settled.number + 1);
             }
         }
         self.advance(record.cursor);
     }
 
-    fn die(&mut self, record: &DeadRangeOld) {
+    fn expire(&mut self, record: &DeadRange) {
         let mut from = record.from;
-        for &kept in &record.kept {
-            self.done.insert(from, kept);
-            from = kept + 1;
+        for &open in &record.kept {
+            self.done.insert(from, open);
+            from = open + 1;
         }
         self.done.insert(from, record.to);
-        self.pending = self.pending.saturating_sub(record.count);
-        self.dead += record.count;
+        self.counts.died(record.count);
         self.advance(record.cursor);
     }
 
-    /// A row's number lies below the cursor or in a run already, or is of an event that was not
-    /// planned for the target: `done` stays as it is.
-    fn mend(&mut self, record: &Mend) {
-        let again = record.again.len() as u64;
-        self.pending += again;
-        self.retrying += again;
-        self.dead = self.dead.saturating_sub(record.count);
-    }
-
+    /// A replayed number lies below the cursor or in a run already, or is of an event that was not
+    /// planned for the target: `done` does not change.
     fn act(&mut self, record: &Act) {
         match &record.what {
-            ActWhat::Hold(held) => self.held.clone_from(held),
-            ActWhat::Mend(record) => self.mend(record),
+            ActKind::Hold(hold) => self.hold.clone_from(hold),
+            ActKind::DeadLetters(change) => self.counts.changed(change),
         }
     }
 
@@ -137,7 +111,7 @@ impl State {
                 self.keep_numbers(routed.iter().map(|r| r.target), number(entry.lsn, 0));
                 for r in routed {
                     if let Some(target) = self.targets.get_mut(usize::from(r.target)) {
-                        target.pending += u64::from(r.count);
+                        target.counts.routed(u64::from(r.count));
                         target.last_routed = Some(number(entry.lsn, r.last));
                     }
                 }
@@ -160,8 +134,8 @@ impl State {
                 }
             }
             Effects::DeadRange(record) => {
-                if let Some(target) = self.targets.get_mut(usize::from(record.range.target)) {
-                    target.die(&record.range);
+                if let Some(target) = self.targets.get_mut(usize::from(record.target)) {
+                    target.expire(record);
                 }
             }
             Effects::Act(record) => {
@@ -223,18 +197,18 @@ impl State {
     pub(crate) fn checkpoint(&self, bytes_max: usize) -> (Kind, Checkpoint) {
         let mut checkpoint =
             Checkpoint { targets: self.targets.iter().map(TargetState::to_row).collect() };
-        let size = |TargetRow { row, held }: &TargetRow| {
-            let held = held.as_ref().map_or(0, |held| held.reason.len());
-            row.name.len() + row.done.len() * 10 + held + 80
+        let size = |row: &TargetRow| {
+            let hold = row.hold.as_ref().map_or(0, |hold| hold.reason.len());
+            row.name.len() + row.done.len() * 10 + hold + 80
         };
         let mut bytes: usize = checkpoint.targets.iter().map(size).sum();
         let mut kind = Kind::Checkpoint;
         while bytes > bytes_max {
-            let Some(widest) = checkpoint.targets.iter_mut().max_by_key(|row| row.row.done.len())
+            let Some(widest) = checkpoint.targets.iter_mut().max_by_key(|row| row.done.len())
             else {
                 break;
             };
-            let done = std::mem::take(&mut widest.row.done);
+            let done = std::mem::take(&mut widest.done);
             if done.is_empty() {
                 break;
             }
@@ -248,45 +222,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::format::frame::Header;
-    use crate::embedded::format::record::CheckpointOld;
     use std::sync::Arc;
-
-    #[test]
-    fn records_of_the_layouts_before_are_read() {
-        let range = DeadRangeOld {
-            target: 0,
-            from: 7,
-            to: 9,
-            kept: vec![8],
-            count: 1,
-            first: 7,
-            first_received_ms: 1,
-            at_ms: 2,
-            reason: "old".into(),
-            cursor: 7,
-        };
-        let row = TargetRowOld { name: "a".into(), pending: 3, ..TargetRowOld::default() };
-        let checkpoint = CheckpointOld { targets: vec![row] };
-        let mut state = State::default();
-        for (kind, payload) in [
-            (Kind::CheckpointOld, postcard::to_allocvec(&checkpoint).unwrap()),
-            (Kind::DeadRangeOld, postcard::to_allocvec(&range).unwrap()),
-        ] {
-            let header = Header {
-                kind: kind as u8,
-                len: 0,
-                payload_crc: 0,
-                lsn: 0,
-                durable_lsn: 0,
-                epoch: 0,
-            };
-            state.apply(&Entry::read(&header, &payload).unwrap());
-        }
-        let target = &state.targets[0];
-        assert_eq!((target.pending, target.dead, &target.held), (2, 1, &None));
-        assert!(target.done.contains(7) && !target.done.contains(8));
-    }
 
     #[test]
     fn a_checkpoint_gives_the_state_back_and_gives_up_the_widest_window_first() {
@@ -300,8 +236,8 @@ mod tests {
                 name: name.into(),
                 cursor: 50,
                 done,
-                pending: 7,
-                held: Some(HoldRow { broken: true, reason: "no".into(), since_ms: 9 }),
+                counts: Counts { pending: 7, ..Counts::default() },
+                hold: Some(HoldRow { broken: true, reason: "no".into(), since_ms: 9 }),
                 ..TargetState::default()
             });
         }
@@ -318,6 +254,6 @@ mod tests {
         assert_eq!((back, kind), (state.clone(), Kind::Checkpoint));
         let (kind, small) = state.checkpoint(330);
         assert_eq!(kind, Kind::CheckpointPart);
-        assert_eq!(small.targets.iter().map(|t| t.row.done.len()).collect::<Vec<_>>(), vec![0, 4]);
+        assert_eq!(small.targets.iter().map(|t| t.done.len()).collect::<Vec<_>>(), vec![0, 4]);
     }
 }

@@ -13,13 +13,14 @@ use dispatcher_model::{Delivery, REASON_BYTES_MAX, StoredEvent, Timestamp};
 use tokio::time::Instant;
 
 use crate::embedded::format::event_number::number;
-use crate::embedded::format::record::{DeadRange, DeadRangeOld, HoldRow};
+use crate::embedded::format::record::{DeadRange, HoldRow};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use crate::embedded::log::tail::Tail;
 use crate::embedded::platform::clock::Now;
 use crate::embedded::state::apply::TargetState;
+use crate::embedded::state::counts::Counts;
 
 /// A row's time is looked at again at least this often while a claim waits for it.
 const DUE_CHECK: Duration = Duration::from_secs(60);
@@ -84,15 +85,13 @@ pub(crate) struct Live {
     pub low_water_ms: u64,
     /// No lease ends before.
     pub lease_check: Option<Instant>,
-    pub pending: u64,
-    pub retrying: u64,
-    pub dead: u64,
+    pub counts: Counts,
     /// Gives nothing new while an expiry looks at the log.
     pub frozen: bool,
     /// Gives nothing at all while rows are looked through.
     pub still: bool,
     /// Why it gives nothing until that is lifted.
-    pub held: Option<HoldRow>,
+    pub hold: Option<HoldRow>,
 }
 
 impl Live {
@@ -103,11 +102,9 @@ impl Live {
             read: state.cursor,
             last_routed: state.last_routed,
             done: state.done.clone(),
-            low_water_ms: if state.retrying > 0 { 0 } else { u64::MAX },
-            pending: state.pending,
-            retrying: state.retrying,
-            dead: state.dead,
-            held: state.held.clone(),
+            low_water_ms: if state.counts.retrying > 0 { 0 } else { u64::MAX },
+            counts: state.counts,
+            hold: state.hold.clone(),
             ..Self::default()
         };
         live.advance();
@@ -116,7 +113,7 @@ impl Live {
 
     /// Whether nothing may be claimed, whatever there is.
     pub(crate) const fn is_closed(&self) -> bool {
-        self.still || self.held.is_some()
+        self.still || self.hold.is_some()
     }
 
     /// Whether a number planned for this target was never settled and has no row.
@@ -158,7 +155,7 @@ impl Live {
             self.done.forget_below(self.cursor());
         }
         self.last_routed = Some(last);
-        self.pending += count;
+        self.counts.routed(count);
     }
 
     /// The number from which on [`fill`](Self::fill) would bring something.
@@ -215,7 +212,7 @@ impl Live {
     /// swallowed an unknown number.
     fn settle_pending_when_idle(&mut self) {
         if !self.unread() && self.ready.is_empty() {
-            self.pending = self.open.len() as u64 + self.retrying;
+            self.counts.pending = self.open.len() as u64 + self.counts.retrying;
         }
     }
 
@@ -236,7 +233,7 @@ impl Live {
         self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX
     }
 
-    /// Open deliveries that nobody holds and that are not in memory.
+    /// Open deliveries that are not claimed and not in memory.
     fn given_back(&self, max: usize) -> Vec<u64> {
         let loaded: BTreeSet<u64> = self.loaded.iter().map(|loaded| loaded.number).collect();
         self.free.iter().copied().filter(|number| !loaded.contains(number)).take(max).collect()
@@ -384,7 +381,7 @@ impl Live {
     /// Kills what was never tried and is not claimed: given-back deliveries received before
     /// `before`, and the `count` of them in the log from `from` up to `to`, the first of them
     /// `first`. `None` when there is nothing, or when the reader went on meanwhile.
-    pub(crate) fn kill(&mut self, range: Kill, before: Timestamp) -> Option<DeadRange> {
+    pub(crate) fn expire(&mut self, range: ExpireRange, before: Timestamp) -> Option<DeadRange> {
         if self.next != range.from {
             return None;
         }
@@ -413,9 +410,8 @@ impl Live {
         self.next = to;
         self.read = to;
         self.advance();
-        self.pending = self.pending.saturating_sub(count);
-        self.dead += count;
-        let range = DeadRangeOld {
+        self.counts.died(count);
+        Some(DeadRange {
             target: self.target,
             from: first.0,
             to,
@@ -426,8 +422,8 @@ impl Live {
             at_ms: range.at.as_millis(),
             reason: crate::embedded::limits::cut(range.reason, REASON_BYTES_MAX),
             cursor: self.cursor(),
-        };
-        Some(DeadRange { range, settled })
+            settled,
+        })
     }
 
     /// The index has taken rows in: of these numbers the old row is gone, these dues are new.
@@ -446,16 +442,16 @@ impl Live {
         self.open.len() - self.free.len() + self.rows.values().filter(|row| !row.settled).count()
     }
 
-    /// Rows that nobody holds.
+    /// Rows that are not claimed.
     pub(crate) fn waiting_rows(&self) -> u64 {
         let held = self.rows.values().filter(|row| !row.settled).count() as u64;
-        self.retrying.saturating_sub(held)
+        self.counts.retrying.saturating_sub(held)
     }
 }
 
 /// A stretch of the log whose deliveries to a target die together.
 #[derive(Clone, Debug)]
-pub(crate) struct Kill {
+pub(crate) struct ExpireRange {
     pub from: u64,
     pub to: u64,
     pub count: u64,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use dispatcher_model::{REASON_BYTES_MAX, Receipt, Timestamp};
 
 use super::live::Live;
-use crate::embedded::format::record::{Settled, TargetSettlements, What, to_deltas};
+use crate::embedded::format::record::{RecordedOutcome, Settled, TargetSettlements, to_deltas};
 use crate::embedded::limits::{RECEIPT_BYTES_MAX, SETTLED_AHEAD_MAX, WINDOW_MAX, cut};
 use crate::embedded::platform::clock::Now;
 use crate::{Outcome, PROGRESS_STORED_BYTES_MAX, Settlement, Window};
@@ -50,12 +50,12 @@ impl Live {
                 Outcome::Delivered { receipt } if plain && receipt.is_empty() => {
                     delivered.push(number);
                     bytes += 10;
-                    self.pending = self.pending.saturating_sub(1);
+                    self.counts.delivered();
                     continue;
                 }
                 outcome => settled.what = what(outcome),
             }
-            self.count(&settled);
+            self.counts.settled(&settled);
             bytes += size(&settled);
             others.push(settled);
         }
@@ -89,7 +89,7 @@ impl Live {
 
     /// Takes a claimed delivery out; `what` of the answer is still to be filled in.
     fn end(&mut self, number: u64) -> Option<Settled> {
-        let what = What::Dead { reason: String::new() };
+        let what = RecordedOutcome::Dead { reason: String::new() };
         if let Some(claimed) = self.open.get(&number).and_then(|open| open.claimed) {
             let open = self.open.remove(&number)?;
             return Some(Settled {
@@ -113,14 +113,6 @@ impl Live {
         })
     }
 
-    pub(crate) fn count(&mut self, settled: &Settled) {
-        let had_row = u64::from(settled.row_due_ms.is_some());
-        let row = matches!(settled.what, What::Retry { .. } | What::Parked { .. });
-        self.retrying = (self.retrying + u64::from(row)).saturating_sub(had_row);
-        self.pending = self.pending.saturating_sub(u64::from(!row));
-        self.dead += u64::from(matches!(settled.what, What::Dead { .. }));
-    }
-
     /// Gives a claimed delivery back; whether there was one.
     fn release(&mut self, number: u64, now: Now, others: &mut Vec<Settled>) -> bool {
         if let Some(open) = self.open.get_mut(&number) {
@@ -140,7 +132,7 @@ impl Live {
         // A parked one is due only when its lease would have ended: bring that forward.
         let Some(mut settled) = self.end(number) else { return false };
         settled.attempts = attempts;
-        settled.what = What::Parked { due_ms: now.wall.as_millis() };
+        settled.what = RecordedOutcome::Parked { due_ms: now.wall.as_millis() };
         others.push(settled);
         true
     }
@@ -169,25 +161,29 @@ impl Live {
                 row_due_ms: None,
                 attempts: 0,
                 first_attempt_ms: claimed.since.as_millis(),
-                what: What::Parked { due_ms },
+                what: RecordedOutcome::Parked { due_ms },
             };
-            self.count(&settled);
+            self.counts.settled(&settled);
             others.push(settled);
             self.advance();
         }
     }
 }
 
-fn what(outcome: Outcome) -> What {
+fn what(outcome: Outcome) -> RecordedOutcome {
     match outcome {
         Outcome::Delivered { receipt } => bounded(receipt),
         Outcome::Retry { at, reason, mut progress } => {
             progress.truncate(PROGRESS_STORED_BYTES_MAX);
-            What::Retry { due_ms: at.as_millis(), reason: cut(reason, REASON_BYTES_MAX), progress }
+            RecordedOutcome::Retry {
+                due_ms: at.as_millis(),
+                reason: cut(reason, REASON_BYTES_MAX),
+                progress,
+            }
         }
-        Outcome::Dead { reason } => What::Dead { reason: cut(reason, REASON_BYTES_MAX) },
-        Outcome::Wait { until } => What::Parked { due_ms: until.as_millis() },
-        Outcome::Release => What::Parked { due_ms: Timestamp::default().as_millis() },
+        Outcome::Dead { reason } => RecordedOutcome::Dead { reason: cut(reason, REASON_BYTES_MAX) },
+        Outcome::Wait { until } => RecordedOutcome::Parked { due_ms: until.as_millis() },
+        Outcome::Release => RecordedOutcome::Parked { due_ms: Timestamp::default().as_millis() },
     }
 }
 
@@ -201,11 +197,11 @@ pub(crate) fn open_window(record: &mut TargetSettlements, window: Window) {
         row_due_ms: None,
         attempts: 0,
         first_attempt_ms: 0,
-        what: What::Window { group: window.group, until_ms: window.until.as_millis() },
+        what: RecordedOutcome::Window { group: window.group, until_ms: window.until.as_millis() },
     });
 }
 
-fn bounded(receipt: Receipt) -> What {
+fn bounded(receipt: Receipt) -> RecordedOutcome {
     let id = receipt.id.map(|id| cut(id, RECEIPT_BYTES_MAX / 2));
     let mut left = RECEIPT_BYTES_MAX - id.as_ref().map_or(0, String::len);
     let fields = receipt.fields.into_iter().take_while(|(name, value)| {
@@ -214,18 +210,18 @@ fn bounded(receipt: Receipt) -> What {
         left -= size.min(left);
         fits
     });
-    What::Delivered { receipt: id, fields: fields.collect() }
+    RecordedOutcome::Delivered { receipt: id, fields: fields.collect() }
 }
 
 fn size(settled: &Settled) -> usize {
     let text = match &settled.what {
-        What::Delivered { receipt, fields } => {
+        RecordedOutcome::Delivered { receipt, fields } => {
             receipt.as_ref().map_or(0, String::len)
                 + fields.iter().map(|(n, v)| n.len() + v.len() + 4).sum::<usize>()
         }
-        What::Retry { reason, progress, .. } => reason.len() + progress.len(),
-        What::Dead { reason } => reason.len(),
-        What::Parked { .. } | What::Window { .. } => 0,
+        RecordedOutcome::Retry { reason, progress, .. } => reason.len() + progress.len(),
+        RecordedOutcome::Dead { reason } => reason.len(),
+        RecordedOutcome::Parked { .. } | RecordedOutcome::Window { .. } => 0,
     };
     text + 48
 }

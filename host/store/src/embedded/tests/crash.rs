@@ -31,7 +31,7 @@ async fn check_busy(queue: &dyn Queue, a: TargetNumber, ids: &[EventId]) {
 }
 
 #[tokio::test]
-async fn without_a_close_nothing_durable_is_lost_or_given_again() {
+async fn a_process_without_a_close_loses_and_repeats_nothing_durable() {
     let folder = Folder::new();
     let store = folder.store();
     let (a, ids) = busy(&*store).await;
@@ -40,7 +40,7 @@ async fn without_a_close_nothing_durable_is_lost_or_given_again() {
 }
 
 #[tokio::test]
-async fn without_its_index_neither() {
+async fn a_lost_index_loses_and_repeats_nothing_durable() {
     let folder = Folder::new();
     let store = folder.store();
     let (a, ids) = busy(&*store).await;
@@ -50,7 +50,7 @@ async fn without_its_index_neither() {
 }
 
 #[tokio::test]
-async fn with_an_old_index_neither() {
+async fn an_old_index_loses_and_repeats_nothing_durable() {
     let folder = Folder::new();
     let old = folder.dir.path().join("old");
     let store = folder.store();
@@ -68,7 +68,7 @@ async fn with_an_old_index_neither() {
 }
 
 #[tokio::test]
-async fn an_index_ahead_of_the_log_is_made_anew() {
+async fn an_index_ahead_of_the_log_is_rebuilt() {
     let folder = Folder::new();
     let old = folder.dir.path().join("old");
     let store = folder.store();
@@ -87,7 +87,7 @@ async fn an_index_ahead_of_the_log_is_made_anew() {
 }
 
 #[tokio::test]
-async fn an_index_of_another_store_or_none_at_all_is_made_anew() {
+async fn a_foreign_or_unreadable_index_is_rebuilt() {
     let (folder, other) = (Folder::new(), Folder::new());
     let store = folder.store();
     let (a, ids) = busy(&*store).await;
@@ -108,7 +108,7 @@ async fn an_index_of_another_store_or_none_at_all_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_torn_end_is_cut_off_and_written_over() {
+async fn a_torn_end_is_cut_off_and_overwritten() {
     for cut in [8, 39, 40, 41, 300] {
         let folder = Folder::new();
         let store = folder.store();
@@ -147,7 +147,7 @@ async fn garbage_behind_the_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_segment_written_in_advance_is_gone_on_with() {
+async fn a_segment_written_in_advance_is_continued() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
@@ -170,7 +170,7 @@ async fn a_segment_written_in_advance_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn the_log_goes_on_over_many_segments() {
+async fn the_log_continues_over_many_segments() {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
@@ -235,7 +235,7 @@ async fn a_second_process_is_refused() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_named() {
+fn an_unusable_folder_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, b"").unwrap();
@@ -247,7 +247,7 @@ fn a_folder_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn files_are_for_their_owner_only() {
+async fn files_are_private_to_their_owner() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
     let _store = folder.store();

@@ -1,4 +1,4 @@
-//! Bits that changed on the disk, told from an end that was never durable.
+//! Damage on the disk is distinguished from an end that was never durable.
 
 use std::os::unix::fs::FileExt;
 
@@ -12,7 +12,7 @@ use crate::{Depth, Queue};
 use crate::embedded::tests::support::{Folder, copy_tree, flip, large, offset_of};
 
 #[tokio::test]
-async fn a_flipped_bit_refuses_to_start_with_its_place() {
+async fn a_start_names_the_place_of_a_flipped_bit() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
@@ -79,7 +79,7 @@ async fn damage_in_an_older_segment_is_found_whatever_is_behind_it() {
 }
 
 #[tokio::test]
-async fn damage_met_later_costs_only_what_lay_there() {
+async fn damage_found_while_running_costs_only_the_damaged_event() {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
@@ -109,7 +109,7 @@ async fn damage_met_later_costs_only_what_lay_there() {
 }
 
 #[tokio::test]
-async fn another_version_is_refused_by_name() {
+async fn an_unknown_version_is_refused() {
     let folder = Folder::new();
     drop(folder.store());
     let log = &folder.segments()[0];
@@ -142,7 +142,7 @@ fn write_frames(folder: &Folder, names: &[&str], durable: u64, epoch: u32) -> Ve
 }
 
 #[tokio::test]
-async fn what_lies_behind_a_torn_frame_of_the_same_write_never_comes_back() {
+async fn frames_behind_a_torn_one_of_the_same_write_never_come_back() {
     let folder = Folder::new();
     drop(folder.store());
     // Three frames of one write; the middle one did not reach the disk.
@@ -170,7 +170,7 @@ async fn what_lies_behind_a_torn_frame_of_the_same_write_never_comes_back() {
 }
 
 #[tokio::test]
-async fn a_request_of_a_thousand_events_is_there_whole_or_not_at_all() {
+async fn a_request_of_a_thousand_events_is_atomic() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];

@@ -1,4 +1,4 @@
-//! A disk that refuses: nothing is acknowledged that is not durable, and the store heals by itself.
+//! A failing disk: nothing is acknowledged that is not durable, and the store recovers by itself.
 
 use std::io;
 use std::path::Path;
@@ -95,7 +95,7 @@ fn faulty(folder: &Folder) -> (Arc<Embedded>, Arc<Faults>) {
 }
 
 #[tokio::test]
-async fn after_a_failed_sync_or_write_the_log_goes_on_in_a_new_segment() {
+async fn a_failed_sync_or_write_starts_a_new_segment() {
     type Fault = fn(&Faults) -> &AtomicUsize;
     for (what, fault) in [("sync", (|f| &f.syncs) as Fault), ("write to", |f| &f.writes)] {
         let folder = Folder::new();
@@ -123,7 +123,7 @@ async fn after_a_failed_sync_or_write_the_log_goes_on_in_a_new_segment() {
 }
 
 #[tokio::test]
-async fn outcomes_that_the_disk_refused_are_written_again() {
+async fn outcomes_are_written_again_after_a_failed_sync() {
     let folder = Folder::new();
     let (store, faults) = faulty(&folder);
     let a = register(&*store, &["a"]).await[0];
@@ -148,7 +148,7 @@ async fn outcomes_that_the_disk_refused_are_written_again() {
 }
 
 #[tokio::test]
-async fn a_disk_that_goes_on_refusing_is_tried_again_each_time() {
+async fn a_failing_disk_is_tried_again_each_time() {
     let folder = Folder::new();
     let (store, faults) = faulty(&folder);
     let a = register(&*store, &["a"]).await[0];

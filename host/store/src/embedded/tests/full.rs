@@ -1,5 +1,5 @@
-//! A disk without room: requests are refused, what has to be written is written, and when there is room
-//! again everything goes on by itself. And an index that fails.
+//! A full disk: requests are refused, outcomes are still written, and everything continues by itself once
+//! there is room. And an index that fails.
 
 use std::io;
 use std::path::Path;
@@ -10,12 +10,9 @@ use std::time::Duration;
 use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::core::machine::Machine;
-use crate::embedded::format::record::{DedupKey, TargetRow};
-use crate::embedded::index::rows::{
-    Batch, DeadRow, Index, IndexError, OutcomeRow, RetryVisit, Row, Seen, Stamp,
-};
 use crate::embedded::platform::disk::{Disk, DiskFile, Files, Space};
 use crate::embedded::platform::locks::write_lock;
+use crate::embedded::simulation::hardware::faulty_index::FaultyIndex;
 use crate::{AppendError, Durable, Queue};
 use dispatcher_model::TargetNumber;
 
@@ -101,11 +98,11 @@ fn limited(folder: &Folder, free_min_bytes: u64) -> (Arc<Embedded>, Arc<Limited>
     (store, limited)
 }
 
-/// Asks again until it is so.
+/// Waits until it is true.
 pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let asked = std::time::Instant::now();
     while !so() {
-        assert!(asked.elapsed() < Duration::from_secs(60), "in vain: {what}");
+        assert!(asked.elapsed() < Duration::from_secs(60), "waited too long: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -119,7 +116,7 @@ async fn try_append(store: &Embedded, text: &str, target: TargetNumber) -> Resul
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_requests_keeps_outcomes_and_heals_without_a_restart() {
+async fn a_full_disk_refuses_requests_keeps_outcomes_and_recovers_without_a_restart() {
     for error in NO_ROOM {
         let folder = Folder::new();
         let (store, disk) = limited(&folder, 0);
@@ -132,16 +129,19 @@ async fn a_full_disk_refuses_requests_keeps_outcomes_and_heals_without_a_restart
         let claimed = claim(&*store, a, 4).await;
 
         disk.error.store(error, Ordering::SeqCst);
-        let told = try_append(&store, "k", a).await.unwrap_err();
-        assert!(told.contains("seg-0000000000000000.log") && told.contains("free some"), "{told}");
+        let reason = try_append(&store, "k", a).await.unwrap_err();
+        assert!(
+            reason.contains("seg-0000000000000000.log") && reason.contains("free some"),
+            "{reason}"
+        );
         let tries = disk.refused.load(Ordering::SeqCst);
         for _ in 0..100 {
-            assert_eq!(try_append(&store, "k", a).await.unwrap_err(), told);
+            assert_eq!(try_append(&store, "k", a).await.unwrap_err(), reason);
         }
         assert!(disk.refused.load(Ordering::SeqCst) <= tries + 1, "requests tried the disk");
         let full = store.full().unwrap();
-        assert!(full.refused >= 100 && full.reason == told, "{full:?}");
-        // What must be written goes into the reserve.
+        assert!(full.refused >= 100 && full.reason == reason, "{full:?}");
+        // Outcomes are written into the reserve.
         settle(&*store, a, &claimed[..2], delivered()).await;
         settle(&*store, a, &claimed[2..3], dead("no")).await;
         store.flush().await.unwrap();
@@ -162,7 +162,7 @@ async fn a_full_disk_refuses_requests_keeps_outcomes_and_heals_without_a_restart
 }
 
 #[tokio::test]
-async fn without_a_reserve_outcomes_wait_in_memory_until_there_is_room() {
+async fn without_a_reserve_outcomes_wait_in_memory_for_free_space() {
     let folder = Folder::new();
     let (store, disk) = limited(&folder, 0);
     let a = register(&*store, &["a"]).await[0];
@@ -184,7 +184,7 @@ async fn without_a_reserve_outcomes_wait_in_memory_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn below_the_floor_requests_are_refused_until_a_tenth_more_is_free() {
+async fn below_the_minimum_requests_are_refused_until_a_tenth_more_is_free() {
     let folder = Folder::new();
     let (store, disk) = limited(&folder, 1_000);
     let a = register(&*store, &["a"]).await[0];
@@ -195,10 +195,10 @@ async fn below_the_floor_requests_are_refused_until_a_tenth_more_is_free() {
         store.full().map(|full| full.reason)
     };
     assert_eq!(seen(1_000), None);
-    let told = seen(999).unwrap();
-    assert!(told.contains("999B free") && told.contains("store.free_min (1000B)"), "{told}");
-    assert_eq!(try_append(&store, "2", a).await.unwrap_err(), told);
-    // Outcomes and what people do are written all the same.
+    let reason = seen(999).unwrap();
+    assert!(reason.contains("999B free") && reason.contains("store.free_min (1000B)"), "{reason}");
+    assert_eq!(try_append(&store, "2", a).await.unwrap_err(), reason);
+    // Outcomes and acts of operators are still written.
     let claimed = claim(&*store, a, 1).await;
     settle(&*store, a, &claimed, delivered()).await;
     store.flush().await.unwrap();
@@ -207,64 +207,6 @@ async fn below_the_floor_requests_are_refused_until_a_tenth_more_is_free() {
     assert_eq!(seen(1_100), None);
     try_append(&store, "2", a).await.unwrap();
     assert_eq!(store.free_bytes(), Some(1_100));
-}
-
-/// An index that takes nothing more.
-struct Failing(bool);
-
-impl Failing {
-    fn error(&self) -> IndexError {
-        IndexError { reason: "it failed".into(), full: self.0 }
-    }
-}
-
-impl Index for Failing {
-    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
-        Err(self.error())
-    }
-    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
-        Err(self.error())
-    }
-    fn commit(&self, _: Batch) -> Result<(), IndexError> {
-        Err(self.error())
-    }
-    fn retries(&self, _: u16, _: u64, _: &mut RetryVisit<'_>) -> Result<(), IndexError> {
-        Ok(())
-    }
-    fn scan(
-        &self,
-        _: crate::embedded::index::rows::Space,
-        _: &[u8],
-        _: usize,
-    ) -> Result<Vec<Row>, IndexError> {
-        Err(self.error())
-    }
-    fn dead(&self, _: u16, _: Option<u64>, _: usize) -> Result<Vec<(u64, DeadRow)>, IndexError> {
-        Err(self.error())
-    }
-    fn dead_at(&self, _: u16, _: u64, _: bool) -> Result<Option<DeadRow>, IndexError> {
-        Err(self.error())
-    }
-    fn dead_within(&self, _: u16, _: u64, _: bool) -> Result<Option<(u64, DeadRow)>, IndexError> {
-        Err(self.error())
-    }
-    fn outcome(&self, _: u16, _: u64) -> Result<Option<OutcomeRow>, IndexError> {
-        Err(self.error())
-    }
-    fn seen(&self, _: &DedupKey, _: u64) -> Result<Option<Seen>, IndexError> {
-        Ok(None)
-    }
-    fn windows(&self, _: u16, _: u64) -> Result<Vec<(u64, u64)>, IndexError> {
-        Err(self.error())
-    }
-    fn sync(&self) -> Result<(), IndexError> {
-        Err(self.error())
-    }
-    fn dump(
-        &self,
-    ) -> std::collections::BTreeMap<(crate::embedded::index::rows::Space, Vec<u8>), Vec<u8>> {
-        std::collections::BTreeMap::new()
-    }
 }
 
 /// How an index is lost: whole but closed, gone, or not to be had for some time.
@@ -276,7 +218,7 @@ enum Loss {
 }
 
 #[tokio::test]
-async fn an_index_that_fails_is_made_whole_while_deliveries_go_on() {
+async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
     for loss in [Loss::Failed, Loss::Gone, Loss::NoRoom] {
         let folder = Folder::new();
         let (store, disk) = limited(&folder, 0);
@@ -294,7 +236,8 @@ async fn an_index_that_fails_is_made_whole_while_deliveries_go_on() {
         if loss == Loss::NoRoom {
             disk.error.store(122, Ordering::SeqCst);
         }
-        *write_lock(&store.shared.index) = Some(Box::new(Failing(loss == Loss::NoRoom)));
+        *write_lock(&store.shared.index) =
+            Some(Box::new(FaultyIndex::failing(loss == Loss::NoRoom)));
         if loss == Loss::Gone {
             folder.delete_index();
         }
@@ -303,13 +246,13 @@ async fn an_index_that_fails_is_made_whole_while_deliveries_go_on() {
         store.flush().await.ok();
         until("it is noticed", || store.shared.index.read().unwrap().is_none()).await;
         if loss == Loss::NoRoom {
-            until("it is told", || store.full().is_some()).await;
+            until("it is reported", || store.full().is_some()).await;
             let refused = store.append(request(vec![keyed("first", 1, &[a])])).await;
             assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
             assert_eq!(texts(&claim(&*store, a, 1).await), ["3"], "what was never tried goes on");
             disk.error.store(0, Ordering::SeqCst);
         }
-        until("it is mended", || store.full().is_none() && store.rebuilding().is_none()).await;
+        until("it is rebuilt", || store.full().is_none() && store.rebuilding().is_none()).await;
         let repeated = store.append(request(vec![keyed("first", 1, &[a])])).await.unwrap();
         assert_eq!(repeated.duplicates(), 1, "{loss:?}");
         let third = claim(&*store, a, 1).await;
@@ -327,7 +270,7 @@ async fn an_index_that_fails_is_made_whole_while_deliveries_go_on() {
 }
 
 #[tokio::test]
-async fn a_store_closes_while_its_index_cannot_be_mended() {
+async fn a_store_closes_while_its_index_cannot_be_rebuilt() {
     let folder = Folder::new();
     let (store, disk) = limited(&folder, 0);
     let a = register(&*store, &["a"]).await[0];
@@ -335,7 +278,7 @@ async fn a_store_closes_while_its_index_cannot_be_mended() {
     let claimed = claim(&*store, a, 1).await;
     until("a reserve", || store.shared.room.has_reserve()).await;
     disk.error.store(28, Ordering::SeqCst);
-    *write_lock(&store.shared.index) = Some(Box::new(Failing(true)));
+    *write_lock(&store.shared.index) = Some(Box::new(FaultyIndex::failing(true)));
     settle(&*store, a, &claimed, delivered()).await;
     within(store.close()).await.unwrap();
     assert!(claimable(&*folder.store(), a).await.is_empty());

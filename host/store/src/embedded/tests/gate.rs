@@ -1,4 +1,4 @@
-//! An index that cannot be had before its gate is opened.
+//! An index that cannot be opened before its gate is open.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,18 +11,18 @@ use crate::embedded::index::rows::{Index, IndexError, IndexHome};
 
 use crate::embedded::tests::support::Folder;
 
-/// What one meets at the gate: it waits, or goes on, or is told that it is too early.
+/// What happens to a caller at the gate: it waits, passes, or gets an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Shut,
     Open,
-    /// The first one, at the start, is sent away.
+    /// The first one, at the start, gets an error.
     Early,
 }
 
 type Shared = Arc<(Mutex<State>, Condvar)>;
 
-/// Opens when it is dropped, so that a test which fails comes to its end.
+/// Opens when it is dropped, so that a failing test ends.
 pub(super) struct Gate(Shared);
 
 impl Drop for Gate {
@@ -72,7 +72,7 @@ impl IndexHome for Gated {
     }
 }
 
-/// A store that begins with its log alone; its index is made once the gate is opened.
+/// A store that starts with its log alone; its index is rebuilt once the gate is open.
 pub(super) fn gated(folder: &Folder) -> (Arc<Embedded>, Gate) {
     let settings = folder.settings();
     let gate = Gate(Arc::new((State::Early.into(), Condvar::new())));

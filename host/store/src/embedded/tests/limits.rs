@@ -1,4 +1,4 @@
-//! What is refused, and how.
+//! Requests and calls that are refused, with the error.
 
 use crate::contract::*;
 use crate::{AppendError, Depth, Queue, REQUEST_EVENTS_MAX};
@@ -22,7 +22,7 @@ async fn a_request_larger_than_half_a_segment_never_fits() {
 }
 
 #[tokio::test]
-async fn a_request_has_a_longest_list() {
+async fn a_request_has_a_maximum_number_of_events() {
     let folder = Folder::new();
     let store = folder.store();
     let events = |count| (0..count).map(|i: usize| planned(i.to_string(), &[])).collect();
@@ -35,18 +35,18 @@ async fn a_request_has_a_longest_list() {
 async fn a_target_must_be_registered() {
     let folder = Folder::new();
     let store = folder.store();
-    let nobody = TargetNumber(7);
-    let refused = store.append(request(vec![planned("1", &[nobody])])).await.unwrap_err();
+    let unknown = TargetNumber(7);
+    let refused = store.append(request(vec![planned("1", &[unknown])])).await.unwrap_err();
     assert!(refused.to_string().contains("no target has the number 7"), "{refused}");
-    assert!(store.claim(nobody, 1, HOUR).await.is_err());
-    assert!(store.settle(nobody, Vec::new()).await.is_err());
-    assert_eq!(store.depth(nobody), Depth::default());
+    assert!(store.claim(unknown, 1, HOUR).await.is_err());
+    assert!(store.settle(unknown, Vec::new()).await.is_err());
+    assert_eq!(store.depth(unknown), Depth::default());
     let long = store.register(vec!["x".repeat(256).into()]).await.unwrap_err();
     assert!(long.to_string().contains("255 bytes"), "{long}");
 }
 
 #[tokio::test]
-async fn reasons_and_receipts_are_cut() {
+async fn long_reasons_are_cut() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];

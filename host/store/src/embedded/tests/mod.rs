@@ -11,6 +11,7 @@ mod random;
 mod reading;
 mod rebuild;
 mod retention;
+mod rooms;
 mod spy;
 mod summaries;
 mod support;

@@ -390,12 +390,12 @@ async fn walk_all(seeds: u64, steps: usize, log_bytes: Option<u64>) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_happens_nothing_is_lost_and_nothing_settled_comes_again() {
+async fn a_random_walk_loses_and_repeats_nothing() {
     assert_eq!(walk_all(SEEDS, STEPS, None).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nor_in_a_log_whose_oldest_part_goes() {
+async fn a_random_walk_in_a_small_log_loses_and_repeats_nothing() {
     let went = walk_all(SEEDS, STEPS * 3, Some(4 << 20)).await;
     assert!(went > 0, "no segment went");
 }

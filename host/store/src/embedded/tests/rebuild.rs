@@ -1,5 +1,5 @@
-//! A store without its index: what goes on from the log alone, what waits, and that the index which is
-//! made aside says the same as the one that was lost.
+//! A store without its index: what works from the log alone, what waits, and that the rebuilt index has
+//! the rows of the one that was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn loaded(folder: &Folder) -> (Arc<Embedded>, TargetNumber, Vec<String>) {
 }
 
 /// What a copy of the folder has in an index that is read before the store is open.
-fn anew(
+fn rebuilt_rows(
     folder: &Folder,
 ) -> std::collections::BTreeMap<(crate::embedded::index::rows::Space, Vec<u8>), Vec<u8>> {
     let copy = Folder::new();
@@ -65,7 +65,7 @@ fn anew(
 }
 
 #[tokio::test]
-async fn without_an_index_requests_come_in_and_what_is_new_is_delivered_the_rest_waits_for_it() {
+async fn without_an_index_new_events_are_delivered_and_retries_wait() {
     let folder = Folder::new();
     let (store, a, texts_left) = loaded(&folder).await;
     let depth = store.depth(a);
@@ -83,7 +83,7 @@ async fn without_an_index_requests_come_in_and_what_is_new_is_delivered_the_rest
     settle(&*store, a, &new[..9], delivered()).await;
     settle(&*store, a, &new[9..10], dead("not that")).await;
     store.flush().await.unwrap();
-    // What needs the index says what it waits for.
+    // A call that needs the index reports what it waits for.
     for refused in [
         store.dead_letters(a, None, 9).await.unwrap_err(),
         store.fate(new[0].event.id).await.unwrap_err(),
@@ -108,14 +108,14 @@ async fn without_an_index_requests_come_in_and_what_is_new_is_delivered_the_rest
     let kept = dump(&store);
     store.close().await.unwrap();
     drop(store);
-    assert_eq!(anew(&folder), kept);
+    assert_eq!(rebuilt_rows(&folder), kept);
     let store = folder.store();
     assert_eq!(store.depth(a), Depth { dead: 2, ..Depth::default() });
     assert!(claimable(&*store, a).await.is_empty());
 }
 
 #[tokio::test]
-async fn what_is_repeated_meanwhile_is_known_if_it_is_recent_and_else_taken_in_and_counted() {
+async fn without_an_index_recent_repetitions_are_known_and_others_counted() {
     let folder = Folder::new();
     let (store, a, _) = loaded(&folder).await;
     drop(store);
@@ -137,7 +137,7 @@ async fn what_is_repeated_meanwhile_is_known_if_it_is_recent_and_else_taken_in_a
 }
 
 #[tokio::test]
-async fn an_index_that_fails_while_running_is_the_same() {
+async fn an_index_that_fails_while_running_is_rebuilt() {
     let folder = Folder::new();
     let (store, gate) = gated(&folder);
     gate.pass(&store).await;
@@ -156,7 +156,7 @@ async fn an_index_that_fails_while_running_is_the_same() {
 
 /// Fourteen targets with a thousand gaps each: more than a checkpoint of so small a segment takes.
 #[tokio::test]
-async fn a_checkpoint_that_leaves_something_out_is_not_begun_with() {
+async fn a_partial_checkpoint_is_not_used_to_start() {
     let folder = Folder::new();
     let store = folder.store();
     let names: Vec<String> = (0..14).map(|i| format!("t{i}")).collect();
@@ -195,7 +195,7 @@ async fn a_checkpoint_that_leaves_something_out_is_not_begun_with() {
 }
 
 #[tokio::test]
-async fn damage_in_the_part_that_is_read_aside_is_told_and_all_else_goes_on() {
+async fn damage_found_by_a_rebuild_is_reported_and_the_rest_continues() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
@@ -208,9 +208,12 @@ async fn damage_in_the_part_that_is_read_aside_is_told_and_all_else_goes_on() {
     flip(log, place + 60);
     let (store, gate) = gated(&folder);
     gate.open();
-    let told = || store.rebuilding().unwrap().progress;
-    crate::embedded::tests::full::until("it is told", || told().contains("damaged at byte")).await;
-    assert!(told().contains(&format!("byte {place}")), "{}", told());
+    let progress = || store.rebuilding().unwrap().progress;
+    crate::embedded::tests::full::until("it is reported", || {
+        progress().contains("damaged at byte")
+    })
+    .await;
+    assert!(progress().contains(&format!("byte {place}")), "{}", progress());
     append(&*store, vec![planned("meanwhile", &[a])]).await;
     let rest = claim(&*store, a, left.len() + 3).await;
     assert_eq!((rest[0].event.id, rest.len()), (ids[0], left.len() + 3));
@@ -222,7 +225,7 @@ async fn damage_in_the_part_that_is_read_aside_is_told_and_all_else_goes_on() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_while_the_index_is_made_begins_with_the_log_again() {
+async fn an_interrupted_rebuild_starts_again() {
     let folder = Folder::new();
     let (store, a, left) = loaded(&folder).await;
     drop(store);
@@ -231,7 +234,7 @@ async fn a_process_that_ends_while_the_index_is_made_begins_with_the_log_again()
         let (store, gate) = gated(&folder);
         append(&*store, vec![planned(i.to_string(), &[a])]).await;
         if i == 1 {
-            // As far as it has come by the time.
+            // As far as the rebuild gets in that time.
             gate.open();
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -240,6 +243,6 @@ async fn a_process_that_ends_while_the_index_is_made_begins_with_the_log_again()
     }
     let (store, gate) = gated(&folder);
     gate.pass(&store).await;
-    assert_eq!(dump(&store), anew(&folder));
+    assert_eq!(dump(&store), rebuilt_rows(&folder));
     assert_eq!(claimable(&*store, a).await.len(), left.len() + 4);
 }

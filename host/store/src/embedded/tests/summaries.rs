@@ -1,4 +1,4 @@
-//! Segments say what they hold: who looks for little reads little.
+//! Segments have summaries, so that a target with few events reads little.
 
 use std::sync::atomic::Ordering;
 
@@ -17,7 +17,7 @@ fn summaries(store: &Embedded) -> Vec<Option<Summary>> {
 }
 
 #[tokio::test]
-async fn a_rare_target_reads_only_the_segments_that_have_something_for_it() {
+async fn a_target_reads_only_the_segments_with_its_events() {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
@@ -60,7 +60,7 @@ async fn a_rare_target_reads_only_the_segments_that_have_something_for_it() {
 }
 
 #[tokio::test]
-async fn without_its_last_record_a_segment_is_read_once() {
+async fn a_segment_without_a_summary_is_read_once() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];

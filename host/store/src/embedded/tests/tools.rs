@@ -1,4 +1,4 @@
-//! The tools for a store's folder: what they find, what a repair leaves, what a backup holds.
+//! The tools for a store's folder: what check finds, what a repair leaves, what a backup contains.
 
 use std::path::PathBuf;
 
@@ -65,7 +65,7 @@ async fn stored_in_segments(folder: &Folder) -> Vec<EventId> {
 }
 
 #[tokio::test]
-async fn a_sound_store_has_no_damage_open_or_closed_with_or_without_its_index() {
+async fn check_finds_no_damage_in_a_sound_store() {
     let folder = Folder::new();
     let ids = stored(&folder, 5).await;
     let report = check(&folder);
@@ -85,7 +85,7 @@ async fn a_sound_store_has_no_damage_open_or_closed_with_or_without_its_index() 
 }
 
 #[tokio::test]
-async fn an_index_that_is_not_of_this_log_is_told_and_a_repair_removes_it() {
+async fn check_reports_a_foreign_index_and_repair_removes_it() {
     let (folder, other) = (Folder::new(), Folder::new());
     let ids = stored(&folder, 3).await;
     stored(&other, 4).await;
@@ -100,7 +100,7 @@ async fn an_index_that_is_not_of_this_log_is_told_and_a_repair_removes_it() {
 }
 
 #[tokio::test]
-async fn one_wrong_bit_is_put_right_and_nothing_is_lost() {
+async fn repair_corrects_a_single_wrong_bit() {
     for (what, at) in [("header", 17), ("length", 9), ("payload", HEADER_BYTES as u64 + 30)] {
         let folder = Folder::new();
         let ids = stored(&folder, 5).await;
@@ -114,7 +114,7 @@ async fn one_wrong_bit_is_put_right_and_nothing_is_lost() {
         assert_eq!((&damage.lay, damage.refused), (&Lay::OneBit { kind: "request" }, Some(true)));
         assert!(damage.concerned.is_empty(), "{what}");
         let after = repair(&folder).after.unwrap();
-        assert!(after.is_clean() && after.mended == 0, "{what}: {after:?}");
+        assert!(after.is_clean() && after.repaired == 0, "{what}: {after:?}");
         assert!(std::fs::read(&log).unwrap() == whole, "{what}");
         let store = folder.store();
         let a = register(&*store, &["a"]).await[0];
@@ -123,7 +123,7 @@ async fn one_wrong_bit_is_put_right_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn damage_is_found_wherever_it_is_and_costs_only_its_own_record() {
+async fn repair_costs_only_the_damaged_record() {
     for (what, at) in [("header", 17), ("length", 9), ("payload", HEADER_BYTES as u64 + 30)] {
         let folder = Folder::new();
         let ids = stored(&folder, 5).await;
@@ -150,7 +150,7 @@ async fn damage_is_found_wherever_it_is_and_costs_only_its_own_record() {
 
         let repaired = repair(&folder);
         let after = repaired.after.unwrap();
-        assert!(after.is_clean() && after.mended == 1, "{what}: {after:?}");
+        assert!(after.is_clean() && after.repaired == 1, "{what}: {after:?}");
         let kept = repaired.kept[0].clone().unwrap();
         let bytes = usize::try_from(place).unwrap()..usize::try_from(place + damage.bytes).unwrap();
         assert_eq!(std::fs::read(kept).unwrap(), &damaged[bytes], "{what}");
@@ -169,7 +169,7 @@ async fn damage_is_found_wherever_it_is_and_costs_only_its_own_record() {
             assert_eq!(letters[0].event.number(), ids[2].number());
             assert!(letters[0].reason.contains(&format!("byte {place} of")), "{letters:?}");
             assert_eq!(store.dead_letters(b, None, 9).await.unwrap().len(), 0);
-            assert_eq!(store.damage(), None, "what was mended is no trouble any more");
+            assert_eq!(store.damage(), None, "repaired damage is not reported any more");
             store.close().await.unwrap();
             drop(store);
             folder.delete_index();
@@ -211,7 +211,7 @@ async fn a_lost_record_without_events_makes_no_dead_letter() {
 }
 
 #[tokio::test]
-async fn deliveries_whose_outcome_alone_is_lost_are_listed() {
+async fn deliveries_with_a_lost_outcome_are_listed() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
@@ -250,7 +250,7 @@ async fn deliveries_whose_outcome_alone_is_lost_are_listed() {
 }
 
 #[tokio::test]
-async fn a_target_whose_name_is_lost_never_gives_its_number_to_another() {
+async fn the_number_of_a_target_with_a_lost_name_is_not_reused() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
@@ -274,7 +274,7 @@ async fn a_target_whose_name_is_lost_never_gives_its_number_to_another() {
 }
 
 #[tokio::test]
-async fn files_without_a_header_cut_short_or_gone_are_mended_as_far_as_they_can_be() {
+async fn repair_restores_headers_and_replaces_missing_files() {
     type Act = fn(&[PathBuf]);
     let damage: [(&str, Act); 5] = [
         ("one bit of a header", |files| flip(&files[1], 30)),
@@ -326,7 +326,7 @@ async fn files_without_a_header_cut_short_or_gone_are_mended_as_far_as_they_can_
 }
 
 #[tokio::test]
-async fn a_backup_made_amid_writes_opens_with_all_that_was_answered_before() {
+async fn a_backup_made_during_writes_has_all_that_was_acknowledged_before() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
@@ -366,7 +366,7 @@ async fn a_backup_made_amid_writes_opens_with_all_that_was_answered_before() {
 }
 
 #[tokio::test]
-async fn a_backup_takes_no_zeros_along_and_refuses_what_is_there() {
+async fn a_backup_leaves_out_zeros_and_refuses_an_existing_folder() {
     let folder = Folder::new();
     stored(&folder, 3).await;
     let directory = folder.settings().directory;
@@ -385,7 +385,7 @@ async fn a_backup_takes_no_zeros_along_and_refuses_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_repair_leaves_a_backup_that_shares_the_file_as_it_is() {
+async fn a_repair_does_not_change_a_backup_that_shares_the_file() {
     let folder = Folder::new();
     let ids = stored_in_segments(&folder).await;
     folder.delete_index();
@@ -401,7 +401,7 @@ async fn a_repair_leaves_a_backup_that_shares_the_file_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_dump_tells_each_record_and_bodies_only_when_asked() {
+async fn a_dump_shows_each_record_and_bodies_only_on_request() {
     let folder = Folder::new();
     let ids = stored(&folder, 2).await;
     let lines = dump(&folder, &DumpOptions::default());
@@ -423,7 +423,7 @@ async fn a_dump_tells_each_record_and_bodies_only_when_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn backups_and_checks_amid_retired_and_recycled_segments_are_whole() {
+async fn backups_and_checks_are_whole_while_segments_are_removed_and_reused() {
     const BACKUPS_MAX: usize = 5_000;
     const SEGMENTS: usize = 12;
     let folder = Folder::new();
@@ -459,6 +459,6 @@ async fn backups_and_checks_amid_retired_and_recycled_segments_are_whole() {
         }
         tokio::task::yield_now().await;
     }
-    assert!(looking.await.unwrap() >= SEGMENTS, "segments were to come and go meanwhile");
+    assert!(looking.await.unwrap() >= SEGMENTS, "segments should have been removed meanwhile");
     assert!(folder.segments().len() <= 6, "{:?}", folder.segments());
 }

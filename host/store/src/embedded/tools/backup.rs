@@ -2,8 +2,8 @@
 //!
 //! Closed segments never change: they are linked where that is possible, and copied elsewhere. Of the
 //! newest one the whole records are copied. A segment is linked by its name; a name that is gone was
-//! retired meanwhile, and what still mattered of it was written again further on: then all begins anew.
-//! A file that has a second link is never written to again. The index is not copied: it is made anew
+//! retired meanwhile, and what still mattered of it was written again further on: then it starts again.
+//! A file that has a second link is never written to again. The index is not copied: it is rebuilt
 //! from the log.
 
 use std::fs::File;
@@ -25,7 +25,7 @@ use crate::embedded::tools::walk::{Seen, Visitor, Walk};
 use crate::embedded::tools::wound::Damage;
 use crate::embedded::tools::{OpenError, Progress, ToolError, at};
 
-/// How often all begins anew.
+/// How often it starts again.
 const ROUNDS_MAX: u32 = 20;
 
 /// What was copied.
@@ -164,7 +164,7 @@ impl Copy<'_> {
     }
 
     /// Copies the first `bytes` of a file; `None` when it lost its name meanwhile, and may have been
-    /// written anew.
+    /// rewritten.
     fn copied(&self, segment: &Segment, bytes: u64) -> Result<Option<u64>, ToolError> {
         let to = self.target(segment);
         let from = match File::open(&segment.path) {

@@ -1,4 +1,4 @@
-//! Reads the whole log and tells what cannot be read, whom that concerns, and whether the index agrees.
+//! Reads the whole log and reports what cannot be read, which targets that concerns, and whether the index agrees.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub struct Report {
     /// How many there are, also beyond those that are kept.
     pub damages_count: u64,
     /// Stretches that a repair has bridged.
-    pub mended: u64,
+    pub repaired: u64,
     /// A daemon has the folder open: its index was not looked at.
     pub running: bool,
     /// What is wrong with the index; it is rebuilt by the next start.
@@ -56,7 +56,7 @@ pub fn check(directory: &Path, progress: &mut Progress<'_>) -> Result<Report, To
 /// A report with what a repair needs besides.
 pub(super) struct Survey {
     pub report: Report,
-    /// Damaged or another log's: to be made anew.
+    /// Damaged or another log's: to be rebuilt.
     pub index_is_wrong: bool,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn survey(
     let base = all.first().map_or(0, |segment| segment.base);
     report.bytes = walked.end.saturating_sub(base);
     report.running = matches!(view, IndexView::InUse);
-    let sound = report.damages_count == 0 && report.mended == 0;
+    let sound = report.damages_count == 0 && report.repaired == 0;
     let agrees = against(&view, at_stamp.as_ref(), sound);
     // A start reads from where the index stands, or everything.
     let read_from = match (&view, &agrees) {
@@ -132,13 +132,13 @@ fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), S
         return Ok(());
     }
     let same = |one: &TargetState, other: &TargetState| {
-        (&one.name, one.cursor, one.dead) == (&other.name, other.cursor, other.dead)
+        (&one.name, one.cursor, one.counts.dead) == (&other.name, other.cursor, other.counts.dead)
     };
     let differs = targets.iter().zip(&log.targets).find(|(one, other)| !same(one, other));
     if let Some((one, other)) = differs {
         return Err(format!(
             "of target {} it says {} dead letters and cursor {}, the log {} and {}",
-            one.name, one.dead, one.cursor, other.dead, other.cursor
+            one.name, one.counts.dead, one.cursor, other.counts.dead, other.cursor
         ));
     }
     if targets.len() == log.targets.len() {
@@ -179,7 +179,7 @@ impl Visitor for Checker {
                 let found = newest(seen.segment, seen.header.lsn, seen.payload);
                 self.report.newest_event = found.or(self.report.newest_event);
             }
-            Effects::Lost(_) => self.report.mended += 1,
+            Effects::Lost(_) => self.report.repaired += 1,
             _ => {}
         }
         if self.stamp_lsn == Some(seen.header.lsn) {

@@ -147,7 +147,7 @@ impl Dumper<'_> {
                 json!({ "at": at, "targets": targets.collect::<Vec<_>>() })
             }
             Effects::Registry(record) => json!({ "targets": &record.targets }),
-            Effects::DeadRange(record) => self.of_target(record.range.target, &readable(&**record)),
+            Effects::DeadRange(record) => self.of_target(record.target, &readable(&**record)),
             Effects::Act(record) => self.of_target(record.target, &readable(&**record)),
             Effects::Checkpoint(record) => readable(&**record),
             Effects::Moved(record) => {

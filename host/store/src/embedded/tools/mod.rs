@@ -1,4 +1,4 @@
-//! Tools for the folder of a store: they look at it, mend it and copy it without opening the store.
+//! Tools for the folder of a store: they check, repair and copy it without opening the store.
 //!
 //! All but `repair` work while a daemon runs on the folder: they only read, and what is retired or
 //! written meanwhile is no damage. Memory is bounded by the largest frame and by the number of targets.
@@ -34,7 +34,7 @@ pub const IDS_MAX: usize = 1_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     #[error(
-        "{folder} is no data folder: there is no log with segments in it; name another one with --directory"
+        "{folder} is not a data folder: it has no log with segments; name another one with --directory"
     )]
     NoLog { folder: PathBuf },
     #[error("cannot {act} {path}: {source}")]

@@ -1,6 +1,6 @@
-//! Mends a log in which places cannot be read, so that it opens again and loses nothing else.
+//! Repairs a log in which places cannot be read, so that it opens again and loses nothing else.
 //!
-//! What cannot be read is copied to `damaged/` first. A segment is then written anew beside the old one
+//! What cannot be read is copied to `damaged/` first. A segment is then rewritten beside the old one
 //! and takes its name: a copy linked to the old file, a backup for example, stays as it is, and a crash
 //! leaves either file. Where nothing can be read one record says so and fills the place: every other
 //! record stays where it is. Who reads up to there makes a dead letter of what lay there.
@@ -24,7 +24,7 @@ use crate::embedded::tools::wound::{Damage, Lay};
 use crate::embedded::tools::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
 
 /// Removed by the next start if a crash leaves it.
-const MENDED: &str = "mend.tmp";
+const REPAIRED: &str = "repair.tmp";
 const EVIDENCE: &str = "damaged";
 
 /// What a repair did, or would do.
@@ -35,13 +35,13 @@ pub struct Repaired {
     /// Where the bytes of each place of damage are kept, in the order of the report; none for a file
     /// that was not there.
     pub kept: Vec<Option<PathBuf>>,
-    /// The index was removed; the next start makes it anew.
+    /// The index was removed; the next start rebuilds it.
     pub index_removed: bool,
     /// What is left, of a log that was read again afterwards; `None`: nothing was changed.
     pub after: Option<Report>,
 }
 
-/// Mends the store in that folder; `dry_run` changes nothing.
+/// Repairs the store in that folder; `dry_run` changes nothing.
 ///
 /// # Errors
 ///
@@ -70,12 +70,12 @@ pub fn repair(
     if found.report.damages_count > DAMAGES_MAX as u64 {
         return Err(ToolError::TooMuch { folder: directory.to_path_buf() });
     }
-    let mender = Mender { directory, folder: settings.log_folder() };
+    let repairer = Repairer { directory, folder: settings.log_folder() };
     for damage in &found.report.damages {
-        mender.keep(damage)?;
+        repairer.keep(damage)?;
     }
     for damages in found.report.damages.chunk_by(|one, other| one.segment == other.segment) {
-        mender.mend(damages)?;
+        repairer.repair(damages)?;
     }
     if found.index_is_wrong {
         let index = settings.index_folder();
@@ -106,12 +106,12 @@ pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-struct Mender<'a> {
+struct Repairer<'a> {
     directory: &'a Path,
     folder: PathBuf,
 }
 
-impl Mender<'_> {
+impl Repairer<'_> {
     /// Copies what stands at a place, unless an earlier repair has done so: that copy is never
     /// written over.
     fn keep(&self, damage: &Damage) -> Result<(), ToolError> {
@@ -144,31 +144,33 @@ impl Mender<'_> {
         copy().map_err(at("keep a copy of the damage in", &path))
     }
 
-    /// Puts a mended file in the place of one with these damages.
-    fn mend(&self, damages: &[Damage]) -> Result<(), ToolError> {
+    /// Puts a repaired file in the place of one with these damages.
+    fn repair(&self, damages: &[Damage]) -> Result<(), ToolError> {
         let [first, ..] = damages else { return Ok(()) };
-        let mendable: Vec<_> = damages.iter().filter(|damage| damage.mendable).collect();
-        let Some(header) = mendable.first().and_then(|damage| damage.header) else { return Ok(()) };
-        let (path, mended) = (&first.segment, self.folder.join(MENDED));
+        let repairable: Vec<_> = damages.iter().filter(|damage| damage.repairable).collect();
+        let Some(header) = repairable.first().and_then(|damage| damage.header) else {
+            return Ok(());
+        };
+        let (path, repaired) = (&first.segment, self.folder.join(REPAIRED));
         let missing = first.lay == Lay::Segment;
         let write = || {
-            let _ = std::fs::remove_file(&mended);
-            let mut file = new_file(&mended)?;
+            let _ = std::fs::remove_file(&repaired);
+            let mut file = new_file(&repaired)?;
             hand_over(&file, self.directory)?;
             if !missing {
                 std::io::copy(&mut File::open(path)?, &mut file)?;
             }
-            if missing || mendable.iter().any(|damage| damage.lay == Lay::Header) {
+            if missing || repairable.iter().any(|damage| damage.lay == Lay::Header) {
                 DiskFile::write_all_at(&file, &header.to_bytes(), 0)?;
             }
-            for damage in mendable.iter().filter(|damage| damage.lay != Lay::Header) {
+            for damage in repairable.iter().filter(|damage| damage.lay != Lay::Header) {
                 bridge(&file, header.base, header.identity.salt(), damage)?;
             }
             file.sync_all()?;
-            Files.rename(&mended, path)?;
+            Files.rename(&repaired, path)?;
             Files.sync_folder(&self.folder)
         };
-        write().map_err(at("mend", path))
+        write().map_err(at("repair", path))
     }
 }
 

@@ -24,7 +24,7 @@ const HEADER_USED_BYTES: usize = 72;
 pub(super) struct Segment {
     pub base: u64,
     pub path: PathBuf,
-    /// As it stands there, or as it must have been; `None` when nobody can tell.
+    /// As it stands there, or as it must have been; `None` when it is unknown.
     pub header: Option<SegmentHeader>,
     /// What stands there is not what it must have been.
     pub header_damaged: bool,
@@ -145,7 +145,7 @@ fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader>
     (first.lsn == header.first() && opens && header.prev_end <= base).then_some(header)
 }
 
-/// Whether the name still stands for that open file: one that was retired may be written anew.
+/// Whether the name still stands for that open file: one that was retired may be rewritten.
 pub(super) fn still_named(path: &Path, file: &File) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), file.metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())

@@ -13,7 +13,7 @@ use dispatcher_model::{EventId, Timestamp};
 
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::{lsn_of, number};
-use crate::embedded::format::record::{self, ActWhat, from_deltas};
+use crate::embedded::format::record::{self, ActKind, from_deltas};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::limits::WINDOW_MAX;
 use crate::embedded::state::apply::State;
@@ -80,7 +80,7 @@ impl Trace {
                 }
             }
             Effects::DeadRange(record) => {
-                let range = &record.range;
+                let range = record;
                 if let Some(open) = self.targets.get_mut(usize::from(range.target)) {
                     let alive = |number: &u64| range.kept.binary_search(number).is_ok();
                     let died = range.from..range.to;
@@ -88,7 +88,7 @@ impl Trace {
                 }
             }
             Effects::Act(record) => {
-                if let ActWhat::Mend(mend) = &record.what {
+                if let ActKind::DeadLetters(mend) = &record.what {
                     self.told(record.target, from_deltas(&mend.again));
                 }
             }

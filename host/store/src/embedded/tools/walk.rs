@@ -1,4 +1,4 @@
-//! Goes over a log from its oldest segment to its end and shows every frame and every damage.
+//! Walks a log from its oldest segment to its end and shows every frame and every damage.
 //!
 //! A daemon may write meanwhile. Its newest frames are taken when they are whole; a place that cannot
 //! be read counts as damage only when a later frame proves that it was durable and it still cannot be
@@ -137,7 +137,7 @@ impl<'w> Walk<'w> {
                 concerned: Vec::new(),
                 unsure: Vec::new(),
                 refused: None,
-                mendable: true,
+                repairable: true,
                 from: hole.first(),
                 to: header.prev_end,
                 epoch: hole.epoch,
@@ -154,7 +154,7 @@ impl<'w> Walk<'w> {
     }
 
     /// A file of which nothing, or not the beginning, can be used.
-    fn whole(&self, segment: &Segment, what: &'static str, mendable: bool) -> Damage {
+    fn whole(&self, segment: &Segment, what: &'static str, repairable: bool) -> Damage {
         let header = segment.header;
         let to = header.map_or(segment.base + segment.len, |header| header.first());
         Damage {
@@ -162,11 +162,11 @@ impl<'w> Walk<'w> {
             offset: 0,
             bytes: to - segment.base,
             what,
-            lay: if mendable { Lay::Header } else { Lay::Unknown },
+            lay: if repairable { Lay::Header } else { Lay::Unknown },
             concerned: Vec::new(),
             unsure: Vec::new(),
             refused: None,
-            mendable,
+            repairable,
             from: segment.base,
             to,
             epoch: self.epoch,
@@ -332,7 +332,7 @@ impl<'w> Walk<'w> {
             concerned: Vec::new(),
             unsure: Vec::new(),
             refused: None,
-            mendable: to - lsn >= HEADER_BYTES as u64 && !newer,
+            repairable: to - lsn >= HEADER_BYTES as u64 && !newer,
             from: lsn,
             to,
             epoch: self.epoch,

@@ -21,7 +21,7 @@ pub enum Lay {
     /// A record of another kind, by its name; the ids of deliveries it tells of, as far as they can
     /// still be read.
     Record { kind: &'static str, events: Vec<EventId> },
-    /// Nobody can tell: any number of records.
+    /// Unknown: any number of records.
     Unknown,
     /// The beginning of a file, which says whose it is.
     Header,
@@ -62,7 +62,7 @@ pub struct Damage {
     /// Whether a start reads that place, and refuses; `None`: only a start could tell.
     pub refused: Option<bool>,
     /// Whether a repair can bridge it.
-    pub mendable: bool,
+    pub repairable: bool,
     /// Of the log.
     pub(super) from: u64,
     pub(super) to: u64,
@@ -99,8 +99,10 @@ impl Damage {
         let there = number(self.from, 0);
         if self.may_hold_requests() {
             let waits = state.targets.iter().filter(|target| target.cursor <= there);
-            let concerned = waits
-                .map(|target| Concerned { target: target.name.clone(), pending: target.pending });
+            let concerned = waits.map(|target| Concerned {
+                target: target.name.clone(),
+                pending: target.counts.pending,
+            });
             self.concerned = concerned.collect();
         }
         self.refused = match self.lay {
@@ -175,15 +177,15 @@ pub(super) fn moved_id(moved: &record::Moved<'_>, identity: Identity) -> EventId
     EventId::new(received, identity.store, moved.about.number)
 }
 
-/// As people are told.
+/// The name shown to people.
 pub(super) const fn kind_name(kind: u8) -> &'static str {
     match Kind::from_byte(kind) {
         Some(Kind::Request) => "request",
         Some(Kind::Settlements) => "settlements",
         Some(Kind::Registry) => "registry",
-        Some(Kind::DeadRange | Kind::DeadRangeOld) => "dead-range",
+        Some(Kind::DeadRange) => "dead-range",
         Some(Kind::Act) => "act",
-        Some(Kind::Checkpoint | Kind::CheckpointPart | Kind::CheckpointOld) => "checkpoint",
+        Some(Kind::Checkpoint | Kind::CheckpointPart) => "checkpoint",
         Some(Kind::Moved) => "moved",
         Some(Kind::Summary) => "summary",
         Some(Kind::Lost) => "lost",

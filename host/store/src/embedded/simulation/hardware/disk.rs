@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::embedded::platform::disk::{Disk, DiskFile, Space};
+use crate::embedded::platform::disk::{Disk, DiskFile};
 use crate::embedded::platform::locks::lock;
 
 use super::sectors::Sectors;
@@ -19,7 +19,6 @@ use super::sectors::Sectors;
 const BROKEN: i32 = 5;
 /// ENOSPC.
 const NO_SPACE: i32 = 28;
-const TOTAL_BYTES: u64 = 1 << 40;
 
 #[derive(Clone, Debug)]
 enum NameOp {
@@ -34,22 +33,12 @@ pub(crate) struct Faults {
     /// The machine goes off after that many calls that change something.
     pub fuse: Option<u32>,
     pub off: bool,
-    /// After that many changes of names nothing can be changed any more, as if the process had ended.
-    pub name_fuse: Option<u32>,
-    pub ended: bool,
     /// No file can grow.
     pub full: bool,
-    /// The error of a full disk, if not ENOSPC.
-    pub full_error: Option<i32>,
-    /// What the disk says is free on it, if not unlimited.
-    pub free_bytes: Option<u64>,
     /// How many of the next calls of a kind fail.
     pub bad_writes: u32,
     pub bad_syncs: u32,
     pub bad_names: u32,
-    pub bad_creates: u32,
-    /// Renames that are done but report a failure.
-    pub unsure_renames: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -62,9 +51,6 @@ struct World {
     faults: Faults,
     /// How many calls failed.
     failed: u64,
-    /// How many writes found no room.
-    no_room: u64,
-    read_bytes: u64,
     /// Up to where a file was seen to be durable.
     checked: BTreeMap<usize, usize>,
 }
@@ -74,6 +60,10 @@ pub(crate) struct SimDisk(Arc<Mutex<World>>);
 
 fn broken() -> io::Error {
     io::Error::from_raw_os_error(BROKEN)
+}
+
+fn full() -> io::Error {
+    io::Error::from_raw_os_error(NO_SPACE)
 }
 
 /// Counts a fault down; whether this call has it.
@@ -87,7 +77,7 @@ impl World {
     /// Counts a call that changes something. `true`: the machine goes off during this one, which may be
     /// done in part.
     fn call(&mut self) -> io::Result<bool> {
-        if self.faults.off || self.faults.ended {
+        if self.faults.off {
             return Err(broken());
         }
         let Some(left) = self.faults.fuse else { return Ok(false) };
@@ -97,21 +87,12 @@ impl World {
     }
 
     fn name_call(&mut self) -> io::Result<()> {
-        if self.faults.name_fuse == Some(0) {
-            self.faults.ended = true;
-        }
         let last = self.call()?;
-        self.faults.name_fuse = self.faults.name_fuse.map(|left| left - 1);
         if is_due(&mut self.faults.bad_names) || (last && self.random.bool()) {
             self.failed += 1;
             return Err(broken());
         }
         Ok(())
-    }
-
-    fn full(&mut self) -> io::Error {
-        self.no_room += 1;
-        io::Error::from_raw_os_error(self.faults.full_error.unwrap_or(NO_SPACE))
     }
 
     fn write(&mut self, file: usize, bytes: &[u8], at: usize) -> io::Result<()> {
@@ -120,7 +101,7 @@ impl World {
         let mut error = None;
         if self.faults.full && at + len > self.files[file].cache.len() {
             len = self.files[file].cache.len().saturating_sub(at).min(len);
-            error = Some(self.full());
+            error = Some(full());
         }
         if is_due(&mut self.faults.bad_writes) || last {
             len = self.random.usize(..=len);
@@ -175,8 +156,6 @@ impl SimDisk {
             pending: Vec::new(),
             faults: Faults::default(),
             failed: 0,
-            no_room: 0,
-            read_bytes: 0,
             checked: BTreeMap::new(),
         };
         Self(Arc::new(Mutex::new(world)))
@@ -202,16 +181,6 @@ impl SimDisk {
     /// How many calls failed so far.
     pub(crate) fn failures(&self) -> u64 {
         self.world().failed
-    }
-
-    /// How many writes and creations found no room so far.
-    pub(crate) fn refused(&self) -> u64 {
-        self.world().no_room
-    }
-
-    /// Bytes read since the last call of this.
-    pub(crate) fn take_read_bytes(&self) -> u64 {
-        std::mem::take(&mut self.world().read_bytes)
     }
 
     /// A new process on the same kernel: what is in the kernel's memory is still there.
@@ -271,7 +240,7 @@ struct SimFile(SimDisk, usize);
 
 impl DiskFile for SimFile {
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut world = self.0.world();
+        let world = self.0.world();
         if world.faults.off {
             return Err(broken());
         }
@@ -279,7 +248,6 @@ impl DiskFile for SimFile {
         let at = usize::try_from(offset).unwrap().min(cache.len());
         let len = out.len().min(cache.len() - at);
         out[..len].copy_from_slice(&cache[at..at + len]);
-        world.read_bytes += len as u64;
         Ok(len)
     }
 
@@ -311,11 +279,7 @@ impl Disk for SimDisk {
         world.name_call()?;
         if world.faults.full && world.random.bool() {
             world.failed += 1;
-            return Err(world.full());
-        }
-        if is_due(&mut world.faults.bad_creates) {
-            world.failed += 1;
-            return Err(broken());
+            return Err(full());
         }
         let file = world.files.len();
         world.files.push(Sectors::default());
@@ -340,10 +304,6 @@ impl Disk for SimDisk {
         world.names.insert(to.to_path_buf(), file);
         world.checked.remove(&file);
         world.pending.push(NameOp::Renamed(from.to_path_buf(), to.to_path_buf(), file));
-        if is_due(&mut world.faults.unsure_renames) {
-            world.failed += 1;
-            return Err(broken());
-        }
         Ok(())
     }
 
@@ -368,16 +328,5 @@ impl Disk for SimDisk {
         world.name_call()?;
         world.settle_names(|_| true);
         Ok(())
-    }
-
-    fn space(&self, _: &Path) -> io::Result<Space> {
-        let faults = self.faults();
-        let Some(free_bytes) = faults.free_bytes else {
-            return Ok(Space { free_bytes: u64::MAX - 1, total_bytes: u64::MAX });
-        };
-        // Only ENOSPC says that the disk itself has no room.
-        let none_free = faults.full && faults.full_error.is_none();
-        let free_bytes = if none_free { 0 } else { free_bytes };
-        Ok(Space { free_bytes, total_bytes: TOTAL_BYTES })
     }
 }

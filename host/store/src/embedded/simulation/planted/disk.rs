@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind, frame_bytes};
 use crate::embedded::format::record::{
-    Moved, Settled, Settlements, TargetSettlements, What, decode, from_deltas,
+    Moved, RecordedOutcome, Settled, Settlements, TargetSettlements, decode, from_deltas,
 };
 use crate::embedded::platform::disk::{Disk, DiskFile};
 
@@ -45,7 +45,7 @@ struct PlantedFile {
 
 impl DiskFault {
     fn settlements(self, target: &mut TargetSettlements) {
-        let is_window = |settled: &Settled| matches!(settled.what, What::Window { .. });
+        let is_window = |settled: &Settled| matches!(settled.what, RecordedOutcome::Window { .. });
         match self {
             Self::CursorAhead => {
                 let delivered = from_deltas(&target.delivered).last();
@@ -54,7 +54,9 @@ impl DiskFault {
                 target.cursor = target.cursor.max(last + 1);
             }
             Self::RetryLost => {
-                target.others.retain(|settled| !matches!(settled.what, What::Retry { .. }));
+                target
+                    .others
+                    .retain(|settled| !matches!(settled.what, RecordedOutcome::Retry { .. }));
             }
             Self::DigestInParts if target.others.iter().any(is_window) => {
                 target.delivered.truncate(target.delivered.len() / 2);

@@ -23,6 +23,10 @@ use crate::embedded::{Embedded, OpenError, Settings};
 const JOBS_MAX: usize = 100;
 /// Longest that threads may take for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A call of several parts needs as many of them.
+const RESTS_MAX: usize = 12;
+/// Longest that the index may take for what was just written.
+const INDEX_PATIENCE: Duration = Duration::from_millis(20);
 const NAP: Duration = Duration::from_micros(200);
 
 pub(crate) struct Running {
@@ -125,7 +129,7 @@ impl Running {
     /// Rebuilds the index of a store that was opened without one.
     pub(crate) fn rebuild_index(&mut self) -> Result<(), String> {
         if let Some(by_hand) = &mut self.by_hand {
-            let rebuilt = by_hand.indexer.mend_once(&by_hand.from_committer);
+            let rebuilt = by_hand.indexer.rebuild_once(&by_hand.from_committer);
             return rebuilt.map_err(|error| error.to_string());
         }
         self.wait("the index is rebuilt", |store| store.rebuilding().is_none())
@@ -157,23 +161,31 @@ impl Running {
             std::thread::sleep(NAP);
         }
         let shared = &self.store.shared;
-        let is_read = |_: &Embedded| {
+        let start = Instant::now();
+        // A log whose last frames have no rows stays ahead of the index.
+        while start.elapsed() < INDEX_PATIENCE {
             let tail = read_lock(&shared.reader.segments).tail;
-            shared.indexed().is_none_or(|indexed| indexed >= tail)
-        };
-        // A log whose last frames have no rows may be ahead for good.
-        let _ = self.wait("the index reads the log", is_read);
+            if shared.indexed().is_none_or(|indexed| indexed >= tail) {
+                break;
+            }
+            std::thread::sleep(NAP);
+        }
+        std::thread::sleep(NAP);
     }
 
-    /// Moves on; `false` when nothing moves any more.
-    fn moves(&mut self, rested: &mut bool) -> bool {
+    /// Moves on; `false` when nothing moves any more. `rests`: how often threads came to rest before.
+    fn moves(&mut self, rests: &mut usize) -> bool {
         if self.by_hand.is_some() {
             return self.round() || self.index(JOBS_MAX);
         }
-        !std::mem::replace(rested, true) && {
+        *rests += 1;
+        if *rests == 1 {
+            // Most answers come at once.
+            std::thread::sleep(NAP);
+        } else {
             self.come_to_rest();
-            true
         }
+        *rests <= RESTS_MAX
     }
 
     /// Asks all of them, and moves on until each is answered or nothing moves any more.
@@ -184,7 +196,7 @@ impl Running {
         let mut context = Context::from_waker(Waker::noop());
         let mut asked: Vec<_> = asked.into_iter().map(Some).collect();
         let mut answers: Vec<Option<T>> = asked.iter().map(|_| None).collect();
-        let mut rested = false;
+        let mut rests = 0;
         loop {
             for (asked, answer) in asked.iter_mut().zip(&mut answers) {
                 let Some(future) = asked else { continue };
@@ -193,7 +205,7 @@ impl Running {
                     *asked = None;
                 }
             }
-            if answers.iter().all(Option::is_some) || !self.moves(&mut rested) {
+            if answers.iter().all(Option::is_some) || !self.moves(&mut rests) {
                 return answers;
             }
         }

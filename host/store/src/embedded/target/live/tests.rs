@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::embedded::format::entry::{Effects, Entry, Routed};
-use crate::embedded::format::record::{Settled, TargetSettlements, What};
+use crate::embedded::format::record::{RecordedOutcome, Settled, TargetSettlements};
 use crate::embedded::format::stored_request::TailEvent;
 use crate::embedded::limits::SETTLED_AHEAD_MAX;
 use crate::embedded::log::tail::TailFrame;
@@ -169,7 +169,7 @@ impl World {
                 gone.push(*number);
             }
             self.fate.insert(*number, Fate::Ended);
-            if let What::Retry { due_ms, reason, progress } = what {
+            if let RecordedOutcome::Retry { due_ms, reason, progress } = what {
                 let row = RetryRow {
                     attempts: *attempts,
                     first_attempt_ms: *first_attempt_ms,
@@ -224,9 +224,12 @@ impl World {
             prop_assert_eq!(settled, *fate != Fate::Open, "{} in memory", number);
         }
         let pending = count(Fate::Open) + count(Fate::Row);
-        prop_assert_eq!((state.pending, state.retrying), (pending, count(Fate::Row)));
-        prop_assert_eq!((self.live.pending, self.live.retrying), (pending, count(Fate::Row)));
-        prop_assert_eq!(self.live.dead, state.dead);
+        prop_assert_eq!((state.counts.pending, state.counts.retrying), (pending, count(Fate::Row)));
+        prop_assert_eq!(
+            (self.live.counts.pending, self.live.counts.retrying),
+            (pending, count(Fate::Row))
+        );
+        prop_assert_eq!(self.live.counts.dead, state.counts.dead);
         prop_assert_eq!(self.live.in_flight(), self.claimed.len());
         Ok(())
     }
@@ -268,7 +271,7 @@ proptest! {
 }
 
 /// Claims everything, then settles all but the first in steps.
-fn straggling(count: u64) -> (Live, Vec<What>) {
+fn straggling(count: u64) -> (Live, Vec<RecordedOutcome>) {
     let mut world = World::new();
     for _ in 0..count {
         world.publish(1);
@@ -292,9 +295,9 @@ fn a_straggler_holds_the_cursor_back_for_a_while_then_gets_a_row() {
     let (live, parked) = straggling(enough + 1);
     assert_eq!((live.open.len(), parked.len()), (1, 0));
     let (live, parked) = straggling(enough + 2);
-    assert!(matches!(parked[..], [What::Parked { .. }]));
+    assert!(matches!(parked[..], [RecordedOutcome::Parked { .. }]));
     assert_eq!((live.open.len(), live.done.len()), (0, 0));
-    assert_eq!((live.rows.len(), live.in_flight(), live.pending), (1, 1, 1));
+    assert_eq!((live.rows.len(), live.in_flight(), live.counts.pending), (1, 1, 1));
 }
 
 #[test]
@@ -305,7 +308,7 @@ fn a_window_has_an_end() {
         world.take(1).unwrap();
     }
     assert_eq!(world.claimed.len(), WINDOW_MAX);
-    assert_eq!(world.live.pending, WINDOW_MAX as u64 + 50);
+    assert_eq!(world.live.counts.pending, WINDOW_MAX as u64 + 50);
 }
 
 #[test]
@@ -321,7 +324,7 @@ fn a_target_that_stands_still_keeps_nothing_in_memory() {
         assert_eq!((world.live.ready.len(), world.live.open.len()), (0, 1));
     }
     assert!(world.rows.is_empty());
-    assert_eq!(world.live.pending, 2_000);
+    assert_eq!(world.live.counts.pending, 2_000);
 }
 
 #[test]

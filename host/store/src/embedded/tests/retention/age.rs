@@ -1,4 +1,4 @@
-//! The log is too old: nothing goes without a word, and only while the clock can be believed.
+//! Removal by age: everything removed is reported, and only while the clock can be trusted.
 
 use crate::{Hold, HoldKind};
 
@@ -7,7 +7,8 @@ use crate::embedded::tests::retention::*;
 const AGE_MS: u64 = 30 * DAY_MS;
 
 #[tokio::test]
-async fn what_a_paused_target_never_got_becomes_one_dead_letter_that_is_listed_for_an_age() {
+async fn events_of_a_paused_target_become_one_dead_letter_that_stays_listed_for_the_retention_age()
+{
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
     let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
@@ -43,7 +44,7 @@ async fn what_a_paused_target_never_got_becomes_one_dead_letter_that_is_listed_f
 }
 
 #[tokio::test]
-async fn retries_and_dead_letters_go_with_their_segment_but_young_ones_are_listed_on() {
+async fn old_retries_and_dead_letters_are_removed_with_their_segment_and_young_ones_stay_listed() {
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
     let a = register(&*store, &["a"]).await[0];
@@ -68,7 +69,7 @@ async fn retries_and_dead_letters_go_with_their_segment_but_young_ones_are_liste
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_takes_nothing() {
+async fn a_clock_that_jumps_removes_nothing() {
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
     let a = register(&*store, &["a"]).await[0];

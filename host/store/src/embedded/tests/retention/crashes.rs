@@ -1,4 +1,4 @@
-//! The process ends at every step at which a segment goes.
+//! The process ends at every step of the removal of a segment.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +7,7 @@ use crate::embedded::tests::spy::{Spy, disk};
 use crate::embedded::tests::retention::*;
 
 #[tokio::test]
-async fn wherever_the_process_ends_while_a_segment_goes_nothing_is_lost_or_comes_back() {
+async fn a_process_that_ends_during_the_removal_of_a_segment_loses_and_repeats_nothing() {
     for changes in 1..12 {
         let small = Small::new(Some(4 * MIB), None);
         let store = small.store();

@@ -1,5 +1,5 @@
-//! Old segments go, and what is still needed of them stays: by size, by age, across crashes and with an
-//! index that is made anew.
+//! Old segments are removed and what is still needed of them stays: by size, by age, across crashes and
+//! with an index that is rebuilt.
 
 mod age;
 mod crashes;
@@ -115,7 +115,7 @@ impl Small {
         copy.time = self.time.clone();
         copy_tree(&self.folder.settings().directory, &copy.folder.settings().directory);
         copy.folder.delete_index();
-        // Nothing more is to go while they are compared.
+        // Nothing more may be removed while they are compared.
         copy.bytes_max = None;
         copy.age_ms = None;
         let mut kept = Self::new(None, None);
@@ -138,7 +138,7 @@ fn first_base(store: &Embedded) -> u64 {
     store.shared.reader.start()
 }
 
-/// Wakes who sees to old segments until it is so.
+/// Wakes the removal of old segments until it is true.
 async fn until(store: &Embedded, done: impl Fn(&Embedded) -> bool) {
     let looked = async {
         while !done(store) {
@@ -146,7 +146,7 @@ async fn until(store: &Embedded, done: impl Fn(&Embedded) -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), looked).await.expect("it never becomes so");
+    tokio::time::timeout(Duration::from_secs(30), looked).await.expect("waited too long");
 }
 
 /// Waits until nothing is left to do.

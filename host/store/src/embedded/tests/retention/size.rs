@@ -1,4 +1,4 @@
-//! The log is too large: settled segments go, nearly dead ones are emptied, full ones refuse.
+//! Removal by size: settled segments are removed, nearly empty ones compacted, a full log refuses.
 
 use crate::Fate;
 use crate::embedded::platform::disk::{Disk, Files};
@@ -6,7 +6,7 @@ use crate::embedded::platform::disk::{Disk, Files};
 use crate::embedded::tests::retention::*;
 
 #[tokio::test]
-async fn settled_segments_go_and_their_files_are_used_again() {
+async fn settled_segments_are_removed_and_their_files_reused() {
     let small = Small::new(Some(5 * MIB), None);
     let store = small.store();
     let a = register(&*store, &["a"]).await[0];
@@ -28,13 +28,13 @@ async fn settled_segments_go_and_their_files_are_used_again() {
 }
 
 #[tokio::test]
-async fn what_is_still_needed_moves_again_and_again_and_stays_what_it_was() {
+async fn events_that_are_still_needed_survive_repeated_compaction_unchanged() {
     let small = Small::new(Some(5 * MIB), None);
     let store = small.store();
     let [a, b, c] = register(&*store, &["a", "b", "c"]).await[..] else { panic!() };
     let texts: Vec<String> = ["waits", "dead", "both", "dropped"].map(String::from).to_vec();
     let ids = small.append(&store, &texts, &[a, b]).await;
-    // Nobody planned it for this one.
+    // It was not planned for this one.
     store.replay(c, vec![ids[2]]).await.unwrap();
     let all = claim(&*store, a, 4).await;
     let due = small.time.wall().plus(HOUR);
@@ -94,7 +94,7 @@ fn texts_of(deliveries: &[dispatcher_model::Delivery]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_still_waits_refuses_new_requests_until_it_is_delivered() {
+async fn a_full_log_refuses_requests_until_its_backlog_is_delivered() {
     let small = Small::new(Some(4 * MIB), None);
     let store = small.store();
     let a = register(&*store, &["slow"]).await[0];
@@ -125,7 +125,7 @@ async fn what_still_waits_refuses_new_requests_until_it_is_delivered() {
 }
 
 #[tokio::test]
-async fn a_target_that_may_lose_its_oldest_keeps_nobody_waiting() {
+async fn a_target_that_may_overflow_blocks_no_requests() {
     let small = Small::new(Some(4 * MIB), None);
     let store = small.store();
     let [lossy, a] = register(&*store, &["lossy", "a"]).await[..] else { panic!() };
@@ -163,7 +163,7 @@ async fn a_target_that_may_lose_its_oldest_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn a_file_that_has_another_name_is_not_written_over() {
+async fn a_file_with_another_hard_link_is_not_overwritten() {
     let small = Small::new(Some(4 * MIB), None);
     let store = small.store();
     let a = register(&*store, &["a"]).await[0];
@@ -181,7 +181,7 @@ async fn a_file_that_has_another_name_is_not_written_over() {
 }
 
 #[tokio::test]
-async fn a_log_that_goes_on_in_a_file_used_before_is_read_up_to_its_end() {
+async fn a_log_in_a_reused_file_is_read_up_to_its_end() {
     let small = Small::new(Some(4 * MIB), None);
     for round in 0..6 {
         let store = small.store();
@@ -215,7 +215,7 @@ impl Small {
 use dispatcher_model::Timestamp;
 
 #[tokio::test]
-async fn an_outcome_that_is_known_goes_with_its_event() {
+async fn an_outcome_is_removed_with_its_event() {
     let small = Small::new(Some(4 * MIB), None);
     let store = small.store();
     let a = register(&*store, &["a"]).await[0];

@@ -1,0 +1,102 @@
+//! Rolls the log over to the next segment, and refuses requests when the log is full.
+
+use super::committer::Committer;
+use crate::embedded::core::shared::Shared;
+use crate::embedded::format::entry::{Effects, Entry};
+use crate::embedded::format::record::{self};
+use crate::embedded::indexing::indexer::Job;
+use crate::embedded::log::segments::Segment;
+use crate::embedded::log::summary::Summary;
+use crate::embedded::log::writer::DiskError;
+use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::space::guard::Why;
+use std::sync::Arc;
+
+impl Committer {
+    /// Room for the summary at the end of the segment.
+    fn reserve(&self) -> u64 {
+        Summary::frame_bytes_max(self.state.targets.len() + 1)
+    }
+
+    /// Whether a frame of so many bytes needs a new segment.
+    pub(crate) fn would_roll(&self, bytes: u64) -> bool {
+        !(self.log.is_open() && self.log.fits(bytes + self.reserve()))
+    }
+
+    /// Whether the log has no room for another segment.
+    pub(crate) fn is_full(&self) -> bool {
+        let segments = read_lock(&self.shared.reader.segments);
+        self.shared.keeping.is_full(&segments, self.shared.spare.capacity)
+    }
+
+    /// Requests are refused until a segment is removed.
+    pub(crate) fn no_room(&self) -> DiskError {
+        let Shared { keeping, directory, room, .. } = &*self.shared;
+        let kept_by = lock(&keeping.kept_by).clone();
+        let kept_by = if kept_by.is_empty() { "a target".to_owned() } else { kept_by };
+        let reason = format!(
+            "the log in {} has reached store.retention.size ({} bytes), and {kept_by} still needs \
+             its oldest part: let it deliver, drop what waits for it, or allow more",
+            directory.display(),
+            keeping.bytes_max.unwrap_or_default(),
+        );
+        room.close(Why::Quota, reason.clone());
+        keeping.ring();
+        DiskError::Full(reason)
+    }
+
+    /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
+    /// failure.
+    pub(crate) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
+        let bytes = bytes + self.reserve();
+        let outdone = self.log.is_outdone() && !self.is_full();
+        if self.log.is_open() && self.log.fits(bytes) && !outdone {
+            return Ok(());
+        }
+        if self.log.is_open() {
+            self.commit()?;
+            self.end_segment()?;
+        }
+        let bytes_max = self.log.frame_bytes_max() / 2;
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let (kind, checkpoint) = self.state.checkpoint(bytes_max);
+        let frame = record::frame(kind, &checkpoint, 1_024)
+            .ok_or_else(|| DiskError::Other("the checkpoint is too large".into()))?;
+        let (size, payload_crc) = (frame.size(), frame.payload_crc);
+        let segment = self.log.roll(frame)?;
+        let ended = std::mem::take(&mut self.summary);
+        let mut segments = write_lock(&self.shared.reader.segments);
+        if let Some(last) = segments.list.last_mut() {
+            last.summary = Some(Arc::new(ended));
+        }
+        segments.list.push(Segment::new(segment, None));
+        segments.tail = self.log.durable();
+        drop(segments);
+        // With no room for another one none is made in advance.
+        self.shared.spare.want(!self.is_full());
+        self.shared.keeping.ring();
+        let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
+        let entry = Entry { lsn, end: lsn + size, epoch: self.log.epoch(), payload_crc, effects };
+        self.state.apply(&entry);
+        self.to_index(Job::Entries(vec![entry]));
+        self.to_index(Job::Sync);
+        if self.log.fits(bytes) {
+            return Ok(());
+        }
+        Err(DiskError::Other(
+            "a segment is too small for so many targets: set a larger size".into(),
+        ))
+    }
+
+    /// Writes the summary behind all that is durable. Without one the segment is read to be known.
+    fn end_segment(&mut self) -> Result<(), DiskError> {
+        if let Some(mut frame) = self.summary.frame()
+            && self.log.fits(frame.size())
+        {
+            self.log.place(&mut frame);
+            let synced = self.log.sync();
+            return self.ended(synced);
+        }
+        Ok(())
+    }
+}

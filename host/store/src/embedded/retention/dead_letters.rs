@@ -1,0 +1,138 @@
+//! Dead letters whose events leave with the oldest segment: the old ones are removed, the others listed
+//! without their events.
+
+use super::relocate::Exception;
+use super::retire::{Meanwhile, Oldest, PAGE_ROWS, Retention, ask};
+use crate::StoreError;
+use crate::embedded::core::inbox::Command;
+use crate::embedded::core::shared::Target;
+use crate::embedded::deliveries::gone::{Rows, dropped_range, folded};
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::record::{ActKind, DeadLetterChange};
+use crate::embedded::index::rows::{Index, IndexError, Space, dead_key, word};
+use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
+use dispatcher_model::TargetNumber;
+
+impl Retention {
+    /// Dead letters lose their events. Those that are old go; the others are listed on, as one.
+    pub(crate) fn fold(
+        &self,
+        oldest: &Oldest,
+        target: &Target,
+        dead: &[Exception],
+        wait: Meanwhile<'_>,
+    ) -> Result<bool, StoreError> {
+        let (mut change, mut left, mut bytes) = (DeadLetterChange::default(), Vec::new(), 0);
+        for Exception { number, .. } in dead {
+            if bytes >= SETTLEMENT_BYTES_MAX {
+                break;
+            }
+            let row = self.with_index(|index| index.dead_at(target.number, *number, false))?;
+            let Some(row) = row.filter(|row| row.to == 0) else { continue };
+            bytes += row.reason.len() + 64;
+            change.gone.push(*number);
+            let range = self.with_index(|index| dropped_range(index, target.number, *number))?;
+            if oldest.aged && self.is_old(row.at_ms, oldest.now_ms) {
+                change.count += 1;
+                change.dropped.push(range.unwrap_or((*number, row)));
+            } else {
+                change.dropped.extend(range);
+                left.push((*number, row));
+            }
+        }
+        if change.gone.is_empty() {
+            return Ok(false);
+        }
+        let (gone, listed) = (change.count, left.len());
+        change.left = folded(left);
+        let on = TargetNumber(target.number);
+        let what = ActKind::DeadLetters(change);
+        ask(&self.shared, |reply| Command::Operate { target: on, what, reply }, wait)?;
+        tracing::info!(to = %target.name, gone, listed,
+            "removed dead letters with the oldest segment, or listed them without their events");
+        Ok(true)
+    }
+
+    fn is_old(&self, at_ms: u64, now_ms: u64) -> bool {
+        self.shared.keeping.age_ms.is_some_and(|age| at_ms.saturating_add(age) < now_ms)
+    }
+
+    /// Ranges of dead letters that end before the segment does: the old ones go, and what the segment
+    /// alone says of the others is said again. Whether there were any.
+    pub(crate) fn ranges(
+        &self,
+        oldest: &Oldest,
+        targets: u16,
+        wait: Meanwhile<'_>,
+    ) -> Result<bool, StoreError> {
+        let mut done = false;
+        for target in 0..targets {
+            let (old, kept) = self.with_index(|index| self.ended_ranges(index, oldest, target))?;
+            let on = TargetNumber(target);
+            let count = old.iter().map(|(_, row)| row.count).sum();
+            if !old.is_empty() {
+                let gone = old.iter().map(|(first, _)| *first).collect();
+                let what = ActKind::DeadLetters(DeadLetterChange {
+                    gone,
+                    count,
+                    dropped: old,
+                    ..DeadLetterChange::default()
+                });
+                ask(&self.shared, |reply| Command::Operate { target: on, what, reply }, wait)?;
+                let to = self.shared.target(target).map(|target| target.name.clone());
+                tracing::info!(
+                    to = to.as_deref(),
+                    count,
+                    "removed dead letters: older than retention.age"
+                );
+                done = true;
+            }
+            for row in kept {
+                let what = ActKind::DeadLetters(DeadLetterChange {
+                    left: Some(row),
+                    ..DeadLetterChange::default()
+                });
+                ask(&self.shared, |reply| Command::Operate { target: on, what, reply }, wait)?;
+                done = true;
+            }
+        }
+        Ok(done)
+    }
+
+    fn ended_ranges(
+        &self,
+        index: &dyn Index,
+        oldest: &Oldest,
+        target: u16,
+    ) -> Result<(Rows, Rows), IndexError> {
+        let (mut old, mut kept, mut from) = (Vec::new(), Vec::new(), dead_key(target, 0));
+        let mut bytes = 0;
+        let believed = self.shared.keeping.is_clock_believed(self.shared.clock.now());
+        loop {
+            let page = index.scan(Space::Range, &from, PAGE_ROWS)?;
+            for (key, lsn) in &page {
+                let ours = key.starts_with(&target.to_be_bytes());
+                let Some(first) = word(key, 2).filter(|n| ours && *n < number(oldest.end, 0))
+                else {
+                    return Ok((old, kept));
+                };
+                let row = index.dead_at(target, first, false)?;
+                let Some(row) = row.filter(|row| row.to <= number(oldest.end, 0)) else { continue };
+                if bytes >= SETTLEMENT_BYTES_MAX {
+                    return Ok((old, kept));
+                }
+                bytes += row.reason.len() + row.spared.len() * 10 + 64;
+                if believed && self.is_old(row.at_ms, oldest.now_ms) {
+                    old.push((first, row));
+                } else if word(lsn, 0).is_none_or(|lsn| lsn < oldest.end) {
+                    kept.push((first, row));
+                }
+            }
+            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE_ROWS) else {
+                return Ok((old, kept));
+            };
+            from.clone_from(last);
+            from.push(0);
+        }
+    }
+}
