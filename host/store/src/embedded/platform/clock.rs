@@ -1,6 +1,6 @@
 //! The two clocks of the store: the wall's for what is stored, the steady one for leases and waits.
 //!
-//! The store asks nobody else what time it is, so that a test can move time by hours and years, and
+//! These are the only clocks that the store reads, so that a test can move time by hours and years, and
 //! set the wall's clock back. Live there is one branch between a caller and the system's clocks.
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ impl Clock {
         }
     }
 
-    /// Simulated time never comes by itself: whoever waits for it is asked again after it was moved.
+    /// Simulated time does not pass by itself: a test polls the waiter again after it moved the time.
     pub(crate) async fn sleep_until(&self, at: Instant) {
         match self {
             Self::System => tokio::time::sleep_until(at).await,

@@ -1,4 +1,4 @@
-//! What the index of a store says, read while nobody else has it open.
+//! What the index of a store says, read while no other process has it open.
 
 use std::fs::File;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) enum IndexView {
 /// Keeps a daemon from starting while it lives.
 pub(super) struct Alone(#[expect(dead_code, reason = "open means locked")] Option<File>);
 
-/// `None` while a daemon works on the folder. Makes no file: where there is no lock, nobody works.
+/// `None` while a daemon works on the folder. Makes no file: without a lock file no daemon runs.
 pub(super) fn alone(directory: &Path) -> Result<Option<Alone>, ToolError> {
     let path = Settings::new(directory).lock_file();
     let file = match File::open(&path) {
