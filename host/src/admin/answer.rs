@@ -33,7 +33,7 @@ impl Refused {
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        Self(StatusCode::SERVICE_UNAVAILABLE, error.0)
+        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 

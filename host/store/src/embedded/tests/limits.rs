@@ -37,7 +37,7 @@ async fn a_target_must_be_registered() {
     let store = folder.store();
     let nobody = TargetNumber(7);
     let refused = store.append(request(vec![planned("1", &[nobody])])).await.unwrap_err();
-    assert!(refused.to_string().contains("no target has the number 7"), "{refused}");
+    assert!(refused.to_string().contains("unknown target number 7"), "{refused}");
     assert!(store.claim(nobody, 1, HOUR).await.is_err());
     assert!(store.settle(nobody, Vec::new()).await.is_err());
     assert_eq!(store.depth(nobody), Depth::default());
