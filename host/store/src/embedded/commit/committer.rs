@@ -118,7 +118,7 @@ impl Committer {
         let overdue = self
             .lazy_since
             .is_some_and(|since| now.duration_since(since) >= Duration::from_millis(LAZY_MS_MAX));
-        // Errors were told to those who wait; what nobody waits for is tried again in a second.
+        // Callers that wait got the error; the rest is tried again in a second.
         let done = if self.group.urgent() || self.group.lazy_bytes >= LAZY_BYTES_MAX {
             self.commit()
         } else if overdue {
@@ -325,13 +325,13 @@ impl Committer {
 
     pub(super) fn to_index(&self, job: Job) {
         if self.shared.rebuild.is_reading() {
-            // It finds all of it in the log; whoever asks the index is told that there is none.
+            // The rebuild finds all of it in the log; until then the index does not answer.
             if let Job::Mark(reply) = job {
                 let _ = reply.send(Ok(()));
             }
             return;
         }
-        // The thread ends only after this one: nobody is there in tests alone.
+        // The index thread ends after this one; only tests run without it.
         let _ = self.index.send(job);
     }
 
@@ -450,7 +450,7 @@ fn disk_refuses() -> StoreError {
     StoreError::Disk { reason: "the disk refuses to write; outcomes are not stored".into() }
 }
 
-/// However the thread ends, nobody waits for it any more.
+/// However the thread ends, every waiting caller gets an answer.
 impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);

@@ -86,7 +86,7 @@ impl Group {
         shared.set_tail(end);
         let woken = publish(shared, &entries);
         for waiting in self.waiting {
-            // Whoever asked may have gone away: that changes nothing.
+            // The caller may have gone away: that changes nothing.
             match waiting {
                 Waiting::Append { reply, placed } => drop(reply.send(Ok(placed))),
                 Waiting::Expired { reply, count } => drop(reply.send(Ok(Some(count)))),

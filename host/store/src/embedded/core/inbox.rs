@@ -1,7 +1,7 @@
 //! What waits for the committer: requests, bounded by number and bytes, and acts on targets.
 //!
 //! Acts need no bound of their own: each has a caller that waits for its answer. The committer takes
-//! everything at once; whoever puts something in wakes it only when it sleeps.
+//! everything at once; a caller wakes it only when it sleeps.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

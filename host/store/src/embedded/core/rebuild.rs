@@ -43,7 +43,7 @@ impl Rebuild {
         self.stage.load(Ordering::SeqCst) != WHOLE
     }
 
-    /// Whether nobody wants to be handed what is written. Asked after that can be read from the log.
+    /// Whether the rebuild still reads the log, so that nothing has to be handed over. Asked after that can be read from the log.
     pub(crate) fn is_reading(&self) -> bool {
         self.stage.load(Ordering::SeqCst) == READING
     }
@@ -76,7 +76,7 @@ impl Rebuild {
         progress.failed = Some(reason);
     }
 
-    /// An event with a key came in, and nobody could say whether it was there before.
+    /// An event with a key came in, and could not be checked for repetition.
     pub(crate) fn unchecked(&self) {
         self.unchecked.fetch_add(1, Ordering::Relaxed);
     }

@@ -142,7 +142,7 @@ impl Shared {
 
     /// Remembers a place that cannot be read until the store is closed.
     pub(crate) fn note_damage(&self, lsn: u64) {
-        // What was retired is no damage, and what was mended is none any more.
+        // A place that was removed or repaired is not damage.
         let Some(place) = self.file_place(lsn).filter(|_| !self.reader.is_repaired(lsn)) else {
             return;
         };

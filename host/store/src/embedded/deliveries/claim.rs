@@ -104,7 +104,7 @@ async fn load(
     let damage = blocking(move || {
         let _alone = alone;
         let loaded = load_now(&shared, &target, max, untried);
-        // Whoever began this may have been dropped, and another one waits for what it has found.
+        // The claim that began this may have been dropped while another one waits for the result.
         target.woken.notify_waiters();
         loaded
     })

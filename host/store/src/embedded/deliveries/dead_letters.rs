@@ -1,6 +1,6 @@
 //! Dead letters that are tried again or dropped, and deliveries that a person does not want any more.
 //!
-//! Whoever acts holds the target's reading lock, so that no other act and no expiry comes between
+//! An operation holds the target's reading lock, so that no other act and no expiry comes between
 //! the look at the index and the record. A long range is worked off in chunks, a record each.
 
 use std::collections::BTreeSet;

@@ -36,7 +36,7 @@ pub(crate) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
 }
 
 /// The range of dropped letters that begins with that number. With a letter of the same number its mark
-/// would go: whoever takes that letter off says the range again.
+/// would go: the record that removes that letter writes the range again.
 pub(crate) fn dropped_range(
     index: &dyn Index,
     target: u16,

@@ -83,7 +83,7 @@ fn pages(
     }
 }
 
-/// A range that nobody lists any more needs no mark.
+/// A range that is no longer listed needs no mark.
 fn remove_mark(index: &dyn Index, batch: &mut Batch, key: &[u8]) -> Result<(), IndexError> {
     let (target, first) = (key.first_chunk().copied().map(u16::from_be_bytes), word(key, 2));
     if let Some((target, first)) = target.zip(first)

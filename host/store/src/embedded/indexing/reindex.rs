@@ -48,7 +48,7 @@ struct Drain<'a> {
 impl Drain<'_> {
     fn take(job: Job) {
         match job {
-            // It is durable, and that is what counts; whoever reads the index is told that there is none.
+            // It is durable, and that is what counts; the index does not answer until it is rebuilt.
             Job::Mark(reply) => drop(reply.send(Ok(()))),
             Job::Entries(_) | Job::Sync => {}
         }
@@ -152,7 +152,7 @@ fn install(shared: &Shared, made: Made) -> (State, u64) {
     shared.indexed.store(to, Ordering::Release);
     tell(shared, moved);
     for target in read_lock(&shared.targets).iter() {
-        // Rows may have become due while nobody could look at them.
+        // Rows may have become due while there was no index.
         lock(&target.live).low_water_ms = 0;
         target.woken.notify_waiters();
     }

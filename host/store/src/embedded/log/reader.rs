@@ -211,7 +211,7 @@ impl Reader {
                         }
                         old.to = end;
                     }
-                    // Damage is for whoever claims to find and to report.
+                    // A claim finds and reports the damage.
                     Step::Bad(_) => return Ok(old),
                     Step::End => break,
                 }

@@ -90,7 +90,7 @@ impl Tail {
         Self(RwLock::new(Frames { frames: VecDeque::new(), bytes: 0, from }))
     }
 
-    /// Gives back what had to go: to take it apart takes time, which nobody should wait for.
+    /// Gives back what had to go: dropping it takes time, and no lock should be held for that.
     pub(crate) fn push(&self, new: impl Iterator<Item = Arc<TailFrame>>) -> Vec<Arc<TailFrame>> {
         let (mut tail, mut gone) = (write_lock(&self.0), Vec::new());
         for frame in new {

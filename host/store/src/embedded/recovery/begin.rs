@@ -93,7 +93,7 @@ impl Recovery<'_> {
     }
 
     /// The newest segment that begins with the whole state, or the oldest one: all of the log gives the
-    /// state as well. One that cannot be read is for whoever reads on from there to refuse.
+    /// state as well. One that cannot be read is refused by the replay that starts there.
     fn checkpoint(&self) -> Result<Option<SegmentHeader>, OpenError> {
         for segment in self.list.iter().skip(1).rev() {
             let path = segment.path(&self.folder);

@@ -88,7 +88,7 @@ pub(crate) enum Stepped {
 
 pub(crate) struct Retention {
     pub(super) shared: Arc<Shared>,
-    /// Out of the log, but still read by somebody.
+    /// Out of the log, but still being read.
     leaving: Option<Segment>,
 }
 
@@ -183,7 +183,7 @@ impl Retention {
         }
         ask(&self.shared, |reply| Command::Flush { reply }, wait)?;
         if !self.behind(oldest, &targets)?.is_empty() {
-            // Some of it is claimed: whoever has it will settle it.
+            // Some of it is claimed and will be settled.
             self.kept_by(&behind);
             return Ok(given_up > 0);
         }

@@ -2,7 +2,7 @@
 //!
 //! The one place that knows how much space the store has. Requests ask it with one load of an atomic;
 //! everything else happens on a thread of its own, which looks every [`LOOK_MS`] and after each new
-//! segment. Several reasons may hold at once: each is set and lifted by whoever knows of it, and
+//! segment. Several reasons may hold at once: each is set and lifted by the code that detects it, and
 //! requests are accepted again when the last one is gone.
 //!
 //! What must be written while requests are refused, outcomes above all, goes into what the floor
@@ -205,7 +205,7 @@ impl Room {
             tracing::info!(%folder, refused = self.refused(), "there is room: requests are accepted again");
         }
         if after != before {
-            // Kept for whoever is not waiting just now.
+            // Stored for a task that is not waiting at the moment.
             self.changed.notify_one();
             self.woken.notify_one();
         }

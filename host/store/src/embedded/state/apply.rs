@@ -157,7 +157,7 @@ impl State {
                 }
                 self.pass_by(number(entry.lsn, 0));
             }
-            // Whoever has not read beyond it finds it there.
+            // A target that has not read beyond it finds it there.
             Effects::Lost(record) => {
                 let there = number(entry.lsn, 0);
                 for target in &mut self.targets {

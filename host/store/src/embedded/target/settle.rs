@@ -72,7 +72,7 @@ impl Live {
         }
         self.park(now, &mut others);
         self.advance();
-        // Whoever gives a delivery back without trying it stands still.
+        // A target that releases a delivery untried has stopped delivering.
         if released {
             self.unload();
         }

@@ -37,7 +37,7 @@ async fn a_target_must_be_registered() {
     let store = folder.store();
     let unknown = TargetNumber(7);
     let refused = store.append(request(vec![planned("1", &[unknown])])).await.unwrap_err();
-    assert!(refused.to_string().contains("no target has the number 7"), "{refused}");
+    assert!(refused.to_string().contains("unknown target number 7"), "{refused}");
     assert!(store.claim(unknown, 1, HOUR).await.is_err());
     assert!(store.settle(unknown, Vec::new()).await.is_err());
     assert_eq!(store.depth(unknown), Depth::default());

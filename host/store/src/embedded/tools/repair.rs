@@ -92,7 +92,7 @@ fn evidence_path(directory: &Path, damage: &Damage) -> Option<PathBuf> {
     (damage.lay != Lay::Segment).then(|| directory.join(EVIDENCE).join(name))
 }
 
-/// Gives a new file to whoever owns the folder: a repair may be run by root.
+/// Gives a new file to the owner of the folder: a repair may be run by root.
 pub(super) fn hand_over(file: &File, like: &Path) -> std::io::Result<()> {
     let (like, own) = (std::fs::metadata(like)?, file.metadata()?);
     if (like.uid(), like.gid()) == (own.uid(), own.gid()) {

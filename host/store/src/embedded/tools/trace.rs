@@ -88,8 +88,8 @@ impl Trace {
                 }
             }
             Effects::Act(record) => {
-                if let ActKind::DeadLetters(mend) = &record.what {
-                    self.told(record.target, from_deltas(&mend.again));
+                if let ActKind::DeadLetters(change) = &record.what {
+                    self.told(record.target, from_deltas(&change.again));
                 }
             }
             Effects::Moved(record) => {
@@ -109,7 +109,7 @@ impl Trace {
         }
     }
 
-    /// What the target is through with, but nobody told of.
+    /// Settled for the target, but no record says how.
     fn unsure(self, state: &State, store: u16) -> Vec<Unsure> {
         let mut all = Vec::new();
         for (open, target) in self.targets.into_iter().zip(&state.targets) {

@@ -25,7 +25,7 @@ enum Fate {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// A request with that many events, every other one for somebody else.
+    /// A request with that many events, every other one for another target.
     Publish(u8),
     Skip,
     Take(u8),
