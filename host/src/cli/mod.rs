@@ -4,7 +4,7 @@ mod ask;
 mod check;
 mod command_line;
 mod demo;
-pub mod exit;
+mod exit;
 mod find;
 mod help;
 mod http;
