@@ -1,14 +1,14 @@
 //! What a preset costs beside a check written by hand, in instructions a request.
 //!
 //! ```text
-//! cargo build --release --example verify_cost
+//! cargo build --release -p dispatcher-bench --example verify_cost
 //! for how in empty hand preset; do
 //!   valgrind --tool=callgrind --callgrind-out-file=/dev/null target/release/examples/verify_cost $how 2000
 //! done
 //! target/release/examples/verify_cost rate
 //! ```
 //!
-//! `empty` makes the requests and checks nothing: its instructions are taken off the others'. `rate`
+//! `empty` makes the requests and checks nothing: subtract its instructions from those of the others. `rate`
 //! prints how many signatures of each algorithm one core verifies in a second.
 
 use std::hint::black_box;
@@ -41,7 +41,7 @@ fn request(headers: HeaderMap, body: &Bytes) -> Request {
     }
 }
 
-/// As one would write it for Sqreen alone.
+/// A check written for Sqreen alone.
 fn by_hand(keyed: &Hmac<Sha256>, request: &Request) -> Option<()> {
     let mut values = request.headers.get_all(HEADER).iter();
     let text = values.next()?.as_bytes();

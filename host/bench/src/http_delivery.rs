@@ -29,6 +29,13 @@ const EVENTS_PER_SECOND: f64 = 20_000.0;
 /// Longest wait for the sink to have them.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What a number of events cost.
+struct Cost {
+    took: Duration,
+    /// Of the process that posted them.
+    cpu: Duration,
+}
+
 /// Events a second, and processor time an event, of each round.
 #[derive(Default)]
 struct Measured {
@@ -37,7 +44,7 @@ struct Measured {
 }
 
 impl Measured {
-    fn add(&mut self, events: u64, took: Duration, cpu: Duration) {
+    fn add(&mut self, events: u64, Cost { took, cpu }: &Cost) {
         #[expect(clippy::cast_precision_loss, reason = "a count of events")]
         let events = events as f64;
         self.rates.push(events / took.as_secs_f64());
@@ -67,22 +74,22 @@ pub(crate) fn run(lab: &Lab) -> io::Result<Section> {
             let of_client = post_bare(lab, &client, &sink, concurrency, requests * MANY)?;
             let of_daemon = deliver(lab, daemon, &sink, requests)?;
             if round > 0 {
-                bare.add(requests * MANY, of_client.0, of_client.1);
-                ours.add(requests * MANY, of_daemon.0, of_daemon.1);
+                bare.add(requests * MANY, &of_client);
+                ours.add(requests * MANY, &of_daemon);
             }
         }
     }
     Ok(section(&all))
 }
 
-/// How long the bare client took, and its processor time.
+/// Posts the events with the bare client.
 fn post_bare(
     lab: &Lab,
     client: &Child,
     sink: &Sink,
     connections: usize,
     events: u64,
-) -> io::Result<(Duration, Duration)> {
+) -> io::Result<Cost> {
     let port = sink.address().port();
     let request = format!(
         "POST /{port}/{connections}/{events} HTTP/1.1\r\nhost: client\r\ncontent-length: 0\r\n\r\n"
@@ -96,16 +103,11 @@ fn post_bare(
     if status != 200 {
         return Err(io::Error::other("the bare client could not post to the sink"));
     }
-    Ok((took, cpu_time(client.process())?.saturating_sub(cpu)))
+    Ok(Cost { took, cpu: cpu_time(client.process())?.saturating_sub(cpu) })
 }
 
-/// How long the daemon took, and its processor time.
-fn deliver(
-    lab: &Lab,
-    daemon: &Daemon,
-    sink: &Sink,
-    requests: u64,
-) -> io::Result<(Duration, Duration)> {
+/// Hands the events to the daemon and waits until it has posted them.
+fn deliver(lab: &Lab, daemon: &Daemon, sink: &Sink, requests: u64) -> io::Result<Cost> {
     let make = maker("/sqreen", Shape::Sqreen, MANY)?;
     let (before, began) = (sink.count(), Instant::now());
     let cpu = cpu_time(daemon.process())?;
@@ -117,7 +119,7 @@ fn deliver(
     let took = began.elapsed();
     // The last outcomes are not written yet.
     daemon.drained("hook")?;
-    Ok((took, cpu_time(daemon.process())?.saturating_sub(cpu)))
+    Ok(Cost { took, cpu: cpu_time(daemon.process())?.saturating_sub(cpu) })
 }
 
 fn section(all: &[[Measured; 2]]) -> Section {

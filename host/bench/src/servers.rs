@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Subject};
-use dispatcher::admin::wire::Status;
-use dispatcher::cli::testbed::{self, Server, write_config};
+use dispatcher::cli::testbed::{self, Server, Status, write_config};
 
 /// The secret of every source.
 pub(crate) const SECRET: &str = "bench-secret-not-for-production";

@@ -14,7 +14,7 @@ use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, Scope};
 use super::reload::DELIVERY_GRACE;
 use super::restart::Fixed;
-use super::{AppError, Rejected, Reloaded, Reloader, limits, monitor, own_events};
+use super::{AppError, Reloader, limits, monitor, own_events};
 use crate::config::Config;
 use crate::deliver::{self, Deliverer};
 use crate::ingest::{self, Ingest};
@@ -89,14 +89,6 @@ impl App {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// See [`Reloader::reload`].
-    ///
-    /// # Errors
-    /// Something in the configuration is wrong; nothing was changed.
-    pub fn reload(&self) -> Result<Reloaded, Rejected> {
-        self.reloader.reload()
     }
 
     /// For a reload on another thread than the one that stops the daemon.

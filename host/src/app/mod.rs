@@ -36,6 +36,5 @@ pub use daemon::App;
 pub use error::{AppError, TrialError};
 pub use plugin_files::{Listed, plugin_file, plugins};
 pub use reload::Reloader;
-pub use reload_report::{Rejected, Reloaded};
 pub use restart::restart_keys;
 pub use trial::{Attempt, Probe, attempt, connect};

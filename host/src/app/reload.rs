@@ -88,8 +88,7 @@ impl Reloader {
     }
 
     /// The outcome of the last reload; `None` if there was none since the start.
-    #[must_use]
-    pub fn last(&self) -> Option<Result<Reloaded, Rejected>> {
+    fn last(&self) -> Option<Result<Reloaded, Rejected>> {
         lock(&self.last).clone()
     }
 

@@ -6,7 +6,7 @@ mod command_line;
 mod confirm;
 mod dead;
 mod demo;
-pub mod exit;
+mod exit;
 mod explain;
 mod find;
 mod help;

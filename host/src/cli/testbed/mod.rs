@@ -12,3 +12,5 @@ pub use daemon::status;
 pub use exchange::{Answer, exchange};
 pub use scratch::{Scratch, write_config};
 pub use signing::{generated_secret, sqreen};
+
+pub use crate::admin::wire::Status;
