@@ -18,7 +18,7 @@ pub(super) enum PluginCommand {
     /// Searches the folder of the executable, ../lib/dispatcher/plugins from there, and
     /// `plugins.directory` of the configuration. Exits with 1 when a file cannot be used.
     List,
-    /// Show the name and settings of a plugin file, or why it cannot be used
+    /// Show the settings of a plugin file, or why it cannot be used
     ///
     /// Prints the same reason as the daemon would log. Exits with 1 when the file cannot be used.
     ///
