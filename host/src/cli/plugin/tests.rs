@@ -63,9 +63,11 @@ fn a_schema_that_names_itself_or_says_nothing_has_an_end() {
 fn a_bad_file_is_one_line_wherever_it_lies() {
     let folder = tempfile::tempdir().unwrap();
     let settings = config::default_plugins(folder.path());
-    for (name, content, reason) in
-        [("a.so", "text", "no ELF file"), ("b.txt", "", "no ELF file"), ("", "", "no regular file")]
-    {
+    for (name, content, reason) in [
+        ("a.so", "text", "not an ELF file"),
+        ("b.txt", "", "not an ELF file"),
+        ("", "", "not a regular file"),
+    ] {
         let file = folder.path().join(name);
         if !name.is_empty() {
             std::fs::write(&file, content).unwrap();
