@@ -217,9 +217,13 @@ async fn a_denied_address_is_denied_in_every_spelling() {
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
     let outcome = client().send(get(&format!("http://{address}/"), &["10.0.0.0/8"])).await;
-    check(outcome, ErrorKind::NotSent, "add \"127.0.0.1/32\" to allow");
+    check(outcome, ErrorKind::NotSent, "add \"127.0.0.1/32\" to `allow`");
     let outcome = client().send(get("https://169.254.169.254/latest/", &["127.0.0.0/8"])).await;
-    check(outcome, ErrorKind::NotSent, "169.254.169.254:443: its address 169.254.169.254 (cloud");
+    check(
+        outcome,
+        ErrorKind::NotSent,
+        "169.254.169.254:443: targets may not reach its address 169.254.169.254 (cloud",
+    );
 }
 
 #[tokio::test]

@@ -66,11 +66,11 @@ fn invalid_settings_are_refused_with_their_key() {
         (json!({ "account_sid": "AC123" }), "account_sid: not AC and 32"),
         (json!({ "account_sid": "é" }), "account_sid: not AC and 32"),
         (json!({ "auth_token": null }), "auth_token is missing: set it, or set api_key"),
-        (json!({ "auth_token": "" }), "auth_token: is empty"),
+        (json!({ "auth_token": "" }), "auth_token: must not be empty"),
         (json!({ "auth_token": "abc\n" }), "auth_token: must not be empty, and must be ASCII"),
         (json!({ "api_key": KEY }), "auth_token: set together with an API key"),
         (json!({ "auth_token": null, "api_key": KEY }), "api_key: needs api_key_secret"),
-        (json!({ "auth_token": null, "api_key_secret": "x" }), "api_key_secret: comes without"),
+        (json!({ "auth_token": null, "api_key_secret": "x" }), "api_key_secret: needs api_key"),
         (
             json!({ "auth_token": null, "api_key": ACCOUNT, "api_key_secret": "x" }),
             "api_key: not SK and 32",
