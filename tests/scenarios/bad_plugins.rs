@@ -59,7 +59,7 @@ fn fill(folder: &Path) -> Vec<(&'static str, &'static str)> {
         (
             "layout.so",
             patched(&renamed(b"\0name=test-lays\0"), b";after_ms;", b";after_us;"),
-            "its types do not fit",
+            "its types do not match",
         ),
         ("everybody.so", renamed(b"\0name=test-open\0"), "chmod o-w"),
         (
