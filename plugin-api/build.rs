@@ -1,4 +1,4 @@
-//! Tells the crate which compiler builds it, for the note that every plugin file carries.
+//! Passes the compiler's version to the crate, for the section `.dispatcher` of every plugin file.
 
 use std::process::Command;
 

@@ -1,17 +1,20 @@
-//! What crosses the boundary between the daemon and a plugin; plugin authors never meet it.
+//! The types that cross the boundary between the daemon and a plugin. Plugin authors never use them directly.
 //!
-//! `abi_stable` and `async-ffi` are named here and in this module's files alone. Invariants, for as
-//! long as the symbol is `dispatcher_target_v1`:
+//! Only this module and its files use `abi_stable` and `async-ffi`. Invariants, as long as the symbol is
+//! `dispatcher_target_v1`:
 //! - The structs are frozen. A new fact becomes a pair in `meta`, never a field.
-//! - Outcomes are integers; a code that the other side does not know has a safe meaning.
+//! - Outcomes are integers, and an unknown code has a safe meaning.
 //! - New methods of the traits come last and have a default; new fields of [`PluginModule`] come last
 //!   and are optional.
-//! - An empty text stands for an absent one where absence is possible.
+//! - An empty text means an absent one where absence is possible.
 //!
-//! Whoever borrows (`RStr`, `RSlice`) does so until the future of the call is finished or dropped.
+//! Borrowed data (`RStr`, `RSlice`) is valid until the future of the call has finished or been dropped.
 
+#[expect(unsafe_code, reason = "the exported header must name its constructor's real type")]
 mod exports;
+#[expect(unsafe_code, reason = "containing a panic in a drop needs manual drops and pinning")]
 mod guard;
+#[expect(unsafe_code, reason = "a header comes from a library as a raw pointer")]
 mod loading;
 mod services;
 
@@ -32,20 +35,20 @@ pub use self::loading::{Mismatch, future, host, module};
 pub(crate) use self::services::Services;
 pub use self::traits::{HostApi, HostApi_TO, Job, Job_TO, TargetApi, TargetApi_TO};
 
-/// The interface that this crate speaks, as `.dispatcher` and the manifest state it.
+/// The version of the interface, as in the section `.dispatcher` and in the manifest.
 pub const API_VERSION: &str = "1.0";
 /// The symbol of the header in a plugin file, ended by a NUL.
 pub const SYMBOL: &[u8] = b"dispatcher_target_v1\0";
-/// The ELF section that says what a file is without running any code of it.
+/// The ELF section that describes a plugin file without running any of its code.
 pub const SECTION: &str = ".dispatcher";
-/// How the text of that section begins.
+/// The start of that section's text.
 pub const SECTION_MAGIC: &str = "dispatcher-plugin";
 
 /// Values of [`RVerdict::code`]; any other one means [`code::RETRY`].
 pub mod code {
-    /// The destination took it.
+    /// The destination accepted it.
     pub const DELIVERED: u32 = 0;
-    /// Later.
+    /// Again later.
     pub const RETRY: u32 = 1;
     /// Never.
     pub const REJECT: u32 = 2;
@@ -59,15 +62,15 @@ pub mod code {
 pub mod outcome {
     /// There is a response.
     pub const ANSWERED: u32 = 0;
-    /// No byte of the request left.
+    /// No byte of the request was sent.
     pub const NOT_SENT: u32 = 1;
-    /// Bytes left and no response came.
+    /// Bytes were sent and no response came.
     pub const AMBIGUOUS: u32 = 2;
 }
 
 /// Bits of [`RVerdict::flags`]; unknown bits are ignored.
 pub mod flag {
-    /// Bytes had left.
+    /// Bytes were sent.
     pub const MAYBE_SENT: u32 = 1;
     /// `after_ms` is set.
     pub const AFTER: u32 = 2;
@@ -89,7 +92,7 @@ pub struct RField {
     pub value: RString,
 }
 
-/// A header field of the request that brought an event.
+/// A header field of the request that contained an event.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy, Debug)]
 pub struct RHeader<'a> {
@@ -120,7 +123,7 @@ pub struct REvent<'a> {
     pub meta: RSlice<'a, RPair<'a>>,
 }
 
-/// One call of a plugin: events, and what a plugin that makes one message of them needs.
+/// One call of a plugin: events, and what is needed to make one message of them.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy, Debug)]
 pub struct RCall<'a> {
@@ -128,12 +131,12 @@ pub struct RCall<'a> {
     pub message: RStr<'a>,
     pub key: RStr<'a>,
     pub progress: RSlice<'a, u8>,
-    /// How many events the message stands for; `events` may be fewer.
+    /// How many events the message is for; `events` may have fewer.
     pub count: u64,
     pub meta: RSlice<'a, RPair<'a>>,
 }
 
-/// What became of an event.
+/// The outcome of a delivery.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct RVerdict {
@@ -152,7 +155,7 @@ pub struct RVerdict {
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct RVerdicts {
-    /// 1: `list` holds one verdict that is for all events; else one an event, in their order.
+    /// 1: `list` has one verdict for all events. Otherwise: one per event, in their order.
     pub for_all: u32,
     pub list: RVec<RVerdict>,
     pub meta: RVec<RField>,
@@ -169,7 +172,7 @@ pub struct RRequest {
     pub meta: RVec<RField>,
 }
 
-/// What came of an HTTP request.
+/// The outcome of an HTTP request.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct RAnswer {
@@ -177,7 +180,7 @@ pub struct RAnswer {
     pub status: u32,
     pub headers: RVec<RField>,
     pub body: RVec<u8>,
-    /// Why there is no response.
+    /// Why no response came.
     pub reason: RString,
     pub meta: RVec<RField>,
 }
@@ -192,14 +195,14 @@ pub struct RInvalid {
     pub meta: RVec<RField>,
 }
 
-/// What [`PluginModule::create`] is given.
+/// The argument of [`PluginModule::create`].
 #[repr(C)]
 #[derive(StableAbi)]
 #[expect(missing_debug_implementations, reason = "the settings hold secrets")]
 pub struct RCreate<'a> {
-    /// JSON, references resolved.
+    /// JSON, with secrets in place of references.
     pub settings: RStr<'a>,
-    /// Where relative paths start.
+    /// The base of relative paths.
     pub home: RStr<'a>,
     /// The target's name in the configuration.
     pub target: RStr<'a>,
@@ -214,7 +217,7 @@ pub type TargetBox = TargetApi_TO<'static, abi_stable::std_types::RBox<()>>;
 /// A piece of blocking work.
 pub type JobBox = Job_TO<'static, abi_stable::std_types::RBox<()>>;
 
-/// What a plugin file offers.
+/// What a plugin file exports.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginModuleRef)))]
@@ -222,7 +225,7 @@ pub type JobBox = Job_TO<'static, abi_stable::std_types::RBox<()>>;
 pub struct PluginModule {
     /// JSON: name, version, api, mode, description, fan_out, schema.
     pub manifest: extern "C" fn() -> RString,
-    /// Makes a target. Never unwinds.
+    /// Creates a target. Never unwinds.
     #[sabi(last_prefix_field)]
     pub create: extern "C" fn(RCreate<'_>) -> RResult<TargetBox, RInvalid>,
 }
@@ -235,7 +238,11 @@ impl RootModule for PluginModuleRef {
     const VERSION_STRINGS: VersionStrings = package_version_strings!();
 }
 
-#[expect(non_local_definitions, reason = "what sabi_trait of abi_stable 0.11 expands to")]
+#[expect(
+    non_local_definitions,
+    unsafe_code,
+    reason = "what sabi_trait of abi_stable 0.11 expands to"
+)]
 mod traits {
     //! The objects that cross.
 
@@ -248,7 +255,7 @@ mod traits {
     /// A target. No method unwinds, nor does dropping it.
     #[sabi_trait]
     pub trait TargetApi: Send + Sync {
-        /// Delivers what `call` lends until the future is finished or dropped.
+        /// Delivers the events of `call`, which are borrowed until the future has finished or been dropped.
         fn deliver<'a>(&'a self, call: RCall<'a>) -> BorrowingFfiFuture<'a, RVerdicts>;
 
         /// Whether the destination would accept deliveries; an empty list when the plugin cannot tell.
@@ -263,7 +270,7 @@ mod traits {
 
         fn sleep(&self, ms: u64) -> FfiFuture<()>;
 
-        /// Answers `false` when the job was not run.
+        /// Resolves to `false` if the job did not run.
         fn blocking(&self, job: JobBox) -> FfiFuture<bool>;
 
         /// Levels: 0 error, 1 warning, 2 info, 3 and above debug.

@@ -8,17 +8,17 @@ use serde::Deserialize;
 use crate::abi::{RCall, REvent};
 use crate::{Failure, Verdict, Verdicts, time};
 
-/// How bad an event is, on one scale for all senders.
+/// How serious an event is, on one scale for all senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Nothing to do.
+    /// No action needed.
     Info,
-    /// Look at it some day.
+    /// Worth a look when there is time.
     Warning,
     /// Something is wrong.
     Error,
-    /// Somebody should wake up.
+    /// Worth waking a person.
     Critical,
 }
 
@@ -64,13 +64,13 @@ impl<'a> Event<'a> {
         self.0.event_type.as_str()
     }
 
-    /// What the event is about in the sender's world.
+    /// What the event is about, in the sender's terms.
     #[must_use]
     pub fn subject(&self) -> Option<&'a str> {
         present(self.0.subject.as_str())
     }
 
-    /// One scale for all senders.
+    /// How serious it is.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self.0.severity {
@@ -105,7 +105,7 @@ impl<'a> Event<'a> {
         SystemTime::UNIX_EPOCH + Duration::from_millis(self.0.received_at_ms)
     }
 
-    /// The same as text: `2021-02-08T12:45:00.363Z`.
+    /// [`received_at`](Self::received_at) as text: `2021-02-08T12:45:00.363Z`.
     #[must_use]
     pub fn received_at_rfc3339(&self) -> String {
         time::rfc3339(self.0.received_at_ms)
@@ -117,8 +117,8 @@ impl<'a> Event<'a> {
         self.0.attempt
     }
 
-    /// A header field of the request that brought the event, by name in any case. `None` when there is
-    /// none, or when it is no UTF-8. The daemon keeps at most 64 fields of 16 KiB together.
+    /// A header field of the request that contained the event, by its name in any case. `None` if it is absent
+    /// or not UTF-8. The daemon stores at most 64 fields of together 16 KiB.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let headers = self.0.headers.as_slice();
@@ -141,19 +141,20 @@ impl<'a> Event<'a> {
     /// [`data`](Self::data) read as `T`. Numbers beyond 64 bits lose digits unless `T` keeps them.
     ///
     /// # Errors
-    /// [`Failure::reject`], because the event will not change: use `?`.
+    /// [`Failure::reject`], because the event never changes: use `?`.
     pub fn json<T: Deserialize<'a>>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(self.data())
-            .map_err(|error| Failure::reject(format_args!("the event cannot be read: {error}")))
+        serde_json::from_slice(self.data()).map_err(|error| {
+            Failure::reject(format_args!("the event is not the expected JSON: {error}"))
+        })
     }
 
-    /// What [`Failure::progress`] handed over at the last attempt; empty at first.
+    /// The [`Failure::progress`] of the last attempt; empty at the first.
     #[must_use]
     pub fn progress(&self) -> &'a [u8] {
         self.0.progress.as_slice()
     }
 
-    /// A fact that newer hosts know and this version has no method for.
+    /// A fact that newer hosts provide and for which this version has no method.
     #[must_use]
     pub fn meta(&self, key: &str) -> Option<&'a str> {
         let meta = self.0.meta.as_slice();
@@ -186,7 +187,7 @@ impl<'a> Events<'a> {
         self.0.len()
     }
 
-    /// Never in a call by the host.
+    /// Always false in a call by the host.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -240,7 +241,7 @@ impl<'a> Digest<'a> {
         self.0.message.as_str()
     }
 
-    /// How many events the message stands for.
+    /// How many events the message is for.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.0.count
@@ -258,7 +259,7 @@ impl<'a> Digest<'a> {
         self.0.key.as_str()
     }
 
-    /// What [`Failure::progress`] handed over at the last attempt at this set; empty at first.
+    /// The [`Failure::progress`] of the last attempt at this set; empty at the first.
     #[must_use]
     pub fn progress(&self) -> &'a [u8] {
         self.0.progress.as_slice()

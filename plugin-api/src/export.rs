@@ -1,4 +1,4 @@
-//! `export_target!` and what it needs to know of the three ways to deliver.
+//! `export_target!`, and the three ways to deliver that it chooses from.
 
 use std::future::Future;
 
@@ -7,11 +7,11 @@ use crate::{Batch, Digest, Each, Events, Target, Together, Verdicts};
 
 /// Makes a crate a plugin: exports `$type` under `name`, delivering `each`, `together` or `batch`.
 ///
-/// `name` is what people write in `plugin = "…"`: lower case letters, digits and `-`, at most 64. The
-/// version is the crate's. Options, in any order:
+/// `name` is what people write in `plugin = "…"`: at most 64 lower-case letters, digits and `-`. The
+/// version is that of the crate. Options, in any order:
 /// - `description = "…"`: one line for `dispatcher plugin list`;
-/// - `fan_out = "to"`: a setting that holds a list; each value gets its own delivery, so that one that
-///   fails never repeats the others.
+/// - `fan_out = "to"`: a setting with a list of recipients. Each gets its own deliveries, so that a failure
+///   of one does not repeat the others.
 ///
 /// ```ignore
 /// export_target!(Slack, name = "slack", together, description = "Posts to a Slack channel");
@@ -43,7 +43,7 @@ macro_rules! export_target {
             const LENGTH: usize = {
                 assert!(
                     $crate::__private::name_is_valid($name),
-                    "the name of a plugin has lower case letters, digits and '-' only, at most 64"
+                    "the name of a plugin must have at most 64 lower-case letters, digits and '-'"
                 );
                 let (mut length, mut part) = (0, 0);
                 while part < PARTS.len() {
@@ -65,11 +65,11 @@ macro_rules! export_target {
     (@mode together) => { $crate::__private::TogetherMode };
     (@mode batch) => { $crate::__private::BatchMode };
     (@mode $other:ident) => {
-        ::core::compile_error!("a plugin delivers `each`, `together` or `batch`")
+        ::core::compile_error!("the mode of a plugin must be `each`, `together` or `batch`")
     };
 }
 
-/// What may be said of a plugin besides its name.
+/// The optional part of a plugin's manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub(crate) description: Option<&'static str>,
@@ -77,7 +77,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nothing said.
+    /// No options.
     pub const NONE: Self = Self { description: None, fan_out: None };
 
     /// One line for people.
@@ -87,7 +87,7 @@ impl Options {
         self
     }
 
-    /// The setting whose values get a delivery each.
+    /// The setting with the recipients.
     #[must_use]
     pub const fn fan_out(mut self, setting: &'static str) -> Self {
         self.fan_out = Some(setting);
@@ -95,7 +95,7 @@ impl Options {
     }
 }
 
-/// Whether people can write `name` after `plugin =` without surprises.
+/// Whether `name` is a valid name of a plugin.
 pub const fn name_is_valid(name: &str) -> bool {
     let bytes = name.as_bytes();
     let mut at = 0;
@@ -110,10 +110,10 @@ pub const fn name_is_valid(name: &str) -> bool {
 
 /// How a target is called.
 pub trait Mode<T: Target> {
-    /// As the manifest writes it.
+    /// Its name in the manifest.
     const NAME: &'static str;
 
-    /// Calls the target with what the host lends.
+    /// Calls the target with data borrowed from the host.
     fn call<'a>(
         target: &'a T,
         call: RCall<'a>,
@@ -133,7 +133,7 @@ pub enum BatchMode {}
 impl<T: Each> Mode<T> for EachMode {
     const NAME: &'static str = "each";
 
-    /// The host sends one event a call; were there more, they would be delivered in turn.
+    /// The host sends one event per call; more would be delivered one after another.
     async fn call<'a>(target: &'a T, call: RCall<'a>) -> Verdicts {
         let mut verdicts = Vec::with_capacity(call.events.len());
         for event in Events::of(call) {

@@ -1,11 +1,11 @@
-//! Why a delivery failed and what the daemon shall do now.
+//! Why a delivery failed, and what the daemon should do next.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-/// Most bytes of a failure's text that the daemon keeps; the rest is cut.
+/// Most bytes of a failure's text that the daemon stores; the rest is cut off.
 pub const TEXT_BYTES_MAX: usize = 1024;
-/// Most bytes of [`Failure::progress`]; more than that and none is kept.
+/// Most bytes of [`Failure::progress`]; a longer one is dropped.
 pub const PROGRESS_BYTES_MAX: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub(crate) enum Kind {
     Broken,
 }
 
-/// A failed attempt. Its text is for people: what happened, on one line, at most [`TEXT_BYTES_MAX`]
-/// bytes; the host masks the target's secrets in it.
+/// A failed attempt. Its text is for people: what happened, on one line of at most [`TEXT_BYTES_MAX`] bytes.
+/// The host masks the target's secrets in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub(crate) kind: Kind,
@@ -33,43 +33,43 @@ impl Failure {
         Self { kind, reason, after: None, maybe_sent: false, progress: Vec::new() }
     }
 
-    /// This event later.
+    /// Deliver this event again later.
     pub fn retry(why: impl Display) -> Self {
         Self::new(Kind::Retry, why)
     }
 
-    /// This event never: it becomes a dead letter.
+    /// Never deliver this event: it becomes a dead letter.
     pub fn reject(why: impl Display) -> Self {
         Self::new(Kind::Reject, why)
     }
 
-    /// Nothing to this target before `after` has passed; `None` leaves the time to the daemon.
+    /// Deliver nothing to this target until `after` has passed; with `None` the daemon decides how long.
     pub fn throttled(why: impl Display, after: Option<Duration>) -> Self {
         Self { after, ..Self::new(Kind::Throttled, why) }
     }
 
-    /// Pause the target, lose nothing, tell a person: wrong credentials, no such address.
+    /// Hold the target until a person fixes it, and lose nothing: wrong credentials, unknown address.
     pub fn broken(why: impl Display) -> Self {
         Self::new(Kind::Broken, why)
     }
 
-    /// The destination's own wish how long to wait, such as `Retry-After`.
+    /// How long the destination asked to wait, such as by `Retry-After`.
     #[must_use]
     pub const fn after(mut self, after: Duration) -> Self {
         self.after = Some(after);
         self
     }
 
-    /// The destination may have taken the event all the same. By the target's `retry.maybe_sent` the
-    /// daemon sends it again, or makes it a dead letter.
+    /// The destination may have accepted the event in spite of the failure. The target's `retry.maybe_sent`
+    /// decides whether the daemon sends it again or makes it a dead letter.
     #[must_use]
     pub const fn maybe_sent(mut self) -> Self {
         self.maybe_sent = true;
         self
     }
 
-    /// Handed back on the next attempt, so that it can go on where this one stopped; at most
-    /// [`PROGRESS_BYTES_MAX`] bytes.
+    /// Bytes for the next attempt, so that it can continue where this one stopped; at most
+    /// [`PROGRESS_BYTES_MAX`].
     #[must_use]
     pub fn progress(mut self, progress: impl Into<Vec<u8>>) -> Self {
         self.progress = progress.into();

@@ -8,20 +8,20 @@ use std::time::Duration;
 use crate::abi::Services;
 use crate::{Failure, RequestBuilder};
 
-/// Most names of [`Host::count`] a target; counts of further names are dropped.
+/// Most counter names of one target; counts of further names are dropped.
 pub const COUNTERS_MAX: usize = 32;
 
-/// How important a line of the log is.
+/// How important a log line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Level {
-    /// Somebody has to do something.
+    /// A person has to act.
     Error,
-    /// Somebody should look at it.
+    /// A person should look at it.
     Warn,
     /// Worth knowing.
     Info,
-    /// For whoever looks for a fault; hidden by default.
+    /// For finding the cause of a fault; hidden by default.
     Debug,
 }
 
@@ -42,8 +42,8 @@ impl Host {
         WeakHost(Arc::downgrade(&self.0))
     }
 
-    /// A GET request. The daemon pools connections, verifies TLS, follows no redirect, refuses private
-    /// addresses unless the target's `allow` names them, and ends before the delivery's time is up.
+    /// A GET request. The daemon pools connections, verifies TLS certificates, follows no redirects, denies
+    /// private addresses unless the target's `allow` has them, and gives up before the attempt times out.
     pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request("GET", url)
     }
@@ -68,12 +68,12 @@ impl Host {
         self.0.sleep(time)
     }
 
-    /// Runs `work` on a thread where it may block: file systems, compression, libraries that wait.
-    /// At most 16 a target run at once, others wait for their turn. It cannot be cancelled: it ends
-    /// even when the delivery was dropped.
+    /// Runs `work` on a thread where it may block: file systems, compression, synchronous libraries. At most
+    /// 16 run at once per target, others wait for their turn. It cannot be cancelled: it runs to its end even
+    /// if the delivery is dropped.
     ///
     /// # Errors
-    /// [`Failure::retry`] when `work` panicked or the daemon is stopping: use `?`.
+    /// [`Failure::retry`] if `work` panicked or the daemon is stopping: use `?`.
     pub fn blocking<T, W>(
         &self,
         work: W,
@@ -85,7 +85,7 @@ impl Host {
         self.0.blocking(self, work)
     }
 
-    /// Writes a line with fields to the daemon's log: one line, at most 2 kB, secrets masked, the
+    /// Writes a line with fields to the daemon's log: at most 2 KiB on one line, with secrets masked and the
     /// target's name added.
     ///
     /// ```
@@ -119,14 +119,15 @@ impl Host {
         self.log(Level::Debug, message, &[]);
     }
 
-    /// Adds to the target's counter of that name: letters, digits and `_`, with its unit at the end,
-    /// such as `rotated_files`. At most [`COUNTERS_MAX`] names a target.
+    /// Adds to one of the target's counters, which `dispatcher status` shows. A name has at most 64 letters,
+    /// digits and `_`, with the unit at its end, such as `rotated_files`. At most [`COUNTERS_MAX`] names per
+    /// target.
     pub fn count(&self, name: &str, by: u64) {
         self.0.count(name, by);
     }
 }
 
-/// A host as long as its target is there.
+/// The host of a target that may be gone.
 pub(crate) struct WeakHost(Weak<Services>);
 
 impl WeakHost {

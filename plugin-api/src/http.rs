@@ -1,4 +1,4 @@
-//! HTTP requests that the daemon makes for a plugin, and what their answers mean.
+//! HTTP requests that the daemon makes for a plugin, and the meaning of their responses.
 
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime};
@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use crate::settings::percent_encode;
 use crate::{Failure, Host, Receipt, Verdict, time};
 
-/// Most bytes of an answer's body that a failure's text repeats.
+/// Most bytes of a response's body that a failure's text quotes.
 const QUOTED_BYTES_MAX: usize = 300;
 
-/// What goes to the host.
+/// The request that the host gets.
 pub(crate) struct Outgoing {
     pub(crate) method: String,
     pub(crate) url: String,
@@ -20,21 +20,21 @@ pub(crate) struct Outgoing {
     pub(crate) body: Vec<u8>,
 }
 
-/// What comes from the host.
+/// The response that the host returns.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no response.
+/// Why no response came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// No byte of the request left: no such host, refused, TLS, not allowed, no time. Sending again is
-    /// harmless.
+    /// No byte of the request was sent: unknown host, connection refused, TLS error, denied address, deadline.
+    /// Sending again is harmless.
     NotSent(String),
-    /// Bytes left and no answer came: the destination may have acted on it.
+    /// Bytes were sent and no response came: the destination may have acted on them.
     Ambiguous(String),
 }
 
@@ -49,7 +49,7 @@ impl Display for HttpError {
 impl std::error::Error for HttpError {}
 
 impl From<HttpError> for Failure {
-    /// [`Failure::retry`], with [`maybe_sent`](Failure::maybe_sent) once bytes had left.
+    /// [`Failure::retry`], with [`maybe_sent`](Failure::maybe_sent) if bytes were sent.
     fn from(error: HttpError) -> Self {
         match error {
             HttpError::NotSent(reason) => Self::retry(reason),
@@ -58,7 +58,7 @@ impl From<HttpError> for Failure {
     }
 }
 
-/// A request in the making; ends with [`send`](Self::send).
+/// Builds a request; [`send`](Self::send) sends it.
 #[must_use = "a request does nothing before it is sent"]
 pub struct RequestBuilder {
     host: Host,
@@ -90,7 +90,7 @@ impl RequestBuilder {
         self.header("authorization", format!("Basic {encoded}"))
     }
 
-    /// The body as it shall be sent; name its type with [`header`](Self::header).
+    /// The body, sent unchanged; set its type with [`header`](Self::header).
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.request.body = body.into();
         self
@@ -101,14 +101,14 @@ impl RequestBuilder {
         match serde_json::to_vec(body) {
             Ok(body) => self.body(body).header("content-type", "application/json"),
             Err(error) => {
-                self.mistake = Some(format!("the body cannot be written as JSON: {error}"));
+                self.mistake = Some(format!("the body cannot be converted to JSON: {error}"));
                 self
             }
         }
     }
 
-    /// The body as an HTML form (`application/x-www-form-urlencoded`), with its content type. A name may
-    /// stand in it more than once.
+    /// The body as an HTML form (`application/x-www-form-urlencoded`), with its content type. A name may occur
+    /// more than once.
     pub fn form<N: AsRef<str>, V: AsRef<str>>(
         self,
         fields: impl IntoIterator<Item = (N, V)>,
@@ -125,11 +125,11 @@ impl RequestBuilder {
         self.body(body).header("content-type", "application/x-www-form-urlencoded")
     }
 
-    /// Sends it. The daemon gives up shortly before the delivery's time is up, so that the plugin can
-    /// still decide; an answer has at most 1 MiB.
+    /// Sends it. The daemon gives up shortly before the attempt times out, so that the plugin can still decide.
+    /// The body of the response may have at most 1 MiB.
     ///
     /// # Errors
-    /// There is no response; with `?` it becomes a [`Failure`].
+    /// No complete response came; with `?` the error becomes a [`Failure`].
     pub async fn send(self) -> Result<Response, HttpError> {
         if let Some(mistake) = self.mistake {
             return Err(HttpError::NotSent(mistake));
@@ -145,7 +145,7 @@ impl fmt::Debug for RequestBuilder {
     }
 }
 
-/// What the destination answered.
+/// The response of the destination.
 pub struct Response(Answer);
 
 impl Response {
@@ -162,7 +162,7 @@ impl Response {
         headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The body as it came.
+    /// The body, unchanged.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.0.body
@@ -171,20 +171,22 @@ impl Response {
     /// The body read as `T`.
     ///
     /// # Errors
-    /// [`Failure::retry`] with [`maybe_sent`](Failure::maybe_sent), because there was an answer.
+    /// [`Failure::retry`] with [`maybe_sent`](Failure::maybe_sent), because a response came.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(self.body()).map_err(|error| {
             let status = self.status();
-            Failure::retry(format_args!("the answer ({status}) cannot be read: {error}"))
-                .maybe_sent()
+            Failure::retry(format_args!(
+                "the response ({status}) is not the expected JSON: {error}"
+            ))
+            .maybe_sent()
         })
     }
 
-    /// What the status means, the same for all plugins: 2xx delivered; 429 throttled; 408, 425 and 5xx
-    /// retry; 401, 403 and 410 broken; anything else reject. `Retry-After` is heeded, as seconds or date.
+    /// The usual meaning of the status: 2xx delivered; 429 throttled; 408, 425 and 5xx retry; 401, 403 and 410
+    /// broken; anything else reject. Uses `Retry-After`, in seconds or as a date.
     ///
     /// # Errors
-    /// The failure, with the start of the body in its text.
+    /// The failure, which quotes the start of the body.
     pub fn verdict(&self) -> Verdict {
         if (200..=299).contains(&self.status()) {
             return Ok(Receipt::none());
@@ -212,7 +214,7 @@ impl Response {
         text.trim().to_owned()
     }
 
-    /// `Retry-After` as a time from now; `None` where it is absent or no time.
+    /// `Retry-After` as a time from now; `None` if it is absent or not valid.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_heeded() {
+    fn retry_after_is_used() {
         let after = [("Retry-After", "120")];
         let two_minutes = Duration::from_secs(120);
         assert_eq!(

@@ -2,17 +2,17 @@
 //!
 //! **No tokio inside.** An `async fn` is fine, but it runs on the daemon's threads: use
 //! [`Host`] for HTTP, sleeping and blocking work. A future must be `Send`, and it may be dropped at any
-//! `await` (time limit, shutdown): then the event counts as "may have arrived" and comes again.
+//! `await` (timeout, shutdown): then the event may have arrived, and it is delivered again.
 //!
 //! A plugin is a `cdylib` crate with one type that implements [`Target`] and exactly one of
 //!
-//! | trait | a call brings | it answers | for example |
+//! | trait | a call gets | it returns | for example |
 //! |---|---|---|---|
 //! | [`Each`] | one event | one verdict | pager, ticket |
 //! | [`Together`] | many events as one message | one verdict for all | chat, SMS, mail |
 //! | [`Batch`] | many events | a verdict for each | file, bulk API |
 //!
-//! and ends with [`export_target!`]. A whole one:
+//! and ends with [`export_target!`]. A complete plugin:
 //!
 //! ```
 //! use dispatcher_plugin_api::prelude::*;
@@ -43,13 +43,21 @@
 //! # fn main() {}
 //! ```
 //!
-//! (`crate = "serde"` makes the derive use this crate's `serde`; it is not needed where the plugin depends
-//! on `serde` itself.)
+//! (`crate = "serde"` makes the derive use this crate's `serde`; a plugin that depends on `serde` itself
+//! does not need it.)
 //!
-//! A panic anywhere in a plugin becomes [`Failure::retry`] with the panic's text. A crate built with
-//! `panic = "abort"` is refused. An in-process plugin is part of the daemon: same memory, same rights.
+//! A panic anywhere in a plugin becomes [`Failure::retry`] with the panic's text. The daemon does not load a
+//! crate built with `panic = "abort"`. A plugin is part of the daemon: same memory, same rights.
+//!
+//! # Versions
+//!
+//! `dispatcher-plugin-api` 1.x is one binary interface: the daemon loads plugins built with an older or a
+//! newer 1.x. To keep that true, structs that cross the boundary never change, and new methods come
+//! last, with a default. A change that breaks this is version 2 and exports another symbol; the daemon
+//! does not load such a plugin and says so in one line.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
+#![deny(unsafe_code)]
 
 #[doc(hidden)]
 #[expect(unsafe_code, reason = "the binary interface between daemon and plugin")]
@@ -78,7 +86,7 @@ pub use schemars::{self, JsonSchema};
 pub use serde::{self, Deserialize};
 pub use serde_json::{self, json};
 
-/// Everything that a plugin usually names: `use dispatcher_plugin_api::prelude::*;`.
+/// What a plugin usually needs: `use dispatcher_plugin_api::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         Batch, Deserialize, Digest, Each, Event, Events, Failure, Host, HttpError, HttpUrl,
@@ -89,7 +97,7 @@ pub mod prelude {
 
 #[doc(hidden)]
 pub mod __private {
-    //! What `export_target!` expands to. No promise is made about these names.
+    //! What `export_target!` expands to. These names may change at any time.
     pub use crate::abi::{API_VERSION, Export, Header, SECTION_MAGIC, header, section};
     pub use crate::export::{BatchMode, EachMode, Options, TogetherMode, name_is_valid};
     /// The compiler that built this crate, and so the plugin.

@@ -10,7 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 thread_local! {
-    /// Where relative paths start while settings are read on this thread.
+    /// The base of relative paths while settings are read on this thread.
     static HOME: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -29,9 +29,8 @@ impl Drop for Home {
     }
 }
 
-/// A file or folder on the daemon's machine that this target has for itself: `dispatcher check` refuses
-/// two targets on the same one. A relative one starts at the daemon's `home`, whatever the working
-/// directory is.
+/// A file or folder on the daemon's machine that only this target uses: `dispatcher check` reports two
+/// targets with the same one. A relative path starts at the daemon's `home`, not at the working directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LocalPath(PathBuf);
 
@@ -61,7 +60,7 @@ impl<'de> Deserialize<'de> for LocalPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() || text.contains('\0') {
-            return Err(D::Error::custom("a path is neither empty nor has it a NUL in it"));
+            return Err(D::Error::custom("a path must not be empty or contain NUL"));
         }
         Ok(Self(HOME.with(|home| Path::new(&*home.borrow()).join(text))))
     }

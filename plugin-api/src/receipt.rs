@@ -1,13 +1,13 @@
-//! Verdicts: what became of a delivery.
+//! Verdicts: the outcome of a delivery.
 
 use std::fmt::Display;
 
 use crate::Failure;
 
-/// `Ok`: delivered. `Err`: what now, and whether it concerns the event or the whole target.
+/// `Ok`: delivered. `Err`: what to do next, and whether the event or the whole target has failed.
 pub type Verdict = Result<Receipt, Failure>;
 
-/// What the destination answered when it took the event; shown to people who ask what became of it.
+/// What the destination returned when it accepted the event. `dispatcher explain` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     pub(crate) id: Option<String>,
@@ -15,19 +15,19 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Delivered, and nothing to remember.
+    /// Delivered, with nothing to store.
     #[must_use]
     pub const fn none() -> Self {
         Self { id: None, fields: Vec::new() }
     }
 
-    /// The destination's own id, such as Twilio's `sid`; at most 1 kB is kept.
+    /// The destination's own id, such as Twilio's `sid`; at most 1 KiB is stored.
     #[must_use]
     pub fn id(id: impl Into<String>) -> Self {
         Self { id: Some(id.into()), fields: Vec::new() }
     }
 
-    /// A further fact, such as a price; at most 16 are kept, each of at most 1 kB.
+    /// A further fact, such as a price; at most 16 are stored, each of at most 1 KiB.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Display) -> Self {
         self.fields.push((key.to_owned(), value.to_string()));
@@ -35,9 +35,9 @@ impl Receipt {
     }
 }
 
-/// The verdicts of a [`Batch`](crate::Batch) call: one for all, or one an event in their order.
-/// Collect them from an iterator, or let [`Events::all`](crate::Events::all) and
-/// [`Events::each`](crate::Events::each) make them.
+/// The verdicts of a [`Batch`](crate::Batch) call: one for all events, or one per event, in their order.
+/// Collect them from an iterator, or use [`Events::all`](crate::Events::all) or
+/// [`Events::each`](crate::Events::each).
 #[derive(Clone, Debug)]
 pub struct Verdicts(Result<Vec<Verdict>, Box<Verdict>>);
 

@@ -1,4 +1,4 @@
-//! Types for `Settings`, and the error of settings that are not accepted.
+//! Types for `Settings`, and the error for settings that are not accepted.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// Settings that cannot work. It points at a key, so that `check` puts its caret there.
+/// Settings that cannot work. It names a key, so that `check` can point at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     pub(crate) path: String,
@@ -20,8 +20,8 @@ impl Invalid {
         Self::at("", reason)
     }
 
-    /// About one key: `Invalid::at("to[1]", "not a phone number: write +33612345678")`. Say what is
-    /// wrong and what to do, without the value of a secret.
+    /// About one key: `Invalid::at("to[1]", "not a phone number: write +33612345678")`. Say what is wrong and
+    /// what to do. Do not include a secret.
     pub fn at(path: impl Into<String>, reason: impl Display) -> Self {
         Self { path: path.into(), reason: reason.to_string() }
     }
@@ -39,14 +39,14 @@ impl Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// A secret of the settings. `Debug` shows nothing of it; in the configuration it is written as a
-/// reference such as `env:TWILIO_AUTH_TOKEN`.
+/// A secret in the settings, which `Debug` does not show. In the configuration it is a reference such as
+/// `env:TWILIO_AUTH_TOKEN`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself; keep it out of messages.
+    /// The secret itself. Do not log it or put it into a failure's text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -79,7 +79,7 @@ impl JsonSchema for Secret {
     }
 }
 
-/// The text is no address for HTTP requests.
+/// The text is not a valid address for HTTP requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUrl(&'static str);
 
@@ -91,8 +91,8 @@ impl Display for InvalidUrl {
 
 impl std::error::Error for InvalidUrl {}
 
-/// An absolute `http` or `https` address with a host and without user name or fragment. `Debug` shows
-/// scheme and host alone, because the path of a webhook address is often a secret.
+/// An absolute `http` or `https` address with a host and without a user name or fragment. `Debug` shows only
+/// scheme and host, because the path of a webhook address is often a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl(String);
 
@@ -100,27 +100,27 @@ impl HttpUrl {
     /// Reads an address.
     ///
     /// # Errors
-    /// What is wrong with it; the text is not repeated.
+    /// What is wrong; the text itself is not repeated, because it may contain a secret.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let scheme = ["http://", "https://"].iter().find(|scheme| {
             text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         });
         let Some(scheme) = scheme else {
-            return Err(InvalidUrl("an address starts with https:// or http://"));
+            return Err(InvalidUrl("an address must start with https:// or http://"));
         };
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidUrl(
-                "an address has no spaces and only ASCII: write %20 and the like",
+                "an address must be ASCII without spaces: write %20 for a space",
             ));
         }
         if text.contains('#') {
-            return Err(InvalidUrl("an address to send to has no # part"));
+            return Err(InvalidUrl("an address must not have a # part: remove it"));
         }
         let rest = &text[scheme.len()..];
         let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
         if authority.contains('@') {
             return Err(InvalidUrl(
-                "an address has no user name: put credentials in a secret setting",
+                "an address must not have a user name: put credentials into a secret setting",
             ));
         }
         let (host, port) = match authority.rsplit_once(':') {
@@ -128,24 +128,24 @@ impl HttpUrl {
             _ => (authority, None),
         };
         if port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
-            return Err(InvalidUrl("a port is a number from 1 to 65535"));
+            return Err(InvalidUrl("the port must be a number from 1 to 65535"));
         }
         let literal = host.starts_with('[') && host.ends_with(']');
         if host.is_empty() || (host.contains([':', '[', ']']) && !literal) {
-            return Err(InvalidUrl("an address has a host: https://example.org/…"));
+            return Err(InvalidUrl("an address must have a host: https://example.org/…"));
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// For a default that stands in the source.
+    /// For a default in the source code.
     ///
     /// # Panics
-    /// Where `text` is no such address: a mistake of the plugin, which `check` reports.
+    /// If `text` is not a valid address: an error in the plugin, which `check` reports.
     #[must_use]
     pub fn from_static(text: &'static str) -> Self {
         match Self::parse(text) {
             Ok(url) => url,
-            Err(error) => panic!("the plugin's own address {text} is not valid: {error}"),
+            Err(error) => panic!("the plugin's default address {text} is not valid: {error}"),
         }
     }
 
@@ -175,7 +175,7 @@ impl HttpUrl {
     }
 }
 
-/// Everything but the characters that no address changes.
+/// Encodes all characters except those that are always allowed in an address.
 pub(crate) fn percent_encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_absolute_addresses_with_a_host_are_taken() {
+    fn only_absolute_addresses_with_a_host_are_accepted() {
         let good = [
             "http://a",
             "https://example.org/x?y=1",

@@ -11,15 +11,16 @@ use crate::{Digest, Event, Events, Host, Invalid, Verdict, Verdicts};
 /// once. Implement this and exactly one of [`Each`], [`Together`], [`Batch`]; end with
 /// [`export_target!`](crate::export_target).
 pub trait Target: Send + Sync + Sized + 'static {
-    /// The target's `settings.*`. Deny unknown fields, so that a mistyped key is an error; put secrets
-    /// in [`Secret`](crate::Secret), files in [`LocalPath`](crate::LocalPath), addresses in
-    /// [`HttpUrl`](crate::HttpUrl). The documentation of its fields is what people see as help.
+    /// The target's `settings.*`. Deny unknown fields, so that a mistyped key is an error. Use
+    /// [`Secret`](crate::Secret) for secrets, [`LocalPath`](crate::LocalPath) for files and
+    /// [`HttpUrl`](crate::HttpUrl) for addresses. People see the documentation of its fields as help.
     type Settings: DeserializeOwned + JsonSchema;
 
-    /// Pure: opens no file, no socket and no thread; `dispatcher check` calls it too.
+    /// Creates the target. Opens no file and no socket and starts no thread, because `dispatcher check` calls
+    /// it too.
     ///
     /// # Errors
-    /// What is wrong and at which key. It stops this target alone, never the daemon.
+    /// What is wrong, and with which key. Only this target is affected, never the daemon.
     fn create(settings: Self::Settings, host: Host) -> Result<Self, Invalid>;
 
     /// Checks whether deliveries would be accepted, without making one: credentials, permissions, an
@@ -32,21 +33,27 @@ pub trait Target: Send + Sync + Sized + 'static {
     }
 }
 
-/// One event, one call: a pager, a ticket.
+/// One event per call: a pager, a ticket.
 pub trait Each: Target {
-    /// May be dropped at any `await`; then the event counts as "may have arrived".
+    /// Delivers one event. May be dropped at any `await`; then the event may have arrived.
+    ///
+    /// # Errors
+    /// A [`Failure`](crate::Failure): retry, reject, throttled or broken.
     fn deliver(&self, event: Event<'_>) -> impl Future<Output = Verdict> + Send;
 }
 
-/// Many events, one message: chat, SMS, mail. The verdict is for all of them.
+/// Many events as one message: chat, SMS, mail. The verdict is for all of them.
 pub trait Together: Target {
-    /// May be dropped at any `await`; then the message counts as "may have arrived".
+    /// Delivers one message. May be dropped at any `await`; then the message may have arrived.
+    ///
+    /// # Errors
+    /// A [`Failure`](crate::Failure) of all events: retry, reject, throttled or broken.
     fn deliver(&self, digest: Digest<'_>) -> impl Future<Output = Verdict> + Send;
 }
 
-/// Many events, one call, a verdict for each, made by [`Events::all`] or [`Events::each`]: a file, a
-/// bulk API. A wrong number of verdicts means that all events come again.
+/// Many events per call, with a verdict for each from [`Events::all`] or [`Events::each`]: a file, a bulk
+/// API. If the number of verdicts is wrong, all events are delivered again.
 pub trait Batch: Target {
-    /// May be dropped at any `await`; then all events count as "may have arrived".
+    /// Delivers many events. May be dropped at any `await`; then all of them may have arrived.
     fn deliver(&self, events: Events<'_>) -> impl Future<Output = Verdicts> + Send;
 }

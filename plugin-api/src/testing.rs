@@ -1,7 +1,7 @@
-//! Tests of a plugin without a daemon: a host that remembers, events made by hand.
+//! Tests of a plugin without a daemon: a host that records calls, and events with chosen attributes.
 //!
-//! Nothing waits: sleeping ends at once, blocking work runs on the calling thread, and HTTP requests
-//! get the answers that were laid ready, in their order. Panics are not caught.
+//! Nothing waits: a sleep ends at once, blocking work runs on the calling thread, and HTTP requests get the
+//! responses that the test has queued, in order. Panics are not caught.
 //!
 //! ```
 //! use dispatcher_plugin_api::prelude::*;
@@ -52,9 +52,9 @@ use crate::{Batch, Each, Host, HttpError, Invalid, Severity, Target, Together, V
 pub struct SentRequest {
     /// Such as `POST`.
     pub method: String,
-    /// As the plugin wrote it.
+    /// As written by the plugin.
     pub url: String,
-    /// In their order.
+    /// In the order in which they were added.
     pub headers: Vec<(String, String)>,
     /// Empty without one.
     pub body: Vec<u8>,
@@ -68,21 +68,21 @@ struct State {
     counters: BTreeMap<String, u64>,
 }
 
-/// A host that remembers what it was asked for. Clones are the same host.
+/// A host that records what a plugin asks for. Clones are the same host.
 #[derive(Clone, Debug, Default)]
 pub struct TestHost(Arc<Mutex<State>>);
 
 impl TestHost {
-    /// One that was asked for nothing yet.
+    /// A host without records and responses.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes a target of settings as they would stand in the configuration, references resolved.
+    /// Creates a target with settings as in the configuration, with secrets in place of references.
     ///
     /// # Errors
-    /// What `check` would say.
+    /// What `dispatcher check` would report.
     pub fn create<T: Target>(&self, settings: Value) -> Result<T, Invalid> {
         let settings = abi::read_settings(&settings.to_string())?;
         T::create(settings, self.host())
@@ -94,12 +94,12 @@ impl TestHost {
         Host::new(Arc::new(Services::new(abi::host(self.clone()))))
     }
 
-    /// Lays an answer ready for the next request that has none. A request without one is not sent.
+    /// Queues a response. A request without a queued response is not sent.
     pub fn answer(&self, status: u16, body: &str) {
         self.state().answers.push_back(Ok((status, body.to_owned())));
     }
 
-    /// Lays a failure ready.
+    /// Queues a failure.
     pub fn fail(&self, error: HttpError) {
         self.state().answers.push_back(Err(error));
     }
@@ -116,7 +116,7 @@ impl TestHost {
         self.state().lines.clone()
     }
 
-    /// What was counted under that name.
+    /// The value of that counter.
     #[must_use]
     pub fn counter(&self, name: &str) -> u64 {
         self.state().counters.get(name).copied().unwrap_or(0)
@@ -140,7 +140,7 @@ impl HostApi for TestHost {
                 .collect(),
             body: request.body.into(),
         });
-        let none = || Err(HttpError::NotSent("the test laid no answer ready".to_owned()));
+        let none = || Err(HttpError::NotSent("the test has queued no response".to_owned()));
         let (outcome, status, text, reason) = match state.answers.pop_front().unwrap_or_else(none) {
             Ok((status, body)) => (outcome::ANSWERED, status, body, String::new()),
             Err(HttpError::NotSent(reason)) => (outcome::NOT_SENT, 0, String::new(), reason),
@@ -176,7 +176,7 @@ impl HostApi for TestHost {
     }
 }
 
-/// An event made by hand: type `test`, source `test`, severity info, first attempt.
+/// An event for tests: type `test`, source `test`, severity info, first attempt.
 #[derive(Clone, Debug)]
 pub struct TestEvent {
     id: String,
@@ -191,7 +191,7 @@ pub struct TestEvent {
 }
 
 impl TestEvent {
-    /// An event of these bytes.
+    /// An event with this data.
     #[must_use]
     pub fn new(data: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -221,7 +221,7 @@ impl TestEvent {
         self
     }
 
-    /// With another title, which is the message too.
+    /// With another title, which is also the message.
     #[must_use]
     pub fn title(mut self, title: &str) -> Self {
         title.clone_into(&mut self.title);
@@ -242,7 +242,7 @@ impl TestEvent {
         self
     }
 
-    /// At a later attempt, with what the last one handed over.
+    /// At a later attempt, with the progress of the last one.
     #[must_use]
     pub fn attempt(mut self, attempt: u32, progress: impl Into<Vec<u8>>) -> Self {
         (self.attempt, self.progress) = (attempt, progress.into());
@@ -258,24 +258,30 @@ impl TestEvent {
 }
 
 /// Delivers one event.
+///
+/// # Errors
+/// The plugin's failure.
 pub fn each<T: Each>(target: &T, event: &TestEvent) -> Verdict {
     let mut verdicts = deliver::<T, EachMode>(target, std::slice::from_ref(event)).into_iter();
     verdicts.next().unwrap_or_else(|| unreachable!("one event has one verdict"))
 }
 
-/// Delivers events as one message: the title of the first.
+/// Delivers events as one message, the title of the first.
+///
+/// # Errors
+/// The plugin's failure.
 ///
 /// # Panics
-/// Without an event.
+/// If `events` is empty.
 pub fn together<T: Together>(target: &T, events: &[TestEvent]) -> Verdict {
     let mut verdicts = deliver::<T, TogetherMode>(target, events).into_iter();
     verdicts.next().unwrap_or_else(|| panic!("a digest has at least one event"))
 }
 
-/// Delivers many events; answers a verdict for each.
+/// Delivers many events and returns a verdict for each.
 ///
 /// # Panics
-/// When the plugin gives a wrong number of verdicts.
+/// If the plugin returns a wrong number of verdicts.
 pub fn batch<T: Batch>(target: &T, events: &[TestEvent]) -> Vec<Verdict> {
     deliver::<T, BatchMode>(target, events)
 }
@@ -286,11 +292,11 @@ pub fn probe<T: Target>(target: &T) -> Option<Verdict> {
 }
 
 fn deliver<T: Target, M: Mode<T>>(target: &T, events: &[TestEvent]) -> Vec<Verdict> {
-    let headers: Vec<Vec<_>> = events.iter().map(lend_headers).collect();
-    let lent: Vec<_> = events.iter().zip(&headers).map(|(event, h)| lend(event, h)).collect();
+    let headers: Vec<Vec<_>> = events.iter().map(borrow_headers).collect();
+    let borrowed: Vec<_> = events.iter().zip(&headers).map(|(event, h)| borrow(event, h)).collect();
     let first = events.first();
     let call = RCall {
-        events: lent.as_slice().into(),
+        events: borrowed.as_slice().into(),
         message: first.map_or("", |event| &event.title).into(),
         key: first.map_or("", |event| &event.id).into(),
         progress: first.map_or(&[][..], |event| &event.progress).into(),
@@ -300,21 +306,21 @@ fn deliver<T: Target, M: Mode<T>>(target: &T, events: &[TestEvent]) -> Vec<Verdi
     let verdicts: Verdicts = block_on(M::call(target, call));
     match verdicts.into_list() {
         Ok(list) => {
-            assert_eq!(list.len(), events.len(), "the plugin must give a verdict for each event");
+            assert_eq!(list.len(), events.len(), "the plugin must return a verdict for each event");
             list
         }
         Err(verdict) => vec![verdict; events.len()],
     }
 }
 
-fn lend_headers(event: &TestEvent) -> Vec<RHeader<'_>> {
+fn borrow_headers(event: &TestEvent) -> Vec<RHeader<'_>> {
     let fields = event.headers.iter();
     fields
         .map(|(name, value)| RHeader { name: name.as_str().into(), value: value.as_bytes().into() })
         .collect()
 }
 
-fn lend<'a>(event: &'a TestEvent, headers: &'a [RHeader<'a>]) -> REvent<'a> {
+fn borrow<'a>(event: &'a TestEvent, headers: &'a [RHeader<'a>]) -> REvent<'a> {
     REvent {
         id: event.id.as_str().into(),
         source: "test".into(),
@@ -394,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_meets_a_host_that_remembers() {
+    fn the_test_host_records_what_a_plugin_asks_for() {
         let host = TestHost::new();
         host.answer(200, "");
         host.fail(HttpError::Ambiguous("cut".to_owned()));
@@ -403,7 +409,7 @@ mod tests {
         assert_eq!(each(&probe, &event), Ok(Receipt::none().with("sign", "yes")));
         assert_eq!(each(&probe, &event), Err(Failure::retry("cut").maybe_sent()));
         let none = each(&probe, &event).unwrap_err();
-        assert_eq!(none, Failure::retry("the test laid no answer ready"));
+        assert_eq!(none, Failure::retry("the test has queued no response"));
         assert_eq!(host.lines()[0], "length bytes=5");
         assert_eq!(host.counter("bytes"), 15);
         let sent = &host.requests()[0];
@@ -420,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_are_no_good_are_refused_as_by_the_daemon() {
+    fn invalid_settings_are_refused_like_by_the_daemon() {
         let invalid = TestHost::new().create::<Probe>(7.into()).err().unwrap();
         assert!(invalid.to_string().contains("invalid type: integer `7`"), "{invalid}");
     }

@@ -1,4 +1,4 @@
-//! A folder in which everything that can be wrong with a plugin file is wrong.
+//! A folder with every kind of unusable plugin file.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
@@ -9,9 +9,9 @@ use crate::harness::{Daemon, SECRET, body, events, plugin_file};
 /// Longest line about one file.
 const PROBLEM_BYTES_MAX: usize = 1024;
 /// A user that owns nothing on most machines.
-const NOBODY: u32 = 65534;
+const UNPRIVILEGED: u32 = 65534;
 
-/// Replaces all of `from`, which has the same length and is there.
+/// Replaces all occurrences of `from`; there must be one, and the lengths must be equal.
 fn patched(content: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut content = content.to_vec();
@@ -24,7 +24,7 @@ fn patched(content: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Some library that is no plugin: one that this test itself uses.
+/// A library that is not a plugin: one that this test itself uses.
 fn foreign_library() -> PathBuf {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let path = maps.lines().filter_map(|line| line.split_whitespace().last());
@@ -32,7 +32,7 @@ fn foreign_library() -> PathBuf {
     libraries.next().expect("the tests are linked with libc").into()
 }
 
-/// Fills the folder; answers each bad file's name and words of what must be said of it.
+/// Fills the folder; returns the name of each unusable file and words that its problem must have.
 fn fill(folder: &Path) -> Vec<(&'static str, &'static str)> {
     fs::create_dir(folder).unwrap();
     let good = fs::read(plugin_file("each")).unwrap();
@@ -41,9 +41,9 @@ fn fill(folder: &Path) -> Vec<(&'static str, &'static str)> {
     other_cpu[18..20].copy_from_slice(&other_machine.to_le_bytes());
     let renamed = |to: &[u8]| patched(&good, b"\0name=test-each\0", to);
     let files: [(&str, Vec<u8>, &str); 11] = [
-        ("truncated.so", good[..good.len() / 2].to_vec(), "damaged or cut off"),
-        ("empty.so", Vec::new(), "no ELF file"),
-        ("text.so", b"#!/bin/sh\necho plugin\n".to_vec(), "no ELF file"),
+        ("truncated.so", good[..good.len() / 2].to_vec(), "damaged or truncated"),
+        ("empty.so", Vec::new(), "not an ELF file"),
+        ("text.so", b"#!/bin/sh\necho plugin\n".to_vec(), "not an ELF file"),
         ("foreign.so", fs::read(foreign_library()).unwrap(), "no .dispatcher section"),
         ("other-cpu.so", other_cpu, "built for "),
         (
@@ -51,20 +51,28 @@ fn fill(folder: &Path) -> Vec<(&'static str, &'static str)> {
             patched(&good, b"\0panic=unwind\0", b"\0panic=abort\0\0"),
             "panic = \"unwind\"",
         ),
-        ("version.so", patched(&good, b"\0api=1.0\0", b"\0api=7.0\0"), "speaks version 7.0"),
+        (
+            "version.so",
+            patched(&good, b"\0api=1.0\0", b"\0api=7.0\0"),
+            "version 7.0 of the plugin interface",
+        ),
         (
             "layout.so",
             patched(&renamed(b"\0name=test-lays\0"), b";after_ms;", b";after_us;"),
-            "its types do not fit",
+            "its types do not match",
         ),
         ("everybody.so", renamed(b"\0name=test-open\0"), "chmod o-w"),
-        ("twin.so", patched(&good, b"Does as told", b"Does as bold"), "has the name test-each too"),
+        (
+            "twin.so",
+            patched(&good, b"Does as told", b"Does as bold"),
+            "has the same name, test-each,",
+        ),
         ("good.so", good.clone(), ""),
     ];
     for (name, content, _) in &files {
         let path = folder.join(name);
         fs::write(&path, content).unwrap();
-        // As a umask of 002 leaves files and folders.
+        // The permissions after a umask of 002.
         let mode = if *name == "everybody.so" { 0o666 } else { 0o664 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -73,19 +81,19 @@ fn fill(folder: &Path) -> Vec<(&'static str, &'static str)> {
     let kind = rustix::fs::FileType::Fifo;
     let mode = rustix::fs::Mode::RUSR;
     rustix::fs::mknodat(rustix::fs::CWD, folder.join("pipe.so"), kind, mode, 0).unwrap();
-    let mut told: Vec<_> = files.iter().map(|(name, _, told)| (*name, *told)).collect();
-    told.retain(|(name, _)| *name != "good.so");
-    told.extend([("link.so", "symbolic link"), ("pipe.so", "no regular file")]);
+    let mut problems: Vec<_> = files.iter().map(|(name, _, problem)| (*name, *problem)).collect();
+    problems.retain(|(name, _)| *name != "good.so");
+    problems.extend([("link.so", "symbolic link"), ("pipe.so", "not a regular file")]);
     let owned = folder.join("owner.so");
     fs::write(&owned, &good).unwrap();
-    match chown(&owned, Some(NOBODY), None) {
-        Ok(()) => told.push(("owner.so", "belongs to user 65534")),
+    match chown(&owned, Some(UNPRIVILEGED), None) {
+        Ok(()) => problems.push(("owner.so", "belongs to user 65534")),
         Err(_) => {
             eprintln!("skipped: the file of a foreign owner, which only root can make");
             fs::remove_file(owned).unwrap();
         }
     }
-    told
+    problems
 }
 
 fn text(bytes: Vec<u8>) -> String {
@@ -93,7 +101,7 @@ fn text(bytes: Vec<u8>) -> String {
 }
 
 #[test]
-fn each_bad_file_is_one_line_everywhere_and_the_rest_runs() {
+fn each_unusable_file_is_one_line_everywhere_and_the_rest_runs() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let folder = daemon.home().join("plugins.d");
     let bad = fill(&folder);
@@ -135,13 +143,13 @@ fn each_bad_file_is_one_line_everywhere_and_the_rest_runs() {
         let path = folder.join(name).display().to_string();
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(&path)).collect();
         let [line] = lines[..] else { panic!("{name}: {lines:?}") };
-        // A line of the log is JSON.
+        // A log line is JSON.
         assert!(line.contains(&words.replace('"', "\\\"")), "{name}: {line}");
     }
 }
 
 #[test]
-fn a_misspelt_plugin_gets_the_name_that_was_meant() {
+fn a_misspelt_plugin_name_gets_a_suggestion() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")

@@ -9,24 +9,24 @@ const REASON_BYTES_MAX: usize = 1024;
 /// Most lines of one target in the log in ten seconds.
 const LOG_LINES_MAX: usize = 100;
 
-/// What a target is told to do, further lines of its table, and words of the reason that must be given.
+/// The setting `act` of a target, further lines of its table, and words that its reason must have.
 const FAILING: [(&str, &str, &str); 9] = [
     ("panic-at-once", "", "the plugin panicked: bomb at once, ***"),
     ("panic-after-await", "", "the plugin panicked: bomb after an await"),
     ("panic-in-blocking", "", "bomb in blocking"),
-    ("panic-in-future-drop", "timeout = \"200ms\"", "no answer before the time"),
-    ("sleep-for-ever", "timeout = \"200ms\"", "no answer before the time"),
+    ("panic-in-future-drop", "timeout = \"200ms\"", "no answer before the attempt"),
+    ("sleep-for-ever", "timeout = \"200ms\"", "no answer before the attempt"),
     ("endless-loop", "timeout = \"200ms\"\nconcurrency = 1", "the attempt was cut"),
     ("huge-reason", "", "a\\u{0}b\\nc\\r\\n"),
     ("secret-in-reason", "", "*** was refused"),
     ("nasty-reason", "", "a\\u{0}b\\nc"),
 ];
 
-/// These fail nobody, but do not behave either.
+/// These misbehave, but every delivery succeeds.
 const DELIVERING: [&str; 4] = ["block-the-thread", "panic-in-drop", "chatter", "hidden-chatter"];
 
-/// Lines of the log with that message about that target.
-fn told(daemon: &Daemon, message: &str, target: &str) -> Vec<Value> {
+/// Log lines with that message about that target.
+fn logged(daemon: &Daemon, message: &str, target: &str) -> Vec<Value> {
     let log = daemon.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let about = lines.filter(|line| line["to"] == target);
@@ -54,27 +54,27 @@ fn a_plugin_that_misbehaves_costs_only_its_own_deliveries() {
     let gave = ("too-few", "", "verdicts for");
     for (target, _, words) in FAILING.into_iter().chain([gave]) {
         let line = wait_for(&format!("the failure of {target}"), || {
-            told(&daemon, "delivery failed", target).into_iter().next()
+            logged(&daemon, "delivery failed", target).into_iter().next()
         });
         let reason = line["reason"].as_str().unwrap();
         assert!(reason.contains(words), "{target}: {reason}");
         assert!(reason.len() <= REASON_BYTES_MAX, "{target}: {} bytes", reason.len());
         assert!(!reason.contains(['\n', '\r', '\0', '\u{1b}', '\u{202e}']), "{target}: {reason:?}");
     }
-    let refused = told(&daemon, "bomb in create, ***; what is routed", "panic-in-create");
+    let refused = logged(&daemon, "bomb in create, ***; what is routed", "panic-in-create");
     assert_eq!(refused.len(), 1, "{}", daemon.log());
-    wait_for("the thread that is blocked to be told", || {
-        let told = told(&daemon, "blocks a thread", "block-the-thread");
-        (!told.is_empty()).then_some(())
+    wait_for("the blocked thread to be logged", || {
+        let lines = logged(&daemon, "blocks a thread", "block-the-thread");
+        (!lines.is_empty()).then_some(())
     });
-    let chatter = told(&daemon, "line ", "chatter").len();
+    let chatter = logged(&daemon, "line ", "chatter").len();
     assert!((1..=LOG_LINES_MAX).contains(&chatter), "{chatter} lines of one target");
     wait_for("the line that is not hidden", || {
-        let told = told(&daemon, "worth a place", "hidden-chatter");
-        (told.len() >= first.len()).then_some(())
+        let lines = logged(&daemon, "worth a place", "hidden-chatter");
+        (lines.len() >= first.len()).then_some(())
     });
 
-    // With a thread gone for ever, receiving and the other target go on.
+    // With a lost thread, receiving and the other target continue.
     for round in 0..5 {
         let ids = events(&format!("later-{round}"), 10);
         assert_eq!(daemon.post(&body(&ids)).status, 200);
@@ -82,9 +82,9 @@ fn a_plugin_that_misbehaves_costs_only_its_own_deliveries() {
     }
     assert!(daemon.delivered("audit-log").values().all(|count| *count == 1));
     assert!(daemon.terminate().success());
-    let dropped = told(&daemon, "bomb in a drop", "panic-in-drop");
+    let dropped = logged(&daemon, "bomb in a drop", "panic-in-drop");
     assert_eq!(dropped.len(), 1, "the drop of the target");
-    let cancelled = told(&daemon, "bomb in a drop", "panic-in-future-drop");
+    let cancelled = logged(&daemon, "bomb in a drop", "panic-in-future-drop");
     assert!(!cancelled.is_empty(), "the drop of a cancelled future");
     assert!(!daemon.log().contains(SECRET));
 }

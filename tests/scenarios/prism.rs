@@ -1,8 +1,7 @@
-//! Messages to several numbers through a validating mock of Twilio that others wrote.
+//! Messages to several numbers through the mock server Prism, which validates them.
 //!
-//! `DISPATCHER_PRISM` names the program `prism` (`.ci/run` installs it); without it the test says that
-//! it is skipped. Prism answers only to what Twilio's interface allows: a message with an empty text
-//! gets 400.
+//! `DISPATCHER_PRISM` names the program `prism` (`.ci/run` installs it); without it the test is skipped and says
+//! so. Prism accepts only what Twilio's specification allows: a message with an empty text gets 400.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use crate::harness::{Daemon, SECRET, Setup, body, event, events, wait_for};
 
 const NUMBERS: [&str; 3] = ["+33600000001", "+33600000002", "+33600000003"];
-/// The sid in every answer of Prism: an example of the interface.
+/// The sid in every response of Prism: an example in the specification.
 const SID: &str = "SM00000000000000000000000000000002";
 /// The message of the sender's test button. Its description is empty.
 const TEST_MESSAGE: &str = include_str!("../../host/src/normalize/samples/sqreen_test.json");
@@ -32,17 +31,17 @@ impl Prism {
         command.arg(root.join("tests/fixtures/twilio-messages.openapi.json"));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut prism = Self { process: command.spawn().unwrap(), url: String::new() };
-        let mut told = BufReader::new(prism.process.stdout.take().unwrap());
+        let mut output = BufReader::new(prism.process.stdout.take().unwrap());
         loop {
             let mut line = String::new();
-            assert!(told.read_line(&mut line).unwrap() > 0, "prism ended before it listened");
+            assert!(output.read_line(&mut line).unwrap() > 0, "prism ended before it listened");
             if let Some((_, url)) = line.split_once("Prism is listening on ") {
                 url.trim().clone_into(&mut prism.url);
                 break;
             }
         }
-        // It must not wait for somebody to read what else it tells.
-        std::thread::spawn(move || told.bytes().for_each(drop));
+        // Reads the rest of its output, so that it never blocks on a full pipe.
+        std::thread::spawn(move || output.bytes().for_each(drop));
         prism
     }
 
@@ -61,14 +60,14 @@ impl Prism {
 
 impl Drop for Prism {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
 #[test]
-fn every_kind_of_event_reaches_three_numbers_with_a_sid_each_that_explain_shows() {
+fn every_kind_of_event_reaches_three_numbers_and_explain_shows_each_sid() {
     let Some(program) = std::env::var_os("DISPATCHER_PRISM") else {
         eprintln!("skipped: DISPATCHER_PRISM names no program `prism`");
         return;
@@ -90,14 +89,14 @@ fn every_kind_of_event_reaches_three_numbers_with_a_sid_each_that_explain_shows(
         let answer = daemon.post(&content);
         assert_eq!(answer.status, 200);
         let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
-        let told = wait_for("three deliveries", || {
+        let output = wait_for("three deliveries", || {
             let explained = daemon.command(&["explain", &id]).output().unwrap();
-            let told = String::from_utf8(explained.stdout).unwrap();
-            (told.matches("  delivered at ").count() == 3).then_some(told)
+            let output = String::from_utf8(explained.stdout).unwrap();
+            (output.matches("  delivered at ").count() == 3).then_some(output)
         });
-        assert_eq!(told.matches(SID).count(), 3, "{told}");
+        assert_eq!(output.matches(SID).count(), 3, "{output}");
         for number in NUMBERS {
-            assert!(told.contains(&format!("→ sms/{number}  delivered at ")), "{told}");
+            assert!(output.contains(&format!("→ sms/{number}  delivered at ")), "{output}");
         }
     }
 }

@@ -1,16 +1,16 @@
-//! What a target by SMS makes of Twilio's answers, and of a thousand attacks.
+//! An SMS target: Twilio's responses, and a thousand attacks as two messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::twilio::{CUT, TAKEN, Twilio, after, told};
+use super::twilio::{CUT, TAKEN, Twilio, after, events_in};
 use crate::harness::{Daemon, SECRET, Setup, body, events, post_all, wait_for};
 
 const ALICE: &str = "+33600000001";
 const BOB: &str = "+33600000002";
 const CAROL: &str = "+33600000003";
-/// Without it the daemon's own events are messages too.
+/// Without this route, the daemon's own events would be messages too.
 const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
 const INVALID: &str =
     r#"{"code": 21211, "message": "The 'To' number is not valid.", "status": 400}"#;
@@ -21,7 +21,7 @@ fn setup() -> Setup {
 }
 
 #[test]
-fn throttled_then_failing_then_taken_is_one_message_at_the_right_times() {
+fn throttled_then_failing_then_accepted_is_one_message_at_the_right_times() {
     let twilio = Twilio::playing(|number, _| match number {
         0 => (429, "retry-after: 2\r\n", r#"{"code": 20429}"#),
         1 | 2 => (500, "", ""),
@@ -31,7 +31,7 @@ fn throttled_then_failing_then_taken_is_one_message_at_the_right_times() {
     assert_eq!(daemon.post(&body(&events("late", 1))).status, 200);
     let asked = twilio.wait_asked(4);
     assert_eq!(twilio.taken().len(), 1);
-    // Never sooner than was asked for, and than the shortest backoff with its jitter.
+    // Not sooner than requested, and not sooner than the shortest backoff with its jitter.
     assert!(after(&asked, 1) >= Duration::from_secs(2), "{asked:?}");
     assert!(after(&asked, 2) >= after(&asked, 1) + Duration::from_millis(790), "{asked:?}");
     assert!(after(&asked, 3) >= after(&asked, 2) + Duration::from_millis(1_590), "{asked:?}");
@@ -49,7 +49,7 @@ fn a_wrong_number_is_a_dead_letter_at_once_and_the_others_get_one_message_each()
     let log = daemon.log();
     let dead = log.lines().find(|line| line.contains("dead letter")).unwrap();
     assert!(dead.contains(&format!("sms/{BOB}")) && dead.contains("21211"), "{dead}");
-    // The next event: Bob's number is tried again, nobody gets the first one twice.
+    // At the next event Bob's number is tried again, and no number gets the first event twice.
     assert_eq!(daemon.post(&body(&events("more", 1))).status, 200);
     twilio.wait_asked(6);
     for number in [ALICE, BOB, CAROL] {
@@ -79,15 +79,15 @@ fn a_thousand_attacks_are_two_messages_that_count_them_with_a_crash_in_between()
     assert_eq!(twilio.asked().len(), 1, "{:?}", twilio.asked());
     let asked = twilio.wait_asked(2);
     daemon.wait_delivered("audit-log", &ids);
-    assert_eq!((told(&asked[0]), told(&asked[1])), (1, 999));
+    assert_eq!((events_in(&asked[0]), events_in(&asked[1])), (1, 999));
     let apart = after(&asked, 1);
     assert!(apart >= Duration::from_secs(19), "{apart:?}");
 }
 
 #[test]
-fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_restart() {
-    let mended = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&mended);
+fn a_wrong_account_holds_the_target_and_loses_nothing_across_a_restart() {
+    let fixed = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&fixed);
     let answer = move |_: usize, _: &str| match seen.load(Ordering::Relaxed) {
         true => TAKEN,
         false => (401, "", WHO),
@@ -109,15 +109,15 @@ fn a_wrong_account_holds_the_target_tells_of_it_and_loses_nothing_across_a_resta
     let last = events("last", 1);
     assert_eq!(daemon.post(&body(&last)).status, 200);
     daemon.wait_delivered("audit-log", &last);
-    // The event about the target did not go to the target.
+    // The event about the target was not routed to the target itself.
     assert_eq!(twilio.asked().len(), 1, "{:?}", twilio.asked());
     assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 1);
     assert_eq!(daemon.own_events("audit-log", "dead_letter").len(), 0);
-    mended.store(true, Ordering::Relaxed);
-    // The name stands for all of its recipients.
+    fixed.store(true, Ordering::Relaxed);
+    // The target's name means all of its recipients.
     let resumed = daemon.command(&["resume", "sms", "--held"]).output().unwrap();
     assert!(resumed.status.success(), "{resumed:?}");
-    let count = || twilio.taken().iter().map(told).sum::<u64>();
+    let count = || twilio.taken().iter().map(events_in).sum::<u64>();
     wait_for("all seven", || (count() >= 7).then_some(()));
     assert_eq!(count(), 7, "{:?}", twilio.taken());
 }
@@ -127,22 +127,22 @@ fn a_dead_letter_and_a_source_that_is_refused_again_and_again_are_events_too() {
     let twilio = Twilio::playing(|_, _| (400, "", INVALID));
     let daemon = twilio.target(setup(), &[BOB], ROUTE).start();
     assert_eq!(daemon.post(&body(&events("dead", 1))).status, 200);
-    let told = wait_for("the dead letter", || daemon.own_events("audit-log", "dead_letter").pop());
+    let event = wait_for("the dead letter", || daemon.own_events("audit-log", "dead_letter").pop());
     assert_eq!(
-        (&told["subject"], &told["data"]["count"]),
+        (&event["subject"], &event["data"]["count"]),
         (&format!("sms/{BOB}").into(), &1.into())
     );
     for _ in 0..30 {
         assert_eq!(daemon.post_signed(b"[]", &"0".repeat(64)).status, 401);
     }
-    let told =
+    let event =
         wait_for("the refusals", || daemon.own_events("audit-log", "source.rejecting").pop());
-    assert_eq!(told["subject"], "sqreen");
+    assert_eq!(event["subject"], "sqreen");
     assert_eq!(twilio.asked().len(), 1, "not routed to the phone");
 }
 
 #[test]
-fn a_connection_cut_after_the_request_is_sent_again_or_not_as_the_setting_says() {
+fn after_a_cut_connection_retry_maybe_sent_decides_whether_to_send_again() {
     for (setting, count) in [("retry", 2), ("dead-letter", 1)] {
         let twilio = Twilio::playing(|number, _| if number == 0 { CUT } else { TAKEN });
         let lines = format!("{ROUTE}retry.maybe_sent = \"{setting}\"");
@@ -151,9 +151,9 @@ fn a_connection_cut_after_the_request_is_sent_again_or_not_as_the_setting_says()
         if count == 2 {
             twilio.wait_asked(2);
         } else {
-            let told =
+            let event =
                 wait_for("the dead letter", || daemon.own_events("audit-log", "dead_letter").pop());
-            let reason = told["data"]["reason"].as_str().unwrap();
+            let reason = event["data"]["reason"].as_str().unwrap();
             assert!(reason.starts_with("may have arrived"), "{reason}");
         }
         assert_eq!(twilio.asked().len(), count);

@@ -1,11 +1,11 @@
-//! One bad target costs only itself.
+//! A failing target affects only itself.
 
 use std::sync::atomic::AtomicUsize;
 
 use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
 
 #[test]
-fn a_dead_target_delays_nobody_and_gets_everything_when_it_is_mended() {
+fn a_dead_target_delays_no_other_and_gets_everything_once_it_works() {
     let mut daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
@@ -20,7 +20,7 @@ fn a_dead_target_delays_nobody_and_gets_everything_when_it_is_mended() {
     wait_for("the log to say that the target is down", || {
         daemon.log().contains("target is down").then_some(())
     });
-    // What waits outlives a restart.
+    // The backlog survives a restart.
     assert!(daemon.terminate().success());
     daemon.start();
     let later = events("later", 10);
@@ -35,7 +35,7 @@ fn a_dead_target_delays_nobody_and_gets_everything_when_it_is_mended() {
 }
 
 #[test]
-fn a_delivery_that_never_works_is_given_up_when_its_time_is_over() {
+fn a_delivery_that_always_fails_is_given_up_after_its_time() {
     let retry = "retry.give_up_after = \"1s\"\nretry.backoff_min = \"100ms\"";
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
@@ -44,7 +44,7 @@ fn a_delivery_that_never_works_is_given_up_when_its_time_is_over() {
     daemon.close_folder();
     assert_eq!(daemon.post(&body(&events("lost", 1))).status, 200);
     wait_for("the dead letter", || daemon.log().contains("dead letter").then_some(()));
-    // A dead letter is not sent again when the target is mended; what comes later is.
+    // When the target is fixed, a dead letter is not sent again; later events are.
     daemon.open_folder();
     let later = events("later", 3);
     assert_eq!(daemon.post(&body(&later)).status, 200);
@@ -53,7 +53,7 @@ fn a_delivery_that_never_works_is_given_up_when_its_time_is_over() {
 }
 
 #[test]
-fn a_target_gets_only_what_its_route_names() {
+fn a_target_gets_only_the_events_of_its_route() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
         .source("other", SECRET)

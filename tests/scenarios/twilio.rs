@@ -1,4 +1,4 @@
-//! A server that plays Twilio by a script, for the daemon as it is.
+//! A scripted server in place of Twilio, for the real daemon.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Setup, wait_for};
 
-/// One message as it was asked for.
+/// One request for a message.
 #[derive(Clone, Debug)]
 pub(crate) struct Sms {
     pub(crate) at: Instant,
     pub(crate) to: String,
     pub(crate) text: String,
-    /// The status it was answered with.
+    /// The status of the response.
     pub(crate) status: u16,
 }
 
-/// What a request is answered with: status, further header lines, body.
+/// A response: status, further header lines, body.
 pub(crate) type Reply = (u16, &'static str, &'static str);
 
-/// The message is taken.
+/// The message is accepted.
 pub(crate) const TAKEN: Reply =
     (201, "", r#"{"sid": "SM0123456789abcdef0123456789abcdef", "status": "queued"}"#);
 
-/// The connection ends once the request was read.
+/// The connection is closed after the request has been read.
 pub(crate) const CUT: Reply = (0, "", "");
 
 pub(crate) struct Twilio {
@@ -33,7 +33,7 @@ pub(crate) struct Twilio {
 }
 
 impl Twilio {
-    /// `script` gets the number of the request, from 0, and whom it is for.
+    /// `script` gets the number of the request, from 0, and its recipient.
     pub(crate) fn playing(script: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -42,7 +42,7 @@ impl Twilio {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (asking, script) = (Arc::clone(&asking), Arc::clone(&script));
-                // Ends with the connection, whose end the daemon's is.
+                // Ends with the connection, which the daemon closes.
                 std::thread::spawn(move || serve(stream.unwrap(), &asking, &*script));
             }
         });
@@ -61,12 +61,12 @@ impl Twilio {
         setup.target_of("sms", "twilio-sms", &lines)
     }
 
-    /// Every request so far.
+    /// All requests so far.
     pub(crate) fn asked(&self) -> Vec<Sms> {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Those that were taken.
+    /// Those that were accepted.
     pub(crate) fn taken(&self) -> Vec<Sms> {
         self.asked().into_iter().filter(|sms| sms.status == 201).collect()
     }
@@ -79,13 +79,13 @@ impl Twilio {
     }
 }
 
-/// How long after the first the request at that place came.
+/// The time from the first request to the one at that place.
 pub(crate) fn after(asked: &[Sms], place: usize) -> Duration {
     asked[place].at - asked[0].at
 }
 
-/// How many events a message says it stands for.
-pub(crate) fn told(sms: &Sms) -> u64 {
+/// The count of events in a message.
+pub(crate) fn events_in(sms: &Sms) -> u64 {
     let more = sms.text.rsplit_once("(+").and_then(|(_, rest)| rest.split_once(" more)"));
     more.map_or(1, |(count, _)| count.parse::<u64>().unwrap() + 1)
 }

@@ -166,15 +166,15 @@ impl TargetConfig {
         }
     }
 
-    /// What the plugin is lent.
+    /// What the plugin needs to create this target.
     #[must_use]
     pub fn services(
         &self,
         egress: egress::Client,
         home: &Path,
         runtime: Handle,
-    ) -> plugin::Services {
-        plugin::Services {
+    ) -> plugin::TargetContext {
+        plugin::TargetContext {
             egress,
             allow: self.allow.clone(),
             secrets: self.settings.secrets.clone(),

@@ -1,15 +1,15 @@
 //! Which addresses a target may reach, and the list of those denied by default.
 //!
-//! Pure: the callers look names up and connect. An IPv6 address that only wraps an IPv4 one
-//! (mapped, NAT64, 6to4) is judged as the address inside, because that is where packets end.
-//! A range in `allow` lifts the denial for its own addresses and nothing else.
+//! Pure: the callers look up names and connect. An IPv6 address that contains an IPv4 one (mapped, NAT64, 6to4)
+//! is checked as the IPv4 address, because packets end there. A range in `allow` permits its own addresses and
+//! nothing else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::Cidr;
 
-/// Ranges that no target reaches unless its `allow` says so, each with the word for people.
-/// The first match names the address, so narrower ranges stand before wider ones.
+/// Ranges that no target reaches unless its `allow` has them, each with a name for people. The first match names
+/// the address, so narrower ranges come before wider ones.
 const DENIED: &[(Cidr, &str)] = &[
     (Cidr::v4([169, 254, 169, 254], 32), "cloud metadata"),
     (Cidr::v4([168, 63, 129, 16], 32), "cloud metadata"),
@@ -40,16 +40,16 @@ const DENIED: &[(Cidr, &str)] = &[
     (Cidr::v6([0x2001, 0xdb8, 0, 0], 32), "documentation"),
     (Cidr::v6([0x3fff, 0, 0, 0], 20), "documentation"),
     (Cidr::v6([0x2001, 2, 0, 0], 48), "benchmarking"),
-    // Teredo and ORCHID lie in here: tunnels and names, no hosts of the Internet.
+    // Includes Teredo and ORCHID, which are tunnels and identifiers, not Internet hosts.
     (Cidr::v6([0x2001, 0, 0, 0], 23), "protocol assignments"),
 ];
 
-/// The only part of IPv6 that is given to hosts of the Internet.
+/// The only part of IPv6 with Internet hosts.
 const GLOBAL_UNICAST: Cidr = Cidr::v6([0x2000, 0, 0, 0], 3);
 const NAT64: Cidr = Cidr::v6([0x64, 0xff9b, 0, 0], 96);
 const SIX_TO_FOUR: Cidr = Cidr::v6([0x2002, 0, 0, 0], 16);
 
-/// The IPv4 address that packets to `address` end at.
+/// The IPv4 address at which packets to `address` end.
 fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [.., a, b, c, d] = address.octets();
     let [_, _, e, f, g, h, ..] = address.octets();
@@ -62,7 +62,7 @@ fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// `Err` with what kind of address it is when a target with this `allow` must not reach it.
+/// `Err` with the kind of the address if a target with this `allow` must not reach it.
 pub(super) fn check(address: IpAddr, allow: &[Cidr]) -> Result<(), &'static str> {
     let end = match address {
         IpAddr::V6(outer) => inside(outer).map_or(address, IpAddr::V4),
@@ -73,12 +73,12 @@ pub(super) fn check(address: IpAddr, allow: &[Cidr]) -> Result<(), &'static str>
     }
     match DENIED.iter().find(|(range, _)| range.contains(end)) {
         Some((_, kind)) => Err(kind),
-        None if end.is_ipv6() && !GLOBAL_UNICAST.contains(end) => Err("not of the Internet"),
+        None if end.is_ipv6() && !GLOBAL_UNICAST.contains(end) => Err("not an Internet address"),
         None => Ok(()),
     }
 }
 
-/// The range to write into `allow` for `address`: where packets end, so that people see it.
+/// The range to suggest for `allow`: the address at which packets end.
 pub(super) fn allowance(address: IpAddr) -> Cidr {
     match address {
         IpAddr::V6(outer) => Cidr::only(inside(outer).map_or(address, IpAddr::V4)),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_internet_are_reached() {
+    fn internet_addresses_are_reached() {
         for address in [
             "1.1.1.1",
             "8.8.8.8",
@@ -156,12 +156,12 @@ mod tests {
             ("255.255.255.255", "broadcast"),
             ("::", "unspecified"),
             ("::1", "loopback"),
-            ("::127.0.0.1", "not of the Internet"),
-            ("::8.8.8.8", "not of the Internet"),
-            ("100::1", "not of the Internet"),
-            ("64:ff9b:1::1", "not of the Internet"),
-            ("5f00::1", "not of the Internet"),
-            ("fec0::1", "not of the Internet"),
+            ("::127.0.0.1", "not an Internet address"),
+            ("::8.8.8.8", "not an Internet address"),
+            ("100::1", "not an Internet address"),
+            ("64:ff9b:1::1", "not an Internet address"),
+            ("5f00::1", "not an Internet address"),
+            ("fec0::1", "not an Internet address"),
             ("fc00::1", "private"),
             ("fd12:3456::1", "private"),
             ("fd00:ec2::254", "cloud metadata"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn allow_lifts_the_denial_of_its_own_addresses_only() {
+    fn allow_permits_its_own_addresses_only() {
         for (allow, address, permitted) in [
             ("127.0.0.0/8", "127.0.0.1", true),
             ("127.0.0.0/8", "::ffff:127.0.0.1", true),
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_embedded_address_is_judged_like_itself(bits: u32) {
+        fn an_embedded_address_is_checked_like_itself(bits: u32) {
             let [a, b, c, d] = bits.to_be_bytes();
             let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
             let plain = check(IpAddr::V4(Ipv4Addr::from_bits(bits)), &[]);
@@ -223,7 +223,7 @@ mod tests {
         }
 
         #[test]
-        fn the_proposed_allowance_is_enough(bits: u128, v4: u32) {
+        fn the_suggested_range_is_enough(bits: u128, v4: u32) {
             for address in [IpAddr::V6(Ipv6Addr::from_bits(bits)), IpAddr::V4(Ipv4Addr::from_bits(v4))] {
                 prop_assert_eq!(check(address, &[allowance(address)]), Ok(()));
             }

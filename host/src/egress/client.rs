@@ -1,8 +1,8 @@
-//! Sends a request and reads the answer within its deadline, over pooled connections.
+//! Sends a request and reads the response before its deadline, over pooled connections.
 //!
-//! Connections are shared between targets with equal `allow` lists only: a pool is found by host and
-//! port, so a connection to a closed address that one target may use would else serve a target that
-//! may not. At most [`POOLS_MAX`] such pools live; the one unused for longest goes first.
+//! Only targets with equal `allow` lists share connections. A pool finds a connection by host and port, so
+//! otherwise a target could use a connection to an address that only another target may reach. There are at most
+//! [`POOLS_MAX`] pools; the one unused for longest is dropped first.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,17 +19,19 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Connector, Unreachable};
+use super::error::EgressError;
+use super::message::{Answer, Outgoing};
 use super::pool::{Failed, Pool};
 use super::request::{self, Prepared};
-use super::{Answer, EgressError, Outgoing, Settings};
+use super::settings::Settings;
 use crate::model::Cidr;
 
 /// Most pools, one for each distinct `allow` list.
 const POOLS_MAX: usize = 64;
-/// From this many hosts on, the counters of those without a request under way are dropped.
+/// With this many hosts, the counters of hosts without a running request are dropped.
 const HOSTS_KEPT_MAX: usize = 1024;
 
-/// The TLS library refuses its own defaults.
+/// The TLS library does not accept its own defaults.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS cannot be set up: {0}")]
 pub struct TlsUnavailable(#[from] rustls::Error);
@@ -42,8 +44,8 @@ struct Shared {
     tls: ClientConfig,
     /// Ordered by last use, the latest last.
     pools: Mutex<Pools>,
-    /// Free places by `host:port`.
-    places: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Free permits by `host:port`.
+    permits: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// See the module's description. Clones share connections and limits.
@@ -57,11 +59,10 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Opens nothing; connections are made by the runtime that calls [`Client::send`].
+    /// Opens nothing; the runtime that calls [`Client::send`] opens connections.
     ///
     /// # Errors
-    ///
-    /// When the TLS library has no usable protocol version.
+    /// If the TLS library has no usable protocol version.
     pub fn new(settings: &Settings) -> Result<Self, TlsUnavailable> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -72,33 +73,32 @@ impl Client {
             settings: settings.clone(),
             tls,
             pools: Mutex::default(),
-            places: Mutex::default(),
+            permits: Mutex::default(),
         })))
     }
 
-    /// Sends once. Redirects and errors by status are answers, not errors.
+    /// Sends once. Redirects and error statuses are responses, not errors.
     ///
     /// # Errors
-    ///
-    /// When there is no whole answer; its kind says whether the request may have arrived.
+    /// If no complete response came; the kind says whether the request may have arrived.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, EgressError> {
         let deadline = outgoing.deadline;
         let pool = self.pool(&outgoing.allow);
         let Prepared { request, to, peer } = request::prepare(outgoing)?;
         let peer_name = peer.name();
         if Instant::now() >= deadline {
-            let reason = format!("request to {peer_name} not sent: its deadline had passed before");
+            let reason = format!("request to {peer_name} not sent: its deadline had passed");
             return Err(EgressError::not_sent(reason));
         }
         let handed = AtomicBool::new(false);
         let exchange = async {
-            let places = self.places(peer_name);
-            // Nobody closes the semaphore; without a place the request is merely not counted.
-            let _place = places.acquire_owned().await.ok();
+            let permits = self.permits(peer_name);
+            // The semaphore is never closed; if it were, the request would merely not be counted.
+            let _permit = permits.acquire_owned().await.ok();
             let exchanged = pool.exchange(&to, peer.origin.clone(), request, &handed).await;
-            let (response, lent) = exchanged.map_err(|failed| describe(failed, peer_name))?;
+            let (response, used) = exchanged.map_err(|failed| describe(failed, peer_name))?;
             let answer = self.read(response, peer_name).await?;
-            lent.put_back();
+            used.put_back();
             Ok(answer)
         };
         match timeout_at(deadline, exchange).await {
@@ -128,17 +128,17 @@ impl Client {
         pool
     }
 
-    fn places(&self, peer: &str) -> Arc<Semaphore> {
-        let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = places.get(peer) {
+    fn permits(&self, peer: &str) -> Arc<Semaphore> {
+        let mut permits = self.0.permits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = permits.get(peer) {
             return Arc::clone(known);
         }
-        if places.len() >= HOSTS_KEPT_MAX {
-            // Whoever waits or holds a place also holds the counter.
-            places.retain(|_, counter| Arc::strong_count(counter) > 1);
+        if permits.len() >= HOSTS_KEPT_MAX {
+            // A request that waits for or holds a permit also holds the counter.
+            permits.retain(|_, counter| Arc::strong_count(counter) > 1);
         }
         let fresh = Arc::new(Semaphore::new(self.0.settings.connections_per_host_max));
-        places.insert(peer.to_owned(), Arc::clone(&fresh));
+        permits.insert(peer.to_owned(), Arc::clone(&fresh));
         fresh
     }
 
@@ -189,7 +189,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// The innermost cause: the outer ones only say which layer met it.
+/// The innermost cause: the outer ones only say in which layer it happened.
 fn root(error: &(dyn Error + 'static)) -> String {
     chain(error).last().unwrap_or(error).to_string()
 }

@@ -1,9 +1,9 @@
 //! Opens connections, and only to addresses that the target may reach.
 //!
-//! Every address passes [`permitted`] right before it is connected to, so that a name that changes
-//! its answer between a check and the connection gains nothing. The HTTP connector asks its
-//! resolver for names only and takes IP literals as they are: those are checked before it is called.
-//! Odd spellings (`0x7f.1`, `127.1`) are no literals to it; they go to the resolver like any name.
+//! Every address is checked by [`permitted`] right before the connection, so a name whose address changes after a
+//! check gains nothing. The HTTP connector uses its resolver for names only; IP literals are checked before it
+//! is called. It does not treat odd spellings (`0x7f.1`, `127.1`) as literals; they reach the resolver like any
+//! name.
 
 use std::future::Future;
 use std::io;
@@ -27,14 +27,14 @@ use crate::model::Cidr;
 
 /// Most denied addresses named in one error.
 const ADDRESSES_NAMED_MAX: usize = 4;
-/// How long a connection lies unused before the kernel asks whether the peer still lives.
+/// How long a connection is unused before the kernel checks whether the peer still exists.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Opening<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Why no connection was tried, or none finished in time.
+/// Why no connection was attempted, or none was open in time.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreachable {
     #[error("{}", denial(.0))]
@@ -52,7 +52,7 @@ fn denial(denied: &[(IpAddr, &'static str)]) -> String {
     let addresses: Vec<_> = named.clone().map(|(ip, kind)| format!("{ip} ({kind})")).collect();
     let ranges: Vec<_> = named.map(|(ip, _)| format!("\"{}\"", address::allowance(*ip))).collect();
     format!(
-        "its address {} is closed to targets; if it is meant, add {} to allow of the target",
+        "targets may not reach its address {}; if this is intended, add {} to `allow` of the target",
         addresses.join(", "),
         ranges.join(", ")
     )
@@ -130,7 +130,7 @@ impl Service<Uri> for Guarded {
     }
 }
 
-/// The IP address that stands in the URL itself.
+/// The IP address if the URL has one instead of a name.
 fn literal(uri: &Uri) -> Option<IpAddr> {
     let host = uri.host()?;
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
@@ -150,7 +150,7 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
-        // Shared out among the addresses of a name, so that a dead first one leaves time to the rest.
+        // Divided among the addresses of a name, so that a dead first one leaves time for the others.
         tcp.set_connect_timeout(Some(connect_timeout));
         let inner = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn denied_addresses_of_a_name_are_left_out_and_the_others_stay() {
+    fn denied_addresses_of_a_name_are_skipped() {
         let found = sockets(&["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"]);
         let open = permitted(found.into_iter(), &[]).unwrap();
         assert_eq!(open, sockets(&["8.8.8.8", "2606:4700::1"]));
@@ -203,8 +203,8 @@ mod tests {
         let error = permitted(found.into_iter(), &[]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "its address ::1 (loopback), 127.0.0.1 (loopback) is closed to targets; if it is \
-             meant, add \"::1/128\", \"127.0.0.1/32\" to allow of the target"
+            "targets may not reach its address ::1 (loopback), 127.0.0.1 (loopback); if this is \
+             intended, add \"::1/128\", \"127.0.0.1/32\" to `allow` of the target"
         );
     }
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn literals_are_found_in_brackets_and_without_and_names_are_none() {
+    fn literals_are_found_with_and_without_brackets() {
         for (url, found) in [
             ("http://127.0.0.1/", Some("127.0.0.1")),
             ("http://127.0.0.1:80/", Some("127.0.0.1")),

@@ -1,8 +1,8 @@
 //! Open connections of the targets with one `allow` list, each for one request at a time.
 //!
-//! A connection is taken for a request and put back once the answer has been read; the one used last
-//! goes first. One that the peer has closed meanwhile, and that gives the request back unsent, is
-//! replaced by another. At most [`IDLE_MAX`] lie here, each for `idle_timeout` at most.
+//! A request takes a connection, the one used last, and puts it back after the response has been read. If the
+//! peer has closed it and the request was not sent, another connection is used. At most [`IDLE_MAX`] unused
+//! connections are kept, each for at most `idle_timeout`.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -18,16 +18,16 @@ use hyper::client::conn::http1::{self, SendRequest};
 use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
-use super::Settings;
 use super::connect::{BoxError, Connector};
+use super::settings::Settings;
 
 /// Most unused connections to all hosts together.
 const IDLE_MAX: usize = 1_024;
-/// Most bytes of an answer's head.
+/// Most bytes of a response's head.
 const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// A connection that is not done with the request before by then is closed: its peer answered, and does
-/// not take the rest of it.
+/// A connection still busy with the previous request after this time is closed: its peer has responded without
+/// reading the rest of the request.
 const READY_TIME_MAX: Duration = Duration::from_millis(200);
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -42,7 +42,7 @@ struct State {
     /// By scheme, host and port; no list is empty.
     idle: HashMap<String, Vec<Idle>>,
     count: usize,
-    /// A task closes what lies here too long.
+    /// A task closes connections that are unused for too long.
     watched: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Pool {
     state: Mutex<State>,
 }
 
-/// Why there is no answer.
+/// Why no response came.
 #[derive(Debug)]
 pub(super) enum Failed {
     /// No connection, or one that gave the request back.
@@ -61,15 +61,15 @@ pub(super) enum Failed {
     Broke(hyper::Error),
 }
 
-/// The connection of an answer.
-pub(super) struct Lent {
+/// The connection on which a response arrives.
+pub(super) struct UsedConnection {
     pool: Arc<Pool>,
     origin: String,
     sender: Sender,
 }
 
-impl Lent {
-    /// For the next request; only once the answer was read to its end.
+impl UsedConnection {
+    /// Keeps it for the next request; only after the whole response has been read.
     pub(super) fn put_back(self) {
         self.pool.put(self.origin, self.sender);
     }
@@ -86,14 +86,14 @@ impl Pool {
     }
 
     /// Sends `request` over a connection to `origin`, the scheme, host and port of `to`. `handed` is set
-    /// while a connection has the request: bytes of it may have left.
+    /// while a connection has the request: bytes of it may have been sent.
     pub(super) async fn exchange(
         self: Arc<Self>,
         to: &Uri,
         origin: String,
         mut request: Request<Full<Bytes>>,
         handed: &AtomicBool,
-    ) -> Result<(Response<Incoming>, Lent), Failed> {
+    ) -> Result<(Response<Incoming>, UsedConnection), Failed> {
         loop {
             let taken = self.take(&origin);
             let reused = taken.is_some();
@@ -109,7 +109,9 @@ impl Pool {
             }
             handed.store(true, Ordering::Relaxed);
             match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, Lent { pool: self, origin, sender })),
+                Ok(response) => {
+                    return Ok((response, UsedConnection { pool: self, origin, sender }));
+                }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if reused => request = unsent,
                     Some(_) => return Err(Failed::NotSent(error.into_error().into())),
@@ -127,7 +129,7 @@ impl Pool {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(RESPONSE_HEAD_BYTES_MAX);
         let (sender, connection) = builder.handshake(stream).await?;
-        // Who uses the connection is told how it ends.
+        // The user of the connection gets its errors.
         tokio::spawn(async move { drop(connection.await) });
         Ok(sender)
     }
@@ -170,7 +172,7 @@ impl Pool {
         }
     }
 
-    /// Closes what lies here too long; answers when to look again, unless nothing is left.
+    /// Closes connections that are unused for too long; returns when to check again, if any are left.
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut state = self.lock();

@@ -1,14 +1,15 @@
-//! Turns what a plugin asks for into a request that is safe to send, or says what is wrong with it.
+//! Converts a plugin's request into one that is safe to send, or says what is wrong with it.
 //!
-//! Pure. The fields that frame a message or steer the connection belong to the client alone: a
-//! plugin's own `content-length` could smuggle a second request into a shared connection.
+//! Pure. Only the client sets the header fields that frame a message or control the connection: a plugin's own
+//! `content-length` could smuggle a second request into a shared connection.
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 
-use super::{EgressError, Outgoing};
+use super::error::EgressError;
+use super::message::Outgoing;
 
 /// Most header fields of one request.
 pub const HEADERS_MAX: usize = 64;
@@ -18,7 +19,7 @@ pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("dispatcher/", env!("CARGO_PKG_VERSION")));
 
-/// Fields that only the client writes.
+/// Fields that only the client sets.
 const RESERVED: &[&str] = &[
     "connection",
     "content-length",
@@ -32,17 +33,17 @@ const RESERVED: &[&str] = &[
     "upgrade",
 ];
 
-/// Methods that make a tunnel or an echo of the request's own headers.
-const METHODS_REFUSED: &[Method] = &[Method::CONNECT, Method::TRACE];
+/// Methods that open a tunnel or echo the request's headers.
+const METHODS_DENIED: &[Method] = &[Method::CONNECT, Method::TRACE];
 
-/// A request as it goes over a connection, and where that leads.
+/// A request in the form that is sent, and its destination.
 pub(super) struct Prepared {
     pub(super) request: Request<Full<Bytes>>,
     pub(super) to: Uri,
     pub(super) peer: Peer,
 }
 
-/// `scheme://host:port`, the port always there.
+/// `scheme://host:port`, always with a port.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) origin: String,
@@ -59,11 +60,12 @@ impl Peer {
 pub(super) fn prepare(outgoing: Outgoing) -> Result<Prepared, EgressError> {
     let (to, peer) = destination(&outgoing.url)?;
     let refuse = |reason| refusal(peer.name(), reason);
-    if METHODS_REFUSED.contains(&outgoing.method) {
-        return Err(refuse(format!("the method {} is not offered", outgoing.method)));
+    if METHODS_DENIED.contains(&outgoing.method) {
+        return Err(refuse(format!("the method {} is not supported", outgoing.method)));
     }
     let mut headers = fields(&outgoing.headers).map_err(refuse)?;
-    let host = host(&to).ok_or_else(|| refuse("its host has forbidden characters".to_owned()))?;
+    let host = host(&to)
+        .ok_or_else(|| refuse("the host in its url has forbidden characters".to_owned()))?;
     headers.insert(HOST, host);
     let mut request = Request::new(Full::new(outgoing.body));
     *request.method_mut() = outgoing.method;
@@ -76,7 +78,7 @@ fn refusal(peer: &str, reason: String) -> EgressError {
     EgressError::not_sent(format!("request to {peer} not sent: {reason}"))
 }
 
-/// The field `host`: the port is left out where it is the scheme's own.
+/// The field `host`, without the port if it is the scheme's default.
 fn host(to: &Uri) -> Option<HeaderValue> {
     let default_port = if to.scheme_str() == Some("https") { 443 } else { 80 };
     let authority = to.authority()?;
@@ -84,10 +86,9 @@ fn host(to: &Uri) -> Option<HeaderValue> {
     HeaderValue::from_str(if named { authority.as_str() } else { authority.host() }).ok()
 }
 
-/// The text of the URL stays out of the errors: tokens stand in paths and queries.
+/// Errors never contain the URL: its path and query may have tokens.
 fn destination(url: &str) -> Result<(Uri, Peer), EgressError> {
-    let form =
-        "the url must look like https://host/path, without spaces or other than ASCII letters";
+    let form = "the url must have the form https://host/path, in ASCII without spaces";
     let uri: Uri = url.parse().map_err(|_| EgressError::not_sent(form))?;
     let (scheme, default_port) = match uri.scheme_str() {
         Some("https") => ("https://", 443),
@@ -120,7 +121,7 @@ fn fields(given: &[(String, String)]) -> Result<HeaderMap, String> {
     let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
     if given.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
         return Err(format!(
-            "it has more than {HEADERS_MAX} header fields or {HEADER_BYTES_MAX} bytes of them"
+            "it has more than {HEADERS_MAX} header fields, or more than {HEADER_BYTES_MAX} bytes of them"
         ));
     }
     let mut headers = HeaderMap::with_capacity(given.len() + 2);
@@ -130,7 +131,7 @@ fn fields(given: &[(String, String)]) -> Result<HeaderMap, String> {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| "the name of a header field has forbidden characters".to_owned())?;
         if RESERVED.contains(&name.as_str()) {
-            return Err(format!("the header field {name} is written by the host; remove it"));
+            return Err(format!("the header field {name} is set by the daemon; remove it"));
         }
         let value = HeaderValue::from_str(value)
             .map_err(|_| format!("the value of header field {name} has forbidden characters"))?;
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peer_is_host_and_port_whatever_the_form_of_the_url() {
+    fn the_peer_is_always_host_and_port() {
         for (url, peer) in [
             ("https://api.example.org/v1?key=s3cret", "api.example.org:443"),
             ("http://API.example.org", "api.example.org:80"),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_path_and_host_as_a_server_expects_them() {
+    fn a_request_has_the_path_and_host_that_servers_expect() {
         for (url, path, host) in [
             ("https://a.example/v1?key=1", "/v1?key=1", "a.example"),
             ("http://a.example", "/", "a.example"),
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_none_is_refused_without_repeating_it() {
+    fn an_invalid_url_is_refused_without_repeating_it() {
         for url in [
             "",
             "/s3cret",
@@ -257,11 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_make_a_tunnel_or_an_echo_are_refused() {
+    fn methods_that_open_a_tunnel_or_echo_headers_are_refused() {
         for method in [Method::CONNECT, Method::TRACE] {
             let mut request = outgoing("http://a.example/", &[]);
             request.method = method;
-            assert!(refused(request).contains("not offered"));
+            assert!(refused(request).contains("not supported"));
         }
     }
 }

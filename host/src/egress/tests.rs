@@ -40,7 +40,7 @@ fn get(url: &str, allow: &[&str]) -> Outgoing {
     }
 }
 
-/// To a server of this test.
+/// A request to a server of this test.
 fn to(address: SocketAddr, path: &str) -> Outgoing {
     get(&format!("http://{address}{path}"), &["127.0.0.0/8"])
 }
@@ -89,7 +89,7 @@ async fn answer(
     Ok(answer.unwrap())
 }
 
-/// So many times 100 bytes, the length not told beforehand.
+/// That many times 100 bytes, without a content length.
 struct Chunks(usize);
 
 impl Body for Chunks {
@@ -114,7 +114,7 @@ async fn heard(listener: &TcpListener) -> TcpStream {
 }
 
 #[tokio::test]
-async fn body_headers_and_status_pass_both_ways() {
+async fn body_headers_and_status_arrive_in_both_directions() {
     let (address, _) = server().await;
     let mut request = to(address, "/echo?s3cret");
     request.method = Method::POST;
@@ -127,7 +127,7 @@ async fn body_headers_and_status_pass_both_ways() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_not_followed() {
+async fn a_redirect_is_a_response_and_not_followed() {
     let (address, connections) = server().await;
     let answer = client().send(to(address, "/moved")).await.unwrap();
     assert_eq!(answer.status, 302);
@@ -136,7 +136,7 @@ async fn a_redirect_is_an_answer_and_not_followed() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_limit_is_refused_told_or_not() {
+async fn a_body_over_the_limit_is_an_error_with_and_without_a_content_length() {
     let (address, _) = server().await;
     for path in ["/fits", "/chunks-fit"] {
         assert_eq!(client().send(to(address, path)).await.unwrap().body.len(), 1000);
@@ -157,7 +157,7 @@ async fn one_connection_serves_requests_one_after_another() {
 }
 
 #[tokio::test]
-async fn as_many_connections_as_may_be_used_at_once_are_kept() {
+async fn unused_connections_are_kept_up_to_the_limit() {
     let (address, connections) = server().await;
     let (client, at_once) = (client(), Settings::default().connections_per_host_max);
     for _ in 0..3 {
@@ -174,7 +174,7 @@ async fn as_many_connections_as_may_be_used_at_once_are_kept() {
 }
 
 #[tokio::test]
-async fn an_unused_connection_is_closed_when_its_time_is_over() {
+async fn an_unused_connection_is_closed_after_its_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let idle_timeout = Duration::from_millis(20);
@@ -186,11 +186,11 @@ async fn an_unused_connection_is_closed_when_its_time_is_over() {
     let mut stream = heard(&listener).await;
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     assert_eq!(first.await.unwrap().unwrap().status, 204);
-    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0, "nobody asked for anything");
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0, "no request was sent");
 }
 
 #[tokio::test]
-async fn a_closed_address_is_denied_in_every_spelling() {
+async fn a_denied_address_is_denied_in_every_spelling() {
     let (address, connections) = server().await;
     let port = address.port();
     for host in [
@@ -217,31 +217,35 @@ async fn a_closed_address_is_denied_in_every_spelling() {
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
     let outcome = client().send(get(&format!("http://{address}/"), &["10.0.0.0/8"])).await;
-    check(outcome, ErrorKind::NotSent, "add \"127.0.0.1/32\" to allow");
+    check(outcome, ErrorKind::NotSent, "add \"127.0.0.1/32\" to `allow`");
     let outcome = client().send(get("https://169.254.169.254/latest/", &["127.0.0.0/8"])).await;
-    check(outcome, ErrorKind::NotSent, "169.254.169.254:443: its address 169.254.169.254 (cloud");
+    check(
+        outcome,
+        ErrorKind::NotSent,
+        "169.254.169.254:443: targets may not reach its address 169.254.169.254 (cloud",
+    );
 }
 
 #[tokio::test]
-async fn a_name_is_reached_by_those_of_its_addresses_that_are_allowed() {
+async fn a_name_is_reached_only_at_its_allowed_addresses() {
     let (address, _) = server().await;
     let url = format!("http://localhost:{}/echo", address.port());
     assert_eq!(client().send(get(&url, &["127.0.0.0/8"])).await.unwrap().status, 200);
 }
 
 #[tokio::test]
-async fn a_pooled_connection_is_not_lent_to_a_target_that_may_not_reach_it() {
+async fn a_target_never_gets_a_pooled_connection_to_a_denied_address() {
     let (address, connections) = server().await;
     let client = client();
     let url = format!("http://{address}/echo");
     client.send(get(&url, &["127.0.0.0/8"])).await.unwrap();
-    check(client.send(get(&url, &[])).await, ErrorKind::NotSent, "closed to targets");
+    check(client.send(get(&url, &[])).await, ErrorKind::NotSent, "targets may not reach");
     client.send(get(&url, &["127.0.0.0/8"])).await.unwrap();
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn pools_beyond_the_limit_replace_the_longest_unused_one() {
+async fn a_pool_over_the_limit_replaces_the_longest_unused_one() {
     let (address, connections) = server().await;
     let client = client();
     let url = format!("http://{address}/echo");
@@ -259,7 +263,7 @@ async fn pools_beyond_the_limit_replace_the_longest_unused_one() {
 }
 
 #[tokio::test]
-async fn requests_beyond_the_limit_of_a_host_wait() {
+async fn requests_over_the_limit_of_a_host_wait() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let settings = Settings { connections_per_host_max: 1, ..Settings::default() };
@@ -274,7 +278,7 @@ async fn requests_beyond_the_limit_of_a_host_wait() {
     check(client.send(second).await, ErrorKind::NotSent, "before the deadline");
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     assert_eq!(first.await.unwrap().unwrap().status, 204);
-    // The place is free again, and the connection is used again.
+    // The permit is free again, and the connection is reused.
     let third = tokio::spawn(async move { client.send(to(address, "/")).await });
     assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
@@ -282,18 +286,18 @@ async fn requests_beyond_the_limit_of_a_host_wait() {
 }
 
 #[tokio::test]
-async fn a_deadline_after_the_request_left_is_ambiguous() {
+async fn a_deadline_after_the_request_was_sent_is_ambiguous() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let sent = tokio::spawn(async move { client().send(to(address, "/s3cret")).await });
     let _stream = heard(&listener).await;
-    // Nothing but the deadline is left to happen: time jumps there.
+    // Only the deadline remains, so the paused clock jumps to it.
     tokio::time::pause();
     check(sent.await.unwrap(), ErrorKind::Ambiguous, "did not answer before the deadline");
 }
 
 #[tokio::test]
-async fn a_deadline_before_the_request_left_is_not_sent() {
+async fn a_deadline_before_the_request_was_sent_is_not_sent() {
     let mut late = get("https://127.0.0.1:9/s3cret", &[]);
     late.deadline = Instant::now();
     check(client().send(late).await, ErrorKind::NotSent, "had passed");
@@ -301,7 +305,7 @@ async fn a_deadline_before_the_request_left_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/s3cret", listener.local_addr().unwrap());
     let sent = tokio::spawn(async move { client().send(get(&url, &["127.0.0.1"])).await });
-    let _stream = heard(&listener).await; // The hello of TLS, which is never answered.
+    let _stream = heard(&listener).await; // The TLS hello, which gets no response.
     tokio::time::pause();
     check(sent.await.unwrap(), ErrorKind::NotSent, "no connection to 127.0.0.1:");
 }
@@ -343,7 +347,7 @@ async fn tls_to_a_server_without_it_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_before_or_within_the_answer_is_ambiguous() {
+async fn a_connection_closed_before_or_within_the_response_is_ambiguous() {
     for (answered, part) in [
         (&b""[..], "no answer from 127.0.0.1"),
         (b"HTTP/1.1 200", "no answer from 127.0.0.1"),
@@ -360,13 +364,13 @@ async fn a_connection_closed_before_or_within_the_answer_is_ambiguous() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_of_head_is_bounded() {
+async fn an_endless_response_head_is_cut() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let sent = tokio::spawn(async move { client().send(to(address, "/")).await });
     let mut stream = heard(&listener).await;
     stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await.unwrap();
-    // Fails once the client hangs up, which is what is promised here.
+    // Fails when the client closes the connection, as it must.
     while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     check(sent.await.unwrap(), ErrorKind::Ambiguous, "no answer from 127.0.0.1");
 }

@@ -1,8 +1,8 @@
-//! Private copies of plugin files, named by what is in them.
+//! Private copies of plugin files, named by the hash of their content.
 //!
-//! The loader knows a library by its path and keeps it for ever: a changed file under an old path would
-//! give the old code, and a file that is overwritten while mapped crashes the process. A copy that
-//! nobody else touches, under a name that its content decides, has neither fault.
+//! The dynamic loader identifies a library by its path and never unloads it: a changed file under the same
+//! path would still run the old code, and overwriting a mapped file crashes the process. A private copy
+//! whose name depends on its content has neither problem.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -12,11 +12,12 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use super::inspect;
+use super::settings::FILE_BYTES_MAX;
 use super::trust::Identity;
-use super::{FILE_BYTES_MAX, inspect};
 
 const CHUNK_BYTES: usize = 64 * 1024;
-/// A copy that another process may be about to load is left alone so long.
+/// A copy younger than this is not removed: another process may be about to load it.
 const UNUSED_MIN: Duration = Duration::from_secs(3600);
 
 /// A private copy, checked and ready to be loaded.
@@ -28,49 +29,70 @@ pub(super) struct Copy {
     pub(super) hash: String,
 }
 
-/// Copies what `source` holds into `folder`; the error says what is wrong and what to do.
-pub(super) fn copy(source: &mut File, folder: &Path) -> Result<Copy, String> {
+/// Why a file cannot be copied.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CopyError {
+    #[error(
+        "cannot {doing} {} (private copies of plugins are loaded from there): {cause}",
+        path.display()
+    )]
+    Cache { doing: &'static str, path: PathBuf, cause: io::Error },
+    #[error(
+        "the folder for private copies of plugins, {}, must belong to the daemon's user and must not be a link",
+        .0.display()
+    )]
+    Folder(PathBuf),
+    #[error("cannot read it: {0}")]
+    Source(io::Error),
+    #[error("the copy {} differs from what was written to it; check the disk", .0.display())]
+    Changed(PathBuf),
+    #[error("it is larger than {} MiB", FILE_BYTES_MAX / 1024 / 1024)]
+    TooLarge,
+    #[error(transparent)]
+    Inspect(#[from] inspect::InspectError),
+}
+
+/// Copies the content of `source` into `folder`.
+pub(super) fn copy(source: &mut File, folder: &Path) -> Result<Copy, CopyError> {
     prepare(folder)?;
     let temporary =
         folder.join(format!(".incoming-{}-{:016x}", std::process::id(), fastrand::u64(..)));
     let result = fill(source, &temporary).and_then(|(hash, facts)| {
         let path = folder.join(format!("{}-{hash}.so", facts.name));
-        std::fs::rename(&temporary, &path).map_err(|error| cannot("name", &path, &error))?;
+        std::fs::rename(&temporary, &path)
+            .map_err(|error| cannot("rename a file to", &path, error))?;
         Ok(Copy { path, facts, hash })
     });
     let copy = result.inspect_err(|_| {
-        // A remainder is collected later.
+        // If this fails, `remove_old` does it later.
         let _ = std::fs::remove_file(&temporary);
     })?;
-    // What is loaded must be what was checked, whatever the disk did in between.
-    if hash_of(&copy.path).map_err(|error| cannot("read", &copy.path, &error))? != copy.hash {
-        return Err(format!("the copy {} is not what was written to it", copy.path.display()));
+    // A disk error in between must not change what is loaded.
+    if hash_of(&copy.path).map_err(|error| cannot("read", &copy.path, error))? != copy.hash {
+        return Err(CopyError::Changed(copy.path));
     }
-    collect(folder, &copy);
+    remove_old(folder, &copy);
     Ok(copy)
 }
 
-fn prepare(folder: &Path) -> Result<(), String> {
+fn prepare(folder: &Path) -> Result<(), CopyError> {
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| cannot("make the folder", folder, &error))?;
-    let metadata = folder.symlink_metadata().map_err(|error| cannot("look at", folder, &error))?;
+    made.map_err(|error| cannot("create the folder", folder, error))?;
+    let metadata = folder.symlink_metadata().map_err(|error| cannot("read", folder, error))?;
     if !metadata.is_dir() || metadata.uid() != Identity::own().user {
-        return Err(format!(
-            "the folder for copies of plugins, {}, must be a folder that belongs to the daemon's own user",
-            folder.display()
-        ));
+        return Err(CopyError::Folder(folder.to_owned()));
     }
     if metadata.mode() & 0o077 != 0 {
         std::fs::set_permissions(folder, Permissions::from_mode(0o700))
-            .map_err(|error| cannot("take away others' rights to", folder, &error))?;
+            .map_err(|error| cannot("restrict the permissions of", folder, error))?;
     }
     Ok(())
 }
 
-/// Writes the copy and checks it: of the copy alone it is certain that nobody changes it.
-fn fill(source: &mut File, path: &Path) -> Result<(String, inspect::Facts), String> {
-    let write = |error: io::Error| cannot("write", path, &error);
+/// Writes the copy, then checks the copy: unlike the source, it cannot be changed by others.
+fn fill(source: &mut File, path: &Path) -> Result<(String, inspect::Facts), CopyError> {
+    let write = |error: io::Error| cannot("write", path, error);
     let mut copy = OpenOptions::new()
         .read(true)
         .write(true)
@@ -80,26 +102,21 @@ fn fill(source: &mut File, path: &Path) -> Result<(String, inspect::Facts), Stri
         .map_err(write)?;
     let (mut hash, mut length, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK_BYTES]);
     loop {
-        let read = source.read(&mut chunk).map_err(|error| format!("cannot read it: {error}"))?;
+        let read = source.read(&mut chunk).map_err(CopyError::Source)?;
         let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
         length += bytes.len() as u64;
         if length > FILE_BYTES_MAX {
-            return Err(too_large());
+            return Err(CopyError::TooLarge);
         }
         hash.update(bytes);
         copy.write_all(bytes).map_err(write)?;
     }
     copy.sync_all().map_err(write)?;
-    let facts = inspect::inspect(&object::ReadCache::new(&mut copy), length)
-        .map_err(|refusal| refusal.to_string())?;
+    let facts = inspect::inspect(&object::ReadCache::new(&mut copy), length)?;
     Ok((hex(&hash.finalize()), facts))
 }
 
-pub(super) fn too_large() -> String {
-    format!("it has more than {} MiB", FILE_BYTES_MAX / 1024 / 1024)
-}
-
-/// Hash of a file that is no symbolic link.
+/// Hash of a file that is not a symbolic link.
 pub(super) fn hash_of(path: &Path) -> io::Result<String> {
     let mut file = open(path)?;
     let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
@@ -112,7 +129,7 @@ pub(super) fn hash_of(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Opens a file for reading: never through a symbolic link, never waiting for a pipe's other end.
+/// Opens a file for reading. Follows no symbolic link and does not wait for the other end of a pipe.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
@@ -127,9 +144,9 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Removes older copies of the same plugin and remainders of broken copying. A copy that is loaded
-/// somewhere stays mapped without its name.
-fn collect(folder: &Path, keep: &Copy) {
+/// Removes older copies of the same plugin and what interrupted copying left. A copy that some process has
+/// loaded stays mapped without its name.
+fn remove_old(folder: &Path, keep: &Copy) {
     let Ok(entries) = folder.read_dir() else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -148,9 +165,6 @@ fn collect(folder: &Path, keep: &Copy) {
     }
 }
 
-fn cannot(what: &str, path: &Path, error: &io::Error) -> String {
-    format!(
-        "cannot {what} {} (private copies of plugins are loaded from there): {error}",
-        path.display()
-    )
+fn cannot(doing: &'static str, path: &Path, cause: io::Error) -> CopyError {
+    CopyError::Cache { doing, path: path.to_owned(), cause }
 }

@@ -1,7 +1,7 @@
-//! What a file says of itself, read without running any code of it.
+//! What a file says about itself, read without running any of its code.
 //!
-//! A plugin carries the section `.dispatcher`: `dispatcher-plugin`, then `key=value` texts, each ended by
-//! a NUL, the last by two. Reads headers and that section only, however large the file is.
+//! A plugin has the section `.dispatcher`: `dispatcher-plugin`, then `key=value` texts, each ended by a
+//! NUL, the last by two. However large the file is, only headers and that section are read.
 
 use dispatcher_plugin_api::abi;
 use object::elf::PT_LOAD;
@@ -14,52 +14,52 @@ const SECTION_BYTES_MAX: u64 = 4096;
 /// Longest name or version.
 const WORD_BYTES_MAX: usize = 64;
 
-/// What the section says.
+/// The name and version in the section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) name: String,
     pub(super) version: String,
 }
 
-/// Why a file is no plugin that can be loaded here.
+/// Why a file is not a plugin that can be loaded here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
-    #[error("not a shared library (no ELF file)")]
+pub(super) enum InspectError {
+    #[error("not a shared library (not an ELF file)")]
     NotElf,
     #[error("not a dispatcher plugin (no {} section)", abi::SECTION)]
     NotAPlugin,
-    #[error("a damaged or cut off file: copy it again")]
+    #[error("damaged or truncated: copy it again")]
     Damaged,
     #[error(
-        "built for {theirs}, this machine is {}: build it for this one",
+        "built for {theirs}, but this machine is {}: build it for this machine",
         std::env::consts::ARCH
     )]
     Architecture { theirs: String },
     #[error(
-        "speaks version {theirs} of the plugin interface, this dispatcher speaks {}: rebuild the plugin \
-         with its dispatcher-plugin-api",
+        "built for version {theirs} of the plugin interface, but this dispatcher has version {}: rebuild \
+         the plugin with the dispatcher-plugin-api of this dispatcher",
         abi::API_VERSION
     )]
     Interface { theirs: String },
     #[error(
-        "built with panic = \"abort\", so that any panic of it would end the daemon: build it with \
+        "built with panic = \"abort\", so any panic in it would end the daemon: build it with \
          panic = \"unwind\""
     )]
     PanicAborts,
 }
 
-/// Reads what a file of `length` bytes says of itself.
-pub(super) fn inspect<'a, R: ReadRef<'a>>(data: R, length: u64) -> Result<Facts, Refusal> {
+/// Reads the facts of a file of `length` bytes.
+pub(super) fn inspect<'a, R: ReadRef<'a>>(data: R, length: u64) -> Result<Facts, InspectError> {
     match FileKind::parse(data) {
         Ok(FileKind::Elf64) => (),
         Ok(FileKind::Elf32) => {
-            return Err(Refusal::Architecture { theirs: "a 32-bit machine".to_owned() });
+            return Err(InspectError::Architecture { theirs: "a 32-bit machine".to_owned() });
         }
-        _ => return Err(Refusal::NotElf),
+        _ => return Err(InspectError::NotElf),
     }
-    let file = ElfFile64::<Endianness, R>::parse(data).map_err(|_| Refusal::Damaged)?;
+    let file = ElfFile64::<Endianness, R>::parse(data).map_err(|_| InspectError::Damaged)?;
     let endian = file.endian();
-    // A mapped page behind the end of the file kills the process with SIGBUS at its first use.
+    // Using a mapped page behind the end of the file kills the process with SIGBUS.
     let whole = file.elf_program_headers().iter().all(|header| {
         header.p_type(endian) != PT_LOAD
             || header
@@ -68,16 +68,16 @@ pub(super) fn inspect<'a, R: ReadRef<'a>>(data: R, length: u64) -> Result<Facts,
                 .is_some_and(|end| end <= length)
     });
     if !whole {
-        return Err(Refusal::Damaged);
+        return Err(InspectError::Damaged);
     }
-    let section = file.section_by_name(abi::SECTION).ok_or(Refusal::NotAPlugin)?;
+    let section = file.section_by_name(abi::SECTION).ok_or(InspectError::NotAPlugin)?;
     if section.size() > SECTION_BYTES_MAX {
-        return Err(Refusal::Damaged);
+        return Err(InspectError::Damaged);
     }
-    let text = section.data().map_err(|_| Refusal::Damaged)?;
+    let text = section.data().map_err(|_| InspectError::Damaged)?;
     let theirs = file.architecture();
     if architecture(theirs) != std::env::consts::ARCH {
-        return Err(Refusal::Architecture { theirs: architecture(theirs) });
+        return Err(InspectError::Architecture { theirs: architecture(theirs) });
     }
     facts(text)
 }
@@ -90,25 +90,25 @@ fn architecture(architecture: Architecture) -> String {
     }
 }
 
-fn facts(section: &[u8]) -> Result<Facts, Refusal> {
-    let text = std::str::from_utf8(section).map_err(|_| Refusal::Damaged)?;
+fn facts(section: &[u8]) -> Result<Facts, InspectError> {
+    let text = std::str::from_utf8(section).map_err(|_| InspectError::Damaged)?;
     let mut texts = text.split('\0');
     if texts.next() != Some(abi::SECTION_MAGIC) {
-        return Err(Refusal::NotAPlugin);
+        return Err(InspectError::NotAPlugin);
     }
     let pairs: Vec<_> =
         texts.take_while(|text| !text.is_empty()).filter_map(|text| text.split_once('=')).collect();
     let value = |key: &str| {
         let pair = pairs.iter().find(|(found, _)| *found == key);
-        pair.map(|(_, value)| *value).ok_or(Refusal::Damaged)
+        pair.map(|(_, value)| *value).ok_or(InspectError::Damaged)
     };
     let api = value("api")?;
     let major = |version: &str| version.split('.').next().map(str::to_owned);
     if major(api) != major(abi::API_VERSION) {
-        return Err(Refusal::Interface { theirs: api.chars().take(WORD_BYTES_MAX).collect() });
+        return Err(InspectError::Interface { theirs: api.chars().take(WORD_BYTES_MAX).collect() });
     }
     if value("panic")? != "unwind" {
-        return Err(Refusal::PanicAborts);
+        return Err(InspectError::PanicAborts);
     }
     let (name, version) = (value("name")?, value("version")?);
     let is_word = |text: &str, more: &str| {
@@ -117,7 +117,7 @@ fn facts(section: &[u8]) -> Result<Facts, Refusal> {
     };
     // The name becomes part of a file's name.
     if !is_word(name, "-") || !is_word(version, "-.+_") {
-        return Err(Refusal::Damaged);
+        return Err(InspectError::Damaged);
     }
     Ok(Facts { name: name.to_owned(), version: version.to_owned() })
 }
@@ -127,24 +127,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_section_must_say_all_that_is_needed() {
+    fn a_section_that_lacks_a_fact_is_an_error() {
         let good = "dispatcher-plugin\0api=1.0\0name=a-b\0version=1.2.3\0panic=unwind\0rustc=x\0\0";
         let expected = Facts { name: "a-b".to_owned(), version: "1.2.3".to_owned() };
         assert_eq!(facts(good.as_bytes()), Ok(expected.clone()));
         assert_eq!(facts(good.replace("1.0", "1.7").as_bytes()), Ok(expected));
-        let two = Refusal::Interface { theirs: "2.0".to_owned() };
-        for (from, to, refusal) in [
-            ("dispatcher-plugin", "dispatcher-plugins", Refusal::NotAPlugin),
+        let two = InspectError::Interface { theirs: "2.0".to_owned() };
+        for (from, to, expected) in [
+            ("dispatcher-plugin", "dispatcher-plugins", InspectError::NotAPlugin),
             ("api=1.0", "api=2.0", two),
-            ("unwind", "abort", Refusal::PanicAborts),
-            ("a-b", "../x", Refusal::Damaged),
-            ("a-b", "", Refusal::Damaged),
-            ("name=", "nome=", Refusal::Damaged),
-            ("version=1.2.3", "version=\u{1b}[1m", Refusal::Damaged),
+            ("unwind", "abort", InspectError::PanicAborts),
+            ("a-b", "../x", InspectError::Damaged),
+            ("a-b", "", InspectError::Damaged),
+            ("name=", "nome=", InspectError::Damaged),
+            ("version=1.2.3", "version=\u{1b}[1m", InspectError::Damaged),
         ] {
-            assert_eq!(facts(good.replace(from, to).as_bytes()), Err(refusal), "{to}");
+            assert_eq!(facts(good.replace(from, to).as_bytes()), Err(expected), "{to}");
         }
-        assert_eq!(facts(b"dispatcher-plugin\0\xff\0\0"), Err(Refusal::Damaged));
-        assert_eq!(facts(b""), Err(Refusal::NotAPlugin));
+        assert_eq!(facts(b"dispatcher-plugin\0\xff\0\0"), Err(InspectError::Damaged));
+        assert_eq!(facts(b""), Err(InspectError::NotAPlugin));
     }
 }

@@ -1,4 +1,4 @@
-//! One target of a plugin: calls it and turns what it answers into verdicts that can be trusted.
+//! One target of a plugin: calls it and checks its answers, so that the daemon can rely on the verdicts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,42 +13,31 @@ use std::time::{Duration, Instant as Clock};
 use dispatcher_plugin_api::abi::{RField, RVerdict, RVerdicts, TargetBox, code, flag};
 use tokio::time::Instant;
 
-use super::clean::Cleaner;
-use super::lend::{self, Ids};
-use super::library::Mode;
-use super::services::{DEADLINE, Desk};
+use super::call_data::{CallData, CallScope};
+use super::host_services::{DEADLINE, HostServices};
+use super::manifest::Mode;
+use super::sanitize::Sanitizer;
 use crate::model::{
     Delivery, Digest, Failure, FailureKind, PROGRESS_BYTES_MAX, REASON_BYTES_MAX, Receipt, Verdict,
 };
 
-/// A plugin that keeps a thread longer than this is named in the log.
+/// A call that blocks a thread for longer than this is logged.
 const POLL_TIME_MAX: Duration = Duration::from_secs(1);
-/// Longest wait that a destination may ask for.
-const AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Most fields of a receipt, and the longest name of one.
 const RECEIPT_FIELDS_MAX: usize = 16;
 const RECEIPT_NAME_BYTES_MAX: usize = 64;
 
-/// Settings that a plugin does not accept; secrets are masked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}{reason}", .path, if .path.is_empty() { "" } else { ": " })]
-pub struct Invalid {
-    /// The key within `settings`, such as `to[1]`; empty for the whole.
-    pub path: String,
-    pub reason: String,
-}
-
-/// A target made by a plugin. Shared by all its deliveries.
+/// A target that a plugin created. Shared by all its deliveries.
 pub struct Instance {
     mode: Mode,
     object: TargetBox,
-    desk: Arc<Desk>,
-    cleaner: Arc<Cleaner>,
+    services: Arc<HostServices>,
+    sanitizer: Arc<Sanitizer>,
 }
 
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Instance").field("target", &self.desk.target).finish_non_exhaustive()
+        f.debug_struct("Instance").field("target", &self.services.target).finish_non_exhaustive()
     }
 }
 
@@ -56,10 +45,10 @@ impl Instance {
     pub(super) fn new(
         mode: Mode,
         object: TargetBox,
-        desk: Arc<Desk>,
-        cleaner: Arc<Cleaner>,
+        services: Arc<HostServices>,
+        sanitizer: Arc<Sanitizer>,
     ) -> Self {
-        Self { mode, object, desk, cleaner }
+        Self { mode, object, services, sanitizer }
     }
 
     #[must_use]
@@ -70,7 +59,7 @@ impl Instance {
     /// Blocking jobs that still run though their delivery is over.
     #[must_use]
     pub fn left_jobs(&self) -> usize {
-        self.desk.left_jobs()
+        self.services.abandoned_jobs()
     }
 
     /// What the plugin counted since the target was made, by name: at most
@@ -78,11 +67,11 @@ impl Instance {
     /// 64 bytes each.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<String, u64> {
-        self.desk.counters()
+        self.services.counters()
     }
 
-    /// Delivers; always answers one verdict a delivery, in their order, and never panics. What is not
-    /// over at `deadline` is dropped and counts as "may have arrived".
+    /// Delivers, and returns one verdict per delivery, in their order. Never panics. A call that has not
+    /// ended at `deadline` is dropped; its deliveries may have arrived.
     pub async fn deliver(&self, deliveries: &[Delivery], deadline: Instant) -> Vec<Verdict> {
         if self.mode != Mode::Each {
             return self.call(deliveries, deadline, None).await;
@@ -90,7 +79,10 @@ impl Instance {
         let mut verdicts = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             if !verdicts.is_empty() && Instant::now() >= deadline {
-                verdicts.push(Err(Failure::new(FailureKind::Retry, "no time was left for it")));
+                verdicts.push(Err(Failure::new(
+                    FailureKind::Retry,
+                    "the time for the attempt ended before its turn",
+                )));
             } else {
                 verdicts.append(&mut self.call(slice::from_ref(delivery), deadline, None).await);
             }
@@ -98,11 +90,11 @@ impl Instance {
         verdicts
     }
 
-    /// As [`deliver`](Self::deliver), for one message that stands for all of a digest.
+    /// Like [`deliver`](Self::deliver), for the one message of a digest.
     pub async fn deliver_digest(&self, digest: &Digest, deadline: Instant) -> Verdict {
         let verdicts = self.call(&digest.sample, deadline, Some(digest)).await;
         let none = || Err(maybe_sent("the digest was empty"));
-        // A plugin of another mode gave one for each of the sample.
+        // A plugin of another mode returned a verdict for each delivery of the sample.
         let failed = verdicts.iter().position(Result::is_err).unwrap_or_default();
         verdicts.into_iter().nth(failed).unwrap_or_else(none)
     }
@@ -129,10 +121,10 @@ impl Instance {
         deadline: Instant,
         digest: Option<&Digest>,
     ) -> Vec<Verdict> {
-        let ids = Ids::new(deliveries, self.mode == Mode::Together, digest);
-        let (fields, ranges) = lend::headers(deliveries);
-        let events = lend::events(deliveries, &ids, &fields, &ranges);
-        let call = lend::call(deliveries, &ids, &events, digest);
+        let is_one_message = self.mode == Mode::Together;
+        let data = CallData::new(CallScope { deliveries, digest, is_one_message });
+        let events = data.events();
+        let call = data.call(&events);
         match self.guarded(self.object.deliver(call), deadline).await {
             Ok(verdicts) => self.unpack(verdicts, deliveries.len()),
             Err(reason) => vec![Err(maybe_sent(reason)); deliveries.len()],
@@ -145,12 +137,12 @@ impl Instance {
         call: impl Future<Output = T> + Unpin,
         deadline: Instant,
     ) -> Result<T, &'static str> {
-        let watched = Watched { future: call, desk: &self.desk };
+        let watched = Watched { future: call, services: &self.services };
         let timed = tokio::time::timeout_at(deadline, watched);
         match DEADLINE.scope(deadline, timed).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err("the plugin panicked"),
-            Err(_) => Err("no answer before the time for the attempt was over"),
+            Err(_) => Err("no answer before the attempt timed out"),
         }
     }
 
@@ -160,18 +152,18 @@ impl Instance {
         match verdicts.for_all {
             1 => match list.next() {
                 Some(verdict) => vec![verdict; count],
-                None => vec![Err(maybe_sent("the plugin gave no verdict")); count],
+                None => vec![Err(maybe_sent("the plugin returned no verdict")); count],
             },
             _ if given == count => list.collect(),
             _ => {
-                let reason = format!("the plugin gave {given} verdicts for {count} events");
+                let reason = format!("the plugin returned {given} verdicts for {count} events");
                 vec![Err(maybe_sent(&reason)); count]
             }
         }
     }
 
     fn verdict(&self, verdict: RVerdict) -> Verdict {
-        let text = self.cleaner.line(&verdict.text, REASON_BYTES_MAX);
+        let text = self.sanitizer.line(&verdict.text, REASON_BYTES_MAX);
         let kind = match verdict.code {
             code::DELIVERED => return Ok(self.receipt(text, &verdict.fields)),
             code::REJECT => FailureKind::Reject,
@@ -179,11 +171,11 @@ impl Instance {
             code::BROKEN => FailureKind::Broken,
             _ => FailureKind::Retry,
         };
-        let after = Duration::from_millis(verdict.after_ms).min(AFTER_MAX);
         Err(Failure {
             kind,
             reason: if text.is_empty() { "the plugin gave no reason".to_owned() } else { text },
-            after: (verdict.flags & flag::AFTER != 0).then_some(after),
+            after: (verdict.flags & flag::AFTER != 0)
+                .then(|| Duration::from_millis(verdict.after_ms)),
             maybe_sent: verdict.flags & flag::MAYBE_SENT != 0,
             progress: self.progress(verdict.progress.into()),
         })
@@ -191,8 +183,8 @@ impl Instance {
 
     fn receipt(&self, id: String, fields: &[RField]) -> Receipt {
         let clean = |field: &RField| {
-            let name = self.cleaner.line(&field.key, RECEIPT_NAME_BYTES_MAX);
-            (name, self.cleaner.line(&field.value, REASON_BYTES_MAX))
+            let name = self.sanitizer.line(&field.key, RECEIPT_NAME_BYTES_MAX);
+            (name, self.sanitizer.line(&field.value, REASON_BYTES_MAX))
         };
         Receipt {
             id: Some(id).filter(|id| !id.is_empty()),
@@ -200,16 +192,17 @@ impl Instance {
         }
     }
 
-    /// Progress goes to disk: neither cut, because that changes its meaning, nor with a secret in it.
+    /// Progress is written to disk: it is dropped if it is too long, because cutting would change its
+    /// meaning, or if it contains a secret.
     fn progress(&self, progress: Vec<u8>) -> Vec<u8> {
         let problem = if progress.len() > PROGRESS_BYTES_MAX {
             "it is longer than 1 KiB"
-        } else if self.cleaner.finds_secret(&progress) {
+        } else if self.sanitizer.finds_secret(&progress) {
             "it contains a secret"
         } else {
             return progress;
         };
-        tracing::warn!(to = &*self.desk.target, "the plugin's progress is not kept: {problem}");
+        tracing::warn!(to = &*self.services.target, "the plugin's progress was dropped: {problem}");
         Vec::new()
     }
 }
@@ -218,10 +211,10 @@ fn maybe_sent(reason: &str) -> Failure {
     Failure { maybe_sent: true, ..Failure::new(FailureKind::Retry, reason) }
 }
 
-/// A call under way. Answers `None` where its poll panics: the plugin's own guard failed.
+/// A running call. Resolves to `None` when its poll panics, which means that the plugin's own guard failed.
 struct Watched<'a, F> {
     future: F,
-    desk: &'a Desk,
+    services: &'a HostServices,
 }
 
 impl<F: Future + Unpin> Future for Watched<'_, F> {
@@ -232,7 +225,7 @@ impl<F: Future + Unpin> Future for Watched<'_, F> {
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.future).poll(context)));
         let took = started.elapsed();
         if took > POLL_TIME_MAX {
-            self.desk.blocked(took);
+            self.services.log_blocked_thread(took);
         }
         match polled {
             Ok(polled) => polled.map(Some),

@@ -1,53 +1,48 @@
-//! A loaded plugin: its library, its manifest, and making instances of it.
+//! A loaded plugin: its library and manifest, and creating targets with it.
+#![expect(unsafe_code, reason = "loading a library runs code that the compiler cannot check")]
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dispatcher_plugin_api::abi::{self, AbiHeader, PluginModuleRef, RCreate};
+use dispatcher_plugin_api::abi::{self, AbiHeader, Mismatch, PluginModuleRef, RCreate};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use serde::Deserialize;
 
-use super::clean::{Cleaner, one_line};
-use super::instance::{Instance, Invalid};
-use super::services::{Desk, Services, Shared};
+use super::host_services::{HostServices, PluginHost, TargetContext};
+use super::instance::Instance;
+use super::manifest::{Manifest, ManifestError};
+use super::sanitize::Sanitizer;
 use crate::model::REASON_BYTES_MAX;
 
-/// Longest manifest.
-const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
-
-/// How a plugin takes events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// One event a call.
-    Each,
-    /// Many events as one message, one verdict for all.
-    Together,
-    /// Many events a call, a verdict for each.
-    Batch,
+/// Settings that a plugin does not accept; secrets are masked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}{reason}", .path, if .path.is_empty() { "" } else { ": " })]
+pub struct Invalid {
+    /// The key within `settings`, such as `to[1]`; empty for the whole.
+    pub path: String,
+    pub reason: String,
 }
 
-/// What a plugin says of itself.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Manifest {
-    pub name: String,
-    pub version: String,
-    /// Version of the plugin interface that it was built with.
-    pub api: String,
-    pub mode: Mode,
-    /// One line for people.
-    #[serde(default)]
-    pub description: Option<String>,
-    /// The setting whose values get a delivery each.
-    #[serde(default)]
-    pub fan_out: Option<String>,
-    /// JSON Schema of `settings`.
-    #[serde(default)]
-    pub schema: serde_json::Value,
+/// Why a checked file cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LibraryError {
+    #[error(
+        "code cannot run from {}: its file system is mounted noexec; mount it without noexec, or move `home` \
+         to another file system",
+        .0.display()
+    )]
+    NoExec(PathBuf),
+    #[error("the system cannot load it: {0}")]
+    NotLoaded(String),
+    #[error("it does not export what its section promises: {0}")]
+    NoHeader(String),
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
 }
 
-/// A plugin whose code is loaded, for as long as the process lives.
+/// A plugin whose code is loaded and stays loaded until the process ends.
 #[derive(Clone)]
 pub struct Plugin(Arc<Loaded>);
 
@@ -64,16 +59,10 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Loads a checked private copy with that content; the error is for people.
-    pub(super) fn open(path: &Path, hash: String) -> Result<Self, String> {
+    /// Loads a checked private copy whose content has this hash.
+    pub(super) fn open(path: &Path, hash: String) -> Result<Self, LibraryError> {
         let module = module(path)?;
-        let manifest = String::from(module.manifest()());
-        if manifest.len() > MANIFEST_BYTES_MAX {
-            return Err("its manifest is longer than 1 MiB".to_owned());
-        }
-        let mut manifest: Manifest = serde_json::from_str(&manifest)
-            .map_err(|error| format!("its manifest cannot be read: {error}"))?;
-        manifest.description = manifest.description.map(|text| one_line(&text, REASON_BYTES_MAX));
+        let manifest = Manifest::parse(module.manifest()().as_str())?;
         Ok(Self(Arc::new(Loaded { module, manifest, hash })))
     }
 
@@ -82,75 +71,72 @@ impl Plugin {
         &self.0.manifest
     }
 
-    /// Names the file's content: another build of the same plugin has another.
+    /// Identifies the file's content: another build of the same plugin has another hash.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.0.hash
     }
 
-    /// Makes a target of it. Opens nothing, so that checking a configuration may call it.
+    /// Creates a target. Opens nothing, so that checking a configuration may call it.
     ///
     /// # Errors
-    /// The settings are not accepted.
+    /// The plugin does not accept the settings.
     pub fn create(
         &self,
         target: &str,
         settings: &serde_json::Value,
-        services: &Services,
+        context: &TargetContext,
     ) -> Result<Instance, Invalid> {
-        let cleaner = Arc::new(Cleaner::new(&services.secrets));
-        let desk = Arc::new(Desk::new(target, services, Arc::clone(&cleaner)));
-        let home = services.home.to_str().ok_or_else(|| Invalid {
+        let sanitizer = Arc::new(Sanitizer::new(&context.secrets));
+        let services = Arc::new(HostServices::new(target, context, Arc::clone(&sanitizer)));
+        let home = context.home.to_str().ok_or_else(|| Invalid {
             path: String::new(),
-            reason: format!("the home folder {} is no UTF-8", services.home.display()),
+            reason: format!("the path of `home`, {}, must be UTF-8", context.home.display()),
         })?;
         let settings = settings.to_string();
-        let made = self.0.module.create()(RCreate {
+        let created = self.0.module.create()(RCreate {
             settings: settings.as_str().into(),
             home: home.into(),
             target: target.into(),
-            host: abi::host(Shared(Arc::clone(&desk))),
+            host: abi::host(PluginHost(Arc::clone(&services))),
             meta: [].as_slice().into(),
         });
-        match made.into_result() {
-            Ok(object) => Ok(Instance::new(self.0.manifest.mode, object, desk, cleaner)),
+        match created.into_result() {
+            Ok(object) => Ok(Instance::new(self.0.manifest.mode, object, services, sanitizer)),
             Err(invalid) => Err(Invalid {
-                path: cleaner.line(&invalid.path, REASON_BYTES_MAX),
-                reason: cleaner.line(&invalid.reason, REASON_BYTES_MAX),
+                path: sanitizer.line(&invalid.path, REASON_BYTES_MAX),
+                reason: sanitizer.line(&invalid.reason, REASON_BYTES_MAX),
             }),
         }
     }
 }
 
 #[expect(unsafe_code, reason = "loading a library runs code that the compiler cannot check")]
-fn module(path: &Path) -> Result<PluginModuleRef, String> {
-    // SAFETY: the file is a private copy that passed every check that can be made without running it.
-    // What its initializers do cannot be known: a plugin is trusted like a part of this program.
+fn module(path: &Path) -> Result<PluginModuleRef, LibraryError> {
+    // SAFETY: the file is a private copy that passed every check possible without running it. What its
+    // initializers do cannot be known: a plugin is trusted like a part of this program.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
-    let library = library.map_err(|error| refused(path, &chain(&error)))?;
-    // SAFETY: only the address is taken here.
+    let library = library.map_err(|error| not_loaded(path, &error))?;
+    // SAFETY: only the address is read here.
     let header = unsafe { library.get::<*const AbiHeader>(abi::SYMBOL) };
     let header = header
         .map(|symbol| symbol.as_raw_ptr().cast_const().cast())
-        .map_err(|error| format!("it does not offer what its section says: {}", chain(&error)))?;
-    // Code that is unloaded while a thread or a destructor still needs it is not sound.
+        .map_err(|error| LibraryError::NoHeader(chain(&error)))?;
+    // Unloading code that a thread or a destructor still needs would be unsound.
     std::mem::forget(library);
-    // SAFETY: the section says that the file was made by `export_target!`, and it stays loaded.
-    unsafe { abi::module(header) }.map_err(|mismatch| mismatch.to_string())
+    // SAFETY: the section says that `export_target!` made the file, and it stays loaded.
+    Ok(unsafe { abi::module(header) }?)
 }
 
-fn refused(path: &Path, reason: &str) -> String {
+fn not_loaded(path: &Path, error: &dyn Error) -> LibraryError {
     let folder = path.parent().unwrap_or(path);
     let noexec = rustix::fs::statvfs(folder)
         .is_ok_and(|system| system.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
     if noexec {
-        return format!(
-            "no code may run from {}: its file system is mounted noexec; put `home` where it may, or mount it \
-             without noexec",
-            folder.display()
-        );
+        LibraryError::NoExec(folder.to_owned())
+    } else {
+        LibraryError::NotLoaded(chain(error))
     }
-    format!("the system refuses to load it: {reason}")
 }
 
 /// `libloading` keeps the reason in the source of its error.

@@ -1,48 +1,57 @@
 //! Plugins: finding their files, loading them, and calling their targets.
 //!
-//! A file is only trusted step by step: its name, its owner and mode, what its ELF sections say without
-//! running any code ([`Catalog::scan`]); then a private copy named by its hash is loaded, because a file
-//! that changes while it is mapped kills the process; then layout and manifest. Whatever is wrong with
-//! a file is one line of at most [`PROBLEM_BYTES_MAX`] bytes and concerns that file alone.
+//! A file is trusted step by step: first its name, owner and mode, then what its ELF sections say, all
+//! without running any of its code ([`Catalog::scan`]). Then a private copy, named by its hash, is loaded,
+//! because a file that changes while it is mapped kills the process. Last come the checks of the memory
+//! layout and of the manifest. A problem with a file is one line of at most [`PROBLEM_BYTES_MAX`] bytes and
+//! affects that file alone.
 //!
-//! Loaded code is never unloaded, and it is part of this process: it can crash it. A panic cannot: it
-//! becomes a verdict. What a plugin says (reasons, receipts, log lines) is cut to a limit, brought to
-//! one line and cleared of the target's secrets before anybody sees it; of a target's lines in the log at
-//! most [`LOG_LINES_MAX`] are written in [`LOG_PERIOD`].
+//! Loaded code is never unloaded. It is part of this process and can crash it; a panic cannot, because it
+//! becomes a verdict. All text from a plugin (reasons, receipts, log lines) is masked, escaped to one line and
+//! cut to a limit before anyone sees it. Of a target's log lines at most [`LOG_LINES_MAX`] are written in each
+//! [`LOG_PERIOD`].
 //!
 //! Only this module knows the binary interface of the crate `dispatcher-plugin-api`.
+//!
+//! The modules use each other from the top down:
+//!
+//! | module | responsibility |
+//! |---|---|
+//! | `catalog` | all plugin files found; loads one by name |
+//! | `directory` | the plugin files in one directory |
+//! | `library` | a loaded plugin; creates its targets |
+//! | `instance` | one target: calls it and reads its verdicts |
+//! | `call_data` | deliveries in the form a plugin reads |
+//! | `host_services` | what the host does for a plugin |
+//! | `blocking` | the blocking jobs of one target |
+//! | `manifest` | name, version, mode and settings schema |
+//! | `cache` | private copies of plugin files |
+//! | `inspect` | what a file says about itself, without running it |
+//! | `trust` | who could have changed a file |
+//! | `sanitize` | masks secrets and makes text one bounded line |
+//! | `settings` | where to search, and limits |
 
+mod blocking;
 mod cache;
+mod call_data;
 mod catalog;
-mod clean;
+mod directory;
+mod host_services;
 mod inspect;
 mod instance;
-mod lend;
 mod library;
-mod services;
+mod manifest;
+mod sanitize;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod trust;
 
-use std::path::PathBuf;
-
-pub use catalog::{Catalog, LoadError, PluginFile};
-pub use instance::{Instance, Invalid};
-pub use library::{Manifest, Mode, Plugin};
-pub use services::{BLOCKING_JOBS_MAX, LOG_LINES_MAX, LOG_PERIOD, Services};
-
-/// Longest line about one file, in bytes.
-pub const PROBLEM_BYTES_MAX: usize = 1024;
-/// Largest plugin file.
-pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-
-/// Where plugins are and where their private copies go.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Searched in this order, not below. One that does not exist is passed over.
-    pub directories: Vec<PathBuf>,
-    /// For the private copies; made with mode 0700. Code must be allowed to run from it.
-    pub cache: PathBuf,
-    /// Also refuse what only the own group, or others within a sticky folder, could have put there.
-    pub strict: bool,
-}
+pub use blocking::BLOCKING_JOBS_MAX;
+pub use catalog::{Catalog, LoadError};
+pub use directory::PluginFile;
+pub use host_services::{LOG_LINES_MAX, LOG_PERIOD, TargetContext};
+pub use instance::Instance;
+pub use library::{Invalid, Plugin};
+pub use manifest::{Manifest, Mode};
+pub use settings::{FILE_BYTES_MAX, PROBLEM_BYTES_MAX, Settings};

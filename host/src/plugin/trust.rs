@@ -1,17 +1,43 @@
-//! Who could have put a file where it is: owner and mode of the file and its folder.
+//! Who could have changed a file: owner and mode of the file and its folder.
 //!
-//! A plugin runs with all rights of the daemon, so only root or the daemon's own user may be able to
+//! A plugin runs with all rights of the daemon, so only root and the daemon's own user may be able to
 //! change it. Members of the daemon's own group are trusted too (a umask of 002 makes every build
-//! group-writable), and a folder that others write to is accepted when it is sticky, unless `strict`.
+//! group-writable), and a sticky folder may be writable by others. `strict` allows neither.
 
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const STICKY: u32 = 0o1000;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
+
+/// A file or folder that is not safe to load code from; says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TrustError {
+    #[error("it is not a regular file; put the file itself there")]
+    NotRegular,
+    #[error("{0}")]
+    File(Unsafe),
+    #[error("its folder {} is not safe: {reason}", folder.display())]
+    Folder { folder: PathBuf, reason: Unsafe },
+    #[error("cannot read the folder {}: {cause}", folder.display())]
+    Unreadable { folder: PathBuf, cause: io::Error },
+}
+
+/// Who could change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unsafe {
+    #[error(
+        "it belongs to user {0}, who could change it; make root or the daemon's user its owner (chown)"
+    )]
+    Owner(u32),
+    #[error("any user may change it; remove that permission (chmod o-w)")]
+    Others,
+    #[error("group {0} may change it; remove that permission (chmod g-w)")]
+    Group(u32),
+}
 
 /// The user and group that the daemon runs as.
 #[derive(Clone, Copy, Debug)]
@@ -29,60 +55,60 @@ impl Identity {
     }
 }
 
-/// What of an inode decides.
+/// The facts of an inode that decide.
 #[derive(Clone, Copy, Debug)]
 struct Inode {
     user: u32,
     group: u32,
     mode: u32,
+    is_folder: bool,
 }
 
 impl From<&Metadata> for Inode {
     fn from(metadata: &Metadata) -> Self {
-        Self { user: metadata.uid(), group: metadata.gid(), mode: metadata.mode() }
+        Self {
+            user: metadata.uid(),
+            group: metadata.gid(),
+            mode: metadata.mode(),
+            is_folder: metadata.is_dir(),
+        }
     }
 }
 
-/// Whether the file itself may be trusted; the error says what to do.
-pub(super) fn file(metadata: &Metadata, own: Identity, strict: bool) -> Result<(), String> {
+/// Whether the file itself may be trusted.
+pub(super) fn file(metadata: &Metadata, own: Identity, strict: bool) -> Result<(), TrustError> {
     if !metadata.is_file() {
-        return Err("it is no regular file; put the file itself there".to_owned());
+        return Err(TrustError::NotRegular);
     }
-    check(Inode::from(metadata), own, strict, false)
-        .map_err(|(reason, cure)| format!("{reason}; {cure}"))
+    check(Inode::from(metadata), own, strict).map_err(TrustError::File)
 }
 
 /// Whether its folder may be trusted; with `strict` the folders above as well.
-pub(super) fn folder(path: &Path, own: Identity, strict: bool) -> Result<(), String> {
-    let place = |error: io::Error| format!("cannot look at folder {}: {error}", path.display());
-    let path = path.canonicalize().map_err(place)?;
+pub(super) fn folder(path: &Path, own: Identity, strict: bool) -> Result<(), TrustError> {
+    let unreadable =
+        |folder: &Path, cause| TrustError::Unreadable { folder: folder.to_owned(), cause };
+    let path = path.canonicalize().map_err(|cause| unreadable(path, cause))?;
     let levels = if strict { usize::MAX } else { 1 };
     for folder in path.ancestors().take(levels) {
-        let metadata = std::fs::metadata(folder).map_err(place)?;
-        check(Inode::from(&metadata), own, strict, true).map_err(|(reason, cure)| {
-            format!("its folder {} is not safe: {reason}; {cure}", folder.display())
-        })?;
+        let metadata = std::fs::metadata(folder).map_err(|cause| unreadable(folder, cause))?;
+        check(Inode::from(&metadata), own, strict)
+            .map_err(|reason| TrustError::Folder { folder: folder.to_owned(), reason })?;
     }
     Ok(())
 }
 
-type Refusal = (String, &'static str);
-
-fn check(inode: Inode, own: Identity, strict: bool, is_folder: bool) -> Result<(), Refusal> {
+fn check(inode: Inode, own: Identity, strict: bool) -> Result<(), Unsafe> {
     if inode.user != 0 && inode.user != own.user {
-        let reason = format!("it belongs to user {}, who could change it", inode.user);
-        return Err((reason, "make it root's or the daemon's own (chown)"));
+        return Err(Unsafe::Owner(inode.user));
     }
-    let sticky = is_folder && inode.mode & STICKY != 0 && !strict;
-    if sticky {
+    if inode.is_folder && inode.mode & STICKY != 0 && !strict {
         return Ok(());
     }
     if inode.mode & OTHERS_WRITE != 0 {
-        return Err(("everybody may change it".to_owned(), "take that right away (chmod o-w)"));
+        return Err(Unsafe::Others);
     }
     if inode.mode & GROUP_WRITES != 0 && (strict || inode.group != own.group) {
-        let reason = format!("group {} may change it", inode.group);
-        return Err((reason, "take that right away (chmod g-w)"));
+        return Err(Unsafe::Group(inode.group));
     }
     Ok(())
 }
@@ -94,7 +120,7 @@ mod tests {
     const OWN: Identity = Identity { user: 1000, group: 100 };
 
     fn safe(user: u32, group: u32, mode: u32, strict: bool, is_folder: bool) -> bool {
-        check(Inode { user, group, mode }, OWN, strict, is_folder).is_ok()
+        check(Inode { user, group, mode, is_folder }, OWN, strict).is_ok()
     }
 
     #[test]

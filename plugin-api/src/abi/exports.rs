@@ -1,4 +1,4 @@
-//! What a plugin file exports, made from the author's type: header, section, manifest, target.
+//! What a plugin file exports, generated from the author's type: header, section, manifest, target.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub type Header = LibHeader;
 /// Text of the `.dispatcher` section.
 pub type Section<const N: usize> = [u8; N];
 
-/// What `export_target!` knows of a plugin.
+/// What `export_target!` knows about a plugin.
 pub trait Export: 'static {
     type Target: Target;
     type Mode: Mode<Self::Target>;
@@ -35,11 +35,11 @@ pub trait Export: 'static {
 
 /// The header to export under [`super::SYMBOL`].
 pub const fn header<E: Export>() -> Header {
-    // SAFETY: `load` gives a `PluginModuleRef`, the type that is named here.
+    // SAFETY: `load` returns a `PluginModuleRef`, the type named here.
     unsafe { LibHeader::from_constructor::<PluginModuleRef>(load::<E>, CheckTypeLayout::Yes) }
 }
 
-/// The bytes of the section: its parts joined, cut or filled up with NUL.
+/// The bytes of the section: its parts joined, then cut or padded with NUL.
 pub const fn section<const N: usize>(parts: &[&str]) -> Section<N> {
     let mut out = [0; N];
     let (mut at, mut part) = (0, 0);
@@ -76,7 +76,7 @@ extern "C" fn manifest<E: Export>() -> RString {
         })
         .to_string()
     });
-    // An empty text is no JSON: the host says that the manifest cannot be read.
+    // An empty text is not valid JSON, so the host reports the manifest.
     made.unwrap_or_else(|payload| {
         std::mem::forget(payload);
         String::new()
@@ -109,7 +109,7 @@ pub(crate) fn read_settings<T: serde::de::DeserializeOwned>(json: &str) -> Resul
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let path = if path == "." { String::new() } else { path };
-        // Line and column are those of the JSON made from the configuration: they help nobody.
+        // Line and column are useless here: they refer to the JSON, not to the configuration.
         let text = error.inner().to_string();
         let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
         Invalid::at(path, text)
@@ -141,7 +141,7 @@ impl<E: Export> TargetApi for Exported<E> {
 }
 
 impl<E: Export> Exported<E> {
-    /// Makes and runs the author's future where no panic of it gets out.
+    /// Creates and runs the author's future; no panic leaves it.
     fn run<'a, F: Future + Send + 'a>(
         &'a self,
         make: impl FnOnce() -> F,
@@ -158,7 +158,7 @@ impl<E: Export> Exported<E> {
     }
 }
 
-/// Whether anything left before a panic is unknown.
+/// It is unknown whether anything was sent before a panic.
 fn panicked(text: String) -> RVerdicts {
     pack(Verdicts::for_all(Err(Failure::retry(text).maybe_sent())), 0)
 }
@@ -167,7 +167,7 @@ fn pack(verdicts: Verdicts, events: usize) -> RVerdicts {
     let (for_all, list) = match verdicts.into_list() {
         Ok(list) if list.len() == events => (0, list),
         Ok(list) => {
-            let text = format!("the plugin gave {} verdicts for {events} events", list.len());
+            let text = format!("the plugin returned {} verdicts for {events} events", list.len());
             (1, vec![Err(Failure::retry(text).maybe_sent())])
         }
         Err(verdict) => (1, vec![verdict]),

@@ -1,7 +1,7 @@
-//! Keeps panics of a plugin inside it: around calls, polls, drops and blocking jobs.
+//! Keeps a plugin's panics inside it: around calls, polls, drops and blocking jobs.
 //!
-//! A panic becomes a text for the host, and a hook sends message and place to the host's log instead
-//! of stderr. The payload of a caught panic is forgotten, because dropping it may panic again.
+//! A panic becomes a text for the host, and a hook sends its message and location to the host's log instead
+//! of stderr. The payload of a caught panic is leaked, because dropping it may panic again.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -19,11 +19,11 @@ thread_local! {
     /// The host of the target whose code runs on this thread.
     static CURRENT: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
-/// The host of the target made last: where a panic on a plugin's own thread is told.
+/// The host of the target created last: panics on a plugin's own threads are logged there.
 static LATEST: Mutex<Option<WeakHost>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 
-/// Sends this library's panics to the log of the target they happen in.
+/// Sends this library's panics to the log of the target in which they happen.
 pub(super) fn install_hook(host: &Host) {
     if let Ok(mut latest) = LATEST.lock() {
         *latest = Some(host.downgrade());
@@ -43,9 +43,9 @@ pub(super) fn install_hook(host: &Host) {
     });
 }
 
-/// Runs `work`; a panic becomes its text.
+/// Runs `work`; the error is the text of a panic.
 pub(super) fn call<T>(host: &Host, work: impl FnOnce() -> T) -> Result<T, String> {
-    // A thread that ends has lost its local values and may still drop things.
+    // A thread that is ending has lost its thread-local values and may still drop things.
     let before = CURRENT.try_with(|current| current.replace(Some(host.clone())));
     let result = catch_unwind(AssertUnwindSafe(work));
     if let Ok(before) = before {
@@ -61,7 +61,7 @@ pub(super) fn call<T>(host: &Host, work: impl FnOnce() -> T) -> Result<T, String
 fn text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without a text").to_owned()
+    text.unwrap_or("without a message").to_owned()
 }
 
 /// A value whose drop cannot unwind.
@@ -91,13 +91,13 @@ impl<T> Contained<T> {
 impl<T> Drop for Contained<T> {
     fn drop(&mut self) {
         let Self { value, host } = self;
-        // SAFETY: `value` is not used again, because `self` is going away. The hook has told of a
-        // panic, and there is nobody left to answer to.
+        // SAFETY: `value` is not used again, because `self` is being dropped. The hook has already logged
+        // a panic, and no caller waits for a result.
         let _ = call(host, || unsafe { ManuallyDrop::drop(value) });
     }
 }
 
-/// A future that answers `on_panic(text)` where the inner one panics.
+/// A future that resolves to `on_panic(text)` if the inner one panics.
 pub(super) struct Guarded<F, P> {
     future: Contained<F>,
     on_panic: P,

@@ -12,7 +12,7 @@ use async_ffi::{FfiFuture, FutureExt};
 
 use super::{HostApi, HostBox, PluginModuleRef};
 
-/// The plugin cannot be called, in one line. What `abi_stable` itself prints has up to 150 kB.
+/// Why the plugin cannot be called, in one line: the text of `abi_stable` itself has up to 150 kB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch(&'static str);
 
@@ -26,57 +26,56 @@ impl std::error::Error for Mismatch {}
 
 /// The module behind the symbol [`SYMBOL`](super::SYMBOL), once both sides agree on every type.
 ///
-/// A plugin newer than the host passes `abi_stable`'s own check, one that is older passes it with the
-/// sides swapped: fields and methods are only ever added at the end, and their presence is looked up
-/// at run time.
+/// A plugin newer than the host passes the check of `abi_stable`; an older one passes it with the sides
+/// swapped. That is enough, because fields and methods are only added at the end and both sides check at run
+/// time whether they are present.
 ///
 /// # Safety
-/// `header` points to the static that `export_target!` made, in a library that stays loaded.
+/// `header` points to the static of `export_target!`, in a library that stays loaded.
 ///
 /// # Errors
-/// The types differ in another way.
+/// The types differ in any other way.
 pub unsafe fn module(header: *const AbiHeader) -> Result<PluginModuleRef, Mismatch> {
     // SAFETY: the caller's promise. `AbiHeaderRef` is `repr(transparent)` over `RRef`, and that one over
     // a non-null pointer; `upgrade` looks at the magic bytes and the version before anything else.
     let header = unsafe { transmute::<&'static AbiHeader, AbiHeaderRef>(&*header) };
-    let header: &'static LibHeader = header.upgrade().map_err(|error| what(&error))?;
+    let header: &'static LibHeader = header.upgrade().map_err(|error| mismatch(&error))?;
     let error = match header.init_root_module::<PluginModuleRef>() {
         Ok(module) => return Ok(module),
         Err(error) => error,
     };
     let (LibraryError::AbiInstability(_), Some(theirs)) = (&error, header.layout()) else {
-        return Err(what(&error));
+        return Err(mismatch(&error));
     };
     check_layout_compatibility(theirs, <PluginModuleRef as StableAbi>::LAYOUT)
-        .map_err(|_| what(&error))?;
+        .map_err(|_| mismatch(&error))?;
     // SAFETY: the layouts were just found compatible.
-    unsafe { header.init_root_module_with_unchecked_layout() }.map_err(|error| what(&error))
+    unsafe { header.init_root_module_with_unchecked_layout() }.map_err(|error| mismatch(&error))
 }
 
-const fn what(error: &LibraryError) -> Mismatch {
+const fn mismatch(error: &LibraryError) -> Mismatch {
     Mismatch(match error {
         LibraryError::AbiInstability(_) => {
-            "its types do not fit this dispatcher's; rebuild it with the dispatcher-plugin-api of this \
-             version"
+            "its types do not match those of this dispatcher; rebuild it with the dispatcher-plugin-api of \
+             this dispatcher"
         }
         LibraryError::InvalidAbiHeader(_) | LibraryError::InvalidCAbi { .. } => {
-            "it was built with another binary interface; rebuild it with the dispatcher-plugin-api of this \
-             version"
+            "it has another binary interface; rebuild it with the dispatcher-plugin-api of this dispatcher"
         }
         LibraryError::IncompatibleVersionNumber { .. } | LibraryError::ParseVersionError(_) => {
-            "it was built with an incompatible dispatcher-plugin-api; rebuild it with that of this version"
+            "its dispatcher-plugin-api is not compatible; rebuild it with that of this dispatcher"
         }
-        LibraryError::RootModule { .. } => "it failed while it was loaded",
+        LibraryError::RootModule { .. } => "it failed to load",
         _ => "it cannot be opened",
     })
 }
 
-/// The host's services as a plugin takes them.
+/// The host's services in the form that a plugin accepts.
 pub fn host(services: impl HostApi + 'static) -> HostBox {
     HostBox::from_value(services, TD_Opaque)
 }
 
-/// A future as a plugin takes it.
+/// A future in the form that a plugin accepts.
 pub fn future<T>(future: impl Future<Output = T> + Send + 'static) -> FfiFuture<T> {
     future.into_ffi()
 }

@@ -1,4 +1,4 @@
-//! The host's services with the types of the standard library.
+//! The host's services, with the types of the standard library.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -58,8 +58,8 @@ impl Services {
             let result = result.lock().ok().and_then(|mut result| result.take());
             match result {
                 Some(result) => result.map_err(|text| Failure::retry(text).maybe_sent()),
-                None if ran => Err(Failure::retry("the blocking work gave no result")),
-                None => Err(Failure::retry("the host is stopping and starts no blocking work")),
+                None if ran => Err(Failure::retry("the blocking work returned no result")),
+                None => Err(Failure::retry("the daemon is stopping and starts no blocking work")),
             }
         }
     }

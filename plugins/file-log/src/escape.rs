@@ -1,8 +1,8 @@
-//! Writes text into JSON strings so that no character of it can forge a line or turn one around.
+//! Writes text into JSON strings so that no character can forge a line or reverse one.
 //!
-//! Besides what JSON demands, the characters that some reader takes for the end of a line (NEL, LS,
-//! PS), the other controls beyond ASCII (a terminal obeys them) and the marks that reverse the
-//! direction of text are written as `\uXXXX`: the same JSON value, and visible.
+//! Besides the characters that JSON requires, these are written as `\uXXXX`, which is the same JSON value and
+//! visible: those that some readers take for a line end (NEL, LS, PS), the other controls beyond ASCII (terminals
+//! interpret them), and the marks that change the direction of text.
 
 /// All of them lie below U+10000, so one `\uXXXX` is enough.
 const fn deceives(c: char) -> bool {
@@ -17,12 +17,12 @@ const fn deceives(c: char) -> bool {
     )
 }
 
-/// The first bytes of the characters in [`deceives`], so that other text is only glanced at.
+/// The first bytes of the characters in [`deceives`], so that other text is checked quickly.
 const fn suspicious(byte: u8) -> bool {
     matches!(byte, 0x7f | 0xc2 | 0xd8 | 0xe2)
 }
 
-/// The inside of a JSON string that is valid already: escapes stay as they are.
+/// The inside of a valid JSON string: escapes stay unchanged.
 pub(crate) fn push_inside(out: &mut Vec<u8>, inside: &str) {
     let mut rest = inside;
     while let Some(at) = rest.bytes().position(suspicious) {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_deceives_is_spelt_out_and_the_rest_stays_readable() {
+    fn deceptive_characters_are_escaped_and_the_rest_stays_readable() {
         for (text, written) in [
             ("Café — 東京 🔥", "\"Café — 東京 🔥\""),
             ("a\"b\\c\n\r\t", r#""a\"b\\c\n\r\t""#),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_deceiving_character_is_found_by_its_first_byte() {
+    fn every_deceptive_character_is_found_by_its_first_byte() {
         for c in ('\u{7f}'..=char::MAX).filter(|c| deceives(*c)) {
             assert!(suspicious(c.to_string().as_bytes()[0]), "{c:?}");
             assert_eq!(c.len_utf16(), 1);

@@ -1,12 +1,12 @@
-//! Appends whole lines to a file and turns the file over when it is full or the day is.
+//! Appends complete lines to a file, and rotates the file when it is full or a new day has begun.
 //!
 //! Invariants:
-//! - A line is never joined to another: all lines of a call go out in one append, what a full disk
-//!   left of them is taken back, and a file that ends within a line gets its end first.
-//! - A file is turned over by renames alone, the oldest first, and under the lock of the file: a crash
-//!   or a second writer at any moment loses no line.
-//! - The path is looked at before each append, so a file that was renamed or deleted from outside is
-//!   left alone and a new one begun. Nothing is open before the first append.
+//! - Two lines are never joined: all lines of a call are written in one append, a part that a full disk
+//!   accepted is removed again, and a file that ends within a line gets a line end first.
+//! - Rotation only renames files, the oldest first, while it holds the file's lock: a crash or a second
+//!   writer at any moment loses no line.
+//! - The path is checked before each append: after another program has renamed or deleted the file, a new one
+//!   is started. Nothing is opened before the first append.
 //!
 //! Limits: on a network file system an append is not atomic between machines. Without `sync` a line
 //! is safe from a crash of the daemon, but not from one of the machine.
@@ -20,21 +20,21 @@ use std::time::SystemTime;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
-/// Less what the umask takes away.
+/// Before the umask.
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
-/// Most times in one call that the file may be gone again once it was opened.
+/// Most times in one call that the file may disappear after it was opened.
 const OPENINGS_MAX: u32 = 8;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// When a file is turned over, and how many are kept.
+/// When a file is rotated, and how many are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rotation {
-    /// A file is not made longer than this, unless a single call brings more.
+    /// A file does not become longer than this, unless a single call is longer.
     pub(crate) bytes_max: Option<u64>,
-    /// The first append of a day (UTC) begins a new file.
+    /// The first append of a day (UTC) starts a new file.
     pub(crate) daily: bool,
-    /// How many older files stay, at least 1.
+    /// How many older files are kept, at least 1.
     pub(crate) keep: u32,
 }
 
@@ -43,27 +43,27 @@ pub(crate) struct Rotation {
 pub(crate) enum Problem {
     #[error("cannot {doing} {path:?}: {cause}{}", advice(.cause))]
     Failed { doing: &'static str, path: PathBuf, cause: io::Error },
-    #[error("{0:?} is no regular file: settings.path must name one, or a name not yet taken")]
+    #[error("{0:?} is not a regular file: settings.path must be a regular file or not exist")]
     NoFile(PathBuf),
-    #[error("{0:?} is being written by another process or target: give each a file of its own")]
+    #[error("{0:?} is being written by another process or target: give each its own file")]
     Busy(PathBuf),
-    #[error("{0:?} disappears as soon as it is opened: find out what moves it away")]
+    #[error("{0:?} disappears as soon as it is opened: find out what moves or deletes it")]
     Vanishing(PathBuf),
 }
 
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::WriteZero => {
-            "; make room on that disk"
+            "; free space on that disk"
         }
-        ErrorKind::PermissionDenied => "; let the daemon's user write there",
-        ErrorKind::ReadOnlyFilesystem => "; choose a path on a disk that can be written",
+        ErrorKind::PermissionDenied => "; give the daemon's user permission to write there",
+        ErrorKind::ReadOnlyFilesystem => "; choose a path on a writable disk",
         ErrorKind::NotADirectory => "; a part of the path is a file where a folder must be",
         _ => "",
     }
 }
 
-/// A file that lines are appended to.
+/// A file to which lines are appended.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
@@ -75,38 +75,38 @@ pub(crate) struct Log {
 #[derive(Debug)]
 struct Open {
     file: File,
-    /// The day, counted from 1970, that the file's lines belong to.
+    /// The day, counted from 1970, to which the file's lines belong.
     day: u64,
 }
 
 impl Log {
-    /// Opens nothing.
+    /// A log that is not open yet.
     pub(crate) const fn new(path: PathBuf, rotation: Rotation, sync: bool) -> Self {
         Self { path, rotation, sync, open: None }
     }
 
-    /// Appends `lines`, which end with a line feed, in one write; with `sync` they are on disk then.
+    /// Appends `lines`, which end with a line feed, in one write; with `sync` they are on disk afterwards.
     pub(crate) fn append(&mut self, lines: &[u8], now: SystemTime) -> Result<(), Problem> {
         if lines.is_empty() {
             return Ok(());
         }
-        // Taken out, so that after any error the next call begins with a fresh look at the path.
+        // Taken out, so that after any error the next call opens the path again.
         let mut open = self.open.take();
         for _ in 0..OPENINGS_MAX {
             let current = match open.take() {
                 Some(open) => open,
                 None => self.open_file(now)?,
             };
-            // Dropping `current` closes the file and thereby gives the lock back.
+            // Dropping `current` closes the file, which releases the lock.
             self.lock(&current.file)?;
             let Some(metadata) = self.metadata_if_in_place(&current.file)? else { continue };
             if self.is_over(&current, metadata.len(), lines.len(), now) {
-                self.turn_over()?;
+                self.rotate()?;
                 continue;
             }
             self.write(&current.file, metadata.len(), lines)
                 .map_err(|cause| self.failed("append to", cause))?;
-            // A file system without locks has none to give back either.
+            // Fails only on file systems without locks.
             let _ = current.file.unlock();
             self.open = Some(current);
             return Ok(());
@@ -143,7 +143,7 @@ impl Log {
             Ok(metadata) if metadata.is_file() => Ok(true),
             Ok(_) => Err(Problem::NoFile(self.path.clone())),
             Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
-            Err(cause) => Err(self.failed("look at", cause)),
+            Err(cause) => Err(self.failed("read", cause)),
         }
     }
 
@@ -168,20 +168,20 @@ impl Log {
     fn make_folder(&self) -> Result<(), Problem> {
         let Some(folder) = folder_of(&self.path) else { return Ok(()) };
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(|cause| {
-            Problem::Failed { doing: "make the folder", path: folder.to_owned(), cause }
+            Problem::Failed { doing: "create the folder", path: folder.to_owned(), cause }
         })
     }
 
-    /// Keeps other instances and processes of ours from writing meanwhile.
+    /// Keeps other targets and processes from writing at the same time.
     fn lock(&self, file: &File) -> Result<(), Problem> {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(Problem::Busy(self.path.clone())),
-            // Some network file systems have no locks: there the append alone must do.
+            // Some network file systems have no locks; there the append alone must be enough.
             Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
         }
     }
 
-    /// `None` when `file` is not, or no longer, the one at the path.
+    /// `None` if `file` is not the one at the path, or no longer.
     fn metadata_if_in_place(&self, file: &File) -> Result<Option<Metadata>, Problem> {
         let look = || -> io::Result<Option<Metadata>> {
             let named = match fs::symlink_metadata(&self.path) {
@@ -191,18 +191,18 @@ impl Log {
             let same = |m: &Metadata| (m.dev(), m.ino()) == (named.dev(), named.ino());
             Ok(Some(file.metadata()?).filter(same))
         };
-        look().map_err(|cause| self.failed("look at", cause))
+        look().map_err(|cause| self.failed("read", cause))
     }
 
     fn is_over(&self, open: &Open, length: u64, more: usize, now: SystemTime) -> bool {
         let too_long = |max: u64| length.saturating_add(more as u64) > max;
         let full = self.rotation.bytes_max.is_some_and(too_long);
-        // A clock that was set back does not end the day a second time.
+        // When the clock is set back, the day does not end a second time.
         length > 0 && (full || (self.rotation.daily && day(now) > open.day))
     }
 
-    /// Moves `log` to `log.1`, `log.1` to `log.2` and so on; the one beyond `keep` goes.
-    fn turn_over(&self) -> Result<(), Problem> {
+    /// Renames `log` to `log.1`, `log.1` to `log.2` and so on; deletes those beyond `keep`.
+    fn rotate(&self) -> Result<(), Problem> {
         let step = || -> io::Result<()> {
             let keep = self.rotation.keep;
             let free = (1..keep).find(|n| !self.older(*n).exists()).unwrap_or(keep);
@@ -210,7 +210,7 @@ impl Log {
                 fs::rename(self.older(n), self.older(n + 1))?;
             }
             fs::rename(&self.path, self.older(1))?;
-            // There are more when `keep` was lowered.
+            // More than one if `keep` was lowered.
             for n in keep + 1.. {
                 match fs::remove_file(self.older(n)) {
                     Err(error) if error.kind() == ErrorKind::NotFound => break,
@@ -243,12 +243,13 @@ impl Log {
             }
         };
         if written < lines.len() {
-            // Only what is surely ours is cut off. When that fails, the next append ends the line.
+            // Removes only bytes that this call has written. If that fails, the next append ends the line.
             if file.metadata()?.len() == length + written as u64 {
                 file.set_len(length)?;
             }
             let of = lines.len();
-            let reason = format!("the disk took {written} of {of} bytes, which were taken back");
+            let reason =
+                format!("the disk accepted only {written} of {of} bytes, which were removed again");
             return Err(io::Error::new(ErrorKind::WriteZero, reason));
         }
         if self.sync { file.sync_data() } else { Ok(()) }
@@ -262,7 +263,7 @@ impl Log {
 fn ends_within_a_line(file: &File, length: u64) -> io::Result<bool> {
     let Some(last) = length.checked_sub(1) else { return Ok(false) };
     let mut byte = [0];
-    // Nothing to read: the file was made shorter from outside just now.
+    // If nothing was read, another program has just truncated the file.
     Ok(file.read_at(&mut byte, last)? == 1 && byte != [b'\n'])
 }
 

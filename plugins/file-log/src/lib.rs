@@ -1,12 +1,14 @@
 //! Target plugin `file-log`: appends each event to a file, as one CloudEvents 1.0 object a line.
 //!
-//! The events of a call go out in one append, so a line is whole or not there. An error of the disk
-//! concerns no event: all that were not written come again. An event may stand in the file twice (with
-//! the same `id`) when the daemon died between the append and the record of it, never zero times.
+//! The events of a call are written in one append, so a line is complete or absent. A disk error is never an
+//! event's fault: all events that were not written are retried. If the daemon dies between the append and the
+//! record of it, an event is written twice, with the same `id`; it is never lost.
 //!
-//! Files are turned over by the plugin itself (`rotate`). Whoever prefers `logrotate` sets
-//! `rotate.size = "off"` and lets it rename the file: no `copytruncate` and no signal are needed,
-//! because the path is looked at before each append.
+//! The plugin rotates its files itself (`rotate`). To use `logrotate` instead, set `rotate.size = "off"` and let
+//! it rename the file: neither `copytruncate` nor a signal is needed, because the plugin checks the path before
+//! each append.
+
+#![deny(unsafe_code)]
 
 mod escape;
 mod file;
@@ -24,26 +26,26 @@ use dispatcher_plugin_api::prelude::*;
 use file::{Log, Problem, Rotation};
 use line::{Line, Piece};
 
-/// Most bytes of one append; the lines of a larger call go out in several.
+/// Most bytes of one append; a larger call needs several.
 const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Smaller files would be turned over with nearly every event.
+/// A smaller file would be rotated at nearly every event.
 const ROTATE_SIZE_BYTES_MIN: u64 = 1024;
-/// Each turn renames all of them.
+/// Each rotation renames all of them.
 const ROTATE_KEEP_MAX: u32 = 1000;
-/// What `rotate.size` says for no limit.
+/// The value of `rotate.size` for no limit.
 const OFF: &str = "off";
 
-/// What stands under `settings` of a target.
+/// The `settings` of a target.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "serde", deny_unknown_fields)]
 pub struct Settings {
-    /// The file to append to; missing folders are made. A relative path starts at `home`.
+    /// The file to append to; missing folders are created. A relative path starts at `home`.
     path: LocalPath,
-    /// When a new file is begun and how many old ones are kept.
+    /// When a new file is started, and how many old ones are kept.
     #[serde(default)]
     rotate: Rotate,
-    /// Whether an event counts as delivered only when the disk confirms it (`fdatasync`). Without it
-    /// the last seconds before a power failure may be missing from the file.
+    /// Whether an event counts as delivered only after the disk has confirmed it (`fdatasync`). Without it, the
+    /// file may lack the last seconds before a power failure.
     #[serde(default)]
     sync: bool,
 }
@@ -52,10 +54,9 @@ pub struct Settings {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "serde", deny_unknown_fields, default)]
 pub struct Rotate {
-    /// The size that a file does not exceed, such as "100MiB" or "2GB", at least "1KiB"; "off": no
-    /// limit.
+    /// The largest size of a file, such as "100MiB" or "2GB", at least "1KiB"; "off" for no limit.
     size: String,
-    /// Whether each day (UTC) begins a new file.
+    /// Whether each day (UTC) starts a new file.
     daily: bool,
     /// How many old files are kept, 1 to 1000; older ones are deleted.
     #[schemars(range(min = 1, max = 1000))]
@@ -94,7 +95,7 @@ impl Settings {
         let rotation = self.rotation()?;
         let path = self.path.as_path();
         if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
-            let reason = "names a folder: add the name of a file, such as logs/events.jsonl";
+            let reason = "is a folder: add the name of a file, such as logs/events.jsonl";
             return Err(Invalid::at("path", reason));
         }
         Ok(Log::new(path.to_owned(), rotation, self.sync))
@@ -114,7 +115,7 @@ impl Target for FileLog {
 
     fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
         let rotate_bytes = settings.rotation()?.bytes_max.unwrap_or(u64::MAX);
-        // A call that is larger than a file may be is spread over several files.
+        // A call larger than a file may be is written to several files.
         let append_bytes_max =
             usize::try_from(rotate_bytes).map_or(APPEND_BYTES_MAX, |b| b.min(APPEND_BYTES_MAX));
         Ok(Self { log: Arc::new(Mutex::new(settings.log()?)), append_bytes_max, host })
@@ -141,7 +142,7 @@ impl Batch for FileLog {
             if let Err(failure) =
                 self.with_log(move |log| log.append(&full.bytes, SystemTime::now())).await
             {
-                // The rest is not tried, so that the events keep their order.
+                // The rest is not attempted, so that the events keep their order.
                 verdicts.resize(events.len(), Err(failure));
                 return verdicts.into();
             }
@@ -151,23 +152,23 @@ impl Batch for FileLog {
 }
 
 impl FileLog {
-    /// The disk is met on a thread that may wait. Writing right here would save some ten
-    /// microseconds a call, but a disk that hangs (a dead network share, a throttled volume) would
-    /// then take a thread from the deliveries of all other targets.
+    /// Uses the log on a thread that may block. Writing here directly would save about ten microseconds per
+    /// call, but a disk that hangs (a dead network share, a throttled volume) would then block a thread
+    /// that the deliveries of all other targets need.
     async fn with_log(
         &self,
         work: impl FnOnce(&mut Log) -> Result<(), Problem> + Send + 'static,
     ) -> Result<(), Failure> {
         let log = Arc::clone(&self.log);
         let outcome = self.host.blocking(move || {
-            // After a panic the log looks at the path afresh, so it can be used again.
+            // After a panic the log opens its path again, so it can still be used.
             work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))
         });
         outcome.await?.map_err(Failure::retry)
     }
 }
 
-/// Gives back the piece before when the event's line does not fit into it.
+/// Adds the event's line; returns the piece so far if the line does not fit into it.
 fn push(piece: &mut Piece, event: Event<'_>, bytes_max: usize) -> Option<Piece> {
     let line = Line {
         id: event.id(),
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_can_work_are_taken() {
+    fn valid_settings_are_accepted() {
         for settings in [
             r#"{"path": "logs/events.jsonl"}"#,
             r#"{"path": "x", "sync": true, "rotate": {}}"#,
@@ -214,13 +215,13 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_cannot_work_are_refused_at_their_key() {
+    fn invalid_settings_are_refused_with_their_key() {
         for (settings, part) in [
             (r"{}", "missing field `path`"),
             (r#"{"path": "x", "rotat": {}}"#, "unknown field `rotat`"),
             (r#"{"path": "x", "rotate": {"sise": "1GiB"}}"#, "unknown field `sise`"),
-            (r#"{"path": "logs/"}"#, "path: names a folder"),
-            (r#"{"path": ".."}"#, "path: names a folder"),
+            (r#"{"path": "logs/"}"#, "path: is a folder"),
+            (r#"{"path": ".."}"#, "path: is a folder"),
             (r#"{"path": "x", "rotate": {"size": "100"}}"#, "rotate.size: not a size"),
             (r#"{"path": "x", "rotate": {"size": "1023B"}}"#, "rotate.size: not a size"),
             (r#"{"path": "x", "rotate": {"keep": 0}}"#, "rotate.keep: must be between 1 and 1000"),

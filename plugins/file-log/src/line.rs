@@ -1,13 +1,13 @@
 //! One event as one line: a CloudEvents 1.0 object in JSON and a line feed.
 //!
-//! Invariant: whatever the sender wrote, a line holds no byte below 0x20 but its last, and no other
-//! character that a reader may take for the end of a line.
+//! Invariant: whatever the sender wrote, only the last byte of a line is below 0x20, and the line has no other
+//! character that a reader may take for a line end.
 
 use crate::escape::push_text;
 use crate::minify::minify;
 use crate::time::is_rfc3339;
 
-/// Lines that go out in one append.
+/// The lines of one append.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
     pub(crate) bytes: Vec<u8>,
@@ -15,8 +15,8 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// Adds a line. When it does not fit, it begins a new piece and the one before is given back. A
-    /// line longer than `bytes_max` is a piece of its own.
+    /// Adds a line. If it does not fit, it starts a new piece and the previous one is returned. A line longer
+    /// than `bytes_max` becomes a piece by itself.
     pub(crate) fn push(&mut self, line: &Line<'_>, bytes_max: usize) -> Option<Self> {
         let before = self.bytes.len();
         line.push(&mut self.bytes);
@@ -29,14 +29,14 @@ impl Piece {
     }
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a> {
     pub(crate) id: &'a str,
     pub(crate) source: &'a str,
     pub(crate) event_type: &'a str,
     pub(crate) subject: Option<&'a str>,
-    /// As the sender wrote it; used when it is a time of RFC 3339.
+    /// As written by the sender; used if it is an RFC 3339 time.
     pub(crate) time: Option<&'a str>,
     /// RFC 3339.
     pub(crate) received_at: &'a str,
@@ -84,8 +84,8 @@ fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     push_text(out, value);
 }
 
-/// The name as a URI reference: a relative path, with what may not stand there as `%XX`. A colon is
-/// encoded too, because the text before it would be read as the scheme of an absolute URI.
+/// The name as a URI reference: a relative path with `%XX` for forbidden characters. A colon is encoded too,
+/// because the text before it would be read as a URI scheme.
 fn reference(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn subject_and_link_stand_where_there_are_any() {
+    fn subject_and_link_are_written_if_present() {
         let line =
             text(&Line { subject: Some("app/1"), link: Some("https://x.example/1"), ..PLAIN });
         assert_eq!(field(&line, "subject").as_deref(), Some("app/1"));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_senders_time_is_used_only_when_it_is_one() {
+    fn the_senders_time_is_used_only_if_valid() {
         let sent = "2016-12-21T07:22:32.732000+00:00";
         let line = text(&Line { time: Some(sent), ..PLAIN });
         assert_eq!(field(&line, "time").as_deref(), Some(sent));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_is_no_json_goes_as_base64() {
+    fn invalid_json_is_written_as_base64() {
         for (data, expected) in [
             (&b"caf\xe9"[..], "Y2Fm6Q=="),
             (b"{\"a\":", "eyJhIjo="),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_escapes_and_repeated_keys_of_the_data_stay() {
+    fn numbers_escapes_and_repeated_keys_stay_unchanged() {
         let data =
             b"{ \"risk\": 123456789012345678901234567890, \"x\": 1e400,\n \"x\": \"\\u00e9\\/\" }";
         let line = text(&Line { data, ..PLAIN });
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_is_as_long_as_it_may_be_and_holds_whole_lines() {
+    fn a_piece_has_as_many_complete_lines_as_fit() {
         let one = text(&PLAIN);
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(9 * one.len()));
         let mut piece = Piece::default();

@@ -1,9 +1,9 @@
-//! Copies one JSON value without the white space between its tokens, and checks it on the way.
+//! Copies one JSON value without the white space between its tokens, and validates it.
 //!
-//! Numbers, escapes, the order of keys and repeated keys stay byte for byte, because nothing is
-//! turned into values and back: `1e400` and thirty digits survive. Strings change only where
-//! [`escape`](crate::escape) spells a character out. Nesting costs a byte of memory a level and no
-//! stack, so it needs no limit of its own beside that of the body.
+//! Numbers, escapes, the order of keys and repeated keys stay byte for byte, because nothing is parsed into
+//! values: `1e400` and thirty digits survive. Strings change only where [`escape`](crate::escape) escapes a
+//! character. A level of nesting costs one byte of memory and no stack, so nesting needs no limit besides that
+//! of the body.
 
 use crate::escape::push_inside;
 
@@ -11,7 +11,7 @@ use crate::escape::push_inside;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJson;
 
-/// Appends the value in `data` to `out`; leaves `out` as it was when `data` is not exactly one.
+/// Appends the value in `data` to `out`; leaves `out` unchanged if `data` is not exactly one value.
 pub(crate) fn minify(data: &[u8], out: &mut Vec<u8>) -> Result<(), NotJson> {
     let before = out.len();
     let text = std::str::from_utf8(data).map_err(|_| NotJson)?;
@@ -22,7 +22,7 @@ pub(crate) fn minify(data: &[u8], out: &mut Vec<u8>) -> Result<(), NotJson> {
     Ok(())
 }
 
-/// Its methods answer `None` where the text is no JSON.
+/// Its methods return `None` if the text is not valid JSON.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -180,14 +180,14 @@ mod tests {
         match minify(text, &mut out) {
             Ok(()) => Some(String::from_utf8(out.split_off(6)).unwrap()),
             Err(NotJson) => {
-                assert_eq!(out, b"before", "nothing is left of what is no JSON");
+                assert_eq!(out, b"before", "out is unchanged");
                 None
             }
         }
     }
 
     #[test]
-    fn only_the_space_between_tokens_goes() {
+    fn only_the_space_between_tokens_is_removed() {
         for (text, expected) in [
             ("{}", "{}"),
             (" [ ] ", "[]"),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn invalid_json_is_an_error() {
         let bad: &[&[u8]] = &[
             b"",
             b" ",
@@ -292,13 +292,13 @@ mod tests {
         }
 
         #[test]
-        fn accepts_just_what_another_reader_accepts(text in r#"[\[\]{}",:\\ tfrue0-9.eEun\n-]{0,12}"#) {
+        fn accepts_exactly_what_another_parser_accepts(text in r#"[\[\]{}",:\\ tfrue0-9.eEun\n-]{0,12}"#) {
             let other = serde_json::from_str::<Box<RawValue>>(&text).is_ok();
             prop_assert_eq!(minified(text.as_bytes()).is_some(), other);
         }
 
         #[test]
-        fn one_changed_byte_is_judged_like_another_reader_does(
+        fn a_changed_byte_is_accepted_exactly_when_another_parser_accepts_it(
             tokens in tokens(), at: prop::sample::Index, byte: u8,
         ) {
             let mut text = tokens.concat().into_bytes();

@@ -10,7 +10,7 @@ const UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// The bytes that `text` means; `None` when it is no size or too large a one.
+/// The size in bytes; `None` if `text` is not a size or is too large.
 pub(crate) fn bytes(text: &str) -> Option<u64> {
     let (unit, factor) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
     let number = text.strip_suffix(unit)?.trim_end_matches(' ');

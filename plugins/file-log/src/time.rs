@@ -1,6 +1,6 @@
-//! Whether a text is a time of RFC 3339, as CloudEvents demands it.
+//! Whether a text is an RFC 3339 time, which CloudEvents requires.
 
-/// Digits, `T`, offset and all; the calendar is checked, leap seconds are let through.
+/// Checks the calendar too; accepts leap seconds.
 pub(crate) fn is_rfc3339(text: &str) -> bool {
     read(text.as_bytes()).is_some()
 }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_rfc_3339_and_no_others() {
+    fn only_rfc_3339_times_are_accepted() {
         for text in [
             "2016-12-21T07:22:32.732000+00:00",
             "2021-02-08T12:45:00.363Z",

@@ -1,19 +1,24 @@
 //! Target plugin `http`: sends each event as one HTTP request, its data exactly as the sender wrote it.
 //!
-//! The header fields say the same for each attempt at an event (`webhook-id`, `idempotency-key`), so that
-//! who receives it can tell that it came twice; only `webhook-timestamp` is the attempt's own. The
-//! daemon pools the connections, bounds the answer, and decides by its status what happens next.
+//! `webhook-id` and `idempotency-key` are the same for each attempt at an event, so that the receiver can
+//! recognize a duplicate; only `webhook-timestamp` belongs to the attempt. The daemon pools the connections and
+//! limits the response; the status of the response decides what happens next.
+//!
+//! There is no probe: no request to an unknown address is sure to change nothing, so the plugin cannot
+//! tell.
+
+#![deny(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dispatcher_plugin_api::prelude::*;
 
-/// Most header fields of one's own.
+/// Most header fields in the settings.
 const HEADERS_MAX: usize = 32;
 /// Longest value of such a field.
 const VALUE_BYTES_MAX: usize = 4096;
-/// Fields that this plugin writes, and those with which the daemon frames a request.
+/// Fields that this plugin or the daemon's HTTP client sets.
 const RESERVED: [&str; 14] = [
     "content-type",
     "idempotency-key",
@@ -31,13 +36,13 @@ const RESERVED: [&str; 14] = [
     "upgrade",
 ];
 
-/// What stands under `settings` of a target.
+/// The `settings` of a target.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "serde", deny_unknown_fields)]
 pub struct Settings {
     /// Where each event is sent.
     url: HttpUrl,
-    /// How.
+    /// The method of the request.
     #[serde(default)]
     method: Method,
     /// Further header fields, such as `authorization = "env:HOOK_TOKEN"`.
@@ -46,18 +51,18 @@ pub struct Settings {
     headers: BTreeMap<String, Secret>,
 }
 
-/// The methods that carry a body and change something.
+/// The methods that send a body.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(crate = "serde", rename_all = "UPPERCASE")]
 pub enum Method {
     /// The usual one.
     #[default]
     Post,
-    /// For those that ask for it.
+    /// For receivers that require it.
     Put,
 }
 
-/// One address that gets every event.
+/// An address that gets every event.
 #[derive(Debug)]
 pub struct Http {
     settings: Settings,
@@ -93,7 +98,7 @@ impl Each for Http {
     }
 }
 
-/// Refuses what the daemon would not send, so that `check` tells it and not the first event.
+/// Refuses headers that the daemon would not send, so that `check` reports them, not the first delivery.
 fn check(headers: &BTreeMap<String, Secret>) -> Result<(), Invalid> {
     if headers.len() > HEADERS_MAX {
         return Err(Invalid::at("headers", format_args!("more than {HEADERS_MAX} header fields")));
@@ -102,17 +107,17 @@ fn check(headers: &BTreeMap<String, Secret>) -> Result<(), Invalid> {
         let refuse = |reason: &str| Err(Invalid::at(format!("headers.{name}"), reason));
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(token) {
-            return refuse("no name of a header field: it has letters, digits and - only");
+            return refuse("not a valid name of a header field: use letters, digits and -");
         }
         if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
-            return refuse("is written by dispatcher itself: remove it");
+            return refuse("is set by dispatcher: remove it");
         }
         let value = value.expose();
         if value.len() > VALUE_BYTES_MAX {
-            return refuse("its value is longer than 4096 bytes");
+            return refuse("its value is longer than 4096 bytes: shorten it");
         }
         if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-            return refuse("its value has a line break or a character that is not ASCII");
+            return refuse("its value must be ASCII without line breaks");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What is sent, what is refused, and what an answer means.
+//! Requests that are sent, settings that are refused, and the meaning of responses.
 
 use dispatcher_plugin_api::serde_json::Value;
 use dispatcher_plugin_api::testing::{self, SentRequest, TestEvent, TestHost};
@@ -14,17 +14,17 @@ fn target(host: &TestHost, settings: Value) -> Result<Http, Invalid> {
 fn field<'a>(request: &'a SentRequest, name: &str) -> Option<&'a str> {
     let mut fields = request.headers.iter().filter(|(key, _)| key == name);
     let value = fields.next().map(|(_, value)| value.as_str());
-    assert!(fields.next().is_none(), "{name} stands there twice");
+    assert!(fields.next().is_none(), "{name} occurs twice");
     value
 }
 
 #[test]
-fn the_data_goes_out_as_it_came_under_an_id_that_stays() {
+fn the_data_is_sent_unchanged_with_the_same_id_each_time() {
     let host = TestHost::new();
     host.answer(503, "busy");
     host.answer(204, "");
     let http = target(&host, json!({ "url": URL, "headers": { "X-Team": "ops" } })).unwrap();
-    // Spaces, a doubled key and a number beyond 64 bits: nothing of it is written anew.
+    // Spaces, a repeated key and a number beyond 64 bits: none of it is rewritten.
     let data = r#"{ "a" : 1, "a": 123456789012345678901234567890 }"#;
     let event = TestEvent::new(data).id("01J0000000000000000000000A");
     assert_eq!(testing::each(&http, &event), Err(Failure::retry("answered 503: busy")));
@@ -46,7 +46,7 @@ fn the_data_goes_out_as_it_came_under_an_id_that_stays() {
 }
 
 #[test]
-fn put_is_a_choice() {
+fn put_can_be_set() {
     let host = TestHost::new();
     host.answer(200, "");
     let http = target(&host, json!({ "url": URL, "method": "PUT" })).unwrap();
@@ -55,7 +55,7 @@ fn put_is_a_choice() {
 }
 
 #[test]
-fn a_request_that_may_have_arrived_is_told_from_one_that_did_not() {
+fn a_request_that_may_have_arrived_is_marked() {
     let host = TestHost::new();
     let http = target(&host, json!({ "url": URL })).unwrap();
     host.fail(HttpError::NotSent("refused".to_owned()));
@@ -66,19 +66,19 @@ fn a_request_that_may_have_arrived_is_told_from_one_that_did_not() {
 }
 
 #[test]
-fn settings_that_could_not_be_sent_are_refused_at_their_key() {
+fn invalid_settings_are_refused_with_their_key() {
     let many: BTreeMap<String, &str> = (0..33).map(|n| (format!("x-{n}"), "y")).collect();
     for (settings, said) in [
         (json!({}), "missing field `url`"),
-        (json!({ "url": "example.org" }), "url: an address starts with https://"),
+        (json!({ "url": "example.org" }), "url: an address must start with https://"),
         (json!({ "url": URL, "method": "GET" }), "method: unknown variant `GET`"),
         (json!({ "url": URL, "body": "x" }), "unknown field `body`"),
-        (json!({ "url": URL, "headers": { "a b": "x" } }), "headers.a b: no name"),
-        (json!({ "url": URL, "headers": { "": "x" } }), "headers.: no name"),
-        (json!({ "url": URL, "headers": { "Webhook-Id": "x" } }), "headers.Webhook-Id: is written"),
-        (json!({ "url": URL, "headers": { "HOST": "x" } }), "headers.HOST: is written"),
-        (json!({ "url": URL, "headers": { "x": "a\r\nb: c" } }), "headers.x: its value has"),
-        (json!({ "url": URL, "headers": { "x": "é" } }), "headers.x: its value has"),
+        (json!({ "url": URL, "headers": { "a b": "x" } }), "headers.a b: not a valid name"),
+        (json!({ "url": URL, "headers": { "": "x" } }), "headers.: not a valid name"),
+        (json!({ "url": URL, "headers": { "Webhook-Id": "x" } }), "headers.Webhook-Id: is set"),
+        (json!({ "url": URL, "headers": { "HOST": "x" } }), "headers.HOST: is set"),
+        (json!({ "url": URL, "headers": { "x": "a\r\nb: c" } }), "headers.x: its value must"),
+        (json!({ "url": URL, "headers": { "x": "é" } }), "headers.x: its value must"),
         (json!({ "url": URL, "headers": { "x": "y".repeat(4097) } }), "longer than 4096"),
         (json!({ "url": URL, "headers": many }), "headers: more than 32"),
     ] {
@@ -89,7 +89,7 @@ fn settings_that_could_not_be_sent_are_refused_at_their_key() {
 }
 
 #[test]
-fn no_value_of_a_header_is_shown() {
+fn debug_shows_no_header_value() {
     let settings = json!({ "url": URL, "headers": { "authorization": "Bearer hunter2" } });
     let http = target(&TestHost::new(), settings).unwrap();
     let shown = format!("{http:?}");

@@ -1,9 +1,9 @@
-//! The alphabets of SMS: what a character costs, look-alikes that are cheaper, and which characters
-//! belong together or show nothing.
+//! The alphabets of SMS: how much space a character needs, cheaper look-alikes, and which characters belong
+//! together or are invisible.
 //!
-//! One character outside GSM-7 makes a whole message UCS-2, with 70 instead of 160 places. The classes
-//! of Unicode here are the common ranges, not the full tables: a mark of a rare script may be parted
-//! from its letter by a cut, never a character from half of itself.
+//! One character outside GSM-7 makes the whole message UCS-2, with 70 instead of 160 places. The Unicode classes
+//! here are the common ranges, not the full tables: a cut may separate a mark of a rare script from its letter,
+//! but it never splits a character.
 
 /// How a whole message is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Encoding {
         }
     }
 
-    /// Places of each segment where there are several: a header takes the rest.
+    /// Places of each of several segments: a header needs the rest.
     pub(crate) const fn part(self) -> usize {
         match self {
             Self::Gsm7 => 153,
@@ -36,7 +36,7 @@ impl Encoding {
     }
 }
 
-/// The basic table of GSM 03.38, but for the escape, which is no character.
+/// The basic table of GSM 03.38 without the escape.
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?\
                      ¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
 
@@ -49,7 +49,7 @@ pub(crate) fn septets(c: char) -> Option<usize> {
     }
 }
 
-/// What reads the same in GSM-7: word processors and titles that were cut are full of these.
+/// A replacement in GSM-7 that reads the same; texts from word processors and truncated titles need it often.
 pub(crate) const fn look_alike(c: char) -> Option<&'static str> {
     Some(match c {
         '‘' | '’' | '‚' | '‛' | '′' | '`' | '´' => "'",
@@ -67,12 +67,12 @@ pub(crate) const fn look_alike(c: char) -> Option<&'static str> {
     })
 }
 
-/// Shows nothing and changes nothing but the order in which others are shown: never sent.
+/// Invisible characters that only change the order of others: never sent.
 pub(crate) const fn is_dropped(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}' | '\u{2060}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A person sees nothing of it where it stands alone.
+/// It is invisible on its own.
 pub(crate) fn is_blank(c: char) -> bool {
     c.is_whitespace()
         || is_dropped(c)
@@ -116,7 +116,7 @@ const fn is_mark(c: char) -> bool {
 
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
 
-/// Whether a cut between the two would change what is seen. `index` is that of `c` in its group.
+/// Whether a cut between the two would change the visible text. `index` is that of `c` in its group.
 pub(crate) fn belongs(before: char, c: char, index: usize) -> bool {
     let flag = |c: char| matches!(c, '\u{1f1e6}'..='\u{1f1ff}');
     is_mark(c)

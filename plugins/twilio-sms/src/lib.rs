@@ -1,14 +1,16 @@
 //! Target plugin `twilio-sms`: sends one SMS for a digest of events, by Twilio's REST API.
 //!
-//! The text is the target's message, which tells the count of events itself; it is cut to a number of
-//! segments. An answer with a `sid` means that Twilio took the message, not that a phone has it.
+//! The text is the target's message, which includes the count of events; it is cut to a number of segments. A
+//! response with a `sid` means that Twilio has accepted the message, not that it has reached a phone.
 //!
-//! The daemon fans `to` out, so that each number has a delivery of its own. Where a target has several
-//! numbers all the same, each gets its message once: the verdict is that of the worst failure, and who has
-//! the message is handed over to the next attempt.
+//! The daemon makes each number in `to` a recipient with deliveries of its own. If a call has several numbers
+//! nevertheless, each gets its message once: the verdict is the worst failure, and its progress says which
+//! numbers already have the message.
 //!
-//! Twilio knows no idempotency key. A request that left and was not answered may have become an SMS: it
-//! is marked so, and the target's `retry.maybe_sent` decides whether it goes out again.
+//! Twilio has no idempotency key. A request without a response may have become an SMS: it is marked as maybe
+//! sent, and the target's `retry.maybe_sent` decides whether it is sent again.
+
+#![deny(unsafe_code)]
 
 mod alphabet;
 mod recipients;
@@ -24,11 +26,11 @@ pub use settings::Settings;
 use settings::{Checked, ProbeResource};
 use verdict::{Kind, SendFailure, Sent};
 
-/// Most failures that the reason for several recipients tells in full.
+/// Most failures of recipients that one reason lists.
 const REASONS_MAX: usize = 3;
 const USER_AGENT: &str = concat!("dispatcher-twilio-sms/", env!("CARGO_PKG_VERSION"));
 
-/// An account with a sender and those who get its messages.
+/// A Twilio account with a sender and its recipients.
 #[derive(Debug)]
 pub struct TwilioSms {
     settings: Checked,
@@ -71,7 +73,7 @@ impl Together for TwilioSms {
         let text =
             text::compose(digest.message(), digest.count(), &otherwise, self.settings.segments_max);
         let mut done = Done::read(digest.progress());
-        let (mut sent, mut refused) = (Vec::new(), Vec::new());
+        let (mut sent, mut failed) = (Vec::new(), Vec::new());
         for number in &self.settings.to {
             if done.has(number) {
                 continue;
@@ -81,26 +83,26 @@ impl Together for TwilioSms {
                     done.add(number);
                     sent.push((number.as_str(), message));
                 }
-                Err(refusal) => {
-                    // Neither throttling nor a wrong account is about this number.
-                    let hopeless = refusal.kind >= Kind::Throttled;
-                    refused.push((number.as_str(), refusal));
-                    if hopeless {
+                Err(failure) => {
+                    // Throttling or a wrong account would fail the other numbers too.
+                    let affects_all = failure.kind >= Kind::Throttled;
+                    failed.push((number.as_str(), failure));
+                    if affects_all {
                         break;
                     }
                 }
             }
         }
-        if refused.is_empty() {
+        if failed.is_empty() {
             return Ok(receipt(&sent, text::segments(&text)));
         }
-        // The receipt of a failed attempt is lost, so the log keeps what was sent.
+        // A failed attempt has no receipt, so log what was sent.
         for (number, message) in &sent {
             let fields: [(&str, &dyn std::fmt::Display); 2] =
                 [("to", number), ("sid", &message.sid)];
             self.host.log(Level::Info, "message sent, but not to all recipients", &fields);
         }
-        Err(failure(&refused, self.settings.to.len(), done.bytes(&self.settings.to)))
+        Err(failure(&failed, self.settings.to.len(), done.bytes(&self.settings.to)))
     }
 }
 
@@ -151,7 +153,7 @@ impl From<SendFailure> for Failure {
     }
 }
 
-/// The id of the first message; further ones stand in the fields.
+/// The id of the first message; the ids of further ones are in the fields.
 fn receipt(sent: &[(&str, Sent)], segments: usize) -> Receipt {
     let Some(((number, first), others)) = sent.split_first() else { return Receipt::none() };
     let segments = first.segments.unwrap_or(segments as u64);
@@ -162,25 +164,25 @@ fn receipt(sent: &[(&str, Sent)], segments: usize) -> Receipt {
     others.iter().fold(receipt, |receipt, (number, sent)| receipt.with(number, &sent.sid))
 }
 
-/// The verdict for all recipients: that of the worst failure.
-fn failure(refused: &[(&str, SendFailure)], recipients: usize, progress: Vec<u8>) -> Failure {
-    let mut reasons: Vec<_> = refused
+/// The verdict for all recipients: the worst failure.
+fn failure(failed: &[(&str, SendFailure)], recipients: usize, progress: Vec<u8>) -> Failure {
+    let mut reasons: Vec<_> = failed
         .iter()
         .take(REASONS_MAX)
-        .map(|(number, refusal)| format!("to {number}: {}", refusal.reason))
+        .map(|(number, failure)| format!("to {number}: {}", failure.reason))
         .collect();
-    if let more @ 1.. = refused.len().saturating_sub(REASONS_MAX) {
+    if let more @ 1.. = failed.len().saturating_sub(REASONS_MAX) {
         reasons.push(format!("and {more} more"));
     }
     let mut reason = reasons.join("; ");
     if recipients > 1 {
-        reason = format!("{} of {recipients} recipients failed: {reason}", refused.len());
+        reason = format!("{} of {recipients} recipients failed: {reason}", failed.len());
     }
     let worst = SendFailure {
-        kind: refused.iter().map(|(_, failed)| failed.kind).max().unwrap_or(Kind::Retry),
+        kind: failed.iter().map(|(_, failure)| failure.kind).max().unwrap_or(Kind::Retry),
         reason,
-        after: refused.iter().filter_map(|(_, failed)| failed.after).max(),
-        maybe_sent: refused.iter().any(|(_, failed)| failed.maybe_sent),
+        after: failed.iter().filter_map(|(_, failure)| failure.after).max(),
+        maybe_sent: failed.iter().any(|(_, failure)| failure.maybe_sent),
     };
     Failure::from(worst).progress(progress)
 }

@@ -1,8 +1,8 @@
-//! To whom messages go: the setting `to`, and which of them have theirs already.
+//! The recipients: the setting `to`, and which of them already have a message.
 //!
-//! The daemon gives each number a delivery of its own, so there is one number as a rule. Where there
-//! are several, what was sent is remembered from attempt to attempt as a list of 8-byte fingerprints: the
-//! numbers themselves need not be written down, and the list stays within what the daemon keeps.
+//! The daemon gives each number its own deliveries, so a call usually has one number. If it has several, the
+//! progress of an attempt is a list of 8-byte fingerprints of those that have the message: that stores no
+//! phone numbers and stays within the limit of a progress.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use dispatcher_plugin_api::serde::{Deserialize, Deserializer};
 
 /// Most numbers of a target.
 pub(crate) const RECIPIENTS_MAX: usize = 100;
-/// Of a number in the list of those who have their message.
+/// Bytes per number in the progress.
 const FINGERPRINT_BYTES: usize = 8;
 
 /// One number or a list of them, as written.
@@ -26,7 +26,7 @@ pub(crate) struct To {
 
 impl To {
     /// # Errors
-    /// The first number that cannot be one, at its place.
+    /// The first invalid number and its place.
     pub(crate) fn checked(self, from: Option<&str>) -> Result<Vec<String>, Invalid> {
         let Self { numbers, is_list } = self;
         let place = |at| if is_list { format!("to[{at}]") } else { "to".to_owned() };
@@ -39,7 +39,7 @@ impl To {
                 return Err(Invalid::at(place(at), not_e164(number)));
             }
             if from == Some(number) {
-                let reason = "is the number in `from`: Twilio sends none to itself";
+                let reason = "is the number in `from`: Twilio does not send to the sender";
                 return Err(Invalid::at(place(at), reason));
             }
             if let Some(twin) = numbers[..at].iter().position(|other| other == number) {
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for To {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<To, A::Error> {
                 let mut numbers = Vec::new();
                 while let Some(number) = list.next_element::<String>()? {
-                    // One more than allowed is enough to say so.
+                    // One more than allowed is enough to report it.
                     if numbers.len() <= RECIPIENTS_MAX {
                         numbers.push(number);
                     }
@@ -129,12 +129,12 @@ impl JsonSchema for To {
     }
 }
 
-/// Who has the message already.
+/// The numbers that already have the message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Done(Vec<[u8; FINGERPRINT_BYTES]>);
 
 impl Done {
-    /// What [`bytes`](Self::bytes) gave at the last attempt; anything else is nobody.
+    /// Reads what [`bytes`](Self::bytes) returned at the last attempt; anything else reads as empty.
     pub(crate) fn read(progress: &[u8]) -> Self {
         let chunks = progress.chunks_exact(FINGERPRINT_BYTES);
         if !chunks.remainder().is_empty() {
@@ -151,14 +151,14 @@ impl Done {
         self.0.push(fingerprint(number));
     }
 
-    /// Of those who are recipients still, so that it stays bounded.
+    /// Only current recipients, so that the list stays bounded.
     pub(crate) fn bytes(&self, recipients: &[String]) -> Vec<u8> {
         let done = recipients.iter().map(|number| fingerprint(number));
         done.filter(|fingerprint| self.0.contains(fingerprint)).flatten().collect()
     }
 }
 
-/// FNV-1a: the same in every build, as the progress of an older one may come back.
+/// FNV-1a: the same in every build, because an older build may have written the progress.
 fn fingerprint(number: &str) -> [u8; FINGERPRINT_BYTES] {
     let hash = number.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn one_number_or_a_list_is_taken() {
+    fn one_number_or_a_list_is_accepted() {
         assert_eq!(checked(&json!("+33612345678")).unwrap(), ["+33612345678"]);
         let list = ["+33612345678", "+6834000", "+886912345678901"];
         assert_eq!(checked(&json!(list)).unwrap(), list);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused_at_its_place() {
+    fn an_invalid_number_is_refused_with_its_place() {
         let many: Vec<_> = (0..=RECIPIENTS_MAX).map(|n| format!("+3361234{n:04}")).collect();
         for (to, part) in [
             (json!("33612345678"), "to: not a phone number with its country code"),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_the_message_is_remembered_in_little_space() {
+    fn the_progress_of_all_numbers_fits_its_limit() {
         let numbers: Vec<_> = (0..RECIPIENTS_MAX).map(|n| format!("+3361234{n:04}")).collect();
         let mut done = Done::default();
         numbers.iter().for_each(|number| done.add(number));

@@ -1,4 +1,4 @@
-//! What stands under `settings` of a target, and its checks: nothing is opened.
+//! The `settings` of a target and their checks. Nothing is opened.
 
 use dispatcher_plugin_api::prelude::*;
 
@@ -13,16 +13,16 @@ const NAME_BYTES_MAX: usize = 11;
 /// Version and first part of the paths of Twilio's API.
 const API: &str = "2010-04-01";
 
-/// What stands under `settings` of a target.
+/// The `settings` of a target.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "serde", deny_unknown_fields)]
 pub struct Settings {
     /// The account: AC and 32 hexadecimal digits, on the first page of Twilio's console.
     #[schemars(regex(pattern = "^AC[0-9a-fA-F]{32}$"))]
     account_sid: String,
-    /// The account's token, unless there is an API key.
+    /// The account's token. Not needed with an API key.
     auth_token: Option<Secret>,
-    /// Instead of the token, and better, because it can be revoked alone: SK and 32 hexadecimal digits.
+    /// An API key instead of the token: SK and 32 hexadecimal digits. Better, because it can be revoked alone.
     #[schemars(regex(pattern = "^SK[0-9a-fA-F]{32}$"))]
     api_key: Option<String>,
     /// The secret of the API key.
@@ -33,15 +33,15 @@ pub struct Settings {
     /// Instead of `from`, a messaging service that chooses the sender: MG and 32 hexadecimal digits.
     #[schemars(regex(pattern = "^MG[0-9a-fA-F]{32}$"))]
     messaging_service_sid: Option<String>,
-    /// Who gets the messages: a phone number with its country code such as "+33612345678", or a list of
-    /// them. Each has a delivery of its own, tried and reported apart from the others.
+    /// The recipients: a phone number with its country code, such as "+33612345678", or a list of them. Each
+    /// has its own deliveries.
     to: To,
     /// Longest message, in segments of 153 characters each, or of 67 where one of them is not in GSM-7.
-    /// Twilio charges by the segment. The rest is cut off.
+    /// Twilio charges per segment. The rest is cut off.
     #[serde(default = "segments_default")]
     #[schemars(range(min = 1, max = 10))]
     segments_max: u8,
-    /// Where Twilio's API is: another region, a proxy or a stand-in for tests.
+    /// The address of Twilio's API: another region, a proxy or a test server.
     #[serde(default = "api_base_default")]
     api_base: HttpUrl,
 }
@@ -54,7 +54,7 @@ fn api_base_default() -> HttpUrl {
     HttpUrl::from_static("https://api.twilio.com")
 }
 
-/// Whom Twilio names as the sender.
+/// The sender that Twilio shows.
 #[derive(Debug)]
 pub(crate) enum Sender {
     From(String),
@@ -80,7 +80,7 @@ pub(crate) enum ProbeResource {
     Messages(String),
 }
 
-/// Settings that can work.
+/// Valid settings.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// Where to post messages.
@@ -98,7 +98,7 @@ impl Settings {
     pub(crate) fn checked(self) -> Result<Checked, Invalid> {
         if !is_sid(&self.account_sid, &["AC"]) {
             let hint = match self.account_sid.get(..2) {
-                Some("SK") => ": this is an API key, put it into api_key",
+                Some("SK") => ": this is an API key; put it into api_key",
                 _ => "",
             };
             let reason = format!("not AC and 32 hexadecimal digits{hint}");
@@ -132,7 +132,7 @@ impl Settings {
         let base = self.api_base.as_str().trim_end_matches('/');
         if base.contains('?') || base.ends_with(API) || base.ends_with(".json") {
             let reason = format!(
-                "only scheme and host are needed, such as \"https://api.twilio.com\": /{API}/… is added"
+                "must have only scheme and host, such as \"https://api.twilio.com\": /{API}/… is added"
             );
             return Err(Invalid::at("api_base", reason));
         }
@@ -191,12 +191,8 @@ fn credentials(
             }
             Err(Invalid::at("api_key", "not SK and 32 hexadecimal digits"))
         }
-        (None, (Some(_), None)) => {
-            Err(Invalid::at("api_key", "comes without its api_key_secret: set that too"))
-        }
-        (None, (None, Some(_))) => {
-            Err(Invalid::at("api_key_secret", "comes without its api_key: set that too"))
-        }
+        (None, (Some(_), None)) => Err(Invalid::at("api_key", "needs api_key_secret: set it too")),
+        (None, (None, Some(_))) => Err(Invalid::at("api_key_secret", "needs api_key: set it too")),
         (None, (None, None)) => {
             Err(Invalid::new("auth_token is missing: set it, or set api_key and api_key_secret"))
         }
@@ -207,11 +203,11 @@ fn credentials(
     }
 }
 
-/// A line break or a space at its end is what goes wrong when a secret is pasted.
+/// A pasted secret often ends with a line break or a space.
 fn usable(key: &str, secret: Secret) -> Result<Secret, Invalid> {
     let text = secret.expose();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let reason = "is empty, or has a space, a line break or a character that is not ASCII";
+        let reason = "must not be empty, and must be ASCII without spaces and line breaks";
         return Err(Invalid::at(key, reason));
     }
     Ok(secret)

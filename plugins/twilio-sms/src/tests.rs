@@ -19,7 +19,7 @@ fn target(host: &TestHost, to: &[&str]) -> TwilioSms {
     host.create(settings).unwrap()
 }
 
-fn refusal(kind: Kind, after_s: Option<u64>, maybe_sent: bool) -> SendFailure {
+fn send_failure(kind: Kind, after_s: Option<u64>, maybe_sent: bool) -> SendFailure {
     SendFailure {
         kind,
         reason: "no".to_owned(),
@@ -33,7 +33,7 @@ fn the_worst_failure_is_the_verdict() {
     use Kind::{Broken, Reject, Retry, Throttled};
     let two_s = Duration::from_secs(2);
     let two = "2 of 3 recipients failed: to +1: no; to +2: no";
-    for (refused, expected) in [
+    for (failed, expected) in [
         ([(Reject, None, false), (Reject, None, false)], Failure::reject(two)),
         ([(Reject, None, false), (Retry, None, true)], Failure::retry(two).maybe_sent()),
         ([(Retry, Some(1), false), (Retry, Some(2), false)], Failure::retry(two).after(two_s)),
@@ -41,20 +41,20 @@ fn the_worst_failure_is_the_verdict() {
         ([(Retry, None, false), (Throttled, None, false)], Failure::throttled(two, None)),
         ([(Retry, None, false), (Broken, None, false)], Failure::broken(two)),
     ] {
-        let refused: Vec<_> = ["+1", "+2"]
+        let failed: Vec<_> = ["+1", "+2"]
             .into_iter()
-            .zip(refused.map(|(kind, after, maybe_sent)| refusal(kind, after, maybe_sent)))
+            .zip(failed.map(|(kind, after, maybe_sent)| send_failure(kind, after, maybe_sent)))
             .collect();
-        assert_eq!(failure(&refused, 3, b"12345678".to_vec()), expected.progress(*b"12345678"));
+        assert_eq!(failure(&failed, 3, b"12345678".to_vec()), expected.progress(*b"12345678"));
     }
 }
 
 #[test]
-fn many_reasons_are_not_told_in_full() {
-    let refused: Vec<_> = (0..100).map(|_| ("+1", refusal(Kind::Retry, None, false))).collect();
-    let reason = failure(&refused, 100, Vec::new()).to_string();
+fn many_reasons_are_shortened() {
+    let failed: Vec<_> = (0..100).map(|_| ("+1", send_failure(Kind::Retry, None, false))).collect();
+    let reason = failure(&failed, 100, Vec::new()).to_string();
     assert!(reason.ends_with("to +1: no; and 97 more") && reason.len() < 200, "{reason}");
-    assert_eq!(failure(&refused[..1], 1, Vec::new()).to_string(), "to +1: no");
+    assert_eq!(failure(&failed[..1], 1, Vec::new()).to_string(), "to +1: no");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_receipt_has_the_sid_of_every_message() {
 }
 
 #[test]
-fn an_event_that_shows_nothing_is_told_by_its_type_and_id() {
+fn an_event_without_visible_text_is_sent_as_its_type_and_id() {
     let host = TestHost::new();
     host.answer(201, TAKEN);
     let event = TestEvent::new("{}").title("\u{200b}");
@@ -90,7 +90,7 @@ fn an_event_that_shows_nothing_is_told_by_its_type_and_id() {
 }
 
 #[test]
-fn the_sids_of_a_call_that_failed_in_part_stand_in_the_log() {
+fn the_sids_of_a_partly_failed_call_are_logged() {
     let host = TestHost::new();
     host.answer(201, TAKEN);
     host.fail(HttpError::NotSent("no such host".to_owned()));

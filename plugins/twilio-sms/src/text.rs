@@ -1,4 +1,4 @@
-//! The text of an SMS: brought to what phones show, counted in segments, and cut to fit.
+//! The text of an SMS: reduced to what phones show, counted in segments, and cut to fit.
 //!
 //! Invariants of [`compose`]: the text has at most `segments_max` segments, shows at least one
 //! character, has no control character but line feed, and is cut between characters as people see
@@ -12,13 +12,13 @@ use crate::alphabet::{Encoding, belongs, is_blank, is_dropped, look_alike, septe
 
 /// Ten segments are 1,530 characters at most; Twilio takes no more than 1,600.
 pub(crate) const SEGMENTS_MAX: u8 = 10;
-/// More than fit into ten segments; what follows cannot be sent and is not looked at.
+/// More than fits into ten segments; the rest is ignored.
 const CHARS_MAX: usize = 1600;
-/// A letter with more marks than that is no letter, and may be cut.
+/// A letter with more marks than this may be split.
 const GROUP_UNITS_MAX: usize = 16;
 
-/// Makes the text of a message that stands for `count` events. `otherwise` is sent where the message
-/// shows nothing; it must show something.
+/// The text of a message for `count` events. `otherwise` replaces a message without visible text; it must
+/// have some.
 pub(crate) fn compose(message: &str, count: u64, otherwise: &str, segments_max: u8) -> String {
     let segments_max = usize::from(segments_max.clamp(1, SEGMENTS_MAX));
     let more = format!(" (+{} more)", count.saturating_sub(1));
@@ -33,14 +33,14 @@ pub(crate) fn compose(message: &str, count: u64, otherwise: &str, segments_max: 
     fit(&text, more, segments_max)
 }
 
-/// How many segments a text takes.
+/// How many segments a text needs.
 pub(crate) fn segments(text: &str) -> usize {
     let encoding = Encoding::of(text);
     let (mut total, mut parts, mut used) = (0, 1, 0);
     for group in groups(text) {
         let places = places(group, encoding);
         total += places;
-        // Neither an escape nor half of a character begins a segment.
+        // A segment starts neither within an escape nor within a character.
         if used + places > encoding.part() {
             parts += 1;
             used = 0;
@@ -57,8 +57,8 @@ fn places(group: &str, encoding: Encoding) -> usize {
     }
 }
 
-/// Without what phones do not show, and with single spaces and line feeds as the only white space.
-/// Empty when nothing would be seen.
+/// Without characters that phones do not show, and with single spaces and line feeds as the only white
+/// space. Empty if nothing would be visible.
 fn clean(text: &str) -> String {
     let mut cleaned = String::new();
     let mut chars = 0;
@@ -80,7 +80,7 @@ fn clean(text: &str) -> String {
     cleaned
 }
 
-/// The text with its end, in the encoding that says most.
+/// The text and its end, in the encoding that has room for more of it.
 fn fit(text: &str, more: &str, segments_max: usize) -> String {
     let plain: String = text
         .chars()
@@ -100,7 +100,7 @@ fn fit(text: &str, more: &str, segments_max: usize) -> String {
         return short;
     }
     let wide = cut(groups(text), &format!("…{more}"), segments_max);
-    // An emoji far behind the start would cost more than half of the text.
+    // An emoji late in the text would cost more than half of it.
     if short.chars().count() > wide.chars().count() { short } else { wide }
 }
 
@@ -118,7 +118,7 @@ fn cut<'a>(groups: impl Iterator<Item = &'a str>, end: &str, segments_max: usize
     text + end
 }
 
-/// Characters as people see them, nearly: an emoji with its modifiers, a letter with its marks.
+/// Roughly the characters that people see: an emoji with its modifiers, a letter with its marks.
 fn groups(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

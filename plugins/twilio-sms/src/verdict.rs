@@ -1,10 +1,10 @@
-//! What Twilio's answer to a new message means: taken, or which kind of failure.
+//! The meaning of Twilio's response to a new message: accepted, or a kind of failure.
 //!
-//! The HTTP status decides whether to try again, because Twilio splits and renames its codes. A code
-//! decides only within 4xx, where a status says too little: whether it is the one recipient, the
-//! account and its sender, or the rate. What is not known there concerns the one message alone.
+//! The HTTP status decides whether to retry, because Twilio splits and renames its codes. A code decides only
+//! within 4xx, where the status says too little: whether the cause is the recipient, the account and its
+//! sender, or the rate. An unknown code affects only the one message.
 //!
-//! Answers are not trusted: any bytes are read without a panic, and a failure repeats little of them.
+//! Responses are not trusted: any bytes are read without a panic, and a failure quotes little of them.
 
 use std::time::Duration;
 
@@ -12,42 +12,42 @@ use dispatcher_plugin_api::serde_json::{self, Value};
 
 use crate::settings::ProbeResource;
 
-/// A longer answer is not read: Twilio's have about 1 kB.
+/// A longer response is ignored: Twilio's have about 1 kB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Most characters of Twilio's own words that a reason repeats.
+/// Most characters of Twilio's message that a reason quotes.
 const MESSAGE_CHARS_MAX: usize = 300;
-/// Twilio's words are shorter. A longer one may be what we sent, credentials included, read back.
+/// Twilio's words are shorter. A longer one may repeat what was sent, including credentials.
 const WORD_BYTES_MAX: usize = 80;
-/// Longest status that is kept.
+/// Longest status that a receipt stores.
 const STATUS_BYTES_MAX: usize = 32;
 /// Where Twilio explains its codes.
 const HELP: &str = "https://www.twilio.com/docs/";
 const HELP_BYTES_MAX: usize = 120;
 
-/// Twilio took the message. It is not delivered yet.
+/// Twilio has accepted the message, but not delivered it yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) sid: String,
     /// `queued` or `accepted`.
     pub(crate) status: Option<String>,
-    /// As Twilio counts; `None` while it does not know.
+    /// Counted by Twilio; `None` while unknown.
     pub(crate) segments: Option<u64>,
 }
 
-/// What a failure asks for, the mildest first.
+/// The kind of a failure, the mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// This message never to this recipient.
+    /// Never send this message to this recipient.
     Reject,
-    /// This message later.
+    /// Send this message again later.
     Retry,
-    /// Nothing by this target for a while.
+    /// Send nothing for a while.
     Throttled,
-    /// Nothing by this target before somebody mends it.
+    /// Send nothing until a person fixes the target.
     Broken,
 }
 
-/// Twilio did not take the message, or nobody knows.
+/// Twilio did not accept the message, or it is unknown whether it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SendFailure {
     pub(crate) kind: Kind,
@@ -59,7 +59,7 @@ pub(crate) struct SendFailure {
 /// Too much at once, for the account or for the sender. 14107 is a limit of 30 seconds.
 const THROTTLED: [u64; 7] = [14_107, 20_429, 21_611, 30_001, 60_728, 63_017, 63_038];
 
-/// The account, its credentials, its sender or its messaging service: no message can leave.
+/// The account, its credentials, its sender or its messaging service: no message can be sent.
 const BROKEN: [u64; 17] = [
     10_001, // the account is not active
     20_003, 20_005, 20_006, 20_008, // credentials, account, permission, test credentials
@@ -69,10 +69,10 @@ const BROKEN: [u64; 17] = [
     30_002, // the account is suspended
 ];
 
-/// The recipient alone: no such number, no mobile, wants no messages, region not enabled.
+/// Only the recipient: unknown number, not a mobile phone, unsubscribed, region not enabled.
 const RECIPIENT: [u64; 7] = [21_211, 21_408, 21_608, 21_610, 21_612, 21_614, 21_635];
 
-/// `retry_after` is what the answer says of it.
+/// `retry_after` is that of the response.
 pub(crate) fn read(
     status: u16,
     retry_after: Option<Duration>,
@@ -157,13 +157,13 @@ fn kind(status: u16, code: Option<u64>) -> (Kind, &'static str) {
     }
 }
 
-/// A status of 2xx says that there is a message; what it lacks says whether it was Twilio who spoke.
+/// After a status of 2xx: a body without a message's sid did not come from Twilio.
 fn taken(status: u16, answer: &Value) -> Result<Sent, SendFailure> {
     let sid = answer["sid"].as_str().filter(|sid| is_sid(sid, &["SM", "MM"]));
     let Some(sid) = sid else {
         let reason = format!(
-            "Twilio answered {status}, but not with a message and its sid, so it may or may not have \
-             been sent; check api_base"
+            "Twilio answered {status} without the sid of a message, so the message may have been sent; check \
+             api_base"
         );
         return Err(SendFailure { kind: Kind::Retry, reason, after: None, maybe_sent: true });
     };
@@ -181,7 +181,7 @@ fn taken(status: u16, answer: &Value) -> Result<Sent, SendFailure> {
     })
 }
 
-/// There is a message, and it will not arrive.
+/// Twilio created the message, but it will not arrive.
 fn failed(sid: &str, state: &str, answer: &Value) -> SendFailure {
     let code = number(answer, "error_code");
     let kind = match code {
@@ -189,7 +189,7 @@ fn failed(sid: &str, state: &str, answer: &Value) -> SendFailure {
         Some(code) if BROKEN.contains(&code) => Kind::Broken,
         _ => Kind::Reject,
     };
-    let mut reason = format!("Twilio made message {sid}, which is {state}");
+    let mut reason = format!("Twilio accepted message {sid}, but its status is {state}");
     explain(&mut reason, code, answer["error_message"].as_str(), None);
     SendFailure { kind, reason, after: None, maybe_sent: false }
 }
@@ -201,13 +201,13 @@ fn reason(status: u16, code: Option<u64>, answer: &Value) -> String {
     let message = message.or(answer["detail"].as_str()).or(answer["title"].as_str());
     let help = answer["more_info"].as_str().or(answer["type"].as_str());
     if code.is_none() && message.is_none() {
-        reason.push_str(" without saying why");
+        reason.push_str(" without a reason");
     }
     explain(&mut reason, code, message, help);
     reason
 }
 
-/// Adds code, words and the page that explains them.
+/// Adds the code, the message and the page that explains them.
 fn explain(reason: &mut String, code: Option<u64>, message: Option<&str>, help: Option<&str>) {
     if let Some(code) = code {
         *reason += &format!(", code {code}");
@@ -228,7 +228,7 @@ fn explain(reason: &mut String, code: Option<u64>, message: Option<&str>, help: 
     }
 }
 
-/// On one line, bounded, without what may be a secret.
+/// On one line, bounded, without words that may be secrets.
 fn quoted(text: &str) -> String {
     let short = |word| if str::len(word) > WORD_BYTES_MAX { "[…]" } else { word };
     let mut words =
@@ -250,7 +250,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Twilio writes some numbers as text.
+/// Twilio sends some numbers as text.
 fn number(answer: &Value, key: &str) -> Option<u64> {
     let value = &answer[key];
     value.as_u64().or_else(|| value.as_str()?.parse().ok())

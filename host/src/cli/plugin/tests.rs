@@ -63,9 +63,11 @@ fn a_recursive_or_empty_schema_is_shown_within_bounds() {
 fn a_bad_file_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let settings = config::default_plugins(folder.path());
-    for (name, content, reason) in
-        [("a.so", "text", "no ELF file"), ("b.txt", "", "no ELF file"), ("", "", "no regular file")]
-    {
+    for (name, content, reason) in [
+        ("a.so", "text", "not an ELF file"),
+        ("b.txt", "", "not an ELF file"),
+        ("", "", "not a regular file"),
+    ] {
         let file = folder.path().join(name);
         if !name.is_empty() {
             std::fs::write(&file, content).unwrap();

@@ -1,9 +1,9 @@
-//! What comes back from a plugin, whatever it does.
+//! The verdicts of a plugin, whatever it does.
 
 use super::*;
 
 #[tokio::test]
-async fn an_event_reaches_the_plugin_with_all_it_has() {
+async fn the_plugin_gets_every_attribute_of_an_event() {
     let settings = json!({ "act": "describe", "file": "logs/a", "to": ["https://a", "https://b"] });
     let instance = create("each", &settings).unwrap();
     let mut second = delivery(1, "a title");
@@ -34,7 +34,7 @@ async fn an_event_reaches_the_plugin_with_all_it_has() {
 }
 
 #[tokio::test]
-async fn each_kind_of_verdict_comes_back_as_it_was_given() {
+async fn each_kind_of_verdict_comes_back_unchanged() {
     use FailureKind::{Broken, Reject, Retry, Throttled};
     let hour = Some(Duration::from_secs(3600));
     let retry = Failure { after: hour, maybe_sent: true, ..failure(Retry, "later") };
@@ -54,7 +54,7 @@ async fn each_kind_of_verdict_comes_back_as_it_was_given() {
 }
 
 #[tokio::test]
-async fn progress_is_handed_back_at_the_next_attempt() {
+async fn progress_comes_back_at_the_next_attempt() {
     let instance = acting("progress");
     let failed = deliver(&instance).await.unwrap_err();
     assert_eq!((failed.reason.as_str(), &failed.progress[..]), ("half", &b"\0half\xff"[..]));
@@ -64,7 +64,7 @@ async fn progress_is_handed_back_at_the_next_attempt() {
 }
 
 #[tokio::test]
-async fn progress_that_is_too_long_or_holds_a_secret_is_not_kept() {
+async fn progress_that_is_too_long_or_contains_a_secret_is_dropped() {
     for act in ["long-progress", "secret-progress"] {
         assert_eq!(deliver(&acting(act)).await.unwrap_err().progress, b"", "{act}");
     }
@@ -93,7 +93,7 @@ async fn secrets_are_masked_in_receipts_errors_and_panics() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_retry_with_its_text_and_a_line_with_its_place() {
+async fn a_panic_is_a_retry_with_its_text_and_a_log_line_with_its_location() {
     for (act, text) in [
         ("panic-at-once", "bomb at once"),
         ("panic-after-await", "bomb after an await"),
@@ -120,7 +120,7 @@ async fn a_panic_is_a_retry_with_its_text_and_a_line_with_its_place() {
 async fn panics_in_drops_stay_in_the_plugin() {
     let (log, _guard) = Log::capture();
     let verdict = deliver(&acting("panic-in-future-drop")).await.unwrap_err();
-    assert_eq!(verdict.reason, "no answer before the time for the attempt was over");
+    assert_eq!(verdict.reason, "no answer before the attempt timed out");
     assert!(verdict.maybe_sent);
     drop(acting("panic-in-drop"));
     assert_eq!(log.text().matches("bomb in a drop").count(), 2, "{}", log.text());
@@ -163,7 +163,7 @@ async fn many_events_of_an_each_plugin_are_delivered_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_delivered_before_the_time_was_over_stays_delivered() {
+async fn events_delivered_before_the_deadline_stay_delivered() {
     let instance = acting("sleep-for-ever");
     let verdicts = instance.deliver(&[delivery(1, "a"), delivery(2, "b")], soon()).await;
     let maybe: Vec<_> = verdicts.iter().map(|v| v.as_ref().unwrap_err().maybe_sent).collect();
@@ -184,11 +184,11 @@ async fn a_batch_answers_for_each_event_in_order() {
 }
 
 #[tokio::test]
-async fn a_wrong_number_of_verdicts_means_that_all_come_again() {
+async fn after_a_wrong_number_of_verdicts_all_events_are_retried() {
     let deliveries = [delivery(1, "one"), delivery(2, "two"), delivery(3, "three")];
     for (act, given) in [("too-few", 2), ("too-many", 6), ("none", 0)] {
         let instance = create("batch", &json!({ "act": act })).unwrap();
-        let reason = format!("the plugin gave {given} verdicts for 3 events");
+        let reason = format!("the plugin returned {given} verdicts for 3 events");
         let retry = Failure { maybe_sent: true, ..failure(FailureKind::Retry, &reason) };
         assert_eq!(instance.deliver(&deliveries, soon()).await, vec![Err(retry); 3], "{act}");
     }
@@ -200,19 +200,19 @@ async fn a_digest_is_one_message_with_one_key_and_one_verdict() {
     let (a, b) = (delivery(1, "first"), delivery(2, "second"));
     let both = instance.deliver(&[a.clone(), b.clone()], soon()).await;
     assert_eq!(both[0], both[1]);
-    let told = both[0].clone().unwrap();
+    let receipt = both[0].clone().unwrap();
     let field = |receipt: &Receipt, key: &str| {
         receipt.fields.iter().find(|(name, _)| name == key).unwrap().1.clone()
     };
-    assert_eq!(field(&told, "message"), "first (+1 more)");
-    assert_eq!(field(&told, "count"), "2");
-    assert_eq!(field(&told, "ids"), format!("{} {}", a.event.id, b.event.id));
+    assert_eq!(field(&receipt, "message"), "first (+1 more)");
+    assert_eq!(field(&receipt, "count"), "2");
+    assert_eq!(field(&receipt, "ids"), format!("{} {}", a.event.id, b.event.id));
 
     let key_of = |verdicts: Vec<Verdict>| verdicts[0].clone().unwrap().id.unwrap();
     let swapped = instance.deliver(&[b.clone(), a.clone()], soon()).await;
     assert_eq!(key_of(swapped), key_of(both));
     let alone = instance.deliver(std::slice::from_ref(&a), soon()).await;
-    assert_ne!(key_of(alone.clone()), told.id.unwrap());
+    assert_ne!(key_of(alone.clone()), receipt.id.unwrap());
     assert_eq!(field(&alone[0].clone().unwrap(), "message"), "first");
 }
 

@@ -1,4 +1,4 @@
-//! Which files are taken, and what is said of the others.
+//! Which files are loaded, and the problems of the others.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::super::{LoadError, Mode};
 use super::*;
 
-/// A folder to drop files into, and one for private copies.
+/// A folder for plugin files, and one for private copies.
 struct Home {
     folder: tempfile::TempDir,
 }
@@ -37,7 +37,7 @@ impl Home {
         Catalog::scan(&settings(&[&self.drop_in()], &self.cache()))
     }
 
-    /// The one problem there is; loading says the same.
+    /// The only problem; loading reports the same.
     fn problem(&self) -> String {
         let catalog = self.scan();
         let [file] = catalog.files() else { panic!("{:?}", catalog.files()) };
@@ -53,7 +53,7 @@ fn each() -> Vec<u8> {
     fs::read(plugin_file("each")).unwrap()
 }
 
-/// Replaces all of `from`, which has the same length and is there.
+/// Replaces all occurrences of `from`; there must be one, and the lengths must be equal.
 fn patched(mut content: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut places = 0;
@@ -68,7 +68,7 @@ fn patched(mut content: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_dropped_file_is_found_loaded_from_a_private_copy_and_tells_what_it_is() {
+fn a_file_is_found_loaded_from_a_private_copy_and_has_a_manifest() {
     let home = Home::new();
     let path = home.put("whatever.so", &each());
     let catalog = home.scan();
@@ -94,7 +94,7 @@ fn a_dropped_file_is_found_loaded_from_a_private_copy_and_tells_what_it_is() {
 }
 
 #[test]
-fn what_is_no_good_is_one_line_about_that_file() {
+fn an_unusable_file_has_a_problem_of_one_line() {
     let big = each();
     let machine = if cfg!(target_arch = "x86_64") { 183u16 } else { 62 };
     let mut other_machine = big.clone();
@@ -103,15 +103,18 @@ fn what_is_no_good_is_one_line_about_that_file() {
     narrow[4] = 1;
     let not_a_plugin = patched(big.clone(), b".dispatcher\0", b".despatcher\0");
     for (content, reason) in [
-        (b"".to_vec(), "no ELF file"),
-        (b"#!/bin/sh\necho plugin\n".to_vec(), "no ELF file"),
-        (big[..40].to_vec(), "damaged or cut off"),
-        (big[..big.len() / 2].to_vec(), "damaged or cut off"),
-        (big[..big.len() - 100].to_vec(), "damaged or cut off"),
+        (b"".to_vec(), "not an ELF file"),
+        (b"#!/bin/sh\necho plugin\n".to_vec(), "not an ELF file"),
+        (big[..40].to_vec(), "damaged or truncated"),
+        (big[..big.len() / 2].to_vec(), "damaged or truncated"),
+        (big[..big.len() - 100].to_vec(), "damaged or truncated"),
         (other_machine, "built for "),
         (narrow, "built for a 32-bit machine"),
         (not_a_plugin, "no .dispatcher section"),
-        (patched(big.clone(), b"\0api=1.0\0", b"\0api=9.0\0"), "speaks version 9.0"),
+        (
+            patched(big.clone(), b"\0api=1.0\0", b"\0api=9.0\0"),
+            "version 9.0 of the plugin interface",
+        ),
         (patched(big.clone(), b"\0panic=unwind\0", b"\0panic=abort\0\0"), "panic = \"unwind\""),
         (patched(big.clone(), b"\0name=test-each\0", b"\0name=../../etc\0"), "damaged"),
     ] {
@@ -139,24 +142,24 @@ fn a_file_that_others_can_change_is_refused() {
 }
 
 #[test]
-fn only_regular_files_count() {
+fn only_regular_files_are_loaded() {
     let home = Home::new();
     symlink(plugin_file("each"), home.drop_in().join("link.so")).unwrap();
     assert!(home.problem().contains("symbolic link"));
 
     let home = Home::new();
     fs::create_dir(home.drop_in().join("folder.so")).unwrap();
-    assert!(home.problem().contains("no regular file"));
+    assert!(home.problem().contains("not a regular file"));
 
     let home = Home::new();
     let pipe = home.drop_in().join("pipe.so");
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, rustix::fs::Mode::RUSR, 0).unwrap();
-    assert!(home.problem().contains("no regular file"));
+    assert!(home.problem().contains("not a regular file"));
 }
 
 #[test]
-fn a_bad_file_costs_only_itself() {
+fn an_unusable_file_does_not_affect_the_others() {
     let home = Home::new();
     home.put("a.so", b"text");
     home.put("b.so", &each());
@@ -168,7 +171,7 @@ fn a_bad_file_costs_only_itself() {
 }
 
 #[test]
-fn beside_the_executable_other_libraries_are_no_mistake() {
+fn beside_the_executable_other_libraries_are_not_reported() {
     let catalog = catalog();
     let problems: Vec<_> = catalog.files().iter().filter(|file| file.problem.is_some()).collect();
     assert!(problems.is_empty(), "{problems:?}");
@@ -178,7 +181,7 @@ fn beside_the_executable_other_libraries_are_no_mistake() {
 }
 
 #[test]
-fn a_file_that_was_replaced_under_its_path_gives_the_new_code() {
+fn a_replaced_file_gives_the_new_code() {
     let home = Home::new();
     home.put("a.so", &each());
     let description = |catalog: &Catalog| {
@@ -193,17 +196,17 @@ fn a_file_that_was_replaced_under_its_path_gives_the_new_code() {
 }
 
 #[test]
-fn a_file_that_became_another_plugin_is_refused_by_its_old_name() {
+fn a_file_that_became_another_plugin_is_not_loaded_under_the_old_name() {
     let home = Home::new();
     home.put("a.so", &each());
     let catalog = home.scan();
     home.put("a.so", &fs::read(plugin_file("batch")).unwrap());
     let error = catalog.load("test-each").unwrap_err();
-    assert!(error.to_string().contains("it holds plugin test-batch by now"), "{error}");
+    assert!(error.to_string().contains("it now contains the plugin test-batch"), "{error}");
 }
 
 #[test]
-fn of_two_files_with_one_name_the_first_is_used_and_the_other_named() {
+fn of_two_plugins_with_one_name_the_first_is_used_and_the_other_reported() {
     let (first, second) = (Home::new(), Home::new());
     let path = first.put("a.so", &each());
     second.put("same.so", &each());
@@ -234,14 +237,14 @@ fn an_unknown_name_gets_a_suggestion_and_what_was_found_where() {
 }
 
 #[test]
-fn folders_that_are_not_there_are_passed_over() {
+fn missing_folders_are_skipped() {
     let home = Home::new();
     let missing = home.folder.path().join("missing");
     assert!(Catalog::scan(&settings(&[&missing], &home.cache())).files().is_empty());
 }
 
 #[test]
-fn a_folder_for_copies_that_cannot_be_used_is_named() {
+fn an_unusable_cache_folder_is_an_error_with_its_path() {
     let home = Home::new();
     home.put("a.so", &each());
     fs::write(home.cache(), b"a file").unwrap();
@@ -250,5 +253,5 @@ fn a_folder_for_copies_that_cannot_be_used_is_named() {
     fs::remove_file(home.cache()).unwrap();
     symlink(home.drop_in(), home.cache()).unwrap();
     let error = home.scan().load("test-each").unwrap_err().to_string();
-    assert!(error.contains("must be a folder that belongs to"), "{error}");
+    assert!(error.contains("must belong to"), "{error}");
 }

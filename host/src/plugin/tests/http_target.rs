@@ -1,4 +1,4 @@
-//! The plugin `http` as the daemon loads it, against a server that answers by a script.
+//! The plugin `http`, loaded by the daemon, against a scripted server.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,12 +12,12 @@ const GONE: &str = "HTTP/1.1 410 Gone\r\ncontent-length: 3\r\n\r\nbye";
 
 struct Server {
     settings: Value,
-    /// The requests and how many connections brought them.
+    /// The requests, and the number of connections.
     seen: JoinHandle<(Vec<String>, usize)>,
 }
 
 impl Server {
-    /// Answers so many requests, over as many connections as the client opens.
+    /// Answers that many requests, on as many connections as the client opens.
     async fn answering(answers: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -41,11 +41,11 @@ impl Server {
 
     fn target(&self) -> Instance {
         let plugin = catalog().load("http").unwrap();
-        plugin.create("hook", &self.settings, &services(&["127.0.0.0/8"])).unwrap()
+        plugin.create("hook", &self.settings, &context(&["127.0.0.0/8"])).unwrap()
     }
 }
 
-/// A whole request; none when the client closed the connection before one.
+/// A complete request; `None` if the client closed the connection first.
 async fn request(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"}") {
@@ -88,10 +88,10 @@ async fn events_are_posted_one_by_one_over_one_connection() {
 }
 
 #[tokio::test]
-async fn the_own_network_is_closed_unless_it_is_allowed() {
+async fn private_addresses_are_denied_unless_allowed() {
     let server = Server::answering(&[TAKEN]).await;
     let plugin = catalog().load("http").unwrap();
-    let closed = plugin.create("hook", &server.settings, &services(&[])).unwrap();
+    let closed = plugin.create("hook", &server.settings, &context(&[])).unwrap();
     let refused = deliver(&closed).await.unwrap_err();
     assert_eq!((refused.kind, refused.maybe_sent), (FailureKind::Retry, false));
     assert!(refused.reason.contains("allow"), "{}", refused.reason);

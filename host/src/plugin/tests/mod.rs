@@ -1,4 +1,4 @@
-//! The loader and its calls against real plugins, which lie beside the test's own executable.
+//! Loading and calling real plugins, which are beside the test's executable.
 
 mod calls;
 mod files;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::{Catalog, Instance, Invalid, Services, Settings};
+use super::{Catalog, Instance, Invalid, Settings, TargetContext};
 use crate::egress;
 use crate::model::{
     Attributes, Delivery, EventId, Failure, FailureKind, Headers, Receipt, Secret, Severity,
@@ -39,14 +39,14 @@ fn settings(directories: &[&Path], cache: &Path) -> Settings {
     Settings { directories, cache: cache.to_owned(), strict: false }
 }
 
-/// Copies are named by their content, so that all tests may share a folder for them.
+/// Copies are named by their content, so all tests can share a folder for them.
 fn catalog() -> Catalog {
     let folder = folder();
     Catalog::scan(&settings(&[&folder], &folder.with_file_name("plugin-cache")))
 }
 
-fn services(allow: &[&str]) -> Services {
-    Services {
+fn context(allow: &[&str]) -> TargetContext {
+    TargetContext {
         egress: egress::Client::new(&egress::Settings::default()).unwrap(),
         allow: allow.iter().map(|range| range.parse().unwrap()).collect(),
         secrets: vec![Secret::new(SECRET)],
@@ -57,7 +57,7 @@ fn services(allow: &[&str]) -> Services {
 
 fn create(mode: &str, settings: &Value) -> Result<Instance, Invalid> {
     let plugin = catalog().load(&format!("test-{mode}")).unwrap();
-    plugin.create("a-target", settings, &services(&["127.0.0.0/8"]))
+    plugin.create("a-target", settings, &context(&["127.0.0.0/8"]))
 }
 
 fn acting(act: &str) -> Instance {
@@ -108,8 +108,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        /// With a single subscriber, tracing asks the thread that first comes by a line whether anybody
-        /// wants it, and remembers the answer for all threads; with two it asks the subscribers.
+        /// With a single subscriber, tracing asks the first thread that reaches a log line whether it is enabled,
+        /// and caches that for all threads. With two it asks the subscribers each time.
         static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| tracing_subscriber::fmt().with_writer(std::io::sink).finish().into());
         let log = Self::default();

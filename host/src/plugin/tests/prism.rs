@@ -1,4 +1,4 @@
-//! What `twilio-sms` sends, judged by a validating mock server that others wrote.
+//! The requests of `twilio-sms`, validated by the mock server Prism.
 //!
 //! `DISPATCHER_PRISM` names the program `prism` (`npm install @stoplight/prism-cli@5` puts it at
 //! `node_modules/.bin/prism`); without it the test says that it is skipped.
@@ -15,7 +15,7 @@ struct Prism {
 }
 
 impl Prism {
-    /// Returns when it listens, whatever time that takes.
+    /// Returns when it listens, however long that takes.
     fn start(program: &std::ffi::OsStr) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut command = Command::new(program);
@@ -23,12 +23,12 @@ impl Prism {
         command.arg(root.join("tests/fixtures/twilio-messages.openapi.json"));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut prism = Self { process: command.spawn().unwrap(), url: String::new() };
-        let mut told = BufReader::new(prism.process.stdout.take().unwrap()).lines();
+        let mut output = BufReader::new(prism.process.stdout.take().unwrap()).lines();
         let listening = |line: String| Some(line.split("listening on ").nth(1)?.trim().to_owned());
-        let url = told.by_ref().map_while(Result::ok).find_map(listening);
+        let url = output.by_ref().map_while(Result::ok).find_map(listening);
         prism.url = url.expect("prism ended before it listened");
-        // It must not wait for somebody to read what else it tells.
-        std::thread::spawn(move || told.for_each(drop));
+        // Reads the rest of its output, so that it never blocks on a full pipe.
+        std::thread::spawn(move || output.for_each(drop));
         prism
     }
 
@@ -40,7 +40,7 @@ impl Prism {
         twilio(&settings).unwrap()
     }
 
-    /// The status of its answer to a form.
+    /// The status of its response to a form.
     async fn status(&self, form: &'static str) -> u16 {
         let outgoing = egress::Outgoing {
             method: http::Method::POST,
@@ -60,14 +60,14 @@ impl Prism {
 
 impl Drop for Prism {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
 #[tokio::test]
-async fn a_mock_server_made_of_the_interface_takes_every_message() {
+async fn a_mock_server_built_from_twilios_specification_accepts_every_message() {
     let Some(program) = std::env::var_os("DISPATCHER_PRISM") else {
         println!("skipped: DISPATCHER_PRISM names no program `prism`");
         return;

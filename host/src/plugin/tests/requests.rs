@@ -1,11 +1,11 @@
-//! What a plugin asks of the host: HTTP, waiting, blocking work, logs, counters.
+//! What a plugin uses the host for: HTTP, waiting, blocking work, logs, counters.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
 
-/// A server that takes one connection, reads the request, answers and closes.
+/// A server that accepts one connection, reads the request, responds and closes.
 async fn server(answer: &'static str) -> (Value, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = posting(listener.local_addr().unwrap());
@@ -26,7 +26,7 @@ fn posting(address: std::net::SocketAddr) -> Value {
 }
 
 #[tokio::test]
-async fn a_request_goes_out_and_its_answer_comes_back() {
+async fn a_request_is_sent_and_its_response_comes_back() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nthere";
     let (settings, server) = server(answer).await;
     let verdict = deliver(&create("each", &settings).unwrap()).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_status_becomes_a_verdict() {
 }
 
 #[tokio::test]
-async fn the_plugin_learns_whether_bytes_had_left() {
+async fn the_plugin_learns_whether_bytes_were_sent() {
     let (settings, _server) = server("").await;
     let cut = deliver(&create("each", &settings).unwrap()).await.unwrap_err();
     assert!(cut.maybe_sent, "{cut:?}");
@@ -67,10 +67,10 @@ async fn the_plugin_learns_whether_bytes_had_left() {
 }
 
 #[tokio::test]
-async fn closed_addresses_stay_closed_without_an_allow() {
+async fn denied_addresses_need_allow() {
     let plugin = catalog().load("test-each").unwrap();
     let settings = json!({ "act": "post", "url": "http://127.0.0.1:9/" });
-    let instance = plugin.create("a-target", &settings, &services(&[])).unwrap();
+    let instance = plugin.create("a-target", &settings, &context(&[])).unwrap();
     let failure = deliver(&instance).await.unwrap_err();
     assert!(!failure.maybe_sent && failure.reason.contains("127.0.0.1"), "{failure:?}");
 }
@@ -79,7 +79,7 @@ async fn closed_addresses_stay_closed_without_an_allow() {
 async fn a_request_ends_before_its_delivery_does() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = posting(listener.local_addr().unwrap());
-    // The clock stands still while a blocking task runs, and jumps once the request is there.
+    // The clock is paused while a blocking task runs, and jumps once the request has arrived.
     let server = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
         assert_ne!(std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap(), 0);
@@ -92,7 +92,7 @@ async fn a_request_ends_before_its_delivery_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plugin_may_poll_on_a_thread_of_its_own() {
+async fn a_plugin_may_poll_on_its_own_thread() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nthere";
     let (mut settings, _server) = server(answer).await;
     settings["act"] = "post-on-own-thread".into();
@@ -101,14 +101,14 @@ async fn a_plugin_may_poll_on_a_thread_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_plugin_sleeps_and_blocks_without_holding_the_daemon() {
+async fn a_plugin_can_sleep_and_run_blocking_work() {
     assert_eq!(deliver(&acting("sleep")).await, receipt("slept"));
     let id = delivery(1, "a title").event.id.to_string().to_lowercase();
     assert_eq!(deliver(&acting("blocking")).await, receipt(&id));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_that_does_not_end_is_cut_and_may_have_arrived() {
+async fn a_delivery_past_its_deadline_is_dropped_as_maybe_sent() {
     let failure = deliver(&acting("sleep-for-ever")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Retry);
     assert!(failure.maybe_sent);
@@ -131,7 +131,7 @@ async fn a_blocking_job_outlives_its_delivery() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_blocks_a_thread_is_named() {
+async fn a_plugin_that_blocks_a_thread_is_logged() {
     let (log, _guard) = Log::capture();
     deliver(&acting("block-the-thread")).await.unwrap();
     let log = log.text();
@@ -140,12 +140,12 @@ async fn a_plugin_that_blocks_a_thread_is_named() {
 }
 
 #[tokio::test]
-async fn a_plugin_cannot_forge_a_line_nor_tell_a_secret() {
+async fn a_plugin_can_neither_forge_a_log_line_nor_log_a_secret() {
     let (log, _guard) = Log::capture();
     deliver(&acting("log")).await.unwrap();
     let text = log.text();
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.contains("told ***\\nforged line"), "{text}");
+    assert!(text.contains("token ***\\nforged line"), "{text}");
     assert!(text.contains("token=*** n=1") && text.contains("to=\"a-target\""), "{text}");
 }
 

@@ -1,4 +1,4 @@
-//! The plugin `twilio-sms` as the daemon loads it, against a server that plays Twilio by a script.
+//! The plugin `twilio-sms`, loaded by the daemon, against a scripted server in place of Twilio.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -9,14 +9,14 @@ use super::*;
 pub(super) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(super) const TOKEN: &str = "t0ken-of-the-account";
 
-/// What the server does with a request once it has read all of it.
+/// What the server does after it has read a request.
 #[derive(Clone, Copy)]
 enum Step {
     /// Status, further header lines, body.
     Answer(u16, &'static str, &'static str),
-    /// Closes the connection without a word.
+    /// Closes the connection without a response.
     Cut,
-    /// Says nothing and keeps the connection open.
+    /// Sends nothing and keeps the connection open.
     Silent,
 }
 
@@ -32,7 +32,7 @@ struct Twilio {
 }
 
 impl Twilio {
-    /// Plays the steps, one request each, a connection each, and then listens no more.
+    /// Runs the steps, each with one connection and request, and then stops listening.
     async fn playing(steps: &'static [Step]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -77,8 +77,8 @@ impl Twilio {
 pub(super) fn twilio(settings: &Value) -> Result<Instance, Invalid> {
     let plugin = catalog().load("twilio-sms").unwrap();
     let secrets = vec![Secret::new(TOKEN)];
-    let services = Services { secrets, ..services(&["127.0.0.0/8"]) };
-    plugin.create("oncall", settings, &services)
+    let context = TargetContext { secrets, ..context(&["127.0.0.0/8"]) };
+    plugin.create("oncall", settings, &context)
 }
 
 /// Head and body of a request.
@@ -108,7 +108,7 @@ async fn failed(step: &'static [Step]) -> Failure {
 }
 
 #[tokio::test]
-async fn a_message_is_posted_as_twilio_wants_it_and_its_sid_is_the_receipt() {
+async fn a_message_is_posted_in_twilios_format_and_its_sid_is_the_receipt() {
     let twilio = Twilio::playing(&[TAKEN]).await;
     let verdict = send(&twilio.target(json!({}))).await.unwrap();
     assert_eq!(verdict.id.as_deref(), Some("SM0123456789abcdef0123456789abcdef"));
@@ -146,7 +146,7 @@ async fn many_events_are_one_message_that_is_cut_to_its_segments() {
 }
 
 #[tokio::test]
-async fn an_answer_decides_what_happens_next() {
+async fn the_response_decides_the_verdict() {
     use FailureKind::{Broken, Reject, Retry, Throttled};
     const INVALID: &str = r#"{"code": 21211, "message": "The 'To' number +33612345678 is not a valid phone number.", "more_info": "https://www.twilio.com/docs/errors/21211", "status": 400}"#;
     const WHO: &str = r#"{"code": 20003, "message": "Authenticate as t0ken-of-the-account", "more_info": "https://www.twilio.com/docs/errors/20003", "status": 401}"#;
@@ -190,20 +190,20 @@ async fn an_answer_decides_what_happens_next() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_ends_with_the_deadline_and_may_have_been_sent() {
+async fn a_slow_response_is_abandoned_at_the_deadline_as_maybe_sent() {
     let twilio = Twilio::playing(&[Step::Silent, TAKEN]).await;
     let target = twilio.target(json!({}));
     let deadline = Instant::now() + Duration::from_secs(2);
     let verdict = target.deliver(&[delivery(1, "a title")], deadline).await.remove(0);
     let failure = verdict.unwrap_err();
     assert!(failure.kind == FailureKind::Retry && failure.maybe_sent, "{failure:?}");
-    // The plugin's own words: it was not cut off.
+    // The text is from the plugin, so the call was not cancelled.
     assert!(failure.reason.contains("before the deadline"), "{failure:?}");
     send(&target).await.unwrap();
 }
 
 #[tokio::test]
-async fn nothing_was_sent_where_nobody_listens() {
+async fn without_a_server_nothing_was_sent() {
     let twilio = Twilio::playing(&[]).await;
     let target = twilio.target(json!({}));
     twilio.requests.await.unwrap();
@@ -212,7 +212,7 @@ async fn nothing_was_sent_where_nobody_listens() {
 }
 
 #[tokio::test]
-async fn who_has_the_message_does_not_get_it_again() {
+async fn a_number_that_has_the_message_does_not_get_it_again() {
     const STOP: Step = Step::Answer(400, "", r#"{"code": 21610}"#);
     const NOT_WELL: Step = Step::Answer(500, "", "");
     // First attempt, then the one with its progress.
@@ -233,12 +233,12 @@ async fn who_has_the_message_does_not_get_it_again() {
         .iter()
         .map(|request| request.split("To=%2B").nth(1).unwrap().split('&').next().unwrap())
         .collect();
-    let told = ["33600000001", "33600000002", "33600000003", "33600000002", "33600000003"];
-    assert_eq!(numbers, told);
+    let expected = ["33600000001", "33600000002", "33600000003", "33600000002", "33600000003"];
+    assert_eq!(numbers, expected);
 }
 
 #[tokio::test]
-async fn one_who_is_throttled_or_broken_stops_the_others() {
+async fn a_throttled_or_broken_number_stops_the_others() {
     let twilio = Twilio::playing(&[TAKEN, Step::Answer(401, "", "")]).await;
     let to = ["+33600000001", "+33600000002", "+33600000003"];
     let failure = send(&twilio.target(json!({ "to": to }))).await.unwrap_err();
@@ -248,7 +248,7 @@ async fn one_who_is_throttled_or_broken_stops_the_others() {
 }
 
 #[tokio::test]
-async fn the_manifest_tells_what_is_fanned_out_and_wrong_settings_their_key() {
+async fn the_manifest_has_the_recipients_setting_and_invalid_settings_name_their_key() {
     let manifest = catalog().load("twilio-sms").unwrap().manifest().clone();
     assert_eq!(manifest.fan_out.as_deref(), Some("to"));
     assert_eq!(manifest.mode, crate::plugin::Mode::Together);

@@ -42,7 +42,7 @@ fn check_problem(outcome: Result<(), Problem>, part: &str) {
 }
 
 #[test]
-fn lines_are_appended_and_nothing_is_opened_before() {
+fn lines_are_appended_and_nothing_is_opened_earlier() {
     let folder = TempDir::new().unwrap();
     let mut log = log(&folder, ALWAYS_ONE);
     log.append(b"", now()).unwrap();
@@ -53,7 +53,7 @@ fn lines_are_appended_and_nothing_is_opened_before() {
 }
 
 #[test]
-fn folders_are_made_and_neither_they_nor_the_file_are_open_to_others() {
+fn folders_are_created_and_others_can_read_neither_them_nor_the_file() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a/b/log");
     Log::new(path.clone(), ALWAYS_ONE, true).append(b"1\n", now()).unwrap();
@@ -65,7 +65,7 @@ fn folders_are_made_and_neither_they_nor_the_file_are_open_to_others() {
 }
 
 #[test]
-fn a_file_is_turned_over_before_it_grows_too_long_and_only_so_many_are_kept() {
+fn a_file_is_rotated_before_it_is_too_long_and_only_keep_files_stay() {
     let folder = TempDir::new().unwrap();
     let mut log = log(&folder, by_size(4, 2));
     for lines in ["1\n", "2\n", "3\n", "4\n", "5\n"] {
@@ -81,7 +81,7 @@ fn a_file_is_turned_over_before_it_grows_too_long_and_only_so_many_are_kept() {
 }
 
 #[test]
-fn a_gap_in_the_numbers_is_filled_before_anything_goes() {
+fn a_gap_in_the_numbers_is_filled_before_a_file_is_deleted() {
     let folder = TempDir::new().unwrap();
     for name in ["log", "log.1", "log.3"] {
         fs::write(folder.path().join(name), format!("{name}\n")).unwrap();
@@ -92,7 +92,7 @@ fn a_gap_in_the_numbers_is_filled_before_anything_goes() {
 }
 
 #[test]
-fn files_beyond_a_lowered_number_go() {
+fn files_beyond_a_lowered_keep_are_deleted() {
     let folder = TempDir::new().unwrap();
     for name in ["log", "log.1", "log.2", "log.3", "log.4"] {
         fs::write(folder.path().join(name), format!("{name}\n")).unwrap();
@@ -119,7 +119,7 @@ fn no_line_is_lost_or_joined_over_many_rotations() {
 }
 
 #[test]
-fn a_new_day_begins_a_new_file_and_a_clock_set_back_does_not() {
+fn a_new_day_starts_a_new_file_and_a_clock_set_back_does_not() {
     let folder = TempDir::new().unwrap();
     let mut log = log(&folder, Rotation { bytes_max: None, daily: true, keep: 9 });
     let day = |n: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(n * DAY_SECONDS);
@@ -135,7 +135,7 @@ fn a_new_day_begins_a_new_file_and_a_clock_set_back_does_not() {
 }
 
 #[test]
-fn a_file_left_from_an_earlier_day_is_turned_over_at_the_first_append() {
+fn a_file_from_an_earlier_day_is_rotated_at_the_first_append() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("log"), "old\n").unwrap();
     let file = File::options().append(true).open(folder.path().join("log")).unwrap();
@@ -143,11 +143,11 @@ fn a_file_left_from_an_earlier_day_is_turned_over_at_the_first_append() {
     put(&mut log(&folder, Rotation { bytes_max: None, daily: true, keep: 9 }), "new\n");
     assert_eq!((read(&folder, "log.1"), read(&folder, "log")), ("old\n".into(), "new\n".into()));
     put(&mut log(&folder, Rotation { bytes_max: None, daily: true, keep: 9 }), "more\n");
-    assert_eq!(read(&folder, "log"), "new\nmore\n", "a restart within the day goes on");
+    assert_eq!(read(&folder, "log"), "new\nmore\n", "a restart on the same day appends");
 }
 
 #[test]
-fn a_file_renamed_deleted_or_replaced_outside_is_begun_anew() {
+fn after_a_rename_deletion_or_replacement_the_path_is_opened_again() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("log");
     let mut log = log(&folder, ALWAYS_ONE);
@@ -165,14 +165,14 @@ fn a_file_renamed_deleted_or_replaced_outside_is_begun_anew() {
     fs::remove_dir_all(folder.path()).unwrap();
     put(&mut log, "5\n");
     assert_eq!(read(&folder, "log"), "5\n");
-    // Made shorter in place, as `copytruncate` does.
+    // Truncated in place, as by `copytruncate`.
     File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
     put(&mut log, "6\n");
     assert_eq!(read(&folder, "log"), "6\n");
 }
 
 #[test]
-fn a_half_line_found_in_the_file_is_ended_first() {
+fn an_incomplete_line_in_the_file_is_ended_first() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("log"), "whole\nhal").unwrap();
     put(&mut log(&folder, ALWAYS_ONE), "new\n");
@@ -180,23 +180,23 @@ fn a_half_line_found_in_the_file_is_ended_first() {
 }
 
 #[test]
-fn what_is_no_file_is_left_alone_and_named() {
+fn a_path_that_is_not_a_regular_file_is_an_error() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("log");
     let append = || log(&folder, by_size(1, 1)).append(b"1\n", now());
     fs::create_dir(&path).unwrap();
-    check_problem(append(), "is no regular file");
+    check_problem(append(), "is not a regular file");
     fs::remove_dir(&path).unwrap();
     symlink("/dev/full", &path).unwrap();
-    check_problem(append(), "is no regular file");
+    check_problem(append(), "is not a regular file");
     fs::remove_file(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    check_problem(append(), "is no regular file");
+    check_problem(append(), "is not a regular file");
     assert_eq!(names(&folder).len(), 1);
 }
 
 #[test]
-fn a_file_where_a_folder_must_be_is_named() {
+fn a_file_where_a_folder_must_be_is_an_error() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("log"), "").unwrap();
     let mut below = Log::new(folder.path().join("log/deeper/x"), ALWAYS_ONE, false);
@@ -229,7 +229,7 @@ fn a_probe_names_what_prevents_an_append() {
 }
 
 #[test]
-fn a_rotation_that_fails_keeps_every_line_and_says_so() {
+fn a_failed_rotation_is_an_error_and_keeps_every_line() {
     let folder = TempDir::new().unwrap();
     let mut log = log(&folder, by_size(2, 1));
     put(&mut log, "1\n");
@@ -242,7 +242,7 @@ fn a_rotation_that_fails_keeps_every_line_and_says_so() {
 }
 
 #[test]
-fn a_file_that_another_writer_holds_is_busy_and_later_free() {
+fn a_file_locked_by_another_writer_is_busy_until_it_is_free() {
     let folder = TempDir::new().unwrap();
     let mut log = log(&folder, ALWAYS_ONE);
     put(&mut log, "1\n");
@@ -255,7 +255,7 @@ fn a_file_that_another_writer_holds_is_busy_and_later_free() {
 }
 
 #[test]
-fn writers_of_one_file_neither_lose_nor_join_lines_while_it_is_turned_over() {
+fn writers_of_one_file_neither_lose_nor_join_lines_during_rotation() {
     let folder = TempDir::new().unwrap();
     std::thread::scope(|scope| {
         for writer in 0..4 {
@@ -281,21 +281,21 @@ fn writers_of_one_file_neither_lose_nor_join_lines_while_it_is_turned_over() {
 
 /// A real short write: the shell limits the size of files, and the kernel takes what still fits.
 #[test]
-fn what_a_full_disk_took_of_a_write_is_taken_back() {
+fn a_part_that_a_full_disk_accepted_is_removed() {
     if let Some(folder) = std::env::var_os(CHILD) {
         return fill(&Path::new(&folder).join("log"));
     }
     let folder = TempDir::new().unwrap();
     let script = "ulimit -f 8 && trap '' XFSZ && exec \"$0\" --exact \"$1\" --nocapture";
-    let name = "file::tests::what_a_full_disk_took_of_a_write_is_taken_back";
+    let name = "file::tests::a_part_that_a_full_disk_accepted_is_removed";
     let child = Command::new("sh")
         .args(["-c", script])
         .args([std::env::current_exe().unwrap().to_str().unwrap(), name])
         .env(CHILD, folder.path())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&child.stdout).into_owned();
-    assert!(child.status.success() && told.contains("1 passed"), "{told}");
+    let stdout = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success() && stdout.contains("1 passed"), "{stdout}");
     assert_eq!(read(&folder, "log").lines().last(), Some("small"), "the child wrote");
 }
 

@@ -43,7 +43,7 @@ fn segments_are_counted_as_the_networks_do() {
         (repeated("م", 70), 1),
         (repeated("م", 134), 2),
         (repeated("م", 135), 3),
-        // A single character makes it so for all.
+        // A single such character makes the whole message UCS-2.
         (repeated("a", 69) + "ç", 1),
         (repeated("a", 70) + "ç", 2),
         // An emoji is two units, and its halves stay together: 33 fit into a segment.
@@ -61,7 +61,7 @@ fn segments_are_counted_as_the_networks_do() {
 }
 
 #[test]
-fn what_fits_is_sent_as_it_is() {
+fn a_text_that_fits_is_sent_unchanged() {
     for text in [
         "Attack on \"shop\" from 203.0.113.9",
         "line one\nline two {x} [y] ~ € ^",
@@ -83,7 +83,7 @@ fn look_alikes_are_replaced_where_that_saves_the_encoding() {
 }
 
 #[test]
-fn white_space_and_what_nobody_sees_is_removed() {
+fn extra_white_space_and_invisible_characters_are_removed() {
     for (message, expected) in [
         ("  a\t b \u{a0} c  ", "a b c"),
         ("a\r\n\r\nb\u{2028}c", "a\nb\nc"),
@@ -97,7 +97,7 @@ fn white_space_and_what_nobody_sees_is_removed() {
 }
 
 #[test]
-fn a_message_that_shows_nothing_is_replaced() {
+fn a_message_without_visible_text_is_replaced() {
     for message in ["", " ", "\n\t", "\u{200b}", "\u{200d}\u{fe0f}", "\u{3164}", "\u{0}\u{1b}"] {
         assert_eq!(short(message), OTHERWISE, "{message:?}");
     }
@@ -123,7 +123,7 @@ fn no_character_is_cut_in_half() {
 }
 
 #[test]
-fn an_emoji_far_behind_does_not_halve_the_text() {
+fn an_emoji_late_in_the_text_does_not_halve_it() {
     let text = repeated("a", 280) + "😀" + &repeated("b", 100);
     assert_eq!(short(&text), repeated("a", 280) + "...");
     let text = "😀".to_owned() + &repeated("b", 300);
@@ -136,9 +136,9 @@ fn the_count_of_others_survives_the_cut_and_is_not_added_twice() {
     assert_eq!(cut, repeated("a", 145) + "... (+999 more)");
     assert_eq!(cut.chars().count(), 160);
     assert_eq!(compose("a (+2 more)", 3, OTHERWISE, 1), "a (+2 more)");
-    // A message of the target's own need not tell the count.
+    // A custom message may lack the count.
     assert_eq!(compose("attacks!", 3, OTHERWISE, 1), "attacks!");
-    // A sender cannot make up a count that is kept.
+    // A sender cannot forge a count that survives the cut.
     let cut = compose(&(repeated("a", 400) + " (+7 more)"), 1, OTHERWISE, 1);
     assert_eq!(cut, repeated("a", 157) + "...");
 }
@@ -158,17 +158,17 @@ proptest! {
     fn every_text_can_be_sent(
         text in any_text(),
         count in prop_oneof![1u64..4, Just(u64::MAX)],
-        told in any::<bool>(),
+        counts_others in any::<bool>(),
         segments_max in 1u8..=SEGMENTS_MAX,
     ) {
-        let more = if told { format!(" (+{} more)", count - 1) } else { String::new() };
+        let more = if counts_others { format!(" (+{} more)", count - 1) } else { String::new() };
         let composed = compose(&format!("{text}{more}"), count, OTHERWISE, segments_max);
         prop_assert!(segments(&composed) <= usize::from(segments_max), "{composed:?}");
         prop_assert!(composed.chars().any(|c| !is_blank(c)), "{composed:?}");
         prop_assert!(composed.chars().count() <= CHARS_MAX);
         prop_assert!(composed.chars().all(|c| c == '\n' || !c.is_control()), "{composed:?}");
         prop_assert!(!composed.chars().any(is_dropped), "{composed:?}");
-        if told && count > 1 {
+        if counts_others && count > 1 {
             prop_assert!(composed.ends_with(&more), "{composed:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! Twilio's answers and what they mean, as a table; and any bytes at all.
+//! Twilio's responses and their meaning, and arbitrary bytes.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const SID: &str = "SM0123456789abcdef0123456789ABCDEF";
 
-fn refusal(status: u16, body: &str) -> SendFailure {
+fn failure(status: u16, body: &str) -> SendFailure {
     read(status, None, body.as_bytes()).unwrap_err()
 }
 
@@ -17,7 +17,7 @@ fn error(code: u64) -> String {
 }
 
 #[test]
-fn a_message_that_was_taken_has_its_sid() {
+fn an_accepted_message_has_its_sid() {
     for (body, status, segments) in [
         (
             format!(
@@ -42,7 +42,7 @@ fn a_message_that_was_taken_has_its_sid() {
 }
 
 #[test]
-fn an_answer_of_somebody_else_is_not_taken_for_a_message() {
+fn a_response_from_another_server_is_not_a_message() {
     for body in [
         "",
         "ok",
@@ -55,8 +55,8 @@ fn an_answer_of_somebody_else_is_not_taken_for_a_message() {
         r#"{"sid": "AC0123456789abcdef0123456789abcdef"}"#,
     ] {
         for status in [200, 201, 204] {
-            let refusal = refusal(status, body);
-            assert_eq!((refusal.kind, refusal.maybe_sent), (Kind::Retry, true), "{body}");
+            let failure = failure(status, body);
+            assert_eq!((failure.kind, failure.maybe_sent), (Kind::Retry, true), "{body}");
         }
     }
 }
@@ -73,9 +73,9 @@ fn a_message_that_fails_at_once_is_not_delivered() {
         let body = format!(
             r#"{{"sid": "{SID}", "status": "failed", "error_code": {code}, "error_message": "Landline"}}"#
         );
-        let refusal = refusal(201, &body);
-        assert_eq!(refusal.kind, kind, "{code}");
-        assert!(refusal.reason.contains(SID) && refusal.reason.contains("failed"), "{refusal:?}");
+        let failure = failure(201, &body);
+        assert_eq!(failure.kind, kind, "{code}");
+        assert!(failure.reason.contains(SID) && failure.reason.contains("failed"), "{failure:?}");
     }
 }
 
@@ -83,7 +83,7 @@ fn a_message_that_fails_at_once_is_not_delivered() {
 fn status_and_code_decide() {
     use Kind::{Broken, Reject, Retry, Throttled};
     for (status, code, expected) in [
-        // The recipient or the text: never again.
+        // The recipient or the text: never retried.
         (400, Some(21_211), Reject),
         (400, Some(21_610), Reject),
         (400, Some(21_614), Reject),
@@ -101,7 +101,7 @@ fn status_and_code_decide() {
         (413, None, Reject),
         (499, Some(1), Reject),
         (403, Some(21_408), Reject),
-        // Account, credentials, sender: nothing can leave.
+        // Account, credentials, sender: nothing can be sent.
         (401, Some(20_003), Broken),
         (401, None, Broken),
         (402, None, Broken),
@@ -126,7 +126,7 @@ fn status_and_code_decide() {
         (400, Some(14_107), Throttled),
         (400, Some(21_611), Throttled),
         (403, Some(63_038), Throttled),
-        // Twilio is not well; a code changes nothing.
+        // Twilio has a fault; a code changes nothing.
         (408, None, Retry),
         (425, None, Retry),
         (500, Some(20_500), Retry),
@@ -141,14 +141,14 @@ fn status_and_code_decide() {
         (700, None, Retry),
     ] {
         let body = code.map_or_else(String::new, error);
-        let refusal = refusal(status, &body);
-        assert_eq!(refusal.kind, expected, "{status} {code:?}");
-        assert_eq!(refusal.maybe_sent, matches!(status, 502 | 504), "{status} {code:?}");
+        let failure = failure(status, &body);
+        assert_eq!(failure.kind, expected, "{status} {code:?}");
+        assert_eq!(failure.maybe_sent, matches!(status, 502 | 504), "{status} {code:?}");
     }
 }
 
 #[test]
-fn a_wait_is_heeded_where_waiting_helps() {
+fn a_requested_wait_is_used_where_waiting_helps() {
     let wait = Some(Duration::from_secs(2));
     for (status, code, expected) in [
         (429, 20_429, wait),
@@ -157,11 +157,11 @@ fn a_wait_is_heeded_where_waiting_helps() {
         (400, 21_211, None),
         (401, 20_003, None),
     ] {
-        let refusal = read(status, wait, error(code).as_bytes()).unwrap_err();
-        assert_eq!(refusal.after, expected, "{status} {code}");
+        let failure = read(status, wait, error(code).as_bytes()).unwrap_err();
+        assert_eq!(failure.after, expected, "{status} {code}");
     }
-    assert_eq!(refusal(400, &error(14_107)).after, Some(Duration::from_secs(30)));
-    assert_eq!(refusal(429, "").after, None);
+    assert_eq!(failure(400, &error(14_107)).after, Some(Duration::from_secs(30)));
+    assert_eq!(failure(429, "").after, None);
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn a_reason_has_code_words_and_link() {
             "Twilio answered 400, code 21610 (https://www.twilio.com/docs/errors/21610)",
         ),
         (503, r#"{"message": "two\n lines\u0000 x"}"#, "Twilio answered 503: two lines x"),
-        (502, "<html>Bad gateway</html>", "Twilio answered 502 without saying why"),
-        (404, "", "Twilio answered 404 without saying why; check account_sid and api_base"),
+        (502, "<html>Bad gateway</html>", "Twilio answered 502 without a reason"),
+        (404, "", "Twilio answered 404 without a reason; check account_sid and api_base"),
     ] {
-        assert_eq!(refusal(status, body).reason, expected);
+        assert_eq!(failure(status, body).reason, expected);
     }
 }
 
@@ -203,24 +203,24 @@ fn a_reason_has_code_words_and_link() {
 fn what_was_sent_is_not_repeated() {
     // "AC…:token" in base64, as the header of the request has it.
     let basic = "QUMwMTIzNDU2Nzg5YWJjZGVmMDEyMzQ1Njc4OWFiY2RlZjpodW50ZXIyaHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMg==";
-    let reason = refusal(400, &format!(r#"{{"message": "you sent Basic {basic} to us"}}"#)).reason;
+    let reason = failure(400, &format!(r#"{{"message": "you sent Basic {basic} to us"}}"#)).reason;
     assert_eq!(reason, "Twilio answered 400: you sent Basic […] to us");
-    assert!(!refusal(500, &format!("authorization: Basic {basic}")).reason.contains("QUM"));
+    assert!(!failure(500, &format!("authorization: Basic {basic}")).reason.contains("QUM"));
 }
 
 #[test]
-fn huge_and_deep_answers_are_not_read() {
+fn huge_and_deeply_nested_responses_are_ignored() {
     let long = format!(r#"{{"code": 21211, "message": "{}"}}"#, "x ".repeat(ANSWER_BYTES_MAX));
-    assert_eq!(refusal(400, &long).reason, "Twilio answered 400 without saying why");
+    assert_eq!(failure(400, &long).reason, "Twilio answered 400 without a reason");
     let wordy = format!(r#"{{"code": 21211, "message": "{}"}}"#, "word ".repeat(1000));
-    assert!(refusal(400, &wordy).reason.chars().count() < 500);
-    refusal(400, &"[".repeat(ANSWER_BYTES_MAX));
-    refusal(201, &r#"{"sid":"#.repeat(5000));
+    assert!(failure(400, &wordy).reason.chars().count() < 500);
+    failure(400, &"[".repeat(ANSWER_BYTES_MAX));
+    failure(201, &r#"{"sid":"#.repeat(5000));
 }
 
 proptest! {
     #[test]
-    fn any_answer_is_read(
+    fn any_response_is_read_without_a_panic(
         status in any::<u16>(),
         body in prop_oneof![
             any::<Vec<u8>>(),
@@ -228,9 +228,9 @@ proptest! {
                 .prop_map(String::into_bytes),
         ],
     ) {
-        if let Err(refusal) = read(status, None, &body) {
-            prop_assert!(refusal.reason.len() < 1024, "{}", refusal.reason);
-            prop_assert!(!refusal.reason.chars().any(char::is_control), "{}", refusal.reason);
+        if let Err(failure) = read(status, None, &body) {
+            prop_assert!(failure.reason.len() < 1024, "{}", failure.reason);
+            prop_assert!(!failure.reason.chars().any(char::is_control), "{}", failure.reason);
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Answers by the titles of the events: the daemon's tests load it to see the verdicts come back.
+//! Returns verdicts that depend on the events' titles. The daemon's tests load it.
+
+#![deny(unsafe_code)]
 
 use dispatcher_plugin_api::prelude::*;
 

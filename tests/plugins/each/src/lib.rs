@@ -1,4 +1,6 @@
-//! Does what its setting `act` says, good or bad: the daemon's tests load it to see what comes back.
+//! Behaves well or badly, as its setting `act` says. The daemon's tests load it.
+
+#![deny(unsafe_code)]
 
 use std::time::Duration;
 
@@ -51,7 +53,7 @@ struct Settings {
     /// Where `post` goes.
     #[serde(default)]
     url: Option<HttpUrl>,
-    /// Shown where it must not be.
+    /// Put where it must not be shown.
     #[serde(default)]
     token: Option<Secret>,
     #[serde(default)]
@@ -174,7 +176,7 @@ impl Each for Acting {
             Act::Count => Ok(self.count()),
             Act::Log => {
                 let fields: &[(&str, &dyn std::fmt::Display)] = &[("token", &token), ("n", &1)];
-                self.host.log(Level::Warn, format!("told {token}\nforged line"), fields);
+                self.host.log(Level::Warn, format!("token {token}\nforged line"), fields);
                 Ok(Receipt::none())
             }
             Act::Trace => self.trace().await,
@@ -184,7 +186,7 @@ impl Each for Acting {
 }
 
 impl Acting {
-    /// Every attribute of the event, to be compared with what went in.
+    /// Every attribute of the event, for comparison with what was delivered.
     fn describe(&self, event: Event<'_>) -> Receipt {
         Receipt::id(event.id())
             .with("source", event.source())
@@ -216,7 +218,7 @@ impl Acting {
         Ok(Receipt::none())
     }
 
-    /// Writes when it begins, waits for a file of the same name with `.open`, and writes when it ends.
+    /// Writes a line, waits for a file of the same name with `.open`, and writes another line.
     async fn trace(&self) -> Verdict {
         let Some(file) = &self.settings.file else { return Err(Failure::broken("no file")) };
         let write = |what: &str| {
@@ -258,7 +260,7 @@ impl Acting {
         Ok(receipt.with("body", String::from_utf8_lossy(response.body())))
     }
 
-    /// As a plugin with an executor of its own would poll.
+    /// Polls like a plugin with its own executor.
     fn post_on_own_thread(&self, event: Event<'_>) -> Verdict {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| block_on(self.post(event.data())));

@@ -1,4 +1,6 @@
-//! Tells what it was given: the daemon's tests load it to compare.
+//! Returns what it got, for comparison. The daemon's tests load it.
+
+#![deny(unsafe_code)]
 
 use dispatcher_plugin_api::prelude::*;
 
@@ -10,9 +12,9 @@ struct Settings {
     fail: bool,
 }
 
-struct Telling(Settings);
+struct Echo(Settings);
 
-impl Target for Telling {
+impl Target for Echo {
     type Settings = Settings;
 
     fn create(settings: Settings, _: Host) -> Result<Self, Invalid> {
@@ -20,7 +22,7 @@ impl Target for Telling {
     }
 }
 
-impl Together for Telling {
+impl Together for Echo {
     async fn deliver(&self, digest: Digest<'_>) -> Verdict {
         if self.0.fail {
             return Err(Failure::retry("half").progress(*b"half"));
@@ -34,4 +36,4 @@ impl Together for Telling {
     }
 }
 
-export_target!(Telling, name = "test-together", together);
+export_target!(Echo, name = "test-together", together);

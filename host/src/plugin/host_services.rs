@@ -1,13 +1,11 @@
 //! What the host does for a plugin: HTTP, waiting, blocking work, logs and counters.
 //!
-//! No method may panic: a panic here would end the process at the boundary. The deadline of the
-//! delivery that asks is known by the task that polls it; a request from a plugin's own thread has
-//! none and gets [`REQUEST_TIME_MAX`].
+//! No method may panic: a panic here would end the process at the boundary. The task that polls a delivery
+//! knows its deadline; a request from a plugin's own thread has none and gets [`REQUEST_TIME_MAX`].
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,94 +15,89 @@ use dispatcher_plugin_api::abi::{
     self, FfiFuture, HostApi, JobBox, RAnswer, RField, RPair, RRequest, RSlice, RStr, outcome,
 };
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::clean::Cleaner;
+use super::blocking::BlockingJobs;
+use super::sanitize::Sanitizer;
 use crate::egress::{self, EgressError, ErrorKind, Outgoing};
 use crate::model::{Cidr, Secret};
 use crate::telemetry::LogThrottle;
 
-/// Most blocking jobs that run at once for one target.
-pub const BLOCKING_JOBS_MAX: usize = 16;
 /// Longest request outside a delivery.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
-/// A request ends so long before its delivery does, so that the plugin can decide what it means …
+/// A request ends this long before its delivery, so that the plugin can decide what that means …
 const MARGIN_MAX: Duration = Duration::from_millis(500);
-/// … or by this part of the time that is left, when that is shorter.
+/// … or this part of the remaining time, when that is shorter.
 const MARGIN_DIVISOR: u32 = 10;
-/// Longest message, and longest list of fields, of a line in the log.
+/// Longest message, and longest list of fields, of a log line.
 const LOG_BYTES_MAX: usize = 2048;
-/// Most lines of one target in the log within [`LOG_PERIOD`]; further ones are counted.
+/// Most log lines of one target within [`LOG_PERIOD`]; further ones are counted.
 pub const LOG_LINES_MAX: u32 = 100;
 pub const LOG_PERIOD: Duration = Duration::from_secs(10);
-/// A plugin's number of the level; higher ones are for whoever looks for a fault.
+/// A plugin's number for the level; higher ones mean debug.
 const LEVEL_INFO: u32 = 2;
-/// Most lines within [`LOG_PERIOD`] about calls that kept a thread.
+/// Most log lines within [`LOG_PERIOD`] about calls that blocked a thread.
 const BLOCKED_LINES_MAX: u32 = 1;
 /// Longest name of a counter.
 const COUNTER_BYTES_MAX: usize = 64;
 
 tokio::task_local! {
-    /// When the delivery that is polled must be over.
+    /// The deadline of the delivery that is being polled.
     pub(super) static DEADLINE: Instant;
 }
 
-/// What an instance gets from the host.
+/// What a plugin needs to create a target.
 #[derive(Clone, Debug)]
-pub struct Services {
+pub struct TargetContext {
     pub egress: egress::Client,
-    /// Closed address ranges that this target may reach.
+    /// Address ranges that are denied by default and that this target may reach.
     pub allow: Vec<Cidr>,
-    /// Masked in all that the plugin says.
+    /// Masked in all text from the plugin.
     pub secrets: Vec<Secret>,
-    /// Where relative paths of the settings start.
+    /// The base of relative paths in the settings.
     pub home: PathBuf,
     /// For timers, requests and blocking work.
     pub runtime: Handle,
 }
 
-/// The services as one target has them.
+/// The services for one target.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct HostServices {
     pub(super) target: Arc<str>,
-    cleaner: Arc<Cleaner>,
+    sanitizer: Arc<Sanitizer>,
     egress: egress::Client,
     allow: Arc<[Cidr]>,
     runtime: Handle,
-    jobs: Arc<Semaphore>,
-    /// Blocking jobs that still run though their delivery is over.
-    left_jobs: Arc<AtomicIsize>,
+    jobs: BlockingJobs,
     counters: Mutex<BTreeMap<String, u64>>,
     lines: LogThrottle,
     blocked: LogThrottle,
 }
 
-impl Desk {
-    pub(super) fn new(target: &str, services: &Services, cleaner: Arc<Cleaner>) -> Self {
+impl HostServices {
+    pub(super) fn new(target: &str, context: &TargetContext, sanitizer: Arc<Sanitizer>) -> Self {
         Self {
             target: target.into(),
-            cleaner,
-            egress: services.egress.clone(),
-            allow: services.allow.as_slice().into(),
-            runtime: services.runtime.clone(),
-            jobs: Arc::new(Semaphore::new(BLOCKING_JOBS_MAX)),
-            left_jobs: Arc::default(),
+            sanitizer,
+            egress: context.egress.clone(),
+            allow: context.allow.as_slice().into(),
+            runtime: context.runtime.clone(),
+            jobs: BlockingJobs::new(context.runtime.clone()),
             counters: Mutex::default(),
             lines: LogThrottle::new(LOG_LINES_MAX, LOG_PERIOD),
             blocked: LogThrottle::new(BLOCKED_LINES_MAX, LOG_PERIOD),
         }
     }
 
-    /// Says that a call kept its thread, and how often that was left out since the last time.
-    pub(super) fn blocked(&self, took: Duration) {
+    /// Logs that a call blocked its thread, and how many such lines were skipped since the last one.
+    pub(super) fn log_blocked_thread(&self, took: Duration) {
         let Some(left_out) = self.blocked.admit(std::time::Instant::now()) else { return };
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(
             to = &*self.target,
             took_ms,
             left_out,
-            "the plugin blocks a thread of the daemon; it should use `blocking` of its host"
+            "the plugin blocks a thread of the daemon; it should call `host.blocking`"
         );
     }
 
@@ -112,11 +105,11 @@ impl Desk {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn left_jobs(&self) -> usize {
-        usize::try_from(self.left_jobs.load(Ordering::Acquire)).unwrap_or_default()
+    pub(super) fn abandoned_jobs(&self) -> usize {
+        self.jobs.abandoned()
     }
 
-    /// Where a plugin polls from a thread of its own, there is no runtime around it.
+    /// Runs `work` on the runtime even if a plugin polls from a thread of its own.
     fn on_runtime<T: Send + 'static>(
         &self,
         otherwise: T,
@@ -133,34 +126,6 @@ impl Desk {
     }
 }
 
-/// One side of a blocking job: who waits for it, or the job. A job that is the last to go was left.
-struct Side {
-    is_job: bool,
-    other_is_gone: Arc<AtomicBool>,
-    left_jobs: Arc<AtomicIsize>,
-}
-
-impl Side {
-    fn pair(left_jobs: Arc<AtomicIsize>) -> (Self, Self) {
-        let gone = Arc::new(AtomicBool::new(false));
-        let (flag, count) = (Arc::clone(&gone), Arc::clone(&left_jobs));
-        let waits = Self { is_job: false, other_is_gone: flag, left_jobs: count };
-        (waits, Self { is_job: true, other_is_gone: gone, left_jobs })
-    }
-}
-
-impl Drop for Side {
-    fn drop(&mut self) {
-        let last = self.other_is_gone.swap(true, Ordering::AcqRel);
-        // The two meet in any order; the sum is right once both have been here.
-        match (self.is_job, last) {
-            (false, false) => self.left_jobs.fetch_add(1, Ordering::AcqRel),
-            (true, true) => self.left_jobs.fetch_sub(1, Ordering::AcqRel),
-            _ => 0,
-        };
-    }
-}
-
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
@@ -169,10 +134,10 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// The desk as a plugin holds it.
-pub(super) struct Shared(pub(super) Arc<Desk>);
+/// The services in the form that a plugin holds.
+pub(super) struct PluginHost(pub(super) Arc<HostServices>);
 
-impl HostApi for Shared {
+impl HostApi for PluginHost {
     fn http(&self, request: RRequest) -> FfiFuture<RAnswer> {
         let Ok(method) = http::Method::from_bytes(request.method.as_bytes()) else {
             let error = not_sent("the plugin asks for an HTTP method that does not exist");
@@ -204,27 +169,12 @@ impl HostApi for Shared {
         self.0.on_runtime((), async move { tokio::time::sleep(Duration::from_millis(ms)).await })
     }
 
-    fn blocking(&self, mut job: JobBox) -> FfiFuture<bool> {
-        let (jobs, runtime) = (Arc::clone(&self.0.jobs), self.0.runtime.clone());
-        let left_jobs = Arc::clone(&self.0.left_jobs);
-        abi::future(async move {
-            let Ok(turn) = jobs.acquire_owned().await else { return false };
-            let (waits, runs) = Side::pair(left_jobs);
-            let run = move || {
-                let _runs = runs;
-                job.run();
-                drop(job);
-                // The place is free when the work is over, even if nobody waits for it any more.
-                drop(turn);
-            };
-            let done = runtime.spawn_blocking(run).await.is_ok();
-            drop(waits);
-            done
-        })
+    fn blocking(&self, job: JobBox) -> FfiFuture<bool> {
+        abi::future(self.0.jobs.clone().run(job))
     }
 
     fn log(&self, level: u32, message: RStr<'_>, fields: RSlice<'_, RPair<'_>>) {
-        // What nobody will see takes no place from what somebody should.
+        // A hidden line must not use up the limit for visible ones.
         if level > LEVEL_INFO && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
@@ -234,7 +184,7 @@ impl HostApi for Shared {
         if left_out > 0 {
             tracing::warn!(to, left_out, "the plugin wrote too many lines");
         }
-        let message = self.0.cleaner.line(message.as_str(), LOG_BYTES_MAX);
+        let message = self.0.sanitizer.line(message.as_str(), LOG_BYTES_MAX);
         let mut text = String::new();
         for pair in fields.iter() {
             if text.len() > LOG_BYTES_MAX {
@@ -243,7 +193,7 @@ impl HostApi for Shared {
             let separator = if text.is_empty() { "" } else { " " };
             text += &format!("{separator}{}={}", pair.key, pair.value);
         }
-        let fields = self.0.cleaner.line(&text, LOG_BYTES_MAX);
+        let fields = self.0.sanitizer.line(&text, LOG_BYTES_MAX);
         match level {
             0 => tracing::error!(to, fields, "{message}"),
             1 => tracing::warn!(to, fields, "{message}"),
@@ -270,28 +220,32 @@ fn not_sent(reason: &str) -> RAnswer {
 }
 
 fn answer(result: Result<egress::Answer, EgressError>) -> RAnswer {
-    let (outcome, status, headers, body, reason) = match result {
-        Ok(answer) => {
-            let headers = answer.headers.into_iter();
-            let headers = headers
+    let empty = RAnswer {
+        outcome: outcome::ANSWERED,
+        status: 0,
+        headers: Vec::new().into(),
+        body: Vec::new().into(),
+        reason: String::new().into(),
+        meta: Vec::new().into(),
+    };
+    match result {
+        Ok(answer) => RAnswer {
+            status: answer.status.into(),
+            headers: answer
+                .headers
+                .into_iter()
                 .map(|(key, value)| RField { key: key.into(), value: value.into() })
-                .collect();
-            (outcome::ANSWERED, answer.status, headers, Vec::from(answer.body), String::new())
-        }
-        Err(EgressError { kind, reason }) => {
-            let outcome = match kind {
+                .collect(),
+            body: Vec::from(answer.body).into(),
+            ..empty
+        },
+        Err(EgressError { kind, reason }) => RAnswer {
+            outcome: match kind {
                 ErrorKind::NotSent => outcome::NOT_SENT,
                 ErrorKind::Ambiguous => outcome::AMBIGUOUS,
-            };
-            (outcome, 0, Vec::new(), Vec::new(), reason)
-        }
-    };
-    RAnswer {
-        outcome,
-        status: status.into(),
-        headers: headers.into(),
-        body: body.into(),
-        reason: reason.into(),
-        meta: Vec::new().into(),
+            },
+            reason: reason.into(),
+            ..empty
+        },
     }
 }

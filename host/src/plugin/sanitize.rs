@@ -1,16 +1,16 @@
-//! Makes what a plugin says fit for log, store and page: secrets masked, one line, bounded.
+//! Makes text from a plugin safe to log, store and show: secrets masked, one line, bounded.
 
 use crate::model::Secret;
 
-/// A shorter secret would be masked in harmless words.
+/// A shorter secret is not masked: it could be part of harmless words.
 const SECRET_BYTES_MIN: usize = 6;
 const MASK: &str = "***";
 
-/// The secrets of one target, longest first, so that one within another leaves nothing behind.
+/// Masks the secrets of one target: the longest first, in case one contains another.
 #[derive(Debug)]
-pub(super) struct Cleaner(Vec<Secret>);
+pub(super) struct Sanitizer(Vec<Secret>);
 
-impl Cleaner {
+impl Sanitizer {
     pub(super) fn new(secrets: &[Secret]) -> Self {
         let long = secrets.iter().filter(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
         let mut secrets: Vec<_> = long.cloned().collect();
@@ -18,7 +18,7 @@ impl Cleaner {
         Self(secrets)
     }
 
-    /// Masks first: a secret may contain what is escaped, and cutting it would hide it from the search.
+    /// Masks before it escapes and cuts: an escaped or cut secret would not be found.
     pub(super) fn line(&self, text: &str, bytes_max: usize) -> String {
         let mut masked = std::borrow::Cow::Borrowed(text);
         for secret in &self.0 {
@@ -29,7 +29,7 @@ impl Cleaner {
         one_line(&masked, bytes_max)
     }
 
-    /// Whether a secret stands in the bytes.
+    /// Whether the bytes contain a secret.
     pub(super) fn finds_secret(&self, bytes: &[u8]) -> bool {
         self.0.iter().any(|secret| {
             let secret = secret.expose().as_bytes();
@@ -38,8 +38,8 @@ impl Cleaner {
     }
 }
 
-/// The text on one line: control characters and those that turn the direction of writing are escaped;
-/// cut to at most `bytes_max` bytes.
+/// The text on one line of at most `bytes_max` bytes. Control characters and those that change the
+/// direction of writing are escaped.
 pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
     const CUT: &str = "…";
     let mut line = String::with_capacity(text.len().min(bytes_max));
@@ -71,9 +71,9 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn secrets_are_masked_wherever_they_stand() {
+    fn secrets_are_masked_everywhere_in_a_line() {
         let secrets = ["hunter22", "hunter22-and-more", "short", "multi\nline"].map(Secret::new);
-        let cleaner = Cleaner::new(&secrets);
+        let sanitizer = Sanitizer::new(&secrets);
         for (text, expected) in [
             ("token hunter22 refused", "token *** refused"),
             ("hunter22hunter22", "******"),
@@ -83,16 +83,16 @@ mod tests {
             ("multi\nother", "multi\\nother"),
             ("hunter2", "hunter2"),
         ] {
-            assert_eq!(cleaner.line(text, 100), expected);
+            assert_eq!(sanitizer.line(text, 100), expected);
         }
-        assert!(cleaner.finds_secret(b"\xff hunter22") && !cleaner.finds_secret(b"hunter2 "));
+        assert!(sanitizer.finds_secret(b"\xff hunter22") && !sanitizer.finds_secret(b"hunter2 "));
     }
 
     #[test]
     fn a_cut_never_leaves_a_piece_of_a_secret() {
-        let cleaner = Cleaner::new(&[Secret::new("0123456789")]);
+        let sanitizer = Sanitizer::new(&[Secret::new("0123456789")]);
         for bytes_max in 4..20 {
-            let line = cleaner.line("abcd0123456789efgh", bytes_max);
+            let line = sanitizer.line("abcd0123456789efgh", bytes_max);
             assert!(!line.contains('0'), "{line}");
         }
     }

@@ -1,0 +1,144 @@
+//! The plugin files in one directory, each checked without running any of its code.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cache::{self, CopyError};
+use super::inspect::{self, InspectError};
+use super::sanitize::one_line;
+use super::settings::{FILE_BYTES_MAX, PROBLEM_BYTES_MAX, Settings};
+use super::trust::{self, Identity, TrustError};
+
+/// Most files read in one directory.
+const FILES_MAX: usize = 1024;
+
+/// One plugin file, usable or not.
+#[derive(Clone, Debug)]
+pub struct PluginFile {
+    pub path: PathBuf,
+    /// The plugin's name; that of the file if the plugin's cannot be read.
+    pub name: String,
+    /// Empty if it cannot be read.
+    pub version: String,
+    /// Why it is not used: one line.
+    pub problem: Option<String>,
+}
+
+impl PluginFile {
+    fn unusable(path: &Path, reason: &str) -> Self {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Self {
+            path: path.to_owned(),
+            name: one_line(&name, PROBLEM_BYTES_MAX),
+            version: String::new(),
+            problem: Some(one_line(reason, PROBLEM_BYTES_MAX)),
+        }
+    }
+}
+
+/// Why a file cannot be read safely.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error("it is a symbolic link; put the file itself there")]
+    Link,
+    #[error("cannot open it: {0}")]
+    Open(io::Error),
+    #[error("cannot read it: {0}")]
+    Read(io::Error),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    TooLarge(CopyError),
+}
+
+/// Opens a file that only trusted users could have changed, and returns its length too.
+pub(super) fn open_trusted(path: &Path, strict: bool) -> Result<(File, u64), OpenError> {
+    let file =
+        cache::open(path).map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+            Some(rustix::io::Errno::LOOP) => OpenError::Link,
+            _ => OpenError::Open(error),
+        })?;
+    let metadata = file.metadata().map_err(OpenError::Read)?;
+    trust::file(&metadata, Identity::own(), strict)?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(OpenError::TooLarge(CopyError::TooLarge));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// One directory of the search.
+pub(super) struct Directory<'a> {
+    path: &'a Path,
+    strict: bool,
+    /// Beside the executable there are libraries that are not plugins; they are not reported.
+    skips_other_files: bool,
+}
+
+impl<'a> Directory<'a> {
+    pub(super) fn new(path: &'a Path, settings: &Settings) -> Self {
+        let own = std::env::current_exe().ok();
+        let own = own.as_deref().and_then(Path::parent).and_then(|own| own.canonicalize().ok());
+        let skips_other_files = own.is_some() && own == path.canonicalize().ok();
+        Self { path, strict: settings.strict, skips_other_files }
+    }
+
+    /// The directory of one file that a person named: any problem with the file is reported.
+    pub(super) fn of_file(file: &'a Path, settings: &Settings) -> Self {
+        let path = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let path = path.unwrap_or(Path::new("."));
+        Self { path, strict: settings.strict, skips_other_files: false }
+    }
+
+    pub(super) fn files(&self) -> Vec<PluginFile> {
+        let entries = match self.path.read_dir() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                let reason = format!("cannot read this folder: {error}");
+                return vec![PluginFile::unusable(self.path, &reason)];
+            }
+        };
+        let mut paths: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension() == Some(OsStr::new("so")))
+            .collect();
+        paths.sort_unstable();
+        let too_many = (paths.len() > FILES_MAX).then(|| {
+            let reason = format!("more than {FILES_MAX} .so files; those after them are ignored");
+            PluginFile::unusable(self.path, &reason)
+        });
+        paths.truncate(FILES_MAX);
+        let folder = self.trusted();
+        let files = paths.into_iter().filter_map(|path| self.file(path, &folder));
+        files.chain(too_many).collect()
+    }
+
+    pub(super) fn trusted(&self) -> Result<(), TrustError> {
+        trust::folder(self.path, Identity::own(), self.strict)
+    }
+
+    /// `None` for a file that is not a plugin where that is not reported.
+    pub(super) fn file(
+        &self,
+        path: PathBuf,
+        folder: &Result<(), TrustError>,
+    ) -> Option<PluginFile> {
+        let (mut file, length) = match open_trusted(&path, self.strict) {
+            Ok(opened) => opened,
+            Err(error) => return Some(PluginFile::unusable(&path, &error.to_string())),
+        };
+        let facts = match inspect::inspect(&object::ReadCache::new(&mut file), length) {
+            Ok(facts) => facts,
+            Err(InspectError::NotElf | InspectError::NotAPlugin) if self.skips_other_files => {
+                return None;
+            }
+            Err(error) => return Some(PluginFile::unusable(&path, &error.to_string())),
+        };
+        let problem =
+            folder.as_ref().err().map(|error| one_line(&error.to_string(), PROBLEM_BYTES_MAX));
+        Some(PluginFile { path, name: facts.name, version: facts.version, problem })
+    }
+}
