@@ -70,10 +70,10 @@ fn a_trusted_proxy_is_believed_whom_it_speaks_for_and_the_list_of_addresses_hold
         [("x-forwarded-for", b"203.0.113.7"), ("forwarded", b"for=203.0.113.8")];
     assert_eq!(post_with(&daemon, &both, "both").status, 403);
     let told = refused(&daemon);
-    assert!(told.contains("198.51.100.7 is not on the source's allow-list"), "{told}");
-    assert!(told.contains("198.51.100.7 by 127.0.0.1:"), "{told}");
-    assert!(told.contains("unknown by 127.0.0.1:"), "{told}");
-    wait_for("the log", || daemon.log().contains("198.51.100.7 by 127.0.0.1:").then_some(()));
+    assert!(told.contains("198.51.100.7 is not in the source's `allow`"), "{told}");
+    assert!(told.contains("198.51.100.7 via 127.0.0.1:"), "{told}");
+    assert!(told.contains("unknown via 127.0.0.1:"), "{told}");
+    wait_for("the log", || daemon.log().contains("198.51.100.7 via 127.0.0.1:").then_some(()));
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn who_is_not_trusted_cannot_claim_an_address() {
                 if header == "forwarded" { b"for=203.0.113.7" } else { b"203.0.113.7" };
             let answer = post_with(&daemon, &[(header, value)], "spoof");
             assert_eq!(answer.status, 403);
-            assert_eq!(answer.json()["error"], "requests from this address are not taken here");
+            assert_eq!(answer.json()["error"], "this address is not allowed");
         }
         let told = refused(&daemon);
-        assert!(told.contains("127.0.0.1 is not on the source's allow-list"), "{told}");
+        assert!(told.contains("127.0.0.1 is not in the source's `allow`"), "{told}");
         assert!(!told.contains("203.0.113.7"), "{told}");
     }
 }
@@ -134,7 +134,7 @@ fn both_versions_of_the_proxy_protocol_name_the_sender() {
     let mut client = daemon.client();
     client.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
     assert_eq!(client.answer().unwrap().status, 400);
-    let said = "no PROXY protocol header came first; with server.proxy_protocol";
+    let said = "the connection does not begin with a PROXY header; server.proxy_protocol";
     wait_for("the log", || daemon.log().contains(said).then_some(()));
 }
 
@@ -176,8 +176,8 @@ fn beyond_a_sources_rate_senders_are_told_when_to_come_back_and_forgeries_use_up
     assert!(late.json()["error"].as_str().is_some_and(|error| error.contains("later")));
     assert_eq!(post_after(&daemon, "/other", b"", &from(b"203.0.113.7"), "other").status, 200);
     let told = refused(&daemon);
-    assert!(told.contains("more often than the source's rate; room in "), "{told}");
-    assert!(told.contains("requests of 198.51.100.66 failed verification"), "{told}");
+    assert!(told.contains("above the source's rate limit; accepted again in "), "{told}");
+    assert!(told.contains("requests from 198.51.100.66 failed verification"), "{told}");
     // What was refused is taken when it comes again: here by a rate that gives more room.
     daemon.reload(|setup| setup.source_with("sqreen", SECRET, "rate = \"100/s\"\n"));
     assert_eq!(post_with(&daemon, &from(b"203.0.113.7"), "late").status, 200);

@@ -4,7 +4,7 @@ mod change;
 mod engine;
 mod held;
 mod queue;
-mod turns;
+mod sequence;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::{Backend, Clock, Deliverer, Settings};
+use super::clock::Clock;
+use super::{Backend, Deliverer, Settings};
 use crate::model::{
     Delivery, EventId, Failure, FailureKind, Receipt, TargetNumber, Timestamp, Verdict,
 };

@@ -1,6 +1,9 @@
-//! Each condition alone, rules together, and what people are told.
+//! Each condition alone, rules together, and the reasons for people.
+
+use std::sync::Arc;
 
 use super::*;
+use crate::model::{Attributes, Event, OWN_SOURCE, Severity, Shape, TargetNumber};
 
 fn rule(sources: &[&str], types: &[&str], severity: Option<Severity>) -> Rule {
     Rule {
@@ -123,7 +126,7 @@ fn a_disabled_target_gets_nothing() {
 fn an_element_that_is_no_object_goes_nowhere() {
     let mut event = event("unknown", Severity::Warning);
     event.shape = Shape::Other;
-    check(vec![], "any", event, Some("the element is no JSON object"));
+    check(vec![], "any", event, Some("the element is not a JSON object"));
 }
 
 #[test]

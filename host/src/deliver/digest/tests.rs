@@ -40,7 +40,7 @@ fn gather(
     digests: &mut Digests,
     list: Vec<Delivery>,
     now: Timestamp,
-) -> (Vec<Set>, Vec<Timestamp>) {
+) -> (Vec<Message>, Vec<Timestamp>) {
     let mut gathered = Gathered::default();
     digests.gather(&mut gathered, list, now);
     let waiting = std::mem::take(&mut gathered.waiting);
@@ -48,7 +48,7 @@ fn gather(
         Outcome::Wait { until } => Some(until),
         _ => None,
     });
-    (gathered.into_sets(), until.collect())
+    (gathered.into_messages(), until.collect())
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_message_that_failed_comes_again_with_its_members_key_and_progress() {
     let (sets, _) = gather(&mut digests, list.clone(), secs(0));
     let set = &sets[0];
     let mut back = Vec::new();
-    for (mut delivery, settlement) in list.into_iter().zip(set.again(secs(2), "no answer", b"half"))
+    for (mut delivery, settlement) in list.into_iter().zip(set.retry(secs(2), "no answer", b"half"))
     {
         let Outcome::Retry { at, reason, progress } = settlement.outcome else { panic!() };
         assert_eq!((at, settlement.event), (secs(2), delivery.event.id));
