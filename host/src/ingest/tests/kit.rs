@@ -176,7 +176,7 @@ impl Body for Chunks {
     }
 }
 
-/// A queue that only takes in, and answers as told.
+/// A queue that only stores requests, and answers as configured.
 #[derive(Default)]
 pub(super) struct Memory {
     requests: Mutex<Vec<NewRequest>>,

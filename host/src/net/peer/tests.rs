@@ -1,4 +1,4 @@
-//! Who is told as the sender, over real sockets.
+//! Which address counts as the sender, over real sockets.
 
 use std::future::pending;
 
