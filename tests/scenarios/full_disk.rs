@@ -43,7 +43,7 @@ fn post_until_refused(daemon: &Daemon, name: &str) -> (Vec<String>, Answer) {
 fn asks_to_retry_later(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.header("retry-after"), Some("30"));
-    assert_eq!(answer.json()["error"], "cannot be stored at the moment; send it again later");
+    assert_eq!(answer.json()["error"], "cannot store the request at the moment; try again later");
 }
 
 /// Posts a request of its own until it is accepted.

@@ -1,5 +1,5 @@
-//! What one source may use: from where, how often, how many bytes; and who is believed of where a
-//! request comes from. Rates of a day, so that no clock matters.
+//! The limits of one source: addresses, rates and bytes; and which proxies are trusted. Rates are per day, so that time
+//! does not matter.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command};
@@ -69,11 +69,11 @@ fn a_trusted_proxy_is_believed_whom_it_speaks_for_and_the_list_of_addresses_hold
     let both: [(&str, &[u8]); 2] =
         [("x-forwarded-for", b"203.0.113.7"), ("forwarded", b"for=203.0.113.8")];
     assert_eq!(post_with(&daemon, &both, "both").status, 403);
-    let told = refused(&daemon);
-    assert!(told.contains("198.51.100.7 is not on the source's allow-list"), "{told}");
-    assert!(told.contains("198.51.100.7 by 127.0.0.1:"), "{told}");
-    assert!(told.contains("unknown by 127.0.0.1:"), "{told}");
-    wait_for("the log", || daemon.log().contains("198.51.100.7 by 127.0.0.1:").then_some(()));
+    let listed = refused(&daemon);
+    assert!(listed.contains("198.51.100.7 is not in the source's `allow`"), "{listed}");
+    assert!(listed.contains("198.51.100.7 via 127.0.0.1:"), "{listed}");
+    assert!(listed.contains("unknown via 127.0.0.1:"), "{listed}");
+    wait_for("the log", || daemon.log().contains("198.51.100.7 via 127.0.0.1:").then_some(()));
 }
 
 #[test]
@@ -85,11 +85,11 @@ fn who_is_not_trusted_cannot_claim_an_address() {
                 if header == "forwarded" { b"for=203.0.113.7" } else { b"203.0.113.7" };
             let answer = post_with(&daemon, &[(header, value)], "spoof");
             assert_eq!(answer.status, 403);
-            assert_eq!(answer.json()["error"], "requests from this address are not taken here");
+            assert_eq!(answer.json()["error"], "this address is not allowed");
         }
-        let told = refused(&daemon);
-        assert!(told.contains("127.0.0.1 is not on the source's allow-list"), "{told}");
-        assert!(!told.contains("203.0.113.7"), "{told}");
+        let listed = refused(&daemon);
+        assert!(listed.contains("127.0.0.1 is not in the source's `allow`"), "{listed}");
+        assert!(!listed.contains("203.0.113.7"), "{listed}");
     }
 }
 
@@ -134,7 +134,7 @@ fn both_versions_of_the_proxy_protocol_name_the_sender() {
     let mut client = daemon.client();
     client.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
     assert_eq!(client.answer().unwrap().status, 400);
-    let said = "no PROXY protocol header came first; with server.proxy_protocol";
+    let said = "the connection does not begin with a PROXY header; server.proxy_protocol";
     wait_for("the log", || daemon.log().contains(said).then_some(()));
 }
 
@@ -175,9 +175,9 @@ fn beyond_a_sources_rate_senders_are_told_when_to_come_back_and_forgeries_use_up
     assert!((1..=28_800).contains(&wait), "a third of a day at most: {wait}");
     assert!(late.json()["error"].as_str().is_some_and(|error| error.contains("later")));
     assert_eq!(post_after(&daemon, "/other", b"", &from(b"203.0.113.7"), "other").status, 200);
-    let told = refused(&daemon);
-    assert!(told.contains("more often than the source's rate; room in "), "{told}");
-    assert!(told.contains("requests of 198.51.100.66 failed verification"), "{told}");
+    let listed = refused(&daemon);
+    assert!(listed.contains("above the source's rate limit; accepted again in "), "{listed}");
+    assert!(listed.contains("requests from 198.51.100.66 failed verification"), "{listed}");
     // What was refused is taken when it comes again: here by a rate that gives more room.
     daemon.reload(|setup| setup.source_with("sqreen", SECRET, "rate = \"100/s\"\n"));
     assert_eq!(post_with(&daemon, &from(b"203.0.113.7"), "late").status, 200);
@@ -222,10 +222,10 @@ fn a_flood_at_one_source_does_not_turn_away_another() {
     drop(flood);
 }
 
-/// Nobody else listens there, so that a port that was free stays so.
+/// Nothing else listens on this address, so a port that was free stays free.
 const HERE: &str = "127.0.0.99";
 
-/// HAProxy before the daemon, asked by curl from an address of its own: what others write is understood.
+/// HAProxy in front of the daemon, called by curl from another address: the headers of a real proxy are understood.
 #[test]
 fn haproxy_is_understood_in_each_of_its_ways() {
     for program in ["haproxy", "curl"] {
@@ -257,7 +257,7 @@ fn haproxy_is_understood_in_each_of_its_ways() {
         let signature = format!("x-sqreen-integrity: {}", signature(SECRET, &body));
         let status = |interface: &str| {
             let mut curl = Command::new("curl");
-            // What the sender itself writes is no help.
+            // A forged header of the sender has no effect.
             curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", &signature]);
             curl.args(["-H", "x-forwarded-for: 127.0.0.7", "--interface", interface]);
             curl.arg("--data-binary").arg(std::str::from_utf8(&body).unwrap());

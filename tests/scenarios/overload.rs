@@ -1,5 +1,5 @@
-//! More than there is room for: whoever has something to say is heard, or told at once when to come again;
-//! who says nothing, or says it slowly, costs the others nothing.
+//! Overload: a sender is served, or gets an answer at once that says when to retry. Silent or slow connections do not
+//! affect others.
 
 use std::io::Read;
 use std::net::{Shutdown, TcpStream};
@@ -269,12 +269,12 @@ fn slowhttptest_in_all_its_modes_keeps_nobody_out() {
             let name = format!("beside {mode} {}", ids.len());
             ids.extend(all_taken(&daemon, &name, 10));
         }
-        let mut told = String::new();
-        attack.stdout.take().unwrap().read_to_string(&mut told).unwrap();
-        let told = without_colours(&told);
-        assert!(told.contains("service available:   YES"), "{mode}\n{told}");
-        assert!(!told.contains("service available:   NO"), "{mode}\n{told}");
-        println!("{mode}: {} requests beside it\n{told}", ids.len());
+        let mut printed = String::new();
+        attack.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        let printed = without_colours(&printed);
+        assert!(printed.contains("service available:   YES"), "{mode}\n{printed}");
+        assert!(!printed.contains("service available:   NO"), "{mode}\n{printed}");
+        println!("{mode}: {} requests beside it\n{printed}", ids.len());
         daemon.wait_delivered("audit-log", &ids);
     }
 }

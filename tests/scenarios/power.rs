@@ -23,11 +23,11 @@ use crate::harness::{Daemon, PowerDisk, SECRET, events, post_all, wait_for};
 const ROUNDS: usize = 3;
 /// After so many rounds the target that is down comes up.
 const UP_EVERY: usize = 3;
-/// Events posted in a round, if nobody stopped it.
+/// Events posted in a round that is not stopped earlier.
 const EVENTS: usize = 20_000;
 /// The power goes after so many of them were acknowledged.
 const CUT_AFTER: std::ops::Range<usize> = 100..2_500;
-/// How often the control may find that somebody else wrote the disk's data, such as `sync` does.
+/// How often the control may find that something else wrote the disk's data, such as `sync` does.
 const CONTROLS_MAX: usize = 3;
 
 #[test]

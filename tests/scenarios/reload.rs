@@ -106,7 +106,7 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
         let file = daemon.home().join("dispatcher.toml");
         fs::write(&file, "[server\n").unwrap();
         let outcome = daemon.reload_what_is_there();
-        assert!(outcome["message"].as_str().unwrap().contains("this is no TOML"), "{outcome}");
+        assert!(outcome["message"].as_str().unwrap().contains("not valid TOML"), "{outcome}");
         fs::remove_file(&file).unwrap();
         let outcome = daemon.reload_what_is_there();
         assert!(outcome["message"].as_str().unwrap().contains("cannot read"), "{outcome}");
@@ -151,7 +151,7 @@ fn a_secret_is_rotated_without_a_request_refused() {
     assert_eq!(hold(&daemon), (401, 200));
     fs::remove_file(daemon.home().join("old")).unwrap();
     let outcome = daemon.reload(|setup| setup);
-    assert!(outcome["message"].as_str().unwrap().contains("there is no such file"), "{outcome}");
+    assert!(outcome["message"].as_str().unwrap().contains("no such file"), "{outcome}");
     assert_eq!(hold(&daemon), (401, 200));
 }
 

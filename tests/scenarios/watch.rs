@@ -10,7 +10,7 @@ fn a_source_that_falls_silent_is_told_once_until_something_comes_and_a_reload_de
     let first = events("first", 1);
     assert_eq!(daemon.post(&body(&first)).status, 200);
     daemon.wait_delivered("audit-log", &first);
-    assert!(!daemon.log().contains("source.silent"), "nobody asked for it");
+    assert!(!daemon.log().contains("source.silent"), "not configured yet");
     let told = daemon.reload(|setup| {
         setup.source_with("sqreen", SECRET, "silent_after = \"1s\"\n").free_low("1000TiB")
     });
@@ -26,7 +26,7 @@ fn a_source_that_falls_silent_is_told_once_until_something_comes_and_a_reload_de
     assert_eq!(looks(), 1);
     assert_eq!(daemon.post(&body(&events("second", 1))).status, 200);
     wait_for("the next silence", || (looks() == 2).then_some(()));
-    // The floor came into force with the same reload, and was told once at all these looks.
+    // The same reload applied `free_low`, which was reported only once by all these checks.
     assert_eq!(daemon.log().matches("disk.low: ").count(), 1);
 }
 
@@ -54,7 +54,7 @@ fn a_restart_begins_no_silence_anew_and_tells_of_none_twice() {
     daemon.configure(|setup| setup.source_with("fresh", SECRET, "silent_after = \"1s\"\n"));
     daemon.start();
     wait_for("the long silence", || (told(&daemon, "rare") == 1).then_some(()));
-    // Had the first silence been begun anew, it would be told by the same look at the latest.
+    // If the first silence had started again, the same check would have reported it at the latest.
     wait_for("a new silence", || (told(&daemon, "fresh") == 1).then_some(()));
     assert_eq!(told(&daemon, "sqreen"), 1);
     assert_eq!(daemon.post(&body(&events("back", 1))).status, 200);
@@ -70,7 +70,7 @@ fn little_space_for_the_store_is_told_at_the_start_and_once() {
     assert_eq!((&low["severity"], &low["data"]["count"]), (&"critical".into(), &1.into()));
     let reason = low["data"]["reason"].as_str().unwrap();
     assert!(reason.contains("B free, less than store.free_low (1000TiB)"), "{reason}");
-    // Told by a later look of the same timer.
+    // Reported by a later check of the same timer.
     wait_for("the silence", || daemon.own_events("audit-log", "source.silent").pop());
     assert_eq!(daemon.log().matches("disk.low: ").count(), 1);
 }

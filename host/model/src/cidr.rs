@@ -1,13 +1,12 @@
 //! Ranges of IP addresses as people write them: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 //!
-//! Read strictly: bits beyond the length are refused, so that a typing error does not name another range
-//! than meant.
+//! Parsing is strict: bits beyond the length are an error, so that a typing error does not silently give another range.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A range of addresses, such as `10.0.0.0/8`; a lone address is a range of one.
+/// A range of addresses, such as `10.0.0.0/8`. A single address is a range of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr {
     network: IpAddr,
@@ -15,7 +14,7 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Whether `address` lies in the range. The two families never contain one another.
+    /// Whether `address` is in the range. A range of one family contains no address of the other.
     #[must_use]
     pub const fn contains(self, address: IpAddr) -> bool {
         match (self.network, address) {
@@ -29,13 +28,13 @@ impl Cidr {
         }
     }
 
-    /// Whether every address lies in it.
+    /// Whether the range contains every address of its family.
     #[must_use]
     pub const fn is_everything(self) -> bool {
         self.bits == 0
     }
 
-    /// The range that holds `address` alone.
+    /// The range that contains only `address`.
     #[must_use]
     pub const fn only(address: IpAddr) -> Self {
         Self { network: address, bits: if address.is_ipv4() { 32 } else { 128 } }
@@ -62,16 +61,16 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// The text is no range of addresses.
+/// Why a text is not a valid address range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCidr {
-    #[error("not a range of addresses: write an IP address and a length, such as \"10.0.0.0/8\"")]
+    #[error("write an IP address and a prefix length, such as \"10.0.0.0/8\"")]
     Form,
-    #[error("the length after the slash is at most {0} here")]
+    #[error("the prefix length can be at most {0} here")]
     Length(u8),
-    #[error("the address has bits beyond the length: write \"{0}\"")]
+    #[error("the address has bits beyond the prefix length: write \"{0}\"")]
     HostBits(Cidr),
-    #[error("an IPv4 address in IPv6 clothes: write it as IPv4")]
+    #[error("this is an IPv4-mapped IPv6 address: write it as IPv4")]
     Mapped,
 }
 
@@ -104,7 +103,7 @@ impl FromStr for Cidr {
     }
 }
 
-/// The lowest address of the range of `bits` that holds `address`.
+/// The lowest address of the range with `bits` that contains `address`.
 fn first_of(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
@@ -124,7 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn ranges_are_read_strictly_and_say_what_to_write() {
+    fn parsing_is_strict_and_errors_say_what_to_write() {
         for text in ["10.0.0.0/8", "0.0.0.0/0", "127.0.0.1/32", "::/0", "fd00::/8", "::1/128"] {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
         }
@@ -141,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_range_holds_its_first_address_and_survives_its_text(bits: u32, length in 0u8..=32) {
+        fn a_range_contains_its_first_address_and_survives_the_round_trip(bits: u32, length in 0u8..=32) {
             let network = first_of(IpAddr::V4(Ipv4Addr::from_bits(bits)), length);
             let range: Cidr = format!("{network}/{length}").parse().unwrap();
             prop_assert!(range.contains(network));

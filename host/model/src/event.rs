@@ -6,18 +6,18 @@ use bytes::Bytes;
 
 use super::{EventId, Severity, Timestamp};
 
-/// Most header fields kept of one request.
+/// Most header fields stored with one request.
 pub const HEADERS_MAX: usize = 64;
-/// Most bytes kept of one request's header fields, names and values together.
+/// Most bytes of header fields stored with one request, names and values together.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
-/// First room for header fields and for their names in bytes: most requests have less.
+/// Initial capacity for header fields, and for their names in bytes: most requests need less.
 const HEADERS_ROOM: usize = 8;
 const HEADERS_ROOM_BYTES: usize = 128;
 
-/// The header fields kept with a request, in the order received; names in lower case.
+/// The header fields stored with a request, in the order received. Names are in lower case.
 ///
-/// Texts of all fields lie in one piece: a request is made on one thread and let go on another, and
-/// each piece of memory that goes that way costs.
+/// All fields share two allocations: a request is created on one thread and freed on another, which makes each
+/// allocation expensive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     names: String,
@@ -27,7 +27,7 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Name and value of each field.
+    /// The name and value of each field.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let starts = std::iter::once((0, 0)).chain(self.ends.iter().copied());
         starts
@@ -51,7 +51,7 @@ impl Headers {
         self.ends.is_empty()
     }
 
-    /// The first field of that name (lower case) whose value is UTF-8.
+    /// The value of the first field with this name (in lower case) whose value is UTF-8.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().filter(|(n, _)| *n == name).find_map(|(_, v)| std::str::from_utf8(v).ok())
@@ -79,10 +79,10 @@ impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers {
 pub struct Request {
     pub source: Arc<str>,
     pub method: http::Method,
-    /// Path and query as they came; what stands before them is the sender's word and not looked at.
+    /// Path and query as received. Any scheme and host before them are the sender's claim and ignored.
     pub uri: http::Uri,
     pub headers: http::HeaderMap,
-    /// The bytes as they came: what the signature covers.
+    /// The bytes as received, which the signature covers.
     pub body: Bytes,
     pub received_at: Timestamp,
 }
@@ -92,18 +92,18 @@ pub struct Request {
 pub enum Shape {
     /// A JSON object.
     Object,
-    /// Any other element of an array: kept and marked, not delivered.
+    /// Any other element of an array: stored and marked, not delivered.
     Other,
 }
 
-/// What the sender's body says of an event, in CloudEvents' names where they exist.
+/// What the body says about an event. Named as in CloudEvents where a name exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// Never empty.
     pub event_type: String,
-    /// What the event is about in the sender's world.
+    /// What the event is about, in the sender's terms.
     pub subject: Option<String>,
-    /// When it happened, RFC 3339 as the sender wrote it; `None` when it did not say.
+    /// When it happened, in RFC 3339 as the sender wrote it. `None`: the sender did not say.
     pub time: Option<String>,
     /// One line for people, never empty.
     pub title: String,
@@ -112,12 +112,12 @@ pub struct Attributes {
     pub link: Option<String>,
 }
 
-/// What makes two events the same one.
+/// What identifies a repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dedup {
-    /// The sender's own identifiers, joined; unique within the source.
+    /// The repetition key: the sender's identifiers, joined. Unique within the source.
     pub key: String,
-    /// Fingerprint of the part that repeats unchanged. The same key with another one is a new event.
+    /// Fingerprint of the content. The same key with another fingerprint is a new event.
     pub content: u64,
 }
 
@@ -126,13 +126,13 @@ pub struct Dedup {
 pub struct Event {
     pub attributes: Attributes,
     pub shape: Shape,
-    /// `None`: the event is never taken for a repetition.
+    /// `None`: the event never counts as a repetition.
     pub dedup: Option<Dedup>,
     /// As sent, byte for byte: a slice of the request's body.
     pub data: Bytes,
 }
 
-/// A target's number in the store; given once, never reused.
+/// A target's number in the store. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetNumber(pub u16);
 
@@ -144,17 +144,17 @@ pub struct Unrouted {
     pub reason: String,
 }
 
-/// An event and where it goes. The stored list decides membership from here on.
+/// An event and its targets. From here on, the stored list decides who gets it.
 #[derive(Clone, Debug)]
 pub struct Planned {
     pub event: Event,
-    /// Sorted, without repetition.
+    /// Sorted, without duplicates.
     pub targets: Vec<TargetNumber>,
-    /// Why no target gets it; empty when one does.
+    /// Why no target gets it. Empty if one does.
     pub unrouted: Vec<Unrouted>,
 }
 
-/// An event as the store keeps it.
+/// An event as stored.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
     pub id: EventId,
@@ -172,9 +172,9 @@ pub struct Digest {
     pub sample: Vec<Delivery>,
     /// How many there are.
     pub count: u64,
-    /// The same for each attempt at them.
+    /// Identifies the message; the same for each attempt.
     pub key: String,
-    /// What the plugin handed over at the last attempt.
+    /// What the plugin returned as progress at the last attempt.
     pub progress: Vec<u8>,
 }
 
@@ -184,8 +184,8 @@ pub struct Delivery {
     pub event: Arc<StoredEvent>,
     /// 1 for the first attempt.
     pub attempt: u32,
-    /// When the first attempt was made; `None` when this is it.
+    /// When the first attempt was made. `None`: this is the first.
     pub first_attempt_at: Option<Timestamp>,
-    /// What the plugin handed over at the last attempt.
+    /// What the plugin returned as progress at the last attempt.
     pub progress: Vec<u8>,
 }

@@ -29,7 +29,7 @@ impl EventId {
         Timestamp::from_millis((self.0 >> 80) as u64)
     }
 
-    /// Which store gave the id.
+    /// The store that assigned the id.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the field has 16 bits")]
     pub const fn store(self) -> u16 {
@@ -71,9 +71,11 @@ impl fmt::Debug for EventId {
     }
 }
 
-/// The text is no event id.
+/// The text is not a valid event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an event id: it has 26 characters, digits and capital letters without I, L, O and U")]
+#[error(
+    "not a valid event id: it must have 26 characters, digits and letters without I, L, O and U"
+)]
 pub struct InvalidEventId;
 
 impl FromStr for EventId {
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_id() {
+    fn invalid_ids_are_errors() {
         for text in [
             "",
             "01JD",

@@ -1,6 +1,6 @@
-//! The words that every layer shares: events, identifiers, severities, verdicts.
+//! The types that every layer shares: events, identifiers, severities, verdicts.
 //!
-//! Plain data without I/O, clock or randomness; nothing here names another module of the host.
+//! Plain data without I/O, clock or randomness. Depends on no other crate of the workspace.
 
 mod cidr;
 mod event;
@@ -12,7 +12,7 @@ mod size;
 mod time;
 mod verdict;
 
-/// The source of the daemon's own events; no sender may have its name.
+/// The source of the daemon's own events. No configured source may have this name.
 pub const OWN_SOURCE: &str = "dispatcher";
 
 pub use cidr::{Cidr, InvalidCidr};

@@ -1,8 +1,8 @@
-//! Text of senders and files made fit for a terminal and a log line.
+//! Makes text from senders and files safe for a terminal and a log line.
 //!
-//! Whoever sends an event chooses its text. Written out as it is, an escape sequence could move the
-//! cursor, recolour or retitle the terminal, a line break could forge a line, and a bidirectional
-//! mark could show text in another order than it has. All of these come out as visible escapes.
+//! The sender of an event chooses its text. Printed unchanged, an escape sequence could move the cursor, or recolour or
+//! retitle the terminal; a line break could forge a line; and a bidirectional mark could show text in another order. All
+//! of these become visible escapes.
 
 use std::fmt::Write as _;
 
@@ -25,7 +25,7 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// C0, DEL and C1 controls, line and paragraph separators, and what reorders or hides text.
+/// C0, DEL and C1 controls, line and paragraph separators, and characters that reorder or hide text.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -40,7 +40,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_could_deceive_a_reader_is_shown_as_an_escape() {
+    fn deceptive_characters_become_escapes() {
         for (text, shown) in [
             ("SQL injection – é 日本 🙂", "SQL injection – é 日本 🙂"),
             ("\u{1b}[2J\u{1b}]0;title\u{7}", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),

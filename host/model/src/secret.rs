@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A resolved secret. `Debug` shows nothing of it, and it has no `Display`.
+/// A resolved secret. `Debug` does not show it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 

@@ -1,8 +1,8 @@
-//! How bad an event is, on one scale for all senders.
+//! How severe an event is, on one scale for all senders.
 
 use std::fmt;
 
-/// Ordered from harmless to worst, so that a route's `severity` is a minimum.
+/// Ordered from harmless to worst, so that `severity` of a route is a minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     Info,

@@ -4,7 +4,7 @@
 const UNITS: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// A number of bytes in the largest unit that is not less than one, with one digit behind the point: `1.4GiB`.
+/// A number of bytes in the largest fitting unit, with one decimal: `1.4GiB`.
 #[must_use]
 pub fn about_bytes(bytes: u64) -> String {
     let unit = UNITS.into_iter().find(|(_, size)| bytes >= *size);
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_shown_with_one_digit_behind_the_point() {
+    fn sizes_are_shown_with_one_decimal() {
         for (bytes, shown) in
             [(0, "0B"), (1023, "1023B"), (1536, "1.5KiB"), (1000 << 40, "1000TiB")]
         {

@@ -1,4 +1,4 @@
-//! Wall-clock time as the store and the wire know it.
+//! Wall-clock time as stored and sent.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -18,13 +18,13 @@ impl Timestamp {
         self.0
     }
 
-    /// The instant `after` later; saturates at the end of time.
+    /// The time `after` later; saturates at the maximum.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero when it lies in the future.
+    /// The time since `earlier`; zero if that is in the future.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_rfc_3339_with_milliseconds_and_survives_absurd_values() {
+    fn a_timestamp_prints_as_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(
             Timestamp::from_millis(1_612_788_300_363).to_string(),

@@ -1,16 +1,16 @@
-//! What a target answered to one attempt.
+//! The verdict of a plugin about one attempt.
 
 use std::time::Duration;
 
-/// Longest reason kept, in bytes; a longer one is cut.
+/// Longest reason in bytes; a longer one is truncated.
 pub const REASON_BYTES_MAX: usize = 1024;
-/// Most bytes of progress that a plugin may hand over for its next attempt.
+/// Most bytes of progress that a plugin may return for the next attempt.
 pub const PROGRESS_BYTES_MAX: usize = 1024;
 
-/// `Ok`: delivered. `Err`: what now, and whether it concerns the event or the whole target.
+/// `Ok`: delivered. `Err`: what to do next, and whether it concerns the event or the whole target.
 pub type Verdict = Result<Receipt, Failure>;
 
-/// What the destination answered when it took the event, for example Twilio's `sid`.
+/// What the destination returned when it accepted the event, for example Twilio's `sid`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     pub id: Option<String>,
@@ -18,7 +18,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Whether there is anything to keep.
+    /// Whether there is nothing to store.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.id.is_none() && self.fields.is_empty()
@@ -27,13 +27,13 @@ impl Receipt {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// This event later.
+    /// Retry this event later.
     Retry,
-    /// This event never: a dead letter.
+    /// Never deliver this event: a dead letter.
     Reject,
-    /// Nothing to this target before `after` has passed.
+    /// Send nothing to this target before `after` has passed.
     Throttled,
-    /// The target cannot work as configured (credentials, address): hold its deliveries, tell a person.
+    /// The target cannot work as configured (credentials, address): hold its deliveries and alert a person.
     Broken,
 }
 
@@ -55,11 +55,11 @@ pub struct Failure {
     pub kind: FailureKind,
     /// At most [`REASON_BYTES_MAX`] bytes, secrets masked, one line.
     pub reason: String,
-    /// The destination's own wish, such as `Retry-After`.
+    /// How long the destination asked to wait, for example by `Retry-After`.
     pub after: Option<Duration>,
-    /// Bytes had left: the destination may have taken the event all the same.
+    /// Bytes were sent, so the destination may have accepted the event although the attempt failed.
     pub maybe_sent: bool,
-    /// Handed back on the next attempt; at most [`PROGRESS_BYTES_MAX`] bytes.
+    /// Given back to the plugin on the next attempt; at most [`PROGRESS_BYTES_MAX`] bytes.
     pub progress: Vec<u8>,
 }
 

@@ -1,8 +1,7 @@
-//! The text of a configuration, of one file or several, and how a person is shown a place in it.
+//! The text of a configuration, and how a place in it is shown to a person.
 //!
-//! All texts stand one behind the other, so that a place is one range of bytes, whichever file it is in. A
-//! literal secret never leaves this module: its place in the text is masked before anything is rendered,
-//! whichever problem's line it stands on.
+//! The texts of all files are concatenated, so that a place is one range of bytes, whichever file it is in. No
+//! literal secret leaves this module: secrets are masked in the text before any problem is rendered.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +12,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use super::problem::{Kind, Place, Problem};
 use crate::model::printable;
 
-/// A configuration file's text as it may be shown.
+/// The text of all configuration files, with the places that must not be shown.
 #[derive(Clone)]
 pub struct Document {
     /// In the order of their texts; at least one.
@@ -23,10 +22,19 @@ pub struct Document {
     masks: Vec<Range<usize>>,
 }
 
-/// One file's part of the text, from its start to the line break before the next one's.
+/// Where a byte is, for people. Line and column count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position<'d> {
+    pub file: &'d str,
+    pub line: usize,
+    /// In characters.
+    pub column: usize,
+}
+
+/// One file, and where its text starts. It ends at the line break before the next file.
 #[derive(Clone, Debug)]
 pub(super) struct File {
-    /// As the person named it.
+    /// As given on the command line.
     pub(super) name: String,
     pub(super) start: usize,
 }
@@ -44,23 +52,23 @@ impl Document {
         Self { files, text, masks }
     }
 
-    /// Of a file that could not be read.
+    /// For a file that could not be read.
     pub(super) fn without_text(name: &Path) -> Self {
         let file = File { name: name.display().to_string(), start: 0 };
         Self::new(vec![file], String::new(), Vec::new())
     }
 
-    /// The file of a byte, its line and its column there, both from 1.
+    /// The position of a byte.
     #[must_use]
-    pub fn position(&self, at: usize) -> (&str, usize, usize) {
-        let (name, part) = self.part(at);
+    pub fn position(&self, at: usize) -> Position<'_> {
+        let (file, part) = self.part(at);
         let before = self.text.get(part.start..at.min(part.end)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before[before.rfind('\n').map_or(0, |end| end + 1)..].chars().count() + 1;
-        (name, line, column)
+        Position { file, line, column }
     }
 
-    /// The file that a byte belongs to and where its text stands.
+    /// The name of the file that a byte belongs to, and the range of its text.
     fn part(&self, at: usize) -> (&str, Range<usize>) {
         let next = self.files.iter().position(|file| file.start > at);
         let end = next.map_or(self.text.len(), |next| self.files[next].start - 1);
@@ -69,8 +77,8 @@ impl Document {
         own.map_or(("", 0..end), |file| (&file.name, file.start..end))
     }
 
-    /// A file's name, its text with every mask replaced by `***`, and `span` moved to where it is then.
-    fn shown(&self, span: &Range<usize>, hide: bool) -> (&str, String, Range<usize>) {
+    /// The text of the file around `span` with `***` in place of every mask. `hide`: mask the span, too.
+    fn shown(&self, span: &Range<usize>, hide: bool) -> Shown<'_> {
         const MASK: &str = "***";
         let (name, part) = self.part(span.start);
         let own = hide.then(|| self.inside_quotes(span));
@@ -78,14 +86,14 @@ impl Document {
         let masks =
             masks.into_iter().filter(|mask| part.start <= mask.start && mask.end <= part.end);
         let (mut text, mut copied) = (String::with_capacity(part.len()), part.start);
-        // Where the span is in the part as long as nothing before it was masked.
+        // The span within the part, as long as no mask before it changes the length.
         let moved = |at: usize| at.min(part.end).saturating_sub(part.start);
         let (mut start, mut end) = (moved(span.start), moved(span.end));
         for mask in masks {
             text.push_str(&self.text[copied..mask.start]);
             let place = text.len();
             text.push_str(MASK);
-            // The lines below keep their numbers.
+            // Keeps the numbers of the lines below.
             text.extend(self.text[mask.clone()].chars().filter(|c| *c == '\n'));
             copied = mask.end;
             for (moved, original) in [(&mut start, span.start), (&mut end, span.end)] {
@@ -97,7 +105,7 @@ impl Document {
             }
         }
         text.push_str(&self.text[copied..part.end]);
-        (name, text, start..end.max(start))
+        Shown { file: name, text, span: start..end.max(start) }
     }
 
     /// A string's span without its quotes.
@@ -119,14 +127,14 @@ impl Document {
                 title.element(Origin::path(file.display().to_string()).line(*line))
             }
             Place::Span(span) => {
-                let (name, text, span) = self.shown(span, problem.masked);
+                let Shown { file, text, span } = self.shown(span, problem.masked);
                 let annotation = AnnotationKind::Primary.span(span);
                 let annotation = if problem.label.is_empty() {
                     annotation
                 } else {
                     annotation.label(printable(&problem.label))
                 };
-                title.element(Snippet::source(text).path(name.to_owned()).annotation(annotation))
+                title.element(Snippet::source(text).path(file.to_owned()).annotation(annotation))
             }
         };
         for help in &problem.help {
@@ -136,7 +144,16 @@ impl Document {
     }
 }
 
-/// Sorted, and those that meet made one.
+/// One file's text as it is shown.
+struct Shown<'d> {
+    file: &'d str,
+    /// With `***` in place of every mask.
+    text: String,
+    /// The place of the problem in `text`.
+    span: Range<usize>,
+}
+
+/// The masks sorted, with overlapping and adjacent ones merged.
 fn merged(mut masks: Vec<Range<usize>>) -> Vec<Range<usize>> {
     masks.sort_by_key(|mask| mask.start);
     let mut merged: Vec<Range<usize>> = Vec::new();
@@ -152,7 +169,7 @@ fn merged(mut masks: Vec<Range<usize>>) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::problem::Problems;
+    use crate::config::problems::Problems;
     use std::sync::Arc;
 
     fn document(text: String, masks: Vec<Range<usize>>) -> Document {
@@ -161,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_hide_secrets_on_the_line_of_another_problem_and_carets_stay_right() {
+    fn masks_hide_secrets_on_the_line_of_a_problem_and_the_caret_stays_correct() {
         let text = "a = \"hunter2\", bad = 1, c = \"literal:swordfish\"\n".to_owned();
         let document = document(text, vec![5..12, 30..40, 37..46, 6..8]);
         let problem = Problem::error("bad").at(15..18, "here");
@@ -173,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_over_several_lines_leaves_line_numbers_as_they_are() {
+    fn masking_a_secret_of_several_lines_does_not_change_line_numbers() {
         let text = "a = QQQhunter\n2\nQQQ\nbad = 1\n".replace("QQQ", "\"\"\"");
         let at = text.find("bad").unwrap();
         let document = document(text, std::iter::once(5..at - 2).collect());
@@ -183,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_problem_hides_its_own_place() {
+    fn a_masked_problem_hides_the_text_at_its_own_place() {
         let document = document("k = 'pw'\n".to_owned(), Vec::new());
         let problem = Problem::error("bad").at(4..8, "").masked();
         let shown = Problems::new(Arc::new(document), vec![problem]).to_string();
@@ -191,19 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn a_caret_points_into_the_file_that_the_byte_belongs_to() {
+    fn the_caret_points_into_the_file_of_its_byte() {
         let files = [("a.toml", 0), ("b.toml", 7)]
             .map(|(name, start)| File { name: name.to_owned(), start });
         let text = "a = 1\n\nbé = 'pw', c\n".to_owned();
         let masks = std::iter::once(14..16).collect();
         let document = Document::new(files.into(), text, masks);
-        for (at, place) in [
-            (0, ("a.toml", 1, 1)),
-            (5, ("a.toml", 1, 6)),
-            (7, ("b.toml", 1, 1)),
-            (19, ("b.toml", 1, 12)),
-        ] {
-            assert_eq!(document.position(at), place, "{at}");
+        for (at, file, line, column) in
+            [(0, "a.toml", 1, 1), (5, "a.toml", 1, 6), (7, "b.toml", 1, 1), (19, "b.toml", 1, 12)]
+        {
+            assert_eq!(document.position(at), Position { file, line, column }, "{at}");
         }
         let problem = Problem::error("bad").at(19..20, "here");
         let shown = Problems::new(Arc::new(document), vec![problem]).to_string();

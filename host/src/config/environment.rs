@@ -1,9 +1,9 @@
-//! Where `env:` and `credential:` references are looked up: a plain value, so that tests need not touch
-//! the process's own environment.
+//! Where `env:` and `credential:` references are looked up. A plain value, so that tests need not change the
+//! environment of the process.
 //!
-//! `dispatcher.env` beside the configuration adds variables that the environment does not have. Its
-//! lines are `NAME=VALUE`; empty lines and lines that begin with `#` are skipped; a value in single or
-//! double quotes is taken without them, and nothing else is special in it. Its text is never shown.
+//! `dispatcher.env` beside the configuration adds variables that the environment does not have. Its lines are
+//! `NAME=VALUE`. Empty lines and lines that begin with `#` are skipped. Single or double quotes around a value
+//! are removed; nothing else in it is special. No message shows the text of this file.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -19,15 +19,15 @@ pub const ENV_FILE: &str = "dispatcher.env";
 /// Largest `dispatcher.env`, in bytes.
 pub const ENV_FILE_BYTES_MAX: usize = 64 * 1024;
 
-/// Variables and the folder of credentials.
+/// Variables, and the folder of credentials.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: HashMap<String, OsString>,
     /// systemd's `$CREDENTIALS_DIRECTORY`.
     credentials: Option<PathBuf>,
-    /// Names that came from the file.
+    /// Names that came from `dispatcher.env`.
     from_file: Vec<String>,
-    /// Nothing is looked up.
+    /// Look nothing up.
     skipped: bool,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// The environment that this process was started with.
+    /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
@@ -57,8 +57,8 @@ impl Environment {
         Self { variables, credentials, ..Self::default() }
     }
 
-    /// One that looks nothing up, for a check where the daemon's own environment is not at hand: what needs
-    /// it is passed over and told in a warning.
+    /// An environment that looks nothing up, to check a configuration without the daemon's environment. A
+    /// warning lists what was not checked.
     #[must_use]
     pub fn skipped() -> Self {
         Self { skipped: true, ..Self::default() }
@@ -80,13 +80,13 @@ impl Environment {
         self.variables.keys().map(String::as_str)
     }
 
-    /// Names that `dispatcher.env` has.
+    /// The names in `dispatcher.env`.
     pub(super) fn names_from_file(&self) -> &[String] {
         &self.from_file
     }
 
-    /// Adds what `dispatcher.env` in that folder says; a variable of the process goes before one of
-    /// the file. No file is no problem.
+    /// Adds the variables of `dispatcher.env` in this folder, if it exists. A variable of the process takes
+    /// precedence over one of the file.
     pub fn read_file(&mut self, folder: &Path) -> Vec<Problem> {
         if self.skipped {
             return Vec::new();
@@ -99,13 +99,14 @@ impl Environment {
                 return vec![Problem::error(format!("cannot read {}: {reason}", path.display()))];
             }
         };
-        let mut problems: Vec<Problem> = readable_by_all(&path).into_iter().collect();
+        let mut problems: Vec<Problem> = world_readable(&path).into_iter().collect();
         for (index, line) in text.lines().enumerate() {
             match parse_line(line) {
                 Ok(None) => {}
                 Ok(Some((name, _))) if self.from_file.iter().any(|known| known == name) => {
-                    let title = format!("`{name}` stands twice in {ENV_FILE}");
-                    problems.push(Problem::error(title).in_file(&path, index + 1));
+                    let title = format!("`{name}` is set twice in {ENV_FILE}");
+                    let problem = Problem::error(title).in_file(&path, index + 1);
+                    problems.push(problem.help("remove one of the two lines"));
                 }
                 Ok(Some((name, value))) => {
                     self.from_file.push(name.to_owned());
@@ -120,14 +121,14 @@ impl Environment {
     }
 }
 
-/// A name that a shell could set.
+/// Whether a shell could set a variable of this name.
 pub(super) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// The file's text; `None` when there is no such file.
+/// The file's text; `None` if the file does not exist.
 fn read_text(path: &Path) -> Result<Option<String>, String> {
     let file = match std::fs::File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -138,16 +139,16 @@ fn read_text(path: &Path) -> Result<Option<String>, String> {
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
     if bytes.len() > ENV_FILE_BYTES_MAX {
-        return Err(format!("it has more than {ENV_FILE_BYTES_MAX} bytes"));
+        return Err(format!("larger than {ENV_FILE_BYTES_MAX} bytes"));
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| "it is not UTF-8".to_owned())
+    String::from_utf8(bytes).map(Some).map_err(|_| "not UTF-8".to_owned())
 }
 
-fn readable_by_all(path: &Path) -> Option<Problem> {
+fn world_readable(path: &Path) -> Option<Problem> {
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
     (mode & 0o004 != 0).then(|| {
-        Problem::warning(format!("everybody on this machine can read {}", path.display()))
-            .help(format!("it holds secrets: chmod 640 {}", path.display()))
+        Problem::warning(format!("every user of this machine can read {}", path.display()))
+            .help(format!("it contains secrets: chmod 640 {}", path.display()))
     })
 }
 
@@ -156,7 +157,8 @@ struct Malformed {
     help: &'static str,
 }
 
-/// Name and value of a line; `None` when it has none. No message repeats the line: it may be a secret.
+/// The name and value of a line; `None` for a comment or an empty line. No message repeats the line, which may
+/// be a secret.
 fn parse_line(line: &str) -> Result<Option<(&str, &str)>, Malformed> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -172,8 +174,8 @@ fn parse_line(line: &str) -> Result<Option<(&str, &str)>, Malformed> {
     }
     if !is_name(name) {
         return malformed(
-            "what stands before `=` is no name",
-            "a name has letters, digits and `_`, and does not begin with a digit",
+            "the text before `=` is not a valid name",
+            "a name consists of letters, digits and `_`, and does not begin with a digit",
         );
     }
     let Some(quote @ ('"' | '\'')) = value.chars().next() else {
@@ -185,7 +187,7 @@ fn parse_line(line: &str) -> Result<Option<(&str, &str)>, Malformed> {
             title: format!(
                 "the quote around the value of `{name}` is not closed at the end of the line"
             ),
-            help: "quotes stand around the whole value, or not at all",
+            help: "put quotes around the whole value, or use none",
         }),
     }
 }
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_line_of_each_mistake_and_repeats_no_secret() {
+    fn each_mistake_is_reported_with_its_line_and_without_its_text() {
         let text = "swordfish\nexport A=swordfish\n1A=swordfish\nB=\"swordfish\nC=1\nC=swordfish\n";
         let (_, problems) = read(text, 0o600);
         let lines: Vec<usize> = problems.iter().map(|problem| problem.position().1).collect();
@@ -231,10 +233,10 @@ mod tests {
     }
 
     #[test]
-    fn warns_when_everybody_can_read_it_and_refuses_a_huge_one() {
+    fn a_world_readable_file_is_a_warning_and_a_huge_one_an_error() {
         let (_, problems) = read("A=1\n", 0o644);
-        assert!(problems[0].title.contains("everybody"), "{problems:?}");
+        assert!(problems[0].title.contains("every user"), "{problems:?}");
         let (_, problems) = read(&"#".repeat(ENV_FILE_BYTES_MAX + 1), 0o600);
-        assert!(problems[0].title.contains("more than 65536 bytes"), "{problems:?}");
+        assert!(problems[0].title.contains("larger than 65536 bytes"), "{problems:?}");
     }
 }

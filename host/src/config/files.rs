@@ -1,8 +1,7 @@
-//! The files of a configuration: the one that is named, and `conf.d/*.toml` beside it in the order of
-//! their names.
+//! The files of a configuration: the named file, and `conf.d/*.toml` beside it in the order of their names.
 //!
-//! Sources and targets may stand in any of them; each name, and each other table, in one alone. The limit of
-//! bytes is for all files together.
+//! Sources, targets and schemes may be in any file, but each name in only one. Any other table must be in
+//! one file. The limit of bytes applies to all files together.
 
 use std::fs;
 use std::io::Read as _;
@@ -22,23 +21,38 @@ pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 pub const MORE_FOLDER: &str = "conf.d";
 /// Most files in that folder.
 pub const MORE_FILES_MAX: usize = 100;
-/// Tables whose entries may stand in several files.
+/// Tables whose entries may be in several files.
 const SHARED: [&str; 3] = ["schemes", "sources", "targets"];
 
-/// The texts of all files, one behind the other with a line break between them.
+/// The texts of all files, concatenated with a line break between them.
 pub(super) struct Text {
     pub(super) files: Vec<File>,
     pub(super) text: String,
 }
 
-/// Why a file cannot be used at all.
+/// A file that cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}: {reason}", file.display())]
 pub(super) struct Unreadable {
     pub(super) file: PathBuf,
-    pub(super) reason: String,
+    reason: String,
+}
+
+/// The files, parsed. Every place is a range of bytes in the whole text.
+pub(super) struct Parsed<'t> {
+    pub(super) tables: Vec<DeTable<'t>>,
+    pub(super) invalid: Vec<InvalidToml>,
+}
+
+/// A part of the text that is not valid TOML.
+#[derive(Debug)]
+pub(super) struct InvalidToml {
+    pub(super) span: Range<usize>,
+    pub(super) error: Error,
 }
 
 impl Text {
-    /// Reads the file and those in `conf.d` beside it, if there is that folder.
+    /// Reads the file and those in `conf.d` beside it, if that folder exists.
     pub(super) fn read(file: &Path) -> Result<Self, Unreadable> {
         let mut whole = Self::read_one(file)?;
         for more in more(file)? {
@@ -64,22 +78,22 @@ impl Text {
         Ok(())
     }
 
-    /// Each file parsed, with all places as bytes of the whole text; then what is no TOML, with its place.
-    pub(super) fn parse(&self) -> (Vec<DeTable<'_>>, Vec<(Range<usize>, Error)>) {
-        let (mut tables, mut wrong) = (Vec::new(), Vec::new());
+    /// Parses each file.
+    pub(super) fn parse(&self) -> Parsed<'_> {
+        let mut parsed = Parsed { tables: Vec::new(), invalid: Vec::new() };
         for (index, file) in self.files.iter().enumerate() {
             let end = self.files.get(index + 1).map_or(self.text.len(), |next| next.start - 1);
             let (table, errors) = DeTable::parse_recoverable(&self.text[file.start..end]);
-            tables.push(shift_table(table.into_inner(), file.start));
-            wrong.extend(errors.into_iter().map(|error| {
+            parsed.tables.push(shift_table(table.into_inner(), file.start));
+            parsed.invalid.extend(errors.into_iter().map(|error| {
                 let span = error.span().unwrap_or(0..0);
-                (span.start + file.start..span.end + file.start, error)
+                InvalidToml { span: span.start + file.start..span.end + file.start, error }
             }));
         }
-        (tables, wrong)
+        parsed
     }
 
-    /// One table of all. What stands in two files is noted with both places; the first one counts.
+    /// Merges the tables into one. An entry that is in two files is noted with both places; the first wins.
     pub(super) fn merge<'t>(&self, tables: Vec<DeTable<'t>>, notes: &Notes) -> DeTable<'t> {
         let mut tables = tables.into_iter();
         let mut all = tables.next().unwrap_or_default();
@@ -96,7 +110,7 @@ impl Text {
                         for (inner, value) in more {
                             if let Some((known, _)) = first.get_key_value(inner.get_ref().as_ref())
                             {
-                                self.twice(
+                                self.note_duplicate(
                                     &format!("{name}.{}", inner.get_ref()),
                                     known.span(),
                                     &inner,
@@ -111,7 +125,7 @@ impl Text {
                         let known = all
                             .get_key_value(name.as_ref())
                             .map_or(0..0, |(known, _)| known.span());
-                        self.twice(&name, known, &key, notes);
+                        self.note_duplicate(&name, known, &key, notes);
                     }
                 }
             }
@@ -119,7 +133,13 @@ impl Text {
         all
     }
 
-    fn twice<T>(&self, path: &str, first: Range<usize>, second: &Spanned<T>, notes: &Notes) {
+    fn note_duplicate<T>(
+        &self,
+        path: &str,
+        first: Range<usize>,
+        second: &Spanned<T>,
+        notes: &Notes,
+    ) {
         let place = |at: usize| {
             let file = self.files.iter().rev().find(|file| file.start <= at);
             file.map_or((String::new(), 0), |file| {
@@ -127,14 +147,14 @@ impl Text {
             })
         };
         let ((first, line), (other, _)) = (place(first.start), place(second.span().start));
-        let title = format!("`{path}` stands in {first} and in {other}");
-        let problem = Problem::error(title).at(second.span(), format!("also at {first}:{line}"));
-        notes
-            .add(problem.help("a table stands in one file: move its keys together, or rename one"));
+        let title = format!("`{path}` is defined in {first} and in {other}");
+        let label = format!("first defined at {first}:{line}");
+        let problem = Problem::error(title).at(second.span(), label);
+        notes.add(problem.help("move the keys of a table into one file, or rename one table"));
     }
 }
 
-/// The files of `conf.d` in the order of their names; none without that folder.
+/// The files of `conf.d` in the order of their names. None if the folder does not exist.
 fn more(file: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     let folder = file.with_file_name(MORE_FOLDER);
     let unreadable = |reason: String| Unreadable { file: folder.clone(), reason };
@@ -152,7 +172,7 @@ fn more(file: &Path) -> Result<Vec<PathBuf>, Unreadable> {
             files.push(folder.join(name));
         }
         if files.len() > MORE_FILES_MAX {
-            return Err(unreadable(format!("it has more than {MORE_FILES_MAX} .toml files")));
+            return Err(unreadable(format!("more than {MORE_FILES_MAX} .toml files")));
         }
     }
     files.sort_unstable();
@@ -160,22 +180,22 @@ fn more(file: &Path) -> Result<Vec<PathBuf>, Unreadable> {
 }
 
 fn read_text(file: &Path, bytes_max: usize, is_first: bool) -> Result<String, String> {
-    // A pipe would block; only the named file may be one, such as one of the shell.
+    // Reading a pipe could block. Only the named file may be one, for the shell's <(command).
     if !is_first && !fs::metadata(file).map_err(|error| error.to_string())?.is_file() {
-        return Err("it is no regular file".to_owned());
+        return Err("not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
     fs::File::open(file)
         .and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| error.to_string())?;
     if bytes.len() > bytes_max {
-        let together = if is_first { "it has" } else { "with it the configuration has" };
-        return Err(format!("{together} more than {CONFIG_BYTES_MAX} bytes"));
+        let what = if is_first { "the file is" } else { "all files together are" };
+        return Err(format!("{what} larger than {CONFIG_BYTES_MAX} bytes"));
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
 }
 
-/// The same with every place `by` bytes further on.
+/// The table with every place moved by `by` bytes.
 fn shift_table(table: DeTable<'_>, by: usize) -> DeTable<'_> {
     if by == 0 {
         return table;
@@ -206,7 +226,7 @@ fn shift<T>(value: Spanned<T>, by: usize) -> Spanned<T> {
 mod tests {
     use super::*;
 
-    /// A folder with a configuration and, in `conf.d`, files of these names and texts.
+    /// A folder with a configuration and, in `conf.d`, files with these names and texts.
     fn folder(more: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("dispatcher.toml");
@@ -223,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_in_the_order_of_their_names_and_others_are_not() {
+    fn toml_files_are_read_in_the_order_of_their_names_and_other_files_are_skipped() {
         let more = [("b.toml", "c = 3"), ("a.toml", "b = 2"), (".c.toml", "no"), ("d.txt", "no")];
         let (_folder, file) = folder(&more);
         let whole = Text::read(&file).map_err(|unreadable| unreadable.reason).unwrap();
         assert_eq!(whole.text, "a = 1\n\nb = 2\nc = 3");
-        let (tables, wrong) = whole.parse();
-        assert!(wrong.is_empty(), "{wrong:?}");
+        let Parsed { tables, invalid } = whole.parse();
+        assert!(invalid.is_empty(), "{invalid:?}");
         let notes = Notes::default();
         let all = whole.merge(tables, &notes);
         for (key, value) in &all {
@@ -240,16 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_or_no_file_is_named() {
+    fn limits_and_irregular_files_are_reported() {
         let half = format!("# {}\n", "x".repeat(CONFIG_BYTES_MAX / 2));
         let (_folder, file) = folder(&[("a.toml", &half), ("b.toml", &half)]);
-        assert_eq!(refused(&file), "with it the configuration has more than 1048576 bytes");
+        assert_eq!(refused(&file), "all files together are larger than 1048576 bytes");
         let names: Vec<String> = (0..=MORE_FILES_MAX).map(|n| format!("{n}.toml")).collect();
         let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
         let (_folder, file) = folder(&many);
-        assert_eq!(refused(&file), "it has more than 100 .toml files");
+        assert_eq!(refused(&file), "more than 100 .toml files");
         let (folder, file) = self::folder(&[]);
         fs::create_dir(folder.path().join(MORE_FOLDER).join("x.toml")).unwrap();
-        assert_eq!(refused(&file), "it is no regular file");
+        assert_eq!(refused(&file), "not a regular file");
     }
 }

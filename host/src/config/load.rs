@@ -1,4 +1,4 @@
-//! From a file to a [`Config`], or to every problem in it.
+//! Turns configuration files into a [`Config`], or into the list of every problem in them.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,31 +7,35 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
+use super::configuration::Config;
 use super::document::Document;
 use super::environment::Environment;
-use super::files::{Text, Unreadable};
-use super::problem::{Place, Problem, Problems};
+use super::files::{InvalidToml, Text};
+use super::problem::{Place, Problem};
+use super::problems::Problems;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
-use super::{Config, limits, masks, schemes, senders, server, sources, targets};
+use super::target::TargetConfig;
+use super::{limits, masks, schemes, senders, server, sources, targets};
 use crate::model::OWN_SOURCE;
 use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
 
-/// A body takes at most this part of a segment.
+/// A body takes at most this fraction of a segment: one in four.
 const BODY_SHARE_OF_SEGMENT: u64 = 4;
 
 /// Reads a configuration, with `conf.d/*.toml` and `dispatcher.env` beside it.
 ///
 /// # Errors
-/// Every problem, warnings included, as soon as one of them is an error.
+/// All problems, including warnings, if at least one of them is an error.
 pub fn load(file: &Path, environment: &Environment) -> Result<Config, Problems> {
     load_with(file, environment, |_| Vec::new())
 }
 
-/// As [`load`], and asks `further` for what only others know, such as plugins, so that a person sees
-/// everything at once. It is asked of a file with errors too, where the wrong values read as defaults
-/// and what is unusable is left out, but not of one that is no TOML.
+/// Like [`load`], and adds the problems that `further` finds with knowledge from elsewhere, such as from
+/// plugins, so that one run shows everything. `further` also sees a configuration with errors, in which
+/// wrong values are replaced by defaults and unusable entries are missing. It is not called if a file is
+/// not valid TOML.
 ///
 /// # Errors
 /// As [`load`].
@@ -43,8 +47,8 @@ pub fn load_with(
     load_from(file, environment, None, further)
 }
 
-/// As [`load_with`], for a daemon that runs: relative paths still start at its own `home`, because
-/// what is open cannot move there. [`Config::home_in_file`] says what a start would take.
+/// Like [`load_with`], for a running daemon: relative paths still start from its `home`, because open files
+/// cannot move. [`Config::home_in_file`] has the folder that the next start will use.
 ///
 /// # Errors
 /// As [`load`].
@@ -63,10 +67,9 @@ fn load_from(
     home: Option<&Path>,
     further: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> Result<Config, Problems> {
-    let text = Text::read(file).map_err(|Unreadable { file, reason }| {
-        let title = format!("cannot read {}: {reason}", file.display());
-        let document = Document::without_text(&file);
-        Problems::new(Arc::new(document), vec![Problem::error(title)])
+    let text = Text::read(file).map_err(|unreadable| {
+        let document = Document::without_text(&unreadable.file);
+        Problems::new(Arc::new(document), vec![Problem::error(unreadable.to_string())])
     })?;
     let folder = folder(file);
     let mut environment = environment.clone();
@@ -74,19 +77,20 @@ fn load_from(
     for problem in environment.read_file(&folder) {
         notes.add(problem);
     }
-    let (tables, syntax) = text.parse();
-    let table = text.merge(tables, &notes);
+    let parsed = text.parse();
+    let table = text.merge(parsed.tables, &notes);
+    let invalid = parsed.invalid;
     let mut masks = Vec::new();
     masks::of_table(&table, &mut masks);
     let contents = read(&table, &folder, home, &environment, &notes);
     notes.add_skipped();
     let (mut problems, literal) = notes.into_parts();
     masks.extend(literal);
-    if !syntax.is_empty() {
-        problems = with_syntax(&text.text, &syntax, problems, &mut masks);
+    if !invalid.is_empty() {
+        problems = with_invalid_toml(&text.text, &invalid, problems, &mut masks);
     }
-    let is_toml = syntax.is_empty();
-    drop((table, syntax));
+    let is_toml = invalid.is_empty();
+    drop((table, invalid));
     let config = contents.into_config(file, text, masks);
     if is_toml {
         problems.extend(further(&config));
@@ -97,16 +101,16 @@ fn load_from(
     Ok(Config { warnings: problems, ..config })
 }
 
-/// The folder of a file, absolute.
+/// The absolute path of a file's folder.
 #[must_use]
 pub fn folder(file: &Path) -> PathBuf {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    // Fails only where there is no current folder; the path as it is serves then.
+    // Fails only if there is no current folder. The path itself is the best answer then.
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
-/// What stands in the file, as far as it could be read.
+/// The contents of the files, as far as they could be read.
 struct Contents {
     home: PathBuf,
     home_in_file: PathBuf,
@@ -115,12 +119,14 @@ struct Contents {
     plugins: plugin::Settings,
     schemes: Vec<Arc<Scheme>>,
     sources: Vec<sources::Source>,
-    targets: Vec<super::TargetConfig>,
+    targets: Vec<TargetConfig>,
 }
 
 impl Contents {
     fn into_config(self, file: &Path, text: Text, masks: Vec<Range<usize>>) -> Config {
-        let (sources, signing) = self.sources.into_iter().unzip();
+        let sources = self.sources.into_iter();
+        let (sources, signing_secrets) =
+            sources.map(|source| (source.settings, source.signing_secret)).unzip();
         let hash = hash(&text.text);
         Config {
             file: file.to_owned(),
@@ -142,7 +148,7 @@ impl Contents {
             egress: egress::Settings::default(),
             targets: self.targets,
             warnings: Vec::new(),
-            signing,
+            signing_secrets,
             document: Arc::new(Document::new(text.files, text.text, masks)),
         }
     }
@@ -169,7 +175,7 @@ fn read(
     let schemes = root.table("schemes", notes).map(|table| schemes::read(&table, notes));
     let senders = root.table("senders", notes).map(|table| senders::read(&table, notes));
     let schemes = schemes.unwrap_or_default();
-    let around = sources::Around {
+    let context = sources::Context {
         body_bytes_limit: body_bytes_max,
         public_url: server.public_url.as_deref(),
         schemes: &schemes,
@@ -177,55 +183,53 @@ fn read(
         resolver: &resolver,
         only_this_machine: limits::only_this_machine(&server.net),
     };
-    let sources = source_table.map(|table| sources::read(&table, &around, notes));
-    // Its own events can be routed by name.
+    let sources = source_table.map(|table| sources::read(&table, &context, notes));
+    // A route can name the daemon's own events.
     let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
     let target_table = root.table("targets", notes);
     let targets = target_table.map(|table| targets::read(&table, &known, &resolver, notes));
     root.finish(notes, |key| match key {
-        "listen" | "public_url" => Some(format!("it belongs to [server]: write server.{key}")),
+        "listen" | "public_url" => Some(format!("`{key}` belongs to [server]: write server.{key}")),
         "source" | "target" | "scheme" | "sender" => Some(format!("write [{key}s.NAME]")),
         _ => None,
     });
     let (sources, targets) = (sources.unwrap_or_default(), targets.unwrap_or_default());
     if names.is_empty() {
-        let help = "the smallest is: [sources.sqreen] and below it secrets = \"env:SQREEN_SECRET\"";
-        notes.add(
-            Problem::warning("no source is configured: nothing can come in").help(help).absence(),
-        );
+        let title = "no source is configured: no event can be received";
+        let help =
+            "add, for example, [sources.sqreen] and below it secrets = \"env:SQREEN_SECRET\"";
+        notes.add(Problem::warning(title).help(help).absence());
     }
     if targets.is_empty() {
-        let help = "events are kept, and routed nowhere; add a [targets.NAME]";
-        notes.add(
-            Problem::warning("no target is configured: nothing goes out").help(help).absence(),
-        );
+        let title = "no target is configured: events are stored, but not delivered";
+        notes.add(Problem::warning(title).help("add a [targets.NAME]").absence());
     }
     Contents { home, home_in_file, server, store, plugins, schemes, sources, targets }
 }
 
-/// Adds what is no TOML. What was found in the rest is kept where it can be trusted: not on a line that
-/// could not be read, and not what seems to be missing, because it may stand on such a line.
-fn with_syntax(
+/// Adds a problem for each line that is not valid TOML. Of the other problems, those on such a line are
+/// dropped, and those about something missing, because it may be on such a line.
+fn with_invalid_toml(
     text: &str,
-    syntax: &[(Range<usize>, toml::de::Error)],
+    invalid: &[InvalidToml],
     found: Vec<Problem>,
     masks: &mut Vec<Range<usize>>,
 ) -> Vec<Problem> {
-    // Every line may be broken: none of what follows looks at the whole text for one of them.
+    // Every line may be invalid, so nothing below scans the whole text for each of them.
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line = |at: usize| ends.partition_point(|end| *end < at);
     let above = masks::keys_above(text);
     let mut lines = std::collections::HashSet::new();
     let mut problems = Vec::new();
-    for (span, error) in syntax {
-        // A line's first error explains it; those behind it mostly follow from it.
+    for InvalidToml { span, error } in invalid {
+        // The first error of a line explains it; the others mostly follow from it.
         let number = line(span.start);
         if !lines.insert(number) {
             continue;
         }
         let above = above.get(number).copied().unwrap_or_default();
-        masks.extend(masks::of_broken_line(text, span, above));
-        problems.push(Problem::error("this is no TOML").at(span.clone(), error.message()));
+        masks.extend(masks::of_invalid_line(text, span, above));
+        problems.push(Problem::error("not valid TOML").at(span.clone(), error.message()));
     }
     problems.extend(found.into_iter().filter(|problem| match &problem.place {
         Place::Span(span) => !problem.absence && !lines.contains(&line(span.start)),

@@ -1,7 +1,8 @@
-//! Reads tables and values of a parsed file and notes every problem with its place, never stopping at the first.
+//! Reads tables and values of a parsed file and notes every problem with its place, without stopping at the
+//! first.
 //!
-//! A value that cannot be used reads as its default: the noted problem refuses the configuration as a
-//! whole, so that the default is never in force.
+//! An invalid value reads as its default. The noted problem rejects the configuration as a whole, so the
+//! default never takes effect.
 
 use std::cell::RefCell;
 use std::ops::{Range, RangeInclusive};
@@ -9,20 +10,20 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::near::{list, near};
+use super::names::{list, near};
 use super::problem::Problem;
-use super::units::{self, Wrong};
+use super::units::{self, InvalidQuantity};
 
 /// Most values of one list.
 const LIST_ITEMS_MAX: usize = 100;
 
-/// What has been noted so far. Shared by all readers of a file, hence the cells.
+/// The notes taken so far. All readers of a configuration share them, hence the cells.
 #[derive(Default)]
 pub(super) struct Notes {
     problems: RefCell<Vec<Problem>>,
     /// Places of literal secrets.
     masks: RefCell<Vec<Range<usize>>>,
-    /// What was not looked up.
+    /// References that were not looked up.
     skipped: RefCell<Vec<String>>,
 }
 
@@ -39,15 +40,15 @@ impl Notes {
         self.skipped.borrow_mut().push(what);
     }
 
-    /// What was not looked up, as one warning.
+    /// Adds one warning that lists every reference that was not looked up.
     pub(super) fn add_skipped(&self) {
         let skipped = self.skipped.take();
         if skipped.is_empty() {
             return;
         }
-        let title = "not looked at: the environment, dispatcher.env and credentials";
+        let title = "not checked: the environment, dispatcher.env and credentials";
         let problem = Problem::warning(title);
-        let problem = problem.help("whether these are set, and whether a plugin accepts them:");
+        let problem = problem.help("the daemon must have these, and the plugins must accept them:");
         self.add(skipped.into_iter().fold(problem, Problem::help));
     }
 
@@ -56,7 +57,7 @@ impl Notes {
     }
 }
 
-/// A key's value and where both stand.
+/// A key and its value, with their places.
 #[derive(Clone)]
 pub(super) struct Entry<'t> {
     /// `targets.audit-log.timeout`.
@@ -76,13 +77,13 @@ impl<'t> Entry<'t> {
         notes.add(problem);
     }
 
-    /// Notes that the value is of the right type but cannot be used.
+    /// Notes that the value has the right type but cannot be used.
     pub(super) fn refuse(&self, notes: &Notes, title: &str, label: &str, help: &str) {
         let problem = Problem::error(title).at(self.span.clone(), label);
         notes.add(if help.is_empty() { problem } else { problem.help(help) });
     }
 
-    /// A string. `${X}` is refused: nothing is ever replaced inside a value.
+    /// A string. `${X}` is an error, because nothing inside a value is ever expanded.
     pub(super) fn string(&self, notes: &Notes) -> Option<&'t str> {
         let DeValue::String(text) = self.value else {
             self.wrong_type(notes, "a string", "");
@@ -91,9 +92,9 @@ impl<'t> Entry<'t> {
         if let Some(name) = dollar_name(text) {
             self.refuse(
                 notes,
-                &format!("`${{{name}}}` is not replaced in `{}`", self.path),
+                &format!("`${{{name}}}` is not expanded in `{}`", self.path),
                 "write the value itself",
-                "secrets and settings of targets take a reference instead: \"env:NAME\"",
+                "only secrets and settings of targets can be references: \"env:NAME\"",
             );
             return None;
         }
@@ -162,7 +163,7 @@ impl<'t> Entry<'t> {
         None
     }
 
-    /// So many in a time: `100/s`.
+    /// A number per period: `100/s`.
     pub(super) fn rate(
         &self,
         counts: &RangeInclusive<u64>,
@@ -180,10 +181,10 @@ impl<'t> Entry<'t> {
         None
     }
 
-    fn quantity<T>(&self, notes: &Notes, read: Result<T, Wrong>) -> Option<T> {
-        read.map_err(|wrong| {
-            let title = format!("`{}` {}", self.path, wrong.title);
-            self.refuse(notes, &title, &wrong.label, &wrong.help);
+    fn quantity<T>(&self, notes: &Notes, read: Result<T, InvalidQuantity>) -> Option<T> {
+        read.map_err(|invalid| {
+            let title = format!("`{}` {}", self.path, invalid.title);
+            self.refuse(notes, &title, &invalid.label, &invalid.help);
         })
         .ok()
     }
@@ -193,20 +194,19 @@ impl<'t> Entry<'t> {
         self.refuse(notes, &title, &format!("must be from {min} to {max}"), "");
     }
 
-    /// A string, or a list of strings. An empty list is refused: leaving the key out says the same
-    /// without a doubt.
+    /// The value itself, or the items of a list. An empty list is an error: removing the key is clearer.
     pub(super) fn one_or_more(&self, notes: &Notes) -> Vec<Entry<'t>> {
         let DeValue::Array(items) = self.value else {
             return vec![self.clone()];
         };
         if items.is_empty() {
             let title = format!("`{}` is an empty list", self.path);
-            self.refuse(notes, &title, "leave the key out, or name one", "");
+            self.refuse(notes, &title, "remove the key, or add an item", "");
         }
         self.items(notes)
     }
 
-    /// The items of a list; none when the value is no list.
+    /// The items of a list. None if the value is not a list.
     pub(super) fn items(&self, notes: &Notes) -> Vec<Entry<'t>> {
         let DeValue::Array(items) = self.value else { return Vec::new() };
         if items.len() > LIST_ITEMS_MAX {
@@ -231,12 +231,12 @@ impl<'t> Entry<'t> {
     }
 }
 
-/// A table being read. Whoever reads it asks for every key it knows and then calls
-/// [`finish`](Table::finish), which notes the keys that nobody asked for.
+/// A table that is being read. The reader asks for every key it knows and then calls
+/// [`finish`](Table::finish), which notes all other keys.
 pub(super) struct Table<'t> {
     /// Empty for the whole file.
     pub(super) path: String,
-    /// The table's name in the file: where a missing key is shown.
+    /// The table's name in the file, where a missing key is shown.
     pub(super) place: Range<usize>,
     entries: &'t DeTable<'t>,
     known: Vec<&'static str>,
@@ -281,7 +281,7 @@ impl<'t> Table<'t> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// The table of that key; one without entries when it is not there.
+    /// The table with this key, if there is one.
     pub(super) fn table(&mut self, key: &'static str, notes: &Notes) -> Option<Table<'t>> {
         self.entry(key)?.table(notes)
     }
@@ -317,7 +317,8 @@ impl<'t> Table<'t> {
         self.entry(key)?.bytes(&limits, notes)
     }
 
-    /// Notes each key that was not asked for, with the name that was meant or where the key belongs.
+    /// Notes each key that the reader did not ask for, with the name that was probably meant or, from
+    /// `elsewhere`, the place where the key belongs.
     pub(super) fn finish(self, notes: &Notes, elsewhere: impl Fn(&str) -> Option<String>) {
         for (name, entry) in self.all() {
             if self.known.contains(&name) {
@@ -328,9 +329,9 @@ impl<'t> Table<'t> {
             notes.add(match near(name, known.clone()) {
                 Some(near) => problem.at(entry.key, format!("did you mean `{near}`?")),
                 None => {
-                    let problem = problem.at(entry.key, "not known here");
+                    let problem = problem.at(entry.key, "unknown key");
                     let problem = elsewhere(name).into_iter().fold(problem, Problem::help);
-                    problem.help(format!("keys are {}", list(known)))
+                    problem.help(format!("known keys: {}", list(known)))
                 }
             });
         }
@@ -344,7 +345,7 @@ pub(super) fn dollar_name(text: &str) -> Option<&str> {
     super::environment::is_name(name).then_some(name)
 }
 
-/// `NAME` when the whole text is `${NAME}` or `$NAME`.
+/// `NAME` if the whole text is `${NAME}` or `$NAME`.
 pub(super) fn whole_dollar_name(text: &str) -> Option<&str> {
     let name = text.strip_prefix('$')?;
     let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);

@@ -1,29 +1,42 @@
 //! References to secrets: `env:NAME`, `file:PATH`, `credential:NAME`, and `literal:TEXT`.
 //!
-//! What they resolve to goes into a [`Secret`] and into no message.
+//! The value goes into a [`Secret`] and into no message.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::{ENV_FILE, Environment, is_name};
-use super::near::near;
+use super::names::near;
 use super::reader::Notes;
 use crate::model::Secret;
 
 /// Largest secret, in bytes.
 const SECRET_BYTES_MAX: usize = 64 * 1024;
 
-/// The secret that a reference names, for commands that are given one.
+/// Why a reference on the command line gives no secret. No message repeats the text, which may be the secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSecret {
+    #[error(
+        "not a reference to a secret: write env:NAME, file:PATH, credential:NAME or literal:TEXT"
+    )]
+    NotAReference,
+    #[error("the secret {problem}: {label}; {help}")]
+    Unresolved { problem: &'static str, label: String, help: String },
+}
+
+/// Resolves a reference that was given on the command line.
 ///
 /// # Errors
-/// What is wrong and what to write, without the text itself, which may be the secret.
-pub fn resolve(text: &str, environment: &Environment, home: &Path) -> Result<Secret, String> {
-    let reference = Reference::parse(text).ok_or_else(|| {
-        "a secret is given as env:NAME, file:PATH, credential:NAME or literal:TEXT".to_owned()
-    })?;
+/// See [`InvalidSecret`].
+pub fn resolve(
+    text: &str,
+    environment: &Environment,
+    home: &Path,
+) -> Result<Secret, InvalidSecret> {
+    let reference = Reference::parse(text).ok_or(InvalidSecret::NotAReference)?;
     let resolver = Resolver { environment, home };
-    resolver.resolve(reference).map_err(|unresolved| {
-        format!("the secret {}: {}; {}", unresolved.what, unresolved.label, unresolved.help)
+    resolver.resolve(reference).map_err(|Unresolved { problem, label, help }| {
+        InvalidSecret::Unresolved { problem, label, help }
     })
 }
 
@@ -37,7 +50,7 @@ pub(super) enum Reference<'t> {
 }
 
 impl<'t> Reference<'t> {
-    /// `None` when the text is none of them.
+    /// `None` if the text is not a reference.
     pub(super) fn parse(text: &'t str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         match kind {
@@ -50,30 +63,32 @@ impl<'t> Reference<'t> {
     }
 }
 
-/// Why a reference has no value: what is said beside the caret, and what to do.
+/// Why a reference has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unresolved {
-    /// `is not set`, fit for "the secret of source `x` …".
-    pub(super) what: &'static str,
+    /// Completes "the secret of source `x` …": `is not set`.
+    pub(super) problem: &'static str,
+    /// The text at the caret.
     pub(super) label: String,
+    /// What to do.
     pub(super) help: String,
 }
 
 impl Unresolved {
-    fn new(what: &'static str, label: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what, label: label.into(), help: help.into() }
+    fn new(problem: &'static str, label: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { problem, label: label.into(), help: help.into() }
     }
 }
 
 /// Resolves references against an environment and a home folder.
 pub(super) struct Resolver<'e> {
     pub(super) environment: &'e Environment,
-    /// Where relative paths start.
+    /// The folder that relative paths start from.
     pub(super) home: &'e Path,
 }
 
 impl Resolver<'_> {
-    /// Whether the reference names what is not looked up; that is noted.
+    /// Whether the reference is not looked up because the environment is not available. If so, this is noted.
     pub(super) fn skips(&self, reference: Reference<'_>, path: &str, notes: &Notes) -> bool {
         let text = match reference {
             Reference::Env(name) => format!("env:{name}"),
@@ -96,8 +111,8 @@ impl Resolver<'_> {
         if text.trim().is_empty() {
             return Err(Unresolved::new(
                 "is empty",
-                "nothing stands there",
-                "an empty secret would let anybody in; set it to the one the sender shows you",
+                "the value is empty",
+                "an empty secret would accept requests from anyone; use the secret that the sender shows",
             ));
         }
         Ok(Secret::new(text))
@@ -105,7 +120,7 @@ impl Resolver<'_> {
 
     fn variable(&self, name: &str) -> Result<String, Unresolved> {
         if !is_name(name) {
-            let label = "no name of a variable";
+            let label = "not a valid name of a variable";
             return Err(Unresolved::new("is not set", label, "write \"env:NAME\""));
         }
         let Some(value) = self.environment.variable(name) else {
@@ -113,13 +128,13 @@ impl Resolver<'_> {
             let help =
                 match (near_variable(name, in_file), near_variable(name, self.environment.names()))
                 {
-                    (Some(near), _) => format!("that file has {near}"),
-                    (None, Some(near)) => format!("the environment has {near}"),
+                    (Some(near), _) => format!("{ENV_FILE} has a similar name: {near}"),
+                    (None, Some(near)) => format!("the environment has a similar name: {near}"),
                     (None, None) => {
-                        format!("export {name}=…, or put the line {name}=… into {ENV_FILE}")
+                        format!("export {name}=…, or add the line {name}=… to {ENV_FILE}")
                     }
                 };
-            let label = format!("not in the environment, nor in {ENV_FILE}");
+            let label = format!("neither the environment nor {ENV_FILE} has it");
             return Err(Unresolved::new("is not set", label, help));
         };
         value.to_str().map(str::to_owned).ok_or_else(|| {
@@ -130,22 +145,22 @@ impl Resolver<'_> {
     fn credential(&self, name: &str) -> Result<PathBuf, Unresolved> {
         let name = non_empty(name, "credential:NAME")?;
         if name.contains('/') || name.starts_with('.') {
-            let label = "no name of a credential";
+            let label = "not a valid name of a credential";
             return Err(Unresolved::new("cannot be read", label, "write \"credential:NAME\""));
         }
         let Some(folder) = self.environment.credentials() else {
             return Err(Unresolved::new(
                 "is not set",
-                "there is no $CREDENTIALS_DIRECTORY",
-                format!("systemd makes it for a unit with LoadCredential={name}:/path/to/file"),
+                "$CREDENTIALS_DIRECTORY is not set",
+                format!("systemd sets it for a unit with LoadCredential={name}:/path/to/file"),
             ));
         };
         Ok(folder.join(name))
     }
 }
 
-/// The variable that was meant. Variables of one service begin alike (`TWILIO_ACCOUNT_SID`,
-/// `TWILIO_AUTH_TOKEN`), therefore the last word must be alike as well.
+/// The variable that was probably meant. Variables of one service begin alike (`TWILIO_ACCOUNT_SID`,
+/// `TWILIO_AUTH_TOKEN`), so the last words must also be similar.
 fn near_variable<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let last = |name: &'c str| name.rsplit('_').next().unwrap_or(name);
     let word = name.rsplit('_').next().unwrap_or(name);
@@ -154,30 +169,31 @@ fn near_variable<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> O
 
 fn non_empty<'t>(text: &'t str, form: &str) -> Result<&'t str, Unresolved> {
     if text.is_empty() {
-        return Err(Unresolved::new("is not set", "names nothing", format!("write \"{form}\"")));
+        let label = "the reference is incomplete";
+        return Err(Unresolved::new("is not set", label, format!("write \"{form}\"")));
     }
     Ok(text)
 }
 
-/// A file's text without one line break at its end.
+/// A file's text without the line break at its end.
 fn read_secret(path: &Path) -> Result<String, Unresolved> {
     let failed = |reason: String| {
         let label = format!("cannot read {}: {reason}", path.display());
-        Unresolved::new("cannot be read", label, "relative paths start at `home`")
+        Unresolved::new("cannot be read", label, "relative paths start from `home`")
     };
-    // A pipe or a device could block the start for ever.
+    // Reading a pipe or a device could block for ever.
     let kind = std::fs::metadata(path).map_err(|error| failed(plain(&error)))?;
     if !kind.is_file() {
-        return Err(failed("it is no regular file".to_owned()));
+        return Err(failed("not a regular file".to_owned()));
     }
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| failed(plain(&error)))?;
     if bytes.len() > SECRET_BYTES_MAX {
-        return Err(failed(format!("it has more than {SECRET_BYTES_MAX} bytes")));
+        return Err(failed(format!("larger than {SECRET_BYTES_MAX} bytes")));
     }
-    let mut text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
+    let mut text = String::from_utf8(bytes).map_err(|_| failed("not UTF-8".to_owned()))?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -187,10 +203,10 @@ fn read_secret(path: &Path) -> Result<String, Unresolved> {
     Ok(text)
 }
 
-/// An I/O error without its number.
+/// The text of an I/O error without its number.
 fn plain(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }
@@ -213,13 +229,13 @@ mod tests {
         let variables = [("A", "one"), ("NONE", ""), ("BLANK", "  ")];
         let environment = Environment::new(&variables, Some(home.path().to_owned()));
         let resolver = Resolver { environment: &environment, home: home.path() };
-        let reference = Reference::parse(text).ok_or("no reference")?;
-        let secret = resolver.resolve(reference).map_err(|unresolved| unresolved.what)?;
+        let reference = Reference::parse(text).ok_or("not a reference")?;
+        let secret = resolver.resolve(reference).map_err(|unresolved| unresolved.problem)?;
         Ok(secret.expose().to_owned())
     }
 
     #[test]
-    fn only_a_variable_of_the_same_kind_is_taken_for_the_one_that_was_meant() {
+    fn a_similar_name_is_suggested_only_if_its_last_word_is_similar() {
         for (name, there, meant) in [
             ("GITHUB_SECRET", "GITHUB_WEBHOOK_SECRET", true),
             ("SQREEN_SECERT", "SQREEN_SECRET", true),
@@ -231,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_resolves_or_says_why_not() {
+    fn each_kind_of_reference_resolves_or_reports_why_not() {
         for (text, result) in [
             ("env:A", Ok("one")),
             ("env:MISSING", Err("is not set")),
@@ -252,8 +268,8 @@ mod tests {
             ("credential:missing", Err("cannot be read")),
             ("literal:env:A", Ok("env:A")),
             ("literal:", Err("is empty")),
-            ("swordfish", Err("no reference")),
-            ("https://example.org", Err("no reference")),
+            ("swordfish", Err("not a reference")),
+            ("https://example.org", Err("not a reference")),
         ] {
             assert_eq!(resolve(text), result.map(str::to_owned), "{text}");
         }

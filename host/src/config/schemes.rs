@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
-use super::check_name;
+use super::naming::{check_name, unknown};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use super::sources::unknown;
 use crate::verify::{
     self, Algorithm, Encoding, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Stamp,
     StampIn, Unit,

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::check_name;
+use super::naming::{check_name, unknown_severity};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use super::targets::unknown_severity;
 use crate::model::Severity;
 use crate::normalize::{self, Record, Sender, TEMPLATES_MAX};
 

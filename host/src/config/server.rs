@@ -1,6 +1,7 @@
-//! `[server]`, `[store]` and `[plugins]`: what belongs to the daemon as a whole.
+//! `home`, `[server]`, `[store]` and `[plugins]`: settings of the daemon as a whole.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,17 +12,16 @@ use crate::store::embedded::{self, RETENTION_SEGMENTS_MIN, SEGMENT_BYTES_MAX, SE
 use crate::{ingest, net, plugin};
 
 const CONNECTIONS_MAX: u64 = 65_536;
-/// Limits of the time for a request's head, its body, and a resting connection.
-const TIMEOUT_MIN: Duration = Duration::from_millis(100);
-const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
+/// Limits of every `*_timeout`.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10 * 60);
 /// Limits of `in_flight_max`, in bytes.
-const IN_FLIGHT_BYTES_MIN: u64 = 1 << 20;
-const IN_FLIGHT_BYTES_MAX: u64 = 1 << 40;
-/// Least free space before a person is told, unless configured otherwise, and the most that can be.
+const IN_FLIGHT_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+/// Default of `free_low`, in bytes.
 const FREE_LOW_BYTES: u64 = 1 << 30;
-const FREE_LOW_BYTES_MAX: u64 = 1 << 60;
-/// Limits of `retention.age`; a repeated event is known for a day while its segment is kept.
-const RETENTION_AGE: std::ops::RangeInclusive<Duration> =
+/// Largest `free_low` and `free_min`, in bytes.
+const FREE_BYTES_MAX: u64 = 1 << 60;
+/// Limits of `retention.age`. A repetition is recognized for a day, for which its segment is needed.
+const RETENTION_AGE: RangeInclusive<Duration> =
     Duration::from_secs(24 * 3_600)..=Duration::from_secs(100 * 365 * 24 * 3_600);
 const RETENTION_BYTES_MAX: u64 = 1 << 60;
 /// Longest `public_url`, in bytes.
@@ -44,7 +44,6 @@ pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
         body_timeout: ingest::BODY_TIMEOUT,
     };
     let Some(mut table) = table else { return server };
-    let times = TIMEOUT_MIN..=TIMEOUT_MAX;
     let listen = table.entry("listen").and_then(|entry| listen(&entry, notes));
     let net = &mut server.net;
     net.listen = listen.unwrap_or(net.listen);
@@ -54,19 +53,19 @@ pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
         ("drain_timeout", &mut net.drain_timeout),
         ("body_timeout", &mut server.body_timeout),
     ] {
-        *value = table.duration(key, times.clone(), notes).unwrap_or(*value);
+        *value = table.duration(key, TIMEOUT, notes).unwrap_or(*value);
     }
     if let Some(max) = table.integer("connections_max", 1..=CONNECTIONS_MAX, notes) {
         net.connections_max = usize::try_from(max).unwrap_or(usize::MAX);
     }
-    (net.trusted_proxies, net.proxy_protocol) = limits::proxies(&mut table, notes);
-    let bytes = table.bytes("in_flight_max", IN_FLIGHT_BYTES_MIN..=IN_FLIGHT_BYTES_MAX, notes);
-    if let Some(bytes) = bytes {
+    let proxies = limits::proxies(&mut table, notes);
+    (net.trusted_proxies, net.proxy_protocol) = (proxies.trusted, proxies.protocol);
+    if let Some(bytes) = table.bytes("in_flight_max", IN_FLIGHT_BYTES, notes) {
         server.bytes_in_flight_max = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
     server.public_url = table.entry("public_url").and_then(|entry| public_url(&entry, notes));
     table.finish(notes, |key| match key {
-        "home" => Some("it belongs above the first [table]".to_owned()),
+        "home" => Some("`home` belongs above the first [table]".to_owned()),
         "port" | "address" | "host" => Some("write listen = \"127.0.0.1:7070\"".to_owned()),
         _ => None,
     });
@@ -77,18 +76,19 @@ fn listen(entry: &Entry<'_>, notes: &Notes) -> Option<SocketAddr> {
     let text = entry.string(notes)?;
     let address = text.parse().ok();
     if address.is_none() {
-        let title = format!("`{}` is no address with a port", entry.path);
+        let title = format!("`{}` must be IP:PORT", entry.path);
         let likely = text.replace("localhost", "127.0.0.1");
         let likely = if likely.starts_with(':') { format!("0.0.0.0{likely}") } else { likely };
         let likely =
             likely.parse::<SocketAddr>().map_or("127.0.0.1:7070".to_owned(), |a| a.to_string());
-        let help = "names are not looked up here; 0.0.0.0 listens on every IPv4 address, [::] on every one";
+        let help =
+            "host names are not resolved; 0.0.0.0 is every IPv4 address, [::] is every address";
         entry.refuse(notes, &title, &format!("write \"{likely}\""), help);
     }
     address
 }
 
-/// Without a slash at its end, so that a source's path can follow.
+/// The URL without a trailing slash, so that a source's path can follow.
 fn public_url(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
     let text = entry.string(notes)?;
     let url = text.parse::<http::Uri>().ok().filter(|url| {
@@ -99,14 +99,10 @@ fn public_url(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
             && !text.contains('#')
     });
     if url.is_none() {
-        let title = format!("`{}` is no address of a web server", entry.path);
+        let title = format!("`{}` is not a valid URL", entry.path);
         let label = "write https://HOST or https://HOST/PATH, without ? and #";
-        entry.refuse(
-            notes,
-            &title,
-            label,
-            "it is what senders see: `check` prints it for each source",
-        );
+        let help = "senders use this address; `check` prints it for each source";
+        entry.refuse(notes, &title, label, help);
     }
     url.map(|_| text.trim_end_matches('/').to_owned())
 }
@@ -114,7 +110,7 @@ fn public_url(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
 /// `[store]`.
 pub(super) struct Store {
     pub(super) queue: embedded::Settings,
-    /// Zero: not watched.
+    /// Zero: free space is not watched.
     pub(super) free_low_bytes: u64,
 }
 
@@ -127,22 +123,22 @@ pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Sto
     queue.directory = directory.unwrap_or(std::mem::take(&mut queue.directory));
     let segment = table.bytes("segment", SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX, notes);
     queue.segment_bytes = segment.unwrap_or(queue.segment_bytes);
-    let free_low = table.bytes("free_low", 0..=FREE_LOW_BYTES_MAX, notes);
+    let free_low = table.bytes("free_low", 0..=FREE_BYTES_MAX, notes);
     store.free_low_bytes = free_low.unwrap_or(store.free_low_bytes);
     let free_min = table.entry("free_min");
-    let limits = 0..=FREE_LOW_BYTES_MAX;
+    let limits = 0..=FREE_BYTES_MAX;
     queue.free_min_bytes = free_min.as_ref().and_then(|entry| entry.bytes(&limits, notes));
     if let (Some(entry), Some(min)) = (free_min, queue.free_min_bytes)
         && store.free_low_bytes > 0
         && min > store.free_low_bytes
     {
         let low = about_bytes(store.free_low_bytes);
-        let label = format!("`free_low` is {low}: write one that is at least as large");
-        let help = "below `free_low` a person is told; below `free_min` requests are refused";
-        entry.refuse(notes, "`store.free_min` is more than `store.free_low`", &label, help);
+        let label = format!("`free_low` is {low}: write at most that, or raise `free_low`");
+        let help = "below `free_low` the daemon warns; below `free_min` it refuses requests";
+        entry.refuse(notes, "`store.free_min` is larger than `store.free_low`", &label, help);
     }
     if let Some(retention) = table.table("retention", notes) {
-        keep(retention, queue, notes);
+        read_retention(retention, queue, notes);
     }
     table.finish(notes, |key| match key {
         "age" | "size" => Some(format!("write retention.{key}")),
@@ -152,7 +148,7 @@ pub(super) fn store(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> Sto
 }
 
 /// `[store.retention]`.
-fn keep(mut table: Table<'_>, queue: &mut embedded::Settings, notes: &Notes) {
+fn read_retention(mut table: Table<'_>, queue: &mut embedded::Settings, notes: &Notes) {
     if let Some(age) = table.duration("age", RETENTION_AGE, notes) {
         queue.retention_age_ms = u64::try_from(age.as_millis()).ok();
     }
@@ -165,7 +161,7 @@ fn keep(mut table: Table<'_>, queue: &mut embedded::Settings, notes: &Notes) {
             let segment = about_bytes(queue.segment_bytes);
             let label = format!("write at least {}", about_bytes(bytes_min));
             let help = format!(
-                "the log needs {RETENTION_SEGMENTS_MIN} files of {segment}; `store.segment` makes them smaller"
+                "the log needs {RETENTION_SEGMENTS_MIN} segments of {segment}; a smaller `store.segment` lowers this limit"
             );
             let title = "`store.retention.size` is too small";
             entry.refuse(notes, title, &label, &help);
@@ -174,14 +170,14 @@ fn keep(mut table: Table<'_>, queue: &mut embedded::Settings, notes: &Notes) {
     table.finish(notes, |_| None);
 }
 
-/// The plugin folders of a home without a configuration.
+/// The plugin folders of a home folder without a configuration.
 #[must_use]
 pub fn default_plugins(home: &Path) -> plugin::Settings {
     plugins(None, home, &Notes::default())
 }
 
-/// `[plugins]`. Those that came with the daemon lie beside its executable or in its package's folder;
-/// those dropped in later lie in `directory`.
+/// `[plugins]`. Plugins that come with the daemon are beside its executable or in the folder of its package;
+/// those added later are in `directory`.
 pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> plugin::Settings {
     let (mut own, mut strict) = (home.join("plugins.d"), false);
     if let Some(mut table) = table {
@@ -198,30 +194,31 @@ pub(super) fn plugins(table: Option<Table<'_>>, home: &Path, notes: &Notes) -> p
     plugin::Settings { directories, cache: home.join("plugin-cache"), strict }
 }
 
-/// `home`: an existing folder; a relative one starts at the configuration's.
+/// `home`: an existing folder. A relative path starts from the folder of the configuration.
 pub(super) fn home(entry: &Entry<'_>, folder: &Path, notes: &Notes) -> Option<PathBuf> {
-    // Without the dots of "./x", so that it reads well wherever it is shown.
+    // Drops the dot of "./x", which would look odd in messages.
     let home: PathBuf = path(entry, folder, notes)?.components().collect();
     if home.is_dir() {
         return Some(home);
     }
-    let label = if home.exists() { "is no folder" } else { "there is no such folder" };
-    let help = format!("all relative paths start there; make it: mkdir -p {}", home.display());
+    let label = if home.exists() { "not a folder" } else { "this folder does not exist" };
+    let help = format!("relative paths start from `home`; create it: mkdir -p {}", home.display());
     entry.refuse(notes, "`home` cannot be used", label, &help);
     None
 }
 
-/// A path; relative ones start at `home`.
+/// A path. A relative one starts from `home`.
 pub(super) fn path(entry: &Entry<'_>, home: &Path, notes: &Notes) -> Option<PathBuf> {
     let text = entry.string(notes)?;
     if text.is_empty() || text.contains('\0') {
-        let title = format!("`{}` is no path", entry.path);
-        entry.refuse(notes, &title, "names nothing", "relative paths start at `home`");
+        let title = format!("`{}` is not a valid path", entry.path);
+        let label = "must not be empty or contain a NUL character";
+        entry.refuse(notes, &title, label, "relative paths start from `home`");
         return None;
     }
     if text.starts_with('~') {
-        let title = format!("`~` is not replaced in `{}`", entry.path);
-        entry.refuse(notes, &title, "write the whole path", "relative paths start at `home`");
+        let title = format!("`~` is not expanded in `{}`", entry.path);
+        entry.refuse(notes, &title, "write the full path", "relative paths start from `home`");
         return None;
     }
     Some(home.join(text))

@@ -1,8 +1,8 @@
-//! `settings.*` of a target: kept as JSON for its plugin, references resolved, and the place of every
-//! value remembered, so that what the plugin says of a setting is shown at its line.
+//! `settings.*` of a target: converted to JSON for its plugin, with references resolved, and with the place of
+//! every value, so that the plugin's complaint about a setting is shown at its line.
 //!
-//! Dates become strings as they are written. A text with a reference's prefix that is meant as it stands is
-//! written `literal:…`. Depth is bounded by the parser, size by the file's.
+//! Dates become strings as written. A text that only looks like a reference is written `literal:…`. The parser
+//! bounds the depth, and the size of the file bounds the size.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,24 +19,25 @@ use crate::model::Secret;
 /// What a target's plugin is made from. `Debug` shows no value.
 #[derive(Clone, Default)]
 pub struct PluginSettings {
-    /// An object; references are replaced by what they name.
+    /// An object in which references are replaced by their values.
     pub json: Value,
-    /// What references resolved to: masked in everything that comes back from the plugin.
+    /// The values of references. They are masked in everything that the plugin returns.
     pub secrets: Vec<Secret>,
-    /// Some value is not there, such as a disabled target's secret that is not set yet.
+    /// A value is missing, such as a disabled target's secret that is not set yet.
     pub incomplete: bool,
-    /// Which references of a disabled target name nothing yet, and why: one line each.
+    /// The references of a disabled target that have no value yet, and why: one line each.
     pub missing: Vec<String>,
-    /// By path as a plugin names it (`to[1]`, `proxy.port`; empty for the whole): where the value stands.
+    /// Where each value is in the file, by its path as a plugin names it: `to[1]`, `proxy.port`, empty for the
+    /// settings as a whole.
     pub(super) places: BTreeMap<String, Written>,
 }
 
-/// Where a setting stands and how it is written.
+/// Where a setting is in the file and how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) key: Range<usize>,
     pub(super) span: Range<usize>,
-    /// A string that is no reference.
+    /// A string that is not a reference.
     pub(super) plain: bool,
 }
 
@@ -47,8 +48,7 @@ impl fmt::Debug for PluginSettings {
 }
 
 impl PluginSettings {
-    /// Where the setting of that path stands, or the longest part of the path that is in the file: a
-    /// value that is there by its own place, else by the key of what it is missing from.
+    /// The place of the value at `path`. If it is missing, the key of the innermost table or list around it.
     pub(super) fn place(&self, path: &str) -> Range<usize> {
         let mut known = path;
         loop {
@@ -76,11 +76,11 @@ impl PluginSettings {
     }
 }
 
-/// What a schema says of a value: a key and its value.
+/// A key of a schema and the value that marks a setting.
 type Mark = (&'static str, &'static str);
-/// The value is a secret.
+/// The setting is a secret.
 const SECRET: Mark = ("writeOnly", "true");
-/// The value is a file or folder of the target alone.
+/// The setting is a file or folder that only this target may use.
 const PATH: Mark = ("format", "path");
 
 /// `to[1].x` as a JSON pointer.
@@ -88,7 +88,7 @@ fn pointer(path: &str) -> String {
     format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
 }
 
-/// Whether the schema at `path` has the mark. Of alternatives one is enough.
+/// Whether the schema at `path` has the mark. One of several alternatives is enough.
 fn has_mark(mark: Mark, root: &Value, schema: &Value, path: &str) -> bool {
     let schema = match schema.get("$ref").and_then(Value::as_str) {
         Some(place) => place.strip_prefix('#').and_then(|at| root.pointer(at)).unwrap_or(schema),
@@ -117,7 +117,8 @@ fn step(path: &str) -> &str {
     path.strip_prefix('.').unwrap_or(path)
 }
 
-/// Reads the value of `settings`; noted problems leave `null` behind.
+/// Reads the value of `settings`. A value with a problem becomes `null`. `required`: a reference without a value
+/// is a problem.
 pub(super) fn read(
     entry: Option<&Entry<'_>>,
     place: &Range<usize>,
@@ -132,7 +133,7 @@ pub(super) fn read(
     reading.settings.json = match entry {
         Some(entry) if matches!(entry.value, DeValue::Table(_)) => reading.inner(entry, ""),
         Some(entry) => {
-            // Notes that it is no table.
+            // Notes the wrong type.
             entry.table(notes);
             reading.settings.incomplete = true;
             Value::Null
@@ -144,14 +145,14 @@ pub(super) fn read(
 
 struct Reading<'r> {
     resolver: &'r Resolver<'r>,
-    /// Whether a reference without a value is a problem.
+    /// A reference without a value is a problem.
     required: bool,
     notes: &'r Notes,
     settings: PluginSettings,
 }
 
 impl Reading<'_> {
-    /// The value at `path` (as a plugin names it).
+    /// The value at `path`, as a plugin names it.
     fn value(&mut self, entry: &Entry<'_>, path: &str) -> Value {
         let mut plain = false;
         let value = match entry.value {
@@ -162,11 +163,11 @@ impl Reading<'_> {
             DeValue::Integer(digits) => {
                 let value = i128::from_str_radix(digits.as_str(), digits.radix()).ok();
                 let value = value.and_then(|value| i64::try_from(value).ok());
-                value.map_or_else(|| self.refuse(entry, "has more than 64 bits"), Value::from)
+                value.map_or_else(|| self.refuse(entry, "does not fit into 64 bits"), Value::from)
             }
             DeValue::Float(digits) => {
                 let value = digits.as_str().parse().ok().and_then(Number::from_f64);
-                value.map_or_else(|| self.refuse(entry, "cannot be passed on"), Value::Number)
+                value.map_or_else(|| self.refuse(entry, "is not a finite number"), Value::Number)
             }
             DeValue::Boolean(value) => Value::Bool(*value),
             DeValue::Datetime(value) => Value::String(value.to_string()),
@@ -193,11 +194,12 @@ impl Reading<'_> {
     fn text(&mut self, entry: &Entry<'_>, text: &str) -> Value {
         let Some(reference) = Reference::parse(text) else {
             if let Some(name) = dollar_name(text) {
-                let title = format!("`${{{name}}}` is not replaced in `{}`", entry.path);
+                let title = format!("`${{{name}}}` is not expanded in `{}`", entry.path);
                 let whole = whole_dollar_name(text).is_some();
                 let label =
                     if whole { &format!("write \"env:{name}\"") } else { "write the value itself" };
-                let help = "a reference is the whole value; a text that is meant as it stands begins with literal:";
+                let help =
+                    "a reference must be the whole value; write \"literal:…\" for a text with `${`";
                 entry.refuse(self.notes, &title, label, help);
                 self.settings.incomplete = true;
             }
@@ -218,11 +220,11 @@ impl Reading<'_> {
             }
             Err(unresolved) => {
                 if self.required {
-                    let title = format!("`{}` {}", entry.path, unresolved.what);
+                    let title = format!("`{}` {}", entry.path, unresolved.problem);
                     entry.refuse(self.notes, &title, &unresolved.label, &unresolved.help);
                 } else {
-                    let Unresolved { what, help, .. } = unresolved;
-                    self.settings.missing.push(format!("{} {what}: {help}", entry.path));
+                    let Unresolved { problem, help, .. } = unresolved;
+                    self.settings.missing.push(format!("{} {problem}: {help}", entry.path));
                 }
                 self.settings.incomplete = true;
                 Value::Null
@@ -231,23 +233,23 @@ impl Reading<'_> {
     }
 
     fn refuse(&mut self, entry: &Entry<'_>, why: &str) -> Value {
-        let title = format!("the number of `{}` {why}", entry.path);
-        entry.refuse(self.notes, &title, "write a smaller one, or a string", "");
+        let title = format!("`{}` {why}", entry.path);
+        entry.refuse(self.notes, &title, "write another number, or a string", "");
         self.settings.incomplete = true;
         Value::Null
     }
 }
 
-/// Hides a `literal:` value and says that it would be better elsewhere.
+/// Masks a `literal:` value and warns about it.
 pub(super) fn warn_of_literal(entry: &Entry<'_>, notes: &Notes) {
-    let problem = Problem::warning(format!("`{}` holds a secret in plain text", entry.path))
-        .at(entry.span.clone(), "whoever reads this file knows it")
-        .help("put it into dispatcher.env and write \"env:NAME\" here");
+    let problem = Problem::warning(format!("`{}` is a secret in plain text", entry.path))
+        .at(entry.span.clone(), "anyone who can read this file knows the secret")
+        .help("move it to dispatcher.env and write \"env:NAME\" here");
     notes.mask(inside(&entry.span));
     notes.add(problem);
 }
 
-/// A string's span without its quotes.
+/// The span of a string without its quotes.
 pub(super) fn inside(span: &Range<usize>) -> Range<usize> {
     span.start + 1..span.end.saturating_sub(1).max(span.start + 1)
 }
@@ -258,7 +260,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_schema_tells_which_settings_are_secrets() {
+    fn the_schema_marks_which_settings_are_secrets() {
         let schema = json!({
             "properties": {
                 "token": { "$ref": "#/$defs/Secret" },

@@ -1,4 +1,4 @@
-//! What a configuration comes to, beyond the texts of its problems (those are golden files of `check`).
+//! What a configuration is read as. The texts of its problems are in the golden files of `check`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::Severity;
-use crate::normalize;
-use crate::retry::MaybeSent;
+use crate::model::{Severity, TargetNumber};
+use crate::retry::{MaybeSent, Policy};
+use crate::{ingest, net, normalize, plugin};
 
 const SECRET: &str = "6fd4a9e2-not-to-be-shown";
 
-/// Loads `text` from a folder of its own, with `dispatcher.env` if `env` is not empty.
+/// Loads `text` from a new folder, with `dispatcher.env` if `env` is not empty.
 fn load_text(text: &str, env: &str) -> Result<Config, Problems> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dispatcher.toml");
@@ -60,7 +60,7 @@ fn the_smallest_file_has_every_default() {
 }
 
 #[test]
-fn everything_that_can_be_set_arrives() {
+fn every_setting_takes_effect() {
     let config = golden("right-everything.toml");
     assert_eq!(config.server.listen, "0.0.0.0:8080".parse().unwrap());
     assert_eq!(config.server.header_timeout, Duration::from_secs(5));
@@ -107,26 +107,29 @@ fn everything_that_can_be_set_arrives() {
 }
 
 #[test]
-fn no_secret_is_in_debug() {
+fn debug_output_contains_no_secret() {
     let shown = format!("{:?}", golden("right-everything.toml"));
     assert!(!shown.contains(SECRET) && !shown.contains("the-old-one"), "{shown}");
 }
 
 #[test]
-fn dispatcher_env_gives_what_the_environment_lacks_and_the_name_that_was_meant() {
+fn dispatcher_env_adds_variables_and_similar_names_are_suggested() {
     let text = "[sources.sqreen]\nsecrets = [\"env:FROM_FILE\", \"env:SQREEN_SECRET\"]\n[targets.a]\nplugin = \"p\"\n";
     let config = load_text(text, "FROM_FILE=first\nSQREEN_SECRET=not this one\n").unwrap();
     assert_eq!(config.source("sqreen").unwrap().1.expose(), "first");
     let text = "[sources.sqreen]\nsecrets = \"env:GITHUB_SECRET\"\n[targets.a]\nplugin = \"p\"\n";
     let problems = load_text(text, "GITHUB_WEBHOOK_SECRET=hunter2\nhunter2\n").unwrap_err();
     let shown = problems.to_string();
-    assert!(shown.contains("help: that file has GITHUB_WEBHOOK_SECRET"), "{shown}");
+    assert!(
+        shown.contains("help: dispatcher.env has a similar name: GITHUB_WEBHOOK_SECRET"),
+        "{shown}"
+    );
     assert!(shown.contains("dispatcher.env:2"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
 #[test]
-fn the_hash_is_of_the_text_and_not_of_the_secrets() {
+fn the_hash_covers_the_text_and_not_the_secrets() {
     let hash = |text: &str, env: &str| load_text(text, env).unwrap().hash;
     let other = SMALLEST.replace("SQREEN_SECRET", "OTHER");
     assert_eq!(hash(&other, "OTHER=1"), hash(&other, "OTHER=2"));
@@ -134,7 +137,7 @@ fn the_hash_is_of_the_text_and_not_of_the_secrets() {
 }
 
 #[test]
-fn what_a_plugin_says_is_shown_at_its_key() {
+fn a_plugins_complaint_is_shown_at_the_setting() {
     let config = load_text(SMALLEST, "").unwrap();
     for (path, line, caret) in [
         ("to[1]", 6, "\"c\""),
@@ -147,17 +150,18 @@ fn what_a_plugin_says_is_shown_at_its_key() {
         let problem = config.targets[0].setting_problem(path, "no");
         let Place::Span(span) = &problem.place else { panic!("{problem:?}") };
         assert_eq!(
-            (config.document.position(span.start).1, span.len()),
+            (config.document.position(span.start).line, span.len()),
             (line, caret.len()),
             "{path}"
         );
     }
     let misplaced = config.targets[0].setting_problem("timeout", "unknown field `timeout`");
-    assert_eq!(misplaced.help, ["it is a key of the target: write targets.a.timeout"]);
+    let help = "`timeout` is a key of the target, not of the plugin: write targets.a.timeout";
+    assert_eq!(misplaced.help, [help]);
 }
 
 #[test]
-fn a_secret_setting_in_plain_text_is_an_error_that_hides_it() {
+fn a_secret_setting_in_plain_text_is_an_error_that_does_not_show_it() {
     let config = load_text(SMALLEST, "").unwrap();
     let schema = json!({"properties": {"path": {"writeOnly": true}}});
     let open = config.targets[0].open_secrets(&schema);
@@ -168,21 +172,21 @@ fn a_secret_setting_in_plain_text_is_an_error_that_hides_it() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_clear_line() {
+fn an_unreadable_file_is_reported_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dispatcher.toml");
     let shown = || load(&file, &Environment::default()).unwrap_err().to_string();
     assert!(shown().starts_with("error: cannot read"), "{}", shown());
     std::fs::write(&file, [b'#'; CONFIG_BYTES_MAX + 1]).unwrap();
-    assert!(shown().contains("more than 1048576 bytes"), "{}", shown());
+    assert!(shown().contains("larger than 1048576 bytes"), "{}", shown());
     std::fs::write(&file, [0xff]).unwrap();
     assert!(shown().contains("not UTF-8"), "{}", shown());
 }
 
 proptest! {
-    /// A damaged file is refused or read, and never shows what its references name.
+    /// A damaged file is rejected or read. No problem shows the value of a reference.
     #[test]
-    fn no_damage_makes_it_panic_or_talk(
+    fn no_damage_causes_a_panic_or_reveals_a_secret(
         cut in 0usize..2_000, length in 0usize..40, put in "[a-z\\[\\]{}\"'=.,\n# ]{0,6}",
     ) {
         let text = include_str!("../../../tests/golden/config/right-everything.toml");
@@ -195,9 +199,9 @@ proptest! {
         prop_assert!(!shown.contains(SECRET));
     }
 
-    /// Schemes and senders of a user's own, damaged or whole: what is read can verify and read requests.
+    /// Whatever custom scheme and sender a damaged file defines, they can process requests.
     #[test]
-    fn no_scheme_or_sender_of_ones_own_makes_a_request_panic(
+    fn no_custom_scheme_or_sender_makes_a_request_panic(
         cut in 0usize..1_200, length in 0usize..30, put in "[a-z\\[\\]{}\"'=:/.,\n# ]{0,6}",
         body in "[\\[\\]{}\",:a1 ]{0,30}",
     ) {
@@ -219,14 +223,14 @@ proptest! {
                     source: source.name.clone(), method: http::Method::POST, headers,
                     uri: http::Uri::default(), body, received_at: crate::model::Timestamp::from_millis(1),
                 };
-                let let_in = source.verifier.verify(request).is_ok();
-                prop_assert!(!let_in || source.verifier.scheme().proof == crate::verify::Proof::None);
+                let accepted = source.verifier.verify(request).is_ok();
+                prop_assert!(!accepted || source.verifier.scheme().proof == crate::verify::Proof::None);
             }
         }
     }
 
     #[test]
-    fn no_text_makes_it_panic(text: String) {
+    fn no_text_causes_a_panic(text: String) {
         if let Err(problems) = load_text(&text, "") {
             prop_assert!(problems.errors() > 0 && !problems.to_string().is_empty());
         }

@@ -1,4 +1,4 @@
-//! Durations, sizes and rates as people write them: a whole number and its unit, `10s`, `64MiB`, `100/s`.
+//! Durations, sizes and rates as people write them, a whole number and its unit: `10s`, `64MiB`, `100/s`.
 
 use std::time::Duration;
 
@@ -10,52 +10,52 @@ const DAY_MS: u64 = 86_400_000;
 const SIZES: Units =
     &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
-/// Why a text is no quantity.
+/// Why a text is not a quantity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    /// Fit to stand after the key's name: `has no unit`.
+pub(super) struct InvalidQuantity {
+    /// Follows the key's name: `has no unit`.
     pub(super) title: &'static str,
     /// What to write.
     pub(super) label: String,
     pub(super) help: String,
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+pub(super) fn duration(text: &str) -> Result<Duration, InvalidQuantity> {
     quantity(text, DURATIONS, "10s").map(Duration::from_millis)
 }
 
-pub(super) fn bytes(text: &str) -> Result<u64, Wrong> {
+pub(super) fn bytes(text: &str) -> Result<u64, InvalidQuantity> {
     quantity(text, SIZES, "64MiB")
 }
 
 /// Names and lengths of the periods of a rate, in ms.
 const PERIODS: Units = &[("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("day", DAY_MS)];
 
-/// `100/s`: how many, and in which time.
-pub(super) fn rate(text: &str) -> Result<(u64, Duration), Wrong> {
+/// The number and the period of a rate such as `100/s`.
+pub(super) fn rate(text: &str) -> Result<(u64, Duration), InvalidQuantity> {
     let help = format!("periods are {}", names(PERIODS));
-    let wrong = |title, label: String| Wrong { title, label, help: help.clone() };
+    let invalid = |title, label: String| InvalidQuantity { title, label, help: help.clone() };
     let example = || "write a number and a period, such as \"100/s\"".to_owned();
     let Some((count, period)) = text.split_once('/') else {
-        return Err(wrong("is no rate", example()));
+        return Err(invalid("is not a valid rate", example()));
     };
     let digits = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
     let Some(count) = count.parse().ok().filter(|_| digits) else {
-        return Err(wrong("is no rate", example()));
+        return Err(invalid("is not a valid rate", example()));
     };
     match PERIODS.iter().find(|(name, _)| *name == period) {
         Some((_, ms)) => Ok((count, Duration::from_millis(*ms))),
         None => {
             let label = match near_period(period) {
                 Some(near) => format!("write \"{count}/{near}\""),
-                None => format!("`{period}` is none of ours"),
+                None => format!("unknown period `{period}`"),
             };
-            Err(wrong("has an unknown period", label))
+            Err(invalid("has an unknown period", label))
         }
     }
 }
 
-/// As it is written.
+/// A rate as it is written in a configuration.
 #[must_use]
 pub fn show_rate(count: u32, per: Duration) -> String {
     let known = PERIODS.iter().find(|(_, ms)| Duration::from_millis(*ms) == per);
@@ -72,13 +72,13 @@ fn near_period(period: &str) -> Option<&'static str> {
     }
 }
 
-/// What to say when a bare number stands where a duration must.
-pub(super) fn duration_of_number(number: &str) -> Wrong {
+/// The error for a bare number in place of a duration.
+pub(super) fn duration_of_number(number: &str) -> InvalidQuantity {
     no_unit(number, DURATIONS, "s")
 }
 
-/// What to say when a bare number stands where a size must.
-pub(super) fn bytes_of_number(number: &str) -> Wrong {
+/// The error for a bare number in place of a size.
+pub(super) fn bytes_of_number(number: &str) -> InvalidQuantity {
     no_unit(number, SIZES, "MiB")
 }
 
@@ -93,20 +93,20 @@ pub(super) fn show_bytes(bytes: u64) -> String {
 }
 
 fn show(value: u64, units: Units) -> String {
-    // People say 24h, not 1d.
+    // A single day is better known as 24h.
     let fits = |size: u64| value.is_multiple_of(size) && (size != DAY_MS || value >= 2 * DAY_MS);
     let unit = units.iter().rev().find(|(_, size)| value != 0 && fits(*size));
     let (name, size) = unit.copied().unwrap_or((units[0].0, 1));
     format!("{}{name}", value / size)
 }
 
-fn quantity(text: &str, units: Units, example: &str) -> Result<u64, Wrong> {
+fn quantity(text: &str, units: Units, example: &str) -> Result<u64, InvalidQuantity> {
     let help = format!("units are {}", names(units));
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
         let label = format!("write a whole number and a unit, such as \"{example}\"");
-        return Err(Wrong { title: "is no number with a unit", label, help });
+        return Err(InvalidQuantity { title: "is not a number with a unit", label, help });
     }
     if unit.is_empty() {
         return Err(no_unit(
@@ -118,27 +118,27 @@ fn quantity(text: &str, units: Units, example: &str) -> Result<u64, Wrong> {
     let Some((_, size)) = units.iter().find(|(name, _)| *name == unit) else {
         let label = match near_unit(unit, units) {
             Some(near) => format!("write \"{number}{near}\""),
-            None => format!("`{unit}` is none of ours"),
+            None => format!("unknown unit `{unit}`"),
         };
-        return Err(Wrong { title: "has an unknown unit", label, help });
+        return Err(InvalidQuantity { title: "has an unknown unit", label, help });
     };
     let value = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*size));
-    value.ok_or_else(|| Wrong {
+    value.ok_or_else(|| InvalidQuantity {
         title: "is too large",
         label: format!("write a smaller number, such as \"{example}\""),
         help,
     })
 }
 
-fn no_unit(number: &str, units: Units, likely: &str) -> Wrong {
-    Wrong {
+fn no_unit(number: &str, units: Units, likely: &str) -> InvalidQuantity {
+    InvalidQuantity {
         title: "has no unit",
         label: format!("write \"{number}{likely}\""),
         help: format!("units are {}", names(units)),
     }
 }
 
-/// What a person probably meant by `sec`, `MB` or ` s`.
+/// The unit that a person probably meant by `sec`, `MB` or ` s`.
 fn near_unit(unit: &str, units: Units) -> Option<&'static str> {
     let word = unit.trim().to_ascii_lowercase();
     let meant = match word.as_str() {
@@ -179,19 +179,19 @@ mod tests {
     }
 
     #[test]
-    fn says_what_to_write_instead() {
+    fn errors_say_what_to_write_instead() {
         for (text, label) in [
             ("10", "write \"10s\""),
             ("10 s", "write \"10s\""),
             ("5min", "write \"5m\""),
-            ("5weeks", "`weeks` is none of ours"),
+            ("5weeks", "unknown unit `weeks`"),
             ("soon", "write a whole number and a unit, such as \"10s\""),
             ("-5s", "write a whole number and a unit, such as \"10s\""),
             ("99999999999999999999s", "write a smaller number, such as \"10s\""),
             ("18446744073709551615d", "write a smaller number, such as \"10s\""),
         ] {
             assert_eq!(
-                duration(text).map_err(|wrong| wrong.label),
+                duration(text).map_err(|invalid| invalid.label),
                 Err(label.to_owned()),
                 "{text}"
             );
@@ -199,12 +199,16 @@ mod tests {
         for (text, label) in
             [("4", "write \"4MiB\""), ("4MB", "write \"4MiB\""), ("4k", "write \"4KiB\"")]
         {
-            assert_eq!(bytes(text).map_err(|wrong| wrong.label), Err(label.to_owned()), "{text}");
+            assert_eq!(
+                bytes(text).map_err(|invalid| invalid.label),
+                Err(label.to_owned()),
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn a_rate_is_a_number_in_a_period() {
+    fn a_rate_is_a_number_per_period() {
         for (text, count, seconds) in
             [("1/s", 1, 1), ("100/min", 100, 60), ("5/h", 5, 3_600), ("200/day", 200, 86_400)]
         {
@@ -221,9 +225,13 @@ mod tests {
             ("99999999999999999999/s", example),
             ("10/m", "write \"10/min\""),
             ("10/ second", "write \"10/s\""),
-            ("10/10s", "`10s` is none of ours"),
+            ("10/10s", "unknown period `10s`"),
         ] {
-            assert_eq!(rate(text).map_err(|wrong| wrong.label), Err(label.to_owned()), "{text}");
+            assert_eq!(
+                rate(text).map_err(|invalid| invalid.label),
+                Err(label.to_owned()),
+                "{text}"
+            );
         }
     }
 
@@ -236,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text: String) {
+        fn no_text_causes_a_panic(text: String) {
             let _ = (duration(&text), bytes(&text), rate(&text));
         }
     }

@@ -1,4 +1,4 @@
-//! What the deliverer calls: the plugin's instance in the daemon, a script in tests.
+//! What the deliverer calls: an instance of a plugin in the daemon, a script in tests.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use crate::model::{Delivery, Digest, Verdict};
 use crate::plugin::{Instance, Mode};
 use crate::store::BoxFuture;
 
-/// One target's way out.
+/// Delivers the events of one target.
 pub trait Backend: Send + Sync + 'static {
-    /// Tries them all; a verdict for each, in their order. It should answer before `deadline`, and is
-    /// cut some time after. It may be dropped at any await.
+    /// Attempts all deliveries and returns a verdict for each, in their order. It should return before `deadline`,
+    /// and is cut some time after it. It may be dropped at any await.
     fn deliver<'a>(
         &'a self,
         deliveries: &'a [Delivery],
         deadline: Instant,
     ) -> BoxFuture<'a, Vec<Verdict>>;
 
-    /// One message that stands for all of a digest: one verdict.
+    /// Sends one message for a whole digest, and returns one verdict.
     fn deliver_digest<'a>(
         &'a self,
         digest: &'a Digest,
@@ -31,10 +31,10 @@ pub trait Backend: Send + Sync + 'static {
         })
     }
 
-    /// Whether a call takes a single delivery.
+    /// Whether a call takes only one delivery.
     fn one_by_one(&self) -> bool;
 
-    /// Work that still runs though its call is over: each takes a slot until it ends.
+    /// Jobs that still run although their call is over. Each counts towards `concurrency` until it ends.
     fn left_jobs(&self) -> usize {
         0
     }

@@ -1,7 +1,7 @@
-//! The running calls of one target: their slots, deadlines, and how each ended.
+//! The running calls of one target: their deadlines, and how each ended.
 //!
-//! A call that panics or is cut ends with a failure for each of its deliveries, so that whoever waits
-//! here always gets exactly one verdict a delivery.
+//! A call that panics or is cut ends with a failure for each of its deliveries, so that there is always exactly one
+//! verdict per delivery.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,19 +11,21 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::crew::Crew;
-use super::digest::Set;
-use super::turns::{TURNS_TIME, Turns};
-use super::{Backend, CUT_MARGIN};
-use crate::model::{Delivery, EventId, Failure, FailureKind, OWN_SOURCE, Timestamp, Verdict};
+use super::backend::Backend;
+use super::call_slots::CallSlots;
+use super::digest::Message;
+use super::sequence::{SEQUENCE_TIME_MAX, Sequence};
+use super::settings::CUT_MARGIN;
+use super::verdicts::{PANICKED, counted, failed};
+use crate::model::{Delivery, EventId, OWN_SOURCE, Timestamp, Verdict};
 
 /// What a call is given.
 #[derive(Clone, Debug)]
 pub(super) enum Load {
-    /// A verdict each.
+    /// One verdict for each.
     Several(Arc<[Delivery]>),
-    /// One verdict for all of them.
-    Message(Arc<Set>),
+    /// One verdict for all members.
+    Message(Arc<Message>),
 }
 
 impl Load {
@@ -34,19 +36,19 @@ impl Load {
         }
     }
 
-    /// Every delivery of it.
+    /// The events of all its deliveries.
     pub(super) fn events(&self) -> Vec<EventId> {
         match self {
             Self::Several(deliveries) => deliveries.iter().map(|d| d.event.id).collect(),
-            Self::Message(set) => set.members.clone(),
+            Self::Message(message) => message.members.clone(),
         }
     }
 
-    /// Whether all of it, as far as it is known, are the daemon's own events.
+    /// Whether all of its events, as far as they are known, are the daemon's own.
     pub(super) fn is_own(&self) -> bool {
         let deliveries = match self {
             Self::Several(deliveries) => &deliveries[..],
-            Self::Message(set) => &set.digest.sample,
+            Self::Message(message) => &message.digest.sample,
         };
         deliveries.iter().all(|delivery| &*delivery.event.source == OWN_SOURCE)
     }
@@ -54,9 +56,18 @@ impl Load {
     async fn deliver(self, backend: Arc<dyn Backend>, deadline: Instant) -> Vec<Verdict> {
         match &self {
             Self::Several(deliveries) => backend.deliver(deliveries, deadline).await,
-            Self::Message(set) => backend.deliver_digest(&set.digest, deadline).await,
+            Self::Message(message) => backend.deliver_digest(&message.digest, deadline).await,
         }
     }
+}
+
+/// What a call is started with.
+pub(super) struct Start {
+    pub(super) load: Load,
+    pub(super) timeout: Duration,
+    pub(super) began_at: Timestamp,
+    /// The call probes a target whose circuit breaker is open.
+    pub(super) probe: bool,
 }
 
 /// One call of the backend.
@@ -67,45 +78,44 @@ pub(super) struct Call {
     began: Instant,
     cut_at: Instant,
     task: AbortHandle,
-    /// For those that are delivered in turn.
-    turns: Option<Arc<Turns>>,
-    /// It tries a held target.
+    /// The progress of deliveries in sequence.
+    sequence: Option<Arc<Sequence>>,
     pub(super) probe: bool,
 }
 
-/// A call that is over for its deliveries.
+/// A call that has ended, or was cut.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) call: Call,
-    /// As many as deliveries; one for a message.
+    /// One per delivery, or one for a message.
     pub(super) verdicts: Vec<Verdict>,
     pub(super) took: Took,
-    /// Not begun; the call is without them.
+    /// Deliveries that the call did not attempt. Its load no longer has them.
     pub(super) untried: Vec<EventId>,
-    /// So many of the verdicts, the last ones, are of deliveries that were under way at a cut.
+    /// How many verdicts, the last ones, are of deliveries under way when the call was cut.
     cut: usize,
 }
 
 impl Ended {
-    /// Leaves out what was under way at a cut: nobody knows how that would have ended.
+    /// Removes the deliveries that were under way when the call was cut, and returns their events.
     pub(super) fn forget_cut(&mut self) -> Vec<EventId> {
         self.verdicts.truncate(self.verdicts.len().saturating_sub(self.cut));
         match &mut self.call.load {
-            Load::Message(set) if self.cut > 0 => set.members.clone(),
+            Load::Message(message) if self.cut > 0 => message.members.clone(),
             Load::Message(_) => Vec::new(),
             Load::Several(list) => split(list, self.verdicts.len()),
         }
     }
 }
 
-/// Leaves the first `count` in the list and gives the events of the others.
+/// Truncates the list to `count` and returns the events of the others.
 fn split(list: &mut Arc<[Delivery]>, count: usize) -> Vec<EventId> {
-    let Some((kept, rest)) = list.split_at_checked(count).filter(|(_, rest)| !rest.is_empty())
+    let Some((first, rest)) = list.split_at_checked(count).filter(|(_, rest)| !rest.is_empty())
     else {
         return Vec::new();
     };
     let events = rest.iter().map(|delivery| delivery.event.id).collect();
-    *list = kept.into();
+    *list = first.into();
     events
 }
 
@@ -118,7 +128,7 @@ pub(super) enum Took {
 }
 
 impl Took {
-    /// For one of the deliveries.
+    /// The time of one delivery.
     pub(super) fn at(&self, place: usize) -> Duration {
         match self {
             Self::All(took) => *took,
@@ -127,24 +137,26 @@ impl Took {
     }
 }
 
-/// Tasks outnumber `running` by the calls that were cut and still hold their slot.
+/// The calls of one target.
 pub(super) struct Calls {
     backend: Arc<dyn Backend>,
-    crew: Crew,
+    slots: CallSlots,
+    /// All calls, including those that were cut and whose code still runs.
     tasks: JoinSet<Vec<Verdict>>,
+    /// The calls that were not cut.
     running: HashMap<Id, Call>,
-    /// Rings when a call may have to be cut, or earlier.
-    alarm: Option<Pin<Box<Sleep>>>,
+    /// Fires when a call may have to be cut, or earlier.
+    cut_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Calls {
-    pub(super) fn new(backend: Arc<dyn Backend>, crew: Crew) -> Self {
+    pub(super) fn new(backend: Arc<dyn Backend>, slots: CallSlots) -> Self {
         let (tasks, running) = (JoinSet::new(), HashMap::new());
-        Self { backend, crew, tasks, running, alarm: None }
+        Self { backend, slots, tasks, running, cut_timer: None }
     }
 
-    /// Slots taken.
-    pub(super) fn slots(&self) -> usize {
+    /// The number of calls, including those that were cut and whose code still runs.
+    pub(super) fn count(&self) -> usize {
         self.tasks.len()
     }
 
@@ -156,51 +168,45 @@ impl Calls {
         self.running.values().any(|call| call.probe)
     }
 
-    /// Every delivery under way.
+    /// The events of all deliveries under way.
     pub(super) fn events(&self) -> Vec<EventId> {
         self.running.values().flat_map(|call| call.load.events()).collect()
     }
 
-    pub(super) fn start(
-        &mut self,
-        load: Load,
-        timeout: Duration,
-        began_at: Timestamp,
-        probe: bool,
-    ) {
+    pub(super) fn start(&mut self, Start { load, timeout, began_at, probe }: Start) {
         let began = Instant::now();
         let mut cut_at = began + timeout + CUT_MARGIN;
         let backend = Arc::clone(&self.backend);
-        let (task, turns) = match &load {
+        let (task, sequence) = match &load {
             Load::Several(list) if list.len() > 1 && self.backend.one_by_one() => {
-                let turns = Turns::new();
-                let all = Arc::clone(&turns).deliver(Arc::clone(list), backend, timeout);
-                cut_at += TURNS_TIME;
+                let sequence = Sequence::new();
+                let all = Arc::clone(&sequence).deliver(Arc::clone(list), backend, timeout);
+                cut_at += SEQUENCE_TIME_MAX;
                 (
-                    self.tasks.spawn(self.crew.run(async {
+                    self.tasks.spawn(self.slots.run(async {
                         all.await;
                         Vec::new()
                     })),
-                    Some(turns),
+                    Some(sequence),
                 )
             }
             load => {
                 let call = load.clone().deliver(backend, began + timeout);
-                (self.tasks.spawn(self.crew.run(call)), None)
+                (self.tasks.spawn(self.slots.run(call)), None)
             }
         };
         let id = task.id();
-        self.running.insert(id, Call { load, began_at, began, cut_at, task, turns, probe });
-        self.alarm.get_or_insert_with(|| Box::pin(sleep_until(cut_at)));
+        self.running.insert(id, Call { load, began_at, began, cut_at, task, sequence, probe });
+        self.cut_timer.get_or_insert_with(|| Box::pin(sleep_until(cut_at)));
     }
 
-    /// Waits until at least one slot is free again or one call is over. May answer with none: the code
-    /// of a cut call has ended. Cancel safe.
+    /// Waits until at least one call has ended or was cut. Returns none if the code of a call that was cut before
+    /// has ended. Cancel safe.
     pub(super) async fn ended(&mut self) -> Vec<Ended> {
-        let alarm = &mut self.alarm;
+        let cut_timer = &mut self.cut_timer;
         let cut = async {
-            match alarm {
-                Some(alarm) => alarm.await,
+            match cut_timer {
+                Some(timer) => timer.await,
                 None => std::future::pending().await,
             }
         };
@@ -215,7 +221,7 @@ impl Calls {
             () = cut => {
                 let ended = self.cut(Instant::now(), "was cut: it had not ended in time");
                 let next = self.running.values().map(|call| call.cut_at).min();
-                self.alarm = next.map(|at| Box::pin(sleep_until(at)));
+                self.cut_timer = next.map(|at| Box::pin(sleep_until(at)));
                 ended
             }
         }
@@ -224,7 +230,7 @@ impl Calls {
     /// Cuts every call that is still running.
     pub(super) fn cut_all(&mut self) -> Vec<Ended> {
         let last = self.running.values().map(|call| call.cut_at).max();
-        last.map_or_else(Vec::new, |last| self.cut(last, "was cut: its target stops"))
+        last.map_or_else(Vec::new, |last| self.cut(last, "was cut: the target is stopping"))
     }
 
     fn conclude(&mut self, result: Result<(Id, Vec<Verdict>), JoinError>) -> Option<Ended> {
@@ -232,16 +238,14 @@ impl Calls {
             Ok((id, verdicts)) => (id, Ok(verdicts)),
             Err(error) => (error.id(), Err(error)),
         };
-        // A call that was cut has had its verdicts.
+        // A call that was cut already got its verdicts.
         let call = self.running.remove(&id)?;
-        const PANICKED: &str = "the target panicked";
-        if call.turns.is_some() {
-            return Some(call.in_turn(result.is_err().then_some(PANICKED)));
+        if call.sequence.is_some() {
+            return Some(call.end_sequence(result.is_err().then_some(PANICKED)));
         }
         let count = call.load.verdicts();
         let verdicts = match result {
-            Ok(verdicts) if verdicts.len() == count => verdicts,
-            Ok(verdicts) => failed(count, &miscounted(verdicts.len(), count)),
+            Ok(verdicts) => counted(verdicts, count),
             Err(_) => failed(count, PANICKED),
         };
         let took = Took::All(call.began.elapsed());
@@ -255,8 +259,8 @@ impl Calls {
             call.task.abort();
             let took = call.began.elapsed();
             let reason = format!("the attempt {why} ({:.1} s)", took.as_secs_f64());
-            if call.turns.is_some() {
-                return call.in_turn(Some(&reason));
+            if call.sequence.is_some() {
+                return call.end_sequence(Some(&reason));
             }
             let verdicts = failed(call.load.verdicts(), &reason);
             let (took, cut) = (Took::All(took), verdicts.len());
@@ -267,10 +271,11 @@ impl Calls {
 }
 
 impl Call {
-    /// Of deliveries in turn. `failure`: the one after those that were answered was under way.
-    fn in_turn(mut self, failure: Option<&str>) -> Ended {
-        let done = self.turns.take().map(|turns| turns.close()).unwrap_or_default();
-        let (mut verdicts, mut each): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+    /// Ends a call with deliveries in sequence. `failure`: why the delivery that was under way failed.
+    fn end_sequence(mut self, failure: Option<&str>) -> Ended {
+        let done = self.sequence.take().map(|sequence| sequence.close()).unwrap_or_default();
+        let done = done.into_iter().map(|step| (step.verdict, step.took));
+        let (mut verdicts, mut each): (Vec<_>, Vec<_>) = done.unzip();
         let mut cut = 0;
         if let Some(reason) = failure
             && verdicts.len() < self.load.verdicts()
@@ -286,28 +291,4 @@ impl Call {
         };
         Ended { call: self, verdicts, took: Took::Each(each), untried, cut }
     }
-}
-
-/// The verdict for a single delivery.
-pub(super) fn one(mut verdicts: Vec<Verdict>) -> Verdict {
-    match (verdicts.pop(), verdicts.len()) {
-        (Some(verdict), 0) => verdict,
-        (last, left) => {
-            let given = left + usize::from(last.is_some());
-            Err(failure(&miscounted(given, 1)))
-        }
-    }
-}
-
-fn miscounted(given: usize, count: usize) -> String {
-    format!("the target gave {given} verdicts for {count} events")
-}
-
-/// Nobody knows how far such a call had come.
-fn failed(count: usize, reason: &str) -> Vec<Verdict> {
-    vec![Err(failure(reason)); count]
-}
-
-fn failure(reason: &str) -> Failure {
-    Failure { maybe_sent: true, ..Failure::new(FailureKind::Retry, reason) }
 }

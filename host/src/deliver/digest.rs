@@ -1,11 +1,11 @@
-//! Makes messages of a target's deliveries: the first at once, then at most one a period and group.
+//! Combines a target's deliveries into messages: the first at once, then at most one per period and group.
 //!
-//! Pure but for what it remembers: time comes as an argument. A message opens the window of its group;
-//! what is claimed while it is open gathers in the store until it ends. The window runs from when the
-//! first event was received, and the next one from the end of the one before.
-//! - A message that failed keeps its members: their key and group stand before the plugin's progress.
-//! - Of a message at most [`SAMPLE_MAX`] events with [`SAMPLE_BYTES_MAX`] of data are kept in memory; of the
-//!   others, at most [`DIGEST_EVENTS_MAX`], only the ids. What is more goes into the next message.
+//! Pure apart from its state: time is an argument. A message opens the window of its group. Deliveries claimed while
+//! the window is open wait in the store until it ends. The first window begins when its first event was received,
+//! and each further one at the end of the window before.
+//! - A message that failed keeps its members: its key and group are stored before the plugin's progress.
+//! - At most [`SAMPLE_MAX`] events of a message, with [`SAMPLE_BYTES_MAX`] of data, are in memory. Of the others, up
+//!   to [`DIGEST_EVENTS_MAX`], only the ids are. Further events go into the next message.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,32 +15,32 @@ use sha2::{Digest as _, Sha256};
 use crate::model::{Delivery, Digest, EventId, Receipt, StoredEvent, Timestamp};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Settlement, Window};
 
-/// Most events of a message that its plugin is shown.
+/// Most events of a message that the plugin gets.
 pub const SAMPLE_MAX: usize = 20;
-/// Most bytes of data of these; the first is shown whatever its size.
+/// Most bytes of their data. The plugin always gets the first event, whatever its size.
 pub const SAMPLE_BYTES_MAX: usize = 1 << 20;
-/// Most groups with a window; further ones share one.
+/// Most groups with a window of their own. Further groups share one.
 pub const GROUPS_MAX: usize = 1_000;
-/// Most bytes of a reason that every member repeats.
+/// Every member of a message repeats at most this many bytes of a reason.
 const SHARED_REASON_BYTES_MAX: usize = 40;
 
 const KEY_BYTES: usize = 16;
-/// Before the plugin's progress: a mark, the message's key, its group.
+/// Stored before the plugin's progress: a mark, the key of the message, its group.
 const ENVELOPE_BYTES: usize = 1 + KEY_BYTES + 8;
 const ENVELOPE_MARK: u8 = 0xd1;
-/// The group of those that have no place of their own.
+/// The group that all groups beyond [`GROUPS_MAX`] share.
 const OTHERS: u64 = 0;
 
-/// A target's `digest`.
+/// `digest` of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DigestSettings {
     /// Shortest time between two messages of a group.
     pub every: Duration,
-    /// What the events of a group have in common; nothing: all are one group.
+    /// The attributes that the events of a group have in common. None: all events are one group.
     pub by: Vec<Attribute>,
 }
 
-/// What events are grouped by.
+/// An attribute that events are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
     Source,
@@ -74,30 +74,35 @@ impl Attribute {
     }
 }
 
-/// The deliveries of one message.
+/// One message and its deliveries.
 #[derive(Debug)]
-pub(super) struct Set {
+pub(super) struct Message {
     pub(super) digest: Digest,
-    /// All of them; the first stands for the others in log and store.
+    /// All of them. The first one represents the others in the log and the store.
     pub(super) members: Vec<EventId>,
     pub(super) attempt: u32,
     pub(super) first_attempt_at: Option<Timestamp>,
     pub(super) window: Window,
-    /// The group's window before this one.
+    /// The end of the group's window before this one.
     previous: Option<Timestamp>,
     key: [u8; KEY_BYTES],
     sample_bytes: usize,
 }
 
-/// What claimed deliveries become.
+/// Claimed deliveries, gathered into messages.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    new: BTreeMap<u64, Set>,
-    again: BTreeMap<[u8; KEY_BYTES], Set>,
+    /// By group.
+    new: BTreeMap<u64, Message>,
+    /// Messages that failed before, by their key.
+    retried: BTreeMap<[u8; KEY_BYTES], Message>,
+    /// Deliveries that wait for the end of a window.
     pub(super) waiting: Vec<Settlement>,
+    /// All deliveries.
     pub(super) count: usize,
 }
 
+/// The windows of one target.
 #[derive(Debug)]
 pub(super) struct Digests {
     settings: DigestSettings,
@@ -114,7 +119,7 @@ impl Digests {
         self.windows.extend(windows.into_iter().map(|window| (window.group, window.until)));
     }
 
-    /// Gives each delivery its message, or the time until which it waits.
+    /// Assigns each delivery to a message, or to those that wait.
     pub(super) fn gather(&mut self, to: &mut Gathered, deliveries: Vec<Delivery>, now: Timestamp) {
         to.count += deliveries.len();
         for mut delivery in deliveries {
@@ -123,27 +128,29 @@ impl Digests {
                 delivery.progress = progress.to_vec();
                 let until = self.windows.get(&group).copied().unwrap_or(now);
                 let window = Window { group, until };
-                let set = to.again.entry(key).or_insert_with(|| Set::new(window, None, &delivery));
-                set.key = key;
-                set.add(delivery);
+                let message = to.retried.entry(key);
+                let message = message.or_insert_with(|| Message::new(window, None, &delivery));
+                message.key = key;
+                message.add(delivery);
                 continue;
             }
             let group = self.group(&delivery.event, now);
             let until = match to.new.get_mut(&group) {
-                Some(set) if set.members.len() < DIGEST_EVENTS_MAX => {
-                    set.add(delivery);
+                Some(message) if message.members.len() < DIGEST_EVENTS_MAX => {
+                    message.add(delivery);
                     continue;
                 }
-                Some(set) => set.window.until,
+                Some(message) => message.window.until,
                 None => match self.open_until(group, now) {
                     Some(until) => until,
                     None => {
                         let previous = self.windows.get(&group).copied();
                         let until = self.next_end(previous, delivery.event.received_at, now);
                         self.windows.insert(group, until);
-                        let mut set = Set::new(Window { group, until }, previous, &delivery);
-                        set.add(delivery);
-                        to.new.insert(group, set);
+                        let window = Window { group, until };
+                        let mut message = Message::new(window, previous, &delivery);
+                        message.add(delivery);
+                        to.new.insert(group, message);
                         continue;
                     }
                 },
@@ -152,16 +159,17 @@ impl Digests {
         }
     }
 
-    /// The message was not tried, or its target is held: its events are as they were before.
-    pub(super) fn cancel(&mut self, set: &Set) -> Vec<Settlement> {
-        let Window { group, until } = set.window;
-        if set.attempt == 1 && self.windows.get(&group) == Some(&until) {
-            match set.previous {
+    /// Undoes a message that was not attempted, or whose attempt does not count: releases its events and closes
+    /// the window that it opened.
+    pub(super) fn cancel(&mut self, message: &Message) -> Vec<Settlement> {
+        let Window { group, until } = message.window;
+        if message.attempt == 1 && self.windows.get(&group) == Some(&until) {
+            match message.previous {
                 Some(previous) => self.windows.insert(group, previous),
                 None => self.windows.remove(&group),
             };
         }
-        set.all(|_| Outcome::Release)
+        message.all(|_| Outcome::Release)
     }
 
     fn group(&mut self, event: &StoredEvent, now: Timestamp) -> u64 {
@@ -182,7 +190,7 @@ impl Digests {
         group
     }
 
-    /// A window that would end later than any can is of a clock that was set back meanwhile.
+    /// The end of the group's open window. One that ends later than possible is ignored: the clock was set back.
     fn open_until(&self, group: u64, now: Timestamp) -> Option<Timestamp> {
         let latest = now.plus(self.settings.every * 2);
         self.windows.get(&group).copied().filter(|until| *until > now && *until <= latest)
@@ -197,25 +205,25 @@ impl Digests {
         let every = self.settings.every;
         let end = previous.map_or(received, |previous| previous.max(received)).plus(every);
         let latest = now.plus(every);
-        // What waited longer than a period begins anew.
+        // If that is in the past, a new series of windows begins.
         if end > now { end.min(latest) } else { latest }
     }
 }
 
 impl Gathered {
-    /// Earlier messages first, then new ones; each is complete now.
-    pub(super) fn into_sets(self) -> Vec<Set> {
-        let mut sets: Vec<Set> =
-            self.again.into_values().chain(self.new.into_values().map(Set::named)).collect();
-        for set in &mut sets {
-            set.digest.count = set.members.len() as u64;
-            set.digest.key = set.key.iter().map(|byte| format!("{byte:02x}")).collect();
+    /// The complete messages: those that failed before first, then new ones.
+    pub(super) fn into_messages(self) -> Vec<Message> {
+        let new = self.new.into_values().map(Message::with_key);
+        let mut messages: Vec<Message> = self.retried.into_values().chain(new).collect();
+        for message in &mut messages {
+            message.digest.count = message.members.len() as u64;
+            message.digest.key = message.key.iter().map(|byte| format!("{byte:02x}")).collect();
         }
-        sets
+        messages
     }
 }
 
-impl Set {
+impl Message {
     fn new(window: Window, previous: Option<Timestamp>, first: &Delivery) -> Self {
         let digest =
             Digest { sample: Vec::new(), count: 0, key: String::new(), progress: Vec::new() };
@@ -233,7 +241,7 @@ impl Set {
 
     fn add(&mut self, mut delivery: Delivery) {
         self.members.push(delivery.event.id);
-        // Only one member carries it.
+        // Only one member has the plugin's progress.
         let progress = std::mem::take(&mut delivery.progress);
         if !progress.is_empty() {
             self.digest.progress = progress;
@@ -245,8 +253,8 @@ impl Set {
         }
     }
 
-    /// Gives a new message its key, which stays with its members.
-    fn named(mut self) -> Self {
+    /// Gives a new message its key, which is stored with its members.
+    fn with_key(mut self) -> Self {
         self.members.sort_unstable();
         let mut hash = Sha256::new();
         hash.update(self.window.group.to_le_bytes());
@@ -259,6 +267,7 @@ impl Set {
         self
     }
 
+    /// An outcome for each member. `outcome` gets whether it is the first one.
     pub(super) fn all(&self, mut outcome: impl FnMut(bool) -> Outcome) -> Vec<Settlement> {
         let first = self.members.first().copied();
         let settle =
@@ -280,8 +289,8 @@ impl Set {
         })
     }
 
-    /// All come again at `at`, as the same message.
-    pub(super) fn again(&self, at: Timestamp, reason: &str, progress: &[u8]) -> Vec<Settlement> {
+    /// Retries all members at `at`, as the same message.
+    pub(super) fn retry(&self, at: Timestamp, reason: &str, progress: &[u8]) -> Vec<Settlement> {
         let shared = self.shared(reason);
         let mut envelope = vec![ENVELOPE_MARK];
         envelope.extend(self.key);
@@ -294,7 +303,7 @@ impl Set {
         })
     }
 
-    /// What the others say, whose reason stands with the first.
+    /// The reason of the other members, which refers to the first one.
     fn shared(&self, reason: &str) -> String {
         let Some(first) = self.members.first() else { return String::new() };
         let mut end = SHARED_REASON_BYTES_MAX.min(reason.len());
@@ -306,7 +315,7 @@ impl Set {
     }
 }
 
-/// Key, group and the plugin's own progress of a delivery that was part of a message before.
+/// The key, the group and the plugin's progress of a delivery that was part of a message before.
 fn open(progress: &[u8]) -> Option<([u8; KEY_BYTES], u64, &[u8])> {
     let (envelope, rest) = progress.split_at_checked(ENVELOPE_BYTES)?;
     let (mark, envelope) = envelope.split_first()?;

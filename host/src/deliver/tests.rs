@@ -1,10 +1,10 @@
-//! Stories of targets that work, fail, hang, panic and come back; hours pass in virtual time.
+//! Targets that work, fail, hang, panic and recover. Hours pass in virtual time.
 
 mod change;
 mod engine;
 mod held;
 mod queue;
-mod turns;
+mod sequence;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::{Backend, Clock, Deliverer, Settings};
+use super::clock::Clock;
+use super::{Backend, Deliverer, Settings};
 use crate::model::{
     Delivery, EventId, Failure, FailureKind, Receipt, TargetNumber, Timestamp, Verdict,
 };
@@ -141,7 +142,7 @@ fn start_with(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_is_given_once_and_by_itself_to_a_target_that_takes_one() {
+async fn a_target_that_takes_one_event_per_call_gets_each_event_once() {
     let (queue, backend) = (Memory::new(), Scripted::each(|_| Act::Take));
     let feed = Feed::default();
     let mut notes = feed.listen();
@@ -165,7 +166,7 @@ async fn a_target_that_takes_many_gets_full_batches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_delivery_comes_again_and_reaches_its_target() {
+async fn a_failed_delivery_is_retried_until_it_is_delivered() {
     let backend = Scripted::each(|delivery| match delivery.attempt {
         1..=3 => RETRY,
         _ => Act::Take,
@@ -194,7 +195,7 @@ async fn a_rejected_event_is_a_dead_letter_and_the_next_is_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_that_never_succeeds_dies_when_its_time_is_over() {
+async fn a_delivery_that_never_succeeds_becomes_a_dead_letter_in_time() {
     let backend = Scripted::each(|delivery| match delivery.event.id.number() {
         0 => RETRY,
         _ => Act::Take,
@@ -216,7 +217,7 @@ async fn a_delivery_that_never_succeeds_dies_when_its_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_target_is_probed_makes_few_rows_and_gets_everything_when_it_is_back() {
+async fn a_target_that_is_down_is_probed_and_gets_everything_after_its_recovery() {
     for batch in [false, true] {
         let alive = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&alive);
@@ -244,7 +245,7 @@ async fn a_dead_target_is_probed_makes_few_rows_and_gets_everything_when_it_is_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn deliveries_that_waited_too_long_for_a_dead_target_die_together() {
+async fn deliveries_that_waited_too_long_for_a_target_expire_together() {
     let (queue, backend) = (Memory::new(), Scripted::each(|_| RETRY));
     let policy = Policy { give_up_after: secs(3600), ..Policy::default() };
     queue.put(A, 0..1_000);
@@ -254,7 +255,7 @@ async fn deliveries_that_waited_too_long_for_a_dead_target_die_together() {
     sleep(secs(1700)).await;
     assert_eq!(queue.reasons(), Vec::<String>::new(), "nothing dies before its time");
     sleep(secs(300)).await;
-    let expired = queue.reasons().into_iter().filter(|reason| reason.contains("never tried"));
+    let expired = queue.reasons().into_iter().filter(|reason| reason.contains("never attempted"));
     assert_eq!(expired.count(), 1, "one record for all of them");
     assert!(queue.depth(A).pending >= 10, "the later ones are not yet too old");
     queue.emptied().await;
@@ -262,7 +263,7 @@ async fn deliveries_that_waited_too_long_for_a_dead_target_die_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_always_fails_does_not_keep_others_from_a_target() {
+async fn an_event_that_always_fails_does_not_block_others() {
     // First one in two, so that hundreds of them wait to be retried; then more in a row than hold
     // the target.
     let in_a_row = 800..800 + u64::from(FAILURES_TO_OPEN) * 2;
@@ -282,7 +283,7 @@ async fn an_event_that_always_fails_does_not_keep_others_from_a_target() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_target_is_left_alone_as_long_as_it_asks_and_no_attempt_counts() {
+async fn a_throttled_target_gets_nothing_while_it_asks_for_that_and_no_attempt_counts() {
     let calls = AtomicUsize::new(0);
     let script = move |_: &Delivery| match calls.fetch_add(1, Ordering::Relaxed) {
         0 => Act::Fail(FailureKind::Throttled, Some(secs(90))),
@@ -297,7 +298,7 @@ async fn a_throttled_target_is_left_alone_as_long_as_it_asks_and_no_attempt_coun
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_target_loses_nothing_however_long_it_takes_to_mend_it() {
+async fn a_broken_target_loses_nothing_however_long_it_takes_to_fix_it() {
     let mended = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&mended);
     let script = move |_: &Delivery| match seen.load(Ordering::Relaxed) {
@@ -316,7 +317,7 @@ async fn a_broken_target_loses_nothing_however_long_it_takes_to_mend_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_hangs_panics_or_miscounts_is_tried_again_and_delays_nobody() {
+async fn a_target_that_hangs_panics_or_miscounts_is_retried_and_delays_no_other() {
     for act in [Act::Hang, Act::Panic, Act::Miscount] {
         let bad = {
             let act = act.clone();
@@ -338,7 +339,7 @@ async fn a_target_that_hangs_panics_or_miscounts_is_tried_again_and_delays_nobod
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_arrived_is_not_sent_twice_where_the_policy_forbids_it() {
+async fn an_event_that_may_have_arrived_is_not_sent_twice_if_the_policy_forbids_it() {
     let policy = Policy { maybe_sent: MaybeSent::DeadLetter, ..Policy::default() };
     let settings = Settings { policy, ..target(A) };
     // Cut at its deadline.
@@ -356,7 +357,7 @@ async fn what_may_have_arrived_is_not_sent_twice_where_the_policy_forbids_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_its_call_has_left_keeps_a_slot_until_it_ends() {
+async fn a_job_left_by_its_call_counts_towards_concurrency_until_it_ends() {
     struct Leaving(Arc<AtomicUsize>, AtomicUsize);
     impl Backend for Leaving {
         fn deliver<'a>(&'a self, _: &'a [Delivery], _: Instant) -> BoxFuture<'a, Vec<Verdict>> {
@@ -383,7 +384,7 @@ async fn work_that_its_call_has_left_keeps_a_slot_until_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outcomes_are_kept_until_the_store_takes_them() {
+async fn outcomes_wait_until_the_store_accepts_them() {
     let (queue, backend) = (Memory::new(), Scripted::batch(|_| Act::Take));
     queue.fail_settles(60);
     queue.put(A, 0..100);
@@ -404,7 +405,7 @@ async fn a_panic_of_the_store_does_not_end_a_target() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_calls_that_end_in_time_and_gives_back_the_others() {
+async fn a_stop_waits_for_calls_that_end_in_time_and_releases_the_others() {
     struct Slow;
     impl Backend for Slow {
         fn deliver<'a>(&'a self, given: &'a [Delivery], _: Instant) -> BoxFuture<'a, Vec<Verdict>> {

@@ -1,4 +1,4 @@
-//! What a sender gets back: small JSON with the request's id, which stands in the log as well.
+//! The answers to senders: small JSON with the id of the request, which is also in the log.
 
 use std::fmt::{self, Write as _};
 
@@ -7,21 +7,20 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
-use super::Ending;
-use super::refusal::Refusal;
+use super::refusal::RequestRefusal;
 use crate::store::Durable;
 use crate::verify::Answer;
 
-/// When to try again after a 503, in seconds; room on a full disk takes longer to come back.
+/// When to try again after a 503, in seconds. A full disk takes longer.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
 const RETRY_AFTER_FULL_S: HeaderValue = HeaderValue::from_static("30");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Bytes of the answer's text beside the ids.
+/// Bytes of the answer without the ids.
 const ACCEPTED_BYTES: usize = 96;
 /// Bytes of an id with its quotes and comma.
 const ID_BYTES: usize = 29;
 
-/// Names one request in the answer, the log and the feed; random, so that it says nothing.
+/// Identifies one request in the answer, the log and the feed. Random, so that it reveals nothing.
 #[derive(Clone, Copy)]
 pub(super) struct RequestId(u64);
 
@@ -49,7 +48,15 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// 200: built only from the proof that the events are durable.
+/// What happens to the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterAnswer {
+    KeepOpen,
+    /// The rest of the request is unread, so no other request can follow.
+    Close,
+}
+
+/// 200. Built only from the proof that the events are durable.
 pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>> {
     let ids = durable.ids();
     let mut body = String::with_capacity(ACCEPTED_BYTES + ids.len() * ID_BYTES);
@@ -71,7 +78,7 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
     json(StatusCode::OK, id, body)
 }
 
-/// What the vendor asked for, as it wants it.
+/// The answer to a handshake, in the form that the vendor requires.
 pub(super) fn handshake(id: RequestId, answer: Answer) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = json(status, id, answer.body);
@@ -83,25 +90,29 @@ pub(super) fn handshake(id: RequestId, answer: Answer) -> Response<Full<Bytes>> 
     response
 }
 
-pub(super) fn refused(id: RequestId, refusal: &Refusal, ending: Ending) -> Response<Full<Bytes>> {
+pub(super) fn refused(
+    id: RequestId,
+    refusal: &RequestRefusal,
+    after: AfterAnswer,
+) -> Response<Full<Bytes>> {
     let error = serde_json::Value::from(&*refusal.answer());
     let mut response =
         json(refusal.status(), id, format!("{{\"error\":{error},\"request\":\"{id}\"}}"));
     let headers: &mut HeaderMap = response.headers_mut();
-    if let Refusal::Method { allowed } = refusal {
+    if let RequestRefusal::Method { allowed } = refusal {
         let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
         if let Ok(allow) = HeaderValue::try_from(names.join(", ")) {
             headers.insert(ALLOW, allow);
         }
     }
     if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
-        let after = if refusal.is_full() { RETRY_AFTER_FULL_S } else { RETRY_AFTER_S };
-        headers.insert(RETRY_AFTER, after);
+        let wait = if refusal.is_full() { RETRY_AFTER_FULL_S } else { RETRY_AFTER_S };
+        headers.insert(RETRY_AFTER, wait);
     }
     if let Some(wait_s) = refusal.wait_s() {
         headers.insert(RETRY_AFTER, wait_s.into());
     }
-    if ending == Ending::Close {
+    if after == AfterAnswer::Close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

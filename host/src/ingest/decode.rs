@@ -1,8 +1,7 @@
-//! A compressed body as it was before: read only after its signature, which covers the bytes as sent.
+//! Decompresses bodies. Done only after verification, because a signature covers the bytes as sent.
 //!
-//! One coding of those named in `Content-Encoding`, or several one after the other, at most
-//! [`CODINGS_MAX`]; what comes out of each is at most as long as the source takes, and no more than that is
-//! ever held.
+//! `Content-Encoding` may name one encoding or several, at most [`ENCODINGS_MAX`]. The output of each is bounded
+//! by the source's longest body, and so is the memory.
 
 use std::io::Read;
 
@@ -12,44 +11,47 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use ruzstd::decoding::StreamingDecoder;
 
-/// Most codings of one body.
-const CODINGS_MAX: usize = 2;
-/// What brotli reads at once, in bytes.
+/// Most encodings of one body.
+const ENCODINGS_MAX: usize = 2;
+/// Size of brotli's input buffer.
 const BROTLI_BUFFER_BYTES: usize = 4096;
 
-/// Why a body cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undecoded {
-    Unknown,
-    Broken(&'static str),
+/// Why a body cannot be decompressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("unsupported content encoding, or more than {ENCODINGS_MAX} of them")]
+    Unsupported,
+    #[error("the body is not valid {0}")]
+    Invalid(&'static str),
+    #[error("the decompressed body is too long")]
     TooLong,
 }
 
-/// The body without its codings; at most `bytes_max`.
+/// The decompressed body, of at most `bytes_max`.
 ///
 /// # Errors
-/// A coding that is not known or not kept to, or a body that becomes too long.
-pub fn decoded(headers: &HeaderMap, body: Bytes, bytes_max: usize) -> Result<Bytes, Undecoded> {
+/// See [`DecodeError`].
+pub fn decoded(headers: &HeaderMap, body: Bytes, bytes_max: usize) -> Result<Bytes, DecodeError> {
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(body);
     }
-    let mut codings = Vec::new();
+    let mut encodings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
-        let value = value.to_str().map_err(|_| Undecoded::Unknown)?;
-        codings.extend(value.split(',').map(|coding| coding.trim().to_ascii_lowercase()));
+        let value = value.to_str().map_err(|_| DecodeError::Unsupported)?;
+        encodings.extend(value.split(',').map(|encoding| encoding.trim().to_ascii_lowercase()));
     }
-    codings.retain(|coding| !coding.is_empty() && coding != "identity");
-    if codings.len() > CODINGS_MAX {
-        return Err(Undecoded::Unknown);
+    encodings.retain(|encoding| !encoding.is_empty() && encoding != "identity");
+    if encodings.len() > ENCODINGS_MAX {
+        return Err(DecodeError::Unsupported);
     }
-    // They were applied in the order written.
-    codings.iter().rev().try_fold(body, |body, coding| decode(coding, &body, bytes_max))
+    // The header lists them in the order in which they were applied.
+    encodings.iter().rev().try_fold(body, |body, encoding| decode(encoding, &body, bytes_max))
 }
 
-fn decode(coding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, Undecoded> {
-    match coding {
+fn decode(encoding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, DecodeError> {
+    match encoding {
         "gzip" | "x-gzip" => read(MultiGzDecoder::new(body), "gzip", bytes_max),
-        // The name means zlib's form; many send the bare one.
+        // By the standard "deflate" is the zlib format, but many send raw deflate.
         "deflate" if is_zlib(body) => read(ZlibDecoder::new(body), "deflate", bytes_max),
         "deflate" => read(DeflateDecoder::new(body), "deflate", bytes_max),
         "br" => {
@@ -57,24 +59,28 @@ fn decode(coding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, Undecode
             read(decoder, "br", bytes_max)
         }
         "zstd" => {
-            let decoder = StreamingDecoder::new(body).map_err(|_| Undecoded::Broken("zstd"))?;
+            let decoder = StreamingDecoder::new(body).map_err(|_| DecodeError::Invalid("zstd"))?;
             read(decoder, "zstd", bytes_max)
         }
-        _ => Err(Undecoded::Unknown),
+        _ => Err(DecodeError::Unsupported),
     }
 }
 
-/// The first two bytes of zlib's form: the method is 8, and both together are a multiple of 31.
+/// Whether the body begins like the zlib format: the method is 8, and the first two bytes are a multiple of 31.
 fn is_zlib(body: &[u8]) -> bool {
     matches!(body, [a, b, ..] if a & 0x0f == 8 && u16::from_be_bytes([*a, *b]) % 31 == 0)
 }
 
-fn read(decoder: impl Read, coding: &'static str, bytes_max: usize) -> Result<Bytes, Undecoded> {
+fn read(
+    decoder: impl Read,
+    encoding: &'static str,
+    bytes_max: usize,
+) -> Result<Bytes, DecodeError> {
     let mut body = Vec::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    decoder.take(limit).read_to_end(&mut body).map_err(|_| Undecoded::Broken(coding))?;
+    decoder.take(limit).read_to_end(&mut body).map_err(|_| DecodeError::Invalid(encoding))?;
     if body.len() > bytes_max {
-        return Err(Undecoded::TooLong);
+        return Err(DecodeError::TooLong);
     }
     Ok(body.into())
 }
@@ -119,12 +125,12 @@ mod tests {
     const BROTLI: &[u8] =
         b"\x0b\x07\x80\x7b\x22\x74\x79\x70\x65\x22\x3a\x22\x74\x65\x73\x74\x22\x7d\x03";
 
-    fn run(codings: &[&str], body: &[u8], bytes_max: usize) -> Result<Bytes, Undecoded> {
+    fn run(codings: &[&str], body: &[u8], bytes_max: usize) -> Result<Bytes, DecodeError> {
         decoded(&headers(codings), Bytes::copy_from_slice(body), bytes_max)
     }
 
     #[test]
-    fn every_coding_comes_back_as_it_was() {
+    fn every_encoding_is_decoded() {
         for (codings, body) in [
             (&["gzip"][..], gzip(BODY)),
             (&["X-GZIP"], gzip(BODY)),
@@ -143,28 +149,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_broken_or_unknown_is_refused() {
+    fn bodies_that_are_too_long_invalid_or_in_an_unsupported_encoding_are_errors() {
         let bomb = vec![b' '; 8 << 20];
         for (codings, body, expected) in [
-            (&["gzip"][..], gzip(&bomb), Undecoded::TooLong),
-            (&["zstd"], zstd(&bomb), Undecoded::TooLong),
-            (&["gzip, gzip"], gzip(&gzip(&bomb)), Undecoded::TooLong),
-            (&["gzip"], gzip(BODY)[..12].to_vec(), Undecoded::Broken("gzip")),
-            (&["gzip"], BODY.to_vec(), Undecoded::Broken("gzip")),
-            (&["br"], b"\xff\xff\xff".to_vec(), Undecoded::Broken("br")),
-            (&["zstd"], BODY.to_vec(), Undecoded::Broken("zstd")),
-            (&["compress"], BODY.to_vec(), Undecoded::Unknown),
-            (&["gzip, gzip, gzip"], BODY.to_vec(), Undecoded::Unknown),
+            (&["gzip"][..], gzip(&bomb), DecodeError::TooLong),
+            (&["zstd"], zstd(&bomb), DecodeError::TooLong),
+            (&["gzip, gzip"], gzip(&gzip(&bomb)), DecodeError::TooLong),
+            (&["gzip"], gzip(BODY)[..12].to_vec(), DecodeError::Invalid("gzip")),
+            (&["gzip"], BODY.to_vec(), DecodeError::Invalid("gzip")),
+            (&["br"], b"\xff\xff\xff".to_vec(), DecodeError::Invalid("br")),
+            (&["zstd"], BODY.to_vec(), DecodeError::Invalid("zstd")),
+            (&["compress"], BODY.to_vec(), DecodeError::Unsupported),
+            (&["gzip, gzip, gzip"], BODY.to_vec(), DecodeError::Unsupported),
         ] {
             assert_eq!(run(codings, &body, 1 << 20), Err(expected), "{codings:?}");
         }
         assert_eq!(run(&["gzip"], &gzip(BODY), BODY.len()).as_deref(), Ok(BODY));
-        assert_eq!(run(&["gzip"], &gzip(BODY), BODY.len() - 1), Err(Undecoded::TooLong));
+        assert_eq!(run(&["gzip"], &gzip(BODY), BODY.len() - 1), Err(DecodeError::TooLong));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_body_or_refused(
+        fn no_bytes_cause_a_panic(
             body in proptest::collection::vec(any::<u8>(), 0..200),
             coding in prop_oneof![Just("gzip"), Just("deflate"), Just("br"), Just("zstd")],
         ) {

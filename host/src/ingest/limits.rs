@@ -1,40 +1,40 @@
-//! What one source may use, so that it cannot cost another: from where, how often, how many bytes.
+//! The limits of one source, so that no source can use up what another needs.
 //!
-//! - **From where**: only addresses of `allow` pass, before anything of the body is read.
-//! - **How often**: only requests that were verified count against a source's rates, so that a forger uses
-//!   up nothing of them. Those whose verification fails count by their address, against the same rates: an
-//!   address that fails too often is turned away before its body is read, and no other is. Addresses of
-//!   this machine are not: there a proxy that is not named would speak for everybody.
-//! - **How many bytes**: a part of the bytes in flight is kept for each source, see [`Shares`].
+//! - **Addresses**: only those in `allow` pass. Checked before the body is read.
+//! - **Rates**: only verified requests count against the rates of a source, so a forger uses up nothing. Requests
+//!   that fail verification count by address against the same rates: an address that fails too often is refused
+//!   before its body is read, and no other address is. Loopback addresses are exempt: behind one there may be a
+//!   proxy that is not in `trusted_proxies` and forwards everyone's requests.
+//! - **Bytes**: a part of the bytes in flight is reserved for each source, see [`Shares`].
 //!
-//! Limits: [`FAILING_MAX`] addresses a source that fail are known at a time; further ones are not counted.
-//! Of IPv6 a network of 64 bits is one address: that is what one sender is given.
+//! Limits: at most [`FAILING_MAX`] failing addresses per source are counted; more are not. An IPv6 network of 64
+//! bits counts as one address, because one sender usually has all of it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::rate::{Rate, Used};
-use super::refusal::Refusal;
+use super::refusal::RequestRefusal;
 use crate::model::Cidr;
 use crate::net::Peer;
 
-/// Most failing addresses that are counted for one source.
+/// Most failing addresses counted for one source.
 const FAILING_MAX: usize = 1024;
 
-/// One source's limits. What is counted outlives a change of the configuration that leaves the rates alone.
+/// The limits of one source. Its counters survive a reload that does not change the rates.
 #[derive(Debug)]
 pub(super) struct Gate {
     allow: Arc<[Cidr]>,
     meter: Arc<Meter>,
-    /// Bytes held of the part that is kept for this source.
+    /// Bytes in use of the part that is reserved for this source.
     pub(super) own_bytes: Arc<AtomicUsize>,
 }
 
 impl Gate {
-    /// `before` is the one of this source until now.
+    /// `before`: the gate of the same source in the configuration before.
     pub(super) fn new(allow: Arc<[Cidr]>, rates: &Arc<[Rate]>, before: Option<&Self>) -> Self {
         let meter = before.map(|before| &before.meter).filter(|meter| meter.rates == *rates);
         let meter = meter.cloned().unwrap_or_else(|| Arc::new(Meter::new(Arc::clone(rates))));
@@ -42,36 +42,40 @@ impl Gate {
         Self { allow, meter, own_bytes }
     }
 
-    /// What can be said before the body is read.
-    pub(super) fn admit(&self, peer: &Peer, now: impl FnOnce() -> Instant) -> Result<(), Refusal> {
+    /// Checks the limits that apply before the body is read. Looks at the clock only if there are rates.
+    pub(super) fn admit(
+        &self,
+        peer: &Peer,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<(), RequestRefusal> {
         if !self.allow.is_empty() {
-            let client = peer.client().ok_or(Refusal::UnknownAddress)?;
+            let client = peer.client().ok_or(RequestRefusal::UnknownAddress)?;
             if !self.allow.iter().any(|range| range.contains(client)) {
-                return Err(Refusal::Address { client });
+                return Err(RequestRefusal::Address { client });
             }
         }
-        if self.meter.rates.is_empty() { Ok(()) } else { self.meter.look(peer, now()) }
+        if self.meter.rates.is_empty() { Ok(()) } else { self.meter.check(peer, now()) }
     }
 
-    /// A request was verified. The clock is only looked at where there is something to count.
-    pub(super) fn verified(&self, now: impl FnOnce() -> Instant) -> Result<(), Refusal> {
+    /// Counts a verified request. Looks at the clock only if there are rates.
+    pub(super) fn verified(&self, now: impl FnOnce() -> Instant) -> Result<(), RequestRefusal> {
         if self.meter.rates.is_empty() { Ok(()) } else { self.meter.take(now()) }
     }
 
-    /// A request was not.
+    /// Counts a request that failed verification.
     pub(super) fn unverified(&self, peer: &Peer, now: Instant) {
-        self.meter.failed(peer, now);
+        self.meter.count_failure(peer, now);
     }
 }
 
-/// Counts a source's requests.
+/// Counts the requests of one source.
 #[derive(Debug)]
 struct Meter {
     rates: Arc<[Rate]>,
     began: Instant,
     used: Mutex<Used>,
     failing: Mutex<HashMap<IpAddr, Used>>,
-    /// How many there are, to be looked at without the lock.
+    /// Length of `failing`, readable without the lock.
     failing_count: AtomicUsize,
 }
 
@@ -86,37 +90,37 @@ impl Meter {
         }
     }
 
-    fn look(&self, peer: &Peer, now: Instant) -> Result<(), Refusal> {
+    fn check(&self, peer: &Peer, now: Instant) -> Result<(), RequestRefusal> {
         let now_ns = self.ns(now);
-        // What has no room now has none after it was read and verified either.
-        let looked = lock(&self.used).look(&self.rates, now_ns);
-        looked.map_err(|wait| Refusal::Rate { wait })?;
+        // Reading and verifying a request that is above the limit now would be wasted work.
+        let checked = lock(&self.used).check(&self.rates, now_ns);
+        checked.map_err(|wait| RequestRefusal::Rate { wait })?;
         if self.failing_count.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
-        let failing = lock(&self.failing).get(&counted(peer.nearest())).copied();
-        let looked = failing.unwrap_or_default().look(&self.rates, now_ns);
-        looked.map_err(|wait| Refusal::Failing { client: peer.nearest(), wait })
+        let failing = lock(&self.failing).get(&network(peer.nearest())).copied();
+        let checked = failing.unwrap_or_default().check(&self.rates, now_ns);
+        checked.map_err(|wait| RequestRefusal::Failing { client: peer.nearest(), wait })
     }
 
-    fn take(&self, now: Instant) -> Result<(), Refusal> {
+    fn take(&self, now: Instant) -> Result<(), RequestRefusal> {
         let taken = lock(&self.used).take(&self.rates, self.ns(now));
-        taken.map_err(|wait| Refusal::Rate { wait })
+        taken.map_err(|wait| RequestRefusal::Rate { wait })
     }
 
-    fn failed(&self, peer: &Peer, now: Instant) {
+    fn count_failure(&self, peer: &Peer, now: Instant) {
         let address = peer.nearest();
         if self.rates.is_empty() || address.is_loopback() {
             return;
         }
         let now_ns = self.ns(now);
         let mut failing = lock(&self.failing);
-        let address = counted(address);
+        let address = network(address);
         if failing.len() >= FAILING_MAX && !failing.contains_key(&address) {
             failing.retain(|_, used| !used.is_free(now_ns));
         }
         if failing.len() < FAILING_MAX || failing.contains_key(&address) {
-            // One too many is told when it comes again.
+            // If this exceeds the rates, the next request from this address is refused.
             let _ = failing.entry(address).or_default().take(&self.rates, now_ns);
         }
         self.failing_count.store(failing.len(), Ordering::Relaxed);
@@ -128,27 +132,22 @@ impl Meter {
     }
 }
 
-/// What failures are counted by.
-const fn counted(address: IpAddr) -> IpAddr {
+/// The address that failures are counted by: an IPv4 address, or the first 64 bits of an IPv6 address.
+const fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
     }
 }
 
-/// In whole seconds, as `Retry-After` has it; never too few.
-pub(super) fn seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
-}
-
-/// How the bytes in flight are shared out: of several sources each has an equal part of a quarter of them
-/// for itself, and all of them share the rest. So whatever the others do, a source always has its part. A
-/// source alone has all of them, and a body of the longest kind always fits into the rest when it is alone.
+/// How sources share the bytes in flight. A quarter is divided into equal parts, one for each source alone; all
+/// sources share the rest. So a source always has its own part, whatever the others do. A single source has all
+/// bytes. The rest is always enough for one longest body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shares {
     /// For each source.
     pub(super) own_bytes_max: usize,
-    /// For all together.
+    /// For all sources together.
     pub(super) common_bytes_max: usize,
 }
 
@@ -174,6 +173,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     fn peer(address: &str) -> Peer {
         SocketAddr::new(address.parse().unwrap(), 4000).into()
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_of_the_list_pass() {
+    fn only_allowed_addresses_pass() {
         let gate = gate(&["140.82.112.0/20", "2001:db8::/32"], &[], None);
         for (address, passes) in [
             ("140.82.112.7", true),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forger_uses_up_nothing_of_a_sources_rate_and_is_turned_away_alone() {
+    fn a_forger_uses_up_no_rate_of_the_source_and_only_the_forger_is_refused() {
         let (gate, now) = (gate(&[], &[(3, 60)], None), Instant::now());
         let forger = peer("192.0.2.66");
         for _ in 0..3 {
@@ -210,21 +210,21 @@ mod tests {
         }
         let refused = gate.admit(&forger, || now).unwrap_err();
         assert!(
-            matches!(refused, Refusal::Failing { wait, .. } if seconds(wait) == 20),
+            matches!(refused, RequestRefusal::Failing { wait, .. } if wait == Duration::from_secs(20)),
             "{refused}"
         );
         let sender = peer("192.0.2.1");
         for _ in 0..3 {
             assert!(gate.admit(&sender, || now).is_ok() && gate.verified(|| now).is_ok());
         }
-        assert!(matches!(gate.admit(&sender, || now), Err(Refusal::Rate { .. })));
-        assert!(matches!(gate.verified(|| now), Err(Refusal::Rate { .. })));
+        assert!(matches!(gate.admit(&sender, || now), Err(RequestRefusal::Rate { .. })));
+        assert!(matches!(gate.verified(|| now), Err(RequestRefusal::Rate { .. })));
         let later = now + Duration::from_secs(20);
         assert!(gate.admit(&forger, || later).is_ok() && gate.admit(&sender, || later).is_ok());
     }
 
     #[test]
-    fn one_who_is_given_many_addresses_is_one_and_this_machine_is_nobody() {
+    fn an_ipv6_network_counts_as_one_address_and_loopback_is_exempt() {
         let (gate, now) = (gate(&[], &[(1, 60)], None), Instant::now());
         gate.unverified(&peer("2001:db8::1"), now);
         assert!(gate.admit(&peer("2001:db8::ffff:1"), || now).is_err());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn failing_addresses_are_bounded_and_make_room_when_they_are_forgiven() {
+    fn failing_addresses_are_bounded_and_expire() {
         let (gate, now) = (gate(&[], &[(1, 60)], None), Instant::now());
         let address = |n: u32| Peer::from(SocketAddr::from((n.to_be_bytes(), 1)));
         for n in 0..=u32::try_from(FAILING_MAX).unwrap() {
@@ -246,15 +246,15 @@ mod tests {
         }
         let count = || lock(&gate.meter.failing).len();
         assert_eq!(count(), FAILING_MAX);
-        assert!(gate.admit(&address(0x0b00_0000), || now).is_err(), "known");
+        assert!(gate.admit(&address(0x0b00_0000), || now).is_err(), "counted");
         let last = address(0x0b00_0000 + u32::try_from(FAILING_MAX).unwrap());
-        assert!(gate.admit(&last, || now).is_ok(), "not known");
+        assert!(gate.admit(&last, || now).is_ok(), "not counted");
         gate.unverified(&last, now + Duration::from_secs(61));
         assert_eq!(count(), 1);
     }
 
     #[test]
-    fn what_was_counted_outlives_a_change_that_leaves_the_rates_alone() {
+    fn counters_survive_a_change_that_does_not_touch_the_rates() {
         let now = Instant::now();
         let first = gate(&[], &[(1, 60)], None);
         first.verified(|| now).unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_equal_parts_of_a_quarter_and_a_long_body_still_fits() {
+    fn own_parts_are_equal_parts_of_a_quarter_and_the_longest_body_still_fits() {
         let of = |bytes, sources, body| {
             let Shares { own_bytes_max, common_bytes_max } = Shares::of(bytes, sources, body);
             (own_bytes_max, common_bytes_max)
@@ -279,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_never_promise_more_than_there_is(
+        fn shares_add_up_to_the_total(
             bytes in 0usize..1 << 30, sources in 0usize..1_000, body in 0usize..1 << 30,
         ) {
             let shares = Shares::of(bytes, sources, body);

@@ -1,14 +1,14 @@
-//! How often: `100/s` and the like, kept by the generic cell rate algorithm. Pure: time is an argument.
+//! Rate limits such as `100/s`, by the generic cell rate algorithm. Pure: time is an argument.
 //!
-//! A rate of N in a period lets N through at once, and then one more each time a Nth of the period has
-//! passed: so never more than 2 N in any period, and N a period for good. Its state is one number.
+//! A rate of N per period admits a burst of N, and then one more for each Nth of the period that has passed. So no
+//! period sees more than 2 N, and the average is N per period. Its state is one number.
 
 use std::time::Duration;
 
-/// Most rates of one source, such as so many a second and so many a day.
+/// Most rates of one source, such as one per second and one per day.
 pub const RATES_MAX: usize = 4;
 
-/// So many in a period.
+/// A number per period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// At least 1.
@@ -17,36 +17,36 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The time that one takes, in ns.
+    /// The time between two at the steady rate, in ns.
     fn interval_ns(self) -> u64 {
         let per_ns = u64::try_from(self.per.as_nanos()).unwrap_or(u64::MAX);
         (per_ns / u64::from(self.count.max(1))).max(1)
     }
 }
 
-/// How far several rates are used up: for each the moment, in ns, at which all of it is free again.
+/// How far several rates are used up: for each, the moment, in ns, at which it is completely free again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Used([u64; RATES_MAX]);
 
 impl Used {
-    /// Whether one more may pass at `now_ns`, any number of ns since a fixed moment.
+    /// Whether one more may pass at `now_ns`, which counts from any fixed moment.
     ///
     /// # Errors
-    /// How long to wait until it may.
-    pub(super) fn look(&self, rates: &[Rate], now_ns: u64) -> Result<(), Duration> {
+    /// How long to wait until one may.
+    pub(super) fn check(&self, rates: &[Rate], now_ns: u64) -> Result<(), Duration> {
         self.with_one_more(rates, now_ns).map(|_| ())
     }
 
     /// Lets one more pass.
     ///
     /// # Errors
-    /// As [`look`](Self::look); then nothing is used.
+    /// Like [`check`](Self::check). Then nothing is used up.
     pub(super) fn take(&mut self, rates: &[Rate], now_ns: u64) -> Result<(), Duration> {
         *self = self.with_one_more(rates, now_ns)?;
         Ok(())
     }
 
-    /// Whether nothing is used any more.
+    /// Whether every rate is completely free.
     pub(super) fn is_free(&self, now_ns: u64) -> bool {
         self.0.iter().all(|free_at| *free_at <= now_ns)
     }
@@ -82,15 +82,15 @@ mod tests {
         }
         let before = used;
         assert_eq!(used.take(&rates, 7), Err(Duration::from_millis(250)));
-        assert_eq!(used, before, "what is refused uses nothing");
-        assert_eq!(used.look(&rates, 7 + SECOND / 4 - 1), Err(Duration::from_nanos(1)));
+        assert_eq!(used, before, "a refused one uses nothing");
+        assert_eq!(used.check(&rates, 7 + SECOND / 4 - 1), Err(Duration::from_nanos(1)));
         assert_eq!(used.take(&rates, 7 + SECOND / 4), Ok(()));
         assert!(used.take(&rates, 7 + SECOND / 4).is_err());
         assert!(!used.is_free(SECOND) && used.is_free(7 + SECOND + SECOND / 4));
     }
 
     #[test]
-    fn of_several_rates_each_must_have_room_and_the_longest_wait_is_told() {
+    fn every_rate_must_have_room_and_the_longest_wait_is_returned() {
         let (rates, mut used) = ([rate(2, 1), rate(3, 60)], Used::default());
         assert_eq!([used.take(&rates, 0), used.take(&rates, 0)], [Ok(()), Ok(())]);
         assert_eq!(used.take(&rates, 0), Err(Duration::from_millis(500)));
@@ -108,7 +108,7 @@ mod tests {
     proptest! {
         /// Against a plain count of what passed in each window that ends with it.
         #[test]
-        fn no_period_sees_more_than_twice_the_count_and_waiting_as_told_is_enough(
+        fn no_period_sees_more_than_twice_the_count_and_the_returned_wait_is_enough(
             count in 1u32..20, steps in prop::collection::vec(0u64..SECOND / 4, 1..200),
         ) {
             let (rates, mut used) = ([rate(count, 1)], Used::default());
@@ -119,8 +119,8 @@ mod tests {
                     Ok(()) => passed.push(now),
                     Err(wait) => {
                         let wait = u64::try_from(wait.as_nanos()).unwrap();
-                        prop_assert!(used.look(&rates, now + wait).is_ok());
-                        prop_assert!(used.look(&rates, now + wait - 1).is_err());
+                        prop_assert!(used.check(&rates, now + wait).is_ok());
+                        prop_assert!(used.check(&rates, now + wait - 1).is_err());
                     }
                 }
                 let recent = passed.iter().filter(|at| now - **at < SECOND).count();

@@ -1,7 +1,7 @@
-//! Why a request is refused: what the log says, what the sender is told, and with which status.
+//! Why a request is refused: the status, the text for the log, and the text for the sender.
 //!
-//! The log's text may name limits, places and reasons; of the sender's own text it shows only a path,
-//! escaped and cut. The answer's text says what the sender can change, and nothing else.
+//! The text for the log may name limits, places and reasons. Of the sender's own text it shows only the path,
+//! escaped and truncated. The text for the sender says what the sender can change, and nothing else.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,20 +10,21 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-use super::decode::Undecoded;
-use super::limits::seconds;
-use super::without_slash;
+use super::decode::DecodeError;
+use super::settings::without_slash;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
 use crate::verify::Refused;
 
 /// Longest part of a path that is shown or compared, in bytes.
 const PATH_BYTES_MAX: usize = 128;
-/// How many letters may differ in a near miss.
+/// A known path with at most this many edits is suggested.
 const NEAR_EDITS_MAX: usize = 2;
 
+/// Why a request is refused.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum RequestRefusal {
+    /// No source has this path. `near`: the path that was probably meant.
     Path {
         path: String,
         near: Option<String>,
@@ -32,17 +33,17 @@ pub(super) enum Refusal {
         allowed: Vec<Method>,
     },
     Unverified(Refused),
-    /// Not on the source's allow-list.
+    /// Not in the source's `allow`.
     Address {
         client: IpAddr,
     },
-    /// There is an allow-list, and no telling.
+    /// The source has an `allow`, but the sender's address is unknown.
     UnknownAddress,
-    /// More often than the source's rate.
+    /// Above the source's rate limit.
     Rate {
         wait: Duration,
     },
-    /// Requests of this address fail too often.
+    /// Too many requests from this address failed verification.
     Failing {
         client: IpAddr,
         wait: Duration,
@@ -51,28 +52,30 @@ pub(super) enum Refusal {
         bytes_max: usize,
     },
     Malformed(Malformed),
-    Coding,
-    BrokenCoding(&'static str),
+    /// The content encoding is not supported.
+    Encoding,
+    /// The body is not valid in its content encoding.
+    InvalidEncoding(&'static str),
     SlowBody {
         seconds: u64,
     },
-    BrokenBody(String),
+    IncompleteBody(String),
     BytesInFlight {
         bytes_max: usize,
     },
     Store(AppendError),
 }
 
-impl Refusal {
-    pub(super) const fn undecoded(undecoded: Undecoded, bytes_max: usize) -> Self {
-        match undecoded {
-            Undecoded::Unknown => Self::Coding,
-            Undecoded::Broken(coding) => Self::BrokenCoding(coding),
-            Undecoded::TooLong => Self::TooLong { bytes_max },
+impl RequestRefusal {
+    pub(super) const fn undecoded(error: DecodeError, bytes_max: usize) -> Self {
+        match error {
+            DecodeError::Unsupported => Self::Encoding,
+            DecodeError::Invalid(encoding) => Self::InvalidEncoding(encoding),
+            DecodeError::TooLong => Self::TooLong { bytes_max },
         }
     }
 
-    /// `known` are the paths of all sources.
+    /// `known`: the paths of all sources.
     pub(super) fn unknown_path<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Self {
         let near = near(path, known).cloned();
         let path = path.chars().take(PATH_BYTES_MAX).collect();
@@ -89,64 +92,62 @@ impl Refusal {
             Self::TooLong { .. }
             | Self::Malformed(Malformed::TooMany)
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Malformed(_) | Self::BrokenBody(_) | Self::BrokenCoding(_) => {
+            Self::Malformed(_) | Self::IncompleteBody(_) | Self::InvalidEncoding(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Coding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BytesInFlight { .. } | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// Whether the cause lies here and not with the sender.
+    /// Whether the daemon is the cause, and not the sender.
     pub(super) const fn is_ours(&self) -> bool {
         matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
     }
 
-    /// Whether there is no room. The store has said why in the log, and says when there is.
+    /// Whether the store has no room. The store itself logs why, and when it has room again.
     pub(super) const fn is_full(&self) -> bool {
         matches!(self, Self::Store(AppendError::Full { .. }))
     }
 
-    /// How long the sender is asked to wait, in seconds, where that is known.
+    /// How long the sender should wait, in seconds, if that is known.
     pub(super) fn wait_s(&self) -> Option<u64> {
         match self {
-            Self::Rate { wait } | Self::Failing { wait, .. } => Some(seconds(*wait)),
+            Self::Rate { wait } | Self::Failing { wait, .. } => Some(whole_seconds(*wait)),
             _ => None,
         }
     }
 
-    /// What the sender is told.
+    /// The text for the sender.
     pub(super) fn answer(&self) -> Cow<'static, str> {
         match self {
-            Self::Path { .. } => "nothing is received at this path".into(),
-            Self::Method { .. } => "this method is not used here".into(),
-            // Which check failed would help a forger.
+            Self::Path { .. } => "unknown path".into(),
+            Self::Method { .. } => "method not allowed".into(),
+            // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
-            Self::Address { .. } | Self::UnknownAddress => {
-                "requests from this address are not taken here".into()
-            }
-            Self::Rate { .. } | Self::Failing { .. } => {
-                "too many requests; send it again later".into()
-            }
+            Self::Address { .. } | Self::UnknownAddress => "this address is not allowed".into(),
+            Self::Rate { .. } | Self::Failing { .. } => "too many requests; try again later".into(),
             Self::TooLong { bytes_max } => {
                 format!("the body is longer than {bytes_max} bytes").into()
             }
             Self::Malformed(malformed) => malformed.to_string().into(),
-            Self::Coding => "the body may be compressed by gzip, deflate, br or zstd".into(),
-            Self::BrokenCoding(coding) => format!("the body is no whole {coding}").into(),
+            Self::Encoding => {
+                "unsupported content encoding; supported: gzip, deflate, br and zstd".into()
+            }
+            Self::InvalidEncoding(encoding) => format!("the body is not valid {encoding}").into(),
             Self::SlowBody { .. } => "the body took too long".into(),
-            Self::BrokenBody(_) => "the body did not arrive whole".into(),
+            Self::IncompleteBody(_) => "the body is incomplete".into(),
             Self::Store(AppendError::TooLarge { .. }) => "the request is too large to store".into(),
             Self::BytesInFlight { .. } | Self::Store(_) => {
-                "cannot be stored at the moment; send it again later".into()
+                "cannot store the request at the moment; try again later".into()
             }
         }
     }
 }
 
-/// For the log.
-impl fmt::Display for Refusal {
+/// The text for the log.
+impl fmt::Display for RequestRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path { path, near: None } => write!(f, "no source has the path {path:?}"),
@@ -158,34 +159,33 @@ impl fmt::Display for Refusal {
                 write!(f, "the method is not {}", names.join(" or "))
             }
             Self::Unverified(refused) => refused.fmt(f),
-            Self::Address { client } => write!(f, "{client} is not on the source's allow-list"),
+            Self::Address { client } => write!(f, "{client} is not in the source's `allow`"),
             Self::UnknownAddress => f.write_str(
-                "there is an allow-list, and the sender's address is unknown: X-Forwarded-For and \
-                 Forwarded contradict one another",
+                "the source has an `allow`, but the sender's address is unknown: X-Forwarded-For and \
+                 Forwarded contradict each other",
             ),
             Self::Rate { wait } => {
-                write!(f, "more often than the source's rate; room in {} s", seconds(*wait))
+                write!(f, "above the source's rate limit; accepted again in {} s", whole_seconds(*wait))
             }
             Self::Failing { client, wait } => write!(
                 f,
-                "requests of {client} failed verification more often than the source's rate; it is heard \
-                 again in {} s",
-                seconds(*wait)
+                "too many requests from {client} failed verification; accepted again in {} s",
+                whole_seconds(*wait)
             ),
             Self::TooLong { bytes_max } => {
-                write!(f, "the body is longer than this source takes, {bytes_max} bytes")
+                write!(f, "the body is longer than the source's limit of {bytes_max} bytes")
             }
             Self::Malformed(malformed) => malformed.fmt(f),
-            Self::Coding => f.write_str(
-                "its content-encoding is not known here: gzip, deflate, br and zstd are, two at most",
+            Self::Encoding => f.write_str(
+                "unsupported content encoding; supported: gzip, deflate, br and zstd, at most two of them",
             ),
-            Self::BrokenCoding(coding) => write!(f, "the body is no whole {coding}"),
+            Self::InvalidEncoding(encoding) => write!(f, "the body is not valid {encoding}"),
             Self::SlowBody { seconds } => write!(f, "the body did not arrive within {seconds} s"),
-            Self::BrokenBody(reason) => write!(f, "the body did not arrive whole: {reason:?}"),
+            Self::IncompleteBody(reason) => write!(f, "the body is incomplete: {reason:?}"),
             Self::BytesInFlight { bytes_max } => {
                 write!(
                     f,
-                    "bodies in flight would hold more than {bytes_max} bytes, and this source has used its part"
+                    "all bodies in flight would need more than {bytes_max} bytes, and the source has used up its own part"
                 )
             }
             Self::Store(error) => write!(f, "cannot be stored: {error}"),
@@ -193,7 +193,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The known path that was probably meant: a typing error, other case, or with something around it.
+/// A time in whole seconds for `Retry-After`, rounded up.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// The known path that was probably meant: one with a typing error, other case, or a part more or less.
 fn near<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a String> {
     let path = without_slash(path).to_ascii_lowercase();
     if path.is_empty() || path.len() > PATH_BYTES_MAX {
@@ -212,7 +217,7 @@ fn near<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a S
             return None;
         }
         let edits = strsim::levenshtein(&path, &known_lower);
-        // In a short path two other letters make another word.
+        // In a short path, two other letters make another word.
         (edits <= NEAR_EDITS_MAX && 2 * edits < path.len()).then_some(edits)
     };
     let near = known.filter_map(|known| Some((distance(known)?, known)));
@@ -224,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_near_miss_names_what_was_meant() {
+    fn a_similar_path_is_suggested() {
         let known: Vec<String> =
             ["/sqreen", "/github", "/a/b", ""].iter().map(|path| (*path).to_owned()).collect();
         for (path, expected) in [
@@ -245,9 +250,9 @@ mod tests {
     }
 
     #[test]
-    fn a_senders_path_cannot_forge_a_line() {
+    fn a_senders_path_cannot_forge_a_log_line() {
         let path = "/\u{1b}[31m\u{202e}\n".to_owned() + &"x".repeat(1000);
-        let line = Refusal::unknown_path(&path, std::iter::empty()).to_string();
+        let line = RequestRefusal::unknown_path(&path, std::iter::empty()).to_string();
         assert!(line.starts_with(r#"no source has the path "/\u{1b}[31m\u{202e}\nxxx"#), "{line}");
         assert!(line.len() < 300);
     }

@@ -1,16 +1,15 @@
 //! One connection from its first byte to its end.
 //!
-//! hyper has one timer for a request's head, which also runs while a connection only rests, starts
-//! anew for every request, and ends without an answer. Here a connection has one timer for all its
-//! life: it looks at what the connection does when it fires, and sets itself anew. A head that came
-//! in part and not on is answered 408; a resting connection is closed without a word.
+//! hyper's timer for request heads also runs while a connection is idle, restarts for every request, and ends the
+//! connection without an answer. So a connection has one timer of its own for all its life: when it fires, it looks at
+//! what the connection is doing and resets itself. An incomplete head is answered with a 408; an idle connection is
+//! closed without an answer.
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Request;
@@ -18,67 +17,58 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Far, HEAD_BYTES_MAX, Handler, Settings, Stage};
+use super::activity::{Activity, Due, Phase, Times, Watched};
+use super::handler::Handler;
+use super::peer::Proxies;
+use super::settings::HEAD_BYTES_MAX;
 
 const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
     content-type: application/json\r\ncontent-length: 44\r\n\r\n\
     {\"error\":\"the request head took too long\"}\r\n";
 
-/// Most bytes read at once, which a connection that brings large bodies keeps room for. A head fits.
+/// Most bytes read at once; a connection with large bodies keeps a buffer of this size. A head fits.
 const READ_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
-/// How long saying that may take, and waiting for the peer to have it.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    header: Duration,
-    idle: Duration,
-}
-
-impl Times {
-    pub(super) const fn of(settings: &Settings) -> Self {
-        Self { header: settings.header_timeout, idle: settings.idle_timeout }
-    }
-}
+/// How long sending an error and waiting for the peer to read it may take.
+const LINGER: Duration = Duration::from_secs(1);
 
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
-    retry-after: 5\r\ncontent-type: application/json\r\ncontent-length: 64\r\n\r\n\
-    {\"error\":\"too many requests at the moment; send it again later\"}";
+    retry-after: 5\r\ncontent-type: application/json\r\ncontent-length: 49\r\n\r\n\
+    {\"error\":\"too many connections; try again later\"}";
 
-/// What is read and thrown away of a request that is not taken, so that the answer is not lost by a reset.
+/// How much of a refused request is read and discarded, so that a reset does not destroy the answer.
 const UNWANTED_BYTES_MAX: usize = 64 * 1024;
 
-const NOT_INTRODUCED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
-    content-type: application/json\r\ncontent-length: 47\r\n\r\n\
-    {\"error\":\"no PROXY protocol header came first\"}";
+const NO_PROXY_HEADER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+    content-type: application/json\r\ncontent-length: 61\r\n\r\n\
+    {\"error\":\"the connection does not begin with a PROXY header\"}";
 
 /// Serves the connection until it ends.
 pub(super) async fn serve<H: Handler>(
-    far: Far,
+    remote: Remote,
     handler: Arc<H>,
     activity: Arc<Activity>,
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
-    // Answers are small and complete: waiting for more to send would only delay them.
-    let peer = far.address;
-    if let Err(error) = far.stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "connection ended before it began");
+    // Answers are small and complete, so waiting for more data would only delay them.
+    let peer = remote.address;
+    if let Err(error) = remote.stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "connection ended before its first byte");
         return;
     }
-    // Until something comes, a connection costs no buffer and little else. A new socket counts as readable
-    // until it was tried, so it is tried.
+    // Before its first byte, a connection needs no buffer and little else. A new socket is reported as readable until
+    // a read was tried, hence the peek.
     let mut byte = [0];
     let due = activity.began + times.header.min(times.idle);
     let first = tokio::select! {
-        peeked = far.stream.peek(&mut byte) => match peeked {
-            // It went without a word.
+        peeked = remote.stream.peek(&mut byte) => match peeked {
+            // It ended without a byte.
             Ok(0) | Err(_) => return,
             Ok(_) => true,
         },
@@ -86,46 +76,46 @@ pub(super) async fn serve<H: Handler>(
         () = tokio::time::sleep_until(due) => false,
     };
     if first {
-        Box::pin(speak(far, handler, activity, times, stages)).await;
+        Box::pin(speak(remote, handler, activity, times, stages)).await;
     } else {
-        tracing::debug!(%peer, "no request came");
-        say_and_close(far.stream, SLOW_HEAD).await;
+        tracing::debug!(%peer, "no request arrived");
+        answer_and_close(remote.stream, SLOW_HEAD).await;
     }
 }
 
-/// The connection as the one of whom its trusted proxy says it is; `None` when it is over.
-async fn introduced(
-    mut far: Far,
+/// Reads the PROXY header of a trusted proxy, and replaces the address by the one in it. `None`: the connection was
+/// closed.
+async fn with_client_address(
+    mut remote: Remote,
     due: Instant,
     stages: &mut watch::Receiver<Stage>,
-) -> Option<Far> {
-    if !far.proxies.introduces(far.address) {
-        return Some(far);
+) -> Option<Remote> {
+    if !remote.proxies.sends_header(remote.address) {
+        return Some(remote);
     }
     let answer = tokio::select! {
-        source = far.proxies.introduced(&mut far.stream, far.address) => match source {
-            Some(address) => return Some(Far { address, ..far }),
-            None => NOT_INTRODUCED,
+        source = remote.proxies.read_header(&mut remote.stream, remote.address) => match source {
+            Some(address) => return Some(Remote { address, ..remote }),
+            None => NO_PROXY_HEADER,
         },
         _ = next_stage(stages) => return None,
         () = tokio::time::sleep_until(due) => SLOW_HEAD,
     };
-    say_and_close(far.stream, answer).await;
+    answer_and_close(remote.stream, answer).await;
     None
 }
 
 /// Speaks HTTP/1.1 until the connection ends.
 async fn speak<H: Handler>(
-    far: Far,
+    remote: Remote,
     handler: Arc<H>,
     activity: Arc<Activity>,
     times: Times,
     mut stages: watch::Receiver<Stage>,
 ) {
-    let Some(far) = introduced(far, activity.began + times.header, &mut stages).await else {
-        return;
-    };
-    let Far { stream, address: peer, proxies } = far;
+    let due = activity.began + times.header;
+    let Some(remote) = with_client_address(remote, due, &mut stages).await else { return };
+    let Remote { stream, address: peer, proxies } = remote;
     let session = Arc::new((handler, Arc::clone(&activity), proxies));
     let service = service_fn(move |request: Request<Incoming>| {
         let session = Arc::clone(&session);
@@ -134,7 +124,7 @@ async fn speak<H: Handler>(
             activity.enter(Phase::Answering);
             let sender = proxies.peer(peer, request.headers());
             let answer = handler.handle(request, sender).await;
-            activity.set(Phase::Resting);
+            activity.set(Phase::Idle);
             Ok::<_, Infallible>(answer)
         }
     });
@@ -160,23 +150,23 @@ async fn speak<H: Handler>(
             },
             () = &mut timer => match activity.due(times, Instant::now()) {
                 Due::At(at) => timer.as_mut().reset(at),
-                Due::Rested => return,
+                Due::Idle => return,
                 Due::SlowHead => break,
             },
         }
     }
     tracing::debug!(%peer, "the request head took too long");
-    say_and_close(connection.into_parts().io.into_inner().stream, SLOW_HEAD).await;
+    answer_and_close(connection.into_parts().io.into_inner().stream, SLOW_HEAD).await;
 }
 
-/// Tells a peer that was not expected why it is not served.
-pub(super) async fn turn_away(stream: TcpStream) {
-    say_and_close(stream, OVERLOADED).await;
+/// Answers a connection for which there is no room with a 503.
+pub(super) async fn refuse(stream: TcpStream) {
+    answer_and_close(stream, OVERLOADED).await;
 }
 
-async fn say_and_close(mut stream: TcpStream, answer: &[u8]) {
-    // The peer may be gone, or read nothing: then there is nobody to tell.
-    let _ = tokio::time::timeout(FAREWELL, async {
+async fn answer_and_close(mut stream: TcpStream, answer: &[u8]) {
+    // An error does not matter: the peer is gone or reads nothing.
+    let _ = tokio::time::timeout(LINGER, async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
         let (mut unwanted, mut bytes) = ([0; 256], 0);
@@ -191,7 +181,7 @@ async fn say_and_close(mut stream: TcpStream, answer: &[u8]) {
     .await;
 }
 
-/// The next step of a stop.
+/// The next stage of a stop.
 async fn next_stage(stages: &mut watch::Receiver<Stage>) -> Stage {
     match stages.changed().await {
         Ok(()) => *stages.borrow_and_update(),
@@ -200,142 +190,19 @@ async fn next_stage(stages: &mut watch::Receiver<Stage>) -> Stage {
     }
 }
 
-/// What a connection does, and since when. Written and read by its one task.
-pub(super) struct Activity {
-    began: Instant,
-    phase: AtomicU8,
-    since_ms: AtomicU64,
+/// The other end of a connection, and the proxies that are trusted.
+pub(super) struct Remote {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) proxies: Arc<Proxies>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Phase {
-    /// Between requests.
-    Resting,
-    /// A request's head has begun.
-    Reading,
-    /// The handler has it; its limits hold.
-    Answering,
-}
-
-enum Due {
-    At(Instant),
-    Rested,
-    SlowHead,
-}
-
-impl Activity {
-    pub(super) fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            // Whoever connects means to send something; to rest one must have been answered first.
-            phase: AtomicU8::new(Phase::Reading as u8),
-            since_ms: AtomicU64::new(0),
-        }
-    }
-
-    fn set(&self, phase: Phase) {
-        let since_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since_ms.store(since_ms, Ordering::Relaxed);
-        self.enter(phase);
-    }
-
-    /// Into a phase of which nobody asks since when.
-    fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
-    }
-
-    fn is(&self, phase: Phase) -> bool {
-        self.phase.load(Ordering::Relaxed) == phase as u8
-    }
-
-    fn received(&self) {
-        if self.is(Phase::Resting) {
-            self.set(Phase::Reading);
-        }
-    }
-
-    /// Since when it waits for a request that does not come; with a time also since when one is answered
-    /// that takes longer than that.
-    pub(super) fn waits_since(&self, now: Instant, stuck: Option<Duration>) -> Option<Instant> {
-        let since = self.since();
-        let waits = match stuck {
-            None => !self.is(Phase::Answering),
-            Some(stuck) => now >= since + stuck,
-        };
-        waits.then_some(since)
-    }
-
-    fn since(&self) -> Instant {
-        self.began + Duration::from_millis(self.since_ms.load(Ordering::Relaxed))
-    }
-
-    /// What the timer means at `now`.
-    fn due(&self, times: Times, now: Instant) -> Due {
-        let since = self.since();
-        if self.is(Phase::Answering) {
-            return Due::At(now + times.header.min(times.idle));
-        }
-        let (limit, due) = if self.is(Phase::Reading) {
-            (times.header, Due::SlowHead)
-        } else {
-            (times.idle, Due::Rested)
-        };
-        if now >= since + limit {
-            return due;
-        }
-        // Looks again early enough for a head that begins right now.
-        Due::At((since + limit).min(now + times.header))
-    }
-}
-
-/// A stream that notes when something comes.
-struct Watched {
-    stream: TcpStream,
-    activity: Arc<Activity>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.activity.received();
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+/// How far a stop has progressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Serving,
+    /// Finish the request in flight, then close.
+    Draining,
+    /// Close at once.
+    Cut,
 }

@@ -1,12 +1,12 @@
-//! Who a request comes from when proxies stand between: `X-Forwarded-For` and `Forwarded` (RFC 7239).
+//! The client of a request that arrived through proxies: `X-Forwarded-For` and `Forwarded` (RFC 7239).
 //!
-//! Both are lists to which each proxy appends whom it was called by, and of which a sender can write any
-//! beginning it likes. So they are read from the right, entry by entry, as long as the one that wrote the
-//! entry is trusted; nothing to the left of the first address that is not trusted is looked at. An entry
-//! that is malformed or hides its address (`unknown`, `_name`) ends the walk: the hop that wrote it counts.
+//! In both lists each proxy appends the address that called it, and a sender can forge any beginning. So they are read
+//! from the right, entry by entry, as long as the writer of the entry is trusted. Nothing to the left of the first
+//! untrusted address is used. An entry that is malformed or hides its address (`unknown`, `_name`) ends the walk; then
+//! the hop that wrote it counts as the client.
 //!
-//! A request may have both lists, one of them untouched by the proxies and wholly the sender's. Which one
-//! that is cannot be told, so that they must agree: else the sender is unknown. Pure.
+//! If a request has both lists, the proxies may have written only one of them, and the sender the other. It is unknown
+//! which, so both must agree; otherwise the client is unknown. Pure.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -16,8 +16,7 @@ use crate::model::Cidr;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address that a request comes from; `hop` is the one that it came here by. `None`: the two lists
-/// contradict one another.
+/// The client of a request that arrived from `hop`. `None`: the two lists contradict each other.
 pub(super) fn client(headers: &HeaderMap, hop: IpAddr, trusted: &[Cidr]) -> Option<IpAddr> {
     let hop = hop.to_canonical();
     if !trusts(trusted, hop) {
@@ -39,17 +38,18 @@ pub(super) fn trusts(trusted: &[Cidr], address: IpAddr) -> bool {
     trusted.iter().any(|range| range.contains(address))
 }
 
-/// What one entry of a list says.
+/// One entry of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
-    /// Nothing between two commas: as if it were not there.
+    /// Nothing between two commas; ignored.
     Empty,
     Address(IpAddr),
-    /// Malformed, or an address that its proxy does not tell.
+    /// Malformed, or the proxy hides the address.
     Hidden,
 }
 
-/// From the right as long as the writer is trusted, who is `hop` at first. `None`: there is no entry.
+/// Walks the entries, the last one first, as long as the writer is trusted. The first writer is `hop`. `None`: there are
+/// no entries.
 fn walk(entries: impl Iterator<Item = Entry>, hop: IpAddr, trusted: &[Cidr]) -> Option<IpAddr> {
     let mut found = None;
     for entry in entries {
@@ -67,7 +67,7 @@ fn walk(entries: impl Iterator<Item = Entry>, hop: IpAddr, trusted: &[Cidr]) -> 
     found
 }
 
-/// An entry of `X-Forwarded-For`: an address, with a port or brackets where its proxy writes them.
+/// An entry of `X-Forwarded-For`: an address, possibly with a port or in brackets.
 fn plain_node(entry: &[u8]) -> Entry {
     match std::str::from_utf8(entry).map(trimmed) {
         Ok("") => Entry::Empty,
@@ -79,7 +79,7 @@ fn plain_node(entry: &[u8]) -> Entry {
     }
 }
 
-/// The one `for=` of an element of `Forwarded`.
+/// The `for=` of an element of `Forwarded`, of which there must be only one.
 fn forwarded_for(element: &[u8]) -> Entry {
     let Ok(element) = std::str::from_utf8(element) else { return Entry::Hidden };
     if trimmed(element).is_empty() {
@@ -97,7 +97,7 @@ fn forwarded_for(element: &[u8]) -> Entry {
     found.unwrap_or(Entry::Hidden)
 }
 
-/// The value that a text begins with, without its quotes, and what follows its `;`.
+/// The value at the beginning of a text, without quotes, and the rest after its `;`.
 fn value(text: &str) -> Option<(&str, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_once(';').unwrap_or((text, ""));
@@ -114,8 +114,7 @@ fn value(text: &str) -> Option<(&str, &str)> {
     Some((&quoted[..end], rest))
 }
 
-/// `192.0.2.7`, `192.0.2.7:80`, `[2001:db8::7]`, `[2001:db8::7]:80`; a port may be a name, as RFC 7239
-/// has it.
+/// `192.0.2.7`, `192.0.2.7:80`, `[2001:db8::7]` or `[2001:db8::7]:80`. By RFC 7239 a port may be a name.
 fn node(text: &str) -> Entry {
     let (address, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -149,8 +148,8 @@ fn trimmed(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
-/// The elements of a `Forwarded` field, the last first. Cut from the right, so that a quote that is left
-/// open further to the left takes nothing of what stands behind it.
+/// The elements of a `Forwarded` field, the last one first. Split from the right, so that an unclosed quote cannot
+/// swallow the elements to its right.
 struct Elements<'a>(Option<&'a [u8]>);
 
 impl<'a> Iterator for Elements<'a> {

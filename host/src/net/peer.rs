@@ -1,4 +1,4 @@
-//! Who is at the other end: of the connection, and of the request behind trusted proxies.
+//! Who sends a request: the other end of the connection, or the client that trusted proxies name.
 
 use std::fmt;
 use std::io;
@@ -9,32 +9,33 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use tokio::net::TcpStream;
 
-use super::{Settings, forwarded, proxy};
+use super::settings::Settings;
+use super::{forwarded, proxy};
 use crate::model::Cidr;
 use crate::telemetry::LogThrottle;
 
-/// Log lines about connections without the header that they must begin with, in each window.
+/// Most log lines in each window about connections without the PROXY header that they must begin with.
 const LINES_MAX: u32 = 5;
 const LINES_WINDOW: Duration = Duration::from_secs(60);
 
 /// Who sends a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The other end of the connection, or whom a trusted proxy's PROXY header names.
+    /// The other end of the connection, or the address in a trusted proxy's PROXY header.
     hop: SocketAddr,
-    /// `None`: trusted proxies contradict one another.
+    /// `None`: the headers of trusted proxies contradict each other.
     client: Option<IpAddr>,
 }
 
 impl Peer {
-    /// The address of the sender, as far as trusted proxies know it. `None`: what they say contradicts
-    /// itself, so that a sender could have made it up.
+    /// The address of the sender, as far as trusted proxies know it. `None`: their headers contradict each other, so the
+    /// sender may have forged one.
     #[must_use]
     pub const fn client(&self) -> Option<IpAddr> {
         self.client
     }
 
-    /// An address to count by: the sender's, or where it is not known the last proxy's.
+    /// An address to count by: the sender's or, if that is unknown, the last proxy's.
     #[must_use]
     pub fn nearest(&self) -> IpAddr {
         self.client.unwrap_or_else(|| self.hop.ip())
@@ -48,23 +49,23 @@ impl From<SocketAddr> for Peer {
     }
 }
 
-/// The sender, and the proxy that it came by where that is another.
+/// The sender and, if it is another address, the proxy.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.client {
             Some(client) if client == self.hop.ip() => self.hop.fmt(f),
-            Some(client) => write!(f, "{client} by {}", self.hop),
-            None => write!(f, "unknown by {}", self.hop),
+            Some(client) => write!(f, "{client} via {}", self.hop),
+            None => write!(f, "unknown via {}", self.hop),
         }
     }
 }
 
-/// Without the IPv6 clothes that a socket for both families puts around IPv4.
+/// Turns an IPv4-mapped IPv6 address, which a dual-stack socket reports, into the IPv4 address.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Whom a listener believes.
+/// The proxies that a listener trusts.
 #[derive(Debug)]
 pub(super) struct Proxies {
     trusted: Arc<[Cidr]>,
@@ -81,28 +82,28 @@ impl Proxies {
         }
     }
 
-    /// Whether a connection from there begins with a header of the PROXY protocol. From elsewhere none is
-    /// read, and one that comes is no HTTP.
-    pub(super) fn introduces(&self, peer: SocketAddr) -> bool {
+    /// Whether a connection from this address must begin with a PROXY header. On other connections, one is invalid
+    /// HTTP.
+    pub(super) fn sends_header(&self, peer: SocketAddr) -> bool {
         self.protocol && forwarded::trusts(&self.trusted, peer.ip().to_canonical())
     }
 
-    /// Reads that header; `None` where it is none, which the log says.
-    pub(super) async fn introduced(
+    /// Reads the PROXY header and returns the address in it. `None`: there is no valid one, which is logged.
+    pub(super) async fn read_header(
         &self,
         stream: &mut TcpStream,
         peer: SocketAddr,
     ) -> Option<SocketAddr> {
         match proxy::read(stream).await {
             Ok(source) => Some(source.unwrap_or(peer)),
-            // It went away, as a look whether somebody listens here does.
+            // The connection was closed, as by a health check of a load balancer.
             Err(error) if error.kind() != io::ErrorKind::InvalidData => None,
             Err(error) => {
                 if let Some(left_out) = self.lines.admit(Instant::now()) {
                     tracing::warn!(
                         %peer,
                         left_out,
-                        "connection refused: {error}; with server.proxy_protocol trusted proxies must send it"
+                        "connection refused: {error}; server.proxy_protocol requires the header from trusted proxies"
                     );
                 }
                 None
@@ -110,7 +111,7 @@ impl Proxies {
         }
     }
 
-    /// Who sends a request with these headers that came by `hop`.
+    /// The sender of a request with these headers that arrived from `hop`.
     pub(super) fn peer(&self, hop: SocketAddr, headers: &HeaderMap) -> Peer {
         if self.trusted.is_empty() {
             return hop.into();

@@ -1,9 +1,8 @@
-//! The header of the PROXY protocol, versions 1 and 2, that a load balancer writes before the first
-//! request of a connection: whose connection it is.
+//! The header of the PROXY protocol, versions 1 and 2, with which a load balancer names the client of a connection
+//! before the first request.
 //!
-//! Nothing behind the header is read. Limits: 107 bytes in version 1, which is its own; in version 2
-//! [`BYTES_MAX`], of which addresses take 52 at most and extras, which are skipped, the rest. The time is
-//! the caller's.
+//! Reads nothing after the header. Limits: 107 bytes in version 1, by its specification, and [`BYTES_MAX`] in version
+//! 2, of which addresses take at most 52; extensions are skipped. The caller limits the time.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,20 +17,20 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
 const FIXED_BYTES: usize = 16;
 
-/// What the beginning of a connection is.
+/// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// So far it may be one.
-    Unfinished,
-    /// One of this many bytes. No source: the proxy speaks for itself, or hides whom it speaks for.
-    Whole {
+    /// Possibly the beginning of a header.
+    Incomplete,
+    /// A header of this many bytes. No source: the connection is the proxy's own, or the proxy does not name the client.
+    Complete {
         bytes: usize,
         source: Option<SocketAddr>,
     },
-    Wrong(&'static str),
+    Invalid(&'static str),
 }
 
-/// Reads the header that a text begins with.
+/// Parses the header at the beginning of a text.
 pub(super) fn parse(text: &[u8]) -> Header {
     let begins =
         |with: &[u8]| text.len().min(with.len()) > 0 && text.iter().zip(with).all(|(a, b)| a == b);
@@ -40,28 +39,28 @@ pub(super) fn parse(text: &[u8]) -> Header {
     } else if begins(b"PROXY ") {
         line(text)
     } else if text.is_empty() {
-        Header::Unfinished
+        Header::Incomplete
     } else {
-        Header::Wrong("no PROXY protocol header came first")
+        Header::Invalid("the connection does not begin with a PROXY header")
     }
 }
 
 /// Version 1: `PROXY TCP4 SOURCE DESTINATION PORT PORT\r\n`.
 fn line(text: &[u8]) -> Header {
-    const WRONG: Header = Header::Wrong("the PROXY protocol line is malformed");
+    const MALFORMED: Header = Header::Invalid("the PROXY line is malformed");
     let part = &text[..text.len().min(LINE_BYTES_MAX)];
     let Some(end) = part.windows(2).position(|two| two == b"\r\n") else {
         return if text.len() < LINE_BYTES_MAX {
-            Header::Unfinished
+            Header::Incomplete
         } else {
-            Header::Wrong("the PROXY protocol line is too long")
+            Header::Invalid("the PROXY line is too long")
         };
     };
-    let Ok(line) = std::str::from_utf8(&part[..end]) else { return WRONG };
+    let Ok(line) = std::str::from_utf8(&part[..end]) else { return MALFORMED };
     let bytes = end + 2;
     let words: Vec<&str> = line.split(' ').skip(1).collect();
     match words[..] {
-        ["UNKNOWN", ..] => Header::Whole { bytes, source: None },
+        ["UNKNOWN", ..] => Header::Complete { bytes, source: None },
         [family @ ("TCP4" | "TCP6"), source, destination, port, other_port] => {
             let address = |text: &str| {
                 let address: IpAddr = text.parse().ok()?;
@@ -69,16 +68,16 @@ fn line(text: &[u8]) -> Header {
             };
             match (address(source), address(destination), number(port), number(other_port)) {
                 (Some(source), Some(_), Some(port), Some(_)) => {
-                    Header::Whole { bytes, source: Some(SocketAddr::new(source, port)) }
+                    Header::Complete { bytes, source: Some(SocketAddr::new(source, port)) }
                 }
-                _ => WRONG,
+                _ => MALFORMED,
             }
         }
-        _ => WRONG,
+        _ => MALFORMED,
     }
 }
 
-/// A port, without a sign or zeros before it.
+/// A port, without sign or leading zeros.
 fn number(text: &str) -> Option<u16> {
     let plain = text == "0" || !text.starts_with(['0', '+']);
     text.parse().ok().filter(|_| plain)
@@ -87,23 +86,23 @@ fn number(text: &str) -> Option<u16> {
 /// Version 2.
 fn binary(text: &[u8]) -> Header {
     let Some((fixed, rest)) = text.split_first_chunk::<FIXED_BYTES>() else {
-        return Header::Unfinished;
+        return Header::Incomplete;
     };
     let [.., command, family, high, low] = *fixed;
     let length = usize::from(u16::from_be_bytes([high, low]));
     let bytes = FIXED_BYTES + length;
     if bytes > BYTES_MAX {
-        return Header::Wrong("the PROXY protocol header is too long");
+        return Header::Invalid("the PROXY header is too long");
     }
-    let speaks_for = match command {
+    let names_client = match command {
         0x20 => false,
         0x21 => true,
-        _ => return Header::Wrong("the PROXY protocol header has an unknown version or command"),
+        _ => return Header::Invalid("the PROXY header has an unknown version or command"),
     };
-    let Some(addresses) = rest.get(..length) else { return Header::Unfinished };
+    let Some(addresses) = rest.get(..length) else { return Header::Incomplete };
     let source = match family {
-        _ if !speaks_for => None,
-        // Unspecified, and the sockets of Unix.
+        _ if !names_client => None,
+        // Unspecified, and Unix sockets.
         0x00 | 0x31 | 0x32 => None,
         0x11 => match addresses.first_chunk::<12>() {
             Some([a, b, c, d, _, _, _, _, high, low, _, _]) => {
@@ -111,44 +110,43 @@ fn binary(text: &[u8]) -> Header {
                 Some(SocketAddr::from(([*a, *b, *c, *d], port)))
             }
             None => {
-                return Header::Wrong("the PROXY protocol header has no room for its addresses");
+                return Header::Invalid("the PROXY header is too short for its addresses");
             }
         },
         0x21 => match (addresses.first_chunk::<16>(), addresses.get(32..34), addresses.len()) {
             (Some(source), Some([high, low]), 36..) => {
                 Some(SocketAddr::from((*source, u16::from_be_bytes([*high, *low]))))
             }
-            _ => return Header::Wrong("the PROXY protocol header has no room for its addresses"),
+            _ => return Header::Invalid("the PROXY header is too short for its addresses"),
         },
-        _ => return Header::Wrong("the PROXY protocol header is not of a TCP connection"),
+        _ => return Header::Invalid("the PROXY header is not about a TCP connection"),
     };
-    Header::Whole { bytes, source }
+    Header::Complete { bytes, source }
 }
 
-/// Reads the header off a connection, and not a byte more. Cancel safe only in that the connection is of
-/// no more use then.
+/// Reads the header from a connection, and not one byte more. After a cancellation, the connection must be closed.
 ///
 /// # Errors
-/// It is none (`InvalidData`), or the connection failed or ended.
+/// There is no valid header (`InvalidData`), or the connection failed or ended.
 pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     let mut text = vec![0; BYTES_MAX];
     let mut known = 0;
     loop {
-        // Looked at first, so that what follows the header stays where hyper reads it.
+        // Peeks first, so that the bytes after the header are left for hyper.
         let seen = stream.peek(&mut text[known..]).await?;
         if seen == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let taken = match parse(&text[..known + seen]) {
-            Header::Unfinished => seen,
-            Header::Whole { bytes, .. } => bytes - known,
-            Header::Wrong(reason) => {
+            Header::Incomplete => seen,
+            Header::Complete { bytes, .. } => bytes - known,
+            Header::Invalid(reason) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
         };
         stream.read_exact(&mut text[known..known + taken]).await?;
         known += taken;
-        if let Header::Whole { source, .. } = parse(&text[..known]) {
+        if let Header::Complete { source, .. } = parse(&text[..known]) {
             return Ok(source);
         }
     }
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn both_versions_name_the_source() {
+    fn both_versions_name_the_client() {
         for (text, expected) in [
             (b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 80\r\n".to_vec(), Some("203.0.113.7:4711")),
             (b"PROXY TCP6 2001:db8::7 ::1 4711 80\r\n".to_vec(), Some("[2001:db8::7]:4711")),
@@ -189,13 +187,13 @@ mod tests {
         ] {
             let source = expected.map(|address| address.parse().unwrap());
             let bytes = text.len();
-            let whole = Header::Whole { bytes, source };
+            let whole = Header::Complete { bytes, source };
             assert_eq!(parse(&text), whole, "{}", text.escape_ascii());
             assert_eq!(parse(&[&text, &b"POST / HTTP/1.1\r\n"[..]].concat()), whole);
             for cut in 0..bytes {
                 assert_eq!(
                     parse(&text[..cut]),
-                    Header::Unfinished,
+                    Header::Incomplete,
                     "{cut} {}",
                     text.escape_ascii()
                 );
@@ -204,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused() {
+    fn other_bytes_are_invalid() {
         for text in [
             b"POST / HTTP/1.1\r\n".to_vec(),
             b"P0".to_vec(),
@@ -230,25 +228,25 @@ mod tests {
             v2(0x21, 0x21, &six()[..35]),
             v2(0x21, 0x11, &[0; BYTES_MAX]),
         ] {
-            assert!(matches!(parse(&text), Header::Wrong(_)), "{}", text.escape_ascii());
+            assert!(matches!(parse(&text), Header::Invalid(_)), "{}", text.escape_ascii());
         }
     }
 
     proptest! {
-        /// Byte by byte it never goes back on what it said, and never waits beyond its limit.
+        /// More bytes never change a result, and the limit ends every wait.
         #[test]
-        fn no_bytes_make_it_panic_or_wait_for_ever(
+        fn no_bytes_cause_a_panic_or_an_endless_wait(
             signature: bool, rest in prop::collection::vec(any::<u8>(), 0..2100),
         ) {
             let start: &[u8] = if signature { SIGNATURE } else { b"PROXY " };
             let text = [start, &rest].concat();
             let whole = parse(&text);
-            if let Header::Whole { bytes, .. } = whole {
+            if let Header::Complete { bytes, .. } = whole {
                 prop_assert!(bytes <= text.len().min(BYTES_MAX));
                 prop_assert_eq!(parse(&text[..bytes]), whole);
-                prop_assert_eq!(parse(&text[..bytes - 1]), Header::Unfinished);
+                prop_assert_eq!(parse(&text[..bytes - 1]), Header::Incomplete);
             }
-            prop_assert!(whole != Header::Unfinished || text.len() < BYTES_MAX);
+            prop_assert!(whole != Header::Incomplete || text.len() < BYTES_MAX);
             parse(&rest);
         }
     }

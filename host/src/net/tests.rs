@@ -1,15 +1,25 @@
-//! Real sockets; time is virtual wherever a limit of time is reached.
+//! Real sockets, with virtual time wherever a time limit is reached.
 
-use super::*;
-
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, oneshot};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// Answers 200; where a gate is set, only once it is opened.
+use super::activity::{Activity, Times};
+use super::connection::{self, Remote, Stage};
+use super::peer::Proxies;
+use super::*;
+
+/// Answers 200. If a gate is set, only after it is opened.
 #[derive(Default)]
 struct Echo {
     asked: AtomicUsize,
@@ -100,19 +110,22 @@ async fn ipv6_is_served_too() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_had_says_what_to_do() {
+async fn an_unavailable_address_is_an_error_that_says_what_to_do() {
     let first = Listener::bind(&settings()).unwrap();
     let listen = first.local_addr();
     let taken = Listener::bind(&Settings { listen, ..settings() }).unwrap_err();
-    assert_eq!(taken.to_string(), format!("{listen} is taken; another dispatcher? see 'ss -ltnp'"));
+    assert_eq!(
+        taken.to_string(),
+        format!("{listen} is already in use, perhaps by another dispatcher; see 'ss -ltnp'")
+    );
 
     let listen = "192.0.2.1:7070".parse().unwrap();
     let not_ours = Listener::bind(&Settings { listen, ..settings() }).unwrap_err();
-    assert!(not_ours.to_string().starts_with("192.0.2.1:7070 is no address of this host"));
+    assert!(not_ours.to_string().starts_with("192.0.2.1:7070 is not an address of this host"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_stops_half_way_is_answered_408() {
+async fn an_incomplete_head_is_answered_408() {
     let server = serve(settings(), Echo::default());
     for begun in [&b""[..], b"GET / HTTP/1.1\r\nhost: loc"] {
         let mut stream = connect(&server).await;
@@ -129,7 +142,7 @@ async fn a_head_that_stops_half_way_is_answered_408() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resting_connection_is_closed_without_a_word_but_not_at_the_heads_limit() {
+async fn an_idle_connection_is_closed_silently_after_its_own_time_limit() {
     let server = serve(settings(), Echo::default());
     let mut stream = connect(&server).await;
     stream.write_all(GET).await.unwrap();
@@ -172,7 +185,7 @@ async fn a_head_that_is_too_long_is_answered_431() {
 }
 
 #[tokio::test]
-async fn at_the_limit_the_one_that_waited_longest_for_a_request_makes_room() {
+async fn at_the_limit_the_connection_idle_for_longest_is_closed() {
     let server = serve(Settings { connections_max: 2, ..settings() }, Echo::default());
     let mut first = connect(&server).await;
     first.write_all(GET).await.unwrap();
@@ -191,7 +204,7 @@ async fn at_the_limit_the_one_that_waited_longest_for_a_request_makes_room() {
 }
 
 #[tokio::test]
-async fn connections_that_say_nothing_cannot_keep_others_out() {
+async fn silent_connections_cannot_keep_others_out() {
     let server = serve(Settings { connections_max: 8, ..settings() }, Echo::default());
     let mut silent = Vec::new();
     for count in 0..50 {
@@ -207,7 +220,7 @@ async fn connections_that_say_nothing_cannot_keep_others_out() {
 }
 
 #[tokio::test]
-async fn while_all_are_being_answered_a_new_one_is_told_503_at_once() {
+async fn while_every_connection_is_being_answered_a_new_one_gets_503() {
     let echo = Echo { gate: Some(Notify::new()), ..Echo::default() };
     let server = serve(Settings { connections_max: 1, ..settings() }, echo);
     let mut busy = connect(&server).await;
@@ -226,22 +239,22 @@ async fn while_all_are_being_answered_a_new_one_is_told_503_at_once() {
 }
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_costs_little_memory() {
+async fn a_silent_connection_needs_little_memory() {
     let server = serve(settings(), Echo::default());
     let stream = connect(&server).await;
     let peer = stream.local_addr().unwrap();
     let (_stage, stages) = watch::channel(Stage::Serving);
-    let times = connection::Times::of(&settings());
+    let times = Times::of(&settings());
     let (echo, activity) = (Arc::new(Echo::default()), Arc::new(Activity::new()));
     let proxies = Arc::new(Proxies::of(&settings()));
-    let far = Far { stream, address: peer, proxies };
-    let serving = connection::serve(far, echo, activity, times, stages);
+    let remote = Remote { stream, address: peer, proxies };
+    let serving = connection::serve(remote, echo, activity, times, stages);
     let bytes = size_of_val(&serving);
     assert!(bytes <= 1_536, "{bytes}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_stuck_makes_room_in_the_end() {
+async fn a_stuck_request_is_closed_in_the_end() {
     let echo = Echo { gate: Some(Notify::new()), ..Echo::default() };
     let server = serve(Settings { connections_max: 1, ..settings() }, echo);
     let mut stuck = connect(&server).await;
@@ -257,7 +270,7 @@ async fn a_request_that_is_stuck_makes_room_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_stop_refuses_new_connections_and_finishes_what_was_asked() {
+async fn a_stop_refuses_new_connections_and_finishes_requests_in_flight() {
     let server = serve(settings(), Echo { gate: Some(Notify::new()), ..Echo::default() });
     let mut busy = connect(&server).await;
     busy.write_all(GET).await.unwrap();
@@ -276,7 +289,7 @@ async fn a_stop_refuses_new_connections_and_finishes_what_was_asked() {
 }
 
 #[tokio::test]
-async fn a_stop_closes_resting_connections_at_once() {
+async fn a_stop_closes_idle_connections_at_once() {
     let server = serve(settings(), Echo::default());
     let mut stream = connect(&server).await;
     stream.write_all(GET).await.unwrap();
@@ -287,7 +300,7 @@ async fn a_stop_closes_resting_connections_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_cuts_what_does_not_end() {
+async fn a_stop_cuts_requests_that_do_not_end() {
     let server = serve(settings(), Echo { gate: Some(Notify::new()), ..Echo::default() });
     let mut stuck = connect(&server).await;
     stuck.write_all(GET).await.unwrap();
@@ -297,21 +310,4 @@ async fn a_stop_cuts_what_does_not_end() {
     server.running.await.unwrap();
     assert!(stopped.elapsed() >= settings().drain_timeout);
     assert_eq!(rest(&mut stuck).await, "");
-}
-
-#[test]
-fn only_what_concerns_the_process_is_waited_out() {
-    use rustix::io::Errno;
-    for (errno, expected) in [
-        (Errno::CONNABORTED, true),
-        (Errno::CONNRESET, true),
-        (Errno::INTR, true),
-        (Errno::MFILE, false),
-        (Errno::NFILE, false),
-        (Errno::NOBUFS, false),
-        (Errno::NOMEM, false),
-    ] {
-        let error = io::Error::from_raw_os_error(errno.raw_os_error());
-        assert_eq!(concerns_one_connection(&error), expected, "{error}");
-    }
 }

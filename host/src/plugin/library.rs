@@ -111,7 +111,6 @@ impl Plugin {
     }
 }
 
-#[expect(unsafe_code, reason = "loading a library runs code that the compiler cannot check")]
 fn module(path: &Path) -> Result<PluginModuleRef, LibraryError> {
     // SAFETY: the file is a private copy that passed every check possible without running it. What its
     // initializers do cannot be known: a plugin is trusted like a part of this program.

@@ -1,21 +1,21 @@
-//! Holds a target that fails as a whole, and finds out by single probes when it works again.
+//! The circuit breaker: stops deliveries to a target that fails as a whole, and probes it until it works again.
 //!
-//! Closed, every delivery may be tried. After [`FAILURES_TO_OPEN`] failures without a success between
-//! them, or at once when the destination throttles or is broken, the target is held: one delivery at a
-//! time probes, at intervals that double from [`PROBE_MIN`] to [`PROBE_MAX`]. A probe that succeeds ends
-//! the hold. Time is a monotonic duration since any fixed moment: a wall clock that is set back must
-//! not hold a target for a year.
+//! While it is closed, every delivery may be attempted. It opens after [`FAILURES_TO_OPEN`] failures without a success
+//! in between, or at once if the destination throttles or is broken. While it is open, one delivery at a time is
+//! attempted as a probe, at intervals that double from [`PROBE_MIN`] to [`PROBE_MAX`]. A probe that succeeds closes
+//! it. Time is a monotonic duration since any fixed moment, because a wall clock that is set back must not keep it
+//! open for a year.
 
 use std::time::Duration;
 
-/// That many failures in a row mean that the target is down, not the event bad.
+/// This many failures in a row mean that the target is down, and not that one event is bad.
 pub const FAILURES_TO_OPEN: u32 = 5;
 /// Wait before the first probe.
 pub const PROBE_MIN: Duration = Duration::from_secs(1);
-/// The longest wait between two probes: how late a recovery is noticed at worst.
+/// The longest wait between two probes, which is also the longest time until a recovery is noticed.
 pub const PROBE_MAX: Duration = Duration::from_secs(60);
 
-/// Why a target is held.
+/// Why the circuit breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     Failing,
@@ -23,27 +23,27 @@ pub enum Cause {
     Broken,
 }
 
-/// What one call of the target showed of the target itself.
+/// What one call showed of the target itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// It took or rejected an event: it works.
+    /// It accepted or rejected an event, so it works.
     Alive,
-    /// It took none, and that many deliveries failed at their first attempt.
+    /// It did neither, and this many deliveries failed at their first attempt.
     Failed(u32),
-    /// It wants to be left alone, for this long if it said so.
+    /// It throttles, for this long if it said so.
     Throttled(Option<Duration>),
     /// It cannot work as configured.
     Broken,
 }
 
-/// Something that people should hear of.
+/// A change that people should hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Held(Cause),
     Recovered { held_for: Duration },
 }
 
-/// What may be tried now.
+/// What may be attempted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
     All,
@@ -59,13 +59,14 @@ pub enum Permit {
 struct Hold {
     cause: Cause,
     since: Duration,
-    /// Since when it has not been broken: what a person must mend is not given up by time.
+    /// Since when the target has been failing without being broken. Deliveries to a broken target, which a person
+    /// must fix, are not given up by time.
     failing_since: Duration,
     next_probe: Duration,
     probes_failed: u32,
 }
 
-/// The state of one target; made anew at each start, closed.
+/// The circuit breaker of one target. Closed at each start.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     failures: u32,
@@ -87,15 +88,15 @@ impl Breaker {
         self.hold.is_some()
     }
 
-    /// For how long the target has been failing; `None` when it is not held, or broken.
+    /// For how long the target has been failing. `None`: the circuit breaker is closed, or the target is broken.
     #[must_use]
     pub fn failing_for(&self, now: Duration) -> Option<Duration> {
         let hold = self.hold.filter(|hold| hold.cause != Cause::Broken)?;
         Some(now.saturating_sub(hold.failing_since))
     }
 
-    /// Takes in what a call showed. `probe`: it was allowed by [`Permit::Probe`]; the failure of an
-    /// earlier call that ends during the hold says nothing new.
+    /// Takes in what a call showed. `probe`: [`Permit::Probe`] allowed the call. An earlier call that fails while the
+    /// circuit breaker is open shows nothing new.
     pub fn observe(&mut self, sign: Sign, probe: bool, now: Duration) -> Option<Change> {
         match sign {
             Sign::Alive => self.alive(probe, now),
@@ -105,7 +106,7 @@ impl Breaker {
                 if (held && !probe) || (!held && self.failures < FAILURES_TO_OPEN) {
                     return None;
                 }
-                // One failure after a throttled time does not mean that it is down.
+                // One failure after a throttle does not mean that the target is down.
                 let throttled = self.hold.is_some_and(|hold| hold.cause == Cause::Throttled);
                 let few = self.failures < FAILURES_TO_OPEN;
                 let cause = if throttled && few { Cause::Throttled } else { Cause::Failing };
@@ -120,7 +121,7 @@ impl Breaker {
 
     fn alive(&mut self, probe: bool, now: Duration) -> Option<Change> {
         self.failures = 0;
-        // A success that was under way when the destination throttled does not cancel its wish.
+        // A success that was already under way when the destination throttled does not end the throttle.
         let ends = |hold: &mut Hold| probe || hold.cause == Cause::Failing;
         let hold = self.hold.take_if(ends)?;
         Some(Change::Recovered { held_for: now.saturating_sub(hold.since) })
@@ -139,7 +140,7 @@ impl Breaker {
             cause,
             since: before.map_or(now, |hold| hold.since),
             failing_since: before.filter(|_| !was_broken).map_or(now, |hold| hold.failing_since),
-            // A failed probe sets the next one; otherwise a wish already granted stays.
+            // A failed probe sets the time of the next one. Otherwise a longer wait stays.
             next_probe: before
                 .filter(|_| !probe)
                 .map_or(next_probe, |hold| hold.next_probe.max(next_probe)),

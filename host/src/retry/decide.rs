@@ -1,4 +1,4 @@
-//! From one verdict to what becomes of the delivery.
+//! From the verdict of one attempt to what becomes of the delivery.
 
 use std::time::Duration;
 
@@ -7,11 +7,22 @@ use jiff::SignedDuration;
 use super::policy::{MaybeSent, Policy};
 use crate::model::{Failure, FailureKind, REASON_BYTES_MAX, Receipt, Timestamp, Verdict};
 
-/// The longest wish of a destination that is honoured: an absurd `Retry-After` costs no more than this.
+/// The longest wait that a destination can ask for. Bounds the damage of an absurd `Retry-After`.
 pub const AFTER_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// Jitter only shortens a wait, by at most this part of it: the schedule that is shown is the slowest.
+/// Jitter only shortens a wait, by at most this part of it, so the documented schedule is the slowest.
 const JITTER_PART: f64 = 0.2;
+
+/// An attempt that has ended.
+#[derive(Clone, Debug)]
+pub struct FinishedAttempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// When the first attempt of this delivery was made.
+    pub first_at: Timestamp,
+    pub ended_at: Timestamp,
+    pub verdict: Verdict,
+}
 
 /// What follows an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,32 +36,25 @@ pub enum Decision {
     Dead {
         reason: String,
     },
-    /// The whole target waits, and the delivery with it; the attempt does not count.
+    /// The whole target waits, and the delivery with it. The attempt does not count.
     Hold {
-        /// The destination's wish when it is throttled; `None` when it said nothing or is broken.
+        /// How long a throttling destination asked to wait. `None`: it did not say, or it is broken.
         wait: Option<Duration>,
         reason: String,
-        /// When not empty it must be kept with the delivery.
+        /// If not empty, it must be stored with the delivery.
         progress: Vec<u8>,
     },
 }
 
-/// Decides on the attempt number `attempt` (1 for the first) that ended `now`. `jitter` is a random
-/// number from 0 to 1.
+/// Decides what follows an attempt. `jitter` is a random number from 0 to 1.
 #[must_use]
-pub fn decide(
-    policy: &Policy,
-    attempt: u32,
-    first_attempt_at: Timestamp,
-    verdict: Verdict,
-    now: Timestamp,
-    jitter: f64,
-) -> Decision {
+pub fn decide(policy: &Policy, finished: FinishedAttempt, jitter: f64) -> Decision {
+    let FinishedAttempt { number: attempt, first_at, ended_at: now, verdict } = finished;
     let failure = match verdict {
         Ok(receipt) => return Decision::Delivered(receipt),
         Err(failure) => failure,
     };
-    let limit = first_attempt_at.plus(policy.give_up_after);
+    let limit = first_at.plus(policy.give_up_after);
     match failure.kind {
         FailureKind::Reject => Decision::Dead { reason: bounded(failure.reason) },
         FailureKind::Broken => hold(failure, None),
@@ -81,11 +85,11 @@ pub fn decide(
     }
 }
 
-/// The wait before the next attempt: backoff, shortened by jitter, and at least what was asked for.
+/// The wait before the next attempt: the backoff, shortened by jitter, but at least what the destination asked for.
 fn wait(policy: &Policy, attempt: u32, after: Option<Duration>, jitter: f64) -> Duration {
     let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.0 };
     let wait = policy.backoff(attempt).mul_f64(1.0 - JITTER_PART * jitter);
-    // Times are stored in milliseconds: less than one would be no wait at all.
+    // Times are stored in milliseconds, so a shorter wait would be none.
     wait.max(after.unwrap_or_default().min(AFTER_MAX)).max(Duration::from_millis(1))
 }
 
@@ -99,7 +103,7 @@ fn dead(attempt: u32, after: &str, reason: &str) -> Decision {
     Decision::Dead { reason: bounded(reason) }
 }
 
-/// Cuts at a character's end, so that what is added to a full reason keeps its limit.
+/// Truncates a reason at the end of a character. A prefix may have made it too long.
 fn bounded(mut reason: String) -> String {
     let fits = |end: &usize| reason.is_char_boundary(*end);
     let end = (0..=REASON_BYTES_MAX.min(reason.len())).rev().find(fits).unwrap_or_default();

@@ -1,31 +1,31 @@
-//! How a target's failed deliveries are tried again: the settings, their limits and the schedule they give.
+//! How the failed deliveries of a target are retried: the settings, their limits and the resulting schedule.
 
 use std::time::Duration;
 
-/// Most waits that [`schedule`] lists; a policy may give more.
+/// Most waits that [`schedule`] lists. A policy may have more.
 pub const SCHEDULE_WAITS_MAX: usize = 64;
 
-/// What becomes of a delivery whose bytes had left when the attempt failed.
+/// What becomes of a delivery that may have been sent although its attempt failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaybeSent {
-    /// Try again: the destination may get the event twice, and never misses it.
+    /// Retry: the destination may get the event twice, but never misses it.
     #[default]
     Retry,
-    /// Never twice: a person decides.
+    /// Never send it twice; a person decides.
     DeadLetter,
 }
 
-/// A target's retry settings. [`validate`](Self::validate) says what a sound one is; every function of
-/// this module gives a bounded answer for any other too.
+/// The retry settings of a target. [`validate`](Self::validate) checks them. The functions of this module return
+/// bounded results for invalid settings, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Wait after the first failure; doubles with each further one.
+    /// Wait after the first failure. Doubles with each further one.
     pub backoff_min: Duration,
     /// The longest wait between two attempts.
     pub backoff_max: Duration,
     /// Time since the first attempt after which a failure is final. Zero: one attempt.
     pub give_up_after: Duration,
-    /// A second limit beside time. `None`: time alone.
+    /// A limit in addition to time. `None`: time alone.
     pub attempts_max: Option<u32>,
     pub maybe_sent: MaybeSent,
 }
@@ -42,10 +42,10 @@ impl Default for Policy {
     }
 }
 
-/// Why a policy makes no sense. Names are those of the settings.
+/// Why a policy is not valid. Names the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicy {
-    #[error("`backoff_min` is below {} ms: write a longer wait", BACKOFF_MIN.as_millis())]
+    #[error("`backoff_min` is shorter than {} ms", BACKOFF_MIN.as_millis())]
     BackoffTooShort,
     #[error("`backoff_min` is longer than `backoff_max`")]
     BackoffMinAboveMax,
@@ -58,7 +58,7 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
 
 impl Policy {
     /// # Errors
-    /// The first thing in it that makes no sense.
+    /// The first problem found.
     pub fn validate(&self) -> Result<(), InvalidPolicy> {
         if self.backoff_min < BACKOFF_MIN {
             Err(InvalidPolicy::BackoffTooShort)
@@ -71,7 +71,7 @@ impl Policy {
         }
     }
 
-    /// The wait after that many failed attempts (1 for the first), before jitter and limits.
+    /// The wait after this many failed attempts, before jitter and limits.
     pub(super) fn backoff(&self, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(63);
         let factor = u32::try_from(1u64 << doublings).unwrap_or(u32::MAX);
@@ -82,8 +82,8 @@ impl Policy {
     }
 }
 
-/// The waits between attempts until the policy gives up, without jitter and with attempts that take no
-/// time. The last wait may be shorter: it ends at the limit. At most [`SCHEDULE_WAITS_MAX`] of them.
+/// The waits between attempts until the policy gives up, without jitter and for attempts that take no time. The last
+/// wait may be shorter, because it ends at the limit. At most [`SCHEDULE_WAITS_MAX`] waits.
 #[must_use]
 pub fn schedule(policy: &Policy) -> Vec<Duration> {
     let waits_max = policy.attempts_max.map_or(usize::MAX, |max| max.saturating_sub(1) as usize);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Failure, FailureKind, REASON_BYTES_MAX, Receipt, Timestamp};
+use crate::model::{Failure, FailureKind, REASON_BYTES_MAX, Receipt, Timestamp, Verdict};
 
 const FIRST: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -17,10 +17,14 @@ fn failure(kind: FailureKind) -> Failure {
     Failure::new(kind, "no answer")
 }
 
-/// Decides without jitter on an attempt that ended `after_first_s` after the first began.
+fn finished(number: u32, verdict: Verdict, ended_at: Timestamp) -> FinishedAttempt {
+    FinishedAttempt { number, first_at: FIRST, ended_at, verdict }
+}
+
+/// Decides without jitter about an attempt that ended `after_first_s` after the first began.
 fn check(policy: &Policy, attempt: u32, after_first_s: u64, failure: Failure) -> String {
     let now = FIRST.plus(secs(after_first_s));
-    match decide(policy, attempt, FIRST, Err(failure), now, 0.0) {
+    match decide(policy, finished(attempt, Err(failure), now), 0.0) {
         Decision::Delivered(_) => "delivered".into(),
         Decision::RetryAt { at, .. } => format!("retry in {:?}", at.since(now)),
         Decision::Dead { reason } => format!("dead: {reason}"),
@@ -85,7 +89,7 @@ fn the_kind_of_failure_and_the_policy_choose_what_follows() {
         assert_eq!(check(policy, attempt, 0, failure.clone()), expected, "{failure:?}");
     }
     let receipt = Receipt { id: Some("SM1".into()), fields: Vec::new() };
-    let delivered = decide(&policy, 1, FIRST, Ok(receipt.clone()), FIRST, 0.0);
+    let delivered = decide(&policy, finished(1, Ok(receipt.clone()), FIRST), 0.0);
     assert_eq!(delivered, Decision::Delivered(receipt));
 }
 
@@ -96,11 +100,11 @@ fn progress_is_handed_on_and_a_reason_keeps_its_limit() {
         reason: "é".repeat(REASON_BYTES_MAX / 2),
         ..failure(FailureKind::Retry)
     };
-    let decision = decide(&Policy::default(), 1, FIRST, Err(full.clone()), FIRST, 0.0);
+    let decision = decide(&Policy::default(), finished(1, Err(full.clone()), FIRST), 0.0);
     let Decision::RetryAt { progress, .. } = decision else { panic!("{decision:?}") };
     assert_eq!(progress, b"2 of 3");
     let late = FIRST.plus(secs(99_999));
-    let decision = decide(&Policy::default(), 1, FIRST, Err(full), late, 0.0);
+    let decision = decide(&Policy::default(), finished(1, Err(full), late), 0.0);
     let Decision::Dead { reason } = decision else { panic!("{decision:?}") };
     assert!(reason.len() <= REASON_BYTES_MAX && reason.starts_with("given up"), "{reason}");
 }
@@ -149,7 +153,8 @@ proptest! {
         let wait_max = policy.backoff_max.max(BACKOFF_MIN);
         // Short waits against a long limit would take for ever to play through.
         for attempt in 1..2_000 {
-            match decide(&policy, attempt, FIRST, Err(failure(FailureKind::Retry)), now, jitter) {
+            let verdict = Err(failure(FailureKind::Retry));
+            match decide(&policy, finished(attempt, verdict, now), jitter) {
                 Decision::RetryAt { at, .. } => {
                     prop_assert!(at > now && at <= limit);
                     prop_assert!(at.since(now) <= wait_max);
@@ -177,7 +182,8 @@ proptest! {
     #[test]
     fn no_random_number_breaks_a_decision(policy in policies(), attempt: u32, jitter: f64, now: u64) {
         let failure = failure(FailureKind::Retry);
-        let _ = decide(&policy, attempt, FIRST, Err(failure), Timestamp::from_millis(now), jitter);
+        let now = Timestamp::from_millis(now);
+        let _ = decide(&policy, finished(attempt, Err(failure), now), jitter);
     }
 
     #[test]

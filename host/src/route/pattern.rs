@@ -1,10 +1,10 @@
-//! Patterns over event types: `*` any characters, `?` one, everything else itself; `!` before the
-//! pattern makes it exclude.
+//! Patterns for event types: `*` matches any characters, `?` one, everything else itself. A `!` before the pattern
+//! excludes matching types.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest pattern in bytes. A match costs at most pattern times type, and both are bounded.
+/// Longest pattern in bytes. Matching costs at most the product of the lengths of pattern and type, both bounded.
 pub const PATTERN_BYTES_MAX: usize = 256;
 
 /// One entry of a rule's `types`.
@@ -14,25 +14,25 @@ pub struct TypePattern {
     excludes: bool,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a valid pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
-    #[error("the pattern is empty and matches no type; write * for any")]
+    #[error("an empty pattern matches no type; write * to match any")]
     Empty,
     #[error("a pattern has at most {PATTERN_BYTES_MAX} bytes")]
     TooLong,
-    #[error("only one ! may stand before a pattern")]
+    #[error("write at most one ! before a pattern")]
     DoubleNegation,
 }
 
 impl TypePattern {
-    /// Whether the pattern, without its `!`, fits the whole of `event_type`; case counts.
+    /// Whether the pattern, without its `!`, matches the whole of `event_type`. Case-sensitive.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
         fits(&self.glob, event_type)
     }
 
-    /// Whether a `!` stands before it.
+    /// Whether the pattern begins with `!`.
     #[must_use]
     pub const fn excludes(&self) -> bool {
         self.excludes
@@ -62,8 +62,8 @@ impl fmt::Display for TypePattern {
     }
 }
 
-/// Walks both texts once and, where it fails, goes back to the last `*` only: an earlier one can take
-/// nothing that the last could not, so that the cost is at most the product of the lengths.
+/// Walks both texts once and goes back only to the last `*`. Going back to an earlier one would match nothing more,
+/// so the cost is at most the product of the lengths.
 fn fits(glob: &str, text: &str) -> bool {
     let (mut glob, mut text) = (glob.chars(), text.chars());
     let mut last_star = None;
@@ -72,14 +72,14 @@ fn fits(glob: &str, text: &str) -> bool {
         match (glob.next(), text.next()) {
             (None, None) => return true,
             (Some('*'), _) => {
-                // It takes nothing for now; `text` stands where it stood.
+                // For now it matches no character, so `text` does not advance.
                 text = before_text;
                 last_star = Some((glob.clone(), text.clone()));
             }
             (Some('?'), Some(_)) => {}
             (Some(wanted), Some(found)) if wanted == found => {}
             _ => {
-                // The last `*` takes one more character, if one is left.
+                // The last `*` matches one more character, if one is left.
                 let Some((after_star, taken)) = &mut last_star else { return false };
                 if taken.next().is_none() {
                     return false;
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn fits_the_whole_type_or_not_at_all() {
+    fn a_pattern_matches_the_whole_type() {
         for (glob, event_type, expected) in [
             ("test", "test", true),
             ("test", "tests", false),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_could_never_match_or_means_two_things() {
+    fn useless_or_ambiguous_patterns_are_errors() {
         for (text, expected) in [
             ("", InvalidPattern::Empty),
             ("!", InvalidPattern::Empty),
@@ -137,7 +137,7 @@ mod tests {
         }
     }
 
-    /// The definition, without regard to cost.
+    /// The definition, regardless of cost.
     fn by_definition(glob: &[char], text: &[char]) -> bool {
         match (glob.split_first(), text.split_first()) {
             (None, None) => true,
@@ -154,13 +154,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_the_definition(glob in "[ab*?é]{1,8}", text in "[abé]{0,8}") {
+        fn matching_agrees_with_the_definition(glob in "[ab*?é]{1,8}", text in "[abé]{0,8}") {
             let (g, t): (Vec<_>, Vec<_>) = (glob.chars().collect(), text.chars().collect());
             prop_assert_eq!(pattern(&glob).matches(&text), by_definition(&g, &t));
         }
 
         #[test]
-        fn prints_as_it_was_written(text in "!?[a-z*?]{1,20}") {
+        fn a_pattern_prints_as_written(text in "!?[a-z*?]{1,20}") {
             prop_assert_eq!(pattern(&text).to_string(), text);
         }
     }

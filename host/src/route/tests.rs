@@ -1,6 +1,9 @@
-//! Each condition alone, rules together, and what people are told.
+//! Each condition alone, rules together, and the reasons for people.
+
+use std::sync::Arc;
 
 use super::*;
+use crate::model::{Attributes, Event, OWN_SOURCE, Severity, Shape, TargetNumber};
 
 fn rule(sources: &[&str], types: &[&str], severity: Option<Severity>) -> Rule {
     Rule {
@@ -42,7 +45,7 @@ fn check(rules: Vec<Rule>, source: &str, event: Event, expected: Option<&str>) {
 }
 
 #[test]
-fn every_condition_of_a_rule_must_hold_and_says_when_it_does_not() {
+fn every_condition_of_a_rule_must_hold_and_the_reason_names_one_that_does_not() {
     use Severity::{Critical, Error, Info};
     for (rule, source, event_type, severity, expected) in [
         (rule(&[], &[], None), "any", "any", Info, None),
@@ -101,7 +104,7 @@ fn a_target_without_rules_gets_every_event() {
 }
 
 #[test]
-fn the_daemons_own_events_go_where_all_go_or_where_they_are_named() {
+fn own_events_match_routes_without_rules_or_rules_that_name_them() {
     let critical = || rule(&[], &[], Some(Severity::Info));
     let own = event("target.down", Severity::Critical);
     check(vec![], OWN_SOURCE, own.clone(), None);
@@ -120,10 +123,10 @@ fn a_disabled_target_gets_nothing() {
 }
 
 #[test]
-fn an_element_that_is_no_object_goes_nowhere() {
+fn an_element_that_is_not_an_object_is_not_routed() {
     let mut event = event("unknown", Severity::Warning);
     event.shape = Shape::Other;
-    check(vec![], "any", event, Some("the element is no JSON object"));
+    check(vec![], "any", event, Some("the element is not a JSON object"));
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn the_json_names_file_line_and_column_of_each_problem_and_no_secret() {
 }
 
 #[test]
-fn without_the_environment_a_check_shows_what_it_skipped() {
+fn without_the_environment_a_check_lists_what_it_did_not_check() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dispatcher.toml");
     let text = "[sources.sqreen]\nsecrets = \"env:NOT_HERE\"\n[targets.a]\nplugin = \"file-log\"\n\
@@ -110,7 +110,7 @@ fn without_the_environment_a_check_shows_what_it_skipped() {
         show(config::load_with(&file, &Environment::skipped(), crate::app::check), false);
     assert_eq!(code, 0, "{text}");
     for part in [
-        "warning: not looked at",
+        "warning: not checked: the environment",
         "sources.sqreen.secrets = \"env:NOT_HERE\"",
         "targets.a.settings.path = \"credential:also-not\"",
         "http://127.0.0.1:7070/sqreen",

@@ -51,8 +51,10 @@ pub(super) fn show(report: &Report) -> String {
         lines.push("a daemon is running: its index was not checked".into());
     }
     if report.repaired > 0 {
-        lines
-            .push(format!("{} marked as lost by an earlier repair", count(report.repaired, "place")));
+        lines.push(format!(
+            "{} marked as lost by an earlier repair",
+            count(report.repaired, "place")
+        ));
     }
     lines.push(summary(report));
     lines.join("\n")

@@ -1,4 +1,4 @@
-//! Windows, groups, and messages that come again as they were.
+//! Windows, groups, and retried messages.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn gather(
     digests: &mut Digests,
     list: Vec<Delivery>,
     now: Timestamp,
-) -> (Vec<Set>, Vec<Timestamp>) {
+) -> (Vec<Message>, Vec<Timestamp>) {
     let mut gathered = Gathered::default();
     digests.gather(&mut gathered, list, now);
     let waiting = std::mem::take(&mut gathered.waiting);
@@ -48,11 +48,11 @@ fn gather(
         Outcome::Wait { until } => Some(until),
         _ => None,
     });
-    (gathered.into_sets(), until.collect())
+    (gathered.into_messages(), until.collect())
 }
 
 #[test]
-fn the_first_message_goes_at_once_and_then_one_a_period_for_all_that_came() {
+fn the_first_message_is_sent_at_once_and_then_one_per_period() {
     let mut digests = digests(&[]);
     let (sets, _) = gather(&mut digests, vec![delivery(0, "a", secs(0))], secs(1));
     assert_eq!((sets.len(), sets[0].digest.count), (1, 1));
@@ -74,7 +74,7 @@ fn the_first_message_goes_at_once_and_then_one_a_period_for_all_that_came() {
 }
 
 #[test]
-fn what_waited_for_a_dead_target_is_one_message_and_the_next_a_period_later() {
+fn a_backlog_is_one_message_and_the_next_follows_a_period_later() {
     let mut digests = digests(&[]);
     let old = (0..50).map(|n| delivery(n, "a", secs(n))).collect();
     let (sets, _) = gather(&mut digests, old, secs(10_000));
@@ -98,13 +98,13 @@ fn each_group_has_its_own_window() {
 }
 
 #[test]
-fn a_message_that_failed_comes_again_with_its_members_key_and_progress() {
+fn a_failed_message_is_retried_with_its_members_key_and_progress() {
     let mut digests = digests(&[]);
     let list: Vec<_> = (0..30).map(|n| delivery(n, "a", secs(0))).collect();
     let (sets, _) = gather(&mut digests, list.clone(), secs(0));
     let set = &sets[0];
     let mut back = Vec::new();
-    for (mut delivery, settlement) in list.into_iter().zip(set.again(secs(2), "no answer", b"half"))
+    for (mut delivery, settlement) in list.into_iter().zip(set.retry(secs(2), "no answer", b"half"))
     {
         let Outcome::Retry { at, reason, progress } = settlement.outcome else { panic!() };
         assert_eq!((at, settlement.event), (secs(2), delivery.event.id));
@@ -125,7 +125,7 @@ fn a_message_that_failed_comes_again_with_its_members_key_and_progress() {
 }
 
 #[test]
-fn a_message_that_was_not_tried_opens_no_window() {
+fn a_message_that_was_not_attempted_opens_no_window() {
     let mut digests = digests(&[]);
     let (sets, _) = gather(&mut digests, vec![delivery(0, "a", secs(0))], secs(0));
     assert_eq!(digests.cancel(&sets[0]).len(), 1);
@@ -134,7 +134,7 @@ fn a_message_that_was_not_tried_opens_no_window() {
 }
 
 #[test]
-fn a_restart_keeps_the_window_and_a_clock_set_back_does_not_hold_it_for_ever() {
+fn a_restart_keeps_the_window_and_a_clock_set_back_does_not_keep_it_open() {
     let mut digests = digests(&[]);
     let (sets, _) = gather(&mut digests, vec![delivery(0, "a", secs(0))], secs(0));
     let mut anew = self::digests(&[]);

@@ -1,4 +1,4 @@
-//! A target that gathers: from claimed deliveries to messages, and from a verdict to all members.
+//! A target with a digest: from claimed deliveries to messages, and from a verdict to the outcomes of all members.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,30 +6,37 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::super::calls::{Ended, Load};
-use super::super::digest::{Digests, Gathered, Set};
-use super::{Target, lease};
+use super::super::calls::{Ended, Load, Start};
+use super::super::digest::{Digests, Gathered, Message};
+use super::Target;
 use crate::model::{Delivery, Verdict};
-use crate::retry::{self, Decision};
+use crate::retry::{self, Decision, FinishedAttempt};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Settlement, Window};
 use crate::telemetry::AlarmKind;
 
-/// What comes in so soon after an event belongs to the same message: a request brings many.
+/// Events that arrive within this time of each other share a message: a request often brings several.
 const GATHER_PAUSE: Duration = Duration::from_millis(100);
-/// The longest that this makes a message wait.
+/// The longest time that a message waits for more events.
 const GATHER_MAX: Duration = Duration::from_secs(1);
 
+/// What becomes of all members of a message.
+pub(super) struct DecidedMessage {
+    pub(super) outcomes: Vec<Settlement>,
+    /// The window that the message opened. `None`: the message was not attempted.
+    pub(super) window: Option<Window>,
+}
+
 impl Target {
-    /// Brings back what the store knows of the windows.
+    /// Restores the windows that the store has recorded.
     pub(super) async fn restore_windows(&mut self) {
         let Some(digests) = &mut self.digests else { return };
         match self.queue.windows(self.settings.number).await {
             Ok(windows) => digests.restore(windows),
-            Err(error) => self.journal.store_failed("tell what is gathered for digests", &error),
+            Err(error) => self.reporter.store_failed("read the windows of digests", &error),
         }
     }
 
-    /// Starts a message for each group that may have one now; the rest waits in the store.
+    /// Starts a message for each group that may have one now. The other deliveries wait in the store.
     pub(super) async fn begin_messages(
         &mut self,
         digests: &mut Digests,
@@ -46,71 +53,75 @@ impl Target {
                 break;
             }
             let pause = until.min(Instant::now() + GATHER_PAUSE);
-            let more = self.queue.claim(self.settings.number, room, lease(&self.settings));
-            // A failure of the store is told by the next claim.
+            let more = self.queue.claim(self.settings.number, room, self.settings.lease());
+            // The next claim reports a failure of the store.
             next = timeout_at(pause, more).await.ok().and_then(Result::ok).unwrap_or_default();
         }
         let mut waiting = std::mem::take(&mut gathered.waiting);
         let began_at = self.clock.wall();
-        let free = self.free_slots();
+        let free = self.free_calls();
         let mut free = if probe { free.min(1) } else { free };
-        for set in gathered.into_sets() {
+        for message in gathered.into_messages() {
             if free == 0 {
-                waiting.extend(digests.cancel(&set));
+                waiting.extend(digests.cancel(&message));
                 continue;
             }
             free -= 1;
-            let (load, timeout) = (Load::Message(Arc::new(set)), self.settings.timeout);
-            self.calls.start(load, timeout, began_at, probe);
+            let load = Load::Message(Arc::new(message));
+            self.calls.start(Start { load, timeout: self.settings.timeout, began_at, probe });
         }
         self.settle(waiting, None, stop).await;
     }
 
-    /// What becomes of all members of a message.
+    /// Decides about a message.
     pub(super) fn decide_message(
         &mut self,
-        set: &Set,
+        message: &Message,
         ended: &Ended,
         verdict: Verdict,
-    ) -> (Vec<Settlement>, Option<Window>) {
+    ) -> DecidedMessage {
         let now = self.clock.wall();
-        let Some(first) = set.members.first().copied() else { return (Vec::new(), None) };
-        for delivery in &set.digest.sample {
-            self.note(delivery, &verdict, ended.took.at(0));
+        let Some(first) = message.members.first().copied() else {
+            return DecidedMessage { outcomes: Vec::new(), window: None };
+        };
+        for delivery in &message.digest.sample {
+            self.reporter.attempt(delivery, &verdict, ended.took.at(0));
         }
-        let first_attempt_at = set.first_attempt_at.unwrap_or(ended.call.began_at);
-        let policy = &self.settings.policy;
-        let jitter = fastrand::f64();
-        let decision = retry::decide(policy, set.attempt, first_attempt_at, verdict, now, jitter);
+        let attempt = FinishedAttempt {
+            number: message.attempt,
+            first_at: message.first_attempt_at.unwrap_or(ended.call.began_at),
+            ended_at: now,
+            verdict,
+        };
+        let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
         let outcomes = match decision {
-            Decision::Delivered(receipt) => set.delivered(&receipt),
+            Decision::Delivered(receipt) => message.delivered(&receipt),
             Decision::Dead { reason } => {
-                self.journal.dead(first, set.attempt, &reason);
+                self.reporter.log.dead(first, message.attempt, &reason);
                 if !ended.call.load.is_own() {
-                    self.raise(AlarmKind::DeadLetter, set.digest.count, &reason);
+                    self.reporter.alarm(AlarmKind::DeadLetter, message.digest.count, &reason);
                 }
-                set.dead(&reason)
+                message.dead(&reason)
             }
             Decision::RetryAt { at, reason, progress } => {
-                self.journal.failed(first, set.attempt, &reason);
-                set.again(at, &reason, &progress)
+                self.reporter.log.failed(first, message.attempt, &reason);
+                message.retry(at, &reason, &progress)
             }
             Decision::Hold { progress, .. } if progress.is_empty() => {
-                return (self.give_back(set), None);
+                return DecidedMessage { outcomes: self.cancel(message), window: None };
             }
             Decision::Hold { wait, reason, progress } => {
-                let at = now.plus(wait.unwrap_or(self.settings.policy.backoff_min));
-                set.again(at, &reason, &progress)
+                message.retry(self.after_hold(wait, now), &reason, &progress)
             }
         };
-        (outcomes, Some(set.window))
+        DecidedMessage { outcomes, window: Some(message.window) }
     }
 
-    /// It was not taken, or nobody knows: its events are as they were.
-    pub(super) fn give_back(&mut self, set: &Set) -> Vec<Settlement> {
+    /// Releases the events of a message that does not count as attempted.
+    fn cancel(&mut self, message: &Message) -> Vec<Settlement> {
         match &mut self.digests {
-            Some(digests) => digests.cancel(set),
-            None => set.all(|_| Outcome::Release),
+            Some(digests) => digests.cancel(message),
+            None => message.all(|_| Outcome::Release),
         }
     }
 }

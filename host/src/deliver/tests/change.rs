@@ -40,7 +40,7 @@ impl Trace {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_replaces_a_target_begins_when_the_old_one_has_ended_and_others_notice_nothing() {
+async fn a_replacement_begins_after_the_old_target_has_ended_and_others_are_not_affected() {
     let (queue, trace, other) = (Memory::new(), Trace::default(), Scripted::each(|_| Act::Take));
     queue.put(A, 0..3);
     let deliverer = start(&queue, vec![trace.target("old", 3), (target(B), other.clone())]);
@@ -56,7 +56,7 @@ async fn what_replaces_a_target_begins_when_the_old_one_has_ended_and_others_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_end_within_the_grace_is_cut_and_given_to_the_new_one() {
+async fn calls_that_do_not_end_in_time_are_cut_and_their_deliveries_go_to_the_new_target() {
     let (queue, trace) = (Memory::new(), Trace::default());
     queue.put(A, 0..1);
     let deliverer = start(&queue, vec![trace.target("old", 9)]);
@@ -70,7 +70,7 @@ async fn what_does_not_end_within_the_grace_is_cut_and_given_to_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_target_keeps_what_waits_and_goes_on_when_it_comes_back() {
+async fn a_removed_target_keeps_its_backlog_until_it_is_added_again() {
     let (queue, trace) = (Memory::new(), Trace::default());
     queue.put(A, 0..3);
     let deliverer = start(&queue, vec![trace.target("old", 3)]);
@@ -85,7 +85,7 @@ async fn a_removed_target_keeps_what_waits_and_goes_on_when_it_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_changes_in_a_row_only_the_last_begins_and_after_the_first_has_ended() {
+async fn of_several_changes_in_a_row_only_the_last_takes_effect() {
     let (queue, trace) = (Memory::new(), Trace::default());
     queue.put(A, 0..2);
     let deliverer = start(&queue, vec![trace.target("first", 3)]);

@@ -1,4 +1,4 @@
-//! The same on the real engine, in real time: what virtual time cannot show.
+//! Tests with the real store, in real time.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -71,7 +71,7 @@ async fn every_event_reaches_a_target_that_often_fails_across_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_too_long_for_a_dead_target_is_dead_in_the_store() {
+async fn deliveries_that_waited_too_long_are_dead_letters_in_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let queue = open(&folder);
     let number = register(&*queue, &["a"]).await[0];

@@ -58,7 +58,7 @@ async fn a_broken_target_is_held_across_a_restart_until_a_person_resumes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_digest_that_fails_comes_again_whole_and_the_others_wait_for_the_next() {
+async fn a_failed_digest_is_retried_whole_and_other_events_wait_for_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let queue = Embedded::open(embedded::Settings::new(folder.path())).unwrap();
     let a = register(&*queue, &["a"]).await[0];

@@ -1,4 +1,4 @@
-//! Other settings while requests are under way.
+//! Changing the settings while requests are under way.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 
-/// A body whose sender takes its time.
+/// A body whose sender is slow.
 struct Slow(UnboundedReceiver<Bytes>);
 
 impl Body for Slow {
@@ -25,13 +25,13 @@ impl Body for Slow {
 }
 
 #[tokio::test]
-async fn a_request_ends_by_the_settings_it_began_with_and_the_next_begins_with_others() {
+async fn a_request_keeps_the_settings_it_began_with_and_the_next_one_has_the_new_ones() {
     let kit = Kit::with_secrets(&[SECRET]);
     let body = Bytes::from_static(sample("sqreen/test").as_bytes());
     let (chunks, slow) = unbounded_channel();
     let begun = kit::with_signature("/sqreen", SECRET, &body).map(|()| Slow(slow));
     let mut begun = std::pin::pin!(kit.send(begun));
-    assert!(polled_once(begun.as_mut()).await.is_none(), "it waits for its body");
+    assert!(polled_once(begun.as_mut()).await.is_none(), "the request waits for its body");
 
     let (settings, router) = kit::rules(&["another"], 78);
     kit.ingest.change(settings, router);
@@ -47,7 +47,7 @@ async fn a_request_ends_by_the_settings_it_began_with_and_the_next_begins_with_o
     assert_eq!(kit.in_flight(), 0);
 }
 
-/// Polls once; what it is ready with, if it is.
+/// Polls once, and returns the output if the future is ready.
 async fn polled_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),

@@ -1,21 +1,28 @@
-//! What the tests of receiving share: a source, two targets, a queue that remembers, odd bodies.
+//! What the tests of `ingest` share: a source, two targets, a queue in memory, and unusual bodies.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, SizeHint};
 
 use super::super::*;
-use crate::model::{Delivery, EventId, Secret, Severity, StoredEvent, TargetNumber};
-use crate::route::{Rule, TargetRoute};
-use crate::store::{AppendError, BoxFuture, DeadLetter, Depth, Settlement, StoreError};
-use crate::verify;
+use crate::model::{Delivery, EventId, Secret, Severity, StoredEvent, TargetNumber, Timestamp};
+use crate::route::{Router, Rule, TargetRoute};
+use crate::store::{
+    AppendError, BoxFuture, DeadLetter, Depth, Durable, NewRequest, Queue, Settlement, StoreError,
+};
+use crate::telemetry::Feed;
+use crate::verify::{self, Verifier};
+use crate::{net, normalize};
 
 pub(super) const SECRET: &str = "test-secret-of-the-source";
 pub(super) const BODY_BYTES_MAX: usize = 20_000;
@@ -69,7 +76,7 @@ impl Kit {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.ingest.budget.held()
+        self.ingest.budget.reserved()
     }
 }
 
@@ -169,7 +176,7 @@ impl Body for Chunks {
     }
 }
 
-/// A queue that only takes in, and answers as told.
+/// A queue that only stores requests, and answers as configured.
 #[derive(Default)]
 pub(super) struct Memory {
     requests: Mutex<Vec<NewRequest>>,

@@ -1,4 +1,4 @@
-//! What one source may use: addresses, rates, bytes in flight. Rates of a day, so that no clock matters.
+//! The limits of one source: addresses, rates, bytes in flight. Rates are per day, so that time does not matter.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ fn from(address: &str) -> Peer {
     SocketAddr::new(address.parse().unwrap(), 4000).into()
 }
 
-/// A kit of sources `sqreen` and `other`, both changed by `change`.
+/// A kit with sources `sqreen` and `other`, both modified by `change`.
 fn kit(change: impl Fn(&mut SourceSettings)) -> Kit {
     let kit = Kit::new();
     let (settings, router) = settings(change, SECRET);
@@ -39,14 +39,14 @@ fn forged(path: &str) -> http::Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn an_address_that_is_not_allowed_is_refused_unread_and_the_reason_is_kept() {
+async fn an_address_that_is_not_allowed_is_refused_before_the_body_is_read() {
     let kit = kit(|source| source.allow = ["192.0.2.0/24".parse().unwrap()].into());
     let request = kit::with_signature("/sqreen", SECRET, b"").map(|()| Chunks::unreadable(Some(9)));
     let answer = kit.send_from(from("198.51.100.7"), with_expect(request)).await;
     assert_eq!((answer.status.as_u16(), answer.headers.get("retry-after")), (403, None));
-    assert_eq!(answer.json["error"], "requests from this address are not taken here");
+    assert_eq!(answer.json["error"], "this address is not allowed");
     let (_, refusal) = kit.feed.history().refusals(Some("sqreen")).pop().unwrap();
-    assert_eq!(refusal.reason, "198.51.100.7 is not on the source's allow-list");
+    assert_eq!(refusal.reason, "198.51.100.7 is not in the source's `allow`");
     assert_eq!((&*refusal.from, refusal.status), ("198.51.100.7:4000", 403));
     let test = sample("sqreen/test");
     for address in ["192.0.2.9", "::ffff:192.0.2.9"] {
@@ -55,7 +55,7 @@ async fn an_address_that_is_not_allowed_is_refused_unread_and_the_reason_is_kept
 }
 
 #[tokio::test]
-async fn beyond_its_rate_a_source_is_asked_to_wait_and_no_other_is() {
+async fn above_its_rate_limit_a_source_is_asked_to_wait_and_others_are_not() {
     let kit = kit(rate(2));
     let test = sample("sqreen/test");
     for _ in 0..2 {
@@ -66,10 +66,10 @@ async fn beyond_its_rate_a_source_is_asked_to_wait_and_no_other_is() {
     assert_eq!(answer.status, 429);
     let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=43_200).contains(&wait), "{wait}");
-    assert_eq!(answer.json["error"], "too many requests; send it again later");
+    assert_eq!(answer.json["error"], "too many requests; try again later");
     assert_eq!(kit.send(signed("/other", test)).await.status, 200);
 
-    // What was counted outlives a reload, and another rate begins anew.
+    // Counters survive a reload, but a new rate starts at zero.
     let (settings, router) = self::settings(rate(2), SECRET);
     kit.ingest.change(settings, router);
     assert_eq!(kit.send(signed("/sqreen", test)).await.status, 429);
@@ -79,7 +79,7 @@ async fn beyond_its_rate_a_source_is_asked_to_wait_and_no_other_is() {
 }
 
 #[tokio::test]
-async fn forgeries_use_up_nothing_of_a_rate_and_only_their_own_address() {
+async fn forgeries_use_up_no_rate_and_block_only_their_own_address() {
     let kit = kit(rate(5));
     let (forger, sender) = (from("198.51.100.66"), from("192.0.2.1"));
     let mut statuses = Vec::new();
@@ -91,7 +91,7 @@ async fn forgeries_use_up_nothing_of_a_rate_and_only_their_own_address() {
         let answer = kit.send_from(sender, signed("/sqreen", sample("sqreen/test"))).await;
         assert_eq!(answer.status, 200);
     }
-    // Of another source it has not yet been heard.
+    // Another source counts separately.
     assert_eq!(kit.send_from(forger, forged("/other")).await.status, 401);
 }
 
@@ -104,7 +104,7 @@ async fn without_a_rate_nothing_is_counted() {
     assert_eq!(kit.send(signed("/sqreen", sample("sqreen/test"))).await.status, 200);
 }
 
-/// Holds what it can of the bytes in flight, and never ends.
+/// Reserves as many of the bytes in flight as it can, and never ends.
 async fn flood(kit: &Arc<Kit>, path: &str) -> Vec<tokio::task::JoinHandle<()>> {
     let mut floods = Vec::new();
     for bytes in [2_000, 500, 100, 10, 1] {
@@ -122,16 +122,20 @@ async fn flood(kit: &Arc<Kit>, path: &str) -> Vec<tokio::task::JoinHandle<()>> {
 }
 
 #[tokio::test]
-async fn a_flood_at_one_source_does_not_turn_away_another() {
+async fn a_flood_at_one_source_does_not_block_another() {
     let small = |source: &mut SourceSettings| source.body_bytes_max = 2_000;
     let kit = Arc::new(kit(small));
     let floods = flood(&kit, "/sqreen").await;
     let test = sample("sqreen/test");
-    assert_eq!(kit.send(signed("/sqreen", test)).await.status, 503, "its own share is used up");
+    assert_eq!(
+        kit.send(signed("/sqreen", test)).await.status,
+        503,
+        "the source has used up its own part"
+    );
     for _ in 0..3 {
         assert_eq!(kit.send(signed("/other", test)).await.status, 200);
     }
-    // A body that fits its part exactly still has room, however it comes.
+    // A longest body still fits into the own part.
     let part = kit::BYTES_IN_FLIGHT_MAX / 4 / 2;
     let body = format!("[{}]", " ".repeat(1_998));
     assert!(body.len() < part);
@@ -147,7 +151,7 @@ async fn a_flood_at_one_source_does_not_turn_away_another() {
 }
 
 #[tokio::test]
-async fn floods_at_all_other_sources_leave_each_its_part() {
+async fn floods_at_all_other_sources_leave_a_source_its_own_part() {
     let kit = Kit::new();
     let (mut settings, router) = settings(|s| s.body_bytes_max = 2_000, SECRET);
     for name in ["third", "fourth"] {

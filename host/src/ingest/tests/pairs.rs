@@ -1,4 +1,4 @@
-//! What schemes and senders promise one another.
+//! What schemes and senders of one vendor guarantee together.
 
 use http::HeaderMap;
 use proptest::prelude::*;
@@ -12,15 +12,15 @@ fn the_vendor_of_every_scheme_has_a_sender() {
     for scheme in schemes() {
         let of_no_vendor = ["token", "basic", "none"].contains(&&*scheme.name);
         let has_one = normalize::sender(&scheme.name).is_some();
-        assert!(of_no_vendor || has_one, "{} has none", scheme.name);
+        assert!(of_no_vendor || has_one, "{} has no sender", scheme.name);
     }
 }
 
 proptest! {
-    /// X signs whatever token it is asked for, with the key of its events: what comes of that must be
-    /// no event.
+    /// The handshake of X signs any token, with the secret that also signs events. No signed token may be a valid
+    /// event.
     #[test]
-    fn no_answer_serves_as_the_signature_of_an_event(
+    fn no_answer_to_a_handshake_signs_an_event(
         token in "[A-Za-z0-9_-]{1,128}|[ -~]{1,128}|true|null|-?[0-9]{1,20}",
     ) {
         let x = Verifier::new(scheme("x").unwrap(), &[Secret::new("hush")], None).unwrap();
@@ -37,7 +37,7 @@ proptest! {
                 headers: headers.clone(), body: body.clone(),
                 received_at: Timestamp::from_millis(1_768_469_400_000),
             };
-            // The signature is right, which is all that a forger could get.
+            // The signature is right: that is all that a forger can get.
             prop_assert!(x.verify(forged).is_ok());
             let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
             let read = normalize::normalize(normalize::sender("x").unwrap(), input);

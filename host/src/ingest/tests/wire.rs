@@ -1,4 +1,4 @@
-//! The handler behind its listener: what only a socket shows.
+//! The handler behind a real listener: behaviour that only a socket shows.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,9 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::net;
 
-/// A served kit; stops when dropped.
+/// A kit that is being served; stops when dropped.
 struct Wire {
     address: SocketAddr,
     queue: Arc<kit::Memory>,
@@ -28,7 +29,7 @@ fn serve() -> Wire {
     Wire { address, queue, _stop: stop }
 }
 
-/// Head of a signed request for `body`, without the empty line that ends it.
+/// The head of a signed request for `body`, without the empty line at its end.
 fn head(body: &str, rest: &str) -> String {
     let request = signed("/sqreen", body);
     let signature = request.headers()["x-sqreen-integrity"].to_str().unwrap().to_owned();
@@ -71,7 +72,7 @@ async fn a_signed_body_comes_through_in_one_piece_and_in_chunks() {
 }
 
 #[tokio::test]
-async fn a_sender_that_asks_first_is_told_no_without_being_read() {
+async fn a_sender_that_expects_100_continue_is_refused_before_it_sends_the_body() {
     let wire = serve();
     for (rest, status) in [
         (format!("content-length: {}\r\n", kit::BODY_BYTES_MAX + 1), "413 Payload Too Large"),
@@ -85,7 +86,7 @@ async fn a_sender_that_asks_first_is_told_no_without_being_read() {
 }
 
 #[tokio::test]
-async fn a_sender_that_asks_first_is_told_to_go_on_when_all_is_well() {
+async fn a_sender_that_expects_100_continue_gets_it() {
     let wire = serve();
     let body = sample("sqreen/test");
     let rest = format!(
@@ -103,11 +104,11 @@ async fn a_sender_that_asks_first_is_told_to_go_on_when_all_is_well() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
-/// Such a sender writes on while the answer is on its way; a closed socket would lose it the answer.
+/// Such a sender still writes while the answer is sent. A closed socket would lose the answer.
 #[tokio::test]
-async fn a_sender_that_does_not_ask_still_reads_why_its_body_is_refused() {
+async fn a_sender_that_does_not_wait_for_100_continue_still_reads_the_refusal() {
     let wire = serve();
-    // More than the kernel holds for both sides, and less than is read on.
+    // More than the kernel buffers on both sides, and less than the daemon discards.
     let bytes = 14 * 1024 * 1024;
     let body = vec![b' '; bytes];
     let announced = head("", &format!("content-length: {bytes}\r\n\r\n"));
@@ -128,7 +129,7 @@ async fn a_sender_that_does_not_ask_still_reads_why_its_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_refused_signature_does_not_cost_the_connection() {
+async fn a_wrong_signature_does_not_close_the_connection() {
     let wire = serve();
     let body = sample("sqreen/test");
     let length = format!("content-length: {}\r\n\r\n{body}", body.len());
@@ -141,7 +142,7 @@ async fn a_refused_signature_does_not_cost_the_connection() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_and_closed() {
+async fn invalid_http_is_answered_and_the_connection_closed() {
     let wire = serve();
     let answer = exchange(&wire, &[b"\x16\x03\x01 hello over TLS\r\n\r\n"]).await;
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");

@@ -21,7 +21,7 @@ fn sender(hop: &str, fields: &[(&'static str, &[u8])]) -> String {
 }
 
 #[test]
-fn each_list_leads_to_the_first_address_that_is_not_trusted() {
+fn the_client_is_the_first_untrusted_address_from_the_right() {
     for (value, expected) in [
         ("203.0.113.7", "203.0.113.7"),
         ("  203.0.113.7\t", "203.0.113.7"),
@@ -109,7 +109,7 @@ fn several_fields_are_one_list_and_two_kinds_must_agree() {
 }
 
 #[test]
-fn who_is_not_trusted_is_not_believed() {
+fn headers_from_untrusted_hops_are_ignored() {
     let fields: [(&'static str, &[u8]); 2] =
         [("x-forwarded-for", b"10.0.0.5"), ("forwarded", b"for=10.0.0.6")];
     assert_eq!(sender("192.0.2.1", &fields), "192.0.2.1");
@@ -120,7 +120,7 @@ proptest! {
     /// The one thing that all of it is for: what a sender writes stands to the left of what the proxy
     /// appends.
     #[test]
-    fn no_beginning_hides_the_address_that_a_trusted_proxy_appends(
+    fn no_forged_beginning_hides_the_address_that_a_trusted_proxy_appends(
         written in prop::collection::vec(0x20u8..0x7f, 0..40), bits: u32, one_field: bool, v6: bool,
     ) {
         let address = if v6 {
@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic_or_leave_the_addresses_it_names(
+    fn no_text_causes_a_panic_or_an_address_from_elsewhere(
         simple in "[ -~\t]{0,60}", full in "[for=\"\\\\,; \\[\\]:._0-9a-f]{0,60}",
     ) {
         let found = sender(HOP, &[("x-forwarded-for", simple.as_bytes())]);

@@ -1,4 +1,4 @@
-//! Who is told as the sender, over real sockets.
+//! Which address counts as the sender, over real sockets.
 
 use std::future::pending;
 
@@ -56,10 +56,10 @@ const BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\x0a\0\0
 const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 #[tokio::test]
-async fn a_list_is_believed_of_a_trusted_hop_only() {
+async fn only_the_list_of_a_trusted_proxy_is_used() {
     let request = get("x-forwarded-for: 1.1.1.1, 203.0.113.7\r\n");
     for (trusted, expected) in [
-        (&["127.0.0.0/8"][..], "203.0.113.7 by 127.0.0.1:PORT"),
+        (&["127.0.0.0/8"][..], "203.0.113.7 via 127.0.0.1:PORT"),
         (&["10.0.0.0/8"], "127.0.0.1:PORT"),
         (&[], "127.0.0.1:PORT"),
     ] {
@@ -68,11 +68,11 @@ async fn a_list_is_believed_of_a_trusted_hop_only() {
     }
     let both = get("x-forwarded-for: 203.0.113.7\r\nforwarded: for=127.0.0.1\r\n");
     let answer = exchange(serve(&["127.0.0.0/8"], false), &[both.as_bytes()]).await;
-    assert!(answer.ends_with("unknown by 127.0.0.1:PORT"), "{answer}");
+    assert!(answer.ends_with("unknown via 127.0.0.1:PORT"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_trusted_hop_introduces_its_connections_in_one_piece_or_many() {
+async fn a_trusted_proxys_header_may_arrive_in_pieces() {
     let address = serve(&["127.0.0.0/8"], true);
     let request = get("");
     for (header, expected) in
@@ -91,17 +91,17 @@ async fn a_trusted_hop_introduces_its_connections_in_one_piece_or_many() {
 }
 
 #[tokio::test]
-async fn a_trusted_hop_that_does_not_introduce_itself_is_refused() {
+async fn a_trusted_proxy_without_the_header_is_refused() {
     let address = serve(&["127.0.0.0/8"], true);
     let answer = exchange(address, &[get("").as_bytes()]).await;
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
-    assert_eq!(body, "{\"error\":\"no PROXY protocol header came first\"}");
+    assert_eq!(body, "{\"error\":\"the connection does not begin with a PROXY header\"}");
 }
 
 #[tokio::test]
-async fn others_speak_for_themselves_and_their_headers_are_refused() {
+async fn other_connections_need_no_header_and_may_not_send_one() {
     for (trusted, on) in [(&["10.0.0.0/8"][..], true), (&["127.0.0.0/8"], false)] {
         let address = serve(trusted, on);
         let answer = exchange(address, &[get("").as_bytes()]).await;
@@ -114,7 +114,7 @@ async fn others_speak_for_themselves_and_their_headers_are_refused() {
 }
 
 #[test]
-fn ipv4_in_ipv6_is_shown_and_counted_as_ipv4() {
+fn ipv4_mapped_addresses_are_treated_as_ipv4() {
     let mapped: SocketAddr = "[::ffff:192.0.2.1]:7".parse().unwrap();
     let peer = Peer::from(mapped);
     assert_eq!(peer.to_string(), "192.0.2.1:7");
@@ -125,7 +125,7 @@ fn ipv4_in_ipv6_is_shown_and_counted_as_ipv4() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_that_does_not_end_is_given_the_time_of_a_head() {
+async fn an_incomplete_header_times_out_like_a_head() {
     let address = serve(&["127.0.0.0/8"], true);
     let answer = exchange(address, &[&LINE[..20]]).await;
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");

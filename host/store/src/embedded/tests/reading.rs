@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::embedded::limits::LAZY_MS_MAX;
 use super::support::Folder;
 use crate::contract::*;
+use crate::embedded::limits::LAZY_MS_MAX;
 use crate::{Fate, Queue};
 
 #[tokio::test]

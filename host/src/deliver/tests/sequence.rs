@@ -1,4 +1,4 @@
-//! Deliveries of one slot in turn: quick ones go ahead of nobody's mistakes.
+//! Deliveries in sequence: the failure of one affects no other.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn attempts<S>(backend: &Scripted<S>) -> BTreeMap<u64, Vec<u32>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_fails_costs_those_that_wait_for_their_turn_no_attempt() {
+async fn a_failure_costs_the_rest_of_its_sequence_no_attempt() {
     let backend = Scripted::each(|delivery: &Delivery| {
         if delivery.attempt > 1 {
             return Act::Take;
@@ -50,7 +50,7 @@ async fn an_event_that_fails_costs_those_that_wait_for_their_turn_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_keeps_what_was_delivered_before_the_one_that_hangs() {
+async fn a_stop_keeps_the_outcomes_before_the_delivery_that_hangs() {
     let hangs = |delivery: &Delivery| match delivery.event.id.number() {
         203 => Act::Hang,
         _ => Act::Take,
@@ -66,7 +66,7 @@ async fn a_stop_keeps_what_was_delivered_before_the_one_that_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_becomes_slow_keeps_no_event_waiting_behind_another() {
+async fn a_target_that_becomes_slow_gets_no_more_sequences() {
     struct Slow(Mutex<Vec<(u64, Instant)>>);
     impl Backend for Slow {
         fn deliver<'a>(&'a self, given: &'a [Delivery], _: Instant) -> BoxFuture<'a, Vec<Verdict>> {

@@ -1,7 +1,6 @@
-//! What the log says of one target: its first failure, its being held and working again, dead letters.
+//! The log lines about one target: its first failure, its circuit breaker, dead letters.
 //!
-//! Never a line a delivery: repeated lines of one kind are at least [`SPACING`] apart, and say how many
-//! were left out.
+//! Not one line per delivery: lines of one kind are at least [`SPACING`] apart, and say how many were skipped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,28 +14,29 @@ use crate::store::StoreError;
 /// Shortest time between two lines of one kind.
 const SPACING: Duration = Duration::from_secs(10);
 
-/// Lets through one line a [`SPACING`] and counts the others.
+/// Lets one line through in each [`SPACING`] and counts the others.
 #[derive(Debug, Default)]
 struct Spaced {
     last: Option<Instant>,
-    hidden: u64,
+    skipped: u64,
 }
 
 impl Spaced {
-    /// How many lines were left out since the last one, if this one may be written.
+    /// If a line may be written now, how many were skipped since the last one.
     fn next(&mut self) -> Option<u64> {
         let now = Instant::now();
         if self.last.is_some_and(|last| now < last + SPACING) {
-            self.hidden += 1;
+            self.skipped += 1;
             return None;
         }
         self.last = Some(now);
-        Some(std::mem::take(&mut self.hidden))
+        Some(std::mem::take(&mut self.skipped))
     }
 }
 
+/// Writes the log lines of one target.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct LogLines {
     target: Arc<str>,
     failing: bool,
     failures: Spaced,
@@ -44,7 +44,7 @@ pub(super) struct Journal {
     store: Spaced,
 }
 
-impl Journal {
+impl LogLines {
     pub(super) fn new(target: Arc<str>) -> Self {
         Self {
             target,
@@ -59,21 +59,21 @@ impl Journal {
         self.failing = false;
     }
 
-    /// Of a run of failures only the first is worth a line.
+    /// Only the first failure in a row is worth a line.
     pub(super) fn failed(&mut self, event: EventId, attempt: u32, reason: &str) {
         if std::mem::replace(&mut self.failing, true) {
             return;
         }
-        if let Some(hidden) = self.failures.next() {
+        if let Some(skipped) = self.failures.next() {
             let to = &*self.target;
-            tracing::warn!(to, %event, attempt, reason, hidden, "delivery failed, to be tried again");
+            tracing::warn!(to, %event, attempt, reason, skipped, "delivery failed; it will be retried");
         }
     }
 
     pub(super) fn dead(&mut self, event: EventId, attempt: u32, reason: &str) {
-        if let Some(hidden) = self.dead.next() {
+        if let Some(skipped) = self.dead.next() {
             let to = &*self.target;
-            tracing::warn!(to, %event, attempt, reason, hidden, "dead letter");
+            tracing::warn!(to, %event, attempt, reason, skipped, "dead letter");
         }
     }
 
@@ -86,16 +86,20 @@ impl Journal {
         let to = &*self.target;
         match change {
             Change::Held(Cause::Failing) => {
-                tracing::warn!(to, reason, "target is down; its deliveries wait while one probes");
+                tracing::warn!(
+                    to,
+                    reason,
+                    "target is down; its deliveries wait while it is probed"
+                );
             }
             Change::Held(Cause::Throttled) => {
-                tracing::warn!(to, reason, "target asked for less; its deliveries wait");
+                tracing::warn!(to, reason, "target throttled; its deliveries wait");
             }
             Change::Held(Cause::Broken) => {
                 tracing::error!(
                     to,
                     reason,
-                    "target cannot work as it is configured; all its deliveries are kept: mend it, then `dispatcher resume`"
+                    "target is broken; its deliveries wait: fix its configuration or credentials, then `dispatcher resume`"
                 );
             }
             Change::Recovered { held_for } => {
@@ -105,9 +109,9 @@ impl Journal {
     }
 
     pub(super) fn store_failed(&mut self, what: &str, error: &StoreError) {
-        if let Some(hidden) = self.store.next() {
+        if let Some(skipped) = self.store.next() {
             let to = &*self.target;
-            tracing::error!(to, %error, hidden, "the store could not {what}; trying again");
+            tracing::error!(to, %error, skipped, "the store could not {what}; trying again");
         }
     }
 }

@@ -1,21 +1,21 @@
-//! The name that a person probably meant.
+//! Lists of names, and the name that a person probably meant.
 
-/// Likeness (Jaro-Winkler) from which one name is taken for a misspelling of another.
-const LIKENESS_MIN: f64 = 0.84;
+/// Names at least this similar (Jaro-Winkler) are taken for misspellings of each other.
+const SIMILARITY_MIN: f64 = 0.84;
 
-/// The candidate most like `name`, if any is like it at all.
+/// The candidate most similar to `name`, if one is similar enough.
 #[must_use]
 pub fn near<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let name = name.to_ascii_lowercase();
     candidates
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
 
-/// `a, b, c`, or `none` when there is none.
+/// `a, b, c`, sorted, or `none` for an empty list.
 #[must_use]
 pub fn list<'c>(names: impl IntoIterator<Item = &'c str>) -> String {
     let mut names: Vec<&str> = names.into_iter().collect();
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_slip_of_the_finger_and_nothing_far_away() {
+    fn typing_errors_are_recognized_and_other_names_are_not() {
         let keys = ["plugin", "route", "timeout", "concurrency", "settings", "enabled"];
         for (typed, meant) in [
             ("plugins", Some("plugin")),

@@ -1,10 +1,10 @@
-//! Outcomes on their way into the store, while their target goes on.
+//! Writes outcomes to the store while their target continues.
 //!
-//! The store takes an outcome only when it is done with the group commit before, which takes as long as
-//! the disk does. A target that waited for that would have no call under way meanwhile. One list is
-//! with the store at a time, and what ends until it is answered becomes the next one: as many outcomes a
-//! record as the store is slow. Lists are at least [`REST`] apart, because each wakes the thread that
-//! writes the log. What is in here is lost with the process, and comes again.
+//! The store accepts an outcome only after the group commit before, which takes as long as the disk does. A target
+//! that waited for it would start no call meanwhile. The store has one list at a time; outcomes that come meanwhile
+//! form the next list, so a slow store gets longer lists. Lists are at least [`LIST_PAUSE`] apart, because each
+//! wakes the thread that writes the log. Outcomes in memory are lost with the process; then their events are
+//! delivered again.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -17,23 +17,24 @@ use crate::model::TargetNumber;
 use crate::store::{Queue, Settlement, StoreError};
 
 /// Shortest time between two lists.
-const REST: Duration = Duration::from_millis(5);
-/// With so many outcomes in here, nothing more is claimed.
+const LIST_PAUSE: Duration = Duration::from_millis(5);
+/// Nothing more is claimed while this many outcomes are in memory.
 const OUTCOMES_MAX: usize = 2_048;
 
 type Writing = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-pub(super) struct Ledger {
+/// The outcomes of one target that are not in the store yet.
+pub(super) struct OutcomeWriter {
     queue: Arc<dyn Queue>,
     target: TargetNumber,
     waiting: Vec<Settlement>,
-    /// What the store has not yet answered, and its answer.
+    /// The list that the store has not accepted yet, and its answer.
     writing: Option<(Vec<Settlement>, Writing)>,
-    /// The next list begins then.
+    /// When the next list may begin.
     next_at: Instant,
 }
 
-impl Ledger {
+impl OutcomeWriter {
     pub(super) fn new(queue: Arc<dyn Queue>, target: TargetNumber) -> Self {
         Self { queue, target, waiting: Vec::new(), writing: None, next_at: Instant::now() }
     }
@@ -51,11 +52,10 @@ impl Ledger {
         self.waiting.extend(outcomes);
     }
 
-    /// Brings the next list on its way, or waits for the store's answer to one. Cancel safe; without
-    /// outcomes it waits for ever.
+    /// Gives the next list to the store and waits for its answer. Cancel safe. Without outcomes it waits for ever.
     ///
     /// # Errors
-    /// The store did not take a list; it waits with the others.
+    /// The store did not accept the list. Its outcomes wait with the others.
     pub(super) async fn work(&mut self) -> Result<(), StoreError> {
         if self.writing.is_none() {
             if self.waiting.is_empty() {
@@ -67,10 +67,8 @@ impl Ledger {
         self.written().await
     }
 
-    /// All that waits, for whoever settles it itself.
-    ///
-    /// # Errors
-    /// The store did not take the list that was on its way.
+    /// Waits for the store's answer to the current list, if any, and returns it with all outcomes that still wait.
+    /// The caller settles them.
     pub(super) async fn empty(&mut self) -> (Vec<Settlement>, Result<(), StoreError>) {
         let written = self.written().await;
         (std::mem::take(&mut self.waiting), written)
@@ -81,7 +79,7 @@ impl Ledger {
         let (queue, target, given) = (Arc::clone(&self.queue), self.target, outcomes.clone());
         let writing = Box::pin(async move { queue.settle(target, given).await });
         self.writing = Some((outcomes, writing));
-        self.next_at = Instant::now() + REST;
+        self.next_at = Instant::now() + LIST_PAUSE;
     }
 
     async fn written(&mut self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! The task of one target, from its predecessor's end to its own.
+//! The task of one target, from the end of the task before it to its own end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use tokio::time::{Instant, sleep};
 use super::backend::Backend;
 use super::target::Target;
 
-/// Wait before a target whose task panicked runs again.
+/// Wait before a task that panicked is restarted.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
-/// A target's task. Dropped, it drops what it was doing.
-pub(super) struct Running {
+/// The task of one target. Dropping it aborts the task.
+pub(super) struct TargetTask {
     backend: Arc<dyn Backend>,
-    /// Set once: until when running calls may end.
+    /// Set once: the moment until which running calls may end.
     stop: watch::Sender<Option<Instant>>,
     task: JoinHandle<()>,
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for TargetTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("task", &self.task).finish_non_exhaustive()
+        f.debug_struct("TargetTask").field("task", &self.task).finish_non_exhaustive()
     }
 }
 
-impl Running {
-    /// Runs what `target` makes, as soon as `before` has ended, which must have been told to stop.
+impl TargetTask {
+    /// Runs the target that `target` makes, after `before` has ended, which the caller must have stopped.
     pub(super) fn start(
         runtime: &Handle,
         backend: Arc<dyn Backend>,
@@ -52,7 +52,7 @@ impl Running {
         &*self.backend
     }
 
-    /// Claims no more; running calls may end until that moment. Only the first time counts.
+    /// Claims nothing more. Running calls may end until this moment. Only the first call of this has an effect.
     pub(super) fn stop(&self, until: Instant) {
         self.stop.send_if_modified(|stop| {
             let first = stop.is_none();
@@ -65,28 +65,28 @@ impl Running {
         self.task.is_finished()
     }
 
-    /// Waits for its end; cancel safe, but not to be asked again once it answered.
+    /// Waits for the end of the task. Cancel safe. Must not be called again after it has returned.
     pub(super) async fn ended(&mut self) {
-        // A task that panicked has ended too, and said so.
+        // A panic has been logged, and is an end too.
         let _ = (&mut self.task).await;
     }
 }
 
-impl Drop for Running {
+impl Drop for TargetTask {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Runs a target, anew when it panicked: a mistake of ours or of the store's must not end it for good.
-/// What it had claimed comes again when its lease ends.
+/// Runs a target, and restarts it after a panic: a bug must not stop the target for good. What it had claimed is
+/// delivered again when its lease ends.
 async fn keep_running(target: impl Fn() -> Target, stop: watch::Receiver<Option<Instant>>) {
     let mut running = JoinSet::new();
     loop {
         running.spawn(target().run(stop.clone()));
         match running.join_next().await {
             Some(Err(error)) if error.is_panic() && stop.borrow().is_none() => {
-                tracing::error!(%error, "a target's task panicked, which is a mistake of the program");
+                tracing::error!(%error, "the task of a target panicked and is restarted; please report this bug");
                 sleep(PANIC_PAUSE).await;
             }
             _ => return,

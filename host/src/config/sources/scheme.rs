@@ -1,0 +1,99 @@
+//! `scheme` of a source and, for scheme `token`, where the token is.
+
+use std::sync::Arc;
+
+use super::super::names::near;
+use super::super::problem::Problem;
+use super::super::reader::{Entry, Notes, Table};
+use crate::verify::{self, Proof, Scheme, TokenIn};
+
+const LIST_OF_SCHEMES: &str = "`dispatcher verify --list` names every built-in scheme; your own schemes are tables [schemes.NAME]";
+
+/// The scheme of source `name`: the one that `scheme` names, or else the one with the name of the source.
+pub(super) fn scheme(
+    name: &str,
+    table: &mut Table<'_>,
+    own: &[Arc<Scheme>],
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let all = || own.iter().chain(verify::schemes());
+    let known = |name: &str| all().find(|scheme| &*scheme.name == name).cloned();
+    let Some(entry) = table.entry("scheme") else {
+        let scheme = known(name);
+        if scheme.is_none() {
+            let title = format!("source `{name}` needs `scheme`: how its requests are signed");
+            let problem = Problem::error(title).at(table.place.clone(), "`scheme` is missing");
+            let problem = problem.absence();
+            let problem = match unsigned(name) {
+                Some(help) => problem.help(help),
+                None => match near(name, all().map(|scheme| &*scheme.name)) {
+                    Some(near) => problem.help(format!("did you mean scheme = \"{near}\"?")),
+                    None => problem.help("write scheme = \"NAME\""),
+                },
+            };
+            notes.add(problem.help(LIST_OF_SCHEMES));
+        }
+        return scheme;
+    };
+    let written = entry.string(notes)?;
+    let scheme = known(written);
+    if scheme.is_none() {
+        let label = match near(written, all().map(|scheme| &*scheme.name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "unknown scheme".to_owned(),
+        };
+        let title = format!("unknown scheme `{written}`");
+        let help = unsigned(written).unwrap_or_else(|| LIST_OF_SCHEMES.to_owned());
+        entry.refuse(notes, &title, &label, &help);
+    }
+    warn_of_scheme(name, scheme.as_deref(), &entry, notes);
+    scheme
+}
+
+/// The help for a vendor that does not sign its requests.
+fn unsigned(name: &str) -> Option<String> {
+    let (vendor, scheme) = verify::UNSIGNED.iter().find(|(vendor, _)| *vendor == name)?;
+    Some(format!("{vendor} does not sign: write scheme = \"{scheme}\""))
+}
+
+fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes: &Notes) {
+    if scheme.is_some_and(|scheme| scheme.proof == Proof::None) {
+        let title = format!("source `{name}` accepts requests from anyone");
+        let problem = Problem::warning(title).at(entry.span.clone(), "nothing is verified");
+        notes.add(problem.help("if the sender can send a secret in a header: scheme = \"token\""));
+    }
+}
+
+/// Reads `token_in` and gives the scheme with that place. Only scheme `token` has one.
+pub(super) fn token_in(
+    scheme: Option<Arc<Scheme>>,
+    table: &mut Table<'_>,
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let Some(entry) = table.entry("token_in") else { return scheme };
+    let written = entry.string(notes)?;
+    let scheme = scheme?;
+    if &*scheme.name != "token" {
+        let title = format!("`{}` does not apply to scheme `{}`", entry.path, scheme.name);
+        let label = "this scheme defines where its secret is";
+        entry.refuse(notes, &title, label, "only scheme = \"token\" takes `token_in`");
+        return None;
+    }
+    match verify::token_in(written) {
+        Some(place) => {
+            if let TokenIn::Query(_) = place {
+                let title = format!("`{}` puts a secret into the address", entry.path);
+                let problem = Problem::warning(title);
+                let problem =
+                    problem.at(entry.span.clone(), "proxies write addresses to their logs");
+                notes.add(problem.help("if the sender can set a header, write \"header:NAME\""));
+            }
+            Some(verify::token(place))
+        }
+        None => {
+            let title = format!("`{}` is not a valid place for a token", entry.path);
+            entry.refuse(notes, &title, "write \"header:NAME\" or \"query:NAME\"", "");
+            None
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The secrets of a source, and the verifier that checks requests with them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::problem::Problem;
+use super::super::reader::{Entry, Notes, Table, whole_dollar_name};
+use super::super::reference::{Reference, Resolver};
+use super::super::settings::{inside, warn_of_literal};
+use crate::model::Secret;
+use crate::verify::{Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier};
+
+/// Placeholder for a secret that `check` does not look up. Nothing is ever verified with it.
+const NOT_LOOKED_UP: &str = "not looked up";
+
+/// Makes the verifier. The placeholder of a secret that is not looked up has the wrong form for many
+/// schemes; then the verifier is made for a scheme that takes any text.
+pub(super) fn verifier(
+    scheme: &Arc<Scheme>,
+    secrets: &[Secret],
+    public_url: Option<&str>,
+) -> Result<Verifier, InvalidSecrets> {
+    let made = Verifier::new(scheme, secrets, public_url);
+    let skipped = |number: usize| {
+        secrets.get(number - 1).is_some_and(|secret| secret.expose() == NOT_LOOKED_UP)
+    };
+    match made {
+        Err(InvalidSecrets::Form { number, .. }) if skipped(number) => {
+            let stand_in =
+                Scheme { proof: Proof::Token(TokenIn::Query("".into())), ..(**scheme).clone() };
+            Verifier::new(&Arc::new(stand_in), secrets, public_url)
+        }
+        made => made,
+    }
+}
+
+/// The token that the vendor sends along with the GET request of its handshake.
+pub(super) fn verify_token(
+    name: &str,
+    scheme: Option<&Scheme>,
+    table: &mut Table<'_>,
+    resolver: &Resolver<'_>,
+    notes: &Notes,
+) -> Option<Secret> {
+    let entry = table.entry("verify_token")?;
+    let scheme = scheme?;
+    if scheme.handshake != Some(Handshake::MetaHubChallenge) {
+        let title = format!("`{}` does not apply to scheme `{}`", entry.path, scheme.name);
+        entry.refuse(notes, &title, "the handshake of this scheme has no such token", "");
+        return None;
+    }
+    secret(name, &entry, resolver, notes)
+}
+
+/// Notes why no verifier can be made with these secrets.
+pub(super) fn refuse_secrets(
+    name: &str,
+    scheme: &Scheme,
+    error: InvalidSecrets,
+    place: Range<usize>,
+    notes: &Notes,
+) {
+    let problem = Problem::error(format!("source `{name}`: {error}"));
+    notes.add(match error {
+        InvalidSecrets::NoPublicUrl => {
+            let label = format!("scheme `{}` signs the address", scheme.name);
+            problem.at(place, label).help(
+                "write server.public_url = \"https://…\": the address that senders use, without the source's path",
+            )
+        }
+        _ => problem.at(place, ""),
+    });
+}
+
+/// `None` if there is no usable secret; the reason is noted. `open`: the scheme needs none.
+pub(super) fn secrets(
+    name: &str,
+    open: bool,
+    table: &mut Table<'_>,
+    resolver: &Resolver<'_>,
+    notes: &Notes,
+) -> Option<Vec<Secret>> {
+    let Some(entry) = table.entry("secrets") else {
+        if !open {
+            let title = format!("source `{name}` needs `secrets`");
+            let variable = name.to_ascii_uppercase().replace('-', "_");
+            let help = format!("write secrets = \"env:{variable}_SECRET\" and set this variable");
+            let problem = Problem::error(title).at(table.place.clone(), "`secrets` is missing");
+            notes.add(problem.absence().help(help));
+        }
+        return None;
+    };
+    if open {
+        let title = format!("source `{name}` has secrets, but its scheme uses none");
+        let problem = Problem::error(title).at(entry.key.clone(), "nothing is verified");
+        notes.add(problem.help("remove `secrets`, or choose another scheme"));
+        return None;
+    }
+    let mut entries = entry.one_or_more(notes);
+    if entries.len() > SECRETS_MAX {
+        let title = format!("source `{name}` has too many secrets");
+        entry.refuse(notes, &title, &format!("at most {SECRETS_MAX}: remove the old ones"), "");
+        entries.truncate(SECRETS_MAX);
+    }
+    let secrets = entries.iter().filter_map(|entry| secret(name, entry, resolver, notes));
+    Some(secrets.collect::<Vec<_>>()).filter(|secrets| !secrets.is_empty())
+}
+
+fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes) -> Option<Secret> {
+    let toml::de::DeValue::String(text) = entry.value else {
+        // A wrong type may still be a secret, so it is masked. `string` notes the wrong type.
+        notes.mask(entry.span.clone());
+        entry.string(notes);
+        return None;
+    };
+    let Some(reference) = Reference::parse(text) else {
+        not_a_reference(name, entry, text, notes);
+        return None;
+    };
+    if let Reference::Literal(_) = reference {
+        warn_of_literal(entry, notes);
+    }
+    if resolver.skips(reference, &entry.path, notes) {
+        return Some(Secret::new(NOT_LOOKED_UP));
+    }
+    match resolver.resolve(reference) {
+        Ok(secret) => {
+            if secret.expose().trim() != secret.expose() {
+                let title = format!("a secret of source `{name}` begins or ends with white space");
+                let label = "it is part of the secret";
+                notes.add(Problem::warning(title).at(entry.span.clone(), label));
+            }
+            Some(secret)
+        }
+        Err(unresolved) => {
+            let title = format!("the secret of source `{name}` {}", unresolved.problem);
+            entry.refuse(notes, &title, &unresolved.label, &unresolved.help);
+            None
+        }
+    }
+}
+
+/// Notes what to write instead. Shows the text only if it is `${NAME}` or `$NAME`, because any other text may
+/// be the secret.
+fn not_a_reference(name: &str, entry: &Entry<'_>, text: &str, notes: &Notes) {
+    if let Some(variable) = whole_dollar_name(text) {
+        let title = format!("`{text}` is not expanded in the secrets of source `{name}`");
+        entry.refuse(notes, &title, &format!("write \"env:{variable}\""), "");
+        return;
+    }
+    notes.mask(inside(&entry.span));
+    let title = format!("a secret of source `{name}` is in plain text");
+    let help = "to keep it in this file, write \"literal:…\"";
+    entry.refuse(notes, &title, "write \"env:NAME\", \"file:PATH\" or \"credential:NAME\"", help);
+}

@@ -1,0 +1,179 @@
+//! Call slots: they bound how many threads the code of plugins can block.
+//!
+//! A plugin is asynchronous. It needs a thread only for microseconds, so a thread per core serves any number of
+//! calls. Against a plugin that blocks its thread, a call takes a slot whenever its code runs, and there are fewer
+//! slots than threads. A call that finds no free slot after [`ATTEMPTS_MAX`] attempts runs as blocking code, for
+//! which the runtime starts another thread. That costs more, so it is only done while slots are blocked.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+use tokio::time::{Sleep, sleep};
+
+/// How long a call without a slot waits before each attempt to get one, and how often it tries.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(1);
+const ATTEMPTS_MAX: u32 = 20;
+
+/// A number of slots.
+#[derive(Debug)]
+struct Slots {
+    max: usize,
+    taken: AtomicUsize,
+    /// A call waited in vain since a slot was last released, so no other call needs to wait.
+    blocked: AtomicBool,
+}
+
+impl Slots {
+    const fn new(max: usize) -> Self {
+        Self { max, taken: AtomicUsize::new(0), blocked: AtomicBool::new(false) }
+    }
+
+    fn take(&self) -> Option<Slot<'_>> {
+        let slot = Slot(self);
+        // If there was none, the drop undoes the addition.
+        (self.taken.fetch_add(1, Ordering::Relaxed) < self.max).then_some(slot)
+    }
+}
+
+/// A taken slot; released when dropped.
+struct Slot<'a>(&'a Slots);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The slots of one target, and those that all targets share. A call needs one of each.
+#[derive(Clone, Debug)]
+pub(super) struct CallSlots {
+    all: Arc<Slots>,
+    own: Arc<Slots>,
+}
+
+impl CallSlots {
+    /// Slots for the threads of this runtime. One thread is never taken, and one target gets at most half.
+    pub(super) fn new(runtime: &Handle) -> Self {
+        let threads = runtime.metrics().num_workers();
+        let one_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
+        let max = if one_thread { usize::MAX } else { (threads - 1).max(1) };
+        let own = if one_thread { usize::MAX } else { (threads / 2).max(1) };
+        Self { all: Arc::new(Slots::new(max)), own: Arc::new(Slots::new(own)) }
+    }
+
+    /// The slots of another target.
+    pub(super) fn for_target(&self) -> Self {
+        Self { all: Arc::clone(&self.all), own: Arc::new(Slots::new(self.own.max)) }
+    }
+
+    /// Runs a call within the slots.
+    pub(super) fn run<F: Future>(&self, call: F) -> RunWithSlot<F> {
+        RunWithSlot { slots: self.clone(), call: Box::pin(call), attempts: 0, wait: None }
+    }
+}
+
+/// A call that takes a slot whenever its code runs.
+pub(super) struct RunWithSlot<F> {
+    slots: CallSlots,
+    call: Pin<Box<F>>,
+    /// How often it found no free slot.
+    attempts: u32,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future> Future for RunWithSlot<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { slots, call, attempts, wait } = &mut *self;
+        loop {
+            let full = match (slots.own.take(), slots.all.take()) {
+                (Some(own), Some(all)) => {
+                    (*attempts, *wait) = (0, None);
+                    let polled = call.as_mut().poll(context);
+                    for slot in [own, all] {
+                        // Written only if it changes, because all threads read it.
+                        if slot.0.blocked.load(Ordering::Relaxed) {
+                            slot.0.blocked.store(false, Ordering::Relaxed);
+                        }
+                    }
+                    return polled;
+                }
+                (None, _) => &slots.own,
+                (_, None) => &slots.all,
+            };
+            if full.blocked.load(Ordering::Relaxed) || *attempts >= ATTEMPTS_MAX {
+                full.blocked.store(true, Ordering::Relaxed);
+                (*attempts, *wait) = (0, None);
+                return block_in_place(|| call.as_mut().poll(context));
+            }
+            let waiting = wait.get_or_insert_with(|| Box::pin(sleep(ATTEMPT_PAUSE)));
+            if waiting.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            *attempts += 1;
+            *wait = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+
+    #[test]
+    fn calls_that_block_their_threads_do_not_stop_other_calls() {
+        const THREADS: usize = 4;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .enable_time()
+            .build()
+            .unwrap();
+        let (gate, blocked) = mpsc::channel::<()>();
+        let (blocked, inside) = (Arc::new(Mutex::new(blocked)), Arc::new(AtomicUsize::new(0)));
+        let slots = CallSlots::new(runtime.handle());
+        for _ in 0..3 {
+            let target = slots.for_target();
+            for _ in 0..THREADS {
+                let (blocked, inside) = (Arc::clone(&blocked), Arc::clone(&inside));
+                runtime.spawn(target.run(async move {
+                    inside.fetch_add(1, Ordering::SeqCst);
+                    // Blocks until the end of the test drops the sender.
+                    let _ = blocked.lock().map(|gate| gate.recv());
+                }));
+            }
+        }
+        let others = slots.for_target();
+        runtime.block_on(async {
+            while inside.load(Ordering::SeqCst) < 3 * THREADS {
+                sleep(Duration::from_millis(1)).await;
+            }
+            for _ in 0..20 {
+                tokio::spawn(others.run(sleep(Duration::from_millis(1)))).await.unwrap();
+            }
+        });
+        drop(gate);
+        runtime.shutdown_background();
+    }
+
+    #[test]
+    fn no_target_takes_the_slots_of_another() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+        let slots = CallSlots::new(runtime.handle());
+        let (one, other) = (slots.for_target(), slots.for_target());
+        let taken: Vec<_> = (0..8).filter_map(|_| one.own.take()).collect();
+        assert_eq!(taken.len(), 2);
+        assert!(other.own.take().is_some());
+        drop(taken);
+        assert!(one.own.take().is_some());
+    }
+}

@@ -1,0 +1,142 @@
+//! From the verdicts of ended calls to outcomes.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::calls::{Ended, Load};
+use super::super::verdicts::{broken_reason, signs};
+use super::{Target, release};
+use crate::model::{Delivery, Timestamp};
+use crate::retry::{self, Decision, FinishedAttempt, Sign};
+use crate::store::{Outcome, Settlement};
+
+impl Target {
+    /// Decides about calls that ended, and settles their deliveries.
+    pub(super) async fn finish(
+        &mut self,
+        ended: Vec<Ended>,
+        stop: &watch::Receiver<Option<Instant>>,
+    ) {
+        let mut outcomes = Vec::new();
+        let mut probe_failed = None;
+        let mut broken = None;
+        for ended in ended {
+            let reason = self.observe(&ended);
+            if broken.is_none() {
+                broken = broken_reason(&ended.verdicts);
+            }
+            if ended.call.probe && self.breaker.is_held() {
+                probe_failed = reason;
+            }
+            outcomes.extend(ended.untried.iter().copied().map(release));
+            if let Load::Message(message) = ended.call.load.clone() {
+                let Some(verdict) = ended.verdicts.first().cloned() else { continue };
+                let decided = self.decide_message(&message, &ended, verdict);
+                self.settle(decided.outcomes, decided.window, stop).await;
+            } else {
+                self.decide(ended, &mut outcomes);
+            }
+        }
+        let done = |s: &Settlement| matches!(s.outcome, Outcome::Delivered { .. });
+        if outcomes.iter().all(done) && !self.breaker.is_held() {
+            self.writer.add(outcomes);
+        } else {
+            self.settle(outcomes, None, stop).await;
+        }
+        match (broken, probe_failed) {
+            (Some(reason), _) => self.hold(reason).await,
+            (None, Some(reason)) => self.expire(&reason).await,
+            (None, None) => {}
+        }
+    }
+
+    /// Tells the circuit breaker what a call showed of the target, and returns the reason of its first failure.
+    fn observe(&mut self, ended: &Ended) -> Option<String> {
+        let mut reason = None;
+        let first_attempts = match &ended.call.load {
+            Load::Several(list) => list.iter().filter(|delivery| delivery.attempt == 1).count(),
+            Load::Message(message) => usize::from(message.attempt == 1),
+        };
+        for sign in signs(first_attempts, &ended.verdicts) {
+            let failures = ended.verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
+            let text = failures.map(|failure| failure.reason.as_str()).next().unwrap_or_default();
+            if sign == Sign::Alive {
+                self.reporter.log.delivered();
+            }
+            let change = self.breaker.observe(sign, ended.call.probe, self.clock.elapsed());
+            if let Some(change) = change {
+                self.reporter.changed(change, text, ended.call.load.is_own());
+            }
+            reason = Some(text.to_owned());
+        }
+        reason
+    }
+
+    /// Adds the outcome of each delivery of a call.
+    pub(super) fn decide(&mut self, ended: Ended, outcomes: &mut Vec<Settlement>) {
+        let Ended { call, verdicts, took, .. } = ended;
+        let Load::Several(deliveries) = &call.load else { return };
+        let now = self.clock.wall();
+        if verdicts.iter().any(Result::is_ok) {
+            self.reporter.delivered(now);
+        }
+        // In a sequence each delivery is attempted on its own, whatever became of the one before.
+        let together = self.per_call > 1;
+        for (place, (delivery, verdict)) in deliveries.iter().zip(verdicts).enumerate() {
+            self.reporter.attempt(delivery, &verdict, took.at(place));
+            self.pace.add(took.at(place));
+            self.reporter.record_failure(delivery, &verdict, now);
+            let attempt = FinishedAttempt {
+                number: delivery.attempt,
+                first_at: delivery.first_attempt_at.unwrap_or(call.began_at),
+                ended_at: now,
+                verdict,
+            };
+            let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
+            let outcome = self.outcome(decision, delivery, together && place > 0, now);
+            outcomes.push(Settlement { event: delivery.event.id, outcome });
+        }
+    }
+
+    /// `rest`: another delivery of the same call came before this one.
+    fn outcome(
+        &mut self,
+        decision: Decision,
+        delivery: &Delivery,
+        rest: bool,
+        now: Timestamp,
+    ) -> Outcome {
+        let (event, attempt) = (delivery.event.id, delivery.attempt);
+        match decision {
+            Decision::Delivered(receipt) => Outcome::Delivered { receipt },
+            Decision::Dead { reason } => {
+                self.reporter.dead(delivery, &reason);
+                Outcome::Dead { reason }
+            }
+            Decision::RetryAt { at, reason, progress } => {
+                self.reporter.log.failed(event, attempt, &reason);
+                // If a call found its target down, the rest of its deliveries stay where they were, unless the
+                // attempt left progress to remember.
+                let untried = attempt == 1 && rest && progress.is_empty();
+                let uncounted = self.settings.policy.attempts_max.is_none();
+                if self.breaker.is_held() && untried && uncounted {
+                    Outcome::Release
+                } else {
+                    Outcome::Retry { at, reason, progress }
+                }
+            }
+            Decision::Hold { progress, .. } if progress.is_empty() => Outcome::Release,
+            Decision::Hold { wait, reason, progress } => {
+                let at = self.after_hold(wait, now);
+                Outcome::Retry { at, reason, progress }
+            }
+        }
+    }
+
+    /// When a delivery with progress is attempted again after the target was throttled or broken.
+    pub(super) fn after_hold(&self, wait: Option<Duration>, now: Timestamp) -> Timestamp {
+        now.plus(wait.unwrap_or(self.settings.policy.backoff_min))
+    }
+}

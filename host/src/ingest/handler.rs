@@ -1,0 +1,219 @@
+//! [`Ingest`]: takes each request from its head to the answer.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+
+use super::answer::{self, AfterAnswer, RequestId};
+use super::body::{self, Budget, Reservation};
+use super::refusal::RequestRefusal;
+use super::report::{Reporter, Stored};
+use super::rules::{Head, Rules, Source};
+use super::settings::{Settings, SourceSettings};
+use super::{decode, handshake};
+use crate::model::{Request, Timestamp};
+use crate::net::{self, Peer};
+use crate::route::Router;
+use crate::store::Queue;
+use crate::telemetry::Feed;
+use crate::verify::Answer;
+
+/// Receives requests for all sources.
+pub struct Ingest {
+    rules: RwLock<Arc<Rules>>,
+    pub(super) budget: Budget,
+    queue: Arc<dyn Queue>,
+    reporter: Reporter,
+}
+
+/// What became of a request that was not refused.
+enum Handled<'a> {
+    Stored(Stored<'a>),
+    /// It brought no events, but the vendor's handshake.
+    Handshake(&'a SourceSettings, Answer),
+}
+
+/// A request whose head was admitted.
+#[derive(Clone, Copy)]
+struct Admitted<'a> {
+    rules: &'a Rules,
+    source: &'a Source,
+    peer: Peer,
+    received_at: Timestamp,
+}
+
+impl Ingest {
+    #[must_use]
+    pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
+        Self {
+            rules: RwLock::new(Arc::new(Rules::new(settings, router, None))),
+            budget: Budget::default(),
+            queue,
+            reporter: Reporter::new(feed),
+        }
+    }
+
+    /// Applies other settings and routes from the next request on. Requests under way end with those that they
+    /// began with.
+    pub fn change(&self, settings: Settings, router: Arc<Router>) {
+        let rules = Arc::new(Rules::new(settings, router, Some(&self.rules())));
+        let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, rules);
+        drop(current);
+        // Freed only now, so that no request waits for the lock meanwhile.
+        drop(before);
+    }
+
+    /// The current routes and the hash of their configuration, for events that no request brought.
+    #[must_use]
+    pub fn routes(&self) -> (Arc<Router>, u64) {
+        let rules = self.rules();
+        (Arc::clone(&rules.router), rules.config)
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers a request. If it is dropped half-way, either nothing is stored, or everything without an answer.
+    pub async fn handle<B>(&self, request: http::Request<B>, peer: Peer) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let id = RequestId::random();
+        let received_at = Timestamp::from(SystemTime::now());
+        let (parts, body) = request.into_parts();
+        let rules = self.rules();
+        let found = rules.source(parts.uri.path());
+        let body_bytes = body.size_hint().exact();
+        let head = Head { parts: &parts, peer: &peer, body_bytes, received_at };
+        let (outcome, after) = match rules.admit(&head, found) {
+            Ok(source) => {
+                let admitted = Admitted { rules: &rules, source, peer, received_at };
+                self.receive(admitted, parts, body).await
+            }
+            Err(refusal) => {
+                let waits = parts.headers.contains_key(http::header::EXPECT);
+                (Err(refusal), body::abandon(body, waits))
+            }
+        };
+        match outcome {
+            Ok(Handled::Stored(stored)) => {
+                let answer = answer::accepted(id, &stored.durable);
+                self.reporter.stored(id, stored);
+                answer
+            }
+            Ok(Handled::Handshake(source, answer)) => {
+                self.reporter.handshake(id, source);
+                answer::handshake(id, answer)
+            }
+            Err(refusal) => {
+                if let (Some(found), RequestRefusal::Unverified(_)) = (found, &refusal) {
+                    found.gate.unverified(&peer, Instant::now());
+                }
+                let source = found.map(|found| &found.settings.name);
+                self.reporter.refused(id, source, peer, &refusal);
+                answer::refused(id, &refusal, after)
+            }
+        }
+    }
+
+    /// Reads the body and stores the request.
+    async fn receive<'a, B>(
+        &self,
+        admitted: Admitted<'a>,
+        head: Parts,
+        body: B,
+    ) -> (Result<Handled<'a>, RequestRefusal>, AfterAnswer)
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: fmt::Display,
+    {
+        let Admitted { rules, source, .. } = admitted;
+        let body_bytes_max = source.settings.body_bytes_max;
+        let own_bytes = &source.gate.own_bytes;
+        let reservation = self.budget.reserve(own_bytes, rules.shares, body_bytes_max);
+        let read = body::read(body, body_bytes_max, reservation, rules.body_timeout);
+        match read.await {
+            // The reservation lasts until the events are stored.
+            Ok((body, mut reservation)) => {
+                let stored = self.store(admitted, head, body, &mut reservation);
+                (stored.await, AfterAnswer::KeepOpen)
+            }
+            Err(refusal) => (Err(refusal), AfterAnswer::Close),
+        }
+    }
+
+    /// Verifies a complete request, reads its events and stores them.
+    async fn store<'a>(
+        &self,
+        admitted: Admitted<'a>,
+        head: Parts,
+        body: Bytes,
+        reservation: &mut Reservation<'_>,
+    ) -> Result<Handled<'a>, RequestRefusal> {
+        let Admitted { rules, source: Source { settings: source, gate }, peer, received_at } =
+            admitted;
+        let request = {
+            // Drops the rest of the head here: see below.
+            let head = head;
+            let source = Arc::clone(&source.name);
+            let (method, uri, headers) = (head.method, head.uri, head.headers);
+            Request { source, method, uri, headers, body, received_at }
+        };
+        // Reading the clock costs time, so nothing is measured that no listener hears about.
+        let heard = self.reporter.has_listener();
+        let now = || heard.then(Instant::now);
+        if source.handshake
+            && let Some(answer) =
+                handshake::answer_unsigned(source, &request, peer, &self.reporter)?
+        {
+            return Ok(Handled::Handshake(source, answer));
+        }
+        let began = now();
+        let verified = source.verifier.verify(request).map_err(RequestRefusal::Unverified)?;
+        let verify = began.map(|began| began.elapsed()).unwrap_or_default();
+        gate.verified(Instant::now)?;
+        if source.handshake
+            && let Some(answer) =
+                source.verifier.answer(&verified).map_err(RequestRefusal::Unverified)?
+        {
+            return Ok(Handled::Handshake(source, answer));
+        }
+        let (headers, body) = (&verified.request().headers, verified.request().body.clone());
+        let body = decode::decoded(headers, body, source.body_bytes_max)
+            .map_err(|error| RequestRefusal::undecoded(error, source.body_bytes_max))?;
+        if body.as_ptr() != verified.request().body.as_ptr() {
+            reservation.grow(body.len())?;
+        }
+        let planned = rules.plan(&source.sender, &verified, &body)?;
+        let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
+        let request = rules.new_request(&verified, planned);
+        // Its head is a part of the connection's read buffer. As long as it lives, the connection, which goes
+        // on reading to notice that the sender leaves, would have to allocate another buffer.
+        drop(verified);
+        let began = now();
+        let durable = self.queue.append(request).await.map_err(RequestRefusal::Store)?;
+        let store = began.map(|began| began.elapsed()).unwrap_or_default();
+        Ok(Handled::Stored(Stored { source, durable, received_at, verify, store, notes }))
+    }
+}
+
+impl net::Handler for Ingest {
+    async fn handle(&self, request: http::Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+        Self::handle(self, request, peer).await
+    }
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingest").field("sources", &self.rules().sources).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! What one configuration says about requests: which are admitted, and what is stored of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::limits::{Gate, Shares};
+use super::refusal::RequestRefusal;
+use super::settings::{Settings, SourceSettings, without_slash};
+use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Timestamp};
+use crate::net::Peer;
+use crate::normalize::{self, Again, Input, Sender};
+use crate::route::Router;
+use crate::store::{self, NewRequest};
+use crate::telemetry::StoredNote;
+use crate::verify::{Proof, Replay, Scheme, TokenIn, Verified};
+
+/// Header fields that are never stored, because they may be credentials. Neither is the source's token.
+const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+const _: () = assert!(
+    normalize::EVENTS_MAX == store::REQUEST_EVENTS_MAX,
+    "every request that is read must fit into the store"
+);
+
+/// A source and its counters.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) settings: SourceSettings,
+    pub(super) gate: Gate,
+}
+
+/// The rules of one configuration. A request uses the same rules from start to end, so that it never sees half of
+/// one configuration and half of the next.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// By path without the trailing slash.
+    pub(super) sources: HashMap<String, Source>,
+    pub(super) shares: Shares,
+    pub(super) body_timeout: Duration,
+    pub(super) config: u64,
+    pub(super) router: Arc<Router>,
+}
+
+/// What the head of a request says.
+pub(super) struct Head<'h> {
+    pub(super) parts: &'h Parts,
+    pub(super) peer: &'h Peer,
+    /// The length of the body, if it was announced.
+    pub(super) body_bytes: Option<u64>,
+    pub(super) received_at: Timestamp,
+}
+
+impl Rules {
+    /// Sources keep the counters that they have in `before`, by name.
+    pub(super) fn new(settings: Settings, router: Arc<Router>, before: Option<&Self>) -> Self {
+        let longest = settings.sources.iter().map(|s| s.body_bytes_max).max().unwrap_or(0);
+        let shares = Shares::of(settings.bytes_in_flight_max, settings.sources.len(), longest);
+        let before: HashMap<&str, &Gate> = before
+            .into_iter()
+            .flat_map(|before| before.sources.values())
+            .map(|source| (&*source.settings.name, &source.gate))
+            .collect();
+        let source = |settings: SourceSettings| {
+            let before = before.get(&*settings.name).copied();
+            let gate = Gate::new(Arc::clone(&settings.allow), &settings.rates, before);
+            (without_slash(&settings.path).to_owned(), Source { settings, gate })
+        };
+        Self {
+            sources: settings.sources.into_iter().map(source).collect(),
+            shares,
+            body_timeout: settings.body_timeout,
+            config: settings.config,
+            router,
+        }
+    }
+
+    /// The source that `path` belongs to.
+    pub(super) fn source(&self, path: &str) -> Option<&Source> {
+        self.sources.get(without_slash(path))
+    }
+
+    /// Checks everything that can be checked before the body is read.
+    pub(super) fn admit<'a>(
+        &self,
+        head: &Head<'_>,
+        found: Option<&'a Source>,
+    ) -> Result<&'a Source, RequestRefusal> {
+        let Some(found) = found else {
+            let known = self.sources.keys();
+            return Err(RequestRefusal::unknown_path(head.parts.uri.path(), known));
+        };
+        let Source { settings: source, gate } = found;
+        gate.admit(head.peer, Instant::now)?;
+        let methods = &source.verifier.scheme().methods;
+        if !methods.contains(&head.parts.method) && !source.may_be_handshake(&head.parts.method) {
+            return Err(RequestRefusal::Method { allowed: methods.clone() });
+        }
+        let bytes_max = source.body_bytes_max;
+        if head.body_bytes.is_some_and(|bytes| bytes > bytes_max as u64) {
+            return Err(RequestRefusal::TooLong { bytes_max });
+        }
+        if !source.may_be_unsigned_handshake(head.parts) {
+            let checked = source.verifier.precheck(&head.parts.headers, head.received_at);
+            checked.map_err(RequestRefusal::Unverified)?;
+        }
+        Ok(found)
+    }
+
+    /// The events of a verified request with their targets. `body` is its body, decompressed.
+    pub(super) fn plan(
+        &self,
+        sender: &Sender,
+        verified: &Verified,
+        body: &Bytes,
+    ) -> Result<Vec<Planned>, RequestRefusal> {
+        let request = verified.request();
+        let (headers, query) = (&request.headers, request.uri.query());
+        let repetition_key = || verified.repetition_key();
+        let again = match verified.scheme().replay() {
+            Replay::Id | Replay::SignedBytes => Again::Key(&repetition_key),
+            Replay::OriginOnly => Again::KeyAlone(&repetition_key),
+            Replay::Window | Replay::Open => Again::Untold,
+        };
+        let input = Input { headers, query, body, again };
+        let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
+        Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
+    }
+
+    /// What is stored of a verified request.
+    pub(super) fn new_request(&self, verified: &Verified, events: Vec<Planned>) -> NewRequest {
+        let request = verified.request();
+        NewRequest {
+            source: Arc::clone(&request.source),
+            received_at: request.received_at,
+            verified_at: Timestamp::from(SystemTime::now()),
+            scheme: Arc::clone(&verified.scheme().name),
+            key: verified.key(),
+            config: self.config,
+            headers: stored_headers(&request.headers, verified.scheme()),
+            events,
+        }
+    }
+
+    /// A note for the feed about each event, still without its id.
+    pub(super) fn notes(&self, source: &str, planned: &[Planned]) -> Vec<StoredNote> {
+        let note = |planned: &Planned| StoredNote {
+            id: String::new(),
+            title: planned.event.attributes.title.clone(),
+            severity: planned.event.attributes.severity.as_str(),
+            targets: planned
+                .targets
+                .iter()
+                .filter_map(|number| self.router.name(*number).cloned())
+                .collect(),
+            unrouted: self
+                .router
+                .explain(source, &planned.event)
+                .into_iter()
+                .map(|unrouted| (unrouted.target, unrouted.reason))
+                .collect(),
+        };
+        planned.iter().map(note).collect()
+    }
+}
+
+/// The header fields to store, as far as they fit.
+fn stored_headers(headers: &http::HeaderMap, scheme: &Scheme) -> Headers {
+    let token = match &scheme.proof {
+        Proof::Token(TokenIn::Header(name)) => Some(name),
+        _ => None,
+    };
+    let mut bytes = 0;
+    headers
+        .iter()
+        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()) && Some(*name) != token)
+        .take(HEADERS_MAX)
+        .take_while(|(name, value)| {
+            bytes += name.as_str().len() + value.len();
+            bytes <= HEADER_BYTES_MAX
+        })
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scheme(name: &str) -> &'static Scheme {
+        crate::verify::scheme(name).unwrap()
+    }
+
+    #[test]
+    fn stored_headers_are_bounded() {
+        let mut headers = http::HeaderMap::new();
+        for number in 0..100 {
+            let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+            headers.insert(name, "v".parse().unwrap());
+        }
+        assert_eq!(stored_headers(&headers, scheme("sqreen")).len(), HEADERS_MAX);
+        headers.clear();
+        headers.insert("x-long", "v".repeat(HEADER_BYTES_MAX).parse().unwrap());
+        assert_eq!(stored_headers(&headers, scheme("sqreen")).len(), 0);
+    }
+
+    #[test]
+    fn the_header_with_the_token_is_not_stored() {
+        let mut headers = http::HeaderMap::new();
+        headers.append("x-gitlab-token", http::HeaderValue::from_static("hush"));
+        headers.append("x-gitlab-event", http::HeaderValue::from_static("Push Hook"));
+        let stored = stored_headers(&headers, scheme("gitlab-token"));
+        let names: Vec<&str> = stored.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["x-gitlab-event"]);
+        assert_eq!(stored_headers(&headers, scheme("github")).len(), 2);
+    }
+}

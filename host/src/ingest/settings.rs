@@ -1,0 +1,60 @@
+//! What `ingest` must know: the sources, and the limits of all requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rate::Rate;
+use crate::model::Cidr;
+use crate::normalize::Sender;
+use crate::verify::Verifier;
+
+/// Default of a source's longest body.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Default of the bytes in flight.
+pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
+/// Default of the time for a body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One configured source.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    pub name: Arc<str>,
+    /// Begins with `/`. A trailing slash makes no difference, see [`same_path`].
+    pub path: String,
+    pub verifier: Verifier,
+    /// Answer the vendor's handshake.
+    pub handshake: bool,
+    pub sender: Arc<Sender>,
+    /// Longest body in bytes.
+    pub body_bytes_max: usize,
+    /// The addresses that requests may come from. Empty: any address.
+    pub allow: Arc<[Cidr]>,
+    /// Rate limits of verified requests. At most [`RATES_MAX`](super::RATES_MAX) of them apply.
+    pub rates: Arc<[Rate]>,
+    /// Warn after this time without an accepted request. `None`: never.
+    pub silent_after: Option<Duration>,
+}
+
+/// How requests are received.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// If sources have the same path, the last one gets the requests.
+    pub sources: Vec<SourceSettings>,
+    /// Most bytes of bodies in memory at once, over all requests.
+    pub bytes_in_flight_max: usize,
+    /// From the end of the request head to the last byte of the body; then 408.
+    pub body_timeout: Duration,
+    /// Hash of the configuration, stored with each request.
+    pub config: u64,
+}
+
+/// Whether two paths belong to the same source.
+#[must_use]
+pub fn same_path(one: &str, other: &str) -> bool {
+    without_slash(one) == without_slash(other)
+}
+
+/// The path without its trailing slash.
+pub(super) fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}

@@ -1,0 +1,19 @@
+//! [`Handler`]: what answers the requests of a listener.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::peer::Peer;
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Dropped at any await when the connection ends.
+    fn handle(
+        &self,
+        request: http::Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = http::Response<Full<Bytes>>> + Send;
+}

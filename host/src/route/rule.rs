@@ -1,0 +1,62 @@
+//! One rule of a route, and why an event does not match it.
+
+use std::sync::Arc;
+
+use super::pattern::TypePattern;
+use crate::model::{Attributes, OWN_SOURCE, Severity};
+
+/// One rule of a target's `route`. All of its conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Exact names of sources. Empty: any source.
+    pub sources: Vec<Arc<str>>,
+    /// The event's type must match one of the including patterns, if there are any, and no excluding one.
+    pub types: Vec<TypePattern>,
+    /// The event must be at least this severe.
+    pub severity: Option<Severity>,
+}
+
+/// The first condition of a rule that an event does not meet.
+enum Mismatch<'a> {
+    Excluded(&'a TypePattern),
+    NotIncluded,
+    Below(Severity),
+}
+
+impl Rule {
+    /// Whether the rule may match events of this source. The daemon's own events match only rules that name it.
+    pub(super) fn is_for(&self, source: Option<&str>) -> bool {
+        (self.sources.is_empty() && source != Some(OWN_SOURCE))
+            || source.is_some_and(|source| self.sources.iter().any(|name| **name == *source))
+    }
+
+    fn mismatch(&self, event: &Attributes) -> Option<Mismatch<'_>> {
+        let mut includes = self.types.iter().filter(|pattern| !pattern.excludes()).peekable();
+        if includes.peek().is_some() && !includes.any(|p| p.matches(&event.event_type)) {
+            return Some(Mismatch::NotIncluded);
+        }
+        let mut excludes = self.types.iter().filter(|pattern| pattern.excludes());
+        if let Some(pattern) = excludes.find(|p| p.matches(&event.event_type)) {
+            return Some(Mismatch::Excluded(pattern));
+        }
+        self.severity.filter(|least| event.severity < *least).map(Mismatch::Below)
+    }
+
+    /// Whether an event of a source that the rule is for matches.
+    pub(super) fn matches(&self, event: &Attributes) -> bool {
+        self.mismatch(event).is_none()
+    }
+
+    /// Why an event does not match, for people; `None` if it matches.
+    pub(super) fn reason(&self, source: &str, event: &Attributes) -> Option<String> {
+        if !self.is_for(Some(source)) {
+            return Some(format!("source {source} is not in sources"));
+        }
+        let event_type = &event.event_type;
+        self.mismatch(event).map(|mismatch| match mismatch {
+            Mismatch::NotIncluded => format!("type {event_type} is not in types"),
+            Mismatch::Excluded(by) => format!("type {event_type} is excluded by {by}"),
+            Mismatch::Below(least) => format!("severity {} is below {least}", event.severity),
+        })
+    }
+}
