@@ -419,7 +419,7 @@ impl Queue for Embedded {
     }
 
     fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.shared.ask(|reply| Act::CatchUp { reply }))
+        Box::pin(self.shared.ask(|reply| Command::CatchUp { reply }))
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>> {
