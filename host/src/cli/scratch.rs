@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::verify::{self, Scheme};
+use crate::config;
+use crate::verify::Scheme;
 
 /// Where the secret stands. Not in dispatcher.env: the user's own environment would go before it.
 const SECRET_FILE: &str = "secret";
@@ -71,7 +72,7 @@ pub(super) fn generated_secret() -> io::Result<String> {
 
 /// The scheme that our own senders sign with.
 pub(super) fn sqreen() -> io::Result<&'static Scheme> {
-    verify::scheme("sqreen")
+    config::vendors::scheme("sqreen")
         .map(|scheme| &**scheme)
         .ok_or_else(|| io::Error::other("there is no scheme `sqreen`"))
 }

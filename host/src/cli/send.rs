@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::exit::Failure;
-use super::sign::{Ready, Sender, read_body};
+use super::given::{read_body, source};
+use super::signing::{Ready, Sender};
 use super::{find, http, out, sample, scheme};
-use crate::config::{self, Config};
 use crate::ingest::SourceSettings;
-use crate::model::{Secret, printable};
+use crate::model::printable;
 
 /// Post a signed sample or file to the running daemon
 ///
@@ -109,19 +109,6 @@ async fn post(address: SocketAddr, ready: &Ready) -> Result<u16, Failure> {
     Ok(answer.status)
 }
 
-/// The source of that name and the secret that its sender signs with.
-pub(super) fn source<'c>(
-    config: &'c Config,
-    name: &str,
-) -> Result<(&'c SourceSettings, &'c Secret), Failure> {
-    config.source(name).ok_or_else(|| {
-        let names = || config.ingest.sources.iter().map(|source| &*source.name);
-        let meant = config::near(name, names()).map(|near| format!("; did you mean `{near}`?"));
-        let meant = meant.unwrap_or_default();
-        Failure::usage(format!("no source `{name}`{meant} (sources are {})", config::list(names())))
-    })
-}
-
 /// Header fields besides the signature's.
 type Fields = Vec<(&'static str, String)>;
 
@@ -151,8 +138,8 @@ impl Body {
         if !args.same_id {
             return Ok(Self::Fresh(sample));
         }
-        let fields = sample.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        Ok(Self::Same(fields.collect(), sample.body.into()))
+        let fields = sample.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        Ok(Self::Same(fields.collect(), sample.body.clone().into_bytes()))
     }
 
     fn message(&self) -> Result<(Fields, Vec<u8>), Failure> {

@@ -26,6 +26,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod units;
+pub mod vendors;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -11,9 +11,10 @@ use super::problem::Problem;
 use super::reader::{Entry, Notes, Table, whole_dollar_name};
 use super::reference::{Reference, Resolver};
 use super::settings::{inside, warn_of_literal};
+use super::vendors;
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
-use crate::normalize::{self, Sender};
+use crate::normalize::Sender;
 use crate::verify::{
     self, Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier,
 };
@@ -257,8 +258,12 @@ fn scheme(
     own: &[Arc<Scheme>],
     notes: &Notes,
 ) -> Option<Arc<Scheme>> {
-    let all = || own.iter().chain(verify::schemes());
-    let known = |name: &str| all().find(|scheme| &*scheme.name == name).cloned();
+    // All files of vendors are read only to find a name that was meant.
+    let all = || own.iter().chain(vendors::schemes());
+    let known = |name: &str| {
+        let own = own.iter().find(|scheme| &*scheme.name == name);
+        own.or_else(|| vendors::scheme(name)).cloned()
+    };
     let Some(entry) = table.entry("scheme") else {
         let scheme = known(name);
         if scheme.is_none() {
@@ -294,8 +299,8 @@ fn scheme(
 
 /// What to write for a vendor that does not sign.
 fn unsigned(name: &str) -> Option<String> {
-    let (vendor, scheme) = verify::UNSIGNED.iter().find(|(vendor, _)| *vendor == name)?;
-    Some(format!("{vendor} does not sign: write scheme = \"{scheme}\""))
+    let scheme = vendors::unsigned(name)?;
+    Some(format!("{name} does not sign: write scheme = \"{scheme}\""))
 }
 
 fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes: &Notes) {
@@ -329,7 +334,7 @@ fn token_in(
                 let problem = problem.at(entry.span.clone(), "addresses end up in logs of proxies");
                 notes.add(problem.help("if the sender can set a header: \"header:NAME\""));
             }
-            Some(verify::token(place))
+            Some(Arc::new(verify::token(place)))
         }
         None => {
             let title = format!("`{}` is no place for a token", entry.path);
@@ -347,7 +352,7 @@ fn sender(
 ) -> Option<Arc<Sender>> {
     let named = |name: &str| {
         let own = own.iter().find(|sender| sender.name == name);
-        own.or_else(|| normalize::sender(name)).cloned()
+        own.or_else(|| vendors::sender(name)).cloned()
     };
     let Some(entry) = table.entry("sender") else {
         // Who signs in a vendor's own way also writes the vendor's own bodies.
@@ -357,7 +362,7 @@ fn sender(
     let written = entry.string(notes)?;
     let sender = named(written);
     if sender.is_none() {
-        let names = own.iter().chain(normalize::presets()).map(|sender| &*sender.name);
+        let names = own.iter().chain(vendors::senders()).map(|sender| &*sender.name);
         unknown(&entry, "sender", "senders", written, names, notes);
     }
     sender

@@ -39,7 +39,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use crate::model::{Cidr, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request, Timestamp};
-use crate::normalize::{self, Again, Input, Sender};
+use crate::normalize::{self, Input, Repetition, Sender};
 use crate::route::Router;
 use crate::store::{Durable, NewRequest, Queue};
 use crate::telemetry::{AlarmKind, Feed, Note, Rarely, StoredNote};
@@ -205,12 +205,12 @@ impl Rules {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
         let key = || verified.repetition_key();
-        let again = match verified.scheme().replay() {
-            Replay::Id | Replay::SignedBytes => Again::Key(&key),
-            Replay::OriginOnly => Again::KeyAlone(&key),
-            Replay::Window | Replay::Open => Again::Untold,
+        let repetition = match verified.scheme().replay() {
+            Replay::Id | Replay::SignedBytes => Repetition::Key(&key),
+            Replay::OriginOnly => Repetition::KeyAlone(&key),
+            Replay::Window | Replay::Open => Repetition::Unknown,
         };
-        let input = Input { headers, query, body, again };
+        let input = Input { headers, query, body, repetition };
         let events = normalize::normalize(sender, input).map_err(Refusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }

@@ -15,7 +15,7 @@ use super::limits::seconds;
 use super::without_slash;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
-use crate::verify::Refused;
+use crate::verify::VerifyRefusal;
 
 /// Longest part of a path that is shown or compared, in bytes.
 const PATH_BYTES_MAX: usize = 128;
@@ -31,7 +31,7 @@ pub(super) enum Refusal {
     Method {
         allowed: Vec<Method>,
     },
-    Unverified(Refused),
+    Unverified(VerifyRefusal),
     /// Not on the source's allow-list.
     Address {
         client: IpAddr,

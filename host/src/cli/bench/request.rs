@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::SECRET;
 use super::load::MakeRequest;
 use crate::model::Secret;
-use crate::verify;
+use crate::{config, verify};
 
 /// Events of a request that brings many.
 pub(super) const MANY: u64 = 1000;
@@ -62,7 +62,8 @@ impl Shape {
 /// Requests to `path` with so many events each.
 pub(super) fn maker(path: &str, shape: Shape, events: u64) -> io::Result<Arc<MakeRequest>> {
     let secret = Secret::new(SECRET);
-    let scheme = verify::scheme("sqreen").ok_or_else(|| io::Error::other("no scheme sqreen"))?;
+    let scheme =
+        config::vendors::scheme("sqreen").ok_or_else(|| io::Error::other("no scheme sqreen"))?;
     let list: Vec<String> = (0..events).map(|_| shape.event()).collect();
     let body = format!("[{}]", list.join(","));
     let (name, _) = verify::sign_body(scheme, &secret, b"");
@@ -132,7 +133,7 @@ mod tests {
     fn a_request_is_signed_over_its_body_as_it_is_sent() {
         let (request, _) = made(Shape::Alert, 1, 7);
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
-        let scheme = verify::scheme("sqreen").unwrap();
+        let scheme = config::vendors::scheme("sqreen").unwrap();
         let (name, signature) = verify::sign_body(scheme, &Secret::new(SECRET), body.as_bytes());
         assert!(head.ends_with(&format!("{name}: {signature}")), "{head}");
     }

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 
 use super::*;
+use crate::config::vendors::Reads;
 use crate::model::Event;
-use crate::normalize::{ALSO, Again, Input, normalize, presets};
+use crate::normalize::{Input, Repetition, normalize};
 
 const HEAD: &str = "# Senders
 
@@ -53,30 +54,33 @@ found. A template of which a place is missing does not count.
 fn events(sender: &Sender, sample: &Sample) -> Vec<Event> {
     let headers = sample.headers.iter();
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-    let (headers, body) = (headers.collect(), Bytes::from_static(sample.body.as_bytes()));
-    normalize(sender, Input { headers: &headers, query: None, body: &body, again: Again::Untold })
-        .unwrap()
+    let (headers, body) = (headers.collect(), Bytes::from(sample.body.clone()));
+    normalize(
+        sender,
+        Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown },
+    )
+    .unwrap()
 }
 
 fn page() -> String {
     let mut page = HEAD.to_owned();
     page.push_str("| sender | vendor | deadline | tries again |\n|---|---|---|---|\n");
-    let mut senders: Vec<_> = presets().iter().collect();
-    senders.sort_by_key(|sender| &sender.name);
-    for sender in &senders {
-        let deadline = sender.habit.deadline_s.map(|seconds| format!("{seconds} s"));
-        let (deadline, retries) = (deadline.unwrap_or_default(), sender.habit.retries);
-        let _ =
-            writeln!(page, "| `{}` | {} | {deadline} | {retries} |", sender.name, sender.vendor);
+    let senders = || vendors::all().filter_map(|vendor| Some((vendor, vendor.sender()?)));
+    for (vendor, sender) in senders() {
+        let deadline = sender.habit.deadline.map(config::show_duration).unwrap_or_default();
+        let (name, people, retries) = (vendor.name, &vendor.vendor, &sender.habit.retries);
+        let _ = writeln!(page, "| `{name}` | {people} | {deadline} | {retries} |");
     }
-    let _ = writeln!(page, "\nSchemes of other names are read by these:\n");
-    for (scheme, sender) in ALSO {
-        let _ = writeln!(page, "- `{scheme}`: `{sender}`");
+    let _ = writeln!(page, "\nThese vendors' bodies are read by another vendor's sender:\n");
+    for vendor in vendors::all() {
+        if let Reads::Like(sender) = &vendor.reads {
+            let _ = writeln!(page, "- `{}`, {}: `{sender}`", vendor.name, vendor.vendor);
+        }
     }
     page.push_str("\n## Samples and what people see of them\n\n");
     page.push_str("| sample | type | severity | title |\n|---|---|---|---|\n");
-    for sender in senders {
-        for sample in sender.samples {
+    for (vendor, sender) in senders() {
+        for sample in &vendor.samples {
             for (place, event) in events(sender, sample).iter().enumerate() {
                 let seen = &event.attributes;
                 let name = if place == 0 { format!("`{}`", sample.name) } else { String::new() };

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::*;
-use crate::verify::{SECRETS_MAX, UNSIGNED, schemes};
+use crate::config::vendors::Signs;
+use crate::verify::SECRETS_MAX;
 
 const HEAD: &str = "\
 # Signature schemes
@@ -70,7 +71,7 @@ fn page() -> String {
         "| scheme | where | how | signed | secret | time | a copy is told by | remarks |\n",
     );
     page.push_str("|---|---|---|---|---|---|---|---|\n");
-    for scheme in schemes() {
+    for scheme in vendors::schemes() {
         let mut remarks = Vec::new();
         if scheme.unconfirmed {
             remarks.push("**unconfirmed**".to_owned());
@@ -96,8 +97,10 @@ fn page() -> String {
         let _ = writeln!(page, "| {} |", cells.join(" | "));
     }
     page.push_str("\n## Vendors that do not sign\n\n");
-    for (vendor, by) in UNSIGNED {
-        let _ = writeln!(page, "- {vendor}: `{by}`");
+    for vendor in vendors::all() {
+        if let Signs::Not { instead } = &vendor.signs {
+            let _ = writeln!(page, "- {}: `{instead}`", vendor.name);
+        }
     }
     page.push_str(
         "\n`token` takes `token_in = \"header:NAME\"` or `\"query:NAME\"`; without it the token stands in \
@@ -131,16 +134,4 @@ fn the_scheme_of_ones_own_in_the_reference_page_is_right() {
     std::fs::write(&file, text + "[targets.a]\nplugin = \"p\"\n").unwrap();
     let config = crate::config::load(&file, &crate::config::Environment::default()).unwrap();
     assert_eq!(config.ingest.sources[0].verifier.scheme().stamp_shown(), "t=… (s, -300 +60 s)");
-}
-
-#[test]
-fn an_address_is_taken_apart_at_its_path() {
-    for (url, base, path) in [
-        ("https://a.example/x?y=1", "https://a.example", "/x?y=1"),
-        ("https://a.example", "https://a.example", "/"),
-        ("http://u:p@a.example:80?x=1", "http://u:p@a.example:80", "/?x=1"),
-    ] {
-        assert_eq!(address(Some(url)).unwrap(), (Some(base.to_owned()), path.to_owned()));
-    }
-    assert!(address(Some("a.example/x")).is_err());
 }

@@ -15,7 +15,7 @@ use super::super::*;
 use crate::model::{Delivery, EventId, Secret, Severity, StoredEvent, TargetNumber};
 use crate::route::{Rule, TargetRoute};
 use crate::store::{AppendError, BoxFuture, DeadLetter, Depth, Settlement, StoreError};
-use crate::verify;
+use crate::{vendors, verify};
 
 pub(super) const SECRET: &str = "test-secret-of-the-source";
 pub(super) const BODY_BYTES_MAX: usize = 20_000;
@@ -79,8 +79,8 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
     let source = SourceSettings {
         name: Arc::from("sqreen"),
         path: "/sqreen".to_owned(),
-        verifier: Verifier::new(verify::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
-        sender: normalize::sender("sqreen").unwrap().clone(),
+        verifier: Verifier::new(vendors::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
+        sender: vendors::sender("sqreen").unwrap().clone(),
         handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
@@ -104,11 +104,11 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
 
 /// The body of a built-in sample.
 pub(super) fn sample(name: &str) -> &'static str {
-    normalize::sample(name).unwrap().1.body
+    &vendors::sample(name).unwrap().1.body
 }
 
 pub(super) fn with_signature(path: &str, secret: &str, body: &[u8]) -> http::Request<()> {
-    let scheme = verify::scheme("sqreen").unwrap();
+    let scheme = vendors::scheme("sqreen").unwrap();
     let (name, value) = verify::sign_body(scheme, &Secret::new(secret), body);
     http::Request::builder().method(Method::POST).uri(path).header(name, value).body(()).unwrap()
 }

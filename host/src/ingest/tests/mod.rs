@@ -339,7 +339,7 @@ fn a_token_is_kept_with_no_request() {
 }
 
 fn scheme(name: &str) -> &'static crate::verify::Scheme {
-    crate::verify::scheme(name).unwrap()
+    crate::vendors::scheme(name).unwrap()
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Monitoring and security products.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 /// Of Alertmanager, and of Grafana, which writes the same form. An alert that still fires is sent again

@@ -1,8 +1,8 @@
 //! Chat, meetings and desks.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 /// The Events API in JSON; commands and buttons as forms.

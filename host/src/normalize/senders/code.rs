@@ -1,8 +1,8 @@
 //! Code hosts, and what builds and ships code.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 const GITHUB: Record<'static> = Record {

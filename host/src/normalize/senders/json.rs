@@ -1,8 +1,8 @@
 //! Senders of JSON of no certain vendor: plain JSON, CloudEvents and Standard Webhooks.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 /// Names that many use.

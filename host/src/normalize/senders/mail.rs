@@ -1,8 +1,8 @@
 //! Mail, SMS and calls.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 const MAILGUN: Record<'static> = Record {

@@ -15,7 +15,22 @@ mod shop;
 mod work;
 
 use super::record::Record;
-use super::{Habit, Sample, sqreen};
+#[derive(Debug)]
+pub(super) struct Habit {
+    pub deadline_s: Option<u16>,
+    pub retries: &'static str,
+}
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub name: &'static str,
+    pub headers: &'static [(&'static str, &'static str)],
+    pub body: &'static str,
+    pub ids: &'static [&'static str],
+    pub times: &'static [&'static str],
+}
+impl Sample {
+    pub(super) const EMPTY: Self = Self { name: "", headers: &[], body: "", ids: &[], times: &[] };
+}
 
 /// One row.
 #[derive(Debug)]
@@ -34,7 +49,7 @@ static SQREEN: &[Preset] = &[Preset {
     vendor: "Sqreen",
     habit: Habit { deadline_s: None, retries: "" },
     record: None,
-    samples: sqreen::SAMPLES,
+    samples: &[],
 }];
 
 /// Other names under which schemes know the same vendors, and the sender that reads them.
@@ -76,5 +91,43 @@ pub(super) fn all() -> impl Iterator<Item = &'static Preset> {
     .flatten()
 }
 
-#[cfg(test)]
-mod tests;
+#[test]
+fn the_files_say_what_the_tables_said() {
+    for preset in all() {
+        let vendor =
+            crate::vendors::vendor(preset.name).unwrap_or_else(|| panic!("{}", preset.name));
+        let sender = vendor.sender().unwrap();
+        assert_eq!(vendor.vendor, preset.vendor);
+        assert_eq!(sender.habit.retries, preset.habit.retries);
+        assert_eq!(
+            sender.habit.deadline.map(|d| d.as_secs()),
+            preset.habit.deadline_s.map(u64::from)
+        );
+        if let Some(record) = &preset.record {
+            assert_eq!(
+                format!("{:?}", super::sender::Sender::new(preset.name, record).unwrap().read),
+                format!("{:?}", sender.read)
+            );
+            assert_eq!(sender.any_body, record.any_body);
+        }
+        if preset.name == "sqreen" {
+            assert_eq!(vendor.samples.len(), 5);
+            continue;
+        }
+        assert_eq!(vendor.samples.len(), preset.samples.len());
+        for (new, old) in vendor.samples.iter().zip(preset.samples) {
+            assert_eq!((new.name.as_str(), new.body.as_str()), (old.name, old.body));
+            assert_eq!(new.ids, old.ids);
+            assert_eq!(new.times, old.times);
+            assert!(
+                new.headers
+                    .iter()
+                    .map(|(a, b)| (a.as_str(), b.as_str()))
+                    .eq(old.headers.iter().copied())
+            );
+        }
+    }
+    for (name, other) in ALSO {
+        assert_eq!(crate::vendors::sender(name).unwrap().name, *other);
+    }
+}

@@ -1,8 +1,8 @@
 //! Payments.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 const STRIPE: Record<'static> = Record {

@@ -1,8 +1,8 @@
 //! Monitoring, incidents and switches.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 const CLOUDFLARE: Record<'static> = Record {

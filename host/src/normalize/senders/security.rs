@@ -1,9 +1,9 @@
 //! Security products and identity.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
 use super::json::JSON;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 const GITGUARDIAN: Record<'static> = Record {

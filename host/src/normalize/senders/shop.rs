@@ -1,8 +1,8 @@
 //! Shops, subscriptions, accounts and contracts.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 const CHARGEBEE: Record<'static> = Record {

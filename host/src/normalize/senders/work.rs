@@ -1,8 +1,8 @@
 //! Files, forms, plans, video and the rest.
 
 use super::super::record::Record;
-use super::super::{Habit, Sample};
 use super::Preset;
+use super::{Habit, Sample};
 use crate::model::Severity;
 
 const BOX: Record<'static> = Record {

@@ -2,10 +2,10 @@
 
 use http::{HeaderName, Method};
 
-use super::super::scheme::{
+use super::{header, literal, open, row, stamped_list};
+use crate::verify::{
     Algorithm, Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, StampIn, TokenIn, Unit,
 };
-use super::{header, literal, open, row, stamped_list};
 
 pub(super) fn rows() -> Vec<Scheme> {
     [watchers(), standard(), hashicorp(), asymmetric(), addressed()].concat()

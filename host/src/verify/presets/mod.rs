@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use http::{HeaderName, Method};
 
-use super::scheme::{
+use crate::verify::{
     Algorithm, Encoding, Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Stamp,
     StampIn, Text, TokenIn, Unit,
 };
@@ -214,5 +214,21 @@ impl Scheme {
     fn unconfirmed(mut self) -> Self {
         self.unconfirmed = true;
         self
+    }
+}
+
+#[test]
+fn the_files_say_what_the_tables_said() {
+    for old in asked::rows().into_iter().chain(more::rows()) {
+        let new = crate::vendors::scheme(&old.name).unwrap_or_else(|| panic!("{}", old.name));
+        let mut new = (**new).clone();
+        if old.signature().is_none() {
+            new.remark = old.remark.clone();
+        }
+        assert_eq!(new, old);
+    }
+    assert_eq!(crate::vendors::schemes().len(), schemes().len());
+    for (vendor, by) in UNSIGNED {
+        assert_eq!(crate::vendors::unsigned(vendor), Some(*by));
     }
 }

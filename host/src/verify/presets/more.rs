@@ -2,10 +2,10 @@
 
 use http::HeaderName;
 
-use super::super::scheme::{
+use super::{header, literal, open, row, stamped_list};
+use crate::verify::{
     Algorithm, Handshake, KeyForm, Part, Place, Proof, Scheme, StampIn, TokenIn, Unit,
 };
-use super::{header, literal, open, row, stamped_list};
 
 pub(super) fn rows() -> Vec<Scheme> {
     [security(), hosting(), development(), stamped(), business(), second_hand(), plain()].concat()

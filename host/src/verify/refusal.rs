@@ -4,7 +4,7 @@ use http::HeaderName;
 
 /// See the module's description. Shows names, places and figures, and never a secret or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum VerifyRefusal {
     #[error("header {header} is missing")]
     Missing { header: HeaderName },
     #[error("header {header} is empty")]
@@ -76,7 +76,7 @@ pub enum Refused {
     UrlMismatch { url: String },
 }
 
-impl Refused {
+impl VerifyRefusal {
     /// Whether only the comparison itself failed.
     #[must_use]
     pub const fn is_mismatch(&self) -> bool {

@@ -1,6 +1,6 @@
-//! `dispatcher init`: a first configuration in a folder of its own, with a secret made for it.
+//! `dispatcher init`: writes a first configuration with a new secret.
 //!
-//! Never overwrites: both files are made anew or none is.
+//! It never overwrites: it writes both files or neither.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 use super::out;
-use crate::config::{self, ENV_FILE, Environment};
+use crate::config::vendors::Vendor;
+use crate::config::{self, ENV_FILE, Environment, vendors};
 use crate::model::{Secret, printable};
-use crate::verify::{self, Verifier};
+use crate::verify::Verifier;
 
 const CONFIG_FILE: &str = "dispatcher.toml";
-const CONFIG: &str = include_str!("template.toml");
-const ENVIRONMENT: &str = include_str!("template.env");
+const CONFIG: &str = include_str!("init/template.toml");
+const ENVIRONMENT: &str = include_str!("init/template.env");
 /// As many as the sum of the signature has; written as twice as many hexadecimal digits.
 const SECRET_BYTES: usize = 32;
-const LISTED: &str = "`dispatcher verify --list` names everyone";
+const LISTED: &str = "`dispatcher verify --list` lists all of them";
 
 /// Write a first configuration, with a secret made for it
 ///
@@ -39,12 +40,12 @@ pub(super) struct InitArgs {
 
 /// Writes both files and says what they are for.
 pub(super) fn run(args: &InitArgs) -> Result<(), Failure> {
-    let source = known(args.source.as_deref())?;
-    let variable = format!("{}_SECRET", source.to_ascii_uppercase().replace('-', "_"));
+    let vendor = known(args.source.as_deref())?;
+    let (source, variable) = (vendor.name, vendor.setup.variable.as_str());
     let secret = new_secret()?;
     let fill = |text: &str| {
         text.replace("@SOURCE@", source)
-            .replace("@VARIABLE@", &variable)
+            .replace("@VARIABLE@", variable)
             .replace("@SECRET@", secret.expose())
     };
     let folder = &args.directory;
@@ -58,17 +59,16 @@ pub(super) fn run(args: &InitArgs) -> Result<(), Failure> {
         config.source(source).ok_or_else(|| Failure::new("the new configuration has no source"))?;
     let overruled = in_force.expose() != secret.expose();
     let address = config.address(settings);
-    let made = Made { folder, source, address, variable, secret, overruled };
-    out::line(&made.told());
+    let made = Made { folder, vendor, address, secret, overruled };
+    out::line(&made.next_steps());
     Ok(())
 }
 
 /// What was written.
 struct Made<'a> {
     folder: &'a Path,
-    source: &'static str,
+    vendor: &'static Vendor,
     address: String,
-    variable: String,
     secret: Secret,
     /// The environment has another secret under that name.
     overruled: bool,
@@ -76,8 +76,13 @@ struct Made<'a> {
 
 impl Made<'_> {
     /// What a person reads afterwards.
-    fn told(&self) -> String {
-        let Self { folder, source, address, variable, secret, overruled } = self;
+    fn next_steps(&self) -> String {
+        let Self { folder, vendor, address, secret, overruled } = self;
+        let (source, variable) = (vendor.name, &vendor.setup.variable);
+        let place = match vendor.setup.place.as_str() {
+            "" => String::new(),
+            place => format!("  where    {place}\n"),
+        };
         let here = *folder == Path::new(".");
         let enter = if here { String::new() } else { format!("  cd {}\n", shown(folder)) };
         let warning = if *overruled {
@@ -93,6 +98,7 @@ impl Made<'_> {
              Paste these where the sender is set up:\n  \
              address  {address}\n  \
              secret   {secret}\n\
+             {place}\
              If the sender shows you a secret of its own, write it into {environment} instead.\n\
              Other machines do not reach this address until you set server.listen or public_url.\n\
              {warning}\n\
@@ -110,29 +116,37 @@ impl Made<'_> {
 }
 
 /// A name that is a scheme needs nothing else to be a source, if a made secret can be one of its keys.
-fn known(name: Option<&str>) -> Result<&'static str, Failure> {
+fn known(name: Option<&str>) -> Result<&'static Vendor, Failure> {
     let Some(name) = name else {
         let text = format!(
             "say who will send: dispatcher init SENDER, as in dispatcher init sqreen; {LISTED}"
         );
         return Err(Failure::usage(text));
     };
-    let Some(scheme) = verify::scheme(name) else {
-        let names = verify::schemes().iter().map(|scheme| &*scheme.name);
-        let meant = config::near(name, names).map(|near| format!("; did you mean `{near}`?"));
+    let found = vendors::vendor(name).and_then(|vendor| Some((vendor, vendor.scheme()?)));
+    let Some((vendor, scheme)) = found else {
+        if vendors::scheme(name).is_some() {
+            return Err(more_needed(name));
+        }
+        let meant =
+            config::near(name, vendors::names()).map(|near| format!("; did you mean `{near}`?"));
         let (name, meant) = (printable(name), meant.unwrap_or_default());
-        return Err(Failure::usage(format!("no sender `{name}` is known{meant}; {LISTED}")));
+        return Err(Failure::usage(format!("unknown sender `{name}`{meant}; {LISTED}")));
     };
     let made = Secret::new("00".repeat(SECRET_BYTES));
     let shares =
         scheme.signature().is_some_and(|s| s.marks.iter().any(|m| m.algorithm.is_symmetric()));
     if !shares || Verifier::new(scheme, &[made], None).is_err() {
-        return Err(Failure::usage(format!(
-            "`{name}` needs more than a secret made here: begin with `dispatcher init sqreen` and write \
-             a [sources.{name}] beside it"
-        )));
+        return Err(more_needed(name));
     }
-    Ok(&scheme.name)
+    Ok(vendor)
+}
+
+fn more_needed(name: &str) -> Failure {
+    Failure::usage(format!(
+        "`{name}` needs more than a secret made here: start with `dispatcher init sqreen` and add \
+         [sources.{name}] to its file"
+    ))
 }
 
 fn new_secret() -> Result<Secret, Failure> {
@@ -153,7 +167,7 @@ fn write_both(folder: &Path, config: &str, environment: &str) -> Result<(), Fail
     }
     write_new(&environment_file, environment, 0o600)?;
     write_new(&config_file, config, 0o644).inspect_err(|_| {
-        // It was made a moment ago and nobody has used it.
+        // It was made a moment ago and is not in use.
         let _ = fs::remove_file(&environment_file);
     })
 }

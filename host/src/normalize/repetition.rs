@@ -1,7 +1,7 @@
 //! What makes an event a repetition: its sender's id, else what tells a copy of its request.
 //!
 //! Pure. Ids are the better key, because a sender that tries again may write the rest anew. A copy of the
-//! whole request is told by [`Again`], which is asked for its key only where one is needed, and of which
+//! whole request is told by [`Repetition`], which is asked for its key only where one is needed, and of which
 //! each event takes its place in the request. A sender may say that what has no id may repeat, and an
 //! empty body says nothing that could tell one request from another.
 
@@ -12,9 +12,9 @@ use crate::model::Dedup;
 
 /// What tells a request that is sent again, beside the ids of its events.
 #[derive(Clone, Copy)]
-pub enum Again<'a> {
+pub enum Repetition<'a> {
     /// Nothing.
-    Untold,
+    Unknown,
     /// This key, for events without an id.
     Key(&'a dyn Fn() -> Option<String>),
     /// This key alone: nobody vouches for ids in the body, nor for how many events are in it, so that
@@ -22,10 +22,10 @@ pub enum Again<'a> {
     KeyAlone(&'a dyn Fn() -> Option<String>),
 }
 
-impl fmt::Debug for Again<'_> {
+impl fmt::Debug for Repetition<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Untold => "Untold",
+            Self::Unknown => "Unknown",
             Self::Key(_) => "Key",
             Self::KeyAlone(_) => "KeyAlone",
         })
@@ -50,7 +50,7 @@ impl From<Option<Dedup>> for Identity {
 
 /// Gives the events of one request, in their order, what tells a repetition of each.
 pub(super) struct Keys<'a> {
-    again: Again<'a>,
+    repetition: Repetition<'a>,
     /// Of the body.
     is_empty: bool,
     /// The request's own, once it was asked for.
@@ -59,13 +59,13 @@ pub(super) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    pub(super) const fn new(again: Again<'a>, is_empty: bool) -> Self {
-        Self { again, is_empty, key: None, place: 0 }
+    pub(super) const fn new(repetition: Repetition<'a>, is_empty: bool) -> Self {
+        Self { repetition, is_empty, key: None, place: 0 }
     }
 
     /// Whether a request may bring so many.
     pub(super) const fn admit(&self, events: usize) -> Result<(), Malformed> {
-        if matches!(self.again, Again::KeyAlone(_)) && events > 1 {
+        if matches!(self.repetition, Repetition::KeyAlone(_)) && events > 1 {
             return Err(Malformed::Several);
         }
         Ok(())
@@ -75,10 +75,12 @@ impl<'a> Keys<'a> {
     pub(super) fn next(&mut self, identity: Identity) -> Option<Dedup> {
         let place = self.place;
         self.place += 1;
-        match (self.again, identity) {
-            (Again::KeyAlone(ask), _) => self.of_place(place, ask),
+        match (self.repetition, identity) {
+            (Repetition::KeyAlone(ask), _) => self.of_place(place, ask),
             (_, Identity::Known(dedup)) => Some(dedup),
-            (Again::Key(ask), Identity::Unknown) if !self.is_empty => self.of_place(place, ask),
+            (Repetition::Key(ask), Identity::Unknown) if !self.is_empty => {
+                self.of_place(place, ask)
+            }
             _ => None,
         }
     }
@@ -95,8 +97,9 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Input, Record, Sender, normalize, sender};
+    use super::super::{Input, Record, Sender, normalize};
     use super::*;
+    use crate::vendors::sender;
 
     /// The keys of the events, and how often the request's own was asked for.
     fn keys(sender: &Sender, body: &'static str, alone: bool) -> (Vec<Option<String>>, usize) {
@@ -105,9 +108,9 @@ mod tests {
             asked.set(asked.get() + 1);
             Some("signed:1".to_owned())
         };
-        let again = if alone { Again::KeyAlone(&ask) } else { Again::Key(&ask) };
+        let repetition = if alone { Repetition::KeyAlone(&ask) } else { Repetition::Key(&ask) };
         let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(body.as_bytes()));
-        let input = Input { headers: &headers, query: None, body: &body, again };
+        let input = Input { headers: &headers, query: None, body: &body, repetition };
         let events = normalize(sender, input).unwrap();
         let keys = events.into_iter().map(|event| event.dedup.map(|dedup| dedup.key));
         (keys.collect(), asked.get())
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn a_sender_of_ones_own_may_say_that_its_events_repeat() {
         let record = Record { id: &["{id}"], may_repeat: true, ..Record::EMPTY };
-        let sender = Sender::own("door", &record).unwrap();
+        let sender = Sender::new("door", &record).unwrap();
         assert_eq!(keys(&sender, "[{\"id\":1},{}]", false).0, [Some("1".to_owned()), None]);
     }
 
@@ -155,8 +158,8 @@ mod tests {
             assert_eq!(keys(mailgun, body, true).0, [Some("signed:1/0".to_owned())]);
         }
         let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(b"[{},{}]"));
-        let again = Again::KeyAlone(&|| None);
-        let input = Input { headers: &headers, query: None, body: &body, again };
+        let repetition = Repetition::KeyAlone(&|| None);
+        let input = Input { headers: &headers, query: None, body: &body, repetition };
         assert_eq!(normalize(mailgun, input).unwrap_err(), Malformed::Several);
     }
 }
