@@ -16,7 +16,8 @@ fn main() -> io::Result<()> {
             files.push(path);
         }
     }
-    files.sort();
+    // By name: `a-b.toml` sorts before `a.toml`, and `a` before `a-b`.
+    files.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
     let count = files.len();
     let mut list = format!("pub(super) static FILES: [Embedded; {count}] = [\n");
     for path in &files {

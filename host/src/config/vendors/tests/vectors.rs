@@ -127,9 +127,9 @@ fn check(scheme: &Arc<Scheme>, vector: &Vector) {
         assert!(vector.verifier(scheme, other).verify(request.clone()).is_err(), "{name}: secret");
     }
     if signature.covers_content() {
-        let changed = Bytes::from(vector.body.replacen('1', "2", 1));
-        let tampered = Request { body: changed, ..request.clone() };
-        assert_ne!(tampered.body, request.body, "{name}: the body of a vector has a 1");
+        let mut changed = vector.body.clone().into_bytes();
+        *changed.last_mut().expect("a body of a vector is not empty") ^= 1;
+        let tampered = Request { body: Bytes::from(changed), ..request.clone() };
         assert!(verifier.verify(tampered).is_err(), "{name}: accepted with another body");
     }
     if let Some(stamp) = signature.stamp.as_ref().filter(|stamp| stamp.covered) {
