@@ -17,8 +17,6 @@ mod record;
 mod repetition;
 mod sample;
 mod sender;
-#[cfg(test)]
-mod senders;
 mod split;
 mod sqreen;
 mod template;

@@ -17,8 +17,6 @@ mod json;
 mod key;
 mod message;
 mod plain;
-#[cfg(test)]
-mod presets;
 mod public;
 mod refusal;
 mod repetition;

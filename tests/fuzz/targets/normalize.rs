@@ -19,7 +19,7 @@ const KNOWN: [HeaderName; 6] = [
 
 fuzz_target!(|input: &[u8]| {
     let Some((number, rest)) = dispatcher_fuzz::choice(input) else { return };
-    let sender = &normalize::presets()[number % normalize::presets().len()];
+    let sender = &dispatcher::config::vendors::senders()[number % dispatcher::config::vendors::senders().len()];
     let (headers, body) = dispatcher_fuzz::request(rest, &KNOWN);
     let body = Bytes::copy_from_slice(body);
     let key = || Some("signed:00".to_owned());

@@ -78,7 +78,7 @@ fn templates(input: &[u8]) {
         any_body: true,
         ..Record::EMPTY
     };
-    let Ok(sender) = Sender::own("own", &record) else { return };
+    let Ok(sender) = Sender::new("own", &record) else { return };
     read(&sender, &HeaderMap::new(), &Bytes::copy_from_slice(body));
 }
 
