@@ -60,7 +60,6 @@
 #![deny(unsafe_code)]
 
 #[doc(hidden)]
-#[expect(unsafe_code, reason = "the binary interface between daemon and plugin")]
 pub mod abi;
 mod event;
 mod export;

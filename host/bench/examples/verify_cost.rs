@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use dispatcher::config::vendors::scheme;
 use dispatcher::model::{Request, Secret, Timestamp};
-use dispatcher::verify::{Signer, Unsigned, Verifier, scheme, sign_body, trial_keys};
+use dispatcher::verify::{Signer, Unsigned, Verifier, sign_body, trial_keys};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use ring::rand::SystemRandom;

@@ -35,7 +35,6 @@ pub mod wire;
 use std::time::Duration;
 
 pub use server::Admin;
-pub use socket::AdminError;
 pub use view::{Host, SourceView, TargetView, View};
 
 /// The socket's name in the home.

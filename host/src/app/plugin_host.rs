@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use crate::config::{Config, TargetConfig};
 use crate::egress::{Client, TlsUnavailable};
-use crate::plugin::{Catalog, Services, Settings};
+use crate::plugin::{Catalog, Settings, TargetContext};
 
 pub(super) struct PluginHost {
     pub(super) catalog: Catalog,
@@ -30,7 +30,7 @@ impl PluginHost {
     }
 
     /// What this target gets.
-    pub(super) fn services(&self, target: &TargetConfig) -> Services {
+    pub(super) fn services(&self, target: &TargetConfig) -> TargetContext {
         target.services(self.client.clone(), &self.home, self.runtime.clone())
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::config::TargetConfig;
-use crate::plugin::{Instance, Invalid, Plugin, Services};
+use crate::plugin::{Instance, Invalid, Plugin, TargetContext};
 
 /// Longest value that may become part of a target's name, in bytes.
 const VALUE_BYTES_MAX: usize = 128;
@@ -39,7 +39,7 @@ pub(super) struct Recipient {
 pub(super) fn make(
     plugin: &Plugin,
     target: &TargetConfig,
-    services: &Services,
+    services: &TargetContext,
 ) -> Result<Instances, Invalid> {
     let settings = &target.settings.json;
     let whole = plugin.create(&target.name, settings, services)?;

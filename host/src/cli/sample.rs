@@ -1,23 +1,23 @@
-//! The built-in bodies as commands use them: found by name, with ids of their own.
+//! Finds samples by name and gives them fresh ids.
 
 use std::time::SystemTime;
 
 use super::exit::Failure;
-use crate::config;
+use crate::config::{self, vendors};
 use crate::model::{Timestamp, printable};
 use crate::normalize::{Sample, Sender};
 
 /// The sender's sample of that name (`http_scan` or `sqreen/http_scan`), or its first.
 pub(super) fn of(sender: &Sender, name: Option<&str>) -> Result<&'static Sample, Failure> {
+    let samples = vendors::samples(&sender.name);
     let found = match name {
-        None => sender.samples.first(),
-        Some(name) => sender
-            .samples
+        None => samples.first(),
+        Some(name) => samples
             .iter()
             .find(|sample| sample.name == name || sample.name.split('/').next_back() == Some(name)),
     };
     found.ok_or_else(|| {
-        let names = || sender.samples.iter().map(|sample| sample.name);
+        let names = || samples.iter().map(|sample| &*sample.name);
         let name = name.unwrap_or_default();
         let short = names().filter_map(|name| name.split('/').next_back());
         let meant = config::near(name, names().chain(short));
@@ -33,8 +33,8 @@ pub(super) fn of(sender: &Sender, name: Option<&str>) -> Result<&'static Sample,
 /// Header fields and body of a sample.
 pub(super) type Message = (Vec<(&'static str, String)>, String);
 
-/// The sample as of now, with fresh ids, so that it is no repetition.
-pub(super) fn fresh(sample: &Sample) -> Result<Message, Failure> {
+/// The sample as of now, with fresh ids, so that it is not a repetition.
+pub(super) fn fresh(sample: &'static Sample) -> Result<Message, Failure> {
     let mut failed = None;
     let id = || {
         random_id().unwrap_or_else(|error| {

@@ -1,21 +1,21 @@
-//! The scheme and the secrets that a command is given: presets, and those of the configuration.
+//! Finds the scheme and the secrets that a command names: built in, or in the configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::exit::Failure;
 use super::find;
-use crate::config::{self, Environment};
+use crate::config::{self, Environment, vendors};
 use crate::model::{Secret, printable};
 use crate::verify::{self, Scheme};
 
-/// The scheme of that name. The configuration is read only for a name that no preset has.
+/// The scheme of that name. The configuration is read only for a name that is not built in.
 pub(super) fn chosen(
     name: &str,
     token_in: Option<&str>,
     config: Option<&Path>,
 ) -> Result<Arc<Scheme>, Failure> {
-    let scheme = match verify::scheme(name) {
+    let scheme = match vendors::scheme(name) {
         Some(scheme) => Arc::clone(scheme),
         None => own(name, config)?,
     };
@@ -25,7 +25,7 @@ pub(super) fn chosen(
     }
     let place = verify::token_in(text)
         .ok_or_else(|| Failure::usage("--token-in is written header:NAME or query:NAME"))?;
-    Ok(verify::token(place))
+    Ok(Arc::new(verify::token(place)))
 }
 
 fn own(name: &str, config: Option<&Path>) -> Result<Arc<Scheme>, Failure> {
@@ -36,10 +36,10 @@ fn own(name: &str, config: Option<&Path>) -> Result<Arc<Scheme>, Failure> {
     if let Some(scheme) = own.iter().find(|scheme| &*scheme.name == name) {
         return Ok(Arc::clone(scheme));
     }
-    let names = own.iter().chain(verify::schemes()).map(|scheme| &*scheme.name);
+    let names = own.iter().chain(vendors::schemes()).map(|scheme| &*scheme.name);
     let meant = config::near(name, names).map(|near| format!("; did you mean `{near}`?"));
-    let unsigned = verify::UNSIGNED.iter().find(|(vendor, _)| *vendor == name);
-    let unsigned = unsigned.map(|(vendor, by)| format!("; {vendor} does not sign, use `{by}`"));
+    let unsigned = vendors::unsigned(name);
+    let unsigned = unsigned.map(|by| format!("; {name} does not sign, use `{by}`"));
     let (name, meant) = (printable(name), unsigned.or(meant).unwrap_or_default());
     Err(Failure::usage(format!("unknown scheme `{name}`{meant} (`dispatcher verify --list`)")))
 }

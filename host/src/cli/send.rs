@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::exit::Failure;
-use super::sign::{Ready, Sender, read_body};
+use super::given::read_body;
+use super::signing::{Ready, Sender};
 use super::{find, http, out, sample, scheme};
 use crate::ingest::SourceSettings;
 use crate::model::printable;
@@ -150,8 +151,8 @@ impl Body {
         if !args.same_id {
             return Ok(Self::Fresh(sample));
         }
-        let fields = sample.headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        Ok(Self::Same(fields.collect(), sample.body.into()))
+        let fields = sample.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        Ok(Self::Same(fields.collect(), sample.body.clone().into_bytes()))
     }
 
     fn message(&self) -> Result<(Fields, Vec<u8>), Failure> {

@@ -13,7 +13,7 @@ use crate::config::{self, Config, TargetConfig};
 use crate::model::{
     EventId, FailureKind, Headers, Receipt, Shape, StoredEvent, Timestamp, printable,
 };
-use crate::normalize::{self, Again, Input, Sample, Sender};
+use crate::normalize::{self, Input, Repetition, Sample, Sender};
 
 /// Send one sample event to one target, and show the result
 ///
@@ -95,7 +95,7 @@ fn source<'c>(
     sample: Option<&str>,
 ) -> Result<(&'c str, &'c Sender), Failure> {
     let sources = || config.ingest.sources.iter();
-    if let Some((sender, _)) = sample.and_then(normalize::sample) {
+    if let Some((sender, _)) = sample.and_then(config::vendors::sample) {
         let from = sources().find(|source| source.sender.name == sender.name);
         return Ok((from.map_or(&sender.name, |source| &source.name), sender));
     }
@@ -108,7 +108,7 @@ fn source<'c>(
 }
 
 /// The sample's first event, as it would be stored.
-fn event(source: &str, sender: &Sender, sample: &Sample) -> Result<StoredEvent, Failure> {
+fn event(source: &str, sender: &Sender, sample: &'static Sample) -> Result<StoredEvent, Failure> {
     let (fields, body) = sample::fresh(sample)?;
     let (mut headers, body) = (http::HeaderMap::new(), Bytes::from(body));
     for (name, value) in &fields {
@@ -116,7 +116,8 @@ fn event(source: &str, sender: &Sender, sample: &Sample) -> Result<StoredEvent, 
             headers.insert(*name, value);
         }
     }
-    let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
+    let input =
+        Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown };
     let events = normalize::normalize(sender, input)
         .map_err(|malformed| Failure::new(format!("sample {}: {malformed}", sample.name)))?;
     let event = events.into_iter().find(|event| event.shape == Shape::Object);

@@ -1,4 +1,4 @@
-//! `dispatcher verify`: would this request be let in, and if not, why.
+//! `dispatcher verify`: says whether a request would be accepted, and if not, why.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::exit::{Failure, OK, PROBLEMS};
-use super::sign::read_body;
+use super::given::{address, read_body};
 use super::{find, out, scheme};
+use crate::config::vendors;
 use crate::model::{Request, Secret, Timestamp};
 use crate::verify::{self, InvalidSecrets, Scheme, Verifier};
 
@@ -30,7 +31,7 @@ const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct VerifyArgs {
-    /// Verify by this scheme: a preset, or one of the configuration's own.
+    /// Verify by this scheme: built in, or one of the configuration.
     #[arg(long, value_name = "NAME", required_unless_present_any = ["source", "list"])]
     scheme: Option<String>,
     /// Verify as this source does, with its secrets.
@@ -86,15 +87,15 @@ pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failur
     let (base, path) = address(args.url.as_deref())?;
     let headers = headers(&args.header)?;
     let method = Method::from_bytes(args.method.as_bytes())
-        .map_err(|_| Failure::usage("--method is no method"))?;
-    let uri: Uri = path.parse().map_err(|_| Failure::usage("--url is no address"))?;
+        .map_err(|_| Failure::usage("--method is not a method"))?;
+    let uri: Uri = path.parse().map_err(|_| Failure::usage("--url is not an address"))?;
     let rules = rules(args, config, base)?;
     let body = read_body(&mut std::io::stdin().lock(), "standard input")?;
     let now = args.now.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)));
     let received_at = now.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
     let body = Bytes::from(body);
     let request = Request { source: Arc::from(""), method, uri, headers, body, received_at };
-    Ok(tell(&rules, request, args.explain))
+    Ok(report(&rules, request, args.explain))
 }
 
 fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> {
@@ -114,7 +115,7 @@ fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> 
     }
 }
 
-fn tell(rules: &Rules, request: Request, explain: bool) -> u8 {
+fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
     let Rules { scheme, secrets, verifier, public_url } = rules;
     let public_url = public_url.as_deref();
     if !scheme.methods.contains(&request.method) {
@@ -125,7 +126,9 @@ fn tell(rules: &Rules, request: Request, explain: bool) -> u8 {
     let described =
         if explain { verify::describe(scheme, public_url, &request) } else { Vec::new() };
     let explained = |request: &Request| {
-        explain.then(|| verify::explain(scheme, secrets, public_url, request)).flatten()
+        explain
+            .then(|| verify::explain(scheme, secrets, public_url, request, vendors::schemes()))
+            .flatten()
     };
     match verifier.verify(request.clone()) {
         Ok(verified) => {
@@ -176,7 +179,7 @@ fn note(scheme: &Scheme) {
 }
 
 fn list() {
-    for scheme in verify::schemes() {
+    for scheme in vendors::schemes() {
         let unconfirmed = if scheme.unconfirmed { " (unconfirmed)" } else { "" };
         let (how, place) = (scheme.algorithm_shown(), scheme.place_shown());
         out::line(&format!("{:<18} {how}: {place}{unconfirmed}", scheme.name));
@@ -239,17 +242,6 @@ fn headers(texts: &[String]) -> Result<HeaderMap, Failure> {
         headers.append(name, value.map_err(|_| wrong())?);
     }
     Ok(headers)
-}
-
-/// What stands before the path of an address, and the path with its query.
-pub(super) fn address(url: Option<&str>) -> Result<(Option<String>, String), Failure> {
-    let Some(url) = url else { return Ok((None, "/".to_owned())) };
-    let wrong = || Failure::usage("--url is written https://HOST/PATH");
-    let start = url.find("://").ok_or_else(wrong)? + 3;
-    let end = url[start..].find(['/', '?']).map_or(url.len(), |at| start + at);
-    let (base, path) = url.split_at(end);
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok((Some(base.to_owned()), path))
 }
 
 #[cfg(test)]

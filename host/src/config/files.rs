@@ -35,7 +35,7 @@ pub(super) struct Text {
 #[error("cannot read {}: {reason}", file.display())]
 pub(super) struct Unreadable {
     pub(super) file: PathBuf,
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// The files, parsed. Every place is a range of bytes in the whole text.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
-use super::files::{Text, Unreadable};
+use super::files::{Parsed, Text, Unreadable};
 use super::load::folder;
 
 /// The configuration file cannot be read.
@@ -26,7 +26,7 @@ pub fn home(file: &Path) -> Result<PathBuf, HomeError> {
     // What cannot be read of `conf.d` is left out.
     let text = Text::read(file).or_else(|_| Text::read_one(file));
     let text = text.map_err(|Unreadable { file, reason }| HomeError { file, reason })?;
-    let (tables, _) = text.parse();
+    let Parsed { tables, .. } = text.parse();
     let named = tables.iter().find_map(|table| match table.get("home")?.get_ref() {
         DeValue::String(path) => Some(path.as_ref()),
         _ => None,

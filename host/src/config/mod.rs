@@ -34,6 +34,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod units;
+pub mod vendors;
 
 pub use configuration::Config;
 pub use document::{Document, Position};

@@ -1,60 +1,30 @@
-//! `[schemes.NAME]`: ways to sign that no preset knows, described in the words of the presets' own record.
+//! `[schemes.NAME]`: how a sender signs that no built-in vendor covers.
+//!
+//! The same reader reads `[scheme]` of the built-in vendors' files, so that both can say the same.
 
+mod values;
+
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::HeaderName;
 
-use super::naming::{check_name, unknown};
+use super::naming::check_name;
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use crate::verify::{
-    self, Algorithm, Encoding, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Stamp,
-    StampIn, Unit,
+use super::vendors;
+use crate::verify::{KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn};
+use values::{
+    ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, methods, parts, pointer,
+    separator, stamp,
 };
 
-/// Most schemes of one's own.
+/// Most schemes in a configuration.
 const SCHEMES_MAX: usize = 100;
-/// Limits of `tolerance`.
-const TOLERANCE_MIN: Duration = Duration::from_secs(1);
-const TOLERANCE_MAX: Duration = Duration::from_secs(7 * 86_400);
-/// As most vendors have it, in seconds.
-const TOLERANCE_S: u32 = 300;
+/// Most versions of a signature.
+const VERSIONS_MAX: usize = 8;
 
-const ALGORITHMS: [(&str, Algorithm); 5] = [
-    ("hmac-sha256", Algorithm::HmacSha256),
-    ("hmac-sha512", Algorithm::HmacSha512),
-    ("hmac-sha1", Algorithm::HmacSha1),
-    ("ed25519", Algorithm::Ed25519),
-    ("ecdsa-p256", Algorithm::EcdsaP256),
-];
-const ENCODINGS: [(&str, Encoding); 2] = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
-const UNITS: [(&str, Unit); 4] = [
-    ("seconds", Unit::Seconds),
-    ("milliseconds", Unit::Millis),
-    ("rfc3339", Unit::Rfc3339),
-    ("http-date", Unit::HttpDate),
-];
-const KEYS: [&str; 5] = ["text", "hex", "base64", "time-and-text", "public-key"];
-/// What can be signed; those with a colon take a text behind it.
-const PARTS: [&str; 14] = [
-    "body",
-    "time",
-    "id",
-    "method",
-    "url",
-    "url-any-port",
-    "url-unescaped",
-    "path",
-    "sorted-form",
-    "body-sha256",
-    "literal:",
-    "header:",
-    "listed-headers:",
-    "body:",
-];
-
-/// Reads every scheme of one's own.
+/// Reads every scheme of the configuration.
 pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Scheme>> {
     let mut schemes = Vec::new();
     for (index, (name, entry)) in table.all().into_iter().enumerate() {
@@ -64,7 +34,7 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Scheme>> {
             break;
         }
         check_name("scheme", name, &entry, notes);
-        if verify::scheme(name).is_some() {
+        if vendors::scheme(name).is_some() {
             let title = format!("scheme `{name}` is a preset, which cannot be replaced");
             let problem = Problem::error(title).at(entry.key.clone(), "taken");
             notes.add(
@@ -78,70 +48,133 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Scheme>> {
     schemes
 }
 
-/// `None` when something that it cannot be without is missing or wrong; that is noted.
-fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Scheme> {
+/// `None` when something required is missing or wrong; the problem is noted.
+pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Scheme> {
     let place = table.place.clone();
-    let header = table.entry("header");
-    let headers = header_names(header.clone(), notes);
-    let algorithm = choice(&mut table, "algorithm", &ALGORITHMS, notes);
-    let algorithm = algorithm.unwrap_or(Algorithm::HmacSha256);
-    let prefix = table.entry("prefix").and_then(|entry| entry.string(notes)).unwrap_or_default();
-    let separator = table.entry("separator").and_then(|entry| separator(&entry, notes));
-    let encoding = choice(&mut table, "encoding", &ENCODINGS, notes).unwrap_or(Encoding::Hex);
-    let key = key(&mut table, algorithm, notes);
     let id = header_names(table.entry("id"), notes).unwrap_or_default();
-    let signed_entry = table.entry("signed");
-    let signed =
-        signed_entry.as_ref().map_or_else(|| vec![Part::Body], |entry| parts(entry, notes));
-    let stamp = stamp(&mut table, notes);
+    let handshake = choice(&mut table, "handshake", &HANDSHAKES, notes);
+    let remark = table.entry("remark").and_then(|entry| entry.string(notes)).map(str::to_owned);
     let methods = methods(&mut table, notes);
+    let token = table.entry("token_in");
+    let (proof, signed_at) = match token {
+        Some(entry) => (token_in(&entry, notes).map(Proof::Token), place),
+        None => signature(name, &mut table, place, notes),
+    };
     table.finish(notes, |key| match key {
         "secret" | "secrets" => Some("secrets belong to the source: [sources.NAME]".to_owned()),
         "timestamp" => Some("the time is written `time`".to_owned()),
         "parts" | "message" => Some("what is signed is written `signed`".to_owned()),
+        "header" | "signed" => Some("a scheme with `token_in` has no signature".to_owned()),
         _ => None,
     });
-    if header.is_some() && headers.is_none() {
-        // What is wrong with it has been said.
-        return None;
+    let mut proof = proof?;
+    let remark = remark.map_or(proof.remark(), Text::from);
+    if let Proof::Signature(signature) = &mut proof {
+        check(name, signature, &id, signed_at, notes);
     }
-    let Some(headers) = headers else {
-        let title = format!("scheme `{name}` does not say where its signature stands");
-        let problem = Problem::error(title).at(place, "no `header`").absence();
-        notes.add(problem.help("write header = \"X-NAME-Signature\""));
-        return None;
-    };
-    let mark = Mark { text: prefix.to_owned().into(), algorithm, key: key? };
-    let place_of = Place::First(headers);
-    let mut signature =
-        Signature { place: place_of, separator, marks: vec![mark], encoding, signed, stamp };
-    let span = signed_entry.map_or(place, |entry| entry.span);
-    check(name, &mut signature, &id, span, notes);
-    Some(Scheme {
-        name: name.into(),
-        unconfirmed: false,
-        methods,
-        proof: Proof::Signature(signature),
-        id,
-        handshake: None,
-        remark: "".into(),
-    })
+    Some(Scheme { name: name.into(), unconfirmed: false, methods, proof, id, handshake, remark })
 }
 
-/// What fits together, and what does not.
+fn token_in(entry: &Entry<'_>, notes: &Notes) -> Option<TokenIn> {
+    let place = crate::verify::token_in(entry.string(notes)?);
+    if place.is_none() {
+        let title = format!("`{}` is not a place for a token", entry.path);
+        entry.refuse(notes, &title, "write \"header:NAME\" or \"query:NAME\"", "");
+    }
+    place
+}
+
+/// The signature, and where the file says what is signed.
+fn signature(
+    name: &str,
+    table: &mut Table<'_>,
+    at: Range<usize>,
+    notes: &Notes,
+) -> (Option<Proof>, Range<usize>) {
+    let place = place(name, table, at.clone(), notes);
+    let separator = table.entry("separator").and_then(|entry| separator(&entry, notes));
+    let encoding = choice(table, "encoding", &ENCODINGS, notes).unwrap_or(ENCODINGS[0].1);
+    let marks = marks(table, notes);
+    let entry = table.entry("signed");
+    let signed = entry.as_ref().map_or_else(|| vec![Part::Body], |entry| parts(entry, notes));
+    let stamp = stamp(table, &signed, notes);
+    let at = entry.map_or(at, |entry| entry.span);
+    let signature = place.zip(marks).map(|(place, marks)| {
+        Proof::Signature(Signature { place, separator, marks, encoding, signed, stamp })
+    });
+    (signature, at)
+}
+
+/// Where the signature stands: in one of three keys.
+fn place(name: &str, table: &mut Table<'_>, at: Range<usize>, notes: &Notes) -> Option<Place> {
+    let first = table.entry("header");
+    let each = table.entry("each_header");
+    let in_body = table.entry("signature_in_body");
+    let given: Vec<&Entry<'_>> = [&first, &each, &in_body].into_iter().flatten().collect();
+    match given.as_slice() {
+        [] => {
+            let title = format!("scheme `{name}` does not say where its signature stands");
+            let problem = Problem::error(title).at(at, "no `header`").absence();
+            notes.add(problem.help("write header = \"X-NAME-Signature\""));
+            return None;
+        }
+        [_, second, ..] => {
+            let title = format!("`{}` is one place too many", second.path);
+            let help = "a signature stands in `header`, in `each_header` or in `signature_in_body`";
+            second.refuse(notes, &title, "keep one", help);
+            return None;
+        }
+        [_] => {}
+    }
+    if let Some(entry) = in_body {
+        return Some(Place::Body(pointer(&entry, entry.string(notes)?, "", notes)?));
+    }
+    let names = header_names(first, notes).map(Place::First);
+    names.or_else(|| header_names(each, notes).map(Place::Each))
+}
+
+/// One version of the signature, or several in `versions`.
+fn marks(table: &mut Table<'_>, notes: &Notes) -> Option<Vec<Mark>> {
+    let Some(entry) = table.entry("versions") else {
+        return Some(vec![mark(table, notes)?]);
+    };
+    let mut entries = entry.items(notes);
+    if entries.is_empty() || entries.len() > VERSIONS_MAX {
+        let title = format!("`{}` must be a list of 1 to {VERSIONS_MAX} tables", entry.path);
+        entry.refuse(notes, &title, "write [{ prefix = \"v1=\" }, { prefix = \"v2=\" }]", "");
+        entries.truncate(VERSIONS_MAX);
+    }
+    let version = |entry: &Entry<'_>| {
+        let mut table = entry.table(notes)?;
+        let mark = mark(&mut table, notes);
+        table.finish(notes, |_| None);
+        mark
+    };
+    let marks: Vec<Mark> = entries.iter().filter_map(version).collect();
+    (!marks.is_empty()).then_some(marks)
+}
+
+fn mark(table: &mut Table<'_>, notes: &Notes) -> Option<Mark> {
+    let prefix = table.entry("prefix").and_then(|entry| entry.string(notes)).unwrap_or_default();
+    let algorithm = algorithm(table, notes);
+    Some(Mark { text: prefix.to_owned().into(), algorithm, key: key(table, algorithm, notes)? })
+}
+
+/// Notes what does not fit together, and whether the signature covers the time.
 fn check(
     name: &str,
     signature: &mut Signature,
     id: &[HeaderName],
-    at: std::ops::Range<usize>,
+    at: Range<usize>,
     notes: &Notes,
 ) {
     let refuse = |title: String, label: &str, help: &str| {
         notes.add(Problem::error(title).at(at.clone(), label).help(help));
     };
     let uses = |part: &Part| signature.signed.contains(part);
-    let late = signature.marks.iter().any(|mark| mark.key == KeyForm::StampThenText);
-    if signature.stamp.is_none() && (uses(&Part::Stamp) || late) {
+    let if_sent = signature.signed.iter().any(|part| matches!(part, Part::StampIfSent(_)));
+    let in_key = signature.marks.iter().any(|mark| mark.key == KeyForm::StampThenText);
+    if signature.stamp.is_none() && (uses(&Part::Stamp) || if_sent || in_key) {
         let title = format!("scheme `{name}` signs a time and does not say where it stands");
         refuse(
             title,
@@ -156,7 +189,7 @@ fn check(
     if !signature.covers_content() {
         let title = format!("scheme `{name}` does not sign the content");
         let problem = Problem::warning(title).at(at.clone(), "nothing of the body is here");
-        notes.add(problem.help("whoever has seen one request can send any other in its place"));
+        notes.add(problem.help("anyone who has seen one request can send any other in its place"));
     }
     let covered = signature.covers_stamp();
     if let Some(stamp) = &mut signature.stamp {
@@ -164,176 +197,7 @@ fn check(
         if !covered {
             let title = format!("scheme `{name}` does not sign its time");
             let problem = Problem::warning(title).at(at, "no \"time\" here");
-            notes.add(problem.help("anybody can write another one, so that it is not looked at"));
+            notes.add(problem.help("anyone can change it, so it is ignored"));
         }
     }
-}
-
-/// A value out of a list of names.
-fn choice<T: Copy>(
-    table: &mut Table<'_>,
-    key: &'static str,
-    list: &[(&str, T)],
-    notes: &Notes,
-) -> Option<T> {
-    let entry = table.entry(key)?;
-    let written = entry.string(notes)?;
-    let found = list.iter().find(|(name, _)| *name == written).map(|(_, value)| *value);
-    if found.is_none() {
-        unknown(
-            &entry,
-            key,
-            &format!("values of `{key}`"),
-            written,
-            list.iter().map(|(n, _)| *n),
-            notes,
-        );
-    }
-    found
-}
-
-/// `None` when there is no entry, or none that could be read.
-fn header_names(entry: Option<Entry<'_>>, notes: &Notes) -> Option<Vec<HeaderName>> {
-    let entries = entry?.one_or_more(notes);
-    let names = entries.iter().filter_map(|entry| header_name(entry, entry.string(notes)?, notes));
-    Some(names.collect::<Vec<_>>()).filter(|names| !names.is_empty())
-}
-
-fn header_name(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<HeaderName> {
-    let name = HeaderName::from_bytes(text.as_bytes()).ok();
-    if name.is_none() {
-        entry.refuse(
-            notes,
-            &format!("`{}` is no name of a header", entry.path),
-            "cannot be sent",
-            "",
-        );
-    }
-    name
-}
-
-fn separator(entry: &Entry<'_>, notes: &Notes) -> Option<u8> {
-    match entry.string(notes)?.as_bytes() {
-        [byte] if byte.is_ascii_punctuation() || *byte == b' ' => Some(*byte),
-        _ => {
-            let title = format!("`{}` is no separator", entry.path);
-            entry.refuse(notes, &title, "write one character: \",\", \";\" or \" \"", "");
-            None
-        }
-    }
-}
-
-fn key(table: &mut Table<'_>, algorithm: Algorithm, notes: &Notes) -> Option<KeyForm> {
-    let public = KeyForm::Public { prefix: "".into() };
-    let Some(entry) = table.entry("key") else {
-        return Some(if algorithm.is_symmetric() { KeyForm::Text } else { public });
-    };
-    let written = entry.string(notes)?;
-    let (kind, prefix) = written.split_once(':').unwrap_or((written, ""));
-    let prefix = prefix.to_owned().into();
-    let form = match kind {
-        "text" => KeyForm::Text,
-        "hex" => KeyForm::Hex,
-        "base64" => KeyForm::Base64 { prefix },
-        "time-and-text" => KeyForm::StampThenText,
-        "public-key" => KeyForm::Public { prefix },
-        _ => {
-            unknown(&entry, "key", "values of `key`", written, KEYS.into_iter(), notes);
-            return None;
-        }
-    };
-    let is_public = matches!(form, KeyForm::Public { .. });
-    if is_public == algorithm.is_symmetric() {
-        let title = format!("`{}` does not fit the algorithm", entry.path);
-        let label = if is_public { "HMAC has no public key" } else { "needs \"public-key\"" };
-        entry.refuse(notes, &title, label, "");
-        return None;
-    }
-    Some(form)
-}
-
-fn parts(entry: &Entry<'_>, notes: &Notes) -> Vec<Part> {
-    entry.one_or_more(notes).iter().filter_map(|entry| part(entry, notes)).collect()
-}
-
-fn part(entry: &Entry<'_>, notes: &Notes) -> Option<Part> {
-    let written = entry.string(notes)?;
-    Some(match written {
-        "body" => Part::Body,
-        "time" => Part::Stamp,
-        "id" => Part::Id,
-        "method" => Part::Method,
-        "url" => Part::Url,
-        "url-any-port" => Part::UrlAnyPort,
-        "url-unescaped" => Part::UrlDecoded,
-        "path" => Part::Path,
-        "sorted-form" => Part::SortedForm,
-        "body-sha256" => Part::BodySha256Hex,
-        _ => match written.split_once(':') {
-            Some(("literal", text)) => Part::Literal(text.to_owned().into()),
-            Some(("header", name)) => Part::Header(header_name(entry, name, notes)?),
-            Some(("listed-headers", name)) => Part::ListedHeaders(header_name(entry, name, notes)?),
-            Some(("body", pointer)) => Part::BodyText(self::pointer(entry, pointer, notes)?),
-            _ => {
-                unknown(entry, "part", "parts", written, PARTS.into_iter(), notes);
-                return None;
-            }
-        },
-    })
-}
-
-fn pointer(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<verify::Text> {
-    if text.len() > 1 && text.starts_with('/') {
-        return Some(text.to_owned().into());
-    }
-    let title = format!("`{}` has no JSON pointer", entry.path);
-    entry.refuse(notes, &title, "write body:/NAME or body:/NAME/NAME", "");
-    None
-}
-
-fn stamp(table: &mut Table<'_>, notes: &Notes) -> Option<Stamp> {
-    let unit = choice(table, "time_unit", &UNITS, notes).unwrap_or(Unit::Seconds);
-    let limits = TOLERANCE_MIN..=TOLERANCE_MAX;
-    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(TOLERANCE_S);
-    let past = table.duration("tolerance", limits.clone(), notes).map_or(TOLERANCE_S, seconds);
-    let future = table.duration("tolerance_future", limits, notes).map_or(past, seconds);
-    let optional_entry = table.entry("time_optional");
-    let optional = optional_entry.as_ref().and_then(|entry| entry.boolean(notes)).unwrap_or(false);
-    let entry = table.entry("time")?;
-    let written = entry.string(notes)?;
-    let place = match written.split_once(':') {
-        Some(("header", name)) => StampIn::Headers(vec![header_name(&entry, name, notes)?]),
-        Some(("element", mark)) if !mark.is_empty() => StampIn::Element(mark.to_owned().into()),
-        Some(("body", text)) => StampIn::Body(pointer(&entry, text, notes)?),
-        _ => {
-            let title = format!("`{}` is no place for a time", entry.path);
-            let label = "write \"header:NAME\", \"element:t=\" or \"body:/POINTER\"";
-            entry.refuse(notes, &title, label, "");
-            return None;
-        }
-    };
-    if let (true, Some(entry), false) =
-        (optional, optional_entry, matches!(place, StampIn::Body(_)))
-    {
-        // Whoever caught a request could leave its time out, and write it into the body instead.
-        let title = format!("`{}` cannot be here", entry.path);
-        entry.refuse(notes, &title, "only a time inside the body may be missing", "");
-    }
-    Some(Stamp { place, unit, past_s: past, future_s: future, covered: true, optional })
-}
-
-fn methods(table: &mut Table<'_>, notes: &Notes) -> Vec<Method> {
-    let Some(entry) = table.entry("methods") else { return vec![Method::POST] };
-    let known = [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE];
-    let entries = entry.one_or_more(notes);
-    let method = |entry: &Entry<'_>| {
-        let written = entry.string(notes)?;
-        let found = known.iter().find(|method| method.as_str() == written).cloned();
-        if found.is_none() {
-            let names = known.iter().map(Method::as_str);
-            unknown(entry, "method", "methods", written, names, notes);
-        }
-        found
-    };
-    entries.iter().filter_map(method).collect()
 }

@@ -1,15 +1,22 @@
-//! `[senders.NAME]`: a user's own way to read requests, where no built-in sender fits.
+//! `[senders.NAME]`: how the bodies of a sender are read that no built-in vendor covers.
+//!
+//! The same reader reads `[sender]` of the built-in vendors' files, so that both can say the same.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::naming::{check_name, unknown_severity};
+use super::naming::{check_name, unknown, unknown_severity};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
+use super::vendors;
 use crate::model::Severity;
-use crate::normalize::{self, Record, Sender, TEMPLATES_MAX};
+use crate::normalize::{Record, RetryHabit, Sender, TEMPLATES_MAX};
 
-/// Most senders of a user's own.
+/// Most senders in a configuration.
 const SENDERS_MAX: usize = 100;
+/// Limits of `deadline`.
+const DEADLINE_MIN: Duration = Duration::from_secs(1);
+const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
 
 /// Reads every sender.
 pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
@@ -21,15 +28,17 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
             break;
         }
         check_name("sender", name, &entry, notes);
-        if normalize::sender(name).is_some() {
+        if vendors::sender(name).is_some() {
             let problem = Problem::error(format!("`{name}` is a built-in sender"));
             let problem = problem.at(entry.key.clone(), "taken");
-            notes.add(problem.help("give your own another name, and name it in the source"));
+            notes.add(
+                problem.help("give yours another name, and write sender = \"NAME\" in the source"),
+            );
         }
         if let Some(table) = entry.table(notes) {
-            // What is wrong with it has been noted: it is known all the same.
+            // One with an error is known all the same, so that its source is not called wrong as well.
             let sender = sender(name, table, notes)
-                .or_else(|| Sender::own(name, &Record::EMPTY).ok())
+                .or_else(|| Sender::new(name, &Record::EMPTY).ok())
                 .map(Arc::new);
             senders.extend(sender);
         }
@@ -44,7 +53,13 @@ struct Attribute<'t> {
     texts: Vec<&'t str>,
 }
 
-fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
+/// `None` when something is wrong; the problem is noted.
+pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
+    let habit = habit(&mut table, notes);
+    if let Some(entry) = table.entry("reader") {
+        table.finish(notes, |_| Some("a `reader` leaves nothing else to say".to_owned()));
+        return by_code(name, &entry, notes).map(|sender| sender.with_habit(habit));
+    }
     let events = table.entry("events");
     let body = table.entry("body");
     let attributes = ["id", "type", "subject", "time", "title", "severity", "link"]
@@ -75,8 +90,8 @@ fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
         words: &words,
         otherwise: otherwise.unwrap_or(Severity::Warning),
     };
-    match Sender::own(name, &record) {
-        Ok(sender) => Some(sender),
+    match Sender::new(name, &record) {
+        Ok(sender) => Some(sender.with_habit(habit)),
         Err(invalid) => {
             let named = attributes.iter().find(|attribute| attribute.name == invalid.attribute);
             let written = named.and_then(|attribute| {
@@ -87,6 +102,23 @@ fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
             let title = format!("`senders.{name}.{}` cannot be read", invalid.attribute);
             let problem = Problem::error(title).at(span, invalid.why.to_string());
             notes.add(problem.help("a template is text with places: \"{alert.title} on {host}\""));
+            None
+        }
+    }
+}
+
+fn habit(table: &mut Table<'_>, notes: &Notes) -> RetryHabit {
+    let deadline = table.duration("deadline", DEADLINE_MIN..=DEADLINE_MAX, notes);
+    let retries = table.entry("retries").and_then(|entry| entry.string(notes)).unwrap_or_default();
+    RetryHabit { deadline, retries: retries.to_owned() }
+}
+
+/// Bodies that templates cannot describe are read by code, which has a name.
+fn by_code(name: &str, entry: &Entry<'_>, notes: &Notes) -> Option<Sender> {
+    match entry.string(notes)? {
+        "sqreen" => Some(Sender::sqreen(name)),
+        other => {
+            unknown(entry, "reader", "readers", other, ["sqreen"].into_iter(), notes);
             None
         }
     }

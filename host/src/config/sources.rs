@@ -14,9 +14,10 @@ use super::naming::{check_name, unknown};
 use super::problem::Problem;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
+use super::vendors;
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
-use crate::normalize::{self, Sender};
+use crate::normalize::Sender;
 use crate::verify::{Handshake, Proof, Scheme};
 
 /// Most sources.
@@ -152,7 +153,7 @@ fn sender(
 ) -> Option<Arc<Sender>> {
     let named = |name: &str| {
         let own = own.iter().find(|sender| sender.name == name);
-        own.or_else(|| normalize::sender(name)).cloned()
+        own.or_else(|| vendors::sender(name)).cloned()
     };
     let Some(entry) = table.entry("sender") else {
         // A sender with a vendor's signature also has that vendor's bodies.
@@ -162,7 +163,7 @@ fn sender(
     let written = entry.string(notes)?;
     let sender = named(written);
     if sender.is_none() {
-        let names = own.iter().chain(normalize::presets()).map(|sender| &*sender.name);
+        let names = own.iter().chain(vendors::senders()).map(|sender| &*sender.name);
         unknown(&entry, "sender", "senders", written, names, notes);
     }
     sender

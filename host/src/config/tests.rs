@@ -216,7 +216,7 @@ proptest! {
             for source in &config.ingest.sources {
                 let (headers, body) = (http::HeaderMap::new(), bytes::Bytes::from(body.clone()));
                 let input = normalize::Input {
-                    headers: &headers, query: None, body: &body, again: normalize::Again::Untold,
+                    headers: &headers, query: None, body: &body, repetition: normalize::Repetition::Unknown,
                 };
                 let _ = normalize::normalize(&source.sender, input);
                 let request = crate::model::Request {

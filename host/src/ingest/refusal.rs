@@ -14,7 +14,7 @@ use super::decode::DecodeError;
 use super::settings::without_slash;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
-use crate::verify::Refused;
+use crate::verify::VerifyRefusal;
 
 /// Longest part of a path that is shown or compared, in bytes.
 const PATH_BYTES_MAX: usize = 128;
@@ -32,7 +32,7 @@ pub(super) enum RequestRefusal {
     Method {
         allowed: Vec<Method>,
     },
-    Unverified(Refused),
+    Unverified(VerifyRefusal),
     /// Not in the source's `allow`.
     Address {
         client: IpAddr,

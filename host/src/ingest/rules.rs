@@ -12,7 +12,7 @@ use super::refusal::RequestRefusal;
 use super::settings::{Settings, SourceSettings, without_slash};
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Timestamp};
 use crate::net::Peer;
-use crate::normalize::{self, Again, Input, Sender};
+use crate::normalize::{self, Input, Repetition, Sender};
 use crate::route::Router;
 use crate::store::{self, NewRequest};
 use crate::telemetry::StoredNote;
@@ -120,12 +120,12 @@ impl Rules {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
         let repetition_key = || verified.repetition_key();
-        let again = match verified.scheme().replay() {
-            Replay::Id | Replay::SignedBytes => Again::Key(&repetition_key),
-            Replay::OriginOnly => Again::KeyAlone(&repetition_key),
-            Replay::Window | Replay::Open => Again::Untold,
+        let repetition = match verified.scheme().replay() {
+            Replay::Id | Replay::SignedBytes => Repetition::Key(&repetition_key),
+            Replay::OriginOnly => Repetition::KeyAlone(&repetition_key),
+            Replay::Window | Replay::Open => Repetition::Unknown,
         };
-        let input = Input { headers, query, body, again };
+        let input = Input { headers, query, body, repetition };
         let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     fn scheme(name: &str) -> &'static Scheme {
-        crate::verify::scheme(name).unwrap()
+        crate::vendors::scheme(name).unwrap()
     }
 
     #[test]

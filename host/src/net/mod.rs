@@ -28,4 +28,4 @@ mod tests;
 pub use handler::Handler;
 pub use listener::{BindError, Listener};
 pub use peer::Peer;
-pub use settings::{CONNECTIONS_MAX, HEAD_BYTES_MAX, Settings};
+pub use settings::Settings;

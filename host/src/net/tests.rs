@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::activity::{Activity, Times};
 use super::connection::{self, Remote, Stage};
 use super::peer::Proxies;
+use super::settings::HEAD_BYTES_MAX;
 use super::*;
 
 /// Answers 200. If a gate is set, only after it is opened.

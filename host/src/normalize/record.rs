@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
-use super::again::Identity;
 use super::fields::Field;
 use super::paths::Paths;
+use super::repetition::Identity;
 use super::template::{InvalidTemplate, Places, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::words::{self, Word};

@@ -14,10 +14,10 @@
 
 use std::borrow::Cow;
 
-use super::again::Identity;
 use super::fields::{Field, fields};
+use super::repetition::Identity;
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, is_rfc3339, one_line};
-use super::{Sample, TYPE_UNKNOWN, dedup};
+use super::{TYPE_UNKNOWN, dedup};
 use crate::model::{Attributes, Severity};
 
 const RISK_WARNING: f64 = 25.0;
@@ -221,41 +221,3 @@ fn line(field: Field<'_>, chars_max: usize) -> Option<Cow<'_, str>> {
         Cow::Owned(text) => one_line(&text, chars_max).map(|line| Cow::Owned(line.into_owned())),
     }
 }
-
-pub(super) static SAMPLES: &[Sample] = &[
-    Sample {
-        headers: &[],
-        name: "sqreen/test",
-        body: include_str!("samples/sqreen_test.json"),
-        ids: &["0f6b0f0c8a4f4f6f9d5b7f1c2a3e4d50"],
-        times: &["2021-02-08T12:45:00.363713+00:00", "2021-02-08T12:45:00.363819+00:00"],
-    },
-    Sample {
-        headers: &[],
-        name: "sqreen/security_event",
-        body: include_str!("samples/sqreen_security_event.json"),
-        ids: &["601d5133592a4d9000f88ec1"],
-        times: &["2021-02-08T12:45:01.503282+00:00", "2021-02-08T12:44:47.487000+00:00"],
-    },
-    Sample {
-        headers: &[],
-        name: "sqreen/http_scan",
-        body: include_str!("samples/sqreen_http_scan.json"),
-        ids: &["601d5133592a4d9000f88ec2"],
-        times: &["2021-02-08T12:45:02.101010+00:00", "2021-02-08T12:41:12.120000+00:00"],
-    },
-    Sample {
-        headers: &[],
-        name: "sqreen/pulse",
-        body: include_str!("samples/sqreen_pulse.json"),
-        ids: &["601d5133592a4d9000f88ec3"],
-        times: &["2021-02-08T12:40:00.090825+00:00"],
-    },
-    Sample {
-        headers: &[],
-        name: "sqreen/security_response",
-        body: include_str!("samples/sqreen_security_response.json"),
-        ids: &["7c9e6679-7425-40de-944b-e07fc1f90ae7"],
-        times: &["2021-02-08T12:45:03.374627+00:00"],
-    },
-];

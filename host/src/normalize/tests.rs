@@ -1,14 +1,17 @@
 //! What people see of each kind of event, and that nothing in a body can break the reading.
 
-use super::*;
-
+use bytes::Bytes;
 use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Attributes, Event, Severity, Shape};
+use crate::vendors::{sample, sender, senders};
 
 fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
     let headers = http::HeaderMap::new();
     normalize(
         sender(sender_name).unwrap(),
-        Input { headers: &headers, query: None, body, again: Again::Untold },
+        Input { headers: &headers, query: None, body, repetition: Repetition::Unknown },
     )
 }
 
@@ -100,7 +103,7 @@ fn samples_read_as_people_expect() {
         ),
     ] {
         let (sender, sample) = sample(name).unwrap();
-        check(&sender.name, sample.body, expected);
+        check(&sender.name, &sample.body, expected);
     }
 }
 
@@ -328,7 +331,7 @@ fn own(events: &str) -> Sender {
         words: &[("red*", Severity::Critical)],
         ..Record::EMPTY
     };
-    Sender::own("door", &record).unwrap()
+    Sender::new("door", &record).unwrap()
 }
 
 #[test]
@@ -340,7 +343,7 @@ fn a_list_inside_an_object_is_events_that_share_what_is_around_it() {
         let body = Bytes::from_static(body.as_bytes());
         normalize(
             &sender,
-            Input { headers: &headers, query: None, body: &body, again: Again::Untold },
+            Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown },
         )
         .unwrap()
     };
@@ -373,7 +376,7 @@ proptest! {
     #[test]
     fn any_bytes_are_events_or_a_reason(body in proptest::collection::vec(any::<u8>(), 0..200)) {
         let body = Bytes::from(body);
-        for sender in presets() {
+        for sender in senders() {
             let _ = read(&sender.name, &body);
         }
     }
@@ -388,9 +391,9 @@ proptest! {
         headers.insert(http::header::CONTENT_TYPE, content_type[which].parse().unwrap());
         let body = Bytes::from(body);
         let key = || Some("k".to_owned());
-        for sender in presets() {
-            for again in [Again::Untold, Again::Key(&key), Again::KeyAlone(&key)] {
-                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, again };
+        for sender in senders() {
+            for repetition in [Repetition::Unknown, Repetition::Key(&key), Repetition::KeyAlone(&key)] {
+                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, repetition };
                 for event in normalize(sender, input).unwrap_or_default() {
                     prop_assert!(!event.attributes.title.trim().is_empty());
                 }
@@ -408,9 +411,9 @@ proptest! {
             id: &texts, title: &texts, time: &texts, severity: &texts, link: &texts, any_body: true,
             ..Record::EMPTY
         };
-        if let Ok(sender) = Sender::own("own", &record) {
+        if let Ok(sender) = Sender::new("own", &record) {
             let (headers, body) = (http::HeaderMap::new(), Bytes::from(body));
-            let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
+            let input = Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown };
             let _ = normalize(&sender, input);
         }
     }
@@ -435,7 +438,7 @@ proptest! {
     ) {
         let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
         let element = format!("{{{}}}", pairs.join(", "));
-        for sender in presets() {
+        for sender in senders() {
             let event = only(&sender.name, &format!(" [ {element} ] "));
             prop_assert_eq!(&event.data, element.as_bytes());
             let Attributes { event_type, title, .. } = event.attributes;

@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::Refused;
+use super::VerifyRefusal;
 use super::scheme::{Encoding, Place, Signature, StampIn};
 use super::{codec, stamp};
 
@@ -39,7 +39,7 @@ impl<'r> Claims<'r> {
         signature: &Signature,
         headers: &'r HeaderMap,
         in_body: Option<&'r str>,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, VerifyRefusal> {
         let mut claims =
             Self { claims: [Claim::default(); SIGNATURES_MAX], count: 0, stamp: None, set: 0 };
         match &signature.place {
@@ -53,7 +53,7 @@ impl<'r> Claims<'r> {
             Place::Each(names) => {
                 let mut sent = names.iter().filter(|name| headers.contains_key(*name)).peekable();
                 if let (None, Some(first)) = (sent.peek(), names.first()) {
-                    return Err(Refused::Missing { header: first.clone() });
+                    return Err(VerifyRefusal::Missing { header: first.clone() });
                 }
                 for name in sent {
                     claims.read_header(signature, headers, name)?;
@@ -76,14 +76,14 @@ impl<'r> Claims<'r> {
         signature: &Signature,
         headers: &'r HeaderMap,
         name: &HeaderName,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VerifyRefusal> {
         let text = single(headers, name)?;
         self.read(signature, text, &|| format!("header {name}"))
     }
 
     /// What is wrong with the form of the one whole signature of a request. Among several a wrong form is
     /// only no match.
-    pub(super) fn check_form(&self, signature: &Signature) -> Result<(), Refused> {
+    pub(super) fn check_form(&self, signature: &Signature) -> Result<(), VerifyRefusal> {
         let (None, Place::First(names)) = (signature.separator, &signature.place) else {
             return Ok(());
         };
@@ -98,14 +98,14 @@ impl<'r> Claims<'r> {
         signature: &Signature,
         text: &'r [u8],
         place: &dyn Fn() -> String,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VerifyRefusal> {
         let before = self.count;
         match signature.separator {
             None => self.element(signature, text, place)?,
             Some(separator) => {
                 for (number, element) in text.split(|byte| *byte == separator).enumerate() {
                     if number == ELEMENTS_MAX {
-                        return Err(Refused::TooMany { place: place(), max: ELEMENTS_MAX });
+                        return Err(VerifyRefusal::TooMany { place: place(), max: ELEMENTS_MAX });
                     }
                     self.element(signature, element.trim_ascii(), place)?;
                 }
@@ -113,7 +113,10 @@ impl<'r> Claims<'r> {
         }
         if self.count == before {
             let expected: Vec<&str> = signature.marks.iter().map(|mark| &*mark.text).collect();
-            return Err(Refused::NoVersion { place: place(), expected: expected.join("… or ") });
+            return Err(VerifyRefusal::NoVersion {
+                place: place(),
+                expected: expected.join("… or "),
+            });
         }
         Ok(())
     }
@@ -123,19 +126,19 @@ impl<'r> Claims<'r> {
         signature: &Signature,
         element: &'r [u8],
         place: &dyn Fn() -> String,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), VerifyRefusal> {
         if let Some(StampIn::Element(mark)) = signature.stamp.as_ref().map(|stamp| &stamp.place)
             && let Some(stamp) = element.strip_prefix(mark.as_bytes())
         {
             if self.stamp.replace(stamp).is_some() {
-                return Err(Refused::StampDoubled { place: place() });
+                return Err(VerifyRefusal::StampDoubled { place: place() });
             }
             return Ok(());
         }
         for (mark, form) in signature.marks.iter().enumerate() {
             let Some(text) = element.strip_prefix(form.text.as_bytes()) else { continue };
             let Some(free) = self.claims.get_mut(self.count) else {
-                return Err(Refused::TooMany { place: place(), max: SIGNATURES_MAX });
+                return Err(VerifyRefusal::TooMany { place: place(), max: SIGNATURES_MAX });
             };
             *free = Claim { mark, text };
             self.count += 1;
@@ -146,15 +149,18 @@ impl<'r> Claims<'r> {
 }
 
 /// The value of a header that must be there exactly once, and not be empty.
-pub(super) fn single<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Result<&'r [u8], Refused> {
+pub(super) fn single<'r>(
+    headers: &'r HeaderMap,
+    name: &HeaderName,
+) -> Result<&'r [u8], VerifyRefusal> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or_else(|| Refused::Missing { header: name.clone() })?;
+    let value = values.next().ok_or_else(|| VerifyRefusal::Missing { header: name.clone() })?;
     let others = values.count();
     if others > 0 {
-        return Err(Refused::Doubled { header: name.clone(), times: others + 1 });
+        return Err(VerifyRefusal::Doubled { header: name.clone(), times: others + 1 });
     }
     if value.is_empty() {
-        return Err(Refused::Empty { header: name.clone() });
+        return Err(VerifyRefusal::Empty { header: name.clone() });
     }
     Ok(value.as_bytes())
 }
@@ -164,15 +170,15 @@ pub(super) fn stamp_header<'r>(
     signature: &Signature,
     headers: &'r HeaderMap,
     set: usize,
-) -> Result<Option<&'r [u8]>, Refused> {
+) -> Result<Option<&'r [u8]>, VerifyRefusal> {
     let Some(described) = &signature.stamp else { return Ok(None) };
     let StampIn::Headers(names) = &described.place else { return Ok(None) };
     let Some(name) = names.get(set).or(names.last()) else { return Ok(None) };
     match headers.get_all(name).iter().count() {
         0 if described.optional || !described.covered => Ok(None),
-        0 => Err(Refused::NoStamp { place: stamp::place(described) }),
+        0 => Err(VerifyRefusal::NoStamp { place: stamp::place(described) }),
         1 => single(headers, name).map(Some),
-        _ => Err(Refused::StampDoubled { place: stamp::place(described) }),
+        _ => Err(VerifyRefusal::StampDoubled { place: stamp::place(described) }),
     }
 }
 
@@ -188,7 +194,11 @@ pub(super) fn decode(
     }
 }
 
-fn check_form(signature: &Signature, claim: Claim<'_>, name: &HeaderName) -> Result<(), Refused> {
+fn check_form(
+    signature: &Signature,
+    claim: Claim<'_>,
+    name: &HeaderName,
+) -> Result<(), VerifyRefusal> {
     let Some(mark) = signature.marks.get(claim.mark) else { return Ok(()) };
     let (least, most) = mark.algorithm.signature_bytes();
     let expected = match signature.encoding {
@@ -197,7 +207,7 @@ fn check_form(signature: &Signature, claim: Claim<'_>, name: &HeaderName) -> Res
     };
     let found = claim.text.len();
     if claim.text.is_ascii() && least == most && found != expected {
-        return Err(Refused::Length { header: name.clone(), found, expected });
+        return Err(VerifyRefusal::Length { header: name.clone(), found, expected });
     }
     let decoded = decode(signature, claim.text, &mut [0; SIGNATURE_BYTES_MAX]);
     if decoded.is_some_and(|bytes| (least..=most).contains(&bytes)) {
@@ -207,5 +217,5 @@ fn check_form(signature: &Signature, claim: Claim<'_>, name: &HeaderName) -> Res
         Encoding::Hex => "hexadecimal number",
         Encoding::Base64 => "base64",
     };
-    Err(Refused::Malformed { place: format!("header {name}"), expected })
+    Err(VerifyRefusal::Malformed { place: format!("header {name}"), expected })
 }

@@ -15,7 +15,7 @@ use super::codec::{base64, hex};
 use super::key::Key;
 use super::message::{self, Message};
 use super::scheme::{Encoding, Proof, Scheme, Signature, StampIn};
-use super::{Refused, Verifier, body_text, id, json, stamp};
+use super::{Verifier, VerifyRefusal, body_text, id, json, stamp};
 use crate::model::{Request, Secret, Timestamp, printable};
 
 /// Bytes shown of what was signed, half of them from its beginning and half from its end.
@@ -28,20 +28,22 @@ const DIGEST_CHARACTERS_SHOWN: usize = 8;
 /// What is known of a refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    pub refused: Refused,
+    pub refused: VerifyRefusal,
     /// Lines for people, each a word and what it says.
     pub lines: Vec<(&'static str, String)>,
     /// Accidents that would explain it: with each of them undone, the request is accepted.
     pub accidents: Vec<String>,
 }
 
-/// Why these secrets do not let the request in; `None` when they do.
+/// Why these secrets do not let the request in; `None` when they do. It may have been signed by one of
+/// the `others`.
 #[must_use]
 pub fn explain(
     scheme: &Arc<Scheme>,
     secrets: &[Secret],
     public_url: Option<&str>,
     request: &Request,
+    others: &[Arc<Scheme>],
 ) -> Option<Explanation> {
     let verifier = Verifier::new(scheme, secrets, public_url).ok()?;
     let refused = verifier.verify(request.clone()).err()?;
@@ -50,7 +52,12 @@ pub fn explain(
         let inside = Inside { scheme, signature, public_url, request };
         lines = inside.lines(&verifier.keys);
     }
-    let accidents = accident::search(scheme, secrets, public_url, request, &refused);
+    let search = accident::Search::new(scheme, secrets, public_url, request);
+    let accidents = match &refused {
+        // A wrong clock is not an accident of the signature, and the others would only confirm it.
+        VerifyRefusal::Stale { .. } | VerifyRefusal::Future { .. } => search.wrong_unit(),
+        _ => search.all(others),
+    };
     Some(Explanation { refused, lines, accidents })
 }
 

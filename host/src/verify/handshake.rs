@@ -9,8 +9,8 @@ use http::{HeaderMap, Uri};
 
 use super::codec::{base64, hex};
 use super::key::Key;
-use super::scheme::Handshake;
-use super::{Refused, Verified, Verifier, json, url};
+use super::scheme::{Handshake, Place};
+use super::{Verified, Verifier, VerifyRefusal, json, url};
 use crate::model::Secret;
 
 /// Longest token that is answered, in bytes.
@@ -61,14 +61,14 @@ impl Verifier {
     ///
     /// # Errors
     /// It asks for something that is never answered.
-    pub fn answer(&self, verified: &Verified) -> Result<Option<Answer>, Refused> {
+    pub fn answer(&self, verified: &Verified) -> Result<Option<Answer>, VerifyRefusal> {
         let Some(handshake) = self.scheme.handshake else { return Ok(None) };
         let request = verified.request();
         let body = |pointer: &str| json::text_at(&request.body, pointer);
         let is = |pointer: &str, text: &str| body(pointer).is_some_and(|found| found == text);
         let token = |pointer: &str| {
             let token = body(pointer).unwrap_or_default();
-            narrow(&token).then(|| token.into_owned()).ok_or(Refused::Challenge)
+            narrow(&token).then(|| token.into_owned()).ok_or(VerifyRefusal::Challenge)
         };
         let answer = match handshake {
             Handshake::SlackUrlVerification if is("/type", "url_verification") => {
@@ -95,7 +95,7 @@ impl Verifier {
                     return Ok(None);
                 };
                 if !narrow(token) {
-                    return Err(Refused::Challenge);
+                    return Err(VerifyRefusal::Challenge);
                 }
                 Answer::json(format!("{{\"verification\":\"{token}\"}}"))
             }
@@ -110,7 +110,7 @@ impl Verifier {
     ///
     /// # Errors
     /// The question is not the vendor's, or asks for something that is never answered.
-    pub fn answer_unsigned(&self, uri: &Uri) -> Result<Option<Answer>, Refused> {
+    pub fn answer_unsigned(&self, uri: &Uri) -> Result<Option<Answer>, VerifyRefusal> {
         let query = uri.query().unwrap_or_default();
         let value = |name: &str| {
             let mut values = url::parameter(query, name);
@@ -118,19 +118,19 @@ impl Verifier {
             value.filter(|_| values.next().is_none())
         };
         let token =
-            |name: &str| value(name).filter(|token| narrow(token)).ok_or(Refused::Challenge);
+            |name: &str| value(name).filter(|token| narrow(token)).ok_or(VerifyRefusal::Challenge);
         match self.scheme.handshake {
             Some(Handshake::MetaHubChallenge) => {
-                let expected = self.verify_token.as_ref().ok_or(Refused::NoVerifyToken)?;
+                let expected = self.verify_token.as_ref().ok_or(VerifyRefusal::NoVerifyToken)?;
                 let shown = value("hub.verify_token").unwrap_or_default();
                 if !expected.is(shown.as_bytes()) {
-                    return Err(Refused::Token);
+                    return Err(VerifyRefusal::Token);
                 }
                 Ok(Some(Answer::text(token("hub.challenge")?)))
             }
             Some(Handshake::XCrc) => {
                 let token = token("crc_token")?;
-                let mac = base64(&self.mac(0, &token).ok_or(Refused::Challenge)?);
+                let mac = base64(&self.mac(0, &token).ok_or(VerifyRefusal::Challenge)?);
                 Ok(Some(Answer::json(format!("{{\"response_token\":\"sha256={mac}\"}}"))))
             }
             _ => Ok(None),
@@ -150,12 +150,17 @@ impl Verifier {
     /// Whether the body decides if a request without a signature is such a one.
     #[must_use]
     pub fn may_confirm(&self, headers: &HeaderMap) -> bool {
+        let Some(Place::First(names) | Place::Each(names)) =
+            self.scheme.signature().map(|signature| &signature.place)
+        else {
+            return false;
+        };
         self.scheme.handshake == Some(Handshake::NotionToken)
-            && !headers.contains_key("x-notion-signature")
+            && !names.iter().any(|name| headers.contains_key(name))
     }
 
-    fn zoom_answer(&self, key: u16, plain: &str) -> Result<Answer, Refused> {
-        let encrypted = hex(&self.mac(key, plain).ok_or(Refused::Challenge)?);
+    fn zoom_answer(&self, key: u16, plain: &str) -> Result<Answer, VerifyRefusal> {
+        let encrypted = hex(&self.mac(key, plain).ok_or(VerifyRefusal::Challenge)?);
         Ok(Answer::json(format!(
             "{{\"plainToken\":\"{plain}\",\"encryptedToken\":\"{encrypted}\"}}"
         )))
@@ -171,11 +176,11 @@ impl Verifier {
 ///
 /// # Errors
 /// The body is no such question, or its token is one that is never answered.
-pub fn answer_zoom(verifier: &Verifier, body: &[u8]) -> Result<Answer, Refused> {
+pub fn answer_zoom(verifier: &Verifier, body: &[u8]) -> Result<Answer, VerifyRefusal> {
     let text = |pointer: &str| json::text_at(body, pointer).unwrap_or_default();
     let plain = text("/payload/plainToken");
     if text("/event") != "endpoint.url_validation" || !narrow(&plain) {
-        return Err(Refused::Challenge);
+        return Err(VerifyRefusal::Challenge);
     }
     verifier.zoom_answer(0, &plain)
 }

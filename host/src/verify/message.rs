@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::claim::single;
 use super::scheme::{Part, Signature, StampIn};
-use super::{Refused, codec, json, stamp, url};
+use super::{VerifyRefusal, codec, json, stamp, url};
 use crate::model::Request;
 
 /// Most fields of a signed form.
@@ -35,10 +35,10 @@ impl<'r> Message<'r> {
         id: &'r [u8],
         stamp: Option<&'r [u8]>,
         public_url: Option<&str>,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, VerifyRefusal> {
         let mut urls = Vec::new();
         if signature.signs_url() {
-            let base = public_url.ok_or(Refused::NoPublicUrl)?;
+            let base = public_url.ok_or(VerifyRefusal::NoPublicUrl)?;
             let path = request.uri.path_and_query().map_or("", |path| path.as_str());
             urls = url::writings(base, path, signature.signed.contains(&Part::UrlAnyPort));
         }
@@ -53,7 +53,7 @@ impl<'r> Message<'r> {
                 }
                 Part::BodyText(pointer) => {
                     let text = json::text_at(&request.body, pointer)
-                        .ok_or_else(|| Refused::NotInBody { pointer: pointer.to_string() })?;
+                        .ok_or_else(|| VerifyRefusal::NotInBody { pointer: pointer.to_string() })?;
                     prepared.push(text.into_owned().into_bytes());
                 }
                 Part::Header(name) => {
@@ -124,13 +124,13 @@ fn body_hash(request: &Request) -> String {
 }
 
 /// An id with the text in it that ends it could be read as a shorter id and another time.
-fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), Refused> {
+fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), VerifyRefusal> {
     for pair in parts.windows(2) {
         if let [Part::Id, Part::Literal(end)] = pair
             && !end.is_empty()
             && id.windows(end.len()).any(|piece| piece == end.as_bytes())
         {
-            return Err(Refused::IdUnclear { separator: end.to_string() });
+            return Err(VerifyRefusal::IdUnclear { separator: end.to_string() });
         }
     }
     Ok(())
@@ -138,15 +138,15 @@ fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), Refused> {
 
 /// A body that begins like `1700000000:` could be a signed one without its timestamp's header, moved
 /// into the body by whoever caught it: the signed bytes are the same.
-fn unmoved(body: &[u8], behind: &str) -> Result<(), Refused> {
+fn unmoved(body: &[u8], behind: &str) -> Result<(), VerifyRefusal> {
     let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let moved = digits > 0 && body[digits..].starts_with(behind.as_bytes());
-    if moved { Err(Refused::StampInBody) } else { Ok(()) }
+    if moved { Err(VerifyRefusal::StampInBody) } else { Ok(()) }
 }
 
 /// Names and values of a form, sorted by name; of equal fields one counts. Nothing where the address
 /// has the body's hash, which then must be right. A body that is neither would not be covered.
-fn sorted_form(request: &Request) -> Result<Vec<u8>, Refused> {
+fn sorted_form(request: &Request) -> Result<Vec<u8>, VerifyRefusal> {
     let query = request.uri.query().unwrap_or_default();
     let mut hashes = url::parameter(query, "bodySHA256");
     if let Some(hash) = hashes.next() {
@@ -154,14 +154,14 @@ fn sorted_form(request: &Request) -> Result<Vec<u8>, Refused> {
         return if right && hashes.next().is_none() {
             Ok(Vec::new())
         } else {
-            Err(Refused::BodyHash)
+            Err(VerifyRefusal::BodyHash)
         };
     }
     let form = |field: &[u8]| codec::unescape(field, true);
     let mut fields = Vec::new();
     for field in request.body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()) {
         if fields.len() == FORM_FIELDS_MAX {
-            return Err(Refused::NoForm { max: FORM_FIELDS_MAX });
+            return Err(VerifyRefusal::NoForm { max: FORM_FIELDS_MAX });
         }
         let end = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
         let value = field.get(end + 1..).unwrap_or_default();
@@ -177,9 +177,10 @@ fn listed_headers(
     signature: &Signature,
     request: &Request,
     list: &http::HeaderName,
-) -> Result<Vec<u8>, Refused> {
+) -> Result<Vec<u8>, VerifyRefusal> {
     let place = || format!("header {list}");
-    let malformed = || Refused::Malformed { place: place(), expected: "list of header names" };
+    let malformed =
+        || VerifyRefusal::Malformed { place: place(), expected: "list of header names" };
     let names = std::str::from_utf8(single(&request.headers, list)?).map_err(|_| malformed())?;
     let mut joined = Vec::new();
     let mut has_stamp = false;
@@ -189,7 +190,7 @@ fn listed_headers(
     });
     for (number, name) in names.split(',').map(str::trim).enumerate() {
         if number == LISTED_HEADERS_MAX {
-            return Err(Refused::TooMany { place: place(), max: LISTED_HEADERS_MAX });
+            return Err(VerifyRefusal::TooMany { place: place(), max: LISTED_HEADERS_MAX });
         }
         let parsed = http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
         has_stamp |= Some(&parsed) == stamp;
@@ -201,7 +202,7 @@ fn listed_headers(
         joined.extend_from_slice(single(&request.headers, &parsed)?.trim_ascii());
     }
     match stamp {
-        Some(stamp) if !has_stamp => Err(Refused::StampNotListed { header: stamp.clone() }),
+        Some(stamp) if !has_stamp => Err(VerifyRefusal::StampNotListed { header: stamp.clone() }),
         _ => Ok(joined),
     }
 }
@@ -212,7 +213,7 @@ pub(super) fn stamp_text<'r>(
     signature: &Signature,
     headers: &'r http::HeaderMap,
     claims: &super::claim::Claims<'r>,
-) -> Result<Option<&'r [u8]>, Refused> {
+) -> Result<Option<&'r [u8]>, VerifyRefusal> {
     let Some(described) = &signature.stamp else { return Ok(None) };
     let found = match &described.place {
         StampIn::Headers(_) => super::claim::stamp_header(signature, headers, claims.set)?,
@@ -220,7 +221,7 @@ pub(super) fn stamp_text<'r>(
         StampIn::Body(_) => return Ok(None),
     };
     if found.is_none() && described.covered && !described.optional {
-        return Err(Refused::NoStamp { place: stamp::place(described) });
+        return Err(VerifyRefusal::NoStamp { place: stamp::place(described) });
     }
     Ok(found)
 }

@@ -17,7 +17,7 @@ use super::message::Message;
 use super::scheme::{
     Algorithm, Encoding, Mark, Part, Place, Proof, Scheme, Signature, StampIn, TokenIn,
 };
-use super::{Refused, public, stamp};
+use super::{VerifyRefusal, public, stamp};
 use crate::model::{Request, Secret, Timestamp};
 
 /// Why nothing can be signed; never with the secret in it.
@@ -33,7 +33,7 @@ pub enum CannotSign {
     #[error("scheme `{scheme}` writes into the body, which must be a JSON object for that")]
     NoObject { scheme: String },
     #[error("the request cannot be signed: {0}")]
-    Request(#[from] Refused),
+    Request(#[from] VerifyRefusal),
     #[error("signing failed")]
     Failed,
 }

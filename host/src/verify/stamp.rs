@@ -1,6 +1,6 @@
 //! When a sender says that it signed, and whether that is now.
 
-use super::Refused;
+use super::VerifyRefusal;
 use super::scheme::{Stamp, StampIn, Unit};
 use crate::model::Timestamp;
 
@@ -8,8 +8,8 @@ use crate::model::Timestamp;
 const STAMP_BYTES_MAX: usize = 64;
 
 /// Refuses a timestamp that is not near `now`. The limits themselves are near enough.
-pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), Refused> {
-    let millis = millis(stamp.unit, text).ok_or_else(|| Refused::StampMalformed {
+pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), VerifyRefusal> {
+    let millis = millis(stamp.unit, text).ok_or_else(|| VerifyRefusal::StampMalformed {
         place: place(stamp),
         expected: stamp.unit.name(),
     })?;
@@ -17,10 +17,10 @@ pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), Re
     let (age, ahead) = (now - i128::from(millis), i128::from(millis) - now);
     let seconds = |millis: i128| u64::try_from(millis / 1000).unwrap_or(u64::MAX);
     if age > i128::from(stamp.past_s) * 1000 {
-        return Err(Refused::Stale { age_s: seconds(age), max_s: stamp.past_s });
+        return Err(VerifyRefusal::Stale { age_s: seconds(age), max_s: stamp.past_s });
     }
     if ahead > i128::from(stamp.future_s) * 1000 {
-        return Err(Refused::Future { ahead_s: seconds(ahead), max_s: stamp.future_s });
+        return Err(VerifyRefusal::Future { ahead_s: seconds(ahead), max_s: stamp.future_s });
     }
     Ok(())
 }
@@ -122,9 +122,9 @@ mod tests {
         let check = |now| check(&stamp, b"1700000000", Timestamp::from_millis(now)).err();
         let at = 1_700_000_000_000;
         assert_eq!(check(at + 300_000), None);
-        assert_eq!(check(at + 300_001), Some(Refused::Stale { age_s: 300, max_s: 300 }));
+        assert_eq!(check(at + 300_001), Some(VerifyRefusal::Stale { age_s: 300, max_s: 300 }));
         assert_eq!(check(at - 10_000), None);
-        assert_eq!(check(at - 11_000), Some(Refused::Future { ahead_s: 11, max_s: 10 }));
-        assert!(matches!(check(u64::MAX), Some(Refused::Stale { .. })));
+        assert_eq!(check(at - 11_000), Some(VerifyRefusal::Future { ahead_s: 11, max_s: 10 }));
+        assert!(matches!(check(u64::MAX), Some(VerifyRefusal::Stale { .. })));
     }
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use dispatcher::normalize::{self, Again, DEDUP_KEY_BYTES_MAX, EVENTS_MAX, Input};
+use dispatcher::normalize::{self, Repetition, DEDUP_KEY_BYTES_MAX, EVENTS_MAX, Input};
 use http::HeaderName;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,12 +19,12 @@ const KNOWN: [HeaderName; 6] = [
 
 fuzz_target!(|input: &[u8]| {
     let Some((number, rest)) = dispatcher_fuzz::choice(input) else { return };
-    let sender = &normalize::presets()[number % normalize::presets().len()];
+    let sender = &dispatcher::config::vendors::senders()[number % dispatcher::config::vendors::senders().len()];
     let (headers, body) = dispatcher_fuzz::request(rest, &KNOWN);
     let body = Bytes::copy_from_slice(body);
     let key = || Some("signed:00".to_owned());
-    for again in [Again::Key(&key), Again::KeyAlone(&key)] {
-        let input = Input { headers: &headers, query: Some("a=1&b"), body: &body, again };
+    for repetition in [Repetition::Key(&key), Repetition::KeyAlone(&key)] {
+        let input = Input { headers: &headers, query: Some("a=1&b"), body: &body, repetition };
         let Ok(events) = normalize::normalize(sender, input) else { continue };
         assert!(events.len() <= EVENTS_MAX);
         for event in events {

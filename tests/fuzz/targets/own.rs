@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dispatcher::config::{self, Environment};
 use dispatcher::model::{Request, Severity, Timestamp};
-use dispatcher::normalize::{self, Again, Input, Record, Sender};
+use dispatcher::normalize::{self, Repetition, Input, Record, Sender};
 use http::{HeaderMap, Method};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
@@ -78,13 +78,13 @@ fn templates(input: &[u8]) {
         any_body: true,
         ..Record::EMPTY
     };
-    let Ok(sender) = Sender::own("own", &record) else { return };
+    let Ok(sender) = Sender::new("own", &record) else { return };
     read(&sender, &HeaderMap::new(), &Bytes::copy_from_slice(body));
 }
 
 fn read(sender: &Sender, headers: &HeaderMap, body: &Bytes) {
     let key = || None;
-    let input = Input { headers, query: Some("a=1"), body, again: Again::Key(&key) };
+    let input = Input { headers, query: Some("a=1"), body, repetition: Repetition::Key(&key) };
     for event in normalize::normalize(sender, input).unwrap_or_default() {
         assert!(!event.attributes.title.is_empty());
     }

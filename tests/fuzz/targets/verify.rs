@@ -24,7 +24,7 @@ struct Row {
     known: Vec<HeaderName>,
 }
 
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| verify::schemes().iter().map(row).collect());
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| dispatcher::config::vendors::schemes().iter().map(row).collect());
 
 fn row(scheme: &'static Arc<Scheme>) -> Row {
     let random = SystemRandom::new();
@@ -71,7 +71,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(verified.is_err(), "{}: a guess was let in", row.scheme.name);
     }
     let _ = verify::describe(row.scheme, Some(URL), &given);
-    let _ = verify::explain(row.scheme, std::slice::from_ref(&row.secret), Some(URL), &given);
+    let _ = verify::explain(row.scheme, std::slice::from_ref(&row.secret), Some(URL), &given, &[]);
 
     let Some(signer) = &row.signer else { return };
     let path = "/hook?a=1";

@@ -11,8 +11,8 @@ use tokio::sync::broadcast::Receiver;
 
 use crate::cli::testbed::sqreen;
 use crate::cli::{http, out};
+use crate::config;
 use crate::model::{Secret, Timestamp};
-use crate::normalize;
 use crate::telemetry::{Note, StoredNote};
 use crate::verify;
 
@@ -173,7 +173,7 @@ fn two_events() -> io::Result<String> {
     let elements: Vec<String> = ["sqreen/security_event", "sqreen/http_scan"]
         .iter()
         .map(|name| {
-            let (_, sample) = normalize::sample(name)
+            let (_, sample) = config::vendors::sample(name)
                 .ok_or_else(|| io::Error::other(format!("unknown sample {name}")))?;
             let (_, text) =
                 sample.with_fresh_ids(|| format!("{:024x}", fastrand::u128(..) >> 32), now);

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::verify::{self, Scheme};
+use crate::config;
+use crate::verify::Scheme;
 
 /// A random secret.
 ///
@@ -19,7 +20,7 @@ pub fn generated_secret() -> io::Result<String> {
 /// # Errors
 /// This build has no scheme `sqreen`.
 pub fn sqreen() -> io::Result<&'static Scheme> {
-    verify::scheme("sqreen")
+    config::vendors::scheme("sqreen")
         .map(|scheme| &**scheme)
         .ok_or_else(|| io::Error::other("unknown scheme `sqreen`"))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::names::near;
 use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
+use super::super::vendors;
 use crate::verify::{self, Proof, Scheme, TokenIn};
 
 const LIST_OF_SCHEMES: &str = "`dispatcher verify --list` names every built-in scheme; your own schemes are tables [schemes.NAME]";
@@ -16,8 +17,12 @@ pub(super) fn scheme(
     own: &[Arc<Scheme>],
     notes: &Notes,
 ) -> Option<Arc<Scheme>> {
-    let all = || own.iter().chain(verify::schemes());
-    let known = |name: &str| all().find(|scheme| &*scheme.name == name).cloned();
+    // All vendor files are read only to find a similar name.
+    let all = || own.iter().chain(vendors::schemes());
+    let known = |name: &str| {
+        let own = own.iter().find(|scheme| &*scheme.name == name);
+        own.or_else(|| vendors::scheme(name)).cloned()
+    };
     let Some(entry) = table.entry("scheme") else {
         let scheme = known(name);
         if scheme.is_none() {
@@ -52,8 +57,8 @@ pub(super) fn scheme(
 
 /// The help for a vendor that does not sign its requests.
 fn unsigned(name: &str) -> Option<String> {
-    let (vendor, scheme) = verify::UNSIGNED.iter().find(|(vendor, _)| *vendor == name)?;
-    Some(format!("{vendor} does not sign: write scheme = \"{scheme}\""))
+    let scheme = vendors::unsigned(name)?;
+    Some(format!("{name} does not sign: write scheme = \"{scheme}\""))
 }
 
 fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes: &Notes) {
@@ -88,7 +93,7 @@ pub(super) fn token_in(
                     problem.at(entry.span.clone(), "proxies write addresses to their logs");
                 notes.add(problem.help("if the sender can set a header, write \"header:NAME\""));
             }
-            Some(verify::token(place))
+            Some(Arc::new(verify::token(place)))
         }
         None => {
             let title = format!("`{}` is not a valid place for a token", entry.path);

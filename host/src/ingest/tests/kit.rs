@@ -22,7 +22,7 @@ use crate::store::{
 };
 use crate::telemetry::Feed;
 use crate::verify::{self, Verifier};
-use crate::{net, normalize};
+use crate::{net, vendors};
 
 pub(super) const SECRET: &str = "test-secret-of-the-source";
 pub(super) const BODY_BYTES_MAX: usize = 20_000;
@@ -86,8 +86,8 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
     let source = SourceSettings {
         name: Arc::from("sqreen"),
         path: "/sqreen".to_owned(),
-        verifier: Verifier::new(verify::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
-        sender: normalize::sender("sqreen").unwrap().clone(),
+        verifier: Verifier::new(vendors::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
+        sender: vendors::sender("sqreen").unwrap().clone(),
         handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
@@ -111,11 +111,11 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
 
 /// The body of a built-in sample.
 pub(super) fn sample(name: &str) -> &'static str {
-    normalize::sample(name).unwrap().1.body
+    &vendors::sample(name).unwrap().1.body
 }
 
 pub(super) fn with_signature(path: &str, secret: &str, body: &[u8]) -> http::Request<()> {
-    let scheme = verify::scheme("sqreen").unwrap();
+    let scheme = vendors::scheme("sqreen").unwrap();
     let (name, value) = verify::sign_body(scheme, &Secret::new(secret), body);
     http::Request::builder().method(Method::POST).uri(path).header(name, value).body(()).unwrap()
 }

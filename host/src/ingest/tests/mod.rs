@@ -15,7 +15,7 @@ use http_body_util::Full;
 
 use super::*;
 use crate::model::{EventId, Request, Shape, TargetNumber, Timestamp};
-use crate::normalize::{self, Again, Input};
+use crate::normalize::{self, Input, Repetition};
 use crate::route::Router;
 use crate::store::AppendError;
 use crate::telemetry::Note;

@@ -5,13 +5,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::Secret;
-use crate::verify::{Verifier, scheme, schemes};
+use crate::vendors::{self, scheme, schemes};
+use crate::verify::Verifier;
 
 #[test]
 fn the_vendor_of_every_scheme_has_a_sender() {
     for scheme in schemes() {
         let of_no_vendor = ["token", "basic", "none"].contains(&&*scheme.name);
-        let has_one = normalize::sender(&scheme.name).is_some();
+        let has_one = vendors::sender(&scheme.name).is_some();
         assert!(of_no_vendor || has_one, "{} has no sender", scheme.name);
     }
 }
@@ -39,8 +40,8 @@ proptest! {
             };
             // The signature is right: that is all that a forger can get.
             prop_assert!(x.verify(forged).is_ok());
-            let input = Input { headers: &headers, query: None, body: &body, again: Again::Untold };
-            let read = normalize::normalize(normalize::sender("x").unwrap(), input);
+            let input = Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown };
+            let read = normalize::normalize(vendors::sender("x").unwrap(), input);
             prop_assert!(read.is_err(), "{read:?}");
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 
+use super::super::Verifier;
 use super::super::scheme::{Algorithm, Encoding, KeyForm, Mark, Place, Proof, Scheme, Signature};
-use super::super::{Refused, Verifier, schemes};
 use super::SEARCH_BYTES_MAX;
 use super::rewrite::{STYLES, escaped, restyle};
 use crate::model::{Request, Secret};
@@ -15,7 +15,7 @@ use crate::model::{Request, Secret};
 const ACCIDENTS_MAX: usize = 3;
 
 /// A request with what lets it in.
-struct Search<'r> {
+pub(super) struct Search<'r> {
     scheme: &'r Arc<Scheme>,
     secrets: &'r [Secret],
     public_url: Option<&'r str>,
@@ -23,28 +23,32 @@ struct Search<'r> {
     found: Vec<String>,
 }
 
-/// Sentences, each of which begins in lower case.
-pub(super) fn search(
-    scheme: &Arc<Scheme>,
-    secrets: &[Secret],
-    public_url: Option<&str>,
-    request: &Request,
-    refused: &Refused,
-) -> Vec<String> {
-    let mut search = Search { scheme, secrets, public_url, request, found: Vec::new() };
-    match refused {
-        // A clock is no accident of the signature, and what follows would only confirm it.
-        Refused::Stale { .. } | Refused::Future { .. } => search.wrong_unit(),
-        _ => {
-            search.secrets();
-            search.bodies();
-            search.writings();
-            search.addresses();
-            search.other_schemes();
-        }
+impl<'r> Search<'r> {
+    pub(super) fn new(
+        scheme: &'r Arc<Scheme>,
+        secrets: &'r [Secret],
+        public_url: Option<&'r str>,
+        request: &'r Request,
+    ) -> Self {
+        Self { scheme, secrets, public_url, request, found: Vec::new() }
     }
-    search.found.truncate(ACCIDENTS_MAX);
-    search.found
+
+    /// What a wrong unit of the time would explain.
+    pub(super) fn wrong_unit(mut self) -> Vec<String> {
+        self.try_unit();
+        self.found
+    }
+
+    /// Sentences, each of which begins in lower case.
+    pub(super) fn all(mut self, others: &[Arc<Scheme>]) -> Vec<String> {
+        self.secrets();
+        self.bodies();
+        self.writings();
+        self.addresses();
+        self.other_schemes(others);
+        self.found.truncate(ACCIDENTS_MAX);
+        self.found
+    }
 }
 
 impl Search<'_> {
@@ -245,11 +249,11 @@ impl Search<'_> {
     }
 
     /// A preset that the request fits.
-    fn other_schemes(&mut self) {
+    fn other_schemes(&mut self, others: &[Arc<Scheme>]) {
         if !self.found.is_empty() {
             return;
         }
-        for other in schemes().iter().filter(|other| other.name != self.scheme.name) {
+        for other in others.iter().filter(|other| other.name != self.scheme.name) {
             let Some(signature) = other.signature() else { continue };
             let (Place::First(names) | Place::Each(names)) = &signature.place else { continue };
             if names.iter().any(|name| self.request.headers.contains_key(name)) {
@@ -261,7 +265,7 @@ impl Search<'_> {
     }
 
     /// Seconds for milliseconds, or the other way round.
-    fn wrong_unit(&mut self) {
+    fn try_unit(&mut self) {
         use super::super::scheme::Unit;
         let Some(stamp) = self.scheme.signature().and_then(|s| s.stamp.as_ref()) else { return };
         let (unit, accident) = match stamp.unit {

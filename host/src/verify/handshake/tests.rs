@@ -7,9 +7,10 @@ use http::Method;
 use proptest::prelude::*;
 use ring::rand::SystemRandom;
 
-use super::super::{Signer, Unsigned, scheme};
+use super::super::{Signer, Unsigned};
 use super::*;
 use crate::model::{Request, Timestamp};
+use crate::vendors::scheme;
 
 const SECRET: &str = "not-a-real-secret";
 /// Made with openssl, see below.
@@ -32,7 +33,11 @@ fn request(uri: &str, body: &[u8], headers: HeaderMap) -> Request {
 }
 
 /// What a vendor is answered that signs its question.
-fn asked(name: &str, body: &str, more: &[(&'static str, &str)]) -> Result<Option<Answer>, Refused> {
+fn asked(
+    name: &str,
+    body: &str,
+    more: &[(&'static str, &str)],
+) -> Result<Option<Answer>, VerifyRefusal> {
     let verifier = verifier(name);
     let random = SystemRandom::new();
     let signer = Signer::new(scheme(name).unwrap(), &Secret::new(SECRET), &random).unwrap();
@@ -128,19 +133,19 @@ fn a_question_by_get_needs_the_vendors_own_token_or_is_answered_with_a_narrow_on
     };
     let challenge = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
     assert_eq!(ask(&meta, &format!("{challenge}chosen-by-us")), Ok(Some("1158201444".to_owned())));
-    assert_eq!(ask(&meta, &format!("{challenge}another")), Err(Refused::Token));
-    assert_eq!(ask(&meta, challenge), Err(Refused::Token));
+    assert_eq!(ask(&meta, &format!("{challenge}another")), Err(VerifyRefusal::Token));
+    assert_eq!(ask(&meta, challenge), Err(VerifyRefusal::Token));
     assert_eq!(
         ask(&meta, "hub.challenge=%3Cscript%3E&hub.verify_token=chosen-by-us"),
-        Err(Refused::Challenge)
+        Err(VerifyRefusal::Challenge)
     );
-    assert_eq!(ask(&verifier("meta"), &format!("{challenge}x")), Err(Refused::NoVerifyToken));
+    assert_eq!(ask(&verifier("meta"), &format!("{challenge}x")), Err(VerifyRefusal::NoVerifyToken));
 
     let x = verifier("x");
     let answer = ask(&x, "crc_token=MWUyYzM").unwrap().unwrap();
     assert!(answer.starts_with("{\"response_token\":\"sha256="), "{answer}");
     for bad in ["", "crc_token=", "crc_token=a%20b", "crc_token=a&crc_token=b"] {
-        assert_eq!(ask(&x, bad), Err(Refused::Challenge), "{bad}");
+        assert_eq!(ask(&x, bad), Err(VerifyRefusal::Challenge), "{bad}");
     }
     assert_eq!(ask(&verifier("github"), "crc_token=a"), Ok(None));
 }

@@ -9,7 +9,7 @@ fn decide(
     headers: &[(&str, &str)],
     uri: &str,
     body: &str,
-) -> Result<u16, Refused> {
+) -> Result<u16, VerifyRefusal> {
     let scheme = scheme(scheme_name).unwrap();
     decide_by(
         &Verifier::new(scheme, &[Secret::new(secret)], Some("https://a.example")).unwrap(),
@@ -24,7 +24,7 @@ fn decide_by(
     headers: &[(&str, &str)],
     uri: &str,
     body: &str,
-) -> Result<u16, Refused> {
+) -> Result<u16, VerifyRefusal> {
     let mut request = request(&[], body.as_bytes());
     for (name, value) in headers {
         request.headers.append(named(name), HeaderValue::from_str(value).unwrap());
@@ -95,11 +95,14 @@ fn a_time_moved_into_the_body_is_noticed() {
     let signature = ("x-grafana-alerting-signature", good.as_str());
     let stamp = ("x-grafana-alerting-timestamp", T);
     assert_eq!(decide("grafana", "s", &[signature, stamp], "/", body), Ok(0));
-    assert_eq!(decide("grafana", "s", &[signature], "/", &moved), Err(Refused::StampInBody));
+    assert_eq!(decide("grafana", "s", &[signature], "/", &moved), Err(VerifyRefusal::StampInBody));
     let plain = mac("s", body);
     let signature = ("x-grafana-alerting-signature", plain.as_str());
     assert_eq!(decide("grafana", "s", &[signature], "/", body), Ok(0));
-    assert_eq!(decide("grafana", "s", &[signature, stamp], "/", body), Err(Refused::Mismatch));
+    assert_eq!(
+        decide("grafana", "s", &[signature, stamp], "/", body),
+        Err(VerifyRefusal::Mismatch)
+    );
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn an_id_cannot_reach_into_what_follows_it() {
     let mut moved = request.clone();
     let id = format!("id-1.{T}");
     moved.headers.insert(named("webhook-id"), HeaderValue::from_str(&id).unwrap());
-    let unclear = Refused::IdUnclear { separator: ".".to_owned() };
+    let unclear = VerifyRefusal::IdUnclear { separator: ".".to_owned() };
     assert_eq!(verifier.verify(moved).unwrap_err(), unclear);
     // The older names of the same headers, and a list with both kinds of signature.
     let mut older = request.clone();
@@ -137,7 +140,10 @@ fn each_of_two_signature_headers_may_be_the_right_one() {
     request.headers.insert("box-signature-primary", HeaderValue::from_static("AAAA"));
     assert!(verifier.verify(request.clone()).is_ok());
     request.headers.append("box-signature-secondary", good);
-    assert!(matches!(verifier.verify(request).unwrap_err(), Refused::Doubled { times: 2, .. }));
+    assert!(matches!(
+        verifier.verify(request).unwrap_err(),
+        VerifyRefusal::Doubled { times: 2, .. }
+    ));
 }
 
 /// The form of Twilio's own documentation, whose signature everybody can compute again.
@@ -166,15 +172,18 @@ fn the_address_is_the_configured_one_and_forms_are_sorted() {
         ("https://mycompany.com", uri, &format!("{form}&Digits=12345")),
         ("https://mycompany.com", uri, r#"{"a": 1}"#),
     ] {
-        assert!(matches!(twilio(url, uri, body), Err(Refused::UrlMismatch { .. })), "{url}{uri}");
+        assert!(
+            matches!(twilio(url, uri, body), Err(VerifyRefusal::UrlMismatch { .. })),
+            "{url}{uri}"
+        );
     }
     let many = "a=1&".repeat(FORM_FIELDS_MAX + 1);
     assert_eq!(
         twilio("https://mycompany.com", uri, &many),
-        Err(Refused::NoForm { max: FORM_FIELDS_MAX })
+        Err(VerifyRefusal::NoForm { max: FORM_FIELDS_MAX })
     );
     let hashed = format!("{uri}&bodySHA256=00");
-    assert_eq!(twilio("https://mycompany.com", &hashed, form), Err(Refused::BodyHash));
+    assert_eq!(twilio("https://mycompany.com", &hashed, form), Err(VerifyRefusal::BodyHash));
     let scheme = scheme("twilio").unwrap();
     let built = Verifier::new(scheme, &[Secret::new("x")], None).unwrap_err();
     assert_eq!(built, InvalidSecrets::NoPublicUrl);
@@ -196,18 +205,19 @@ fn signed_headers_must_include_the_time() {
     assert_eq!(listed(both, &text), Ok(0));
     let one = "x-contentful-signed-headers";
     let refused = listed(one, &format!("{one}:{one}")).unwrap_err();
-    assert!(matches!(refused, Refused::StampNotListed { .. }), "{refused}");
+    assert!(matches!(refused, VerifyRefusal::StampNotListed { .. }), "{refused}");
 }
 
 #[test]
 fn tokens_and_passwords_must_be_there_once_and_whole() {
     let token = |place: TokenIn| {
-        Verifier::new(&token(place), &[Secret::new("one"), Secret::new("two")], None).unwrap()
+        Verifier::new(&Arc::new(token(place)), &[Secret::new("one"), Secret::new("two")], None)
+            .unwrap()
     };
     let header = token(TokenIn::Header(named("x-key")));
     assert_eq!(decide_by(&header, &[("x-key", "two")], "/", ""), Ok(1));
     for wrong in ["tw", "twoo", "Two", "Bearer two"] {
-        assert_eq!(decide_by(&header, &[("x-key", wrong)], "/", ""), Err(Refused::Token));
+        assert_eq!(decide_by(&header, &[("x-key", wrong)], "/", ""), Err(VerifyRefusal::Token));
     }
     assert!(decide_by(&header, &[("x-key", "two"), ("x-key", "two")], "/", "").is_err());
     let bearer = token(TokenIn::Header(named("authorization")));
@@ -221,8 +231,8 @@ fn tokens_and_passwords_must_be_there_once_and_whole() {
     }
     let basic = |value: &str| decide("basic", "user:pass", &[("authorization", value)], "/", "");
     assert_eq!(basic("Basic dXNlcjpwYXNz"), Ok(0));
-    assert_eq!(basic("Basic dXNlcjpwYXNT"), Err(Refused::Basic));
-    assert!(matches!(basic("dXNlcjpwYXNz"), Err(Refused::Malformed { .. })));
+    assert_eq!(basic("Basic dXNlcjpwYXNT"), Err(VerifyRefusal::Basic));
+    assert!(matches!(basic("dXNlcjpwYXNz"), Err(VerifyRefusal::Malformed { .. })));
     let without = Verifier::new(scheme("basic").unwrap(), &[Secret::new("user")], None);
     assert!(matches!(without, Err(InvalidSecrets::Form { .. })));
     let none = Verifier::new(scheme("none").unwrap(), &[], None).unwrap();
@@ -249,14 +259,14 @@ fn what_is_shown_of_a_refusal_is_no_signature() {
     let good = mac("hush", "x");
     let mut request = request(&[good.as_bytes()], &[b'x'; 500]);
     request.received_at = NOW;
-    let explained = explain(sqreen(), &[Secret::new("hush")], None, &request).unwrap();
+    let explained = explain(sqreen(), &[Secret::new("hush")], None, &request, &[]).unwrap();
     let right = mac("hush", &"x".repeat(500));
     let shown = format!("{explained:?}");
     assert!(shown.contains(&right[..8]) && !shown.contains(&right[..9]), "{shown}");
     assert!(!shown.contains("hush") && shown.contains("(500 bytes)"), "{shown}");
     assert!(shown.len() < 2_000, "{shown}");
     let fine = Request { body: Bytes::from_static(b"x"), ..request };
-    assert_eq!(explain(sqreen(), &[Secret::new("hush")], None, &fine), None);
+    assert_eq!(explain(sqreen(), &[Secret::new("hush")], None, &fine, &[]), None);
 }
 
 #[test]

@@ -1,0 +1,259 @@
+//! The values of a scheme's keys: names out of lists, headers, parts of the signed text, keys and times.
+
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use super::super::naming::unknown;
+use super::super::reader::{Entry, Notes, Table};
+use crate::verify::{Algorithm, Encoding, Handshake, KeyForm, Part, Stamp, StampIn, Text, Unit};
+
+/// Limits of `tolerance`.
+const TOLERANCE_MIN: Duration = Duration::from_secs(1);
+const TOLERANCE_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// As most vendors have it, in seconds.
+const TOLERANCE_S: u32 = 300;
+
+const ALGORITHMS: [(&str, Algorithm); 5] = [
+    ("hmac-sha256", Algorithm::HmacSha256),
+    ("hmac-sha512", Algorithm::HmacSha512),
+    ("hmac-sha1", Algorithm::HmacSha1),
+    ("ed25519", Algorithm::Ed25519),
+    ("ecdsa-p256", Algorithm::EcdsaP256),
+];
+pub(super) const ENCODINGS: [(&str, Encoding); 2] =
+    [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+const UNITS: [(&str, Unit); 4] = [
+    ("seconds", Unit::Seconds),
+    ("milliseconds", Unit::Millis),
+    ("rfc3339", Unit::Rfc3339),
+    ("http-date", Unit::HttpDate),
+];
+pub(super) const HANDSHAKES: [(&str, Handshake); 10] = [
+    ("slack-url-verification", Handshake::SlackUrlVerification),
+    ("zoom-url-validation", Handshake::ZoomUrlValidation),
+    ("twitch-challenge", Handshake::TwitchChallenge),
+    ("meta-hub-challenge", Handshake::MetaHubChallenge),
+    ("discord-ping", Handshake::DiscordPing),
+    ("github-ping", Handshake::GithubPing),
+    ("okta-verification", Handshake::OktaVerification),
+    ("hcp-test", Handshake::HcpTest),
+    ("notion-token", Handshake::NotionToken),
+    ("x-crc", Handshake::XCrc),
+];
+const KEYS: [&str; 5] = ["text", "hex", "base64", "time-and-text", "public-key"];
+/// What can be signed; those with a colon take a text behind it.
+const PARTS: [&str; 15] = [
+    "body",
+    "time",
+    "id",
+    "method",
+    "url",
+    "url-any-port",
+    "url-unescaped",
+    "path",
+    "sorted-form",
+    "body-sha256",
+    "literal:",
+    "header:",
+    "listed-headers:",
+    "body:",
+    "time-if-sent:",
+];
+
+pub(super) fn algorithm(table: &mut Table<'_>, notes: &Notes) -> Algorithm {
+    choice(table, "algorithm", &ALGORITHMS, notes).unwrap_or(Algorithm::HmacSha256)
+}
+
+/// A value out of a list of names.
+pub(super) fn choice<T: Copy>(
+    table: &mut Table<'_>,
+    key: &'static str,
+    list: &[(&str, T)],
+    notes: &Notes,
+) -> Option<T> {
+    let entry = table.entry(key)?;
+    let written = entry.string(notes)?;
+    let found = list.iter().find(|(name, _)| *name == written).map(|(_, value)| *value);
+    if found.is_none() {
+        unknown(
+            &entry,
+            key,
+            &format!("values of `{key}`"),
+            written,
+            list.iter().map(|(n, _)| *n),
+            notes,
+        );
+    }
+    found
+}
+
+/// `None` when there is no entry, or none that could be read.
+pub(super) fn header_names(entry: Option<Entry<'_>>, notes: &Notes) -> Option<Vec<HeaderName>> {
+    let entries = entry?.one_or_more(notes);
+    let names = entries.iter().filter_map(|entry| header_name(entry, entry.string(notes)?, notes));
+    Some(names.collect::<Vec<_>>()).filter(|names| !names.is_empty())
+}
+
+fn header_name(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(text.as_bytes()).ok();
+    if name.is_none() {
+        entry.refuse(
+            notes,
+            &format!("`{}` is not a header name", entry.path),
+            "cannot be sent",
+            "",
+        );
+    }
+    name
+}
+
+pub(super) fn separator(entry: &Entry<'_>, notes: &Notes) -> Option<u8> {
+    match entry.string(notes)?.as_bytes() {
+        [byte] if byte.is_ascii_punctuation() || *byte == b' ' => Some(*byte),
+        _ => {
+            let title = format!("`{}` is not a separator", entry.path);
+            entry.refuse(notes, &title, "write one character: \",\", \";\" or \" \"", "");
+            None
+        }
+    }
+}
+
+pub(super) fn key(table: &mut Table<'_>, algorithm: Algorithm, notes: &Notes) -> Option<KeyForm> {
+    let public = KeyForm::Public { prefix: "".into() };
+    let Some(entry) = table.entry("key") else {
+        return Some(if algorithm.is_symmetric() { KeyForm::Text } else { public });
+    };
+    let written = entry.string(notes)?;
+    let (kind, prefix) = written.split_once(':').unwrap_or((written, ""));
+    let prefix = prefix.to_owned().into();
+    let form = match kind {
+        "text" => KeyForm::Text,
+        "hex" => KeyForm::Hex,
+        "base64" => KeyForm::Base64 { prefix },
+        "time-and-text" => KeyForm::StampThenText,
+        "public-key" => KeyForm::Public { prefix },
+        _ => {
+            unknown(&entry, "key", "values of `key`", written, KEYS.into_iter(), notes);
+            return None;
+        }
+    };
+    let is_public = matches!(form, KeyForm::Public { .. });
+    if is_public == algorithm.is_symmetric() {
+        let title = format!("`{}` does not fit the algorithm", entry.path);
+        let label = if is_public { "HMAC has no public key" } else { "needs \"public-key\"" };
+        entry.refuse(notes, &title, label, "");
+        return None;
+    }
+    Some(form)
+}
+
+pub(super) fn parts(entry: &Entry<'_>, notes: &Notes) -> Vec<Part> {
+    entry.one_or_more(notes).iter().filter_map(|entry| part(entry, notes)).collect()
+}
+
+fn part(entry: &Entry<'_>, notes: &Notes) -> Option<Part> {
+    let written = entry.string(notes)?;
+    Some(match written {
+        "body" => Part::Body,
+        "time" => Part::Stamp,
+        "id" => Part::Id,
+        "method" => Part::Method,
+        "url" => Part::Url,
+        "url-any-port" => Part::UrlAnyPort,
+        "url-unescaped" => Part::UrlDecoded,
+        "path" => Part::Path,
+        "sorted-form" => Part::SortedForm,
+        "body-sha256" => Part::BodySha256Hex,
+        _ => match written.split_once(':') {
+            Some(("literal", text)) => Part::Literal(text.to_owned().into()),
+            Some(("header", name)) => Part::Header(header_name(entry, name, notes)?),
+            Some(("listed-headers", name)) => Part::ListedHeaders(header_name(entry, name, notes)?),
+            Some(("body", pointer)) => {
+                Part::BodyText(self::pointer(entry, pointer, "body:", notes)?)
+            }
+            Some(("time-if-sent", behind)) => Part::StampIfSent(behind.to_owned().into()),
+            _ => {
+                unknown(entry, "part", "parts", written, PARTS.into_iter(), notes);
+                return None;
+            }
+        },
+    })
+}
+
+/// A JSON pointer; `before` is what stands before it in the same value.
+pub(super) fn pointer(entry: &Entry<'_>, text: &str, before: &str, notes: &Notes) -> Option<Text> {
+    if text.len() > 1 && text.starts_with('/') {
+        return Some(text.to_owned().into());
+    }
+    let title = format!("`{}` has no JSON pointer", entry.path);
+    let label = format!("write {before}/NAME or {before}/NAME/NAME");
+    entry.refuse(notes, &title, &label, "");
+    None
+}
+
+pub(super) fn stamp(table: &mut Table<'_>, signed: &[Part], notes: &Notes) -> Option<Stamp> {
+    let unit = choice(table, "time_unit", &UNITS, notes).unwrap_or(Unit::Seconds);
+    let limits = TOLERANCE_MIN..=TOLERANCE_MAX;
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(TOLERANCE_S);
+    let past = table.duration("tolerance", limits.clone(), notes).map_or(TOLERANCE_S, seconds);
+    let future = table.duration("tolerance_future", limits, notes).map_or(past, seconds);
+    let optional_entry = table.entry("time_optional");
+    let optional = optional_entry.as_ref().and_then(|entry| entry.boolean(notes)).unwrap_or(false);
+    let entry = table.entry("time")?;
+    let place = stamp_place(&entry, notes)?;
+    let absence_is_signed = matches!(place, StampIn::Body(_))
+        || signed.iter().any(|part| matches!(part, Part::StampIfSent(_)));
+    if let (true, Some(entry), false) = (optional, optional_entry, absence_is_signed) {
+        // With a captured request anyone could leave the time out and write it into the body instead.
+        let title = format!("`{}` cannot be here", entry.path);
+        let label = "only a time inside the body, or a \"time-if-sent:\", may be missing";
+        entry.refuse(notes, &title, label, "");
+    }
+    // Whether it is covered depends on the whole scheme and is set there.
+    Some(Stamp { place, unit, past_s: past, future_s: future, covered: true, optional })
+}
+
+/// One place, or a list of headers, of which the first that is sent counts.
+fn stamp_place(entry: &Entry<'_>, notes: &Notes) -> Option<StampIn> {
+    let entries = entry.one_or_more(notes);
+    if let [one] = entries.as_slice() {
+        let written = one.string(notes)?;
+        match written.split_once(':') {
+            Some(("element", mark)) if !mark.is_empty() => {
+                return Some(StampIn::Element(mark.to_owned().into()));
+            }
+            Some(("body", text)) => {
+                return Some(StampIn::Body(pointer(one, text, "body:", notes)?));
+            }
+            _ => {}
+        }
+    }
+    let mut names = Vec::new();
+    for entry in &entries {
+        let Some(("header", name)) = entry.string(notes)?.split_once(':') else {
+            let title = format!("`{}` is not a place for a time", entry.path);
+            let label = "write \"header:NAME\", \"element:t=\" or \"body:/POINTER\"";
+            entry.refuse(notes, &title, label, "");
+            return None;
+        };
+        names.push(header_name(entry, name, notes)?);
+    }
+    (!names.is_empty()).then_some(StampIn::Headers(names))
+}
+
+pub(super) fn methods(table: &mut Table<'_>, notes: &Notes) -> Vec<Method> {
+    let Some(entry) = table.entry("methods") else { return vec![Method::POST] };
+    let known = [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE];
+    let entries = entry.one_or_more(notes);
+    let method = |entry: &Entry<'_>| {
+        let written = entry.string(notes)?;
+        let found = known.iter().find(|method| method.as_str() == written).cloned();
+        if found.is_none() {
+            let names = known.iter().map(Method::as_str);
+            unknown(entry, "method", "methods", written, names, notes);
+        }
+        found
+    };
+    entries.iter().filter_map(method).collect()
+}

@@ -1,0 +1,314 @@
+//! A scheme with the secrets of one source: decides whether a request is let in.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+
+use super::claim::{self, Claims};
+use super::key::Key;
+use super::message::{self, Message};
+use super::refusal::VerifyRefusal;
+use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
+use super::{codec, json, stamp, url};
+use crate::model::{Request, Secret, Timestamp};
+
+/// Most secrets of one source: enough to rotate, and each costs a hash a request.
+pub const SECRETS_MAX: usize = 8;
+
+/// A scheme with the secrets of one source, made ready.
+#[derive(Clone)]
+pub struct Verifier {
+    pub(super) scheme: Arc<Scheme>,
+    pub(super) keys: Vec<Key>,
+    pub(super) public_url: Option<Arc<str>>,
+    /// What the vendor shows when it asks without a signature.
+    pub(super) verify_token: Option<Key>,
+}
+
+/// Why a verifier cannot be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSecrets {
+    #[error("no secret is given, so nothing could be verified")]
+    None,
+    #[error("secret {number} is empty; an empty secret would let everybody in")]
+    Empty {
+        /// Its place in the list, from 1.
+        number: usize,
+    },
+    #[error("secret {number} is {what}")]
+    Form { number: usize, what: &'static str },
+    #[error("{given} secrets are given, at most {SECRETS_MAX} are tried")]
+    TooMany { given: usize },
+    #[error("the scheme signs the address that senders are given, and that is not known here")]
+    NoPublicUrl,
+}
+
+/// A request that was let in.
+#[derive(Debug)]
+pub struct Verified {
+    pub(super) request: Request,
+    pub(super) scheme: Arc<Scheme>,
+    key: u16,
+}
+
+impl Verified {
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    #[must_use]
+    pub fn into_request(self) -> Request {
+        self.request
+    }
+
+    #[must_use]
+    pub const fn scheme(&self) -> &Arc<Scheme> {
+        &self.scheme
+    }
+
+    /// Which secret matched: its place in the configured list, from 0.
+    #[must_use]
+    pub const fn key(&self) -> u16 {
+        self.key
+    }
+}
+
+impl Verifier {
+    /// `public_url` is what senders see before the source's path, without a slash at its end.
+    ///
+    /// # Errors
+    /// No secret, an empty one, one of the wrong form, or more than [`SECRETS_MAX`]; no public address
+    /// where the scheme signs it.
+    pub fn new(
+        scheme: &Arc<Scheme>,
+        secrets: &[Secret],
+        public_url: Option<&str>,
+    ) -> Result<Self, InvalidSecrets> {
+        let open = scheme.proof == Proof::None;
+        if secrets.is_empty() && !open {
+            return Err(InvalidSecrets::None);
+        }
+        if secrets.len() > SECRETS_MAX {
+            return Err(InvalidSecrets::TooMany { given: secrets.len() });
+        }
+        if scheme.needs_public_url() && public_url.is_none() {
+            return Err(InvalidSecrets::NoPublicUrl);
+        }
+        let keyed = |(place, secret): (usize, &Secret)| {
+            let number = place + 1;
+            if secret.expose().is_empty() {
+                return Err(InvalidSecrets::Empty { number });
+            }
+            match &scheme.proof {
+                Proof::Signature(signature) => Key::of(&signature.marks, secret)
+                    .map_err(|what| InvalidSecrets::Form { number, what }),
+                Proof::Basic if !secret.expose().contains(':') => {
+                    Err(InvalidSecrets::Form { number, what: "not written user:password" })
+                }
+                _ => Ok(Key::plain(secret)),
+            }
+        };
+        let keys = secrets.iter().enumerate().map(keyed).collect::<Result<_, _>>()?;
+        let (scheme, public_url) = (Arc::clone(scheme), public_url.map(Arc::from));
+        Ok(Self { scheme, keys, public_url, verify_token: None })
+    }
+
+    #[must_use]
+    pub const fn scheme(&self) -> &Arc<Scheme> {
+        &self.scheme
+    }
+
+    /// The same for a sender that was given another address.
+    #[must_use]
+    pub fn at(self, public_url: &str) -> Self {
+        Self { public_url: Some(Arc::from(public_url)), ..self }
+    }
+
+    /// What can be refused by the headers alone, so that a body need not be read for it.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify), but for what needs the body.
+    pub fn precheck(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), VerifyRefusal> {
+        match &self.scheme.proof {
+            Proof::Signature(signature) if matches!(signature.place, Place::Body(_)) => Ok(()),
+            Proof::Signature(signature) => {
+                self.claims(signature, headers, None, now)?.claims.check_form(signature)
+            }
+            Proof::Token(TokenIn::Header(name)) => claim::single(headers, name).map(|_| ()),
+            Proof::Basic => claim::single(headers, &header::AUTHORIZATION).map(|_| ()),
+            Proof::Token(TokenIn::Query(_)) | Proof::None => Ok(()),
+        }
+    }
+
+    /// The time that counts is the request's `received_at`.
+    ///
+    /// # Errors
+    /// The reason why the request cannot be trusted.
+    pub fn verify(&self, request: Request) -> Result<Verified, VerifyRefusal> {
+        let key = match &self.scheme.proof {
+            Proof::Signature(signature) => self.check(signature, &request)?,
+            Proof::Token(place) => {
+                let token = sent_token(place, &request)?;
+                let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
+                let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
+                let bare = bare.and_then(|bare| self.plain(bare));
+                self.plain(&token).or(bare).ok_or(VerifyRefusal::Token)?
+            }
+            Proof::Basic => {
+                let malformed = || VerifyRefusal::Malformed {
+                    place: "header authorization".to_owned(),
+                    expected: "user and password in base64, written Basic …",
+                };
+                let pair = user_and_password(&request.headers)?.ok_or_else(malformed)?;
+                self.plain(&pair).ok_or(VerifyRefusal::Basic)?
+            }
+            Proof::None => 0,
+        };
+        Ok(Verified { request, scheme: Arc::clone(&self.scheme), key })
+    }
+
+    /// What the headers claim, as far as it can be believed without the body.
+    fn claims<'r>(
+        &'r self,
+        signature: &'r Signature,
+        headers: &'r HeaderMap,
+        in_body: Option<&'r str>,
+        now: Timestamp,
+    ) -> Result<Claimed<'r>, VerifyRefusal> {
+        let claims = Claims::find(signature, headers, in_body)?;
+        let stamp = message::stamp_text(signature, headers, &claims)?;
+        if let (Some(text), Some(described)) = (stamp, &signature.stamp)
+            && described.covered
+        {
+            stamp::check(described, text, now)?;
+        }
+        let id = id(&self.scheme, signature, headers, claims.set)?;
+        Ok(Claimed { claims, stamp, id })
+    }
+
+    /// Which secret made a signature of the request.
+    fn check(&self, signature: &Signature, request: &Request) -> Result<u16, VerifyRefusal> {
+        let in_body = body_text(signature, &request.body)?;
+        let now = request.received_at;
+        let claimed = self.claims(signature, &request.headers, in_body.as_deref(), now)?;
+        let Claimed { claims, stamp, id } = &claimed;
+        let public_url = self.public_url.as_deref();
+        let message = Message::new(signature, request, id, *stamp, public_url)?;
+        let mut matched = None;
+        for writing in 0..message.writings() {
+            // No early exit: the time must not tell which secret matched.
+            for (number, key) in (0u16..).zip(&self.keys) {
+                if key.matches(signature, claims, &message, writing) && matched.is_none() {
+                    matched = Some(number);
+                }
+            }
+        }
+        let Some(key) = matched else {
+            claims.check_form(signature)?;
+            return Err(match message.url() {
+                Some(url) => VerifyRefusal::UrlMismatch { url: without_query(url) },
+                None => VerifyRefusal::Mismatch,
+            });
+        };
+        check_body_stamp(signature, request)?;
+        Ok(key)
+    }
+
+    /// Which secret the text is.
+    fn plain(&self, text: &[u8]) -> Option<u16> {
+        let mut matched = None;
+        for (number, key) in (0u16..).zip(&self.keys) {
+            if key.is(text) && matched.is_none() {
+                matched = Some(number);
+            }
+        }
+        matched
+    }
+}
+
+struct Claimed<'r> {
+    claims: Claims<'r>,
+    stamp: Option<&'r [u8]>,
+    id: &'r [u8],
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("scheme", &self.scheme.name)
+            .field("keys", &self.keys.len())
+            .finish()
+    }
+}
+
+/// The id that is signed; empty where none is.
+pub(super) fn id<'r>(
+    scheme: &Scheme,
+    signature: &Signature,
+    headers: &'r HeaderMap,
+    set: usize,
+) -> Result<&'r [u8], VerifyRefusal> {
+    if !signature.signed.contains(&Part::Id) {
+        return Ok(&[]);
+    }
+    match scheme.id.get(set).or(scheme.id.last()) {
+        Some(name) => claim::single(headers, name),
+        None => Ok(&[]),
+    }
+}
+
+/// The signature's text where it stands in the body.
+pub(super) fn body_text<'b>(
+    signature: &Signature,
+    body: &'b [u8],
+) -> Result<Option<Cow<'b, str>>, VerifyRefusal> {
+    let Place::Body(pointer) = &signature.place else { return Ok(None) };
+    match json::text_at(body, pointer) {
+        Some(text) => Ok(Some(text)),
+        None => Err(VerifyRefusal::NotInBody { pointer: pointer.to_string() }),
+    }
+}
+
+/// A timestamp in the body is looked at once the body is known to be the sender's.
+fn check_body_stamp(signature: &Signature, request: &Request) -> Result<(), VerifyRefusal> {
+    let Some(described) = &signature.stamp else { return Ok(()) };
+    let StampIn::Body(pointer) = &described.place else { return Ok(()) };
+    match json::text_at(&request.body, pointer) {
+        Some(text) => stamp::check(described, text.as_bytes(), request.received_at),
+        None if described.optional => Ok(()),
+        None => Err(VerifyRefusal::NotInBody { pointer: pointer.to_string() }),
+    }
+}
+
+fn sent_token<'r>(place: &TokenIn, request: &'r Request) -> Result<Cow<'r, [u8]>, VerifyRefusal> {
+    match place {
+        TokenIn::Header(name) => claim::single(&request.headers, name).map(Cow::Borrowed),
+        TokenIn::Query(name) => {
+            let mut values = url::parameter(request.uri.query().unwrap_or_default(), name);
+            match (values.next(), values.next()) {
+                (Some(value), None) => Ok(Cow::Owned(value)),
+                _ => Err(VerifyRefusal::NoToken { name: name.to_string() }),
+            }
+        }
+    }
+}
+
+/// What stands behind the name of an authentication scheme, whose case does not matter.
+fn behind<'v>(name: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+    let (head, rest) = value.split_at_checked(name.len())?;
+    head.eq_ignore_ascii_case(name).then_some(rest)
+}
+
+fn user_and_password(headers: &HeaderMap) -> Result<Option<Vec<u8>>, VerifyRefusal> {
+    let value = claim::single(headers, &header::AUTHORIZATION)?;
+    let pair = behind(b"Basic ", value).and_then(|text| std::str::from_utf8(text).ok());
+    Ok(pair.and_then(|text| codec::unbase64(text.trim())))
+}
+
+/// An address may have a secret in its query.
+pub(super) fn without_query(url: &str) -> String {
+    url.split('?').next().unwrap_or_default().to_owned()
+}
