@@ -14,7 +14,7 @@ const NUMBERS: [&str; 3] = ["+33600000001", "+33600000002", "+33600000003"];
 /// The sid in every response of Prism: an example in the specification.
 const SID: &str = "SM00000000000000000000000000000002";
 /// The message of the sender's test button. Its description is empty.
-const TEST_MESSAGE: &str = include_str!("../../host/src/normalize/samples/sqreen_test.json");
+const TEST_MESSAGE: &str = include_str!("../fixtures/sqreen_test.json");
 
 /// Killed when the test ends.
 struct Prism {

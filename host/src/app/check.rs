@@ -158,7 +158,7 @@ mod tests {
             "[targets.a]\nplugin = \"file-log\"\ndigest.every = \"5m\"\nsettings.path = \"x\"\n";
         let shown = check_text(text);
         assert!(shown.contains("dispatcher.toml:5:1"), "{shown}");
-        assert!(shown.contains("file-log delivers each event by itself"), "{shown}");
+        assert!(shown.contains("file-log delivers each event separately"), "{shown}");
     }
 
     #[test]
