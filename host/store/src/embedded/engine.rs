@@ -134,7 +134,7 @@ impl Embedded {
             &keys,
             request.received_at.as_millis(),
         )
-        .map_err(|error| AppendError::Disk(error.reason))?;
+        .map_err(|error| AppendError::Disk(error.to_string()))?;
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })

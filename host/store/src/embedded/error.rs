@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::embedded::settings::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::embedded::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -10,6 +10,12 @@ pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
     text
 }
 
+/// Smallest size of a log segment that a setting may choose.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// Largest size of a log segment that a setting may choose.
+pub const SEGMENT_BYTES_MAX: u64 = 2 << 30;
+
 /// Most requests that wait for the disk; one more is refused.
 pub(crate) const WAITING_REQUESTS_MAX: usize = 4_096;
 

@@ -3,13 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::embedded::error::OpenError;
+use crate::embedded::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 /// A segment of the log unless the settings say otherwise.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
-
-pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
-
-pub const SEGMENT_BYTES_MAX: u64 = 2 << 30;
 
 /// Kept for 30 days unless the settings say otherwise.
 pub const RETENTION_AGE_MS_DEFAULT: u64 = 30 * 86_400_000;

@@ -1,4 +1,4 @@
-//! A request is given its place in the log, without the events that were there before.
+//! Places a request in the log, without the events that repeat a stored one.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -21,12 +21,12 @@ use crate::embedded::log::tail::TailFrame;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::read_lock;
 
-/// What is known of an event's key.
+/// What is known of an event's repetition key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// The event repeats that one.
     Repeats(EventId),
-    /// The key was there, with other content.
+    /// The key is known, with other content.
     Reused,
     Nothing,
 }
@@ -43,8 +43,8 @@ fn judge(shared: &Shared, seen: Option<Seen>, dedup: Dedup, now_ms: u64) -> Foun
     }
 }
 
-/// Looks keys up in the index, where the request was received: the committer must not wait for it.
-/// Answers what it found, and the state of the recent keys when it was asked.
+/// Looks keys up in the index on the receiving thread, so that the committer does not wait for it.
+/// Returns what it found, and the state of the recent keys at that time.
 pub(crate) fn known(
     shared: &Shared,
     keys: &[Option<Dedup>],
@@ -71,7 +71,7 @@ pub(crate) fn known(
 
 fn reused(shared: &Shared, key: DedupKey) {
     let count = shared.keys_reused.fetch_add(1, Ordering::Relaxed) + 1;
-    tracing::debug!(key = ?&key[..4], count, "a key came again with other content: a new event");
+    tracing::debug!(key = ?&key[..4], count, "a repetition key came with other content: stored as a new event");
 }
 
 impl Committer {
@@ -81,7 +81,7 @@ impl Committer {
                 return self.answer(append, first_end);
             }
             Ok(_) => {}
-            Err(error) => return Self::refuse(append, &DiskError::Other(error.reason)),
+            Err(error) => return Self::refuse(append, &DiskError::Lookup(error.to_string())),
         }
         let bytes = append.request.frame.size();
         let bytes_max = self.log.frame_bytes_max();
@@ -93,7 +93,7 @@ impl Committer {
         if let Some(target) = self.unregistered(&append.request) {
             let reason =
                 crate::embedded::core::inbox::unknown(dispatcher_model::TargetNumber(target));
-            return Self::refuse(append, &DiskError::Other(reason.to_string()));
+            return Self::refuse(append, &DiskError::Store(reason));
         }
         if let Err(error) = self.ready(bytes) {
             return Self::refuse(append, &error);
@@ -101,9 +101,9 @@ impl Committer {
         self.place(append);
     }
 
-    /// Room for a request, behind the records that had none before.
+    /// Makes room for a request, after the records that the disk refused before.
     fn ready(&mut self, bytes: u64) -> Result<(), DiskError> {
-        self.place_kept()?;
+        self.place_unwritten()?;
         if self.would_roll(bytes) && self.is_full() {
             return Err(self.no_room());
         }
@@ -121,7 +121,7 @@ impl Committer {
                 let seen = Seen { number: number(lsn, place), received_ms: *received_ms, content };
                 self.group.undo(self.recent.put(key, seen, entry.end));
             }
-            // What no target gets would only push out what one may still want.
+            // A request for no target would only push out one that a target still needs.
             let tail = (!routed.is_empty()).then(|| {
                 let frame = std::mem::replace(&mut request.frame, Frame::empty(Kind::Request));
                 let targets = routed.iter().map(|r| r.target).collect();
@@ -133,8 +133,8 @@ impl Committer {
         self.group.wait(Waiting::Append { reply, placed: Placed { request, lsn } });
     }
 
-    /// Takes events out that repeat one that the index did not know when it was asked, or one of the
-    /// same request. Answers up to where the log must be durable for the repeated ones.
+    /// Leaves out events that repeat one of this request, or one that the index did not yet know when it
+    /// was asked. Returns up to where the log must be durable for the repeated ones.
     fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, IndexError> {
         let now_ms = request.received_at.as_millis();
         let missed = self.recent.missed(request.asked_at);
@@ -153,7 +153,7 @@ impl Committer {
             if seen.is_none() && missed && earlier.is_none() {
                 match &*read_lock(&self.shared.index) {
                     Some(index) => seen = index.seen(&dedup.key, now_ms)?,
-                    // Refused, it might never come again; taken in, it may be there twice.
+                    // A refused event might never be sent again; an accepted one may be stored twice.
                     None => self.shared.rebuild.unchecked(),
                 }
             }
@@ -175,7 +175,7 @@ impl Committer {
             }
         }
         if !found.is_empty() {
-            leave_out(request, &found).map_err(|error| IndexError::new(error.to_string()))?;
+            leave_out(request, &found).map_err(|error| IndexError::Request(error.to_string()))?;
         }
         Ok(known_to)
     }
@@ -188,7 +188,7 @@ impl Committer {
     }
 }
 
-/// `found` says of new events, by their places among those, what they repeat.
+/// `found`: places among the new events, and what each repeats.
 fn leave_out(request: &mut Prepared, found: &[(usize, Slot)]) -> Result<(), Unreadable> {
     // Place in the request's slots of each event that was new.
     let new: Vec<usize> =

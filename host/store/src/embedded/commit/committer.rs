@@ -1,7 +1,7 @@
 //! The one thread that writes the log.
 //!
 //! It takes what waits, gives every record its place, writes all of it at once, syncs once, and then
-//! answers. While it syncs, the next group gathers by itself: there is no timer that waits for more.
+//! answers. While it syncs, the next group gathers by itself, without a timer.
 //! Outcomes alone are not synced; they become durable with the next request, or within a second.
 
 use std::collections::VecDeque;
@@ -9,44 +9,37 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use dispatcher_model::TargetNumber;
 use tokio::time::Instant;
 
-use super::group::{Group, Kept, Waiting};
-use crate::embedded::core::inbox::{Append, Command, Placed, Reply, Stop, Taken, closed, unknown};
-use crate::embedded::core::shared::{Shared, Target};
+use super::group::{Group, Waiting};
+use super::unwritten::Unwritten;
+use crate::embedded::core::inbox::{Append, Command, Placed, Reply, Stop, Taken, closed};
+use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
-use crate::embedded::format::frame::{Frame, Kind};
-use crate::embedded::format::record::{self, Registry, Settlements};
+use crate::embedded::format::frame::Frame;
+use crate::embedded::format::record::Settlements;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::indexing::indexer::Job;
-use crate::embedded::limits::{
-    DIGEST_BYTES_MAX, LAZY_BYTES_MAX, LAZY_BYTES_REFUSED, LAZY_MS_MAX, NAME_BYTES_MAX,
-    SETTLEMENT_BYTES_MAX,
-};
+use crate::embedded::limits::{GROUP_BYTES_MAX, LAZY_BYTES_MAX, LAZY_MS_MAX};
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{DiskError, Log};
-use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::recovery::open::Known;
 use crate::embedded::state::apply::State;
-use crate::embedded::target::live::ExpireRange;
-use crate::embedded::target::settle::open_window;
-use crate::{Settlement, StoreError, Window};
 
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) log: Log,
-    /// As of what is durable.
+    /// What the durable log says.
     pub(super) state: State,
-    /// Of the newest segment, as of what is durable.
+    /// The durable part of the newest segment.
     pub(super) summary: Summary,
     pub(crate) recent: Recent,
     pub(crate) group: Group,
     /// Refused by the disk, to be written before anything else.
-    kept: VecDeque<Kept>,
-    kept_bytes: usize,
+    pub(super) unwritten: VecDeque<Unwritten>,
+    pub(super) unwritten_bytes: usize,
     lazy_since: Option<Instant>,
-    /// Answered when nothing before them waits to be written any more.
+    /// Answered once everything before them is written.
     catching_up: Vec<Reply<()>>,
     index: SyncSender<Job>,
 }
@@ -66,8 +59,8 @@ impl Committer {
             summary,
             recent,
             group: Group::default(),
-            kept: VecDeque::new(),
-            kept_bytes: 0,
+            unwritten: VecDeque::new(),
+            unwritten_bytes: 0,
             lazy_since: None,
             catching_up: Vec::new(),
             index,
@@ -83,14 +76,14 @@ impl Committer {
         }
     }
 
-    /// How long it may sleep; `None`: until it is woken.
+    /// How long the thread may sleep; `None`: until it is woken.
     fn rest(&self) -> Option<Duration> {
         let since = self.lazy_since?;
         let deadline = since + Duration::from_millis(LAZY_MS_MAX);
         Some(deadline.saturating_duration_since(self.shared.clock.steady()))
     }
 
-    /// Works off what was taken; `true` when that was all there will be.
+    /// Handles what was taken; `true` when the store closes after it.
     pub(crate) fn round(&mut self, Taken { appends, acts, stop }: Taken) -> bool {
         if stop == Some(Stop::Abandon) {
             return true;
@@ -98,7 +91,7 @@ impl Committer {
         self.acts(acts);
         for append in appends {
             self.append(append);
-            if self.log.buffered() >= crate::embedded::limits::GROUP_BYTES_MAX {
+            if self.log.buffered() >= GROUP_BYTES_MAX {
                 // The group ends here; the rest of what was taken is the next one.
                 let _ = self.commit();
             }
@@ -128,7 +121,7 @@ impl Committer {
         };
         // The disk took its time.
         let now = self.shared.clock.steady();
-        self.lazy_since = if self.group.is_empty() && self.kept.is_empty() {
+        self.lazy_since = if self.group.is_empty() && self.unwritten.is_empty() {
             None
         } else if overdue {
             Some(now)
@@ -146,7 +139,7 @@ impl Committer {
             for reply in self.catching_up.drain(..) {
                 let _ = reply.send(Err(error.to_store()));
             }
-        } else if self.group.is_empty() && self.kept.is_empty() {
+        } else if self.group.is_empty() && self.unwritten.is_empty() {
             for reply in std::mem::take(&mut self.catching_up) {
                 self.to_index(Job::Mark(reply));
             }
@@ -187,86 +180,6 @@ impl Committer {
         }
     }
 
-    fn settle(
-        &mut self,
-        (target, outcomes, mut window): (TargetNumber, Vec<Settlement>, Option<Window>),
-        record: &mut Settlements,
-        bytes: &mut usize,
-    ) -> Result<(), StoreError> {
-        let target = self.shared.target(target.0).ok_or_else(|| unknown(target))?;
-        if self.kept_bytes >= LAZY_BYTES_REFUSED {
-            return Err(disk_refuses());
-        }
-        let store = self.shared.identity.store;
-        let mut list: VecDeque<Settlement> =
-            outcomes.into_iter().filter(|settlement| settlement.event.store() == store).collect();
-        let now = self.shared.clock.now();
-        let mut wake = false;
-        let record_bytes_max = if window.is_some() {
-            // All of a message or nothing: it does not share a record.
-            self.seal(record);
-            *bytes = 0;
-            DIGEST_BYTES_MAX
-        } else {
-            SETTLEMENT_BYTES_MAX
-        };
-        while !list.is_empty() {
-            let room = record_bytes_max.saturating_sub(*bytes);
-            let step = lock(&target.live).settle(&mut list, room.max(1), now);
-            wake |= step.wake;
-            if let Some(mut settled) = step.record {
-                if let Some(window) = window.take() {
-                    open_window(&mut settled, window);
-                }
-                record.targets.push(settled);
-                *bytes += step.bytes;
-            }
-            if *bytes >= SETTLEMENT_BYTES_MAX {
-                self.seal(record);
-                *bytes = 0;
-            }
-        }
-        if wake {
-            target.woken.notify_waiters();
-        }
-        Ok(())
-    }
-
-    /// Gives the outcomes gathered so far their place.
-    pub(crate) fn seal(&mut self, record: &mut Settlements) {
-        if record.targets.is_empty() {
-            return;
-        }
-        let targets = std::mem::take(&mut record.targets);
-        let sealed = Arc::new(Settlements { at_ms: record.at_ms, targets });
-        if let Some(frame) = record::frame(Kind::Settlements, &*sealed, 256) {
-            self.keep(Kept { frame, effects: Effects::Settlements(sealed) });
-        }
-    }
-
-    /// Places a record that must not be lost, now or as soon as the disk takes it.
-    pub(crate) fn keep(&mut self, kept: Kept) {
-        self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
-        self.kept.push_back(kept);
-        // The reason reaches those who wait for the disk.
-        let _ = self.place_kept();
-    }
-
-    pub(crate) fn place_kept(&mut self) -> Result<(), DiskError> {
-        while let Some(kept) = self.kept.front() {
-            let bytes = kept.frame.size();
-            self.make_room(bytes)?;
-            // Making room may have put others before it.
-            let Some(Kept { mut frame, effects }) = self.kept.pop_front() else { break };
-            self.kept_bytes =
-                self.kept_bytes.saturating_sub(usize::try_from(frame.size()).unwrap_or(usize::MAX));
-            let lsn = self.log.place(&mut frame);
-            let entry = self.entry(lsn, &frame, effects);
-            self.group.act(entry, frame);
-        }
-        Ok(())
-    }
-
     pub(crate) fn entry(&self, lsn: u64, frame: &Frame, effects: Effects) -> Entry {
         Entry {
             lsn,
@@ -296,30 +209,31 @@ impl Committer {
                 self.to_index(Job::Entries(entries));
             }
         } else if synced.is_ok() && !self.group.is_empty() {
-            return self.ended(Err(DiskError::Other("the log has no segment to write to".into())));
+            return self.ended(Err(DiskError::NoSegment));
         }
         self.ended(synced)
     }
 
-    /// Takes back what the disk refused.
+    /// On failure, refuses the requests of the group and queues its other records again.
     pub(super) fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
         if let Err(error) = &done {
-            // For want of room: that was said already, once.
-            if let DiskError::Other(_) = error {
+            // A full disk is logged where it is noticed.
+            if !matches!(error, DiskError::Full(_)) {
                 tracing::error!(%error, "the log continues in a new segment");
             }
-            let kept = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
-            for kept in kept.into_iter().rev() {
-                self.kept_bytes += usize::try_from(kept.frame.size()).unwrap_or(usize::MAX);
-                self.kept.push_front(kept);
+            let refused = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
+            for unwritten in refused.into_iter().rev() {
+                self.unwritten_bytes +=
+                    usize::try_from(unwritten.frame.size()).unwrap_or(usize::MAX);
+                self.unwritten.push_front(unwritten);
             }
         }
         done
     }
 
-    /// Everything that waits to be written is durable when it answers.
+    /// Writes and syncs everything that waits.
     fn everything(&mut self) -> Result<(), DiskError> {
-        self.place_kept()?;
+        self.place_unwritten()?;
         self.commit()
     }
 
@@ -331,7 +245,7 @@ impl Committer {
             }
             return;
         }
-        // The index thread ends after this one; only tests run without it.
+        // The index thread ends after this one. Only tests run without it.
         let _ = self.index.send(job);
     }
 
@@ -342,99 +256,12 @@ impl Committer {
         }
     }
 
-    fn register(&mut self, names: &[Arc<str>]) -> Result<Vec<TargetNumber>, StoreError> {
-        let mut known: Vec<Arc<str>> =
-            read_lock(&self.shared.targets).iter().map(|target| target.name.clone()).collect();
-        let (mut numbers, mut new) = (Vec::new(), Vec::new());
-        for name in names {
-            let place = known.iter().position(|other| other == name);
-            let number =
-                u16::try_from(place.unwrap_or(known.len())).map_err(|_| StoreError::TooLarge {
-                    what: "the number of targets".into(),
-                    max: usize::from(u16::MAX) + 1,
-                })?;
-            if place.is_none() {
-                if name.len() > NAME_BYTES_MAX {
-                    return Err(StoreError::TooLarge {
-                        what: format!("the name of target {name}, in bytes"),
-                        max: NAME_BYTES_MAX,
-                    });
-                }
-                new.push((number, name.to_string()));
-                known.push(name.clone());
-            }
-            numbers.push(TargetNumber(number));
-        }
-        if !new.is_empty() {
-            self.add_targets(Registry { targets: new }).map_err(|error| error.to_store())?;
-        }
-        Ok(numbers)
-    }
-
-    fn add_targets(&mut self, record: Registry) -> Result<(), DiskError> {
-        let record = Arc::new(record);
-        let mut frame = record::frame(Kind::Registry, &*record, 256)
-            .filter(|frame| frame.size() <= self.log.frame_bytes_max())
-            .ok_or_else(|| DiskError::Other("too many new targets at once".into()))?;
-        self.place_kept()?;
-        self.make_room(frame.size())?;
-        let lsn = self.log.place(&mut frame);
-        let entry = self.entry(lsn, &frame, Effects::Registry(record.clone()));
-        self.group.registry(entry);
-        self.commit()?;
-        let mut targets = write_lock(&self.shared.targets);
-        for (number, _) in &record.targets {
-            if let Some(state) = self.state.targets.get(usize::from(*number)) {
-                targets.push(Arc::new(Target::new(*number, state)));
-            }
-        }
-        Ok(())
-    }
-
-    fn expire(
-        &mut self,
-        number: TargetNumber,
-        range: ExpireRange,
-        before: dispatcher_model::Timestamp,
-        reply: Reply<Option<u64>>,
-    ) {
-        let Some(target) = self.shared.target(number.0) else {
-            return drop(reply.send(Err(unknown(number))));
-        };
-        let (from, nothing) = (range.from, range.count == 0);
-        let mut live = lock(&target.live);
-        let went_on = live.next != from;
-        let killed = live.expire(range, before);
-        drop(live);
-        let Some(record) = killed else {
-            debug_assert!(went_on || nothing);
-            return drop(reply.send(Ok((!went_on).then_some(0))));
-        };
-        let count = record.count;
-        let record = Arc::new(record);
-        if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
-            self.keep(Kept { frame, effects: Effects::DeadRange(record) });
-        }
-        if let Some(reply) = self.waits_for_kept(reply) {
-            self.group.wait(Waiting::Expired { reply, count });
-        }
-    }
-
-    /// Gives the reply back unless the disk refuses what was to be kept.
-    pub(crate) fn waits_for_kept<T>(&self, reply: Reply<T>) -> Option<Reply<T>> {
-        if self.kept.is_empty() {
-            return Some(reply);
-        }
-        let _ = reply.send(Err(disk_refuses()));
-        None
-    }
-
-    /// Refuses a request, for a reason that is no fault of it.
+    /// Refuses a request that is not itself at fault.
     pub(crate) fn refuse(append: Append, error: &DiskError) {
         let _ = append.reply.send(Err(error.to_append()));
     }
 
-    /// Answers a request of which everything was there before, once that is durable.
+    /// Answers a request whose events are all repetitions, once the first ones are durable.
     pub(crate) fn answer(&mut self, append: Append, first_end: u64) {
         let Append { request, reply } = append;
         let placed = Placed { request, lsn: 0 };
@@ -446,15 +273,11 @@ impl Committer {
     }
 }
 
-fn disk_refuses() -> StoreError {
-    StoreError::Disk { reason: "the disk refuses to write; outcomes are not stored".into() }
-}
-
 /// However the thread ends, every waiting caller gets an answer.
 impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);
-        let _ = group.refuse(&mut self.recent, &DiskError::Other(closed().to_string()));
+        let _ = group.refuse(&mut self.recent, &DiskError::Store(closed()));
         self.shared.inbox.end();
         self.shared.wake_all();
     }

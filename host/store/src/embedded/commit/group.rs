@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::unwritten::Unwritten;
 use crate::AppendError;
 use crate::embedded::core::inbox::{Placed, Reply};
 use crate::embedded::core::shared::{Shared, Target};
@@ -16,16 +17,10 @@ use crate::embedded::log::tail::TailFrame;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::lock;
 
-/// A frame that must reach the log even if the disk refuses it now.
-pub(crate) struct Kept {
-    pub frame: Frame,
-    pub effects: Effects,
-}
-
 struct Record {
     entry: Entry,
-    /// To be written again if this does not become durable; `None`: given up then.
-    kept: Option<Frame>,
+    /// To be written again if the disk refuses it; `None` for a record that is refused with it.
+    frame: Option<Frame>,
 }
 
 /// An answer that waits for the disk.
@@ -56,17 +51,17 @@ impl Group {
     }
 
     pub(crate) fn registry(&mut self, entry: Entry) {
-        self.placed.push(Record { entry, kept: None });
+        self.placed.push(Record { entry, frame: None });
     }
 
     pub(crate) fn request(&mut self, entry: Entry, tail: Option<TailFrame>) {
-        self.placed.push(Record { entry, kept: None });
+        self.placed.push(Record { entry, frame: None });
         self.tail.extend(tail.map(Arc::new));
     }
 
     pub(crate) fn act(&mut self, entry: Entry, frame: Frame) {
         self.lazy_bytes += usize::try_from(frame.size()).unwrap_or(usize::MAX);
-        self.placed.push(Record { entry, kept: Some(frame) });
+        self.placed.push(Record { entry, frame: Some(frame) });
     }
 
     pub(crate) fn wait(&mut self, waiting: Waiting) {
@@ -77,8 +72,8 @@ impl Group {
         self.undo.push(undo);
     }
 
-    /// Everything in it is durable: readers see it, senders are answered, then targets are woken.
-    /// Gives the frames for checkpoint and index.
+    /// Everything in the group is durable: shows it to readers, answers senders, then wakes targets.
+    /// Returns the entries for the checkpoint and the index.
     pub(crate) fn durable(self, shared: &Shared, end: u64) -> Vec<Entry> {
         let entries: Vec<Entry> = self.placed.into_iter().map(|placed| placed.entry).collect();
         let gone =
@@ -86,7 +81,7 @@ impl Group {
         shared.set_tail(end);
         let woken = publish(shared, &entries);
         for waiting in self.waiting {
-            // The caller may have gone away: that changes nothing.
+            // The caller may no longer wait; that changes nothing.
             match waiting {
                 Waiting::Append { reply, placed } => drop(reply.send(Ok(placed))),
                 Waiting::Expired { reply, count } => drop(reply.send(Ok(Some(count)))),
@@ -100,8 +95,8 @@ impl Group {
         entries
     }
 
-    /// Nothing of it is durable: requests are refused, acts are kept to be written again.
-    pub(crate) fn refuse(self, recent: &mut Recent, error: &DiskError) -> Vec<Kept> {
+    /// Nothing in the group is durable: requests are refused, acts are returned, to be written again.
+    pub(crate) fn refuse(self, recent: &mut Recent, error: &DiskError) -> Vec<Unwritten> {
         for undo in self.undo.into_iter().rev() {
             recent.undo(undo);
         }
@@ -118,15 +113,14 @@ impl Group {
                 }
             }
         }
-        let kept = self
-            .placed
-            .into_iter()
-            .filter_map(|placed| Some(Kept { frame: placed.kept?, effects: placed.entry.effects }));
-        kept.collect()
+        let unwritten = self.placed.into_iter().filter_map(|placed| {
+            Some(Unwritten { frame: placed.frame?, effects: placed.entry.effects })
+        });
+        unwritten.collect()
     }
 }
 
-/// Tells targets of what is new for them: each once, since all of it became durable together.
+/// Adds what is new to each target. Once per target, since all of it became durable together.
 fn publish(shared: &Shared, entries: &[Entry]) -> Vec<Arc<Target>> {
     /// Place of its first request, number of its last event, and how many there are.
     type New = (u64, u64, u64);
@@ -139,10 +133,10 @@ fn publish(shared: &Shared, entries: &[Entry]) -> Vec<Arc<Target>> {
             *count += u64::from(r.count);
         }
     }
-    let told = new.into_iter().filter_map(|(target, (lsn, last, count))| {
+    let targets = new.into_iter().filter_map(|(target, (lsn, last, count))| {
         let target = shared.target(target)?;
         lock(&target.live).publish(lsn, last, count);
         Some(target)
     });
-    told.collect()
+    targets.collect()
 }

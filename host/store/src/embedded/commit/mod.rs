@@ -4,5 +4,8 @@ pub(super) mod append;
 pub(super) mod committer;
 pub(super) mod group;
 pub(super) mod operate;
+mod register;
 pub(super) mod relocate;
 pub(super) mod rollover;
+mod settle;
+mod unwritten;

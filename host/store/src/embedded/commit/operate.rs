@@ -1,14 +1,15 @@
-//! The committer's part of what people do to a target: holds, dead letters, rows that end.
+//! Acts on a target: holds, changes of dead letters, deliveries that are given up.
 //!
-//! Each act is a record that is durable before it is answered. What it is about was looked up by its
-//! caller, who keeps others from changing it meanwhile.
+//! Each act is a record that is durable before it is answered. Its caller looked up what it concerns, and
+//! holds a lock so that it cannot change meanwhile.
 
 use std::sync::Arc;
 
 use dispatcher_model::{TargetNumber, Timestamp};
 
 use super::committer::Committer;
-use super::group::{Kept, Waiting};
+use super::group::Waiting;
+use super::unwritten::Unwritten;
 use crate::StoreError;
 use crate::embedded::core::inbox::{Reply, unknown};
 use crate::embedded::format::entry::Effects;
@@ -17,7 +18,7 @@ use crate::embedded::format::record::{
     self, Act, ActKind, Settled, Settlements, TargetSettlements,
 };
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::RowLease;
+use crate::embedded::target::live::{ExpireRange, RowLease};
 
 impl Committer {
     pub(crate) fn operate(&mut self, number: TargetNumber, what: ActKind, reply: Reply<u64>) {
@@ -35,7 +36,7 @@ impl Committer {
         let count = match &record.what {
             ActKind::Hold(hold) => {
                 live.hold.clone_from(hold);
-                // What stands still keeps nothing in memory.
+                // A held target keeps no deliveries in memory.
                 live.unload();
                 0
             }
@@ -46,8 +47,8 @@ impl Committer {
         };
         drop(live);
         target.woken.notify_waiters();
-        self.keep(Kept { frame, effects: Effects::Act(record) });
-        if let Some(reply) = self.waits_for_kept(reply) {
+        self.place_or_queue(Unwritten { frame, effects: Effects::Act(record) });
+        if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Operated { reply, count });
         }
     }
@@ -83,8 +84,37 @@ impl Committer {
         let settled = TargetSettlements { target: number.0, cursor, delivered: Vec::new(), others };
         let mut record = Settlements { at_ms: now.wall.as_millis(), targets: vec![settled] };
         self.seal(&mut record);
-        if let Some(reply) = self.waits_for_kept(reply) {
+        if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Operated { reply, count });
+        }
+    }
+
+    pub(super) fn expire(
+        &mut self,
+        number: TargetNumber,
+        range: ExpireRange,
+        before: Timestamp,
+        reply: Reply<Option<u64>>,
+    ) {
+        let Some(target) = self.shared.target(number.0) else {
+            return drop(reply.send(Err(unknown(number))));
+        };
+        let (from, nothing) = (range.from, range.count == 0);
+        let mut live = lock(&target.live);
+        let went_on = live.next != from;
+        let expired = live.expire(range, before);
+        drop(live);
+        let Some(record) = expired else {
+            debug_assert!(went_on || nothing);
+            return drop(reply.send(Ok((!went_on).then_some(0))));
+        };
+        let count = record.count;
+        let record = Arc::new(record);
+        if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
+            self.place_or_queue(Unwritten { frame, effects: Effects::DeadRange(record) });
+        }
+        if let Some(reply) = self.unless_refused(reply) {
+            self.group.wait(Waiting::Expired { reply, count });
         }
     }
 }

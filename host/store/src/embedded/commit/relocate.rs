@@ -6,7 +6,7 @@ use crate::embedded::core::inbox::{Copy, Reply};
 use crate::embedded::platform::locks::lock;
 
 impl Committer {
-    /// Writes copies, but for those of which a delivery is claimed; answers how many it wrote.
+    /// Writes the copies, except of events with a claimed delivery. The reply says how many it wrote.
     pub(crate) fn relocate(&mut self, copies: Vec<Copy>, reply: Reply<u64>) {
         let mut count = 0;
         for Copy { number, retrying, mut frame, effects } in copies {
@@ -17,7 +17,7 @@ impl Committer {
             if retrying.iter().any(claimed) {
                 continue;
             }
-            let ready = self.place_kept().and_then(|()| self.make_room(frame.size()));
+            let ready = self.place_unwritten().and_then(|()| self.make_room(frame.size()));
             if let Err(error) = ready {
                 return drop(reply.send(Err(error.to_store())));
             }

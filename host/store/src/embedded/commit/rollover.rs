@@ -3,7 +3,7 @@
 use super::committer::Committer;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
-use crate::embedded::format::record::{self};
+use crate::embedded::format::record;
 use crate::embedded::indexing::indexer::Job;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
@@ -13,7 +13,7 @@ use crate::embedded::space::guard::Why;
 use std::sync::Arc;
 
 impl Committer {
-    /// Room for the summary at the end of the segment.
+    /// Bytes reserved for the summary at the end of the segment.
     fn reserve(&self) -> u64 {
         Summary::frame_bytes_max(self.state.targets.len() + 1)
     }
@@ -45,8 +45,7 @@ impl Committer {
         DiskError::Full(reason)
     }
 
-    /// Makes the log take that many bytes: rolls to the next segment, or opens a new one after a
-    /// failure.
+    /// Makes room for that many bytes: rolls over to the next segment when needed, also after a failure.
     pub(crate) fn make_room(&mut self, bytes: u64) -> Result<(), DiskError> {
         let bytes = bytes + self.reserve();
         let outdone = self.log.is_outdone() && !self.is_full();
@@ -60,8 +59,7 @@ impl Committer {
         let bytes_max = self.log.frame_bytes_max() / 2;
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let (kind, checkpoint) = self.state.checkpoint(bytes_max);
-        let frame = record::frame(kind, &checkpoint, 1_024)
-            .ok_or_else(|| DiskError::Other("the checkpoint is too large".into()))?;
+        let frame = record::frame(kind, &checkpoint, 1_024).ok_or(DiskError::Checkpoint)?;
         let (size, payload_crc) = (frame.size(), frame.payload_crc);
         let segment = self.log.roll(frame)?;
         let ended = std::mem::take(&mut self.summary);
@@ -72,7 +70,7 @@ impl Committer {
         segments.list.push(Segment::new(segment, None));
         segments.tail = self.log.durable();
         drop(segments);
-        // With no room for another one none is made in advance.
+        // No segment is prepared when the log has no room for it.
         self.shared.spare.want(!self.is_full());
         self.shared.keeping.ring();
         let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
@@ -83,12 +81,10 @@ impl Committer {
         if self.log.fits(bytes) {
             return Ok(());
         }
-        Err(DiskError::Other(
-            "a segment is too small for so many targets: set a larger size".into(),
-        ))
+        Err(DiskError::SmallSegment)
     }
 
-    /// Writes the summary behind all that is durable. Without one the segment is read to be known.
+    /// Writes the summary after all durable frames. A segment without one must be read to know its content.
     fn end_segment(&mut self) -> Result<(), DiskError> {
         if let Some(mut frame) = self.summary.frame()
             && self.log.fits(frame.size())

@@ -182,7 +182,7 @@ fn due_rows(
         };
         index
             .retries(target.number, from_ms, &mut visit)
-            .map_err(|error| StoreError::ReadIndex { reason: error.reason })?;
+            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {

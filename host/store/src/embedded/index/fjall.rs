@@ -70,9 +70,13 @@ impl From<fjall::Error> for IndexError {
     fn from(error: fjall::Error) -> Self {
         match &error {
             fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-                Self { reason: error.to_string(), full: is_full(error) }
+                if is_full(error) {
+                    Self::Full(error.to_string())
+                } else {
+                    Self::Engine(error.to_string())
+                }
             }
-            _ => Self::new(error.to_string()),
+            _ => Self::Engine(error.to_string()),
         }
     }
 }
@@ -85,12 +89,8 @@ fn hour_name(hour: u32) -> String {
     format!("seen-{hour}")
 }
 
-fn unreadable() -> IndexError {
-    IndexError::new("a row of the index cannot be read")
-}
-
 fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError> {
-    postcard::from_bytes(bytes).map_err(|_| unreadable())
+    postcard::from_bytes(bytes).map_err(|_| IndexError::Unreadable)
 }
 
 fn dead_row(row: fjall::Guard) -> Result<(u64, DeadRow), IndexError> {
@@ -100,7 +100,7 @@ fn dead_row(row: fjall::Guard) -> Result<(u64, DeadRow), IndexError> {
 
 /// The number in a key of dead letters.
 fn number_of(key: &[u8]) -> Result<u64, IndexError> {
-    let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or_else(unreadable)?;
+    let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or(IndexError::Unreadable)?;
     Ok(u64::from_be_bytes(number))
 }
 
@@ -186,8 +186,7 @@ impl FjallIndex {
 /// The engine panics in debug builds when the disk refuses in the midst of a record: that is an index
 /// which cannot be written, and no end of the thread that keeps it.
 fn unbroken<T>(write: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    std::panic::catch_unwind(AssertUnwindSafe(write))
-        .unwrap_or_else(|_| Err(IndexError::new("the index's engine panicked")))
+    std::panic::catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| Err(IndexError::Panicked))
 }
 
 impl Index for FjallIndex {
@@ -243,7 +242,7 @@ impl Index for FjallIndex {
         let to = retry_key(target, u64::MAX, u64::MAX);
         for row in self.retry.range(retry_key(target, from_ms, 0)..=to) {
             let (key, value) = row.into_inner()?;
-            let (due, number) = split_retry_key(&key).ok_or_else(unreadable)?;
+            let (due, number) = split_retry_key(&key).ok_or(IndexError::Unreadable)?;
             if let ControlFlow::Break(()) = visit(due, number, read::<RetryRow>(&value)?) {
                 break;
             }
@@ -300,7 +299,7 @@ impl Index for FjallIndex {
                 continue;
             }
             if let Some(bytes) = hour.space.get(key)? {
-                return Seen::from_bytes(&bytes).ok_or_else(unreadable).map(Some);
+                return Seen::from_bytes(&bytes).ok_or(IndexError::Unreadable).map(Some);
             }
         }
         Ok(None)
@@ -314,7 +313,7 @@ impl Index for FjallIndex {
             for row in hour.space.prefix(window_prefix(target)) {
                 let (key, value) = row.into_inner()?;
                 if let Some(group) = split_window_key(&key) {
-                    let until = value.as_ref().try_into().map_err(|_| unreadable())?;
+                    let until = value.as_ref().try_into().map_err(|_| IndexError::Unreadable)?;
                     windows.push((group, u64::from_le_bytes(until)));
                 }
             }

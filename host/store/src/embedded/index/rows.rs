@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,21 +21,37 @@ use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::state::apply::State;
 
 /// Version of the rows; an index of another one is rebuilt.
-pub(crate) const LAYOUT: u8 = 3;
+pub(crate) const LAYOUT: u8 = 1;
 
 const HOUR_MS: u64 = 3_600_000;
 
+/// Why the index does not answer, or cannot be made. It may be deleted at any time.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{reason}")]
-pub(crate) struct IndexError {
-    pub reason: String,
-    /// There is no room on the disk.
-    pub full: bool,
+pub(crate) enum IndexError {
+    /// The disk of the index is full, or its quota.
+    #[error("{0}")]
+    Full(String),
+    #[error("the engine of the index failed: {0}")]
+    Engine(String),
+    #[error("the engine of the index panicked")]
+    Panicked,
+    #[error("a row of the index cannot be read")]
+    Unreadable,
+    #[error("cannot remove the index: {0}")]
+    Remove(String),
+    /// The log, from which an index is made, cannot be read.
+    #[error("cannot {act} {path}: {why}")]
+    Log { act: &'static str, path: PathBuf, why: String },
+    /// A request that was placed cannot be shortened.
+    #[error("cannot leave out a repetition: {0}")]
+    Request(String),
+    #[error("the store is closing")]
+    Closing,
 }
 
 impl IndexError {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), full: false }
+    pub(crate) const fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
     }
 }
 

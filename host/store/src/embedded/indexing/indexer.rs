@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::reindex;
-use crate::embedded::core::inbox::{Reply, closed};
+use crate::embedded::core::inbox::Reply;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
@@ -248,7 +248,7 @@ fn commit(
     sync: bool,
 ) -> Result<(), IndexError> {
     let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| IndexError::new(closed().to_string()))?;
+    let index = index.as_ref().ok_or(IndexError::Closing)?;
     let stamp = match gathered.finish(state, now_ms) {
         Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
         None => None,

@@ -27,12 +27,12 @@ impl Lookup<'_> {
             Ok(Ok(usable)) => return Ok(usable),
             Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
             // It may be whole; a new one would need even more room.
-            Err(why) if why.full => return Err(why),
+            Err(why) if why.is_full() => return Err(why),
             Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
         }
-        self.home.remove().map_err(|error| IndexError {
-            reason: format!("cannot remove the index: {error}"),
-            full: is_full(&error),
+        self.home.remove().map_err(|error| {
+            let make = if is_full(&error) { IndexError::Full } else { IndexError::Remove };
+            make(error.to_string())
         })?;
         Ok((self.home.open()?, State::default(), None))
     }

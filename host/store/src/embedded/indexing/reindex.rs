@@ -74,7 +74,7 @@ impl Drain<'_> {
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => {
                     self.over = true;
-                    return Err(IndexError::new("the store is closing"));
+                    return Err(IndexError::Closing);
                 }
             }
         }
@@ -108,10 +108,10 @@ pub(crate) fn rebuild(
     mut failed: Option<IndexError>,
 ) -> Option<(State, u64)> {
     let mut drain = Drain { jobs, over: false, leaves: false };
-    let mut wait_ms = RETRY_MS_MIN;
+    let (mut wait_ms, mut report) = (RETRY_MS_MIN, true);
     loop {
         if let Some(failed) = &failed {
-            if failed.full {
+            if failed.is_full() && report {
                 shared.room.disk_refused(&format!("cannot write the index: {failed}"));
             }
             shared.rebuild.failed(failed.to_string());
@@ -120,8 +120,8 @@ pub(crate) fn rebuild(
         if drain.over {
             return None;
         }
-        if let Some(failed) = failed.as_mut().filter(|_| shared.room.is_closed(Why::Disk)) {
-            failed.full = false;
+        if failed.is_some() && shared.room.is_closed(Why::Disk) {
+            report = false;
             continue;
         }
         wait_ms = (2 * wait_ms).min(RETRY_MS_MAX);
@@ -130,7 +130,7 @@ pub(crate) fn rebuild(
             Err(_) if drain.over => return None,
             Err(error) => {
                 tracing::warn!(%error, wait_ms, "the index cannot be made whole yet");
-                failed = Some(error);
+                (failed, report) = (Some(error), true);
             }
         }
     }
@@ -218,8 +218,10 @@ fn read_on(
             stretch
         };
         let path = shared.reader.path(&stretch);
-        let cannot = |act: &str, why: &dyn std::fmt::Display| {
-            IndexError::new(format!("cannot {act} {}: {why}", path.display()))
+        let cannot = |act, why: &dyn std::fmt::Display| IndexError::Log {
+            act,
+            path: path.clone(),
+            why: why.to_string(),
         };
         let file = shared.reader.disk.open(&path).map_err(|error| cannot("open", &error))?;
         let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);

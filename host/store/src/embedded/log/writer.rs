@@ -24,14 +24,29 @@ const NEXT: &str = "next.tmp";
 /// find that much memory again for each was a tenth of what large requests cost.
 const BUFFER_BYTES_KEPT: usize = 2 * GROUP_BYTES_MAX;
 
-/// The disk refused; the text says what and where.
+/// Why the log does not take a record.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum DiskError {
-    /// There is no room: it is tried again when there is.
+    /// The disk, or the log, is full. The text says what, where and what to do.
     #[error("{0}")]
     Full(String),
+    #[error("cannot {act} {path}: {why}")]
+    Io { act: &'static str, path: PathBuf, why: String },
+    /// The last write failed, and the next segment could not be started.
+    #[error("the log has no segment to write to")]
+    NoSegment,
+    #[error("the checkpoint is too large")]
+    Checkpoint,
+    #[error("a segment is too small for so many targets: set a larger size")]
+    SmallSegment,
+    #[error("too many new targets at once")]
+    TooManyTargets,
+    /// A repetition key could not be looked up.
     #[error("{0}")]
-    Other(String),
+    Lookup(String),
+    /// Another failure of the store, for a caller that waits for the disk.
+    #[error("{0}")]
+    Store(#[from] StoreError),
 }
 
 impl DiskError {
@@ -39,7 +54,7 @@ impl DiskError {
     pub(crate) fn to_append(&self) -> AppendError {
         match self {
             Self::Full(reason) => AppendError::Full { reason: reason.clone() },
-            Self::Other(reason) => AppendError::Disk(reason.clone()),
+            other => AppendError::Disk(other.to_string()),
         }
     }
 
@@ -99,13 +114,13 @@ impl Log {
         }
     }
 
-    /// What to say of a refusal; one for want of room ends the intake.
-    fn refused(&self, act: &str, path: &Path, error: &std::io::Error) -> DiskError {
-        let reason = format!("cannot {act} {}: {error}", path.display());
+    /// The error for a refusal. A full disk also stops the acceptance of requests.
+    fn refused(&self, act: &'static str, path: &Path, error: &std::io::Error) -> DiskError {
+        let refused = DiskError::Io { act, path: path.to_path_buf(), why: error.to_string() };
         if !is_full(error) {
-            return DiskError::Other(reason);
+            return refused;
         }
-        DiskError::Full(self.room.disk_refused(&reason))
+        DiskError::Full(self.room.disk_refused(&refused.to_string()))
     }
 
     pub(crate) const fn durable(&self) -> u64 {
@@ -159,7 +174,7 @@ impl Log {
             return Ok(());
         }
         let (bytes, at) = (self.buffer.len(), self.written - self.segment.base);
-        // A page that is written whole need not be read before. What lay behind the end is nothing.
+        // A page written whole need not be read first. The bytes behind the end are not part of the log.
         let end = at + bytes as u64;
         if !self.grows && end.next_multiple_of(PAGE_BYTES as u64) <= self.segment.capacity {
             let padding = end.next_multiple_of(PAGE_BYTES as u64) - end;
@@ -174,7 +189,7 @@ impl Log {
         Ok(())
     }
 
-    /// Everything placed is durable when it answers.
+    /// Writes and syncs everything placed.
     pub(crate) fn sync(&mut self) -> Result<(), DiskError> {
         self.write()?;
         let Some(file) = &self.file else { return Ok(()) };
@@ -184,7 +199,7 @@ impl Log {
             }
             self.durable = self.written;
         }
-        // From here on a spare will be of use; a daemon with little to do never makes one.
+        // From here on a spare segment is useful; a daemon with little to do never makes one.
         let of_capacity = if self.grows { 8 } else { 3 };
         let used = self.durable - self.segment.base;
         if used > self.segment.capacity / of_capacity && self.room.spares(self.capacity) {
@@ -193,8 +208,8 @@ impl Log {
         Ok(())
     }
 
-    /// What the kernel says of the file later is not believed: the pages may be gone.
-    fn abandon(&mut self, act: &str, error: &std::io::Error) -> DiskError {
+    /// A later success of the same file is not trusted: the kernel may have dropped its pages.
+    fn abandon(&mut self, act: &'static str, error: &std::io::Error) -> DiskError {
         let path = self.segment.path(&self.folder);
         self.file = None;
         self.buffer.clear();
@@ -258,7 +273,7 @@ impl Log {
         if let Some((file, path)) = self.spare.take() {
             return Ok((file, path, false));
         }
-        // On a full disk what has to be written goes into what was put by.
+        // On a full disk, what has to be written uses the reserve.
         if self.room.is_closed(Why::Disk)
             && let Some((file, path)) = self.room.take_reserve()
         {

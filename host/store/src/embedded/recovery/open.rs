@@ -307,5 +307,5 @@ impl Recovery<'_> {
 }
 
 pub(crate) fn index_error(folder: &Path, error: &IndexError) -> OpenError {
-    OpenError::Index { path: folder.to_path_buf(), reason: error.reason.clone() }
+    OpenError::Index { path: folder.to_path_buf(), reason: error.to_string() }
 }

@@ -1,4 +1,4 @@
-//! The seeds of every test run, on hardware without and with planted bugs, and seeds on threads.
+//! The seeds of every test run, on hardware without and with planted bugs.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,6 @@ use super::walk::walk::Walk;
 
 const SEEDS: u64 = 260;
 const STEPS: u64 = 200;
-/// Of walks on threads.
-const THREADS_SEEDS: u64 = 12;
-const THREADS_STEPS: u64 = 240;
 /// Seeds within which a planted bug must be found.
 const PLANTED_SEEDS: u64 = SEEDS;
 
@@ -126,14 +123,6 @@ fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Counts {
         panic!("{}\nall seeds that fail:\n{}", first.print(), all.join("\n"));
     }
     total
-}
-
-/// The same walks while threads write the log and the index.
-#[test]
-#[ignore = "takes minutes"]
-fn seeds_on_threads() {
-    let total = run_all(THREADS_SEEDS, |seed| Plan::on_threads(seed, THREADS_STEPS));
-    assert!(total.steps >= 2_880 && total.power_cuts >= 50 && total.removals >= 10);
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl IndexHome for Gated {
         let mut state = state.lock().unwrap();
         if *state == State::Early {
             *state = State::Shut;
-            return Err(IndexError::new("too early"));
+            return Err(IndexError::Engine("too early".into()));
         }
         drop(opened.wait_while(state, |state| *state == State::Shut).unwrap());
         self.0.open()

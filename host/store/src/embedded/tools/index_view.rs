@@ -67,7 +67,7 @@ pub(super) fn look(directory: &Path, held: bool) -> Result<IndexView, ToolError>
         return Ok(IndexView::InUse);
     }
     let shadow = copied.map_err(at("copy", &folder))?;
-    Ok(read(&shadow.0).unwrap_or_else(|error| IndexView::Unusable(error.reason)))
+    Ok(read(&shadow.0).unwrap_or_else(|error| IndexView::Unusable(error.to_string())))
 }
 
 fn read(folder: &Path) -> Result<IndexView, IndexError> {

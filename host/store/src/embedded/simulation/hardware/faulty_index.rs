@@ -50,7 +50,10 @@ impl FaultyIndex {
 
     fn works(&self) -> Result<(), IndexError> {
         match self.fault {
-            IndexFault::Fails { full } => Err(IndexError { reason: "it failed".into(), full }),
+            IndexFault::Fails { full } => {
+                let make = if full { IndexError::Full } else { IndexError::Engine };
+                Err(make("it failed".into()))
+            }
             IndexFault::ForgetsRetries | IndexFault::TearsBatches => Ok(()),
         }
     }

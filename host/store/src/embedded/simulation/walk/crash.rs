@@ -81,11 +81,7 @@ impl Walk {
     }
 
     pub(super) fn open_on(&mut self, machine: &Machine) -> Done {
-        let opened = if self.plan.threads {
-            Running::open_on_threads(&self.settings, machine)
-        } else {
-            Running::open(&self.settings, machine)
-        };
+        let opened = Running::open(&self.settings, machine);
         let running = opened.map_err(|error| format!("the store does not open: {error}"))?;
         self.counts.without_index += u64::from(running.store.rebuilding().is_some());
         self.running = Some(running);

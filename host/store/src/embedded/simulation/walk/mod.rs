@@ -1,7 +1,7 @@
 //! One seed: the steps that chance takes, a model in plain maps beside the store, and what must hold.
 //!
 //! - `plan`, `walk`: what a seed is and how it runs;
-//! - `running`: an open store, stepped by the test or on threads of its own; `model`: what is true of it;
+//! - `running`: an open store, stepped by the test; `model`: what is true of it;
 //! - steps: `senders`, `targets`, `operators`, `hardware`, `retention`, `crash`, `without_index`;
 //! - checks after a start: `recovered`, `log`, `rebuilt`, `bit_rot`; at the end: `finish`.
 

@@ -14,8 +14,6 @@ pub(crate) struct Plan {
     pub rot: bool,
     /// The index is a real one in a folder.
     pub real_index: bool,
-    /// The log and the index are written by threads, as outside of tests.
-    pub threads: bool,
     pub planted: Option<Planted>,
 }
 
@@ -28,14 +26,8 @@ impl Plan {
             jumps: seed.is_multiple_of(2),
             rot: seed % 5 == 4,
             real_index: seed % 50 == 7,
-            threads: false,
             planted: None,
         }
-    }
-
-    /// What happens on threads cannot be repeated, but it is what happens outside of tests.
-    pub(crate) fn on_threads(seed: u64, steps: u64) -> Self {
-        Self { faults: false, rot: false, real_index: true, threads: true, ..Self::of(seed, steps) }
     }
 }
 

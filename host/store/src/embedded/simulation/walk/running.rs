@@ -1,38 +1,28 @@
-//! An open store that the test moves on: either every step is the test's, such as a round of the
-//! committer or a batch of the index, or threads write the log and the index as outside of tests.
-//! Segments are removed, and free space is looked at, only when the test says so.
+//! An open store of which every step is the test's, such as a round of the committer or a batch of the
+//! index. Segments are removed, and free space is looked at, only when the test says so.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::Queue;
+use crate::Queue as _;
 use crate::embedded::commit::committer::Committer;
 use crate::embedded::core::inbox::Stop;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::engine::Parts;
 use crate::embedded::indexing::indexer::{Indexer, Job};
-use crate::embedded::platform::locks::read_lock;
 use crate::embedded::retention::retire::{Retention, Stepped};
 use crate::embedded::{Embedded, OpenError, Settings};
 
 /// The committer would wait for the index above its own limit, which is larger.
 const JOBS_MAX: usize = 100;
-/// Longest that threads may take for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// A call of several parts needs as many of them.
-const RESTS_MAX: usize = 12;
-/// Longest that the index may take for what was just written.
-const INDEX_PATIENCE: Duration = Duration::from_millis(20);
-const NAP: Duration = Duration::from_micros(200);
 
 pub(crate) struct Running {
     pub store: Arc<Embedded>,
-    /// Empty while threads run instead.
-    by_hand: Option<ByHand>,
+    by_hand: ByHand,
     /// Taken out while it does a step.
     retention: Option<Retention>,
 }
@@ -83,19 +73,7 @@ impl Running {
         let store = Arc::new(Embedded { shared, threads: Default::default() });
         let (committer, from_committer) = (Some(committer), jobs);
         let by_hand = ByHand { committer, indexer, from_committer, jobs: VecDeque::new() };
-        Ok(Self { store, by_hand: Some(by_hand), retention: Some(retention) })
-    }
-
-    pub(crate) fn open_on_threads(
-        settings: &Settings,
-        machine: &Machine,
-    ) -> Result<Self, OpenError> {
-        let parts = Parts::open(settings, machine)?;
-        let Parts { shared, committer, indexer, jobs, retention } = parts;
-        let index = std::thread::spawn(move || indexer.run(&jobs));
-        let log = std::thread::spawn(move || committer.run());
-        let store = Arc::new(Embedded { shared, threads: vec![log, index].into() });
-        Ok(Self { store, by_hand: None, retention: Some(retention) })
+        Ok(Self { store, by_hand, retention: Some(retention) })
     }
 
     /// A step of removing old segments; whether there may be more to do.
@@ -104,7 +82,6 @@ impl Running {
         let stepped = retention.step(&mut || {
             self.round();
             self.index(JOBS_MAX);
-            self.nap();
         });
         self.retention = Some(retention);
         stepped == Stepped::More
@@ -118,74 +95,23 @@ impl Running {
 
     /// A round of the committer with what waits, if only the passing of time; whether anything waited.
     pub(crate) fn round(&mut self) -> bool {
-        self.by_hand.as_mut().is_some_and(|by_hand| by_hand.round(&self.store))
+        self.by_hand.round(&self.store)
     }
 
     /// A batch of the index, of at most that many jobs.
     pub(crate) fn index(&mut self, jobs_max: usize) -> bool {
-        self.by_hand.as_mut().is_some_and(|by_hand| by_hand.index(jobs_max))
+        self.by_hand.index(jobs_max)
     }
 
     /// Rebuilds the index of a store that was opened without one.
     pub(crate) fn rebuild_index(&mut self) -> Result<(), String> {
-        if let Some(by_hand) = &mut self.by_hand {
-            let rebuilt = by_hand.indexer.rebuild_once(&by_hand.from_committer);
-            return rebuilt.map_err(|error| error.to_string());
-        }
-        self.wait("the index is rebuilt", |store| store.rebuilding().is_none())
+        let rebuilt = self.by_hand.indexer.rebuild_once(&self.by_hand.from_committer);
+        rebuilt.map_err(|error| error.to_string())
     }
 
-    fn nap(&self) {
-        if self.by_hand.is_none() {
-            std::thread::sleep(NAP);
-        }
-    }
-
-    fn wait(&self, what: &str, is_so: impl Fn(&Embedded) -> bool) -> Result<(), String> {
-        let start = Instant::now();
-        while !is_so(&self.store) {
-            if start.elapsed() > PATIENCE {
-                return Err(format!("waited too long: {what}"));
-            }
-            std::thread::sleep(NAP);
-        }
-        Ok(())
-    }
-
-    /// Lets threads end what they have begun.
-    fn come_to_rest(&self) {
-        let mut flush = self.store.flush();
-        let mut context = Context::from_waker(Waker::noop());
-        let start = Instant::now();
-        while flush.as_mut().poll(&mut context).is_pending() && start.elapsed() < PATIENCE {
-            std::thread::sleep(NAP);
-        }
-        let shared = &self.store.shared;
-        let start = Instant::now();
-        // A log whose last frames have no rows stays ahead of the index.
-        while start.elapsed() < INDEX_PATIENCE {
-            let tail = read_lock(&shared.reader.segments).tail;
-            if shared.indexed().is_none_or(|indexed| indexed >= tail) {
-                break;
-            }
-            std::thread::sleep(NAP);
-        }
-        std::thread::sleep(NAP);
-    }
-
-    /// Moves on; `false` when nothing moves any more. `rests`: how often threads came to rest before.
-    fn moves(&mut self, rests: &mut usize) -> bool {
-        if self.by_hand.is_some() {
-            return self.round() || self.index(JOBS_MAX);
-        }
-        *rests += 1;
-        if *rests == 1 {
-            // Most answers come at once.
-            std::thread::sleep(NAP);
-        } else {
-            self.come_to_rest();
-        }
-        *rests <= RESTS_MAX
+    /// Moves on; `false` when nothing moves any more.
+    fn moves(&mut self) -> bool {
+        self.round() || self.index(JOBS_MAX)
     }
 
     /// Asks all of them, and moves on until each is answered or nothing moves any more.
@@ -196,7 +122,6 @@ impl Running {
         let mut context = Context::from_waker(Waker::noop());
         let mut asked: Vec<_> = asked.into_iter().map(Some).collect();
         let mut answers: Vec<Option<T>> = asked.iter().map(|_| None).collect();
-        let mut rests = 0;
         loop {
             for (asked, answer) in asked.iter_mut().zip(&mut answers) {
                 let Some(future) = asked else { continue };
@@ -205,7 +130,7 @@ impl Running {
                     *asked = None;
                 }
             }
-            if answers.iter().all(Option::is_some) || !self.moves(&mut rests) {
+            if answers.iter().all(Option::is_some) || !self.moves() {
                 return answers;
             }
         }
@@ -225,14 +150,11 @@ impl Running {
     }
 
     /// Writes what waits and ends in an orderly way.
-    pub(crate) fn close(mut self) {
-        let Some(mut by_hand) = self.by_hand.take() else {
-            let close = self.store.close();
-            return drop(self.glance(close));
-        };
-        self.store.shared.inbox.stop(Stop::Close);
+    pub(crate) fn close(self) {
+        let Self { store, mut by_hand, .. } = self;
+        store.shared.inbox.stop(Stop::Close);
         while by_hand.committer.is_some() {
-            by_hand.round(&self.store);
+            by_hand.round(&store);
         }
         while by_hand.index(JOBS_MAX) {}
         by_hand.indexer.end();

@@ -1,0 +1,251 @@
+//! Empties the oldest segment: gives up what is too old, and moves what is still needed.
+//!
+//! One step does a bounded piece of work, under the reading locks of all targets: a look at the
+//! exceptions, then one record or the copies of one segment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dispatcher_model::{REASON_BYTES_MAX, TargetNumber, Timestamp};
+use tokio::sync::OwnedMutexGuard;
+
+use super::relocate::{Exception, GATHERED_MAX, copies, gather, retry_row};
+use super::retire::{Meanwhile, Oldest, Retention, ask};
+use crate::StoreError;
+use crate::embedded::core::events::event;
+use crate::embedded::core::inbox::{Command, Copy};
+use crate::embedded::core::shared::Target;
+use crate::embedded::deliveries::expire::{Frozen, look};
+use crate::embedded::format::event_number::number;
+use crate::embedded::format::record::{RecordedOutcome, Settled};
+use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
+use crate::embedded::platform::locks::{lock, read_lock};
+
+/// Most deliveries of one record.
+const RECORD_ROWS_MAX: usize = 1_000;
+
+/// A segment is nearly dead when a tenth of it is still needed, and no more than this.
+const LIVE_PART: u64 = 10;
+
+const LIVE_BYTES_MAX: u64 = 16 << 20;
+
+/// Most bytes of copies that the committer gets at once.
+const COPY_BYTES_MAX: u64 = 1 << 20;
+
+/// Most names of targets that a message says keep the oldest segment.
+const NAMES_MAX: usize = 5;
+
+const TOO_OLD: &str = "older than retention.age";
+
+const OVERFLOW: &str = "overflow: the log reached retention.size";
+
+impl Retention {
+    /// Does one step towards removing the oldest segment; `false`: it has to stay for now.
+    pub(super) fn reclaim(
+        &mut self,
+        oldest: &Oldest,
+        wait: Meanwhile<'_>,
+    ) -> Result<bool, StoreError> {
+        let targets = read_lock(&self.shared.targets).clone();
+        let behind = self.behind(oldest, &targets)?;
+        let may_give_up =
+            |t: &Arc<Target>| oldest.aged || self.shared.keeping.may_overflow(t.number);
+        if behind.iter().any(|target| !may_give_up(target)) {
+            self.name_those_behind(&behind);
+            return Ok(false);
+        }
+        let Some(_alone) = alone(&targets) else { return Ok(true) };
+        let mut given_up = 0;
+        for target in &behind {
+            given_up += self.give_up_unread(oldest, target, wait)?;
+        }
+        ask(&self.shared, |reply| Command::Flush { reply }, wait)?;
+        if !self.behind(oldest, &targets)?.is_empty() {
+            // Some deliveries are claimed and will be settled.
+            self.name_those_behind(&behind);
+            return Ok(given_up > 0);
+        }
+        let count = u16::try_from(targets.len()).unwrap_or(u16::MAX);
+        let exceptions = self.with_index(|index| gather(index, count, oldest.end))?;
+        if !exceptions.is_empty() {
+            return self.take_out(oldest, &targets, &exceptions, wait);
+        }
+        if self.ranges(oldest, count, wait)? {
+            return Ok(true);
+        }
+        self.free(oldest);
+        Ok(true)
+    }
+
+    /// Targets that have not settled all their deliveries in the segment.
+    fn behind(
+        &self,
+        oldest: &Oldest,
+        targets: &[Arc<Target>],
+    ) -> Result<Vec<Arc<Target>>, StoreError> {
+        let rows = self.with_index(|index| index.targets())?;
+        let behind = targets.iter().zip(rows).filter(|(target, state)| {
+            let (cursor, last) = (state.cursor, state.last_routed);
+            cursor < number(oldest.end, 0)
+                && last.is_some_and(|last| last >= cursor)
+                && oldest.summary.may_have(target.number, cursor)
+        });
+        Ok(behind.map(|(target, _)| target.clone()).collect())
+    }
+
+    fn name_those_behind(&self, targets: &[Arc<Target>]) {
+        let names: Vec<&str> = targets.iter().take(NAMES_MAX).map(|t| &*t.name).collect();
+        *lock(&self.shared.keeping.kept_by) = names.join(", ");
+    }
+
+    /// Gives up, with one record, what was never tried in the segment; returns how many deliveries.
+    fn give_up_unread(
+        &self,
+        oldest: &Oldest,
+        target: &Arc<Target>,
+        wait: Meanwhile<'_>,
+    ) -> Result<u64, StoreError> {
+        let _frozen = Frozen::new(target);
+        let newest = Timestamp::from_millis(oldest.summary.newest_ms.saturating_add(1));
+        let age_ms = self.shared.keeping.age_ms.unwrap_or_default();
+        let (before, reason) = if oldest.aged {
+            (newest.max(Timestamp::from_millis(oldest.now_ms.saturating_sub(age_ms))), TOO_OLD)
+        } else {
+            (newest, OVERFLOW)
+        };
+        let Some(range) = look(&self.shared, target, before, reason.to_owned())? else {
+            return Ok(0);
+        };
+        let number = TargetNumber(target.number);
+        let expire = |reply| Command::Expire { target: number, range, before, reply };
+        let count = ask(&self.shared, expire, wait)?.unwrap_or(0);
+        if count > 0 {
+            tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
+        }
+        Ok(count)
+    }
+
+    /// Moves what is still needed, or gives it up where that is allowed; whether it did anything.
+    fn take_out(
+        &self,
+        oldest: &Oldest,
+        targets: &[Arc<Target>],
+        exceptions: &BTreeSet<Exception>,
+        wait: Meanwhile<'_>,
+    ) -> Result<bool, StoreError> {
+        let lossy = |e: &&Exception| oldest.aged || self.shared.keeping.may_overflow(e.target);
+        if !oldest.aged && self.relocate(oldest, exceptions, wait)? {
+            return Ok(true);
+        }
+        let retrying: Vec<&Exception> =
+            exceptions.iter().filter(lossy).filter(|e| e.due_ms.is_some()).collect();
+        let dead: Vec<&Exception> =
+            exceptions.iter().filter(lossy).filter(|e| e.due_ms.is_none()).collect();
+        let mut done = false;
+        for target in targets {
+            let of = |list: &[&Exception]| -> Vec<Exception> {
+                let ours = list.iter().filter(|e| e.target == target.number);
+                ours.take(RECORD_ROWS_MAX).map(|e| (*e).clone()).collect()
+            };
+            done |= self.give_up(oldest, target, &of(&retrying), wait)?;
+            done |= self.fold(oldest, target, &of(&dead), wait)?;
+        }
+        if !done {
+            let names: BTreeSet<u16> = exceptions.iter().map(|e| e.target).collect();
+            let of_them = targets.iter().filter(|t| names.contains(&t.number)).cloned();
+            self.name_those_behind(&of_them.collect::<Vec<_>>());
+        }
+        Ok(done)
+    }
+
+    /// Copies what is still needed of a nearly dead segment to the head of the log; whether it did.
+    fn relocate(
+        &self,
+        oldest: &Oldest,
+        exceptions: &BTreeSet<Exception>,
+        wait: Meanwhile<'_>,
+    ) -> Result<bool, StoreError> {
+        let live_bytes_max = (oldest.header.capacity / LIVE_PART).min(LIVE_BYTES_MAX);
+        if exceptions.len() >= GATHERED_MAX {
+            return Ok(false);
+        }
+        let about = (read_lock(&self.shared.targets).len(), self.shared.clock.wall_ms());
+        let about = (u16::try_from(about.0).unwrap_or(u16::MAX), about.1);
+        let all = {
+            let index = read_lock(&self.shared.index);
+            let index = &**index.as_ref().ok_or_else(|| self.shared.no_index())?;
+            copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)?.0
+        };
+        let bytes: u64 = all.iter().map(Copy::bytes).sum();
+        if bytes > live_bytes_max || all.is_empty() {
+            return Ok(false);
+        }
+        let (mut moved, mut chunk, mut chunk_bytes) = (0, Vec::new(), 0);
+        for copy in all {
+            chunk_bytes += copy.bytes();
+            chunk.push(copy);
+            if chunk_bytes >= COPY_BYTES_MAX {
+                let copies = std::mem::take(&mut chunk);
+                moved += ask(&self.shared, |reply| Command::Relocate { copies, reply }, wait)?;
+                chunk_bytes = 0;
+            }
+        }
+        moved += ask(&self.shared, |reply| Command::Relocate { copies: chunk, reply }, wait)?;
+        if moved > 0 {
+            let segment = oldest.header.path(&self.shared.reader.folder);
+            tracing::info!(segment = %segment.display(), events = moved, bytes,
+                "moved what is still needed of the oldest segment to the newest");
+        }
+        Ok(moved > 0)
+    }
+
+    /// Makes dead letters of deliveries that wait for another attempt.
+    fn give_up(
+        &self,
+        oldest: &Oldest,
+        target: &Target,
+        rows: &[Exception],
+        wait: Meanwhile<'_>,
+    ) -> Result<bool, StoreError> {
+        let reason = if oldest.aged { TOO_OLD } else { OVERFLOW };
+        let (mut settled, mut bytes) = (Vec::new(), 0);
+        for Exception { number, due_ms, .. } in rows {
+            if bytes >= SETTLEMENT_BYTES_MAX {
+                break;
+            }
+            let Some(due_ms) = *due_ms else { continue };
+            let row = self.with_index(|index| retry_row(index, target.number, due_ms, *number))?;
+            let Some(row) = row else { continue };
+            let event = event(&self.shared, *number)?;
+            bytes += row.reason.len() + 128;
+            settled.push(Settled {
+                number: *number,
+                received_ms: event.map_or(0, |event| event.received_at.as_millis()),
+                row_due_ms: Some(due_ms),
+                attempts: row.attempts,
+                first_attempt_ms: row.first_attempt_ms,
+                what: RecordedOutcome::Dead { reason: with_last(reason, &row.reason) },
+            });
+        }
+        if settled.is_empty() {
+            return Ok(false);
+        }
+        let on = TargetNumber(target.number);
+        let count =
+            ask(&self.shared, |reply| Command::GiveUp { target: on, rows: settled, reply }, wait)?;
+        if count > 0 {
+            tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
+        }
+        Ok(count > 0)
+    }
+}
+
+/// Takes the reading locks of all targets; `None` when one of them is taken.
+fn alone(targets: &[Arc<Target>]) -> Option<Vec<OwnedMutexGuard<()>>> {
+    targets.iter().map(|target| target.loading.clone().try_lock_owned().ok()).collect()
+}
+
+fn with_last(reason: &str, last: &str) -> String {
+    let text = if last.is_empty() { reason.to_owned() } else { format!("{reason}; last: {last}") };
+    cut(text, REASON_BYTES_MAX)
+}
