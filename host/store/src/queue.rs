@@ -76,7 +76,8 @@ pub enum AppendError {
     /// Too large for a segment: it will never fit.
     #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
-    /// There is no room; the text says what, where and what to do. Taken in again once there is.
+    /// The disk or the log is full; the text says what, where and what to do. Requests are accepted again
+    /// once there is space.
     #[error("{reason}")]
     Full { reason: String },
     /// The disk refused; the text says what and where.

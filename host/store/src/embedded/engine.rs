@@ -167,7 +167,7 @@ impl Embedded {
     pub(crate) fn stop(&self, stop: Stop) -> Vec<JoinHandle<()>> {
         self.shared.inbox.stop(stop);
         self.shared.room.stop();
-        self.shared.keeping.stop();
+        self.shared.retention.stop();
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
@@ -284,7 +284,7 @@ impl Queue for Embedded {
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
             // With a clock that jumped everything may seem too old.
-            if !self.shared.keeping.is_clock_believed(self.shared.clock.now()) {
+            if !self.shared.retention.is_clock_trusted(self.shared.clock.now()) {
                 return Ok(0);
             }
             crate::embedded::deliveries::expire::expire(
@@ -299,8 +299,8 @@ impl Queue for Embedded {
 
     fn may_overflow(&self, targets: Vec<TargetNumber>) {
         let targets = targets.into_iter().map(|target| target.0).collect();
-        *write_lock(&self.shared.keeping.overflow) = targets;
-        self.shared.keeping.ring();
+        *write_lock(&self.shared.retention.overflow) = targets;
+        self.shared.retention.ring();
     }
 
     fn depth(&self, target: TargetNumber) -> Depth {

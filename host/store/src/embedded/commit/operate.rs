@@ -42,7 +42,7 @@ impl Committer {
             }
             ActKind::DeadLetters(change) => {
                 live.counts.changed(change);
-                (change.again.len() as u64).max(change.count)
+                (change.replayed.len() as u64).max(change.count)
             }
         };
         drop(live);

@@ -26,22 +26,22 @@ impl Committer {
     /// Whether the log has no room for another segment.
     pub(crate) fn is_full(&self) -> bool {
         let segments = read_lock(&self.shared.reader.segments);
-        self.shared.keeping.is_full(&segments, self.shared.spare.capacity)
+        self.shared.retention.is_full(&segments, self.shared.spare.capacity)
     }
 
     /// Requests are refused until a segment is removed.
     pub(crate) fn no_room(&self) -> DiskError {
-        let Shared { keeping, directory, room, .. } = &*self.shared;
-        let kept_by = lock(&keeping.kept_by).clone();
+        let Shared { retention, directory, room, .. } = &*self.shared;
+        let kept_by = lock(&retention.kept_by).clone();
         let kept_by = if kept_by.is_empty() { "a target".to_owned() } else { kept_by };
         let reason = format!(
             "the log in {} has reached store.retention.size ({} bytes), and {kept_by} still needs \
              its oldest part: let it deliver, drop what waits for it, or allow more",
             directory.display(),
-            keeping.bytes_max.unwrap_or_default(),
+            retention.bytes_max.unwrap_or_default(),
         );
         room.close(Why::Quota, reason.clone());
-        keeping.ring();
+        retention.ring();
         DiskError::Full(reason)
     }
 
@@ -72,7 +72,7 @@ impl Committer {
         drop(segments);
         // No segment is prepared when the log has no room for it.
         self.shared.spare.want(!self.is_full());
-        self.shared.keeping.ring();
+        self.shared.retention.ring();
         let (lsn, effects) = (segment.first(), Effects::Checkpoint(Arc::new(checkpoint)));
         let entry = Entry { lsn, end: lsn + size, epoch: self.log.epoch(), payload_crc, effects };
         self.state.apply(&entry);

@@ -6,7 +6,7 @@ use crate::StoreError;
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    // Without a runtime there are no async threads to keep free.
+    // Without a runtime no async threads have to be kept free.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
     match runtime.spawn_blocking(work).await {
         Ok(done) => done,

@@ -12,7 +12,7 @@ use crate::embedded::format::stored_request::Origin;
 use crate::embedded::index::rows::{Index, IndexError, place};
 use crate::embedded::platform::locks::read_lock;
 
-/// The event of that number from memory or from the log; `None` for damage.
+/// Reads the event of that number from memory or the log; `None` when it is damaged.
 pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEvent>>, StoreError> {
     if let Some(event) = shared.tail.event(number) {
         return Ok(Some(event));
@@ -33,7 +33,7 @@ pub(crate) fn log_error(shared: &Shared, error: &io::Error) -> StoreError {
 }
 
 impl Shared {
-    /// The event of that number, where it came in or where it was moved to.
+    /// Reads the event of that number, from its first place or from where it was moved to.
     pub(crate) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
         self.find(number, || {
             let index = read_lock(&self.index);
@@ -42,7 +42,7 @@ impl Shared {
         })
     }
 
-    /// The same, for one who holds the index.
+    /// The same, for a caller that has locked the index.
     pub(crate) fn origin_with(
         &self,
         index: &dyn Index,
@@ -61,7 +61,7 @@ impl Shared {
             let at = if lsn_of(number) >= start { Some(lsn_of(number)) } else { place()? };
             let Some(at) = at else { return Ok(None) };
             let found = self.reader.origin(number, at).map_err(|error| log_error(self, &error))?;
-            // Its segment may have gone while it was looked for.
+            // Its segment may have been removed in the meantime.
             if found.is_some() || self.reader.start() == start {
                 return Ok(found);
             }
@@ -69,7 +69,7 @@ impl Shared {
         Ok(None)
     }
 
-    /// Whether the event of that number is no longer kept, though it may have been there.
+    /// Whether retention removed the event of that number.
     pub(crate) fn is_gone(&self, index: &dyn Index, number: u64) -> Result<bool, IndexError> {
         Ok(lsn_of(number) < self.reader.start() && place(index, number)?.is_none())
     }

@@ -28,11 +28,11 @@ pub(crate) struct Append {
     pub reply: oneshot::Sender<Result<Placed, AppendError>>,
 }
 
-/// A request that is durable, given back to be freed where it was made.
+/// A durable request, returned so that the thread that made it frees it.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub request: Prepared,
-    /// Where its new events are.
+    /// Where its new events lie in the log.
     pub lsn: u64,
 }
 
@@ -44,11 +44,11 @@ pub(crate) enum Command {
     Settle {
         target: TargetNumber,
         outcomes: Vec<Settlement>,
-        /// They are those of one message, which opened it.
+        /// The deliveries of one message, which opened this window.
         window: Option<Window>,
         reply: Option<Reply<()>>,
     },
-    /// Answers `None` when the target went on meanwhile and the log has to be looked at again.
+    /// The reply is `None` when the target read on meanwhile: look at the log again.
     Expire {
         target: TargetNumber,
         range: ExpireRange,
@@ -58,22 +58,22 @@ pub(crate) enum Command {
     Flush {
         reply: Reply<()>,
     },
-    /// Answered when everything before is durable and in the index; hastens nothing.
+    /// Replies when everything before is durable and in the index. Does not cause a sync.
     CatchUp {
         reply: Reply<()>,
     },
-    /// What a person, or a verdict, does to a target; answers how many deliveries it concerns.
+    /// An act on a target, by a person or a verdict. Replies how many deliveries it concerns.
     Operate {
         target: TargetNumber,
         what: ActKind,
         reply: Reply<u64>,
     },
-    /// Copies events to the head of the log; answers how many.
+    /// Copies events to the head of the log. Replies how many.
     Relocate {
         copies: Vec<Copy>,
         reply: Reply<u64>,
     },
-    /// Ends rows that are not claimed; answers how many were left to end.
+    /// Gives up retries that are not claimed. Replies how many.
     GiveUp {
         target: TargetNumber,
         rows: Vec<Settled>,
@@ -83,9 +83,9 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Write what is there, then stop.
+    /// Write what waits, then stop.
     Close,
-    /// As if the process had been killed.
+    /// Stop at once, as if the process had been killed.
     Abandon,
 }
 
@@ -138,14 +138,14 @@ impl Inbox {
         Ok(())
     }
 
-    /// Each call of `notify_one` is a system call: one is enough until the committer is up.
+    /// `notify_one` is a system call: one is enough until the committer has woken.
     fn wake(&self, state: &mut State) {
         if std::mem::take(&mut state.sleeping) {
             self.filled.notify_one();
         }
     }
 
-    /// Nothing more is taken in. An abandonment is the stronger word.
+    /// Accepts nothing more. `Abandon` overrides `Close`.
     pub(crate) fn stop(&self, stop: Stop) {
         let mut state = lock(&self.state);
         if state.stop != Some(Stop::Abandon) {
@@ -154,7 +154,7 @@ impl Inbox {
         self.filled.notify_one();
     }
 
-    /// The committer is gone: who still waits in here is answered by that.
+    /// The committer has ended. Dropping what still waits answers its callers.
     pub(crate) fn end(&self) {
         *lock(&self.state) = State { stop: Some(Stop::Abandon), ..State::default() };
     }
@@ -163,7 +163,7 @@ impl Inbox {
         lock(&self.state).stop.is_some()
     }
 
-    /// Sleeps until there is something, for `rest` at most; takes at most a group of requests.
+    /// Sleeps until something waits, at most for `rest`; takes at most one group of requests.
     pub(crate) fn take(&self, rest: Option<Duration>) -> Taken {
         let deadline = rest.map(|rest| Instant::now() + rest);
         let mut state = lock(&self.state);
@@ -188,7 +188,7 @@ impl Inbox {
         }
         state.bytes -= bytes;
         let appends = state.appends.drain(..count).collect();
-        // A stop counts once everything that came before it is done.
+        // A stop takes effect after everything that came before it.
         let stop = state.stop.filter(|stop| *stop == Stop::Abandon || state.appends.is_empty());
         Taken { appends, acts: std::mem::take(&mut state.acts), stop }
     }

@@ -1,4 +1,4 @@
-//! What the store stands on: a disk, clocks, a place for the index, chance, and threads.
+//! What the store runs on: disk, clocks, index, random identity, threads. Tests replace them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::embedded::platform::clock::{Clock, SystemClock};
 use crate::embedded::platform::disk::{Disk, Files};
 use crate::embedded::settings::Settings;
 
-/// A second or two.
+/// Takes a second or two.
 const READ_AT_OPEN_BYTES_MAX: u64 = 128 << 20;
 
 #[derive(Clone)]
@@ -17,16 +17,16 @@ pub(crate) struct Machine {
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
     pub index: Arc<dyn IndexHome>,
-    /// Of a store that is made here; random without.
+    /// Identity of a new store; random when `None`.
     pub identity: Option<Identity>,
-    /// What the index lacks of the log is read before the store is open if it is not more than this.
+    /// The index catches up before the store opens if it lacks no more of the log than this.
     pub read_at_open_bytes_max: u64,
-    /// Nothing is done on a thread aside: a test takes the steps one by one.
+    /// No background threads: a test takes the steps one by one.
     pub alone: bool,
 }
 
 impl Machine {
-    /// The one that the process runs on.
+    /// The real disk, clocks and index.
     pub(crate) fn real(settings: &Settings) -> Self {
         Self {
             disk: Arc::new(Files),

@@ -3,8 +3,8 @@
 pub(super) mod blocking;
 pub(super) mod events;
 pub(super) mod inbox;
-pub(super) mod keeping;
 pub(super) mod machine;
 pub(super) mod prepared;
 pub(super) mod rebuild;
+pub(super) mod retention_limits;
 pub(super) mod shared;

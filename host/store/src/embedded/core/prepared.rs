@@ -12,26 +12,26 @@ use crate::embedded::format::record::{self, Dedup, Unreadable, decode};
 use crate::embedded::format::repetition_key::key_of;
 use crate::{Durable, NewRequest};
 
-/// What becomes of one event of a request, in the order of the request.
+/// What one event of a request is: new, or a repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     New,
-    /// It was there before.
+    /// A repetition of a stored event.
     Known(EventId),
-    /// As the event in that slot of the same request.
+    /// A repetition of the event in that slot of the same request.
     Same(usize),
 }
 
-/// A request that is encoded. What its sender gave is let go of here, on the thread that made it:
-/// memory that another thread gives back is dear to find again.
+/// An encoded request. The original is freed here, on the thread that made it: memory that another
+/// thread frees is expensive to reuse.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub received_at: Timestamp,
     pub slots: Vec<Slot>,
-    /// Of the new events only; their ids are given with their place in the log.
+    /// Only of the new events. They get their ids with their place in the log.
     pub effects: Effects,
     pub frame: Frame,
-    /// State of the recent keys when the index was asked.
+    /// Generation of the recent keys when the index was asked.
     pub asked_at: u64,
 }
 
@@ -71,7 +71,7 @@ impl Prepared {
         Some(Self { received_at: request.received_at, slots, effects, frame, asked_at })
     }
 
-    /// About what it takes in memory and on disk.
+    /// About the bytes it takes in memory and on disk.
     pub(crate) fn size(&self) -> usize {
         usize::try_from(self.frame.size()).unwrap_or(usize::MAX)
     }
@@ -84,7 +84,7 @@ impl Prepared {
         }
     }
 
-    /// Takes events out again, by their places among the new ones, ascending.
+    /// Leaves out events, by their places among the new ones, ascending.
     pub(crate) fn leave_out(&mut self, places: &[usize]) -> Result<(), Unreadable> {
         let mut record: record::Request<'_> = decode(self.frame.payload())?;
         let mut i = 0;
@@ -99,7 +99,7 @@ impl Prepared {
         Ok(())
     }
 
-    /// Ids for all slots, the new ones from `lsn` on; and how many were there before.
+    /// The ids of all slots, new ones numbered from `lsn` on; and how many are repetitions.
     pub(crate) fn durable(&self, store: u16, lsn: u64) -> Durable {
         let mut ids: Vec<EventId> = Vec::with_capacity(self.slots.len());
         let (mut place, mut duplicates) = (0u16, 0);
@@ -128,7 +128,7 @@ pub(crate) fn keys(request: &NewRequest) -> Vec<Option<Dedup>> {
     request.events.iter().map(key).collect()
 }
 
-/// Written as a [`record::Request`] is, without being made into one.
+/// Serializes like [`record::Request`], without building one.
 #[derive(Serialize)]
 struct Outgoing<'a> {
     targets: &'a [u16],

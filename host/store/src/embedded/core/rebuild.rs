@@ -1,8 +1,8 @@
-//! Whether an index is being made, how far that is, and what was taken in meanwhile without it.
+//! Whether the index is being rebuilt, its progress, and which events could not be checked meanwhile.
 //!
-//! It is one state, whether the index was not there when the store was opened or failed later: requests
-//! are taken in, what was never tried is delivered, and all else waits. Repeated events are known as far
-//! as the recent keys go; others are taken in, for a sender that is refused may never come again.
+//! The state is the same whether the index was missing at the start or failed later: requests are
+//! accepted, new deliveries are made, and everything else waits. Only recent repetitions are recognised;
+//! others are accepted, because a refused sender might never try again.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,20 +11,20 @@ use crate::Rebuilding;
 
 #[derive(Default)]
 struct Progress {
-    /// Segments that were begun, and all there are.
+    /// Segments read so far, and all.
     read: usize,
     segments: usize,
     /// The last failure.
     failed: Option<String>,
 }
 
-/// The index is there.
+/// The index works.
 const WHOLE: u8 = 0;
 
-/// It is not; what is written is read from the log later.
+/// The rebuild reads the log; it will also read what is written meanwhile.
 const READING: u8 = 1;
 
-/// It has read nearly all; what is written from here on is handed to it.
+/// The rebuild has read nearly all; new entries are sent to it.
 const FOLLOWING: u8 = 2;
 
 pub(crate) struct Rebuild {
@@ -43,29 +43,30 @@ impl Rebuild {
         self.stage.load(Ordering::SeqCst) != WHOLE
     }
 
-    /// Whether the rebuild still reads the log, so that nothing has to be handed over. Asked after that can be read from the log.
+    /// Whether the rebuild still reads the log, so that new entries need not be sent to it. Ask only after
+    /// they can be read from the log.
     pub(crate) fn is_reading(&self) -> bool {
         self.stage.load(Ordering::SeqCst) == READING
     }
 
-    /// What is written from here on is handed over.
+    /// New entries are sent to the rebuild from here on.
     pub(crate) fn follow(&self) {
         self.stage.store(FOLLOWING, Ordering::SeqCst);
     }
 
-    /// The log is read from where the last try ended.
+    /// Another attempt reads the log on from where the last one ended.
     pub(crate) fn read(&self) {
         self.stage.store(READING, Ordering::SeqCst);
     }
 
-    /// There is no index from here on.
+    /// The index is missing from here on.
     pub(crate) fn begin(&self) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Progress::default();
         self.unchecked.store(0, Ordering::Relaxed);
         self.stage.store(READING, Ordering::SeqCst);
     }
 
-    /// The log is read from the start of the `read`-th segment.
+    /// The rebuild has reached the `read`-th segment.
     pub(crate) fn reads(&self, read: usize, segments: usize) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         *progress = Progress { read, segments, failed: progress.failed.take() };
@@ -76,12 +77,12 @@ impl Rebuild {
         progress.failed = Some(reason);
     }
 
-    /// An event with a key came in, and could not be checked for repetition.
+    /// Counts an event whose repetition key could not be checked.
     pub(crate) fn unchecked(&self) {
         self.unchecked.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The index is there; answers how many events may be repetitions.
+    /// The index works again; returns how many events may be repetitions.
     pub(crate) fn end(&self) -> u64 {
         self.stage.store(WHOLE, Ordering::SeqCst);
         self.unchecked.load(Ordering::Relaxed)

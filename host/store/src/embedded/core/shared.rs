@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
 use super::inbox::{Command, Inbox, Reply, closed};
-use super::keeping::Keeping;
 use super::rebuild::Rebuild;
+use super::retention_limits::RetentionLimits;
 use crate::StoreError;
 use crate::embedded::format::segment_header::Identity;
 use crate::embedded::index::recent::NEVER_ASKED;
@@ -32,9 +32,9 @@ pub(crate) struct Target {
     pub number: u16,
     pub name: Arc<str>,
     pub live: Mutex<Live>,
-    /// There may be something to claim.
+    /// Notified when there may be something to claim.
     pub woken: Notify,
-    /// Held by the one that reads for the target.
+    /// The reading lock: locked by the task that reads for the target.
     pub loading: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -59,20 +59,19 @@ pub(crate) struct Shared {
     pub inbox: Inbox,
     pub room: Arc<Room>,
     pub spare: Arc<Spare>,
-    pub keeping: Keeping,
+    pub retention: RetentionLimits,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
-    /// `None` once closed, and while it is being made.
+    /// `None` once closed, and while it is rebuilt.
     pub index: RwLock<Option<Box<dyn Index>>>,
     pub rebuild: Rebuild,
-    /// The index has read the log up to here; while there is none, those who claim know of its rows up
-    /// to here.
+    /// The index has read the log up to here. During a rebuild: claims know its rows up to here.
     pub indexed: AtomicU64,
     /// Generations of recent keys dropped.
     pub keys_dropped: AtomicU64,
-    /// Repeated keys with other content.
+    /// How often a known key came with other content.
     pub keys_reused: AtomicU64,
-    /// The first damage that was met, and how many places there were.
+    /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     lock: Mutex<Option<Lock>>,
 }
@@ -93,7 +92,7 @@ impl Shared {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
-            keeping: Keeping::new(settings, clock.now(), last_ms),
+            retention: RetentionLimits::new(settings, clock.now(), last_ms),
             clock,
             identity,
             reader,
@@ -114,22 +113,22 @@ impl Shared {
         read_lock(&self.targets).get(usize::from(number)).cloned()
     }
 
-    /// The error for callers that need the index while there is none.
+    /// The error for callers that need the index while it is rebuilt.
     pub(crate) fn no_index(&self) -> StoreError {
         if self.inbox.stopped() {
             return closed();
         }
-        let progress = self.rebuild.status().map_or_else(String::new, |told| told.progress);
+        let progress = self.rebuild.status().map_or_else(String::new, |status| status.progress);
         StoreError::Rebuilding { progress }
     }
 
-    /// Up to where the index has read the log; `None` while there is none.
+    /// Up to where the index has read the log; `None` while it is rebuilt.
     pub(crate) fn indexed(&self) -> Option<u64> {
         let indexed = self.indexed.load(Ordering::Acquire);
         (!self.rebuild.is_on()).then_some(indexed)
     }
 
-    /// Names a place of the log by its file, for people; `None` when that file is gone.
+    /// Describes a place of the log by its file; `None` when that file was removed.
     fn file_place(&self, lsn: u64) -> Option<String> {
         let stretch = read_lock(&self.reader.segments).stretch(lsn)?;
         let offset = lsn.checked_sub(stretch.segment.base)?;
@@ -140,7 +139,7 @@ impl Shared {
         self.file_place(lsn).unwrap_or_else(|| format!("{lsn} of the log"))
     }
 
-    /// Remembers a place that cannot be read until the store is closed.
+    /// Counts a place that cannot be read, for `status`.
     pub(crate) fn note_damage(&self, lsn: u64) {
         // A place that was removed or repaired is not damage.
         let Some(place) = self.file_place(lsn).filter(|_| !self.reader.is_repaired(lsn)) else {
@@ -153,7 +152,7 @@ impl Shared {
         }
     }
 
-    /// What was met of damage since the start, in words.
+    /// The damage found since the start, as text.
     pub(crate) fn damage(&self) -> Option<String> {
         lock(&self.damage).as_ref().map(|(first, places)| match places.len() {
             0 | 1 => format!("the log is damaged at {first}"),
@@ -167,13 +166,13 @@ impl Shared {
         }
     }
 
-    /// Lets go of index and folder; both threads have ended.
+    /// Closes the index and unlocks the folder, once both threads have ended.
     pub(crate) fn let_go(&self) {
         *write_lock(&self.index) = None;
         *lock(&self.lock) = None;
     }
 
-    /// Hands an act to the committer and waits for its answer.
+    /// Sends a command to the committer and waits for its answer.
     pub(crate) async fn ask<T>(
         &self,
         act: impl FnOnce(Reply<T>) -> Command,
@@ -183,7 +182,7 @@ impl Shared {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Hands an act to the committer without waiting for it. A closed store needs none.
+    /// Sends a command without waiting for it. A closed store ignores it.
     pub(crate) fn post(&self, act: Command) {
         let _ = self.inbox.act(act);
     }

@@ -1,8 +1,8 @@
-//! Waiting for work and bringing it into memory.
+//! Claims deliveries: waits for some, and loads them into memory.
 //!
-//! Leases are given in one step without a wait in between, so that a claim that is dropped while it
-//! waits has taken nothing. What must be read from index or log is read on a thread for blocking
-//! work, by one reader a target at a time, and left in the target for the next claim.
+//! Leases are given in one step without an await, so that a claim that is dropped while it waits has
+//! taken nothing. The index and the log are read on a blocking thread, by one reader for each target, and
+//! the result stays in the target for the next claim.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::target::live::{Claimed, ExpireRange, Live, Loaded, RowLease};
 use crate::{Outcome, Settlement, StoreError};
 
-/// How long rows are left alone while they cannot be read.
+/// How long to wait before rows that cannot be read are read again.
 const MENDING_REST_MS: u64 = 1_000;
 
-/// Longest lease of a delivery that is about to be declared dead.
+/// Longest lease of a delivery that is about to become a dead letter.
 const DYING: Duration = Duration::from_secs(60);
 
 enum Next {
@@ -63,10 +63,10 @@ pub(crate) async fn claim(
     }
 }
 
-/// `untried`: rows are left alone.
+/// `untried`: ignores retries.
 fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
     let now = shared.clock.now();
-    // The committer waits for the target's lock: what takes time is done before.
+    // The committer waits for the target's lock: slow work comes first.
     let wanted = lock(&target.live).wants(max);
     if let Some(from) = wanted {
         shared.tail.take_out(target.number, from, max);
@@ -81,7 +81,7 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
         let nothing = live.loaded.iter().all(|loaded| untried && loaded.row.is_some());
         nothing && live.needs(&shared.tail, now, untried)
     };
-    // What is due or was given back comes before what is new.
+    // Due and released deliveries come before new ones.
     if must_load(&live) {
         return Next::Load;
     }
@@ -89,7 +89,7 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
     if !taken.is_empty() {
         return Next::Take(taken);
     }
-    // All that was in memory may have died there, and kept what waits behind it from being read.
+    // All deliveries in memory may have expired, and kept later ones from being read.
     if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now)) }
 }
 
@@ -115,7 +115,7 @@ async fn load(
     }
 }
 
-/// Answered when what cannot be read is declared dead.
+/// Makes a dead letter of what cannot be read.
 type GivenUp = oneshot::Receiver<Result<Option<u64>, StoreError>>;
 
 fn load_now(
@@ -165,7 +165,7 @@ fn due_rows(
             if shared.inbox.stopped() {
                 return Err(closed());
             }
-            // What waits to be tried again waits while the index is rebuilt; the rest goes on.
+            // Retries wait while the index is rebuilt; new deliveries continue.
             let mut live = lock(&target.live);
             live.low_water_ms = live.low_water_ms.min(now_ms + MENDING_REST_MS);
             return Ok(Vec::new());
@@ -224,7 +224,7 @@ fn read_log(
     };
     tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
     let at = shared.clock.wall();
-    // How many events lay there cannot be known: it stands for one.
+    // How many events were there cannot be known: it counts as one.
     let range =
         ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
     let (reply, answer) = oneshot::channel();
@@ -238,7 +238,7 @@ fn read_log(
     Ok(Some(answer))
 }
 
-/// Declares a delivery dead whose event cannot be read any more.
+/// Makes a dead letter of a delivery whose event cannot be read.
 fn give_up(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
     let now = shared.clock.now();
     let until = now.after(DYING);

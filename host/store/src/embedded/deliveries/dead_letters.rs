@@ -1,7 +1,7 @@
-//! Dead letters that are tried again or dropped, and deliveries that a person does not want any more.
+//! Replays and drops dead letters, and gives up deliveries on request.
 //!
-//! An operation holds the target's reading lock, so that no other act and no expiry comes between
-//! the look at the index and the record. A long range is worked off in chunks, a record each.
+//! Each operation holds the target's reading lock, so that no other act and no expiry comes between the
+//! look at the index and the record. A long range is handled in chunks, one record each.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -27,7 +27,7 @@ use crate::embedded::platform::locks::{lock, read_lock};
 /// Most deliveries of one record.
 const CHUNK_MAX: usize = 1_000;
 
-/// Keeps a target from giving anything while it lives.
+/// Stops all claims of a target while it exists.
 struct Still(Arc<Target>);
 
 impl Still {
@@ -48,7 +48,7 @@ fn index_error(error: IndexError) -> StoreError {
     StoreError::ReadIndex { reason: error.to_string() }
 }
 
-/// What people do to the dead letters of a target, and to deliveries that they do not want.
+/// The acts of operators on the dead letters of a target, and on deliveries that wait.
 pub(crate) struct DeadLetters<'a>(pub &'a Arc<Shared>);
 
 impl DeadLetters<'_> {
@@ -77,13 +77,13 @@ impl DeadLetters<'_> {
         for chunk in events.chunks(CHUNK_MAX) {
             let (shared, on, ids) = (self.0.clone(), target.clone(), chunk.to_vec());
             let numbers = blocking(move || candidates(&shared, &on, &ids)).await?;
-            // The index must know the rows of what was settled before that look at the target.
+            // The index must first know the rows of everything settled so far.
             self.0.ask(|reply| Command::Flush { reply }).await?;
             let (shared, on) = (self.0.clone(), target.clone());
             let mut plan = blocking(move || plan(&shared, &on, numbers)).await?;
-            replayed += plan.change.again.len() as u64;
-            if !plan.change.again.is_empty() {
-                plan.change.again = to_deltas(&plan.change.again);
+            replayed += plan.change.replayed.len() as u64;
+            if !plan.change.replayed.is_empty() {
+                plan.change.replayed = to_deltas(&plan.change.replayed);
                 self.change(number, plan.change).await?;
             }
             for first in plan.ranges {
@@ -93,7 +93,7 @@ impl DeadLetters<'_> {
                 replayed += self.replay_inside(number, inside).await?;
             }
         }
-        // Who asks for the list now sees it without them.
+        // The list no longer shows them.
         self.0.ask(|reply| Command::Flush { reply }).await?;
         match events[..] {
             [id] if replayed == 0 => self.must_be_kept(id).await.map(|()| 0),
@@ -101,7 +101,7 @@ impl DeadLetters<'_> {
         }
     }
 
-    /// Says so when there was nothing to replay because the event is gone.
+    /// An error when nothing was replayed because retention removed the event.
     async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
         let shared = self.0.clone();
         let lost = blocking(move || is_lost(&shared, id)).await?;
@@ -116,14 +116,14 @@ impl DeadLetters<'_> {
             let shared = self.0.clone();
             let change = blocking(move || chunk_of_range(&shared, target.0, first)).await?;
             let Some(change) = change else { break };
-            replayed += change.again.len() as u64;
+            replayed += change.replayed.len() as u64;
             next = change.left.as_ref().map(|(first, _)| *first);
             self.change(target, change).await?;
         }
         Ok(replayed)
     }
 
-    /// One out of a range: the range spares it from now on.
+    /// Replays one event of a range, which spares it from now on.
     async fn replay_inside(&self, target: TargetNumber, inside: u64) -> Result<u64, StoreError> {
         self.0.ask(|reply| Command::Flush { reply }).await?;
         let shared = self.0.clone();
@@ -185,7 +185,7 @@ impl DeadLetters<'_> {
     }
 }
 
-/// The next record of dropped letters, and what of the list is left for the one after it.
+/// The next record of dropped letters, and the rest of the list.
 fn drops(
     shared: &Shared,
     target: u16,
@@ -212,7 +212,7 @@ fn drops(
     Ok((change, ids))
 }
 
-/// Whether the row is of that very event.
+/// Whether the row is of exactly that event.
 fn is_of(shared: &Shared, id: EventId, row: &DeadRow) -> bool {
     id == EventId::new(Timestamp::from_millis(row.received_ms), shared.identity.store, id.number())
 }
@@ -243,7 +243,7 @@ fn candidates(
 }
 
 struct Plan {
-    /// Numbers in `again` are not yet differences.
+    /// The numbers in `replayed` are not yet differences.
     change: DeadLetterChange,
     /// Dead ranges that are replayed as a whole.
     ranges: Vec<u64>,
@@ -264,7 +264,7 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
                 plan.change.dropped.extend(range.map_err(index_error)?);
                 plan.change.gone.push(number);
                 plan.change.count += 1;
-                plan.change.again.push(number);
+                plan.change.replayed.push(number);
             }
             Some(_) => plan.ranges.push(number),
             None => {
@@ -284,9 +284,9 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
             ControlFlow::Continue(())
         };
         index.retries(target.number, 0, &mut visit).map_err(index_error)?;
-        plan.change.again.extend(others);
+        plan.change.replayed.extend(others);
     }
-    plan.change.again.sort_unstable();
+    plan.change.replayed.sort_unstable();
     Ok(plan)
 }
 
@@ -307,7 +307,7 @@ fn spare(
     Ok(Some(DeadLetterChange {
         count: 1,
         left: Some((first, row)),
-        again: vec![number],
+        replayed: vec![number],
         ..DeadLetterChange::default()
     }))
 }
@@ -348,7 +348,7 @@ fn chunk_of_range(
         gone: vec![first],
         count,
         left,
-        again: to_deltas(&numbers),
+        replayed: to_deltas(&numbers),
         dropped: Vec::new(),
     }))
 }

@@ -1,4 +1,4 @@
-//! Many deliveries that are too old die by one record.
+//! Expires deliveries that are too old: one record makes dead letters of many.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::live::ExpireRange;
 
-/// How often the log is looked at again because the target went on meanwhile.
+/// How often the log is looked at again because the target read on meanwhile.
 const TRIES_MAX: usize = 8;
 
-/// Keeps a target from taking anything new while it lives.
+/// Stops claims of new deliveries of a target while it exists.
 pub(crate) struct Frozen(Arc<Target>);
 
 impl Frozen {
@@ -55,7 +55,7 @@ pub(crate) async fn expire(
     Err(StoreError::Busy { target: target.name.clone() })
 }
 
-/// What of a target was received before that time and never tried; for one who keeps it from reading.
+/// The range of deliveries received before that time and never tried. The caller holds the reading lock.
 pub(crate) fn look(
     shared: &Shared,
     target: &Target,
@@ -71,7 +71,7 @@ pub(crate) fn look(
     if old.count == 0 && !given_back {
         return Ok(None);
     }
-    // Without any that is old there, the reader does not go on.
+    // Without an old delivery there, the reader does not move on.
     let to = if old.count == 0 { from } else { old.to };
     let at = shared.clock.wall();
     Ok(Some(ExpireRange { from, to, count: old.count, first: old.first, at, reason }))

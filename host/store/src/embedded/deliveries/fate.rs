@@ -1,4 +1,4 @@
-//! What became of an event: what the log says of its receipt, and what the index of each delivery.
+//! What became of an event: its request from the log, and each delivery from the index.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +23,7 @@ impl Shared {
     }
 }
 
-/// `None` when there is no such event.
+/// `None` for an unknown event.
 pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, StoreError> {
     let Some(origin) = shared.origin(id.number())?.filter(|origin| origin.event.id == id) else {
         return Ok(None);
@@ -79,8 +79,8 @@ fn of_target(
     if let Some(row) = dead(index, target.number, number, planned, false)? {
         return Ok(Some(ended(row, false)));
     }
-    // A replay takes an outcome away: this one is of what came after, whatever was dropped before. No
-    // times are compared, for the clock may have been set.
+    // A replay removes the outcome, so this outcome is newer than any drop. Times are not compared, because
+    // the clock may have been set.
     if let Some(row) = index.outcome(target.number, number)? {
         let receipt = Receipt { id: row.receipt, fields: row.fields };
         let at = Some(Timestamp::from_millis(row.at_ms));
@@ -89,7 +89,7 @@ fn of_target(
     if let Some(row) = dead(index, target.number, number, planned, true)? {
         return Ok(Some(ended(row, true)));
     }
-    // Neither open nor an exception: taken at the first attempt, with nothing to remember of it.
+    // Neither open nor an exception: delivered at the first attempt, without a receipt.
     Ok(planned.then(|| Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None }))
 }
 

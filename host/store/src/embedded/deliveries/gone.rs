@@ -1,4 +1,4 @@
-//! Dead letters whose events are gone: how they are listed, and what is said to who wants them.
+//! Dead letters whose events were removed: how they are listed, and the error for a replay.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ pub(crate) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
     Some((first, DeadRow { received_ms, count, attempts, at_ms, reason: most, to, spared }))
 }
 
-/// The range of dropped letters that begins with that number. With a letter of the same number its mark
-/// would go: the record that removes that letter writes the range again.
+/// The range of dropped letters that begins with that number. Removing a letter of the same number would
+/// also remove the mark of the range, so that record writes the range again.
 pub(crate) fn dropped_range(
     index: &dyn Index,
     target: u16,
@@ -46,7 +46,7 @@ pub(crate) fn dropped_range(
     Ok(row.map(|row| (first, row)))
 }
 
-/// What to add to the reason of a dead letter whose events are gone.
+/// The addition to the reason of a dead letter whose events were removed.
 pub(crate) fn gone_note(
     shared: &Shared,
     index: &dyn Index,
@@ -63,7 +63,7 @@ pub(crate) fn gone_note(
     })
 }
 
-/// Whether the event was of this store, and is no longer kept.
+/// Whether the event was of this store, and retention removed it.
 pub(crate) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
     let index = read_lock(&shared.index);
     let index = &**index.as_ref().ok_or_else(|| shared.no_index())?;

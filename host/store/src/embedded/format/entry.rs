@@ -1,4 +1,4 @@
-//! A frame as state and index need it: decoded, without the bodies of events.
+//! A decoded frame without the bodies of events, for the state and the index.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::record::{
     Settlements, Unreadable, decode,
 };
 
-/// A frame as state and index need it: without the bodies.
+/// A decoded frame without the bodies of events.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub lsn: u64,
@@ -31,10 +31,10 @@ pub(crate) enum Effects {
     DeadRange(Arc<DeadRange>),
     Act(Arc<Act>),
     Checkpoint(Arc<Checkpoint>),
-    /// Only for the index: counts and cursors are as they were.
+    /// Only for the index: counts and cursors do not change.
     Moved(Arc<MovedRows>),
     Lost(Lost),
-    /// Of the segment that it ends: nothing that was not said before.
+    /// The summary of the segment that it ends: nothing new.
     Summary,
 }
 

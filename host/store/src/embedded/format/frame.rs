@@ -1,6 +1,6 @@
 //! The unit of the log: a header of 40 bytes, then the payload, then zeros up to 8 bytes.
 //!
-//! A header says where it stands (`lsn`), so that a frame of another place never passes for one, and
+//! A header says where it is (`lsn`), so that a frame of another place never passes for one, and
 //! how far the log was durable when it was written (`durable_lsn`), which tells damage from a torn
 //! end. Its sum starts from a number that only this store knows: bytes that a sender chose cannot
 //! pass for a header. All integers are little endian.
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Request = 1,
     Settlements = 2,
     Registry = 3,
-    /// An event of a segment that is removed.
+    /// An event moved out of a segment that is removed.
     Moved = 6,
     /// An operator's.
     Act = 7,
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Summary = 8,
     Checkpoint = 9,
     DeadRange = 10,
-    /// Stands where a repair found nothing that could be read.
+    /// Fills a place where a repair could read nothing.
     Lost = 12,
     /// A checkpoint that leaves out some of what is settled above cursors.
     CheckpointPart = 13,

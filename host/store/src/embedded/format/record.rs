@@ -55,8 +55,8 @@ pub(crate) struct Dedup {
     pub content: u64,
 }
 
-/// An event taken over from a segment that goes, with all that is known of its deliveries. It keeps its
-/// number.
+/// An event moved out of a segment that is removed, with all that is known of its deliveries. It keeps
+/// its number.
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Moved<'a> {
     pub about: MovedRows,
@@ -172,7 +172,7 @@ pub(crate) struct DeadRange {
     pub target: u16,
     pub from: u64,
     pub to: u64,
-    /// Numbers in between that live on, ascending.
+    /// Numbers in between that are spared, ascending.
     pub kept: Vec<u64>,
     pub count: u64,
     /// The first that died.
@@ -185,7 +185,7 @@ pub(crate) struct DeadRange {
     pub settled: Vec<u64>,
 }
 
-/// What an operator did to one target; durable before it is answered.
+/// An operator's act on one target; durable before it is answered.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Act {
     pub target: u16,
@@ -209,18 +209,18 @@ pub(crate) struct HoldRow {
     pub since_ms: u64,
 }
 
-/// Dead letters that are none any more, and events that are to be delivered again.
+/// Dead letters that were dropped or replayed, and events to be delivered again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub(crate) struct DeadLetterChange {
-    /// Keys of the rows of dead letters that go.
+    /// Keys of the dead letters' rows that are removed.
     pub gone: Vec<u64>,
-    /// How many dead letters that are, less those of `left`.
+    /// How many dead letters these are, without those of `left`.
     pub count: u64,
     /// What is left of a range.
     pub left: Option<(u64, DeadRow)>,
     /// Numbers that get a row, due at once with no attempt made: differences, the first from zero.
-    pub again: Vec<u64>,
-    /// Rows that went because they were dropped.
+    pub replayed: Vec<u64>,
+    /// Rows that were removed because their letters were dropped.
     pub dropped: Vec<(u64, DeadRow)>,
 }
 
@@ -249,7 +249,7 @@ impl DeadRow {
     }
 }
 
-/// What later segments cannot tell: the state of all targets where a segment starts.
+/// The state of all targets where a segment starts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Checkpoint {
     pub targets: Vec<TargetRow>,
@@ -266,13 +266,12 @@ pub(crate) struct TargetRow {
     pub pending: u64,
     pub retrying: u64,
     pub dead: u64,
-    /// Why nothing of it is handed out.
+    /// Why the target gets no deliveries.
     pub hold: Option<HoldRow>,
 }
 
-/// A repair's word for a stretch of the log in which nothing could be read: its frame fills it. Zeros
-/// follow up to the frame's end; a stretch too short for the record has zeros alone, and a payload that
-/// cannot be read means the default.
+/// Put by a repair where nothing could be read: its frame fills that stretch, with zeros after the record.
+/// A stretch too short for the record has zeros alone; a payload that cannot be read means the default.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Lost {
     /// When it was found.
@@ -299,7 +298,7 @@ impl Lost {
     }
 }
 
-/// A payload is not what its kind says, although its sum is right.
+/// A payload is not what its kind says, although its checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record cannot be read")]
 pub(crate) struct Unreadable;

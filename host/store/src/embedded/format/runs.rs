@@ -12,7 +12,7 @@ impl Runs {
         if from >= to {
             return;
         }
-        // Every run that overlaps or touches is melted into the new one, the last first.
+        // Merges every run that overlaps or touches, the last first.
         while let Some((&start, &end)) = self.0.range(..=to).next_back() {
             if end < from {
                 break;

@@ -42,7 +42,7 @@ pub(crate) struct SegmentHeader {
     pub created_ms: u64,
 }
 
-/// The bytes are not a header that this program can use.
+/// Why bytes are not a usable header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadHeader {
     Damaged,

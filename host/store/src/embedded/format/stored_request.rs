@@ -1,4 +1,4 @@
-//! A request read from the log: its events as the rest of the daemon knows them.
+//! A request read from the log, with its events in the form of the model.
 
 use std::sync::Arc;
 

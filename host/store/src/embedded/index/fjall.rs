@@ -1,4 +1,4 @@
-//! The index in fjall: a keyspace a kind of rows, and one for each hour of keys.
+//! The index in fjall: one keyspace for each kind of rows, and one for each hour of repetition keys.
 //!
 //! Small journals and caches: the index holds exceptions only. Values are never separated from keys
 //! and keyspaces never cleared, the two features of fjall 3 that lost data. A batch must not name
@@ -33,7 +33,7 @@ const THREADS: usize = 2;
 /// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
 const FILTER_BYTES_MAX: usize = 32 << 20;
 
-/// A folder for one.
+/// The folder of the index.
 pub(crate) struct FjallHome(pub PathBuf);
 
 impl IndexHome for FjallHome {
@@ -183,8 +183,8 @@ impl FjallIndex {
     }
 }
 
-/// The engine panics in debug builds when the disk refuses in the midst of a record: that is an index
-/// which cannot be written, and no end of the thread that keeps it.
+/// The engine panics in debug builds when the disk refuses in the middle of a record. That is a failed
+/// write, and must not end the index thread.
 fn unbroken<T>(write: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
     std::panic::catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| Err(IndexError::Panicked))
 }

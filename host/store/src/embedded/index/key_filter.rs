@@ -1,12 +1,11 @@
 //! Which keys an hour's rows certainly do not have, without looking at them.
 //!
-//! Nearly every key is new, and to find that out in the index is dearer than all else that is done
-//! with a key. A filter never denies a key that was added; of others it lets about one in fifty
-//! through. Keys are sums already: their bits are taken as they are.
+//! Nearly every key is new, and asking the index is the most expensive step for a key. A filter never
+//! denies a key that was added; of others it lets about one in fifty through. Keys are hashes already:
+//! their bits are used directly.
 //!
-//! A filter grows in links of twice the size, so that a quiet hour costs little. Its keys are a few
-//! bits each and are not kept: it starts empty, with the hour's first row, and is not there for rows
-//! that an earlier run of the program left.
+//! A filter grows in links of twice the size, so that a quiet hour costs little. It is not stored: it
+//! starts empty, with the hour's first row, and is missing for rows of an earlier run of the program.
 
 use crate::embedded::format::record::DedupKey;
 
@@ -33,12 +32,12 @@ pub(crate) struct Filter {
 #[derive(Debug)]
 struct Link {
     words: Vec<u64>,
-    /// How many more it takes.
+    /// How many more keys it takes.
     room: usize,
 }
 
 impl Filter {
-    /// Memory it takes.
+    /// Bytes of memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.links.iter().map(Link::bytes).sum()
     }

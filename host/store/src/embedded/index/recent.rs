@@ -1,4 +1,4 @@
-//! Repeated events: the fingerprint of a key, and the keys that the index does not know yet.
+//! The recent repetition keys: those that the index may not know yet.
 //!
 //! The index is asked where a request is received, at once by many tasks; it lags behind the log.
 //! The committer checks what came in between against two generations of recent keys. A generation is
@@ -20,10 +20,10 @@ const GENERATION: Duration = Duration::from_secs(1);
 /// … or with this many keys.
 const GENERATION_KEYS: usize = 32_768;
 
-/// While there is no index a generation takes this many, some 13 MB; then the oldest keys are forgotten.
+/// Without an index a generation takes this many, some 13 MB; then the oldest keys are forgotten.
 const GENERATION_KEYS_MAX: usize = 131_072;
 
-/// For one whom no index was asked for: every answer of it is newer.
+/// For a request for which the index was not asked.
 pub(crate) const NEVER_ASKED: u64 = 0;
 
 impl Seen {
@@ -47,7 +47,7 @@ impl Generation {
     }
 }
 
-/// What a key had before it was put in, to take that back.
+/// What a key had before it was put in, to undo that.
 pub(crate) type Undo = (DedupKey, Option<Seen>);
 
 #[derive(Debug)]
@@ -85,8 +85,8 @@ impl Recent {
         };
     }
 
-    /// Starts a new generation when it is time and the index has the oldest, or, while there is none,
-    /// when there are too many; answers how many were dropped since the beginning.
+    /// Starts a new generation when it is time and the index has the oldest; without an index, when there
+    /// are too many keys. Returns how many generations were dropped so far.
     pub(crate) fn turn(&mut self, indexed_to: Option<u64>, now: Instant) -> u64 {
         let due = self.new.keys.len() >= GENERATION_KEYS
             || (!self.new.keys.is_empty() && now.duration_since(self.new.started) >= GENERATION);
@@ -96,7 +96,7 @@ impl Recent {
         };
         if due && may_go {
             std::mem::swap(&mut self.old, &mut self.new);
-            // Its room is of use: the next one will have as many.
+            // Reuses the memory: the next generation will have as many keys.
             self.new.keys.clear();
             (self.new.end, self.new.started) = (0, now);
             self.dropped += 1;

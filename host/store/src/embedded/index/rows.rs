@@ -1,7 +1,8 @@
-//! What the engine asks of its index: rows of what is an exception, and how far it read the log.
+//! The rows of the index, and the trait of its engine. Rows exist for exceptions only: retries, dead
+//! letters, receipts, repetition keys.
 //!
-//! An index can be lost at any time; it is rebuilt from the log. It is never ahead of what is durable
-//! in the log: only frames that are on disk are handed to it, and [`Stamp`] is part of each batch.
+//! An index can be lost at any time; it is rebuilt from the log. It is never ahead of what is durable in
+//! the log: it reads only durable frames, and [`Stamp`], how far it read, is part of each batch.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -20,7 +21,7 @@ use crate::embedded::format::runs::Runs;
 use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::state::apply::State;
 
-/// Version of the rows; an index of another one is rebuilt.
+/// Version of the rows. An index with another version is rebuilt.
 pub(crate) const LAYOUT: u8 = 1;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -75,10 +76,10 @@ pub(crate) enum Space {
     Dead,
     /// Dead letters that were dropped.
     Dropped,
-    /// Where a row of either stands for a range, with the frame that last said so; other rows may begin
-    /// within it.
+    /// Ranges of dead or dropped letters, with the frame that last wrote them. Other rows may begin within
+    /// a range.
     Range,
-    /// The frame in which an event is that is not where its number says.
+    /// The frame of an event that was moved.
     Place,
     Outcome,
     /// Keys of events received in that hour since 1970, written apart, see [`Batch::seen`]; and windows
@@ -138,14 +139,14 @@ pub(crate) const fn hour_of(ms: u64) -> u32 {
     (ms / HOUR_MS) as u32
 }
 
-/// Rows put or removed together; the last word on a key counts.
+/// Rows put or removed together. The last change of a key counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
     pub rows: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
     /// Keys with the hour that they belong to, in the order of the log. They are nearly all that is
     /// ever written, and a list of them costs less than a map.
     pub seen: Vec<(u32, DedupKey, Seen)>,
-    /// Hours before this one may go.
+    /// Hours before this one may be removed.
     pub hours_from: u32,
 }
 
@@ -188,16 +189,16 @@ pub(crate) trait Index: Send + Sync {
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError>;
     /// Rows of a space from that key on, at most `max`: keys and values.
     fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError>;
-    /// What was committed is on the medium when it answers.
+    /// Syncs what was committed.
     fn sync(&self) -> Result<(), IndexError>;
     /// Every row, for tests.
     #[cfg(test)]
     fn dump(&self) -> BTreeMap<(Space, Vec<u8>), Vec<u8>>;
 }
 
-/// Where an index is kept while no store is open.
+/// Opens and removes the index of a store.
 pub(crate) trait IndexHome: Send + Sync {
-    /// Opens the one that is there, or makes one.
+    /// Opens the index, or makes an empty one.
     fn open(&self) -> Result<Box<dyn Index>, IndexError>;
     fn remove(&self) -> std::io::Result<()>;
 }
@@ -320,7 +321,7 @@ impl Batch {
         self.rows.insert((Space::Range, key), Some(lsn.to_be_bytes().to_vec()));
     }
 
-    /// All rows of an event are written again: those before may be gone from the log.
+    /// Rewrites every row of the event: the earlier records may no longer be in the log.
     fn moved(&mut self, lsn: u64, record: &MovedRows) {
         let number = record.number;
         self.rows.insert((Space::Place, place_key(number)), Some(lsn.to_be_bytes().to_vec()));
@@ -362,8 +363,8 @@ impl Batch {
             reason: String::new(),
             progress: Vec::new(),
         });
-        for number in from_deltas(&change.again) {
-            // That it was delivered before counts no more.
+        for number in from_deltas(&change.replayed) {
+            // The earlier delivery no longer counts.
             self.rows.insert((Space::Outcome, outcome_key(*target, number)), None);
             self.rows.insert((Space::Retry, retry_key(*target, *at_ms, number)), row.clone());
         }

@@ -1,7 +1,8 @@
-//! Rows of the index that are about events which are gone.
+//! Removes index rows of events that retention removed.
 //!
-//! What stays is decided by the rows and by where the log begins, and by nothing else: an index rebuilt and swept has the same rows as one that was swept each time a segment went. Dead letters are
-//! not swept: a record takes each off, because they are counted.
+//! Only the rows and the start of the log decide what stays: an index that is rebuilt and swept has the
+//! same rows as one swept after each removed segment. Dead letters are not swept: they are counted, so a
+//! record removes each of them.
 
 use super::rows::{
     Batch, Index, IndexError, Row, Space, dead_key, outcome_key, place, place_key, word,
@@ -12,7 +13,7 @@ use crate::embedded::format::record::DeadRow;
 /// Most rows that are looked at for one batch.
 const PAGE_ROWS: usize = 1_024;
 
-/// Removes what is about events before `start` that were not moved.
+/// Removes the rows of events before `start` that were not moved.
 pub(crate) fn sweep(index: &dyn Index, targets: u16, start: u64) -> Result<(), IndexError> {
     let gone = |number| -> Result<bool, IndexError> {
         Ok(lsn_of(number) < start && place(index, number)?.is_none_or(|at| at < start))
@@ -83,7 +84,7 @@ fn pages(
     }
 }
 
-/// A range that is no longer listed needs no mark.
+/// A range that is not listed any more needs no mark.
 fn remove_mark(index: &dyn Index, batch: &mut Batch, key: &[u8]) -> Result<(), IndexError> {
     let (target, first) = (key.first_chunk().copied().map(u16::from_be_bytes), word(key, 2));
     if let Some((target, first)) = target.zip(first)

@@ -1,7 +1,6 @@
-//! The thread that keeps the index: durable frames in, rows out, many frames to a batch.
+//! The thread that keeps the index: it turns durable frames into rows, many frames to a batch.
 //!
-//! It lags behind the log by a bounded number of group commits; when that is reached the committer
-//! waits for it. An index that fails is rebuilt, see `reindex`.
+//! It may lag behind the log by a bounded number of group commits; then the committer waits for it. An index that fails is rebuilt, see `reindex`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,7 +42,7 @@ pub(crate) fn channel() -> (SyncSender<Job>, Receiver<Job>) {
     sync_channel(JOBS_MAX)
 }
 
-/// Rows of target and their effect on what is claimed.
+/// Rows of a target that changed, for its part in memory.
 #[derive(Default)]
 pub(crate) struct Moved {
     gone: Vec<u64>,
@@ -85,7 +84,7 @@ impl Gathered {
         }
         if let Effects::Act(record) = &entry.effects
             && let ActKind::DeadLetters(change) = &record.what
-            && !change.again.is_empty()
+            && !change.replayed.is_empty()
         {
             self.moved.entry(record.target).or_default().due_at(record.at_ms);
         }
@@ -109,13 +108,13 @@ impl Gathered {
     }
 }
 
-/// Reads frames for recovery: the same rows, for those who claim only from a place on.
+/// Reads frames for recovery and for a rebuild.
 pub(crate) struct Replay<'a> {
     pub index: &'a dyn crate::embedded::index::rows::Index,
     pub uuid: u64,
     now_ms: u64,
     gathered: Gathered,
-    /// What rows did before this place is known to those who claim.
+    /// Targets in memory already know the changes before this place.
     moved_from: u64,
 }
 
@@ -129,7 +128,7 @@ impl<'a> Replay<'a> {
         Self { index, uuid, now_ms, gathered: Gathered::default(), moved_from }
     }
 
-    /// What those who claim are still to be told.
+    /// The changes of rows that the targets in memory do not know yet.
     pub(crate) fn into_moved(self) -> BTreeMap<u16, Moved> {
         self.gathered.moved
     }
@@ -182,21 +181,20 @@ impl Indexer {
         self.end();
     }
 
-    /// One try to make it whole, for a test that takes steps one by one.
+    /// One attempt to rebuild the index, for a test that takes steps one by one.
     #[cfg(test)]
     pub(crate) fn rebuild_once(&mut self, jobs: &Receiver<Job>) -> Result<(), IndexError> {
         (self.state, self.read_to) = reindex::rebuild_once(&self.shared, &self.machine, jobs)?;
         Ok(())
     }
 
-    /// Makes the index whole; `false`: the store was closed first.
+    /// Rebuilds the index; `false`: the store was closed first.
     pub(crate) fn rebuild(&mut self, jobs: &Receiver<Job>, failed: Option<IndexError>) -> bool {
         let rebuilt = reindex::rebuild(&self.shared, &self.machine, jobs, failed);
         rebuilt.map(|rebuilt| (self.state, self.read_to) = rebuilt).is_some()
     }
 
-    /// Works off a job, and further ones as far as they fit into one batch. After an error there is no
-    /// index any more.
+    /// Handles a job, and more jobs as far as they fit into one batch. After an error the index is closed.
     pub(crate) fn batch(
         &mut self,
         first: Job,
@@ -223,14 +221,14 @@ impl Indexer {
         if let Err(error) = &done {
             reindex::close(&self.shared, error);
         }
-        // Where it failed it is in the log all the same; who asks the index is told that there is none.
+        // After a failure everything is still in the log, and readers of the index get an error.
         for reply in replies {
             let _ = reply.send(Ok(()));
         }
         done
     }
 
-    /// There will be no more jobs.
+    /// Syncs the index after the last job.
     pub(crate) fn end(&self) {
         if let Some(index) = &*read_lock(&self.shared.index)
             && let Err(error) = index.sync()
@@ -263,7 +261,7 @@ fn commit(
     Ok(())
 }
 
-/// Tells those who claim what became of their rows.
+/// Applies the changes of rows to the targets in memory.
 pub(crate) fn tell(shared: &Shared, moved: BTreeMap<u16, Moved>) {
     for (target, moved) in moved {
         let Some(target) = shared.target(target) else { continue };

@@ -9,7 +9,7 @@ use crate::embedded::log::segments::Stretch;
 use crate::embedded::platform::disk::{Disk, is_full};
 use crate::embedded::state::apply::{State, TargetState};
 
-/// An index, the state it holds, and where it stands; no stamp: from the first segment on.
+/// An index, its state, and how far it has read the log; no stamp: it is empty.
 pub(crate) type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
 
 /// The log that an index has to belong to.
@@ -21,7 +21,7 @@ pub(crate) struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// Opens the index, or an empty one when it is none of this log.
+    /// Opens the index, or an empty one when it does not belong to this log.
     pub(crate) fn index(&self) -> Result<IndexAt, IndexError> {
         match self.home.open().and_then(|index| self.usable(index)) {
             Ok(Ok(usable)) => return Ok(usable),
@@ -37,13 +37,13 @@ impl Lookup<'_> {
         Ok((self.home.open()?, State::default(), None))
     }
 
-    /// `Err` says why the index is not one of this log.
+    /// The inner `Err` says why the index does not belong to this log.
     pub(crate) fn usable(
         &self,
         index: Box<dyn Index>,
     ) -> Result<Result<IndexAt, &'static str>, IndexError> {
         let Some(stamp) = index.stamp()? else {
-            // A new one, or one whose first batch never came.
+            // A new index, or one without a first batch.
             return Ok(Ok((index, State::default(), None)));
         };
         if stamp.layout != LAYOUT {

@@ -1,10 +1,9 @@
-//! An index that was not there at the start, or failed while the daemon runs, is made whole from the log,
-//! as often as it takes.
+//! Rebuilds an index that is missing or failed, from the log, and tries until it succeeds.
 //!
-//! Meanwhile requests are taken in, what was never tried is delivered, outcomes go into the log, and what
-//! waits to be tried again rests; see `rebuild`. The log goes on: what it writes
-//! meanwhile is read from it until the new index has nearly all, and handed over from then on. What a try has read stays: the next one, even of another
-//! process, goes on from there.
+//! Meanwhile requests are accepted, new deliveries are made, outcomes are logged, and retries wait; see
+//! `core::rebuild`. New entries are read from the log until the index has nearly all of it, and are sent
+//! to it directly from then on. A failed attempt is not lost: the next one, even of another process,
+//! continues where it ended.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -30,31 +29,32 @@ const RETRY_MS_MIN: u64 = 500;
 
 const RETRY_MS_MAX: u64 = 30_000;
 
-/// So often what came in meanwhile is read without holding anybody up, or until no more than this is left;
-/// then the log waits if need be, or a busy one would never be caught up with.
+/// How often new entries are read from the log while writing continues, or until no more than
+/// [`FOLLOWED_BYTES_MAX`] are left. After that the log waits if needed: the rebuild might never catch up
+/// with a busy one.
 const CHASES_MAX: usize = 8;
 
 const FOLLOWED_BYTES_MAX: u64 = 4 << 20;
 
-/// What the log handed over to the index that failed.
+/// Discards jobs for the failed index, so that the committer does not wait for it.
 struct Drain<'a> {
     jobs: &'a Receiver<Job>,
-    /// No more is handed over: the store is closing.
+    /// The store is closing: no more jobs will come.
     over: bool,
-    /// What is handed over stays there.
+    /// Jobs stay in the queue, for the new index.
     leaves: bool,
 }
 
 impl Drain<'_> {
     fn take(job: Job) {
         match job {
-            // It is durable, and that is what counts; the index does not answer until it is rebuilt.
+            // It is durable; the index does not answer until it is rebuilt.
             Job::Mark(reply) => drop(reply.send(Ok(()))),
             Job::Entries(_) | Job::Sync => {}
         }
     }
 
-    /// For that long, or until the store closes.
+    /// Discards jobs for that long, or until the store closes.
     fn wait(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while !self.over {
@@ -66,7 +66,7 @@ impl Drain<'_> {
         }
     }
 
-    /// What is there, so that the log need not wait.
+    /// Discards the jobs that wait, so that the log need not wait.
     fn now(&mut self) -> Result<(), IndexError> {
         while !self.leaves {
             match self.jobs.try_recv() {
@@ -82,7 +82,7 @@ impl Drain<'_> {
     }
 }
 
-/// A new index with what it holds.
+/// A new index and its state.
 struct Made {
     index: Box<dyn Index>,
     state: State,
@@ -91,16 +91,16 @@ struct Made {
     moved: BTreeMap<u16, Moved>,
 }
 
-/// Takes the failed index away from its readers.
+/// Closes the failed index.
 pub(crate) fn close(shared: &Shared, failed: &IndexError) {
-    tracing::error!(%failed, "the index failed; it is being made whole from the log");
+    tracing::error!(%failed, "the index failed; it is being rebuilt from the log");
     shared.rebuild.begin();
     let old = write_lock(&shared.index).take();
     drop(old);
 }
 
-/// Puts an index that works in the place of the one that was not there, or failed and was closed; answers
-/// the state it holds and up to where it has read the log. `None`: the store was closed first.
+/// Replaces a missing or failed index with one that works. Returns its state and how far it has read the
+/// log. `None`: the store was closed first.
 pub(crate) fn rebuild(
     shared: &Shared,
     machine: &Machine,
@@ -129,7 +129,7 @@ pub(crate) fn rebuild(
             Ok(made) => return Some(install(shared, made)),
             Err(_) if drain.over => return None,
             Err(error) => {
-                tracing::warn!(%error, wait_ms, "the index cannot be made whole yet");
+                tracing::warn!(%error, wait_ms, "the index cannot be rebuilt yet");
                 (failed, report) = (Some(error), true);
             }
         }
@@ -152,7 +152,7 @@ fn install(shared: &Shared, made: Made) -> (State, u64) {
     shared.indexed.store(to, Ordering::Release);
     tell(shared, moved);
     for target in read_lock(&shared.targets).iter() {
-        // Rows may have become due while there was no index.
+        // Rows may have become due meanwhile.
         lock(&target.live).low_water_ms = 0;
         target.woken.notify_waiters();
     }
@@ -162,11 +162,11 @@ fn install(shared: &Shared, made: Made) -> (State, u64) {
         "the index is whole again: repeated events are known, and what waits to be \
         tried again goes on; unchecked are events that may be there twice"
     );
-    shared.keeping.ring();
+    shared.retention.ring();
     (state, to)
 }
 
-/// What is left of the index, or an empty one, and everything in the log that it lacks.
+/// Opens what is left of the index, or an empty one, and reads everything in the log that it lacks.
 fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Made, IndexError> {
     let folder = shared.reader.folder.clone();
     let list = read_lock(&shared.reader.segments).list.clone();
@@ -187,7 +187,7 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
             break;
         }
     }
-    // What was written before this can be read now, and the rest is handed over.
+    // What was written before this is readable now; later entries are sent to the index.
     shared.rebuild.follow();
     drain.leaves = true;
     to = read_on(shared, &mut replay, &mut state, to, drain)?;
@@ -199,7 +199,7 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     Ok(Made { index, state, to, moved })
 }
 
-/// Reads what is durable from there on; answers where that ends.
+/// Reads the durable log from there on; returns where it ends.
 fn read_on(
     shared: &Shared,
     replay: &mut Replay<'_>,

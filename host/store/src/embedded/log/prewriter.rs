@@ -18,7 +18,7 @@ pub(crate) struct Prewriter {
     spare: Arc<Spare>,
     stop: Arc<AtomicBool>,
     worker: Option<JoinHandle<()>>,
-    /// Made by the thread that asked for it, without a pause.
+    /// Written by the calling thread, without pauses.
     alone: bool,
 }
 
@@ -27,7 +27,7 @@ impl Prewriter {
         Self { disk, spare, stop: Arc::default(), worker: None, alone }
     }
 
-    /// Begins, unless a spare is there or on its way. Without one the log appends: no error.
+    /// Starts, unless a spare exists or is being written. The log works without one.
     pub(crate) fn start(&mut self) {
         if !self.spare.begin_new() {
             return;
@@ -56,7 +56,7 @@ impl Drop for Prewriter {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(worker) = self.worker.take() {
-            // It was a help only: whatever became of it, the log goes on without.
+            // A failure is ignored: the log works without a spare.
             let _ = worker.join();
         }
     }

@@ -1,7 +1,6 @@
-//! Events out of the log: the next ones for a target, one by its number, how many are too old.
+//! Reads events from the log: the next ones for a target, one by its number, how many are too old.
 //!
-//! All of it blocks on the disk; callers that must not, do it elsewhere. Only what is durable is
-//! read.
+//! All of it blocks on the disk. Only what is durable is read.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ use crate::embedded::format::stored_request::Read;
 use crate::embedded::platform::disk::Disk;
 use crate::embedded::platform::locks::read_lock;
 
-/// Least that is read for a claim, however few it asks for: who drains a backlog comes again at once.
+/// Least that is read for a claim, however few it asks for: the next claim usually follows at once.
 const CHUNK_BYTES_SMALL: usize = 256 << 10;
 
 pub(crate) struct Reader {
@@ -33,11 +32,11 @@ pub(crate) struct Reader {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub events: Vec<(u64, Arc<StoredEvent>)>,
-    /// The number to go on from.
+    /// The number to continue from.
     pub to: u64,
     /// The place from which nothing can be read up to `to`, if there is one.
     pub damaged_from: Option<u64>,
-    /// A repair has filled that place.
+    /// Whether a repair has filled that place.
     pub repaired: bool,
 }
 
@@ -46,12 +45,12 @@ pub(crate) struct Found {
 pub(crate) struct Old {
     pub count: u64,
     pub first: Option<(u64, Timestamp)>,
-    /// The first one that is not: the number to go on from.
+    /// The first one received later: the number to continue from.
     pub to: u64,
 }
 
 impl Reader {
-    /// Who holds the second part of the answer keeps the file from being used again.
+    /// The file is not recycled while the second part of the answer is held.
     fn stretch(&self, lsn: u64) -> Option<(Stretch, Arc<()>)> {
         read_lock(&self.segments).wanted(lsn, |_| true)
     }
@@ -94,7 +93,7 @@ impl Reader {
                 match end {
                     Some(end) => found.to = number(end, 0),
                     None if found.events.is_empty() => return damage(scanner, lsn, found),
-                    // What was found comes first; the next read meets the damage again.
+                    // Returns what was found; the next read meets the damage again.
                     None => return Ok(found),
                 }
             }
@@ -107,8 +106,8 @@ impl Reader {
         read_lock(&self.segments).list.first().map_or(0, |segment| segment.header.base)
     }
 
-    /// The event of that number in the frame at `lsn`, with how it came in; `None` when it is not there,
-    /// also for damage.
+    /// The event of that number in the frame at `lsn`, with its request's details; `None` when it is
+    /// missing or damaged.
     pub(crate) fn origin(&self, wanted: u64, lsn: u64) -> io::Result<Option<Origin>> {
         let at = self.stretch(lsn).filter(|(stretch, _)| stretch.from == lsn);
         let Some((stretch, _read)) = at else {
@@ -234,9 +233,9 @@ fn is_lost(header: &Header, payload: &[u8]) -> bool {
     header.kind == Kind::Lost as u8 && !Lost::read(payload).no_requests
 }
 
-/// Finds where the log can be read again.
+/// Finds where the log is readable again.
 fn damage(mut scanner: Scanner<'_>, lsn: u64, mut found: Found) -> io::Result<Found> {
-    // A whole frame that cannot be read is behind the scanner already.
+    // The scanner is already past a whole frame that cannot be read.
     if scanner.at() == lsn {
         scanner.resync()?;
     }

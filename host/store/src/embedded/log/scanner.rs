@@ -12,7 +12,7 @@ pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 
 pub(crate) enum Step<'a> {
     Frame(Header, &'a [u8]),
-    /// No frame of this log stands here.
+    /// No frame of this log is at this place.
     Bad(u64),
     End,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Scanner<'a> {
     chunk_bytes: usize,
     at: u64,
     to: u64,
-    /// Frames of an epoch before it are left over from an end that was cut off.
+    /// Frames of an earlier epoch are remains of a log end that was cut off.
     epoch: u32,
     buffer: Vec<u8>,
     /// Place of `buffer[0]`.
@@ -78,7 +78,7 @@ impl<'a> Scanner<'a> {
         self.buffer.get(from..from.saturating_add(bytes)).unwrap_or_default()
     }
 
-    /// The frame at the current place; goes on only when there is one.
+    /// The frame at the current place; moves on only when there is one.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         if self.at >= self.to {
             return Ok(Step::End);
@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The first header of this log behind the current place, looked for at every place a frame may
-    /// start; the scanner stands before it then, or at the end.
+    /// start; the scanner is before it then, or at the end.
     pub(crate) fn resync(&mut self) -> io::Result<Option<Header>> {
         loop {
             self.at = (self.at + ALIGN).min(self.to);

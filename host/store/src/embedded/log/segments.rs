@@ -1,4 +1,4 @@
-//! A file of the log: its name, its header, and which place of the log lies in which file.
+//! The segments of the log, and which place of the log lies in which file.
 //!
 //! The log is one long row of bytes; a place in it is an LSN. A segment holds the `capacity` bytes
 //! from its `base` on, the first [`SEGMENT_HEADER_BYTES`] of them its header. The next segment starts
@@ -11,7 +11,7 @@ use super::summary::Summary;
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::format::segment_header::SegmentHeader;
 
-/// A segment that is there.
+/// One segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub header: SegmentHeader,
@@ -27,7 +27,7 @@ impl Segment {
     }
 }
 
-/// The segments there are, oldest first, and where the readable log ends.
+/// All segments, oldest first, and where the readable log ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
     pub list: Vec<Segment>,
@@ -49,14 +49,14 @@ impl Segments {
         self.list.iter().map(|segment| segment.header.capacity).sum()
     }
 
-    /// What can be read from `lsn` on without leaving a segment; `None` at the end of the log. A
-    /// place before the first segment reads from there, one behind a segment's end from the next.
+    /// What can be read from `lsn` on within one segment; `None` at the end of the log. A place before the
+    /// first segment reads from its start, one behind a segment's end from the next.
     pub(crate) fn stretch(&self, lsn: u64) -> Option<Stretch> {
         self.wanted(lsn, |_| true).map(|(stretch, _)| stretch)
     }
 
     /// The same, passing over closed segments that hold nothing for the target from the number `from`
-    /// on; and what is held while it is read.
+    /// on. Hold the second part of the answer while reading.
     pub(crate) fn stretch_for(&self, target: u16, from: u64) -> Option<(Stretch, Arc<()>)> {
         self.wanted(lsn_of(from), |summary| summary.may_have(target, from))
     }

@@ -1,9 +1,9 @@
-//! The one file that is kept ready to become the next segment: written in advance, or a segment of
-//! before that is no longer needed.
+//! The spare: the one file that is ready to become the next segment. It was written in advance, or is a
+//! recycled segment.
 //!
-//! A file is used again only under two conditions: it had no other name when it had already lost its
-//! own (a backup made by hard links keeps its bytes), and it has no reader. What it holds is of another
-//! place of the log, as each frame's header says, and never passes for a part of the new segment.
+//! A segment is recycled only if it has no other name after it lost its own (a backup by hard links needs
+//! its bytes), and no reader. Its old frames belong to another place of the log, as their headers say, and
+//! never pass for a part of the new segment.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,12 @@ pub(crate) struct Spare {
     pub path: PathBuf,
     pub capacity: u64,
     slot: Mutex<Slot>,
-    /// There is room for one that is rewritten.
+    /// Whether the log has space for a recycled one.
     wanted: AtomicBool,
 }
 
 impl Spare {
-    /// What an earlier process left ready is taken over.
+    /// Takes over the spare of an earlier process.
     pub(crate) fn new(disk: &dyn Disk, folder: &Path, capacity: u64) -> Self {
         let path = folder.join(SPARE);
         let found = usable(disk, &path, capacity);
@@ -47,12 +47,12 @@ impl Spare {
         self.wanted.store(wanted, Ordering::Relaxed);
     }
 
-    /// Whether one should be written: then it is for the caller to [`put`](Self::put) it there.
+    /// Whether a spare should be written. Then the caller must [`put`](Self::put) it.
     pub(crate) fn begin_new(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) && self.begin()
     }
 
-    /// Whether there is none; then it is for the caller to [`put`](Self::put) one there.
+    /// Whether it is missing. Then the caller must [`put`](Self::put) one.
     fn begin(&self) -> bool {
         let mut slot = lock(&self.slot);
         let empty = matches!(*slot, Slot::Empty);
@@ -62,13 +62,12 @@ impl Spare {
         empty
     }
 
-    /// Ends what was begun, with nothing if it failed.
+    /// Ends what was begun; `None` if it failed.
     pub(crate) fn put(&self, file: Option<Box<dyn DiskFile>>) {
         *lock(&self.slot) = file.map_or(Slot::Empty, Slot::Ready);
     }
 
-    /// The file and its path, if it is ready. Its name is in use until [`put`](Self::put) says that it
-    /// has another, or is gone.
+    /// The file and its path, if it is ready. Its name is in use until [`put`](Self::put) is called.
     pub(crate) fn take(&self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
         let mut slot = lock(&self.slot);
         match std::mem::replace(&mut *slot, Slot::Taken) {
@@ -80,8 +79,8 @@ impl Spare {
         }
     }
 
-    /// Takes a segment's file out of the log, to be used again or not at all. `Err`: it may have its name
-    /// still; to be called again.
+    /// Takes a segment's file out of the log, and recycles or removes it. After an error it may still have
+    /// its name; call again.
     pub(crate) fn recycle(
         &self,
         disk: &dyn Disk,
@@ -89,7 +88,7 @@ impl Spare {
         folder: &Path,
     ) -> std::io::Result<()> {
         if !self.begin() {
-            // An earlier call may have come as far as the sync.
+            // An earlier call may have got as far as the sync.
             if let Err(error) = disk.remove(path)
                 && error.kind() != ErrorKind::NotFound
             {
@@ -114,7 +113,7 @@ impl Spare {
     }
 }
 
-/// The file of that path, if all of it may be written over.
+/// Opens the file, if all of it may be overwritten.
 fn usable(disk: &dyn Disk, path: &Path, capacity: u64) -> Option<Box<dyn DiskFile>> {
     if disk.links(path).ok()? != 1 {
         return None;

@@ -1,9 +1,8 @@
-//! What a segment holds, for those who need not read it: which targets were sent something in it, and
-//! when.
+//! The summary of a segment: which targets have deliveries in it, and how old they are.
 //!
-//! The last record of a segment, in a frame that ends with its own length, so that it is found from
-//! the segment's end. A segment that was closed by a failing disk has none: it is read once instead.
-//! In memory a segment costs 24 bytes a target that got something in it, and about 200 more.
+//! It is the last record of a segment, in a frame that ends with its own length, so that it is found from
+//! the segment's end. A segment that a failing disk closed has none: it is read once instead. In memory
+//! a segment takes 24 bytes for each target with deliveries in it, and about 200 more.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +26,7 @@ const REST_BYTES_MAX: u64 = 160;
 pub(crate) struct Summary {
     /// Ascending.
     pub targets: Vec<TargetSummary>,
-    /// Anything may be there: too many targets, or damage.
+    /// It may hold deliveries of any target: too many targets, or damage.
     pub any: bool,
     pub requests: u64,
     pub events: u64,
@@ -99,13 +98,13 @@ impl Summary {
                 .is_ok_and(|i| self.targets[i].last >= from)
     }
 
-    /// Room that its frame takes at most when so many targets are known.
+    /// Most bytes of its frame with so many targets.
     pub(crate) fn frame_bytes_max(targets: usize) -> u64 {
         let targets = u64::try_from(targets.min(TARGETS_MAX)).unwrap_or(u64::MAX);
         targets * TARGET_BYTES_MAX + REST_BYTES_MAX
     }
 
-    /// `None`: there is nothing that could not be written; it is for the one who asks to go on without.
+    /// `None` when it cannot be encoded; the segment then has no summary.
     pub(crate) fn frame(&self) -> Option<Frame> {
         let mut bytes = vec![0; HEADER_BYTES];
         bytes = postcard::to_extend(self, bytes).ok()?;
@@ -140,7 +139,7 @@ pub(crate) fn read(file: &dyn DiskFile, closed: Stretch) -> std::io::Result<Opti
     })
 }
 
-/// Reads a stretch to know what it holds. Where damage lies anything may have been.
+/// Summarizes a stretch by reading it. Damage may have held anything.
 pub(crate) fn scan(file: &dyn DiskFile, stretch: Stretch) -> std::io::Result<Summary> {
     let mut summary = Summary::default();
     let mut scanner = Scanner::new(file, stretch, CHUNK_BYTES);

@@ -1,6 +1,6 @@
-//! The newest requests in memory, shared by all targets: who keeps up never reads the disk.
+//! The newest requests in memory, shared by all targets: a target that keeps up never reads the disk.
 //!
-//! Bounded by bytes; the oldest go first, targets that still need them read the log.
+//! Bounded by bytes; the oldest are dropped first, and targets that still need them read the log.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, RwLock};
@@ -13,18 +13,18 @@ use crate::embedded::format::stored_request::{Read, TailEvent};
 use crate::embedded::limits::TAIL_BYTES_MAX;
 use crate::embedded::platform::locks::{read_lock, write_lock};
 
-/// What an event that was taken out costs beside its bytes, about.
+/// About what a decoded event takes besides its bytes.
 const EVENT_BYTES: usize = 512;
 
-/// A request as it lies in the log. Its events are taken out once, by the first who wants one: that
-/// is no work for the thread that received them.
+/// A request as the log has it. The first reader decodes its events, once, to keep that work off the
+/// receiving thread.
 #[derive(Debug)]
 pub(crate) struct TailFrame {
     pub lsn: u64,
     pub end: u64,
     /// Targets of any of its events, ascending.
     targets: Vec<u16>,
-    /// What it costs, about.
+    /// About the bytes it takes.
     bytes: usize,
     store: u16,
     payload: Bytes,
@@ -44,7 +44,7 @@ impl TailFrame {
         Self { lsn, end, targets, bytes, store, payload, events: OnceLock::new() }
     }
 
-    /// One whose events were taken out.
+    /// One with decoded events.
     #[cfg(test)]
     pub(crate) fn of(lsn: u64, end: u64, targets: Vec<u16>, events: Vec<TailEvent>) -> Self {
         let frame = Self::new(0, (lsn, end), targets, 0, Bytes::new());
@@ -57,7 +57,7 @@ impl TailFrame {
 
     fn events(&self) -> &[TailEvent] {
         self.events.get_or_init(|| {
-            // This process has written it: it can be read.
+            // This process wrote it, so it is readable.
             Read::new(self.lsn, &self.payload)
                 .map(|read| read.tail_events(self.store, &self.payload))
                 .unwrap_or_default()
@@ -80,7 +80,7 @@ pub(crate) struct Tail(RwLock<Frames>);
 struct Frames {
     frames: VecDeque<Arc<TailFrame>>,
     bytes: usize,
-    /// Every request from here on that has a target is here.
+    /// Holds every routed request from this place on.
     from: u64,
 }
 
@@ -90,7 +90,7 @@ impl Tail {
         Self(RwLock::new(Frames { frames: VecDeque::new(), bytes: 0, from }))
     }
 
-    /// Gives back what had to go: dropping it takes time, and no lock should be held for that.
+    /// Returns what was dropped for space: freeing it takes time, and should not happen under a lock.
     pub(crate) fn push(&self, new: impl Iterator<Item = Arc<TailFrame>>) -> Vec<Arc<TailFrame>> {
         let (mut tail, mut gone) = (write_lock(&self.0), Vec::new());
         for frame in new {
@@ -111,8 +111,8 @@ impl Tail {
         lsn_of(from) >= read_lock(&self.0).from
     }
 
-    /// Hands over the frames from the number `from` on that concern the target, until `take` has
-    /// enough; answers the number to go on from. `None` when the log has to be read instead.
+    /// Passes the frames from the number `from` on that concern the target to `take`, until it has enough;
+    /// returns the number to continue from. `None` when the log has to be read instead.
     pub(crate) fn read(
         &self,
         target: u16,
@@ -134,8 +134,8 @@ impl Tail {
         Some(to)
     }
 
-    /// Takes the events out of as many frames as [`read`](Self::read) will hand over for about `max`
-    /// deliveries, one after the other and without a lock that others wait for.
+    /// Decodes as many frames as [`read`](Self::read) will pass on for about `max` deliveries, one after the
+    /// other and without a lock that others wait for.
     pub(crate) fn take_out(&self, target: u16, from: u64, max: usize) {
         let (mut lsn, mut count) = (lsn_of(from), 0);
         while count < max
@@ -155,13 +155,13 @@ impl Tail {
 
     /// The newest events, the newest first.
     pub(crate) fn newest(&self, max: usize) -> Vec<Arc<StoredEvent>> {
-        // Each has one event at least.
+        // Each has at least one event.
         let frames: Vec<_> = read_lock(&self.0).frames.iter().rev().take(max).cloned().collect();
         let events = frames.iter().flat_map(|frame| frame.events().iter().rev());
         events.take(max).map(|event| event.event.clone()).collect()
     }
 
-    /// The event of that number, if it is here.
+    /// The event of that number, if it is in memory.
     pub(crate) fn event(&self, wanted: u64) -> Option<Arc<StoredEvent>> {
         let frame = {
             let tail = read_lock(&self.0);

@@ -1,8 +1,8 @@
 //! Writing the log: frames are given places, written together, synced, and rolled over to the next
 //! segment.
 //!
-//! After a failed write or sync nothing of the segment is trusted behind the last durable place: it
-//! is abandoned there, and the log continues in a new segment with the next epoch.
+//! After a failed write or sync, nothing in the segment behind the last durable place is trusted: the
+//! log abandons it there and continues in a new segment with the next epoch.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::{AppendError, StoreError};
 /// A new segment before it has its name.
 const NEXT: &str = "next.tmp";
 
-/// Capacity that the write buffer keeps between group commits: a full group and its last request. To
-/// find that much memory again for each was a tenth of what large requests cost.
+/// Capacity that the write buffer keeps between group commits: a full group and its last request.
+/// Allocating it for each group was a tenth of the cost of large requests.
 const BUFFER_BYTES_KEPT: usize = 2 * GROUP_BYTES_MAX;
 
 /// Why the log does not take a record.
@@ -67,7 +67,7 @@ pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     folder: PathBuf,
-    /// Of segments to come.
+    /// Of the next segments.
     capacity: u64,
     /// The newest segment.
     segment: SegmentHeader,
@@ -135,7 +135,7 @@ impl Log {
         self.file.is_some()
     }
 
-    /// Largest frame that may ever be asked to fit.
+    /// The largest frame that fits a segment.
     pub(crate) fn frame_bytes_max(&self) -> u64 {
         crate::embedded::limits::request_bytes_max(self.capacity.min(self.segment.capacity))
     }
@@ -148,8 +148,7 @@ impl Log {
         self.next_place() + bytes <= self.segment.limit()
     }
 
-    /// Whether it is better to go on in a new segment: this one's file grows, and one that does not is
-    /// ready.
+    /// Whether a new segment would be faster: this one's file grows, and a spare is ready.
     pub(crate) fn is_outdone(&self) -> bool {
         self.grows && self.spare.is_ready()
     }
@@ -246,8 +245,8 @@ impl Log {
             .and_then(|()| self.disk.sync_folder(&self.folder));
         let was_spare = from == self.spare.path;
         if let Err(error) = written {
-            // The new segment may have its name already and says where this one ends: nothing may
-            // be added here. Whatever of it is there is rewritten by the next try.
+            // The new segment may already have its name, and says where this one ends: this one must not
+            // grow. The next try rewrites the new one.
             self.file = None;
             let _ = self.disk.remove(&from);
             if was_spare {

@@ -29,7 +29,7 @@ impl Now {
 pub(crate) trait Clock: Send + Sync + 'static {
     fn wall(&self) -> Timestamp;
     fn steady(&self) -> Instant;
-    /// Answers at that moment of the steady clock.
+    /// Completes at that moment of the steady clock.
     fn sleep_until(&self, at: Instant) -> BoxFuture<'_, ()>;
 
     fn now(&self) -> Now {

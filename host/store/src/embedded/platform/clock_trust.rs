@@ -1,8 +1,8 @@
-//! Whether the wall's clock can be believed, before anything is given up for its age.
+//! Whether the wall clock is trusted, before anything is given up for its age.
 //!
-//! A clock that jumps by years must not make all that is stored too old. It is believed while it goes
-//! as the steady clock does; after it left that by more than an hour, or when it starts more than an
-//! hour from the last record of the log, it has to agree with the steady clock for an hour first.
+//! A clock that jumps by years must not make everything too old. It is trusted while it agrees with the
+//! steady clock. After a difference of more than an hour, or when it starts more than an hour from the
+//! last record of the log, it has to agree with the steady clock for an hour first.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ const AGREES: Duration = Duration::from_millis(APART_MS_MAX);
 
 #[derive(Debug)]
 pub(crate) struct Wall {
-    /// Both clocks when they last were set to each other.
+    /// Both clocks when they were last compared.
     base: Now,
-    /// Believed from here on.
+    /// Trusted from here on.
     from: Option<Instant>,
 }
 
@@ -29,8 +29,8 @@ impl Wall {
         Self { base: now, from: far.then(|| now.steady + AGREES) }
     }
 
-    /// Whether ages can be told by it.
-    pub(crate) fn is_believed(&mut self, now: Now) -> bool {
+    /// Whether it is trusted to compute ages.
+    pub(crate) fn is_trusted(&mut self, now: Now) -> bool {
         let passed = now.steady.saturating_duration_since(self.base.steady);
         let expected = self.base.wall.plus(passed);
         if now.wall.as_millis().abs_diff(expected.as_millis()) > APART_MS_MAX {
@@ -72,7 +72,7 @@ mod tests {
             (YEAR_MS, 7 * HOUR_MS, true),
         ] {
             let now = at(start + jumped_ms + passed_ms, passed_ms);
-            assert_eq!(wall.is_believed(now), believed, "{jumped_ms} {passed_ms}");
+            assert_eq!(wall.is_trusted(now), believed, "{jumped_ms} {passed_ms}");
         }
     }
 
@@ -83,8 +83,8 @@ mod tests {
             wall: Timestamp::from_millis(YEAR_MS + passed_ms),
             steady: steady + Duration::from_millis(passed_ms),
         };
-        assert!(Wall::new(now(0), 0).is_believed(now(1)));
+        assert!(Wall::new(now(0), 0).is_trusted(now(1)));
         let mut wall = Wall::new(now(0), YEAR_MS - HOUR_MS - 1);
-        assert!(!wall.is_believed(now(1)) && wall.is_believed(now(HOUR_MS)));
+        assert!(!wall.is_trusted(now(1)) && wall.is_trusted(now(HOUR_MS)));
     }
 }

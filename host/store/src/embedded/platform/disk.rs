@@ -18,7 +18,7 @@ pub(crate) trait DiskFile: Send + Sync {
     /// Reads up to `out.len()` bytes; fewer only at the end of the file.
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Data and size are on the medium when it answers.
+    /// Returns once data and size are on the medium.
     fn sync(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     fn truncate(&self, len: u64) -> io::Result<()>;
@@ -30,10 +30,10 @@ pub(crate) trait DiskFile: Send + Sync {
     }
 }
 
-/// How much there is where a folder lies.
+/// Space of the file system of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Space {
-    /// That this user may still write.
+    /// What this user may still write.
     pub free_bytes: u64,
     pub total_bytes: u64,
 }
@@ -52,7 +52,7 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Makes a folder with its parents if it is missing.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
-    /// Names made, changed or removed in a folder are on the medium when it answers.
+    /// Returns once all names of the folder are on the medium.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
     /// May block as long as the file system does. A disk without an end has room for everything.
     fn space(&self, folder: &Path) -> io::Result<Space> {
@@ -153,7 +153,7 @@ impl Disk for Files {
     }
 }
 
-/// Whether a disk refused because there is no room: full, a quota, or a limit of the file's size.
+/// Whether the disk is full: no space, a quota, or a limit of file sizes.
 pub(crate) fn is_full(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)

@@ -1,4 +1,4 @@
-//! One process at a time on a data folder. The kernel lets go of the lock when the process ends.
+//! One process at a time on a data folder. The kernel releases the lock when the process ends.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;

@@ -19,8 +19,7 @@ pub(crate) fn prewrite(
     pause: Duration,
 ) -> io::Result<Option<Box<dyn DiskFile>>> {
     let file = disk.create(path)?;
-    // Zeros that will only be written over need no place in the system's memory: to find some and to
-    // bring it to disk costs ten times as much.
+    // The zeros bypass the system's cache: going through it would cost ten times as much.
     let mut bypasses = file.bypass_cache(true);
     let room = vec![0; STEP_BYTES + PAGE_BYTES];
     let aligned = room.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);

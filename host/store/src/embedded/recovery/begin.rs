@@ -1,8 +1,8 @@
-//! What a store begins with: its index when that has read nearly all of the log, or else the state that
-//! the log alone gives.
+//! What a store starts with: its index if that has read nearly all of the log, or else the state that the
+//! log alone gives.
 //!
-//! Every segment begins with the state of all targets, so that the end of the log is enough to take
-//! requests in and to deliver what was never tried. The index is then made aside, see `reindex`.
+//! Every segment begins with the state of all targets, so that the end of the log is enough to accept
+//! requests and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
 
 use super::open::{Recovery, index_error};
 use crate::embedded::error::{OpenError, at};
@@ -22,12 +22,12 @@ use crate::embedded::state::apply::State;
 /// Read at once for a checkpoint.
 const CHECKPOINT_CHUNK_BYTES: usize = 64 << 10;
 
-/// What a store begins with.
+/// What a store starts with.
 pub(crate) struct Begun {
-    /// `None`: to be made.
+    /// `None`: to be rebuilt.
     pub index: Option<Box<dyn Index>>,
     pub state: State,
-    /// Keys that the index may not have.
+    /// Repetition keys that the index may not have.
     pub recent: Recent,
     /// Where the log ends.
     pub tail: u64,
@@ -61,7 +61,7 @@ impl Recovery<'_> {
         Ok(Begun { index: None, state, recent, tail })
     }
 
-    /// The index, if it lacks so little of the log that this can be waited for.
+    /// The index, if it lacks little enough of the log to read that now.
     fn index_at_open(&self) -> Option<IndexAt> {
         let (oldest, newest) = (self.list.first()?, self.list.last()?);
         let is_near = |place: u64| {
@@ -92,8 +92,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// The newest segment that begins with the whole state, or the oldest one: all of the log gives the
-    /// state as well. One that cannot be read is refused by the replay that starts there.
+    /// The newest segment that begins with the whole state, or the oldest one: the whole log gives the state
+    /// as well. If it cannot be read, the replay that starts there fails.
     fn checkpoint(&self) -> Result<Option<SegmentHeader>, OpenError> {
         for segment in self.list.iter().skip(1).rev() {
             let path = segment.path(&self.folder);

@@ -1,12 +1,12 @@
-//! Opening a store: what is on disk becomes a log to go on with, an index and a state.
+//! Opens a store: reads the log, the index and the state from disk.
 //!
-//! The log is read from where the index stands, or from a checkpoint (`at_open`); an index that is
-//! missing, damaged, of another log or ahead of this one is rebuilt from the first segment. Every segment is synced before it is read:
-//! after a crash its newest frames may be in the kernel's memory only, and the index must not know
-//! what a power cut could still take away.
+//! The log is read from where the index ends, or from a checkpoint (`begin`). An index that is missing,
+//! damaged, of another log or ahead of this one is rebuilt from the first segment. Every segment is synced
+//! before it is read: after a crash its newest frames may be only in the kernel's memory, and the index
+//! must not know what a power cut could still lose.
 //!
-//! A place without a frame is the end of the log if it was never said to be durable: it is cut off
-//! there. If a later frame, or the next segment, says that it was durable, it is damage.
+//! A place without a frame is the end of the log if nothing proves that it was durable; the log is cut off
+//! there. If a later frame, or the next segment, proves that it was durable, it is damage.
 
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -43,7 +43,7 @@ pub(crate) struct Opened {
     pub known: Known,
 }
 
-/// What the committer knows of what was written, besides the state.
+/// What the committer knows besides the state.
 pub(crate) struct Known {
     /// Of the newest segment.
     pub summary: Summary,
@@ -66,7 +66,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let file = disk.open(&path).map_err(at("open", &path))?;
     let list = recovery.closed()?;
     let (epoch, summary) = (recovery.epoch, recovery.summary);
-    // What was written last, to see whether the clock goes right.
+    // When the last record was written, to check the clock.
     let closed = list.iter().filter_map(|segment| Some(segment.summary.as_ref()?.last_ms));
     let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
     let start = list.first().map_or(0, |segment| segment.header.base);
@@ -103,7 +103,7 @@ fn segments(
             disk.remove(&path).map_err(at("remove", &path))?;
         }
     }
-    // A name may be in the kernel's memory only, if it was given just before the last process ended.
+    // A name given just before the last process ended may be only in the kernel's memory.
     disk.sync_folder(folder).map_err(at("sync", folder))?;
     bases.sort_unstable();
     let mut list: Vec<SegmentHeader> = Vec::new();
@@ -158,8 +158,8 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Hands over the frames from that place on, the first not of an epoch before that one; answers
-    /// where the log ends.
+    /// Replays the frames from that place on, ignoring those of an epoch before that one; returns where the
+    /// log ends.
     pub(crate) fn replay(
         &mut self,
         (mut lsn, mut epoch): (u64, u32),
@@ -225,22 +225,21 @@ impl Recovery<'_> {
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();
         }
-        // What an earlier process wrote behind the end, and was cut off, never passes for a frame of
-        // this one.
+        // What an earlier process wrote behind the end never passes for a frame of this one.
         self.epoch = epoch.max(self.epoch) + 1;
         Ok(lsn)
     }
 }
 
 impl Recovery<'_> {
-    /// What is done with the newest segment before the stretch of it is read that the index lacks.
+    /// Prepares the newest segment before the part that the index lacks is read.
     fn newest(&mut self, file: &dyn DiskFile, rest: Stretch, epoch: u32) -> std::io::Result<()> {
         let read = Stretch { from: rest.segment.first(), to: rest.from, ..rest };
         self.summary = summary::scan(file, read)?;
         rewrite(file, rest, epoch)
     }
 
-    /// The segments with what the closed ones hold.
+    /// The segments, with the summaries of the closed ones.
     fn closed(&self) -> Result<Vec<Segment>, OpenError> {
         let next = self.list.iter().skip(1).map(Some).chain([None]);
         let known = self.list.iter().zip(next).map(|(segment, next)| {
@@ -259,10 +258,10 @@ impl Recovery<'_> {
     }
 }
 
-/// Ends the log where `rest` starts and there is no frame; answers the newest epoch that anything of
-/// this log behind it has, `None` when something durable was there. A file of full length stays as it
-/// is: it was written in advance, or is a segment used again, and what is left in it is of another
-/// place or, by its epoch, of an earlier process.
+/// Ends the log at the start of `rest`, where no frame is. Returns the newest epoch of any remains behind
+/// it; `None` when something durable was there. A file of full length is not cut: it was written in
+/// advance or recycled, and what is left in it belongs to another place or, by its epoch, to an earlier
+/// process.
 fn cut(
     file: &dyn DiskFile,
     path: &Path,
@@ -270,7 +269,7 @@ fn cut(
     epoch: u32,
 ) -> Result<Option<u32>, OpenError> {
     let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
-    // A segment that was written in advance ends in zeros: they stay, to be written over.
+    // A segment that was written in advance ends in zeros, which will be overwritten.
     if blank {
         return Ok(Some(epoch));
     }
@@ -292,14 +291,14 @@ fn cut(
         return Ok(Some(newest));
     }
     tracing::info!(segment = %path.display(), offset,
-        "the log ends in a torn write, which was never answered: cut off");
+        "cut off a torn write at the end of the log; it was never acknowledged");
     file.truncate(offset).map_err(at("cut", path))?;
     file.sync().map_err(at("sync", path))?;
     Ok(Some(newest))
 }
 
 impl Recovery<'_> {
-    /// What the index is checked against.
+    /// The log that the index is checked against.
     pub(crate) fn lookup(&self) -> Lookup<'_> {
         let Self { machine, folder, list, .. } = self;
         Lookup { disk: &*machine.disk, home: &*machine.index, folder, list }

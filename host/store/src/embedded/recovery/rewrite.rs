@@ -1,9 +1,9 @@
-//! The end of the log is written once more before it is believed.
+//! Rewrites the end of the log before it is trusted.
 //!
-//! When a sync fails, Linux marks the pages as clean although the disk does not have them, and the
-//! next sync succeeds. A process that starts after that finds whole frames in the file which a power
-//! cut would take away. What is not said to be durable by a frame behind it is therefore read and
-//! written again: these pages are dirty then, and the sync that follows tells the truth.
+//! When a sync fails, Linux marks the pages as clean although the disk does not have them, and the next
+//! sync succeeds. A process that starts after that finds whole frames in the file that a power cut would
+//! lose. Frames that no later frame proves durable are therefore read and written again: their pages are
+//! dirty then, and the sync that follows really writes them.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::log::segments::Stretch;
 use crate::embedded::platform::disk::DiskFile;
 
-/// Makes all frames from the stretch's start on durable, up to the first place without one.
+/// Makes all frames of the stretch durable, up to the first place without a frame.
 pub(crate) fn rewrite(file: &dyn DiskFile, stretch: Stretch, epoch: u32) -> io::Result<()> {
     let mut scanner = Scanner::new(file, stretch, CHUNK_BYTES).since(epoch);
     let mut at = stretch.from;

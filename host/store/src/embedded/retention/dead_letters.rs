@@ -1,5 +1,5 @@
-//! Dead letters whose events leave with the oldest segment: the old ones are removed, the others listed
-//! without their events.
+//! Dead letters whose events are removed with the oldest segment: old ones are removed as well, others
+//! stay listed without their events.
 
 use super::relocate::Exception;
 use super::retire::{Meanwhile, Oldest, PAGE_ROWS, Retention, ask};
@@ -14,7 +14,7 @@ use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
 use dispatcher_model::TargetNumber;
 
 impl Retention {
-    /// Dead letters lose their events. Those that are old go; the others are listed on, as one.
+    /// Removes dead letters that are too old; lists the others as one, without their events.
     pub(crate) fn fold(
         &self,
         oldest: &Oldest,
@@ -54,11 +54,11 @@ impl Retention {
     }
 
     fn is_old(&self, at_ms: u64, now_ms: u64) -> bool {
-        self.shared.keeping.age_ms.is_some_and(|age| at_ms.saturating_add(age) < now_ms)
+        self.shared.retention.age_ms.is_some_and(|age| at_ms.saturating_add(age) < now_ms)
     }
 
-    /// Ranges of dead letters that end before the segment does: the old ones go, and what the segment
-    /// alone says of the others is said again. Whether there were any.
+    /// Handles ranges of dead letters that end within the segment: removes old ones, and writes the others
+    /// again if only this segment has them. Whether there were any.
     pub(crate) fn ranges(
         &self,
         oldest: &Oldest,
@@ -107,7 +107,7 @@ impl Retention {
     ) -> Result<(Rows, Rows), IndexError> {
         let (mut old, mut kept, mut from) = (Vec::new(), Vec::new(), dead_key(target, 0));
         let mut bytes = 0;
-        let believed = self.shared.keeping.is_clock_believed(self.shared.clock.now());
+        let believed = self.shared.retention.is_clock_trusted(self.shared.clock.now());
         loop {
             let page = index.scan(Space::Range, &from, PAGE_ROWS)?;
             for (key, lsn) in &page {

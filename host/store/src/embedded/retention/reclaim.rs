@@ -49,7 +49,7 @@ impl Retention {
         let targets = read_lock(&self.shared.targets).clone();
         let behind = self.behind(oldest, &targets)?;
         let may_give_up =
-            |t: &Arc<Target>| oldest.aged || self.shared.keeping.may_overflow(t.number);
+            |t: &Arc<Target>| oldest.aged || self.shared.retention.may_overflow(t.number);
         if behind.iter().any(|target| !may_give_up(target)) {
             self.name_those_behind(&behind);
             return Ok(false);
@@ -95,7 +95,7 @@ impl Retention {
 
     fn name_those_behind(&self, targets: &[Arc<Target>]) {
         let names: Vec<&str> = targets.iter().take(NAMES_MAX).map(|t| &*t.name).collect();
-        *lock(&self.shared.keeping.kept_by) = names.join(", ");
+        *lock(&self.shared.retention.kept_by) = names.join(", ");
     }
 
     /// Gives up, with one record, what was never tried in the segment; returns how many deliveries.
@@ -107,7 +107,7 @@ impl Retention {
     ) -> Result<u64, StoreError> {
         let _frozen = Frozen::new(target);
         let newest = Timestamp::from_millis(oldest.summary.newest_ms.saturating_add(1));
-        let age_ms = self.shared.keeping.age_ms.unwrap_or_default();
+        let age_ms = self.shared.retention.age_ms.unwrap_or_default();
         let (before, reason) = if oldest.aged {
             (newest.max(Timestamp::from_millis(oldest.now_ms.saturating_sub(age_ms))), TOO_OLD)
         } else {
@@ -133,7 +133,7 @@ impl Retention {
         exceptions: &BTreeSet<Exception>,
         wait: Meanwhile<'_>,
     ) -> Result<bool, StoreError> {
-        let lossy = |e: &&Exception| oldest.aged || self.shared.keeping.may_overflow(e.target);
+        let lossy = |e: &&Exception| oldest.aged || self.shared.retention.may_overflow(e.target);
         if !oldest.aged && self.relocate(oldest, exceptions, wait)? {
             return Ok(true);
         }

@@ -1,9 +1,9 @@
-//! Events that outlive their segment: a copy with all that is known of them is written at the head of
-//! the log, under the number they have.
+//! Events that outlive their segment: a copy, with all that is known of them, is written at the head of
+//! the log under the same number.
 //!
-//! An index made from what is left of the log then says the same as before: the copy brings every row
-//! of the event again. So that no row of it comes between the look at the index and the copy, whoever
-//! moves holds all targets' reading locks, and the committer leaves out what is claimed.
+//! The copy contains every row of the event, so that an index rebuilt from the remaining log is the same
+//! as before. No row may change between the look at the index and the copy: the caller holds the reading
+//! locks of all targets, and the committer leaves out claimed deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,7 +26,7 @@ pub(crate) const GATHERED_MAX: usize = 8_192;
 
 const PAGE_ROWS: usize = 1_024;
 
-/// A delivery that keeps its event: it waits for another attempt, or is a dead letter.
+/// A delivery that still needs its event: it waits for a retry, or is a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Exception {
     pub number: u64,
@@ -43,7 +43,7 @@ fn log_error(reader: &Reader, error: &io::Error) -> StoreError {
     StoreError::ReadLog { folder: reader.folder.clone(), reason: error.to_string() }
 }
 
-/// The deliveries that keep their events, which lie before `end`; not more than [`GATHERED_MAX`].
+/// The deliveries that still need events before `end`; at most [`GATHERED_MAX`].
 pub(crate) fn gather(
     index: &dyn Index,
     targets: u16,
@@ -92,7 +92,7 @@ pub(crate) fn gather(
 }
 
 /// Copies of these events, at least one if there is any, up to about `bytes_max`; and the number of the
-/// last one that was looked at. What cannot be read, or is no longer as it was gathered, is left out.
+/// last one that was looked at. Leaves out what cannot be read, or has changed since it was gathered.
 pub(crate) fn copies(
     reader: &Reader,
     index: &dyn Index,
@@ -131,7 +131,7 @@ pub(crate) fn copies(
     Ok((copies, last))
 }
 
-/// The rows that were gathered, as they are; `None` when one of them is gone.
+/// The current rows of these exceptions; `None` when one of them is gone.
 fn rows(
     index: &dyn Index,
     number: u64,
@@ -152,7 +152,7 @@ fn rows(
     Ok(Some(rows))
 }
 
-/// The row of a delivery that is due then.
+/// The row of a delivery with that due time.
 pub(crate) fn retry_row(
     index: &dyn Index,
     target: u16,
@@ -171,7 +171,7 @@ pub(crate) fn retry_row(
     Ok(found)
 }
 
-/// Adds what ended: it is to be explained as long as the event is kept.
+/// Adds the rows of ended deliveries: `explain` shows them as long as the event exists.
 fn others(
     index: &dyn Index,
     targets: u16,
@@ -190,7 +190,7 @@ fn others(
     Ok(())
 }
 
-/// Hands over the request as it was, with the event of that number alone.
+/// Passes the stored request, with only the event of that number, to `make`.
 fn with_request<T>(
     reader: &Reader,
     wanted: u64,

@@ -82,7 +82,7 @@ impl Retention {
                 Stepped::More => Some(PAUSE),
                 Stepped::Rest(rest) => rest,
             };
-            if self.shared.keeping.wait(rest) {
+            if self.shared.retention.wait(rest) {
                 return;
             }
         }
@@ -114,23 +114,23 @@ impl Retention {
     }
 
     fn oldest(&self) -> Option<Oldest> {
-        let (now, keeping) = (self.shared.clock.now(), &self.shared.keeping);
+        let (now, limits) = (self.shared.clock.now(), &self.shared.retention);
         // Checked each time, so that no jump of the clock is missed.
-        let believed = keeping.is_clock_believed(now);
+        let believed = limits.is_clock_trusted(now);
         let segments = read_lock(&self.shared.reader.segments);
         let [first, next, ..] = &segments.list[..] else { return None };
         let summary = first.summary.clone()?;
         let now_ms = now.wall.as_millis();
-        let old = keeping.age_ms.is_some_and(|age| summary.last_ms.saturating_add(age) < now_ms);
+        let old = limits.age_ms.is_some_and(|age| summary.last_ms.saturating_add(age) < now_ms);
         let aged = believed && old;
-        let full = keeping.wants_room(&segments, self.shared.spare.capacity);
+        let full = limits.wants_room(&segments, self.shared.spare.capacity);
         let (header, end) = (first.header, next.header.base);
         (aged || full).then_some(Oldest { header, summary, end, aged, now_ms })
     }
 
     /// When the oldest segment will be too old. A new segment wakes the thread.
     fn next_look(&self) -> Option<Duration> {
-        let age_ms = self.shared.keeping.age_ms?;
+        let age_ms = self.shared.retention.age_ms?;
         let segments = read_lock(&self.shared.reader.segments);
         let [first, _, ..] = &segments.list[..] else { return None };
         let due_ms = first.summary.as_ref()?.last_ms.saturating_add(age_ms);
@@ -155,7 +155,7 @@ impl Retention {
         }
         let segment = segments.list.remove(0);
         drop(segments);
-        lock(&self.shared.keeping.kept_by).clear();
+        lock(&self.shared.retention.kept_by).clear();
         let path = segment.header.path(&self.shared.reader.folder);
         let Summary { requests, events, .. } = &*oldest.summary;
         let why = if oldest.aged { "it is older than retention.age" } else { "the log is full" };

@@ -170,7 +170,7 @@ const LARGE_ONES: usize = 12;
 fn a_segment_whose_name_was_not_durable_keeps_its_acknowledged_events() {
     let mut named_in_memory_only = 0;
     for seed in 0..8 {
-        // The process ends at each call to the disk, until there are no more of them.
+        // The process ends at the n-th call to the disk, for every n.
         for calls in 0.. {
             let mut story = Story::new(seed);
             let before = story.newest();

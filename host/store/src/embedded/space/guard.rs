@@ -35,7 +35,7 @@ const RETRY_MS_MIN: u64 = 1_000;
 
 const RETRY_MS_MAX: u64 = 30_000;
 
-/// Room that held for this long was real.
+/// Space that was free for this long is taken as really free.
 const HELD_MS: u64 = 60_000;
 
 /// The reserve is a quarter of a segment, and at most this.
@@ -47,10 +47,10 @@ const FLOOR_BYTES: u64 = 256 << 20;
 /// … but at most this part of the file system.
 const FLOOR_PART: u64 = 20;
 
-/// Events of the daemon itself that may use the reserve before there is room again.
+/// Events of the daemon itself that may use the reserve while the disk is full.
 const OWN_EVENTS_MAX: u32 = 16;
 
-/// The reserve; removed by recovery, as whatever a start needs must fit first.
+/// The reserve. Recovery removes it, so that what a start needs fits first.
 const RESERVE: &str = "reserve.tmp";
 
 /// Written to learn whether the disk writes again while the reserve is still whole.
@@ -61,9 +61,9 @@ const PROBE: &str = "probe.tmp";
 pub(crate) enum Why {
     /// The disk refused to write.
     Disk,
-    /// Too little is free.
+    /// Too little space is free.
     Floor,
-    /// The log has reached the size that it may have.
+    /// The log has reached its maximum size.
     Quota,
 }
 
@@ -88,13 +88,13 @@ struct State {
 pub(crate) struct Room {
     folder: PathBuf,
     segment_bytes: u64,
-    /// As chosen; `None` fits the file system.
+    /// As configured; `None`: derived from the size of the file system.
     floor_bytes: Option<u64>,
-    /// A bit a reason.
+    /// One bit for each reason.
     closed: AtomicU8,
-    /// In force; fitted with the first look.
+    /// The floor in force; set by the first look.
     floor: AtomicU64,
-    /// As last seen; all ones before that.
+    /// As last measured; all ones before that.
     free_bytes: AtomicU64,
     refused: AtomicU64,
     own_left: AtomicU32,
@@ -122,7 +122,7 @@ impl Room {
         }
     }
 
-    /// Whether a request may come in. What the daemon itself has to tell may, for a while.
+    /// Whether to accept a request. The daemon's own events are accepted for longer.
     pub(crate) fn admit(&self, own: bool) -> Result<(), AppendError> {
         let closed = self.closed.load(Ordering::Acquire);
         if closed == 0 {
@@ -142,7 +142,7 @@ impl Room {
         }
     }
 
-    /// Why requests are refused, for people; `None` when they are taken in.
+    /// Why requests are refused, as text; `None` when they are accepted.
     pub(crate) fn why(&self) -> Option<String> {
         if self.closed.load(Ordering::Acquire) == 0 {
             return None;
@@ -159,29 +159,29 @@ impl Room {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Free for this user where the store is, as last seen.
+    /// Space that is free for this user, as last measured.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         Some(self.free_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
     }
 
-    /// Whether so much may be used up for what only makes the log faster.
+    /// Whether that much space may be spent on a spare, which only makes the log faster.
     pub(crate) fn spares(&self, bytes: u64) -> bool {
         let floor = self.floor.load(Ordering::Relaxed);
         self.closed.load(Ordering::Acquire) == 0
             && self.free_bytes().is_none_or(|free| free.saturating_sub(bytes) >= floor)
     }
 
-    /// Waits until requests are refused or taken in again. Cancel safe.
+    /// Waits until requests are refused or accepted again. Cancel safe.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Requests are refused for that reason from here on; the text says what, where and what to do.
+    /// Refuses requests for that reason from here on. The text says what, where and what to do.
     pub(crate) fn close(&self, why: Why, reason: String) {
         self.set(&mut lock(&self.state), why, Some(reason));
     }
 
-    /// That reason is gone.
+    /// Lifts that reason.
     pub(crate) fn open(&self, why: Why) {
         self.set(&mut lock(&self.state), why, None);
     }
@@ -211,7 +211,7 @@ impl Room {
         }
     }
 
-    /// The disk refused for want of room; tried again by [`run`](Self::run). Answers what to tell.
+    /// The disk is full; [`run`](Self::run) tries it again. Returns the text for callers.
     pub(crate) fn disk_refused(&self, what: &str) -> String {
         let reason = format!("{what}; free some space, or lift the limit that holds here");
         let mut state = lock(&self.state);
@@ -234,7 +234,7 @@ impl Room {
         self.woken.notify_one();
     }
 
-    /// The reserve, to be the next segment, and where it lies.
+    /// The reserve and its path, to become the next segment.
     pub(crate) fn take_reserve(&self) -> Option<(Box<dyn DiskFile>, PathBuf)> {
         Some((lock(&self.state).reserve.take()?, self.folder.join(RESERVE)))
     }
@@ -252,7 +252,7 @@ impl Room {
         self.woken.notify_one();
     }
 
-    /// Looks again and again, until it is stopped.
+    /// Looks at the disk regularly until it is stopped.
     pub(crate) fn run(&self, disk: &dyn Disk) {
         loop {
             self.look(disk);
@@ -271,8 +271,8 @@ impl Room {
         }
     }
 
-    /// Asks how much is free, and keeps to the floor. A disk that cannot say refuses by itself when there
-    /// is no room.
+    /// Measures the free space and applies the floor. A disk that cannot report it still refuses writes when
+    /// it is full.
     pub(crate) fn measure(&self, disk: &dyn Disk) {
         match disk.space(&self.folder) {
             Ok(space) => {
@@ -344,7 +344,7 @@ impl Room {
             }
             Ok(None) => return,
             Err(error) => {
-                tracing::debug!(path = %path.display(), %error, "there is no room for a reserve yet");
+                tracing::debug!(path = %path.display(), %error, "no space for the reserve yet");
                 if let Some((at, wait_ms)) = &mut state.retry {
                     *wait_ms = (*wait_ms * 2).min(RETRY_MS_MAX);
                     *at = Instant::now() + Duration::from_millis(*wait_ms);
@@ -363,7 +363,7 @@ fn reserve_bytes(segment_bytes: u64) -> u64 {
     (segment_bytes / 4).min(RESERVE_BYTES_MAX)
 }
 
-/// Below so many free bytes no requests are taken in.
+/// Requests are refused below so many free bytes.
 fn floor_bytes(chosen: Option<u64>, segment_bytes: u64, total_bytes: u64) -> u64 {
     chosen.unwrap_or_else(|| {
         segment_bytes.saturating_mul(2).max(FLOOR_BYTES).min(total_bytes / FLOOR_PART)
@@ -395,10 +395,10 @@ mod tests {
         assert!(room.admit(false).is_ok());
         room.close(Why::Quota, "quota".into());
         room.close(Why::Floor, "floor".into());
-        for (gone, told) in [(Why::Floor, Some("floor")), (Why::Quota, Some("quota"))] {
-            assert_eq!(room.why().as_deref(), told);
+        for (gone, left) in [(Why::Floor, Some("floor")), (Why::Quota, Some("quota"))] {
+            assert_eq!(room.why().as_deref(), left);
             let refused = room.admit(false).unwrap_err();
-            assert!(matches!(refused, AppendError::Full { reason } if Some(&*reason) == told));
+            assert!(matches!(refused, AppendError::Full { reason } if Some(&*reason) == left));
             room.open(gone);
         }
         assert_eq!((room.why(), room.refused()), (None, 2));

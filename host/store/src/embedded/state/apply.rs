@@ -1,8 +1,8 @@
-//! What the log says, up to a place in it: the state of every target.
+//! The state of every target, as of a place in the log.
 //!
 //! [`State::apply`] is the only function that turns a frame into state. The same frames give the same
-//! state, whether they were just written, replayed after a crash or read for a new index. Three hold
-//! one: the committer (for the checkpoints), the index (for its rows) and, once, recovery.
+//! state, whether they were just written, replayed after a crash or read for a new index. The committer
+//! has one (for checkpoints), the index thread another (for its rows), and recovery a third.
 
 use super::counts::Counts;
 use crate::embedded::format::entry::{Effects, Entry};
@@ -23,7 +23,7 @@ pub(crate) struct TargetState {
     pub done: Runs,
     pub last_routed: Option<u64>,
     pub counts: Counts,
-    /// Why nothing of it is handed out.
+    /// Why the target gets no deliveries.
     pub hold: Option<HoldRow>,
 }
 
@@ -93,14 +93,14 @@ impl TargetState {
     }
 }
 
-/// Of a target whose own name is lost.
+/// The name of a target whose own name is lost.
 fn unknown_name(place: usize) -> String {
     format!("(unknown {place})")
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
-    /// By number: a number is a place in the list.
+    /// By target number.
     pub targets: Vec<TargetState>,
 }
 
@@ -143,7 +143,7 @@ impl State {
                     target.act(record);
                 }
             }
-            // Says what the frames before it said, unless some of them are lost.
+            // Repeats what the frames before it said, unless some of them are lost.
             Effects::Checkpoint(record) => {
                 for (place, row) in record.targets.iter().enumerate() {
                     let known = self.targets.get(place);
@@ -157,7 +157,7 @@ impl State {
                 }
                 self.pass_by(number(entry.lsn, 0));
             }
-            // A target that has not read beyond it finds it there.
+            // A target that has not read past this place will find the copy there.
             Effects::Lost(record) => {
                 let there = number(entry.lsn, 0);
                 for target in &mut self.targets {
@@ -170,8 +170,8 @@ impl State {
         }
     }
 
-    /// Targets for which nothing is left below that number go on to it: nobody looks for theirs in
-    /// what lies before.
+    /// Moves the cursors of targets with nothing left below that number up to it, so that they do not search
+    /// the log before it.
     pub(crate) fn pass_by(&mut self, to: u64) {
         for target in &mut self.targets {
             if target.last_routed.is_none_or(|last| last < target.cursor) {
@@ -180,8 +180,8 @@ impl State {
         }
     }
 
-    /// The record that named a target may be lost. Its number is never given to another one, which would
-    /// get its deliveries: what waits for it is kept under a name that no target can have.
+    /// Adds targets whose naming record may be lost. Their numbers are not reused, or another target would get
+    /// their deliveries: these wait under a name that no target can have.
     fn keep_numbers(&mut self, numbers: impl IntoIterator<Item = u16>, cursor: u64) {
         for number in numbers {
             while self.targets.len() <= usize::from(number) {
@@ -191,9 +191,9 @@ impl State {
         }
     }
 
-    /// All of it, in at most `bytes_max`: of the widest targets, only the cursor when it is too much.
-    /// What is left out would be delivered again if this segment became the first of the log and the
-    /// index were lost as well. The kind says whether anything is.
+    /// The whole state, in at most `bytes_max`. If it is too large, the widest targets have only their
+    /// cursor; what is left out would be delivered again if this segment became the first of the log and
+    /// the index were lost as well. The kind says whether something is left out.
     pub(crate) fn checkpoint(&self, bytes_max: usize) -> (Kind, Checkpoint) {
         let mut checkpoint =
             Checkpoint { targets: self.targets.iter().map(TargetState::to_row).collect() };

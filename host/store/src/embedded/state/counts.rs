@@ -45,7 +45,7 @@ impl Counts {
 
     /// Dead letters were replayed or dropped.
     pub(crate) const fn changed(&mut self, change: &DeadLetterChange) {
-        let replayed = change.again.len() as u64;
+        let replayed = change.replayed.len() as u64;
         self.pending += replayed;
         self.retrying += replayed;
         self.dead = self.dead.saturating_sub(change.count);

@@ -22,7 +22,7 @@ use crate::embedded::platform::clock::Now;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::state::counts::Counts;
 
-/// A row's time is looked at again at least this often while a claim waits for it.
+/// A claim that waits for a row checks the time at least this often.
 const DUE_CHECK: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Claimed {
     pub since: Timestamp,
 }
 
-/// Taken from the log, without a row.
+/// A claimed delivery from the log, without a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Open {
     pub received: Timestamp,
@@ -50,7 +50,7 @@ pub(crate) struct RowLease {
     pub settled: bool,
 }
 
-/// A delivery brought into memory to be claimed: a due row, or an open one that was given back.
+/// A delivery loaded into memory to be claimed: a due row, or an open one that was released.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub number: u64,
@@ -58,7 +58,7 @@ pub(crate) struct Loaded {
     pub event: Arc<StoredEvent>,
 }
 
-/// What has to be read before there is something to claim.
+/// What has to be read before something can be claimed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Need {
     pub rows_from_ms: Option<u64>,
@@ -75,22 +75,22 @@ pub(crate) struct Live {
     pub read: u64,
     pub last_routed: Option<u64>,
     pub open: BTreeMap<u64, Open>,
-    /// Open, but given back or with a lease that ended.
+    /// Open, but released or with a lease that ended.
     pub free: BTreeSet<u64>,
     pub done: Runs,
     pub rows: BTreeMap<u64, RowLease>,
     pub ready: VecDeque<(u64, Arc<StoredEvent>)>,
     pub loaded: VecDeque<Loaded>,
-    /// No row that is neither claimed nor loaded is due before.
+    /// No row outside memory is due before.
     pub low_water_ms: u64,
-    /// No lease ends before.
+    /// No lease ends before this.
     pub lease_check: Option<Instant>,
     pub counts: Counts,
-    /// Gives nothing new while an expiry looks at the log.
+    /// No claims of new deliveries while an expiry looks at the log.
     pub frozen: bool,
-    /// Gives nothing at all while rows are looked through.
+    /// No claims at all while an operator's act reads rows.
     pub still: bool,
-    /// Why it gives nothing until that is lifted.
+    /// Why the target is held.
     pub hold: Option<HoldRow>,
 }
 
@@ -111,7 +111,7 @@ impl Live {
         live
     }
 
-    /// Whether nothing may be claimed, whatever there is.
+    /// Whether nothing may be claimed at all.
     pub(crate) const fn is_closed(&self) -> bool {
         self.still || self.hold.is_some()
     }
@@ -135,7 +135,7 @@ impl Live {
         self.done.forget_below(self.cursor());
     }
 
-    /// Whether the log holds something that was not yet brought into `ready`.
+    /// Whether the log holds deliveries that are not yet in `ready`.
     pub(crate) fn unread(&self) -> bool {
         self.last_routed.is_some_and(|last| self.read <= last)
     }
@@ -147,7 +147,7 @@ impl Live {
     /// A request became durable: `count` of its events are for this target.
     pub(crate) fn publish(&mut self, lsn: u64, last: u64, count: u64) {
         if !self.unread() {
-            // Nothing between here and there is for this target.
+            // Nothing in between is for this target.
             self.read = self.read.max(number(lsn, 0));
             if self.ready.is_empty() {
                 self.next = self.next.max(self.read);
@@ -158,13 +158,13 @@ impl Live {
         self.counts.routed(count);
     }
 
-    /// The number from which on [`fill`](Self::fill) would bring something.
+    /// The number from which [`fill`](Self::fill) would load deliveries.
     pub(crate) fn wants(&self, max: usize) -> Option<u64> {
         let closed = self.frozen || self.is_closed() || self.window_full();
         (!closed && self.unread() && self.ready.len() < max).then_some(self.read)
     }
 
-    /// Brings new deliveries from memory into `ready`.
+    /// Loads new deliveries from memory into `ready`.
     pub(crate) fn fill(&mut self, tail: &Tail, max: usize) {
         let Some(from) = self.wants(max) else { return };
         let target = self.target;
@@ -184,7 +184,7 @@ impl Live {
         }
     }
 
-    /// Brings new deliveries that were read from the log, unless it went on meanwhile.
+    /// Loads new deliveries that were read from the log, unless the target read on meanwhile.
     pub(crate) fn fill_from_log(
         &mut self,
         from: u64,
@@ -195,7 +195,7 @@ impl Live {
             return;
         }
         if to <= from {
-            // The log has nothing more: whatever was said to be there is not.
+            // The log has nothing more, whatever was announced.
             self.last_routed = None;
         }
         let done = &self.done;
@@ -208,8 +208,8 @@ impl Live {
         self.settle_pending_when_idle();
     }
 
-    /// With nothing left to read, what is pending is known exactly: damage in the log may have
-    /// swallowed an unknown number.
+    /// Corrects the count of pending deliveries once nothing is left to read: damage in the log may have
+    /// lost an unknown number.
     fn settle_pending_when_idle(&mut self) {
         if !self.unread() && self.ready.is_empty() {
             self.counts.pending = self.open.len() as u64 + self.counts.retrying;
@@ -255,19 +255,19 @@ impl Live {
         rows || !self.free.is_empty() || (room && self.unread() && !tail.covers(self.read))
     }
 
-    /// When there may be something to claim without anybody waking the target.
+    /// When there may be something to claim without a notification.
     pub(crate) fn next_change(&self, now: Now) -> Option<Instant> {
         let rows = self.low_water_ms < u64::MAX && self.rows.len() < WINDOW_MAX;
         let due = rows.then(|| {
             let left = Timestamp::from_millis(self.low_water_ms).since(now.wall);
-            // The wall's clock may be set meanwhile: look again now and then.
+            // The wall clock may be set meanwhile: look again now and then.
             now.steady + left.min(DUE_CHECK)
         });
         [due, self.lease_check].into_iter().flatten().min()
     }
 
-    /// Gives what is in memory a lease: due rows first, then what was given back, then new ones.
-    /// `untried`: rows are left where they are.
+    /// Leases what is in memory: due rows first, then released deliveries, then new ones.
+    /// `untried`: ignores rows.
     pub(crate) fn take(
         &mut self,
         max: usize,
@@ -326,7 +326,7 @@ impl Live {
         taken
     }
 
-    /// Gives back what has a lease that ended.
+    /// Releases deliveries whose lease ended.
     pub(crate) fn end_leases(&mut self, now: Now) {
         if self.lease_check.is_none_or(|check| now.steady < check) {
             return;
@@ -367,7 +367,7 @@ impl Live {
         self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
     }
 
-    /// Forgets what was brought into memory and not claimed: a target that stands still keeps nothing.
+    /// Drops what was loaded into memory and not claimed, when the target is held.
     pub(crate) fn unload(&mut self) {
         for loaded in self.loaded.drain(..) {
             if let Some((due_ms, _)) = loaded.row {
@@ -378,9 +378,9 @@ impl Live {
         self.read = self.next;
     }
 
-    /// Kills what was never tried and is not claimed: given-back deliveries received before
-    /// `before`, and the `count` of them in the log from `from` up to `to`, the first of them
-    /// `first`. `None` when there is nothing, or when the reader went on meanwhile.
+    /// Expires what was never tried and is not claimed: released deliveries received before `before`, and
+    /// the `count` of them in the log from `from` up to `to`, the first of them `first`. `None` when there
+    /// is nothing, or when the target read on meanwhile.
     pub(crate) fn expire(&mut self, range: ExpireRange, before: Timestamp) -> Option<DeadRange> {
         if self.next != range.from {
             return None;
@@ -426,7 +426,7 @@ impl Live {
         })
     }
 
-    /// The index has taken rows in: of these numbers the old row is gone, these dues are new.
+    /// The index has applied changes: the old rows of these numbers are gone, and these due times are new.
     pub(crate) fn applied(&mut self, gone: &[u64], new_due_ms: Option<u64>) {
         for number in gone {
             if self.rows.get(number).is_some_and(|row| row.settled) {
@@ -449,7 +449,7 @@ impl Live {
     }
 }
 
-/// A stretch of the log whose deliveries to a target die together.
+/// A stretch of the log whose deliveries to a target expire together.
 #[derive(Clone, Debug)]
 pub(crate) struct ExpireRange {
     pub from: u64,

@@ -1,4 +1,4 @@
-//! Outcomes of claimed deliveries become a record.
+//! Turns the outcomes of claimed deliveries into a record.
 
 use std::collections::VecDeque;
 
@@ -13,11 +13,11 @@ use crate::{Outcome, PROGRESS_STORED_BYTES_MAX, Settlement, Window};
 /// What a call of [`Live::settle`] did.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// Nothing to write when `None`.
+    /// `None`: nothing to write.
     pub record: Option<TargetSettlements>,
-    /// About what the record takes.
+    /// About the bytes of the record.
     pub bytes: usize,
-    /// Something can be claimed that could not be before.
+    /// Something new can be claimed.
     pub wake: bool,
 }
 
@@ -87,7 +87,7 @@ impl Live {
         Step { record, bytes, wake: released || was_full }
     }
 
-    /// Takes a claimed delivery out; `what` of the answer is still to be filled in.
+    /// Removes a claimed delivery; the caller fills in `what`.
     fn end(&mut self, number: u64) -> Option<Settled> {
         let what = RecordedOutcome::Dead { reason: String::new() };
         if let Some(claimed) = self.open.get(&number).and_then(|open| open.claimed) {
@@ -113,7 +113,7 @@ impl Live {
         })
     }
 
-    /// Gives a claimed delivery back; whether there was one.
+    /// Releases a claimed delivery; whether it was claimed.
     fn release(&mut self, number: u64, now: Now, others: &mut Vec<Settled>) -> bool {
         if let Some(open) = self.open.get_mut(&number) {
             let held = open.claimed.take().is_some();
@@ -123,13 +123,13 @@ impl Live {
         let Some(row) = self.rows.get(&number).filter(|row| !row.settled) else { return false };
         let (due_ms, attempts) = (row.due_ms, row.attempts);
         if due_ms <= now.wall.as_millis() || attempts > 0 {
-            // The row is as it was before the claim: its reason and its progress are nowhere else. If
-            // the clock was set back meanwhile, it is due later.
+            // The row did not change: only it has the reason and the progress. If the clock was set back
+            // meanwhile, it is due later.
             self.low_water_ms = self.low_water_ms.min(due_ms);
             self.rows.remove(&number);
             return true;
         }
-        // A parked one is due only when its lease would have ended: bring that forward.
+        // A parked delivery is due only when its lease would have ended: bring that forward.
         let Some(mut settled) = self.end(number) else { return false };
         settled.attempts = attempts;
         settled.what = RecordedOutcome::Parked { due_ms: now.wall.as_millis() };
@@ -137,7 +137,7 @@ impl Live {
         true
     }
 
-    /// Gives the oldest claimed deliveries rows while they hold back what was settled after them.
+    /// Parks the oldest claimed deliveries in rows while too many later ones are settled.
     fn park(&mut self, now: Now, others: &mut Vec<Settled>) {
         while self.done.len() > SETTLED_AHEAD_MAX {
             let Some((&number, open)) = self.open.first_key_value() else { break };

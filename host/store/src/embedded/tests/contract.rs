@@ -1,4 +1,4 @@
-//! The contract of every engine, kept by this one.
+//! Runs the contract of every engine on this one.
 
 use crate::embedded::tests::support::Folder;
 

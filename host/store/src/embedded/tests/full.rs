@@ -1,101 +1,27 @@
 //! A full disk: requests are refused, outcomes are still written, and everything continues by itself once
 //! there is room. And an index that fails.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::core::machine::Machine;
-use crate::embedded::platform::disk::{Disk, DiskFile, Files, Space};
 use crate::embedded::platform::locks::write_lock;
 use crate::embedded::simulation::hardware::faulty_index::FaultyIndex;
 use crate::{AppendError, Durable, Queue};
 use dispatcher_model::TargetNumber;
 
+use crate::embedded::tests::disk::{Faults, faulty};
 use crate::embedded::tests::support::Folder;
 
 /// ENOSPC, EDQUOT and EFBIG.
 const NO_ROOM: [i32; 3] = [28, 122, 27];
-const PLENTY: u64 = 1 << 40;
 
-/// A disk on which no file can grow while it has an error to give.
-struct Limited {
-    error: AtomicI32,
-    free_bytes: AtomicU64,
-    refused: AtomicUsize,
-}
-
-struct LimitedDisk(Arc<Limited>);
-struct LimitedFile(Arc<Limited>, Box<dyn DiskFile>);
-
-impl DiskFile for LimitedFile {
-    fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.1.read_at(out, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let error = self.0.error.load(Ordering::SeqCst);
-        if error != 0 && offset + bytes.len() as u64 > self.1.len()? {
-            self.0.refused.fetch_add(1, Ordering::SeqCst);
-            return Err(io::Error::from_raw_os_error(error));
-        }
-        self.1.write_all_at(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.1.sync()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.1.len()
-    }
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.1.truncate(len)
-    }
-}
-
-impl Disk for LimitedDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(LimitedFile(self.0.clone(), Files.create(path)?)))
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(LimitedFile(self.0.clone(), Files.open(path)?)))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        Files.remove(path)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        Files.list(folder)
-    }
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
-        Files.make_folder(path)
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        Files.sync_folder(path)
-    }
-    fn space(&self, _folder: &Path) -> io::Result<Space> {
-        let full = self.0.error.load(Ordering::SeqCst) == 28;
-        let free_bytes = if full { 0 } else { self.0.free_bytes.load(Ordering::SeqCst) };
-        Ok(Space { free_bytes, total_bytes: PLENTY })
-    }
-}
-
-fn limited(folder: &Folder, free_min_bytes: u64) -> (Arc<Embedded>, Arc<Limited>) {
-    let limited = Arc::new(Limited {
-        error: AtomicI32::new(0),
-        free_bytes: AtomicU64::new(PLENTY),
-        refused: AtomicUsize::new(0),
-    });
+fn limited(folder: &Folder, free_min_bytes: u64) -> (Arc<Embedded>, Arc<Faults>) {
     let mut settings = folder.settings();
     settings.free_min_bytes = Some(free_min_bytes);
-    let disk = Arc::new(LimitedDisk(limited.clone()));
-    let machine = Machine { disk, ..Machine::real(&settings) };
-    let store = Embedded::open_on(&settings, &machine).unwrap();
-    (store, limited)
+    faulty(&settings)
 }
 
 /// Waits until it is true.
@@ -128,7 +54,7 @@ async fn a_full_disk_refuses_requests_keeps_outcomes_and_recovers_without_a_rest
         until("it is known", || store.shared.room.has_reserve()).await;
         let claimed = claim(&*store, a, 4).await;
 
-        disk.error.store(error, Ordering::SeqCst);
+        disk.full.store(error, Ordering::SeqCst);
         let reason = try_append(&store, "k", a).await.unwrap_err();
         assert!(
             reason.contains("seg-0000000000000000.log") && reason.contains("free some"),
@@ -146,7 +72,7 @@ async fn a_full_disk_refuses_requests_keeps_outcomes_and_recovers_without_a_rest
         settle(&*store, a, &claimed[2..3], dead("no")).await;
         store.flush().await.unwrap();
 
-        disk.error.store(0, Ordering::SeqCst);
+        disk.full.store(0, Ordering::SeqCst);
         until("room", || store.full().is_none()).await;
         assert_eq!(try_append(&store, "k", a).await.unwrap().duplicates(), 0);
         assert_eq!(folder.segments().len(), 2, "errno {error}");
@@ -169,13 +95,13 @@ async fn without_a_reserve_outcomes_wait_in_memory_for_free_space() {
     append(&*store, vec![planned("1", &[a]), planned("2", &[a])]).await;
     let claimed = claim(&*store, a, 2).await;
     until("a reserve", || store.shared.room.has_reserve()).await;
-    disk.error.store(28, Ordering::SeqCst);
+    disk.full.store(28, Ordering::SeqCst);
     drop(store.shared.room.take_reserve());
     assert!(try_append(&store, "refused", a).await.is_err());
     settle(&*store, a, &claimed[..1], delivered()).await;
     assert!(store.flush().await.is_err());
     assert_eq!(folder.segments().len(), 1);
-    disk.error.store(0, Ordering::SeqCst);
+    disk.full.store(0, Ordering::SeqCst);
     until("room", || store.full().is_none()).await;
     store.flush().await.unwrap();
     assert_eq!(folder.segments().len(), 2);
@@ -209,7 +135,7 @@ async fn below_the_minimum_requests_are_refused_until_a_tenth_more_is_free() {
     assert_eq!(store.free_bytes(), Some(1_100));
 }
 
-/// How an index is lost: whole but closed, gone, or not to be had for some time.
+/// How the index is lost: it fails, its folder is deleted, or its disk is full for some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Loss {
     Failed,
@@ -234,7 +160,7 @@ async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
         assert_eq!(again[0].attempt, 2);
 
         if loss == Loss::NoRoom {
-            disk.error.store(122, Ordering::SeqCst);
+            disk.full.store(122, Ordering::SeqCst);
         }
         *write_lock(&store.shared.index) =
             Some(Box::new(FaultyIndex::failing(loss == Loss::NoRoom)));
@@ -250,7 +176,7 @@ async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
             let refused = store.append(request(vec![keyed("first", 1, &[a])])).await;
             assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
             assert_eq!(texts(&claim(&*store, a, 1).await), ["3"], "what was never tried goes on");
-            disk.error.store(0, Ordering::SeqCst);
+            disk.full.store(0, Ordering::SeqCst);
         }
         until("it is rebuilt", || store.full().is_none() && store.rebuilding().is_none()).await;
         let repeated = store.append(request(vec![keyed("first", 1, &[a])])).await.unwrap();
@@ -277,7 +203,7 @@ async fn a_store_closes_while_its_index_cannot_be_rebuilt() {
     append(&*store, vec![planned("1", &[a])]).await;
     let claimed = claim(&*store, a, 1).await;
     until("a reserve", || store.shared.room.has_reserve()).await;
-    disk.error.store(28, Ordering::SeqCst);
+    disk.full.store(28, Ordering::SeqCst);
     *write_lock(&store.shared.index) = Some(Box::new(FaultyIndex::failing(true)));
     settle(&*store, a, &claimed, delivered()).await;
     within(store.close()).await.unwrap();

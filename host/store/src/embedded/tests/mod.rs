@@ -1,8 +1,9 @@
-//! Tests of the engine as a whole: the contract, crashes, a disk that refuses, random walks.
+//! Tests of the engine as a whole: the contract, crashes, a failing or full disk, random walks.
 
 mod contract;
 mod crash;
 mod damage;
+mod disk;
 mod faults;
 mod full;
 mod gate;
@@ -12,7 +13,6 @@ mod reading;
 mod rebuild;
 mod retention;
 mod rooms;
-mod spy;
 mod summaries;
 mod support;
 mod tools;

@@ -1,7 +1,7 @@
 //! Random walks over everything a caller can do and everything that can happen to the process.
 //!
 //! What must hold at each start: an acknowledged delivery is settled, dead, or can be claimed; what was
-//! durably settled is not given again; and the index that was kept equals one that is made anew.
+//! durably settled is not delivered again; and the live index equals a rebuilt one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const STEPS: usize = 120;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Pending,
-    /// Settled, but not known to be durable: may come again after a crash.
+    /// Settled, but not known to be durable: may be delivered again after a crash.
     Settled,
     Durable,
     Dead,
@@ -76,7 +76,7 @@ impl Walk {
                 let targets: Vec<_> =
                     self.targets.iter().copied().filter(|_| self.random.bool()).collect();
                 self.next += 1;
-                // In a small log there is much, so that the oldest of it has to go.
+                // A small log gets many events, so that its oldest segments are removed.
                 let large = if self.is_small() { 4 } else { 1 };
                 let size = if self.random.u8(..8) < large { 60_000 } else { 10 };
                 (format!("{:06}{}", self.next, ".".repeat(size)), targets)
@@ -205,7 +205,7 @@ impl Walk {
             self.held.get(&target).into_iter().flatten().map(Self::text).collect();
         let depth = self.store().depth(target);
         assert_eq!(depth.pending, depth.in_flight + depth.retrying);
-        // Which of the pending ones had a row is for the store to know: the rest died.
+        // Only the store knows which of the pending ones had a row; the rest expired.
         let pending = self.fate.iter().filter(|((t, text), fate)| {
             *t == target && **fate == Fate::Pending && !held.contains(text)
         });
@@ -226,7 +226,7 @@ impl Walk {
         }
     }
 
-    /// What nobody holds dies, rows included.
+    /// Gives up every delivery that is not claimed, rows included.
     async fn skip(&mut self, target: TargetNumber) {
         let before = self.store().depth(target);
         let held: BTreeSet<String> =
@@ -242,8 +242,8 @@ impl Walk {
         }
     }
 
-    /// Some dead letters are delivered anew, others dropped.
-    async fn mend(&mut self, target: TargetNumber) {
+    /// Replays some dead letters and drops others.
+    async fn replay_and_drop(&mut self, target: TargetNumber) {
         self.flush().await;
         let before = self.store().depth(target);
         let letters = self.store().dead_letters(target, None, 20).await.unwrap();
@@ -272,8 +272,8 @@ impl Walk {
         }
     }
 
-    /// Dead letters that are none any more are dropped ones, and nothing else: nobody allowed the store
-    /// to give one up. The event of a dropped one may have gone with its segment.
+    /// Dead letters that are no longer listed were dropped: nothing else may remove one. The event of a
+    /// dropped one may have been removed with its segment.
     async fn forget_dropped(&mut self, target: TargetNumber, chosen: &BTreeSet<EventId>) {
         for (text, id) in self.ids.clone() {
             let key = (target, text);
@@ -293,7 +293,7 @@ impl Walk {
         }
     }
 
-    /// Nothing is given while the target is held, whatever happens to the process.
+    /// Nothing can be claimed while the target is held, whatever happens to the process.
     async fn hold(&mut self, target: TargetNumber) {
         let kind = crate::HoldKind::Paused;
         let hold = crate::Hold { kind, reason: "a pause".into(), since: now() };
@@ -313,25 +313,25 @@ impl Walk {
         let target = self.targets[self.random.usize(..self.targets.len())];
         if self.is_small() {
             // It would look again in a second or ten.
-            self.store().shared.keeping.ring();
+            self.store().shared.retention.ring();
         }
         match self.random.u8(..43) {
             0..12 => self.append().await,
             12..24 => self.claim(target).await,
             24..35 => self.settle(target).await,
             35 | 36 => self.flush().await,
-            // The events of many that died together go with their segments.
+            // Events that expired together are removed with their segments.
             37 | 40 if self.is_small() => self.append().await,
             37 => self.expire(target).await,
-            38 => self.mend(target).await,
+            38 => self.replay_and_drop(target).await,
             39 => self.hold(target).await,
             40 => self.skip(target).await,
             _ => self.restart().await,
         }
     }
 
-    /// Everything that is pending can be had, and a new index says the same as the old. Answers whether
-    /// a segment went.
+    /// Everything that is pending can be claimed, and a new index equals the old one. Returns whether a
+    /// segment was removed.
     async fn finish(mut self) -> bool {
         self.store().close().await.unwrap();
         self.store = Some(self.folder.store());
@@ -367,7 +367,7 @@ impl Walk {
     }
 }
 
-/// Answers in how many walks a segment went.
+/// Returns in how many walks a segment was removed.
 async fn walk_all(seeds: u64, steps: usize, log_bytes: Option<u64>) -> usize {
     let walks: Vec<_> = (0..seeds)
         .map(|seed| {

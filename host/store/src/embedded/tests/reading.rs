@@ -1,4 +1,4 @@
-//! Those who only read wait for delayed writes, and cause none.
+//! Callers that only read wait for delayed writes, and cause none.
 
 use std::time::{Duration, Instant};
 

@@ -234,7 +234,7 @@ async fn an_interrupted_rebuild_starts_again() {
         let (store, gate) = gated(&folder);
         append(&*store, vec![planned(i.to_string(), &[a])]).await;
         if i == 1 {
-            // As far as the rebuild gets in that time.
+            // The rebuild does a part of its work in that time.
             gate.open();
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -8,7 +8,7 @@ use crate::embedded::Embedded;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::platform::locks::read_lock;
 
-use crate::embedded::tests::spy::{Spy, spied};
+use crate::embedded::tests::disk::faulty;
 use crate::embedded::tests::support::{Folder, large};
 
 fn summaries(store: &Embedded) -> Vec<Option<Summary>> {
@@ -43,18 +43,17 @@ async fn a_target_reads_only_the_segments_with_its_events() {
         if index == "lost" {
             folder.delete_index();
         }
-        let spy = Spy::new();
-        let store = spied(&folder, &spy);
+        let (store, disk) = faulty(&folder.settings());
         let closed = known.len() - 1;
         assert_eq!(summaries(&store)[..closed], known[..closed], "index {index}");
         if index == "kept" {
             // A page a segment, and the newest one three times, all of it if it was written in advance.
-            let opened = spy.read_bytes.load(Ordering::SeqCst);
+            let opened = disk.read_bytes.load(Ordering::SeqCst);
             assert!(opened < 4 << 20, "{opened} bytes to open");
         }
-        spy.read_bytes.store(0, Ordering::SeqCst);
+        disk.read_bytes.store(0, Ordering::SeqCst);
         assert_eq!(claimable(&*store, b).await[..3], ["first", "rare", "last"]);
-        let read = spy.read_bytes.load(Ordering::SeqCst);
+        let read = disk.read_bytes.load(Ordering::SeqCst);
         assert!(read < 4 << 20, "{read} bytes of 12 MiB");
     }
 }

@@ -452,7 +452,7 @@ async fn backups_and_checks_are_whole_while_segments_are_removed_and_reused() {
     });
     while !looking.is_finished() {
         let events = (0..20).map(|_| planned(large("x"), &[a])).collect();
-        // A full log refuses until a segment has gone.
+        // A full log refuses until a segment is removed.
         if store.append(request(events)).await.is_ok() {
             let taken = claim(&*store, a, 20).await;
             settle(&*store, a, &taken, delivered()).await;

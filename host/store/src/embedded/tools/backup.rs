@@ -1,10 +1,9 @@
-//! A copy of a store that can be opened at once, also while a daemon works on the store.
+//! Copies a store, also while a daemon uses it.
 //!
-//! Closed segments never change: they are linked where that is possible, and copied elsewhere. Of the
-//! newest one the whole records are copied. A segment is linked by its name; a name that is gone was
-//! retired meanwhile, and what still mattered of it was written again further on: then it starts again.
-//! A file that has a second link is never written to again. The index is not copied: it is rebuilt
-//! from the log.
+//! Closed segments never change: they are hard-linked where possible, and copied otherwise. Of the newest
+//! one the whole records are copied. If a segment was removed meanwhile, what was still needed of it was
+//! written again further on, so the copy starts over. A file with a second link is never written to again.
+//! The index is not copied: it is rebuilt from the log.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,13 +18,13 @@ use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::platform::disk::{Disk as _, Files};
 use crate::embedded::settings::folder_of;
 use crate::embedded::tools::check::newest;
+use crate::embedded::tools::damage::Damage;
 use crate::embedded::tools::repair::{hand_over, new_file};
 use crate::embedded::tools::segments::{self, Segment, still_named};
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
-use crate::embedded::tools::wound::Damage;
 use crate::embedded::tools::{OpenError, Progress, ToolError, at};
 
-/// How often it starts again.
+/// How often the copy starts over.
 const ROUNDS_MAX: u32 = 20;
 
 /// What was copied.
@@ -36,9 +35,9 @@ pub struct BackedUp {
     pub linked: u64,
     /// Bytes that were copied.
     pub bytes: u64,
-    /// The newest event that is in it, and when it was received.
+    /// The newest event in the copy, and when it was received.
     pub newest_event: Option<(EventId, Timestamp)>,
-    /// Places in the newest segment that cannot be read; they are copied as they are.
+    /// Places in the newest segment that cannot be read; they are copied unchanged.
     pub damages: u64,
 }
 
@@ -46,7 +45,7 @@ pub struct BackedUp {
 ///
 /// # Errors
 ///
-/// `to` has something in it; the disk refuses. What is not complete is named `to` with `.partial`.
+/// `to` is not empty, or the disk refuses. An incomplete copy is named `to` with `.partial`.
 pub fn backup(
     directory: &Path,
     to: &Path,
@@ -102,7 +101,7 @@ struct Copy<'a> {
 enum One {
     Linked,
     Copied(u64),
-    /// It was retired meanwhile.
+    /// It was removed meanwhile.
     Gone,
 }
 
@@ -155,7 +154,7 @@ impl Copy<'_> {
         match std::fs::hard_link(&segment.path, &to) {
             Ok(()) => Ok(One::Linked),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(One::Gone),
-            // Another file system, one without links, or links to others' files are forbidden.
+            // Another file system, no support for links, or links to other users' files are forbidden.
             Err(_) => {
                 let end = end.map_or(segment.len, |end| end.saturating_sub(segment.base));
                 Ok(self.copied(segment, end)?.map_or(One::Gone, One::Copied))

@@ -1,4 +1,5 @@
-//! Reads the whole log and reports what cannot be read, which targets that concerns, and whether the index agrees.
+//! Checks a store: reads the whole log and reports what cannot be read, which targets that concerns, and
+//! whether the index agrees.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,11 +11,11 @@ use crate::embedded::format::event_number::number;
 use crate::embedded::format::record;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::state::apply::{State, TargetState};
+use crate::embedded::tools::damage::Damage;
 use crate::embedded::tools::index_view::{IndexView, look};
 use crate::embedded::tools::segments;
 use crate::embedded::tools::trace::{TRACES_MAX, Trace, trace};
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
-use crate::embedded::tools::wound::Damage;
 use crate::embedded::tools::{DAMAGES_MAX, Progress, ToolError};
 
 /// What a check found.
@@ -26,11 +27,11 @@ pub struct Report {
     /// From the first byte of the oldest segment to the end of the log.
     pub bytes: u64,
     pub damages: Vec<Damage>,
-    /// How many there are, also beyond those that are kept.
+    /// How many there are, also beyond those listed.
     pub damages_count: u64,
     /// Stretches that a repair has bridged.
     pub repaired: u64,
-    /// A daemon has the folder open: its index was not looked at.
+    /// A daemon uses the folder: the index was not checked.
     pub running: bool,
     /// What is wrong with the index; it is rebuilt by the next start.
     pub index: Option<String>,
@@ -53,14 +54,14 @@ pub fn check(directory: &Path, progress: &mut Progress<'_>) -> Result<Report, To
     Ok(survey(directory, false, progress)?.report)
 }
 
-/// A report with what a repair needs besides.
+/// A report, and what a repair needs besides.
 pub(super) struct Survey {
     pub report: Report,
-    /// Damaged or another log's: to be rebuilt.
+    /// Damaged or of another log: to be rebuilt.
     pub index_is_wrong: bool,
 }
 
-/// `held`: the caller keeps daemons away already.
+/// `held`: the caller holds the daemon's lock.
 pub(super) fn survey(
     directory: &Path,
     held: bool,
@@ -87,7 +88,7 @@ pub(super) fn survey(
     report.running = matches!(view, IndexView::InUse);
     let sound = report.damages_count == 0 && report.repaired == 0;
     let agrees = against(&view, at_stamp.as_ref(), sound);
-    // A start reads from where the index stands, or everything.
+    // A start reads from where the index ends, or everything.
     let read_from = match (&view, &agrees) {
         (IndexView::InUse, _) => None,
         (IndexView::There { stamp, .. }, Ok(())) => Some(Some(stamp.end)),
@@ -96,7 +97,7 @@ pub(super) fn survey(
     for damage in &mut report.damages {
         damage.settle(&state, read_from);
     }
-    // What the index has read, it knows; that of a running daemon has read all.
+    // The index still knows what it has read; that of a running daemon has read everything.
     traces.retain(|trace| report.damages[trace.place].refused == Some(true));
     trace(&folder, &all, traces, &state, &mut report.damages, progress)?;
     let index_is_wrong = agrees.is_err();
@@ -104,7 +105,7 @@ pub(super) fn survey(
     Ok(Survey { report, index_is_wrong })
 }
 
-/// The frame that the index read last, and the state it must have held then.
+/// The frame that the index read last, and the state it must have had then.
 struct AtStamp {
     end: u64,
     epoch: u32,
@@ -127,7 +128,7 @@ fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), S
     let Some(log) = fits else {
         return Err("it is of another log, or ahead of this one".into());
     };
-    // Behind damage the log alone no longer gives the state.
+    // After damage the log alone does not give the state.
     if !sound {
         return Ok(());
     }

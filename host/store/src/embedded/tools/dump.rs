@@ -1,7 +1,7 @@
 //! Shows the records of a log one by one, as JSON objects.
 //!
-//! Numbers of events are shown as `LSN.place`, times in RFC 3339, targets with their names as far as
-//! the log says them from where the reading begins.
+//! Numbers of events are shown as `LSN.place`, times in RFC 3339, targets with their names if the part of
+//! the log that is read contains them.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -16,15 +16,15 @@ use crate::embedded::format::event_number::{NUMBER_BITS, lsn_of, number};
 use crate::embedded::format::record::{self, from_deltas};
 use crate::embedded::log::summary::Summary;
 use crate::embedded::state::apply::State;
+use crate::embedded::tools::damage::{Damage, kind_name, moved_id};
 use crate::embedded::tools::segments::{self, Segment};
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
-use crate::embedded::tools::wound::{Damage, kind_name, moved_id};
 use crate::embedded::tools::{Progress, ToolError};
 
 /// What to show.
 #[derive(Clone, Debug, Default)]
 pub struct DumpOptions {
-    /// Only of the segment with that name or path.
+    /// Only the segment with that name or path.
     pub segment: Option<String>,
     /// Only records at that place of the log or behind it.
     pub from_lsn: u64,
@@ -32,11 +32,11 @@ pub struct DumpOptions {
     pub bodies: bool,
 }
 
-/// Hands every record to `take` until it answers `false`; places that cannot be read, too.
+/// Passes every record, and every place that cannot be read, to `take` until it returns `false`.
 ///
 /// # Errors
 ///
-/// The folder cannot be read; there is no such segment.
+/// The folder cannot be read, or has no such segment.
 pub fn dump(
     directory: &Path,
     options: &DumpOptions,
@@ -47,7 +47,7 @@ pub fn dump(
     let mut all = segments::read(&folder)?;
     let ends: Vec<u64> = all.iter().skip(1).map(|segment| segment.base).collect();
     let mut ends = ends.into_iter();
-    // The segment before the place tells the names of targets.
+    // The segment before the place may have the names of targets.
     all.retain(|_| ends.next().is_none_or(|end| end > options.from_lsn));
     if let Some(name) = &options.segment {
         all.retain(|segment| is_named(segment, name));
@@ -214,7 +214,7 @@ impl Dumper<'_> {
     }
 }
 
-/// Text as it is; other bytes in hexadecimal digits, under a name that says so.
+/// Text unchanged; other bytes in hexadecimal digits, with `_hex` added to the name.
 fn bytes(name: &str, bytes: &[u8]) -> (String, Value) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (name.to_owned(), text.into()),
@@ -225,7 +225,7 @@ fn bytes(name: &str, bytes: &[u8]) -> (String, Value) {
     }
 }
 
-/// An event's number as people can find it in the log.
+/// An event's number as place in the log and place in the request.
 fn place(number: u64) -> String {
     format!("{}.{}", lsn_of(number), number & ((1 << NUMBER_BITS) - 1))
 }

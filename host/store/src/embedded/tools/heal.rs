@@ -1,18 +1,18 @@
-//! Puts a record right in which one single bit is wrong.
+//! Corrects a record with a single wrong bit.
 //!
-//! Every single wrong bit changes a sum in another way, so that the sum that a record has tells which
-//! bit it was. Bytes that are wrong in more than one bit could pass for it by chance: for the longest
-//! record that is tried, one time in 8,000. A record must be readable besides.
+//! Each single wrong bit changes the checksum differently, so the checksum shows which bit it was. Several
+//! wrong bits could pass for one by chance: one time in 8,000 for the longest record that is tried. The
+//! record must be readable as well.
 
 use crate::embedded::format::entry::Entry;
 use crate::embedded::format::frame::{ALIGN, HEADER_BYTES, Header};
 
-/// Longer records are not tried: the more bits there are, the likelier one fits by chance.
+/// Longer records are not tried: with more bits, one fits by chance more easily.
 const PAYLOAD_BYTES_MAX: usize = 64 << 10;
-/// Of the sums: CRC-32, its lowest bit first.
+/// The polynomial of CRC-32, lowest bit first.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// The whole frame as it was; `bytes` is what stands at `lsn`, up to the next frame.
+/// The corrected frame; `bytes` are those from `lsn` up to the next frame.
 pub(super) fn heal(salt: u32, lsn: u64, bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.len() < HEADER_BYTES {
         return None;
@@ -47,10 +47,10 @@ fn payload<'a>(frame: &'a mut [u8], header: &Header) -> Option<&'a mut [u8]> {
     frame.get_mut(HEADER_BYTES..HEADER_BYTES.checked_add(header.len as usize)?)
 }
 
-/// Which bit of so many bytes changes their sum by `difference`.
+/// The bit that changes the checksum of so many bytes by `difference`.
 fn wrong_bit(difference: u32, bytes: usize) -> Option<usize> {
     let step = |sum: u32| (0..8).fold(sum, |sum, _| (sum >> 1) ^ (POLYNOMIAL * (sum & 1)));
-    // What each bit of the last byte does; a byte further ahead it has gone eight steps more.
+    // The effect of each bit of the last byte; each byte further ahead takes eight more steps.
     let mut changes: [u32; 8] = std::array::from_fn(|bit| step(1 << bit));
     for byte in (0..bytes).rev() {
         if let Some(bit) = changes.iter().position(|change| *change == difference) {

@@ -1,8 +1,8 @@
-//! What the index of a store says, read from a copy while no daemon has it open.
+//! Reads the index of a store from a copy, while no daemon has it open.
 //!
-//! Opening an index writes to it: journals are replayed and locks taken. Tools that only look must not
+//! Opening an index writes to it: journals are replayed and locks taken. Tools that only read must not
 //! change the folder, so they open a copy in a temporary folder. Tables never change once written: the
-//! copy links to them and costs little space.
+//! copy links to them and takes little space.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -36,7 +36,7 @@ pub(super) enum IndexView {
     },
 }
 
-/// Whether a daemon works on the folder. Creates no file: without a lock file, none does.
+/// Whether a daemon uses the folder. Creates no file: without a lock file, none does.
 fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
     let path = Settings::new(directory).lock_file();
     let file = match File::open(&path) {
@@ -44,7 +44,7 @@ fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(at("open", &path)(error)),
     };
-    // Shared, and released at once: it keeps no other tool away.
+    // Shared, and released at once, so that other tools can run.
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
         Err(Errno::WOULDBLOCK) => Ok(true),

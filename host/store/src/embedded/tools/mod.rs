@@ -1,10 +1,11 @@
 //! Tools for the folder of a store: they check, repair and copy it without opening the store.
 //!
-//! All but `repair` work while a daemon runs on the folder: they only read, and what is retired or
-//! written meanwhile is no damage. Memory is bounded by the largest frame and by the number of targets.
+//! All but `repair` work while a daemon runs on the folder: they only read, and what is removed or
+//! written meanwhile does not count as damage. Memory is bounded by the largest frame and by the number of targets.
 
 mod backup;
 mod check;
+mod damage;
 mod dump;
 mod heal;
 mod index_view;
@@ -12,22 +13,21 @@ mod repair;
 mod segments;
 mod trace;
 mod walk;
-mod wound;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use backup::{BackedUp, backup};
 pub use check::{Report, check};
+pub use damage::{Concerned, Damage, Lay, Unsure};
 pub use dump::{DumpOptions, dump};
 pub use repair::{Repaired, repair};
-pub use wound::{Concerned, Damage, Lay, Unsure};
 
 use crate::embedded::error::OpenError;
 
-/// Most places of damage that are kept and told one by one.
+/// Most places of damage that are listed.
 pub const DAMAGES_MAX: usize = 10_000;
-/// Most ids of one place that are told.
+/// Most ids that are listed for one place.
 pub const IDS_MAX: usize = 1_000;
 
 /// Why a tool stopped: one line that says what, where and what to do.
@@ -39,24 +39,22 @@ pub enum ToolError {
     NoLog { folder: PathBuf },
     #[error("cannot {act} {path}: {source}")]
     Io { act: &'static str, path: PathBuf, source: io::Error },
-    #[error("a daemon works on {directory}: stop it first, nothing was changed")]
+    #[error("a daemon uses {directory}: stop it first; nothing was changed")]
     Running { directory: PathBuf },
     #[error(transparent)]
     Open(#[from] OpenError),
-    #[error("{folder} is not empty: name a folder that is not there yet; nothing was written")]
+    #[error("{folder} is not empty: name a folder that does not exist yet; nothing was written")]
     NotEmpty { folder: PathBuf },
     #[error(
-        "{folder} is left over from a backup that broke off, or another one is at work: remove it when none is"
+        "{folder} is left from an interrupted backup, or another backup is running: remove it when none is"
     )]
     Leftover { folder: PathBuf },
-    #[error("segments were retired faster than they could be copied, {rounds} times: try again")]
+    #[error("segments were removed faster than they could be copied, {rounds} times: try again")]
     TooFast { rounds: u32 },
-    #[error(
-        "there is no segment {name} in {folder}: `dispatcher store check` lists none of that name either"
-    )]
+    #[error("{folder} has no segment {name}: `ls` shows the names of its segments")]
     NoSegment { name: String, folder: PathBuf },
     #[error(
-        "there are more than {DAMAGES_MAX} places of damage in {folder}: that is a broken disk, restore a backup; nothing was changed"
+        "more than {DAMAGES_MAX} places of damage in {folder}: the disk is failing, restore a backup; nothing was changed"
     )]
     TooMuch { folder: PathBuf },
 }
@@ -66,5 +64,5 @@ fn at<'a>(act: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ToolEr
     move |source| ToolError::Io { act, path: path.to_path_buf(), source }
 }
 
-/// How far a long piece of work is: bytes done, and bytes in all.
+/// Progress: bytes done, and bytes in all.
 pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;

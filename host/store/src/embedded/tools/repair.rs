@@ -1,9 +1,9 @@
-//! Repairs a log in which places cannot be read, so that it opens again and loses nothing else.
+//! Repairs a damaged log, so that it opens again and loses nothing else.
 //!
-//! What cannot be read is copied to `damaged/` first. A segment is then rewritten beside the old one
-//! and takes its name: a copy linked to the old file, a backup for example, stays as it is, and a crash
-//! leaves either file. Where nothing can be read one record says so and fills the place: every other
-//! record stays where it is. Who reads up to there makes a dead letter of what lay there.
+//! What cannot be read is copied to `damaged/` first. Then a repaired segment is written beside the old
+//! one and takes its name: hard links to the old file, such as a backup, do not change, and a crash leaves
+//! one of the two files. A place that cannot be read is filled with one record that says so; all other
+//! records keep their places. A target that reads that record gets one dead letter.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -18,9 +18,9 @@ use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::check::survey;
+use crate::embedded::tools::damage::{Damage, Lay};
 use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments;
-use crate::embedded::tools::wound::{Damage, Lay};
 use crate::embedded::tools::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
 
 /// Removed by the next start if a crash leaves it.
@@ -30,14 +30,14 @@ const EVIDENCE: &str = "damaged";
 /// What a repair did, or would do.
 #[derive(Debug)]
 pub struct Repaired {
-    /// What was found before.
+    /// What was found before the repair.
     pub before: Report,
     /// Where the bytes of each place of damage are kept, in the order of the report; none for a file
     /// that was not there.
     pub kept: Vec<Option<PathBuf>>,
     /// The index was removed; the next start rebuilds it.
     pub index_removed: bool,
-    /// What is left, of a log that was read again afterwards; `None`: nothing was changed.
+    /// What is left when the log is read again afterwards; `None`: nothing was changed.
     pub after: Option<Report>,
 }
 
@@ -45,7 +45,7 @@ pub struct Repaired {
 ///
 /// # Errors
 ///
-/// A daemon works on the folder; the disk refuses.
+/// A daemon uses the folder, or the disk refuses.
 pub fn repair(
     directory: &Path,
     dry_run: bool,
@@ -112,8 +112,7 @@ struct Repairer<'a> {
 }
 
 impl Repairer<'_> {
-    /// Copies what stands at a place, unless an earlier repair has done so: that copy is never
-    /// written over.
+    /// Copies the bytes of a place, unless an earlier repair did: its copy is never overwritten.
     fn keep(&self, damage: &Damage) -> Result<(), ToolError> {
         let Some(path) = evidence_path(self.directory, damage) else { return Ok(()) };
         let folder = self.directory.join(EVIDENCE);
@@ -127,13 +126,13 @@ impl Repairer<'_> {
         let copy = || {
             let mut from = File::open(&damage.segment)?;
             from.seek(SeekFrom::Start(damage.offset))?;
-            // Left over from a repair that broke off.
+            // Left from an interrupted repair.
             let _ = std::fs::remove_file(&unfinished);
             let mut to = new_file(&unfinished)?;
             hand_over(&to, self.directory)?;
             std::io::copy(&mut from.take(damage.bytes), &mut to)?;
             to.sync_all()?;
-            // A link is refused where a file stands; a rename would take its place.
+            // A link fails if the file exists; a rename would replace it.
             match std::fs::hard_link(&unfinished, &path) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
                 _ => std::fs::remove_file(&unfinished),
@@ -144,7 +143,7 @@ impl Repairer<'_> {
         copy().map_err(at("keep a copy of the damage in", &path))
     }
 
-    /// Puts a repaired file in the place of one with these damages.
+    /// Replaces a file by one with these damages repaired.
     fn repair(&self, damages: &[Damage]) -> Result<(), ToolError> {
         let [first, ..] = damages else { return Ok(()) };
         let repairable: Vec<_> = damages.iter().filter(|damage| damage.repairable).collect();
@@ -174,7 +173,7 @@ impl Repairer<'_> {
     }
 }
 
-/// Puts a record right, or fills its place with the record that says that nothing can be read there.
+/// Corrects a record, or fills its place with the record that says that nothing can be read there.
 fn bridge(file: &File, base: u64, salt: u32, damage: &Damage) -> std::io::Result<()> {
     if let Lay::OneBit { .. } = damage.lay {
         let mut bytes = vec![0; usize::try_from(damage.bytes).unwrap_or_default()];

@@ -1,4 +1,4 @@
-//! The files of a log as they lie in their folder, with headers that had to be put right by reason.
+//! The files of a log, with damaged headers reconstructed from their neighbours.
 
 use std::fs::File;
 use std::io;
@@ -14,9 +14,9 @@ use crate::embedded::platform::disk::DiskFile;
 use crate::embedded::settings;
 use crate::embedded::tools::{ToolError, at};
 
-/// A folder is listed again until it stands still, this often at most.
+/// A folder is listed again until it does not change, at most this often.
 const LISTINGS_MAX: usize = 8;
-/// Bytes of a header that say anything.
+/// Bytes of a header that are used.
 const HEADER_USED_BYTES: usize = 72;
 
 /// A file of the log.
@@ -24,11 +24,11 @@ const HEADER_USED_BYTES: usize = 72;
 pub(super) struct Segment {
     pub base: u64,
     pub path: PathBuf,
-    /// As it stands there, or as it must have been; `None` when it is unknown.
+    /// The header, as read or reconstructed; `None` when it is unknown.
     pub header: Option<SegmentHeader>,
-    /// What stands there is not what it must have been.
+    /// The header was reconstructed.
     pub header_damaged: bool,
-    /// Bytes that the file has.
+    /// Length of the file.
     pub len: u64,
 }
 
@@ -45,8 +45,8 @@ fn bases(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(bases)
 }
 
-/// Places of the segments there are, oldest first. A folder in which names come and go is read until
-/// two readings agree: one reading alone may miss a file that was there all the time.
+/// The bases of all segments, oldest first. While a daemon changes the folder, it is listed until two
+/// listings agree: a single one may miss a file.
 pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
     let read = || match bases(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -67,7 +67,7 @@ pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
     Ok(found)
 }
 
-/// All segments, oldest first; one that is retired meanwhile is left out.
+/// All segments, oldest first; one that is removed meanwhile is left out.
 pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
     let (mut found, mut files) = (Vec::new(), Vec::new());
     for base in stable_bases(folder)? {
@@ -105,7 +105,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
     Ok(found)
 }
 
-/// The header that these bytes were before one bit of them changed.
+/// The header that these bytes were before one bit changed.
 fn flipped(bytes: &[u8; HEADER_LEN], base: u64) -> Option<SegmentHeader> {
     let mut bytes = *bytes;
     for bit in 0..HEADER_USED_BYTES * 8 {
@@ -120,8 +120,8 @@ fn flipped(bytes: &[u8; HEADER_LEN], base: u64) -> Option<SegmentHeader> {
     None
 }
 
-/// The header that a file must have had: whose it is and how large, its neighbours say; where the
-/// segment before it ends, its first frame says, which was written when just that much was durable.
+/// The header that a file must have had. Its neighbours give identity and size; its first frame, written
+/// when exactly that much was durable, gives the end of the segment before it.
 fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader> {
     let base = all[place].base;
     let neighbour = all.iter().find_map(|segment| segment.header)?;
@@ -145,7 +145,7 @@ fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader>
     (first.lsn == header.first() && opens && header.prev_end <= base).then_some(header)
 }
 
-/// Whether the name still stands for that open file: one that was retired may be rewritten.
+/// Whether the name still belongs to that open file: a removed one may be recycled.
 pub(super) fn still_named(path: &Path, file: &File) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), file.metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())

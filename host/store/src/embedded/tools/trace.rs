@@ -1,9 +1,8 @@
-//! Deliveries whose outcome lay in damage alone: whether they were made or wait to be tried again, nobody
-//! can tell.
+//! Finds deliveries whose outcome is lost to damage: whether they were made or wait for a retry is unknown.
 //!
-//! An outcome that is lost shows itself in this way: later records say that the target is through with
-//! everything up to there, and none says what became of that delivery. Only what stood open at the
-//! damage can be concerned; a target has only so much open at once.
+//! An outcome is lost if later records say that the target is done with everything up to there, but none
+//! says what became of that delivery. Only deliveries that were open at the damage can be concerned, and a
+//! target has a limited number of open ones.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -17,17 +16,17 @@ use crate::embedded::format::record::{self, ActKind, from_deltas};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::limits::WINDOW_MAX;
 use crate::embedded::state::apply::State;
+use crate::embedded::tools::damage::{Damage, Unsure};
 use crate::embedded::tools::segments::Segment;
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
-use crate::embedded::tools::wound::{Damage, Unsure};
 use crate::embedded::tools::{IDS_MAX, Progress, ToolError};
 
-/// Most places that are looked into; of a disk with more, a list of this kind is of no help.
+/// Most places that are looked into; with more damage, such a list does not help.
 pub(super) const TRACES_MAX: usize = 64;
 /// Most deliveries of a target that are followed: what is open, and what one record may end besides.
 const OPEN_MAX: usize = 4 * WINDOW_MAX;
 
-/// How the targets stood at a place of damage.
+/// The open deliveries of the targets at a place of damage.
 pub(super) struct Trace {
     /// Which one, in the order of the report.
     pub place: usize,
@@ -76,7 +75,7 @@ impl Trace {
             Effects::Settlements(record) => {
                 for settled in &record.targets {
                     let others = settled.others.iter().map(|settled| settled.number);
-                    self.told(settled.target, from_deltas(&settled.delivered).chain(others));
+                    self.settled(settled.target, from_deltas(&settled.delivered).chain(others));
                 }
             }
             Effects::DeadRange(record) => {
@@ -89,19 +88,19 @@ impl Trace {
             }
             Effects::Act(record) => {
                 if let ActKind::DeadLetters(change) = &record.what {
-                    self.told(record.target, from_deltas(&change.again));
+                    self.settled(record.target, from_deltas(&change.replayed));
                 }
             }
             Effects::Moved(record) => {
                 for (target, _) in &record.rows {
-                    self.told(*target, std::iter::once(record.number));
+                    self.settled(*target, std::iter::once(record.number));
                 }
             }
             _ => {}
         }
     }
 
-    fn told(&mut self, target: u16, numbers: impl Iterator<Item = u64>) {
+    fn settled(&mut self, target: u16, numbers: impl Iterator<Item = u64>) {
         if let Some(open) = self.targets.get_mut(usize::from(target)) {
             for number in numbers {
                 open.left.remove(&number);
@@ -138,8 +137,8 @@ impl Visitor for Tracer {
     }
 }
 
-/// Reads on from what stood open at the first of the places, and adds to each damage what it finds.
-/// `state` is that at the end of the log.
+/// Reads on from the first of the places, and adds the lost outcomes to each damage. `state` is the state
+/// at the end of the log.
 pub(super) fn trace(
     folder: &Path,
     all: &[Segment],

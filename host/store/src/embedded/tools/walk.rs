@@ -1,8 +1,8 @@
 //! Walks a log from its oldest segment to its end and shows every frame and every damage.
 //!
-//! A daemon may write meanwhile. Its newest frames are taken when they are whole; a place that cannot
-//! be read counts as damage only when a later frame proves that it was durable and it still cannot be
-//! read after that proof was seen. A segment that loses its name while it is read is left.
+//! A daemon may write meanwhile. Its newest frames count once they are whole. A place that cannot be read is
+//! damage only if a later frame proves that it was durable, and it still cannot be read after that. A
+//! segment that is removed while it is read is skipped.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -14,13 +14,13 @@ use crate::embedded::format::segment_header::{SegmentHeader, file_name};
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::log::segments::Stretch;
 use crate::embedded::platform::disk::DiskFile;
+use crate::embedded::tools::damage::{Damage, Lay, kind_name, request_without_header, salvage};
 use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments::{Segment, still_named};
-use crate::embedded::tools::wound::{Damage, Lay, kind_name, request_without_header, salvage};
 use crate::embedded::tools::{Progress, ToolError, at};
 
-/// Progress is told about this often.
-const TELL_BYTES: u64 = 4 << 20;
+/// Bytes between two reports of progress.
+const REPORT_BYTES: u64 = 4 << 20;
 
 /// A frame and where it lies.
 pub(super) struct Seen<'a> {
@@ -31,7 +31,7 @@ pub(super) struct Seen<'a> {
     pub entry: Entry,
 }
 
-/// Who is shown what was found. What it answers ends the walk.
+/// Gets what was found. Its answer may end the walk.
 pub(super) trait Visitor {
     fn frame(&mut self, _seen: &Seen<'_>) -> ControlFlow<()> {
         ControlFlow::Continue(())
@@ -55,28 +55,28 @@ pub(super) struct Walk<'w> {
     progress: &'w mut Progress<'w>,
     bytes_before: u64,
     bytes_all: u64,
-    told: u64,
+    reported: u64,
     epoch: u32,
     walked: Walked,
 }
 
-/// What stands where there is no frame.
+/// What is at a place without a frame.
 enum Gap {
-    /// Nothing that was ever said to be durable.
+    /// The end of the log: nothing proves that it was durable.
     End,
-    /// It can be read by now.
+    /// It became readable meanwhile.
     Again,
-    /// The next frame stands there.
+    /// Damage; the next frame is at this place.
     Until(u64),
 }
 
-/// A file in which frames are looked for, and what is known of its end.
+/// The file that is walked, and what is known of its end.
 struct Ground<'a> {
     file: &'a File,
     path: &'a Path,
     segment: SegmentHeader,
     to: u64,
-    /// The next segment says that this one ends at `to`.
+    /// Whether the next segment says that this one ends at `to`.
     sure: bool,
 }
 
@@ -87,7 +87,16 @@ impl<'w> Walk<'w> {
         progress: &'w mut Progress<'w>,
     ) -> Self {
         let walked = Walked::default();
-        Self { folder, visitor, progress, bytes_before: 0, bytes_all: 0, told: 0, epoch: 0, walked }
+        Self {
+            folder,
+            visitor,
+            progress,
+            bytes_before: 0,
+            bytes_all: 0,
+            reported: 0,
+            epoch: 0,
+            walked,
+        }
     }
 
     /// Over all of these segments, which follow one another.
@@ -107,8 +116,8 @@ impl<'w> Walk<'w> {
 
     fn tell(&mut self, within: u64) {
         let done = self.bytes_before + within;
-        if done >= self.told + TELL_BYTES {
-            self.told = done;
+        if done >= self.reported + REPORT_BYTES {
+            self.reported = done;
             (self.progress)(done.min(self.bytes_all), self.bytes_all);
         }
     }
@@ -153,7 +162,7 @@ impl<'w> Walk<'w> {
         self.visitor.damage(self.whole(segment, what, false))
     }
 
-    /// A file of which nothing, or not the beginning, can be used.
+    /// A file that cannot be used, or not from its beginning.
     fn whole(&self, segment: &Segment, what: &'static str, repairable: bool) -> Damage {
         let header = segment.header;
         let to = header.map_or(segment.base + segment.len, |header| header.first());
@@ -267,7 +276,7 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// What stands at a place without a frame.
+    /// Finds out what is at a place without a frame.
     fn gap(&self, ground: &Ground<'_>, lsn: u64) -> Result<Gap, ToolError> {
         let failed = || at("read", ground.path);
         let rest = Stretch { segment: ground.segment, from: lsn, to: ground.to };
@@ -289,7 +298,7 @@ impl<'w> Walk<'w> {
         if !proven {
             return Ok(Gap::End);
         }
-        // The proof was seen: by now the place is as it will stay.
+        // The proof was seen: the place will not change any more.
         if matches!(scanner().step().map_err(failed())?, Step::Frame(..)) {
             return Ok(Gap::Again);
         }

@@ -2,8 +2,8 @@
 //!
 //! A write is visible at once and reaches the medium with the next sync of its file (`sectors`). A name
 //! reaches the medium with the next sync of its folder. A power cut keeps any part of the rest. Other
-//! faults are ordered with [`Faults`]: failed calls, writes that end in the middle, no room, a machine
-//! that goes off at its n-th call, a flipped bit. A read is never short.
+//! faults are planned with [`Faults`]: failed calls, writes that end in the middle, a full disk, a machine
+//! that loses power at its n-th call, a flipped bit. A read is never short.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,7 +30,7 @@ enum NameOp {
 /// What goes wrong next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
-    /// The machine goes off after that many calls that change something.
+    /// The machine loses power after that many calls that change something.
     pub fuse: Option<u32>,
     pub off: bool,
     /// No file can grow.

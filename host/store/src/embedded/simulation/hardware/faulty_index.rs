@@ -13,7 +13,7 @@ use super::memory_index::MemoryHome;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IndexFault {
-    /// Takes nothing more; for want of room on its disk or for another reason.
+    /// Refuses all writes, because its disk is full or for another reason.
     Fails { full: bool },
     /// Does not keep rows of deliveries that wait for a retry.
     ForgetsRetries,
@@ -42,7 +42,7 @@ pub(crate) struct FaultyIndex {
 }
 
 impl FaultyIndex {
-    /// An empty one that takes nothing.
+    /// An empty one that refuses all writes.
     pub(crate) fn failing(full: bool) -> Self {
         let index = MemoryHome::default().open().unwrap();
         Self { index, fault: IndexFault::Fails { full } }
@@ -94,7 +94,7 @@ impl Index for FaultyIndex {
         self.index.commit(batch)
     }
 
-    // What waits in memory is claimed on: a read of no rows is no failure.
+    // Deliveries in memory can still be claimed, so reading retries must not fail.
     fn retries(
         &self,
         target: u16,

@@ -79,7 +79,7 @@ impl MemoryHome {
         lock(&self.content).ahead.clone()
     }
 
-    /// Says so if the index has read a frame that a power cut could still take away.
+    /// Records when the index has read a frame that a power cut could still lose.
     fn undurable(&self, stamp: &Stamp) -> Option<String> {
         let (disk, folder) = self.log.as_ref()?;
         let bases = disk.names(folder).iter().filter_map(|name| base_of(name)).collect::<Vec<_>>();

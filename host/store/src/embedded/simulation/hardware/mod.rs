@@ -1,4 +1,4 @@
-//! What a store under test runs on instead of a machine.
+//! The simulated hardware under a store in a test.
 
 pub(crate) mod disk;
 mod disk_tests;

@@ -23,7 +23,7 @@ pub(crate) enum Planted {
     IndexAhead,
     /// Only a part of the outcomes of a digest is recorded, but its window is.
     DigestInParts,
-    /// A start does not write again what may be in the kernel's memory only.
+    /// A start does not rewrite what may be only in the kernel's memory.
     RewriteSkipped,
     /// An event is copied out of its old segment without the state of its deliveries.
     CopiedBare,

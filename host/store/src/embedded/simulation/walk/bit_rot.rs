@@ -1,5 +1,4 @@
-//! A flipped bit in the durable part of the log: a start names the place, or nothing is missing. Nothing
-//! is lost in silence.
+//! A flipped bit in the durable part of the log: the start reports the place, or nothing is missing.
 
 use std::sync::Arc;
 
@@ -34,7 +33,7 @@ impl Walk {
 
     /// Damages a copy of the disk and starts on it without an index.
     pub(super) fn check_flip(&mut self) -> Done {
-        if !self.plan.rot || self.random.bool() {
+        if !self.plan.bit_rot || self.random.bool() {
             return Ok(());
         }
         let proven = self.proven()?;

@@ -86,7 +86,7 @@ impl Walk {
         self.counts.without_index += u64::from(running.store.rebuilding().is_some());
         self.running = Some(running);
         if self.overflows(0) {
-            write_lock(&self.running().store.shared.keeping.overflow).insert(0);
+            write_lock(&self.running().store.shared.retention.overflow).insert(0);
         }
         for delivery in self.model.deliveries.values_mut() {
             delivery.lease_ms = None;

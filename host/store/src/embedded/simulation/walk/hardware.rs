@@ -87,7 +87,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Orders a fault of the disk.
+    /// Plans a fault of the disk.
     pub(super) fn fault(&mut self) -> Done {
         if !self.plan.faults {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What kind of life a seed has, what is counted, and the steps as text.
+//! What happens in a seed, what is counted, and the steps as text.
 
 use crate::embedded::simulation::planted::Planted;
 
@@ -11,7 +11,7 @@ pub(crate) struct Plan {
     /// The wall clock jumps.
     pub jumps: bool,
     /// Bits of the log flip.
-    pub rot: bool,
+    pub bit_rot: bool,
     /// The index is a real one in a folder.
     pub real_index: bool,
     pub planted: Option<Planted>,
@@ -24,7 +24,7 @@ impl Plan {
             steps,
             faults: !seed.is_multiple_of(3),
             jumps: seed.is_multiple_of(2),
-            rot: seed % 5 == 4,
+            bit_rot: seed % 5 == 4,
             real_index: seed % 50 == 7,
             planted: None,
         }

@@ -1,4 +1,4 @@
-//! An index that is rebuilt from the log has the same rows as the one that was kept.
+//! An index rebuilt from the log has the same rows as the live one.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use super::walk::{Done, Walk};
 const STEPS_MAX: usize = 10;
 
 impl Walk {
-    /// Only after an orderly close: without an index nobody can ask what became of a delivery.
+    /// Only after an orderly close: without an index the fate of a delivery is unknown.
     pub(super) fn without_index(&mut self) -> Done {
         if self.unsure || self.has_met_faults() {
             return Ok(());

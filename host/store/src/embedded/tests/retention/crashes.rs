@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::embedded::tests::spy::{Spy, disk};
+use crate::embedded::tests::disk::{Faults, disk};
 
 use crate::embedded::tests::retention::*;
 
@@ -19,10 +19,10 @@ async fn a_process_that_ends_during_the_removal_of_a_segment_loses_and_repeats_n
         small.traffic(&store, b, 8).await;
         store.close().await.unwrap();
         drop(store);
-        let spy = Spy::new();
-        let machine = Machine { disk: disk(&spy), ..small.machine() };
+        let faults = Faults::none();
+        let machine = Machine { disk: disk(&faults), ..small.machine() };
         let store = Embedded::open_on(&small.settings(), &machine).unwrap();
-        spy.changes_left.store(changes, Ordering::SeqCst);
+        faults.changes_left.store(changes, Ordering::SeqCst);
         // Some of it is refused from some place on.
         for i in 0..25 {
             let events = (0..50).map(|j| planned(large(&format!("{i}.{j}")), &[b])).collect();

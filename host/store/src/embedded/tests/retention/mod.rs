@@ -142,7 +142,7 @@ fn first_base(store: &Embedded) -> u64 {
 async fn until(store: &Embedded, done: impl Fn(&Embedded) -> bool) {
     let looked = async {
         while !done(store) {
-            store.shared.keeping.ring();
+            store.shared.retention.ring();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -153,7 +153,7 @@ async fn until(store: &Embedded, done: impl Fn(&Embedded) -> bool) {
 async fn settled(store: &Embedded) {
     let wants = |store: &Embedded| {
         let segments = read_lock(&store.shared.reader.segments);
-        store.shared.keeping.wants_room(&segments, store.shared.spare.capacity)
+        store.shared.retention.wants_room(&segments, store.shared.spare.capacity)
     };
     until(store, |store| !wants(store)).await;
 }

@@ -129,7 +129,7 @@ async fn a_target_that_may_overflow_blocks_no_requests() {
     let small = Small::new(Some(4 * MIB), None);
     let store = small.store();
     let [lossy, a] = register(&*store, &["lossy", "a"]).await[..] else { panic!() };
-    store.shared.keeping.overflow.write().unwrap().insert(lossy.0);
+    store.shared.retention.overflow.write().unwrap().insert(lossy.0);
     let ids = small.append(&store, &["waits".into(), "dead".into()], &[lossy]).await;
     let some = claim(&*store, lossy, 2).await;
     settle(&*store, lossy, &some[..1], retry(small.time.wall().plus(HOUR))).await;

@@ -1,4 +1,4 @@
-//! One place of damage: where it is, what lay there, and whom it concerns.
+//! One place of damage: where it is, what was there, and which targets it concerns.
 
 use std::path::PathBuf;
 
@@ -11,21 +11,20 @@ use crate::embedded::format::segment_header::{Identity, SegmentHeader};
 use crate::embedded::state::apply::State;
 use crate::embedded::tools::IDS_MAX;
 
-/// What a stretch that cannot be read was.
+/// What was in a stretch that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lay {
-    /// A record of that kind in which one bit is wrong: a repair puts it right.
+    /// A record of that kind with one wrong bit, which a repair corrects.
     OneBit { kind: &'static str },
     /// A request; the ids are those that can still be read, and may be wrong.
     Request { events: Vec<EventId> },
-    /// A record of another kind, by its name; the ids of deliveries it tells of, as far as they can
-    /// still be read.
+    /// A record of another kind, by its name; the ids of its deliveries that can still be read.
     Record { kind: &'static str, events: Vec<EventId> },
     /// Unknown: any number of records.
     Unknown,
-    /// The beginning of a file, which says whose it is.
+    /// The header of a file.
     Header,
-    /// A whole file is not there.
+    /// A whole file is missing.
     Segment,
 }
 
@@ -37,7 +36,7 @@ pub struct Concerned {
     pub pending: u64,
 }
 
-/// Deliveries of a target of which no outcome is left: they were made, or they wait no more.
+/// Deliveries of a target whose outcome is lost: they were made, or their retry is forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsure {
     pub target: String,
@@ -46,7 +45,7 @@ pub struct Unsure {
     pub events: Vec<EventId>,
 }
 
-/// See the module's description.
+/// A place of damage.
 #[derive(Clone, Debug)]
 pub struct Damage {
     pub segment: PathBuf,
@@ -55,11 +54,11 @@ pub struct Damage {
     pub bytes: u64,
     pub what: &'static str,
     pub lay: Lay,
-    /// Targets whose deliveries there are lost, unless nothing of theirs lay there.
+    /// Targets that may have lost deliveries there.
     pub concerned: Vec<Concerned>,
-    /// Deliveries whose outcome lay there alone, unless the index has it.
+    /// Deliveries whose outcome was only there, unless the index has it.
     pub unsure: Vec<Unsure>,
-    /// Whether a start reads that place, and refuses; `None`: only a start could tell.
+    /// Whether a start reads that place and fails; `None`: unknown.
     pub refused: Option<bool>,
     /// Whether a repair can bridge it.
     pub repairable: bool,
@@ -68,7 +67,7 @@ pub struct Damage {
     pub(super) to: u64,
     /// Of the frame before it.
     pub(super) epoch: u32,
-    /// The file it is in; that of the missing file as it would be.
+    /// The file it is in, also when that file is missing.
     pub(super) header: Option<SegmentHeader>,
 }
 
@@ -94,7 +93,7 @@ impl Damage {
         }
     }
 
-    /// Says whom it concerns, once the whole log was read.
+    /// Adds the targets it concerns, once the whole log was read.
     pub(super) fn settle(&mut self, state: &State, read_from: Option<Option<u64>>) {
         let there = number(self.from, 0);
         if self.may_hold_requests() {
@@ -112,7 +111,7 @@ impl Damage {
     }
 }
 
-/// What stands behind a header that cannot be read, if it is one request and nothing else.
+/// What follows a header that cannot be read, if it is exactly one request.
 pub(super) fn request_without_header(
     bytes: &[u8],
     lsn: u64,
@@ -135,7 +134,7 @@ pub(super) fn request_without_header(
     matches!(&lay, Lay::Request { events } if !events.is_empty()).then_some(lay)
 }
 
-/// What a frame whose payload is not whole says of itself.
+/// What can be read of a frame with a damaged payload.
 pub(super) fn salvage(header: &Header, payload: &[u8], identity: Identity) -> Lay {
     let events = match Kind::from_byte(header.kind) {
         Some(Kind::Request) => {

@@ -1,4 +1,4 @@
-//! How much the log may hold and for how long, and what wakes the thread that removes segments.
+//! The limits of retention, and what wakes the thread that removes segments.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError, RwLock};
@@ -16,19 +16,19 @@ struct Bell {
     stop: bool,
 }
 
-pub(crate) struct Keeping {
+pub(crate) struct RetentionLimits {
     pub age_ms: Option<u64>,
     pub bytes_max: Option<u64>,
     pub wall: Mutex<Wall>,
     /// Targets whose oldest deliveries may be given up when the log is full.
     pub overflow: RwLock<BTreeSet<u16>>,
-    /// What keeps the oldest segment, for people.
+    /// Names of the targets that still need the oldest segment, for messages.
     pub kept_by: Mutex<String>,
     bell: Mutex<Bell>,
     rung: Condvar,
 }
 
-impl Keeping {
+impl RetentionLimits {
     pub(crate) fn new(settings: &Settings, now: Now, last_ms: u64) -> Self {
         Self {
             age_ms: settings.retention_age_ms,
@@ -41,21 +41,21 @@ impl Keeping {
         }
     }
 
-    /// Whether ages can be told by the wall's clock.
-    pub(crate) fn is_clock_believed(&self, now: Now) -> bool {
-        lock(&self.wall).is_believed(now)
+    /// Whether the wall clock is trusted to compute ages.
+    pub(crate) fn is_clock_trusted(&self, now: Now) -> bool {
+        lock(&self.wall).is_trusted(now)
     }
 
     pub(crate) fn may_overflow(&self, target: u16) -> bool {
         read_lock(&self.overflow).contains(&target)
     }
 
-    /// Whether so many bytes more make the log larger than it may be.
+    /// Whether the log would exceed its limit with so many bytes more.
     pub(crate) fn is_full(&self, segments: &Segments, more_bytes: u64) -> bool {
         self.bytes_max.is_some_and(|max| segments.bytes() + more_bytes > max)
     }
 
-    /// Whether the oldest segment should go, so that there is room before it is needed.
+    /// Whether to remove the oldest segment now, so that space is free before it is needed.
     pub(crate) fn wants_room(&self, segments: &Segments, segment_bytes: u64) -> bool {
         self.is_full(segments, 2 * segment_bytes)
     }
@@ -70,7 +70,7 @@ impl Keeping {
         self.rung.notify_one();
     }
 
-    /// Sleeps until it is rung, or for so long; `true`: it is over.
+    /// Sleeps until it is woken, or for so long; `true`: the store is closing.
     pub(crate) fn wait(&self, longest: Option<Duration>) -> bool {
         let quiet = |bell: &mut Bell| !bell.rung && !bell.stop;
         let bell = lock(&self.bell);
