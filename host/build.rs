@@ -1,4 +1,4 @@
-//! Lists the files of `vendors/`, so that a new vendor needs no other change than its file.
+//! Lists the files of `vendors/`, so a new vendor needs only its file.
 
 use std::fmt::Write as _;
 use std::path::Path;

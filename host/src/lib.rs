@@ -20,9 +20,5 @@ pub mod route;
 pub mod telemetry;
 pub mod verify;
 
-/// For tests of the layers below `config`: the records that it reads from the built-in vendors' files.
-#[cfg(test)]
-pub(crate) use config::vendors;
-
 pub use dispatcher_model as model;
 use dispatcher_store as store;

@@ -1,15 +1,15 @@
-"""Writes the first inputs of the fuzz targets into a folder: samples, and long inputs of one kind.
+"""Writes seed inputs of the fuzz targets into a folder: the vendors' samples, and long repetitive inputs.
 
-In a long one a pass over a part of each part would show: it takes longer than the limit.
+A long input exceeds the time limit if reading it takes more than linear time.
 """
 
 import gzip
 import pathlib
 import sys
+import tomllib
 import zlib
 
 LONG_BYTES = 200_000
-SENDERS = 80
 PIECES = [b'{"a":[', b"[[[", b'"\\\\', b"{},", b'{"a":1},', b"%7B%22", b" ", b"\\u0000", b'"\\ud800",']
 FORM = b"0application/x-www-form-urlencoded\n\n"
 MULTIPART = b"0multipart/form-data; boundary=x\n\n"
@@ -27,10 +27,9 @@ def long(head, piece):
     return head + piece * (LONG_BYTES // len(piece))
 
 
-def requests(samples):
-    for body in samples:
-        for choice in range(SENDERS):
-            yield bytes([choice]) + b"\n" + body
+def requests(chosen):
+    for choice, body in chosen:
+        yield bytes([choice]) + b"\n" + body
     for choice in (0, 1, 20, 40):
         head = bytes([choice])
         for piece in PIECES:
@@ -48,7 +47,7 @@ def compressed(samples):
         yield b"\x05" + zlib.compress(body)
 
 
-def own():
+def configurations():
     yield b'\x00[schemes.own]\nheader = "X-A"\nsigned = ["time", "literal:.", "body"]\ntime = "element:t="\n'
     yield b'\x00[schemes.own]\nheader = "X-A"\n[senders.read]\nevents = "a"\nid = "{b}"\ntitle = "{root:c}"\n'
     yield long(b"\x00", b"[senders.a]\n")
@@ -58,13 +57,20 @@ def own():
     yield long(b"\x01/a\n{b}\n", b'{"a":[],')
 
 
-def main(folder, samples):
-    bodies = [path.read_bytes() for path in sorted(pathlib.Path(samples).glob("*.json"))]
+def main(folder, vendors):
+    files = sorted(pathlib.Path(vendors).glob("*.toml"), key=lambda file: file.stem)
+    parsed = [tomllib.loads(file.read_text()) for file in files]
+    # The number of a sender is its place among the vendors that have their own.
+    own = [vendor["samples"] for vendor in parsed if isinstance(vendor["sender"], dict)]
+    samples = [(number, sample.get("body", "").encode()) for number, one in enumerate(own) for sample in one]
+    bodies = [body for _, body in samples]
+    if not bodies:
+        sys.exit(f"{vendors} has no samples")
     given = {
-        "verify": requests(bodies[:2]),
-        "normalize": requests(bodies),
+        "verify": requests((number, bodies[0]) for number in range(len(files))),
+        "normalize": requests(samples),
         "decode": compressed(bodies),
-        "own": own(),
+        "own": configurations(),
     }
     for target, seeds in given.items():
         into = pathlib.Path(folder, target)

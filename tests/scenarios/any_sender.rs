@@ -1,4 +1,4 @@
-//! Senders of several vendors in one configuration, one of a user's own, and what tells a copy.
+//! Tests several vendors in one configuration, a user's own sender, and what identifies a copy.
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use crate::harness::{Answer, Daemon, Setup, wait_for};
 /// Type, severity and title.
 type Seen = (&'static str, &'static str, &'static str);
 
-/// Every built-in sample of the six sources, and what the log then has of it.
+/// Every built-in sample of the six sources, and what the log shows of it.
 const SEEN: &[(&str, &str, &[Seen])] = &[
     ("sqreen", "sqreen/test", &[("test", "info", "Test message from Sqreen")]),
     (
@@ -144,8 +144,8 @@ fn six_vendors_in_one_configuration_reach_the_log_as_people_read_them() {
     let to = format!("http://{}", daemon.address());
     let mut expected = Vec::new();
     for (source, sample, events) in SEEN {
-        let (code, told) = run(daemon.command(&["send", source, "--sample", sample, "--to", &to]));
-        assert!(code == Some(0) && told.contains("200 "), "{sample}: {told}");
+        let (code, text) = run(daemon.command(&["send", source, "--sample", sample, "--to", &to]));
+        assert!(code == Some(0) && text.contains("200 "), "{sample}: {text}");
         for (kind, severity, title) in *events {
             expected.push([source, kind, severity, title].map(|text| (*text).to_owned()));
         }
@@ -159,14 +159,14 @@ fn six_vendors_in_one_configuration_reach_the_log_as_people_read_them() {
     let urgent = |line: &[String; 4]| matches!(&*line[2], "error" | "critical");
     expected.retain(urgent);
     let pages = || daemon.log_lines("pages").len() >= expected.len();
-    wait_for("what is urgent", || pages().then_some(()));
+    wait_for("urgent events", || pages().then_some(()));
     let mut pages = seen(&daemon.log_lines("pages"));
     pages.sort();
     assert_eq!(pages, expected);
 }
 
 #[test]
-fn a_scheme_and_a_sender_of_ones_own_take_what_openssl_signed() {
+fn a_users_own_scheme_and_sender_accept_what_openssl_signed() {
     let key = ["dgst", "-sha256", "-hmac", "hush", "-r"];
     let openssl = |input: &std::path::Path| {
         let output = Command::new("openssl").args(key).arg(input).output().ok()?;
@@ -191,7 +191,7 @@ fn a_scheme_and_a_sender_of_ones_own_take_what_openssl_signed() {
     let signed = daemon.home().join("signed.txt");
     std::fs::write(&signed, format!("{now}.{body}")).unwrap();
     let Some(digest) = openssl(&signed) else {
-        eprintln!("skipped: there is no openssl");
+        eprintln!("skipped: openssl is not installed");
         return;
     };
     let header = format!("t={now},v1={digest}");
@@ -202,7 +202,7 @@ fn a_scheme_and_a_sender_of_ones_own_take_what_openssl_signed() {
     assert_eq!(post(&body.replace("vault", "Vault")).status, 401);
     let taken = post(body);
     assert!(taken.status == 200 && taken.json()["accepted"] == 2, "{taken:?}");
-    // A repetition is known by the ids that the sender's record names.
+    // The ids that the sender's record names identify a repetition.
     assert_eq!(post(body).json()["duplicates"], 2);
     wait_for("both events", || (daemon.log_lines("audit-log").len() >= 2).then_some(()));
     let lines = daemon.log_lines("audit-log");
@@ -231,7 +231,7 @@ fn signed(daemon: &Daemon, source: &str, body: &str) -> (String, String) {
 }
 
 #[test]
-fn a_copy_of_what_has_no_id_is_told_by_what_is_signed() {
+fn an_event_without_an_id_is_identified_by_the_signed_bytes() {
     let of = |scheme: &str, sender: &str| {
         format!("scheme = \"{scheme}\"\nsecrets = \"literal:hush\"\nsender = \"{sender}\"")
     };
@@ -262,7 +262,7 @@ fn a_copy_of_what_has_no_id_is_told_by_what_is_signed() {
             assert_eq!((answer.status, duplicates), (200, expected), "{source} {body}: {answer:?}");
         }
     }
-    // Who has seen one of these can write any content beside its signature.
+    // Anyone who has seen one of these can send any content with its signature.
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let mut command = daemon.command(&["sign", "--source", "mail", "--curl"]);
     let file = daemon.home().join("mail.json");

@@ -1,7 +1,7 @@
-//! A folder of recorded requests, each with the answer it must get.
+//! Replays a folder of recorded requests and checks each answer.
 //!
-//! `DISPATCHER_CASES` names the folder, else it is looked for beside the checkout; where there is none
-//! the test says that it is skipped. A case is a JSON file: `method`, `headers`, `secret`,
+//! `DISPATCHER_CASES` names the folder; the default is a folder beside the checkout. If it does not exist, the
+//! test is skipped. A case is a JSON file: `method`, `headers`, `secret`,
 //! `body_base64`, `signature` (null, a text or a list) and `expect` with `status` or `status_any_of`, `dispatch` (lines in the log) and `types`.
 
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::harness::{Answer, Daemon, SECRET, body, value};
 
 struct Case {
-    /// Of its source, too.
+    /// Also the name of its source.
     name: String,
     file: Value,
 }
@@ -46,7 +46,7 @@ impl Case {
         daemon.client().send(self.text("method"), &path, &headers, &self.body()).unwrap()
     }
 
-    /// Checks the answer, and says how many lines it must make.
+    /// Checks the answer, and returns how many log lines the request must cause.
     fn check_answer(&self, answer: &Answer) -> usize {
         let expect = &self.file["expect"];
         let one = expect["status"].as_u64().into_iter();
@@ -96,7 +96,7 @@ fn every_recorded_request_gets_its_answer_and_its_lines() {
     let daemon = sources.log("audit-log").start();
     let counts: Vec<usize> =
         cases.iter().map(|case| case.check_answer(&case.send(&daemon))).collect();
-    // Delivered last, so that nothing is under way any more.
+    // Once this one is delivered, all others are too.
     let last = ["the last one".to_owned()];
     assert_eq!(daemon.post(&body(&last)).status, 200);
     daemon.wait_delivered("audit-log", &last);
@@ -116,7 +116,7 @@ fn read(folder: &Path) -> Vec<Case> {
     let case = |(index, file): (usize, &PathBuf)| {
         let text = fs::read_to_string(file).unwrap();
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        // A source's name is short and plain.
+        // Names of sources are short and kebab-case.
         let plain = stem.to_ascii_lowercase().replace('_', "-");
         let name = format!("case-{index}-{}", &plain[..plain.len().min(24)]);
         let name = name.trim_end_matches('-').to_owned();
@@ -125,7 +125,7 @@ fn read(folder: &Path) -> Vec<Case> {
     files.iter().enumerate().map(case).collect()
 }
 
-/// Header values are written as Latin-1, one byte a character.
+/// The files have header values in Latin-1, one byte per character.
 fn latin_1(text: &Value) -> Vec<u8> {
     let text = text.as_str().unwrap();
     text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()

@@ -60,7 +60,11 @@ fn the_files_of_init_pass_check_and_try_and_are_never_overwritten() {
 
     let output = user.types(&["init", "sqreen"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("dispatcher.toml is there already"), "{}", err(&output));
+    assert!(
+        err(&output).contains("dispatcher.toml exists and is not overwritten"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]
@@ -75,8 +79,8 @@ fn try_ends_with_1_when_the_event_was_not_delivered_or_could_not_be_tried() {
     std::fs::write(user.folder().join("file"), "").unwrap();
     for (target, code, shown, error) in [
         ("closed", 1, "verdict  retry: ", ""),
-        ("off", 1, "enabled = false", "targets.off.settings.path is not set"),
-        ("typo", 1, "enabled = false", "did you mean `file-log`?"),
+        ("off", 1, "disabled, so `run` sends nothing", "targets.off.settings.path is not set"),
+        ("typo", 1, "disabled, so `run` sends nothing", "did you mean `file-log`?"),
         ("clsed", 2, "", "did you mean `closed`?"),
     ] {
         let output = user.types(&["try", target]);

@@ -1,8 +1,7 @@
-//! Senders that others wrote: vendors' own libraries sign for a running daemon, and verify what this
-//! project signs.
+//! Lets vendors' own libraries sign for a running daemon, and verify what `dispatcher sign` signs.
 //!
-//! `DISPATCHER_VENDORS` names a folder with `bin/python` and `node/node_modules`, in which the libraries
-//! of `tests/vendors` are installed (`.ci/run` does that); without it the tests say that they are skipped.
+//! `DISPATCHER_VENDORS` names a folder with `bin/python` and `node/node_modules`, in which the libraries of
+//! `tests/vendors` are installed (`.ci/run` does that). Without it the tests are skipped.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -13,29 +12,29 @@ use serde_json::{Value, json};
 use crate::harness::{Daemon, Setup, signature};
 
 const URL: &str = "https://hooks.example.org";
-/// Of Ed25519: the bytes 0 to 31, what belongs to it, and the bytes 1 to 32.
+/// Ed25519: the seed with the bytes 0 to 31, its public key, and the seed with the bytes 1 to 32.
 const SEED: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const PUBLIC: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
 const SEED_OTHER: &str = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
 
-/// What can be said of when a request was signed.
+/// Where the time of a signature is.
 #[derive(Clone, Copy, PartialEq)]
 enum Time {
-    /// Nothing: a copy is good for ever, and neither stale nor future applies.
+    /// Nowhere: a copy stays valid for ever, and the tests of stale and future times do not apply.
     Never,
     Signed,
-    /// It stands in the body.
+    /// In the body.
     Inside,
     /// In the signature's header, in milliseconds; the library cannot sign.
     Beside,
 }
 
-/// A vendor whose library is at hand.
+/// A vendor whose library is installed.
 struct Vendor {
-    /// Also its scheme's and its source's.
+    /// Also the name of its scheme and its source.
     name: &'static str,
     python: bool,
-    /// Whether the library can sign; else `dispatcher sign` does, and the library says if it is right.
+    /// Whether the library can sign. If not, `dispatcher sign` signs and the library verifies.
     signs: bool,
     time: Time,
     /// The header with its signature.
@@ -68,7 +67,7 @@ const VENDORS: [Vendor; 15] = [
     node("linear", false, Time::Inside, "linear-signature"),
 ];
 
-/// A program of `tests/vendors`; ends when its input does.
+/// A program of `tests/vendors`. It exits when its input ends.
 struct Program {
     child: Child,
     input: ChildStdin,
@@ -95,13 +94,13 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a library signs with, what the daemon has, and what signs wrongly.
+/// The keys of a vendor: to sign, to verify, and a wrong one.
 struct Keys {
     signs: String,
     /// For `dispatcher sign`.
@@ -127,7 +126,7 @@ impl Libraries {
         let mut python = Command::new(folder.join("bin/python"));
         python.arg(scripts.join("sign.py"));
         let mut node = Command::new("node");
-        // Modules are looked for from where it runs.
+        // Node looks for modules from the working directory.
         node.args(["--input-type=module", "--eval"]).current_dir(folder.join("node"));
         node.arg(std::fs::read_to_string(scripts.join("sign.mjs")).unwrap());
         let mut libraries =
@@ -171,7 +170,7 @@ impl Libraries {
         headers.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
     }
 
-    /// What the library says of a request.
+    /// Whether the library accepts a request.
     fn takes(&mut self, vendor: &Vendor, key: &str, headers: &Headers, body: &str) -> bool {
         let headers: serde_json::Map<_, _> =
             headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
@@ -231,7 +230,7 @@ fn run(mut command: Command, input: &str) -> (Option<i32>, String) {
     (output.status.code(), text(output.stdout) + &text(output.stderr))
 }
 
-/// Headers and body that `dispatcher sign --curl` prints.
+/// The headers and body that `dispatcher sign --curl` prints.
 fn sign_here(daemon: &Daemon, vendor: &Vendor, key: &str, body: &str) -> (Headers, String) {
     let (key, url) = (format!("literal:{key}"), vendor.url());
     let arguments = ["sign", "--scheme", vendor.name, "--secret", &key, "--url", &url, "--curl"];
@@ -251,12 +250,12 @@ fn sign_here(daemon: &Daemon, vendor: &Vendor, key: &str, body: &str) -> (Header
     (headers, sent)
 }
 
-/// A request and what must become of it: nothing told, it is taken.
+/// A request, and the text of the expected refusal; `None` if it must be accepted.
 struct Case {
     what: &'static str,
     headers: Headers,
     body: String,
-    told: Option<&'static str>,
+    expected: Option<&'static str>,
 }
 
 fn cases(libraries: &mut Libraries, daemon: &Daemon, number: usize) -> Vec<Case> {
@@ -282,11 +281,11 @@ fn cases(libraries: &mut Libraries, daemon: &Daemon, number: usize) -> Vec<Case>
     };
     let mut doubled = headers.clone();
     doubled.extend(headers.iter().find(|(name, _)| name == vendor.header).cloned());
-    let case = |what, headers: &Headers, body: &str, told| Case {
+    let case = |what, headers: &Headers, body: &str, expected| Case {
         what,
         headers: headers.clone(),
         body: body.to_owned(),
-        told,
+        expected,
     };
     let mismatch = Some("the signature does not match");
     let mut cases = vec![
@@ -295,8 +294,8 @@ fn cases(libraries: &mut Libraries, daemon: &Daemon, number: usize) -> Vec<Case>
         case("wrong key", &wrong, &body, mismatch),
         case("doubled header", &doubled, &body, Some("is sent 2 times")),
     ];
-    for (what, time, told) in
-        [("stale", now() - 1_000, "s old, at most"), ("future", now() + 1_000, "in the future")]
+    for (what, time, expected) in
+        [("stale", now() - 1_000, "s old, the limit"), ("future", now() + 1_000, "in the future")]
     {
         let body = vendor.body(time);
         let headers = match vendor.time {
@@ -308,7 +307,7 @@ fn cases(libraries: &mut Libraries, daemon: &Daemon, number: usize) -> Vec<Case>
                 vec![(vendor.header.to_owned(), format!("t={time}000, v1={mac}"))]
             }
         };
-        cases.push(case(what, &headers, &body, Some(told)));
+        cases.push(case(what, &headers, &body, Some(expected)));
     }
     cases
 }
@@ -329,9 +328,9 @@ fn what_vendors_libraries_sign_is_taken_and_every_refusal_explained() {
         let secret = libraries.keys[number].receives.clone();
         let at = now().to_string();
         let cases = cases(&mut libraries, &daemon, number);
-        // All are posted before the first is explained: one vendor's requests are good for 5 s.
+        // Post all before explaining the first: one vendor's requests are valid for 5 s.
         let statuses: Vec<u16> = cases.iter().map(|case| post(&daemon, vendor, case)).collect();
-        for (Case { what, headers, body, told }, status) in cases.iter().zip(statuses) {
+        for (Case { what, headers, body, expected }, status) in cases.iter().zip(statuses) {
             count += 1;
             let mut explain = daemon.command(&["verify", "--explain", "--scheme", vendor.name]);
             explain.args(["--secret", &secret, "--url", &vendor.url(), "--now", &at]);
@@ -339,8 +338,9 @@ fn what_vendors_libraries_sign_is_taken_and_every_refusal_explained() {
                 explain.args(["--header", &format!("{name}: {value}")]);
             }
             let (code, explained) = run(explain, body);
-            let found = (status, code, explained.contains(told.unwrap_or("accepted: ")));
-            let expected = if told.is_some() { (401, Some(1), true) } else { (200, Some(0), true) };
+            let found = (status, code, explained.contains(expected.unwrap_or("accepted: ")));
+            let expected =
+                if expected.is_some() { (401, Some(1), true) } else { (200, Some(0), true) };
             if found != expected {
                 let name = vendor.name;
                 wrong.push(format!("{name}, {what}: {found:?}\n{headers:?}\n{body}\n{explained}"));

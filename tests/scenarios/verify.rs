@@ -1,7 +1,7 @@
-//! `dispatcher verify`: vendors' own vectors, schemes of one's own, and the usual accidents named.
+//! Tests `dispatcher verify`: vendors' vectors, users' own schemes, and the causes that it names.
 //!
-//! `DISPATCHER_VECTORS` names a file of signature vectors, else it is looked for beside the checkout;
-//! where there is none the test says that it is skipped.
+//! `DISPATCHER_VECTORS` names a file of signature vectors; the default is a file beside the checkout. If it does
+//! not exist, the test is skipped.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{Daemon, Installed, Setup, wait_for};
 
-/// How a command ended, and both of its streams.
+/// The exit code of a command, and both of its streams.
 struct Ended {
     code: Option<i32>,
     text: String,
@@ -20,7 +20,7 @@ struct Ended {
 fn run(mut command: Command, input: &[u8]) -> Ended {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A command that refuses its arguments does not read.
+    // A command that refuses its arguments does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -40,7 +40,7 @@ fn verify(arguments: &[&str], body: &str) -> Ended {
     dispatcher(&Installed::new(), &all, body.as_bytes())
 }
 
-/// The scheme by which a vector's own name for it goes.
+/// The scheme that a vector's name for it means.
 fn scheme(name: &str) -> String {
     match name {
         "sendgrid_ecdsa" => "sendgrid".to_owned(),
@@ -60,7 +60,7 @@ fn form(fields: &Value) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Whether a line of `verify` is the answer to a vendor's question, alone or behind its name.
+/// Whether a line of `verify` is the answer to a vendor's question, alone or after its label.
 fn answers(line: &str, response: &Value) -> bool {
     let answer = line.trim().strip_prefix("answer").unwrap_or(line);
     serde_json::from_str::<Value>(answer).is_ok_and(|answer| answer == *response)
@@ -108,8 +108,8 @@ fn every_vector_of_the_vendors_is_decided_as_they_say() {
         {
             wrong.push(format!("{}: not answered {response}: {}", text("id"), ended.text));
         }
-        // What is shown of a digest must not serve as one, nor may a secret be shown.
-        // Short ones are words, or stand in what is signed.
+        // Neither a whole digest nor a secret may be shown.
+        // Short secrets are ordinary words, or are in the signed bytes.
         let shown = text("secret").len() > 8 && ended.text.contains(text("secret"));
         assert!(!shown, "{}: {}", text("id"), ended.text);
     }
@@ -132,23 +132,17 @@ fn the_usual_accident_is_named() {
         signed("shopify", "hush", body).replace("x-shopify-hmac-sha256", "X-Sqreen-Integrity");
     let compact = body.replace(' ', "");
     let ended_line = format!("{body}\n");
-    for (scheme, secret, header, body, told) in [
-        (
-            "github",
-            "hush",
-            &good,
-            compact.as_str(),
-            "re-serialised on its way: with a space behind",
-        ),
-        ("github", "hush", &good, &ended_line, "got white space at its end"),
-        ("github", "\"hush\"", &good, body, "stands in quotes"),
+    for (scheme, secret, header, body, expected) in [
+        ("github", "hush", &good, compact.as_str(), "re-serialized on the way: with a space after"),
+        ("github", "hush", &good, &ended_line, "white space that was not signed"),
+        ("github", "\"hush\"", &good, body, "is in quotes"),
         ("github", " hush", &good, body, "white space around it"),
-        ("sqreen", "hush", &shopify, body, "base64 where hexadecimal digits belong"),
-        ("bitbucket", "hush", &good, body, "by scheme `github` it is accepted"),
+        ("sqreen", "hush", &shopify, body, "base64, but should be hexadecimal"),
+        ("bitbucket", "hush", &good, body, "scheme `github` accepts it"),
     ] {
         let ended = verify(&["--scheme", scheme, "--secret", secret, "--header", header], body);
         assert_eq!(ended.code, Some(1), "{}", ended.text);
-        assert!(ended.text.contains(told), "{told}: {}", ended.text);
+        assert!(ended.text.contains(expected), "{expected}: {}", ended.text);
     }
     let other = verify(&["--scheme", "github", "--secret", "other", "--header", &good], body);
     assert!(other.text.contains("\n  signed bytes  {\"a\": [1, 2.50]"), "{}", other.text);
@@ -174,7 +168,7 @@ fn an_address_that_a_proxy_changed_is_named() {
         b"{}",
     );
     let header = signed.text.lines().next().unwrap();
-    for (url, told) in [
+    for (url, expected) in [
         ("http://a.example/in/hook", "another address, https://a.example/in/hook"),
         ("https://a.example/in/hook/", "another address, https://a.example/in/hook"),
         ("https://a.example:443/in/hook", "another address, https://a.example/in/hook"),
@@ -183,17 +177,17 @@ fn an_address_that_a_proxy_changed_is_named() {
             &["--scheme", "square", "--secret", "hush", "--header", header, "--url", url],
             "{}",
         );
-        assert!(ended.code == Some(1) && ended.text.contains(told), "{url}: {}", ended.text);
+        assert!(ended.code == Some(1) && ended.text.contains(expected), "{url}: {}", ended.text);
     }
     let none = verify(&["--scheme", "square", "--secret", "hush", "--header", header], "{}");
     assert!(none.code == Some(2) && none.text.contains("--url"), "{}", none.text);
 }
 
 #[test]
-fn a_scheme_of_ones_own_takes_what_openssl_signed() {
+fn a_users_own_scheme_accepts_what_openssl_signed() {
     let openssl = Command::new("openssl").arg("version").output();
     if !openssl.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: there is no openssl");
+        eprintln!("skipped: openssl is not installed");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +204,7 @@ fn a_scheme_of_ones_own_takes_what_openssl_signed() {
     let digest = digest.split(' ').next().unwrap();
     let header = format!("X-Acme-Signature: t=1700000000,v1={digest}");
     let installed = Installed::new();
-    for (now, code, told) in [
+    for (now, code, expected) in [
         ("1700000299", 0, "accepted: scheme `acme`"),
         ("1700000301", 1, "the timestamp is 301 s old"),
     ] {
@@ -220,7 +214,7 @@ fn a_scheme_of_ones_own_takes_what_openssl_signed() {
             command.args([&["verify", "--header", &header, "--now", now], by].concat());
             let ended = run(command, b"{\"a\": 1}");
             assert_eq!(ended.code, Some(code), "{}", ended.text);
-            assert!(ended.text.contains(told), "{}", ended.text);
+            assert!(ended.text.contains(expected), "{}", ended.text);
         }
     }
 }
@@ -229,8 +223,8 @@ fn a_scheme_of_ones_own_takes_what_openssl_signed() {
 const SEED: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const PUBLIC: &str = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
 
-/// A source for each preset that one secret is enough for, named as the preset.
-fn all_presets() -> (Setup, Vec<String>) {
+/// A source for each scheme that needs only one secret, named like the scheme.
+fn all_schemes() -> (Setup, Vec<String>) {
     let list = dispatcher(&Installed::new(), &["verify", "--list"], b"").text;
     let mut setup = Daemon::new()
         .server("public_url = \"https://hooks.example.org/in\"")
@@ -253,8 +247,8 @@ fn all_presets() -> (Setup, Vec<String>) {
 }
 
 #[test]
-fn every_preset_is_received_by_a_daemon_as_it_is_signed_and_refused_otherwise() {
-    let (setup, names) = all_presets();
+fn a_daemon_accepts_what_each_scheme_signs_and_refuses_unsigned_requests() {
+    let (setup, names) = all_schemes();
     let daemon = setup.start();
     let to = format!("http://{}", daemon.address());
     let body = daemon.home().join("body.json");
@@ -282,26 +276,26 @@ fn every_preset_is_received_by_a_daemon_as_it_is_signed_and_refused_otherwise() 
 }
 
 #[test]
-fn wrong_usage_ends_with_2() {
-    for (arguments, told) in [
+fn wrong_usage_exits_with_2() {
+    for (arguments, expected) in [
         (&["--scheme", "gihtub", "--secret", "x"][..], "did you mean `github`?"),
         (&["--scheme", "falco", "--secret", "x"], "falco does not sign, use `token`"),
         (&["--scheme", "github"], "--secret"),
         (&["--scheme", "github", "--secret", ""], "secret 1 is empty"),
-        (&["--scheme", "discord", "--secret", "x"], "no Ed25519 public key"),
+        (&["--scheme", "discord", "--secret", "x"], "not an Ed25519 public key"),
         (&["--scheme", "github", "--secret", "x", "--header", "x"], "'Name: value'"),
         (&["--scheme", "github", "--secret", "env:NOT_SET_ANYWHERE"], "is not set"),
     ] {
         let ended = verify(arguments, "{}");
         assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.text);
-        assert!(ended.text.contains(told), "{told}: {}", ended.text);
+        assert!(ended.text.contains(expected), "{expected}: {}", ended.text);
     }
-    for (body, told) in [
+    for (body, expected) in [
         ("{}", "refused: "),
         (r#"{"event":"endpoint.url_validation","payload":{"plainToken":"{}"}}"#, "refused: "),
     ] {
         let ended = verify(&["--scheme", "zoom-challenge", "--secret", "x"], body);
-        assert!(ended.code == Some(1) && ended.text.starts_with(told), "{}", ended.text);
+        assert!(ended.code == Some(1) && ended.text.starts_with(expected), "{}", ended.text);
     }
     let list = dispatcher(&Installed::new(), &["verify", "--list"], b"");
     assert!(list.code == Some(0) && list.text.lines().count() > 70, "{}", list.text);

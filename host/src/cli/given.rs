@@ -1,4 +1,4 @@
-//! Reads what several commands take: an address, a body.
+//! Reads arguments that several commands take: an address, a body.
 
 use std::io::{self, Read as _};
 
@@ -7,10 +7,10 @@ use super::exit::Failure;
 /// Longest body read, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The part of an address before its path, and the path with its query.
+/// Splits an address into the part before its path, and the path with its query.
 pub(super) fn address(url: Option<&str>) -> Result<(Option<String>, String), Failure> {
     let Some(url) = url else { return Ok((None, "/".to_owned())) };
-    let wrong = || Failure::usage("--url is written https://HOST/PATH");
+    let wrong = || Failure::usage("--url must be https://HOST/PATH");
     let start = url.find("://").ok_or_else(wrong)? + 3;
     let end = url[start..].find(['/', '?']).map_or(url.len(), |at| start + at);
     let (base, path) = url.split_at(end);
@@ -18,7 +18,7 @@ pub(super) fn address(url: Option<&str>) -> Result<(Option<String>, String), Fai
     Ok((Some(base.to_owned()), path))
 }
 
-/// The whole of a file or of standard input.
+/// Reads a whole file or standard input.
 pub(super) fn read_body(from: &mut dyn io::Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     io::Read::take(from, BODY_BYTES_MAX as u64 + 1)

@@ -17,28 +17,28 @@ use crate::verify::Verifier;
 const CONFIG_FILE: &str = "dispatcher.toml";
 const CONFIG: &str = include_str!("init/template.toml");
 const ENVIRONMENT: &str = include_str!("init/template.env");
-/// As many as the sum of the signature has; written as twice as many hexadecimal digits.
+/// As many as an HMAC-SHA256 has; written as twice as many hexadecimal digits.
 const SECRET_BYTES: usize = 32;
 const LISTED: &str = "`dispatcher verify --list` lists all of them";
 
-/// Write a first configuration, with a secret made for it
+/// Write a first configuration, with a new secret
 ///
-/// Writes dispatcher.toml and dispatcher.env, which has the secret and which only you can read, and
-/// says what to do next. Never overwrites a file.
+/// Writes dispatcher.toml, and dispatcher.env with the secret, which only you can read. Then shows what to
+/// do next. Never overwrites a file.
 ///
 ///   dispatcher init sqreen
 ///   dispatcher init sqreen --directory /srv/dispatcher
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct InitArgs {
-    /// Who will send: a sender whose signature is known.
+    /// The sender: any of `dispatcher verify --list`.
     source: Option<String>,
-    /// Where to write; made if it is not there.
+    /// The folder to write to. Created if it does not exist.
     #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
 }
 
-/// Writes both files and says what they are for.
+/// Writes both files and shows the next steps.
 pub(super) fn run(args: &InitArgs) -> Result<(), Failure> {
     let vendor = known(args.source.as_deref())?;
     let (source, variable) = (vendor.name, vendor.setup.variable.as_str());
@@ -50,7 +50,7 @@ pub(super) fn run(args: &InitArgs) -> Result<(), Failure> {
     };
     let folder = &args.directory;
     fs::create_dir_all(folder)
-        .map_err(|error| Failure::new(format!("cannot make {}: {error}", shown(folder))))?;
+        .map_err(|error| Failure::new(format!("cannot create {}: {error}", shown(folder))))?;
     let file = folder.join(CONFIG_FILE);
     write_both(folder, &fill(CONFIG), &fill(ENVIRONMENT))?;
     let config = config::load(&file, &Environment::of_process())
@@ -64,18 +64,18 @@ pub(super) fn run(args: &InitArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was written.
+/// What `init` wrote.
 struct Made<'a> {
     folder: &'a Path,
     vendor: &'static Vendor,
     address: String,
     secret: Secret,
-    /// The environment has another secret under that name.
+    /// The environment has another secret with that name.
     overruled: bool,
 }
 
 impl Made<'_> {
-    /// What a person reads afterwards.
+    /// What a person reads next.
     fn next_steps(&self) -> String {
         let Self { folder, vendor, address, secret, overruled } = self;
         let (source, variable) = (vendor.name, &vendor.setup.variable);
@@ -87,7 +87,7 @@ impl Made<'_> {
         let enter = if here { String::new() } else { format!("  cd {}\n", shown(folder)) };
         let warning = if *overruled {
             format!(
-                "Your environment has another {variable}, which goes before the file: unset it, or \
+                "Your environment has another {variable}, which overrides the file: unset it, or \
                  give the sender that one.\n"
             )
         } else {
@@ -95,19 +95,19 @@ impl Made<'_> {
         };
         format!(
             "wrote {config} and {environment}\n\n\
-             Paste these where the sender is set up:\n  \
+             Enter these where you set up the sender:\n  \
              address  {address}\n  \
              secret   {secret}\n\
              {place}\
-             If the sender shows you a secret of its own, write it into {environment} instead.\n\
-             Other machines do not reach this address until you set server.listen or public_url.\n\
+             If the sender shows you its own secret, write that into {environment} instead.\n\
+             Other machines cannot reach this address until you set server.listen or public_url.\n\
              {warning}\n\
              Next:\n\
              {enter}  \
-             dispatcher check          what this configuration does\n  \
+             dispatcher check          show what this configuration does\n  \
              dispatcher run            receive and deliver, until Ctrl-C\n  \
-             dispatcher send {source:<10}in another terminal: a signed sample\n  \
-             cat logs/events.jsonl     what arrived",
+             dispatcher send {source:<10}send a signed sample, in another terminal\n  \
+             cat logs/events.jsonl     show what arrived",
             config = shown(&folder.join(CONFIG_FILE)),
             environment = shown(&folder.join(ENV_FILE)),
             secret = secret.expose(),
@@ -115,11 +115,11 @@ impl Made<'_> {
     }
 }
 
-/// A name that is a scheme needs nothing else to be a source, if a made secret can be one of its keys.
+/// The vendor of that name, if a generated secret is all that its source needs.
 fn known(name: Option<&str>) -> Result<&'static Vendor, Failure> {
     let Some(name) = name else {
         let text = format!(
-            "say who will send: dispatcher init SENDER, as in dispatcher init sqreen; {LISTED}"
+            "name the sender: dispatcher init SENDER, as in dispatcher init sqreen; {LISTED}"
         );
         return Err(Failure::usage(text));
     };
@@ -144,7 +144,7 @@ fn known(name: Option<&str>) -> Result<&'static Vendor, Failure> {
 
 fn more_needed(name: &str) -> Failure {
     Failure::usage(format!(
-        "`{name}` needs more than a secret made here: start with `dispatcher init sqreen` and add \
+        "`{name}` needs more than a generated secret: start with `dispatcher init sqreen` and add \
          [sources.{name}] to its file"
     ))
 }
@@ -152,22 +152,22 @@ fn more_needed(name: &str) -> Failure {
 fn new_secret() -> Result<Secret, Failure> {
     let mut bytes = [0u8; SECRET_BYTES];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(format!("no randomness for a secret: {error}")))?;
+        .map_err(|error| Failure::new(format!("cannot generate a secret: {error}")))?;
     Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
 
-/// The one with the secret first: a configuration without it would be of no use.
+/// Writes the file with the secret first: a configuration without it is useless.
 fn write_both(folder: &Path, config: &str, environment: &str) -> Result<(), Failure> {
     let (environment_file, config_file) = (folder.join(ENV_FILE), folder.join(CONFIG_FILE));
     for file in [&config_file, &environment_file] {
-        // A link that leads nowhere is in the way too.
+        // Also refuse a dangling link.
         if file.symlink_metadata().is_ok() {
             return Err(in_the_way(file));
         }
     }
     write_new(&environment_file, environment, 0o600)?;
     write_new(&config_file, config, 0o644).inspect_err(|_| {
-        // It was made a moment ago and is not in use.
+        // It was created just now and is not in use.
         let _ = fs::remove_file(&environment_file);
     })
 }
@@ -184,7 +184,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
 
 fn in_the_way(path: &Path) -> Failure {
     Failure::new(format!(
-        "{} is there already and is not overwritten; move it away, or choose another folder with \
+        "{} exists and is not overwritten; move it away, or choose another folder with \
          --directory DIR",
         shown(path)
     ))
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_sound_private_and_has_a_secret_of_its_own() {
+    fn the_written_files_are_valid_private_and_have_a_new_secret() {
         use std::os::unix::fs::PermissionsExt as _;
         let home = tempfile::tempdir().unwrap();
         let mut secrets = Vec::new();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_overwritten_and_the_one_in_the_way_is_named() {
+    fn an_existing_file_is_named_and_not_overwritten() {
         for name in [CONFIG_FILE, ENV_FILE] {
             let home = tempfile::tempdir().unwrap();
             let file = home.path().join(name);
@@ -238,19 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_sender_is_wrong_usage() {
+    fn an_unknown_sender_is_a_usage_error() {
         let home = tempfile::tempdir().unwrap();
-        for (source, told) in [
+        for (source, expected) in [
             (Some("sqren"), "did you mean `sqreen`?"),
             (None, "dispatcher init SENDER, as in dispatcher init sqreen"),
-            (Some("discord"), "needs more than a secret made here"),
-            (Some("square"), "needs more than a secret made here"),
-            (Some("token"), "needs more than a secret made here"),
+            (Some("discord"), "needs more than a generated secret"),
+            (Some("square"), "needs more than a generated secret"),
+            (Some("token"), "needs more than a generated secret"),
         ] {
             let source = source.map(str::to_owned);
             let failure = run(&InitArgs { source, directory: home.path().to_owned() }).unwrap_err();
             assert_eq!(failure.code, super::super::exit::USAGE);
-            assert!(failure.text.contains(told), "{}", failure.text);
+            assert!(failure.text.contains(expected), "{}", failure.text);
         }
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }

@@ -30,7 +30,7 @@ pub(super) fn of(sender: &Sender, name: Option<&str>) -> Result<&'static Sample,
     })
 }
 
-/// Header fields and body of a sample.
+/// Headers and body of a sample.
 pub(super) type Message = (Vec<(&'static str, String)>, String);
 
 /// The sample as of now, with fresh ids, so that it is not a repetition.
@@ -44,12 +44,12 @@ pub(super) fn fresh(sample: &'static Sample) -> Result<Message, Failure> {
     };
     let message = sample.with_fresh_ids(id, Timestamp::from(SystemTime::now()));
     match failed {
-        Some(error) => Err(Failure::new(format!("no randomness for a fresh id: {error}"))),
+        Some(error) => Err(Failure::new(format!("cannot generate an id: {error}"))),
         None => Ok(message),
     }
 }
 
-/// 24 hexadecimal digits, as Sqreen's.
+/// 24 hexadecimal digits, like Sqreen's ids.
 pub(super) fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 12];
     getrandom::fill(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Finds the scheme and the secrets that a command names: built in, or in the configuration.
+//! Finds the scheme and the secrets that a command names, built in or in the configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub(super) fn chosen(
     };
     let Some(text) = token_in else { return Ok(scheme) };
     if &*scheme.name != "token" {
-        return Err(Failure::usage("--token-in belongs to --scheme token"));
+        return Err(Failure::usage("--token-in needs --scheme token"));
     }
     let place = verify::token_in(text)
-        .ok_or_else(|| Failure::usage("--token-in is written header:NAME or query:NAME"))?;
+        .ok_or_else(|| Failure::usage("--token-in must be header:NAME or query:NAME"))?;
     Ok(Arc::new(verify::token(place)))
 }
 
@@ -44,7 +44,7 @@ fn own(name: &str, config: Option<&Path>) -> Result<Arc<Scheme>, Failure> {
     Err(Failure::usage(format!("unknown scheme `{name}`{meant} (`dispatcher verify --list`)")))
 }
 
-/// Where references are looked up: the process, and dispatcher.env beside the configuration.
+/// The environment that references are resolved in: the process's, and dispatcher.env beside the configuration.
 pub(super) fn environment(config: Option<&Path>) -> Result<Environment, Failure> {
     let mut environment = Environment::of_process();
     let folder = find::file(config).map_or(PathBuf::from("."), |file| config::folder(&file));
@@ -55,7 +55,7 @@ pub(super) fn environment(config: Option<&Path>) -> Result<Environment, Failure>
     }
 }
 
-/// The secret that a reference names.
+/// Resolves a reference to a secret.
 pub(super) fn secret(reference: &str, environment: &Environment) -> Result<Secret, Failure> {
     config::resolve(reference, environment, Path::new(".")).map_err(Failure::usage)
 }

@@ -1,4 +1,4 @@
-//! `dispatcher sign`: prints the headers that a sender would add to a body.
+//! `dispatcher sign`: prints the headers that a sender adds to a body.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::signing::Sender;
 use super::{find, out, scheme};
 use crate::verify::Part;
 
-/// Print the signature header of a body, as its sender adds it
+/// Print the signature headers that a sender adds to a body
 ///
 /// Reads the body from standard input, byte for byte: a line break at its end counts. A scheme with a
-/// public key needs the private one; without it a pair is made for the trial.
+/// public key needs the private key; without one, a key pair is generated for the trial.
 ///
 ///   dispatcher sign --source sqreen < body.json
 ///   printf 4567 | dispatcher sign --scheme sqreen --secret literal:1234
@@ -20,13 +20,13 @@ use crate::verify::Part;
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct SignArgs {
-    /// Sign as this source's sender: its scheme and its first secret.
+    /// Sign as this source's sender does: with its scheme and its first secret.
     #[arg(long, value_name = "NAME", required_unless_present = "scheme")]
     source: Option<String>,
-    /// Sign by this scheme.
+    /// Sign with this scheme.
     #[arg(long, value_name = "NAME", conflicts_with = "source")]
     scheme: Option<String>,
-    /// What signs: env:NAME, file:PATH (from here), credential:NAME or literal:TEXT.
+    /// The secret or private key: env:NAME, file:PATH (from here), credential:NAME or literal:TEXT.
     #[arg(long, value_name = "REFERENCE")]
     secret: Option<String>,
     /// The address that the sender was given, for schemes that sign it.
@@ -77,7 +77,7 @@ pub(super) fn run(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure>
     }
     let signs_id = sender.scheme.signature().is_some_and(|s| s.signed.contains(&Part::Id));
     let is_id = |name: &str| sender.scheme.id.iter().any(|id| id.as_str() == name);
-    // An id that is not signed is part of the request, not of its signature.
+    // An id that is not signed belongs to the request, not to its signature.
     for (name, value) in ready.headers.iter().filter(|(name, _)| signs_id || !is_id(name)) {
         out::line(&format!("{name}: {value}"));
     }

@@ -11,7 +11,7 @@ use super::out;
 use crate::model::{Secret, Timestamp};
 use crate::verify::{self, CannotSign, Proof, Scheme, Signed, Signer, Unsigned};
 
-/// Who signs, and for which address.
+/// The sender that signs, and the address that it signs for.
 pub(super) struct Sender {
     pub(super) scheme: Arc<Scheme>,
     pub(super) secret: Option<Secret>,
@@ -19,7 +19,7 @@ pub(super) struct Sender {
     pub(super) path: String,
 }
 
-/// A request that is signed, whole.
+/// A complete signed request.
 pub(super) struct Ready {
     pub(super) headers: Vec<(String, String)>,
     pub(super) path: String,
@@ -27,7 +27,7 @@ pub(super) struct Ready {
 }
 
 impl Sender {
-    /// Makes a pair of keys where only the receiver's half is there, and says so.
+    /// Generates a key pair if only the receiver's public key is known, and prints a note.
     pub(super) fn signer(&self, of_source: bool) -> Result<Signer, Failure> {
         let random = SystemRandom::new();
         if self.scheme.proof == Proof::None {
@@ -38,13 +38,15 @@ impl Sender {
             None => Err(CannotSign::NeedsPrivateKey { scheme: self.scheme.name.to_string() }),
         };
         match made {
-            // Of a source the receiver's key is known, and with another one it would only be refused.
+            // A source has the receiver's key, so it would refuse what a generated key signs.
             Err(CannotSign::NeedsPrivateKey { .. }) if !of_source => {
                 let Some((private, public)) = verify::trial_keys(&self.scheme, &random) else {
-                    return Err(Failure::usage("give what signs with --secret REFERENCE"));
+                    return Err(Failure::usage(
+                        "give the secret or private key with --secret REFERENCE",
+                    ));
                 };
                 out::error(&format!(
-                    "note: signed with a pair of keys made for this trial; the receiver's is\n  {public}"
+                    "note: signed with a key pair generated for this trial; the receiver's key is\n  {public}"
                 ));
                 Signer::new(&self.scheme, &private, &random).map_err(Failure::usage)
             }
@@ -52,7 +54,7 @@ impl Sender {
         }
     }
 
-    /// `fields` are what the sender sends besides the signature.
+    /// `fields` are the headers that the sender sends besides the signature.
     pub(super) fn sign(
         &self,
         signer: &Signer,
@@ -66,7 +68,7 @@ impl Sender {
             }
         }
         let id = super::sample::random_id()
-            .map_err(|error| Failure::new(format!("no randomness for an id: {error}")))?;
+            .map_err(|error| Failure::new(format!("cannot generate an id: {error}")))?;
         let unsigned = Unsigned {
             method: Method::POST,
             public_url: self.public_url.as_deref(),
@@ -78,7 +80,7 @@ impl Sender {
         };
         let signed = signer.sign(unsigned, &SystemRandom::new()).map_err(|error| match error {
             CannotSign::Request(verify::VerifyRefusal::NoPublicUrl) => {
-                Failure::usage("the scheme signs the address: give it with --url")
+                Failure::usage("this scheme signs the address: give it with --url")
             }
             error => Failure::new(error),
         })?;
@@ -96,7 +98,7 @@ impl Sender {
 }
 
 impl Ready {
-    /// The headers, and that the body is JSON where the sender does not call it something else.
+    /// The headers, with the content type of JSON unless the sender has another one.
     pub(super) fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let json = ("content-type", "application/json");
@@ -104,7 +106,7 @@ impl Ready {
         own.chain((!named).then_some(json))
     }
 
-    /// One line for a shell.
+    /// The request as one line for a shell.
     pub(super) fn curl(&self, base: &str) -> Result<String, Failure> {
         let body = std::str::from_utf8(&self.body).map_err(|_| {
             Failure::new("the body is not UTF-8: write it to a file and use --data-binary @FILE")
@@ -119,7 +121,7 @@ impl Ready {
     }
 }
 
-/// One word for a shell, whatever is in it.
+/// The text as one word for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -1,4 +1,4 @@
-//! `dispatcher verify`: says whether a request would be accepted, and if not, why.
+//! `dispatcher verify`: says whether a request would be accepted, and if not, why not.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,31 +14,31 @@ use crate::config::vendors;
 use crate::model::{Request, Secret, Timestamp};
 use crate::verify::{self, InvalidSecrets, Scheme, Verifier};
 
-/// Kinds of reference to a secret; any other text is the secret itself.
+/// Kinds of references to a secret; any other text is the secret itself.
 const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
 
-/// Say whether a request would be let in, and why not
+/// Check whether a request would be accepted, and show why not
 ///
-/// Reads the body from standard input, byte for byte. Ends with 0 when it is accepted, 1 when it is
-/// refused, 2 when the command is wrong.
+/// Reads the body from standard input, byte for byte. Exits with 0 if the request is accepted, 1 if it is
+/// refused, 2 if the command is wrong.
 ///
 ///   dispatcher verify --scheme github --secret env:GITHUB_SECRET \
 ///     --header 'X-Hub-Signature-256: sha256=…' --explain < body.json
 ///   dispatcher verify --source billing --header 'Stripe-Signature: t=…,v1=…' < body.json
 ///
-/// `--scheme zoom-challenge` prints the answer to Zoom's endpoint.url_validation in the body, which a
-/// daemon gives only where the question is signed.
+/// `--scheme zoom-challenge` prints the answer to Zoom's endpoint.url_validation in the body. The daemon
+/// answers it only if it is signed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct VerifyArgs {
-    /// Verify by this scheme: built in, or one of the configuration.
+    /// Verify with this scheme, built in or in the configuration.
     #[arg(long, value_name = "NAME", required_unless_present_any = ["source", "list"])]
     scheme: Option<String>,
     /// Verify as this source does, with its secrets.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["scheme", "secret", "token_in"])]
     source: Option<String>,
-    /// What the receiver has, a public key included: the text itself, or env:NAME, file:PATH (from
-    /// here), credential:NAME, literal:TEXT. May be given several times.
+    /// The receiver's secret or public key: the text itself, or env:NAME, file:PATH (from here),
+    /// credential:NAME, literal:TEXT. May be given several times.
     #[arg(long, value_name = "SECRET", allow_hyphen_values = true)]
     secret: Vec<String>,
     /// A header of the request. May be given several times.
@@ -49,33 +49,33 @@ pub(super) struct VerifyArgs {
     /// The address that the sender was given, for schemes that sign it.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The time to verify at; now without this.
+    /// The time to verify at. Default: now.
     #[arg(long, value_name = "UNIX SECONDS")]
     now: Option<u64>,
     /// For scheme `token`: header:NAME or query:NAME.
     #[arg(long, value_name = "PLACE")]
     token_in: Option<String>,
-    /// Show what was signed, what was expected, and look for the usual accidents.
+    /// Show what was signed and what was expected, and look for common causes.
     #[arg(long)]
     explain: bool,
-    /// Name every scheme and end.
+    /// List every scheme and exit.
     #[arg(long, exclusive = true)]
     list: bool,
 }
 
-/// Not a scheme, but the question that Zoom asks of a receiver.
+/// Not a scheme: answers the question that Zoom asks a receiver.
 const ZOOM_CHALLENGE: &str = "zoom-challenge";
 
-/// What a request is checked with.
+/// What a request is verified with.
 struct Rules {
     scheme: Arc<Scheme>,
-    /// Fewer than the verifier has where a source gives them: its first.
+    /// For a source, only its first one, while the verifier has all.
     secrets: Vec<Secret>,
     verifier: Verifier,
     public_url: Option<String>,
 }
 
-/// Prints the outcome; gives how the program ends.
+/// Prints the outcome and returns the exit code.
 pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> {
     if args.list {
         list();
@@ -87,8 +87,8 @@ pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failur
     let (base, path) = address(args.url.as_deref())?;
     let headers = headers(&args.header)?;
     let method = Method::from_bytes(args.method.as_bytes())
-        .map_err(|_| Failure::usage("--method is not a method"))?;
-    let uri: Uri = path.parse().map_err(|_| Failure::usage("--url is not an address"))?;
+        .map_err(|_| Failure::usage("--method is not a valid HTTP method"))?;
+    let uri: Uri = path.parse().map_err(|_| Failure::usage("--url is not a valid address"))?;
     let rules = rules(args, config, base)?;
     let body = read_body(&mut std::io::stdin().lock(), "standard input")?;
     let now = args.now.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)));
@@ -120,7 +120,7 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
     let public_url = public_url.as_deref();
     if !scheme.methods.contains(&request.method) {
         let names: Vec<&str> = scheme.methods.iter().map(Method::as_str).collect();
-        out::line(&format!("refused: scheme `{}` takes {} only", scheme.name, names.join(", ")));
+        out::line(&format!("refused: scheme `{}` accepts only {}", scheme.name, names.join(", ")));
         return PROBLEMS;
     }
     let described =
@@ -146,7 +146,7 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
             }
             lines(&described);
             if explain {
-                lines(&[("a copy", format!("is told by {}", scheme.replay().shown()))]);
+                lines(&[("copies", format!("identified by: {}", scheme.replay().shown()))]);
                 note(scheme);
             }
             OK
@@ -174,7 +174,7 @@ fn note(scheme: &Scheme) {
         lines(&[("note", scheme.remark.to_string())]);
     }
     if scheme.unconfirmed {
-        lines(&[("unconfirmed", "known from second-hand sources only".to_owned())]);
+        lines(&[("unconfirmed", "read in second-hand sources only".to_owned())]);
     }
 }
 
@@ -235,7 +235,7 @@ fn secrets(texts: &[String], config: Option<&Path>) -> Result<Vec<Secret>, Failu
 fn headers(texts: &[String]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for text in texts {
-        let wrong = || Failure::usage("--header is written 'Name: value'");
+        let wrong = || Failure::usage("--header must be 'Name: value'");
         let (name, value) = text.split_once(':').ok_or_else(wrong)?;
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
         let value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes());

@@ -16,7 +16,7 @@ use super::problems::Problems;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::target::TargetConfig;
-use super::{limits, masks, schemes, senders, server, sources, targets};
+use super::{limits, masks, schemes, senders, server, sources, targets, vendors};
 use crate::model::OWN_SOURCE;
 use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
@@ -172,8 +172,10 @@ fn read(
     let store = server::store(root.table("store", notes), &home, notes);
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
     let body_bytes_max = store.queue.segment_bytes / BODY_SHARE_OF_SEGMENT;
-    let schemes = root.table("schemes", notes).map(|table| schemes::read(&table, notes));
-    let senders = root.table("senders", notes).map(|table| senders::read(&table, notes));
+    let is_scheme = |name: &str| vendors::scheme(name).is_some();
+    let is_sender = |name: &str| vendors::sender(name).is_some();
+    let schemes = root.table("schemes", notes).map(|table| schemes::read(&table, is_scheme, notes));
+    let senders = root.table("senders", notes).map(|table| senders::read(&table, is_sender, notes));
     let schemes = schemes.unwrap_or_default();
     let context = sources::Context {
         body_bytes_limit: body_bytes_max,

@@ -1,6 +1,6 @@
-//! `[schemes.NAME]`: how a sender signs that no built-in vendor covers.
+//! Reads `[schemes.NAME]`: how a sender signs that is not built in.
 //!
-//! The same reader reads `[scheme]` of the built-in vendors' files, so that both can say the same.
+//! `[scheme]` of the vendors' files is read by the same code, so both have the same keys.
 
 mod values;
 
@@ -12,7 +12,6 @@ use http::HeaderName;
 use super::naming::check_name;
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use super::vendors;
 use crate::verify::{KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn};
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, methods, parts, pointer,
@@ -24,8 +23,12 @@ const SCHEMES_MAX: usize = 100;
 /// Most versions of a signature.
 const VERSIONS_MAX: usize = 8;
 
-/// Reads every scheme of the configuration.
-pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Scheme>> {
+/// Reads every scheme of the configuration. A name that is built in is refused.
+pub(super) fn read(
+    table: &Table<'_>,
+    is_built_in: impl Fn(&str) -> bool,
+    notes: &Notes,
+) -> Vec<Arc<Scheme>> {
     let mut schemes = Vec::new();
     for (index, (name, entry)) in table.all().into_iter().enumerate() {
         if index == SCHEMES_MAX {
@@ -34,8 +37,8 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Scheme>> {
             break;
         }
         check_name("scheme", name, &entry, notes);
-        if vendors::scheme(name).is_some() {
-            let title = format!("scheme `{name}` is a preset, which cannot be replaced");
+        if is_built_in(name) {
+            let title = format!("scheme `{name}` is built in and cannot be replaced");
             let problem = Problem::error(title).at(entry.key.clone(), "taken");
             notes.add(
                 problem.help("give yours another name, and write scheme = \"NAME\" in the source"),
@@ -48,7 +51,7 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Scheme>> {
     schemes
 }
 
-/// `None` when something required is missing or wrong; the problem is noted.
+/// `None` if something required is missing or wrong; the problem is noted.
 pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Scheme> {
     let place = table.place.clone();
     let id = header_names(table.entry("id"), notes).unwrap_or_default();
@@ -62,8 +65,8 @@ pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     };
     table.finish(notes, |key| match key {
         "secret" | "secrets" => Some("secrets belong to the source: [sources.NAME]".to_owned()),
-        "timestamp" => Some("the time is written `time`".to_owned()),
-        "parts" | "message" => Some("what is signed is written `signed`".to_owned()),
+        "timestamp" => Some("the key for the timestamp is `time`".to_owned()),
+        "parts" | "message" => Some("the key for the signed parts is `signed`".to_owned()),
         "header" | "signed" => Some("a scheme with `token_in` has no signature".to_owned()),
         _ => None,
     });
@@ -78,13 +81,13 @@ pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
 fn token_in(entry: &Entry<'_>, notes: &Notes) -> Option<TokenIn> {
     let place = crate::verify::token_in(entry.string(notes)?);
     if place.is_none() {
-        let title = format!("`{}` is not a place for a token", entry.path);
+        let title = format!("`{}` is not a valid place for a token", entry.path);
         entry.refuse(notes, &title, "write \"header:NAME\" or \"query:NAME\"", "");
     }
     place
 }
 
-/// The signature, and where the file says what is signed.
+/// The signature, and the position of `signed` in the file.
 fn signature(
     name: &str,
     table: &mut Table<'_>,
@@ -105,7 +108,7 @@ fn signature(
     (signature, at)
 }
 
-/// Where the signature stands: in one of three keys.
+/// Where the signature is: in one of three keys.
 fn place(name: &str, table: &mut Table<'_>, at: Range<usize>, notes: &Notes) -> Option<Place> {
     let first = table.entry("header");
     let each = table.entry("each_header");
@@ -113,14 +116,14 @@ fn place(name: &str, table: &mut Table<'_>, at: Range<usize>, notes: &Notes) -> 
     let given: Vec<&Entry<'_>> = [&first, &each, &in_body].into_iter().flatten().collect();
     match given.as_slice() {
         [] => {
-            let title = format!("scheme `{name}` does not say where its signature stands");
+            let title = format!("scheme `{name}` does not say where its signature is");
             let problem = Problem::error(title).at(at, "no `header`").absence();
             notes.add(problem.help("write header = \"X-NAME-Signature\""));
             return None;
         }
         [_, second, ..] => {
-            let title = format!("`{}` is one place too many", second.path);
-            let help = "a signature stands in `header`, in `each_header` or in `signature_in_body`";
+            let title = format!("`{}` is a second place for the signature", second.path);
+            let help = "write one of `header`, `each_header` and `signature_in_body`";
             second.refuse(notes, &title, "keep one", help);
             return None;
         }
@@ -160,7 +163,7 @@ fn mark(table: &mut Table<'_>, notes: &Notes) -> Option<Mark> {
     Some(Mark { text: prefix.to_owned().into(), algorithm, key: key(table, algorithm, notes)? })
 }
 
-/// Notes what does not fit together, and whether the signature covers the time.
+/// Notes what does not fit together, and sets whether the signature covers the time.
 fn check(
     name: &str,
     signature: &mut Signature,
@@ -175,7 +178,7 @@ fn check(
     let if_sent = signature.signed.iter().any(|part| matches!(part, Part::StampIfSent(_)));
     let in_key = signature.marks.iter().any(|mark| mark.key == KeyForm::StampThenText);
     if signature.stamp.is_none() && (uses(&Part::Stamp) || if_sent || in_key) {
-        let title = format!("scheme `{name}` signs a time and does not say where it stands");
+        let title = format!("scheme `{name}` signs a time, but does not say where it is");
         refuse(
             title,
             "no `time`",
@@ -183,13 +186,17 @@ fn check(
         );
     }
     if id.is_empty() && uses(&Part::Id) {
-        let title = format!("scheme `{name}` signs an id and does not say where it stands");
+        let title = format!("scheme `{name}` signs an id, but does not say where it is");
         refuse(title, "no `id`", "write id = \"NAME-OF-THE-HEADER\"");
     }
     if !signature.covers_content() {
         let title = format!("scheme `{name}` does not sign the content");
-        let problem = Problem::warning(title).at(at.clone(), "nothing of the body is here");
-        notes.add(problem.help("anyone who has seen one request can send any other in its place"));
+        let problem = Problem::warning(title).at(at.clone(), "nothing here is from the body");
+        notes.add(
+            problem.help(
+                "anyone who has seen one request can send any other content with its signature",
+            ),
+        );
     }
     let covered = signature.covers_stamp();
     if let Some(stamp) = &mut signature.stamp {

@@ -1,6 +1,6 @@
-//! `[senders.NAME]`: how the bodies of a sender are read that no built-in vendor covers.
+//! Reads `[senders.NAME]`: how the bodies of a sender are read that is not built in.
 //!
-//! The same reader reads `[sender]` of the built-in vendors' files, so that both can say the same.
+//! `[sender]` of the vendors' files is read by the same code, so both have the same keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::naming::{check_name, unknown, unknown_severity};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use super::vendors;
 use crate::model::Severity;
 use crate::normalize::{Record, RetryHabit, Sender, TEMPLATES_MAX};
 
@@ -18,8 +17,12 @@ const SENDERS_MAX: usize = 100;
 const DEADLINE_MIN: Duration = Duration::from_secs(1);
 const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
 
-/// Reads every sender.
-pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
+/// Reads every sender of the configuration. A name that is built in is refused.
+pub(super) fn read(
+    table: &Table<'_>,
+    is_built_in: impl Fn(&str) -> bool,
+    notes: &Notes,
+) -> Vec<Arc<Sender>> {
     let mut senders = Vec::new();
     for (index, (name, entry)) in table.all().into_iter().enumerate() {
         if index == SENDERS_MAX {
@@ -28,7 +31,7 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
             break;
         }
         check_name("sender", name, &entry, notes);
-        if vendors::sender(name).is_some() {
+        if is_built_in(name) {
             let problem = Problem::error(format!("`{name}` is a built-in sender"));
             let problem = problem.at(entry.key.clone(), "taken");
             notes.add(
@@ -36,7 +39,7 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
             );
         }
         if let Some(table) = entry.table(notes) {
-            // One with an error is known all the same, so that its source is not called wrong as well.
+            // A sender with an error keeps its name, so that its source is not reported as well.
             let sender = sender(name, table, notes)
                 .or_else(|| Sender::new(name, &Record::EMPTY).ok())
                 .map(Arc::new);
@@ -46,18 +49,20 @@ pub(super) fn read(table: &Table<'_>, notes: &Notes) -> Vec<Arc<Sender>> {
     senders
 }
 
-/// The templates of one attribute and where they stand.
+/// The templates of one attribute, with their entries.
 struct Attribute<'t> {
     name: &'static str,
     entries: Vec<Entry<'t>>,
     texts: Vec<&'t str>,
 }
 
-/// `None` when something is wrong; the problem is noted.
+/// `None` if something is wrong; the problem is noted.
 pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Sender> {
     let habit = habit(&mut table, notes);
     if let Some(entry) = table.entry("reader") {
-        table.finish(notes, |_| Some("a `reader` leaves nothing else to say".to_owned()));
+        table.finish(notes, |_| {
+            Some("with `reader`, only `deadline` and `retries` can be set".to_owned())
+        });
         return by_code(name, &entry, notes).map(|sender| sender.with_habit(habit));
     }
     let events = table.entry("events");
@@ -71,7 +76,7 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     let otherwise = table.entry("severity_default").and_then(|entry| severity(&entry, notes));
     let place = table.place.clone();
     table.finish(notes, |key| match key {
-        "scheme" | "secrets" | "path" => Some("that belongs to [sources.NAME]".to_owned()),
+        "scheme" | "secrets" | "path" => Some("it belongs to [sources.NAME]".to_owned()),
         _ => None,
     });
     let [id, event_type, subject, time, title, severity, link] = &attributes;
@@ -99,7 +104,7 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
                 attribute.entries.get(at)
             });
             let span = written.or(events.as_ref()).map_or(place, |entry| entry.span.clone());
-            let title = format!("`senders.{name}.{}` cannot be read", invalid.attribute);
+            let title = format!("`senders.{name}.{}` is not valid", invalid.attribute);
             let problem = Problem::error(title).at(span, invalid.why.to_string());
             notes.add(problem.help("a template is text with places: \"{alert.title} on {host}\""));
             None
@@ -113,7 +118,7 @@ fn habit(table: &mut Table<'_>, notes: &Notes) -> RetryHabit {
     RetryHabit { deadline, retries: retries.to_owned() }
 }
 
-/// Bodies that templates cannot describe are read by code, which has a name.
+/// Names the code that reads bodies which templates cannot describe.
 fn by_code(name: &str, entry: &Entry<'_>, notes: &Notes) -> Option<Sender> {
     match entry.string(notes)? {
         "sqreen" => Some(Sender::sqreen(name)),
@@ -163,7 +168,7 @@ fn any_body(entry: &Entry<'_>, notes: &Notes) -> bool {
         Some("any") => return true,
         None | Some("json") => {}
         Some(other) => {
-            let help = "json takes JSON and forms; any takes every body, also an empty one";
+            let help = "json accepts JSON and forms; any accepts every body, even an empty one";
             let title = format!("unknown body `{other}`");
             entry.refuse(notes, &title, "write \"json\" or \"any\"", help);
         }

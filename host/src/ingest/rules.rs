@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     fn scheme(name: &str) -> &'static Scheme {
-        crate::vendors::scheme(name).unwrap()
+        crate::config::vendors::scheme(name).unwrap()
     }
 
     #[test]

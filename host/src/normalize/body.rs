@@ -1,8 +1,8 @@
-//! A body as a JSON document: as it is, or a view of a form that is made for reading only.
+//! Views a body as a JSON document: the body itself, or a document made from a form, for reading only.
 //!
-//! What begins like JSON is JSON, whatever its content type says: many tools call everything a form.
-//! Of a form, each field is a key with a text; a field `payload` that holds JSON is the document itself
-//! (GitHub, Slack). Of a file in a multipart body only name, type and size are seen. Limits:
+//! A body that begins like JSON is JSON, whatever its content type: many tools declare everything a form.
+//! Each field of a form becomes a key with a text; a field `payload` that holds JSON is the document itself
+//! (GitHub, Slack). Of a file in a multipart body, only name, type and size are used. Limits:
 //! [`FORM_FIELDS_MAX`].
 
 use std::borrow::Cow;
@@ -10,10 +10,8 @@ use std::borrow::Cow;
 use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
-use super::Malformed;
+use super::malformed::{FORM_FIELDS_MAX, Malformed};
 
-/// Most fields of a form.
-pub const FORM_FIELDS_MAX: usize = 1_000;
 /// The field of a form that may hold the document.
 const PAYLOAD: &str = "payload";
 /// Longest boundary that multipart bodies may have, in bytes (RFC 2046).
@@ -21,11 +19,11 @@ const BOUNDARY_BYTES_MAX: usize = 70;
 
 /// How a body is read.
 pub(super) enum View<'a> {
-    /// The body itself: its events are slices of it.
+    /// The body itself; its events are slices of it.
     Json(&'a str),
-    /// Made of a form: the whole body is one event.
+    /// Made from a form; the whole body is one event.
     Form(String),
-    /// Bytes of no known form.
+    /// Bytes in another format.
     Opaque,
 }
 
@@ -87,7 +85,7 @@ fn multipart(parameters: &str, body: &[u8]) -> Result<String, Malformed> {
         if object.len() == FORM_FIELDS_MAX {
             return Err(Malformed::TooManyFields);
         }
-        // Headers may be missing; a part's first line break then ends them.
+        // A part may have no headers.
         let (head, content) = after(rest, b"\r\n\r\n").ok_or(Malformed::Truncated)?;
         let (content, next) = after(content, end.as_bytes()).ok_or(Malformed::Truncated)?;
         let head = String::from_utf8_lossy(head);
@@ -114,7 +112,7 @@ fn multipart(parameters: &str, body: &[u8]) -> Result<String, Malformed> {
     Ok(Value::Object(object).to_string())
 }
 
-/// What stands before and after the first `mark`.
+/// The bytes before and after the first `mark`.
 fn after<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = bytes.windows(mark.len()).position(|window| window == mark)?;
     Some((&bytes[..at], &bytes[at + mark.len()..]))
@@ -153,7 +151,7 @@ mod tests {
     const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
     #[test]
-    fn a_body_is_what_it_begins_like_then_what_it_is_called() {
+    fn a_body_is_read_by_its_first_byte_and_then_by_its_content_type() {
         for (content_type, body, any_body, expected) in [
             ("application/json", "{}", false, "json {}"),
             (FORM, " {\"a\":1}", false, "json  {\"a\":1}"),
@@ -169,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_multipart_body_fields_are_texts_and_files_are_named() {
+    fn a_multipart_body_gives_fields_as_texts_and_files_by_name() {
         let body = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\ntwo\r\n\
                     --x\r\ncontent-disposition: form-data; name=\"f\"; filename=\"p.png\"\r\n\
                     Content-Type: image/png\r\n\r\n1234\r\n--x--\r\n";
@@ -187,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_has_a_thousand_fields_at_most() {
+    fn a_form_has_at_most_a_thousand_fields() {
         let fields = |count| vec!["a=1"; count].join("&");
         assert!(seen(FORM, &fields(FORM_FIELDS_MAX), false).is_ok());
         assert_eq!(seen(FORM, &fields(FORM_FIELDS_MAX + 1), false), Err(Malformed::TooManyFields));

@@ -1,67 +1,29 @@
-//! Takes a body apart into its events.
+//! Splits a body into its events and reads each of them.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
-use super::body::{self, FORM_FIELDS_MAX, View};
-use super::record::Around;
+use super::body::{self, View};
+use super::malformed::Malformed;
+use super::record::{Around, TYPE_UNKNOWN};
 use super::repetition::{Identity, Keys, Repetition};
 use super::sender::{Read, Sender};
 use super::{split, text};
-use crate::model::{Attributes, Dedup, Event, Severity, Shape};
+use crate::model::{Attributes, Event, Severity, Shape};
 
-/// Most events in one request.
-pub const EVENTS_MAX: usize = 1_000;
-/// Deepest nesting of arrays and objects, the outermost included.
-pub const DEPTH_MAX: usize = 64;
-/// Longest key kept as it is, in bytes; of a longer one its hash is kept.
-pub const DEDUP_KEY_BYTES_MAX: usize = 256;
-/// The type of an event that names none.
-pub const TYPE_UNKNOWN: &str = "unknown";
-
-/// Why a signed body is refused: a sentence that its sender may see. A retry would be refused as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    #[error("the body is empty")]
-    Empty,
-    #[error("the body is not UTF-8, from byte {at} on")]
-    NotUtf8 { at: usize },
-    #[error("the body begins with a byte order mark; JSON begins with [ or {{")]
-    ByteOrderMark,
-    #[error("the body is not valid JSON, at line {line} column {column}")]
-    NotJson { line: usize, column: usize },
-    #[error("the JSON in the body ends too early")]
-    Truncated,
-    #[error("something follows the JSON document, at line {line} column {column}")]
-    Trailing { line: usize, column: usize },
-    #[error("the body is neither a JSON object nor an array")]
-    Scalar,
-    #[error("the JSON is nested deeper than {DEPTH_MAX} levels")]
-    TooDeep,
-    #[error("the body has more than {EVENTS_MAX} elements")]
-    TooMany,
-    #[error("the form in the body has more than {FORM_FIELDS_MAX} fields")]
-    TooManyFields,
-    #[error("the signature covers no content, so that a request can bring one event only")]
-    Several,
-    #[error("the multipart body's content type names no boundary")]
-    NoBoundary,
-}
-
-/// What a verified request says.
+/// A verified request.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     pub headers: &'a http::HeaderMap,
-    /// What follows the `?` of the address.
+    /// The part of the address after `?`.
     pub query: Option<&'a str>,
-    /// Decompressed, where it was compressed.
+    /// Decompressed if it was compressed.
     pub body: &'a Bytes,
     pub repetition: Repetition<'a>,
 }
 
-/// The events of a request, in its order; none for an empty array.
+/// The events of a request, in order; none for an empty array.
 ///
 /// # Errors
 /// See [`Malformed`].
@@ -117,7 +79,7 @@ fn events(
     Ok(elements.into_iter().map(event).collect())
 }
 
-/// An element of a document, or the whole of a form; `data` is what was sent of it.
+/// Reads an element of a document, or a whole form; `data` is its bytes as sent.
 fn event(
     sender: &Sender,
     data: Bytes,
@@ -139,22 +101,4 @@ fn event(
         link: None,
     };
     Event { attributes, shape: Shape::Other, dedup: keys.next(Identity::Unknown), data }
-}
-
-/// A key from the sender's identifiers, empty ones included so that each keeps its place; `content`
-/// is the part that a sender repeats unchanged.
-pub(super) fn dedup(identifiers: &[&str], content: &str) -> Dedup {
-    let mut key = identifiers.join("/");
-    if key.len() > DEDUP_KEY_BYTES_MAX {
-        let digest: [u8; 32] = Sha256::digest(&key).into();
-        key = digest.iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"));
-    }
-    Dedup { key, content: fingerprint(content) }
-}
-
-/// The first eight bytes of the text's SHA-256.
-fn fingerprint(text: &str) -> u64 {
-    let digest: [u8; 32] = Sha256::digest(text).into();
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }

@@ -1,14 +1,13 @@
-//! Reads chosen keys of a JSON object, whatever stands in them.
+//! Reads chosen keys of a JSON object, whatever their values are.
 //!
-//! A value is kept as the text it was sent as and is understood only when asked, so that a key of
-//! another type, a number beyond any range or a key that is there twice (the last counts) never
-//! makes an event unreadable.
+//! A value is kept as the text that was sent and parsed only on demand, so a value of an unexpected type, a
+//! number out of range or a key that appears twice (the last counts) never makes an event unreadable.
 
 use std::borrow::Cow;
 
 use memchr::memchr2;
 
-/// The value of a key; nothing when the key is missing or null.
+/// The value of a key; nothing if the key is missing or null.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Field<'a>(Option<&'a str>);
 
@@ -17,7 +16,7 @@ impl<'a> Field<'a> {
         Self(Some(json).filter(|json| *json != "null"))
     }
 
-    /// As it was sent.
+    /// The text as sent.
     pub(super) const fn raw(self) -> Option<&'a str> {
         self.0
     }
@@ -26,7 +25,7 @@ impl<'a> Field<'a> {
         self.0.filter(|json| json.starts_with('{'))
     }
 
-    /// A string, or a number as written; nothing when it is empty or of another type.
+    /// A string, or a number as written; nothing if it is empty or has another type.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         let json = self.0?;
         let text = match json.as_bytes().first()? {
@@ -37,7 +36,7 @@ impl<'a> Field<'a> {
         Some(text).filter(|text| !text.is_empty())
     }
 
-    /// A number; one beyond the range of `f64` is infinite.
+    /// A number; infinite if it is out of the range of `f64`.
     pub(super) fn number(self) -> Option<f64> {
         let json = self.0?;
         json.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
@@ -48,13 +47,13 @@ impl<'a> Field<'a> {
         self.0 == Some("true")
     }
 
-    /// This one, or `other` where this one is missing.
+    /// This field, or `other` if this one is missing.
     pub(super) fn or(self, other: Self) -> Self {
         Self(self.0.or(other.0))
     }
 }
 
-/// What a JSON string says. Halves of surrogate pairs, which no text can hold, become U+FFFD.
+/// The text of a JSON string. Halves of surrogate pairs, which text cannot hold, become U+FFFD.
 fn unquoted(json: &str) -> Cow<'_, str> {
     match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
@@ -65,9 +64,8 @@ fn unquoted(json: &str) -> Cow<'_, str> {
     }
 }
 
-/// Calls `take` with every key of an object and its value; with nothing when `json` is no object.
-/// It was checked to be JSON when the body was taken apart, so that here it is enough to find where
-/// each value ends.
+/// Calls `take` with every key of an object and its value; does nothing if `json` is not an object. The
+/// body was checked to be JSON when it was split, so here it is enough to find where each value ends.
 pub(super) fn read<'a>(json: &'a str, take: &mut dyn FnMut(&str, Field<'a>)) {
     if !json.starts_with('{') {
         return;
@@ -80,7 +78,7 @@ pub(super) fn read<'a>(json: &'a str, take: &mut dyn FnMut(&str, Field<'a>)) {
     }
 }
 
-/// Calls `take` with the elements of an array up to the place `last`.
+/// Calls `take` with the elements of an array up to index `last`.
 pub(super) fn read_list<'a>(json: &'a str, last: usize, take: &mut dyn FnMut(usize, Field<'a>)) {
     let bytes = json.as_bytes();
     let mut at = 1;
@@ -89,7 +87,7 @@ pub(super) fn read_list<'a>(json: &'a str, last: usize, take: &mut dyn FnMut(usi
         let end = value_end(bytes, from);
         let Some(value) = json.get(from..end).filter(|v| !matches!(*v, "" | "]")) else { return };
         take(place, Field::new(value));
-        // Behind it stands a comma, or the array ends.
+        // After it comes a comma, or the array ends.
         at = space_end(bytes, end);
         if bytes.get(at) != Some(&b',') {
             return;
@@ -98,7 +96,7 @@ pub(super) fn read_list<'a>(json: &'a str, last: usize, take: &mut dyn FnMut(usi
     }
 }
 
-/// The next member's key without its quotes, its value, and the place behind that.
+/// The next member: its key without quotes, its value, and the position after it.
 fn member(json: &str, from: usize) -> Option<(&str, &str, usize)> {
     let bytes = json.as_bytes();
     let mut start = space_end(bytes, from);
@@ -109,13 +107,13 @@ fn member(json: &str, from: usize) -> Option<(&str, &str, usize)> {
         return None;
     }
     let key_end = text_end(bytes, start + 1);
-    // Between the two stands a colon.
+    // A colon is between the two.
     let value = space_end(bytes, space_end(bytes, key_end) + 1);
     let end = value_end(bytes, value);
     Some((json.get(start + 1..key_end - 1)?, json.get(value..end)?, end))
 }
 
-/// `None` for a key that no text can hold: half of a surrogate pair is in it.
+/// `None` for a key that text cannot hold, because it contains half of a surrogate pair.
 fn text_of_key(key: &str) -> Option<Cow<'_, str>> {
     if !key.contains('\\') {
         return Some(Cow::Borrowed(key));
@@ -128,7 +126,7 @@ fn space_end(json: &[u8], from: usize) -> usize {
     from + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
 }
 
-/// The place behind the value that starts there.
+/// The position after the value that starts at `from`.
 fn value_end(json: &[u8], from: usize) -> usize {
     let mut depth = 0usize;
     let mut at = from;
@@ -156,7 +154,7 @@ fn value_end(json: &[u8], from: usize) -> usize {
     at
 }
 
-/// The place behind a string's closing quote; `from` is behind the opening one.
+/// The position after a string's closing quote; `from` is after the opening one.
 fn text_end(json: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(rest) = json.get(at..)
@@ -165,14 +163,14 @@ fn text_end(json: &[u8], from: usize) -> usize {
         if rest[place] == b'"' {
             return at + place + 1;
         }
-        // What is escaped may be a quote.
+        // Skip the escaped character, which may be a quote.
         at += place + 2;
     }
     json.len()
 }
 
-/// Declares a struct with a [`Field`] for each key of that name, read by `of`. A key that Rust does
-/// not take as a name is written beside it: `type_ = "type"`.
+/// Declares a struct with a [`Field`] for each key, read by `of`. A key that is not a valid name in Rust
+/// is written beside it: `type_ = "type"`.
 macro_rules! fields {
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_is_there_and_skips_the_rest() {
+    fn reads_the_declared_keys_and_skips_the_rest() {
         let sample =
             Sample::of(r#"{"x": [1e400], "a": "one", "b": {"a": 2}, "a": "t\u0077o", "type": 3}"#);
         assert_eq!(sample.a.text().as_deref(), Some("two"));
@@ -217,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_no_text_ends_the_reading_but_keeps_what_was_read() {
+    fn an_unreadable_key_ends_the_reading_and_keeps_what_was_read() {
         let sample = Sample::of(r#"{"a": 1, "\ud800": 2, "b": 3}"#);
         assert_eq!(sample.a.raw(), Some("1"));
     }
 
     proptest! {
         #[test]
-        fn members_are_those_that_a_parser_finds(
+        fn finds_the_same_members_as_a_parser(
             members in proptest::collection::vec((".{0,24}", json()), 0..6),
             space in "[ \\t\\r\\n]{0,2}",
         ) {
@@ -240,13 +238,13 @@ mod tests {
         }
 
         #[test]
-        fn what_is_no_json_is_read_without_a_panic(text in "[{}\\[\\]\",:\\\\ a1é]{0,40}") {
+        fn invalid_json_is_read_without_a_panic(text in "[{}\\[\\]\",:\\\\ a1é]{0,40}") {
             read(&text, &mut |_, _| {});
             read(&format!("{{{text}"), &mut |_, _| {});
         }
     }
 
-    /// Any value as a text, compact or with space in it.
+    /// Any value as text, compact or with white space.
     fn json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             Just(serde_json::json!(null)),
@@ -293,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_no_string_and_may_be_of_any_size() {
+    fn a_number_may_have_any_size_and_a_string_is_not_one() {
         assert_eq!(Field::new("50").number(), Some(50.0));
         assert_eq!(Field::new("-2.5e1").number(), Some(-25.0));
         assert_eq!(Field::new("1e400").number(), Some(f64::INFINITY));

@@ -1,17 +1,17 @@
-//! What a sender's body says, in one form for all senders.
+//! Reads events and their attributes from a body, in one form for all senders.
 //!
-//! Pure. A body is a JSON array of events or one bare object, which may hold the array; it is taken
-//! apart without being changed: each event keeps exactly its own bytes, as a slice of the body. Inside
-//! an event any key may be missing, null or of another type, and a number may have any size: that is
-//! never an error, only a reason to fall back. A body is refused only where it is not such a document, is
-//! nested deeper than [`DEPTH_MAX`] or has more than [`EVENTS_MAX`] events. A form is kept whole and read
-//! as if it were an object (`body`). Where attributes stand is data: a [`Record`] for each sender, which
-//! `config` reads from the built-in vendors' files or from a user's own. Nothing here recurses over the
-//! input.
+//! Pure. A body is a JSON array of events, or one object, which may hold the array. It is split without
+//! being changed: each event keeps exactly its own bytes, as a slice of the body. Inside an event any key
+//! may be missing, null or of another type, and a number may have any size: that is never an error, only a
+//! reason to fall back. A body is refused only if it is not such a document, is nested deeper than
+//! [`DEPTH_MAX`] or has more than [`EVENTS_MAX`] events. A form is kept whole and read as if it were an
+//! object (`body`). Where attributes are is data: a [`Record`] for each sender, which `config` reads from
+//! the vendors' files or from the configuration. Nothing here recurses over the input.
 
 mod body;
 mod event;
 mod fields;
+mod malformed;
 mod paths;
 mod record;
 mod repetition;
@@ -25,15 +25,11 @@ mod tests;
 mod text;
 mod words;
 
-pub use body::FORM_FIELDS_MAX;
-pub use event::{
-    DEDUP_KEY_BYTES_MAX, DEPTH_MAX, EVENTS_MAX, Input, Malformed, TYPE_UNKNOWN, normalize,
-};
+pub use event::{Input, normalize};
+pub use malformed::{DEPTH_MAX, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
 pub use paths::InvalidPath;
-pub use record::{InvalidRecord, Record, TEMPLATES_MAX};
-pub use repetition::Repetition;
+pub use record::{InvalidRecord, Record, TEMPLATES_MAX, TYPE_UNKNOWN};
+pub use repetition::{DEDUP_KEY_BYTES_MAX, Repetition};
 pub use sample::Sample;
 pub use sender::{RetryHabit, Sender};
 pub use template::{InvalidTemplate, TEMPLATE_BYTES_MAX};
-
-use event::dedup;

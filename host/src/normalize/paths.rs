@@ -1,9 +1,9 @@
-//! Reads the values that stand at chosen places of a JSON document, all of them in one pass.
+//! Reads the values at chosen paths of a JSON document, all in one pass.
 //!
-//! A path is keys joined by dots, `alert.labels.severity`, where a number also counts the elements of
-//! an array; or, where a key holds a dot, a JSON Pointer, `/output_fields/container.id`. What stands
-//! there may be of any type or missing. Reading recurses over the chosen paths, never over the input:
-//! at most [`STEPS_MAX`] deep, so that each byte is read at most so often.
+//! A path is keys joined by dots, `alert.labels.severity`, where a number is also an index into an array;
+//! or, for keys that contain a dot, a JSON Pointer, `/output_fields/container.id`. The value may have any
+//! type or be missing. Reading recurses over the chosen paths, never over the input: at most [`STEPS_MAX`]
+//! deep, so each byte is read at most that many times.
 
 use super::fields::{Field, read, read_list};
 
@@ -11,10 +11,10 @@ use super::fields::{Field, read, read_list};
 pub(super) const STEPS_MAX: usize = 8;
 /// Longest path, in bytes.
 pub(super) const PATH_BYTES_MAX: usize = 200;
-/// Largest place in an array that a path may name.
+/// Largest index into an array.
 const PLACE_MAX: usize = 99;
 
-/// Places in a document, as a tree of their keys; node 0 is the document.
+/// Paths in a document, as a tree of keys; node 0 is the document.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     nodes: Vec<Node>,
@@ -24,7 +24,7 @@ pub(super) struct Paths {
 #[derive(Clone, Debug, Default)]
 struct Node {
     key: Box<str>,
-    /// Where the value goes.
+    /// The slot for the value.
     slot: Option<usize>,
     children: Vec<usize>,
 }
@@ -45,7 +45,7 @@ impl Paths {
         Self { nodes: vec![Node::default()], slots: 0 }
     }
 
-    /// The slot that the value at `path` goes to; the same for the same place.
+    /// The slot for the value at `path`; the same one if the path was added before.
     pub(super) fn slot(&mut self, path: &str) -> Result<usize, InvalidPath> {
         if path.len() > PATH_BYTES_MAX {
             return Err(InvalidPath::Long);
@@ -77,7 +77,7 @@ impl Paths {
         }))
     }
 
-    /// The value of each slot; of a key that is there twice, the last.
+    /// The value of each slot. If a key appears twice, the last one counts.
     pub(super) fn read<'a>(&self, json: &'a str) -> Vec<Field<'a>> {
         let mut values = vec![Field::default(); self.slots];
         if self.slots > 0 {
@@ -111,7 +111,7 @@ impl Paths {
     }
 }
 
-/// A key of a JSON Pointer as it stands in the document.
+/// A key of a JSON Pointer, unescaped.
 fn unescaped(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_stands_at_a_path_and_nothing_else() {
+    fn finds_the_value_at_a_path_and_nothing_else() {
         let json = r#"{"a": {"b": [10, {"c": "x"}], "b.c": true}, "d": null, "e": 1, "e": 2}"#;
         for (path, expected) in [
             ("e", Some("2")),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_paths_that_name_no_place() {
+    fn refuses_invalid_paths() {
         for (path, expected) in [
             ("", InvalidPath::Empty),
             ("a..b", InvalidPath::Empty),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_no_object_has_nothing() {
+    fn other_documents_than_objects_have_no_values() {
         for json in ["", "1", "\"a\"", "null", "[", "{\"a\""] {
             assert_eq!(texts(&["a", "0"], json), [None, None], "{json}");
         }

@@ -1,35 +1,36 @@
-//! A sender as data: where in its requests the attributes of an event stand.
+//! Reads the attributes of an event by a record that says where they are.
 //!
-//! Each attribute is a list of templates (see `template`); the first one counts that is complete and
-//! fits: a time must be one, a link an address, a severity a known word. Nothing found is no error: the
-//! type is then `unknown`, the title the type, the severity what the record says.
+//! Each attribute is a list of templates (see `template`). The first one that is complete and valid counts:
+//! a time must be a time, a link an address, a severity a known word. Finding nothing is not an error: the
+//! type is then `unknown`, the title is the type, and the severity is the record's default.
 
 use std::borrow::Cow;
 
 use super::fields::Field;
 use super::paths::Paths;
-use super::repetition::Identity;
+use super::repetition::{Identity, dedup};
 use super::template::{InvalidTemplate, Places, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::words::{self, Word};
-use super::{TYPE_UNKNOWN, dedup};
 use crate::model::{Attributes, Severity};
 
-/// Most templates of one attribute, and most words of a record's own.
+/// Most templates of one attribute, and most severity words of a record.
 pub const TEMPLATES_MAX: usize = 32;
+/// The type of an event that names none.
+pub const TYPE_UNKNOWN: &str = "unknown";
 
-/// How a sender's requests are read, as written in the table of presets or by a user.
+/// How a sender's requests are read, as written in a vendor's file or by a user.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Path of the list of events in a document that is an object; without it the object is the event.
+    /// Path of the list of events in an object; without it the object is the event.
     pub events: Option<&'a str>,
     /// Bodies that are neither JSON nor a form are events too, empty ones included.
     pub any_body: bool,
-    /// What tells a repetition from a new event: unique within the source.
+    /// The id that distinguishes a repetition from a new event: unique within the source.
     pub id: &'a [&'a str],
-    /// The id alone tells: what else the sender writes may differ when it sends an event again.
+    /// Only the id counts: the rest may differ when the sender sends an event again.
     pub id_alone: bool,
-    /// What has no id is a new event each time, even where a signature shows a copy.
+    /// An event without an id is always new, even if the signature shows a copy.
     pub may_repeat: bool,
     pub event_type: &'a [&'a str],
     pub subject: &'a [&'a str],
@@ -37,9 +38,9 @@ pub struct Record<'a> {
     pub title: &'a [&'a str],
     pub severity: &'a [&'a str],
     pub link: &'a [&'a str],
-    /// The sender's own words for severities; `*` at one end of a word stands for anything.
+    /// The sender's words for severities; `*` at one end of a word matches anything.
     pub words: &'a [(&'a str, Severity)],
-    /// The severity where no word was found.
+    /// The severity if no word was found.
     pub otherwise: Severity,
 }
 
@@ -66,16 +67,16 @@ impl Record<'static> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}`: {why}")]
 pub struct InvalidRecord {
-    /// The attribute, as it is called in the configuration.
+    /// The attribute's name in the configuration.
     pub attribute: &'static str,
     pub text: String,
     pub why: InvalidTemplate,
 }
 
-/// A record made ready for use.
+/// A record prepared for use.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
-    /// Of the list of events: one slot, or none.
+    /// The path of the list of events: one slot, or none.
     list: Paths,
     event: Paths,
     root: Paths,
@@ -132,18 +133,18 @@ impl Fields {
         })
     }
 
-    /// The list of events that a document holds, as it was sent.
+    /// The list of events in a document, as sent.
     pub(super) fn list<'a>(&self, document: &'a str) -> Option<&'a str> {
         let list = self.list.read(document).first()?.raw()?;
         list.starts_with('[').then_some(list)
     }
 
-    /// What all events of a document share.
+    /// The values that all events of a document share.
     pub(super) fn root<'a>(&self, document: &'a str) -> Vec<Field<'a>> {
         self.root.read(document)
     }
 
-    /// The attributes of one event, and what makes it the one it is.
+    /// The attributes and the identity of one event.
     pub(super) fn read(&self, element: &str, around: &Around<'_>) -> (Attributes, Identity) {
         let mut places = Places {
             event: self.event.read(element),
@@ -160,7 +161,7 @@ impl Fields {
         let id = first(&self.id, &places, |text| Some(dedup(&[text], content)));
         let time = first(&self.time, &places, time);
         let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
-        // Only these may name the type.
+        // Only severity and title may contain the type.
         places.event_type = Some(&event_type);
         let severity = first(&self.severity, &places, |text| words::severity(text, &self.words))
             .unwrap_or(self.otherwise);
@@ -176,14 +177,14 @@ impl Fields {
     }
 }
 
-/// What stands around an event.
+/// What surrounds an event.
 pub(super) struct Around<'a> {
     pub root: Vec<Field<'a>>,
     pub headers: &'a http::HeaderMap,
     pub query: Option<&'a str>,
 }
 
-/// What `read` makes of the first template of which it makes something.
+/// The first value that `read` gives for a template.
 fn first<T>(
     templates: &[Template],
     places: &Places<'_>,

@@ -1,24 +1,29 @@
-//! What makes an event a repetition: its sender's id, else what tells a copy of its request.
+//! Gives each event its repetition key: the sender's id, or else the key of its request.
 //!
-//! Pure. Ids are the better key, because a sender that tries again may write the rest anew. A copy of the
-//! whole request is told by [`Repetition`], which is asked for its key only where one is needed, and of which
-//! each event takes its place in the request. A sender may say that what has no id may repeat, and an
-//! empty body says nothing that could tell one request from another.
+//! Pure. Ids are the better key, because a sender that retries may change the rest. [`Repetition`] gives the
+//! key of the whole request; it is computed only if needed, and the index of the event is added to it. A
+//! sender may say that events without an id are always new. An empty body has no key, because nothing
+//! distinguishes one such request from another.
 
 use std::fmt;
 
-use super::{Malformed, dedup};
+use sha2::{Digest, Sha256};
+
+use super::malformed::Malformed;
 use crate::model::Dedup;
 
-/// What tells a request that is sent again, beside the ids of its events.
+/// Longest key that is kept as it is, in bytes; a longer one is replaced by its hash.
+pub const DEDUP_KEY_BYTES_MAX: usize = 256;
+
+/// What identifies a repeated request, besides the ids of its events.
 #[derive(Clone, Copy)]
 pub enum Repetition<'a> {
-    /// Nothing.
+    /// Nothing does.
     Unknown,
     /// This key, for events without an id.
     Key(&'a dyn Fn() -> Option<String>),
-    /// This key alone: nobody vouches for ids in the body, nor for how many events are in it, so that
-    /// one request can bring one event only.
+    /// Only this key: ids in the body are not signed, nor is the number of events, so one request can
+    /// bring only one event.
     KeyAlone(&'a dyn Fn() -> Option<String>),
 }
 
@@ -32,13 +37,13 @@ impl fmt::Debug for Repetition<'_> {
     }
 }
 
-/// What a sender's own ids say of an event.
+/// What the sender's ids say about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
     Known(Dedup),
     /// It has no id.
     Unknown,
-    /// It has no id, and two equal ones are two events.
+    /// It has no id, and two equal events are two events.
     MayRepeat,
 }
 
@@ -48,12 +53,12 @@ impl From<Option<Dedup>> for Identity {
     }
 }
 
-/// Gives the events of one request, in their order, what tells a repetition of each.
+/// Gives the events of one request their keys, in order.
 pub(super) struct Keys<'a> {
     repetition: Repetition<'a>,
-    /// Of the body.
+    /// Whether the body is empty.
     is_empty: bool,
-    /// The request's own, once it was asked for.
+    /// The key of the request, once it was computed.
     key: Option<Option<String>>,
     place: usize,
 }
@@ -63,7 +68,7 @@ impl<'a> Keys<'a> {
         Self { repetition, is_empty, key: None, place: 0 }
     }
 
-    /// Whether a request may bring so many.
+    /// Refuses a request that brings more events than it may.
     pub(super) const fn admit(&self, events: usize) -> Result<(), Malformed> {
         if matches!(self.repetition, Repetition::KeyAlone(_)) && events > 1 {
             return Err(Malformed::Several);
@@ -71,7 +76,7 @@ impl<'a> Keys<'a> {
         Ok(())
     }
 
-    /// Of the next event.
+    /// The key of the next event.
     pub(super) fn next(&mut self, identity: Identity) -> Option<Dedup> {
         let place = self.place;
         self.place += 1;
@@ -91,6 +96,24 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// A key from the sender's identifiers, including empty ones so that each keeps its position; `content`
+/// is the part that a sender repeats unchanged.
+pub(super) fn dedup(identifiers: &[&str], content: &str) -> Dedup {
+    let mut key = identifiers.join("/");
+    if key.len() > DEDUP_KEY_BYTES_MAX {
+        let digest: [u8; 32] = Sha256::digest(&key).into();
+        key = digest.iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"));
+    }
+    Dedup { key, content: fingerprint(content) }
+}
+
+/// The first eight bytes of the text's SHA-256.
+fn fingerprint(text: &str) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -99,9 +122,9 @@ mod tests {
 
     use super::super::{Input, Record, Sender, normalize};
     use super::*;
-    use crate::vendors::sender;
+    use crate::config::vendors::sender;
 
-    /// The keys of the events, and how often the request's own was asked for.
+    /// The keys of the events, and how often the key of the request was computed.
     fn keys(sender: &Sender, body: &'static str, alone: bool) -> (Vec<Option<String>>, usize) {
         let asked = Cell::new(0);
         let ask = || {
@@ -117,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_an_id_is_told_by_its_request_and_its_place() {
+    fn an_event_without_an_id_gets_the_key_of_its_request_and_its_index() {
         let some = |keys: &[&str]| keys.iter().map(|key| Some((*key).to_owned())).collect();
         for (name, body, expected, asked) in [
             ("json", r#"[{"id":7},{"id":8}]"#, some(&["7", "8"]), 0),
@@ -145,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_of_ones_own_may_say_that_its_events_repeat() {
+    fn a_users_sender_may_say_that_its_events_repeat() {
         let record = Record { id: &["{id}"], may_repeat: true, ..Record::EMPTY };
         let sender = Sender::new("door", &record).unwrap();
         assert_eq!(keys(&sender, "[{\"id\":1},{}]", false).0, [Some("1".to_owned()), None]);
     }
 
     #[test]
-    fn where_no_content_is_signed_the_key_is_alone_and_so_is_the_event() {
+    fn without_signed_content_only_the_requests_key_counts_and_only_one_event_is_allowed() {
         let mailgun = sender("mailgun").unwrap();
         for body in [r#"{"event-data":{"id":"a"}}"#, r#"{"event-data":{"id":"b"}}"#] {
             assert_eq!(keys(mailgun, body, true).0, [Some("signed:1/0".to_owned())]);

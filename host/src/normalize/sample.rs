@@ -1,4 +1,4 @@
-//! Sample requests of a vendor, to try rules on and to send.
+//! Sample requests of a vendor, for trying rules and for sending.
 //!
 //! They are made up: their addresses and names are reserved for examples (RFC 2606, RFC 5737).
 
@@ -9,19 +9,19 @@ use crate::model::Timestamp;
 pub struct Sample {
     /// Sender and kind: `sqreen/http_scan`.
     pub name: String,
-    /// Header fields besides the signature's; a content type that is not JSON among them.
+    /// Headers besides the signature's, including a content type that is not JSON.
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// What identifies its events, in the body or in a header.
+    /// The ids of its events, in the body or in a header.
     pub ids: Vec<String>,
     /// RFC 3339, or seconds or milliseconds since 1970.
     pub times: Vec<String>,
 }
 
 impl Sample {
-    /// Header fields and body as of `now`, with each identifier replaced by one that `id` gives, so
-    /// that it is not a repetition. An identifier must need no escaping; Sqreen's are 24 hexadecimal
-    /// digits. One that stands for a number is replaced by as many decimal digits.
+    /// Headers and body as of `now`, with each id replaced by one from `id`, so that it is not a
+    /// repetition. An id must not need escaping; Sqreen's are 24 hexadecimal digits. A number is replaced
+    /// by one of as many decimal digits.
     #[must_use]
     pub fn with_fresh_ids(
         &self,
@@ -52,7 +52,7 @@ impl Sample {
     }
 }
 
-/// The end of an identifier as a decimal number of so many digits, which does not begin with a zero.
+/// The end of an id as a decimal number of `count` digits that does not begin with zero.
 fn digits(id: &str, count: usize) -> String {
     let skipped = id.len().saturating_sub(count.saturating_sub(1));
     let rest = id.bytes().skip(skipped).map(|byte| char::from(b'0' + byte % 10));

@@ -1,4 +1,4 @@
-//! A sender: how the bodies of one kind are read, and how often they come.
+//! A sender: how its bodies are read, and how it retries.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::repetition::Identity;
 use super::sqreen;
 use crate::model::Attributes;
 
-/// How the bodies of one kind of sender are read.
+/// How the bodies of one sender are read.
 #[derive(Debug)]
 pub struct Sender {
     /// As written in the configuration.
@@ -18,12 +18,12 @@ pub struct Sender {
     pub(super) read: Read,
 }
 
-/// How a vendor sends, as far as its documentation says.
+/// How a vendor sends and retries, as far as its documentation says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryHabit {
-    /// How long the vendor waits for an answer.
+    /// How long the vendor waits for a response.
     pub deadline: Option<Duration>,
-    /// Whether and how long it retries: `for 3 days`; empty where it is not known.
+    /// Whether and how long it retries, such as `for 3 days`; empty if unknown.
     pub retries: String,
 }
 
@@ -34,10 +34,10 @@ pub(super) enum Read {
 }
 
 impl Sender {
-    /// A sender whose record says where the attributes stand.
+    /// A sender whose record says where the attributes are.
     ///
     /// # Errors
-    /// The first template that cannot be used.
+    /// A template is not valid; the first one is reported.
     pub fn new(name: &str, record: &Record<'_>) -> Result<Self, InvalidRecord> {
         Ok(Self {
             name: name.to_owned(),
@@ -47,7 +47,7 @@ impl Sender {
         })
     }
 
-    /// A sender of both versions of Sqreen's bodies, which no record can describe.
+    /// A sender for both versions of Sqreen's bodies, which a record cannot describe.
     #[must_use]
     pub fn sqreen(name: &str) -> Self {
         let (name, habit) = (name.to_owned(), RetryHabit::default());

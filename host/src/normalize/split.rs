@@ -1,4 +1,4 @@
-//! Takes a document apart into its events without changing or copying any of it.
+//! Splits a document into its events without changing or copying any of it.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use serde_json::Deserializer;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::{DEPTH_MAX, EVENTS_MAX, Malformed};
+use super::malformed::{DEPTH_MAX, EVENTS_MAX, Malformed};
 
-/// The elements of an array, or a bare object as the only one; each without the space around it.
+/// The elements of an array, or an object as the only one; each without the white space around it.
 ///
-/// The whole document is checked to be JSON. Values are skipped, not built, and skipping is a loop:
-/// neither depth nor the size of a number matters to it.
+/// Checks that the whole document is JSON. Values are skipped in a loop and not built, so neither depth
+/// nor the size of a number matters.
 pub(super) fn split(text: &str) -> Result<Vec<&str>, Malformed> {
     let first = text.trim_start_matches([' ', '\t', '\n', '\r']).bytes().next();
     let mut document = Deserializer::from_str(text);
@@ -50,10 +50,10 @@ fn syntax(error: &serde_json::Error) -> Malformed {
     }
 }
 
-/// Whether a JSON value is nested deeper than `depth_max`. Most values have fewer brackets than
-/// that in all, which is counted many bytes at a time; only the others are walked.
+/// Whether a JSON value is nested deeper than `depth_max`. Most values have fewer brackets than that in
+/// total, which are counted many bytes at a time; only the others are walked.
 fn is_deeper(json: &[u8], depth_max: usize) -> bool {
-    // The bit that tells small letters from capitals is all that differs between `[` and `{`.
+    // `[` and `{` differ only in the bit 0x20.
     let openers = |part: &[u8]| part.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>();
     if json.chunks(255).map(|part| usize::from(openers(part))).sum::<usize>() <= depth_max {
         return false;
@@ -78,7 +78,7 @@ fn is_deeper(json: &[u8], depth_max: usize) -> bool {
     false
 }
 
-/// Reads an array as the texts of its elements, and stops at the first one too many.
+/// Reads an array as the texts of its elements, and stops after [`EVENTS_MAX`].
 struct Elements<'f> {
     too_many: &'f mut bool,
 }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_document_with_the_reason() {
+    fn refuses_other_documents_with_the_reason() {
         let trailing = |column| Malformed::Trailing { line: 1, column };
         let not_json = |column| Malformed::NotJson { line: 1, column };
         for (document, expected) in [
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_limited_wherever_it_hides() {
+    fn depth_is_limited_everywhere() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let object = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         assert!(split(&nested(DEPTH_MAX)).is_ok());
@@ -167,13 +167,13 @@ mod tests {
         assert!(split(&object(DEPTH_MAX)).is_ok());
         assert_eq!(split(&object(DEPTH_MAX + 1)), Err(Malformed::TooDeep));
         assert_eq!(split(&nested(100_000)), Err(Malformed::TooDeep));
-        // Brackets in strings are no depth, and many side by side are none either.
+        // Brackets in strings and brackets side by side do not add depth.
         let flat = format!("[{{\"a\\\"{}\":[{}[]]}}]", "[".repeat(200), "[],".repeat(200));
         assert!(split(&flat).is_ok(), "{flat}");
     }
 
     #[test]
-    fn a_thousand_elements_are_the_most() {
+    fn a_document_has_at_most_a_thousand_elements() {
         let many = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
         assert_eq!(split(&many(EVENTS_MAX)).map(|elements| elements.len()), Ok(EVENTS_MAX));
         assert_eq!(split(&many(EVENTS_MAX + 1)), Err(Malformed::TooMany));
@@ -181,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn elements_of_a_written_array_come_back(
+        fn a_serialized_array_splits_into_its_elements(
             elements in proptest::collection::vec(
                 prop_oneof![
                     Just("{}".to_owned()),

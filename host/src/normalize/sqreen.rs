@@ -1,23 +1,23 @@
-//! Sqreen: versions 1 and 2, also mixed in one array.
+//! Reads Sqreen's events: versions 1 and 2, also mixed in one array.
 //!
 //! Version 2 wraps an event in an envelope (`message_type`, `message_id`, `message`), version 1 is the
 //! event itself (`sqreen_payload_type`). Neither the set of types nor the keys of a type are fixed: a
-//! test message has an empty description and lacks the application's id, an incident has no name of
-//! the application, a response has no id at all.
+//! test message has an empty description and no id of the application, an incident does not name the
+//! application, a response has no id at all.
 //!
 //! | severity | when |
 //! |---|---|
 //! | info | a test; risk below 25 |
-//! | warning | risk from 25; no risk given; a response; a scan |
+//! | warning | risk from 25; without a risk; a response; a scan |
 //! | error | risk from 50; an incident or pulse of any other kind, or a blocked account takeover |
 //! | critical | risk from 75; an account takeover |
 
 use std::borrow::Cow;
 
 use super::fields::{Field, fields};
-use super::repetition::Identity;
+use super::record::TYPE_UNKNOWN;
+use super::repetition::{Identity, dedup};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, is_rfc3339, one_line};
-use super::{TYPE_UNKNOWN, dedup};
 use crate::model::{Attributes, Severity};
 
 const RISK_WARNING: f64 = 25.0;
@@ -25,7 +25,7 @@ const RISK_ERROR: f64 = 50.0;
 const RISK_CRITICAL: f64 = 75.0;
 
 fields! {
-    /// What stands around an event; in version 1 the event itself.
+    /// What surrounds an event; in version 1 the event itself.
     struct Envelope {
         message_type, sqreen_payload_type, message_id, id, date_created, message,
     }
@@ -42,17 +42,17 @@ fields! {
 }
 
 fields! {
-    /// An application or a playbook where it is an object of its own.
+    /// An application or a playbook that is an object.
     struct Named { id, name, environment }
 }
 
-/// One event, taken apart.
+/// One event, split into its parts.
 struct Read<'a> {
     event_type: Cow<'a, str>,
     /// The envelope's own identifier; version 2 only.
     message_id: Field<'a>,
     sent_at: Field<'a>,
-    /// What does not change when Sqreen sends the event again, unlike the envelope's `retry_count`.
+    /// The part that stays the same when Sqreen retries, unlike the envelope's `retry_count`.
     raw: &'a str,
     content: Content<'a>,
     application: Named<'a>,
@@ -109,7 +109,7 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// When it happened; else when it was sent.
+    /// When it happened, or else when it was sent.
     fn time(&self) -> Option<String> {
         let content = &self.content;
         [
@@ -131,7 +131,7 @@ impl<'a> Read<'a> {
             .map_or_else(|| self.made_up_title(), Cow::into_owned)
     }
 
-    /// A title for what Sqreen sends without one.
+    /// A title for an event that Sqreen sends without one.
     fn made_up_title(&self) -> String {
         if self.is_test() {
             return "Test message from Sqreen".to_owned();
@@ -181,7 +181,7 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// The address in a test message leads nowhere.
+    /// A test message has none: its address does not exist.
     fn link(&self) -> Option<String> {
         [self.content.event_url, self.content.url]
             .into_iter()
@@ -191,8 +191,8 @@ impl<'a> Read<'a> {
             .map(Cow::into_owned)
     }
 
-    /// Pressing the test button twice means two messages, so that a test is never a repetition. An
-    /// incident is sent again whenever it changes, so that its state belongs to its key.
+    /// Pressing the test button twice sends two messages, so a test is never a repetition. An incident is
+    /// sent again whenever it changes, so its state is part of its key.
     fn identity(&self) -> Identity {
         let content = &self.content;
         let text = |field: Field<'a>| field.text().unwrap_or_default();
@@ -214,7 +214,7 @@ impl<'a> Read<'a> {
     }
 }
 
-/// The field's text in one line.
+/// The field's text on one line.
 fn line(field: Field<'_>, chars_max: usize) -> Option<Cow<'_, str>> {
     match field.text()? {
         Cow::Borrowed(text) => one_line(text, chars_max),

@@ -1,15 +1,15 @@
 //! Short texts with places in them: `{alert.title} on {host}`.
 //!
-//! | in braces | stands for |
+//! | in braces | value |
 //! |---|---|
-//! | `repository.name`, `/a/b.c` | what stands there in the event (see `paths`) |
+//! | `repository.name`, `/a/b.c` | the value at that path of the event (see `paths`) |
 //! | `root:groupKey` | the same in the document around the events of a list |
-//! | `header:X-Event` | a header field of the request |
+//! | `header:X-Event` | a header of the request |
 //! | `query:name` | a parameter of the request's address |
-//! | `@type` | the type that was found |
+//! | `@type` | the event's type |
 //!
-//! A place that is missing, empty or holds neither text nor a number makes the whole text missing, so
-//! that the next one of a list is tried. `{{` and `}}` stand for the braces themselves.
+//! If a value is missing, empty, or neither text nor a number, the whole template gives nothing, and the
+//! next one of the list is tried. `{{` and `}}` are literal braces.
 
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ enum Part {
     Type,
 }
 
-/// Why a text is no template.
+/// Why a text is not a valid template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
     #[error("it is empty")]
@@ -46,17 +46,17 @@ pub enum InvalidTemplate {
     Long,
     #[error("it has more than {PLACES_MAX} places")]
     Places,
-    #[error("a brace is not closed: write {{{{ or }}}} for a brace itself")]
+    #[error("a brace is not closed: write {{{{ or }}}} for a literal brace")]
     Brace,
-    #[error("`{path}` names no place: {why}")]
+    #[error("`{path}` is not a valid path: {why}")]
     Path { path: String, why: InvalidPath },
-    #[error("`{0}` is no name of a header")]
+    #[error("`{0}` is not a valid header name")]
     Header(String),
-    #[error("`@{0}` stands for nothing; there is `@type`")]
+    #[error("unknown variable `@{0}`; write `@type`")]
     Variable(String),
 }
 
-/// Everything that a template may name.
+/// All values that a template may name.
 pub(super) struct Places<'a> {
     pub event: Vec<Field<'a>>,
     pub root: Vec<Field<'a>>,
@@ -66,7 +66,7 @@ pub(super) struct Places<'a> {
 }
 
 impl Template {
-    /// Reads it; its places become slots of `event` and `root`.
+    /// Parses a template; its places become slots of `event` and `root`.
     pub(super) fn new(
         text: &str,
         event: &mut Paths,
@@ -108,7 +108,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The text with its places filled in; nothing when one of them has none.
+    /// The text with its places filled in; nothing if one of them has no value.
     pub(super) fn fill<'a>(&self, places: &Places<'a>) -> Option<Cow<'a, str>> {
         if let [part] = &self.parts[..] {
             return part.value(places);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn fills_in_what_is_there_or_is_missing_as_a_whole() {
+    fn fills_in_all_places_or_gives_nothing() {
         for (template, expected) in [
             ("{a.b}", Some("one")),
             ("{ a.b }/{n}!", Some("one/2!")),
@@ -209,15 +209,15 @@ mod tests {
     }
 
     #[test]
-    fn says_why_a_text_is_no_template() {
+    fn says_why_a_text_is_not_a_template() {
         for (template, expected) in [
             ("", "it is empty"),
-            ("{a", "a brace is not closed: write {{ or }} for a brace itself"),
-            ("a}", "a brace is not closed: write {{ or }} for a brace itself"),
-            ("{a..b}", "`a..b` names no place: a key in it is empty"),
-            ("{}", "`` names no place: a key in it is empty"),
-            ("{header:a b}", "`a b` is no name of a header"),
-            ("{@id}", "`@id` stands for nothing; there is `@type`"),
+            ("{a", "a brace is not closed: write {{ or }} for a literal brace"),
+            ("a}", "a brace is not closed: write {{ or }} for a literal brace"),
+            ("{a..b}", "`a..b` is not a valid path: a key in it is empty"),
+            ("{}", "`` is not a valid path: a key in it is empty"),
+            ("{header:a b}", "`a b` is not a valid header name"),
+            ("{@id}", "unknown variable `@id`; write `@type`"),
         ] {
             let made = Template::new(template, &mut Paths::new(), &mut Paths::new());
             assert_eq!(made.unwrap_err().to_string(), expected, "{template}");

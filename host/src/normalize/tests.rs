@@ -1,11 +1,11 @@
-//! What people see of each kind of event, and that nothing in a body can break the reading.
+//! Tests what people see of each kind of event, and that any body can be read.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::vendors::{sample, sender, senders};
 use crate::model::{Attributes, Event, Severity, Shape};
-use crate::vendors::{sample, sender, senders};
 
 fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
     let headers = http::HeaderMap::new();
@@ -26,7 +26,7 @@ fn only(sender: &str, body: &str) -> Event {
     events.remove(0)
 }
 
-/// Type, title, severity and the key of dedup of a sample, in this order.
+/// Checks type, title, severity and repetition key of the only event, in this order.
 #[track_caller]
 fn check(sender: &str, body: &str, expected: (&str, &str, Severity, Option<&str>)) {
     let Event { attributes, dedup, data, shape, .. } = only(sender, body);
@@ -108,7 +108,7 @@ fn samples_read_as_people_expect() {
 }
 
 #[test]
-fn sqreen_falls_back_where_keys_are_missing_null_or_of_another_type() {
+fn sqreen_falls_back_if_keys_are_missing_null_or_of_another_type() {
     use Severity::{Critical, Error, Info, Warning};
     for (body, expected) in [
         (r#"{}"#, ("unknown", "unknown", Warning, None)),
@@ -193,7 +193,7 @@ fn risk_maps_to_severity_at_its_thresholds() {
     }
 }
 
-/// Time, link and subject.
+/// Checks time, link and subject.
 #[track_caller]
 fn check_rest(sender: &str, body: &str, expected: (Option<&str>, Option<&str>, Option<&str>)) {
     let found = only(sender, body).attributes;
@@ -202,7 +202,7 @@ fn check_rest(sender: &str, body: &str, expected: (Option<&str>, Option<&str>, O
 }
 
 #[test]
-fn time_link_and_subject_are_of_their_form_or_absent() {
+fn time_link_and_subject_are_valid_or_absent() {
     const NOON: &str = "2021-02-08T12:00:00.5+00:00";
     for key in ["date_occurred", "date_occured", "date_started", "date_created"] {
         let body = format!(r#"{{"message_type": "x", "message": {{"{key}": "{NOON}"}}}}"#);
@@ -240,7 +240,7 @@ fn time_link_and_subject_are_of_their_form_or_absent() {
 }
 
 #[test]
-fn a_repetition_has_the_same_key_and_content_and_an_update_has_not() {
+fn a_repetition_has_the_same_key_and_content_and_an_update_does_not() {
     let dedup = |body: &str| only("sqreen", body).dedup.unwrap();
     let version_2 = |retries: u32, message: &str| {
         format!(
@@ -266,9 +266,9 @@ fn a_repetition_has_the_same_key_and_content_and_an_update_has_not() {
     assert_eq!(dedup(&format!("[{flat}]")), dedup(flat));
 }
 
-/// A redelivery was seen that had `id` in place of `message_id`.
+/// A recorded redelivery has `id` instead of `message_id`.
 #[test]
-fn both_forms_of_the_envelope_give_the_message_its_id() {
+fn both_forms_of_the_envelope_give_the_id_of_the_message() {
     let body = r#"[{"message_id": "m-1", "message_type": "x", "message": {"event_id": "e-1"}},
                    {"id": "m-2", "message_type": "x", "retry_count": 1, "message": {"event_id": "e-2"}}]"#;
     let keys: Vec<_> =
@@ -277,7 +277,7 @@ fn both_forms_of_the_envelope_give_the_message_its_id() {
 }
 
 #[test]
-fn a_long_identifier_makes_a_short_key() {
+fn a_long_id_gives_a_short_key() {
     let key = |id: &str| only("json", &format!(r#"{{"id": "{id}"}}"#)).dedup.unwrap().key;
     let (one, other) = (key(&"a".repeat(5000)), key(&"b".repeat(5000)));
     assert_eq!(one.len(), "sha256:".len() + 64);
@@ -285,7 +285,7 @@ fn a_long_identifier_makes_a_short_key() {
 }
 
 #[test]
-fn json_takes_the_first_name_that_fits() {
+fn json_uses_the_first_valid_name() {
     use Severity::{Critical, Error, Info, Warning};
     for (body, expected) in [
         (r#"{}"#, ("unknown", "unknown", Warning, None)),
@@ -303,7 +303,7 @@ fn json_takes_the_first_name_that_fits() {
 }
 
 #[test]
-fn what_is_no_object_is_kept_and_marked() {
+fn elements_that_are_not_objects_are_kept_and_marked() {
     let body = r#"[1, "a\nb", null, [{"message_type": "test"}], {"message_type": "x"}]"#;
     let events = events("sqreen", body);
     let shapes: Vec<_> = events.iter().map(|event| event.shape == Shape::Object).collect();
@@ -314,13 +314,13 @@ fn what_is_no_object_is_kept_and_marked() {
 }
 
 #[test]
-fn invalid_utf_8_is_refused_with_its_place() {
+fn invalid_utf_8_is_refused_with_its_position() {
     let body = Bytes::from_static(b"[{\"a\": \"caf\xe9\"}]");
     let refused = read("sqreen", &body).unwrap_err();
     assert_eq!(refused, Malformed::NotUtf8 { at: 11 });
 }
 
-/// A sender that keeps its events in a list, as a user writes it.
+/// A user's own sender, whose events are in a list.
 fn own(events: &str) -> Sender {
     let record = Record {
         events: Some(events),
@@ -335,7 +335,7 @@ fn own(events: &str) -> Sender {
 }
 
 #[test]
-fn a_list_inside_an_object_is_events_that_share_what_is_around_it() {
+fn events_in_a_list_share_the_document_around_them() {
     let sender = own("report.alarms");
     let mut headers = http::HeaderMap::new();
     headers.insert("x-kind", "door".parse().unwrap());
@@ -367,7 +367,7 @@ fn a_list_inside_an_object_is_events_that_share_what_is_around_it() {
         ]
     );
     assert_eq!(events[2].data, "{\"n\": 2}");
-    // Without the list the object itself is the event.
+    // Without the list, the object itself is the event.
     assert_eq!(read("{\"report\": 1}").len(), 1);
     assert_eq!(read("{\"report\": {\"alarms\": []}}").len(), 0);
 }
@@ -418,7 +418,7 @@ proptest! {
         }
     }
 
-    /// Known keys with values of every kind, so that each fallback meets each type.
+    /// Known keys with values of every kind, so that each fallback sees each type.
     #[test]
     fn any_object_gives_one_event_with_a_title(
         pairs in proptest::collection::vec((

@@ -1,4 +1,4 @@
-//! Senders' texts made fit to be shown: one line, bounded, of a known form.
+//! Makes senders' texts safe to show: one line, bounded, of a known form.
 
 use std::borrow::Cow;
 
@@ -10,17 +10,17 @@ pub(super) const TITLE_CHARS_MAX: usize = 300;
 pub(super) const NAME_CHARS_MAX: usize = 200;
 /// Longest link, in bytes.
 const LINK_BYTES_MAX: usize = 2048;
-/// Longest time that RFC 3339 can mean, in bytes; fractions of a second have no other limit there.
+/// Longest time that is read, in bytes. RFC 3339 does not limit the fraction of a second.
 const TIME_BYTES_MAX: usize = 40;
 
-/// The text in one line without control characters; every run of space becomes one. Of a longer text
-/// the first `chars_max` characters and an ellipsis. Nothing when nothing is left.
+/// The text on one line without control characters; every run of white space becomes one space. A longer
+/// text is cut after `chars_max` characters, with an ellipsis. Nothing if nothing is left.
 pub(super) fn one_line(text: &str, chars_max: usize) -> Option<Cow<'_, str>> {
     let trimmed = text.trim_matches(is_space);
     if trimmed.is_empty() {
         return None;
     }
-    // Most texts are printable ASCII, for which no character's kind has to be looked up.
+    // Fast path: most texts are printable ASCII, which needs no look-up of character classes.
     let plain = |c: char| matches!(c, ' '..='~') || !is_space(c);
     if trimmed.len() <= chars_max && trimmed.chars().all(plain) && !trimmed.contains("  ") {
         return Some(Cow::Borrowed(trimmed));
@@ -46,14 +46,14 @@ pub(super) fn one_line(text: &str, chars_max: usize) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(line))
 }
 
-/// White space, line and paragraph separators included, and control characters.
+/// White space, including line and paragraph separators, and control characters.
 fn is_space(c: char) -> bool {
     !matches!(c, '!'..='~') && (c.is_whitespace() || c.is_control())
 }
 
-/// Whether the text is a point in time as RFC 3339 writes it.
+/// Whether the text is a time in RFC 3339.
 pub(super) fn is_rfc3339(text: &str) -> bool {
-    // The form is checked here because the parser below takes more than RFC 3339 does.
+    // The form is checked here because the parser below accepts more than RFC 3339 allows.
     let bytes = text.as_bytes();
     let shape = b"dddd-dd-ddTdd:dd:dd";
     if bytes.len() > TIME_BYTES_MAX || bytes.len() <= shape.len() {

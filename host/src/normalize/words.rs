@@ -1,8 +1,8 @@
-//! Words for how bad something is.
+//! Maps words to severities.
 
 use crate::model::Severity;
 
-/// Words of many senders, in lower case, from harmless to worst.
+/// Words that many senders use, in lower case, from harmless to worst.
 const COMMON: [(Severity, &[&str]); 4] = [
     (
         Severity::Info,
@@ -16,7 +16,7 @@ const COMMON: [(Severity, &[&str]); 4] = [
     ),
 ];
 
-/// A sender's own word; `*` at one of its ends stands for anything.
+/// A sender's own word; `*` at one end matches anything.
 #[derive(Clone, Debug)]
 pub(super) struct Word {
     text: Box<str>,
@@ -50,7 +50,7 @@ impl Word {
     }
 }
 
-/// What a word means: by the sender's own list, else by the common one. Case does not matter.
+/// The severity of a word, by the sender's list or else by the common one. Case does not matter.
 pub(super) fn severity(word: &str, own: &[(Word, Severity)]) -> Option<Severity> {
     let word = word.trim().to_lowercase();
     let own = own.iter().find(|(own, _)| own.is(&word)).map(|(_, severity)| *severity);

@@ -1,7 +1,7 @@
-//! What a request claims: its signatures and its timestamp, taken apart but not believed.
+//! Reads what a request claims: its signatures and its timestamp. Nothing is trusted yet.
 //!
-//! One header is read once, from left to right. Limits: [`ELEMENTS_MAX`] elements a header, and
-//! [`SIGNATURES_MAX`] signatures a request.
+//! Each header is read once, from left to right. Limits: [`ELEMENTS_MAX`] elements in a header,
+//! [`SIGNATURES_MAX`] signatures in a request.
 
 use http::{HeaderMap, HeaderName};
 
@@ -9,14 +9,14 @@ use super::VerifyRefusal;
 use super::scheme::{Encoding, Place, Signature, StampIn};
 use super::{codec, stamp};
 
-/// Most elements of one signature's text: while keys change there are a few.
+/// Most elements in the text of a signature. While keys are rotated there are a few.
 pub const ELEMENTS_MAX: usize = 32;
-/// Most signatures compared with each key.
+/// Most signatures that are compared with each key.
 pub const SIGNATURES_MAX: usize = 16;
 /// Longest signature, in bytes.
 pub(super) const SIGNATURE_BYTES_MAX: usize = 72;
 
-/// A signature as written, and the place of its mark in the scheme's list.
+/// A signature as sent, and the index of its mark in the scheme's list.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Claim<'r> {
     pub(super) mark: usize,
@@ -29,12 +29,12 @@ pub(super) struct Claims<'r> {
     count: usize,
     /// The timestamp beside the signatures.
     pub(super) stamp: Option<&'r [u8]>,
-    /// Which of several names the sender uses.
+    /// Index of the header name that the sender uses.
     pub(super) set: usize,
 }
 
 impl<'r> Claims<'r> {
-    /// `in_body` is the signature's text where the scheme has it in the body.
+    /// `in_body` is the signature's text if the scheme has it in the body.
     pub(super) fn find(
         signature: &Signature,
         headers: &'r HeaderMap,
@@ -45,7 +45,7 @@ impl<'r> Claims<'r> {
         match &signature.place {
             Place::First(names) => {
                 claims.set = names.iter().position(|name| headers.contains_key(name)).unwrap_or(0);
-                // A scheme has at least one name: presets by a test, a user's own by its reader.
+                // A scheme has at least one name: a test checks the built-in ones, the reader a user's.
                 if let Some(name) = names.get(claims.set) {
                     claims.read_header(signature, headers, name)?;
                 }
@@ -81,8 +81,8 @@ impl<'r> Claims<'r> {
         self.read(signature, text, &|| format!("header {name}"))
     }
 
-    /// What is wrong with the form of the one whole signature of a request. Among several a wrong form is
-    /// only no match.
+    /// Checks the form if the whole text is one signature. Among several, a signature of a wrong form is
+    /// just not a match.
     pub(super) fn check_form(&self, signature: &Signature) -> Result<(), VerifyRefusal> {
         let (None, Place::First(names)) = (signature.separator, &signature.place) else {
             return Ok(());
@@ -148,7 +148,7 @@ impl<'r> Claims<'r> {
     }
 }
 
-/// The value of a header that must be there exactly once, and not be empty.
+/// The value of a header that must be sent exactly once and not be empty.
 pub(super) fn single<'r>(
     headers: &'r HeaderMap,
     name: &HeaderName,
@@ -165,7 +165,7 @@ pub(super) fn single<'r>(
     Ok(value.as_bytes())
 }
 
-/// As [`single`] for the timestamp's header of this set; `None` where the scheme does without.
+/// Like [`single`], for the timestamp's header of this set; `None` if the scheme does not need one.
 pub(super) fn stamp_header<'r>(
     signature: &Signature,
     headers: &'r HeaderMap,
@@ -182,7 +182,7 @@ pub(super) fn stamp_header<'r>(
     }
 }
 
-/// The signature's bytes; `None` when it is none.
+/// Decodes a signature and returns its length; `None` if it has the wrong form.
 pub(super) fn decode(
     signature: &Signature,
     text: &[u8],
@@ -214,7 +214,7 @@ fn check_form(
         return Ok(());
     }
     let expected = match signature.encoding {
-        Encoding::Hex => "hexadecimal number",
+        Encoding::Hex => "a hexadecimal number",
         Encoding::Base64 => "base64",
     };
     Err(VerifyRefusal::Malformed { place: format!("header {name}"), expected })

@@ -1,17 +1,17 @@
 //! Hexadecimal and base64 as senders write signatures and keys.
 //!
-//! Strict: what is decoded has exactly one writing, but for the case of hexadecimal letters, so that a
-//! changed text is another signature. Linear in the text.
+//! Strict: each value has exactly one encoding, apart from the case of hexadecimal letters, so a changed
+//! text is another signature. Linear in the text.
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Decodes into `room`; the bytes written. `None`: no such text, or it does not fit.
+/// Decodes into `room` and returns the number of bytes; `None` if the text is not hexadecimal or too long.
 pub(super) fn unhex_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
     if !text.len().is_multiple_of(2) || text.len() / 2 > room.len() {
         return None;
     }
-    // What is no digit sets high bits, which are looked at once in the end.
+    // Anything but a digit sets high bits, which are checked once at the end.
     let mut all = 0;
     for (byte, pair) in room.iter_mut().zip(text.chunks_exact(2)) {
         let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
@@ -21,7 +21,7 @@ pub(super) fn unhex_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
     (all <= 15).then_some(text.len() / 2)
 }
 
-/// The value of each hexadecimal digit, 255 for what is none.
+/// The value of each hexadecimal digit; 255 for every other byte.
 static NIBBLES: [u8; 256] = {
     let mut values = [255; 256];
     let mut value = 0u8;
@@ -34,7 +34,7 @@ static NIBBLES: [u8; 256] = {
     values
 };
 
-/// As [`unhex_into`], for base64 of the standard alphabet with its padding.
+/// Like [`unhex_into`], for base64 with the standard alphabet and padding.
 pub(super) fn unbase64_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
     if !text.len().is_multiple_of(4) {
         return None;
@@ -54,11 +54,11 @@ pub(super) fn unbase64_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
         value <<= 6 * (4 - group.len());
         let [_, decoded @ ..] = value.to_be_bytes();
         let (whole, rest) = decoded.split_at(group.len() - 1);
-        // Bits that belong to no byte must be zero, else there were two texts for the same bytes.
+        // Bits beyond the last byte must be zero, or two texts would decode to the same bytes.
         if rest.iter().any(|byte| *byte != 0) {
             return None;
         }
-        // The end of the group must be seen before a place is taken.
+        // `whole` comes first: `zip` must see its end before it takes a byte of `room`.
         for (decoded, byte) in whole.iter().zip(room.by_ref()) {
             *byte = *decoded;
         }
@@ -83,7 +83,7 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// For keys, which people copy from pages: the URL alphabet and missing padding are taken too.
+/// For keys, which people copy from web pages: also accepts the URL alphabet and missing padding.
 pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
     let plain = text.trim_end_matches('=').bytes();
     let mut standard: Vec<u8> = plain
@@ -125,7 +125,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Undoes `%XX`; what is no escape stays. With `plus`, a plus sign is a space, as in forms.
+/// Decodes `%XX` and leaves everything else. With `plus`, a plus sign is a space, as in forms.
 pub(super) fn unescape(text: &[u8], plus: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -151,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn base64_has_the_vectors_of_rfc_4648_and_one_writing_only() {
+    fn base64_passes_the_vectors_of_rfc_4648_and_has_one_encoding_only() {
         for (plain, text) in [
             ("", ""),
             ("f", "Zg=="),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_undone_and_what_is_none_stays() {
+    fn escapes_are_decoded_and_other_text_stays() {
         for (text, plus, plain) in [
             ("a%20b+c", true, "a b c"),
             ("a%20b+c", false, "a b+c"),
@@ -189,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn encoded_bytes_decode_to_the_same_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             prop_assert_eq!(unhex(&hex(&bytes)), Some(bytes.clone()));
             prop_assert_eq!(unbase64(&base64(&bytes)), Some(bytes));
         }

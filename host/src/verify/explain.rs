@@ -1,9 +1,8 @@
-//! Why a request is refused, for a person: what was signed, what was expected, and the usual accident.
+//! Explains a refusal to a person: what was signed, what was expected, and the likely cause.
 //!
-//! The accident is found by trying: the same request with its body written otherwise, the secret read
-//! otherwise, another address. That costs many hashes, so that it is for commands and never for the way
-//! of a request. Shown are prefixes only: a whole expected digest would be a signature, and a secret
-//! is never shown. Limits: [`PREVIEW_BYTES_MAX`] of what was signed, [`SEARCH_BYTES_MAX`] of a body.
+//! The cause is found by trying variants: the body re-serialized, the secret decoded another way, another
+//! address. That takes many hashes, so only commands do it, never the path of a request. Digests are cut
+//! to a prefix, because a whole expected digest would be a valid signature. Secrets are never shown. Limits: [`PREVIEW_BYTES_MAX`] of what was signed, [`SEARCH_BYTES_MAX`] of a body.
 
 mod accident;
 mod rewrite;
@@ -18,9 +17,9 @@ use super::scheme::{Encoding, Proof, Scheme, Signature, StampIn};
 use super::{Verifier, VerifyRefusal, body_text, id, json, stamp};
 use crate::model::{Request, Secret, Timestamp, printable};
 
-/// Bytes shown of what was signed, half of them from its beginning and half from its end.
+/// Bytes shown of what was signed: half from its beginning, half from its end.
 pub const PREVIEW_BYTES_MAX: usize = 160;
-/// Longest body that is written otherwise in search of an accident.
+/// Longest body that is re-serialized in search of a cause.
 pub const SEARCH_BYTES_MAX: usize = 1024 * 1024;
 /// Characters shown of a digest: enough to compare by eye, far too few to use.
 const DIGEST_CHARACTERS_SHOWN: usize = 8;
@@ -29,14 +28,14 @@ const DIGEST_CHARACTERS_SHOWN: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     pub refused: VerifyRefusal,
-    /// Lines for people, each a word and what it says.
+    /// Lines for people: a label and a text.
     pub lines: Vec<(&'static str, String)>,
-    /// Accidents that would explain it: with each of them undone, the request is accepted.
+    /// Likely causes: with any of them undone, the request is accepted.
     pub accidents: Vec<String>,
 }
 
-/// Why these secrets do not let the request in; `None` when they do. It may have been signed by one of
-/// the `others`.
+/// Why the request is refused with these secrets; `None` if it is accepted. Also tries the schemes in
+/// `others`.
 #[must_use]
 pub fn explain(
     scheme: &Arc<Scheme>,
@@ -54,14 +53,14 @@ pub fn explain(
     }
     let search = accident::Search::new(scheme, secrets, public_url, request);
     let accidents = match &refused {
-        // A wrong clock is not an accident of the signature, and the others would only confirm it.
+        // A wrong clock is not a problem of the signature; only the unit of the time can be the cause.
         VerifyRefusal::Stale { .. } | VerifyRefusal::Future { .. } => search.wrong_unit(),
         _ => search.all(others),
     };
     Some(Explanation { refused, lines, accidents })
 }
 
-/// What was signed of an accepted request, and when.
+/// What was signed in an accepted request, and when.
 #[must_use]
 pub fn describe(
     scheme: &Arc<Scheme>,
@@ -72,7 +71,7 @@ pub fn describe(
     Inside { scheme, signature, public_url, request }.lines(&[])
 }
 
-/// A request as its scheme reads it.
+/// A request with the scheme that reads it.
 struct Inside<'r> {
     scheme: &'r Scheme,
     signature: &'r Signature,
@@ -112,7 +111,7 @@ impl Inside<'_> {
         lines
     }
 
-    /// How a digest begins, in the scheme's own writing.
+    /// The beginning of a digest, in the scheme's encoding.
     fn prefix(&self, bytes: &[u8]) -> String {
         let text = match self.signature.encoding {
             Encoding::Hex => hex(bytes),
@@ -136,12 +135,12 @@ impl Inside<'_> {
         } else {
             format!("{} s old", now.since(at).as_secs())
         };
-        let not = if described.covered { "" } else { "; it is not signed and proves nothing" };
+        let not = if described.covered { "" } else { "; it is not signed, so it proves nothing" };
         Some(format!("the timestamp {at} is {skew}{not}"))
     }
 }
 
-/// The beginning and the end of a text, fit for a terminal, and its length.
+/// The beginning and the end of a text, safe for a terminal, and its length.
 fn preview(bytes: &[u8]) -> String {
     let shown = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes));
     let length = bytes.len();

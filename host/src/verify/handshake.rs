@@ -1,9 +1,9 @@
-//! What vendors ask before they send events, or besides, and the answers.
+//! Answers the requests with which a vendor checks an address.
 //!
-//! Pure. Where the vendor signs its question, only a verified request is answered. An answer repeats or
-//! signs nothing but a token of the form `[A-Za-z0-9_-]{1,128}`: else whoever can ask could have a body
-//! of his own signed. What such a token's signature could be used for is a body that is neither an
-//! object nor an array, and that is no event.
+//! Pure. If the vendor signs its question, only a verified one is answered. An answer repeats or signs
+//! only a token of the form `[A-Za-z0-9_-]{1,128}`: otherwise anyone who can ask could get a body of their
+//! choice signed. A signed token is useless as a body, because it is neither an object nor an array, and
+//! so never an event.
 
 use http::{HeaderMap, Uri};
 
@@ -13,10 +13,10 @@ use super::scheme::{Handshake, Place};
 use super::{Verified, Verifier, VerifyRefusal, json, url};
 use crate::model::Secret;
 
-/// Longest token that is answered, in bytes.
+/// Longest token that is repeated or signed, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 128;
 
-/// What the vendor gets back.
+/// The response to the vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// 200, or 204 without a body.
@@ -36,14 +36,14 @@ impl Answer {
 }
 
 impl Handshake {
-    /// Whether the vendor asks by a GET, where it sends events by POST.
+    /// Whether the vendor asks with GET, while it sends events with POST.
     #[must_use]
     pub const fn is_get(self) -> bool {
         matches!(self, Self::MetaHubChallenge | Self::OktaVerification | Self::XCrc)
     }
 
-    /// Whether it is answered without being asked for in the configuration: the question itself lets
-    /// nobody in.
+    /// Whether it is answered unless the configuration turns it off. True if answering it gives no one
+    /// access.
     #[must_use]
     pub const fn is_answered_unasked(self) -> bool {
         !matches!(self, Self::NotionToken)
@@ -51,16 +51,16 @@ impl Handshake {
 }
 
 impl Verifier {
-    /// With the token that the vendor shows when it asks, where it has one besides the secret.
+    /// Adds the token that the vendor sends when it asks, if it has one besides the secret.
     #[must_use]
     pub fn with_verify_token(self, token: Option<&Secret>) -> Self {
         Self { verify_token: token.map(Key::plain), ..self }
     }
 
-    /// The answer to a verified request that asks; `None` where it brings events.
+    /// The answer to a verified request that asks a question; `None` if it brings events.
     ///
     /// # Errors
-    /// It asks for something that is never answered.
+    /// Its token is never answered.
     pub fn answer(&self, verified: &Verified) -> Result<Option<Answer>, VerifyRefusal> {
         let Some(handshake) = self.scheme.handshake else { return Ok(None) };
         let request = verified.request();
@@ -86,7 +86,7 @@ impl Verifier {
             Handshake::DiscordPing if is("/type", "1") && body("/event/type").is_none() => {
                 Answer::json("{\"type\":1}".to_owned())
             }
-            // The ping of webhook events, which want no body.
+            // The ping of webhook events expects an empty body.
             Handshake::DiscordPing if is("/type", "0") => {
                 Answer { status: 204, content_type: "", body: String::new() }
             }
@@ -99,17 +99,17 @@ impl Verifier {
                 }
                 Answer::json(format!("{{\"verification\":\"{token}\"}}"))
             }
-            // A ping or a test is an event like any other: it wants a 2xx, and is worth a line in a log.
+            // A ping or a test is an event like any other: it expects a 2xx, and people want to see it.
             _ => return Ok(None),
         };
         Ok(Some(answer))
     }
 
-    /// The answer to a question that its vendor does not sign, asked by a GET; `None` where the vendor
+    /// The answer to a question that the vendor asks with GET and does not sign; `None` if the vendor
     /// asks in another way.
     ///
     /// # Errors
-    /// The question is not the vendor's, or asks for something that is never answered.
+    /// The question is not the vendor's, or its token is never answered.
     pub fn answer_unsigned(&self, uri: &Uri) -> Result<Option<Answer>, VerifyRefusal> {
         let query = uri.query().unwrap_or_default();
         let value = |name: &str| {
@@ -137,7 +137,7 @@ impl Verifier {
         }
     }
 
-    /// The token in the first, unsigned request of a vendor that has a person confirm the address by it.
+    /// The token in the first, unsigned request of a vendor. A person enters it there to confirm the address.
     #[must_use]
     pub fn token_to_confirm(&self, headers: &HeaderMap, body: &[u8]) -> Option<String> {
         if !self.may_confirm(headers) {
@@ -147,7 +147,7 @@ impl Verifier {
         narrow(&token).then(|| token.into_owned())
     }
 
-    /// Whether the body decides if a request without a signature is such a one.
+    /// Whether a request without a signature may be such a request. Its body decides.
     #[must_use]
     pub fn may_confirm(&self, headers: &HeaderMap) -> bool {
         let Some(Place::First(names) | Place::Each(names)) =
@@ -171,11 +171,11 @@ impl Verifier {
     }
 }
 
-/// Zoom's question whether the receiver has the secret, answered without a look at who asks: for a
-/// person who has the body alone. A daemon answers only what is signed.
+/// The answer to Zoom's question whether the receiver has the secret, without verifying who asks: for a
+/// person who has only the body. The daemon answers only signed questions.
 ///
 /// # Errors
-/// The body is no such question, or its token is one that is never answered.
+/// The body is not such a question, or its token is never answered.
 pub fn answer_zoom(verifier: &Verifier, body: &[u8]) -> Result<Answer, VerifyRefusal> {
     let text = |pointer: &str| json::text_at(body, pointer).unwrap_or_default();
     let plain = text("/payload/plainToken");

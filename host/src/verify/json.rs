@@ -1,7 +1,7 @@
-//! A text inside a JSON body, found without reading the rest of it.
+//! Finds one text in a JSON body without building the rest.
 //!
-//! Linear, without recursion over the input. A name that stands twice on the way is refused: which of
-//! them the vendor meant, and which of them others read later, is unclear.
+//! Linear, without recursion over the input. A name that appears twice on the path gives nothing, because
+//! it is unclear which one the vendor meant and which one later readers will use.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -48,7 +48,7 @@ impl<'de> Visitor<'de> for Member<'_> {
             if !is_meant {
                 map.next_value::<IgnoredAny>()?;
             } else if found.replace(map.next_value()?).is_some() {
-                return Err(A::Error::custom("stands twice"));
+                return Err(A::Error::custom("appears twice"));
             }
         }
         Ok(found)
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_one_text_or_number_and_nothing_unclear() {
+    fn finds_one_text_or_number_and_nothing_ambiguous() {
         for (body, pointer, text) in [
             (r#"{"a": "x", "b": 1}"#, "/a", Some("x")),
             (r#"{"a": "x", "b": 17}"#, "/b", Some("17")),

@@ -1,5 +1,5 @@
-//! A source's secrets made ready: once when the configuration is read, so that a request pays for
-//! nothing but its own bytes. And the one place where something secret is compared.
+//! Prepares the secrets of a source once, when the configuration is read, so a request costs only its own
+//! bytes. The only place where secret values are compared.
 
 use hmac::{Hmac, KeyInit, Mac};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
@@ -16,7 +16,7 @@ use crate::model::Secret;
 /// Longest digest, in bytes.
 const DIGEST_BYTES_MAX: usize = 64;
 
-/// A secret in the form that its algorithm takes, and which mark's signatures it makes.
+/// A secret in the form that its algorithm needs, and the index of the mark whose signatures it makes.
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) mark: usize,
@@ -25,14 +25,14 @@ pub(super) struct Key {
 
 #[derive(Clone)]
 enum Form {
-    /// Hashed up to the point where the message begins.
+    /// HMAC states that have absorbed the key.
     Sha1(Box<ring::hmac::Key>),
     Sha256(Box<Hmac<Sha256>>),
     Sha512(Box<Hmac<Sha512>>),
-    /// Begins with the request's timestamp, so that nothing can be done before.
+    /// The key begins with the request's timestamp, so it cannot be prepared.
     Late(Algorithm, Secret),
     Public(&'static dyn VerificationAlgorithm, Vec<u8>),
-    /// The hash of a token, so that comparing takes the same time for each length.
+    /// The hash of a token, so the comparison takes the same time for every length.
     Plain([u8; 32]),
 }
 
@@ -55,7 +55,7 @@ impl Expected {
     }
 }
 
-/// The one comparison of anything secret: its time does not tell how far two texts agree.
+/// Compares secret values. Its time does not depend on how far they agree.
 pub(super) fn same(expected: &[u8], claimed: &[u8]) -> bool {
     expected.ct_eq(claimed).into()
 }
@@ -66,8 +66,8 @@ impl Key {
         Self { mark: 0, form: Form::Plain(Sha256::digest(secret.expose()).into()) }
     }
 
-    /// The key for the signatures of one of `marks`: of the one whose prefix the secret has, else of the
-    /// first. What is wrong with a secret is told without it.
+    /// The key for the signatures of one of `marks`: the one whose prefix the secret has, or else the
+    /// first. The error does not contain the secret.
     pub(super) fn of(marks: &[Mark], secret: &Secret) -> Result<Self, &'static str> {
         let text = secret.expose();
         let prefix = |mark: &Mark| match &mark.key {
@@ -76,19 +76,19 @@ impl Key {
         };
         let has = |mark: &Mark| !prefix(mark).is_empty() && text.starts_with(&*prefix(mark));
         let place = marks.iter().position(has).unwrap_or(0);
-        let mark = marks.get(place).ok_or("made for no signature that is known")?;
+        let mark = marks.get(place).ok_or("not a key for any known signature")?;
         let bare = text.strip_prefix(&*prefix(mark)).unwrap_or(text);
         let bytes = match &mark.key {
             KeyForm::Text => bare.as_bytes().to_vec(),
             KeyForm::StampThenText => {
                 return Ok(Self { mark: place, form: Form::Late(mark.algorithm, secret.clone()) });
             }
-            KeyForm::Base64 { .. } => unbase64(bare.trim()).ok_or("no base64")?,
-            KeyForm::Hex => unhex(bare.trim()).ok_or("no hexadecimal number")?,
+            KeyForm::Base64 { .. } => unbase64(bare.trim()).ok_or("not valid base64")?,
+            KeyForm::Hex => unhex(bare.trim()).ok_or("not a hexadecimal number")?,
             KeyForm::Public { .. } => public::key(mark.algorithm, bare)?,
         };
         if bytes.is_empty() {
-            return Err("empty; an empty secret would let everybody in");
+            return Err("empty; an empty secret would accept every request");
         }
         let form = match mark.algorithm {
             Algorithm::Ed25519 => Form::Public(&ED25519, bytes),
@@ -104,7 +104,7 @@ impl Key {
         matches!(&self.form, Form::Plain(token) if same(token, &hash))
     }
 
-    /// The text signed with this key, where it is one for HMAC-SHA256.
+    /// The MAC of the text; `None` unless this is a key for HMAC-SHA256.
     pub(super) fn hmac_sha256(&self, text: &[u8]) -> Option<[u8; 32]> {
         let Form::Sha256(key) = &self.form else { return None };
         let mut mac = (**key).clone();
@@ -112,26 +112,26 @@ impl Key {
         Some(mac.finalize().into_bytes().into())
     }
 
-    /// Whether one of the claimed signatures is right.
+    /// Whether one of the claimed signatures is valid.
     pub(super) fn matches(
         &self,
         signature: &Signature,
         claims: &Claims<'_>,
         message: &Message<'_>,
-        writing: usize,
+        url_form: usize,
     ) -> bool {
         let claims = claims.iter().filter(|claim| claim.mark == self.mark);
         let mut room = [0; SIGNATURE_BYTES_MAX];
         let mut matched = false;
         if let Form::Public(algorithm, key) = &self.form {
-            let message = message.bytes(writing);
+            let message = message.bytes(url_form);
             let key = UnparsedPublicKey::new(*algorithm, key);
             for claim in claims {
                 if let Some(bytes) = decode(signature, claim.text, &mut room) {
                     matched |= key.verify(&message, &room[..bytes]).is_ok();
                 }
             }
-        } else if let Some(expected) = self.digest(message, writing) {
+        } else if let Some(expected) = self.digest(message, url_form) {
             for claim in claims {
                 if let Some(bytes) = decode(signature, claim.text, &mut room) {
                     matched |= same(expected.bytes(), &room[..bytes]);
@@ -141,8 +141,8 @@ impl Key {
         matched
     }
 
-    /// The digest of the message; `None` for what has none.
-    pub(super) fn digest(&self, message: &Message<'_>, writing: usize) -> Option<Expected> {
+    /// The digest of the message; `None` if this key does not make one.
+    pub(super) fn digest(&self, message: &Message<'_>, url_form: usize) -> Option<Expected> {
         let late;
         let form = match &self.form {
             Form::Late(algorithm, secret) => {
@@ -155,17 +155,17 @@ impl Key {
         Some(match form {
             Form::Sha1(key) => {
                 let mut hash = ring::hmac::Context::with_key(key);
-                message.feed(writing, |piece| hash.update(piece));
+                message.feed(url_form, |piece| hash.update(piece));
                 Expected::new(hash.sign().as_ref())
             }
             Form::Sha256(key) => {
                 let mut hash = Hmac::clone(key);
-                message.feed(writing, |piece| hash.update(piece));
+                message.feed(url_form, |piece| hash.update(piece));
                 Expected::new(&hash.finalize().into_bytes())
             }
             Form::Sha512(key) => {
                 let mut hash = Hmac::clone(key);
-                message.feed(writing, |piece| hash.update(piece));
+                message.feed(url_form, |piece| hash.update(piece));
                 Expected::new(&hash.finalize().into_bytes())
             }
             Form::Late(..) | Form::Public(..) | Form::Plain(_) => return None,
@@ -174,7 +174,7 @@ impl Key {
 }
 
 fn keyed(algorithm: Algorithm, key: &[u8]) -> Result<Form, &'static str> {
-    const NONE: &str = "no key for this algorithm";
+    const NONE: &str = "not a key for this algorithm";
     Ok(match algorithm {
         Algorithm::HmacSha1 => Form::Sha1(Box::new(ring::hmac::Key::new(
             ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,

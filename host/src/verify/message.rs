@@ -1,7 +1,7 @@
-//! The bytes that a signature covers, put together from a request by a scheme's list of parts.
+//! Assembles the bytes that a signature covers from a request, by the scheme's list of parts.
 //!
-//! Nothing is copied for the parts that stand in the request as they are signed; what must be worked
-//! out first is worked out once a request. Limits: [`FORM_FIELDS_MAX`], [`LISTED_HEADERS_MAX`].
+//! Parts that are signed as sent are not copied; parts that must be computed are computed once per
+//! request. Limits: [`FORM_FIELDS_MAX`], [`LISTED_HEADERS_MAX`].
 
 use sha2::{Digest as _, Sha256};
 
@@ -22,9 +22,9 @@ pub(super) struct Message<'r> {
     request: &'r Request,
     id: &'r [u8],
     stamp: Option<&'r [u8]>,
-    /// The parts that had to be worked out, in their order.
+    /// The computed parts, in order.
     prepared: Vec<Vec<u8>>,
-    /// The address in each writing that is tried; one empty text where none is signed.
+    /// The address in each form that is tried; empty if it is not signed.
     urls: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl<'r> Message<'r> {
         if signature.signs_url() {
             let base = public_url.ok_or(VerifyRefusal::NoPublicUrl)?;
             let path = request.uri.path_and_query().map_or("", |path| path.as_str());
-            urls = url::writings(base, path, signature.signed.contains(&Part::UrlAnyPort));
+            urls = url::forms(base, path, signature.signed.contains(&Part::UrlAnyPort));
         }
         unambiguous(&signature.signed, id)?;
         let mut prepared = Vec::new();
@@ -66,8 +66,8 @@ impl<'r> Message<'r> {
         Ok(Self { parts: &signature.signed, request, id, stamp, prepared, urls })
     }
 
-    /// How many writings of the address are to be tried: at least one.
-    pub(super) fn writings(&self) -> usize {
+    /// How many forms of the address to try: at least one.
+    pub(super) fn url_forms(&self) -> usize {
         self.urls.len().max(1)
     }
 
@@ -79,11 +79,11 @@ impl<'r> Message<'r> {
         self.stamp
     }
 
-    /// Hands over the signed bytes, piece by piece.
+    /// Passes the signed bytes to `put`, piece by piece.
     #[inline]
-    pub(super) fn feed(&self, writing: usize, mut put: impl FnMut(&[u8])) {
+    pub(super) fn feed(&self, url_form: usize, mut put: impl FnMut(&[u8])) {
         let mut prepared = self.prepared.iter();
-        let url = || self.urls.get(writing).map_or("", String::as_str);
+        let url = || self.urls.get(url_form).map_or("", String::as_str);
         for part in self.parts {
             match part {
                 Part::Body => put(&self.request.body),
@@ -111,10 +111,10 @@ impl<'r> Message<'r> {
         }
     }
 
-    /// In one piece, for algorithms that take no less.
-    pub(super) fn bytes(&self, writing: usize) -> Vec<u8> {
+    /// The signed bytes in one piece, for algorithms that need that.
+    pub(super) fn bytes(&self, url_form: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.request.body.len() + 128);
-        self.feed(writing, |piece| bytes.extend_from_slice(piece));
+        self.feed(url_form, |piece| bytes.extend_from_slice(piece));
         bytes
     }
 }
@@ -123,7 +123,7 @@ fn body_hash(request: &Request) -> String {
     codec::hex(&Sha256::digest(&request.body))
 }
 
-/// An id with the text in it that ends it could be read as a shorter id and another time.
+/// Refuses an id that contains the text after it: it could be read as a shorter id and another time.
 fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), VerifyRefusal> {
     for pair in parts.windows(2) {
         if let [Part::Id, Part::Literal(end)] = pair
@@ -136,16 +136,16 @@ fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), VerifyRefusal> {
     Ok(())
 }
 
-/// A body that begins like `1700000000:` could be a signed one without its timestamp's header, moved
-/// into the body by whoever caught it: the signed bytes are the same.
+/// Refuses a body that begins like `1700000000:`. It could be an intercepted request whose timestamp was
+/// moved from its header into the body: the signed bytes are the same.
 fn unmoved(body: &[u8], behind: &str) -> Result<(), VerifyRefusal> {
     let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let moved = digits > 0 && body[digits..].starts_with(behind.as_bytes());
     if moved { Err(VerifyRefusal::StampInBody) } else { Ok(()) }
 }
 
-/// Names and values of a form, sorted by name; of equal fields one counts. Nothing where the address
-/// has the body's hash, which then must be right. A body that is neither would not be covered.
+/// Names and values of a form, sorted by name, without duplicates. Empty if the address has the body's
+/// hash, which then must match. Any other body would not be covered.
 fn sorted_form(request: &Request) -> Result<Vec<u8>, VerifyRefusal> {
     let query = request.uri.query().unwrap_or_default();
     let mut hashes = url::parameter(query, "bodySHA256");
@@ -180,7 +180,7 @@ fn listed_headers(
 ) -> Result<Vec<u8>, VerifyRefusal> {
     let place = || format!("header {list}");
     let malformed =
-        || VerifyRefusal::Malformed { place: place(), expected: "list of header names" };
+        || VerifyRefusal::Malformed { place: place(), expected: "a list of header names" };
     let names = std::str::from_utf8(single(&request.headers, list)?).map_err(|_| malformed())?;
     let mut joined = Vec::new();
     let mut has_stamp = false;
@@ -207,8 +207,8 @@ fn listed_headers(
     }
 }
 
-/// The timestamp's text: from beside the signature, from its header, or none. One inside the body is
-/// looked for once the body is known to be the sender's.
+/// The timestamp's text, from the signature's header or its own, if there is one. A timestamp in the body
+/// is read after the signature is verified.
 pub(super) fn stamp_text<'r>(
     signature: &Signature,
     headers: &'r http::HeaderMap,

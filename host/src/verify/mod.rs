@@ -1,13 +1,13 @@
 //! Verifies who sent a request, over its raw bytes and before anything parses them.
 //!
 //! Pure: time is an argument. Every secret of the source is tried on every request, in constant time,
-//! so that neither the time of the answer nor its text shows which one failed or how far it matched. A
-//! [`Verified`] can only be made here: a request in one has passed. A verifier without a usable secret
-//! cannot be built, so that an unset secret never means "accept"; to accept everything, a source must
-//! name the scheme `none`.
+//! so that neither the time nor the text of the answer shows which one failed or how far it matched. Only
+//! this module makes a [`Verified`], and only of a request that passed. A verifier without a usable secret
+//! cannot be built, so an unset secret never means "accept"; to accept everything, a source must name the
+//! scheme `none`.
 //!
-//! How vendors sign is data: see [`Scheme`]. Every pass over a request is linear in its size, but for
-//! the sorting of a signed form's fields, of which there are at most [`FORM_FIELDS_MAX`].
+//! How vendors sign is data: see [`Scheme`]. Every pass over a request is linear in its size, except for
+//! sorting the fields of a signed form, of which there are at most [`FORM_FIELDS_MAX`].
 
 mod claim;
 mod codec;

@@ -1,10 +1,10 @@
-//! Schemes of no vendor: a token, a user and a password, nothing at all.
+//! Schemes that belong to no vendor: a token, a user and a password, or nothing.
 
 use http::{HeaderName, Method, header};
 
 use super::scheme::{Proof, Scheme, Text, TokenIn};
 
-/// Where a token stands unless the source says otherwise.
+/// Where the token is unless the source says otherwise.
 const TOKEN_HEADER: HeaderName = header::AUTHORIZATION;
 
 /// `token`, `basic` and `none`.
@@ -42,7 +42,7 @@ fn plain(name: &str, proof: Proof) -> Scheme {
 }
 
 impl Proof {
-    /// What a user should know of every scheme with this proof; empty for a signature.
+    /// What a user should know about every scheme with this proof; empty for a signature.
     #[must_use]
     pub const fn remark(&self) -> Text {
         Text::Borrowed(match self {

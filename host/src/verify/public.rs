@@ -1,12 +1,12 @@
-//! Public and private keys in the forms that vendors show them: PEM, base64 or hex of the whole or of
-//! the raw bytes, JWK.
+//! Reads keys in the forms in which vendors show them: PEM, base64 or hex of the whole structure or of
+//! the raw bytes, or JWK.
 //!
-//! Only the two kinds that are verified are read, each by its one fixed beginning: no parser of ASN.1.
+//! Reads only the two kinds that are needed. Each has one fixed beginning, so no ASN.1 parser is needed.
 
 use super::codec::{unbase64, unhex};
 use super::scheme::Algorithm;
 
-/// What stands before the raw bytes in an Ed25519 public key of RFC 8410.
+/// The bytes before the raw key in an Ed25519 public key of RFC 8410.
 const ED25519_HEAD: &[u8] = &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 /// The same before an uncompressed point of P-256.
 const P256_HEAD: &[u8] = &[
@@ -18,16 +18,16 @@ const POINT_BYTES: usize = 65;
 /// The raw bytes of a public key.
 pub(super) fn key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, &'static str> {
     let (head, length, wrong) = match algorithm {
-        Algorithm::Ed25519 => (ED25519_HEAD, 32, "no Ed25519 public key"),
-        Algorithm::EcdsaP256 => (P256_HEAD, POINT_BYTES, "no P-256 public key"),
-        _ => return Err("no public key: this scheme has none"),
+        Algorithm::Ed25519 => (ED25519_HEAD, 32, "not an Ed25519 public key"),
+        Algorithm::EcdsaP256 => (P256_HEAD, POINT_BYTES, "not a P-256 public key"),
+        _ => return Err("a public key, which this scheme does not use"),
     };
     let text = text.trim();
     if text.contains("PRIVATE KEY") {
-        return Err("a private key; the public one is needed here");
+        return Err("a private key; this needs the public key");
     }
     if text.contains("BEGIN CERTIFICATE") {
-        return Err("a certificate; only its public key is needed here");
+        return Err("a certificate; this needs only its public key");
     }
     let bytes = bytes(text).ok_or(wrong)?;
     let raw = bytes.strip_prefix(head).unwrap_or(&bytes);
@@ -35,14 +35,14 @@ pub(super) fn key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, &'static 
     if raw.len() == length && is_point { Ok(raw.to_vec()) } else { Err(wrong) }
 }
 
-/// What a key's text encodes.
+/// The bytes that the text of a key encodes.
 pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     if text.starts_with('{') {
         return jwk(text);
     }
     if text.starts_with("-----BEGIN") {
-        // Some hand a PEM on in one line, with its line breaks written out.
+        // A PEM may come in one line, with `\n` for its line breaks.
         let text = text.replace("\\n", "\n");
         let inner = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         return unbase64(&inner.collect::<String>());
@@ -67,7 +67,7 @@ fn jwk(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// The public key as its owner hands it out: Ed25519 in hex, P-256 in base64 of its SPKI.
+/// The public key as vendors publish it: Ed25519 in hex, P-256 in base64 of its SPKI.
 pub(super) fn write(algorithm: Algorithm, raw: &[u8]) -> String {
     match algorithm {
         Algorithm::EcdsaP256 => super::codec::base64(&[P256_HEAD, raw].concat()),
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_a_key_is_the_same_key() {
+    fn every_form_of_a_key_reads_as_the_same_key() {
         let raw: Vec<u8> = (0..32).collect();
         let whole = [ED25519_HEAD, &raw].concat();
         let pem =
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "00",
@@ -116,7 +116,7 @@ mod tests {
             assert!(key(Algorithm::Ed25519, text).is_err(), "{text}");
             assert!(key(Algorithm::EcdsaP256, text).is_err(), "{text}");
         }
-        // The neutral form of a point that is compressed is not taken.
+        // A compressed point is not accepted.
         assert!(key(Algorithm::EcdsaP256, &format!("02{}", "11".repeat(32))).is_err());
     }
 }

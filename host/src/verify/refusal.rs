@@ -1,77 +1,73 @@
-//! Why a request cannot be trusted: one line for the log. The sender is not told.
+//! Why a request cannot be trusted: one line for the log. The sender does not see it.
 
 use http::HeaderName;
 
-/// See the module's description. Shows names, places and figures, and never a secret or a digest.
+/// Why a request is refused. Contains names, places and numbers, never a secret or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyRefusal {
     #[error("header {header} is missing")]
     Missing { header: HeaderName },
     #[error("header {header} is empty")]
     Empty { header: HeaderName },
-    #[error("header {header} is sent {times} times; which one counts is unclear")]
+    #[error("header {header} is sent {times} times, so it is unclear which one counts")]
     Doubled { header: HeaderName, times: usize },
     #[error("header {header} has {found} characters, a signature has {expected}")]
     Length { header: HeaderName, found: usize, expected: usize },
-    #[error("{place} is no {expected}")]
+    #[error("{place} is not {expected}")]
     Malformed { place: String, expected: &'static str },
-    #[error("{place} has no signature of a known version, written {expected}…")]
+    #[error("{place} has no signature of a known version; expected {expected}…")]
     NoVersion { place: String, expected: String },
     #[error("{place} has more than {max} elements")]
     TooMany { place: String, max: usize },
     #[error("there is no timestamp in {place}")]
     NoStamp { place: String },
-    #[error("there is more than one timestamp in {place}; which one counts is unclear")]
+    #[error("there is more than one timestamp in {place}, so it is unclear which one counts")]
     StampDoubled { place: String },
-    #[error("the timestamp in {place} is no {expected}")]
+    #[error("the timestamp in {place} is not {expected}")]
     StampMalformed { place: String, expected: &'static str },
     #[error(
-        "the timestamp is {age_s} s old, at most {max_s} s are taken: sent again, or a clock is wrong"
+        "the timestamp is {age_s} s old, the limit is {max_s} s: the request was sent again, or a clock is wrong"
     )]
     Stale { age_s: u64, max_s: u32 },
-    #[error(
-        "the timestamp lies {ahead_s} s in the future, at most {max_s} s are taken: a clock is wrong"
-    )]
+    #[error("the timestamp is {ahead_s} s in the future, the limit is {max_s} s: a clock is wrong")]
     Future { ahead_s: u64, max_s: u32 },
-    #[error(
-        "the id has {separator:?} in it, so that it is unclear where it ends in what is signed"
-    )]
+    #[error("the id contains {separator:?}, so it is unclear where it ends in the signed bytes")]
     IdUnclear { separator: String },
-    #[error("the signed headers do not include the timestamp's, {header}")]
+    #[error("the signed headers do not include the timestamp's header, {header}")]
     StampNotListed { header: HeaderName },
-    #[error("the body has nothing at {pointer}, or more than once")]
+    #[error("the body has no value at {pointer}, or more than one")]
     NotInBody { pointer: String },
-    #[error("the body is no form of at most {max} fields, and its address has no hash of it")]
+    #[error(
+        "the body is not a form of at most {max} fields, and the address does not have its hash"
+    )]
     NoForm { max: usize },
-    #[error("the body does not have the hash that its address says")]
+    #[error("the hash in the address does not match the body")]
     BodyHash,
     #[error("the body begins like a timestamp that was moved into it")]
     StampInBody,
-    #[error(
-        "the address that the signature covers is not known here: server.public_url is not set"
-    )]
+    #[error("the signature covers the public address, which is unknown: set server.public_url")]
     NoPublicUrl,
-    #[error("parameter {name} is missing in the address, or there more than once")]
+    #[error("parameter {name} is missing in the address, or is there more than once")]
     NoToken { name: String },
-    #[error("the token is another one")]
+    #[error("the token does not match")]
     Token,
-    #[error("user or password are others")]
+    #[error("the user or the password does not match")]
     Basic,
-    #[error("what it asks to have answered is no token: 1 to 128 of A-Z a-z 0-9 _ and -")]
+    #[error("the token to answer is not 1 to 128 characters of A-Z a-z 0-9 _ and -")]
     Challenge,
     #[error(
-        "it asks with a token of your own choice, which is not known here: write verify_token in the \
-         source, and the same text where the sender is set up"
+        "the vendor asks with a token that you chose there, which is unknown here: set the same text as \
+         verify_token in the source"
     )]
     NoVerifyToken,
     #[error(
-        "the signature does not match; the secret differs, or the body was changed on its way \
+        "the signature does not match; the secret differs, or the body was changed on the way \
          (re-formatted JSON is another body)"
     )]
     Mismatch,
     #[error(
-        "the signature does not match; the secret differs, the body was changed on its way, or the \
-         sender was given another address than {url}"
+        "the signature does not match; the secret differs, the body was changed on the way, or the \
+         sender signed an address other than {url}"
     )]
     UrlMismatch { url: String },
 }

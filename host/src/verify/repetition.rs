@@ -1,6 +1,6 @@
-//! By what a verified request is told when it is sent again.
+//! Repetition keys of verified requests: what two copies of a request have in common.
 //!
-//! Pure, and worked out only when it is asked for: most senders give their events ids of their own.
+//! Pure. Computed only on demand, because most senders give their events ids.
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,7 +11,7 @@ use super::{Replay, Verified, body_text, id};
 
 impl Verified {
     /// What two requests have in common when one is a copy of the other: a hash of the signed bytes,
-    /// which nobody without the secret can change. `None` where nothing is signed.
+    /// which only the owner of the secret can change. `None` if nothing is signed.
     #[must_use]
     pub fn replay_key(&self) -> Option<[u8; 32]> {
         let signature = self.scheme.signature()?;
@@ -20,7 +20,7 @@ impl Verified {
         let claims = Claims::find(signature, &request.headers, in_body.as_deref()).ok()?;
         let stamp = message::stamp_text(signature, &request.headers, &claims).ok()?;
         let id = id(&self.scheme, signature, &request.headers, claims.set).ok()?;
-        // The address may have several writings, and is the same for each request of the source.
+        // The address may have several forms; it is the same for each request of the source.
         let message = Message::new(signature, request, id, stamp, Some("")).ok()?;
         let mut hash = Sha256::new();
         if let Some(stamp) = stamp.filter(|_| signature.stamp.as_ref().is_some_and(|s| s.covered)) {
@@ -30,9 +30,9 @@ impl Verified {
         Some(hash.finalize().into())
     }
 
-    /// What [`Scheme::replay`](super::Scheme::replay) says a copy is told by, as a text. With
-    /// [`Replay::OriginOnly`] it must count alone, because the ids in the body are not covered; else it
-    /// is for events that have no id of their own. `None` where nothing tells, or the signed time does.
+    /// The key by which [`Scheme::replay`](super::Scheme::replay) recognizes a copy. With
+    /// [`Replay::OriginOnly`] it must be the only key, because ids in the body are not signed; otherwise
+    /// it is for events without an id. `None` if nothing identifies a copy, or if its signed time does.
     #[must_use]
     pub fn repetition_key(&self) -> Option<String> {
         match self.scheme.replay() {
@@ -44,7 +44,7 @@ impl Verified {
         }
     }
 
-    /// The sender's id of the request, where the signature covers it.
+    /// The sender's id of the request, if the signature covers it.
     fn signed_id(&self) -> Option<&[u8]> {
         let signature = self.scheme.signature()?;
         let headers = &self.request.headers;

@@ -1,16 +1,16 @@
-//! How requests are signed, as data: one record a scheme.
+//! How requests are signed, as data: one record per scheme.
 //!
-//! A record says where the signature stands, how its text is taken apart, which bytes are signed, with
-//! what and with which form of the secret. Presets (`presets/`) and a user's own schemes are values of
-//! the same types. A new scheme is a new record, and a new value of one of these enums only where
-//! nobody signed that way before.
+//! A record says where the signature is, how its text is split, which bytes are signed, and with which
+//! algorithm and form of the secret. Built-in schemes (`host/vendors/`) and a user's own are values of the
+//! same types. A new scheme is a new record; it adds a value to one of these enums only if no other
+//! scheme signs that way.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
-/// A text of the table, or of a user's own scheme.
+/// A text of a scheme.
 pub type Text = Cow<'static, str>;
 
 /// One way to prove who sent a request.
@@ -18,37 +18,37 @@ pub type Text = Cow<'static, str>;
 pub struct Scheme {
     /// As written in the configuration.
     pub name: Arc<str>,
-    /// Known from second-hand sources only: no vector and no page of the vendor's own was seen.
+    /// Read in second-hand sources only, not checked against the vendor's documentation or a real request.
     pub unconfirmed: bool,
     /// Methods that a sender uses; any other is refused.
     pub methods: Vec<Method>,
     pub proof: Proof,
-    /// Headers with the sender's own id of a request: the first that is sent counts. Part of what is
-    /// signed only where [`Part::Id`] says so.
+    /// Headers with the sender's id of a request: the first that is sent counts. Signed only if
+    /// [`Part::Id`] is among the signed parts.
     pub id: Vec<HeaderName>,
-    /// What the vendor asks before, or besides, sending events.
+    /// How the vendor checks an address.
     pub handshake: Option<Handshake>,
-    /// What a user should know, a sentence; may be empty.
+    /// A sentence that a user should know; may be empty.
     pub remark: Text,
 }
 
-/// What lets a request in.
+/// What proves that a request is authentic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     Signature(Signature),
-    /// A secret sent as it is.
+    /// A secret that is sent in plain text.
     Token(TokenIn),
     /// `Authorization: Basic`; the secret is `user:password`.
     Basic,
-    /// Nothing: everybody is let in.
+    /// Nothing: every request is accepted.
     None,
 }
 
-/// Where a plain token stands.
+/// Where a plain token is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenIn {
     Header(HeaderName),
-    /// A parameter of the address. Addresses end up in logs of proxies.
+    /// A parameter of the address. Proxies write addresses to their logs.
     Query(Text),
 }
 
@@ -56,9 +56,9 @@ pub enum TokenIn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     pub place: Place,
-    /// Between the elements of its text; `None`: the whole text is one element.
+    /// Separates the elements of its text; `None`: the whole text is one element.
     pub separator: Option<u8>,
-    /// Elements that are signatures, and how those are made. Other elements are ignored.
+    /// Which elements are signatures, and how they are made. Other elements are ignored.
     pub marks: Vec<Mark>,
     pub encoding: Encoding,
     /// What is signed, in this order, without separators.
@@ -66,22 +66,22 @@ pub struct Signature {
     pub stamp: Option<Stamp>,
 }
 
-/// Where the signature's text stands.
+/// Where the signature's text is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the first of these headers that is sent; the headers of id and time are then taken from the
-    /// same place of their own lists. One vendor writes the same things under several names.
+    /// In the first of these headers that is sent. The headers of id and time then have the same index in
+    /// their lists: a vendor may send the same things under several names.
     First(Vec<HeaderName>),
-    /// In each of these that is sent, one signature a key.
+    /// In each of these that is sent, one signature per key.
     Each(Vec<HeaderName>),
     /// In the body: a JSON pointer.
     Body(Text),
 }
 
-/// How a signature is told from other elements, and made.
+/// How to recognize a signature among other elements, and how it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Before the signature: `sha256=`, `v1=`; may be empty.
+    /// The text before the signature, such as `sha256=` or `v1=`; may be empty.
     pub text: Text,
     pub algorithm: Algorithm,
     pub key: KeyForm,
@@ -90,7 +90,7 @@ pub struct Mark {
 /// How the signature is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Lower or upper case: both mean the same number.
+    /// In lower or upper case.
     Hex,
     /// The standard alphabet with padding.
     Base64,
@@ -98,7 +98,7 @@ pub enum Encoding {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// Only where the vendor demands it: inside HMAC it still holds, anywhere else it does not.
+    /// Only for vendors that use it. SHA-1 is still secure inside HMAC, but nowhere else.
     HmacSha1,
     HmacSha256,
     HmacSha512,
@@ -131,15 +131,15 @@ impl Algorithm {
 pub enum KeyForm {
     /// The UTF-8 bytes of the text, even where the text looks encoded.
     Text,
-    /// Base64, behind this prefix, which may be left out.
+    /// Base64 after this prefix, which may be left out.
     Base64 {
         prefix: Text,
     },
     Hex,
-    /// The timestamp's text and then the secret's.
+    /// The timestamp's text followed by the secret's.
     StampThenText,
-    /// A public key behind this prefix, which may be left out: PEM, base64 or hex of its SPKI or of its
-    /// raw bytes, or a JWK.
+    /// A public key after this prefix, which may be left out: PEM, base64 or hex of its SPKI or of its raw
+    /// bytes, or a JWK.
     Public {
         prefix: Text,
     },
@@ -153,7 +153,7 @@ pub enum Part {
     Id,
     /// The timestamp's text as sent.
     Stamp,
-    /// The timestamp's text and this text behind it where a timestamp is sent, else nothing.
+    /// The timestamp's text followed by this text; nothing if no timestamp is sent.
     StampIfSent(Text),
     /// The body's bytes as received.
     Body,
@@ -162,15 +162,15 @@ pub enum Part {
     Method,
     /// The public address of the source with path and query as sent, never the Host header.
     Url,
-    /// The same, with the usual port or without, and quotes escaped or not: not every sender signs what
-    /// it was told.
+    /// The same, with or without the default port, and with quotes escaped or not: some senders sign
+    /// another form of the address than the one they were given.
     UrlAnyPort,
     /// The address with the escapes of `:/?@!$'()*,;` undone.
     UrlDecoded,
     /// Path and query of the public address.
     Path,
-    /// Each form field, sorted by name: name and value. Where the address has `bodySHA256`, nothing,
-    /// and the body must have that hash.
+    /// Name and value of each form field, sorted by name. If the address has `bodySHA256`, nothing, and the
+    /// body must have that hash.
     SortedForm,
     /// The value of a header.
     Header(HeaderName),
@@ -185,21 +185,21 @@ pub enum Part {
 pub struct Stamp {
     pub place: StampIn,
     pub unit: Unit,
-    /// Oldest that is taken, in seconds.
+    /// Greatest age that is accepted, in seconds.
     pub past_s: u32,
-    /// Farthest in the future that is taken, in seconds.
+    /// Furthest in the future that is accepted, in seconds.
     pub future_s: u32,
-    /// Whether the signature covers it. One that is not covered says nothing and is not looked at.
+    /// Whether the signature covers it. If not, it proves nothing and is ignored.
     pub covered: bool,
-    /// Whether a request may come without. Only where its absence is covered too.
+    /// Whether it may be missing. Only if the signature covers its absence too.
     pub optional: bool,
 }
 
-/// Where the timestamp stands.
+/// Where the timestamp is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StampIn {
     Headers(Vec<HeaderName>),
-    /// In the signature's own text: the element behind this mark.
+    /// In the signature's text: the element after this mark.
     Element(Text),
     /// In the body: a JSON pointer.
     Body(Text),
@@ -214,7 +214,7 @@ pub enum Unit {
     HttpDate,
 }
 
-/// What a vendor asks besides events. Who answers is told only that this scheme's vendor asks.
+/// How a vendor checks an address. `handshake` has the questions and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake {
     SlackUrlVerification,
@@ -229,19 +229,19 @@ pub enum Handshake {
     XCrc,
 }
 
-/// What tells a repeated request from a new one.
+/// What distinguishes a repeated request from a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {
     /// The signature covers the sender's id, and the time.
     Id,
-    /// The signature covers the time: a copy is taken within the tolerance only.
+    /// The signature covers the time: a copy is accepted only within the tolerance.
     Window,
-    /// Nothing but the signed bytes themselves: a copy is good for ever.
+    /// Only the signed bytes: a copy stays valid for ever.
     SignedBytes,
-    /// The signature covers no content: whoever has seen one request can send any content with it, so
-    /// that what was signed must be remembered in every case.
+    /// The signature covers no content: anyone who has seen one request can send any content with it, so
+    /// what was signed must be the repetition key of every request.
     OriginOnly,
-    /// No signature: who has the secret can say anything.
+    /// No signature: anyone who has the secret can send anything.
     Open,
 }
 
@@ -257,7 +257,7 @@ impl Scheme {
     #[must_use]
     pub fn replay(&self) -> Replay {
         let Some(signature) = self.signature() else { return Replay::Open };
-        // A request may come without one that is optional.
+        // An optional timestamp may be missing.
         let covered = |stamp: &Stamp| stamp.covered && !stamp.optional;
         let covered = signature.stamp.as_ref().is_some_and(covered);
         if !signature.covers_content() {
@@ -271,7 +271,7 @@ impl Scheme {
         }
     }
 
-    /// Whether the configuration must say what senders see.
+    /// Whether `server.public_url` must be set.
     #[must_use]
     pub fn needs_public_url(&self) -> bool {
         self.signature().is_some_and(Signature::signs_url)
@@ -287,7 +287,7 @@ impl Signature {
         self.signed.iter().any(content)
     }
 
-    /// Whether nobody can write another time into a signed request.
+    /// Whether the time in a signed request cannot be changed.
     #[must_use]
     pub fn covers_stamp(&self) -> bool {
         let Some(stamp) = &self.stamp else { return false };

@@ -1,4 +1,4 @@
-//! A scheme in words, for lists, tables and `check`.
+//! Describes a scheme in words, for lists, tables and `check`.
 
 use super::scheme::{
     Algorithm, Encoding, KeyForm, Part, Place, Proof, Replay, Scheme, Signature, Stamp, StampIn,
@@ -6,7 +6,7 @@ use super::scheme::{
 };
 
 impl Scheme {
-    /// Where the proof stands: `header x-hub-signature-256, written sha256=…`.
+    /// Where the proof is: `header x-hub-signature-256, written sha256=…`.
     #[must_use]
     pub fn place_shown(&self) -> String {
         match &self.proof {
@@ -52,7 +52,7 @@ impl Scheme {
         }
     }
 
-    /// Where the time stands and how old a request may be.
+    /// Where the time is, and how old a request may be.
     #[must_use]
     pub fn stamp_shown(&self) -> String {
         let stamp = self.signature().and_then(|signature| signature.stamp.as_ref());
@@ -61,14 +61,14 @@ impl Scheme {
 }
 
 impl Replay {
-    /// What tells a copy.
+    /// What identifies a copy.
     #[must_use]
     pub const fn shown(self) -> &'static str {
         match self {
-            Self::Id => "the event's id, else the signed one",
-            Self::Window => "the event's id; older than the time's limit it is refused",
-            Self::SignedBytes => "the event's id, else the signed bytes",
-            Self::OriginOnly => "what was signed alone, whatever the content",
+            Self::Id => "the event's id, or else the signed id",
+            Self::Window => "the event's id; refused once it is older than the time limit",
+            Self::SignedBytes => "the event's id, or else the signed bytes",
+            Self::OriginOnly => "only the signed bytes, whatever the content",
             Self::Open => "the event's id",
         }
     }
@@ -128,7 +128,7 @@ impl Algorithm {
 impl KeyForm {
     fn shown(&self) -> String {
         let behind = |what: &str, prefix: &str| {
-            if prefix.is_empty() { what.to_owned() } else { format!("{what} behind {prefix}") }
+            if prefix.is_empty() { what.to_owned() } else { format!("{what} after {prefix}") }
         };
         match self {
             Self::Text => "text".to_owned(),

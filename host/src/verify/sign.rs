@@ -1,7 +1,7 @@
-//! Signing as a vendor would: the same records read the other way, to try a configuration out.
+//! Signs as a vendor would, with the same records, to try out a configuration.
 //!
-//! Time, ids and chance are arguments. What a scheme writes into the body (a timestamp, a signature) is
-//! written into the body's JSON, which is written anew for it.
+//! Time, ids and randomness are arguments. If a scheme has its timestamp or signature in the body, the
+//! body's JSON is serialized again with them.
 
 use std::sync::Arc;
 
@@ -20,17 +20,17 @@ use super::scheme::{
 use super::{VerifyRefusal, public, stamp};
 use crate::model::{Request, Secret, Timestamp};
 
-/// Why nothing can be signed; never with the secret in it.
+/// Why signing failed. Never contains the secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotSign {
     #[error("the secret is {0}")]
     Secret(&'static str),
     #[error(
-        "scheme `{scheme}` is signed with a private key: give one (PKCS#8 in PEM or base64, or the 32 \
-         bytes of an Ed25519 seed in hex or base64), because what the receiver has only verifies"
+        "scheme `{scheme}` signs with a private key: give one (PKCS#8 in PEM or base64, or the 32 \
+         bytes of an Ed25519 seed in hex or base64); the receiver's public key can only verify"
     )]
     NeedsPrivateKey { scheme: String },
-    #[error("scheme `{scheme}` writes into the body, which must be a JSON object for that")]
+    #[error("scheme `{scheme}` writes into the body, so the body must be a JSON object")]
     NoObject { scheme: String },
     #[error("the request cannot be signed: {0}")]
     Request(#[from] VerifyRefusal),
@@ -42,7 +42,7 @@ pub enum CannotSign {
 #[derive(Clone, Debug)]
 pub struct Unsigned<'a> {
     pub method: http::Method,
-    /// What senders see before the path.
+    /// The public address before the path.
     pub public_url: Option<&'a str>,
     /// Path and query.
     pub path: &'a str,
@@ -50,7 +50,7 @@ pub struct Unsigned<'a> {
     pub headers: http::HeaderMap,
     pub body: &'a [u8],
     pub now: Timestamp,
-    /// The request's id, and whatever else must differ from request to request.
+    /// The request's id; also the value of everything else that must differ between requests.
     pub id: &'a str,
 }
 
@@ -58,13 +58,13 @@ pub struct Unsigned<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     pub headers: Vec<(HeaderName, String)>,
-    /// Where it is another one than before.
+    /// The new body, if the scheme changed it.
     pub body: Option<Vec<u8>>,
-    /// Path and query, where they are others than before.
+    /// The new path and query, if the scheme changed them.
     pub path: Option<String>,
 }
 
-/// A scheme with the secret that signs.
+/// A scheme with a key that signs.
 pub struct Signer {
     scheme: Arc<Scheme>,
     pen: Pen,
@@ -79,10 +79,10 @@ enum Pen {
 }
 
 impl Signer {
-    /// `secret` is what the receiver has, or the private key where that is a public one.
+    /// `secret` is the receiver's secret, or the private key if the receiver has the public one.
     ///
     /// # Errors
-    /// It is none of this scheme's.
+    /// The secret cannot sign for this scheme.
     pub fn new(
         scheme: &Arc<Scheme>,
         secret: &Secret,
@@ -94,7 +94,7 @@ impl Signer {
         };
         let text = secret.expose();
         let private = |mark: &Mark| !mark.algorithm.is_symmetric();
-        // Of several kinds of key, the private one is known by its form.
+        // If a scheme has several kinds of key, a private one is recognized by its form.
         let is_private = text.starts_with("whsk_") || text.contains("PRIVATE KEY");
         let all_private = signature.marks.iter().all(private);
         if is_private || all_private {
@@ -117,7 +117,7 @@ impl Signer {
         Ok(Self { scheme, pen: Pen::Shared(key), mark })
     }
 
-    /// What the receiver is given, where that is not what signs.
+    /// The receiver's key, if it is not the one that signs.
     #[must_use]
     pub fn public_key(&self) -> Option<String> {
         match &self.pen {
@@ -194,7 +194,7 @@ impl Signer {
         Ok(draft.signed)
     }
 
-    /// Adds what the scheme signs and the request has not.
+    /// Adds what the scheme signs and the request does not have.
     fn fill(
         &self,
         signature: &Signature,
@@ -205,7 +205,7 @@ impl Signer {
             (signature.stamp.as_ref().map(|stamp| &stamp.place), stamp)
         {
             let pointer = pointer.clone();
-            // Some vendors write it as a number, and those that sign its text as a string.
+            // Some vendors write it as a number; those that sign its text write a string.
             let as_text = signature.signed.contains(&Part::BodyText(pointer.clone()));
             self.put(draft, &pointer, text, !as_text)?;
         }
@@ -243,7 +243,7 @@ impl Signer {
         Ok(())
     }
 
-    /// The signature's text, with the timestamp where it stands beside.
+    /// The signature's text, with the timestamp if that is beside it.
     fn write(&self, signature: &Signature, stamp: Option<&str>, raw: &[u8]) -> String {
         let encoded = match signature.encoding {
             Encoding::Hex => hex(raw),
@@ -301,7 +301,7 @@ impl Draft {
         }
     }
 
-    /// A body that is no form is signed by its hash in the address.
+    /// A body that is not a form is signed through its hash in the address.
     fn add_body_hash(&mut self) {
         let hash = hex(&Sha256::digest(&self.request.body));
         let path = self.request.uri.path_and_query().map_or("", |path| path.as_str());
@@ -317,7 +317,7 @@ impl Signed {
     }
 }
 
-/// A private key and the public one that belongs to it, for a trial; `None` for schemes without.
+/// A private key and its public key, for a trial; `None` for schemes that use a shared secret.
 #[must_use]
 pub fn trial_keys(scheme: &Scheme, random: &dyn SecureRandom) -> Option<(Secret, String)> {
     let marks = &scheme.signature()?.marks;
@@ -343,8 +343,8 @@ pub fn trial_keys(scheme: &Scheme, random: &dyn SecureRandom) -> Option<(Secret,
     }
 }
 
-/// The header that a sender of a scheme that signs the body alone would add. For an empty secret, or
-/// another scheme, the value is one that no verifier accepts.
+/// The header that a sender would add, for schemes that sign only the body. With an empty secret or
+/// another scheme, no verifier accepts the value.
 #[must_use]
 pub fn sign_body(scheme: &Scheme, secret: &Secret, body: &[u8]) -> (HeaderName, String) {
     let nothing = (header::AUTHORIZATION, String::new());
@@ -375,7 +375,7 @@ pub fn sign_body(scheme: &Scheme, secret: &Secret, body: &[u8]) -> (HeaderName, 
 }
 
 fn ed25519(bytes: &[u8]) -> Option<Pen> {
-    // Some hand out the seed with the public key behind it.
+    // Some vendors publish the seed followed by the public key.
     let seed = if bytes.len() == 64 { &bytes[..32] } else { bytes };
     let pair = match seed.len() {
         32 => Ed25519KeyPair::from_seed_unchecked(seed),
@@ -409,7 +409,7 @@ fn with_parameter(path: &str, name: &str, value: &str) -> String {
     format!("{path}{joint}{name}={value}")
 }
 
-/// Fit for a query.
+/// Escaped for a query.
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let escape = |byte: u8| {
@@ -422,7 +422,7 @@ fn is_form(body: &[u8]) -> bool {
     body.is_empty() || (body.contains(&b'=') && !matches!(body.first(), Some(b'{' | b'[')))
 }
 
-/// The body with a text or number at a JSON pointer through objects.
+/// The body with a text or number at a JSON pointer, through objects only.
 fn put(body: &[u8], pointer: &str, text: &str, as_number: bool) -> Option<Vec<u8>> {
     let mut document: serde_json::Value = serde_json::from_slice(body).ok()?;
     let mut place = &mut document;

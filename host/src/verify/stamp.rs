@@ -1,13 +1,13 @@
-//! When a sender says that it signed, and whether that is now.
+//! Reads, writes and checks the time of a signature.
 
 use super::VerifyRefusal;
 use super::scheme::{Stamp, StampIn, Unit};
 use crate::model::Timestamp;
 
-/// Longest text of a timestamp, in bytes: the longest form of RFC 3339 with nanoseconds has 35.
+/// Longest text of a timestamp, in bytes. The longest form of RFC 3339 with nanoseconds has 35.
 const STAMP_BYTES_MAX: usize = 64;
 
-/// Refuses a timestamp that is not near `now`. The limits themselves are near enough.
+/// Refuses a timestamp that is too far from `now`. The limits are inclusive.
 pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), VerifyRefusal> {
     let millis = millis(stamp.unit, text).ok_or_else(|| VerifyRefusal::StampMalformed {
         place: place(stamp),
@@ -28,7 +28,7 @@ pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), Ve
 /// Milliseconds since 1970.
 pub(super) fn millis(unit: Unit, text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= STAMP_BYTES_MAX)?;
-    // No sign, no space: one writing only.
+    // No sign and no space: one form only.
     let number = || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
     match unit {
         Unit::Seconds => number().and_then(|seconds: i64| seconds.checked_mul(1000)),
@@ -41,7 +41,7 @@ pub(super) fn millis(unit: Unit, text: &[u8]) -> Option<i64> {
     }
 }
 
-/// `now` as this unit writes it.
+/// Writes `now` in this unit.
 pub(super) fn write(unit: Unit, now: Timestamp) -> String {
     let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
@@ -53,7 +53,7 @@ pub(super) fn write(unit: Unit, now: Timestamp) -> String {
     }
 }
 
-/// Where it stands, for people.
+/// Where it is, for people.
 pub(super) fn place(stamp: &Stamp) -> String {
     match &stamp.place {
         StampIn::Headers(names) => {
@@ -70,10 +70,10 @@ impl Unit {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Seconds => "number of seconds since 1970",
-            Self::Millis => "number of milliseconds since 1970",
-            Self::Rfc3339 => "RFC 3339 time",
-            Self::HttpDate => "HTTP date",
+            Self::Seconds => "a number of seconds since 1970",
+            Self::Millis => "a number of milliseconds since 1970",
+            Self::Rfc3339 => "an RFC 3339 time",
+            Self::HttpDate => "an HTTP date",
         }
     }
 }
@@ -85,7 +85,7 @@ mod tests {
     const UNITS: [Unit; 4] = [Unit::Seconds, Unit::Millis, Unit::Rfc3339, Unit::HttpDate];
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn each_unit_reads_what_it_writes() {
         let now = Timestamp::from_millis(1_700_000_000_000);
         for unit in UNITS {
             let text = write(unit, now);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn texts_that_are_not_times_are_refused() {
         let long = "1".repeat(STAMP_BYTES_MAX + 1);
         for text in
             ["", " 1", "+1", "-1", "1.5", "0x1", "1e3", "99999999999999999999", "now", &long]
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_itself_is_taken_and_a_millisecond_more_is_not() {
+    fn the_limit_is_accepted_and_a_millisecond_more_is_not() {
         let stamp = Stamp {
             place: StampIn::Element("t=".into()),
             unit: Unit::Seconds,

@@ -1,4 +1,4 @@
-//! Known vectors, every form of a signature that is refused, and guesses.
+//! Tests known vectors, every form of a wrong signature, and random guesses.
 
 mod rules;
 
@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use ring::rand::SystemRandom;
 
+use crate::config::vendors::{scheme, schemes};
 use crate::model::{Request, Secret, Timestamp};
-use crate::vendors::{scheme, schemes};
 
 const BODY: &[u8] = br#"[{"message_type": "test"}]"#;
 const HEADER: &str = "x-sqreen-integrity";
@@ -52,9 +52,9 @@ fn signature(secret: &str, body: &[u8]) -> String {
     sign_body(sqreen(), &Secret::new(secret), body).1
 }
 
-/// Vectors that anybody can recompute with another HMAC.
+/// Vectors that any other implementation of HMAC gives.
 #[test]
-fn signs_as_known_vectors_say() {
+fn signs_like_known_vectors() {
     for (secret, body, expected) in [
         ("1234", "4567", "9d101d2bf630748679226b767d2031634c520390ff0e926afc09bc65a05bfdb2"),
         (
@@ -107,7 +107,7 @@ fn refuses_every_other_form_with_its_reason() {
     letter[0] = b'g';
     let place = format!("header {HEADER}");
     let malformed =
-        || VerifyRefusal::Malformed { place: place.clone(), expected: "hexadecimal number" };
+        || VerifyRefusal::Malformed { place: place.clone(), expected: "a hexadecimal number" };
     let length = |found| VerifyRefusal::Length { header: header.clone(), found, expected: 64 };
     let doubled = |times| VerifyRefusal::Doubled { header: header.clone(), times };
     let table: Vec<(Vec<&[u8]>, VerifyRefusal)> = vec![
@@ -137,7 +137,7 @@ fn refuses_every_other_form_with_its_reason() {
 }
 
 #[test]
-fn a_changed_byte_is_another_body() {
+fn a_changed_body_is_refused() {
     let good = signature("s", BODY);
     for body in [&b"[{\"message_type\":\"test\"}]"[..], b"[{\"message_type\": \"test\"}]\n", b""] {
         let refused = verifier(&["s"]).verify(request(&[good.as_bytes()], body)).unwrap_err();
@@ -160,7 +160,7 @@ fn shows_no_secret() {
     assert_eq!(shown, r#"Verifier { scheme: "sqreen", keys: 1 }"#);
 }
 
-/// A signer and a verifier of a preset, whatever its keys are.
+/// A signer and a verifier of a built-in scheme, whatever its keys are.
 fn both(scheme: &Arc<Scheme>, random: &SystemRandom) -> (Signer, Verifier) {
     let text = match &scheme.proof {
         Proof::Signature(signature) => match signature.marks[0].key {
@@ -203,7 +203,7 @@ fn signed(signer: &Signer, body: &[u8], path: &str, random: &SystemRandom) -> Re
 }
 
 #[test]
-fn what_each_preset_signs_it_accepts_and_one_bit_more_or_less_it_refuses() {
+fn each_scheme_accepts_what_it_signs_and_refuses_any_changed_bit() {
     let random = SystemRandom::new();
     for scheme in schemes().iter().filter(|scheme| scheme.proof != Proof::None) {
         let (name, (signer, verifier)) = (&scheme.name, both(scheme, &random));
@@ -226,7 +226,7 @@ fn each_bit_of_the_body(name: &str, verifier: &Verifier, request: &Request, cove
         body[bit / 8] ^= 1 << (bit % 8);
         let changed = Request { body: body.into(), ..request.clone() };
         let accepted = verifier.verify(changed.clone()).is_ok();
-        // A form's escapes and its case have several writings of the same fields; JSON has not.
+        // The same form fields can be escaped in several ways; JSON cannot.
         assert!(!(accepted && covered), "{name}: bit {bit} of {changed:?}");
     }
 }
@@ -254,7 +254,7 @@ fn each_bit_of_the_headers(
         for bit in 0..8 * value.len() {
             let mut bytes = value.as_bytes().to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            // Letters of hexadecimal digits mean the same in both cases.
+            // The case of hexadecimal letters does not matter.
             let digit = signature.encoding == Encoding::Hex && bytes[bit / 8].is_ascii_hexdigit();
             let Ok(value) = HeaderValue::from_bytes(&bytes) else { continue };
             let mut changed = request.clone();
@@ -272,7 +272,7 @@ fn each_bit_of_the_headers(
 }
 
 #[test]
-fn a_covered_time_limits_how_long_a_copy_is_good() {
+fn a_signed_time_limits_how_long_a_copy_is_valid() {
     let random = SystemRandom::new();
     for scheme in schemes() {
         let Some(signature) = scheme.signature() else { continue };
@@ -284,11 +284,11 @@ fn a_covered_time_limits_how_long_a_copy_is_good() {
                 let mut late = request.clone();
                 late.received_at = Timestamp::from_millis(at);
                 let refused = verifier.verify(late).err();
-                let told = matches!(
+                let is_refused = matches!(
                     refused,
                     Some(VerifyRefusal::Stale { .. } | VerifyRefusal::Future { .. })
                 );
-                assert_eq!(told, covered.is_some(), "{}: {refused:?}", scheme.name);
+                assert_eq!(is_refused, covered.is_some(), "{}: {refused:?}", scheme.name);
             }
         }
         let replay = scheme.replay();
@@ -304,7 +304,7 @@ fn a_covered_time_limits_how_long_a_copy_is_good() {
 }
 
 #[test]
-fn the_table_holds_together() {
+fn the_built_in_schemes_are_consistent() {
     for row in schemes() {
         assert!(Arc::ptr_eq(scheme(&row.name).unwrap(), row), "two schemes named {}", row.name);
         assert!(!row.methods.is_empty(), "{}", row.name);
@@ -319,7 +319,7 @@ fn the_table_holds_together() {
     assert!(schemes().len() >= 70 && scheme("Sqreen").is_none() && scheme("crowdstrike").is_none());
 }
 
-/// Header values as senders write them, and as nobody does.
+/// Header values like those of senders, and arbitrary ones.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let near = "(v1,|v1a,|v1=|v0=|t=|ts=|sha256=|[0-9a-f]{2}|[,; =.:]|17000000[0-9]{2}){0,60}";
     prop_oneof![
@@ -328,16 +328,16 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Bodies that look like forms, like JSON, and like nothing.
+/// Bodies that look like forms or JSON, and arbitrary ones.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let near = "([{}\\[\\]\",:&=%+ ]|signature|timestamp|token|webhookTimestamp|[0-9]{1,12}|\\\\u00){0,60}";
     prop_oneof![near.prop_map(String::into_bytes), proptest::collection::vec(any::<u8>(), 0..300),]
 }
 
 proptest! {
-    /// Every preset, by turns.
+    /// Picks one built-in scheme per case.
     #[test]
-    fn no_header_and_no_body_makes_any_scheme_panic_or_lets_anybody_in(
+    fn no_scheme_panics_or_accepts_arbitrary_headers_and_bodies(
         values in proptest::collection::vec(value(), 6), body in body(), which in 0usize..1000,
     ) {
         let table: Vec<_> = schemes().iter().filter(|s| s.proof != Proof::None).collect();
@@ -369,7 +369,7 @@ proptest! {
     }
 
     #[test]
-    fn never_panics_and_never_lets_a_guess_in(
+    fn never_panics_and_never_accepts_a_guess(
         value in proptest::collection::vec(prop_oneof![0x20u8..0x7F, 0x80u8..=0xFF], 0..80),
         body in proptest::collection::vec(any::<u8>(), 0..200),
     ) {

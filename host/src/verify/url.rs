@@ -1,14 +1,14 @@
-//! The address that a sender signs: what senders are told, with the path and query that came.
+//! The address that a sender signs: `server.public_url` with the path and query of the request.
 //!
-//! The Host header is never part of it: whoever sends a request chooses that.
+//! The Host header is never part of it, because the sender of a request chooses it.
 
-/// Longest address that is looked at in other writings, in bytes; a longer one is taken as it came.
-const OTHER_WRITINGS_BYTES_MAX: usize = 16 * 1024;
+/// Longest address that is tried in other forms, in bytes; a longer one is used as sent.
+const OTHER_FORMS_BYTES_MAX: usize = 16 * 1024;
 
-/// The address in each writing that the sender may have signed, the one that came first.
-pub(super) fn writings(public_url: &str, path: &str, any_port: bool) -> Vec<String> {
+/// The address in each form that the sender may have signed; the form in which it was sent comes first.
+pub(super) fn forms(public_url: &str, path: &str, any_port: bool) -> Vec<String> {
     let came = format!("{public_url}{path}");
-    if !any_port || came.len() > OTHER_WRITINGS_BYTES_MAX {
+    if !any_port || came.len() > OTHER_FORMS_BYTES_MAX {
         return vec![came];
     }
     let mut all = vec![came.clone()];
@@ -25,12 +25,12 @@ pub(super) fn writings(public_url: &str, path: &str, any_port: bool) -> Vec<Stri
     all
 }
 
-/// Without its port, or with the scheme's usual one.
+/// Without its port, or with the default port if it has none.
 pub(super) fn other_port(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    // The colons of an IPv6 address stand between brackets, those of a password before an `@`.
+    // Colons of an IPv6 address are in brackets, those of a password come before an `@`.
     let host = authority.rfind(['@', ']']).map_or(0, |at| at + 1);
     Some(match authority[host..].find(':') {
         Some(colon) => format!("{scheme}://{}{rest}", &authority[..host + colon]),
@@ -41,13 +41,13 @@ pub(super) fn other_port(url: &str) -> Option<String> {
     })
 }
 
-/// From the first slash behind the host on.
+/// Everything from the first slash after the host.
 pub(super) fn path(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
     url[start..].find('/').map_or("", |at| &url[start + at..])
 }
 
-/// Undoes the escapes of `:/?@!$'()*,;` alone.
+/// Decodes only the escapes of `:/?@!$'()*,;`.
 pub(super) fn decode(url: &str) -> String {
     let mut decoded = String::with_capacity(url.len());
     let mut rest = url;
@@ -68,7 +68,7 @@ pub(super) fn decode(url: &str) -> String {
     decoded + rest
 }
 
-/// The values of a parameter, escapes undone.
+/// The values of a parameter, decoded.
 pub(super) fn parameter<'q>(
     query: &'q str,
     name: &'q str,
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_port_and_a_quote_have_two_writings() {
+    fn the_default_port_and_a_quote_have_two_forms() {
         for (base, path, other) in [
             ("https://a.example", "/x?y=1", "https://a.example:443/x?y=1"),
             ("http://a.example", "/x", "http://a.example:80/x"),
@@ -96,15 +96,15 @@ mod tests {
             ("https://a.example", "/x?q='", "https://a.example/x?q=%27"),
             ("https://a.example", "/x?q=%27", "https://a.example:443/x?q='"),
         ] {
-            let all = writings(base, path, true);
+            let all = forms(base, path, true);
             assert_eq!(all[0], format!("{base}{path}"));
             assert!(all.iter().any(|url| url == other) && all.len() <= 6, "{all:?}");
-            assert_eq!(writings(base, path, false), [format!("{base}{path}")]);
+            assert_eq!(forms(base, path, false), [format!("{base}{path}")]);
         }
     }
 
     #[test]
-    fn some_escapes_are_undone_and_others_stay() {
+    fn some_escapes_are_decoded_and_others_stay() {
         let url = "https://a.example/x?a=%3A%2f%40%21%24%27%28%29%2A%2C%3B&b=%20%25%3D%é%";
         assert_eq!(decode(url), "https://a.example/x?a=:/@!$'()*,;&b=%20%25%3D%é%");
         assert_eq!(path("https://a.example/in/x?y=/"), "/in/x?y=/");

@@ -1,4 +1,4 @@
-//! A scheme with the secrets of one source: decides whether a request is let in.
+//! Decides whether a request is authentic, by a scheme and the secrets of one source.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,38 +14,38 @@ use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
 use super::{codec, json, stamp, url};
 use crate::model::{Request, Secret, Timestamp};
 
-/// Most secrets of one source: enough to rotate, and each costs a hash a request.
+/// Most secrets of one source: enough to rotate them. Each costs one hash per request.
 pub const SECRETS_MAX: usize = 8;
 
-/// A scheme with the secrets of one source, made ready.
+/// A scheme with the prepared secrets of one source.
 #[derive(Clone)]
 pub struct Verifier {
     pub(super) scheme: Arc<Scheme>,
     pub(super) keys: Vec<Key>,
     pub(super) public_url: Option<Arc<str>>,
-    /// What the vendor shows when it asks without a signature.
+    /// The token that the vendor sends with an unsigned question.
     pub(super) verify_token: Option<Key>,
 }
 
 /// Why a verifier cannot be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSecrets {
-    #[error("no secret is given, so nothing could be verified")]
+    #[error("no secret is given; set at least one")]
     None,
-    #[error("secret {number} is empty; an empty secret would let everybody in")]
+    #[error("secret {number} is empty; an empty secret would accept every request")]
     Empty {
-        /// Its place in the list, from 1.
+        /// Its position in the list, from 1.
         number: usize,
     },
     #[error("secret {number} is {what}")]
     Form { number: usize, what: &'static str },
-    #[error("{given} secrets are given, at most {SECRETS_MAX} are tried")]
+    #[error("{given} secrets are given, at most {SECRETS_MAX} are allowed")]
     TooMany { given: usize },
-    #[error("the scheme signs the address that senders are given, and that is not known here")]
+    #[error("the scheme signs the public address, which is unknown: set server.public_url")]
     NoPublicUrl,
 }
 
-/// A request that was let in.
+/// A request whose sender is verified.
 #[derive(Debug)]
 pub struct Verified {
     pub(super) request: Request,
@@ -69,7 +69,7 @@ impl Verified {
         &self.scheme
     }
 
-    /// Which secret matched: its place in the configured list, from 0.
+    /// The index of the secret that matched, in the configured list.
     #[must_use]
     pub const fn key(&self) -> u16 {
         self.key
@@ -77,11 +77,11 @@ impl Verified {
 }
 
 impl Verifier {
-    /// `public_url` is what senders see before the source's path, without a slash at its end.
+    /// `public_url` is the public address before the source's path, without a slash at its end.
     ///
     /// # Errors
-    /// No secret, an empty one, one of the wrong form, or more than [`SECRETS_MAX`]; no public address
-    /// where the scheme signs it.
+    /// There is no secret, or one that is empty or has the wrong form, or there are more than
+    /// [`SECRETS_MAX`]; or the scheme signs the public address and it is unknown.
     pub fn new(
         scheme: &Arc<Scheme>,
         secrets: &[Secret],
@@ -121,16 +121,16 @@ impl Verifier {
         &self.scheme
     }
 
-    /// The same for a sender that was given another address.
+    /// The same with another public address.
     #[must_use]
     pub fn at(self, public_url: &str) -> Self {
         Self { public_url: Some(Arc::from(public_url)), ..self }
     }
 
-    /// What can be refused by the headers alone, so that a body need not be read for it.
+    /// Refuses what the headers alone show to be wrong, so that the body need not be read.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify), but for what needs the body.
+    /// Those of [`verify`](Self::verify) that do not need the body.
     pub fn precheck(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), VerifyRefusal> {
         match &self.scheme.proof {
             Proof::Signature(signature) if matches!(signature.place, Place::Body(_)) => Ok(()),
@@ -143,7 +143,7 @@ impl Verifier {
         }
     }
 
-    /// The time that counts is the request's `received_at`.
+    /// Verifies a request as of its `received_at`.
     ///
     /// # Errors
     /// The reason why the request cannot be trusted.
@@ -160,7 +160,7 @@ impl Verifier {
             Proof::Basic => {
                 let malformed = || VerifyRefusal::Malformed {
                     place: "header authorization".to_owned(),
-                    expected: "user and password in base64, written Basic …",
+                    expected: "`Basic` and base64 of user:password",
                 };
                 let pair = user_and_password(&request.headers)?.ok_or_else(malformed)?;
                 self.plain(&pair).ok_or(VerifyRefusal::Basic)?
@@ -170,7 +170,7 @@ impl Verifier {
         Ok(Verified { request, scheme: Arc::clone(&self.scheme), key })
     }
 
-    /// What the headers claim, as far as it can be believed without the body.
+    /// Reads what the headers claim, and checks the time if it is signed.
     fn claims<'r>(
         &'r self,
         signature: &'r Signature,
@@ -198,10 +198,10 @@ impl Verifier {
         let public_url = self.public_url.as_deref();
         let message = Message::new(signature, request, id, *stamp, public_url)?;
         let mut matched = None;
-        for writing in 0..message.writings() {
-            // No early exit: the time must not tell which secret matched.
+        for url_form in 0..message.url_forms() {
+            // No early exit: the time must not show which secret matched.
             for (number, key) in (0u16..).zip(&self.keys) {
-                if key.matches(signature, claims, &message, writing) && matched.is_none() {
+                if key.matches(signature, claims, &message, url_form) && matched.is_none() {
                     matched = Some(number);
                 }
             }
@@ -217,7 +217,7 @@ impl Verifier {
         Ok(key)
     }
 
-    /// Which secret the text is.
+    /// Index of the secret that equals the text.
     fn plain(&self, text: &[u8]) -> Option<u16> {
         let mut matched = None;
         for (number, key) in (0u16..).zip(&self.keys) {
@@ -244,7 +244,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The id that is signed; empty where none is.
+/// The signed id; empty if none is signed.
 pub(super) fn id<'r>(
     scheme: &Scheme,
     signature: &Signature,
@@ -260,7 +260,7 @@ pub(super) fn id<'r>(
     }
 }
 
-/// The signature's text where it stands in the body.
+/// The signature's text, if it is in the body.
 pub(super) fn body_text<'b>(
     signature: &Signature,
     body: &'b [u8],
@@ -272,7 +272,7 @@ pub(super) fn body_text<'b>(
     }
 }
 
-/// A timestamp in the body is looked at once the body is known to be the sender's.
+/// Checks a timestamp in the body. Only called once the signature of the body is verified.
 fn check_body_stamp(signature: &Signature, request: &Request) -> Result<(), VerifyRefusal> {
     let Some(described) = &signature.stamp else { return Ok(()) };
     let StampIn::Body(pointer) = &described.place else { return Ok(()) };
@@ -296,7 +296,7 @@ fn sent_token<'r>(place: &TokenIn, request: &'r Request) -> Result<Cow<'r, [u8]>
     }
 }
 
-/// What stands behind the name of an authentication scheme, whose case does not matter.
+/// The text after the name of an authentication scheme, whose case does not matter.
 fn behind<'v>(name: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
     let (head, rest) = value.split_at_checked(name.len())?;
     head.eq_ignore_ascii_case(name).then_some(rest)
@@ -308,7 +308,7 @@ fn user_and_password(headers: &HeaderMap) -> Result<Option<Vec<u8>>, VerifyRefus
     Ok(pair.and_then(|text| codec::unbase64(text.trim())))
 }
 
-/// An address may have a secret in its query.
+/// The address without its query, which may contain a secret.
 pub(super) fn without_query(url: &str) -> String {
     url.split('?').next().unwrap_or_default().to_owned()
 }

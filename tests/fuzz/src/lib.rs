@@ -1,19 +1,19 @@
-//! How an input of the fuzzer becomes a request.
+//! Turns an input of the fuzzer into a request.
 //!
-//! Its first byte chooses (a scheme, a sender, a coding), then come header lines up to an empty one, then
-//! the body. A line that begins with a digit names one of the headers that matter to whom it is for.
+//! The first byte chooses a scheme, a sender or a content coding. Then come header lines up to an empty one, and
+//! then the body. A line that begins with a digit stands for one of the headers that the target passes.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Most header lines of an input, as of a connection.
 const LINES_MAX: usize = 100;
 
-/// The byte that chooses, and what follows.
+/// The number in the first byte, and the rest.
 pub fn choice(input: &[u8]) -> Option<(usize, &[u8])> {
     input.split_first().map(|(first, rest)| (usize::from(*first), rest))
 }
 
-/// Header fields and body; `known` are the names behind digits.
+/// Headers and body; `known` are the headers for which digits stand.
 pub fn request<'a>(input: &'a [u8], known: &[HeaderName]) -> (HeaderMap, &'a [u8]) {
     let (mut headers, mut rest) = (HeaderMap::new(), input);
     for _ in 0..LINES_MAX {

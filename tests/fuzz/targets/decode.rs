@@ -1,4 +1,4 @@
-//! Any bytes called compressed, in each coding and in two: a body within its limit, or a reason.
+//! Decompresses any bytes with one or two content codings. The result is a body within its limit, or a reason.
 #![no_main]
 
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use dispatcher::ingest;
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
-/// As long as a body may become, in bytes.
+/// Longest decompressed body, in bytes.
 const BYTES_MAX: usize = 1 << 20;
 const CODINGS: [&str; 6] = ["gzip", "deflate", "br", "zstd", "gzip, br", "zstd, deflate"];
 

@@ -1,13 +1,14 @@
-//! Any headers and any body (JSON, form, multipart, none of them), for every built-in sender: events
-//! that lie in the body and say something, or a reason.
+//! Reads any headers and any body (JSON, form, multipart or other) with every built-in sender. The result is
+//! events inside the body with all attributes set, or a reason.
 #![no_main]
 
 use bytes::Bytes;
+use dispatcher::config::vendors;
 use dispatcher::normalize::{self, Repetition, DEDUP_KEY_BYTES_MAX, EVENTS_MAX, Input};
 use http::HeaderName;
 use libfuzzer_sys::fuzz_target;
 
-/// Behind digits; of these a sender reads most.
+/// The headers for which digits stand: those that senders read most.
 const KNOWN: [HeaderName; 6] = [
     http::header::CONTENT_TYPE,
     HeaderName::from_static("ce-id"),
@@ -19,7 +20,8 @@ const KNOWN: [HeaderName; 6] = [
 
 fuzz_target!(|input: &[u8]| {
     let Some((number, rest)) = dispatcher_fuzz::choice(input) else { return };
-    let sender = &dispatcher::config::vendors::senders()[number % dispatcher::config::vendors::senders().len()];
+    let senders = vendors::senders();
+    let sender = &senders[number % senders.len()];
     let (headers, body) = dispatcher_fuzz::request(rest, &KNOWN);
     let body = Bytes::copy_from_slice(body);
     let key = || Some("signed:00".to_owned());

@@ -1,6 +1,6 @@
-//! Schemes and senders of a user's own: any text in the configuration, and any template on any body.
+//! Reads a user's own schemes and senders: any text in the configuration, and any template on any body.
 //!
-//! The first byte chooses: a configuration, or a sender whose templates are the header lines.
+//! The first byte chooses between a configuration and a sender whose templates are the first lines.
 #![no_main]
 
 use std::cell::OnceCell;
@@ -29,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// What is read becomes a source that then gets a request.
+/// Reads a configuration and gives its source a request.
 fn configured(text: &[u8]) {
     const AROUND: &str = "\n[sources.own]\nscheme = \"own\"\nsecrets = \"literal:00ff\"\n\
         sender = \"read\"\n[targets.log]\nplugin = \"file-log\"\nsettings.path = \"x\"\n\

@@ -1,4 +1,4 @@
-//! The values of a scheme's keys: names out of lists, headers, parts of the signed text, keys and times.
+//! Reads the values of a scheme's keys: choices, headers, signed parts, keys and times.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::verify::{Algorithm, Encoding, Handshake, KeyForm, Part, Stamp, StampI
 /// Limits of `tolerance`.
 const TOLERANCE_MIN: Duration = Duration::from_secs(1);
 const TOLERANCE_MAX: Duration = Duration::from_secs(7 * 86_400);
-/// As most vendors have it, in seconds.
+/// What most vendors recommend, in seconds.
 const TOLERANCE_S: u32 = 300;
 
 const ALGORITHMS: [(&str, Algorithm); 5] = [
@@ -42,7 +42,7 @@ pub(super) const HANDSHAKES: [(&str, Handshake); 10] = [
     ("x-crc", Handshake::XCrc),
 ];
 const KEYS: [&str; 5] = ["text", "hex", "base64", "time-and-text", "public-key"];
-/// What can be signed; those with a colon take a text behind it.
+/// What can be signed; a text follows those with a colon.
 const PARTS: [&str; 15] = [
     "body",
     "time",
@@ -65,7 +65,7 @@ pub(super) fn algorithm(table: &mut Table<'_>, notes: &Notes) -> Algorithm {
     choice(table, "algorithm", &ALGORITHMS, notes).unwrap_or(Algorithm::HmacSha256)
 }
 
-/// A value out of a list of names.
+/// One value of a list.
 pub(super) fn choice<T: Copy>(
     table: &mut Table<'_>,
     key: &'static str,
@@ -88,7 +88,7 @@ pub(super) fn choice<T: Copy>(
     found
 }
 
-/// `None` when there is no entry, or none that could be read.
+/// `None` if there is no entry or it could not be read.
 pub(super) fn header_names(entry: Option<Entry<'_>>, notes: &Notes) -> Option<Vec<HeaderName>> {
     let entries = entry?.one_or_more(notes);
     let names = entries.iter().filter_map(|entry| header_name(entry, entry.string(notes)?, notes));
@@ -100,7 +100,7 @@ fn header_name(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<HeaderNam
     if name.is_none() {
         entry.refuse(
             notes,
-            &format!("`{}` is not a header name", entry.path),
+            &format!("`{}` is not a valid header name", entry.path),
             "cannot be sent",
             "",
         );
@@ -112,7 +112,7 @@ pub(super) fn separator(entry: &Entry<'_>, notes: &Notes) -> Option<u8> {
     match entry.string(notes)?.as_bytes() {
         [byte] if byte.is_ascii_punctuation() || *byte == b' ' => Some(*byte),
         _ => {
-            let title = format!("`{}` is not a separator", entry.path);
+            let title = format!("`{}` is not a valid separator", entry.path);
             entry.refuse(notes, &title, "write one character: \",\", \";\" or \" \"", "");
             None
         }
@@ -181,12 +181,12 @@ fn part(entry: &Entry<'_>, notes: &Notes) -> Option<Part> {
     })
 }
 
-/// A JSON pointer; `before` is what stands before it in the same value.
+/// A JSON pointer; `before` is the text before it in the same value.
 pub(super) fn pointer(entry: &Entry<'_>, text: &str, before: &str, notes: &Notes) -> Option<Text> {
     if text.len() > 1 && text.starts_with('/') {
         return Some(text.to_owned().into());
     }
-    let title = format!("`{}` has no JSON pointer", entry.path);
+    let title = format!("`{}` is not a JSON pointer", entry.path);
     let label = format!("write {before}/NAME or {before}/NAME/NAME");
     entry.refuse(notes, &title, &label, "");
     None
@@ -205,12 +205,12 @@ pub(super) fn stamp(table: &mut Table<'_>, signed: &[Part], notes: &Notes) -> Op
     let absence_is_signed = matches!(place, StampIn::Body(_))
         || signed.iter().any(|part| matches!(part, Part::StampIfSent(_)));
     if let (true, Some(entry), false) = (optional, optional_entry, absence_is_signed) {
-        // With a captured request anyone could leave the time out and write it into the body instead.
-        let title = format!("`{}` cannot be here", entry.path);
-        let label = "only a time inside the body, or a \"time-if-sent:\", may be missing";
+        // Anyone with a captured request could move the time from its header into the body.
+        let title = format!("`{}` cannot be set here", entry.path);
+        let label = "only a time in the body, or one signed as \"time-if-sent:\", may be missing";
         entry.refuse(notes, &title, label, "");
     }
-    // Whether it is covered depends on the whole scheme and is set there.
+    // Whether it is covered depends on the whole scheme, which sets it.
     Some(Stamp { place, unit, past_s: past, future_s: future, covered: true, optional })
 }
 
@@ -232,7 +232,7 @@ fn stamp_place(entry: &Entry<'_>, notes: &Notes) -> Option<StampIn> {
     let mut names = Vec::new();
     for entry in &entries {
         let Some(("header", name)) = entry.string(notes)?.split_once(':') else {
-            let title = format!("`{}` is not a place for a time", entry.path);
+            let title = format!("`{}` is not a valid place for a time", entry.path);
             let label = "write \"header:NAME\", \"element:t=\" or \"body:/POINTER\"";
             entry.refuse(notes, &title, label, "");
             return None;

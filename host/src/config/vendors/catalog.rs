@@ -11,7 +11,7 @@ pub(super) struct Embedded {
     /// The file's name without `.toml`.
     pub(super) name: &'static str,
     pub(super) text: &'static str,
-    /// `None` inside: the file has an error, which a test rules out.
+    /// `None` inside if the file has an error, which a test excludes.
     vendor: OnceLock<Option<Vendor>>,
 }
 
@@ -28,7 +28,7 @@ impl Embedded {
 // `FILES`, sorted by name: written by `build.rs`.
 include!(concat!(env!("OUT_DIR"), "/vendors.rs"));
 
-/// Schemes of no vendor.
+/// Schemes that belong to no vendor.
 static PLAIN: LazyLock<[Arc<Scheme>; 3]> = LazyLock::new(|| verify::plain_schemes().map(Arc::new));
 
 /// The name of every vendor, sorted. Parses nothing.
@@ -63,7 +63,7 @@ pub fn schemes() -> &'static [Arc<Scheme>] {
     &ALL
 }
 
-/// For a vendor that does not sign, the scheme by which its requests can be let in.
+/// For a vendor that does not sign, the scheme to use instead.
 #[must_use]
 pub fn unsigned(name: &str) -> Option<&'static str> {
     match &vendor(name)?.signs {
@@ -77,7 +77,7 @@ pub fn unsigned(name: &str) -> Option<&'static str> {
 pub fn sender(name: &str) -> Option<&'static Arc<Sender>> {
     match &vendor(name)?.reads {
         Reads::By(sender) => Some(sender),
-        // One step only: a vendor that is named has its own sender, which a test ensures.
+        // One step is enough: a test ensures that the named vendor has its own sender.
         Reads::Like(other) => match &vendor(other)?.reads {
             Reads::By(sender) => Some(sender),
             Reads::Like(_) => None,
@@ -93,7 +93,7 @@ pub fn senders() -> &'static [Arc<Sender>] {
     &ALL
 }
 
-/// The samples that a sender reads; none for a sender of a user's own.
+/// The samples of a sender; none for a user's own sender.
 #[must_use]
 pub fn samples(sender: &str) -> &'static [Sample] {
     vendor(sender).map_or(&[], |vendor| &vendor.samples)

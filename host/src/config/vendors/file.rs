@@ -1,4 +1,4 @@
-//! Reads one vendor's file, with the readers of a user's own schemes and senders.
+//! Reads the file of one vendor, with the code that reads a user's schemes and senders.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::super::{schemes, senders};
 use crate::normalize::{Sample, Sender};
 use crate::verify::Scheme;
 
-/// What is known of one vendor.
+/// What is known about one vendor.
 #[derive(Debug)]
 pub struct Vendor {
     /// As written in the configuration.
     pub name: &'static str,
-    /// For people.
+    /// The vendor's name for people.
     pub vendor: String,
-    /// The document in which the scheme and the bodies were read.
+    /// The document that describes the scheme and the bodies.
     pub read_in: String,
     pub signs: Signs,
     pub reads: Reads,
@@ -25,15 +25,15 @@ pub struct Vendor {
     pub samples: Vec<Sample>,
 }
 
-/// How a vendor proves that a request is its own.
+/// How a vendor proves that a request is authentic.
 #[derive(Debug)]
 pub enum Signs {
     By(Arc<Scheme>),
-    /// It does not sign; its requests can be let in by this scheme instead.
+    /// It does not sign; sources use this scheme instead.
     Not {
         instead: String,
     },
-    /// Nothing is known of it.
+    /// Unknown.
     Unknown,
 }
 
@@ -41,7 +41,7 @@ pub enum Signs {
 #[derive(Debug)]
 pub enum Reads {
     By(Arc<Sender>),
-    /// As this other vendor's are.
+    /// Like those of this other vendor.
     Like(String),
 }
 
@@ -50,7 +50,7 @@ pub enum Reads {
 pub struct Setup {
     /// The environment variable for the secret.
     pub variable: String,
-    /// Where the address and the secret are entered at the vendor; may be empty.
+    /// Where to enter the address and the secret at the vendor; may be empty.
     pub place: String,
 }
 
@@ -72,7 +72,7 @@ impl Vendor {
     }
 }
 
-/// The vendor, or `None` where something that it needs is missing; and every problem in the file.
+/// The vendor, or `None` if something required is missing; and every problem in the file.
 pub(super) fn parse(name: &'static str, text: &'static str) -> (Option<Vendor>, Vec<Problem>) {
     let notes = Notes::default();
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -109,7 +109,7 @@ fn required<'t>(table: &mut Table<'t>, key: &'static str, notes: &Notes) -> Opti
     text
 }
 
-/// A table says how it signs; a text names the scheme for a vendor that does not.
+/// A table says how the vendor signs; a text names the scheme to use for one that does not sign.
 fn signs(name: &str, entry: Option<Entry<'_>>, confirmed: bool, notes: &Notes) -> Option<Signs> {
     let Some(entry) = entry else { return Some(Signs::Unknown) };
     if entry.value.is_str() {
@@ -119,7 +119,7 @@ fn signs(name: &str, entry: Option<Entry<'_>>, confirmed: bool, notes: &Notes) -
     Some(Signs::By(Arc::new(Scheme { unconfirmed: !confirmed, ..scheme })))
 }
 
-/// A table says how bodies are read; a text names another vendor whose bodies are the same.
+/// A table says how bodies are read; a text names another vendor with the same bodies.
 fn reads(name: &str, entry: Option<Entry<'_>>, notes: &Notes) -> Option<Reads> {
     let Some(entry) = entry else {
         notes.add(Problem::error("`sender` is missing").at(0..0, "needed here").absence());
@@ -154,7 +154,7 @@ fn sample(vendor: &str, entry: &Entry<'_>, notes: &Notes) -> Option<Sample> {
     Some(Sample { name, headers, body: body.unwrap_or_default().to_owned(), ids, times })
 }
 
-/// The pairs of a table whose keys are names.
+/// The names and texts of a table.
 pub(super) fn texts(table: &Table<'_>, notes: &Notes) -> Vec<(String, String)> {
     let pair =
         |(key, entry): (&str, Entry<'_>)| Some((key.to_owned(), entry.string(notes)?.to_owned()));

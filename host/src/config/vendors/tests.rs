@@ -1,5 +1,6 @@
 //! Reads every vendor's file strictly, and runs its test vectors and its samples.
 
+mod handshakes;
 mod samples;
 mod vectors;
 
@@ -7,7 +8,7 @@ use super::catalog::{Embedded, FILES};
 use super::file::parse;
 use super::{Reads, Signs, all, scheme, sender, vendor};
 
-/// Warnings that a vendor's file may have: vendors decide what they sign, users can choose.
+/// Warnings that a vendor's file may have, because the vendor decides what it signs.
 const ALLOWED: [&str; 2] = ["does not sign its time", "does not sign the content"];
 
 fn problems(file: &Embedded) -> Vec<String> {

@@ -15,14 +15,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::super::*;
+use crate::config::vendors;
 use crate::model::{Delivery, EventId, Secret, Severity, StoredEvent, TargetNumber, Timestamp};
+use crate::net;
 use crate::route::{Router, Rule, TargetRoute};
 use crate::store::{
     AppendError, BoxFuture, DeadLetter, Depth, Durable, NewRequest, Queue, Settlement, StoreError,
 };
 use crate::telemetry::Feed;
 use crate::verify::{self, Verifier};
-use crate::{net, vendors};
 
 pub(super) const SECRET: &str = "test-secret-of-the-source";
 pub(super) const BODY_BYTES_MAX: usize = 20_000;

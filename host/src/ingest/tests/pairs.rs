@@ -4,8 +4,8 @@ use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::vendors::{self, scheme, schemes};
 use crate::model::Secret;
-use crate::vendors::{self, scheme, schemes};
 use crate::verify::Verifier;
 
 #[test]

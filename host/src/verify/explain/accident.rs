@@ -1,4 +1,4 @@
-//! The usual accidents, each undone in turn: what then verifies is what happened.
+//! Undoes each common accident in turn: if the request then verifies, that was the cause.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::SEARCH_BYTES_MAX;
 use super::rewrite::{STYLES, escaped, restyle};
 use crate::model::{Request, Secret};
 
-/// Accidents named at most; more would only be ways to say the same.
+/// Most accidents reported; more would be the same one in other words.
 const ACCIDENTS_MAX: usize = 3;
 
-/// A request with what lets it in.
+/// A request, and what it is verified with.
 pub(super) struct Search<'r> {
     scheme: &'r Arc<Scheme>,
     secrets: &'r [Secret],
@@ -33,17 +33,17 @@ impl<'r> Search<'r> {
         Self { scheme, secrets, public_url, request, found: Vec::new() }
     }
 
-    /// What a wrong unit of the time would explain.
+    /// Tries another unit of the timestamp only.
     pub(super) fn wrong_unit(mut self) -> Vec<String> {
         self.try_unit();
         self.found
     }
 
-    /// Sentences, each of which begins in lower case.
+    /// Tries everything. Each sentence begins in lower case.
     pub(super) fn all(mut self, others: &[Arc<Scheme>]) -> Vec<String> {
         self.secrets();
         self.bodies();
-        self.writings();
+        self.encodings();
         self.addresses();
         self.other_schemes(others);
         self.found.truncate(ACCIDENTS_MAX);
@@ -52,7 +52,7 @@ impl<'r> Search<'r> {
 }
 
 impl Search<'_> {
-    /// Notes the accident if the request is accepted without it.
+    /// Notes the accident if the request is accepted once it is undone.
     fn try_with(
         &mut self,
         scheme: &Arc<Scheme>,
@@ -98,12 +98,18 @@ impl Search<'_> {
 
     fn secrets(&mut self) {
         let trimmed = |text: &str| Some(text.trim().to_owned());
-        self.try_secrets(trimmed, "the secret has white space around it that the sender's has not");
+        self.try_secrets(
+            trimmed,
+            "the secret has white space around it that the sender's does not have",
+        );
         let quotes = ['"', '\''];
         let unquoted = |text: &str| Some(text.trim_matches(quotes).to_owned());
-        self.try_secrets(unquoted, "the secret stands in quotes, which became part of it");
+        self.try_secrets(unquoted, "the secret is in quotes, which became part of it");
         let ended = |text: &str| Some(format!("{text}\n"));
-        self.try_secrets(ended, "the sender's secret ends in a line break: it was saved with one");
+        self.try_secrets(
+            ended,
+            "the sender's secret ends in a line break, which was saved with it",
+        );
         let Some(signature) = self.scheme.signature() else { return };
         let symmetric = |mark: &Mark| mark.algorithm.is_symmetric();
         if !signature.marks.iter().all(symmetric) {
@@ -141,12 +147,12 @@ impl Search<'_> {
             return;
         }
         let ended = |end: &[u8]| [&body, end].concat();
-        let lost = "the body lost the line break at its end on its way";
+        let lost = "the body lost the line break at its end on the way";
         self.try_body(ended(b"\n"), lost);
         self.try_body(ended(b"\r\n"), lost);
         self.try_body(
             body.trim_ascii_end().to_vec(),
-            "the body got white space at its end that was not signed, such as a line break",
+            "white space that was not signed, such as a line break, was added at the end of the body",
         );
         self.try_body(Vec::new(), "the signature is over an empty body");
         let Ok(text) = std::str::from_utf8(&body) else { return };
@@ -155,7 +161,7 @@ impl Search<'_> {
         }
         for style in &STYLES {
             let accident = format!(
-                "the body was re-serialised on its way: {} it verifies; hand on the raw bytes",
+                "the body was re-serialized on the way: {} it verifies; pass on the raw bytes",
                 style.name
             );
             let restyled = restyle(text, style);
@@ -167,15 +173,15 @@ impl Search<'_> {
         }
     }
 
-    /// Another writing or algorithm of the signature itself.
-    fn writings(&mut self) {
+    /// Another encoding, prefix or algorithm of the signature.
+    fn encodings(&mut self) {
         let Some(signature) = self.scheme.signature() else { return };
         let (other, accident) = match signature.encoding {
             Encoding::Hex => {
-                (Encoding::Base64, "the signature is in base64 where hexadecimal digits belong")
+                (Encoding::Base64, "the signature is base64, but should be hexadecimal")
             }
             Encoding::Base64 => {
-                (Encoding::Hex, "the signature is in hexadecimal digits where base64 belongs")
+                (Encoding::Hex, "the signature is hexadecimal, but should be base64")
             }
         };
         self.try_scheme(|signature| signature.encoding = other, accident);
@@ -183,7 +189,7 @@ impl Search<'_> {
             let shown = if prefix.is_empty() { "no prefix" } else { prefix };
             let expected = signature.marks.first().map_or("", |mark| &*mark.text);
             if prefix != expected {
-                let accident = format!("the signature is written with {shown} before it");
+                let accident = format!("the signature is sent with {shown} before it");
                 let change = |s: &mut Signature| {
                     s.marks.iter_mut().for_each(|mark| mark.text = prefix.into());
                 };
@@ -206,7 +212,7 @@ impl Search<'_> {
         }
     }
 
-    /// Another address than the one that is configured here.
+    /// An address other than the configured one.
     fn addresses(&mut self) {
         let (true, Some(url)) = (self.scheme.needs_public_url(), self.public_url) else { return };
         let path = self.request.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
@@ -234,12 +240,12 @@ impl Search<'_> {
                 }
                 let Ok(uri) = path.parse::<Uri>() else { continue };
                 let request = Request { uri, ..self.request.clone() };
-                let told = crate::model::printable(&format!(
+                let address = crate::model::printable(&format!(
                     "{base}{}",
                     super::super::without_query(path)
                 ));
                 let accident = format!(
-                    "the sender was given another address, {told}: a proxy changed it on its way, or \
+                    "the sender signed another address, {address}: a proxy changed it on the way, or \
                      server.public_url is wrong"
                 );
                 let (scheme, secrets) = (self.scheme, self.secrets);
@@ -248,7 +254,7 @@ impl Search<'_> {
         }
     }
 
-    /// A preset that the request fits.
+    /// A built-in scheme that accepts the request.
     fn other_schemes(&mut self, others: &[Arc<Scheme>]) {
         if !self.found.is_empty() {
             return;
@@ -257,14 +263,14 @@ impl Search<'_> {
             let Some(signature) = other.signature() else { continue };
             let (Place::First(names) | Place::Each(names)) = &signature.place else { continue };
             if names.iter().any(|name| self.request.headers.contains_key(name)) {
-                let accident = format!("by scheme `{}` it is accepted", other.name);
+                let accident = format!("scheme `{}` accepts it", other.name);
                 let (secrets, url) = (self.secrets, self.public_url);
                 self.try_with(other, secrets, url, self.request.clone(), &accident);
             }
         }
     }
 
-    /// Seconds for milliseconds, or the other way round.
+    /// Seconds instead of milliseconds, or the reverse.
     fn try_unit(&mut self) {
         use super::super::scheme::Unit;
         let Some(stamp) = self.scheme.signature().and_then(|s| s.stamp.as_ref()) else { return };

@@ -1,23 +1,23 @@
-//! A JSON body written otherwise, as frameworks do that read it and write it again.
+//! Re-serializes a JSON body as frameworks do that parse it and write it again.
 //!
-//! Works on the text, so that the order of names and the writing of numbers stay. Linear; what is no
-//! JSON comes out as no JSON.
+//! Works on the text, so the order of names and the form of numbers stay. Linear. Invalid JSON stays
+//! invalid.
 
-/// How a body may have been written.
+/// How a framework may have serialized a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     /// For people.
     pub(super) name: &'static str,
     between: &'static str,
     behind_name: &'static str,
-    /// Spaces for each level, on lines of their own.
+    /// Spaces for each level; each element is on a line of its own.
     indent: Option<usize>,
 }
 
 pub(super) const STYLES: [Style; 4] = [
     Style { name: "without spaces", between: ",", behind_name: ":", indent: None },
     Style {
-        name: "with a space behind each comma and colon",
+        name: "with a space after each comma and colon",
         between: ", ",
         behind_name: ": ",
         indent: None,
@@ -26,7 +26,7 @@ pub(super) const STYLES: [Style; 4] = [
     Style { name: "indented by 4", between: ",", behind_name: ": ", indent: Some(4) },
 ];
 
-/// Deepest level that is indented further.
+/// Deepest level that is still indented.
 const INDENT_LEVELS_MAX: usize = 64;
 
 /// The text in that style.
@@ -81,7 +81,7 @@ pub(super) fn restyle(text: &str, style: &Style) -> String {
     out
 }
 
-/// With `\uXXXX` for every letter that is not ASCII.
+/// With `\uXXXX` for every character that is not ASCII.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -101,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn each_style_is_written_as_others_write_it() {
+    fn each_style_matches_what_frameworks_write() {
         let text = r#" {"a" : [1,2.50,{"b":"x, \" y: z"}],"e":{ },"u":"é"}"#;
         let expected = [
             r#"{"a":[1,2.50,{"b":"x, \" y: z"}],"e":{},"u":"é"}"#,
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_or_grow_without_bound(text in "[\\[\\]{}\",: a\\\\\u{e9}]{0,200}") {
+        fn any_text_is_restyled_without_a_panic_and_in_bounded_space(text in "[\\[\\]{}\",: a\\\\\u{e9}]{0,200}") {
             for style in STYLES {
                 prop_assert!(restyle(&text, &style).len() < 300 * 256 + 1000);
             }

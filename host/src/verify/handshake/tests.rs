@@ -1,4 +1,4 @@
-//! Each vendor's question with its answer, and that no answer can be made use of by a forger.
+//! Checks the answer to each vendor's question, and that no answer is useful to a forger.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use ring::rand::SystemRandom;
 
 use super::super::{Signer, Unsigned};
 use super::*;
+use crate::config::vendors::scheme;
 use crate::model::{Request, Timestamp};
-use crate::vendors::scheme;
 
 const SECRET: &str = "not-a-real-secret";
 /// Made with openssl, see below.
@@ -32,7 +32,7 @@ fn request(uri: &str, body: &[u8], headers: HeaderMap) -> Request {
     }
 }
 
-/// What a vendor is answered that signs its question.
+/// The answer to a vendor that signs its question.
 fn asked(
     name: &str,
     body: &str,
@@ -92,7 +92,7 @@ fn each_vendor_gets_the_answer_that_it_asks_for() {
 }
 
 #[test]
-fn discord_is_answered_in_the_form_of_what_it_asked() {
+fn discord_gets_the_answer_to_each_of_its_two_pings() {
     let pair = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
     let random = SystemRandom::new();
     let discord = scheme("discord").unwrap();
@@ -124,7 +124,7 @@ fn discord_is_answered_in_the_form_of_what_it_asked() {
 }
 
 #[test]
-fn a_question_by_get_needs_the_vendors_own_token_or_is_answered_with_a_narrow_one() {
+fn a_question_with_get_is_answered_only_with_the_right_token() {
     let token = Secret::new("chosen-by-us");
     let meta = verifier("meta").with_verify_token(Some(&token));
     let ask = |verifier: &Verifier, query: &str| {
@@ -172,9 +172,9 @@ fn okta_and_notion_ask_once() {
 }
 
 proptest! {
-    /// Zoom's answers are signatures of tokens, its events' of texts with colons.
+    /// Zoom's answers sign tokens; its events are signed with colons in the text.
     #[test]
-    fn an_answer_to_zoom_is_no_signature_of_its_events(token in "[A-Za-z0-9_-]{1,128}") {
+    fn an_answer_to_zoom_does_not_sign_any_of_its_events(token in "[A-Za-z0-9_-]{1,128}") {
         let mac = hex(&verifier("zoom").mac(0, &token).unwrap());
         let mut headers = HeaderMap::new();
         headers.insert("x-zm-signature", format!("v0={mac}").parse().unwrap());

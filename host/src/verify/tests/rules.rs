@@ -1,8 +1,8 @@
-//! The rules that vendors' traps taught: each as requests that must and must not be let in.
+//! Tests rules that come from vendors' pitfalls: requests that must and must not be accepted.
 
 use super::*;
 
-/// A request with these headers and this body at `NOW`, decided by a preset.
+/// Verifies a request with these headers and this body at `NOW`, by a built-in scheme.
 fn decide(
     scheme_name: &str,
     secret: &str,
@@ -63,8 +63,8 @@ fn of_several_versions_one_that_is_known_must_match() {
         (format!("t={T},V1={good}"), "known version"),
         (format!("v1={good}"), "no timestamp"),
         (format!("t={T},t={T},v1={good}"), "more than one timestamp"),
-        (format!("t=,v1={good}"), "is no number of seconds"),
-        (format!("t=+{T},v1={good}"), "is no number of seconds"),
+        (format!("t=,v1={good}"), "is not a number of seconds"),
+        (format!("t=+{T},v1={good}"), "is not a number of seconds"),
         (format!("t=1700000301,v1={good}"), "301 s in the future"),
         (format!("t=1699999699,v1={good}"), "301 s old"),
         (many, "more than 16 elements"),
@@ -76,7 +76,7 @@ fn of_several_versions_one_that_is_known_must_match() {
 }
 
 #[test]
-fn a_timestamp_that_is_not_covered_is_neither_believed_nor_needed() {
+fn a_timestamp_that_is_not_signed_is_neither_trusted_nor_needed() {
     let good = mac("s", "x");
     let signature = ("sentry-hook-signature", good.as_str());
     for stamp in ["0", T, "no time"] {
@@ -89,7 +89,7 @@ fn a_timestamp_that_is_not_covered_is_neither_believed_nor_needed() {
 }
 
 #[test]
-fn a_time_moved_into_the_body_is_noticed() {
+fn a_time_moved_into_the_body_is_refused() {
     let (body, moved) = ("{}", format!("{T}:{{}}"));
     let good = mac("s", &moved);
     let signature = ("x-grafana-alerting-signature", good.as_str());
@@ -106,7 +106,7 @@ fn a_time_moved_into_the_body_is_noticed() {
 }
 
 #[test]
-fn an_id_cannot_reach_into_what_follows_it() {
+fn an_id_that_contains_the_separator_is_refused() {
     let random = SystemRandom::new();
     let (signer, verifier) = both(scheme("standard-webhooks").unwrap(), &random);
     let request = signed(&signer, b"{}", "/", &random);
@@ -146,7 +146,7 @@ fn each_of_two_signature_headers_may_be_the_right_one() {
     ));
 }
 
-/// The form of Twilio's own documentation, whose signature everybody can compute again.
+/// The form in Twilio's documentation, whose signature anyone can recompute.
 #[test]
 fn the_address_is_the_configured_one_and_forms_are_sorted() {
     let twilio = |public_url: &str, uri: &str, body: &str| {
@@ -255,7 +255,7 @@ fn a_time_inside_the_body_counts_where_it_is() {
 }
 
 #[test]
-fn what_is_shown_of_a_refusal_is_no_signature() {
+fn an_explanation_shows_neither_a_whole_digest_nor_a_secret() {
     let good = mac("hush", "x");
     let mut request = request(&[good.as_bytes()], &[b'x'; 500]);
     request.received_at = NOW;
@@ -270,7 +270,7 @@ fn what_is_shown_of_a_refusal_is_no_signature() {
 }
 
 #[test]
-fn a_copy_is_told_by_what_is_signed_and_by_nothing_else() {
+fn only_the_signed_bytes_identify_a_copy() {
     let random = SystemRandom::new();
     let key = |name: &str, change: &dyn Fn(&mut Request)| {
         let (signer, verifier) = both(scheme(name).unwrap(), &random);

@@ -1,4 +1,4 @@
-//! What each sample must give. What people see of it is in `docs/reference/senders.md`.
+//! Checks what each sample gives. `docs/reference/senders.md` shows what people see of it.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! Runs the test vectors of the vendors' files: each is accepted, and each changed form is refused.
+//! Runs the test vectors of the vendors' files: each is accepted, and each changed one is refused.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::config::reader::{Entry, Notes, Table};
 use crate::model::{Request, Secret, Timestamp};
 use crate::verify::{KeyForm, Place, Proof, Scheme, StampIn, TokenIn, Verifier, VerifyRefusal};
 
-/// What a vector says besides the vendor's name.
+/// One test vector of a vendor.
 struct Vector {
     /// `made-here`, or where it was published.
     origin: String,
     secret: String,
     /// The address that the sender was given.
     url: String,
-    /// When it is received.
+    /// When the request is received.
     at: Timestamp,
     headers: Vec<(String, String)>,
     body: String,

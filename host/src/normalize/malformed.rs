@@ -1,0 +1,37 @@
+//! Why a signed body is refused, and the limits that it may exceed.
+
+/// Most events in one request.
+pub const EVENTS_MAX: usize = 1_000;
+/// Deepest nesting of arrays and objects, including the outermost.
+pub const DEPTH_MAX: usize = 64;
+/// Most fields of a form.
+pub const FORM_FIELDS_MAX: usize = 1_000;
+
+/// Why a signed body is refused: a sentence that its sender may see. A retry would be refused too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("the body is empty")]
+    Empty,
+    #[error("the body is not UTF-8 from byte {at} on")]
+    NotUtf8 { at: usize },
+    #[error("the body begins with a byte order mark; JSON begins with [ or {{")]
+    ByteOrderMark,
+    #[error("the body is not valid JSON, at line {line} column {column}")]
+    NotJson { line: usize, column: usize },
+    #[error("the JSON in the body ends too early")]
+    Truncated,
+    #[error("something follows the JSON document, at line {line} column {column}")]
+    Trailing { line: usize, column: usize },
+    #[error("the body is neither a JSON object nor an array")]
+    Scalar,
+    #[error("the JSON is nested deeper than {DEPTH_MAX} levels")]
+    TooDeep,
+    #[error("the body has more than {EVENTS_MAX} elements")]
+    TooMany,
+    #[error("the form in the body has more than {FORM_FIELDS_MAX} fields")]
+    TooManyFields,
+    #[error("the signature covers no content, so a request can bring only one event")]
+    Several,
+    #[error("the content type of the multipart body has no boundary")]
+    NoBoundary,
+}
