@@ -1,6 +1,7 @@
 //! When something does not arrive: the commands that look at the running daemon and change it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
@@ -272,4 +273,78 @@ fn no_daemon_answers(daemon: &Daemon) {
         daemon.home().join("admin.sock").display()
     );
     assert_eq!(error, line);
+}
+
+/// Connections to the admin socket, each with the beginning of a request.
+fn connections(daemon: &Daemon, count: usize, request: &str) -> Vec<UnixStream> {
+    let connect = |_| {
+        let mut stream = UnixStream::connect(daemon.home().join("admin.sock")).unwrap();
+        // It may have given way already.
+        let _ = stream.write_all(request.as_bytes());
+        stream.set_nonblocking(true).unwrap();
+        stream
+    };
+    (0..count).map(connect).collect()
+}
+
+fn count_open(streams: &mut [UnixStream]) -> usize {
+    let is_open = |stream: &mut UnixStream| match stream.read(&mut [0; 4096]) {
+        Ok(count) => count > 0,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    };
+    streams.iter_mut().map(is_open).filter(|open| *open).count()
+}
+
+#[test]
+fn status_is_answered_while_others_hold_the_admin_socket() {
+    const PER_PROCESS_MAX: usize = 64;
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let body = "POST /pause HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{";
+    for (count, request) in [
+        (200, ""),
+        (64, "GET /status HTTP/1.1\r\nhost:"),
+        (200, "GET /status HTTP/1.1\r\nhost:"),
+        (200, body),
+        (200, "GET /tail HTTP/1.1\r\nhost: a\r\n\r\n"),
+    ] {
+        // They are closed before long. On a busy machine that may happen before the answer is there: then again.
+        wait_for("an answer while the others are open", || {
+            let mut others = connections(&daemon, count, request);
+            assert!(stdout(&daemon, &["status"]).starts_with("the target works"));
+            let open = count_open(&mut others);
+            assert!(open <= PER_PROCESS_MAX, "{open} of {count} made no room: {request:?}");
+            (open == PER_PROCESS_MAX).then_some(())
+        });
+    }
+}
+
+#[test]
+fn sixty_readers_of_tail_that_do_not_read_miss_lines_and_learn_how_many() {
+    const READERS: usize = 60;
+    /// What the kernel and the daemon hold for a reader, generously.
+    const HELD_BYTES_MAX: usize = 384 * 1024;
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let mut readers = connections(&daemon, READERS, "GET /tail HTTP/1.1\r\nhost: a\r\n\r\n");
+    // The head of the answer: each is connected.
+    for reader in &mut readers {
+        wait_for("the answer's head", || reader.read(&mut [0; 4096]).ok());
+    }
+    for round in 0..4 {
+        post(&daemon, &events(&format!("unread-{round}"), 900));
+    }
+    let sent: Vec<_> = (0..4).flat_map(|round| events(&format!("unread-{round}"), 900)).collect();
+    daemon.wait_delivered("audit-log", &sent);
+    for reader in readers {
+        reader.set_nonblocking(false).unwrap();
+        let mut bytes = 0;
+        let missed = BufReader::new(reader).lines().map(Result::unwrap).find_map(|line| {
+            let line: Value = serde_json::from_str(&line).ok().filter(Value::is_object)?;
+            bytes += line.to_string().len();
+            (line["what"] == "missed").then(|| line["count"].as_u64().unwrap())
+        });
+        assert!(missed > Some(0), "{missed:?}");
+        assert!(bytes < HELD_BYTES_MAX, "{bytes} bytes were held for one reader");
+    }
+    let shown = stdout(&daemon, &["status"]);
+    assert!(shown.starts_with("the target works"), "{shown}");
 }

@@ -48,6 +48,10 @@ pub(super) enum RequestError {
     UnknownPath { method: String, path: String },
     #[error("use GET or POST")]
     Method,
+    #[error(
+        "too many connections to the admin socket, this one gave way to a newer one; ask again"
+    )]
+    GaveWay,
     #[error("the daemon is stopping")]
     Stopping,
     #[error(transparent)]
@@ -73,7 +77,7 @@ impl RequestError {
             | Self::InvalidBody(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Answer(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Stopping | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GaveWay | Self::Stopping | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The admin socket: how people look at the running daemon and change it. HTTP/1.1 on a Unix socket
 //! that only its owner can open.
 //!
-//! Limits: [`CONNECTIONS_MAX`] connections at once, further ones wait; a body of [`BODY_BYTES_MAX`]
-//! within [`BODY_TIMEOUT`]; [`IDS_MAX`] ids in a request; [`PAGE_MAX`] dead letters in a page;
-//! [`DATA_BYTES_MAX`] of an event's data; [`COUNTERS_MAX`] counters of a target.
+//! Limits: [`CONNECTIONS_MAX`] connections at once, [`CONNECTIONS_PER_PEER_MAX`] of a process; beyond that an older
+//! one that runs no command gives way. A body of [`BODY_BYTES_MAX`] within [`BODY_TIMEOUT`]; [`IDS_MAX`] ids in a
+//! request; [`PAGE_MAX`] dead letters in a page; [`DATA_BYTES_MAX`] of an event's data; [`COUNTERS_MAX`] counters of a
+//! target; [`TAIL_BYTES_MAX`] of lines that wait for a slow reader of `tail`, which then misses some.
 //!
 //! | request | answer |
 //! |---|---|
@@ -25,6 +26,7 @@ mod explain;
 mod hold;
 mod refused;
 mod route;
+mod seats;
 mod server;
 mod socket;
 mod status;
@@ -40,9 +42,11 @@ pub use view::{Host, SourceView, TargetView, View};
 /// The socket's name in the home.
 pub const SOCKET: &str = "admin.sock";
 /// Most connections at once.
-pub const CONNECTIONS_MAX: usize = 64;
-/// Longest body.
-pub const BODY_BYTES_MAX: usize = 1 << 20;
+pub const CONNECTIONS_MAX: usize = 128;
+/// Most connections of one process at once.
+pub const CONNECTIONS_PER_PEER_MAX: usize = 64;
+/// Longest body: room for [`IDS_MAX`] ids.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time for a body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most ids in one request.
@@ -51,5 +55,7 @@ pub const IDS_MAX: usize = 1_000;
 pub const PAGE_MAX: usize = 1_000;
 /// Most bytes of an event's data in an answer.
 pub const DATA_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of lines that wait for one slow reader of `tail`; beyond that, lines are skipped and counted.
+pub const TAIL_BYTES_MAX: usize = 64 * 1024;
 /// Most counters of one target in an answer.
 pub const COUNTERS_MAX: usize = 32;

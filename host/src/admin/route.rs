@@ -12,9 +12,10 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
 use super::error::RequestError;
+use super::seats::Seat;
+use super::tail::Lines;
 use super::view::Inner;
 use super::wire::{ErrorBody, Reload};
 use super::{BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail};
@@ -22,7 +23,7 @@ use super::{BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused
 /// A whole answer, or lines as they come.
 pub(super) enum Answer {
     Whole(Option<Bytes>),
-    Lines(mpsc::Receiver<Bytes>),
+    Lines(Lines),
 }
 
 impl Body for Answer {
@@ -36,7 +37,7 @@ impl Body for Answer {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Lines(lines) => {
-                lines.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+                lines.poll_next(context).map(|line| line.map(|line| Ok(Frame::data(line))))
             }
         }
     }
@@ -44,14 +45,19 @@ impl Body for Answer {
 
 type Answered = Result<Answer, RequestError>;
 
-pub(super) async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Response<Answer> {
-    let (status, body) = match route(inner, request).await {
+pub(super) async fn answer(
+    inner: Arc<Inner>,
+    request: Request<Incoming>,
+    seat: &Seat,
+) -> Response<Answer> {
+    let (status, body) = match route(inner, request, seat).await {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => {
             let body = serde_json::to_vec(&ErrorBody { error: error.to_string() });
             (error.status(), Answer::Whole(Some(body.unwrap_or_default().into())))
         }
     };
+    seat.answer();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
@@ -59,12 +65,16 @@ pub(super) async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Res
     response
 }
 
-async fn route(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
+async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> Answered {
     let (head, body) = request.into_parts();
     let query = Query(head.uri.query().unwrap_or_default());
     let is_get = head.method == Method::GET;
     if !is_get && head.method != Method::POST {
         return Err(RequestError::Method);
+    }
+    let body = if is_get { Bytes::new() } else { whole(body).await? };
+    if !seat.begin() {
+        return Err(RequestError::GaveWay);
     }
     match (is_get, head.uri.path()) {
         (true, "/status") => json(&status::status(&inner)),
@@ -79,10 +89,10 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>) -> Answered {
             let max = max.map_err(|_| RequestError::InvalidMax)?;
             json(&dead::list(&inner, query.get("target").as_deref(), max).await?)
         }
-        (false, "/dead/replay") => json(&dead::replay(&inner, read(body).await?).await?),
-        (false, "/dead/drop") => json(&dead::discard(&inner, read(body).await?).await?),
-        (false, "/pause") => json(&hold::pause(&inner, read(body).await?).await?),
-        (false, "/resume") => json(&hold::resume(&inner, read(body).await?).await?),
+        (false, "/dead/replay") => json(&dead::replay(&inner, read(&body)?).await?),
+        (false, "/dead/drop") => json(&dead::discard(&inner, read(&body)?).await?),
+        (false, "/pause") => json(&hold::pause(&inner, read(&body)?).await?),
+        (false, "/resume") => json(&hold::resume(&inner, read(&body)?).await?),
         (false, "/reload") => json(&reload(inner).await?),
         (_, path) => Err(RequestError::UnknownPath {
             method: head.method.to_string(),
@@ -113,13 +123,18 @@ fn json<T: Serialize>(answer: &T) -> Answered {
     Ok(Answer::Whole(Some(bytes.into())))
 }
 
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, RequestError> {
+/// The whole body of a request.
+async fn whole(body: Incoming) -> Result<Bytes, RequestError> {
     let whole = Limited::new(body, BODY_BYTES_MAX).collect();
     let whole = tokio::time::timeout(BODY_TIMEOUT, whole)
         .await
         .map_err(|_| RequestError::BodyTimeout)?
         .map_err(|error| RequestError::Body { reason: error.to_string() })?;
-    serde_json::from_slice(&whole.to_bytes()).map_err(RequestError::InvalidBody)
+    Ok(whole.to_bytes())
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError> {
+    serde_json::from_slice(body).map_err(RequestError::InvalidBody)
 }
 
 #[cfg(test)]

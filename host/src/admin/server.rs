@@ -10,19 +10,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
+use super::route;
+use super::seats::{Peer, Seat, Seats};
 use super::socket::{self, AdminError};
 use super::view::{Host, Inner, View};
-use super::{CONNECTIONS_MAX, route};
 use crate::store::Queue;
 use crate::telemetry::Feed;
 
-/// Time for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest request head.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Time for a request's head: clients are on this machine and send it at once.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest request head, and most bytes of an answer that hyper copies before they are sent.
+const BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,37 +78,48 @@ impl Drop for Admin {
 }
 
 async fn serve(listener: UnixListener, inner: Arc<Inner>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let seats = Arc::<Seats>::default();
     // Dropped with this task, it ends every connection.
     let mut connections = JoinSet::new();
     loop {
-        // Nothing closes the semaphore.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection on the admin socket");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let inner = Arc::clone(&inner);
-        connections.spawn(async move {
-            connection(stream, inner).await;
-            drop(slot);
-        });
+        let peer = peer(&stream);
+        let Some(seat) = seats.take(peer).await else {
+            tracing::warn!(
+                ?peer,
+                "closed a connection to the admin socket: this process has too many"
+            );
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        let number = seat.number();
+        let task = connections.spawn(connection(stream, Arc::clone(&inner), Arc::new(seat)));
+        seats.served_by(number, task);
     }
 }
 
+/// The process that connected.
+fn peer(stream: &UnixStream) -> Peer {
+    let Ok(credentials) = stream.peer_cred() else { return Peer::default() };
+    Peer { user: credentials.uid(), process: credentials.pid().unwrap_or_default() }
+}
+
 /// One request: people do not need more.
-async fn connection(stream: UnixStream, inner: Arc<Inner>) {
+async fn connection(stream: UnixStream, inner: Arc<Inner>, seat: Arc<Seat>) {
     let service = service_fn(|request| {
-        let inner = Arc::clone(&inner);
-        async move { Ok::<_, Infallible>(route::answer(inner, request).await) }
+        let (inner, seat) = (Arc::clone(&inner), Arc::clone(&seat));
+        async move { Ok::<_, Infallible>(route::answer(inner, request, &seat).await) }
     });
     let served = http1::Builder::new()
-        .max_header_size(HEAD_BYTES_MAX)
+        .max_header_size(BUFFER_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -1,46 +1,135 @@
 //! What happens, while it happens: a JSON object a line.
+//!
+//! Notes are taken from the feed as they come, so that no reader keeps them there. What a reader has not read yet
+//! waits in a queue of its own, of at most [`TAIL_BYTES_MAX`]. When that is full, further lines are skipped and
+//! counted until the reader has read what waits; the count follows at the place of the gap.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
+use super::TAIL_BYTES_MAX;
 use super::view::Inner;
 use super::wire::TailLine;
 use crate::model::Timestamp;
 use crate::telemetry::{Note, StoredNote};
 
-/// Most lines buffered for a slow client; beyond that, notes are skipped and counted.
-const LINES_MAX: usize = 256;
+/// The lines of one reader, until it is dropped or the daemon stops.
+pub(super) struct Lines {
+    queue: Arc<Mutex<LineQueue>>,
+    filling: AbortHandle,
+}
 
-/// Lines until the receiver is dropped.
-pub(super) fn lines(inner: &Inner) -> mpsc::Receiver<Bytes> {
-    let mut notes = inner.feed.listen();
-    let (sender, lines) = mpsc::channel(LINES_MAX);
-    tokio::spawn(async move {
-        loop {
-            let received = tokio::select! {
-                note = notes.recv() => note,
-                () = sender.closed() => return,
-            };
-            let now = Timestamp::from(SystemTime::now()).to_string();
-            let lines = match received {
-                Ok(note) => of_note(&now, note),
-                Err(RecvError::Lagged(count)) => vec![TailLine::Missed { time: now, count }],
-                Err(RecvError::Closed) => return,
-            };
-            for line in lines {
-                // Texts and numbers can always be written.
-                let Ok(mut bytes) = serde_json::to_vec(&line) else { continue };
-                bytes.push(b'\n');
-                if sender.send(Bytes::from(bytes)).await.is_err() {
-                    return;
-                }
+/// What one reader has not read yet.
+#[derive(Default)]
+struct LineQueue {
+    lines: VecDeque<Bytes>,
+    /// Bytes of `lines`.
+    bytes: usize,
+    /// Lines that found no room since.
+    skipped: u64,
+    is_closed: bool,
+    reader: Option<Waker>,
+}
+
+pub(super) fn lines(inner: &Inner) -> Lines {
+    let queue = Arc::<Mutex<LineQueue>>::default();
+    let filling = tokio::spawn(fill(inner.feed.listen(), Arc::clone(&queue)));
+    Lines { queue, filling: filling.abort_handle() }
+}
+
+async fn fill(mut notes: Receiver<Note>, queue: Arc<Mutex<LineQueue>>) {
+    loop {
+        let received = notes.recv().await;
+        let now = now();
+        match received {
+            Ok(note) => of_note(&now, note).iter().for_each(|line| lock(&queue).push(line)),
+            Err(RecvError::Lagged(count)) => lock(&queue).skip(count),
+            Err(RecvError::Closed) => return lock(&queue).close(),
+        }
+    }
+}
+
+fn lock(queue: &Mutex<LineQueue>) -> MutexGuard<'_, LineQueue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> String {
+    Timestamp::from(SystemTime::now()).to_string()
+}
+
+impl Lines {
+    pub(super) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
+        let mut queue = lock(&self.queue);
+        match queue.pop() {
+            Some(line) => Poll::Ready(Some(line)),
+            None if queue.is_closed => Poll::Ready(None),
+            None => {
+                queue.reader = Some(context.waker().clone());
+                Poll::Pending
             }
         }
-    });
-    lines
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.filling.abort();
+    }
+}
+
+impl LineQueue {
+    fn push(&mut self, line: &TailLine) {
+        if self.skipped > 0 {
+            // Kept out until the reader has seen the count, so that it stands where lines are missing.
+            return self.skip(1);
+        }
+        let bytes = text(line);
+        if self.bytes + bytes.len() > TAIL_BYTES_MAX {
+            return self.skip(1);
+        }
+        self.bytes += bytes.len();
+        self.lines.push_back(bytes);
+        self.wake();
+    }
+
+    fn skip(&mut self, count: u64) {
+        self.skipped += count;
+        self.wake();
+    }
+
+    fn close(&mut self) {
+        self.is_closed = true;
+        self.wake();
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        if let Some(line) = self.lines.pop_front() {
+            self.bytes -= line.len();
+            return Some(line);
+        }
+        let count = std::mem::take(&mut self.skipped);
+        (count > 0).then(|| text(&TailLine::Missed { time: now(), count }))
+    }
+
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+fn text(line: &TailLine) -> Bytes {
+    // Texts and numbers can always be written.
+    let mut bytes = serde_json::to_vec(line).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.into()
 }
 
 fn of_note(now: &str, note: Note) -> Vec<TailLine> {
@@ -75,5 +164,57 @@ fn of_note(now: &str, note: Note) -> Vec<TailLine> {
         Note::Failed { target, event, attempt, reason } => {
             vec![TailLine::Failed { time, target: target.to_string(), event, attempt, reason }]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: u32) -> TailLine {
+        let reason = "x".repeat(1000);
+        let (time, target, event) = (String::new(), "t".to_owned(), "e".to_owned());
+        TailLine::Failed { time, target, event, attempt: number, reason }
+    }
+
+    fn read(queue: &mut LineQueue) -> Vec<TailLine> {
+        let lines = std::iter::from_fn(|| queue.pop());
+        lines.map(|line| serde_json::from_slice(&line).unwrap()).collect()
+    }
+
+    #[test]
+    fn sixty_readers_that_do_not_read_hold_a_bounded_number_of_bytes_and_learn_what_they_missed() {
+        let mut queues: Vec<LineQueue> = (0..60).map(|_| LineQueue::default()).collect();
+        for number in 0..1000 {
+            queues.iter_mut().for_each(|queue| queue.push(&line(number)));
+        }
+        for queue in &mut queues {
+            let held: usize = queue.lines.iter().map(Bytes::len).sum();
+            assert!(held == queue.bytes && held <= TAIL_BYTES_MAX, "{held} {}", queue.bytes);
+            let kept = u32::try_from(queue.lines.len()).unwrap();
+            assert!(kept > 32 && queue.skipped == u64::from(1000 - kept));
+            let mut seen = read(queue);
+            let missed = seen.pop().unwrap();
+            assert!(
+                matches!(missed, TailLine::Missed { count, .. } if count == u64::from(1000 - kept))
+            );
+            assert_eq!(seen, (0..kept).map(line).collect::<Vec<_>>());
+            assert_eq!(queue.bytes, 0);
+            queue.push(&line(1000));
+            assert_eq!(read(queue), [line(1000)], "it goes on after the gap");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_longer_than_the_queue_and_notes_that_the_feed_lost_are_counted() {
+        let mut queue = LineQueue::default();
+        let (time, target, event) = (String::new(), "t".to_owned(), "e".to_owned());
+        let reason = "x".repeat(TAIL_BYTES_MAX);
+        queue.push(&TailLine::Failed { time, target, event, attempt: 1, reason });
+        queue.skip(4);
+        assert_eq!(queue.bytes, 0);
+        let seen = read(&mut queue);
+        assert!(matches!(seen.as_slice(), [TailLine::Missed { count: 5, .. }]), "{seen:?}");
+        assert!(queue.pop().is_none());
     }
 }

@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 use super::claim::{Claims, SIGNATURE_BYTES_MAX, decode};
 use super::codec::{unbase64, unhex};
 use super::message::Message;
-use super::public;
 use super::scheme::{Algorithm, KeyForm, Mark, Signature};
+use super::{key_kind, public};
 use crate::model::Secret;
 
 /// Longest digest, in bytes.
@@ -74,10 +74,16 @@ impl Key {
             KeyForm::Base64 { prefix } | KeyForm::Public { prefix } => prefix.clone(),
             _ => "".into(),
         };
-        let has = |mark: &Mark| !prefix(mark).is_empty() && text.starts_with(&*prefix(mark));
-        let place = marks.iter().position(has).unwrap_or(0);
+        let behind = |mark: &Mark| match &*prefix(mark) {
+            "" => None,
+            prefix => text.trim_start().strip_prefix(prefix),
+        };
+        let place = marks.iter().position(|mark| behind(mark).is_some()).unwrap_or(0);
         let mark = marks.get(place).ok_or("not a key for any known signature")?;
-        let bare = text.strip_prefix(&*prefix(mark)).unwrap_or(text);
+        if let Some(mistake) = key_kind::mistaken(marks, mark, behind(mark).is_some(), text) {
+            return Err(mistake);
+        }
+        let bare = behind(mark).unwrap_or(text);
         let bytes = match &mark.key {
             KeyForm::Text => bare.as_bytes().to_vec(),
             KeyForm::StampThenText => {

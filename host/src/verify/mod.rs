@@ -15,6 +15,7 @@ mod explain;
 mod handshake;
 mod json;
 mod key;
+mod key_kind;
 mod message;
 mod plain;
 mod public;

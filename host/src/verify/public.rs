@@ -35,6 +35,26 @@ pub(super) fn key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, &'static 
     if raw.len() == length && is_point { Ok(raw.to_vec()) } else { Err(wrong) }
 }
 
+/// The algorithm identifier of an RSA public key in SPKI form.
+const RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+/// It is within these first bytes.
+const RSA_HEAD_BYTES: usize = 24;
+
+/// Whether the bytes are a public key in SPKI form.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(RSA_HEAD_BYTES)];
+    bytes.starts_with(ED25519_HEAD)
+        || bytes.starts_with(P256_HEAD)
+        || head.starts_with(&[0x30]) && head.windows(RSA.len()).any(|part| part == RSA)
+}
+
+/// A raw key in its SPKI form.
+#[cfg(test)]
+pub(super) fn whole(algorithm: Algorithm, raw: &[u8]) -> Vec<u8> {
+    let head = if algorithm == Algorithm::Ed25519 { ED25519_HEAD } else { P256_HEAD };
+    [head, raw].concat()
+}
+
 /// The bytes that the text of a key encodes.
 pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
