@@ -196,8 +196,8 @@ impl Ingest {
         let planned = rules.plan(&source.sender, &verified, &body)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
-        // Its head is a part of the connection's read buffer. As long as it lives, the connection, which goes
-        // on reading to notice that the sender leaves, would have to allocate another buffer.
+        // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
+        // request, another buffer would have to be allocated.
         drop(verified);
         let began = now();
         let durable = self.queue.append(request).await.map_err(RequestRefusal::Store)?;
