@@ -115,9 +115,6 @@ impl Ingest {
                 answer::handshake(id, answer)
             }
             Err(refusal) => {
-                if let (Some(found), RequestRefusal::Unverified(_)) = (found, &refusal) {
-                    found.gate.unverified(&peer, Instant::now());
-                }
                 let source = found.map(|found| &found.settings.name);
                 self.reporter.refused(id, source, peer, &refusal);
                 answer::refused(id, &refusal, after)
