@@ -222,9 +222,8 @@ fn a_request_whose_host_or_end_is_ambiguous_is_refused() {
     let chunks = [format!("{:x}\r\n", sent.len()).as_bytes(), &sent, b"\r\n0\r\n\r\n"].concat();
     let chunked = |lines: &str| {
         let signature = signature(SECRET, &sent);
-        let head = format!(
-            "POST /sqreen HTTP/1.1\r\nx-sqreen-integrity: {signature}\r\n{lines}\r\n\r\n"
-        );
+        let head =
+            format!("POST /sqreen HTTP/1.1\r\nx-sqreen-integrity: {signature}\r\n{lines}\r\n\r\n");
         [head.as_bytes(), &chunks].concat()
     };
     let new = "POST /sqreen HTTP/1.1";
@@ -236,11 +235,7 @@ fn a_request_whose_host_or_end_is_ambiguous_is_refused() {
             "there is more than one Host header",
         ),
         (
-            request(
-                "POST /sqreen HTTP/1.0",
-                &format!("host: a\r\n{length}\r\nhost: a"),
-                &sent,
-            ),
+            request("POST /sqreen HTTP/1.0", &format!("host: a\r\n{length}\r\nhost: a"), &sent),
             "there is more than one Host header",
         ),
         (
@@ -273,6 +268,20 @@ fn a_request_whose_host_or_end_is_ambiguous_is_refused() {
     client.write(&fine).unwrap();
     assert_eq!(client.answer().unwrap().status, 200);
     only(&daemon, &events("ambiguous", 1));
+}
+
+#[test]
+fn handshakes_that_anyone_can_ask_for_do_not_fill_the_log() {
+    let daemon = Daemon::new().source_with("x", SECRET, "scheme = \"x\"").log("audit-log").start();
+    let mut client = daemon.client();
+    for number in 0..100 {
+        let path = format!("/x?crc_token={number}");
+        let answer = client.send("GET", &path, &[], b"").unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.json()["response_token"].is_string());
+    }
+    let lines = daemon.log().matches("answered the vendor's handshake").count();
+    assert!((1..=5).contains(&lines), "{lines} lines");
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Ingest {
             }
             Ok(Handled::Handshake(source, answer)) => {
                 self.reporter.handshake(id, source);
-                answer::handshake(id, answer)
+                answer::handshake(id, answer, after)
             }
             Err(refusal) => {
                 let source = found.map(|found| &found.settings.name);
@@ -134,6 +134,11 @@ impl Ingest {
         B::Error: fmt::Display,
     {
         let Admitted { rules, source, .. } = admitted;
+        if let Some(outcome) = handshake::answer_get(&source.settings, &head).transpose() {
+            let waits = head.headers.contains_key(http::header::EXPECT);
+            let handled = outcome.map(|answer| Handled::Handshake(&source.settings, answer));
+            return (handled, body::abandon(body, waits));
+        }
         let body_bytes_max = source.settings.body_bytes_max;
         let own_bytes = &source.gate.own_bytes;
         let reservation = self.budget.reserve(own_bytes, rules.shares, body_bytes_max);
@@ -170,7 +175,7 @@ impl Ingest {
         let now = || heard.then(Instant::now);
         if source.handshake
             && let Some(answer) =
-                handshake::answer_unsigned(source, &request, peer, &self.reporter)?
+                handshake::answer_confirmation(source, &request, peer, &self.reporter)
         {
             return Ok(Handled::Handshake(source, answer));
         }
