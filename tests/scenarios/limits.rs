@@ -153,7 +153,7 @@ fn a_proxy_header_from_elsewhere_is_refused() {
 }
 
 #[test]
-fn beyond_a_sources_rate_senders_are_told_when_to_come_back_and_forgeries_use_up_none_of_it() {
+fn above_a_sources_rate_senders_are_asked_to_wait_and_forgeries_use_up_none_of_it() {
     let mut daemon = setup(TRUSTED, "rate = [\"1000/s\", \"3/day\"]\n")
         .source_with("other", SECRET, "rate = \"3/day\"\n")
         .start();
@@ -164,9 +164,10 @@ fn beyond_a_sources_rate_senders_are_told_when_to_come_back_and_forgeries_use_up
         let headers: Vec<(&str, &[u8])> = headers.iter().map(|(n, v)| (*n, &v[..])).collect();
         daemon.client().send("POST", "/sqreen", &headers, b"[]").unwrap()
     };
-    let forged: Vec<u16> = (0..5).map(|_| forge(&b"198.51.100.66"[..]).status).collect();
-    assert_eq!(forged, [401, 401, 401, 429, 429]);
     for id in events("taken", 3) {
+        // From the same address, as a stranger's hook at the same vendor.
+        let forged: Vec<u16> = (0..10).map(|_| forge(&b"203.0.113.7"[..]).status).collect();
+        assert_eq!(forged, [401; 10]);
         assert_eq!(post_with(&daemon, &from(b"203.0.113.7"), &id).status, 200);
     }
     let late = post_with(&daemon, &from(b"203.0.113.7"), "late");
@@ -177,7 +178,6 @@ fn beyond_a_sources_rate_senders_are_told_when_to_come_back_and_forgeries_use_up
     assert_eq!(post_after(&daemon, "/other", b"", &from(b"203.0.113.7"), "other").status, 200);
     let listed = refused(&daemon);
     assert!(listed.contains("above the source's rate limit; accepted again in "), "{listed}");
-    assert!(listed.contains("requests from 198.51.100.66 failed verification"), "{listed}");
     // What was refused is taken when it comes again: here by a rate that gives more room.
     daemon.reload(|setup| setup.source_with("sqreen", SECRET, "rate = \"100/s\"\n"));
     assert_eq!(post_with(&daemon, &from(b"203.0.113.7"), "late").status, 200);
@@ -213,7 +213,9 @@ fn a_flood_at_one_source_does_not_turn_away_another() {
             client
         })
         .collect();
-    wait_for("the flood", || daemon.log().contains("this source has used its part").then_some(()));
+    wait_for("the flood", || {
+        daemon.log().contains("the source has used up its own part").then_some(())
+    });
     let ids = events("beside", 20);
     for id in &ids {
         assert_eq!(post_after(&daemon, "/other", b"", &[], id).status, 200);

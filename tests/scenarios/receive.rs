@@ -1,8 +1,11 @@
 //! What is taken, what is refused, and how.
 
+use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
+
 use serde_json::Value;
 
-use crate::harness::{Answer, Daemon, SECRET, body, event, events, signature};
+use crate::harness::{Answer, Client, Daemon, SECRET, body, event, events, signature};
 
 fn daemon() -> Daemon {
     Daemon::new().source("sqreen", SECRET).log("audit-log").start()
@@ -175,6 +178,110 @@ fn who_is_too_slow_with_head_or_body_is_told_so_and_others_are_served_meanwhile(
     assert_eq!(daemon.post(&body(&events("quick", 1))).status, 200);
     refused(&slow_body.answer().unwrap(), 408);
     assert_eq!(slow_head.answer().unwrap().status, 408);
+}
+
+/// A connection that sent the bytes and closed its sending side.
+#[track_caller]
+fn half_closed(daemon: &Daemon, bytes: &[u8]) -> Client {
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    Client::from(stream)
+}
+
+/// A correctly signed request with these lines in its head.
+fn request(first: &str, lines: &str, body: &[u8]) -> Vec<u8> {
+    let signature = signature(SECRET, body);
+    let head = format!("{first}\r\nx-sqreen-integrity: {signature}\r\n{lines}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn a_sender_that_closes_its_side_after_the_request_gets_its_answer() {
+    let daemon = daemon();
+    let ids = events("half", 20);
+    for (index, id) in ids.iter().enumerate() {
+        let body = body(&[id]);
+        let first = ["POST /sqreen HTTP/1.1\r\nhost: h", "POST /sqreen HTTP/1.0"][index % 2];
+        let length = format!("content-length: {}", body.len());
+        let mut client = half_closed(&daemon, &request(first, &length, &body));
+        assert_eq!(client.answer().unwrap().status, 200, "{first}");
+        assert!(client.answer().is_err(), "the connection ends");
+    }
+    // What is not whole is refused, with an answer too.
+    let cut = request("POST /sqreen HTTP/1.1\r\nhost: h", "content-length: 9", b"[");
+    refused(&half_closed(&daemon, &cut).answer().unwrap(), 400);
+    only(&daemon, &ids);
+}
+
+#[test]
+fn a_request_whose_host_or_end_is_ambiguous_is_refused() {
+    let daemon = daemon();
+    let sent = body(&events("ambiguous", 1));
+    let length = format!("content-length: {}", sent.len());
+    let chunks = [format!("{:x}\r\n", sent.len()).as_bytes(), &sent, b"\r\n0\r\n\r\n"].concat();
+    let chunked = |lines: &str| {
+        let signature = signature(SECRET, &sent);
+        let head =
+            format!("POST /sqreen HTTP/1.1\r\nx-sqreen-integrity: {signature}\r\n{lines}\r\n\r\n");
+        [head.as_bytes(), &chunks].concat()
+    };
+    let new = "POST /sqreen HTTP/1.1";
+    for (bytes, error) in [
+        (request(new, &length, &sent), "the Host header is missing"),
+        (request("POST http://h/sqreen HTTP/1.1", &length, &sent), "the Host header is missing"),
+        (
+            request(new, &format!("host: a\r\n{length}\r\nHost: b"), &sent),
+            "there is more than one Host header",
+        ),
+        (
+            request("POST /sqreen HTTP/1.0", &format!("host: a\r\n{length}\r\nhost: a"), &sent),
+            "there is more than one Host header",
+        ),
+        (
+            chunked("host: h\r\ncontent-length: 5\r\ntransfer-encoding: chunked"),
+            "Content-Length and Transfer-Encoding exclude each other",
+        ),
+        (
+            chunked("host: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5"),
+            "Content-Length and Transfer-Encoding exclude each other",
+        ),
+        (
+            chunked("host: h\r\ntransfer-encoding: x, chunked"),
+            "the only Transfer-Encoding that is supported is chunked",
+        ),
+        (
+            chunked("host: h\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked"),
+            "the only Transfer-Encoding that is supported is chunked",
+        ),
+    ] {
+        let mut client = daemon.client();
+        client.write(&bytes).unwrap();
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.status, 400, "{}", bytes.escape_ascii());
+        assert_eq!(answer.json()["error"], error);
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(client.answer().is_err(), "the connection ends");
+    }
+    let fine = chunked("host: h\r\ntransfer-encoding: Chunked");
+    let mut client = daemon.client();
+    client.write(&fine).unwrap();
+    assert_eq!(client.answer().unwrap().status, 200);
+    only(&daemon, &events("ambiguous", 1));
+}
+
+#[test]
+fn handshakes_that_anyone_can_ask_for_do_not_fill_the_log() {
+    let daemon = Daemon::new().source_with("x", SECRET, "scheme = \"x\"").log("audit-log").start();
+    let mut client = daemon.client();
+    for number in 0..100 {
+        let path = format!("/x?crc_token={number}");
+        let answer = client.send("GET", &path, &[], b"").unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.json()["response_token"].is_string());
+    }
+    let lines = daemon.log().matches("answered the vendor's handshake").count();
+    assert!((1..=5).contains(&lines), "{lines} lines");
 }
 
 #[test]

@@ -79,7 +79,11 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
 }
 
 /// The answer to a handshake, in the form that the vendor requires.
-pub(super) fn handshake(id: RequestId, answer: Answer) -> Response<Full<Bytes>> {
+pub(super) fn handshake(
+    id: RequestId,
+    answer: Answer,
+    after: AfterAnswer,
+) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = json(status, id, answer.body);
     response.headers_mut().remove(CONTENT_TYPE);
@@ -87,6 +91,7 @@ pub(super) fn handshake(id: RequestId, answer: Answer) -> Response<Full<Bytes>> 
         let content_type = HeaderValue::from_static(answer.content_type);
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
+    close(&mut response, after);
     response
 }
 
@@ -112,10 +117,14 @@ pub(super) fn refused(
     if let Some(wait_s) = refusal.wait_s() {
         headers.insert(RETRY_AFTER, wait_s.into());
     }
-    if after == AfterAnswer::Close {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+    close(&mut response, after);
     response
+}
+
+fn close(response: &mut Response<Full<Bytes>>, after: AfterAnswer) {
+    if after == AfterAnswer::Close {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn json(status: StatusCode, id: RequestId, body: String) -> Response<Full<Bytes>> {

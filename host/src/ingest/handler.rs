@@ -112,12 +112,9 @@ impl Ingest {
             }
             Ok(Handled::Handshake(source, answer)) => {
                 self.reporter.handshake(id, source);
-                answer::handshake(id, answer)
+                answer::handshake(id, answer, after)
             }
             Err(refusal) => {
-                if let (Some(found), RequestRefusal::Unverified(_)) = (found, &refusal) {
-                    found.gate.unverified(&peer, Instant::now());
-                }
                 let source = found.map(|found| &found.settings.name);
                 self.reporter.refused(id, source, peer, &refusal);
                 answer::refused(id, &refusal, after)
@@ -137,6 +134,11 @@ impl Ingest {
         B::Error: fmt::Display,
     {
         let Admitted { rules, source, .. } = admitted;
+        if let Some(outcome) = handshake::answer_get(&source.settings, &head).transpose() {
+            let waits = head.headers.contains_key(http::header::EXPECT);
+            let handled = outcome.map(|answer| Handled::Handshake(&source.settings, answer));
+            return (handled, body::abandon(body, waits));
+        }
         let body_bytes_max = source.settings.body_bytes_max;
         let own_bytes = &source.gate.own_bytes;
         let reservation = self.budget.reserve(own_bytes, rules.shares, body_bytes_max);
@@ -173,7 +175,7 @@ impl Ingest {
         let now = || heard.then(Instant::now);
         if source.handshake
             && let Some(answer) =
-                handshake::answer_unsigned(source, &request, peer, &self.reporter)?
+                handshake::answer_confirmation(source, &request, peer, &self.reporter)
         {
             return Ok(Handled::Handshake(source, answer));
         }
@@ -196,8 +198,8 @@ impl Ingest {
         let planned = rules.plan(&source.sender, &verified, &body)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(&verified, planned);
-        // Its head is a part of the connection's read buffer. As long as it lives, the connection, which goes
-        // on reading to notice that the sender leaves, would have to allocate another buffer.
+        // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
+        // request, another buffer would have to be allocated.
         drop(verified);
         let began = now();
         let durable = self.queue.append(request).await.map_err(RequestRefusal::Store)?;

@@ -26,20 +26,25 @@ impl SourceSettings {
     }
 }
 
-/// The answer to a handshake that the vendor does not sign; `None` if the request is not one.
-pub(super) fn answer_unsigned(
+/// The answer to a handshake that is a GET without a signature; `None` if the request is not one. Needs no body.
+pub(super) fn answer_get(
+    source: &SourceSettings,
+    head: &Parts,
+) -> Result<Option<Answer>, RequestRefusal> {
+    if !source.may_be_handshake(&head.method) {
+        return Ok(None);
+    }
+    source.verifier.answer_unsigned(&head.uri).map_err(RequestRefusal::Unverified)
+}
+
+/// The answer to a request that asks a person to confirm the address, and is not signed; `None` if it is not one.
+pub(super) fn answer_confirmation(
     source: &SourceSettings,
     request: &Request,
     peer: Peer,
     reporter: &Reporter,
-) -> Result<Option<Answer>, RequestRefusal> {
-    if source.may_be_handshake(&request.method) {
-        let answer = source.verifier.answer_unsigned(&request.uri);
-        return answer.map_err(RequestRefusal::Unverified);
-    }
-    let token = source.verifier.token_to_confirm(&request.headers, &request.body);
-    Ok(token.map(|token| {
-        reporter.confirmation(source, peer, &token, request.received_at);
-        Answer { status: 200, content_type: "application/json", body: "{}".to_owned() }
-    }))
+) -> Option<Answer> {
+    let token = source.verifier.token_to_confirm(&request.headers, &request.body)?;
+    reporter.confirmation(source, peer, &token, request.received_at);
+    Some(Answer { status: 200, content_type: "application/json", body: "{}".to_owned() })
 }

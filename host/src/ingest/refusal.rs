@@ -43,11 +43,6 @@ pub(super) enum RequestRefusal {
     Rate {
         wait: Duration,
     },
-    /// Too many requests from this address failed verification.
-    Failing {
-        client: IpAddr,
-        wait: Duration,
-    },
     TooLong {
         bytes_max: usize,
     },
@@ -88,7 +83,7 @@ impl RequestRefusal {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unverified(_) => StatusCode::UNAUTHORIZED,
             Self::Address { .. } | Self::UnknownAddress => StatusCode::FORBIDDEN,
-            Self::Rate { .. } | Self::Failing { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLong { .. }
             | Self::Malformed(Malformed::TooMany)
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -114,7 +109,7 @@ impl RequestRefusal {
     /// How long the sender should wait, in seconds, if that is known.
     pub(super) fn wait_s(&self) -> Option<u64> {
         match self {
-            Self::Rate { wait } | Self::Failing { wait, .. } => Some(whole_seconds(*wait)),
+            Self::Rate { wait } => Some(whole_seconds(*wait)),
             _ => None,
         }
     }
@@ -127,7 +122,7 @@ impl RequestRefusal {
             // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
             Self::Address { .. } | Self::UnknownAddress => "this address is not allowed".into(),
-            Self::Rate { .. } | Self::Failing { .. } => "too many requests; try again later".into(),
+            Self::Rate { .. } => "too many requests; try again later".into(),
             Self::TooLong { bytes_max } => {
                 format!("the body is longer than {bytes_max} bytes").into()
             }
@@ -167,11 +162,6 @@ impl fmt::Display for RequestRefusal {
             Self::Rate { wait } => {
                 write!(f, "above the source's rate limit; accepted again in {} s", whole_seconds(*wait))
             }
-            Self::Failing { client, wait } => write!(
-                f,
-                "too many requests from {client} failed verification; accepted again in {} s",
-                whole_seconds(*wait)
-            ),
             Self::TooLong { bytes_max } => {
                 write!(f, "the body is longer than the source's limit of {bytes_max} bytes")
             }

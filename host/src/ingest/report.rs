@@ -16,6 +16,9 @@ const LINES_MAX: u32 = 50;
 const LINES_WINDOW: Duration = Duration::from_secs(10);
 /// One log line in each of these windows about requests refused for lack of room: all have the same cause.
 const FULL_WINDOW: Duration = Duration::from_secs(60);
+/// Most log lines about handshakes in each [`HANDSHAKE_WINDOW`]: anyone can ask for one.
+const HANDSHAKE_LINES_MAX: u32 = 5;
+const HANDSHAKE_WINDOW: Duration = Duration::from_secs(60);
 
 /// A request that is on disk.
 pub(super) struct Stored<'a> {
@@ -34,6 +37,7 @@ pub(super) struct Reporter {
     feed: Feed,
     refused_lines: LogThrottle,
     full_lines: LogThrottle,
+    handshake_lines: LogThrottle,
 }
 
 impl Reporter {
@@ -42,6 +46,7 @@ impl Reporter {
             feed,
             refused_lines: LogThrottle::new(LINES_MAX, LINES_WINDOW),
             full_lines: LogThrottle::new(1, FULL_WINDOW),
+            handshake_lines: LogThrottle::new(HANDSHAKE_LINES_MAX, HANDSHAKE_WINDOW),
         }
     }
 
@@ -107,7 +112,10 @@ impl Reporter {
     }
 
     pub(super) fn handshake(&self, id: RequestId, source: &SourceSettings) {
-        tracing::info!(request = %id, source = %source.name, "answered the vendor's handshake");
+        if let Some(left_out) = self.handshake_lines.admit(Instant::now()) {
+            let source = &*source.name;
+            tracing::info!(request = %id, source, left_out, "answered the vendor's handshake");
+        }
     }
 
     /// Shows a person the token that confirms the address. It becomes the secret, so it is kept in memory, where
@@ -119,10 +127,13 @@ impl Reporter {
         token: &str,
         at: Timestamp,
     ) {
-        tracing::warn!(
-            source = %source.name,
-            "the vendor wants the address confirmed; `dispatcher refused` shows the token"
-        );
+        if let Some(left_out) = self.handshake_lines.admit(Instant::now()) {
+            tracing::warn!(
+                source = %source.name,
+                left_out,
+                "the vendor wants the address confirmed; `dispatcher refused` shows the token"
+            );
+        }
         let reason = format!(
             "the vendor wants the address confirmed with the token {token}: enter it at the vendor, then \
              make it this source's secret and remove handshake = true"

@@ -104,7 +104,8 @@ impl Rules {
             return Err(RequestRefusal::TooLong { bytes_max });
         }
         if !source.may_be_unsigned_handshake(head.parts) {
-            let checked = source.verifier.precheck(&head.parts.headers, head.received_at);
+            let (headers, query) = (&head.parts.headers, head.parts.uri.query());
+            let checked = source.verifier.precheck(headers, query, head.received_at);
             checked.map_err(RequestRefusal::Unverified)?;
         }
         Ok(found)

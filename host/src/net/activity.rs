@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::framing::HeadLines;
 use super::settings::Settings;
 
 /// The time limits of a connection.
@@ -31,6 +32,7 @@ pub(super) struct Activity {
     pub(super) began: Instant,
     phase: AtomicU8,
     since_ms: AtomicU64,
+    two_lengths: AtomicBool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl Activity {
             // A new connection is expected to send a request. It is idle only after its first answer.
             phase: AtomicU8::new(Phase::Reading as u8),
             since_ms: AtomicU64::new(0),
+            two_lengths: AtomicBool::new(false),
         }
     }
 
@@ -78,9 +81,23 @@ impl Activity {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
-    fn received(&self) {
+    /// Whether a head had both a length and a transfer encoding. It is the last one of its connection.
+    pub(super) fn has_two_lengths(&self) -> bool {
+        self.two_lengths.load(Ordering::Relaxed)
+    }
+
+    /// Notes bytes that arrived. `head`: what has arrived of the current head.
+    fn received(&self, bytes: &[u8], head: &mut HeadLines) {
+        if self.is(Phase::Answering) {
+            return;
+        }
         if self.is(Phase::Idle) {
             self.set(Phase::Reading);
+            *head = HeadLines::default();
+        }
+        head.read(bytes);
+        if head.has_two_lengths() {
+            self.two_lengths.store(true, Ordering::Relaxed);
         }
     }
 
@@ -118,10 +135,17 @@ impl Activity {
     }
 }
 
-/// A stream that notes when bytes arrive.
+/// A stream that notes when bytes arrive, and what the lines of a head are.
 pub(super) struct Watched {
     pub(super) stream: TcpStream,
-    pub(super) activity: Arc<Activity>,
+    activity: Arc<Activity>,
+    head: HeadLines,
+}
+
+impl Watched {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, head: HeadLines::default() }
+    }
 }
 
 impl AsyncRead for Watched {
@@ -131,9 +155,10 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let this = &mut *self;
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.activity.received();
+            this.activity.received(&buffer.filled()[before..], &mut this.head);
         }
         read
     }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::activity::{Activity, Due, Phase, Times, Watched};
+use super::framing;
 use super::handler::Handler;
 use super::peer::Proxies;
 use super::settings::HEAD_BYTES_MAX;
@@ -123,13 +124,22 @@ async fn speak<H: Handler>(
             let (handler, activity, proxies) = &*session;
             activity.enter(Phase::Answering);
             let sender = proxies.peer(peer, request.headers());
-            let answer = handler.handle(request, sender).await;
+            let answer = match framing::fault(&request, activity.has_two_lengths()) {
+                None => handler.handle(request, sender).await,
+                Some(fault) => {
+                    tracing::debug!(peer = %sender, "request refused: {fault}");
+                    framing::refuse(request, fault).await
+                }
+            };
             activity.set(Phase::Idle);
             Ok::<_, Infallible>(answer)
         }
     });
-    let io = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let mut connection = http1::Builder::new()
+        // Some senders close their side after the request and wait for the answer. A sender that has vanished is noticed
+        // when its body or the answer fails, and its connection ends by the same limits as any other.
+        .half_close(true)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(READ_BYTES_MAX)
         .serve_connection(io, service);

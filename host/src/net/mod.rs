@@ -6,6 +6,9 @@
 //! - the request head ([`HEAD_BYTES_MAX`] bytes and 100 fields; then 431), and the time for it (then 408)
 //! - the time between requests, and the time that a stop may take
 //!
+//! A request whose host or whose end is ambiguous gets a 400, see `framing`. A sender that closes its side after a whole
+//! request gets its answer.
+//!
 //! Bodies and their limits are up to the handler. Only trusted proxies can say who sends a request, see `forwarded` and
 //! `proxy`.
 //!
@@ -16,6 +19,7 @@ mod acceptor;
 mod activity;
 mod connection;
 mod forwarded;
+mod framing;
 mod handler;
 mod listener;
 mod open_connections;

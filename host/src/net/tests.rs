@@ -271,6 +271,26 @@ async fn a_stuck_request_is_closed_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_half_closed_connection_is_answered_and_one_that_vanished_makes_room() {
+    let echo = Echo { gate: Some(Notify::new()), ..Echo::default() };
+    let server = serve(Settings { connections_max: 1, ..settings() }, echo);
+    for vanishes in [false, true, false] {
+        let mut stream = connect(&server).await;
+        stream.write_all(GET).await.unwrap();
+        stream.shutdown().await.unwrap();
+        server.echo.arrived.notified().await;
+        let stream = (!vanishes).then_some(stream);
+        server.echo.gate.as_ref().unwrap().notify_one();
+        if let Some(mut stream) = stream {
+            let text = rest(&mut stream).await;
+            assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("hello"), "{text}");
+        }
+        // The only permit is released once the connection has ended.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_stop_refuses_new_connections_and_finishes_requests_in_flight() {
     let server = serve(settings(), Echo { gate: Some(Notify::new()), ..Echo::default() });
     let mut busy = connect(&server).await;

@@ -127,7 +127,7 @@ fn refuses_every_other_form_with_its_reason() {
     for (values, expected) in table {
         let verifier = verifier(&["s"]);
         let request = request(&values, BODY);
-        let prechecked = verifier.precheck(&request.headers, Timestamp::default());
+        let prechecked = verifier.precheck(&request.headers, None, Timestamp::default());
         assert_eq!(
             prechecked.err(),
             Some(expected.clone()).filter(|r| *r != VerifyRefusal::Mismatch)
@@ -211,7 +211,7 @@ fn each_scheme_accepts_what_it_signs_and_refuses_any_changed_bit() {
             let request = signed(&signer, body, "/hook?x=1", &random);
             let accepted = verifier.verify(request.clone());
             assert!(accepted.is_ok(), "{name}: {} {request:?}", accepted.unwrap_err());
-            let prechecked = verifier.precheck(&request.headers, NOW);
+            let prechecked = verifier.precheck(&request.headers, request.uri.query(), NOW);
             assert_eq!(prechecked, Ok(()), "{name}");
             let Some(signature) = scheme.signature() else { continue };
             each_bit_of_the_body(name, &verifier, &request, signature.covers_content());

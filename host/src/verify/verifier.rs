@@ -127,19 +127,24 @@ impl Verifier {
         Self { public_url: Some(Arc::from(public_url)), ..self }
     }
 
-    /// Refuses what the headers alone show to be wrong, so that the body need not be read.
+    /// Refuses what the head alone shows to be wrong, so that the body need not be read.
     ///
     /// # Errors
     /// Those of [`verify`](Self::verify) that do not need the body.
-    pub fn precheck(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), VerifyRefusal> {
+    pub fn precheck(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), VerifyRefusal> {
         match &self.scheme.proof {
             Proof::Signature(signature) if matches!(signature.place, Place::Body(_)) => Ok(()),
             Proof::Signature(signature) => {
                 self.claims(signature, headers, None, now)?.claims.check_form(signature)
             }
-            Proof::Token(TokenIn::Header(name)) => claim::single(headers, name).map(|_| ()),
-            Proof::Basic => claim::single(headers, &header::AUTHORIZATION).map(|_| ()),
-            Proof::Token(TokenIn::Query(_)) | Proof::None => Ok(()),
+            Proof::Token(place) => self.check_token(place, headers, query).map(|_| ()),
+            Proof::Basic => self.check_basic(headers).map(|_| ()),
+            Proof::None => Ok(()),
         }
     }
 
@@ -151,23 +156,36 @@ impl Verifier {
         let key = match &self.scheme.proof {
             Proof::Signature(signature) => self.check(signature, &request)?,
             Proof::Token(place) => {
-                let token = sent_token(place, &request)?;
-                let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
-                let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
-                let bare = bare.and_then(|bare| self.plain(bare));
-                self.plain(&token).or(bare).ok_or(VerifyRefusal::Token)?
+                self.check_token(place, &request.headers, request.uri.query())?
             }
-            Proof::Basic => {
-                let malformed = || VerifyRefusal::Malformed {
-                    place: "header authorization".to_owned(),
-                    expected: "`Basic` and base64 of user:password",
-                };
-                let pair = user_and_password(&request.headers)?.ok_or_else(malformed)?;
-                self.plain(&pair).ok_or(VerifyRefusal::Basic)?
-            }
+            Proof::Basic => self.check_basic(&request.headers)?,
             Proof::None => 0,
         };
         Ok(Verified { request, scheme: Arc::clone(&self.scheme), key })
+    }
+
+    /// Which secret the token is.
+    fn check_token(
+        &self,
+        place: &TokenIn,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<u16, VerifyRefusal> {
+        let token = sent_token(place, headers, query)?;
+        let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
+        let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
+        let bare = bare.and_then(|bare| self.plain(bare));
+        self.plain(&token).or(bare).ok_or(VerifyRefusal::Token)
+    }
+
+    /// Which secret the user and password are.
+    fn check_basic(&self, headers: &HeaderMap) -> Result<u16, VerifyRefusal> {
+        let malformed = || VerifyRefusal::Malformed {
+            place: "header authorization".to_owned(),
+            expected: "`Basic` and base64 of user:password",
+        };
+        let pair = user_and_password(headers)?.ok_or_else(malformed)?;
+        self.plain(&pair).ok_or(VerifyRefusal::Basic)
     }
 
     /// Reads what the headers claim, and checks the time if it is signed.
@@ -283,11 +301,15 @@ fn check_body_stamp(signature: &Signature, request: &Request) -> Result<(), Veri
     }
 }
 
-fn sent_token<'r>(place: &TokenIn, request: &'r Request) -> Result<Cow<'r, [u8]>, VerifyRefusal> {
+fn sent_token<'r>(
+    place: &TokenIn,
+    headers: &'r HeaderMap,
+    query: Option<&'r str>,
+) -> Result<Cow<'r, [u8]>, VerifyRefusal> {
     match place {
-        TokenIn::Header(name) => claim::single(&request.headers, name).map(Cow::Borrowed),
+        TokenIn::Header(name) => claim::single(headers, name).map(Cow::Borrowed),
         TokenIn::Query(name) => {
-            let mut values = url::parameter(request.uri.query().unwrap_or_default(), name);
+            let mut values = url::parameter(query.unwrap_or_default(), name);
             match (values.next(), values.next()) {
                 (Some(value), None) => Ok(Cow::Owned(value)),
                 _ => Err(VerifyRefusal::NoToken { name: name.to_string() }),

@@ -62,7 +62,7 @@ fuzz_target!(|input: &[u8]| {
         received_at: NOW,
     };
     let given = request(headers.clone(), Bytes::copy_from_slice(body), "/hook?a=1");
-    let _ = row.verifier.precheck(&given.headers, NOW);
+    let _ = row.verifier.precheck(&given.headers, given.uri.query(), NOW);
     let _ = row.verifier.answer_unsigned(&given.uri);
     let _ = row.verifier.token_to_confirm(&given.headers, &given.body);
     let _ = verify::answer_zoom(&row.verifier, &given.body);

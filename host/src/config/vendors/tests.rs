@@ -7,6 +7,7 @@ mod vectors;
 use super::catalog::{Embedded, FILES};
 use super::file::parse;
 use super::{Reads, Signs, all, scheme, sender, vendor};
+use crate::config::Problem;
 
 /// Warnings that a vendor's file may have, because the vendor decides what it signs.
 const ALLOWED: [&str; 2] = ["does not sign its time", "does not sign the content"];
@@ -15,7 +16,15 @@ fn problems(file: &Embedded) -> Vec<String> {
     let problems = parse(file.name, file.text).1.into_iter();
     let wrong = problems
         .filter(|problem| problem.is_error() || !ALLOWED.iter().any(|a| problem.title.contains(a)));
-    wrong.map(|problem| format!("{}: {}: {}", file.name, problem.title, problem.label)).collect()
+    wrong.map(|problem| format!("{}: {}", file.name, show(&problem))).collect()
+}
+
+/// A problem in one line, with what to do.
+fn show(problem: &Problem) -> String {
+    let Problem { title, label, help, .. } = problem;
+    let label = if label.is_empty() { String::new() } else { format!(": {label}") };
+    let help: String = help.iter().map(|help| format!("; {help}")).collect();
+    format!("{title}{label}{help}")
 }
 
 #[test]
@@ -40,7 +49,7 @@ fn names_are_plain_and_sorted_and_lead_to_a_scheme_and_a_sender() {
         let name = file.name;
         let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         assert!(name.chars().all(kebab), "{name}");
-        assert!(sender(name).is_some(), "{name} has no sender");
+        assert!(sender(name).is_some(), "{name} has no sender, or its file has a problem");
         let vendor = vendor(name).unwrap();
         if let Reads::Like(other) = &vendor.reads {
             assert!(super::vendor(other).unwrap().sender().is_some(), "{name}: {other}");

@@ -20,7 +20,7 @@ fn events<'a>(
 #[test]
 fn each_sender_has_samples() {
     for vendor in all().filter(|vendor| vendor.sender().is_some()) {
-        assert!(vendor.samples.len() >= 2, "{} has too few samples", vendor.name);
+        assert!(vendor.samples.len() >= 2, "{} needs at least two [[samples]]", vendor.name);
     }
 }
 
