@@ -33,7 +33,7 @@ pub(super) fn of(sender: &Sender, name: Option<&str>) -> Result<&'static Sample,
 /// Headers and body of a sample.
 pub(super) type Message = (Vec<(&'static str, String)>, String);
 
-/// The sample as of now, with fresh ids, so that it is not a repetition.
+/// The sample with the current time and fresh ids, so that it is not a repetition.
 pub(super) fn fresh(sample: &'static Sample) -> Result<Message, Failure> {
     let mut failed = None;
     let id = || {
