@@ -2,7 +2,7 @@
 //! in everybody who knows it, and everybody may.
 
 use super::public;
-use super::scheme::{Algorithm, KeyForm, Mark};
+use super::scheme::{KeyForm, Mark};
 
 const NOT_PRIVATE: &str = "a private key, which only the sender may have; ask the vendor's page for the secret or \
     public key that is meant for receivers";
@@ -67,10 +67,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::codec::{base64, hex};
-    use super::super::{Scheme, Verifier};
+    use super::super::{Algorithm, Scheme, Verifier};
     use super::*;
+    use crate::config::vendors::schemes;
     use crate::model::Secret;
-    use crate::vendors::schemes;
 
     /// Texts that are public or private keys in every form, whatever the scheme.
     fn foreign() -> Vec<(String, &'static str)> {

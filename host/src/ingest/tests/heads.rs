@@ -4,8 +4,8 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, EXPECT};
 
 use super::*;
+use crate::config::vendors::{scheme, schemes};
 use crate::model::Secret;
-use crate::vendors::{scheme, schemes};
 use crate::verify::{Proof, Scheme, TokenIn, Verifier, token};
 
 /// Also a user and a password.

@@ -20,7 +20,7 @@ use crate::verify::{
 /// One test vector of a vendor.
 struct Vector {
     /// `made-here`, or where it was published.
-    origin: String,
+    _origin: String,
     secret: String,
     /// The address that the sender was given.
     url: String,
