@@ -213,7 +213,9 @@ fn a_flood_at_one_source_does_not_turn_away_another() {
             client
         })
         .collect();
-    wait_for("the flood", || daemon.log().contains("the source has used up its own part").then_some(()));
+    wait_for("the flood", || {
+        daemon.log().contains("the source has used up its own part").then_some(())
+    });
     let ids = events("beside", 20);
     for id in &ids {
         assert_eq!(post_after(&daemon, "/other", b"", &[], id).status, 200);
