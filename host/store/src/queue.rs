@@ -17,7 +17,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Most events in one request.
 pub const REQUEST_EVENTS_MAX: usize = 1_000;
 
-/// A verified request with the plan of where its events go.
+/// A verified request, with the targets of each event.
 #[derive(Clone, Debug)]
 pub struct NewRequest {
     pub source: Arc<str>,
@@ -47,27 +47,27 @@ impl Durable {
         Self { ids, duplicates }
     }
 
-    /// For tests of those who ask an engine.
+    /// For tests of an engine's callers.
     #[cfg(any(test, feature = "test-util"))]
     #[must_use]
     pub const fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
         Self { ids, duplicates }
     }
 
-    /// An id an event, in the order of the request; a repeated event has the id of its first.
+    /// One id for each event, in the order of the request; a repetition has the id of its first event.
     #[must_use]
     pub fn ids(&self) -> &[EventId] {
         &self.ids
     }
 
-    /// How many of them were there before.
+    /// How many of them are repetitions.
     #[must_use]
     pub const fn duplicates(&self) -> usize {
         self.duplicates
     }
 }
 
-/// Why a request could not be stored. Nothing of it is kept; the sender may try again.
+/// Why a request could not be stored. None of it is stored; the sender may try again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// The queue before the disk is full.
@@ -94,7 +94,7 @@ pub enum StoreError {
     Closed,
     #[error("unknown target number {0}: register its name first")]
     UnknownTarget(u16),
-    /// What the index answers is not known before that is over.
+    /// The index answers when the rebuild is done.
     #[error("{progress}: try again when it is done")]
     Rebuilding { progress: String },
     #[error("cannot read the index: {reason}")]
@@ -126,21 +126,21 @@ pub enum Outcome {
     Delivered {
         receipt: Receipt,
     },
-    /// Tried and failed: again at `at`. The store keeps attempt, reason and progress.
+    /// Failed, to be retried at `at`. The store keeps attempt, reason and progress.
     Retry {
         at: Timestamp,
         reason: String,
         progress: Vec<u8>,
     },
-    /// Not to be tried any more; kept with its reason.
+    /// Not attempted any more; kept as a dead letter with its reason.
     Dead {
         reason: String,
     },
-    /// Never tried, and not to be before `until`: it gathers for a digest. No attempt is counted.
+    /// Not attempted before `until`: it waits for a digest. No attempt is counted.
     Wait {
         until: Timestamp,
     },
-    /// Not tried, or a probe of a dead target: back to where it was, no attempt counted, no row made.
+    /// Not attempted, or a probe of a target that is down: available again, without a counted attempt.
     Release,
 }
 
@@ -152,31 +152,31 @@ pub struct Settlement {
 
 /// Most deliveries that one digest settles.
 pub const DIGEST_EVENTS_MAX: usize = 2_000;
-/// Most bytes of progress that a delivery keeps: what a plugin hands over, and what the daemon adds.
+/// Most bytes of progress of a delivery: the plugin's, and what the daemon adds.
 pub const PROGRESS_STORED_BYTES_MAX: usize = PROGRESS_BYTES_MAX + 64;
 
-/// Until when a group of a target's events gathers after a message: what comes in meanwhile waits.
+/// Until when new events of a group wait for the next digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub group: u64,
     pub until: Timestamp,
 }
 
-/// Why no requests are taken in.
+/// Why requests are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Full {
     /// What, where and what to do.
     pub reason: String,
-    /// Requests refused for want of room since the start.
+    /// Requests refused for this since the start.
     pub refused: u64,
 }
 
-/// Repeated events are not all known meanwhile, and what was tried before waits until it is over.
+/// The index is being rebuilt: not all repetitions are recognised, and retries wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilding {
-    /// What is done, how far it has come, and what went wrong so far.
+    /// What is done, how far it is, and the last failure.
     pub progress: String,
-    /// Events with a key that were taken in and may be repetitions.
+    /// Accepted events that may be repetitions.
     pub unchecked: u64,
 }
 
@@ -185,7 +185,7 @@ pub struct Rebuilding {
 pub struct Depth {
     /// Not yet delivered nor dead, retries included.
     pub pending: u64,
-    /// Of these: wait for their time to be tried again.
+    /// Of these: wait for a retry.
     pub retrying: u64,
     /// Of these: claimed and not settled.
     pub in_flight: u64,
@@ -204,7 +204,7 @@ pub struct DeadLetter {
     pub reason: String,
 }
 
-/// Who made a target's deliveries wait.
+/// Who put a target on hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldKind {
     /// A person.
@@ -213,7 +213,7 @@ pub enum HoldKind {
     Broken,
 }
 
-/// Why a target's deliveries wait.
+/// Why a target is on hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     pub kind: HoldKind,
@@ -224,19 +224,19 @@ pub struct Hold {
 /// What became of an event at one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Not tried yet, or under way for the first time.
+    /// Not attempted yet, or in its first attempt.
     Waiting,
-    /// Tried in vain, again at `at`.
+    /// Failed, to be retried at `at`.
     Retrying { attempts: u32, at: Timestamp, reason: String },
-    /// `at` is kept where there was more to it than a first attempt without a receipt.
+    /// `at` is unknown for a first attempt without a receipt.
     Delivered { receipt: Receipt, attempts: u32, at: Option<Timestamp> },
-    /// `dropped`: a person did not want it any more.
+    /// `dropped`: a person dropped it.
     Dead { attempts: u32, at: Timestamp, reason: String, dropped: bool },
-    /// The reason is kept for events that no target got; else it is empty.
+    /// Has a reason if no target got the event; else it is empty.
     NotRouted { reason: String },
 }
 
-/// An event, how it came in, and its fate at every target there ever was.
+/// An event, its request, and its fate at every target that ever existed.
 #[derive(Clone, Debug)]
 pub struct EventFate {
     pub event: Arc<StoredEvent>,
@@ -251,17 +251,17 @@ pub struct EventFate {
 }
 
 /// The durable queue. All methods may be called from any task. An engine that cannot do what people
-/// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), says so.
+/// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
 pub trait Queue: Send + Sync + 'static {
     /// Numbers for the targets of these names, in their order; an unknown name is given a new number
-    /// that starts at *now*. Durable when it answers.
+    /// that starts at *now*. Durable when it returns.
     fn register(
         &self,
         targets: Vec<Arc<str>>,
     ) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>>;
 
-    /// Stores a request whole or not at all. Answers when it is on disk; a repeated event is answered
-    /// once its first is. A request without events writes nothing.
+    /// Stores a request whole or not at all. Returns when it is on disk, and for a repetition once its first
+    /// event is. A request without events writes nothing.
     fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>>;
 
     /// Waits for work, then gives at least one and at most `max` deliveries, due retries first. Each
@@ -274,8 +274,7 @@ pub trait Queue: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>>;
 
     /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail
-    /// cannot keep the others from a target that is being probed. An engine that cannot choose gives
-    /// what it has.
+    /// cannot keep the others from a target that is being probed. An engine that cannot choose returns any.
     fn claim_untried(
         &self,
         target: TargetNumber,
@@ -314,8 +313,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Gives claimed deliveries a new lease.
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration);
 
-    /// Turns every never-tried, unclaimed delivery of the target that was received before
-    /// `received_before` into dead letters, by one record, however many; answers how many.
+    /// Makes dead letters of all deliveries of the target that were received before `received_before`, never
+    /// attempted and not claimed, with one record; returns how many.
     fn expire(
         &self,
         target: TargetNumber,
@@ -323,8 +322,8 @@ pub trait Queue: Send + Sync + 'static {
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>>;
 
-    /// The targets whose oldest deliveries may become dead letters, without their events, when there is
-    /// no room; those of the others keep new requests out. Each call says all of them.
+    /// Sets the targets whose oldest deliveries may become dead letters, without their events, when the log is
+    /// full. Deliveries of other targets make it refuse requests instead.
     fn may_overflow(&self, _targets: Vec<TargetNumber>) {}
 
     fn depth(&self, target: TargetNumber) -> Depth;
@@ -337,10 +336,10 @@ pub trait Queue: Send + Sync + 'static {
         max: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
 
-    /// The event of that id, if it is kept.
+    /// The event of that id, if it is stored.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>>;
 
-    /// Makes the target's claims wait, or lifts that; outlives restarts. Durable when it answers.
+    /// Holds the target's deliveries, or releases the hold; outlives restarts. Durable when it returns.
     fn hold(
         &self,
         _target: TargetNumber,
@@ -349,7 +348,7 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// Why the target's claims wait.
+    /// Why the target is on hold.
     fn held(&self, _target: TargetNumber) -> Option<Hold> {
         None
     }
@@ -365,7 +364,7 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// Takes dead letters off the list, runs of them whole; answers how many. Durable then.
+    /// Drops dead letters, runs of them whole; returns how many. Durable when it returns.
     fn drop_dead(
         &self,
         _target: TargetNumber,
@@ -374,7 +373,7 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// Like [`expire`](Self::expire), with the deliveries that wait to be tried again.
+    /// Like [`expire`](Self::expire), including deliveries that wait for a retry.
     fn skip(
         &self,
         _target: TargetNumber,
@@ -384,12 +383,12 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// What became of the event; `None` when it is not kept.
+    /// What became of the event; `None` when it is not stored.
     fn fate(&self, _id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
         cannot()
     }
 
-    /// Why no requests are taken in at the moment; `None` when they are.
+    /// Why requests are refused at the moment; `None` when they are accepted.
     fn full(&self) -> Option<Full> {
         None
     }
@@ -399,27 +398,27 @@ pub trait Queue: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// What of the stored is damaged, as far as it was met since the start, in words.
+    /// The damage found since the start, as text.
     fn damage(&self) -> Option<String> {
         None
     }
 
-    /// How far what is known beside the log is rebuilt; `None` when all of it is there.
+    /// The progress of a rebuild of the index; `None` when it works.
     fn rebuilding(&self) -> Option<Rebuilding> {
         None
     }
 
-    /// Answers when everything settled before can be read, within about a second. For those who only
-    /// read: unlike [`flush`](Self::flush) it writes nothing sooner than it would be written anyway. An
-    /// engine without delayed writes answers at once.
+    /// Returns when everything settled before can be read, within about a second. For callers that only
+    /// read: unlike [`flush`](Self::flush) it causes no early write. An engine without delayed writes
+    /// returns at once.
     fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 
-    /// Answers when everything settled before is durable.
+    /// Makes everything settled before durable.
     fn flush(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Flushes, stops the engine's threads and lets go of the directory; later calls answer that it is closed.
+    /// Flushes, stops the engine's threads and unlocks the folder; later calls fail with `Closed`.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 

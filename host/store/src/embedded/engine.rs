@@ -27,7 +27,7 @@ use crate::{
     HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding, Settlement, StoreError, Window,
 };
 
-/// See the module's description. Dropping it without [`close`](Queue::close) is like a crash of the
+/// An open store. Dropping it without [`close`](Queue::close) is like a crash of the
 /// process: nothing acknowledged is lost.
 pub struct Embedded {
     pub(crate) shared: Arc<Shared>,
@@ -65,12 +65,12 @@ impl std::fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in that directory, or makes one. Blocks while the end of the log is read; an
-    /// index that is lost is rebuilt afterwards, see [`Queue::rebuilding`].
+    /// Opens the store in that folder, or makes one. Blocks while the end of the log is read. A lost index
+    /// is rebuilt afterwards, see [`Queue::rebuilding`].
     ///
     /// # Errors
     ///
-    /// Whatever keeps the promises from being kept: another process, damage, a disk that refuses.
+    /// Another process uses the folder, the log is damaged, or the disk refuses.
     pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
         settings.check()?;
         Self::open_on(&settings, &Machine::real(&settings))
@@ -100,19 +100,19 @@ impl Embedded {
         Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room, retention]) }))
     }
 
-    /// How often a known key came again with other content, since the store was opened.
+    /// How often a known repetition key came with other content, since the store was opened.
     #[must_use]
     pub fn keys_reused(&self) -> u64 {
         self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// What is free where the store is, as last seen; nothing before the first look.
+    /// The free space of the store's disk, as last measured.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
         self.shared.room.free_bytes()
     }
 
-    /// Waits until requests are refused, or taken in again; see [`Queue::full`]. Cancel safe.
+    /// Waits until requests are refused or accepted again; see [`Queue::full`]. Cancel safe.
     pub async fn room_changed(&self) {
         self.shared.room.changed().await;
     }
@@ -283,7 +283,7 @@ impl Queue for Embedded {
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
-            // With a clock that jumped everything may seem too old.
+            // After a jump of the clock everything may seem too old.
             if !self.shared.retention.is_clock_trusted(self.shared.clock.now()) {
                 return Ok(0);
             }
@@ -433,7 +433,7 @@ impl Queue for Embedded {
             let shared = self.shared.clone();
             crate::embedded::core::blocking::blocking(move || {
                 for thread in threads {
-                    // A thread that panicked has said so; the folder is let go all the same.
+                    // A panic of a thread is already reported; the folder is unlocked in any case.
                     let _ = thread.join();
                 }
                 shared.let_go();

@@ -1,7 +1,7 @@
 //! The unit of the log: a header of 40 bytes, then the payload, then zeros up to 8 bytes.
 //!
 //! A header says where it is (`lsn`), so that a frame of another place never passes for one, and
-//! how far the log was durable when it was written (`durable_lsn`), which tells damage from a torn
+//! how far the log was durable when it was written (`durable_lsn`), which separates damage from a torn
 //! end. Its sum starts from a number that only this store knows: bytes that a sender chose cannot
 //! pass for a header. All integers are little endian.
 

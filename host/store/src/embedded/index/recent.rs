@@ -2,7 +2,7 @@
 //!
 //! The index is asked where a request is received, at once by many tasks; it lags behind the log.
 //! The committer checks what came in between against two generations of recent keys. A generation is
-//! dropped only when the index has all of it, and the count of dropped ones tells whether an answer of
+//! dropped only when the index has all of it, and the count of dropped ones shows whether an answer of
 //! the index is too old to be used, however long a request waited.
 
 use std::collections::HashMap;

@@ -60,7 +60,7 @@ mod tests {
         };
         let start = 10 * YEAR_MS;
         let mut wall = Wall::new(at(start, 0), start - HOUR_MS);
-        for (jumped_ms, passed_ms, believed) in [
+        for (jumped_ms, passed_ms, trusted) in [
             (0, 5, true),
             (0, 3 * HOUR_MS, true),
             (HOUR_MS, 4 * HOUR_MS, true),
@@ -72,7 +72,7 @@ mod tests {
             (YEAR_MS, 7 * HOUR_MS, true),
         ] {
             let now = at(start + jumped_ms + passed_ms, passed_ms);
-            assert_eq!(wall.is_trusted(now), believed, "{jumped_ms} {passed_ms}");
+            assert_eq!(wall.is_trusted(now), trusted, "{jumped_ms} {passed_ms}");
         }
     }
 

@@ -107,7 +107,7 @@ impl Retention {
     ) -> Result<(Rows, Rows), IndexError> {
         let (mut old, mut kept, mut from) = (Vec::new(), Vec::new(), dead_key(target, 0));
         let mut bytes = 0;
-        let believed = self.shared.retention.is_clock_trusted(self.shared.clock.now());
+        let trusted = self.shared.retention.is_clock_trusted(self.shared.clock.now());
         loop {
             let page = index.scan(Space::Range, &from, PAGE_ROWS)?;
             for (key, lsn) in &page {
@@ -122,7 +122,7 @@ impl Retention {
                     return Ok((old, kept));
                 }
                 bytes += row.reason.len() + row.spared.len() * 10 + 64;
-                if believed && self.is_old(row.at_ms, oldest.now_ms) {
+                if trusted && self.is_old(row.at_ms, oldest.now_ms) {
                     old.push((first, row));
                 } else if word(lsn, 0).is_none_or(|lsn| lsn < oldest.end) {
                     kept.push((first, row));

@@ -116,13 +116,13 @@ impl Retention {
     fn oldest(&self) -> Option<Oldest> {
         let (now, limits) = (self.shared.clock.now(), &self.shared.retention);
         // Checked each time, so that no jump of the clock is missed.
-        let believed = limits.is_clock_trusted(now);
+        let trusted = limits.is_clock_trusted(now);
         let segments = read_lock(&self.shared.reader.segments);
         let [first, next, ..] = &segments.list[..] else { return None };
         let summary = first.summary.clone()?;
         let now_ms = now.wall.as_millis();
         let old = limits.age_ms.is_some_and(|age| summary.last_ms.saturating_add(age) < now_ms);
-        let aged = believed && old;
+        let aged = trusted && old;
         let full = limits.wants_room(&segments, self.shared.spare.capacity);
         let (header, end) = (first.header, next.header.base);
         (aged || full).then_some(Oldest { header, summary, end, aged, now_ms })

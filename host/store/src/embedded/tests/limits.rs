@@ -42,7 +42,7 @@ async fn a_target_must_be_registered() {
     assert!(store.settle(unknown, Vec::new()).await.is_err());
     assert_eq!(store.depth(unknown), Depth::default());
     let long = store.register(vec!["x".repeat(256).into()]).await.unwrap_err();
-    assert!(long.to_string().contains("255 bytes"), "{long}");
+    assert!(long.to_string().contains("in bytes, at most 255"), "{long}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn events_of_a_paused_target_become_one_dead_letter_that_stays_listed_for_
     small.traffic(&store, a, 11).await;
     assert_eq!(first_base(&store), 0);
     small.time.pass(AGE_MS + 60_000);
-    // Believed only after an hour of its own, as after any long sleep of the machine.
+    // The clock is trusted only after an hour, as after any long sleep of the machine.
     until(&store, |store| first_base(store) > 0).await;
     let letters = store.dead_letters(paused, None, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
