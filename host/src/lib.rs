@@ -9,15 +9,15 @@ mod admin;
 mod app;
 pub mod cli;
 pub mod config;
-pub mod deliver;
-pub mod egress;
+mod deliver;
+mod egress;
 pub mod ingest;
 mod net;
 pub mod normalize;
-pub mod plugin;
-pub mod retry;
-pub mod route;
-pub mod telemetry;
+mod plugin;
+mod retry;
+mod route;
+mod telemetry;
 pub mod verify;
 
 /// For tests of the layers below `config`: the records that it reads from the built-in vendors' files.
