@@ -16,6 +16,7 @@ mod exports;
 mod guard;
 #[expect(unsafe_code, reason = "a header comes from a library as a raw pointer")]
 mod loading;
+mod modes;
 mod services;
 
 use abi_stable::StableAbi;
@@ -32,6 +33,7 @@ pub use async_ffi::FfiFuture;
 pub(crate) use self::exports::read_settings;
 pub use self::exports::{Export, Header, Section, header, section};
 pub use self::loading::{Mismatch, future, host, module};
+pub use self::modes::{BatchMode, EachMode, Mode, TogetherMode};
 pub(crate) use self::services::Services;
 pub use self::traits::{HostApi, HostApi_TO, Job, Job_TO, TargetApi, TargetApi_TO};
 

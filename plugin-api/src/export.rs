@@ -1,9 +1,4 @@
-//! `export_target!`, and the three ways to deliver that it chooses from.
-
-use std::future::Future;
-
-use crate::abi::RCall;
-use crate::{Batch, Digest, Each, Events, Target, Together, Verdicts};
+//! `export_target!`, and the options that it takes.
 
 /// Makes a crate a plugin: exports `$type` under `name`, delivering `each`, `together` or `batch`.
 ///
@@ -106,55 +101,4 @@ pub const fn name_is_valid(name: &str) -> bool {
         at += 1;
     }
     !bytes.is_empty() && bytes.len() <= 64
-}
-
-/// How a target is called.
-pub trait Mode<T: Target> {
-    /// Its name in the manifest.
-    const NAME: &'static str;
-
-    /// Calls the target with data borrowed from the host.
-    fn call<'a>(
-        target: &'a T,
-        call: RCall<'a>,
-    ) -> impl Future<Output = Verdicts> + Send + use<'a, T, Self>;
-}
-
-/// `each`
-#[derive(Debug)]
-pub enum EachMode {}
-/// `together`
-#[derive(Debug)]
-pub enum TogetherMode {}
-/// `batch`
-#[derive(Debug)]
-pub enum BatchMode {}
-
-impl<T: Each> Mode<T> for EachMode {
-    const NAME: &'static str = "each";
-
-    /// The host sends one event per call; more would be delivered one after another.
-    async fn call<'a>(target: &'a T, call: RCall<'a>) -> Verdicts {
-        let mut verdicts = Vec::with_capacity(call.events.len());
-        for event in Events::of(call) {
-            verdicts.push(target.deliver(event).await);
-        }
-        verdicts.into()
-    }
-}
-
-impl<T: Together> Mode<T> for TogetherMode {
-    const NAME: &'static str = "together";
-
-    async fn call<'a>(target: &'a T, call: RCall<'a>) -> Verdicts {
-        Verdicts::for_all(target.deliver(Digest::of(call)).await)
-    }
-}
-
-impl<T: Batch> Mode<T> for BatchMode {
-    const NAME: &'static str = "batch";
-
-    async fn call<'a>(target: &'a T, call: RCall<'a>) -> Verdicts {
-        target.deliver(Events::of(call)).await
-    }
 }

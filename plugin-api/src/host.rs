@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::future::Future;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abi::Services;
@@ -38,8 +38,10 @@ impl Host {
         &self.0
     }
 
-    pub(crate) fn downgrade(&self) -> WeakHost {
-        WeakHost(Arc::downgrade(&self.0))
+    /// Returns the host again, as long as its target exists.
+    pub(crate) fn weak(&self) -> impl Fn() -> Option<Self> + Send + use<> {
+        let services = Arc::downgrade(&self.0);
+        move || services.upgrade().map(Self)
     }
 
     /// A GET request. The daemon pools connections, verifies TLS certificates, follows no redirects, denies
@@ -124,15 +126,6 @@ impl Host {
     /// target.
     pub fn count(&self, name: &str, by: u64) {
         self.0.count(name, by);
-    }
-}
-
-/// The host of a target that may be gone.
-pub(crate) struct WeakHost(Weak<Services>);
-
-impl WeakHost {
-    pub(crate) fn upgrade(&self) -> Option<Host> {
-        self.0.upgrade().map(Host)
     }
 }
 

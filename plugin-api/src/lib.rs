@@ -97,8 +97,11 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     //! What `export_target!` expands to. These names may change at any time.
-    pub use crate::abi::{API_VERSION, Export, Header, SECTION_MAGIC, header, section};
-    pub use crate::export::{BatchMode, EachMode, Options, TogetherMode, name_is_valid};
+    pub use crate::abi::{
+        API_VERSION, BatchMode, EachMode, Export, Header, SECTION_MAGIC, TogetherMode, header,
+        section,
+    };
+    pub use crate::export::{Options, name_is_valid};
     /// The compiler that built this crate, and so the plugin.
     pub const RUSTC: &str = env!("DISPATCHER_RUSTC");
 }

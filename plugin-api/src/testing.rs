@@ -40,10 +40,9 @@ use std::thread::Thread;
 use serde_json::Value;
 
 use crate::abi::{
-    self, FfiFuture, HostApi, JobBox, RAnswer, RCall, REvent, RHeader, RPair, RRequest, RSlice,
-    RStr, Services, outcome,
+    self, BatchMode, EachMode, FfiFuture, HostApi, JobBox, Mode, RAnswer, RCall, REvent, RHeader,
+    RPair, RRequest, RSlice, RStr, Services, TogetherMode, outcome,
 };
-use crate::export::{BatchMode, EachMode, Mode, TogetherMode};
 use crate::{Batch, Each, Host, HttpError, Invalid, Severity, Target, Together, Verdict, Verdicts};
 
 /// An HTTP request that a plugin made.

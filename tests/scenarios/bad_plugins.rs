@@ -32,7 +32,7 @@ fn foreign_library() -> PathBuf {
     libraries.next().expect("the tests are linked with libc").into()
 }
 
-/// Fills the folder; returns the name of each unusable file and words that its problem must have.
+/// Fills the folder; returns the name of each unusable file and words that its problem must contain.
 fn fill(folder: &Path) -> Vec<(&'static str, &'static str)> {
     fs::create_dir(folder).unwrap();
     let good = fs::read(plugin_file("each")).unwrap();

@@ -1,4 +1,4 @@
-//! `kill -9` at the worst moments: what had a 200 is never lost.
+//! `kill -9` at the worst moments: an acknowledged event is never lost.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
 
-/// A log that takes one event a call and waits for the disk each time.
+/// A log that writes one event per call and syncs each time.
 const SLOW: &str = "batch.max = 1\nconcurrency = 1\nsettings.sync = true";
-/// A log in the folder that can be closed.
+/// A log in the folder that `close_folder` makes unwritable.
 const DOWN: &str = "settings.path = \"logs/closed/down.jsonl\"";
 
 #[test]
-fn every_acknowledged_event_arrives_after_kill_9_amid_ten_thousand() {
+fn every_acknowledged_event_of_ten_thousand_arrives_despite_kill_9() {
     let mut daemon =
         Daemon::new().source("sqreen", SECRET).log_with("slow", SLOW).target("down", DOWN).start();
     daemon.close_folder();
     let mut left = events("crash", 10_000);
     let mut acknowledged = Vec::new();
-    // Killed after about a third, after two thirds, and not any more.
+    // Killed after about a third and after two thirds; the last run is left alone.
     for stop_at in [3_000, 3_000, usize::MAX] {
         let progress = AtomicUsize::new(0);
         let address = daemon.address();
@@ -37,12 +37,12 @@ fn every_acknowledged_event_arrives_after_kill_9_amid_ten_thousand() {
         acknowledged.extend(posted.acknowledged);
         left = posted.unanswered;
         if stop_at < usize::MAX {
-            assert!(!left.is_empty(), "it was to be killed while events came");
+            assert!(!left.is_empty(), "the kill came after the last event");
             daemon.start();
         }
     }
     assert_eq!((acknowledged.len(), left.len()), (10_000, 0));
-    // Killed once more with the backlog, which then goes out at full speed.
+    // Killed again with a backlog, which is then delivered at full speed.
     daemon.kill_9();
     daemon.configure(|setup| setup.log("slow"));
     daemon.open_folder();
@@ -65,7 +65,7 @@ fn a_request_of_a_thousand_events_is_stored_whole_or_not_at_all() {
         let posted = std::thread::scope(|scope| {
             let posting =
                 scope.spawn(|| post_all(address, &ids, ids.len(), 1, &AtomicUsize::new(0)));
-            // A random moment from before the request to after its answer.
+            // A random moment between the start of the request and shortly after its response.
             std::thread::sleep(usual.mul_f64(1.3 * fastrand::f64()) + Duration::from_micros(1));
             daemon.kill_9();
             posting.join().unwrap()
@@ -73,7 +73,7 @@ fn a_request_of_a_thousand_events_is_stored_whole_or_not_at_all() {
         answered.push(!posted.acknowledged.is_empty());
         daemon.start();
     }
-    // What comes last is delivered last: then nothing of the rounds is under way any more.
+    // The last event is delivered last, so nothing of the rounds is under way after it.
     let last = ["the last one".to_owned()];
     assert_eq!(daemon.post(&body(&last)).status, 200);
     daemon.wait_delivered("audit-log", &last);
@@ -87,7 +87,7 @@ fn a_request_of_a_thousand_events_is_stored_whole_or_not_at_all() {
 }
 
 #[test]
-fn without_its_index_it_starts_again_loses_nothing_and_repeats_nothing() {
+fn a_restart_without_the_index_loses_nothing_and_repeats_nothing() {
     let mut daemon =
         Daemon::new().source("sqreen", SECRET).log("audit-log").target("down", DOWN).start();
     daemon.close_folder();
@@ -98,7 +98,7 @@ fn without_its_index_it_starts_again_loses_nothing_and_repeats_nothing() {
     assert!(daemon.terminate().success());
     fs::remove_dir_all(daemon.home().join("data/index")).unwrap();
     daemon.start();
-    // Known still as repeated.
+    // Repetitions are still recognized.
     let again = daemon.post(&body(&ids[..3]));
     assert_eq!((again.status, &again.json()["duplicates"]), (200, &3.into()));
     let later = events("later", 10);

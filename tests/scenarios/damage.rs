@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
 
-/// A log in the folder that can be closed.
+/// A log in the folder that `close_folder` makes unwritable.
 const DOWN: &str = "settings.path = \"logs/closed/down.jsonl\"";
 
 fn run(daemon: &Daemon, arguments: &[&str]) -> Output {
@@ -58,7 +58,7 @@ fn flip(file: &PathBuf, offset: u64, bits: u8) {
     file.write_all_at(&[byte[0] ^ bits], offset).unwrap();
 }
 
-/// A stopped daemon, after one target took everything and another nothing; the ids of the events.
+/// A stopped daemon, whose one target has all events and whose other target has none; and the ids of the events.
 fn stopped() -> (Daemon, Vec<String>) {
     let mut daemon =
         Daemon::new().source("sqreen", SECRET).log("audit-log").target("down", DOWN).start();
@@ -90,7 +90,7 @@ fn damage_found_at_the_start_can_be_repaired_and_everything_else_is_delivered_on
         let part = part.replace("closed/", "");
         assert!(text.contains(&part), "{part} is missing in: {text}");
     }
-    assert!(!text.contains("target audit-log"), "it has read this place: {text}");
+    assert!(!text.contains("target audit-log"), "audit-log has already read this place: {text}");
     assert!(text.trim_end().ends_with(", 1 damage"), "{text}");
     let before = std::fs::read(&file).unwrap();
     exits(&daemon, &["store", "repair", "--dry-run"], 0);

@@ -17,7 +17,7 @@ fn setup(server: &str, source: &str) -> Setup {
 const TRUSTED: &str = "trusted_proxies = \"127.0.0.0/8\"";
 const ALLOW: &str = "allow = [\"203.0.113.0/24\", \"2001:db8::/32\"]\n";
 
-/// Posts one event rightly signed, with more headers, on a connection that begins with `first`.
+/// Posts one event, signed correctly, with more headers, on a connection that begins with `first`.
 #[track_caller]
 fn post_after(
     daemon: &Daemon,
@@ -47,7 +47,7 @@ fn refused(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn a_trusted_proxy_is_believed_whom_it_speaks_for_and_the_list_of_addresses_holds() {
+fn addresses_from_a_trusted_proxy_are_checked_against_the_allow_list() {
     let daemon = daemon(TRUSTED, ALLOW);
     for (index, (name, value, status)) in [
         ("x-forwarded-for", "203.0.113.7", 200),
@@ -77,7 +77,7 @@ fn a_trusted_proxy_is_believed_whom_it_speaks_for_and_the_list_of_addresses_hold
 }
 
 #[test]
-fn who_is_not_trusted_cannot_claim_an_address() {
+fn an_untrusted_peer_cannot_claim_another_address() {
     for server in ["", "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]"] {
         let daemon = daemon(server, ALLOW);
         for header in ["x-forwarded-for", "forwarded"] {
@@ -94,7 +94,7 @@ fn who_is_not_trusted_cannot_claim_an_address() {
 }
 
 #[test]
-fn the_list_holds_before_the_body_is_sent() {
+fn the_allow_list_is_checked_before_the_body_is_sent() {
     let daemon = daemon("", ALLOW);
     let mut client = daemon.client();
     client
@@ -119,10 +119,10 @@ fn both_versions_of_the_proxy_protocol_name_the_sender() {
         let answer = post_after(&daemon, "/sqreen", first, &[], &id);
         assert_eq!(answer.status, status, "{}: {answer:?}", first.escape_ascii());
     }
-    // Whom the header names is not trusted to name another.
+    // The address in the PROXY header is not a trusted proxy, so its X-Forwarded-For is ignored.
     let claim: (&str, &[u8]) = ("x-forwarded-for", b"203.0.113.7");
     assert_eq!(post_after(&daemon, "/sqreen", OTHER, &[claim], "claim").status, 403);
-    // One header a connection, for all of its requests.
+    // One PROXY header covers all requests of its connection.
     let mut client = daemon.client();
     client.write(LINE).unwrap();
     for id in events("kept", 3) {
@@ -134,8 +134,8 @@ fn both_versions_of_the_proxy_protocol_name_the_sender() {
     let mut client = daemon.client();
     client.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
     assert_eq!(client.answer().unwrap().status, 400);
-    let said = "the connection does not begin with a PROXY header; server.proxy_protocol";
-    wait_for("the log", || daemon.log().contains(said).then_some(()));
+    let expected = "the connection does not begin with a PROXY header; server.proxy_protocol";
+    wait_for("the log", || daemon.log().contains(expected).then_some(()));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_proxy_header_from_elsewhere_is_refused() {
 }
 
 #[test]
-fn above_a_sources_rate_senders_are_asked_to_wait_and_forgeries_use_up_none_of_it() {
+fn a_429_says_when_to_retry_and_forgeries_do_not_count_towards_the_rate() {
     let mut daemon = setup(TRUSTED, "rate = [\"1000/s\", \"3/day\"]\n")
         .source_with("other", SECRET, "rate = \"3/day\"\n")
         .start();
@@ -164,7 +164,7 @@ fn above_a_sources_rate_senders_are_asked_to_wait_and_forgeries_use_up_none_of_i
         let headers: Vec<(&str, &[u8])> = headers.iter().map(|(n, v)| (*n, &v[..])).collect();
         daemon.client().send("POST", "/sqreen", &headers, b"[]").unwrap()
     };
-    for id in events("taken", 3) {
+    for id in events("accepted", 3) {
         // From the same address, as a stranger's hook at the same vendor.
         let forged: Vec<u16> = (0..10).map(|_| forge(&b"203.0.113.7"[..]).status).collect();
         assert_eq!(forged, [401; 10]);
@@ -178,7 +178,7 @@ fn above_a_sources_rate_senders_are_asked_to_wait_and_forgeries_use_up_none_of_i
     assert_eq!(post_after(&daemon, "/other", b"", &from(b"203.0.113.7"), "other").status, 200);
     let listed = refused(&daemon);
     assert!(listed.contains("above the source's rate limit; accepted again in "), "{listed}");
-    // What was refused is taken when it comes again: here by a rate that gives more room.
+    // A refused request is accepted when it is sent again: here because the rate was raised.
     daemon.reload(|setup| setup.source_with("sqreen", SECRET, "rate = \"100/s\"\n"));
     assert_eq!(post_with(&daemon, &from(b"203.0.113.7"), "late").status, 200);
     daemon.wait_delivered("audit-log", &["late".to_owned()]);
@@ -195,12 +195,12 @@ fn check_shows_the_limits_of_each_source() {
 }
 
 #[test]
-fn a_flood_at_one_source_does_not_turn_away_another() {
+fn a_flood_at_one_source_does_not_block_another() {
     let small = "body_max = \"64KiB\"\n";
     let daemon = setup("in_flight_max = \"1MiB\"\nbody_timeout = \"5m\"", small)
         .source_with("other", SECRET, small)
         .start();
-    // More than all sources may hold together, and none of it ends.
+    // More bytes than all sources may have in flight; none of these requests ever ends.
     let head = format!(
         "POST /sqreen HTTP/1.1\r\nhost: h\r\nx-sqreen-integrity: {}\r\ncontent-length: 65000\r\n\r\n",
         "0".repeat(64)
@@ -229,7 +229,7 @@ const HERE: &str = "127.0.0.99";
 
 /// HAProxy in front of the daemon, called by curl from another address: the headers of a real proxy are understood.
 #[test]
-fn haproxy_is_understood_in_each_of_its_ways() {
+fn haproxy_headers_are_understood_in_every_mode() {
     for program in ["haproxy", "curl"] {
         if Command::new(program).arg("--version").output().is_err() {
             return println!("skipped: {program} is not installed");

@@ -1,4 +1,4 @@
-//! Commands that only look: they need no valid configuration, change no byte of the store, send nothing.
+//! Commands that only read: they need no valid configuration, change no byte of the store, and send nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +33,7 @@ fn post(daemon: &Daemon, name: &str) -> String {
 }
 
 #[test]
-fn a_configuration_broken_after_the_start_does_not_stop_anyone_from_looking() {
+fn commands_that_read_work_while_the_configuration_is_invalid() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let id = post(&daemon, "seen");
     daemon.wait_delivered("audit-log", &events("seen", 1));
@@ -44,10 +44,10 @@ fn a_configuration_broken_after_the_start_does_not_stop_anyone_from_looking() {
     let (installed, socket) = (Installed::new(), daemon.home().join("admin.sock"));
     let by_file = [Path::new("--config"), &config];
     let by_socket = [Path::new("--socket"), &socket];
-    for way in [by_file, by_socket] {
+    for place in [by_file, by_socket] {
         let command = |arguments: &[&str]| {
             let mut command = installed.command();
-            command.args(arguments).args(way).current_dir("/");
+            command.args(arguments).args(place).current_dir("/");
             command
         };
         assert!(exits(&mut command(&["status"]), 0).starts_with("the target works; "));
@@ -96,7 +96,7 @@ fn differences(before: &Path, old: &BTreeMap<PathBuf, (u64, SystemTime, Vec<u8>)
 }
 
 #[test]
-fn looking_changes_nothing_in_the_data_folder() {
+fn commands_that_read_change_nothing_in_the_data_folder() {
     let mut daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")

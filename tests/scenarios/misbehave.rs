@@ -1,15 +1,15 @@
-//! Plugins that do what they must not, in the real daemon: only their own deliveries suffer.
+//! Plugins that misbehave in the real daemon: only their own deliveries are affected.
 
 use serde_json::Value;
 
 use crate::harness::{Daemon, SECRET, body, events, wait_for};
 
-/// Longest reason that is kept, as it stands in a line of the log.
+/// Longest reason in a log line.
 const REASON_BYTES_MAX: usize = 1024;
 /// Most lines of one target in the log in ten seconds.
 const LOG_LINES_MAX: usize = 100;
 
-/// The setting `act` of a target, further lines of its table, and words that its reason must have.
+/// The setting `act` of a target, more lines of its table, and words that its reason must contain.
 const FAILING: [(&str, &str, &str); 9] = [
     ("panic-at-once", "", "the plugin panicked: bomb at once, ***"),
     ("panic-after-await", "", "the plugin panicked: bomb after an await"),
@@ -51,8 +51,8 @@ fn a_plugin_that_misbehaves_costs_only_its_own_deliveries() {
     let first = events("first", 20);
     assert_eq!(daemon.post(&body(&first)).status, 200);
     daemon.wait_delivered("audit-log", &first);
-    let gave = ("too-few", "", "verdicts for");
-    for (target, _, words) in FAILING.into_iter().chain([gave]) {
+    let miscounting = ("too-few", "", "verdicts for");
+    for (target, _, words) in FAILING.into_iter().chain([miscounting]) {
         let line = wait_for(&format!("the failure of {target}"), || {
             logged(&daemon, "delivery failed", target).into_iter().next()
         });

@@ -35,9 +35,9 @@ fn head(length: usize, body: &[u8]) -> String {
     )
 }
 
-/// Posts requests one after another, each on a connection of its own; all of them are taken.
+/// Posts requests one after another, each on a connection of its own; all must be accepted.
 #[track_caller]
-fn all_taken(daemon: &Daemon, name: &str, count: usize) -> Vec<String> {
+fn all_accepted(daemon: &Daemon, name: &str, count: usize) -> Vec<String> {
     let ids = events(name, count);
     for id in &ids {
         assert_eq!(daemon.post(&body(&[id])).status, 200, "{id}");
@@ -46,12 +46,12 @@ fn all_taken(daemon: &Daemon, name: &str, count: usize) -> Vec<String> {
 }
 
 #[track_caller]
-fn is_told_to_come_again(answer: &Answer) {
+fn must_retry_later(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.header("retry-after"), Some("5"));
 }
 
-/// Opens connections that say nothing, stop within a request's head, or rest after a request, in turn.
+/// Opens connections that, in turn, send nothing, stop within the head of a request, or stay idle after a request.
 fn idle(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
     let open = |index: usize| {
         let stream = TcpStream::connect(daemon.address()).unwrap();
@@ -59,7 +59,7 @@ fn idle(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
             use std::io::Write;
             let whole = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n";
             let part = if index % 3 == 1 { &whole[..20] } else { whole };
-            // At its limit the daemon may have sent it away already.
+            // At its limit the daemon may have closed it already.
             let _ = (&stream).write_all(part);
         }
         stream
@@ -68,7 +68,7 @@ fn idle(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
 }
 
 #[test]
-fn ten_thousand_idle_connections_keep_nobody_out() {
+fn ten_thousand_idle_connections_block_no_sender() {
     let count = connections_max(IDLE);
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
@@ -76,10 +76,10 @@ fn ten_thousand_idle_connections_keep_nobody_out() {
         .server("header_timeout = \"5m\"\nidle_timeout = \"5m\"")
         .start();
     let mut idle = idle(&daemon, count);
-    let ids = all_taken(&daemon, "beside", 200);
+    let ids = all_accepted(&daemon, "beside", 200);
     daemon.wait_delivered("audit-log", &ids);
     assert!(!daemon.log().contains("connections_max is reached"));
-    // All of them are still there, and one that goes on is served.
+    // All of them are still open, and one that continues is served.
     let mut last = Client::from(idle.swap_remove(2));
     assert_eq!(last.answer().unwrap().status, 404);
     assert_eq!(last.send("GET", "/nothing", &[], b"").unwrap().status, 404);
@@ -87,7 +87,7 @@ fn ten_thousand_idle_connections_keep_nobody_out() {
 }
 
 #[test]
-fn more_idle_connections_than_may_be_open_keep_nobody_out() {
+fn more_idle_connections_than_the_limit_block_no_sender() {
     let count = connections_max(IDLE / 4);
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
@@ -95,13 +95,13 @@ fn more_idle_connections_than_may_be_open_keep_nobody_out() {
         .server("connections_max = 100\nheader_timeout = \"5m\"\nidle_timeout = \"5m\"")
         .start();
     let _idle = idle(&daemon, count);
-    let ids = all_taken(&daemon, "beside", 100);
+    let ids = all_accepted(&daemon, "beside", 100);
     daemon.wait_delivered("audit-log", &ids);
     assert_eq!(daemon.log().matches("connections_max is reached").count(), 1);
 }
 
 #[test]
-fn slow_senders_cost_the_others_nothing() {
+fn slow_senders_do_not_affect_others() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let length = 2_000;
     let (ids, stop, ticks) = (events("slow", SLOW), AtomicBool::new(false), AtomicUsize::new(0));
@@ -132,7 +132,7 @@ fn slow_senders_cost_the_others_nothing() {
             }
         });
         wait_for("slow senders", || (ticks.load(Ordering::Relaxed) > 2).then_some(()));
-        let done = all_taken(&daemon, "beside", 200);
+        let done = all_accepted(&daemon, "beside", 200);
         stop.store(true, Ordering::Relaxed);
         slow.join().unwrap();
         done
@@ -142,7 +142,7 @@ fn slow_senders_cost_the_others_nothing() {
 }
 
 #[test]
-fn who_never_reads_answers_costs_the_others_nothing() {
+fn senders_that_never_read_responses_do_not_affect_others() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let request = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2_000);
     let deaf: Vec<TcpStream> = (0..SLOW)
@@ -150,12 +150,12 @@ fn who_never_reads_answers_costs_the_others_nothing() {
             use std::io::Write;
             let stream = TcpStream::connect(daemon.address()).unwrap();
             stream.set_nonblocking(true).unwrap();
-            // As much as it takes.
+            // As much as the socket accepts.
             let _ = (&stream).write(&request);
             stream
         })
         .collect();
-    let ids = all_taken(&daemon, "beside", 200);
+    let ids = all_accepted(&daemon, "beside", 200);
     daemon.wait_delivered("audit-log", &ids);
     drop(deaf);
 }
@@ -167,14 +167,14 @@ fn more_bytes_in_flight_than_allowed_get_503_and_short_requests_still_have_room(
         .log("audit-log")
         .server("in_flight_max = \"16MiB\"\nbody_timeout = \"5m\"")
         .start();
-    // Each promises 4 MiB and stops shortly before its end. What is on its way is not yet counted, so that a
-    // few more than fit may be needed; they are refused themselves.
+    // Each announces 4 MiB and stops shortly before the end. Bytes that have not arrived yet are not counted, so a
+    // few more requests than fit may be needed; those are refused themselves.
     let (part, long) = (vec![b' '; (4 << 20) - 100], vec![b' '; 200 << 10]);
     let mut held: Vec<Client> = Vec::new();
     let refused = loop {
         let mut client = daemon.client();
         client.write(head(4 << 20, b"").as_bytes()).unwrap();
-        // The rest of a refused one may not be taken any more.
+        // Fails if the request was refused meanwhile.
         let _ = client.write(&part);
         held.push(client);
         let answer = daemon.post(&long);
@@ -183,10 +183,10 @@ fn more_bytes_in_flight_than_allowed_get_503_and_short_requests_still_have_room(
         }
         assert!(held.len() < 64, "{answer:?}");
     };
-    is_told_to_come_again(&refused);
-    let ids = all_taken(&daemon, "short", 50);
+    must_retry_later(&refused);
+    let ids = all_accepted(&daemon, "short", 50);
     drop(held);
-    // What they held is free again.
+    // Their bytes are free again.
     wait_for("room", || {
         let long = [body(&events("long", 1)), vec![b' '; 200 << 10]].concat();
         (daemon.post(&long).status == 200).then_some(())
@@ -195,7 +195,7 @@ fn more_bytes_in_flight_than_allowed_get_503_and_short_requests_still_have_room(
 }
 
 #[test]
-fn while_all_connections_have_a_request_a_new_one_gets_503_and_everything_taken_is_delivered() {
+fn a_new_connection_gets_503_while_all_others_are_busy_and_every_accepted_event_is_delivered() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
@@ -210,7 +210,7 @@ fn while_all_connections_have_a_request_a_new_one_gets_503_and_everything_taken_
             let head = head(body.len(), body);
             let head = head.trim_end().to_owned() + "\r\nexpect: 100-continue\r\n\r\n";
             client.write(head.as_bytes()).unwrap();
-            // From here on it is being answered.
+            // From here on the request is being handled.
             assert_eq!(client.answer().unwrap().status, 100);
             client.write(&body[..10]).unwrap();
             client
@@ -223,13 +223,13 @@ fn while_all_connections_have_a_request_a_new_one_gets_503_and_everything_taken_
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_slice()));
         client.send("POST", "/sqreen", &headers, &body).ok().filter(|answer| answer.status == 503)
     });
-    is_told_to_come_again(&refused);
+    must_retry_later(&refused);
     for (client, body) in busy.iter_mut().zip(&bodies) {
         client.write(&body[10..]).unwrap();
         assert_eq!(client.answer().unwrap().status, 200);
     }
     drop(busy);
-    // Far more senders than connections: who is refused is refused, who is acknowledged is delivered.
+    // Far more senders than connections: each request is either refused with 503, or acknowledged and delivered.
     let many = events("flood", 2_000);
     let posted = post_all(daemon.address(), &many, 5, 64, &AtomicUsize::new(0));
     assert!(posted.refused.keys().all(|status| *status == 503), "{:?}", posted.refused);
@@ -238,7 +238,7 @@ fn while_all_connections_have_a_request_a_new_one_gets_503_and_everything_taken_
     assert!(!posted.acknowledged.is_empty());
 }
 
-/// The text of a program that writes for a terminal.
+/// Removes the colour codes from text for a terminal.
 fn without_colours(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -250,7 +250,7 @@ fn without_colours(text: &str) -> String {
 }
 
 #[test]
-fn slowhttptest_in_all_its_modes_keeps_nobody_out() {
+fn slowhttptest_in_all_its_modes_blocks_no_sender() {
     let program = "slowhttptest";
     if Command::new(program).arg("-h").stdout(Stdio::null()).status().is_err() {
         return println!("skipped: {program} is not installed");
@@ -267,7 +267,7 @@ fn slowhttptest_in_all_its_modes_keeps_nobody_out() {
         let mut ids = Vec::new();
         while attack.try_wait().unwrap().is_none() {
             let name = format!("beside {mode} {}", ids.len());
-            ids.extend(all_taken(&daemon, &name, 10));
+            ids.extend(all_accepted(&daemon, &name, 10));
         }
         let mut printed = String::new();
         attack.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
@@ -280,7 +280,7 @@ fn slowhttptest_in_all_its_modes_keeps_nobody_out() {
 }
 
 #[test]
-fn who_vanishes_half_way_leaves_nothing_behind() {
+fn senders_that_vanish_half_way_leave_nothing_behind() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
@@ -295,13 +295,13 @@ fn who_vanishes_half_way_leaves_nothing_behind() {
             let text = head(1_000, b"") + "[";
             (&stream).write_all(&text.as_bytes()[..text.len() - index % 2 * 20]).unwrap();
         }
-        // Nothing more comes from it, and nothing says that it is gone.
+        // It sends nothing more, and no packet shows that it is gone.
         if index % 4 == 0 {
             stream.shutdown(Shutdown::Read).unwrap();
         }
         halves.push(stream);
     }
-    let ids = all_taken(&daemon, "beside", 50);
+    let ids = all_accepted(&daemon, "beside", 50);
     wait_for("their connections to be closed", || {
         (daemon.open_files() <= before + 2).then_some(())
     });

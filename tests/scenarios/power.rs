@@ -1,13 +1,13 @@
-//! Power cuts on a real file system: what had a 200 is never lost, however often the power goes.
+//! Power cuts on a real file system: an acknowledged event is never lost, however often the power fails.
 //!
-//! The store lies on a disk of its own whose power is cut in the midst of the load; the targets' logs
-//! lie elsewhere, as the judge. One target delivers at once, the other is down most of the time, so
-//! that its events have to survive several cuts. A negative control shows that the test would notice a
-//! daemon that does not sync: with every sync stubbed out it must lose events in its first round.
+//! The store is on a disk of its own whose power is cut under load; the targets' logs are on another disk, to compare
+//! with. One target delivers at once. The other is down most of the time, so its events have to survive several
+//! cuts. A negative control shows that the test would notice a daemon that does not sync: with every sync stubbed
+//! out it must lose events in its first round.
 //!
-//! Root only, where file systems can be mounted; else the tests say that they are skipped. Three
-//! rounds, or as many as `DISPATCHER_POWER_ROUNDS` says. What a disk's own cache loses, and in what
-//! order it writes, cannot be seen this way.
+//! Needs root and a system that can mount file systems; otherwise the tests print that they are skipped. Three
+//! rounds, or `DISPATCHER_POWER_ROUNDS` of them. These tests do not show what the cache of a disk loses, or in which
+//! order a disk writes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -19,19 +19,19 @@ use serde_json::Value;
 
 use crate::harness::{Daemon, PowerDisk, SECRET, events, post_all, wait_for};
 
-/// Rounds, unless `DISPATCHER_POWER_ROUNDS` says otherwise.
+/// Default of `DISPATCHER_POWER_ROUNDS`.
 const ROUNDS: usize = 3;
-/// After so many rounds the target that is down comes up.
+/// The second target works in every round whose number this divides.
 const UP_EVERY: usize = 3;
-/// Events posted in a round that is not stopped earlier.
+/// Most events posted in a round.
 const EVENTS: usize = 20_000;
-/// The power goes after so many of them were acknowledged.
+/// The power is cut after a random number of acknowledged events from this range.
 const CUT_AFTER: std::ops::Range<usize> = 100..2_500;
-/// How often the control may find that something else wrote the disk's data, such as `sync` does.
+/// How often the control is repeated if it lost nothing, because something else synced the disk.
 const CONTROLS_MAX: usize = 3;
 
 #[test]
-fn after_power_cuts_under_load_every_acknowledged_event_is_there() {
+fn every_acknowledged_event_survives_power_cuts_under_load() {
     let rounds = std::env::var("DISPATCHER_POWER_ROUNDS").ok();
     let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds")).max(1);
     let Some(disk) = disk() else { return };
@@ -41,7 +41,7 @@ fn after_power_cuts_under_load_every_acknowledged_event_is_there() {
         let lost = story.round(up);
         assert!(lost.is_empty(), "round {round}: lost {} events: {lost:?}", lost.len());
         if up {
-            // Twice in a row nothing but settlements is lost: they come again, nothing else changes.
+            // Two cuts in a row can lose only settlements, so deliveries are repeated and nothing else changes.
             story.cut_at_rest();
             story.cut_at_rest();
         }
@@ -66,12 +66,12 @@ fn a_daemon_that_does_not_sync_loses_events_in_the_first_round() {
     panic!("no event was lost: the test would not notice a daemon that does not sync");
 }
 
-/// A disk, or `None` after saying why there is none.
+/// A disk, or `None` after printing why there is none.
 fn disk() -> Option<PowerDisk> {
     PowerDisk::new().map_err(|reason| eprintln!("skipped: power cuts: {reason}")).ok()
 }
 
-/// The library that stubs every sync, compiled; `None` after saying why not.
+/// Compiles the library that stubs every sync; `None` after printing why it cannot.
 fn no_sync(folder: &Path) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/harness/no_sync.c");
     let library = folder.join("no_sync.so");
@@ -79,8 +79,8 @@ fn no_sync(folder: &Path) -> Option<PathBuf> {
     compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
     match compiler.output() {
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{said}");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{errors}");
             Some(library)
         }
         Err(error) => {
@@ -95,9 +95,9 @@ struct Story {
     daemon: Daemon,
     disk: PowerDisk,
     rounds: usize,
-    /// Acknowledged over all rounds.
+    /// Events acknowledged in all rounds.
     acknowledged: usize,
-    /// Acknowledged events that were not seen yet in the log of `up`, and in that of `down`.
+    /// Acknowledged events not yet seen in the log of `up`, and in that of `down`.
     owed: [HashSet<String>; 2],
 }
 
@@ -120,8 +120,8 @@ impl Story {
         Self { daemon, disk, rounds: 0, acknowledged: 0, owed: Default::default() }
     }
 
-    /// Load, power cut, start; then all that is owed must come, to the second target only if it is `up`
-    /// now. Gives what did not.
+    /// Load, power cut, start. Returns the events that were then not delivered; of the second target only if it
+    /// is `up` in this round.
     fn round(&mut self, up: bool) -> BTreeSet<String> {
         self.rounds += 1;
         let ids = events(&format!("round-{}", self.rounds), EVENTS);
@@ -162,7 +162,7 @@ impl Story {
         self.daemon.start();
     }
 
-    /// Waits until nothing waits for the target any more; what is owed to it and not in its log is lost.
+    /// Waits until the target has no backlog; events that are owed to it and not in its log are lost.
     fn lost(&mut self, target: &str, at: usize, log: &str) -> BTreeSet<String> {
         wait_for(&format!("{target} to have everything"), || {
             (pending(&self.daemon, target) == 0).then_some(())
@@ -172,7 +172,7 @@ impl Story {
         owed.into_iter().filter(|id| !delivered.contains_key(id)).collect()
     }
 
-    /// The target that was up is down from here on; what it got stays aside.
+    /// Takes the second target down again, and puts its log aside.
     fn close_again(&self) {
         let logs = self.daemon.home().join("logs");
         if logs.join("closed").exists() {

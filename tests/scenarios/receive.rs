@@ -1,4 +1,4 @@
-//! What is taken, what is refused, and how.
+//! Which requests are accepted and which are refused, and what the response says.
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
@@ -11,7 +11,8 @@ fn daemon() -> Daemon {
     Daemon::new().source("sqreen", SECRET).log("audit-log").start()
 }
 
-/// Proves that nothing came before it: deliveries to one log are made in order.
+/// Requires that exactly these events were delivered: a log gets its deliveries in order, so one more event that
+/// arrives shows that nothing else is under way.
 #[track_caller]
 fn only(daemon: &Daemon, ids: &[String]) -> Vec<Value> {
     let last = vec!["the last one".to_owned()];
@@ -31,18 +32,18 @@ fn refused(answer: &Answer, status: u16) {
 }
 
 #[test]
-fn a_signed_event_becomes_one_line_that_says_all_of_it() {
+fn a_signed_event_becomes_one_line_with_all_its_attributes() {
     let daemon = daemon();
     let ids = events("waf", 1);
     let answer = daemon.post(&body(&ids));
     assert_eq!(answer.status, 200, "{answer:?}");
-    let said = answer.json();
-    assert_eq!(said["accepted"], 1, "{said}");
+    let response = answer.json();
+    assert_eq!(response["accepted"], 1, "{response}");
     let line = &only(&daemon, &ids)[0];
     assert_eq!(line["specversion"], "1.0");
     assert_eq!(line["source"], "sqreen");
     assert_eq!(line["type"], "security_event");
-    assert_eq!(line["id"], said["ids"][0]);
+    assert_eq!(line["id"], response["ids"][0]);
     assert!(
         line["time"].as_str().is_some_and(|time| time.starts_with("2021-02-08T12:4")),
         "{line}"
@@ -54,7 +55,7 @@ fn a_signed_event_becomes_one_line_that_says_all_of_it() {
 }
 
 #[test]
-fn a_request_with_a_thousand_events_is_taken_whole_and_one_more_is_too_many() {
+fn a_request_may_have_a_thousand_events_and_no_more() {
     let daemon = daemon();
     let ids = events("many", 1_000);
     let answer = daemon.post(&body(&ids));
@@ -65,7 +66,7 @@ fn a_request_with_a_thousand_events_is_taken_whole_and_one_more_is_too_many() {
 }
 
 #[test]
-fn a_forged_missing_empty_or_doubled_signature_is_refused_and_nothing_is_stored() {
+fn a_forged_missing_empty_or_duplicate_signature_is_refused_and_nothing_is_stored() {
     let daemon = daemon();
     let body = body(&events("forged", 1));
     let right = signature(SECRET, &body);
@@ -75,8 +76,8 @@ fn a_forged_missing_empty_or_doubled_signature_is_refused_and_nothing_is_stored(
     refused(&daemon.post_signed(&body, ""), 401);
     refused(&daemon.client().send("POST", "/sqreen", &[], &body).unwrap(), 401);
     let header = ("x-sqreen-integrity", right.as_bytes());
-    let doubled = daemon.client().send("POST", "/sqreen", &[header, header], &body).unwrap();
-    refused(&doubled, 401);
+    let duplicate = daemon.client().send("POST", "/sqreen", &[header, header], &body).unwrap();
+    refused(&duplicate, 401);
     only(&daemon, &[]);
 }
 
@@ -95,7 +96,7 @@ fn a_repeated_request_is_acknowledged_with_the_same_ids_and_delivered_once() {
 }
 
 #[test]
-fn what_is_signed_but_no_event_is_refused_and_an_empty_list_is_fine() {
+fn a_signed_body_without_events_is_refused_and_an_empty_list_is_accepted() {
     let daemon = daemon();
     let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
     for bad in ["", "4567", "\"text\"", "{\"a\":", "[{}] [{}]", "nul", &deep] {
@@ -108,7 +109,7 @@ fn what_is_signed_but_no_event_is_refused_and_an_empty_list_is_fine() {
 }
 
 #[test]
-fn a_wrong_path_or_method_says_so_and_a_slash_at_the_end_does_not_matter() {
+fn a_wrong_path_or_method_is_named_and_a_trailing_slash_is_ignored() {
     let daemon = daemon();
     let ids = events("slash", 1);
     let body = body(&ids);
@@ -128,7 +129,7 @@ fn a_wrong_path_or_method_says_so_and_a_slash_at_the_end_does_not_matter() {
     only(&daemon, &ids);
 }
 
-/// The head of a request whose signature is wrong, which only its whole body can show.
+/// The head of a request with a wrong signature: it cannot be refused before its body has arrived.
 fn head(length: &str) -> String {
     let signature = "0".repeat(64);
     format!(
@@ -141,7 +142,7 @@ fn a_body_over_the_limit_is_refused_with_and_without_a_length() {
     let daemon =
         Daemon::new().source_with("sqreen", SECRET, "body_max = \"2KiB\"").log("audit-log").start();
     let mut client = daemon.client();
-    // Refused by its head alone: the body never comes.
+    // Refused for its head alone: the body is never sent.
     client.write(head("content-length: 2049").as_bytes()).unwrap();
     refused(&client.answer().unwrap(), 413);
     let mut client = daemon.client();
@@ -165,7 +166,7 @@ fn a_body_over_the_limit_is_refused_with_and_without_a_length() {
 }
 
 #[test]
-fn who_is_too_slow_with_head_or_body_is_told_so_and_others_are_served_meanwhile() {
+fn a_slow_head_or_body_gets_a_408_and_delays_no_other_request() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
@@ -285,7 +286,7 @@ fn handshakes_that_anyone_can_ask_for_do_not_fill_the_log() {
 }
 
 #[test]
-fn two_secrets_are_both_right_while_they_rotate() {
+fn both_secrets_are_accepted_during_a_rotation() {
     let two = "secrets = [\"literal:the old secret\", \"literal:the new secret\"]";
     let daemon = Daemon::new()
         .source("sqreen", SECRET)

@@ -1,4 +1,4 @@
-//! Another configuration while the daemon runs: all of it or nothing, and no request is lost.
+//! A new configuration while the daemon runs takes effect as a whole or not at all, and no request is lost.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -5,16 +5,16 @@ use serde_json::Value;
 use crate::harness::{Daemon, SECRET, body, events, wait_for};
 
 #[test]
-fn a_source_that_falls_silent_is_told_once_until_something_comes_and_a_reload_decides_which() {
+fn a_source_that_falls_silent_is_reported_once_until_something_comes_and_a_reload_decides_which() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let first = events("first", 1);
     assert_eq!(daemon.post(&body(&first)).status, 200);
     daemon.wait_delivered("audit-log", &first);
     assert!(!daemon.log().contains("source.silent"), "not configured yet");
-    let told = daemon.reload(|setup| {
+    let logged = daemon.reload(|setup| {
         setup.source_with("sqreen", SECRET, "silent_after = \"1s\"\n").free_low("1000TiB")
     });
-    assert_eq!(told["message"], "reloaded");
+    assert_eq!(logged["message"], "reloaded");
     assert!(!daemon.log().contains("needs a restart"));
     let silent = wait_for("the silence", || daemon.own_events("audit-log", "source.silent").pop());
     assert_eq!((&silent["subject"], &silent["severity"]), (&"sqreen".into(), &"warning".into()));
@@ -31,17 +31,17 @@ fn a_source_that_falls_silent_is_told_once_until_something_comes_and_a_reload_de
 }
 
 #[test]
-fn a_restart_begins_no_silence_anew_and_tells_of_none_twice() {
+fn a_restart_neither_restarts_a_silence_nor_reports_it_twice() {
     let mut daemon = Daemon::new()
         .source_with("sqreen", SECRET, "silent_after = \"1s\"\n")
         .source_with("rare", SECRET, "silent_after = \"20d\"\n")
         .log("audit-log")
         .start();
-    let told = |daemon: &Daemon, source: &str| {
+    let logged = |daemon: &Daemon, source: &str| {
         let events = daemon.own_events("audit-log", "source.silent");
         events.iter().filter(|event| event["subject"] == source).count()
     };
-    wait_for("the silence", || (told(&daemon, "sqreen") == 1).then_some(()));
+    wait_for("the silence", || (logged(&daemon, "sqreen") == 1).then_some(()));
     assert!(daemon.terminate().success());
     // As if it had been up for twenty days since.
     let file = daemon.home().join("data/silence.json");
@@ -53,16 +53,16 @@ fn a_restart_begins_no_silence_anew_and_tells_of_none_twice() {
     std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
     daemon.configure(|setup| setup.source_with("fresh", SECRET, "silent_after = \"1s\"\n"));
     daemon.start();
-    wait_for("the long silence", || (told(&daemon, "rare") == 1).then_some(()));
+    wait_for("the long silence", || (logged(&daemon, "rare") == 1).then_some(()));
     // If the first silence had started again, the same check would have reported it at the latest.
-    wait_for("a new silence", || (told(&daemon, "fresh") == 1).then_some(()));
-    assert_eq!(told(&daemon, "sqreen"), 1);
+    wait_for("a new silence", || (logged(&daemon, "fresh") == 1).then_some(()));
+    assert_eq!(logged(&daemon, "sqreen"), 1);
     assert_eq!(daemon.post(&body(&events("back", 1))).status, 200);
-    wait_for("the next silence", || (told(&daemon, "sqreen") == 2).then_some(()));
+    wait_for("the next silence", || (logged(&daemon, "sqreen") == 2).then_some(()));
 }
 
 #[test]
-fn little_space_for_the_store_is_told_at_the_start_and_once() {
+fn little_space_for_the_store_is_reported_once_at_the_start() {
     let setup = Daemon::new().source_with("sqreen", SECRET, "silent_after = \"2s\"\n");
     let daemon = setup.log("audit-log").free_low("1000TiB").start();
     let low = wait_for("the event", || daemon.own_events("audit-log", "disk.low").pop());

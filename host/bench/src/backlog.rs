@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 
 use crate::lab::{Lab, Round, Subject};
 use crate::load::Extent;
-use crate::parts::Section;
 use crate::process::resident_bytes;
+use crate::report::Section;
 use crate::request::{MANY, Shape, maker};
 use crate::servers::{Daemon, file_log, http};
 use crate::sink::{self, Sink};

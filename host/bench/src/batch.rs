@@ -3,8 +3,7 @@
 use std::io;
 
 use crate::lab::{Lab, Round};
-use crate::parts::Section;
-use crate::report::{Goal, Spread, Table};
+use crate::report::{Goal, Section, Spread, Table};
 use crate::request::{MANY, Shape, maker};
 use crate::servers::{Child, Daemon, ONE_SOURCE};
 

@@ -11,9 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::lab::{Lab, Subject};
 use crate::load::Extent;
-use crate::parts::Section;
 use crate::process::cpu_time;
-use crate::report::{Goal, Spread, Table};
+use crate::report::{Goal, Section, Spread, Table};
 use crate::request::{MANY, Shape, maker};
 use crate::servers::{Child, Daemon, ONE_SOURCE, http};
 use crate::sink::Sink;

@@ -4,9 +4,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Subject};
-use crate::parts::Section;
 use crate::process::{self, Switches};
-use crate::report::{Goal, Spread, Table, mib, number};
+use crate::report::{Goal, Section, Spread, Table, mib, number};
 use crate::servers::{Daemon, ONE_SOURCE, file_log};
 
 /// Time for the work after a start.

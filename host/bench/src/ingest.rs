@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Round, Subject};
 use crate::load::MakeRequest;
-use crate::parts::Section;
 use crate::process;
-use crate::report::{Goal, Spread, Table, number};
+use crate::report::{Goal, Section, Spread, Table, number};
 use crate::request::{Shape, maker};
 use crate::servers::{Child, Daemon, ONE_SOURCE, file_log};
 

@@ -7,19 +7,12 @@ use dispatcher::cli::testbed::Scratch;
 
 use crate::args::{Args, Part};
 use crate::lab::Lab;
-use crate::report::{self, Goal, Table};
+use crate::report;
 use crate::servers::Role;
 use crate::{
     backlog, bare_client, batch, disk_space, floor, http_delivery, idle, ingest, peers, process,
     request,
 };
-
-/// What a part found.
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) tables: Vec<Table>,
-    pub(crate) goals: Vec<Goal>,
-}
 
 /// Runs the bench, or the server that it asked this process to be.
 pub(crate) fn run(args: &Args) -> io::Result<()> {

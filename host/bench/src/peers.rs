@@ -14,9 +14,8 @@ use tokio::net::TcpStream;
 
 use crate::lab::{Lab, Round, Subject};
 use crate::load::MakeRequest;
-use crate::parts::Section;
 use crate::process::resident_bytes;
-use crate::report::{Spread, Table, mib, number};
+use crate::report::{Section, Spread, Table, mib, number};
 use crate::request::{Shape, maker};
 use crate::servers::{Daemon, ONE_SOURCE, file_log};
 use crate::sink::free_port;

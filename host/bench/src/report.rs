@@ -8,6 +8,13 @@ pub(crate) fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// What a part found.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) tables: Vec<Table>,
+    pub(crate) goals: Vec<Goal>,
+}
+
 /// Median, least and greatest of some figures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {

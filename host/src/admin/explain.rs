@@ -30,7 +30,7 @@ pub(super) async fn explain(
     let targets = known.fates.into_iter().filter_map(|(number, fate)| {
         let target = view.targets.iter().find(|target| target.number == number);
         if target.is_none() && matches!(fate, Fate::NotRouted { .. }) {
-            // Removed since, and never concerned.
+            // A removed target that did not get the event.
             return None;
         }
         Some(story(inner, target, number, &event, fate, &unrouted))
@@ -69,7 +69,7 @@ fn story(
     unrouted: &[(Arc<str>, String)],
 ) -> TargetStory {
     let name =
-        target.map_or_else(|| format!("removed target {}", number.0), |t| t.name.to_string());
+        target.map_or_else(|| format!("removed target #{}", number.0), |t| t.name.to_string());
     let attempts = inner.feed.history().attempts(&name, &event.id.to_string());
     let attempts = attempts.into_iter().map(|attempt| AttemptStory {
         number: attempt.attempt,

@@ -25,7 +25,7 @@ const ATTEMPTS_MAX: u32 = 20;
 struct Slots {
     max: usize,
     taken: AtomicUsize,
-    /// A call waited in vain since a slot was last released, so no other call needs to wait.
+    /// A call waited without success since a slot was last released, so no other call needs to wait.
     blocked: AtomicBool,
 }
 

@@ -3,7 +3,7 @@
 //! Each target has one task that claims deliveries, calls the backend, decides by the target's policy and settles.
 //! Targets share only the threads, so a target that is slow, down, panics or hangs affects no other.
 //! - At most `concurrency` calls of a target run at once, each with a deadline. A call that has not ended
-//!   [`CUT_MARGIN`] after its deadline is cut: its deliveries count as maybe sent, and it counts towards
+//!   [`CUT_MARGIN`](settings::CUT_MARGIN) after its deadline is cut: its deliveries count as maybe sent, and it counts towards
 //!   `concurrency` until its code really ends.
 //! - A call that blocks its thread keeps that thread; the runtime starts another one in its place.
 //! - Every claimed delivery is settled, or its lease ends and it is delivered again: at least once.
@@ -31,5 +31,5 @@ mod verdicts;
 
 pub use backend::Backend;
 pub use deliverer::{Deliverer, worker_threads};
-pub use digest::{Attribute, DigestSettings, GROUPS_MAX, SAMPLE_BYTES_MAX, SAMPLE_MAX};
-pub use settings::{CUT_MARGIN, Settings};
+pub use digest::{Attribute, DigestSettings};
+pub use settings::Settings;

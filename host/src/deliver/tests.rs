@@ -299,8 +299,8 @@ async fn a_throttled_target_gets_nothing_while_it_asks_for_that_and_no_attempt_c
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_target_loses_nothing_however_long_it_takes_to_fix_it() {
-    let mended = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&mended);
+    let is_fixed = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_fixed);
     let script = move |_: &Delivery| match seen.load(Ordering::Relaxed) {
         true => Act::Take,
         false => Act::Fail(FailureKind::Broken, None),
@@ -311,7 +311,7 @@ async fn a_broken_target_loses_nothing_however_long_it_takes_to_fix_it() {
     sleep(secs(10 * 24 * 3600)).await;
     assert_eq!(queue.depth(A).pending, 100);
     assert_eq!(queue.depth(A).retrying, 0);
-    mended.store(true, Ordering::Relaxed);
+    is_fixed.store(true, Ordering::Relaxed);
     queue.emptied().await;
     assert_eq!(queue.settled(A)["delivered"], 100);
 }

@@ -160,7 +160,7 @@ impl Client {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 EgressError::ambiguous(format!(
-                    "{peer} answered {status} and broke off within the body: {}",
+                    "lost the connection to {peer} within the body of its {status} response: {}",
                     root(&error)
                 ))
             })?;

@@ -13,8 +13,8 @@ use crate::model::Cidr;
 pub struct Outgoing {
     pub method: http::Method,
     pub url: String,
-    /// At most [`HEADERS_MAX`](super::HEADERS_MAX) fields of together
-    /// [`HEADER_BYTES_MAX`](super::HEADER_BYTES_MAX) bytes. The client itself adds those about the connection
+    /// At most [`HEADERS_MAX`](super::request::HEADERS_MAX) fields of together
+    /// [`HEADER_BYTES_MAX`](super::request::HEADER_BYTES_MAX) bytes. The client itself adds those about the connection
     /// (`host`, `content-length`, …).
     pub headers: Vec<(String, String)>,
     pub body: Bytes,

@@ -19,5 +19,4 @@ mod tests;
 pub use client::{Client, TlsUnavailable};
 pub use error::{EgressError, ErrorKind};
 pub use message::{Answer, Outgoing};
-pub use request::{HEADER_BYTES_MAX, HEADERS_MAX};
 pub use settings::Settings;

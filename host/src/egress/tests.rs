@@ -351,8 +351,11 @@ async fn a_connection_closed_before_or_within_the_response_is_ambiguous() {
     for (answered, part) in [
         (&b""[..], "no answer from 127.0.0.1"),
         (b"HTTP/1.1 200", "no answer from 127.0.0.1"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", "broke off"),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf", "broke off"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", "lost the connection to 127.0.0.1"),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf",
+            "lost the connection to 127.0.0.1",
+        ),
         (b"nonsense\r\n\r\n", "no answer from 127.0.0.1"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,13 +3,13 @@
 //! A file is trusted step by step: first its name, owner and mode, then what its ELF sections say, all
 //! without running any of its code ([`Catalog::scan`]). Then a private copy, named by its hash, is loaded,
 //! because a file that changes while it is mapped kills the process. Last come the checks of the memory
-//! layout and of the manifest. A problem with a file is one line of at most [`PROBLEM_BYTES_MAX`] bytes and
+//! layout and of the manifest. A problem with a file is one line of at most [`PROBLEM_BYTES_MAX`](settings::PROBLEM_BYTES_MAX) bytes and
 //! affects that file alone.
 //!
 //! Loaded code is never unloaded. It is part of this process and can crash it; a panic cannot, because it
 //! becomes a verdict. All text from a plugin (reasons, receipts, log lines) is masked, escaped to one line and
-//! cut to a limit before anyone sees it. Of a target's log lines at most [`LOG_LINES_MAX`] are written in each
-//! [`LOG_PERIOD`].
+//! cut to a limit before anyone sees it. Of a target's log lines at most [`LOG_LINES_MAX`](host_services::LOG_LINES_MAX) are written in each
+//! [`LOG_PERIOD`](host_services::LOG_PERIOD).
 //!
 //! Only this module knows the binary interface of the crate `dispatcher-plugin-api`.
 //!
@@ -47,11 +47,10 @@ mod settings;
 mod tests;
 mod trust;
 
-pub use blocking::BLOCKING_JOBS_MAX;
 pub use catalog::{Catalog, LoadError};
 pub use directory::PluginFile;
-pub use host_services::{LOG_LINES_MAX, LOG_PERIOD, TargetContext};
+pub use host_services::TargetContext;
 pub use instance::Instance;
 pub use library::{Invalid, Plugin};
 pub use manifest::{Manifest, Mode};
-pub use settings::{FILE_BYTES_MAX, PROBLEM_BYTES_MAX, Settings};
+pub use settings::Settings;

@@ -13,6 +13,8 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-pub use breaker::{Breaker, Cause, Change, FAILURES_TO_OPEN, PROBE_MAX, PROBE_MIN, Permit, Sign};
+pub use breaker::{Breaker, Cause, Change, Permit, Sign};
+#[cfg(test)]
+pub(crate) use breaker::{FAILURES_TO_OPEN, PROBE_MAX};
 pub use decide::{AFTER_MAX, Decision, FinishedAttempt, decide};
-pub use policy::{BACKOFF_MIN, InvalidPolicy, MaybeSent, Policy, SCHEDULE_WAITS_MAX, schedule};
+pub use policy::{BACKOFF_MIN, MaybeSent, Policy, SCHEDULE_WAITS_MAX, schedule};

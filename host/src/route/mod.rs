@@ -9,7 +9,7 @@ mod pattern;
 mod router;
 mod rule;
 
-pub use pattern::{InvalidPattern, PATTERN_BYTES_MAX, TypePattern};
+pub use pattern::TypePattern;
 pub use router::{Router, TargetRoute};
 pub use rule::Rule;
 

@@ -13,10 +13,10 @@ use async_ffi::{BorrowingFfiFuture, FutureExt};
 
 use super::guard::{self, Contained, Guarded};
 use super::{
-    API_VERSION, PluginModule, PluginModuleRef, RCall, RCreate, RField, RInvalid, RVerdict,
+    API_VERSION, Mode, PluginModule, PluginModuleRef, RCall, RCreate, RField, RInvalid, RVerdict,
     RVerdicts, Services, TargetApi, TargetBox, code, flag,
 };
-use crate::export::{Mode, Options};
+use crate::export::Options;
 use crate::{Failure, Host, Invalid, Receipt, Target, Verdict, Verdicts, failure, path};
 
 /// The static behind the exported symbol.

@@ -12,8 +12,10 @@ use std::pin::Pin;
 use std::sync::{Mutex, Once};
 use std::task::{Context, Poll};
 
-use crate::host::WeakHost;
 use crate::{Host, Level};
+
+/// Returns the host, if its target still exists.
+type WeakHost = Box<dyn Fn() -> Option<Host> + Send>;
 
 thread_local! {
     /// The host of the target whose code runs on this thread.
@@ -26,7 +28,7 @@ static HOOK: Once = Once::new();
 /// Sends this library's panics to the log of the target in which they happen.
 pub(super) fn install_hook(host: &Host) {
     if let Ok(mut latest) = LATEST.lock() {
-        *latest = Some(host.downgrade());
+        *latest = Some(Box::new(host.weak()));
     }
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -35,7 +37,7 @@ pub(super) fn install_hook(host: &Host) {
                 .try_with(|current| current.try_borrow().ok().and_then(|host| host.clone()))
                 .ok()
                 .flatten()
-                .or_else(|| LATEST.try_lock().ok()?.as_ref()?.upgrade());
+                .or_else(|| LATEST.try_lock().ok()?.as_ref()?());
             let Some(host) = host else { return previous(panic) };
             let place = panic.location().map_or_else(String::new, ToString::to_string);
             host.log(Level::Error, text(panic.payload()), &[("panicked_at", &place)]);

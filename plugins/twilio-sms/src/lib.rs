@@ -15,6 +15,7 @@
 mod alphabet;
 mod recipients;
 mod settings;
+mod sid;
 mod text;
 mod verdict;
 

@@ -3,8 +3,8 @@
 use dispatcher_plugin_api::prelude::*;
 
 use crate::recipients::{To, is_e164, not_e164};
+use crate::sid::is_sid;
 use crate::text::SEGMENTS_MAX;
-use crate::verdict::is_sid;
 
 /// Two segments are 306 characters, or 134 where one is not in GSM-7.
 const SEGMENTS_DEFAULT: u8 = 2;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use dispatcher_plugin_api::serde_json::{self, Value};
 
 use crate::settings::ProbeResource;
+use crate::sid::is_sid;
 
 /// A longer response is ignored: Twilio's have about 1 kB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -254,14 +255,6 @@ fn quoted(text: &str) -> String {
 fn number(answer: &Value, key: &str) -> Option<u64> {
     let value = &answer[key];
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// Two letters and 32 hexadecimal digits.
-pub(crate) fn is_sid(text: &str, prefixes: &[&str]) -> bool {
-    let digits = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
-    digits.is_some_and(|digits| {
-        digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use super::Figures;
 use crate::lab::Round;
-use crate::parts::Section;
-use crate::report::{Goal, Spread, Table, mib, number};
+use crate::report::{Goal, Section, Spread, Table, mib, number};
 
 const RESIDENT_MIB_MAX: f64 = 256.0;
 /// What the second half of the events may add: noise of the allocator, but not memory for each event.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::bar::Bar;
-use super::{Which, count, failed};
+use super::{DataFolder, count, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::store::embedded::tools::{self, BackedUp};
@@ -16,14 +16,14 @@ use crate::store::embedded::tools::{self, BackedUp};
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct BackupArgs {
     #[command(flatten)]
-    which: Which,
+    data_folder: DataFolder,
     /// A folder that does not exist or is empty
     #[arg(value_name = "DEST")]
     to: PathBuf,
 }
 
 pub(super) fn run(args: &BackupArgs, config: Option<&Path>) -> Result<bool, Failure> {
-    let folder = args.which.folder(config)?;
+    let folder = args.data_folder.path(config)?;
     let mut bar = Bar::new("copying");
     let done = tools::backup(&folder, &args.to, &mut |done, all| bar.show(done, all));
     drop(bar);

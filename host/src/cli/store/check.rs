@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::bar::Bar;
-use super::{Which, count, describe, failed};
+use super::{DataFolder, count, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::model::printable;
@@ -17,11 +17,11 @@ use crate::store::embedded::tools::{self, Report};
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct CheckArgs {
     #[command(flatten)]
-    which: Which,
+    data_folder: DataFolder,
 }
 
 pub(super) fn run(args: &CheckArgs, config: Option<&Path>) -> Result<bool, Failure> {
-    let folder = args.which.folder(config)?;
+    let folder = args.data_folder.path(config)?;
     let mut bar = Bar::new("reading");
     let report = tools::check(&folder, &mut |done, all| bar.show(done, all));
     drop(bar);

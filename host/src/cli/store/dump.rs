@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::bar::Bar;
-use super::{Which, failed};
+use super::{DataFolder, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::model::printable;
@@ -17,7 +17,7 @@ use crate::store::embedded::tools::{self, DumpOptions};
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct DumpArgs {
     #[command(flatten)]
-    which: Which,
+    data_folder: DataFolder,
     /// Only of this segment, such as seg-0000000000000000.log
     #[arg(long, value_name = "NAME")]
     segment: Option<String>,
@@ -33,7 +33,7 @@ pub(in crate::cli) struct DumpArgs {
 }
 
 pub(super) fn run(args: &DumpArgs, config: Option<&Path>) -> Result<(), Failure> {
-    let folder = args.which.folder(config)?;
+    let folder = args.data_folder.path(config)?;
     let options =
         DumpOptions { segment: args.segment.clone(), from_lsn: args.from, bodies: args.bodies };
     // On one terminal, lines and bar would overwrite each other.

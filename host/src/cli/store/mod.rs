@@ -5,18 +5,18 @@ mod backup;
 mod bar;
 mod check;
 mod damage;
+mod data_folder;
 mod dump;
 mod repair;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::exit::{Failure, USAGE};
-use super::find;
-use crate::config::{self, Environment};
+use super::exit::Failure;
 use crate::store::embedded::tools::ToolError;
 use damage::describe;
+use data_folder::DataFolder;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum StoreCommand {
@@ -24,33 +24,6 @@ pub(super) enum StoreCommand {
     Repair(repair::RepairArgs),
     Dump(dump::DumpArgs),
     Backup(backup::BackupArgs),
-}
-
-/// Which data folder a command works on.
-#[derive(Clone, Debug, clap::Args)]
-struct Which {
-    /// The data folder; default: `store.directory` of the configuration
-    #[arg(long, value_name = "DIR")]
-    directory: Option<PathBuf>,
-}
-
-impl Which {
-    /// Secrets are not read: the operator of the disk may have no access to them.
-    fn folder(&self, option: Option<&Path>) -> Result<PathBuf, Failure> {
-        if let Some(directory) = &self.directory {
-            return Ok(directory.clone());
-        }
-        let hint = "or give the data folder: --directory DIR";
-        let file = find::file(option).map_err(|failure| Failure {
-            text: format!("{}\n  {hint}", failure.text),
-            ..failure
-        })?;
-        let config = config::load(&file, &Environment::skipped()).map_err(|problems| Failure {
-            code: USAGE,
-            text: format!("{}\n  {hint}", find::report(&problems, false)),
-        })?;
-        Ok(config.store.directory)
-    }
 }
 
 impl StoreCommand {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::bar::Bar;
-use super::{Which, check, count, describe, failed};
+use super::{DataFolder, check, count, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::store::embedded::tools::{self, Lay, Repaired};
@@ -17,14 +17,14 @@ use crate::store::embedded::tools::{self, Lay, Repaired};
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct RepairArgs {
     #[command(flatten)]
-    which: Which,
+    data_folder: DataFolder,
     /// Show what would be done, without changing anything
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Failure> {
-    let folder = args.which.folder(config)?;
+    let folder = args.data_folder.path(config)?;
     let mut bar = Bar::new("reading");
     let done = tools::repair(&folder, args.dry_run, &mut |done, all| bar.show(done, all));
     drop(bar);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::cli::exit::USAGE;
 
 #[test]
 fn a_count_has_its_plural() {
@@ -12,8 +13,8 @@ fn a_count_has_its_plural() {
 #[test]
 fn a_folder_without_a_store_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
-    let args = Which { directory: Some(PathBuf::from(folder.path())) };
-    let folder = args.folder(None).unwrap();
+    let args = DataFolder { directory: Some(PathBuf::from(folder.path())) };
+    let folder = args.path(None).unwrap();
     let error = crate::store::embedded::tools::check(&folder, &mut |_, _| {}).unwrap_err();
     assert_eq!(failed(error).code, USAGE);
 }

@@ -137,12 +137,12 @@ fn a_message_that_was_not_attempted_opens_no_window() {
 fn a_restart_keeps_the_window_and_a_clock_set_back_does_not_keep_it_open() {
     let mut digests = digests(&[]);
     let (sets, _) = gather(&mut digests, vec![delivery(0, "a", secs(0))], secs(0));
-    let mut anew = self::digests(&[]);
-    anew.restore(vec![sets[0].window]);
-    let (sets, waiting) = gather(&mut anew, vec![delivery(1, "a", secs(9))], secs(9));
+    let mut restarted = self::digests(&[]);
+    restarted.restore(vec![sets[0].window]);
+    let (sets, waiting) = gather(&mut restarted, vec![delivery(1, "a", secs(9))], secs(9));
     assert!(sets.is_empty() && waiting == [secs(300)]);
     let long_ago = Timestamp::from_millis(1_600_000_000_000);
-    let (sets, _) = gather(&mut anew, vec![delivery(2, "a", long_ago)], long_ago);
+    let (sets, _) = gather(&mut restarted, vec![delivery(2, "a", long_ago)], long_ago);
     assert_eq!(sets.len(), 1);
     assert_eq!(sets[0].window.until, long_ago.plus(EVERY));
 }

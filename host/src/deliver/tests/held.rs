@@ -18,7 +18,7 @@ fn begin(
 async fn until(what: &str, mut probe: impl FnMut() -> bool) {
     let asked = Instant::now();
     while !probe() {
-        assert!(asked.elapsed() < secs(60), "waited in vain for {what}");
+        assert!(asked.elapsed() < secs(60), "no {what} within 60 s");
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -36,23 +36,23 @@ async fn a_broken_target_is_held_across_a_restart_until_a_person_resumes_it() {
     until("the hold", || queue.held(a).is_some()).await;
     let hold = queue.held(a).unwrap();
     assert_eq!((hold.kind, hold.reason.as_str()), (HoldKind::Broken, "no answer"));
-    let told = feed.alarms().next().await;
-    assert_eq!(told[0].kind, crate::telemetry::AlarmKind::TargetBroken);
+    let alarms = feed.alarms().next().await;
+    assert_eq!(alarms[0].kind, crate::telemetry::AlarmKind::TargetBroken);
     deliverer.stop(GRACE).await;
     let calls = broken.count();
     queue.close().await.unwrap();
     drop(queue);
 
     let queue = open();
-    let mended = Scripted::each(|_| Act::Take);
-    let deliverer = begin(&queue, settings, mended.clone(), &feed);
+    let fixed = Scripted::each(|_| Act::Take);
+    let deliverer = begin(&queue, settings, fixed.clone(), &feed);
     append(&*queue, vec![planned("later", &[a])]).await;
     sleep(Duration::from_millis(300)).await;
-    assert_eq!((mended.count(), calls), (0, 1), "held");
+    assert_eq!((fixed.count(), calls), (0, 1), "held");
     assert_eq!(queue.depth(a).pending, 21);
     queue.hold(a, None).await.unwrap();
     until("all of them", || queue.depth(a).pending == 0).await;
-    assert_eq!((mended.count(), queue.depth(a).dead), (21, 0));
+    assert_eq!((fixed.count(), queue.depth(a).dead), (21, 0));
     deliverer.stop(GRACE).await;
     queue.close().await.unwrap();
 }
@@ -103,7 +103,7 @@ async fn a_failed_digest_is_retried_whole_and_other_events_wait_for_the_next() {
         (given[0].progress.as_slice(), given[1].progress.as_slice()),
         (&b""[..], &b"half"[..])
     );
-    assert_eq!(given[1].sample.len(), super::super::SAMPLE_MAX);
+    assert_eq!(given[1].sample.len(), super::super::digest::SAMPLE_MAX);
     assert_eq!(given[1].sample[0].attempt, 2);
     deliverer.stop(GRACE).await;
     queue.close().await.unwrap();

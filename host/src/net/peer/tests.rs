@@ -85,7 +85,7 @@ async fn a_trusted_proxys_header_may_arrive_in_pieces() {
         let answer = exchange(address, &bytes).await;
         assert!(answer.ends_with(&format!("\r\n\r\n{expected}")), "{answer}");
     }
-    // Whom the header names is not trusted: what it says of itself counts for nothing.
+    // The address in the header is not a trusted proxy, so its X-Forwarded-For is ignored.
     let forged = [LINE, get("x-forwarded-for: 10.0.0.9\r\n").as_bytes()].concat();
     assert!(exchange(address, &[&forged]).await.ends_with("203.0.113.7:4711"));
 }
