@@ -63,7 +63,7 @@ fn vector(name: &str, entry: &Entry<'_>, notes: &Notes) -> Result<Vector, String
         }
     };
     Ok(Vector {
-        origin: origin
+        _origin: origin
             .ok_or("a vector needs `origin`: \"made-here\", or where it was published")?,
         secret: secret.ok_or("a vector needs `secret`")?,
         url: url.unwrap_or_else(|| format!("https://hooks.example.org/{name}")),

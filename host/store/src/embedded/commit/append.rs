@@ -17,7 +17,7 @@ use crate::embedded::format::frame::{Frame, Kind};
 use crate::embedded::format::record::{Dedup, DedupKey, Unreadable};
 use crate::embedded::index::recent::NEVER_ASKED;
 use crate::embedded::index::rows::{IndexError, Seen};
-use crate::embedded::log::tail::TailFrame;
+use crate::embedded::log::recent::TailFrame;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::read_lock;
 

@@ -13,7 +13,7 @@ use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::Frame;
 use crate::embedded::index::recent::{Recent, Undo};
-use crate::embedded::log::tail::TailFrame;
+use crate::embedded::log::recent::TailFrame;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::lock;
 

@@ -2,9 +2,9 @@
 
 pub(super) mod prewriter;
 pub(super) mod reader;
+pub(super) mod recent;
 pub(super) mod scanner;
 pub(super) mod segments;
 pub(super) mod spare;
 pub(super) mod summary;
-pub(super) mod tail;
 pub(super) mod writer;

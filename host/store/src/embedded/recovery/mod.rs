@@ -3,3 +3,4 @@
 pub(super) mod begin;
 pub(super) mod open;
 pub(super) mod rewrite;
+pub(super) mod torn_tail;

@@ -13,11 +13,11 @@ use std::sync::RwLock;
 
 use super::begin::Begun;
 use super::rewrite::rewrite;
+use super::torn_tail;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::entry::Entry;
-use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::format::segment_header::{
     BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
 };
@@ -205,7 +205,8 @@ impl Recovery<'_> {
                     }
                     Step::Bad(lsn) => {
                         let rest = Stretch { from: lsn, ..stretch };
-                        let Some(newest) = cut(&*file, &path, rest, scanner.epoch())? else {
+                        let Some(newest) = torn_tail::cut(&*file, &path, rest, scanner.epoch())?
+                        else {
                             return Err(corrupt(lsn, "a frame is missing before others"));
                         };
                         epoch = epoch.max(newest);
@@ -256,45 +257,6 @@ impl Recovery<'_> {
         });
         known.collect()
     }
-}
-
-/// Ends the log at the start of `rest`, where no frame is. Returns the newest epoch of any remains behind
-/// it; `None` when something durable was there. A file of full length is not cut: it was written in
-/// advance or recycled, and what is left in it belongs to another place or, by its epoch, to an earlier
-/// process.
-fn cut(
-    file: &dyn DiskFile,
-    path: &Path,
-    rest: Stretch,
-    epoch: u32,
-) -> Result<Option<u32>, OpenError> {
-    let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
-    // A segment that was written in advance ends in zeros, which will be overwritten.
-    if blank {
-        return Ok(Some(epoch));
-    }
-    let (mut scanner, mut newest) = (Scanner::new(file, rest, CHUNK_BYTES).since(epoch), epoch);
-    while let Some(header) = scanner.resync().map_err(at("read", path))? {
-        if header.durable_lsn > rest.from {
-            return Ok(None);
-        }
-        newest = newest.max(header.epoch);
-    }
-    let offset = rest.from - rest.segment.base;
-    if rest.to >= rest.segment.limit() {
-        // A torn header here could be made whole by the start of the next frame's, if the power is cut
-        // again while that one is written.
-        let len = usize::try_from(rest.segment.limit() - rest.from).unwrap_or(usize::MAX);
-        let blank = [0; HEADER_BYTES];
-        file.write_all_at(&blank[..len.min(HEADER_BYTES)], offset).map_err(at("write to", path))?;
-        file.sync().map_err(at("sync", path))?;
-        return Ok(Some(newest));
-    }
-    tracing::info!(segment = %path.display(), offset,
-        "cut off a torn write at the end of the log; it was never acknowledged");
-    file.truncate(offset).map_err(at("cut", path))?;
-    file.sync().map_err(at("sync", path))?;
-    Ok(Some(newest))
 }
 
 impl Recovery<'_> {

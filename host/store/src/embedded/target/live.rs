@@ -17,7 +17,7 @@ use crate::embedded::format::record::{DeadRange, HoldRow};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
-use crate::embedded::log::tail::Tail;
+use crate::embedded::log::recent::Tail;
 use crate::embedded::platform::clock::Now;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::state::counts::Counts;

@@ -10,7 +10,7 @@ use crate::embedded::format::entry::{Effects, Entry, Routed};
 use crate::embedded::format::record::{RecordedOutcome, Settled, TargetSettlements};
 use crate::embedded::format::stored_request::TailEvent;
 use crate::embedded::limits::SETTLED_AHEAD_MAX;
-use crate::embedded::log::tail::TailFrame;
+use crate::embedded::log::recent::TailFrame;
 use crate::embedded::platform::clock::{Clock, SystemClock};
 use crate::embedded::state::apply::State;
 use crate::{Outcome, Settlement};
