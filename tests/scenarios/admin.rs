@@ -311,8 +311,10 @@ fn status_is_answered_while_others_hold_the_admin_socket() {
         wait_for("an answer while the others are open", || {
             let mut others = connections(&daemon, count, request);
             assert!(stdout(&daemon, &["status"]).starts_with("the target works"));
-            let open = count_open(&mut others);
-            assert!(open <= PER_PROCESS_MAX, "{open} of {count} made no room: {request:?}");
+            // Those that made room are closed by their own tasks, perhaps a moment after the answer.
+            let open = wait_for("the others to make room", || {
+                Some(count_open(&mut others)).filter(|open| *open <= PER_PROCESS_MAX)
+            });
             (open == PER_PROCESS_MAX).then_some(())
         });
     }

@@ -207,7 +207,7 @@ pub(super) fn stamp(table: &mut Table<'_>, signed: &[Part], notes: &Notes) -> Op
     if let (true, Some(entry), false) = (optional, optional_entry, absence_is_signed) {
         // Anyone with a captured request could move the time from its header into the body.
         let title = format!("`{}` cannot be set here", entry.path);
-        let label = "only a time in the body, or one signed as \"time-if-sent:\", may be missing";
+        let label = "only a time in the body, or one signed as \"time-if-sent:\", may be optional";
         entry.refuse(notes, &title, label, "");
     }
     // Whether it is covered depends on the whole scheme, which sets it.

@@ -87,7 +87,7 @@ pub(super) fn token_in(
     match verify::token_in(written) {
         Some(place) => {
             if let TokenIn::Query(_) = place {
-                let title = format!("`{}` puts a secret into the address", entry.path);
+                let title = format!("`{}` puts a secret into the URL", entry.path);
                 let problem = Problem::warning(title);
                 let problem =
                     problem.at(entry.span.clone(), "proxies write addresses to their logs");
