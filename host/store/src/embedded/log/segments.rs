@@ -1,7 +1,7 @@
 //! The segments of the log, and which place of the log lies in which file.
 //!
 //! The log is one long row of bytes; a place in it is an LSN. A segment holds the `capacity` bytes
-//! from its `base` on, the first [`SEGMENT_HEADER_BYTES`] of them its header. The next segment starts
+//! from its `base` on, the first `SEGMENT_HEADER_BYTES` of them its header. The next segment starts
 //! at `base + capacity` and says where this one really ends (`prev_end`), so that nothing that an
 //! abandoned segment may hold behind that place is ever read.
 
