@@ -13,7 +13,7 @@ const MANY_BYTES_PER_SECOND: f64 = 600e6;
 const EVENT_BYTES: u64 = 1400;
 /// Floor, files of the file-log, first segments, indexes.
 const FIXED_BYTES: u64 = 2_000_000_000;
-/// Servers of a part that keep what they get.
+/// How many servers of a part keep the data that they receive.
 const KEEPERS: f64 = 2.0;
 
 /// Fails when a part may need more than is free.

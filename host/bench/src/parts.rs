@@ -54,7 +54,7 @@ fn measure(args: &Args, home: &Path) -> io::Result<()> {
         disk_space::clear(home)?;
     }
     if !goals.is_empty() {
-        // They begin with their number.
+        // The lines begin with the number of the goal.
         goals.sort_by_key(|goal| goal.what.as_bytes().first().copied());
         report::goals(&goals).print(args.markdown);
     }

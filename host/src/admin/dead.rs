@@ -1,4 +1,4 @@
-//! Dead letters: lists, replays and drops them.
+//! Lists, replays and drops dead letters.
 
 use super::error::RequestError;
 use super::status::now;

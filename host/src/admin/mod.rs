@@ -17,7 +17,7 @@
 //! | `POST /reload` | [`wire::Reload`], once the configuration is in force or refused |
 //! | `POST /pause`, `POST /resume` | [`wire::Pause`], [`wire::Resume`] → [`wire::Count`] |
 //!
-//! Every error is a [`wire::ErrorBody`]. A `GET` never makes the store write, nor write sooner.
+//! Every error is a [`wire::ErrorBody`]. A `GET` never makes the store write, and never hastens a write.
 
 mod condition;
 mod dead;

@@ -1,4 +1,4 @@
-//! What happens, while it happens: a JSON object a line.
+//! Streams events and refusals as they happen, one JSON object per line.
 //!
 //! Notes are taken from the feed as they come, so that no reader keeps them there. What a reader has not read yet
 //! waits in a queue of its own, of at most [`TAIL_BYTES_MAX`]. When that is full, further lines are skipped and

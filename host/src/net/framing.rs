@@ -2,8 +2,9 @@
 //!
 //! A proxy in front of the daemon could read such a request in another way, and see one request where the daemon sees
 //! two. hyper drops `Content-Length` if there is a `Transfer-Encoding`, so both can only be seen in the raw head, see
-//! [`HeadLines`]. The head of a pipelined request may have been read together with the request before it, and is then
-//! not looked at: hyper takes its chunks, and closes the connection after the answer.
+//! [`HeadLines`]. A pipelined head that was read, wholly or in part, while the request before it was answered is
+//! not judged reliably: a part of it may be missed, or the rest be read from its middle. hyper closes the connection
+//! after a request with both, so that no second request can hide behind it.
 
 use std::time::Duration;
 

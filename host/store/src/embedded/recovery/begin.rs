@@ -1,5 +1,5 @@
-//! What a store starts with: its index if that has read nearly all of the log, or else the state that the
-//! log alone gives.
+//! Chooses what a store starts from: its index if that covers nearly all of the log, or else the state that
+//! the log alone gives.
 //!
 //! Every segment begins with the state of all targets, so that the end of the log is enough to accept
 //! requests and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
@@ -19,7 +19,7 @@ use crate::embedded::log::segments::Stretch;
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;
 
-/// Read at once for a checkpoint.
+/// Bytes read at once when looking for a checkpoint.
 const CHECKPOINT_CHUNK_BYTES: usize = 64 << 10;
 
 /// What a store starts with.
