@@ -16,7 +16,7 @@ use http::{HeaderMap, Uri};
 use super::challenge::is_token;
 use super::codec::{base64, hex};
 use super::key::Key;
-use super::scheme::{Handshake, Place};
+use super::scheme::{Handshake, Place, Signature};
 use super::{Verified, Verifier, VerifyRefusal, json, url};
 use crate::model::Secret;
 
@@ -76,6 +76,14 @@ impl Verifier {
         };
         let own = macs(self);
         macs(other).iter().any(|mac| own.contains(mac))
+    }
+
+    /// Whether what its sender signs usually is such a text.
+    #[must_use]
+    pub fn expects_tokens(&self) -> bool {
+        let usual =
+            |signature: &Signature| signature.signs_only_tokens() || !signature.covers_content();
+        self.scheme.signature().is_some_and(usual)
     }
 
     /// Makes it refuse every request whose signed bytes are a text that a handshake signs.
@@ -216,7 +224,5 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-#[cfg(test)]
-mod forge;
 #[cfg(test)]
 mod tests;

@@ -11,13 +11,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use ring::rand::SystemRandom;
 
-use super::super::claim::Claims;
-use super::super::codec::{unbase64, unhex};
-use super::super::message::{Message, stamp_text};
-use super::super::{
+use super::super::super::claim::Claims;
+use super::super::super::codec::{unbase64, unhex};
+use super::super::super::message::{Message, stamp_text};
+use super::super::super::{
     Encoding, Part, Proof, Scheme, Signature, Signer, Stamp, StampIn, Unit, Unsigned, body_text, id,
 };
-use super::*;
+use super::super::*;
 use crate::config::vendors::{scheme, schemes};
 use crate::model::{Request, Timestamp};
 
