@@ -12,7 +12,7 @@ pub mod config;
 mod deliver;
 mod egress;
 pub mod ingest;
-mod net;
+pub mod net;
 pub mod normalize;
 mod plugin;
 mod retry;

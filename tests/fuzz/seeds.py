@@ -11,6 +11,10 @@ import zlib
 
 LONG_BYTES = 200_000
 PIECES = [b'{"a":[', b"[[[", b'"\\\\', b"{},", b'{"a":1},', b"%7B%22", b" ", b"\\u0000", b'"\\ud800",']
+QUESTION = (
+    b'{"type":"url_verification","challenge":"abc","event":"endpoint.url_validation",'
+    b'"payload":{"plainToken":"abc"},"verification_token":"abc","text":"a:b"}'
+)
 FORM = b"0application/x-www-form-urlencoded\n\n"
 MULTIPART = b"0multipart/form-data; boundary=x\n\n"
 FORMS = [
@@ -57,6 +61,32 @@ def configurations():
     yield long(b"\x01/a\n{b}\n", b'{"a":[],')
 
 
+def proxies():
+    signature = b"\r\n\r\n\x00\r\nQUIT\n"
+    four = bytes([203, 0, 113, 7, 10, 0, 0, 1, 0x12, 0x67, 0, 80])
+    yield b"\x00PROXY TCP4 203.0.113.7 10.0.0.1 4711 80\r\nGET /"
+    yield b"\x00PROXY TCP6 2001:db8::7 ::1 4711 80\r\n"
+    yield b"\x00PROXY UNKNOWN\r\n"
+    yield b"\x00" + signature + b"\x21\x11\x00\x0c" + four
+    yield b"\x00" + signature + b"\x21\x21\x00\x24" + bytes(36)
+    yield b"\x00" + signature + b"\x20\x00\x00\x00"
+    yield b"\x010203.0.113.7, 10.0.0.2:80, [2001:db8::1]:443\n"
+    yield b'\x011for=203.0.113.7;proto=https, for="[2001:db8::1]:443", for=_x\n'
+    yield b"\x010203.0.113.7\n1for=203.0.113.7\n"
+    yield long(b"\x010", b"10.0.0.2,")
+    yield long(b"\x011", b'for="\\",')
+
+
+def questions():
+    for choice in range(24):
+        head = bytes([choice])
+        yield head + b"\nforged_event_1"
+        yield head + b"\n--bb--"
+        yield head + b"0webhook_callback_verification\n1webhook_callback_verification\n\n" + QUESTION
+        yield head + b"\n" + QUESTION.replace(b"url_verification", b"1")
+    yield long(b"\x00\n", b"a")
+
+
 def main(folder, vendors):
     files = sorted(pathlib.Path(vendors).glob("*.toml"), key=lambda file: file.stem)
     parsed = [tomllib.loads(file.read_text()) for file in files]
@@ -71,6 +101,8 @@ def main(folder, vendors):
         "normalize": requests(samples),
         "decode": compressed(bodies),
         "own": configurations(),
+        "proxy": proxies(),
+        "handshakes": questions(),
     }
     for target, seeds in given.items():
         into = pathlib.Path(folder, target)

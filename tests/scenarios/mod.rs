@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod damage;
 mod first_hour;
+mod forgery;
 mod full_disk;
 mod limits;
 mod looking;

@@ -8,5 +8,6 @@ mod files;
 mod layers;
 mod links;
 mod mod_files;
+mod tests_named;
 mod tree;
 mod words;

@@ -12,7 +12,9 @@ use http::HeaderName;
 use super::naming::check_name;
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use crate::verify::{KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn};
+use crate::verify::{
+    Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn,
+};
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, methods, parts, pointer,
     separator, stamp,
@@ -73,7 +75,12 @@ pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     let mut proof = proof?;
     let remark = remark.map_or(proof.remark(), Text::from);
     if let Proof::Signature(signature) = &mut proof {
-        check(name, signature, &id, signed_at, notes);
+        check(name, signature, &id, signed_at.clone(), notes);
+        if handshake.is_some_and(Handshake::signs_token) && signature.signs_only_tokens() {
+            let title = format!("scheme `{name}` signs nothing but texts that its handshake signs");
+            let problem = Problem::error(title).at(signed_at, "every request would be refused");
+            notes.add(problem.help("sign \"body\", or remove `handshake`"));
+        }
     }
     Some(Scheme { name: name.into(), unconfirmed: false, methods, proof, id, handshake, remark })
 }

@@ -3,6 +3,7 @@
 mod path;
 mod scheme;
 mod secrets;
+mod shared;
 
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
@@ -33,6 +34,15 @@ pub(super) struct Source {
     pub(super) settings: ingest::SourceSettings,
     /// The first secret, which the sender signs with. Empty if the source needs none.
     pub(super) signing_secret: Secret,
+    /// Its secrets were looked up: none is a placeholder.
+    is_looked_up: bool,
+}
+
+impl Source {
+    /// Whether its handshake is answered with its real secret.
+    const fn is_asked(&self) -> bool {
+        self.is_looked_up && self.settings.handshake
+    }
 }
 
 /// What the reader of a source needs to know of the rest of the configuration.
@@ -53,7 +63,7 @@ pub(super) struct Context<'a> {
 /// Reads every source.
 pub(super) fn read(table: &Table<'_>, context: &Context<'_>, notes: &Notes) -> Vec<Source> {
     let mut paths: HashMap<String, String> = HashMap::new();
-    let mut sources = Vec::new();
+    let mut sources: Vec<shared::Placed> = Vec::new();
     for (index, (name, entry)) in table.all().into_iter().enumerate() {
         if index == SOURCES_MAX {
             let problem = Problem::error(format!("there are more than {SOURCES_MAX} sources"));
@@ -67,10 +77,13 @@ pub(super) fn read(table: &Table<'_>, context: &Context<'_>, notes: &Notes) -> V
             notes.add(problem.help("the daemon's own events have this source"));
         }
         if let Some(table) = entry.table(notes) {
-            sources.extend(source(name, table, &mut paths, context, notes));
+            let place = table.place.clone();
+            let source = source(name, table, &mut paths, context, notes);
+            sources.extend(source.map(|source| (place, source)));
         }
     }
-    sources
+    shared::guard(&mut sources, notes);
+    sources.into_iter().map(|(_, source)| source).collect()
 }
 
 /// `None` if no verifier could be made. The reason has been noted.
@@ -128,19 +141,20 @@ fn source(
         rates,
         silent_after,
     };
+    let is_looked_up = secrets.iter().all(secrets::is_looked_up);
     let signing_secret = secrets.into_iter().next().unwrap_or_else(|| Secret::new(""));
-    Some(Source { settings, signing_secret })
+    Some(Source { settings, signing_secret, is_looked_up })
 }
 
-/// Notes a sender that takes any body next to a handshake that signs text of the asker's choice: such an
-/// answer could be sent back as a signed event, so that it must not be a valid body.
+/// Notes a sender that takes any body next to a handshake that signs text of the asker's choice. Each body that is such
+/// a text is refused, and those are the bodies that such a sender is for.
 fn refuse_any_body(scheme: &Scheme, sender: &Sender, place: Range<usize>, notes: &Notes) {
     if scheme.handshake == Some(Handshake::XCrc) && sender.takes_any_body() {
         let title =
             format!("scheme `{}` cannot be used with sender `{}`", scheme.name, sender.name);
         let problem = Problem::error(title).at(place, "the sender takes bodies that are not JSON");
         notes.add(problem.help(
-            "the handshake signs text that anyone may choose, and such a text would be a valid body",
+            "the handshake signs texts that anyone may choose, so bodies that are such a text are refused",
         ));
     }
 }

@@ -17,7 +17,8 @@ use crate::model::Cidr;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client of a request that arrived from `hop`. `None`: the two lists contradict each other.
-pub(super) fn client(headers: &HeaderMap, hop: IpAddr, trusted: &[Cidr]) -> Option<IpAddr> {
+#[must_use]
+pub fn client(headers: &HeaderMap, hop: IpAddr, trusted: &[Cidr]) -> Option<IpAddr> {
     let hop = hop.to_canonical();
     if !trusts(trusted, hop) {
         return Some(hop);

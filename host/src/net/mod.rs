@@ -18,13 +18,13 @@
 mod acceptor;
 mod activity;
 mod connection;
-mod forwarded;
+pub mod forwarded;
 mod framing;
 mod handler;
 mod listener;
 mod open_connections;
 mod peer;
-mod proxy;
+pub mod proxy;
 mod settings;
 #[cfg(test)]
 mod tests;

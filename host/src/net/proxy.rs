@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// Longest header.
-pub(super) const BYTES_MAX: usize = 2048;
+pub const BYTES_MAX: usize = 2048;
 const LINE_BYTES_MAX: usize = 107;
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family, length.
@@ -19,7 +19,7 @@ const FIXED_BYTES: usize = 16;
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Header {
+pub enum Header {
     /// Possibly the beginning of a header.
     Incomplete,
     /// A header of this many bytes. No source: the connection is the proxy's own, or the proxy does not name the client.
@@ -31,7 +31,8 @@ pub(super) enum Header {
 }
 
 /// Parses the header at the beginning of a text.
-pub(super) fn parse(text: &[u8]) -> Header {
+#[must_use]
+pub fn parse(text: &[u8]) -> Header {
     let begins =
         |with: &[u8]| text.len().min(with.len()) > 0 && text.iter().zip(with).all(|(a, b)| a == b);
     if begins(SIGNATURE) {
@@ -247,7 +248,7 @@ mod tests {
                 prop_assert_eq!(parse(&text[..bytes - 1]), Header::Incomplete);
             }
             prop_assert!(whole != Header::Incomplete || text.len() < BYTES_MAX);
-            parse(&rest);
+            let _ = parse(&rest);
         }
     }
 }

@@ -55,6 +55,8 @@ pub fn explain(
     let accidents = match &refused {
         // A wrong clock is not a problem of the signature; only the unit of the time can be the cause.
         VerifyRefusal::Stale { .. } | VerifyRefusal::Future { .. } => search.wrong_unit(),
+        // Nothing went wrong by accident: no other signature would help.
+        VerifyRefusal::SignedOnRequest => Vec::new(),
         _ => search.all(others),
     };
     Some(Explanation { refused, lines, accidents })

@@ -1,20 +1,27 @@
 //! Answers the requests with which a vendor checks an address.
 //!
-//! Pure. If the vendor signs its question, only a verified one is answered. An answer repeats or signs
-//! only a token of the form `[A-Za-z0-9_-]{1,128}`: otherwise anyone who can ask could get a body of their
-//! choice signed. A signed token is useless as a body, because it is neither an object nor an array, and
-//! so never an event.
+//! Pure. If the vendor signs its question, only a verified one is answered. An answer repeats or signs only a token of
+//! the form `[A-Za-z0-9_-]{1,128}`: otherwise anyone who can ask could get any body signed. Two handshakes sign the
+//! token:
+//! - X's question is not signed, so anyone gets a valid signature of any token. `challenge` refuses every request whose
+//!   signed bytes are a token, so that no such signature proves anything.
+//! - Zoom signs its question, and what Zoom signs begins with `v0:`, which no token contains. The rule of `challenge`
+//!   holds for it too, because a scheme of a user's own may sign other bytes.
+//!
+//! The other handshakes repeat the token or give a fixed answer. That signs nothing: no scheme accepts a repeated token
+//! as a signature.
 
 use http::{HeaderMap, Uri};
 
+use super::challenge::is_token;
 use super::codec::{base64, hex};
 use super::key::Key;
-use super::scheme::{Handshake, Place};
+use super::scheme::{Handshake, Place, Signature};
 use super::{Verified, Verifier, VerifyRefusal, json, url};
 use crate::model::Secret;
 
-/// Longest token that is repeated or signed, in bytes.
-pub const TOKEN_BYTES_MAX: usize = 128;
+/// Keys that make the same MAC of this text are the same.
+const SAMPLE: &[u8] = b"the same key?";
 
 /// The response to the vendor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +64,33 @@ impl Verifier {
         Self { verify_token: token.map(Key::plain), ..self }
     }
 
+    /// Whether this verifier must refuse the texts that the handshake of the other one signs, because both have the
+    /// same secret, and does not do so yet.
+    #[must_use]
+    pub fn is_forged_by(&self, other: &Self) -> bool {
+        if self.refuses_tokens || !other.scheme.signs_for_strangers() {
+            return false;
+        }
+        let macs = |verifier: &Self| -> Vec<[u8; 32]> {
+            verifier.keys.iter().filter_map(|key| key.hmac_sha256(SAMPLE)).collect()
+        };
+        let own = macs(self);
+        macs(other).iter().any(|mac| own.contains(mac))
+    }
+
+    /// Whether what its sender signs usually is such a text.
+    #[must_use]
+    pub fn expects_tokens(&self) -> bool {
+        let usual =
+            |signature: &Signature| signature.signs_only_tokens() || !signature.covers_content();
+        self.scheme.signature().is_some_and(usual)
+    }
+
+    /// Makes it refuse every request whose signed bytes are a text that a handshake signs.
+    pub const fn refuse_tokens(&mut self) {
+        self.refuses_tokens = true;
+    }
+
     /// The answer to a verified request that asks a question; `None` if it brings events.
     ///
     /// # Errors
@@ -68,7 +102,7 @@ impl Verifier {
         let is = |pointer: &str, text: &str| body(pointer).is_some_and(|found| found == text);
         let token = |pointer: &str| {
             let token = body(pointer).unwrap_or_default();
-            narrow(&token).then(|| token.into_owned()).ok_or(VerifyRefusal::Challenge)
+            is_token(token.as_bytes()).then(|| token.into_owned()).ok_or(VerifyRefusal::Challenge)
         };
         let answer = match handshake {
             Handshake::SlackUrlVerification if is("/type", "url_verification") => {
@@ -94,7 +128,7 @@ impl Verifier {
                 let Some(token) = header(&request.headers, "x-okta-verification-challenge") else {
                     return Ok(None);
                 };
-                if !narrow(token) {
+                if !is_token(token.as_bytes()) {
                     return Err(VerifyRefusal::Challenge);
                 }
                 Answer::json(format!("{{\"verification\":\"{token}\"}}"))
@@ -117,8 +151,9 @@ impl Verifier {
             let value = values.next().and_then(|value| String::from_utf8(value.to_vec()).ok());
             value.filter(|_| values.next().is_none())
         };
-        let token =
-            |name: &str| value(name).filter(|token| narrow(token)).ok_or(VerifyRefusal::Challenge);
+        let token = |name: &str| {
+            value(name).filter(|token| is_token(token.as_bytes())).ok_or(VerifyRefusal::Challenge)
+        };
         match self.scheme.handshake {
             Some(Handshake::MetaHubChallenge) => {
                 let expected = self.verify_token.as_ref().ok_or(VerifyRefusal::NoVerifyToken)?;
@@ -144,7 +179,7 @@ impl Verifier {
             return None;
         }
         let token = json::text_at(body, "/verification_token")?;
-        narrow(&token).then(|| token.into_owned())
+        is_token(token.as_bytes()).then(|| token.into_owned())
     }
 
     /// Whether a request without a signature may be such a request. Its body decides.
@@ -179,7 +214,7 @@ impl Verifier {
 pub fn answer_zoom(verifier: &Verifier, body: &[u8]) -> Result<Answer, VerifyRefusal> {
     let text = |pointer: &str| json::text_at(body, pointer).unwrap_or_default();
     let plain = text("/payload/plainToken");
-    if text("/event") != "endpoint.url_validation" || !narrow(&plain) {
+    if text("/event") != "endpoint.url_validation" || !is_token(plain.as_bytes()) {
         return Err(VerifyRefusal::Challenge);
     }
     verifier.zoom_answer(0, &plain)
@@ -187,11 +222,6 @@ pub fn answer_zoom(verifier: &Verifier, body: &[u8]) -> Result<Answer, VerifyRef
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
-}
-
-fn narrow(token: &str) -> bool {
-    (1..=TOKEN_BYTES_MAX).contains(&token.len())
-        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ pub enum VerifyRefusal {
     #[error("the token to answer is not 1 to 128 characters of A-Z a-z 0-9 _ and -")]
     Challenge,
     #[error(
+        "the signed bytes are 1 to 128 characters of A-Z a-z 0-9 _ and -; a handshake signs any such text with this \
+         secret on request, so the signature does not prove who sent it"
+    )]
+    SignedOnRequest,
+    #[error(
         "the vendor asks with a token that you chose there, which is unknown here: set the same text as \
          verify_token in the source"
     )]

@@ -11,6 +11,7 @@ use ring::rand::SecureRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use sha2::{Digest as _, Sha256};
 
+use super::challenge::refuse_token;
 use super::codec::{base64, hex};
 use super::key::Key;
 use super::message::Message;
@@ -176,6 +177,9 @@ impl Signer {
             sent.map(|text| text.as_bytes()),
             public_url.as_deref(),
         )?;
+        if self.scheme.signs_tokens() {
+            refuse_token(&message)?;
+        }
         let raw = match &self.pen {
             Pen::Shared(key) => key.digest(&message, 0).ok_or(CannotSign::Failed)?.bytes().to_vec(),
             Pen::Ed25519(pair) => pair.sign(&message.bytes(0)).as_ref().to_vec(),

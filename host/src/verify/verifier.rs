@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 
+use super::challenge::refuse_token;
 use super::claim::{self, Claims};
 use super::key::Key;
 use super::message::{self, Message};
@@ -25,6 +26,8 @@ pub struct Verifier {
     pub(super) public_url: Option<Arc<str>>,
     /// The token that the vendor sends with an unsigned question.
     pub(super) verify_token: Option<Key>,
+    /// See [`refuse_token`].
+    pub(super) refuses_tokens: bool,
 }
 
 /// Why a verifier cannot be built.
@@ -113,7 +116,8 @@ impl Verifier {
         };
         let keys = secrets.iter().enumerate().map(keyed).collect::<Result<_, _>>()?;
         let (scheme, public_url) = (Arc::clone(scheme), public_url.map(Arc::from));
-        Ok(Self { scheme, keys, public_url, verify_token: None })
+        let refuses_tokens = scheme.signs_tokens();
+        Ok(Self { scheme, keys, public_url, verify_token: None, refuses_tokens })
     }
 
     #[must_use]
@@ -215,6 +219,9 @@ impl Verifier {
         let Claimed { claims, stamp, id } = &claimed;
         let public_url = self.public_url.as_deref();
         let message = Message::new(signature, request, id, *stamp, public_url)?;
+        if self.refuses_tokens {
+            refuse_token(&message)?;
+        }
         let mut matched = None;
         for url_form in 0..message.url_forms() {
             // No early exit: the time must not show which secret matched.

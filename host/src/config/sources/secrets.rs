@@ -13,6 +13,10 @@ use crate::verify::{Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, Token
 /// Placeholder for a secret that `check` does not look up. Nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
 
+pub(super) fn is_looked_up(secret: &Secret) -> bool {
+    secret.expose() != NOT_LOOKED_UP
+}
+
 /// Makes the verifier. The placeholder of a secret that is not looked up has the wrong form for many
 /// schemes; then the verifier is made for a scheme that takes any text.
 pub(super) fn verifier(
@@ -21,9 +25,8 @@ pub(super) fn verifier(
     public_url: Option<&str>,
 ) -> Result<Verifier, InvalidSecrets> {
     let made = Verifier::new(scheme, secrets, public_url);
-    let skipped = |number: usize| {
-        secrets.get(number - 1).is_some_and(|secret| secret.expose() == NOT_LOOKED_UP)
-    };
+    let skipped =
+        |number: usize| secrets.get(number - 1).is_some_and(|secret| !is_looked_up(secret));
     match made {
         Err(InvalidSecrets::Form { number, .. }) if skipped(number) => {
             let stand_in =

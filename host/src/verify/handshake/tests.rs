@@ -1,5 +1,7 @@
 //! Checks the answer to each vendor's question, and that no answer is useful to a forger.
 
+mod forge;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,0 +1,46 @@
+//! Finds sources that have a secret of a source whose handshake signs texts for anyone.
+
+use std::ops::Range;
+
+use super::super::problem::Problem;
+use super::super::reader::Notes;
+use super::Source;
+
+/// A source and its place in the configuration.
+pub(super) type Placed = (Range<usize>, Source);
+
+/// Makes each source refuse what the handshake of another one signs with its secret, and warns. A source that would then
+/// refuse what its own sender signs is only warned of.
+pub(super) fn guard(sources: &mut [Placed], notes: &Notes) {
+    let asked = |index: &usize| sources[*index].1.is_asked();
+    let asked: Vec<usize> = (0..sources.len()).filter(asked).collect();
+    for index in asked {
+        let (place, asked) = &sources[index];
+        let (place, name) = (place.clone(), asked.settings.name.clone());
+        let verifier = asked.settings.verifier.clone();
+        let (mut others, mut forgeable) = (Vec::new(), None);
+        for (_, source) in sources.iter_mut().filter(|(_, source)| source.is_looked_up) {
+            let settings = &mut source.settings;
+            if !settings.verifier.is_forged_by(&verifier) {
+                continue;
+            }
+            others.push(settings.name.clone());
+            if settings.verifier.expects_tokens() {
+                forgeable.get_or_insert(settings.name.clone());
+            } else {
+                settings.verifier.refuse_tokens();
+            }
+        }
+        let Some(first) = others.first() else { continue };
+        let title = match others.len() {
+            1 => format!("sources `{name}` and `{first}` share a secret"),
+            count => format!("sources `{name}`, `{first}` and {} more share a secret", count - 1),
+        };
+        let until = forgeable.map_or_else(
+            || "all of them refuse such texts: 1 to 128 of A-Z a-z 0-9 _ and -".to_owned(),
+            |source| format!("anyone can forge requests to `{source}`"),
+        );
+        let problem = Problem::warning(title).at(place, "its handshake signs texts for anyone");
+        notes.add(problem.help(format!("give each source its own secret; until then, {until}")));
+    }
+}
