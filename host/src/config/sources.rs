@@ -107,11 +107,11 @@ fn source(
     });
     let (scheme, sender) = (scheme?, sender?);
     // If there is no secret, the reason has been noted already.
-    let secrets = if open { Vec::new() } else { secrets? };
-    let verifier = match secrets::verifier(&scheme, &secrets, context.public_url) {
+    let secrets = if open { secrets::Secrets::default() } else { secrets? };
+    let verifier = match secrets::verifier(&scheme, &secrets.values, context.public_url) {
         Ok(verifier) => verifier,
         Err(error) => {
-            secrets::refuse_secrets(name, &scheme, error, place, notes);
+            secrets::refuse_secrets(name, &scheme, error, &secrets, place, notes);
             return None;
         }
     };
@@ -128,7 +128,7 @@ fn source(
         rates,
         silent_after,
     };
-    let signing_secret = secrets.into_iter().next().unwrap_or_else(|| Secret::new(""));
+    let signing_secret = secrets.values.into_iter().next().unwrap_or_else(|| Secret::new(""));
     Some(Source { settings, signing_secret })
 }
 
