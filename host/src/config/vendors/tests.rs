@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 mod handshakes;
 mod samples;
+mod templates;
 mod vectors;
 
 use super::catalog::{Embedded, FILES};
