@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits;
-use super::naming::{check_name, unknown};
+use super::naming::{named, unknown};
 use super::problem::Problem;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
@@ -54,13 +54,7 @@ pub(super) struct Context<'a> {
 pub(super) fn read(table: &Table<'_>, context: &Context<'_>, notes: &Notes) -> Vec<Source> {
     let mut paths: HashMap<String, String> = HashMap::new();
     let mut sources = Vec::new();
-    for (index, (name, entry)) in table.all().into_iter().enumerate() {
-        if index == SOURCES_MAX {
-            let problem = Problem::error(format!("there are more than {SOURCES_MAX} sources"));
-            notes.add(problem.at(entry.key, "over the limit"));
-            break;
-        }
-        check_name("source", name, &entry, notes);
+    for (name, entry) in named(table, "source", SOURCES_MAX, notes) {
         if name == OWN_SOURCE {
             let title = format!("a source cannot be named `{OWN_SOURCE}`");
             let problem = Problem::error(title).at(entry.key.clone(), "reserved name");
