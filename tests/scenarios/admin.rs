@@ -21,7 +21,7 @@ fn output(daemon: &Daemon, arguments: &[&str]) -> Output {
     daemon.command(arguments).output().unwrap()
 }
 
-/// What the command prints; it must succeed.
+/// Runs a command that must succeed; returns what it printed.
 #[track_caller]
 fn stdout(daemon: &Daemon, arguments: &[&str]) -> String {
     let output = output(daemon, arguments);
@@ -71,7 +71,7 @@ fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let explained = json(&daemon, &["explain", &ids[3], "--json"]);
     let fates = &explained["event"]["targets"];
     assert!(fates.as_array().unwrap().iter().any(|target| target["fate"] == "dropped"));
-    // Many are not replayed without a confirmation.
+    // Replaying many needs a confirmation.
     let unasked = output(&daemon, &["dead", "replay", "--all"]);
     assert_eq!(unasked.status.code(), Some(2));
     let error = String::from_utf8(unasked.stderr).unwrap();
@@ -124,7 +124,7 @@ fn a_resume_can_skip_old_deliveries() {
     let old = post(&daemon, &events("old", 3));
     let explained = json(&daemon, &["explain", &old[2], "--json"]);
     let received = explained["event"]["received"].as_str().unwrap().to_owned();
-    // At least a millisecond later, by the clock that stamps the next ones.
+    // Wait until the clock that stamps events has moved on by a millisecond.
     let since = wait_for("the clock to advance", || {
         let later = later_than(&daemon);
         (later > received).then_some(later)
@@ -141,7 +141,7 @@ fn a_resume_can_skip_old_deliveries() {
     daemon.wait_delivered("audit-log", &events("old", 3));
 }
 
-/// The time of a request that is refused now. Texts of this form sort like times.
+/// The time at which the daemon refuses a request now. Times in this form sort as texts.
 fn later_than(daemon: &Daemon) -> String {
     daemon.post_signed(b"{}", &"0".repeat(64));
     let refused = json(daemon, &["refused", "--json"]);
@@ -205,7 +205,7 @@ fn tail_shows_events_and_deliveries_and_ends_after_a_count() {
         let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
         let first = std::thread::spawn(move || (lines.next().unwrap().unwrap(), lines));
-        // Once it shows one of these, it is connected.
+        // Once it shows one of these events, it is connected.
         wait_for("the first line", || {
             daemon.post_signed(b"{}", &"0".repeat(64));
             first.is_finished().then_some(())
@@ -279,7 +279,7 @@ fn no_daemon_answers(daemon: &Daemon) {
 fn connections(daemon: &Daemon, count: usize, request: &str) -> Vec<UnixStream> {
     let connect = |_| {
         let mut stream = UnixStream::connect(daemon.home().join("admin.sock")).unwrap();
-        // It may have given way already.
+        // The daemon may have closed it already.
         let _ = stream.write_all(request.as_bytes());
         stream.set_nonblocking(true).unwrap();
         stream
@@ -307,11 +307,11 @@ fn status_is_answered_while_others_hold_the_admin_socket() {
         (200, body),
         (200, "GET /tail HTTP/1.1\r\nhost: a\r\n\r\n"),
     ] {
-        // They are closed before long. On a busy machine that may happen before the answer is there: then again.
+        // The daemon soon closes them, on a busy machine perhaps before this answer arrives: then ask again.
         wait_for("an answer while the others are open", || {
             let mut others = connections(&daemon, count, request);
             assert!(stdout(&daemon, &["status"]).starts_with("the target works"));
-            // Those that made room are closed by their own tasks, perhaps a moment after the answer.
+            // Each evicted connection is closed by its own task, perhaps a moment after the answer.
             let open = wait_for("the others to make room", || {
                 Some(count_open(&mut others)).filter(|open| *open <= PER_PROCESS_MAX)
             });
@@ -323,11 +323,11 @@ fn status_is_answered_while_others_hold_the_admin_socket() {
 #[test]
 fn sixty_readers_of_tail_that_do_not_read_miss_lines_and_learn_how_many() {
     const READERS: usize = 60;
-    /// What the kernel and the daemon hold for a reader, generously.
+    /// More than the kernel and the daemon buffer for one reader.
     const HELD_BYTES_MAX: usize = 384 * 1024;
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let mut readers = connections(&daemon, READERS, "GET /tail HTTP/1.1\r\nhost: a\r\n\r\n");
-    // The head of the answer: each is connected.
+    // Each has the head of its answer, so it is connected.
     for reader in &mut readers {
         wait_for("the answer's head", || reader.read(&mut [0; 4096]).ok());
     }

@@ -202,7 +202,7 @@ fn a_users_own_scheme_and_sender_accept_what_openssl_signed() {
     assert_eq!(post(&body.replace("vault", "Vault")).status, 401);
     let taken = post(body);
     assert!(taken.status == 200 && taken.json()["accepted"] == 2, "{taken:?}");
-    // The ids that the sender's record names identify a repetition.
+    // A repetition is identified by the id that the sender's template names.
     assert_eq!(post(body).json()["duplicates"], 2);
     wait_for("both events", || (daemon.log_lines("audit-log").len() >= 2).then_some(()));
     let lines = daemon.log_lines("audit-log");

@@ -8,7 +8,7 @@ use crate::harness::{Daemon, SECRET, body, events, plugin_file};
 
 /// Longest line about one file.
 const PROBLEM_BYTES_MAX: usize = 1024;
-/// A user that owns nothing on most machines.
+/// A user id to which no file belongs on an ordinary machine.
 const UNPRIVILEGED: u32 = 65534;
 
 /// Replaces all occurrences of `from`; there must be one, and the lengths must be equal.

@@ -1,8 +1,8 @@
 //! Replays a folder of recorded requests and checks each answer.
 //!
 //! `DISPATCHER_CASES` names the folder; the default is a folder beside the checkout. If it does not exist, the
-//! test is skipped. A case is a JSON file: `method`, `headers`, `secret`,
-//! `body_base64`, `signature` (null, a text or a list) and `expect` with `status` or `status_any_of`, `dispatch` (lines in the log) and `types`.
+//! test is skipped. A case is a JSON file: `method`, `headers`, `secret`, `body_base64`, `signature` (null, a text or
+//! a list) and `expect` with `status` or `status_any_of`, `dispatch` (lines in the log) and `types`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ fn every_acknowledged_event_of_ten_thousand_arrives_despite_kill_9() {
     daemon.close_folder();
     let mut left = events("crash", 10_000);
     let mut acknowledged = Vec::new();
-    // Killed after about a third and after two thirds; the last run is left alone.
+    // Killed after about a third of the events and after two thirds; the last run is not killed.
     for stop_at in [3_000, 3_000, usize::MAX] {
         let progress = AtomicUsize::new(0);
         let address = daemon.address();
@@ -73,7 +73,7 @@ fn a_request_of_a_thousand_events_is_stored_whole_or_not_at_all() {
         answered.push(!posted.acknowledged.is_empty());
         daemon.start();
     }
-    // The last event is delivered last, so nothing of the rounds is under way after it.
+    // Deliveries are in order: once the last event is there, all events of the rounds are.
     let last = ["the last one".to_owned()];
     assert_eq!(daemon.post(&body(&last)).status, 200);
     daemon.wait_delivered("audit-log", &last);

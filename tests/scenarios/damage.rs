@@ -58,7 +58,7 @@ fn flip(file: &PathBuf, offset: u64, bits: u8) {
     file.write_all_at(&[byte[0] ^ bits], offset).unwrap();
 }
 
-/// A stopped daemon, whose one target has all events and whose other target has none; and the ids of the events.
+/// A stopped daemon and the ids of its events: one target has received all of them, the other none.
 fn stopped() -> (Daemon, Vec<String>) {
     let mut daemon =
         Daemon::new().source("sqreen", SECRET).log("audit-log").target("down", DOWN).start();
@@ -139,7 +139,7 @@ fn damage_found_while_running_loses_one_record_and_is_reported() {
     let (file, place) = record_of(&daemon, &ids[20]);
     flip(&file, place + 60, 1);
     flip(&file, place + 90, 1);
-    // The index has read this place; only the target with a backlog will read it.
+    // The index has already read this place; only the target with a backlog will read it again.
     daemon.start();
     exits(&daemon, &["store", "check"], 1);
     daemon.open_folder();

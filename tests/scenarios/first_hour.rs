@@ -5,7 +5,7 @@ use std::process::Output;
 
 use crate::harness::Installed;
 
-/// An empty folder and the program, with an empty environment.
+/// An empty folder in which the program runs with an empty environment.
 struct NewUser(tempfile::TempDir, Installed);
 
 impl NewUser {
@@ -46,7 +46,7 @@ fn the_files_of_init_pass_check_and_try_and_are_never_overwritten() {
     assert!(shown.contains(&format!("secret   {secret}\n")), "{shown}");
     assert!(shown.contains("address  http://127.0.0.1:7070/sqreen\n"), "{shown}");
 
-    // The other plugin of that file is not beside this executable; its target is disabled, so that is a warning.
+    // The disabled target's plugin is not beside this executable, which is only a warning.
     let output = user.types(&["check"]);
     assert!(output.status.success(), "{}{}", out(&output), err(&output));
 

@@ -159,7 +159,7 @@ fn fill(disk: &Path, left: u64) -> PathBuf {
     path
 }
 
-/// The store and a target's file on one small disk, with that setting of `store.free_min`.
+/// The store and a target's file on one small disk, with this `store.free_min`.
 fn small_disk(kind: &str, floor: &str) {
     let small = match Small::mount(kind, 40) {
         Ok(small) => small,

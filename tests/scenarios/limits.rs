@@ -165,7 +165,7 @@ fn a_429_says_when_to_retry_and_forgeries_do_not_count_towards_the_rate() {
         daemon.client().send("POST", "/sqreen", &headers, b"[]").unwrap()
     };
     for id in events("accepted", 3) {
-        // From the same address, as a stranger's hook at the same vendor.
+        // From the same address: a stranger's webhook at the same vendor.
         let forged: Vec<u16> = (0..10).map(|_| forge(&b"203.0.113.7"[..]).status).collect();
         assert_eq!(forged, [401; 10]);
         assert_eq!(post_with(&daemon, &from(b"203.0.113.7"), &id).status, 200);
@@ -271,7 +271,7 @@ fn haproxy_headers_are_understood_in_every_mode() {
     }
 }
 
-/// A program that does not outlive its test.
+/// A program that is killed when its test ends.
 struct Ended(Child);
 
 impl Drop for Ended {

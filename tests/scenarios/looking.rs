@@ -88,7 +88,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime, Vec<u8>)> {
     found
 }
 
-/// Names of what differs.
+/// The names of the files that differ.
 fn differences(before: &Path, old: &BTreeMap<PathBuf, (u64, SystemTime, Vec<u8>)>) -> Vec<PathBuf> {
     let new = snapshot(before);
     let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));

@@ -12,11 +12,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::harness::{Answer, Client, Daemon, SECRET, body, events, post_all, signature, wait_for};
 
 const IDLE: usize = 10_000;
-/// Open files that this process needs besides.
+/// Files that this process has open besides its connections.
 const FILES_RESERVED: u64 = 1_000;
 const SLOW: usize = 200;
 
-/// How many connections this process, and a daemon of the same limits, may hold open.
+/// How many connections this process, and a daemon with the same limits, can have open.
 fn connections_max(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();

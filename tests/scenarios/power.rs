@@ -21,7 +21,7 @@ use crate::harness::{Daemon, PowerDisk, SECRET, events, post_all, wait_for};
 
 /// Default of `DISPATCHER_POWER_ROUNDS`.
 const ROUNDS: usize = 3;
-/// The second target works in every round whose number this divides.
+/// The second target is up once in this many rounds.
 const UP_EVERY: usize = 3;
 /// Most events posted in a round.
 const EVENTS: usize = 20_000;
@@ -120,8 +120,8 @@ impl Story {
         Self { daemon, disk, rounds: 0, acknowledged: 0, owed: Default::default() }
     }
 
-    /// Load, power cut, start. Returns the events that were then not delivered; of the second target only if it
-    /// is `up` in this round.
+    /// Loads the daemon, cuts its power and starts it again. Returns the events that were not delivered, those of
+    /// the second target only if it is `up` in this round.
     fn round(&mut self, up: bool) -> BTreeSet<String> {
         self.rounds += 1;
         let ids = events(&format!("round-{}", self.rounds), EVENTS);
@@ -155,14 +155,14 @@ impl Story {
         lost
     }
 
-    /// A power cut when nothing is received.
+    /// Cuts the power while no request is received.
     fn cut_at_rest(&mut self) {
         self.daemon.kill_9();
         self.disk.cut();
         self.daemon.start();
     }
 
-    /// Waits until the target has no backlog; events that are owed to it and not in its log are lost.
+    /// Waits until the target has no backlog. Acknowledged events that its log then lacks are lost.
     fn lost(&mut self, target: &str, at: usize, log: &str) -> BTreeSet<String> {
         wait_for(&format!("{target} to have everything"), || {
             (pending(&self.daemon, target) == 0).then_some(())

@@ -23,7 +23,7 @@ struct Prism {
 }
 
 impl Prism {
-    /// Returns when it listens, on a port that was free.
+    /// Starts it on a free port and returns once it listens.
     fn start(program: &OsStr) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut command = Command::new(program);

@@ -26,7 +26,7 @@ fn without_its_index_it_accepts_requests_at_once_and_delivers_everything_once() 
     assert_eq!(posted.acknowledged.len(), EVENTS);
     daemon.wait_delivered("audit-log", &all);
     assert!(daemon.terminate().success());
-    // A file in the place of the folder: the index cannot be created until it is removed.
+    // A file where the folder should be: the index cannot be created until it is removed.
     let index = daemon.home().join("data/index");
     std::fs::remove_dir_all(&index).unwrap();
     std::fs::write(&index, b"in the way").unwrap();

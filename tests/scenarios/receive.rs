@@ -11,8 +11,8 @@ fn daemon() -> Daemon {
     Daemon::new().source("sqreen", SECRET).log("audit-log").start()
 }
 
-/// Requires that exactly these events were delivered: a log gets its deliveries in order, so one more event that
-/// arrives shows that nothing else is under way.
+/// Asserts that exactly these events were delivered. A log gets its deliveries in order, so once one more event has
+/// arrived, nothing else is under way.
 #[track_caller]
 fn only(daemon: &Daemon, ids: &[String]) -> Vec<Value> {
     let last = vec!["the last one".to_owned()];
@@ -209,7 +209,7 @@ fn a_sender_that_closes_its_side_after_the_request_gets_its_answer() {
         assert_eq!(client.answer().unwrap().status, 200, "{first}");
         assert!(client.answer().is_err(), "the connection ends");
     }
-    // What is not whole is refused, with an answer too.
+    // An incomplete request is refused, and that is answered too.
     let cut = request("POST /sqreen HTTP/1.1\r\nhost: h", "content-length: 9", b"[");
     refused(&half_closed(&daemon, &cut).answer().unwrap(), 400);
     only(&daemon, &ids);

@@ -65,7 +65,7 @@ fn a_route_changed_under_load_loses_nothing_and_sends_each_event_to_one_target()
     });
     let mut expected = [before, Vec::new()];
     for ids in &connections {
-        // What one connection posts is received in its order, so its events change targets once.
+        // One connection's events are received in order, so they change to the new target once.
         daemon.wait_delivered("second", &ids[ids.len() - 1..]);
         let second = daemon.delivered("second");
         let change = ids.iter().position(|id| second.contains_key(id)).unwrap();
@@ -137,14 +137,14 @@ fn a_secret_is_rotated_without_a_request_refused() {
     let hold = |daemon: &Daemon| (post(daemon, SECRET), post(daemon, "the new one"));
     assert_eq!(hold(&daemon), (200, 401));
     fs::write(daemon.home().join("old"), SECRET).unwrap();
-    // NEW is only in `dispatcher.env`, and was not when the daemon started.
+    // NEW is only in `dispatcher.env`, where it was added after the daemon had started.
     let both = |setup: crate::harness::Setup| {
         setup.source_table("sqreen", two).variable("NEW", "the new one")
     };
     let both = daemon.reload(both);
     assert_eq!(both["message"], "reloaded");
     assert_eq!(hold(&daemon), (200, 200));
-    // The configuration is unchanged; the file that it names is not.
+    // The configuration is unchanged; only the file that it names has changed.
     fs::write(daemon.home().join("old"), "another secret").unwrap();
     let again = daemon.reload(|setup| setup);
     assert_eq!((&again["message"], &again["config"]), (&both["message"], &both["config"]));
@@ -227,7 +227,7 @@ fn the_old_instance_finishes_its_calls_before_the_new_one_gets_any() {
     wait_for("the old one to begin", || (!traced(&daemon).is_empty()).then_some(()));
     let outcome = daemon.reload(|setup| setup.target_of("slow", "test-each", &target("new")));
     assert_eq!(outcome["replaced"], "slow");
-    // Three more wait for it. Another target has them, so they could have been claimed.
+    // Three more wait for it. Another target has received them, so this one could have claimed them.
     let more = events("more", 3);
     assert_eq!(daemon.post(&body(&more)).status, 200);
     daemon.wait_delivered("audit-log", &more);

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Installed, wait_for};
 
-/// With this seed the only round takes nearly all of its time.
+/// With this seed, the one round runs for nearly its full time.
 const SEED: &str = "11";
 
 fn folder() -> tempfile::TempDir {
@@ -90,7 +90,7 @@ fn an_interrupt_ends_its_daemon_and_removes_its_folder() {
         socket.join("home/admin.sock").exists().then_some(())
     });
     assert_eq!(processes_that_name(folder.path()), 2, "it and its daemon");
-    // Only to the selftest, as a service manager does; a terminal would also signal its daemon.
+    // Signal only the selftest, as a service manager does; a terminal would also signal its daemon.
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = wait_for("its end", || child.try_wait().unwrap());
     let problems = fs::read_to_string(log.path()).unwrap();

@@ -114,7 +114,7 @@ fn a_wrong_account_holds_the_target_and_loses_nothing_across_a_restart() {
     assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 1);
     assert_eq!(daemon.own_events("audit-log", "dead_letter").len(), 0);
     fixed.store(true, Ordering::Relaxed);
-    // The target's name means all of its recipients.
+    // The target's name stands for all of its recipients.
     let resumed = daemon.command(&["resume", "sms", "--held"]).output().unwrap();
     assert!(resumed.status.success(), "{resumed:?}");
     let count = || twilio.taken().iter().map(events_in).sum::<u64>();

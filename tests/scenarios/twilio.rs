@@ -79,7 +79,7 @@ impl Twilio {
     }
 }
 
-/// The time from the first request to the one at that place.
+/// The time from the first request to request number `place`, counted from 0.
 pub(crate) fn after(asked: &[Sms], place: usize) -> Duration {
     asked[place].at - asked[0].at
 }

@@ -40,7 +40,7 @@ fn verify(arguments: &[&str], body: &str) -> Ended {
     dispatcher(&Installed::new(), &all, body.as_bytes())
 }
 
-/// The scheme that a vector's name for it means.
+/// The built-in name of the scheme that a vector names.
 fn scheme(name: &str) -> String {
     match name {
         "sendgrid_ecdsa" => "sendgrid".to_owned(),
@@ -60,7 +60,7 @@ fn form(fields: &Value) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Whether a line of `verify` is the answer to a vendor's question, alone or after its label.
+/// Whether a line of `verify` shows the answer to a handshake, alone or after its label.
 fn answers(line: &str, response: &Value) -> bool {
     let answer = line.trim().strip_prefix("answer").unwrap_or(line);
     serde_json::from_str::<Value>(answer).is_ok_and(|answer| answer == *response)

@@ -1,4 +1,4 @@
-//! What no request and no delivery would show: a source that is silent, a disk with little space.
+//! Problems that no request and no delivery reveals: a silent source, a disk with little space.
 
 use serde_json::Value;
 
@@ -20,13 +20,13 @@ fn a_source_that_falls_silent_is_reported_once_until_something_comes_and_a_reloa
     assert_eq!((&silent["subject"], &silent["severity"]), (&"sqreen".into(), &"warning".into()));
     let reason = silent["data"]["reason"].as_str().unwrap();
     assert!(reason.starts_with("no accepted request for 1s, the last came at 2"), "{reason}");
-    // The looks go on; what ends a silence is a request that is accepted, and not one that is refused.
-    let looks = || daemon.log().matches("source.silent: ").count();
+    // The checks go on. An accepted request ends a silence; a refused one does not.
+    let silences = || daemon.log().matches("source.silent: ").count();
     assert_eq!(daemon.post_signed(b"[]", &"0".repeat(64)).status, 401);
-    assert_eq!(looks(), 1);
+    assert_eq!(silences(), 1);
     assert_eq!(daemon.post(&body(&events("second", 1))).status, 200);
-    wait_for("the next silence", || (looks() == 2).then_some(()));
-    // The same reload applied `free_low`, which was reported only once by all these checks.
+    wait_for("the next silence", || (silences() == 2).then_some(()));
+    // The same reload applied `free_low`; all these checks reported it only once.
     assert_eq!(daemon.log().matches("disk.low: ").count(), 1);
 }
 
@@ -43,7 +43,7 @@ fn a_restart_neither_restarts_a_silence_nor_reports_it_twice() {
     };
     wait_for("the silence", || (logged(&daemon, "sqreen") == 1).then_some(()));
     assert!(daemon.terminate().success());
-    // As if it had been up for twenty days since.
+    // Pretend that the daemon has run for twenty days since then.
     let file = daemon.home().join("data/silence.json");
     let mut kept: Vec<Value> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     for source in kept.iter_mut().filter(|source| source["source"] == "rare") {
@@ -54,7 +54,7 @@ fn a_restart_neither_restarts_a_silence_nor_reports_it_twice() {
     daemon.configure(|setup| setup.source_with("fresh", SECRET, "silent_after = \"1s\"\n"));
     daemon.start();
     wait_for("the long silence", || (logged(&daemon, "rare") == 1).then_some(()));
-    // If the first silence had started again, the same check would have reported it at the latest.
+    // If the restart had restarted the first silence, it would have been reported by now.
     wait_for("a new silence", || (logged(&daemon, "fresh") == 1).then_some(()));
     assert_eq!(logged(&daemon, "sqreen"), 1);
     assert_eq!(daemon.post(&body(&events("back", 1))).status, 200);
@@ -70,7 +70,7 @@ fn little_space_for_the_store_is_reported_once_at_the_start() {
     assert_eq!((&low["severity"], &low["data"]["count"]), (&"critical".into(), &1.into()));
     let reason = low["data"]["reason"].as_str().unwrap();
     assert!(reason.contains("B free, less than store.free_low (1000TiB)"), "{reason}");
-    // Reported by a later check of the same timer.
+    // A later check of the same timer reports the silence.
     wait_for("the silence", || daemon.own_events("audit-log", "source.silent").pop());
     assert_eq!(daemon.log().matches("disk.low: ").count(), 1);
 }

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Subject};
-use dispatcher::cli::testbed::{self, Server, Status, write_config};
+use dispatcher::cli::testbed::{DaemonFolder, Server, Status};
 
 /// The secret of every source.
 pub(crate) const SECRET: &str = "bench-secret-not-for-production";
@@ -47,11 +47,15 @@ impl Child {
     fn start(lab: &Lab, name: &str, role: &str) -> io::Result<Self> {
         let folder = lab.folder(role)?;
         let path = folder.to_string_lossy();
-        let arguments = ["--serve", role, "--directory", &path];
-        let (program, log) = (std::env::current_exe()?, folder.join("log.txt"));
-        let server = lab.on_servers(|| Server::start(&program, &arguments, &log))?;
+        let arguments = ["--serve", role, "--directory", &path].map(str::to_owned);
+        let server = start(lab, &std::env::current_exe()?, &arguments, &folder.join("log.txt"))?;
         Ok(Self { name: name.to_owned(), server })
     }
+}
+
+/// Starts a server on the servers' cores.
+fn start(lab: &Lab, program: &Path, arguments: &[String], log: &Path) -> io::Result<Server> {
+    lab.on_servers(|| Server::start(program, arguments, log))
 }
 
 impl Subject for Child {
@@ -71,7 +75,7 @@ impl Subject for Child {
 /// The daemon with a configuration of its own, in a folder of its own.
 pub(crate) struct Daemon {
     name: String,
-    folder: PathBuf,
+    folder: DaemonFolder,
     server: Server,
 }
 
@@ -101,17 +105,16 @@ impl Daemon {
         // Enough for every request of the load at once: 64 of 1,000 events are 64 MB.
         let head = "[server]\nlisten = \"127.0.0.1:0\"\nin_flight_max = \"512MiB\"\n\
                     [store]\nfree_low = \"0B\"\nfree_min = \"0B\"\nretention.size = \"1TiB\"\n";
-        write_config(&folder, &format!("{head}{lines}"), SECRET)?;
+        let folder = DaemonFolder::new(&folder, &format!("{head}{lines}"), SECRET)?;
         let server = Self::run(lab, &folder)?;
         Ok(Self { name: name.to_owned(), folder, server })
     }
 
-    fn run(lab: &Lab, folder: &Path) -> io::Result<Server> {
-        let config = folder.join("dispatcher.toml");
-        let config = config.to_string_lossy();
-        let arguments = ["run", "--log-level", "warn", "--config", &config];
+    fn run(lab: &Lab, folder: &DaemonFolder) -> io::Result<Server> {
+        let mut arguments = folder.arguments();
+        arguments.extend(["--log-level", "warn"].map(str::to_owned));
         let program = std::env::current_exe()?.with_file_name(DAEMON);
-        lab.on_servers(|| Server::start(&program, &arguments, &folder.join("log.txt")))
+        start(lab, &program, &arguments, &folder.log())
     }
 
     /// Kills it with SIGKILL.
@@ -126,7 +129,7 @@ impl Daemon {
 
     /// The daemon rebuilds it from its log.
     pub(crate) fn delete_index(&self) -> io::Result<()> {
-        std::fs::remove_dir_all(self.folder.join("data/index"))
+        std::fs::remove_dir_all(self.folder.path().join("data/index"))
     }
 
     /// Whether the index is still being rebuilt.
@@ -135,7 +138,7 @@ impl Daemon {
     }
 
     fn status(&self) -> io::Result<Status> {
-        testbed::status(&self.folder.join("dispatcher.toml"))
+        self.folder.status()
     }
 
     /// Deliveries that wait for a target.

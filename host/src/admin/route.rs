@@ -1,4 +1,4 @@
-//! From a request on the admin socket to its answer.
+//! Answers one request on the admin socket.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use super::view::Inner;
 use super::wire::{ErrorBody, Reload};
 use super::{BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail};
 
-/// A whole answer, or lines as they come.
+/// A whole answer, or a stream of lines.
 pub(super) enum Answer {
     Whole(Option<Bytes>),
     Lines(Lines),
@@ -101,7 +101,7 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> An
     }
 }
 
-/// On a thread for blocking work: it reads files and loads plugins.
+/// Runs on a thread for blocking work, because it reads files and loads plugins.
 async fn reload(inner: Arc<Inner>) -> Result<Reload, RequestError> {
     let reloaded = tokio::task::spawn_blocking(move || inner.host.reload()).await;
     reloaded.ok().flatten().ok_or(RequestError::Stopping)

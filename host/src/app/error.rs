@@ -1,4 +1,4 @@
-//! What goes wrong outside the configuration: one line that says what, where and what to do.
+//! Errors outside the configuration: one line each, with what is wrong, where and what to do.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
-//! Raises alarms for what no request and no delivery shows: too little space for the store, and sources that
-//! have become silent.
+//! Raises the alarms that no request and no delivery can raise: too little space for the store, and sources
+//! that have gone silent.
 //!
-//! One timer: [`PERIOD`], or less for a source with a shorter `silent_after`; none while there is nothing to
-//! watch. A reload takes effect at once. Low space is remembered until the end of the process; silences are
+//! One timer runs every [`PERIOD`], more often for a source with a shorter `silent_after`, and not at all while
+//! there is nothing to watch. A reload takes effect at once. Low space is remembered until the end of the process; silences are
 //! saved beside the store every [`PERIOD`], and when the daemon stops.
 
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Watched {
     }
 }
 
-/// Watches what was sent last, until `None` is sent or the sender is dropped.
+/// Watches what the last value asks for, until that is `None` or the sender is dropped.
 pub(super) fn start(
     config: &Config,
     queue: Arc<Embedded>,
@@ -115,7 +115,7 @@ impl Monitor {
         let alarm = |reason: &str| {
             self.feed.alarms().raise(AlarmKind::DiskLow, &self.directory, 1, reason);
         };
-        // That requests are refused is the worse news, which the store has logged.
+        // The store has already logged the more serious problem, that requests are refused.
         if let Some(full) = self.queue.full() {
             alarm(&format!("requests are refused: {}", full.reason));
         } else if let Some(reason) = low {

@@ -5,14 +5,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::TrialError;
-use crate::plugin::{Catalog, Manifest, PluginFile, Settings};
+use crate::plugin::{Catalog, LoadError, Manifest, PluginFile, Settings};
 
 /// A plugin file and what it says of itself once loaded.
 #[derive(Clone, Debug)]
 pub struct Listed {
     pub file: PluginFile,
-    /// Or one line that says why it cannot be used.
-    pub manifest: Result<Manifest, String>,
+    /// Or why it cannot be used.
+    pub manifest: Result<Manifest, LoadError>,
 }
 
 /// Every plugin file in the order of the search. Changes nothing.
@@ -41,7 +41,10 @@ pub fn plugin_file(path: &Path, settings: &Settings) -> Result<Listed, TrialErro
     };
     let listed = listed(&alone, file);
     Ok(match found.and_then(|file| file.problem) {
-        Some(problem) if listed.manifest.is_ok() => Listed { manifest: Err(problem), ..listed },
+        Some(problem) if listed.manifest.is_ok() => {
+            let path = listed.file.path.clone();
+            Listed { manifest: Err(LoadError::File { path, problem }), ..listed }
+        }
         _ => listed,
     })
 }
@@ -52,11 +55,8 @@ fn same(a: &Path, b: &Path) -> bool {
 
 fn listed(catalog: &Catalog, file: &PluginFile) -> Listed {
     let manifest = match &file.problem {
-        Some(problem) => Err(problem.clone()),
-        None => catalog
-            .load(&file.name)
-            .map(|plugin| plugin.manifest().clone())
-            .map_err(|error| error.to_string()),
+        Some(problem) => Err(LoadError::File { path: file.path.clone(), problem: problem.clone() }),
+        None => catalog.load(&file.name).map(|plugin| plugin.manifest().clone()),
     };
     Listed { file: file.clone(), manifest }
 }

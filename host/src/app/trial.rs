@@ -1,4 +1,4 @@
-//! One event to one target, without a daemon: nothing is stored, retried or sent elsewhere.
+//! Sends one event to one target, without a daemon: nothing is stored, retried or sent elsewhere.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::config::{Config, TargetConfig};
 use crate::model::{Delivery, Failure, FailureKind, StoredEvent, Verdict};
 use crate::plugin::Instance;
 
-/// How long after the target's `timeout` a plugin that blocks its thread is given up.
+/// How long after the target's `timeout` to stop waiting for a plugin that blocks its thread.
 const GRACE: Duration = Duration::from_secs(2);
 /// One for the plugin, one for the timer that ends the attempt.
 const THREADS: usize = 2;
@@ -72,7 +72,7 @@ struct Answer<T> {
     took: Duration,
 }
 
-/// Makes the instance of each recipient, then calls one after the other.
+/// Creates the instance of each recipient, then calls them one after the other.
 fn on_each<F: Future>(
     config: &Config,
     target: &TargetConfig,
@@ -134,7 +134,7 @@ async fn probe(instance: Instance, timeout: Duration) -> Option<Verdict> {
     probed.unwrap_or_else(|reason| Some(Err(Failure::new(FailureKind::Retry, reason))))
 }
 
-/// Runs on a thread of the runtime, so that a plugin that blocks its thread can be given up.
+/// Runs on a thread of the runtime, so that a plugin that blocks its thread need not be waited for.
 async fn guarded<T: Send + 'static>(
     call: impl Future<Output = T> + Send + 'static,
     deadline: tokio::time::Instant,

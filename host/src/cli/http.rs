@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request over a connection of its own, without TLS: for requests to a daemon on this machine.
+//! Sends one HTTP/1.1 request over its own connection, without TLS, to a daemon on this machine.
 
 use std::io;
 use std::net::SocketAddr;

@@ -9,7 +9,7 @@ use super::{find, out};
 use crate::app::{self, Listed};
 use crate::config::{self, Environment};
 use crate::model::printable;
-use crate::plugin::{Mode, Settings};
+use crate::plugin::{LoadError, Mode, Settings};
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum PluginCommand {
@@ -102,9 +102,12 @@ fn render(listed: &[Listed], settings: &Settings) -> String {
 /// The line about a file that cannot be used; it names the file once.
 fn problem(Listed { file, manifest }: &Listed) -> String {
     let path = printable(&file.path.display().to_string());
-    let reason = manifest.as_ref().err().map(|reason| printable(reason)).unwrap_or_default();
-    let reason = reason.strip_prefix(&format!("plugin {path}: ")).unwrap_or(&reason);
-    format!("not usable: {path}: {reason}")
+    let reason = match manifest {
+        Ok(_) => String::new(),
+        Err(LoadError::File { problem, .. }) => problem.to_string(),
+        Err(error) => error.to_string(),
+    };
+    format!("not usable: {path}: {}", printable(&reason))
 }
 
 pub(super) fn takes(mode: Mode) -> &'static str {

@@ -2,7 +2,7 @@
 
 use super::names::{list, near};
 use super::problem::Problem;
-use super::reader::{Entry, Notes};
+use super::reader::{Entry, Notes, Table};
 use crate::model::Severity;
 
 /// Longest name of a source or target, in bytes.
@@ -10,8 +10,46 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// A problem lists at most this many names.
 const NAMES_SHOWN_MAX: usize = 20;
 
+/// The entries of a table whose keys are names that a person chose, such as `[sources]`. Notes invalid names, and
+/// leaves out what is more than `max`.
+pub(super) fn named<'t>(
+    table: &Table<'t>,
+    what: &str,
+    max: usize,
+    notes: &Notes,
+) -> Vec<(&'t str, Entry<'t>)> {
+    let mut all = table.all();
+    if let Some((_, entry)) = all.get(max) {
+        let problem = Problem::error(format!("there are more than {max} {what}s"));
+        notes.add(problem.at(entry.key.clone(), "over the limit"));
+        all.truncate(max);
+    }
+    for (name, entry) in &all {
+        check_name(what, name, entry, notes);
+    }
+    all
+}
+
+/// Like [`named`], for what is also built in: a name that is taken is refused.
+pub(super) fn named_by_user<'t>(
+    table: &Table<'t>,
+    what: &str,
+    max: usize,
+    is_built_in: impl Fn(&str) -> bool,
+    notes: &Notes,
+) -> Vec<(&'t str, Entry<'t>)> {
+    let all = named(table, what, max, notes);
+    for (name, entry) in all.iter().filter(|(name, _)| is_built_in(name)) {
+        let title = format!("{what} `{name}` is built in and cannot be replaced");
+        let problem = Problem::error(title).at(entry.key.clone(), "taken");
+        let help = format!("give yours another name, and write {what} = \"NAME\" in the source");
+        notes.add(problem.help(help));
+    }
+    all
+}
+
 /// Notes a problem if `name` is not a valid name. `what`: `source`, `target` and so on.
-pub(super) fn check_name(what: &str, name: &str, entry: &Entry<'_>, notes: &Notes) {
+fn check_name(what: &str, name: &str, entry: &Entry<'_>, notes: &Notes) {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(plain) {
         return;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::naming::check_name;
+use super::naming::named_by_user;
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use crate::verify::{
@@ -32,20 +32,7 @@ pub(super) fn read(
     notes: &Notes,
 ) -> Vec<Arc<Scheme>> {
     let mut schemes = Vec::new();
-    for (index, (name, entry)) in table.all().into_iter().enumerate() {
-        if index == SCHEMES_MAX {
-            let problem = Problem::error(format!("there are more than {SCHEMES_MAX} schemes"));
-            notes.add(problem.at(entry.key, "one too many"));
-            break;
-        }
-        check_name("scheme", name, &entry, notes);
-        if is_built_in(name) {
-            let title = format!("scheme `{name}` is built in and cannot be replaced");
-            let problem = Problem::error(title).at(entry.key.clone(), "taken");
-            notes.add(
-                problem.help("give yours another name, and write scheme = \"NAME\" in the source"),
-            );
-        }
+    for (name, entry) in named_by_user(table, "scheme", SCHEMES_MAX, is_built_in, notes) {
         if let Some(table) = entry.table(notes) {
             schemes.extend(scheme(name, table, notes).map(Arc::new));
         }

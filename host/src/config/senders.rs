@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::naming::{check_name, unknown, unknown_severity};
+use super::naming::{named_by_user, unknown, unknown_severity};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use crate::model::Severity;
@@ -24,20 +24,7 @@ pub(super) fn read(
     notes: &Notes,
 ) -> Vec<Arc<Sender>> {
     let mut senders = Vec::new();
-    for (index, (name, entry)) in table.all().into_iter().enumerate() {
-        if index == SENDERS_MAX {
-            let problem = Problem::error(format!("there are more than {SENDERS_MAX} senders"));
-            notes.add(problem.at(entry.key, "one too many"));
-            break;
-        }
-        check_name("sender", name, &entry, notes);
-        if is_built_in(name) {
-            let problem = Problem::error(format!("`{name}` is a built-in sender"));
-            let problem = problem.at(entry.key.clone(), "taken");
-            notes.add(
-                problem.help("give yours another name, and write sender = \"NAME\" in the source"),
-            );
-        }
+    for (name, entry) in named_by_user(table, "sender", SENDERS_MAX, is_built_in, notes) {
         if let Some(table) = entry.table(notes) {
             // A sender with an error keeps its name, so that its source is not reported as well.
             let sender = sender(name, table, notes)

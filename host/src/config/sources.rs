@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limits;
-use super::naming::{check_name, unknown};
+use super::naming::{named, unknown};
 use super::problem::Problem;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
@@ -64,13 +64,7 @@ pub(super) struct Context<'a> {
 pub(super) fn read(table: &Table<'_>, context: &Context<'_>, notes: &Notes) -> Vec<Source> {
     let mut paths: HashMap<String, String> = HashMap::new();
     let mut sources: Vec<shared::Placed> = Vec::new();
-    for (index, (name, entry)) in table.all().into_iter().enumerate() {
-        if index == SOURCES_MAX {
-            let problem = Problem::error(format!("there are more than {SOURCES_MAX} sources"));
-            notes.add(problem.at(entry.key, "over the limit"));
-            break;
-        }
-        check_name("source", name, &entry, notes);
+    for (name, entry) in named(table, "source", SOURCES_MAX, notes) {
         if name == OWN_SOURCE {
             let title = format!("a source cannot be named `{OWN_SOURCE}`");
             let problem = Problem::error(title).at(entry.key.clone(), "reserved name");
@@ -120,11 +114,11 @@ fn source(
     });
     let (scheme, sender) = (scheme?, sender?);
     // If there is no secret, the reason has been noted already.
-    let secrets = if open { Vec::new() } else { secrets? };
-    let verifier = match secrets::verifier(&scheme, &secrets, context.public_url) {
+    let secrets = if open { secrets::Secrets::default() } else { secrets? };
+    let verifier = match secrets::verifier(&scheme, &secrets.values, context.public_url) {
         Ok(verifier) => verifier,
         Err(error) => {
-            secrets::refuse_secrets(name, &scheme, error, place, notes);
+            secrets::refuse_secrets(name, &scheme, error, &secrets, place, notes);
             return None;
         }
     };
@@ -141,8 +135,8 @@ fn source(
         rates,
         silent_after,
     };
-    let is_looked_up = secrets.iter().all(secrets::is_looked_up);
-    let signing_secret = secrets.into_iter().next().unwrap_or_else(|| Secret::new(""));
+    let is_looked_up = secrets.values.iter().all(secrets::is_looked_up);
+    let signing_secret = secrets.values.into_iter().next().unwrap_or_else(|| Secret::new(""));
     Some(Source { settings, signing_secret, is_looked_up })
 }
 

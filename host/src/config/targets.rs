@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::naming::{check_name, unknown};
+use super::naming::{named, unknown};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use super::reference::Resolver;
@@ -36,13 +36,7 @@ pub(super) fn read(
     notes: &Notes,
 ) -> Vec<TargetConfig> {
     let mut targets = Vec::new();
-    for (index, (name, entry)) in table.all().into_iter().enumerate() {
-        if index == TARGETS_MAX {
-            let problem = Problem::error(format!("there are more than {TARGETS_MAX} targets"));
-            notes.add(problem.at(entry.key, "over the limit"));
-            break;
-        }
-        check_name("target", name, &entry, notes);
+    for (name, entry) in named(table, "target", TARGETS_MAX, notes) {
         if let Some(table) = entry.table(notes) {
             targets.push(target(name, table, sources, resolver, notes));
         }

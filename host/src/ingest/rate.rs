@@ -81,6 +81,9 @@ mod tests {
         assert_eq!(used.check(&rates, 7 + SECOND / 4 - 1), Err(Duration::from_nanos(1)));
         assert_eq!(used.take(&rates, 7 + SECOND / 4), Ok(()));
         assert!(used.take(&rates, 7 + SECOND / 4).is_err());
+        let burst = |mut used: Used, now| (0..8).filter(|_| used.take(&rates, now).is_ok()).count();
+        let free_again = 7 + SECOND + SECOND / 4;
+        assert_eq!((burst(used, free_again - 1), burst(used, free_again)), (3, 4));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::cache::{self, CopyError};
-use super::directory::{Directory, OpenError, PluginFile, open_trusted};
-use super::library::{LibraryError, Plugin};
+use super::cache;
+use super::directory::{Directory, PluginFile, open_trusted};
+use super::file_problem::{FileError, FileProblem};
+use super::library::Plugin;
 use super::sanitize::one_line;
 use super::settings::{PROBLEM_BYTES_MAX, Settings};
 
@@ -14,29 +15,14 @@ use super::settings::{PROBLEM_BYTES_MAX, Settings};
 const LIKENESS_MIN: f64 = 0.7;
 
 /// Why a plugin is not loaded; one line of at most [`PROBLEM_BYTES_MAX`] bytes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
     /// No plugin has that name.
     #[error("{}", unknown(.name, .near.as_deref(), .found, .searched))]
     Unknown { name: String, near: Option<String>, found: Vec<String>, searched: Vec<PathBuf> },
     /// The file exists and cannot be used.
-    #[error("{}", one_line(&format!("plugin {}: {reason}", path.display()), PROBLEM_BYTES_MAX))]
-    File { path: PathBuf, reason: String },
-}
-
-/// Why a file that was found is not loaded.
-#[derive(Debug, thiserror::Error)]
-enum FileError {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Copy(#[from] CopyError),
-    #[error(transparent)]
-    Library(#[from] LibraryError),
-    #[error("it now contains the plugin {0}; restart or reload the daemon")]
-    Renamed(String),
-    #[error("its manifest and its section name different plugins; build it again")]
-    TwoNames,
+    #[error("{}", one_line(&format!("plugin {}: {problem}", path.display()), PROBLEM_BYTES_MAX))]
+    File { path: PathBuf, problem: FileProblem },
 }
 
 fn unknown(name: &str, near: Option<&str>, found: &[String], searched: &[PathBuf]) -> String {
@@ -74,12 +60,8 @@ impl Catalog {
                     if same_content(&twin.path, &file.path) {
                         continue;
                     }
-                    let reason = format!(
-                        "not used: {} has the same name, {}, and is found first; remove one of them",
-                        twin.path.display(),
-                        file.name
-                    );
-                    file.problem = Some(one_line(&reason, PROBLEM_BYTES_MAX));
+                    let (name, first) = (file.name.clone(), twin.path.clone());
+                    file.problem = Some(FileError::SecondOfItsName { name, first }.into());
                 }
                 files.push(file);
             }
@@ -91,7 +73,8 @@ impl Catalog {
     #[must_use]
     pub fn of_file(path: &Path, settings: &Settings) -> Self {
         let directory = Directory::of_file(path, settings);
-        let files = directory.file(path.to_owned(), &directory.trusted()).into_iter().collect();
+        let files =
+            directory.file(path.to_owned(), directory.distrust().as_ref()).into_iter().collect();
         Self { settings: settings.clone(), files, loaded: Mutex::default() }
     }
 
@@ -107,8 +90,8 @@ impl Catalog {
     /// No plugin has that name, or its file cannot be used.
     pub fn load(&self, name: &str) -> Result<Plugin, LoadError> {
         let file = self.find(name)?;
-        let reason = match self.loaded.lock() {
-            Err(_) => "an earlier load of a plugin panicked".to_owned(),
+        let error = match self.loaded.lock() {
+            Err(_) => FileError::EarlierPanic,
             Ok(mut loaded) => match loaded.get(name) {
                 Some(plugin) => return Ok(plugin.clone()),
                 None => match self.open(file) {
@@ -116,11 +99,11 @@ impl Catalog {
                         loaded.insert(name.to_owned(), plugin.clone());
                         return Ok(plugin);
                     }
-                    Err(error) => error.to_string(),
+                    Err(error) => error,
                 },
             },
         };
-        Err(LoadError::File { path: file.path.clone(), reason })
+        Err(LoadError::File { path: file.path.clone(), problem: error.into() })
     }
 
     fn find(&self, name: &str) -> Result<&PluginFile, LoadError> {
@@ -130,7 +113,7 @@ impl Catalog {
         }
         if let Some((file, problem)) = named().find_map(|file| Some((file, file.problem.as_ref()?)))
         {
-            return Err(LoadError::File { path: file.path.clone(), reason: problem.clone() });
+            return Err(LoadError::File { path: file.path.clone(), problem: problem.clone() });
         }
         let usable = self.files.iter().filter(|file| file.problem.is_none());
         let found: Vec<_> = usable.map(|file| file.name.clone()).collect();

@@ -6,13 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cache::{self, CopyError};
+use super::file_problem::{FileError, FileProblem, OpenError};
 use super::inspect::{self, InspectError};
 use super::sanitize::one_line;
-use super::settings::{FILE_BYTES_MAX, PROBLEM_BYTES_MAX, Settings};
-use super::trust::{self, Identity, TrustError};
-
-/// Most files read in one directory.
-const FILES_MAX: usize = 1024;
+use super::settings::{FILE_BYTES_MAX, FILES_MAX, PROBLEM_BYTES_MAX, Settings};
+use super::trust::{self, Identity};
 
 /// One plugin file, usable or not.
 #[derive(Clone, Debug)]
@@ -22,35 +20,20 @@ pub struct PluginFile {
     pub name: String,
     /// Empty if it cannot be read.
     pub version: String,
-    /// Why it is not used: one line.
-    pub problem: Option<String>,
+    /// Why it is not used.
+    pub problem: Option<FileProblem>,
 }
 
 impl PluginFile {
-    fn unusable(path: &Path, reason: &str) -> Self {
+    fn unusable(path: &Path, error: impl Into<FileError>) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         Self {
             path: path.to_owned(),
             name: one_line(&name, PROBLEM_BYTES_MAX),
             version: String::new(),
-            problem: Some(one_line(reason, PROBLEM_BYTES_MAX)),
+            problem: Some(error.into().into()),
         }
     }
-}
-
-/// Why a file cannot be read safely.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("it is a symbolic link; put the file itself there")]
-    Link,
-    #[error("cannot open it: {0}")]
-    Open(io::Error),
-    #[error("cannot read it: {0}")]
-    Read(io::Error),
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    #[error(transparent)]
-    TooLarge(CopyError),
 }
 
 /// Opens a file that only trusted users could have changed, and returns its length too.
@@ -95,10 +78,7 @@ impl<'a> Directory<'a> {
         let entries = match self.path.read_dir() {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-            Err(error) => {
-                let reason = format!("cannot read this folder: {error}");
-                return vec![PluginFile::unusable(self.path, &reason)];
-            }
+            Err(error) => return vec![PluginFile::unusable(self.path, FileError::Folder(error))],
         };
         let mut paths: Vec<_> = entries
             .flatten()
@@ -106,39 +86,34 @@ impl<'a> Directory<'a> {
             .filter(|path| path.extension() == Some(OsStr::new("so")))
             .collect();
         paths.sort_unstable();
-        let too_many = (paths.len() > FILES_MAX).then(|| {
-            let reason = format!("more than {FILES_MAX} .so files; those after them are ignored");
-            PluginFile::unusable(self.path, &reason)
-        });
+        let too_many =
+            (paths.len() > FILES_MAX).then(|| PluginFile::unusable(self.path, FileError::TooMany));
         paths.truncate(FILES_MAX);
-        let folder = self.trusted();
-        let files = paths.into_iter().filter_map(|path| self.file(path, &folder));
+        let folder = self.distrust();
+        let files = paths.into_iter().filter_map(|path| self.file(path, folder.as_ref()));
         files.chain(too_many).collect()
     }
 
-    pub(super) fn trusted(&self) -> Result<(), TrustError> {
-        trust::folder(self.path, Identity::own(), self.strict)
+    /// Why the folder is not safe, if it is not.
+    pub(super) fn distrust(&self) -> Option<FileProblem> {
+        let error = trust::folder(self.path, Identity::own(), self.strict).err()?;
+        Some(FileError::from(error).into())
     }
 
     /// `None` for a file that is not a plugin where that is not reported.
-    pub(super) fn file(
-        &self,
-        path: PathBuf,
-        folder: &Result<(), TrustError>,
-    ) -> Option<PluginFile> {
+    pub(super) fn file(&self, path: PathBuf, folder: Option<&FileProblem>) -> Option<PluginFile> {
         let (mut file, length) = match open_trusted(&path, self.strict) {
             Ok(opened) => opened,
-            Err(error) => return Some(PluginFile::unusable(&path, &error.to_string())),
+            Err(error) => return Some(PluginFile::unusable(&path, error)),
         };
         let facts = match inspect::inspect(&object::ReadCache::new(&mut file), length) {
             Ok(facts) => facts,
             Err(InspectError::NotElf | InspectError::NotAPlugin) if self.skips_other_files => {
                 return None;
             }
-            Err(error) => return Some(PluginFile::unusable(&path, &error.to_string())),
+            Err(error) => return Some(PluginFile::unusable(&path, error)),
         };
-        let problem =
-            folder.as_ref().err().map(|error| one_line(&error.to_string(), PROBLEM_BYTES_MAX));
+        let problem = folder.cloned();
         Some(PluginFile { path, name: facts.name, version: facts.version, problem })
     }
 }

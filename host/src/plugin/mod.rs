@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `catalog` | all plugin files found; loads one by name |
 //! | `directory` | the plugin files in one directory |
+//! | `file_problem` | why a file is not used |
 //! | `library` | a loaded plugin; creates its targets |
 //! | `instance` | one target: calls it and reads its verdicts |
 //! | `call_data` | deliveries in the form a plugin reads |
@@ -36,6 +37,7 @@ mod cache;
 mod call_data;
 mod catalog;
 mod directory;
+mod file_problem;
 mod host_services;
 mod inspect;
 mod instance;

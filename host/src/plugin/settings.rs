@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 /// Longest line about one file, in bytes.
 pub const PROBLEM_BYTES_MAX: usize = 1024;
+/// Most files read in one directory.
+pub const FILES_MAX: usize = 1024;
 /// Largest plugin file.
 pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 

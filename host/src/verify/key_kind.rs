@@ -1,5 +1,5 @@
-//! Recognizes a key that was given where another kind is needed: a public key that became a shared secret would let
-//! in everybody who knows it, and everybody may.
+//! Recognizes a key of the wrong kind: a public key used as a shared secret would let in anyone who knows it, and it
+//! is public.
 
 use super::public;
 use super::scheme::{KeyForm, Mark};

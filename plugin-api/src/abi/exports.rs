@@ -11,7 +11,7 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RResult, RString, RVec};
 use async_ffi::{BorrowingFfiFuture, FutureExt};
 
-use super::guard::{self, Contained, Guarded};
+use super::guard::{self, Contained, Guarded, Panicked};
 use super::{
     API_VERSION, Mode, PluginModule, PluginModuleRef, RCall, RCreate, RField, RInvalid, RVerdict,
     RVerdicts, Services, TargetApi, TargetBox, code, flag,
@@ -93,7 +93,7 @@ extern "C" fn create<E: Export>(call: RCreate<'_>) -> RResult<TargetBox, RInvali
         let settings = read_settings(settings)?;
         E::Target::create(settings, host.clone())
     });
-    match made.unwrap_or_else(|text| Err(Invalid::new(text))) {
+    match made.unwrap_or_else(|panicked| Err(Invalid::new(panicked.to_string()))) {
         Ok(target) => {
             let target: Exported<E> = Exported { target: Contained::new(target, host) };
             RResult::ROk(TargetBox::from_value(target, TD_Opaque))
@@ -151,16 +151,16 @@ impl<E: Export> Exported<E> {
         match guard::call(host, make) {
             Ok(future) => {
                 let future = async move { answer(future.await) };
-                Guarded::new(future, panicked, host.clone()).into_ffi()
+                Guarded::new(future, after_panic, host.clone()).into_ffi()
             }
-            Err(text) => std::future::ready(panicked(text)).into_ffi(),
+            Err(panicked) => std::future::ready(after_panic(panicked)).into_ffi(),
         }
     }
 }
 
 /// It is unknown whether anything was sent before a panic.
-fn panicked(text: String) -> RVerdicts {
-    pack(Verdicts::for_all(Err(Failure::retry(text).maybe_sent())), 0)
+fn after_panic(panicked: Panicked) -> RVerdicts {
+    pack(Verdicts::for_all(Err(Failure::retry(panicked.to_string()).maybe_sent())), 0)
 }
 
 fn pack(verdicts: Verdicts, events: usize) -> RVerdicts {

@@ -5,6 +5,8 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,8 +47,23 @@ pub(super) fn install_hook(host: &Host) {
     });
 }
 
-/// Runs `work`; the error is the text of a panic.
-pub(super) fn call<T>(host: &Host, work: impl FnOnce() -> T) -> Result<T, String> {
+/// The message of a panic in the plugin's code.
+#[derive(Clone, Debug)]
+pub(super) struct Panicked(String);
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plugin panicked: {}", self.0)
+    }
+}
+
+impl Error for Panicked {}
+
+/// Runs `work`.
+///
+/// # Errors
+/// It panicked.
+pub(super) fn call<T>(host: &Host, work: impl FnOnce() -> T) -> Result<T, Panicked> {
     // A thread that is ending has lost its thread-local values and may still drop things.
     let before = CURRENT.try_with(|current| current.replace(Some(host.clone())));
     let result = catch_unwind(AssertUnwindSafe(work));
@@ -54,9 +71,9 @@ pub(super) fn call<T>(host: &Host, work: impl FnOnce() -> T) -> Result<T, String
         let _ = CURRENT.try_with(|current| current.replace(before));
     }
     result.map_err(|payload| {
-        let text = format!("the plugin panicked: {}", text(&*payload));
+        let panicked = Panicked(text(&*payload));
         std::mem::forget(payload);
-        text
+        panicked
     })
 }
 
@@ -99,7 +116,7 @@ impl<T> Drop for Contained<T> {
     }
 }
 
-/// A future that resolves to `on_panic(text)` if the inner one panics.
+/// A future that resolves to what `on_panic` returns if the inner one panics.
 pub(super) struct Guarded<F, P> {
     future: Contained<F>,
     on_panic: P,
@@ -111,7 +128,7 @@ impl<F, P> Guarded<F, P> {
     }
 }
 
-impl<T, F: Future<Output = T>, P: Fn(String) -> T> Future for Guarded<F, P> {
+impl<T, F: Future<Output = T>, P: Fn(Panicked) -> T> Future for Guarded<F, P> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -124,6 +141,7 @@ impl<T, F: Future<Output = T>, P: Fn(String) -> T> Future for Guarded<F, P> {
         let host = future.host().clone();
         // SAFETY: see above.
         let inner = unsafe { Pin::new_unchecked(future.get_mut()) };
-        call(&host, || inner.poll(context)).unwrap_or_else(|text| Poll::Ready(on_panic(text)))
+        call(&host, || inner.poll(context))
+            .unwrap_or_else(|panicked| Poll::Ready(on_panic(panicked)))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RSlice, RStr, RVec};
 
-use super::guard::{self, Contained};
+use super::guard::{self, Contained, Panicked};
 use super::{HostBox, Job, JobBox, RAnswer, RField, RPair, RRequest, outcome};
 use crate::http::{Answer, Outgoing};
 use crate::{Failure, Host, HttpError, Level};
@@ -57,7 +57,9 @@ impl Services {
             let ran = ran.await;
             let result = result.lock().ok().and_then(|mut result| result.take());
             match result {
-                Some(result) => result.map_err(|text| Failure::retry(text).maybe_sent()),
+                Some(result) => {
+                    result.map_err(|panicked| Failure::retry(panicked.to_string()).maybe_sent())
+                }
                 None if ran => Err(Failure::retry("the blocking work returned no result")),
                 None => Err(Failure::retry("the daemon is stopping and starts no blocking work")),
             }
@@ -83,7 +85,7 @@ impl Services {
     }
 }
 
-type Slot<T> = Arc<Mutex<Option<Result<T, String>>>>;
+type Slot<T> = Arc<Mutex<Option<Result<T, Panicked>>>>;
 
 struct Work<T, W> {
     work: Contained<Option<W>>,

@@ -1,5 +1,6 @@
-//! What `check` prints, file by file: `tests/golden/config/NAME.toml` and beside it `NAME.txt`, or
-//! `NAME/dispatcher.toml` where there is a `conf.d`; and in `tests/golden/plugins` the problems that only plugins find.
+//! Compares what `check` prints for each `tests/golden/config/NAME.toml` with `NAME.txt` beside it (for
+//! `NAME/dispatcher.toml` where there is a `conf.d`), and likewise in `tests/golden/plugins`, whose mistakes only
+//! plugins can find.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p dispatcher golden` rewrites the expected texts; read the difference.
 
@@ -104,7 +105,7 @@ fn without_the_environment_a_check_lists_what_it_did_not_check() {
     let text = "[sources.sqreen]\nsecrets = \"env:NOT_HERE\"\n[targets.a]\nplugin = \"file-log\"\n\
                 settings.path = \"credential:also-not\"\n";
     std::fs::write(&file, text).unwrap();
-    // Would be an error if it were read.
+    // It would be an error if it were read.
     std::fs::write(folder.path().join(config::ENV_FILE), "no name\n").unwrap();
     let Found { text, code } =
         show(config::load_with(&file, &Environment::skipped(), crate::app::check), false);

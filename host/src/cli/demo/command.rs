@@ -7,7 +7,7 @@ use super::{crash, requests};
 use crate::app::App;
 use crate::cli::exit::Failure;
 use crate::cli::run::Signals;
-use crate::cli::testbed::{Scratch, generated_secret, write_config};
+use crate::cli::testbed::{DaemonFolder, Scratch, generated_secret};
 use crate::cli::{find, out};
 use crate::telemetry::Feed;
 
@@ -46,19 +46,16 @@ pub(in crate::cli) fn run(args: &DemoArgs) -> Result<bool, Failure> {
     let began = Instant::now();
     let home = Scratch::new(None, "demo")?;
     let secret = generated_secret()?;
-    let config = write_config(&home.path().join("home"), CONFIG, &secret)?;
+    let folder = DaemonFolder::new(&home.path().join("home"), CONFIG, &secret)?;
     let feed = Feed::default();
     let notes = feed.listen();
-    let app = start(&config, &feed)?;
+    let app = start(&folder.config(), &feed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    introduce(&app, &config);
+    introduce(&app, folder.path());
     let mut checks = requests::Checks::new(app.address(), &secret, notes);
     let mut kept = runtime.block_on(checks.run())?;
-    kept.push(crash::run(
-        &runtime,
-        &write_config(&home.path().join("killed"), CONFIG, &secret)?,
-        &secret,
-    )?);
+    let killed = DaemonFolder::new(&home.path().join("killed"), CONFIG, &secret)?;
+    kept.push(crash::run(&runtime, &killed, &secret)?);
     let promises_kept = kept.iter().filter(|kept| **kept).count();
     out::line(&format!(
         "\n{} checks, {promises_kept} as promised, in {:.1} s.",
@@ -67,10 +64,7 @@ pub(in crate::cli) fn run(args: &DemoArgs) -> Result<bool, Failure> {
     ));
     if !args.once {
         out::line(&format!("Still serving http://{}/sqreen until Ctrl-C; look at:", app.address()));
-        out::line(&format!(
-            "  {}/logs/events.jsonl",
-            config.parent().unwrap_or(home.path()).display()
-        ));
+        out::line(&format!("  {}/logs/events.jsonl", folder.path().display()));
         out::line("Next: `dispatcher init sqreen`, then `dispatcher check` and `dispatcher run`.");
         signals.wait();
     }
@@ -82,8 +76,8 @@ fn start(config: &Path, feed: &Feed) -> Result<App, Failure> {
     App::start(&find::load_to_run(Some(config))?, feed).map_err(Failure::new)
 }
 
-fn introduce(app: &App, config: &Path) {
-    let folder = config.parent().unwrap_or(config).display();
+fn introduce(app: &App, folder: &Path) {
+    let folder = folder.display();
     out::line(&format!(
         "dispatcher {} demo   files in {folder}, removed at the end",
         env!("CARGO_PKG_VERSION")

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 use crate::cli::out;
-use crate::cli::testbed::{Server, exchange, sqreen};
+use crate::cli::testbed::{DaemonFolder, Server, exchange, sqreen};
 use crate::model::Secret;
 use crate::verify;
 
@@ -26,17 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs the check; returns whether all acknowledged events are in the log.
 pub(super) fn run(
     runtime: &tokio::runtime::Runtime,
-    config: &Path,
+    folder: &DaemonFolder,
     secret: &str,
 ) -> io::Result<bool> {
     out::line(&format!("\n4  kill -9 while {REQUESTS} events arrive, start again"));
-    let folder = config.parent().unwrap_or(config);
-    let (arguments, log) = (["run", "--config", &config.to_string_lossy()], folder.join("log.txt"));
-    let program = std::env::current_exe()?;
-    let mut server = Server::start(&program, &arguments, &log)?;
+    let mut server = folder.start()?;
     let acknowledged = runtime.block_on(post_until_killed(&mut server, secret));
-    let again = Server::start(&program, &arguments, &log)?;
-    let delivered = wait_for(&folder.join("logs/events.jsonl"), &acknowledged);
+    let again = folder.start()?;
+    let delivered = wait_for(&folder.path().join("logs/events.jsonl"), &acknowledged);
     drop(again);
     out::line(&format!(
         "   {} were answered with 200; {delivered} of them are in the log",

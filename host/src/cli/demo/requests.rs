@@ -132,7 +132,7 @@ impl Checks {
         .await
     }
 
-    /// Waits until every routed delivery was reported.
+    /// Waits until every routed delivery is reported.
     async fn deliveries(&mut self, events: &[StoredNote]) -> Delivered {
         let expected: usize = events.iter().map(|event| event.targets.len()).sum();
         while self.delivered.len() < expected {

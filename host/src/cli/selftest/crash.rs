@@ -9,7 +9,7 @@
 //! `tests/scenarios/power.rs`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,7 @@ use super::target_log::{self, Log};
 use crate::admin::wire;
 use crate::cli::exit::Failure;
 use crate::cli::out;
-use crate::cli::testbed::{
-    self, Launched, Scratch, Server, generated_secret, sqreen, write_config,
-};
+use crate::cli::testbed::{DaemonFolder, Scratch, Server, generated_secret, sqreen};
 use crate::model::Secret;
 
 const ROUNDS_MAX: i64 = 10_000;
@@ -122,7 +120,7 @@ pub(super) fn run(args: &CrashArgs) -> Result<bool, Failure> {
 struct Run<'a> {
     args: &'a CrashArgs,
     random: fastrand::Rng,
-    config: PathBuf,
+    folder: DaemonFolder,
     load: Load,
     logs: Vec<Log>,
     figures: Figures,
@@ -134,8 +132,8 @@ impl<'a> Run<'a> {
     fn new(args: &'a CrashArgs, home: &Scratch) -> io::Result<Self> {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
         let secret = generated_secret()?;
-        let config = write_config(&home.path().join("home"), &configuration(SLOW), &secret)?;
-        let logs = home.path().join("home/logs");
+        let folder = DaemonFolder::new(&home.path().join("home"), &configuration(SLOW), &secret)?;
+        let logs = folder.path().join("logs");
         out::line(&format!(
             "seed {seed}, {} connections, up to {:.2} s a round, files in {}",
             args.connections,
@@ -145,7 +143,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             args,
             random: fastrand::Rng::with_seed(seed),
-            config,
+            folder,
             load: Load {
                 seed,
                 scheme: sqreen()?,
@@ -180,7 +178,7 @@ impl<'a> Run<'a> {
         self.figures.killed_under_load += 1;
         let index_deleted = round == 3 || self.random.u32(..INDEX_DELETION_EVERY) == 0;
         if index_deleted {
-            std::fs::remove_dir_all(self.folder().join("data/index"))?;
+            std::fs::remove_dir_all(self.folder.path().join("data/index"))?;
             self.figures.index_deleted += 1;
         }
         let mut killed_at_start = false;
@@ -213,7 +211,7 @@ impl<'a> Run<'a> {
     /// Starts the daemon and records how long that took.
     async fn start(&mut self, rebuilds: bool) -> Result<(Server, Duration), Failure> {
         let began = Instant::now();
-        let server = self.launch()?.listening(START_PATIENCE).await?;
+        let server = self.folder.launch()?.listening(START_PATIENCE).await?;
         let took = began.elapsed();
         self.last_start = took;
         let times = if rebuilds { &mut self.figures.rebuilds } else { &mut self.figures.starts };
@@ -221,17 +219,12 @@ impl<'a> Run<'a> {
         Ok((server, took))
     }
 
-    fn launch(&self) -> io::Result<Launched> {
-        let arguments = ["run", "--config", &self.config.to_string_lossy()];
-        Launched::new(&std::env::current_exe()?, &arguments, &self.folder().join("log.txt"))
-    }
-
     async fn load_and_kill(&mut self, mut server: Server, ran: Duration) -> Result<(), Failure> {
         let senders = self.load.start(server.address(), self.args.connections);
         // The moment of the kill is random; there is nothing to wait for.
         sleep(ran).await;
         if let Some(status) = server.ended()? {
-            let log = self.folder().join("log.txt");
+            let log = self.folder.log();
             let text = format!("the daemon ended by itself with {status}; see {}", log.display());
             return Err(Failure::new(text));
         }
@@ -247,20 +240,20 @@ impl<'a> Run<'a> {
 
     /// Starts the daemon and kills it after `moment`; returns whether it did not listen yet.
     async fn kill_at_start(&self, moment: Duration) -> Result<bool, Failure> {
-        let launched = self.launch()?;
+        let launched = self.folder.launch()?;
         sleep(moment).await;
         Ok(launched.kill()?)
     }
 
     /// Starts the daemon without the slow target's limits, and waits until nothing is pending.
     async fn drain(&mut self, rebuilds: bool) -> Result<(), Failure> {
-        std::fs::write(&self.config, configuration(""))?;
+        self.folder.configure(&configuration(""))?;
         let (mut server, started) = self.start(rebuilds).await?;
         let next = self.load.sent(|sent| sent.next);
         let (mut moved, mut waited) = (Instant::now(), u64::MAX);
         let mut shown: Option<Instant> = None;
         loop {
-            let status = status(&self.config).await?;
+            let status = status(&self.folder).await?;
             let waits = status.targets.iter().map(|target| target.pending).sum();
             if shown.is_none_or(|shown| shown.elapsed() > DRAIN_SHOWN_EVERY) {
                 let ms = started.as_millis();
@@ -286,16 +279,12 @@ impl<'a> Run<'a> {
         target_log::read_on(&mut self.logs, self.load.seed, next)?;
         Ok(())
     }
-
-    fn folder(&self) -> &Path {
-        self.config.parent().unwrap_or(&self.config)
-    }
 }
 
-/// Asks the daemon of that configuration for its status.
-async fn status(config: &Path) -> Result<wire::Status, Failure> {
-    let config = config.to_owned();
-    let asked = tokio::task::spawn_blocking(move || testbed::status(&config));
+/// Asks the daemon of that folder for its status.
+async fn status(folder: &DaemonFolder) -> Result<wire::Status, Failure> {
+    let folder = folder.clone();
+    let asked = tokio::task::spawn_blocking(move || folder.status());
     Ok(asked.await.map_err(Failure::new)??)
 }
 

@@ -35,7 +35,7 @@ impl Server {
     ///
     /// # Errors
     /// It cannot be started, or it ended before it listened.
-    pub fn start(program: &Path, arguments: &[&str], log: &Path) -> io::Result<Self> {
+    pub fn start(program: &Path, arguments: &[String], log: &Path) -> io::Result<Self> {
         let Launched { process, address, log } = Launched::new(program, arguments, log)?;
         match address.blocking_recv() {
             Ok(address) => Ok(Self { process, address }),
@@ -70,7 +70,7 @@ impl Launched {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn new(program: &Path, arguments: &[&str], log: &Path) -> io::Result<Self> {
+    pub fn new(program: &Path, arguments: &[String], log: &Path) -> io::Result<Self> {
         let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         let child = Command::new(program)
             .args(arguments)

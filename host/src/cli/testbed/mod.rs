@@ -8,9 +8,9 @@ mod scratch;
 mod signing;
 
 pub use child::{Launched, Server};
-pub use daemon::status;
+pub use daemon::DaemonFolder;
 pub use exchange::{Answer, exchange};
-pub use scratch::{Scratch, write_config};
+pub use scratch::Scratch;
 pub use signing::{generated_secret, sqreen};
 
 pub use crate::admin::wire::Status;

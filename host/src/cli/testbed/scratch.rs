@@ -1,12 +1,7 @@
-//! A folder that exists for as long as a command runs, and daemons' configurations in it.
+//! A folder that exists for as long as a command runs.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// The file with the secret. Not dispatcher.env, because the user's own environment takes precedence over
-/// that.
-const SECRET_FILE: &str = "secret";
 
 /// The folder; removed when dropped.
 #[derive(Debug)]
@@ -48,22 +43,4 @@ impl Drop for Scratch {
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }
-}
-
-/// Writes a configuration into `folder`, with the secret that it names as `file:secret`; returns its path.
-/// Makes the folder if it is missing.
-///
-/// # Errors
-/// A file cannot be written, or there is a secret already.
-pub fn write_config(folder: &Path, config: &str, secret: &str) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(folder)?;
-    let path = folder.join("dispatcher.toml");
-    std::fs::write(&path, config)?;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(folder.join(SECRET_FILE))?;
-    file.write_all(secret.as_bytes())?;
-    Ok(path)
 }

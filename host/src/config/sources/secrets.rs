@@ -13,6 +13,14 @@ use crate::verify::{Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, Token
 /// Placeholder for a secret that `check` does not look up. Nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
 
+/// The secrets of a source that could be read.
+#[derive(Default)]
+pub(super) struct Secrets {
+    pub(super) values: Vec<Secret>,
+    /// For each of them, its number in the file, from 1, and its place.
+    places: Vec<(usize, Range<usize>)>,
+}
+
 pub(super) fn is_looked_up(secret: &Secret) -> bool {
     secret.expose() != NOT_LOOKED_UP
 }
@@ -59,10 +67,21 @@ pub(super) fn verify_token(
 pub(super) fn refuse_secrets(
     name: &str,
     scheme: &Scheme,
-    error: InvalidSecrets,
+    mut error: InvalidSecrets,
+    secrets: &Secrets,
     place: Range<usize>,
     notes: &Notes,
 ) {
+    let number = match &mut error {
+        InvalidSecrets::Empty { number } | InvalidSecrets::Form { number, .. } => Some(number),
+        _ => None,
+    };
+    let written = number.and_then(|number| {
+        let (in_file, place) = secrets.places.get(*number - 1)?;
+        *number = *in_file;
+        Some(place.clone())
+    });
+    let place = written.unwrap_or(place);
     let problem = Problem::error(format!("source `{name}`: {error}"));
     notes.add(match error {
         InvalidSecrets::NoPublicUrl => {
@@ -82,7 +101,7 @@ pub(super) fn secrets(
     table: &mut Table<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
-) -> Option<Vec<Secret>> {
+) -> Option<Secrets> {
     let Some(entry) = table.entry("secrets") else {
         if !open {
             let title = format!("source `{name}` needs `secrets`");
@@ -105,8 +124,14 @@ pub(super) fn secrets(
         entry.refuse(notes, &title, &format!("at most {SECRETS_MAX}: remove the old ones"), "");
         entries.truncate(SECRETS_MAX);
     }
-    let secrets = entries.iter().filter_map(|entry| secret(name, entry, resolver, notes));
-    Some(secrets.collect::<Vec<_>>()).filter(|secrets| !secrets.is_empty())
+    let mut secrets = Secrets::default();
+    for (index, entry) in entries.iter().enumerate() {
+        if let Some(secret) = secret(name, entry, resolver, notes) {
+            secrets.values.push(secret);
+            secrets.places.push((index + 1, entry.span.clone()));
+        }
+    }
+    (!secrets.values.is_empty()).then_some(secrets)
 }
 
 fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes) -> Option<Secret> {

@@ -11,7 +11,7 @@ pub(super) struct Embedded {
     /// The file's name without `.toml`.
     pub(super) name: &'static str,
     pub(super) text: &'static str,
-    /// `None` inside if the file has an error, which a test excludes.
+    /// Empty until first use; then `None` if the file has an error, which a test excludes.
     vendor: OnceLock<Option<Vendor>>,
 }
 

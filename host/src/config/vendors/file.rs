@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::super::naming::unknown;
 use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
 use super::super::{schemes, senders};
@@ -19,11 +20,35 @@ pub struct Vendor {
     pub vendor: String,
     /// The document that describes the scheme and the bodies.
     pub read_in: String,
+    /// `None` for a vendor that does not sign.
+    pub confirmed_by: Option<ConfirmedBy>,
     pub signs: Signs,
     pub reads: Reads,
     pub setup: Setup,
     pub samples: Vec<Sample>,
 }
+
+/// What shows that the file describes the vendor's scheme correctly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfirmedBy {
+    /// The vendor's own document, which `read_in` names.
+    Documentation,
+    /// The vendor's library, which signs or verifies in `tests/scenarios/vendors.rs`.
+    Library,
+    /// A test vector that was published elsewhere, or a recorded request.
+    Vector,
+    /// Second-hand sources only.
+    Nothing,
+}
+
+const CONFIRMATIONS: [(&str, ConfirmedBy); 4] = [
+    ("documentation", ConfirmedBy::Documentation),
+    ("library", ConfirmedBy::Library),
+    ("vector", ConfirmedBy::Vector),
+    ("nothing", ConfirmedBy::Nothing),
+];
+/// How `read_in` begins if it names no document of the vendor.
+const SECOND_HAND: &str = "second-hand";
 
 /// How a vendor proves that a request is authentic.
 #[derive(Debug)]
@@ -86,8 +111,10 @@ pub(super) fn parse(name: &'static str, text: &'static str) -> (Option<Vendor>, 
 fn read(name: &'static str, mut table: Table<'_>, notes: &Notes) -> Option<Vendor> {
     let vendor = required(&mut table, "vendor", notes);
     let read_in = required(&mut table, "read_in", notes);
-    let confirmed = table.boolean("confirmed", true, notes);
-    let signs = signs(name, table.entry("scheme"), confirmed, notes);
+    let scheme = table.entry("scheme");
+    let is_described = scheme.as_ref().is_some_and(|entry| entry.value.is_table());
+    let confirmed_by = if is_described { confirmed_by(&mut table, read_in, notes) } else { None };
+    let signs = signs(name, scheme, confirmed_by, notes);
     let reads = reads(name, table.entry("sender"), notes);
     let setup = setup(name, &mut table, notes);
     let samples = table.entry("samples").map_or_else(Vec::new, |entry| entry.items(notes));
@@ -96,7 +123,8 @@ fn read(name: &'static str, mut table: Table<'_>, notes: &Notes) -> Option<Vendo
     let _ = table.entry("vectors");
     table.finish(notes, |_| None);
     let (read_in, signs, reads) = (read_in?.to_owned(), signs?, reads?);
-    Some(Vendor { name, vendor: vendor?.to_owned(), read_in, signs, reads, setup, samples })
+    let vendor = vendor?.to_owned();
+    Some(Vendor { name, vendor, read_in, confirmed_by, signs, reads, setup, samples })
 }
 
 fn required<'t>(table: &mut Table<'t>, key: &'static str, notes: &Notes) -> Option<&'t str> {
@@ -109,14 +137,48 @@ fn required<'t>(table: &mut Table<'t>, key: &'static str, notes: &Notes) -> Opti
     text
 }
 
+fn confirmed_by(
+    table: &mut Table<'_>,
+    read_in: Option<&str>,
+    notes: &Notes,
+) -> Option<ConfirmedBy> {
+    let place = table.place.clone();
+    let Some(entry) = table.entry("confirmed_by") else {
+        let problem = Problem::error("`confirmed_by` is missing").at(place, "needed here");
+        let help = "write \"documentation\", \"library\" or \"vector\", or \"nothing\" if only second-hand \
+                    sources describe the scheme";
+        notes.add(problem.absence().help(help));
+        return None;
+    };
+    let written = entry.string(notes)?;
+    let Some((_, found)) = CONFIRMATIONS.iter().find(|(name, _)| *name == written) else {
+        let names = CONFIRMATIONS.iter().map(|(name, _)| *name);
+        unknown(&entry, "confirmation", "confirmations", written, names, notes);
+        return None;
+    };
+    if *found == ConfirmedBy::Documentation && read_in?.starts_with(SECOND_HAND) {
+        let title = "`read_in` names second-hand sources, which confirm nothing";
+        let help =
+            "name the vendor's own document in `read_in`, or write confirmed_by = \"nothing\"";
+        entry.refuse(notes, title, "not true", help);
+    }
+    Some(*found)
+}
+
 /// A table says how the vendor signs; a text names the scheme to use for one that does not sign.
-fn signs(name: &str, entry: Option<Entry<'_>>, confirmed: bool, notes: &Notes) -> Option<Signs> {
+fn signs(
+    name: &str,
+    entry: Option<Entry<'_>>,
+    confirmed_by: Option<ConfirmedBy>,
+    notes: &Notes,
+) -> Option<Signs> {
     let Some(entry) = entry else { return Some(Signs::Unknown) };
     if entry.value.is_str() {
         return Some(Signs::Not { instead: entry.string(notes)?.to_owned() });
     }
     let scheme = schemes::scheme(name, entry.table(notes)?, notes)?;
-    Some(Signs::By(Arc::new(Scheme { unconfirmed: !confirmed, ..scheme })))
+    let unconfirmed = confirmed_by.is_none_or(|by| by == ConfirmedBy::Nothing);
+    Some(Signs::By(Arc::new(Scheme { unconfirmed, ..scheme })))
 }
 
 /// A table says how bodies are read; a text names another vendor with the same bodies.

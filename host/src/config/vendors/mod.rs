@@ -13,4 +13,4 @@ mod tests;
 pub use catalog::{
     all, names, sample, samples, scheme, schemes, sender, senders, unsigned, vendor,
 };
-pub use file::{Reads, Setup, Signs, Vendor};
+pub use file::{ConfirmedBy, Reads, Setup, Signs, Vendor};

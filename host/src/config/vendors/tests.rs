@@ -1,45 +1,102 @@
 //! Reads every vendor's file strictly, and runs its test vectors and its samples.
 
+use std::sync::Arc;
+
 mod handshakes;
 mod samples;
+mod templates;
 mod vectors;
 
 use super::catalog::{Embedded, FILES};
 use super::file::parse;
-use super::{Reads, Signs, all, scheme, sender, vendor};
-use crate::config::Problem;
+use super::{ConfirmedBy, Reads, Signs, Vendor, all, scheme, sender, vendor};
+use crate::config::document::File;
+use crate::config::{Document, Problem, Problems};
 
 /// Warnings that a vendor's file may have, because the vendor decides what it signs.
 const ALLOWED: [&str; 2] = ["does not sign its time", "does not sign the content"];
 
-fn problems(file: &Embedded) -> Vec<String> {
-    let problems = parse(file.name, file.text).1.into_iter();
-    let wrong = problems
-        .filter(|problem| problem.is_error() || !ALLOWED.iter().any(|a| problem.title.contains(a)));
-    wrong.map(|problem| format!("{}: {}", file.name, show(&problem))).collect()
+fn problems(file: &Embedded) -> Problems {
+    let mut problems = parse(file.name, file.text).1;
+    problems.retain(|problem| {
+        problem.is_error() || !ALLOWED.iter().any(|allowed| problem.title.contains(allowed))
+    });
+    shown(file.name, file.text, problems)
 }
 
-/// A problem in one line, with what to do.
-fn show(problem: &Problem) -> String {
-    let Problem { title, label, help, .. } = problem;
-    let label = if label.is_empty() { String::new() } else { format!(": {label}") };
-    let help: String = help.iter().map(|help| format!("; {help}")).collect();
-    format!("{title}{label}{help}")
+/// Shown as `check` shows the problems of a configuration: with the line, a caret and help.
+fn shown(name: &str, text: &str, problems: Vec<Problem>) -> Problems {
+    let file = File { name: format!("host/vendors/{name}.toml"), start: 0 };
+    Problems::new(Arc::new(Document::new(vec![file], text.to_owned(), Vec::new())), problems)
 }
 
 #[test]
 fn every_file_is_read_without_a_problem() {
-    let wrong: Vec<String> = FILES.iter().flat_map(problems).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let wrong: String = FILES.iter().map(|file| problems(file).render(false)).collect();
+    assert!(wrong.is_empty(), "{wrong}");
     assert!(FILES.len() >= 87 && all().count() == FILES.len());
 }
 
+/// One reader serves vendors' files and a user's tables, so the messages are the same.
 #[test]
-fn an_unknown_key_is_refused() {
-    let text =
-        "vendor = \"A\"\nread_in = \"b\"\nsnder = \"json\"\n[scheme]\nheader = \"x\"\nhaeder = 1\n";
-    let problems = problems(&Embedded::new("a", text));
-    assert_eq!(problems.len(), 3, "{problems:?}");
+fn a_mistake_is_shown_with_its_line_and_what_may_be_written() {
+    let text = r#"vendor = "A"
+read_in = "second-hand sources"
+confirmed_by = "documentation"
+snder = "json"
+colour = "red"
+[scheme]
+header = "x-a"
+haeder = "x-b"
+speed = 1
+signed = ["corpus"]
+"#;
+    let shown = problems(&Embedded::new("a", text)).render(false);
+    for expected in [
+        "error: `sender` is missing",
+        "`read_in` names second-hand sources, which confirm nothing\n --> host/vendors/a.toml:3:16",
+        "unknown key `snder`\n --> host/vendors/a.toml:4:1",
+        "did you mean `sender`?",
+        "unknown key `colour`\n --> host/vendors/a.toml:5:1",
+        "help: known keys: confirmed_by, read_in, samples, scheme, sender, setup, vectors, vendor",
+        "did you mean `header`?",
+        "unknown key `scheme.speed`\n --> host/vendors/a.toml:9:1",
+        "help: known keys: algorithm, each_header, encoding, ",
+        "unknown part `corpus`\n  --> host/vendors/a.toml:10:11",
+        "help: known parts: body, body-sha256, ",
+    ] {
+        assert!(shown.contains(expected), "{expected}\n\n{shown}");
+    }
+}
+
+#[test]
+fn a_file_with_a_scheme_says_what_confirms_it() {
+    let text = "vendor = \"A\"\nread_in = \"b\"\nsender = \"json\"\n";
+    let missing =
+        problems(&Embedded::new("a", &*format!("{text}[scheme]\nheader = \"x\"\n").leak()));
+    assert!(missing.render(false).contains("`confirmed_by` is missing"), "{missing}");
+    let unknown = format!("{text}confirmed_by = \"rumour\"\n[scheme]\nheader = \"x\"\n");
+    let unknown = problems(&Embedded::new("a", unknown.leak())).render(false);
+    assert!(unknown.contains("known confirmations: documentation, library, nothing, vector"));
+
+    let libraries = include_str!("../../../../tests/scenarios/vendors.rs");
+    for vendor in all() {
+        let name = vendor.name;
+        assert_eq!(vendor.confirmed_by.is_some(), vendor.scheme().is_some(), "{name}");
+        let text = FILES.iter().find(|file| file.name == name).unwrap().text;
+        let origins = vectors::origins(name, text);
+        let from_elsewhere = origins.iter().any(|origin| origin != "made-here");
+        let has_library = libraries.contains(&format!("(\"{name}\", "));
+        match vendor.confirmed_by {
+            Some(ConfirmedBy::Vector) => assert!(from_elsewhere, "{name}: {origins:?}"),
+            Some(ConfirmedBy::Library) => assert!(has_library, "{name}"),
+            Some(ConfirmedBy::Nothing) => assert!(!from_elsewhere && !has_library, "{name}"),
+            // The reader has compared it with `read_in`.
+            Some(ConfirmedBy::Documentation) | None => {}
+        }
+    }
+    let nothing = |by: &Vendor| by.confirmed_by == Some(ConfirmedBy::Nothing);
+    assert_eq!(all().filter(|vendor| nothing(vendor)).count(), 27);
 }
 
 #[test]

@@ -96,6 +96,15 @@ async fn a_forger_cannot_lock_out_a_sender_at_the_same_address() {
     }
 }
 
+#[tokio::test]
+async fn without_a_rate_nothing_is_counted() {
+    let kit = kit(|_| {});
+    for _ in 0..50 {
+        assert_eq!(kit.send(forged("/sqreen")).await.status, 401);
+    }
+    assert_eq!(kit.send(signed("/sqreen", sample("sqreen/test"))).await.status, 200);
+}
+
 /// Reserves as many of the bytes in flight as it can, and never ends.
 async fn flood(kit: &Arc<Kit>, path: &str) -> Vec<tokio::task::JoinHandle<()>> {
     let mut floods = Vec::new();

@@ -6,7 +6,7 @@ use super::super::all;
 use crate::model::{Event, Shape, Timestamp};
 use crate::normalize::{DEDUP_KEY_BYTES_MAX, Input, Repetition, Sender, normalize};
 
-fn events<'a>(
+pub(super) fn events<'a>(
     sender: &Sender,
     headers: impl Iterator<Item = (&'a str, &'a str)>,
     body: &str,

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::super::all;
 use super::super::catalog::FILES;
 use super::super::file::texts;
-use super::show;
+use super::shown;
 use crate::config::reader::{Entry, Notes, Table};
 use crate::model::{Request, Secret, Timestamp};
 use crate::verify::{
@@ -20,7 +20,7 @@ use crate::verify::{
 /// One test vector of a vendor.
 struct Vector {
     /// `made-here`, or where it was published.
-    _origin: String,
+    origin: String,
     secret: String,
     /// The address that the sender was given.
     url: String,
@@ -38,11 +38,13 @@ fn vectors(name: &str, text: &str) -> Result<Vec<Vector>, String> {
     let entries = table.entry("vectors").map_or_else(Vec::new, |entry| entry.items(&notes));
     let read: Result<Vec<_>, _> = entries.iter().map(|entry| vector(name, entry, &notes)).collect();
     let problems = notes.into_parts().0;
-    if problems.is_empty() {
-        read
-    } else {
-        Err(problems.iter().map(show).collect::<Vec<_>>().join("; "))
-    }
+    if problems.is_empty() { read } else { Err(shown(name, text, problems).render(false)) }
+}
+
+/// Where the vectors of a file come from.
+pub(super) fn origins(name: &str, text: &str) -> Vec<String> {
+    let vectors = vectors(name, text).unwrap_or_default();
+    vectors.into_iter().map(|vector| vector.origin).collect()
 }
 
 fn vector(name: &str, entry: &Entry<'_>, notes: &Notes) -> Result<Vector, String> {
@@ -63,7 +65,7 @@ fn vector(name: &str, entry: &Entry<'_>, notes: &Notes) -> Result<Vector, String
         }
     };
     Ok(Vector {
-        _origin: origin
+        origin: origin
             .ok_or("a vector needs `origin`: \"made-here\", or where it was published")?,
         secret: secret.ok_or("a vector needs `secret`")?,
         url: url.unwrap_or_else(|| format!("https://hooks.example.org/{name}")),
