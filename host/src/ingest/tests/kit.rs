@@ -70,7 +70,8 @@ impl Kit {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
     {
-        let (head, body) = self.ingest.handle(request, peer).await.into_parts();
+        let seat = net::Seat::alone(peer.nearest());
+        let (head, body) = self.ingest.handle(request, peer, &seat).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&body).unwrap();
         Answer { status: head.status, headers: head.headers, json }
@@ -78,6 +79,11 @@ impl Kit {
 
     pub(super) fn in_flight(&self) -> usize {
         self.ingest.budget.reserved()
+    }
+
+    /// How many requests wait for the rest of their body.
+    pub(super) fn waiting(&self) -> usize {
+        self.ingest.budget.waiting()
     }
 }
 
@@ -98,7 +104,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
     let settings = Settings {
         sources: vec![source],
         bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
-        body_timeout: BODY_TIMEOUT,
+        body_time: BodyTime::default(),
         config,
     };
     let errors = Rule { severity: Some(Severity::Error), ..Rule::default() };
@@ -182,6 +188,8 @@ impl Body for Chunks {
 pub(super) struct Memory {
     requests: Mutex<Vec<NewRequest>>,
     answer: Mutex<Option<Result<Durable, AppendError>>>,
+    /// Sources whose requests are never stored.
+    stalled: Mutex<Vec<&'static str>>,
 }
 
 impl Memory {
@@ -191,6 +199,11 @@ impl Memory {
 
     pub(super) fn answer(&self, ids: Vec<EventId>, duplicates: usize) {
         *self.answer.lock().unwrap() = Some(Ok(Durable::claimed(ids, duplicates)));
+    }
+
+    /// From now on requests of these sources, and no others, wait for ever.
+    pub(super) fn stall(&self, sources: &[&'static str]) {
+        *self.stalled.lock().unwrap() = sources.to_vec();
     }
 
     pub(super) fn count(&self) -> usize {
@@ -212,6 +225,9 @@ impl Memory {
 impl Queue for Memory {
     fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>> {
         Box::pin(async move {
+            if self.stalled.lock().unwrap().contains(&&*request.source) {
+                std::future::pending::<()>().await;
+            }
             if let Some(answer) = self.answer.lock().unwrap().clone() {
                 return answer;
             }
