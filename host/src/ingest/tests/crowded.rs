@@ -1,31 +1,12 @@
 //! Bodies that arrive slowly, and what becomes of them when there is no room.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use hyper::body::{Body, Frame};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::kit::{Answer, BYTES_IN_FLIGHT_MAX};
+use super::kit::{Answer, BYTES_IN_FLIGHT_MAX, Slow};
 use super::*;
-
-/// A body whose sender is slow. It ends when the sender is dropped.
-struct Slow(UnboundedReceiver<Bytes>);
-
-impl Body for Slow {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
-    }
-}
 
 /// A request that is under way.
 struct UnderWay {

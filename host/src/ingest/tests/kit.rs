@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::super::*;
 use crate::config::vendors;
@@ -180,6 +181,21 @@ impl Body for Chunks {
 
     fn size_hint(&self) -> SizeHint {
         self.announced.map(SizeHint::with_exact).unwrap_or_default()
+    }
+}
+
+/// A body whose sender is slow. It ends when the sender is dropped.
+pub(super) struct Slow(pub(super) UnboundedReceiver<Bytes>);
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
 }
 
