@@ -296,3 +296,78 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    fn activity() -> Activity {
+        Activity::new(Owner::from_bits(7))
+    }
+
+    fn standing(activity: &Activity) -> Option<Standing> {
+        activity.standing(Instant::now())
+    }
+
+    const fn s(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_stored_request_speaks_for_an_idle_connection() {
+        let activity = activity();
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "expects its first head");
+        activity.enter(Phase::Answering);
+        assert_eq!(standing(&activity), None);
+        activity.set(Phase::Idle);
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "after a refusal");
+        activity.prove();
+        advance(s(60)).await;
+        assert_eq!(standing(&activity), Some(Standing::Proven));
+        activity.set(Phase::Reading);
+        assert_eq!(standing(&activity), Some(Standing::Proven), "the next head has just begun");
+        advance(HEAD_GRACE).await;
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "and does not end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_judged_by_its_pace() {
+        let activity = activity();
+        activity.prove();
+        activity.receive();
+        advance(s(1)).await;
+        assert_eq!(activity.behind_ms(Instant::now()), 1_000);
+        assert_eq!(standing(&activity), Some(Standing::Unproven));
+        activity.progress(usize::try_from(PACE).unwrap() + 10);
+        assert_eq!(standing(&activity), Some(Standing::Proven));
+        activity.progress(1 << 30);
+        assert_eq!(activity.behind_ms(Instant::now()), -1_000, "a burst counts for a second");
+        for _ in 0..100 {
+            advance(s(1)).await;
+            activity.progress(1);
+        }
+        assert_eq!(activity.behind_ms(Instant::now()), 98_999);
+        activity.set(Phase::Answering);
+        assert_eq!(standing(&activity), None, "it is whole");
+        advance(STUCK).await;
+        assert_eq!(standing(&activity), Some(Standing::Stuck));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxys_own_connection_is_one_of_the_last_and_its_clients_count_by_themselves() {
+        let activity = activity();
+        activity.held_for(Owner::from_bits(1), true);
+        assert_eq!(standing(&activity), Some(Standing::OfProxy));
+        activity.enter(Phase::Answering);
+        activity.held_for(Owner::from_bits(2), false);
+        activity.receive();
+        advance(s(1)).await;
+        assert_eq!(
+            (standing(&activity), activity.owner().to_bits()),
+            (Some(Standing::Unproven), 2)
+        );
+        let order = [Standing::Unproven, Standing::Proven, Standing::OfProxy, Standing::Stuck];
+        assert!(order.is_sorted());
+    }
+}
