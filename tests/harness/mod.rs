@@ -1,5 +1,6 @@
 //! Starts daemons, posts to them, kills them, and reads what was delivered to their targets.
 
+mod attack;
 mod client;
 mod daemon;
 mod installed;
@@ -9,6 +10,7 @@ mod setup;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use attack::Attack;
 pub(crate) use client::{Answer, Client};
 pub(crate) use daemon::{Daemon, value};
 pub(crate) use installed::{Installed, plugin_file};

@@ -2,6 +2,7 @@
 
 mod admin;
 mod any_sender;
+mod attacks;
 mod bad_plugins;
 mod cases;
 mod cli;

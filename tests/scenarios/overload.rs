@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::{Answer, Client, Daemon, SECRET, body, events, post_all, signature, wait_for};
+use crate::harness::{Client, Daemon, SECRET, body, events, post_all, signature, wait_for};
 
 const IDLE: usize = 10_000;
 /// Files that this process has open besides its connections.
 const FILES_RESERVED: u64 = 1_000;
 const SLOW: usize = 200;
+/// Bytes that a slow body has left.
+const LONG: usize = 60_000;
 
 /// How many connections this process, and a daemon with the same limits, can have open.
 fn connections_max(wanted: usize) -> usize {
@@ -43,12 +45,6 @@ fn all_accepted(daemon: &Daemon, name: &str, count: usize) -> Vec<String> {
         assert_eq!(daemon.post(&body(&[id])).status, 200, "{id}");
     }
     ids
-}
-
-#[track_caller]
-fn must_retry_later(answer: &Answer) {
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(answer.header("retry-after"), Some("5"));
 }
 
 /// Opens connections that, in turn, send nothing, stop within the head of a request, or stay idle after a request.
@@ -103,30 +99,34 @@ fn more_idle_connections_than_the_limit_block_no_sender() {
 #[test]
 fn slow_senders_do_not_affect_others() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
-    let length = 2_000;
     let (ids, stop, ticks) = (events("slow", SLOW), AtomicBool::new(false), AtomicUsize::new(0));
     let done = std::thread::scope(|scope| {
         let slow = scope.spawn(|| {
             let bytes = |id: &String| {
-                let body = body(&[id]);
+                let body = [body(&[id]), vec![b' '; LONG]].concat();
                 (head(body.len(), &body) + std::str::from_utf8(&body).unwrap()).into_bytes()
             };
-            let mut senders: Vec<_> =
-                ids.iter().map(|id| (daemon.client(), bytes(id), 0)).collect();
-            // Half of them are slow within the head, half within the body.
-            for (index, (client, bytes, at)) in senders.iter_mut().enumerate() {
-                *at = if index % 2 == 0 { 10 } else { bytes.len() - length.min(300) };
+            // Half of them are slow within the head, half within the body, which has a least rate.
+            let mut senders: Vec<_> = (ids.iter().enumerate())
+                .map(|(index, id)| {
+                    let (bytes, in_head) = (bytes(id), index % 2 == 0);
+                    let (at, step) = if in_head { (10, 1) } else { (bytes.len() - LONG, 200) };
+                    (daemon.client(), bytes, at, step)
+                })
+                .collect();
+            for (client, bytes, at, _) in &mut senders {
                 client.write(&bytes[..*at]).unwrap();
             }
             while !stop.load(Ordering::Relaxed) {
-                for (client, bytes, at) in &mut senders {
-                    client.write(&bytes[*at..=*at]).unwrap();
-                    *at += 1;
+                for (client, bytes, at, step) in &mut senders {
+                    let next = (*at + *step).min(bytes.len() - 1);
+                    client.write(&bytes[*at..next]).unwrap();
+                    *at = next;
                 }
                 ticks.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(50));
             }
-            for (client, bytes, at) in &mut senders {
+            for (client, bytes, at, _) in &mut senders {
                 client.write(&bytes[*at..]).unwrap();
                 assert_eq!(client.answer().unwrap().status, 200);
             }
@@ -161,45 +161,55 @@ fn senders_that_never_read_responses_do_not_affect_others() {
 }
 
 #[test]
-fn more_bytes_in_flight_than_allowed_get_503_and_short_requests_still_have_room() {
+fn bodies_that_stop_shortly_before_their_end_make_room_for_whole_requests() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
         .server("in_flight_max = \"16MiB\"\nbody_timeout = \"5m\"")
         .start();
-    // Each announces 4 MiB and stops shortly before the end. Bytes that have not arrived yet are not counted, so a
-    // few more requests than fit may be needed; those are refused themselves.
+    // Each announces 4 MiB and stops shortly before the end.
     let (part, long) = (vec![b' '; (4 << 20) - 100], vec![b' '; 200 << 10]);
     let mut held: Vec<Client> = Vec::new();
-    let refused = loop {
+    for _ in 0..16 {
         let mut client = daemon.client();
         client.write(head(4 << 20, b"").as_bytes()).unwrap();
-        // Fails if the request was refused meanwhile.
+        // Fails if it has given way meanwhile.
         let _ = client.write(&part);
         held.push(client);
-        let answer = daemon.post(&long);
-        if answer.status == 503 {
-            break answer;
-        }
-        assert!(held.len() < 64, "{answer:?}");
-    };
-    must_retry_later(&refused);
+        // Was read to its end, where it turned out to be empty.
+        assert_eq!(daemon.post(&long).status, 400);
+    }
     let ids = all_accepted(&daemon, "short", 50);
+    let log = daemon.log();
+    let reason = "its room was needed for others (server.in_flight_max)\"";
+    assert!(log.matches(reason).count() >= held.len() - 4, "{log}");
+    // The first one had waited longest.
+    let answer = held[0].answer().unwrap();
+    assert_eq!((answer.status, answer.header("retry-after")), (408, Some("5")));
+    assert!(answer.json()["error"].as_str().unwrap().contains("try again later"), "{answer:?}");
     drop(held);
-    // Their bytes are free again.
-    wait_for("room", || {
-        let long = [body(&events("long", 1)), vec![b' '; 200 << 10]].concat();
-        (daemon.post(&long).status == 200).then_some(())
-    });
     daemon.wait_delivered("audit-log", &ids);
 }
 
 #[test]
-fn a_new_connection_gets_503_while_all_others_are_busy_and_every_accepted_event_is_delivered() {
+fn a_body_that_arrives_too_slowly_gets_a_408_that_names_the_least_rate() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let mut slow = daemon.client();
+    slow.write((head(1_000, b"") + "[").as_bytes()).unwrap();
+    let answer = slow.answer().unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (408, Some("close")), "{answer:?}");
+    let error = "the body arrived too slowly: at least 1024 bytes per second are required";
+    assert_eq!(answer.json()["error"], error);
+    let expected = "at less than 1024 bytes per second on average (server.body_rate_min)";
+    wait_for("the log", || daemon.log().contains(expected).then_some(()));
+}
+
+#[test]
+fn a_new_connection_takes_the_place_of_one_slow_body_and_every_accepted_event_is_delivered() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
-        .server("connections_max = 8\nbody_timeout = \"5m\"")
+        .server("connections_max = 8\nbody_timeout = \"5m\"\nbody_rate_min = \"0B\"")
         .start();
     let ids = events("half", 8);
     let bodies: Vec<_> = ids.iter().map(|id| body(&[id])).collect();
@@ -216,24 +226,22 @@ fn a_new_connection_gets_503_while_all_others_are_busy_and_every_accepted_event_
             client
         })
         .collect();
-    let refused = wait_for("503", || {
-        let mut client = daemon.client();
-        let body = body(&events("more", 1));
-        let headers = [("x-sqreen-integrity", signature(SECRET, &body).into_bytes())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_slice()));
-        client.send("POST", "/sqreen", &headers, &body).ok().filter(|answer| answer.status == 503)
-    });
-    must_retry_later(&refused);
-    for (client, body) in busy.iter_mut().zip(&bodies) {
-        client.write(&body[10..]).unwrap();
-        assert_eq!(client.answer().unwrap().status, 200);
-    }
+    let new = all_accepted(&daemon, "new", 1);
+    let end = |(client, body): (&mut Client, &Vec<u8>)| {
+        client.write(&body[10..]).and_then(|()| client.answer()).map(|answer| answer.status)
+    };
+    let ended: Vec<_> = busy.iter_mut().zip(&bodies).map(end).collect();
+    let served = ended.iter().map(|status| status.as_ref().is_ok_and(|status| *status == 200));
+    let served: Vec<String> =
+        ids.iter().zip(served).filter(|(_, served)| *served).map(|(id, _)| id.clone()).collect();
+    assert_eq!(served.len(), 7, "{ended:?}");
     drop(busy);
     // Far more senders than connections: each request is either refused with 503, or acknowledged and delivered.
     let many = events("flood", 2_000);
     let posted = post_all(daemon.address(), &many, 5, 64, &AtomicUsize::new(0));
     assert!(posted.refused.keys().all(|status| *status == 503), "{:?}", posted.refused);
-    daemon.wait_delivered("audit-log", &ids);
+    daemon.wait_delivered("audit-log", &new);
+    daemon.wait_delivered("audit-log", &served);
     daemon.wait_delivered("audit-log", &posted.acknowledged);
     assert!(!posted.acknowledged.is_empty());
 }

@@ -139,7 +139,7 @@ impl Contents {
             ingest: ingest::Settings {
                 sources,
                 bytes_in_flight_max: self.server.bytes_in_flight_max,
-                body_timeout: self.server.body_timeout,
+                body_time: self.server.body_time,
                 config: hash,
             },
             store: self.store.queue,

@@ -16,6 +16,10 @@ const CONNECTIONS_MAX: u64 = 65_536;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10 * 60);
 /// Limits of `in_flight_max`, in bytes.
 const IN_FLIGHT_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+/// Limits of `body_grace`.
+const BODY_GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10 * 60);
+/// Limits of `body_rate_min`, in bytes per second.
+const BODY_RATE: RangeInclusive<u64> = 0..=1 << 30;
 /// Default of `free_low`, in bytes.
 const FREE_LOW_BYTES: u64 = 1 << 30;
 /// Largest `free_low` and `free_min`, in bytes.
@@ -32,7 +36,7 @@ pub(super) struct Server {
     pub(super) net: net::Settings,
     pub(super) public_url: Option<String>,
     pub(super) bytes_in_flight_max: usize,
-    pub(super) body_timeout: Duration,
+    pub(super) body_time: ingest::BodyTime,
 }
 
 pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
@@ -41,7 +45,7 @@ pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
         net: default,
         public_url: None,
         bytes_in_flight_max: ingest::BYTES_IN_FLIGHT_MAX,
-        body_timeout: ingest::BODY_TIMEOUT,
+        body_time: ingest::BodyTime::default(),
     };
     let Some(mut table) = table else { return server };
     let listen = table.entry("listen").and_then(|entry| listen(&entry, notes));
@@ -51,10 +55,13 @@ pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
         ("header_timeout", &mut net.header_timeout),
         ("idle_timeout", &mut net.idle_timeout),
         ("drain_timeout", &mut net.drain_timeout),
-        ("body_timeout", &mut server.body_timeout),
+        ("body_timeout", &mut server.body_time.timeout),
     ] {
         *value = table.duration(key, TIMEOUT, notes).unwrap_or(*value);
     }
+    let time = &mut server.body_time;
+    time.grace = table.duration("body_grace", BODY_GRACE, notes).unwrap_or(time.grace);
+    time.rate_min = table.bytes("body_rate_min", BODY_RATE, notes).unwrap_or(time.rate_min);
     if let Some(max) = table.integer("connections_max", 1..=CONNECTIONS_MAX, notes) {
         net.connections_max = usize::try_from(max).unwrap_or(usize::MAX);
     }

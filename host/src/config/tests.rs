@@ -67,7 +67,9 @@ fn every_setting_takes_effect() {
     assert_eq!(config.server.idle_timeout, Duration::from_secs(60));
     assert_eq!(config.server.drain_timeout, Duration::from_secs(15));
     assert_eq!(config.server.connections_max, 100);
-    assert_eq!(config.ingest.body_timeout, Duration::from_secs(20));
+    let time = config.ingest.body_time;
+    assert_eq!((time.timeout, time.grace), (Duration::from_secs(20), Duration::from_secs(3)));
+    assert_eq!(time.rate_min, 2 << 10);
     assert_eq!(config.ingest.bytes_in_flight_max, 32 << 20);
     assert_eq!(config.store.directory, Path::new("/var/tmp/dispatcher-data"));
     assert_eq!((config.store.segment_bytes, config.free_low_bytes), (16 << 20, 0));

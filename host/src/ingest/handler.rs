@@ -11,14 +11,15 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
 use super::answer::{self, AfterAnswer, RequestId};
-use super::body::{self, Budget, Reservation};
+use super::body;
+use super::budget::{Budget, Reservation};
 use super::refusal::RequestRefusal;
 use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
 use crate::model::{Request, Timestamp};
-use crate::net::{self, Peer};
+use crate::net::{self, Peer, Seat};
 use crate::route::Router;
 use crate::store::Queue;
 use crate::telemetry::Feed;
@@ -45,6 +46,7 @@ struct Admitted<'a> {
     rules: &'a Rules,
     source: &'a Source,
     peer: Peer,
+    seat: &'a Seat,
     received_at: Timestamp,
 }
 
@@ -82,7 +84,12 @@ impl Ingest {
     }
 
     /// Answers a request. If it is dropped half-way, either nothing is stored, or everything without an answer.
-    pub async fn handle<B>(&self, request: http::Request<B>, peer: Peer) -> Response<Full<Bytes>>
+    pub async fn handle<B>(
+        &self,
+        request: http::Request<B>,
+        peer: Peer,
+        seat: &Seat,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
@@ -96,7 +103,7 @@ impl Ingest {
         let head = Head { parts: &parts, peer: &peer, body_bytes, received_at };
         let (outcome, after) = match rules.admit(&head, found) {
             Ok(source) => {
-                let admitted = Admitted { rules: &rules, source, peer, received_at };
+                let admitted = Admitted { rules: &rules, source, peer, seat, received_at };
                 self.receive(admitted, parts, body).await
             }
             Err(refusal) => {
@@ -106,6 +113,7 @@ impl Ingest {
         };
         match outcome {
             Ok(Handled::Stored(stored)) => {
+                seat.proved();
                 let answer = answer::accepted(id, &stored.durable);
                 self.reporter.stored(id, stored);
                 answer
@@ -133,7 +141,7 @@ impl Ingest {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
     {
-        let Admitted { rules, source, .. } = admitted;
+        let Admitted { rules, source, seat, .. } = admitted;
         if let Some(outcome) = handshake::answer_get(&source.settings, &head).transpose() {
             let waits = head.headers.contains_key(http::header::EXPECT);
             let handled = outcome.map(|answer| Handled::Handshake(&source.settings, answer));
@@ -142,7 +150,7 @@ impl Ingest {
         let body_bytes_max = source.settings.body_bytes_max;
         let own_bytes = &source.gate.own_bytes;
         let reservation = self.budget.reserve(own_bytes, rules.shares, body_bytes_max);
-        let read = body::read(body, body_bytes_max, reservation, rules.body_timeout);
+        let read = body::read(body, body_bytes_max, reservation, rules.body_time, seat);
         match read.await {
             // The reservation lasts until the events are stored.
             Ok((body, mut reservation)) => {
@@ -161,8 +169,9 @@ impl Ingest {
         body: Bytes,
         reservation: &mut Reservation<'_>,
     ) -> Result<Handled<'a>, RequestRefusal> {
-        let Admitted { rules, source: Source { settings: source, gate }, peer, received_at } =
-            admitted;
+        let Admitted {
+            rules, source: Source { settings: source, gate }, peer, received_at, ..
+        } = admitted;
         let request = {
             // Drops the rest of the head here: see below.
             let head = head;
@@ -209,8 +218,13 @@ impl Ingest {
 }
 
 impl net::Handler for Ingest {
-    async fn handle(&self, request: http::Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
-        Self::handle(self, request, peer).await
+    async fn handle(
+        &self,
+        request: http::Request<Incoming>,
+        peer: Peer,
+        seat: &Seat,
+    ) -> Response<Full<Bytes>> {
+        Self::handle(self, request, peer, seat).await
     }
 }
 

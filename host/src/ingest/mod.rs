@@ -6,7 +6,8 @@
 //! but not which check of a signature failed, and nothing about the inside of the daemon.
 //!
 //! Limits: the length of a body per source, the time for a body, and the bytes of all bodies together
-//! ([`Settings::bytes_in_flight_max`]). Bytes count as they arrive, so announcing a long body reserves nothing.
+//! ([`Settings::bytes_in_flight_max`]). Bytes count as they arrive, so announcing a long body reserves nothing. Those of
+//! a body that has not arrived whole give way to others when room is short, see `budget`.
 //!
 //! | answer | when |
 //! |---|---|
@@ -15,7 +16,7 @@
 //! | 401 | the signature is missing, malformed or wrong; before the body is read if the headers show it |
 //! | 403 | the sender's address is not in `allow` of the source; before the body is read |
 //! | 404, 405 | no source has this path; the scheme does not use this method |
-//! | 408 | the body took too long |
+//! | 408 | the body took too long, or gave way to others because it arrived slowly |
 //! | 413 | the body is too long, as sent or decompressed, has too many events, or does not fit into a segment |
 //! | 415 | the content encoding is not supported |
 //! | 429 | above the source's rate limit; with `Retry-After` |
@@ -23,6 +24,7 @@
 
 mod answer;
 mod body;
+mod budget;
 mod decode;
 mod handler;
 mod handshake;
@@ -39,5 +41,5 @@ pub use decode::{DecodeError, decoded};
 pub use handler::Ingest;
 pub use rate::{RATES_MAX, Rate};
 pub use settings::{
-    BODY_BYTES_MAX, BODY_TIMEOUT, BYTES_IN_FLIGHT_MAX, Settings, SourceSettings, same_path,
+    BODY_BYTES_MAX, BYTES_IN_FLIGHT_MAX, BodyTime, Settings, SourceSettings, same_path,
 };

@@ -21,6 +21,9 @@ const PATH_BYTES_MAX: usize = 128;
 /// A known path with at most this many edits is suggested.
 const NEAR_EDITS_MAX: usize = 2;
 
+/// When a sender should try again whose body gave way to others, in seconds.
+const GAVE_WAY_WAIT_S: u64 = 5;
+
 /// Why a request is refused.
 #[derive(Debug)]
 pub(super) enum RequestRefusal {
@@ -54,6 +57,12 @@ pub(super) enum RequestRefusal {
     SlowBody {
         seconds: u64,
     },
+    /// Arrived at less than this on average, in bytes per second.
+    SlowRate {
+        rate_min: u64,
+    },
+    /// Its bytes were taken back to make room for others, because it arrived slowly.
+    GaveWay,
     IncompleteBody(String),
     BytesInFlight {
         bytes_max: usize,
@@ -91,7 +100,9 @@ impl RequestRefusal {
                 StatusCode::BAD_REQUEST
             }
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::SlowBody { .. } | Self::SlowRate { .. } | Self::GaveWay => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::BytesInFlight { .. } | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -99,6 +110,11 @@ impl RequestRefusal {
     /// Whether the daemon is the cause, and not the sender.
     pub(super) const fn is_ours(&self) -> bool {
         matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// Whether the body arrived too slowly.
+    pub(super) const fn is_slow(&self) -> bool {
+        matches!(self.status(), StatusCode::REQUEST_TIMEOUT)
     }
 
     /// Whether the store has no room. The store itself logs why, and when it has room again.
@@ -110,6 +126,7 @@ impl RequestRefusal {
     pub(super) fn wait_s(&self) -> Option<u64> {
         match self {
             Self::Rate { wait } => Some(whole_seconds(*wait)),
+            Self::GaveWay => Some(GAVE_WAY_WAIT_S),
             _ => None,
         }
     }
@@ -132,6 +149,13 @@ impl RequestRefusal {
             }
             Self::InvalidEncoding(encoding) => format!("the body is not valid {encoding}").into(),
             Self::SlowBody { .. } => "the body took too long".into(),
+            Self::SlowRate { rate_min } => format!(
+                "the body arrived too slowly: at least {rate_min} bytes per second are required"
+            )
+            .into(),
+            Self::GaveWay => {
+                "the body arrived too slowly while many others arrived; try again later".into()
+            }
             Self::IncompleteBody(_) => "the body is incomplete".into(),
             Self::Store(AppendError::TooLarge { .. }) => "the request is too large to store".into(),
             Self::BytesInFlight { .. } | Self::Store(_) => {
@@ -171,6 +195,13 @@ impl fmt::Display for RequestRefusal {
             ),
             Self::InvalidEncoding(encoding) => write!(f, "the body is not valid {encoding}"),
             Self::SlowBody { seconds } => write!(f, "the body did not arrive within {seconds} s"),
+            Self::SlowRate { rate_min } => write!(
+                f,
+                "the body arrived at less than {rate_min} bytes per second on average (server.body_rate_min)"
+            ),
+            Self::GaveWay => f.write_str(
+                "the body arrived slowly, and its room was needed for others (server.in_flight_max)",
+            ),
             Self::IncompleteBody(reason) => write!(f, "the body is incomplete: {reason:?}"),
             Self::BytesInFlight { bytes_max } => {
                 write!(

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::request::Parts;
 
 use super::limits::{Gate, Shares};
 use super::refusal::RequestRefusal;
-use super::settings::{Settings, SourceSettings, without_slash};
+use super::settings::{BodyTime, Settings, SourceSettings, without_slash};
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Timestamp};
 use crate::net::Peer;
 use crate::normalize::{self, Input, Repetition, Sender};
@@ -40,7 +40,7 @@ pub(super) struct Rules {
     /// By path without the trailing slash.
     pub(super) sources: HashMap<String, Source>,
     pub(super) shares: Shares,
-    pub(super) body_timeout: Duration,
+    pub(super) body_time: BodyTime,
     pub(super) config: u64,
     pub(super) router: Arc<Router>,
 }
@@ -72,7 +72,7 @@ impl Rules {
         Self {
             sources: settings.sources.into_iter().map(source).collect(),
             shares,
-            body_timeout: settings.body_timeout,
+            body_time: settings.body_time,
             config: settings.config,
             router,
         }

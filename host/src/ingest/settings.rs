@@ -12,8 +12,22 @@ use crate::verify::Verifier;
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Default of the bytes in flight.
 pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
-/// Default of the time for a body.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a body may take, from the end of the request head; then 408.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyTime {
+    /// To its last byte.
+    pub timeout: Duration,
+    /// For which it may be as slow as it likes.
+    pub grace: Duration,
+    /// Bytes per second that must have arrived since then, on average. Zero: any.
+    pub rate_min: u64,
+}
+
+impl Default for BodyTime {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30), grace: Duration::from_secs(2), rate_min: 1024 }
+    }
+}
 
 /// One configured source.
 #[derive(Clone, Debug)]
@@ -42,8 +56,7 @@ pub struct Settings {
     pub sources: Vec<SourceSettings>,
     /// Most bytes of bodies in memory at once, over all requests.
     pub bytes_in_flight_max: usize,
-    /// From the end of the request head to the last byte of the body; then 408.
-    pub body_timeout: Duration,
+    pub body_time: BodyTime,
     /// Hash of the configuration, stored with each request.
     pub config: u64,
 }

@@ -16,6 +16,8 @@ use crate::telemetry::LogThrottle;
 const BEING_REFUSED_MAX: usize = 256;
 /// Wait when the process has no more open files or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Longest wait for the end of a connection that was closed to make room.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// An accepted connection.
 pub(super) struct Accepted {
@@ -55,7 +57,7 @@ impl Acceptor {
                 },
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    let closed = self.open.close_idle(tokio::time::Instant::now());
+                    let closed = self.open.make_room(tokio::time::Instant::now());
                     if self.error_lines.admit(Instant::now()).is_some() {
                         tracing::error!(
                             %error,
@@ -69,17 +71,17 @@ impl Acceptor {
         }
     }
 
-    /// A permit for one more connection, which may close idle ones. `None`: there is no room.
+    /// A permit for one more connection, which may close others. `None`: there is no room.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        let closed = self.open.close_idle(tokio::time::Instant::now());
+        let closed = self.open.make_room(tokio::time::Instant::now());
         if let Some(left_out) = self.full_lines.admit(Instant::now()) {
             tracing::warn!(
                 closed,
                 left_out,
-                "server.connections_max is reached; idle connections are closed to make room"
+                "server.connections_max is reached; idle and slow connections are closed to make room"
             );
         }
         if closed == 0 {
@@ -87,7 +89,7 @@ impl Acceptor {
         }
         // They end as soon as their tasks run. Not waited for longer, because one may be busy.
         let permit = Arc::clone(&self.permits).acquire_owned();
-        tokio::time::timeout(ACCEPT_PAUSE, permit).await.ok()?.ok()
+        tokio::time::timeout(ROOM_WAIT, permit).await.ok()?.ok()
     }
 
     fn refuse(&self, stream: TcpStream) {

@@ -1,4 +1,7 @@
-//! What a connection is doing, since when, and what that means for its timer.
+//! What a connection is doing, since when, and what that means for its timer and for its seat.
+//!
+//! A seat is one of the open connections that the listener admits. It is **behind** by the time that it has been held
+//! without use: since its phase began, or, while a body arrives, by the time that the body is late at [`PACE`].
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +15,18 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::framing::HeadLines;
+use super::room::Owner;
 use super::settings::Settings;
+
+/// A body that arrives at this pace is never behind, in bytes per second. Only compared while room is short.
+const PACE: u64 = 64 * 1024;
+/// How far a body can get ahead of its pace, so that one fast part does not excuse a long wait.
+const AHEAD_MAX: Duration = Duration::from_secs(1);
+/// How long the head of another request may take before a connection that has brought a stored one counts as any
+/// other.
+const HEAD_GRACE: Duration = Duration::from_secs(2);
+/// A request that has not been answered after this time is considered stuck.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +42,20 @@ impl Times {
 }
 
 /// What a connection is doing, and since when. Written by its task only.
+#[derive(Debug)]
 pub(super) struct Activity {
     pub(super) began: Instant,
     phase: AtomicU8,
     since_ms: AtomicU64,
+    /// For how long after `began` the body's bytes so far are enough at [`PACE`], in microseconds.
+    enough_us: AtomicU64,
     two_lengths: AtomicBool,
+    /// Has brought a request that was verified and stored.
+    proven: AtomicBool,
+    /// The [`Owner`] that holds the seat.
+    owner: AtomicU64,
+    /// Is a trusted proxy's own connection at the moment, and brings no client's request.
+    of_proxy: AtomicBool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +67,21 @@ pub(super) enum Phase {
     Reading,
     /// The handler has the request, and applies its own limits.
     Answering,
+    /// The handler waits for the rest of the body, so nothing is verified yet.
+    Receiving,
+}
+
+/// Which seats are taken back first when there are too few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Idle, within a head or within a slow body, and nothing is known in its favour.
+    Unproven,
+    /// Idle after a stored request, or bringing a body at a good pace.
+    Proven,
+    /// Of a trusted proxy, which waits for requests of its clients.
+    OfProxy,
+    /// Not answered for a long time.
+    Stuck,
 }
 
 /// What the timer of a connection means when it fires.
@@ -55,14 +93,32 @@ pub(super) enum Due {
 }
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(owner: Owner) -> Self {
         Self {
             began: Instant::now(),
             // A new connection is expected to send a request. It is idle only after its first answer.
             phase: AtomicU8::new(Phase::Reading as u8),
             since_ms: AtomicU64::new(0),
+            enough_us: AtomicU64::new(0),
             two_lengths: AtomicBool::new(false),
+            proven: AtomicBool::new(false),
+            owner: AtomicU64::new(owner.to_bits()),
+            of_proxy: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        Owner::from_bits(self.owner.load(Ordering::Relaxed))
+    }
+
+    /// Sets for whom the seat is held from now on. `of_proxy`: for a trusted proxy itself.
+    pub(super) fn held_for(&self, owner: Owner, of_proxy: bool) {
+        self.owner.store(owner.to_bits(), Ordering::Relaxed);
+        self.of_proxy.store(of_proxy, Ordering::Relaxed);
+    }
+
+    pub(super) fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
     }
 
     /// Enters a phase now.
@@ -70,6 +126,59 @@ impl Activity {
         let since_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since_ms.store(since_ms, Ordering::Relaxed);
         self.enter(phase);
+    }
+
+    /// Begins to wait for the rest of a body.
+    pub(super) fn receive(&self) {
+        self.enough_us.store(self.us_at(Instant::now()), Ordering::Relaxed);
+        self.set(Phase::Receiving);
+    }
+
+    /// Notes a part of a body.
+    pub(super) fn progress(&self, bytes: usize) {
+        let worth_us = (bytes as u64).saturating_mul(1_000_000) / PACE;
+        let enough_us = self.enough_us.load(Ordering::Relaxed).saturating_add(worth_us);
+        let enough_us = enough_us.min(self.us_at(Instant::now() + AHEAD_MAX));
+        self.enough_us.store(enough_us, Ordering::Relaxed);
+    }
+
+    fn us_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// By how much the seat is behind at `now`. Negative: ahead.
+    pub(super) fn behind_ms(&self, now: Instant) -> i64 {
+        let until_ms = if self.is(Phase::Receiving) {
+            self.enough_us.load(Ordering::Relaxed) / 1_000
+        } else {
+            self.since_ms.load(Ordering::Relaxed)
+        };
+        let (now_ms, until_ms) = (self.us_at(now) / 1_000, until_ms);
+        now_ms.cast_signed().saturating_sub(until_ms.cast_signed())
+    }
+
+    /// Where the seat stands among those that may be taken back. `None`: it is in use.
+    pub(super) fn standing(&self, now: Instant) -> Option<Standing> {
+        let behind_ms = self.behind_ms(now);
+        let behind = |time: Duration| i128::from(behind_ms) >= time.as_millis().cast_signed();
+        let proven = self.proven.load(Ordering::Relaxed);
+        Some(match self.phase.load(Ordering::Relaxed) {
+            phase if phase == Phase::Answering as u8 => {
+                return behind(STUCK).then_some(Standing::Stuck);
+            }
+            phase if phase == Phase::Receiving as u8 => {
+                if behind_ms > 0 {
+                    Standing::Unproven
+                } else {
+                    Standing::Proven
+                }
+            }
+            _ if self.of_proxy.load(Ordering::Relaxed) => Standing::OfProxy,
+            phase if proven && (phase == Phase::Idle as u8 || !behind(HEAD_GRACE)) => {
+                Standing::Proven
+            }
+            _ => Standing::Unproven,
+        })
     }
 
     /// Enters a phase without updating the time.
@@ -81,6 +190,11 @@ impl Activity {
         self.phase.load(Ordering::Relaxed) == phase as u8
     }
 
+    /// Whether the handler has a request.
+    fn answers(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) >= Phase::Answering as u8
+    }
+
     /// Whether a head had both a length and a transfer encoding. It is the last one of its connection.
     pub(super) fn has_two_lengths(&self) -> bool {
         self.two_lengths.load(Ordering::Relaxed)
@@ -88,7 +202,7 @@ impl Activity {
 
     /// Notes bytes that arrived. `head`: what has arrived of the current head.
     fn received(&self, bytes: &[u8], head: &mut HeadLines) {
-        if self.is(Phase::Answering) {
+        if self.answers() {
             return;
         }
         if self.is(Phase::Idle) {
@@ -101,17 +215,6 @@ impl Activity {
         }
     }
 
-    /// Since when the connection has been waiting for a request. With `stuck`, since when it has been in its phase, if
-    /// that is longer than `stuck`.
-    pub(super) fn waits_since(&self, now: Instant, stuck: Option<Duration>) -> Option<Instant> {
-        let since = self.since();
-        let waits = match stuck {
-            None => !self.is(Phase::Answering),
-            Some(stuck) => now >= since + stuck,
-        };
-        waits.then_some(since)
-    }
-
     fn since(&self) -> Instant {
         self.began + Duration::from_millis(self.since_ms.load(Ordering::Relaxed))
     }
@@ -119,7 +222,7 @@ impl Activity {
     /// What the timer means at `now`.
     pub(super) fn due(&self, times: Times, now: Instant) -> Due {
         let since = self.since();
-        if self.is(Phase::Answering) {
+        if self.answers() {
             return Due::At(now + times.header.min(times.idle));
         }
         let (limit, due) = if self.is(Phase::Reading) {
@@ -191,5 +294,80 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    fn activity() -> Activity {
+        Activity::new(Owner::from_bits(7))
+    }
+
+    fn standing(activity: &Activity) -> Option<Standing> {
+        activity.standing(Instant::now())
+    }
+
+    const fn s(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_stored_request_speaks_for_an_idle_connection() {
+        let activity = activity();
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "expects its first head");
+        activity.enter(Phase::Answering);
+        assert_eq!(standing(&activity), None);
+        activity.set(Phase::Idle);
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "after a refusal");
+        activity.prove();
+        advance(s(60)).await;
+        assert_eq!(standing(&activity), Some(Standing::Proven));
+        activity.set(Phase::Reading);
+        assert_eq!(standing(&activity), Some(Standing::Proven), "the next head has just begun");
+        advance(HEAD_GRACE).await;
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "and does not end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_judged_by_its_pace() {
+        let activity = activity();
+        activity.prove();
+        activity.receive();
+        advance(s(1)).await;
+        assert_eq!(activity.behind_ms(Instant::now()), 1_000);
+        assert_eq!(standing(&activity), Some(Standing::Unproven));
+        activity.progress(usize::try_from(PACE).unwrap() + 10);
+        assert_eq!(standing(&activity), Some(Standing::Proven));
+        activity.progress(1 << 30);
+        assert_eq!(activity.behind_ms(Instant::now()), -1_000, "a burst counts for a second");
+        for _ in 0..100 {
+            advance(s(1)).await;
+            activity.progress(1);
+        }
+        assert_eq!(activity.behind_ms(Instant::now()), 98_999);
+        activity.set(Phase::Answering);
+        assert_eq!(standing(&activity), None, "it is whole");
+        advance(STUCK).await;
+        assert_eq!(standing(&activity), Some(Standing::Stuck));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxys_own_connection_is_one_of_the_last_and_its_clients_count_by_themselves() {
+        let activity = activity();
+        activity.held_for(Owner::from_bits(1), true);
+        assert_eq!(standing(&activity), Some(Standing::OfProxy));
+        activity.enter(Phase::Answering);
+        activity.held_for(Owner::from_bits(2), false);
+        activity.receive();
+        advance(s(1)).await;
+        assert_eq!(
+            (standing(&activity), activity.owner().to_bits()),
+            (Some(Standing::Unproven), 2)
+        );
+        let order = [Standing::Unproven, Standing::Proven, Standing::OfProxy, Standing::Stuck];
+        assert!(order.is_sorted());
     }
 }

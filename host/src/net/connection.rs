@@ -26,6 +26,8 @@ use super::activity::{Activity, Due, Phase, Times, Watched};
 use super::framing;
 use super::handler::Handler;
 use super::peer::Proxies;
+use super::room::Owner;
+use super::seat::Seat;
 use super::settings::HEAD_BYTES_MAX;
 
 const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
@@ -117,20 +119,30 @@ async fn speak<H: Handler>(
     let due = activity.began + times.header;
     let Some(remote) = with_client_address(remote, due, &mut stages).await else { return };
     let Remote { stream, address: peer, proxies } = remote;
-    let session = Arc::new((handler, Arc::clone(&activity), proxies));
+    let hop = Owner::from(peer.ip());
+    let of_proxy = proxies.trusts(peer);
+    activity.held_for(hop, of_proxy);
+    let session = Arc::new((handler, Seat::of(Arc::clone(&activity)), proxies));
     let service = service_fn(move |request: Request<Incoming>| {
         let session = Arc::clone(&session);
         async move {
-            let (handler, activity, proxies) = &*session;
+            let (handler, seat, proxies) = &*session;
+            let activity = seat.activity();
             activity.enter(Phase::Answering);
             let sender = proxies.peer(peer, request.headers());
+            if of_proxy {
+                activity.held_for(Owner::from(sender.nearest()), false);
+            }
             let answer = match framing::fault(&request, activity.has_two_lengths()) {
-                None => handler.handle(request, sender).await,
+                None => handler.handle(request, sender, seat).await,
                 Some(fault) => {
                     tracing::debug!(peer = %sender, "request refused: {fault}");
                     framing::refuse(request, fault).await
                 }
             };
+            if of_proxy {
+                activity.held_for(hop, true);
+            }
             activity.set(Phase::Idle);
             Ok::<_, Infallible>(answer)
         }

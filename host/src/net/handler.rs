@@ -7,6 +7,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::peer::Peer;
+use super::seat::Seat;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -15,5 +16,6 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         request: http::Request<Incoming>,
         peer: Peer,
+        seat: &Seat,
     ) -> impl Future<Output = http::Response<Full<Bytes>>> + Send;
 }

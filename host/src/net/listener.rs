@@ -14,6 +14,7 @@ use super::activity::{Activity, Times};
 use super::connection::{self, Remote, Stage};
 use super::handler::Handler;
 use super::peer::Proxies;
+use super::room::Owner;
 use super::settings::Settings;
 
 /// Connections that the kernel queues before they are accepted.
@@ -93,7 +94,7 @@ impl Listener {
                     () = &mut shutdown => break,
                     accepted = acceptor.accept(&socket) => accepted,
                 };
-                let activity = Arc::new(Activity::new());
+                let activity = Arc::new(Activity::new(Owner::from(address.ip())));
                 let entry = acceptor.open.add(Arc::clone(&activity));
                 let number = entry.number();
                 let remote = Remote { stream, address, proxies: Arc::clone(&proxies) };

@@ -1,8 +1,8 @@
 //! Accepts connections and speaks HTTP/1.1.
 //!
 //! The only module that knows how connections begin and end. Limits:
-//! - open connections ([`Settings::connections_max`]). At the limit, idle connections are closed, see
-//!   `open_connections`. If all connections have a request that is being answered, a new one gets a 503.
+//! - open connections ([`Settings::connections_max`]). At the limit, idle and slow connections are closed, see
+//!   `open_connections`. If all connections have a whole request that is being answered, a new one gets a 503.
 //! - the request head ([`HEAD_BYTES_MAX`](settings::HEAD_BYTES_MAX) bytes and 100 fields; then 431), and the time for it (then 408)
 //! - the time between requests, and the time that a stop may take
 //!
@@ -25,6 +25,8 @@ mod listener;
 mod open_connections;
 mod peer;
 pub mod proxy;
+mod room;
+mod seat;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -32,4 +34,6 @@ mod tests;
 pub use handler::Handler;
 pub use listener::{BindError, Listener};
 pub use peer::Peer;
+pub use room::{Holding, order};
+pub use seat::Seat;
 pub use settings::Settings;

@@ -1,23 +1,24 @@
 //! Which connections are open, and which of them are closed to make room for a new one.
 //!
-//! Idle connections are closed first, those that waited longest before others: they wait between requests, or for
-//! the rest of a head. If there are none, connections whose request makes no progress are closed. Several are closed
-//! at a time, so that a flood rarely causes a scan of all of them. So idle connections, however many, cannot keep out
-//! a sender that has something to send.
+//! [`Standing`] says which kind is closed first; within a kind it is the address that holds most, see
+//! [`order`](super::room::order). So neither idle connections nor slow heads and bodies, however many, keep out a sender
+//! that has something to send. Several are closed at a time, so that a flood rarely causes a scan of all of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::activity::Activity;
+use super::activity::{Activity, Standing};
+use super::room::{Holding, order};
 
 /// One in this many open connections is closed at a time.
 const PART: usize = 64;
-/// A request that has not been answered after this time is considered stuck: most likely its body does not arrive.
-const STUCK: Duration = Duration::from_secs(10);
+/// One in this many open connections, and at least [`SHARE_MIN`], is the share of an address: beyond it, the address
+/// that holds most gives way first.
+const PART_OF_SHARE: usize = 16;
+const SHARE_MIN: usize = 4;
 
 /// The open connections.
 #[derive(Default)]
@@ -59,24 +60,32 @@ impl OpenConnections {
         }
     }
 
-    /// Closes some idle or stuck connections, and returns how many.
-    pub(super) fn close_idle(&self, now: Instant) -> usize {
+    /// Closes some connections that are not in use, and returns how many.
+    pub(super) fn make_room(&self, now: Instant) -> usize {
         let entries = self.lock();
-        let waiting = |stuck: Option<Duration>| {
-            let since = |connection: &Connection| connection.activity.waits_since(now, stuck);
-            let all = entries.by_number.values();
-            all.filter_map(|c| Some((since(c)?, c.task.clone()?))).collect::<Vec<_>>()
-        };
-        let mut closing = waiting(None);
-        if closing.is_empty() {
-            closing = waiting(Some(STUCK));
+        let (mut first, mut tasks, mut holdings) = (Standing::Stuck, Vec::new(), Vec::new());
+        for connection in entries.by_number.values() {
+            let Connection { activity, task: Some(task) } = connection else { continue };
+            let Some(standing) = activity.standing(now).filter(|standing| *standing <= first)
+            else {
+                continue;
+            };
+            if standing < first {
+                first = standing;
+                tasks.clear();
+                holdings.clear();
+            }
+            let (owner, behind_ms) = (activity.owner(), activity.behind_ms(now));
+            holdings.push(Holding { owner, amount: 1, behind_ms });
+            tasks.push(task);
         }
-        let count = (entries.by_number.len() / PART).max(1).min(closing.len());
+        let open = entries.by_number.len();
+        let count = (open / PART).max(1).min(tasks.len());
+        let share = (open / PART_OF_SHARE).max(SHARE_MIN);
+        let places = order(&holdings, share as u64);
+        let closing: Vec<_> = places[..count].iter().map(|&place| tasks[place].clone()).collect();
         drop(entries);
-        if count < closing.len() {
-            closing.select_nth_unstable_by_key(count, |(since, _)| *since);
-        }
-        for (_, task) in &closing[..count] {
+        for task in closing {
             task.abort();
         }
         count

@@ -85,7 +85,12 @@ impl Proxies {
     /// Whether a connection from this address must begin with a PROXY header. On other connections, one is invalid
     /// HTTP.
     pub(super) fn sends_header(&self, peer: SocketAddr) -> bool {
-        self.protocol && forwarded::trusts(&self.trusted, peer.ip().to_canonical())
+        self.protocol && self.trusts(peer)
+    }
+
+    /// Whether this is the address of a trusted proxy.
+    pub(super) fn trusts(&self, peer: SocketAddr) -> bool {
+        forwarded::trusts(&self.trusted, peer.ip().to_canonical())
     }
 
     /// Reads the PROXY header and returns the address in it. `None`: there is no valid one, which is logged.

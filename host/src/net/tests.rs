@@ -29,7 +29,7 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    async fn handle(&self, _: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
+    async fn handle(&self, _: Request<Incoming>, _: Peer, _: &Seat) -> Response<Full<Bytes>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.arrived.notify_one();
         // What a handler keeps while it waits is not to be had by a connection without a request.
@@ -246,7 +246,8 @@ async fn a_silent_connection_needs_little_memory() {
     let peer = stream.local_addr().unwrap();
     let (_stage, stages) = watch::channel(Stage::Serving);
     let times = Times::of(&settings());
-    let (echo, activity) = (Arc::new(Echo::default()), Arc::new(Activity::new()));
+    let activity = Arc::new(Activity::new(peer.ip().into()));
+    let echo = Arc::new(Echo::default());
     let proxies = Arc::new(Proxies::of(&settings()));
     let remote = Remote { stream, address: peer, proxies };
     let serving = connection::serve(remote, echo, activity, times, stages);

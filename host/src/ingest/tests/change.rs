@@ -1,28 +1,12 @@
 //! Changing the settings while requests are under way.
 
-use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use hyper::body::{Body, Frame};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
+use super::kit::Slow;
 use super::*;
-
-/// A body whose sender is slow.
-struct Slow(UnboundedReceiver<Bytes>);
-
-impl Body for Slow {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
-    }
-}
 
 #[tokio::test]
 async fn a_request_keeps_the_settings_it_began_with_and_the_next_one_has_the_new_ones() {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::super::*;
 use crate::config::vendors;
@@ -70,7 +71,8 @@ impl Kit {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: fmt::Display,
     {
-        let (head, body) = self.ingest.handle(request, peer).await.into_parts();
+        let seat = net::Seat::alone(peer.nearest());
+        let (head, body) = self.ingest.handle(request, peer, &seat).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&body).unwrap();
         Answer { status: head.status, headers: head.headers, json }
@@ -78,6 +80,11 @@ impl Kit {
 
     pub(super) fn in_flight(&self) -> usize {
         self.ingest.budget.reserved()
+    }
+
+    /// How many requests wait for the rest of their body.
+    pub(super) fn waiting(&self) -> usize {
+        self.ingest.budget.waiting()
     }
 }
 
@@ -98,7 +105,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
     let settings = Settings {
         sources: vec![source],
         bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
-        body_timeout: BODY_TIMEOUT,
+        body_time: BodyTime::default(),
         config,
     };
     let errors = Rule { severity: Some(Severity::Error), ..Rule::default() };
@@ -177,11 +184,28 @@ impl Body for Chunks {
     }
 }
 
+/// A body whose sender is slow. It ends when the sender is dropped.
+pub(super) struct Slow(pub(super) UnboundedReceiver<Bytes>);
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
 /// A queue that only stores requests, and answers as configured.
 #[derive(Default)]
 pub(super) struct Memory {
     requests: Mutex<Vec<NewRequest>>,
     answer: Mutex<Option<Result<Durable, AppendError>>>,
+    /// Sources whose requests are never stored.
+    stalled: Mutex<Vec<&'static str>>,
 }
 
 impl Memory {
@@ -191,6 +215,11 @@ impl Memory {
 
     pub(super) fn answer(&self, ids: Vec<EventId>, duplicates: usize) {
         *self.answer.lock().unwrap() = Some(Ok(Durable::claimed(ids, duplicates)));
+    }
+
+    /// From now on requests of these sources, and no others, wait for ever.
+    pub(super) fn stall(&self, sources: &[&'static str]) {
+        *self.stalled.lock().unwrap() = sources.to_vec();
     }
 
     pub(super) fn count(&self) -> usize {
@@ -212,6 +241,9 @@ impl Memory {
 impl Queue for Memory {
     fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>> {
         Box::pin(async move {
+            if self.stalled.lock().unwrap().contains(&&*request.source) {
+                std::future::pending::<()>().await;
+            }
             if let Some(answer) = self.answer.lock().unwrap().clone() {
                 return answer;
             }

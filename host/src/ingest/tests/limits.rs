@@ -105,18 +105,22 @@ async fn without_a_rate_nothing_is_counted() {
     assert_eq!(kit.send(signed("/sqreen", sample("sqreen/test"))).await.status, 200);
 }
 
-/// Reserves as many of the bytes in flight as it can, and never ends.
-async fn flood(kit: &Arc<Kit>, path: &str) -> Vec<tokio::task::JoinHandle<()>> {
+/// Reserves as many of the bytes in flight as it can. `verified`: by requests that are being stored; otherwise by bodies
+/// that never end.
+async fn flood(kit: &Arc<Kit>, path: &str, verified: bool) -> Vec<tokio::task::JoinHandle<u16>> {
     let mut floods = Vec::new();
-    for bytes in [2_000, 500, 100, 10, 1] {
+    for bytes in [2_000, 500, 100, 10, 2] {
         for _ in 0..20 {
-            let chunk = Bytes::from(vec![b' '; bytes]);
-            let stuck = kit::with_signature(path, SECRET, b"").map(|()| Chunks::stuck(vec![chunk]));
+            let body = Bytes::from(format!("[{}]", " ".repeat(bytes - 2)));
+            let request = kit::with_signature(path, SECRET, &body).map(|()| match verified {
+                true => Chunks::of(vec![body]),
+                false => Chunks::stuck(vec![body]),
+            });
             let kit = Arc::clone(kit);
-            floods.push(tokio::spawn(async move {
-                kit.send(stuck).await;
-            }));
-            tokio::task::yield_now().await;
+            floods.push(tokio::spawn(async move { kit.send(request).await.status.as_u16() }));
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
         }
     }
     floods
@@ -126,7 +130,8 @@ async fn flood(kit: &Arc<Kit>, path: &str) -> Vec<tokio::task::JoinHandle<()>> {
 async fn a_flood_at_one_source_does_not_block_another() {
     let small = |source: &mut SourceSettings| source.body_bytes_max = 2_000;
     let kit = Arc::new(kit(small));
-    let floods = flood(&kit, "/sqreen").await;
+    kit.queue.stall(&["sqreen"]);
+    let floods = flood(&kit, "/sqreen", true).await;
     let test = sample("sqreen/test");
     assert_eq!(
         kit.send(signed("/sqreen", test)).await.status,
@@ -148,6 +153,7 @@ async fn a_flood_at_one_source_does_not_block_another() {
         let _ = flood.await;
     }
     assert_eq!(kit.in_flight(), 0);
+    kit.queue.stall(&[]);
     assert_eq!(kit.send(signed("/sqreen", test)).await.status, 200);
 }
 
@@ -161,10 +167,11 @@ async fn floods_at_all_other_sources_leave_a_source_its_own_part() {
         settings.sources.push(more);
     }
     kit.ingest.change(settings, router);
+    kit.queue.stall(&["sqreen", "other", "third"]);
     let kit = Arc::new(kit);
     let mut floods = Vec::new();
     for path in ["/sqreen", "/other", "/third"] {
-        floods.extend(flood(&kit, path).await);
+        floods.extend(flood(&kit, path, true).await);
     }
     let test = sample("sqreen/test");
     assert_eq!(kit.send(signed("/third", test)).await.status, 503);
@@ -172,6 +179,23 @@ async fn floods_at_all_other_sources_leave_a_source_its_own_part() {
     for flood in floods {
         flood.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_bodies_that_never_end_gives_way_to_whole_requests_at_every_source() {
+    let kit = Arc::new(kit(|source| source.body_bytes_max = 2_000));
+    let floods = flood(&kit, "/sqreen", false).await;
+    let full = kit.in_flight();
+    assert!(full > kit::BYTES_IN_FLIGHT_MAX / 2, "{full}");
+    for path in ["/sqreen", "/other"].repeat(50) {
+        assert_eq!(kit.send(signed(path, sample("sqreen/test"))).await.status, 200);
+    }
+    for flood in floods {
+        assert_eq!(flood.await.unwrap(), 408);
+    }
+    assert_eq!((kit.in_flight(), kit.waiting()), (0, 0));
+    let (_, refusal) = kit.feed.history().refusals(Some("sqreen")).pop().unwrap();
+    assert!(refusal.reason.contains("server."), "{}", refusal.reason);
 }
 
 fn with_expect<B>(mut request: http::Request<B>) -> http::Request<B> {

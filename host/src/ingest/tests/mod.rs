@@ -1,6 +1,7 @@
 //! The handler without a socket. Tests that need one are in `wire`.
 
 mod change;
+mod crowded;
 mod heads;
 mod kit;
 mod limits;
@@ -216,17 +217,17 @@ async fn a_body_that_does_not_arrive_is_refused() {
 
 #[tokio::test]
 async fn bytes_in_flight_are_bounded_over_all_requests() {
-    let kit = Kit::new();
-    let chunk = Bytes::from(vec![b' '; kit::BYTES_IN_FLIGHT_MAX - 100]);
-    let stuck = kit::with_signature("/sqreen", SECRET, b"").map(|()| Chunks::stuck(vec![chunk]));
-    let kit = Arc::new(kit);
+    let kit = Arc::new(Kit::new());
+    kit.queue.stall(&["sqreen"]);
+    let body = format!("[{}]", " ".repeat(kit::BYTES_IN_FLIGHT_MAX - 102));
     let holder = {
         let kit = Arc::clone(&kit);
-        tokio::spawn(async move { kit.send(stuck).await })
+        tokio::spawn(async move { kit.send(signed("/sqreen", &body)).await })
     };
     while kit.in_flight() == 0 {
         tokio::task::yield_now().await;
     }
+    kit.queue.stall(&[]);
     let test = sample("sqreen/test");
     let answer = kit.send(signed("/sqreen", test)).await;
     assert_eq!(answer.status, 503);

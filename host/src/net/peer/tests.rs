@@ -9,13 +9,13 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::net::{Handler, Listener};
+use crate::net::{Handler, Listener, Seat};
 
 /// Answers who asked.
 struct Who;
 
 impl Handler for Who {
-    async fn handle(&self, _: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    async fn handle(&self, _: Request<Incoming>, peer: Peer, _: &Seat) -> Response<Full<Bytes>> {
         Response::new(Full::new(Bytes::from(peer.to_string())))
     }
 }
