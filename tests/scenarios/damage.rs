@@ -91,7 +91,7 @@ fn damage_found_at_the_start_can_be_repaired_and_everything_else_is_delivered_on
         assert!(text.contains(&part), "{part} is missing in: {text}");
     }
     assert!(!text.contains("target audit-log"), "audit-log has already read this place: {text}");
-    assert!(text.trim_end().ends_with(", 1 damage"), "{text}");
+    assert!(text.trim_end().ends_with(", 1 damaged place"), "{text}");
     let before = std::fs::read(&file).unwrap();
     exits(&daemon, &["store", "repair", "--dry-run"], 0);
     assert!(std::fs::read(&file).unwrap() == before, "a dry run changes nothing");
@@ -102,7 +102,7 @@ fn damage_found_at_the_start_can_be_repaired_and_everything_else_is_delivered_on
     let from = usize::try_from(place).unwrap();
     assert!(kept == before[from..from + kept.len()], "the damaged bytes are kept");
     assert!(exits(&daemon, &["store", "repair"], 0).contains("nothing to repair"));
-    assert!(exits(&daemon, &["store", "check"], 0).trim_end().ends_with(", 0 damages"));
+    assert!(exits(&daemon, &["store", "check"], 0).trim_end().ends_with(", 0 damaged places"));
 
     daemon.start();
     daemon.open_folder();
@@ -190,7 +190,7 @@ fn a_backup_under_load_restores_everything_acknowledged_before_it_began() {
     assert!(exits(&daemon, &["store", "backup", to.to_str().unwrap()], 2).contains("not empty"));
     assert!(
         exits(&daemon, &["store", "check", "--directory", to.to_str().unwrap()], 0)
-            .contains("0 damages")
+            .contains("0 damaged places")
     );
 
     daemon.kill_9();

@@ -120,7 +120,7 @@ impl Inside<'_> {
             Encoding::Base64 => base64(bytes),
         };
         let shown: String = text.chars().take(DIGEST_CHARACTERS_SHOWN).collect();
-        format!("{shown}… ({} bytes)", bytes.len())
+        format!("{shown}… ({})", count(bytes.len()))
     }
 
     fn clock(&self, sent: Option<&[u8]>) -> Option<String> {
@@ -147,8 +147,12 @@ fn preview(bytes: &[u8]) -> String {
     let shown = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes));
     let length = bytes.len();
     if length <= PREVIEW_BYTES_MAX {
-        return format!("{} ({length} bytes)", shown(bytes));
+        return format!("{} ({})", shown(bytes), count(length));
     }
     let half = PREVIEW_BYTES_MAX / 2;
-    format!("{} … {} ({length} bytes)", shown(&bytes[..half]), shown(&bytes[length - half..]))
+    format!("{} … {} ({})", shown(&bytes[..half]), shown(&bytes[length - half..]), count(length))
+}
+
+fn count(bytes: usize) -> String {
+    format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" })
 }

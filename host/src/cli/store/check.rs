@@ -67,6 +67,6 @@ fn summary(report: &Report) -> String {
         count(report.frames, "frame"),
         count(report.events, "event"),
         count(report.bytes, "byte"),
-        count(report.damages_count + u64::from(report.index.is_some()), "damage"),
+        count(report.damages_count + u64::from(report.index.is_some()), "damaged place"),
     )
 }

@@ -57,8 +57,10 @@ fn show(done: &Repaired, dry_run: bool) -> String {
     }
     match &done.after {
         None if done.before.is_clean() => lines.push("nothing to repair".to_owned()),
-        None => lines
-            .push(format!("{}; nothing was changed", count(done.before.damages_count, "damage"))),
+        None => lines.push(format!(
+            "{}; nothing was changed",
+            count(done.before.damages_count, "damaged place")
+        )),
         Some(after) => {
             lines.push("afterwards:".to_owned());
             lines.push(check::show(after));
