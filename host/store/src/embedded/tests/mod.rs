@@ -3,7 +3,6 @@
 mod contract;
 mod crash;
 mod damage;
-mod disk;
 mod faults;
 mod full;
 mod gate;

@@ -14,7 +14,7 @@ use crate::embedded::index::rows::Space;
 use dispatcher_model::{Delivery, EventId, TargetNumber, Timestamp};
 
 use crate::embedded::tests::gate::gated;
-use crate::embedded::tests::support::{Folder, copy_tree};
+use crate::embedded::tests::support::Folder;
 
 const SEEDS: u64 = 6;
 const STEPS: usize = 120;
@@ -340,9 +340,8 @@ impl Walk {
         let went = self.store().shared.reader.start() > 0;
         self.store = None;
         let log_bytes = self.folder.log_bytes.take();
-        let copy = Folder::new();
         let kept = dump(&self.folder.store());
-        copy_tree(&self.folder.settings().directory, &copy.settings().directory);
+        let copy = self.folder.copy();
         copy.delete_index();
         // Keys of events that are gone are known for their day, or until the index is lost.
         let known = |mut rows: BTreeMap<(Space, Vec<u8>), Vec<u8>>| {

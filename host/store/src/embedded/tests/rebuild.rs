@@ -15,7 +15,7 @@ use dispatcher_model::TargetNumber;
 
 use crate::embedded::tests::gate::{gated, whole};
 use crate::embedded::tests::random::dump;
-use crate::embedded::tests::support::{Folder, copy_tree, flip, large, offset_of};
+use crate::embedded::tests::support::{Folder, flip, large, offset_of};
 
 fn unchecked(store: &Embedded) -> u64 {
     store.rebuilding().unwrap().unchecked
@@ -58,8 +58,7 @@ async fn loaded(folder: &Folder) -> (Arc<Embedded>, TargetNumber, Vec<String>) {
 fn rebuilt_rows(
     folder: &Folder,
 ) -> std::collections::BTreeMap<(crate::embedded::index::rows::Space, Vec<u8>), Vec<u8>> {
-    let copy = Folder::new();
-    copy_tree(&folder.settings().directory, &copy.settings().directory);
+    let copy = folder.copy();
     copy.delete_index();
     dump(&copy.store())
 }

@@ -141,7 +141,7 @@ impl Walk {
     /// Whether a call may fail now.
     pub(super) fn has_faults(&self) -> bool {
         let faults = self.disk.faults();
-        faults.fuse.is_some() || faults.off || faults.full
+        faults.fuse.is_some() || faults.off || faults.full.is_some()
     }
 
     pub(super) fn note(&self, line: impl AsRef<str>) {
