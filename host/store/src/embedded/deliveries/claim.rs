@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher_model::{Delivery, EventId, TargetNumber, Timestamp};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
 use crate::embedded::core::events::log_error;
-use crate::embedded::core::inbox::{Command, closed, unknown};
+use crate::embedded::core::inbox::{Answer, Command, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::index::rows::RetryRow;
@@ -110,13 +109,13 @@ async fn load(
     })
     .await?;
     match damage {
-        Some(given_up) => given_up.await.unwrap_or_else(|_| Err(closed())).map(drop),
+        Some(given_up) => given_up.wait().await.map(drop),
         None => Ok(()),
     }
 }
 
-/// Makes a dead letter of what cannot be read.
-type GivenUp = oneshot::Receiver<Result<Option<u64>, StoreError>>;
+/// The answer to a command that makes a dead letter of what cannot be read.
+type GivenUp = Answer<Option<u64>>;
 
 fn load_now(
     shared: &Shared,
@@ -180,9 +179,7 @@ fn due_rows(
             }
             ControlFlow::Continue(())
         };
-        index
-            .retries(target.number, from_ms, &mut visit)
-            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
+        index.retries(target.number, from_ms, &mut visit)?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {
@@ -227,15 +224,8 @@ fn read_log(
     // How many events were there cannot be known: it counts as one.
     let range =
         ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
-    let (reply, answer) = oneshot::channel();
-    let act = Command::Expire {
-        target: TargetNumber(target.number),
-        range,
-        before: Timestamp::default(),
-        reply,
-    };
-    shared.inbox.act(act)?;
-    Ok(Some(answer))
+    let (target, before) = (TargetNumber(target.number), Timestamp::default());
+    shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
 }
 
 /// Makes a dead letter of a delivery whose event cannot be read.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use dispatcher_model::{TargetNumber, Timestamp};
-use tokio::sync::oneshot;
 
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::log_error;
-use crate::embedded::core::inbox::{Command, closed, unknown};
+use crate::embedded::core::inbox::{Command, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::live::ExpireRange;
@@ -46,9 +45,8 @@ pub(crate) async fn expire(
         let (looking, on, why) = (shared.clone(), target.clone(), reason.clone());
         let found = blocking(move || look(&looking, &on, before, why)).await?;
         let Some(range) = found else { return Ok(0) };
-        let (reply, answer) = oneshot::channel();
-        shared.inbox.act(Command::Expire { target: number, range, before, reply })?;
-        if let Some(count) = answer.await.unwrap_or_else(|_| Err(closed()))? {
+        let expire = |reply| Command::Expire { target: number, range, before, reply };
+        if let Some(count) = shared.ask(expire).await? {
             return Ok(count);
         }
     }

@@ -35,8 +35,7 @@ pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, St
         let planned = origin.targets.contains(&target.number);
         let reason = origin.unrouted.iter().find(|(name, _)| **name == *target.name);
         let reason = reason.map(|(_, reason)| reason.as_str());
-        let fate = of_target(&**index, target, id.number(), planned)
-            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?
+        let fate = of_target(&**index, target, id.number(), planned)?
             .unwrap_or_else(|| Fate::NotRouted { reason: reason.unwrap_or_default().to_owned() });
         fates.push((TargetNumber(target.number), fate));
     }

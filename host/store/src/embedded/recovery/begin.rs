@@ -4,18 +4,19 @@
 //! Every segment begins with the state of all targets, so that the end of the log is enough to accept
 //! requests and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
 
-use super::open::{Recovery, index_error};
+use std::path::Path;
+
+use super::replay::Recovery;
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::recent::Recent;
-use crate::embedded::index::rows::{Index, Seen};
+use crate::embedded::index::rows::{Index, IndexError, Seen};
 use crate::embedded::indexing::indexer::Replay;
 use crate::embedded::indexing::lookup::IndexAt;
-use crate::embedded::log::scanner::{Scanner, Step};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;
 
@@ -116,4 +117,8 @@ fn remember(recent: &mut Recent, entry: &Entry) {
         let (number, received_ms) = (number(entry.lsn, *place), *received_ms);
         recent.put(dedup.key, Seen { number, received_ms, content: dedup.content }, entry.end);
     }
+}
+
+pub(crate) fn index_error(folder: &Path, error: &IndexError) -> OpenError {
+    OpenError::Index { path: folder.to_path_buf(), reason: error.to_string() }
 }

@@ -7,8 +7,7 @@
 
 use std::io;
 
-use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::platform::disk::DiskFile;
 
 /// Makes all frames of the stretch durable, up to the first place without a frame.

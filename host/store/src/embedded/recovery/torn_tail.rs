@@ -7,8 +7,7 @@ use std::path::Path;
 
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::frame::HEADER_BYTES;
-use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Stretch};
 use crate::embedded::platform::disk::DiskFile;
 
 /// Ends the log at the start of `rest`, where no frame is. Returns the newest epoch of any remains behind

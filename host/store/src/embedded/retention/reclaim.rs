@@ -66,7 +66,7 @@ impl Retention {
             return Ok(given_up > 0);
         }
         let count = u16::try_from(targets.len()).unwrap_or(u16::MAX);
-        let exceptions = self.with_index(|index| gather(index, count, oldest.end))?;
+        let exceptions = self.shared.with_index(|index| gather(index, count, oldest.end))?;
         if !exceptions.is_empty() {
             return self.take_out(oldest, &targets, &exceptions, wait);
         }
@@ -83,7 +83,7 @@ impl Retention {
         oldest: &Oldest,
         targets: &[Arc<Target>],
     ) -> Result<Vec<Arc<Target>>, StoreError> {
-        let rows = self.with_index(|index| index.targets())?;
+        let rows = self.shared.with_index(|index| index.targets())?;
         let behind = targets.iter().zip(rows).filter(|(target, state)| {
             let (cursor, last) = (state.cursor, state.last_routed);
             cursor < number(oldest.end, 0)
@@ -171,11 +171,9 @@ impl Retention {
         }
         let about = (read_lock(&self.shared.targets).len(), self.shared.clock.wall_ms());
         let about = (u16::try_from(about.0).unwrap_or(u16::MAX), about.1);
-        let all = {
-            let index = read_lock(&self.shared.index);
-            let index = &**index.as_ref().ok_or_else(|| self.shared.no_index())?;
-            copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)?.0
-        };
+        let (all, _) = self.shared.with_index(|index| {
+            copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)
+        })?;
         let bytes: u64 = all.iter().map(Copy::bytes).sum();
         if bytes > live_bytes_max || all.is_empty() {
             return Ok(false);
@@ -214,7 +212,8 @@ impl Retention {
                 break;
             }
             let Some(due_ms) = *due_ms else { continue };
-            let row = self.with_index(|index| retry_row(index, target.number, due_ms, *number))?;
+            let row =
+                self.shared.with_index(|index| retry_row(index, target.number, due_ms, *number))?;
             let Some(row) = row else { continue };
             let event = event(&self.shared, *number)?;
             bytes += row.reason.len() + 128;

@@ -35,10 +35,6 @@ pub(crate) struct Exception {
     pub due_ms: Option<u64>,
 }
 
-fn index_error(error: &IndexError) -> StoreError {
-    StoreError::ReadIndex { reason: error.to_string() }
-}
-
 fn log_error(reader: &Reader, error: &io::Error) -> StoreError {
     StoreError::ReadLog { folder: reader.folder.clone(), reason: error.to_string() }
 }
@@ -110,13 +106,11 @@ pub(crate) fn copies(
             break;
         }
         last = Some(number);
-        let rows = rows(index, number, &of_it).map_err(|error| index_error(&error))?;
-        let Some(mut rows) = rows else { continue };
-        let at = place(index, number).map_err(|error| index_error(&error))?;
-        let at = at.unwrap_or(lsn_of(number));
+        let Some(mut rows) = rows(index, number, &of_it)? else { continue };
+        let at = place(index, number)?.unwrap_or(lsn_of(number));
         let retrying = of_it.iter().filter(|e| e.due_ms.is_some()).map(|e| e.target).collect();
         let copied = with_request(reader, number, at, |request| {
-            others(index, targets, number, &mut rows).map_err(|error| index_error(&error))?;
+            others(index, targets, number, &mut rows)?;
             let about = MovedRows { at_ms, number, rows: std::mem::take(&mut rows) };
             let hint = request.events.first().map_or(0, |event| event.data.len()) + 1_024;
             let moved = Moved { about, request };

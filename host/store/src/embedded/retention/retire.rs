@@ -8,13 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::StoreError;
-use crate::embedded::core::inbox::{Command, Reply, closed};
+use crate::embedded::core::inbox::{Command, Reply};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::segment_header::SegmentHeader;
-use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
@@ -66,10 +63,6 @@ pub(crate) struct Retention {
 
 /// Called repeatedly while an answer is awaited.
 pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
-
-fn index_error(error: &IndexError) -> StoreError {
-    StoreError::ReadIndex { reason: error.to_string() }
-}
 
 impl Retention {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
@@ -138,15 +131,6 @@ impl Retention {
         Some(left.clamp(LOOK, LOOK_AGE))
     }
 
-    pub(crate) fn with_index<T>(
-        &self,
-        read: impl FnOnce(&dyn Index) -> Result<T, IndexError>,
-    ) -> Result<T, StoreError> {
-        let index = read_lock(&self.shared.index);
-        read(&**index.as_ref().ok_or_else(|| self.shared.no_index())?)
-            .map_err(|error| index_error(&error))
-    }
-
     /// Takes the segment out of the log. Readers no longer find it.
     pub(super) fn free(&mut self, oldest: &Oldest) {
         let mut segments = write_lock(&self.shared.reader.segments);
@@ -179,7 +163,7 @@ impl Retention {
             return Stepped::Rest(Some(LOOK));
         }
         let targets = u16::try_from(read_lock(&self.shared.targets).len()).unwrap_or(u16::MAX);
-        if let Err(error) = self.with_index(|index| sweep(index, targets, reader.start())) {
+        if let Err(error) = self.shared.with_index(|index| sweep(index, targets, reader.start())) {
             tracing::warn!(%error, "rows of removed events stay in the index until the next start");
         }
         self.shared.room.open(Why::Quota);
@@ -193,13 +177,11 @@ pub(crate) fn ask<T>(
     act: impl FnOnce(Reply<T>) -> Command,
     meanwhile: Meanwhile<'_>,
 ) -> Result<T, StoreError> {
-    let (reply, mut answer) = oneshot::channel();
-    shared.inbox.act(act(reply))?;
+    let mut answer = shared.send(act)?;
     loop {
-        match answer.try_recv() {
-            Ok(answer) => return answer,
-            Err(oneshot::error::TryRecvError::Empty) => meanwhile(),
-            Err(oneshot::error::TryRecvError::Closed) => return Err(closed()),
+        match answer.now() {
+            Some(answer) => return answer,
+            None => meanwhile(),
         }
     }
 }
