@@ -56,6 +56,22 @@ impl Parts {
         let retention = Retention::new(shared.clone());
         Ok(Self { shared, committer, indexer, jobs, retention })
     }
+
+    /// Starts all threads but the one that removes old segments.
+    pub(crate) fn start(self) -> Result<(Arc<Embedded>, Retention), OpenError> {
+        let Self { shared, committer, indexer, jobs, retention } = self;
+        let index = thread("store-index", move || indexer.run(&jobs))?;
+        shared.room.measure(&*shared.reader.disk);
+        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
+        let room = thread("store-room", move || room.run(&*space))?;
+        let log = thread("store-log", move || committer.run())?;
+        let threads = Mutex::new(vec![log, index, room]);
+        Ok((Arc::new(Embedded { shared, threads }), retention))
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    std::thread::Builder::new().name(name.into()).spawn(work).map_err(OpenError::Thread)
 }
 
 impl std::fmt::Debug for Embedded {
@@ -79,27 +95,9 @@ impl Embedded {
     }
 
     pub(crate) fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
-        let parts = Parts::open(settings, machine)?;
-        let Parts { shared, committer, indexer, jobs, retention } = parts;
-        let index = std::thread::Builder::new()
-            .name("store-index".into())
-            .spawn(move || indexer.run(&jobs))
-            .map_err(OpenError::Thread)?;
-        shared.room.measure(&*shared.reader.disk);
-        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
-        let room = std::thread::Builder::new()
-            .name("store-room".into())
-            .spawn(move || room.run(&*space))
-            .map_err(OpenError::Thread)?;
-        let log = std::thread::Builder::new()
-            .name("store-log".into())
-            .spawn(move || committer.run())
-            .map_err(OpenError::Thread)?;
-        let retention = std::thread::Builder::new()
-            .name("store-retention".into())
-            .spawn(move || retention.run())
-            .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room, retention]) }))
+        let (store, retention) = Parts::open(settings, machine)?.start()?;
+        lock(&store.threads).push(thread("store-retention", move || retention.run())?);
+        Ok(store)
     }
 
     /// How often a known repetition key came with other content, since the store was opened.

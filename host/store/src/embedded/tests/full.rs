@@ -2,7 +2,6 @@
 //! there is room. And an index that fails.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::contract::*;
 use crate::embedded::Embedded;
@@ -13,7 +12,7 @@ use crate::embedded::simulation::hardware::faulty_index::FaultyIndex;
 use crate::{AppendError, Durable, Queue};
 use dispatcher_model::TargetNumber;
 
-use crate::embedded::tests::support::Folder;
+use crate::embedded::tests::support::{Folder, dump, until};
 
 /// EDQUOT.
 const OVER_QUOTA: i32 = 122;
@@ -39,15 +38,6 @@ fn fill(disk: &SimDisk, error: i32) {
 
 fn free(disk: &SimDisk) {
     disk.plan(|faults| (faults.full, faults.free_bytes) = (None, None));
-}
-
-/// Waits until it is true.
-pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let asked = std::time::Instant::now();
-    while !so() {
-        assert!(asked.elapsed() < Duration::from_secs(60), "waited too long: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 async fn try_append(store: &Embedded, text: &str, target: TargetNumber) -> Result<Durable, String> {
@@ -199,11 +189,11 @@ async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
         settle(&*store, a, &third, delivered()).await;
         assert_eq!(store.dead_letters(a, None, 9).await.unwrap().len(), 1);
         store.flush().await.unwrap();
-        let kept = crate::embedded::tests::random::dump(&store);
+        let kept = dump(&store);
         store.close().await.unwrap();
         folder.delete_index();
         let rebuilt = folder.store();
-        assert_eq!(crate::embedded::tests::random::dump(&rebuilt), kept, "{loss:?}");
+        assert_eq!(dump(&rebuilt), kept, "{loss:?}");
         assert_eq!(claimable(&*rebuilt, a).await.len(), 6);
     }
 }

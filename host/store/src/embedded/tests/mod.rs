@@ -1,4 +1,4 @@
-//! Tests of the engine as a whole: the contract, crashes, a failing or full disk, random walks.
+//! Tests of the engine as a whole: the contract, crashes, a failing or full disk, retention, tools.
 
 mod contract;
 mod crash;
@@ -7,7 +7,6 @@ mod faults;
 mod full;
 mod gate;
 mod limits;
-mod random;
 mod reading;
 mod rebuild;
 mod retention;

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -10,20 +11,18 @@ use crate::Queue;
 use crate::contract::Opener;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::simulation::hardware::disk::SimDisk;
+use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::embedded::{Embedded, Settings};
 
 pub(super) struct Folder {
     pub dir: TempDir,
-    /// Most bytes of the log, when it is a small one.
-    pub log_bytes: Option<u64>,
     /// The disk of the log, if it is not the real one.
-    pub disk: Option<SimDisk>,
+    disk: Option<SimDisk>,
 }
 
 impl Folder {
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self { dir, log_bytes: None, disk: None }
+        Self { dir: tempfile::tempdir().unwrap(), disk: None }
     }
 
     /// With its log on a disk that can have faults.
@@ -46,7 +45,6 @@ impl Folder {
     pub(super) fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.dir.path().join("data"));
         settings.segment_bytes = 1 << 20;
-        settings.retention_bytes = self.log_bytes.or(settings.retention_bytes);
         settings
     }
 
@@ -84,6 +82,20 @@ impl Opener for Folder {
     fn open(&self) -> Arc<dyn Queue> {
         self.store()
     }
+}
+
+/// Waits until it is true.
+pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let asked = std::time::Instant::now();
+    while !so() {
+        assert!(asked.elapsed() < Duration::from_secs(60), "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// All rows of the index.
+pub(super) fn dump(store: &Embedded) -> Rows {
+    store.shared.index.read().unwrap().as_ref().unwrap().dump()
 }
 
 /// A copy of a folder with all that is in it.
