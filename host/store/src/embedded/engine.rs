@@ -19,6 +19,7 @@ use crate::embedded::deliveries::dead_letters::DeadLetters;
 use crate::embedded::deliveries::gone::gone_note;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::indexing::indexer::{Indexer, Job};
 use crate::embedded::platform::locks::{lock, write_lock};

@@ -17,6 +17,7 @@ use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Answer, Command, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use crate::embedded::platform::locks::{lock, read_lock};

@@ -20,6 +20,7 @@ use crate::embedded::format::record::{
     ActKind, DeadLetterChange, RecordedOutcome, Settled, to_deltas,
 };
 use crate::embedded::format::runs::Runs;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index};
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
 use crate::embedded::platform::locks::{lock, read_lock};

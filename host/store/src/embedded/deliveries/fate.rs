@@ -6,6 +6,7 @@ use dispatcher_model::{EventId, Receipt, TargetNumber, Timestamp};
 
 use crate::embedded::core::shared::Shared;
 use crate::embedded::core::shared::Target;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index, IndexError, RetryRow};
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::{EventFate, Fate, StoreError};

@@ -9,6 +9,7 @@ use crate::embedded::core::shared::Shared;
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::DeadLetterChange;
 use crate::embedded::format::runs::Runs;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index, IndexError};
 
 /// Dead letters by the number of their first event.

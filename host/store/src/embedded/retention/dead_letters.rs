@@ -9,6 +9,7 @@ use crate::embedded::core::shared::Target;
 use crate::embedded::deliveries::gone::{Rows, folded, row_bytes, unlist};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{ActKind, DeadLetterChange};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError, Space, dead_key, word};
 use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
 use dispatcher_model::TargetNumber;

@@ -18,6 +18,7 @@ use crate::embedded::core::shared::Target;
 use crate::embedded::deliveries::expire::{Frozen, look};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{RecordedOutcome, Settled};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
 use crate::embedded::platform::locks::{lock, read_lock};
 

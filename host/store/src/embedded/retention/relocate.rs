@@ -16,6 +16,7 @@ use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{self, Moved, MovedRow, MovedRows, Request, decode};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError, RetryRow, place};
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};

@@ -100,7 +100,7 @@ fn seeds_with_threads() {
     let at_once = usize::try_from(THREAD_SEEDS).unwrap();
     let total = run_all(THREAD_SEEDS, at_once, |seed| Plan::with_threads(seed, THREAD_STEPS));
     assert!(total.steps_without_index > 0 && total.removals > 0);
-    assert!(total.kills > 50 && total.power_cuts > 50 && total.rebuilds > 50);
+    assert!(total.kills >= 20 && total.power_cuts > 50 && total.rebuilds > 50);
 }
 
 /// Runs that many seeds; panics with those that fail.

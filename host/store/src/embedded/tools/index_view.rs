@@ -13,7 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::embedded::index::fjall::FjallIndex;
-use crate::embedded::index::rows::{Index as _, IndexError, LAYOUT, Stamp};
+use crate::embedded::index::queries::Queries as _;
+use crate::embedded::index::rows::{IndexError, LAYOUT, Stamp};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::tools::{ToolError, at};

@@ -15,7 +15,7 @@ impl Walk {
         self.open()?;
         self.check_open(true)?;
         for (_, target) in self.model.targets.clone() {
-            if self.model.held.remove(&target.0) {
+            if self.model.held.remove(&target.0).is_some() {
                 let store = self.store();
                 self.must("hold", store.hold(target, None))?;
             }

@@ -33,10 +33,11 @@ impl Plan {
         }
     }
 
-    /// With threads, a real index, and a disk that fails only in power cuts.
+    /// With threads, a real index, and a disk that fails only in power cuts. The clock is never set back:
+    /// threads may load what is due before, and give it out after.
     pub(crate) fn with_threads(seed: u64, steps: u64) -> Self {
-        let (faults, bit_rot) = (false, false);
-        Self { faults, bit_rot, real_index: true, threads: true, ..Self::of(seed, steps) }
+        let (faults, jumps, bit_rot) = (false, false, false);
+        Self { faults, jumps, bit_rot, real_index: true, threads: true, ..Self::of(seed, steps) }
     }
 }
 

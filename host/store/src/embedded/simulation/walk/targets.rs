@@ -62,7 +62,7 @@ impl Walk {
     }
 
     fn nothing_to_claim(&self, target: TargetNumber) -> Done {
-        if self.model.held.contains(&target.0) {
+        if self.model.held.contains_key(&target.0) {
             return Ok(());
         }
         let (steady_ms, wall_ms) = (self.steady_ms(), self.wall_ms());
@@ -88,7 +88,7 @@ impl Walk {
         untried: bool,
     ) -> Done<Vec<Label>> {
         let (steady_ms, wall_ms) = (self.steady_ms(), self.wall_ms());
-        if self.model.held.contains(&target.0) {
+        if self.model.held.contains_key(&target.0) {
             return Err(format!("{target:?} is held, but got {} deliveries", given.len()));
         }
         let mut labels = Vec::new();

@@ -41,6 +41,8 @@ pub(crate) struct Walk {
     pub step: u64,
     /// A call failed halfway: only the next start shows what became of it.
     pub unsure: bool,
+    /// Everything that was answered outlived the last end.
+    pub keeps_all: bool,
     /// The index is not whole yet: repetitions and retries may be unknown.
     pub is_without_index: bool,
     pub counts: Counts,
@@ -77,6 +79,7 @@ impl Walk {
             model: Model::default(),
             step: 0,
             unsure: false,
+            keeps_all: false,
             is_without_index: false,
             counts: Counts::default(),
             trace,
