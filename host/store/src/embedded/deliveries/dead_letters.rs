@@ -1,7 +1,7 @@
 //! Replays and drops dead letters, and gives up deliveries on request.
 //!
-//! Each operation holds the target's reading lock, so that no other act and no expiry comes between the
-//! look at the index and the record. A long range is handled in chunks, one record each.
+//! Each operation holds the target's reading lock, so that nothing else changes between reading the index
+//! and writing the record. A long range is handled in chunks, one record each.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ use crate::embedded::index::rows::{DeadRow, Index};
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
 use crate::embedded::platform::locks::{lock, read_lock};
 
-/// Most deliveries of one record.
+/// Most deliveries in one record.
 const CHUNK_MAX: usize = 1_000;
 
 /// Stops all claims of a target while it exists.
@@ -45,7 +45,7 @@ impl Drop for Still {
     }
 }
 
-/// The acts of operators on the dead letters of a target, and on deliveries that wait.
+/// What operators do with the dead letters of a target, and with deliveries that wait.
 pub(crate) struct DeadLetters<'a>(pub &'a Arc<Shared>);
 
 impl DeadLetters<'_> {
@@ -78,7 +78,7 @@ impl DeadLetters<'_> {
         for chunk in events.chunks(CHUNK_MAX) {
             let (shared, on, ids) = (self.0.clone(), target.clone(), chunk.to_vec());
             let numbers = blocking(move || candidates(&shared, &on, &ids)).await?;
-            // The index must first know the rows of everything settled so far.
+            // The index must first have the rows of everything settled so far.
             self.flush().await?;
             let (shared, on) = (self.0.clone(), target.clone());
             let mut plan = blocking(move || plan(&shared, &on, numbers)).await?;
@@ -94,7 +94,7 @@ impl DeadLetters<'_> {
                 replayed += self.replay_inside(number, inside).await?;
             }
         }
-        // The list no longer shows them.
+        // The list must no longer show them.
         self.flush().await?;
         match events[..] {
             [id] if replayed == 0 => self.must_be_kept(id).await.map(|()| 0),
@@ -102,7 +102,7 @@ impl DeadLetters<'_> {
         }
     }
 
-    /// An error when nothing was replayed because retention removed the event.
+    /// An error if retention removed the event.
     async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
         let shared = self.0.clone();
         let lost = blocking(move || is_lost(&shared, id)).await?;
@@ -112,7 +112,7 @@ impl DeadLetters<'_> {
     async fn replay_range(&self, target: TargetNumber, first: u64) -> Result<u64, StoreError> {
         let (mut next, mut replayed) = (Some(first), 0);
         while let Some(first) = next.take() {
-            // The record before this one made the row.
+            // The previous record made the row.
             self.flush().await?;
             let shared = self.0.clone();
             let change = blocking(move || chunk_of_range(&shared, target.0, first)).await?;
@@ -124,7 +124,7 @@ impl DeadLetters<'_> {
         Ok(replayed)
     }
 
-    /// Replays one event of a range, which spares it from now on.
+    /// Replays one event of a range. The range no longer includes it.
     async fn replay_inside(&self, target: TargetNumber, inside: u64) -> Result<u64, StoreError> {
         self.flush().await?;
         let shared = self.0.clone();
@@ -186,7 +186,7 @@ impl DeadLetters<'_> {
     }
 }
 
-/// The next record of dropped letters, and the rest of the list.
+/// The next record that drops dead letters, and the ids that are left.
 fn drops(
     shared: &Shared,
     target: u16,
@@ -207,12 +207,12 @@ fn drops(
     Ok((change, ids))
 }
 
-/// Whether the row is of exactly that event.
+/// Whether the row belongs to exactly that event.
 fn is_of(shared: &Shared, id: EventId, row: &DeadRow) -> bool {
     id == EventId::new(Timestamp::from_millis(row.received_ms), shared.identity.store, id.number())
 }
 
-/// Numbers of events that exist and do not wait for their first attempt at the target.
+/// Numbers of the events that exist, except those that wait for their first attempt at the target.
 fn candidates(
     shared: &Shared,
     target: &Target,
@@ -235,11 +235,11 @@ fn candidates(
 }
 
 struct Plan {
-    /// The numbers in `replayed` are not yet differences.
+    /// Its `replayed` has numbers, not differences yet.
     change: DeadLetterChange,
-    /// Dead ranges that are replayed as a whole.
+    /// Ranges that are replayed as a whole.
     ranges: Vec<u64>,
-    /// Single events out of dead ranges.
+    /// Single events in ranges.
     inside: Vec<u64>,
 }
 
@@ -279,7 +279,7 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
     Ok(plan)
 }
 
-/// The record that replays one out of a range.
+/// The record that replays one event of a range.
 fn spare(
     shared: &Shared,
     target: u16,
@@ -299,7 +299,7 @@ fn spare(
     }))
 }
 
-/// The next record that replays a range; `None` when nothing of it can be read.
+/// The next record that replays a range; `None` if none of it can be read.
 fn chunk_of_range(
     shared: &Shared,
     target: u16,
@@ -336,10 +336,10 @@ fn chunk_of_range(
     }))
 }
 
-/// Where the rows go on.
+/// The place of the last row read, if there may be more.
 type NextRow = Option<(u64, u64)>;
 
-/// A chunk of rows, behind the place `from`, of events received before that time and not claimed.
+/// A chunk of the rows after `from`: of events that were received before that time and are not claimed.
 fn old_rows(
     shared: &Shared,
     target: &Target,

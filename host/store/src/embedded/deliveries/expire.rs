@@ -12,7 +12,7 @@ use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::live::ExpireRange;
 
-/// How often the log is looked at again because the target read on meanwhile.
+/// How often the log is read again because the target read on meanwhile.
 const TRIES_MAX: usize = 8;
 
 /// Stops claims of new deliveries of a target while it exists.
@@ -53,7 +53,8 @@ pub(crate) async fn expire(
     Err(StoreError::Busy { target: target.name.clone() })
 }
 
-/// The range of deliveries received before that time and never tried. The caller holds the reading lock.
+/// The range of deliveries that were received before that time and never tried. The caller holds the
+/// reading lock.
 pub(crate) fn look(
     shared: &Shared,
     target: &Target,
@@ -69,7 +70,7 @@ pub(crate) fn look(
     if old.count == 0 && !given_back {
         return Ok(None);
     }
-    // Without an old delivery there, the reader does not move on.
+    // Without an old delivery the target stays where it is.
     let to = if old.count == 0 { from } else { old.to };
     let at = shared.clock.wall();
     Ok(Some(ExpireRange { from, to, count: old.count, first: old.first, at, reason }))

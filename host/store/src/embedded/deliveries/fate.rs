@@ -12,7 +12,7 @@ use crate::embedded::platform::locks::{lock, read_lock};
 use crate::{EventFate, Fate, StoreError};
 
 impl Shared {
-    /// Whether the event of that number was planned for the target when it came.
+    /// Whether the event of that number was routed to the target when it was received.
     pub(crate) fn is_planned(
         &self,
         index: &dyn Index,
@@ -79,7 +79,7 @@ fn of_target(
     if let Some(row) = dead(index, target.number, number, planned, false)? {
         return Ok(Some(ended(row, false)));
     }
-    // A replay removes the outcome, so this outcome is newer than any drop. Times are not compared, because
+    // A replay removes the outcome, so an outcome is newer than any drop. Times are not compared, because
     // the clock may have been set.
     if let Some(row) = index.outcome(target.number, number)? {
         let receipt = Receipt { id: row.receipt, fields: row.fields };
@@ -93,7 +93,7 @@ fn of_target(
     Ok(planned.then(|| Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None }))
 }
 
-/// The row of dead letters, or of dropped ones, that the number is among.
+/// The row of dead letters, or of dropped ones, that includes the number.
 fn dead(
     index: &dyn Index,
     target: u16,

@@ -15,7 +15,7 @@ use crate::embedded::index::rows::{DeadRow, Index, IndexError};
 /// Dead letters by the number of their first event.
 pub(crate) type Rows = Vec<(u64, DeadRow)>;
 
-/// One row for dead letters of one target, ascending: a range that spares all others.
+/// Makes one row of the dead letters of a target, given in ascending order: a range of exactly these.
 pub(crate) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
     let (first, row) = rows.first()?.clone();
     let (mut spared, mut to) = (Runs::default(), first);
@@ -36,13 +36,13 @@ pub(crate) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
     Some((first, DeadRow { received_ms, count, attempts, at_ms, reason: most, to, spared }))
 }
 
-/// Bytes that a dead letter may take in a record.
+/// Bytes that a dead letter takes in a record, about.
 pub(crate) fn row_bytes(row: &DeadRow) -> usize {
     row.reason.len() + row.spared.len() * 10 + 64
 }
 
-/// Adds to a record that a dead letter, or a range of them, leaves the list; `drops`: it is kept among the
-/// dropped ones.
+/// Adds to a record that a dead letter, or a range of them, leaves the list. `drops`: it joins the dropped
+/// ones.
 pub(crate) fn unlist(
     change: &mut DeadLetterChange,
     index: &dyn Index,
@@ -56,8 +56,8 @@ pub(crate) fn unlist(
     Ok(())
 }
 
-/// The range of dropped letters that begins with that number. Removing a letter of the same number would
-/// also remove the mark of the range, so that record writes the range again.
+/// The range of dropped letters that begins with that number. Removing a letter of the same number also
+/// removes the mark of the range, so the record that does it writes the range again.
 fn dropped_range(
     index: &dyn Index,
     target: u16,
@@ -67,7 +67,7 @@ fn dropped_range(
     Ok(row.map(|row| (first, row)))
 }
 
-/// The addition to the reason of a dead letter whose events were removed.
+/// What is added to the reason of a dead letter whose events were removed.
 pub(crate) fn gone_note(
     shared: &Shared,
     index: &dyn Index,
@@ -84,7 +84,7 @@ pub(crate) fn gone_note(
     })
 }
 
-/// Whether the event was of this store, and retention removed it.
+/// Whether the event was in this store and retention removed it.
 pub(crate) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
     let gone = shared.with_index(|index| shared.is_gone(index, id.number()))?;
     Ok(gone && id.store() == shared.identity.store)

@@ -1,8 +1,8 @@
-//! Chooses what a store starts from: its index if that covers nearly all of the log, or else the state that
-//! the log alone gives.
+//! Chooses what a store starts from: its index if that covers nearly all of the log, otherwise the log
+//! alone.
 //!
-//! Every segment begins with the state of all targets, so that the end of the log is enough to accept
-//! requests and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
+//! Every segment begins with the state of all targets, so the end of the log is enough to accept requests
+//! and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const CHECKPOINT_CHUNK_BYTES: usize = 64 << 10;
 
 /// What a store starts with.
 pub(crate) struct Begun {
-    /// `None`: to be rebuilt.
+    /// `None`: it must be rebuilt.
     pub index: Option<Box<dyn Index>>,
     pub state: State,
     /// Repetition keys that the index may not have.
@@ -62,7 +62,7 @@ impl Recovery<'_> {
         Ok(Begun { index: None, state, recent, tail })
     }
 
-    /// The index, if it lacks little enough of the log to read that now.
+    /// The index, if it lacks so little of the log that this can be read now.
     fn index_at_open(&self) -> Option<IndexAt> {
         let (oldest, newest) = (self.list.first()?, self.list.last()?);
         let is_near = |place: u64| {
@@ -93,8 +93,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// The newest segment that begins with the whole state, or the oldest one: the whole log gives the state
-    /// as well. If it cannot be read, the replay that starts there fails.
+    /// The newest segment that begins with the whole state; otherwise the oldest one, because the whole log
+    /// gives the state too. If it cannot be read, the replay that starts there fails.
     fn checkpoint(&self) -> Result<Option<SegmentHeader>, OpenError> {
         for segment in self.list.iter().skip(1).rev() {
             let path = segment.path(&self.folder);

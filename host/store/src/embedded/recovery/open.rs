@@ -1,7 +1,7 @@
 //! Opens a store: reads the log, the index and the state from disk.
 //!
 //! The log is read from where the index ends, or from a checkpoint (`begin`), to its end (`replay`). An
-//! index that is missing, damaged, of another log or ahead of this one is rebuilt from the first segment.
+//! index that is missing, damaged, of another log or ahead of this one is rebuilt from the oldest segment.
 
 use std::path::Path;
 use std::sync::RwLock;
@@ -56,7 +56,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let file = disk.open(&path).map_err(at("open", &path))?;
     let list = recovery.closed()?;
     let (epoch, summary) = (recovery.epoch, recovery.summary);
-    // When the last record was written, to check the clock.
+    // The time of the last record, to check the clock against.
     let closed = list.iter().filter_map(|segment| Some(segment.summary.as_ref()?.last_ms));
     let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
     let start = list.first().map_or(0, |segment| segment.header.base);
@@ -77,7 +77,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     Ok(Opened { shared, log, state, known: Known { summary, recent } })
 }
 
-/// The headers of all segments, oldest first; a new store gets its first one.
+/// The headers of all segments, oldest first. A new store gets its first segment.
 fn segments(
     machine: &Machine,
     folder: &Path,
@@ -93,7 +93,7 @@ fn segments(
             disk.remove(&path).map_err(at("remove", &path))?;
         }
     }
-    // A name given just before the last process ended may be only in the kernel's memory.
+    // Names that the last process gave may be only in the kernel's memory.
     disk.sync_folder(folder).map_err(at("sync", folder))?;
     bases.sort_unstable();
     let mut list: Vec<SegmentHeader> = Vec::new();
@@ -102,7 +102,7 @@ fn segments(
         let header = header(disk, &path)?;
         let corrupt = |what| OpenError::Corrupt { segment: path.clone(), offset: 0, what };
         if header.base != base {
-            return Err(corrupt("its header is of another segment"));
+            return Err(corrupt("its header belongs to another segment"));
         }
         if let Some(previous) = list.last() {
             let follows = header.identity == previous.identity && base == previous.limit();

@@ -1,10 +1,10 @@
-//! Reads the log of a store that is being opened, from a place of it to its end.
+//! Reads the log of a store that is being opened, from a given place to its end.
 //!
 //! Every segment is synced before it is read: after a crash its newest frames may be only in the kernel's
 //! memory, and the index must not know what a power cut could still lose.
 //!
-//! A place without a frame is the end of the log if nothing proves that it was durable; the log is cut off
-//! there. If a later frame, or the next segment, proves that it was durable, it is damage.
+//! A place without a frame is damage if a later frame or the next segment proves that it was durable.
+//! Otherwise it is the end of the log, which is cut off there.
 
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Replays the frames from that place on, ignoring those of an epoch before that one; returns where the
+    /// Passes the frames from that place on to `read`, ignoring those of earlier epochs; returns where the
     /// log ends.
     pub(crate) fn replay(
         &mut self,
@@ -55,7 +55,7 @@ impl Recovery<'_> {
                 self.newest(&*file, stretch, epoch).map_err(at("read or write", &path))?;
             }
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES).since(epoch);
-            // A segment gets its name when its checkpoint is durable; the very first has none.
+            // A segment gets its name once its checkpoint is durable; the first segment has none.
             let durable = if segment.base > 0 { segment.first() + 1 } else { 0 };
             loop {
                 let corrupt = |lsn: u64, what| OpenError::Corrupt {
@@ -98,12 +98,12 @@ impl Recovery<'_> {
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();
         }
-        // What an earlier process wrote behind the end never passes for a frame of this one.
+        // A new epoch: what an earlier process wrote behind the end is never taken for a new frame.
         self.epoch = epoch.max(self.epoch) + 1;
         Ok(lsn)
     }
 
-    /// Prepares the newest segment before the part that the index lacks is read.
+    /// Makes the newest segment ready for the replay of the part that the index lacks.
     fn newest(&mut self, file: &dyn DiskFile, rest: Stretch, epoch: u32) -> std::io::Result<()> {
         let read = Stretch { from: rest.segment.first(), to: rest.from, ..rest };
         self.summary = summary::scan(file, read)?;

@@ -1,4 +1,4 @@
-//! Dead letters whose events are removed with the oldest segment: old ones are removed as well, others
+//! Dead letters whose events are removed with the oldest segment: old ones are removed too, the others
 //! stay listed without their events.
 
 use super::relocate::Exception;
@@ -15,7 +15,7 @@ use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
 use dispatcher_model::TargetNumber;
 
 impl Retention {
-    /// Removes dead letters that are too old; lists the others as one, without their events.
+    /// Removes dead letters that are too old, and lists the others as one. Returns whether there were any.
     pub(crate) fn fold(
         &self,
         oldest: &Oldest,
@@ -68,7 +68,7 @@ impl Retention {
     }
 
     /// Handles ranges of dead letters that end within the segment: removes old ones, and writes the others
-    /// again if only this segment has them. Whether there were any.
+    /// again if only this segment has them. Returns whether there were any.
     pub(crate) fn ranges(
         &self,
         oldest: &Oldest,

@@ -1,7 +1,7 @@
-//! Empties the oldest segment: gives up what is too old, and moves what is still needed.
+//! Empties the oldest segment: gives up what is too old, and relocates what is still needed.
 //!
-//! One step does a bounded piece of work, under the reading locks of all targets: a look at the
-//! exceptions, then one record or the copies of one segment.
+//! A step is bounded. It holds the reading locks of all targets, reads the exceptions in the index, and
+//! writes one record or the copies of one segment.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,18 +22,19 @@ use crate::embedded::index::queries::Queries as _;
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
 use crate::embedded::platform::locks::{lock, read_lock};
 
-/// Most deliveries of one record.
+/// Most deliveries in one record.
 const RECORD_ROWS_MAX: usize = 1_000;
 
-/// A segment is nearly dead when a tenth of it is still needed, and no more than this.
+/// A segment is nearly empty when at most this part of it is still needed …
 const LIVE_PART: u64 = 10;
 
+/// … and at most this many bytes.
 const LIVE_BYTES_MAX: u64 = 16 << 20;
 
-/// Most bytes of copies that the committer gets at once.
+/// A command to the committer takes no further copy above this many bytes.
 const COPY_BYTES_MAX: u64 = 1 << 20;
 
-/// Most names of targets that a message says keep the oldest segment.
+/// Most names of targets in the message that says what needs the oldest segment.
 const NAMES_MAX: usize = 5;
 
 const TOO_OLD: &str = "older than retention.age";
@@ -41,7 +42,7 @@ const TOO_OLD: &str = "older than retention.age";
 const OVERFLOW: &str = "overflow: the log reached retention.size";
 
 impl Retention {
-    /// Does one step towards removing the oldest segment; `false`: it has to stay for now.
+    /// Does one step towards removing the oldest segment; `false` if it must stay for now.
     pub(super) fn reclaim(
         &mut self,
         oldest: &Oldest,
@@ -99,7 +100,7 @@ impl Retention {
         *lock(&self.shared.retention.kept_by) = names.join(", ");
     }
 
-    /// Gives up, with one record, what was never tried in the segment; returns how many deliveries.
+    /// Gives up, with one record, the deliveries in the segment that were never tried; returns how many.
     fn give_up_unread(
         &self,
         oldest: &Oldest,
@@ -126,7 +127,8 @@ impl Retention {
         Ok(count)
     }
 
-    /// Moves what is still needed, or gives it up where that is allowed; whether it did anything.
+    /// Relocates what is still needed, or gives it up where that is allowed; returns whether it did
+    /// anything.
     fn take_out(
         &self,
         oldest: &Oldest,
@@ -159,7 +161,7 @@ impl Retention {
         Ok(done)
     }
 
-    /// Copies what is still needed of a nearly dead segment to the head of the log; whether it did.
+    /// Copies what is still needed of a nearly empty segment to the end of the log; returns whether it did.
     fn relocate(
         &self,
         oldest: &Oldest,
@@ -193,12 +195,12 @@ impl Retention {
         if moved > 0 {
             let segment = oldest.header.path(&self.shared.reader.folder);
             tracing::info!(segment = %segment.display(), events = moved, bytes,
-                "moved what is still needed of the oldest segment to the newest");
+                "copied what is still needed of the oldest segment to the newest");
         }
         Ok(moved > 0)
     }
 
-    /// Makes dead letters of deliveries that wait for another attempt.
+    /// Gives up deliveries that wait for another attempt; returns whether there were any.
     fn give_up(
         &self,
         oldest: &Oldest,
@@ -240,7 +242,7 @@ impl Retention {
     }
 }
 
-/// Takes the reading locks of all targets; `None` when one of them is taken.
+/// Takes the reading locks of all targets; `None` if one of them is taken.
 fn alone(targets: &[Arc<Target>]) -> Option<Vec<OwnedMutexGuard<()>>> {
     targets.iter().map(|target| target.loading.clone().try_lock_owned().ok()).collect()
 }

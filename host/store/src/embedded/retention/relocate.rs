@@ -1,9 +1,9 @@
-//! Events that outlive their segment: a copy, with all that is known of them, is written at the head of
-//! the log under the same number.
+//! Copies events that are still needed to the end of the log, under the same number, before their segment
+//! is removed.
 //!
 //! The copy contains every row of the event, so that an index rebuilt from the remaining log is the same
-//! as before. No row may change between the look at the index and the copy: the caller holds the reading
-//! locks of all targets, and the committer leaves out claimed deliveries.
+//! as before. No row may change between reading the index and writing the copy: the caller holds the
+//! reading locks of all targets, and the committer leaves out events with a claimed delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -22,7 +22,7 @@ use crate::embedded::log::reader::Reader;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::platform::locks::read_lock;
 
-/// Most exceptions that one look at the index gathers.
+/// Most exceptions that are gathered at once.
 pub(crate) const GATHERED_MAX: usize = 8_192;
 
 const PAGE_ROWS: usize = 1_024;
@@ -88,8 +88,8 @@ pub(crate) fn gather(
     Ok(found)
 }
 
-/// Copies of these events, at least one if there is any, up to about `bytes_max`; and the number of the
-/// last one that was looked at. Leaves out what cannot be read, or has changed since it was gathered.
+/// Copies of these events, up to about `bytes_max` but at least one, and the number of the last event
+/// that was read. Leaves out what cannot be read or has changed since it was gathered.
 pub(crate) fn copies(
     reader: &Reader,
     index: &dyn Index,
@@ -126,7 +126,7 @@ pub(crate) fn copies(
     Ok((copies, last))
 }
 
-/// The current rows of these exceptions; `None` when one of them is gone.
+/// The current rows of these exceptions; `None` if one of them is gone.
 fn rows(
     index: &dyn Index,
     number: u64,

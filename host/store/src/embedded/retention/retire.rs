@@ -1,9 +1,9 @@
-//! Removes old segments: when they are too old, or when the log is too large.
+//! Removes segments that are too old, or when the log is too large.
 //!
-//! Only the oldest is removed, and only when nothing unsettled is in it. What is too old and not settled
-//! becomes a dead letter first; for want of room, what is still needed of a nearly dead segment is moved
-//! to the head of the log (`reclaim`). Each decision is a record before the segment is removed, so that a
-//! crash at any moment leaves a log that says the same.
+//! Only the oldest segment is removed, and only when nothing in it is still needed. Before that, what is
+//! too old becomes a dead letter; when the log is too large, what is still needed of a nearly empty
+//! segment is copied to the end of the log (`reclaim`). Each decision is recorded before the segment is
+//! removed, so a crash at any moment leaves a log that says the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,24 +18,24 @@ use crate::embedded::log::summary::Summary;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::space::guard::Why;
 
-/// While something keeps the oldest segment, it is looked at again after this long, and sooner while
-/// requests are refused for it.
+/// Pause before the next look at the oldest segment while something needs it …
 const LOOK: Duration = Duration::from_secs(10);
 
+/// … and while requests are refused because of that.
 const LOOK_FULL: Duration = Duration::from_secs(1);
 
-/// Without anything to do for age alone, it is looked at again after this long at the latest.
+/// Longest pause while the oldest segment is not old enough.
 const LOOK_AGE: Duration = Duration::from_secs(3_600);
 
-/// Between two steps while there is more to do.
+/// Pause between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Between two questions whether the answer is there.
+/// Pause between two looks for an answer.
 const POLL: Duration = Duration::from_millis(1);
 
 pub(crate) const PAGE_ROWS: usize = 1_024;
 
-/// The oldest segment, when it is to be removed.
+/// The oldest segment, which is to be removed.
 pub(crate) struct Oldest {
     pub header: SegmentHeader,
     pub summary: Arc<Summary>,
@@ -49,19 +49,19 @@ pub(crate) struct Oldest {
 /// What a step did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stepped {
-    /// There may be more to do at once.
+    /// There may be more to do now.
     More,
-    /// Nothing to do for so long, unless the log continues in a new segment.
+    /// Nothing to do for that long, unless the log continues in a new segment.
     Rest(Option<Duration>),
 }
 
 pub(crate) struct Retention {
     pub(super) shared: Arc<Shared>,
-    /// No longer part of the log, but still being read.
+    /// A segment that is no longer part of the log but still being read.
     leaving: Option<Segment>,
 }
 
-/// Called repeatedly while an answer is awaited.
+/// Called again and again until an answer is there.
 pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
 
 impl Retention {
@@ -85,7 +85,7 @@ impl Retention {
         if let Some(segment) = self.leaving.take() {
             return self.leave(segment);
         }
-        // A rebuild reads the segments that are there.
+        // A rebuild of the index reads all segments.
         if self.shared.rebuild.is_on() {
             return Stepped::Rest(Some(LOOK));
         }
@@ -147,8 +147,8 @@ impl Retention {
         self.leave(segment);
     }
 
-    /// Recycles the file once its last reader is done, then sweeps the index. The next segment is removed
-    /// only after that: a missing segment behind one that still has its name would look like a hole.
+    /// Recycles the file once its last reader is done, then sweeps the index. Only after that may the next
+    /// segment be removed: if this one still had its name, the next would be missing in the middle.
     fn leave(&mut self, segment: Segment) -> Stepped {
         if Arc::strong_count(&segment.read) > 1 {
             self.leaving = Some(segment);
@@ -158,13 +158,13 @@ impl Retention {
         let path = segment.header.path(&reader.folder);
         if let Err(error) = spare.recycle(&*reader.disk, &path, &reader.folder) {
             tracing::warn!(path = %path.display(), %error,
-                "cannot remove a segment that is no longer needed: trying again soon");
+                "cannot remove a segment that is no longer needed; trying again soon");
             self.leaving = Some(segment);
             return Stepped::Rest(Some(LOOK));
         }
         let targets = u16::try_from(read_lock(&self.shared.targets).len()).unwrap_or(u16::MAX);
         if let Err(error) = self.shared.with_index(|index| sweep(index, targets, reader.start())) {
-            tracing::warn!(%error, "rows of removed events stay in the index until the next start");
+            tracing::warn!(%error, "cannot remove rows of removed events from the index; the next start does it");
         }
         self.shared.room.open(Why::Quota);
         Stepped::More

@@ -60,7 +60,7 @@ struct World {
     /// How many calls failed.
     failed: u64,
     read_bytes: u64,
-    /// Up to where a file was seen to be durable.
+    /// Up to where each file is known to be durable.
     checked: BTreeMap<usize, usize>,
 }
 
@@ -77,7 +77,7 @@ fn prepares() -> bool {
     matches!(std::thread::current().name(), Some("store-prewrite" | "store-room"))
 }
 
-/// Counts a fault down; whether this call has it.
+/// Whether this call fails; counts it.
 fn is_due(left: &mut u32) -> bool {
     let due = *left > 0 && !prepares();
     *left -= u32::from(due);
@@ -85,8 +85,8 @@ fn is_due(left: &mut u32) -> bool {
 }
 
 impl World {
-    /// Counts a call that changes something. `true`: the machine goes off during this one, which may be
-    /// done in part.
+    /// Counts a call that changes something. `true`: the machine loses power during this call, which may
+    /// be done in part.
     fn call(&mut self) -> io::Result<bool> {
         if self.faults.off || self.faults.changes_left == Some(0) {
             return Err(broken());
@@ -223,7 +223,7 @@ impl SimDisk {
         self.world().read_bytes
     }
 
-    /// A new process on the same kernel: what is in the kernel's memory is still there.
+    /// A new process on the same kernel, which still has everything in its memory. Ends all faults.
     pub(crate) fn restart(&self) {
         self.world().faults = Faults::default();
     }
@@ -240,7 +240,7 @@ impl SimDisk {
         let first = random.usize(..=count);
         let any: Vec<bool> = (0..count).map(|_| random.bool()).collect();
         world.settle_names(|i| match mode {
-            // In order, as a journal keeps them.
+            // The first few, as a journal keeps them.
             0 | 1 => i < first,
             _ => any[i],
         });
