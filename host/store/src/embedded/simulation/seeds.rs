@@ -93,7 +93,7 @@ fn seeds() {
 }
 
 #[test]
-fn seeds_with_threads() {
+fn walks_with_threads() {
     if default_plant().is_some() {
         return;
     }
