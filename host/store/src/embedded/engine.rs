@@ -16,10 +16,13 @@ use crate::embedded::core::machine::Machine;
 use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::deliveries::dead_letters::DeadLetters;
+use crate::embedded::deliveries::gone::gone_note;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
+use crate::embedded::index::queries::Queries as _;
+use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::indexing::indexer::{Indexer, Job};
-use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::platform::locks::{lock, write_lock};
 use crate::embedded::retention::retire::Retention;
 use crate::embedded::settings::Settings;
 use crate::{
@@ -54,6 +57,22 @@ impl Parts {
         let retention = Retention::new(shared.clone());
         Ok(Self { shared, committer, indexer, jobs, retention })
     }
+
+    /// Starts all threads but the one that removes old segments.
+    pub(crate) fn start(self) -> Result<(Arc<Embedded>, Retention), OpenError> {
+        let Self { shared, committer, indexer, jobs, retention } = self;
+        let index = thread("store-index", move || indexer.run(&jobs))?;
+        shared.room.measure(&*shared.reader.disk);
+        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
+        let room = thread("store-room", move || room.run(&*space))?;
+        let log = thread("store-log", move || committer.run())?;
+        let threads = Mutex::new(vec![log, index, room]);
+        Ok((Arc::new(Embedded { shared, threads }), retention))
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    std::thread::Builder::new().name(name.into()).spawn(work).map_err(OpenError::Thread)
 }
 
 impl std::fmt::Debug for Embedded {
@@ -77,27 +96,9 @@ impl Embedded {
     }
 
     pub(crate) fn open_on(settings: &Settings, machine: &Machine) -> Result<Arc<Self>, OpenError> {
-        let parts = Parts::open(settings, machine)?;
-        let Parts { shared, committer, indexer, jobs, retention } = parts;
-        let index = std::thread::Builder::new()
-            .name("store-index".into())
-            .spawn(move || indexer.run(&jobs))
-            .map_err(OpenError::Thread)?;
-        shared.room.measure(&*shared.reader.disk);
-        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
-        let room = std::thread::Builder::new()
-            .name("store-room".into())
-            .spawn(move || room.run(&*space))
-            .map_err(OpenError::Thread)?;
-        let log = std::thread::Builder::new()
-            .name("store-log".into())
-            .spawn(move || committer.run())
-            .map_err(OpenError::Thread)?;
-        let retention = std::thread::Builder::new()
-            .name("store-retention".into())
-            .spawn(move || retention.run())
-            .map_err(OpenError::Thread)?;
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![log, index, room, retention]) }))
+        let (store, retention) = Parts::open(settings, machine)?.start()?;
+        lock(&store.threads).push(thread("store-retention", move || retention.run())?);
+        Ok(store)
     }
 
     /// How often a known repetition key came with other content, since the store was opened.
@@ -178,27 +179,22 @@ impl Embedded {
         after: Option<EventId>,
         max: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        let index = read_lock(&self.shared.index);
-        let index = index.as_ref().ok_or_else(|| self.shared.no_index())?;
-        let rows = index
-            .dead(target.0, after.map(EventId::number), max)
-            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
-        let store = self.shared.identity.store;
-        let letter = |(number, mut row): (u64, crate::embedded::index::rows::DeadRow)| {
-            row.reason +=
-                crate::embedded::deliveries::gone::gone_note(&self.shared, &**index, number, &row)?;
-            Ok(DeadLetter {
-                target,
-                event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
-                count: row.count,
-                attempts: row.attempts,
-                at: Timestamp::from_millis(row.at_ms),
-                reason: row.reason,
-            })
-        };
-        let letters: Result<_, crate::embedded::index::rows::IndexError> =
-            rows.into_iter().map(letter).collect();
-        letters.map_err(|error| StoreError::ReadIndex { reason: error.to_string() })
+        let (shared, store) = (&self.shared, self.shared.identity.store);
+        shared.with_index(|index| {
+            let rows = index.dead(target.0, after.map(EventId::number), max)?;
+            let letter = |(number, row): (u64, DeadRow)| {
+                let note = gone_note(shared, index, number, &row)?;
+                Ok(DeadLetter {
+                    target,
+                    event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
+                    count: row.count,
+                    attempts: row.attempts,
+                    at: Timestamp::from_millis(row.at_ms),
+                    reason: row.reason + note,
+                })
+            };
+            rows.into_iter().map(letter).collect::<Result<_, IndexError>>()
+        })
     }
 }
 
@@ -257,11 +253,8 @@ impl Queue for Embedded {
     fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
         let shared = self.shared.clone();
         let read = move || {
-            let index = read_lock(&shared.index);
-            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
             let now_ms = shared.clock.wall_ms();
-            let rows = index.windows(target.0, now_ms);
-            let rows = rows.map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
+            let rows = shared.with_index(|index| index.windows(target.0, now_ms))?;
             let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
             Ok(rows.into_iter().map(window).collect())
         };

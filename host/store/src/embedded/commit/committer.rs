@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::group::{Group, Waiting};
-use super::unwritten::Unwritten;
+use super::group::{Group, Unwritten, Waiting};
 use crate::embedded::core::inbox::{Append, Command, Placed, Reply, Stop, Taken, closed};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};

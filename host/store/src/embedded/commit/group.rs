@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::unwritten::Unwritten;
 use crate::AppendError;
 use crate::embedded::core::inbox::{Placed, Reply};
 use crate::embedded::core::shared::{Shared, Target};
@@ -21,6 +20,12 @@ struct Record {
     entry: Entry,
     /// To be written again if the disk refuses it; `None` for a record that is refused with it.
     frame: Option<Frame>,
+}
+
+/// A record that is written again until the disk takes it.
+pub(crate) struct Unwritten {
+    pub frame: Frame,
+    pub effects: Effects,
 }
 
 /// An answer that waits for the disk.

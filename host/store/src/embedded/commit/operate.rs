@@ -8,8 +8,7 @@ use std::sync::Arc;
 use dispatcher_model::{TargetNumber, Timestamp};
 
 use super::committer::Committer;
-use super::group::Waiting;
-use super::unwritten::Unwritten;
+use super::group::{Unwritten, Waiting};
 use crate::StoreError;
 use crate::embedded::core::inbox::{Reply, unknown};
 use crate::embedded::format::entry::Effects;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dispatcher_model::TargetNumber;
 
 use super::committer::Committer;
-use super::unwritten::{Unwritten, disk_refuses};
+use super::group::Unwritten;
+use super::unwritten::disk_refuses;
 use crate::embedded::core::inbox::unknown;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::frame::Kind;

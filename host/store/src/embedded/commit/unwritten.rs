@@ -1,17 +1,10 @@
 //! Records that must reach the log even if the disk refuses them now: outcomes, and acts of operators.
 
 use super::committer::Committer;
+use super::group::Unwritten;
 use crate::StoreError;
 use crate::embedded::core::inbox::Reply;
-use crate::embedded::format::entry::Effects;
-use crate::embedded::format::frame::Frame;
 use crate::embedded::log::writer::DiskError;
-
-/// A record that is written again until the disk takes it.
-pub(crate) struct Unwritten {
-    pub frame: Frame,
-    pub effects: Effects,
-}
 
 impl Committer {
     /// Places a record that must not be lost, now or as soon as the disk takes it.

@@ -23,8 +23,10 @@ pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEve
 /// An event is looked up again this often while it is relocated.
 const TRIES_MAX: usize = 4;
 
-fn index_error(error: &IndexError) -> StoreError {
-    StoreError::ReadIndex { reason: error.to_string() }
+impl From<IndexError> for StoreError {
+    fn from(error: IndexError) -> Self {
+        Self::ReadIndex { reason: error.to_string() }
+    }
 }
 
 pub(crate) fn log_error(shared: &Shared, error: &io::Error) -> StoreError {
@@ -33,13 +35,18 @@ pub(crate) fn log_error(shared: &Shared, error: &io::Error) -> StoreError {
 }
 
 impl Shared {
+    /// Reads from the index; an error while it is rebuilt.
+    pub(crate) fn with_index<T, E: Into<StoreError>>(
+        &self,
+        read: impl FnOnce(&dyn Index) -> Result<T, E>,
+    ) -> Result<T, StoreError> {
+        let index = read_lock(&self.index);
+        read(&**index.as_ref().ok_or_else(|| self.no_index())?).map_err(Into::into)
+    }
+
     /// Reads the event of that number, from its first place or from where it was moved to.
     pub(crate) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
-        self.find(number, || {
-            let index = read_lock(&self.index);
-            let index = index.as_ref().ok_or_else(|| self.no_index())?;
-            place(&**index, number).map_err(|error| index_error(&error))
-        })
+        self.find(number, || self.with_index(|index| place(index, number)))
     }
 
     /// The same, for a caller that has locked the index.
@@ -48,7 +55,7 @@ impl Shared {
         index: &dyn Index,
         number: u64,
     ) -> Result<Option<Origin>, StoreError> {
-        self.find(number, || place(index, number).map_err(|error| index_error(&error)))
+        self.find(number, || Ok(place(index, number)?))
     }
 
     fn find(

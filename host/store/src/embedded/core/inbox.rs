@@ -23,6 +23,24 @@ use crate::{AppendError, Settlement, StoreError, Window};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// The answer to a command that was sent.
+pub(crate) struct Answer<T>(pub oneshot::Receiver<Result<T, StoreError>>);
+
+impl<T> Answer<T> {
+    pub(crate) async fn wait(self) -> Result<T, StoreError> {
+        self.0.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The answer if it is there. Ask no more after that.
+    pub(crate) fn now(&mut self) -> Option<Result<T, StoreError>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(closed())),
+        }
+    }
+}
+
 pub(crate) struct Append {
     pub request: Prepared,
     pub reply: oneshot::Sender<Result<Placed, AppendError>>,

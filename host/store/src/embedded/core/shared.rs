@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::inbox::{Command, Inbox, Reply, closed};
+use super::inbox::{Answer, Command, Inbox, Reply, closed};
 use super::rebuild::Rebuild;
 use super::retention_limits::RetentionLimits;
 use crate::StoreError;
@@ -177,9 +177,17 @@ impl Shared {
         &self,
         act: impl FnOnce(Reply<T>) -> Command,
     ) -> Result<T, StoreError> {
+        self.send(act)?.wait().await
+    }
+
+    /// Sends a command to the committer.
+    pub(crate) fn send<T>(
+        &self,
+        act: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<Answer<T>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.inbox.act(act(reply))?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        Ok(Answer(answer))
     }
 
     /// Sends a command without waiting for it. A closed store ignores it.

@@ -1,34 +1,34 @@
 //! Claims deliveries: waits for some, and loads them into memory.
 //!
-//! Leases are given in one step without an await, so that a claim that is dropped while it waits has
-//! taken nothing. The index and the log are read on a blocking thread, by one reader for each target, and
-//! the result stays in the target for the next claim.
+//! Taking leases has no await in it, so a claim that is dropped while it waits has taken nothing. One
+//! reader for each target reads the index and the log, on a blocking thread. What it loads stays in the
+//! target for the next claim.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher_model::{Delivery, EventId, TargetNumber, Timestamp};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
 use crate::embedded::core::events::log_error;
-use crate::embedded::core::inbox::{Command, closed, unknown};
+use crate::embedded::core::inbox::{Answer, Command, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::target::live::{Claimed, ExpireRange, Live, Loaded, RowLease};
 use crate::{Outcome, Settlement, StoreError};
 
-/// How long to wait before rows that cannot be read are read again.
-const MENDING_REST_MS: u64 = 1_000;
+/// Pause before rows are read again, while the index is rebuilt.
+const REBUILD_REST_MS: u64 = 1_000;
 
-/// Longest lease of a delivery that is about to become a dead letter.
-const DYING: Duration = Duration::from_secs(60);
+/// Lease of a delivery until it is recorded as a dead letter.
+const GIVE_UP_LEASE: Duration = Duration::from_secs(60);
 
 enum Next {
     Take(Vec<Delivery>),
@@ -66,7 +66,7 @@ pub(crate) async fn claim(
 /// `untried`: ignores retries.
 fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
     let now = shared.clock.now();
-    // The committer waits for the target's lock: slow work comes first.
+    // The committer needs the target's lock, so slow work is done before it is taken.
     let wanted = lock(&target.live).wants(max);
     if let Some(from) = wanted {
         shared.tail.take_out(target.number, from, max);
@@ -89,7 +89,7 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
     if !taken.is_empty() {
         return Next::Take(taken);
     }
-    // All deliveries in memory may have expired, and kept later ones from being read.
+    // If all deliveries in memory have expired, later ones can be read now.
     if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now)) }
 }
 
@@ -104,19 +104,19 @@ async fn load(
     let damage = blocking(move || {
         let _alone = alone;
         let loaded = load_now(&shared, &target, max, untried);
-        // The claim that began this may have been dropped while another one waits for the result.
+        // The claim that began this may be gone, and another one may wait for the result.
         target.woken.notify_waiters();
         loaded
     })
     .await?;
     match damage {
-        Some(given_up) => given_up.await.unwrap_or_else(|_| Err(closed())).map(drop),
+        Some(given_up) => given_up.wait().await.map(drop),
         None => Ok(()),
     }
 }
 
-/// Makes a dead letter of what cannot be read.
-type GivenUp = oneshot::Receiver<Result<Option<u64>, StoreError>>;
+/// The answer to a command that makes a dead letter of what cannot be read.
+type GivenUp = Answer<Option<u64>>;
 
 fn load_now(
     shared: &Shared,
@@ -167,7 +167,7 @@ fn due_rows(
             }
             // Retries wait while the index is rebuilt; new deliveries continue.
             let mut live = lock(&target.live);
-            live.low_water_ms = live.low_water_ms.min(now_ms + MENDING_REST_MS);
+            live.low_water_ms = live.low_water_ms.min(now_ms + REBUILD_REST_MS);
             return Ok(Vec::new());
         };
         let mut visit = |due_ms, number, row| {
@@ -180,9 +180,7 @@ fn due_rows(
             }
             ControlFlow::Continue(())
         };
-        index
-            .retries(target.number, from_ms, &mut visit)
-            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
+        index.retries(target.number, from_ms, &mut visit)?;
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {
@@ -224,25 +222,18 @@ fn read_log(
     };
     tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
     let at = shared.clock.wall();
-    // How many events were there cannot be known: it counts as one.
+    // It is unknown how many events were there: they count as one.
     let range =
         ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
-    let (reply, answer) = oneshot::channel();
-    let act = Command::Expire {
-        target: TargetNumber(target.number),
-        range,
-        before: Timestamp::default(),
-        reply,
-    };
-    shared.inbox.act(act)?;
-    Ok(Some(answer))
+    let (target, before) = (TargetNumber(target.number), Timestamp::default());
+    shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
 }
 
 /// Makes a dead letter of a delivery whose event cannot be read.
 fn give_up(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
     let now = shared.clock.now();
-    let until = now.after(DYING);
-    let reason = format!("its event at {} cannot be read any more", shared.place(lsn_of(number)));
+    let until = now.after(GIVE_UP_LEASE);
+    let reason = format!("its event at {} can no longer be read", shared.place(lsn_of(number)));
     shared.note_damage(lsn_of(number));
     tracing::error!(to = %target.name, "{reason}");
     let mut live = lock(&target.live);

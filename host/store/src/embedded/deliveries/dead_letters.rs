@@ -1,7 +1,7 @@
 //! Replays and drops dead letters, and gives up deliveries on request.
 //!
-//! Each operation holds the target's reading lock, so that no other act and no expiry comes between the
-//! look at the index and the record. A long range is handled in chunks, one record each.
+//! Each operation holds the target's reading lock, so that nothing else changes between reading the index
+//! and writing the record. A long range is handled in chunks, one record each.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
 
-use super::gone::{dropped_range, is_lost};
+use super::gone::{is_lost, row_bytes, unlist};
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
@@ -20,11 +20,12 @@ use crate::embedded::format::record::{
     ActKind, DeadLetterChange, RecordedOutcome, Settled, to_deltas,
 };
 use crate::embedded::format::runs::Runs;
-use crate::embedded::index::rows::{DeadRow, IndexError};
+use crate::embedded::index::queries::Queries as _;
+use crate::embedded::index::rows::{DeadRow, Index};
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
 use crate::embedded::platform::locks::{lock, read_lock};
 
-/// Most deliveries of one record.
+/// Most deliveries in one record.
 const CHUNK_MAX: usize = 1_000;
 
 /// Stops all claims of a target while it exists.
@@ -44,11 +45,7 @@ impl Drop for Still {
     }
 }
 
-fn index_error(error: IndexError) -> StoreError {
-    StoreError::ReadIndex { reason: error.to_string() }
-}
-
-/// The acts of operators on the dead letters of a target, and on deliveries that wait.
+/// What operators do with the dead letters of a target, and with deliveries that wait.
 pub(crate) struct DeadLetters<'a>(pub &'a Arc<Shared>);
 
 impl DeadLetters<'_> {
@@ -66,6 +63,10 @@ impl DeadLetters<'_> {
             .await
     }
 
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.0.ask(|reply| Command::Flush { reply }).await
+    }
+
     pub(crate) async fn replay(
         &self,
         number: TargetNumber,
@@ -77,8 +78,8 @@ impl DeadLetters<'_> {
         for chunk in events.chunks(CHUNK_MAX) {
             let (shared, on, ids) = (self.0.clone(), target.clone(), chunk.to_vec());
             let numbers = blocking(move || candidates(&shared, &on, &ids)).await?;
-            // The index must first know the rows of everything settled so far.
-            self.0.ask(|reply| Command::Flush { reply }).await?;
+            // The index must first have the rows of everything settled so far.
+            self.flush().await?;
             let (shared, on) = (self.0.clone(), target.clone());
             let mut plan = blocking(move || plan(&shared, &on, numbers)).await?;
             replayed += plan.change.replayed.len() as u64;
@@ -93,15 +94,15 @@ impl DeadLetters<'_> {
                 replayed += self.replay_inside(number, inside).await?;
             }
         }
-        // The list no longer shows them.
-        self.0.ask(|reply| Command::Flush { reply }).await?;
+        // The list must no longer show them.
+        self.flush().await?;
         match events[..] {
             [id] if replayed == 0 => self.must_be_kept(id).await.map(|()| 0),
             _ => Ok(replayed),
         }
     }
 
-    /// An error when nothing was replayed because retention removed the event.
+    /// An error if retention removed the event.
     async fn must_be_kept(&self, id: EventId) -> Result<(), StoreError> {
         let shared = self.0.clone();
         let lost = blocking(move || is_lost(&shared, id)).await?;
@@ -111,8 +112,8 @@ impl DeadLetters<'_> {
     async fn replay_range(&self, target: TargetNumber, first: u64) -> Result<u64, StoreError> {
         let (mut next, mut replayed) = (Some(first), 0);
         while let Some(first) = next.take() {
-            // The record before this one made the row.
-            self.0.ask(|reply| Command::Flush { reply }).await?;
+            // The previous record made the row.
+            self.flush().await?;
             let shared = self.0.clone();
             let change = blocking(move || chunk_of_range(&shared, target.0, first)).await?;
             let Some(change) = change else { break };
@@ -123,9 +124,9 @@ impl DeadLetters<'_> {
         Ok(replayed)
     }
 
-    /// Replays one event of a range, which spares it from now on.
+    /// Replays one event of a range. The range no longer includes it.
     async fn replay_inside(&self, target: TargetNumber, inside: u64) -> Result<u64, StoreError> {
-        self.0.ask(|reply| Command::Flush { reply }).await?;
+        self.flush().await?;
         let shared = self.0.clone();
         match blocking(move || spare(&shared, target.0, inside)).await? {
             Some(change) => self.change(target, change).await,
@@ -140,7 +141,7 @@ impl DeadLetters<'_> {
     ) -> Result<u64, StoreError> {
         let target = self.known(number)?;
         let _alone = target.loading.clone().lock_owned().await;
-        self.0.ask(|reply| Command::Flush { reply }).await?;
+        self.flush().await?;
         let events: BTreeSet<EventId> = events.into_iter().collect();
         let mut left: Vec<EventId> = events.into_iter().rev().collect();
         let mut dropped = 0;
@@ -153,7 +154,7 @@ impl DeadLetters<'_> {
                 self.change(number, change).await?;
             }
         }
-        self.0.ask(|reply| Command::Flush { reply }).await?;
+        self.flush().await?;
         Ok(dropped)
     }
 
@@ -169,7 +170,7 @@ impl DeadLetters<'_> {
                 .await?;
         let _alone = target.loading.clone().lock_owned().await;
         let _still = Still::new(&target);
-        self.0.ask(|reply| Command::Flush { reply }).await?;
+        self.flush().await?;
         let mut from = (0, 0);
         loop {
             let (shared, on, reason) = (self.0.clone(), target.clone(), reason.clone());
@@ -185,7 +186,7 @@ impl DeadLetters<'_> {
     }
 }
 
-/// The next record of dropped letters, and the rest of the list.
+/// The next record that drops dead letters, and the ids that are left.
 fn drops(
     shared: &Shared,
     target: u16,
@@ -196,28 +197,22 @@ fn drops(
     let (mut change, mut bytes) = (DeadLetterChange::default(), 0);
     while bytes < SETTLEMENT_BYTES_MAX {
         let Some(id) = ids.pop() else { break };
-        let row = index.dead_at(target, id.number(), false).map_err(index_error)?;
+        let row = index.dead_at(target, id.number(), false)?;
         if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
-            bytes += row.reason.len() + row.spared.len() * 10 + 64;
-            change.gone.push(id.number());
+            bytes += row_bytes(&row);
             change.count += row.count;
-            let range = if row.to == 0 {
-                dropped_range(&**index, target, id.number()).map_err(index_error)?
-            } else {
-                None
-            };
-            change.dropped.push(range.unwrap_or((id.number(), row)));
+            unlist(&mut change, &**index, target, (id.number(), row), true)?;
         }
     }
     Ok((change, ids))
 }
 
-/// Whether the row is of exactly that event.
+/// Whether the row belongs to exactly that event.
 fn is_of(shared: &Shared, id: EventId, row: &DeadRow) -> bool {
     id == EventId::new(Timestamp::from_millis(row.received_ms), shared.identity.store, id.number())
 }
 
-/// Numbers of events that exist and do not wait for their first attempt at the target.
+/// Numbers of the events that exist, except those that wait for their first attempt at the target.
 fn candidates(
     shared: &Shared,
     target: &Target,
@@ -230,11 +225,8 @@ fn candidates(
             continue;
         }
         let open = lock(&target.live).is_open(number);
-        let planned = open && {
-            let index = read_lock(&shared.index);
-            let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-            shared.is_planned(&**index, number, target.number)?
-        };
+        let is_planned = |index: &dyn Index| shared.is_planned(index, number, target.number);
+        let planned = open && shared.with_index(is_planned)?;
         if !planned {
             numbers.insert(number);
         }
@@ -243,11 +235,11 @@ fn candidates(
 }
 
 struct Plan {
-    /// The numbers in `replayed` are not yet differences.
+    /// Its `replayed` has numbers, not differences yet.
     change: DeadLetterChange,
-    /// Dead ranges that are replayed as a whole.
+    /// Ranges that are replayed as a whole.
     ranges: Vec<u64>,
-    /// Single events out of dead ranges.
+    /// Single events in ranges.
     inside: Vec<u64>,
 }
 
@@ -258,18 +250,15 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
         Plan { change: DeadLetterChange::default(), ranges: Vec::new(), inside: Vec::new() };
     let mut others = BTreeSet::new();
     for number in numbers {
-        match index.dead_at(target.number, number, false).map_err(index_error)? {
+        match index.dead_at(target.number, number, false)? {
             Some(row) if row.to == 0 => {
-                let range = dropped_range(&**index, target.number, number);
-                plan.change.dropped.extend(range.map_err(index_error)?);
-                plan.change.gone.push(number);
+                unlist(&mut plan.change, &**index, target.number, (number, row), false)?;
                 plan.change.count += 1;
                 plan.change.replayed.push(number);
             }
             Some(_) => plan.ranges.push(number),
             None => {
-                let within = index.dead_within(target.number, number, false);
-                let within = within.map_err(index_error)?.is_some();
+                let within = index.dead_within(target.number, number, false)?.is_some();
                 if within && shared.is_planned(&**index, number, target.number)? {
                     plan.inside.push(number);
                 } else {
@@ -283,22 +272,20 @@ fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan
             others.remove(&number);
             ControlFlow::Continue(())
         };
-        index.retries(target.number, 0, &mut visit).map_err(index_error)?;
+        index.retries(target.number, 0, &mut visit)?;
         plan.change.replayed.extend(others);
     }
     plan.change.replayed.sort_unstable();
     Ok(plan)
 }
 
-/// The record that replays one out of a range.
+/// The record that replays one event of a range.
 fn spare(
     shared: &Shared,
     target: u16,
     number: u64,
 ) -> Result<Option<DeadLetterChange>, StoreError> {
-    let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-    let found = index.dead_within(target, number, false).map_err(index_error)?;
+    let found = shared.with_index(|index| index.dead_within(target, number, false))?;
     let Some((first, mut row)) = found else { return Ok(None) };
     let mut spared = Runs::from_deltas(first, &row.spared);
     spared.insert(number, number + 1);
@@ -312,17 +299,13 @@ fn spare(
     }))
 }
 
-/// The next record that replays a range; `None` when nothing of it can be read.
+/// The next record that replays a range; `None` if none of it can be read.
 fn chunk_of_range(
     shared: &Shared,
     target: u16,
     first: u64,
 ) -> Result<Option<DeadLetterChange>, StoreError> {
-    let row = {
-        let index = read_lock(&shared.index);
-        let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-        index.dead_at(target, first, false).map_err(index_error)?
-    };
+    let row = shared.with_index(|index| index.dead_at(target, first, false))?;
     let Some(row) = row else { return Ok(None) };
     let spared = Runs::from_deltas(first, &row.spared);
     let mut dead = shared
@@ -353,10 +336,10 @@ fn chunk_of_range(
     }))
 }
 
-/// Where the rows go on.
+/// The place of the last row read, if there may be more.
 type NextRow = Option<(u64, u64)>;
 
-/// A chunk of rows, behind the place `from`, of events received before that time and not claimed.
+/// A chunk of the rows after `from`: of events that were received before that time and are not claimed.
 fn old_rows(
     shared: &Shared,
     target: &Target,
@@ -366,21 +349,17 @@ fn old_rows(
 ) -> Result<(Vec<Settled>, NextRow), StoreError> {
     let held = lock(&target.live).rows.keys().copied().collect::<BTreeSet<_>>();
     let (mut found, mut next) = (Vec::new(), None);
-    {
-        let index = read_lock(&shared.index);
-        let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-        let mut visit = |due_ms, number, row| {
-            if found.len() >= CHUNK_MAX {
-                return ControlFlow::Break(());
-            }
-            if (due_ms, number) > from && !held.contains(&number) {
-                found.push((due_ms, number, row));
-                next = Some((due_ms, number));
-            }
-            ControlFlow::Continue(())
-        };
-        index.retries(target.number, from.0, &mut visit).map_err(index_error)?;
-    }
+    let mut visit = |due_ms, number, row| {
+        if found.len() >= CHUNK_MAX {
+            return ControlFlow::Break(());
+        }
+        if (due_ms, number) > from && !held.contains(&number) {
+            found.push((due_ms, number, row));
+            next = Some((due_ms, number));
+        }
+        ControlFlow::Continue(())
+    };
+    shared.with_index(|index| index.retries(target.number, from.0, &mut visit))?;
     let full = found.len() >= CHUNK_MAX;
     let mut rows = Vec::new();
     for (due_ms, number, row) in found {

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use dispatcher_model::{TargetNumber, Timestamp};
-use tokio::sync::oneshot;
 
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::log_error;
-use crate::embedded::core::inbox::{Command, closed, unknown};
+use crate::embedded::core::inbox::{Command, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::live::ExpireRange;
 
-/// How often the log is looked at again because the target read on meanwhile.
+/// How often the log is read again because the target read on meanwhile.
 const TRIES_MAX: usize = 8;
 
 /// Stops claims of new deliveries of a target while it exists.
@@ -46,16 +45,16 @@ pub(crate) async fn expire(
         let (looking, on, why) = (shared.clone(), target.clone(), reason.clone());
         let found = blocking(move || look(&looking, &on, before, why)).await?;
         let Some(range) = found else { return Ok(0) };
-        let (reply, answer) = oneshot::channel();
-        shared.inbox.act(Command::Expire { target: number, range, before, reply })?;
-        if let Some(count) = answer.await.unwrap_or_else(|_| Err(closed()))? {
+        let expire = |reply| Command::Expire { target: number, range, before, reply };
+        if let Some(count) = shared.ask(expire).await? {
             return Ok(count);
         }
     }
     Err(StoreError::Busy { target: target.name.clone() })
 }
 
-/// The range of deliveries received before that time and never tried. The caller holds the reading lock.
+/// The range of deliveries that were received before that time and never tried. The caller holds the
+/// reading lock.
 pub(crate) fn look(
     shared: &Shared,
     target: &Target,
@@ -71,7 +70,7 @@ pub(crate) fn look(
     if old.count == 0 && !given_back {
         return Ok(None);
     }
-    // Without an old delivery there, the reader does not move on.
+    // Without an old delivery the target stays where it is.
     let to = if old.count == 0 { from } else { old.to };
     let at = shared.clock.wall();
     Ok(Some(ExpireRange { from, to, count: old.count, first: old.first, at, reason }))

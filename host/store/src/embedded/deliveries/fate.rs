@@ -6,12 +6,13 @@ use dispatcher_model::{EventId, Receipt, TargetNumber, Timestamp};
 
 use crate::embedded::core::shared::Shared;
 use crate::embedded::core::shared::Target;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index, IndexError, RetryRow};
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::{EventFate, Fate, StoreError};
 
 impl Shared {
-    /// Whether the event of that number was planned for the target when it came.
+    /// Whether the event of that number was routed to the target when it was received.
     pub(crate) fn is_planned(
         &self,
         index: &dyn Index,
@@ -35,8 +36,7 @@ pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, St
         let planned = origin.targets.contains(&target.number);
         let reason = origin.unrouted.iter().find(|(name, _)| **name == *target.name);
         let reason = reason.map(|(_, reason)| reason.as_str());
-        let fate = of_target(&**index, target, id.number(), planned)
-            .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?
+        let fate = of_target(&**index, target, id.number(), planned)?
             .unwrap_or_else(|| Fate::NotRouted { reason: reason.unwrap_or_default().to_owned() });
         fates.push((TargetNumber(target.number), fate));
     }
@@ -79,7 +79,7 @@ fn of_target(
     if let Some(row) = dead(index, target.number, number, planned, false)? {
         return Ok(Some(ended(row, false)));
     }
-    // A replay removes the outcome, so this outcome is newer than any drop. Times are not compared, because
+    // A replay removes the outcome, so an outcome is newer than any drop. Times are not compared, because
     // the clock may have been set.
     if let Some(row) = index.outcome(target.number, number)? {
         let receipt = Receipt { id: row.receipt, fields: row.fields };
@@ -93,7 +93,7 @@ fn of_target(
     Ok(planned.then(|| Fate::Delivered { receipt: Receipt::default(), attempts: 1, at: None }))
 }
 
-/// The row of dead letters, or of dropped ones, that the number is among.
+/// The row of dead letters, or of dropped ones, that includes the number.
 fn dead(
     index: &dyn Index,
     target: u16,

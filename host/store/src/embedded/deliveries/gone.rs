@@ -1,4 +1,4 @@
-//! Dead letters whose events were removed: how they are listed, and the error for a replay.
+//! How dead letters leave the list, and how those whose events were removed stay in it.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,15 @@ use dispatcher_model::EventId;
 use crate::StoreError;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::event_number::number;
+use crate::embedded::format::record::DeadLetterChange;
 use crate::embedded::format::runs::Runs;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index, IndexError};
-use crate::embedded::platform::locks::read_lock;
 
 /// Dead letters by the number of their first event.
 pub(crate) type Rows = Vec<(u64, DeadRow)>;
 
-/// One row for dead letters of one target, ascending: a range that spares all others.
+/// Makes one row of the dead letters of a target, given in ascending order: a range of exactly these.
 pub(crate) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
     let (first, row) = rows.first()?.clone();
     let (mut spared, mut to) = (Runs::default(), first);
@@ -35,9 +36,29 @@ pub(crate) fn folded(rows: Rows) -> Option<(u64, DeadRow)> {
     Some((first, DeadRow { received_ms, count, attempts, at_ms, reason: most, to, spared }))
 }
 
-/// The range of dropped letters that begins with that number. Removing a letter of the same number would
-/// also remove the mark of the range, so that record writes the range again.
-pub(crate) fn dropped_range(
+/// Bytes that a dead letter takes in a record, about.
+pub(crate) fn row_bytes(row: &DeadRow) -> usize {
+    row.reason.len() + row.spared.len() * 10 + 64
+}
+
+/// Adds to a record that a dead letter, or a range of them, leaves the list. `drops`: it joins the dropped
+/// ones.
+pub(crate) fn unlist(
+    change: &mut DeadLetterChange,
+    index: &dyn Index,
+    target: u16,
+    (number, row): (u64, DeadRow),
+    drops: bool,
+) -> Result<(), IndexError> {
+    let range = if row.to == 0 { dropped_range(index, target, number)? } else { None };
+    change.gone.push(number);
+    change.dropped.extend(range.or_else(|| drops.then_some((number, row))));
+    Ok(())
+}
+
+/// The range of dropped letters that begins with that number. Removing a letter of the same number also
+/// removes the mark of the range, so the record that does it writes the range again.
+fn dropped_range(
     index: &dyn Index,
     target: u16,
     first: u64,
@@ -46,7 +67,7 @@ pub(crate) fn dropped_range(
     Ok(row.map(|row| (first, row)))
 }
 
-/// The addition to the reason of a dead letter whose events were removed.
+/// What is added to the reason of a dead letter whose events were removed.
 pub(crate) fn gone_note(
     shared: &Shared,
     index: &dyn Index,
@@ -63,13 +84,9 @@ pub(crate) fn gone_note(
     })
 }
 
-/// Whether the event was of this store, and retention removed it.
+/// Whether the event was in this store and retention removed it.
 pub(crate) fn is_lost(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
-    let index = read_lock(&shared.index);
-    let index = &**index.as_ref().ok_or_else(|| shared.no_index())?;
-    let gone = shared
-        .is_gone(index, id.number())
-        .map_err(|error| StoreError::ReadIndex { reason: error.to_string() })?;
+    let gone = shared.with_index(|index| shared.is_gone(index, id.number()))?;
     Ok(gone && id.store() == shared.identity.store)
 }
 

@@ -5,7 +5,7 @@
 //! a key twice (its items have no order among themselves), which the map in [`Batch`] ensures.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -15,10 +15,10 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::key_filter::Filter;
 use super::rows::IndexError;
 use super::rows::{
-    Batch, DeadRow, Index, IndexHome, OutcomeRow, RetryRow, RetryVisit, Row, Seen, Space, Stamp,
-    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
+    Batch, Index, IndexHome, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key,
+    window_prefix,
 };
-use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::format::record::DedupKey;
 use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::platform::disk::is_full;
 
@@ -87,21 +87,6 @@ fn options() -> KeyspaceCreateOptions {
 
 fn hour_name(hour: u32) -> String {
     format!("seen-{hour}")
-}
-
-fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, IndexError> {
-    postcard::from_bytes(bytes).map_err(|_| IndexError::Unreadable)
-}
-
-fn dead_row(row: fjall::Guard) -> Result<(u64, DeadRow), IndexError> {
-    let (key, value) = row.into_inner()?;
-    Ok((number_of(&key)?, read(&value)?))
-}
-
-/// The number in a key of dead letters.
-fn number_of(key: &[u8]) -> Result<u64, IndexError> {
-    let number = key.get(2..).and_then(|n| n.try_into().ok()).ok_or(IndexError::Unreadable)?;
-    Ok(u64::from_be_bytes(number))
 }
 
 impl FjallIndex {
@@ -190,14 +175,6 @@ fn unbroken<T>(write: impl FnOnce() -> Result<T, IndexError>) -> Result<T, Index
 }
 
 impl Index for FjallIndex {
-    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
-        self.meta.get("stamp")?.map(|bytes| read(&bytes)).transpose()
-    }
-
-    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
-        self.target.iter().map(|row| read(&row.value()?)).collect()
-    }
-
     fn commit(&self, mut batch: Batch) -> Result<(), IndexError> {
         let mut writes = self.database.batch();
         // Stable: of rows with one key the newest stays behind the others, and it alone is written.
@@ -233,61 +210,26 @@ impl Index for FjallIndex {
         Ok(())
     }
 
-    fn retries(
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.space(space)?.get(key)?.map(|bytes| bytes.to_vec()))
+    }
+
+    fn range(
         &self,
-        target: u16,
-        from_ms: u64,
-        visit: &mut RetryVisit<'_>,
+        space: Space,
+        keys: RangeInclusive<Vec<u8>>,
+        order: Order,
+        visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError> {
-        let to = retry_key(target, u64::MAX, u64::MAX);
-        for row in self.retry.range(retry_key(target, from_ms, 0)..=to) {
+        let mut rows = self.space(space)?.range(keys);
+        let next = || if order == Order::Ascending { rows.next() } else { rows.next_back() };
+        for row in std::iter::from_fn(next) {
             let (key, value) = row.into_inner()?;
-            let (due, number) = split_retry_key(&key).ok_or(IndexError::Unreadable)?;
-            if let ControlFlow::Break(()) = visit(due, number, read::<RetryRow>(&value)?) {
+            if visit(&key, &value)?.is_break() {
                 break;
             }
         }
         Ok(())
-    }
-
-    fn dead(
-        &self,
-        target: u16,
-        after: Option<u64>,
-        max: usize,
-    ) -> Result<Vec<(u64, DeadRow)>, IndexError> {
-        let from = dead_key(target, after.map_or(0, |after| after.saturating_add(1)));
-        self.dead.range(from..=dead_key(target, u64::MAX)).take(max).map(dead_row).collect()
-    }
-
-    fn dead_at(
-        &self,
-        target: u16,
-        first: u64,
-        dropped: bool,
-    ) -> Result<Option<DeadRow>, IndexError> {
-        let space = if dropped { &self.dropped } else { &self.dead };
-        space.get(dead_key(target, first))?.map(|bytes| read(&bytes)).transpose()
-    }
-
-    fn dead_within(
-        &self,
-        target: u16,
-        number: u64,
-        dropped: bool,
-    ) -> Result<Option<(u64, DeadRow)>, IndexError> {
-        for row in self.range.range(dead_key(target, 0)..=dead_key(target, number)).rev() {
-            let first = number_of(&row.key()?)?;
-            let row = self.dead_at(target, first, dropped)?;
-            if let Some(row) = row.filter(|row| row.died(first, number)) {
-                return Ok(Some((first, row)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError> {
-        self.outcome.get(outcome_key(target, number))?.map(|bytes| read(&bytes)).transpose()
     }
 
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
@@ -361,7 +303,11 @@ impl Index for FjallIndex {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
+    use crate::embedded::index::queries::Queries as _;
+    use crate::embedded::index::rows::{RetryRow, retry_key};
 
     fn retry(n: u32) -> Vec<u8> {
         let row =

@@ -1,7 +1,8 @@
-//! The rows derived from the log: the interface, its engine, and the keys it does not have yet.
+//! The rows derived from the log: the interface, its engine, what is asked of it, and the keys it does not have yet.
 
 pub(super) mod fjall;
 pub(super) mod key_filter;
+pub(super) mod queries;
 pub(super) mod recent;
 pub(super) mod rows;
 pub(super) mod sweep;

@@ -5,7 +5,7 @@
 //! the log: it reads only durable frames, and [`Stamp`], how far it read, is part of each batch.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::embedded::format::event_number::number;
 pub(crate) use crate::embedded::format::record::DeadRow;
 use crate::embedded::format::record::{
     Act, ActKind, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, RecordedOutcome, Settled,
-    TargetRow, from_deltas,
+    from_deltas,
 };
 use crate::embedded::format::runs::Runs;
 use crate::embedded::limits::DEDUP_MS;
@@ -151,38 +151,17 @@ pub(crate) struct Batch {
 }
 
 pub(crate) trait Index: Send + Sync {
-    fn stamp(&self) -> Result<Option<Stamp>, IndexError>;
-    fn targets(&self) -> Result<Vec<TargetRow>, IndexError>;
     /// All or nothing, also across a crash.
     fn commit(&self, batch: Batch) -> Result<(), IndexError>;
-    /// Rows of a target by the time they are due, from `from_ms` on: due, number, row.
-    fn retries(
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
+    /// Visits the rows of these keys, in their order.
+    fn range(
         &self,
-        target: u16,
-        from_ms: u64,
-        visit: &mut RetryVisit<'_>,
+        space: Space,
+        keys: RangeInclusive<Vec<u8>>,
+        order: Order,
+        visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError>;
-    fn dead(
-        &self,
-        target: u16,
-        after: Option<u64>,
-        max: usize,
-    ) -> Result<Vec<(u64, DeadRow)>, IndexError>;
-    /// The row of dead letters that begins with that number; of dropped ones if asked for.
-    fn dead_at(
-        &self,
-        target: u16,
-        first: u64,
-        dropped: bool,
-    ) -> Result<Option<DeadRow>, IndexError>;
-    /// The range, dropped or not, in which that number died: its first number and its row.
-    fn dead_within(
-        &self,
-        target: u16,
-        number: u64,
-        dropped: bool,
-    ) -> Result<Option<(u64, DeadRow)>, IndexError>;
-    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError>;
     /// The newest event of that key in the window that ends at `now_ms`.
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
     /// Windows of a target that end in the hour of `now_ms` or later: group and end, the latest last.
@@ -206,7 +185,14 @@ pub(crate) trait IndexHome: Send + Sync {
 /// Key and value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
-pub(crate) type RetryVisit<'a> = dyn FnMut(u64, u64, RetryRow) -> ControlFlow<()> + 'a;
+/// Gets a key and a value.
+pub(crate) type RowVisit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, IndexError> + 'a;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Ascending,
+    Descending,
+}
 
 pub(crate) fn retry_key(target: u16, due_ms: u64, number: u64) -> Vec<u8> {
     [&target.to_be_bytes()[..], &due_ms.to_be_bytes(), &number.to_be_bytes()].concat()

@@ -4,6 +4,7 @@
 //! same rows as one swept after each removed segment. Dead letters are not swept: they are counted, so a
 //! record removes each of them.
 
+use super::queries::Queries as _;
 use super::rows::{
     Batch, Index, IndexError, Row, Space, dead_key, outcome_key, place, place_key, word,
 };

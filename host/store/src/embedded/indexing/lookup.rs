@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError, IndexHome, LAYOUT, Stamp};
-use crate::embedded::log::scanner::{Scanner, Step};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::platform::disk::{Disk, is_full};
 use crate::embedded::state::apply::{State, TargetState};
 

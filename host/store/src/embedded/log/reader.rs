@@ -8,8 +8,8 @@ use std::sync::{Arc, RwLock};
 
 use dispatcher_model::{StoredEvent, Timestamp};
 
-use super::scanner::{CHUNK_BYTES, Scanner, Step};
-use super::segments::{Segments, Stretch};
+use super::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
+use super::segments::Segments;
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::format::frame::{Header, Kind};
 use crate::embedded::format::record::{Lost, request_targets};

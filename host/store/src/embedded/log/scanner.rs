@@ -2,13 +2,20 @@
 
 use std::io;
 
-use super::segments::Stretch;
 use crate::embedded::format::frame::{ALIGN, HEADER_BYTES, Header};
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::platform::disk::DiskFile;
 
 /// Read at once, unless a frame is larger.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+
+/// A part of one segment, between two places of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub segment: SegmentHeader,
+    pub from: u64,
+    pub to: u64,
+}
 
 pub(crate) enum Step<'a> {
     Frame(Header, &'a [u8]),

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::scanner::Stretch;
 use super::summary::Summary;
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::format::segment_header::SegmentHeader;
@@ -33,14 +34,6 @@ pub(crate) struct Segments {
     pub list: Vec<Segment>,
     /// End of what is durable.
     pub tail: u64,
-}
-
-/// A stretch of one segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
-    pub segment: SegmentHeader,
-    pub from: u64,
-    pub to: u64,
 }
 
 impl Segments {

@@ -6,8 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scanner::{CHUNK_BYTES, Scanner, Step};
-use super::segments::Stretch;
+use super::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::{ALIGN, Frame, HEADER_BYTES, Kind};

@@ -1,21 +1,22 @@
-//! Chooses what a store starts from: its index if that covers nearly all of the log, or else the state that
-//! the log alone gives.
+//! Chooses what a store starts from: its index if that covers nearly all of the log, otherwise the log
+//! alone.
 //!
-//! Every segment begins with the state of all targets, so that the end of the log is enough to accept
-//! requests and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
+//! Every segment begins with the state of all targets, so the end of the log is enough to accept requests
+//! and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
 
-use super::open::{Recovery, index_error};
+use std::path::Path;
+
+use super::replay::Recovery;
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::recent::Recent;
-use crate::embedded::index::rows::{Index, Seen};
+use crate::embedded::index::rows::{Index, IndexError, Seen};
 use crate::embedded::indexing::indexer::Replay;
 use crate::embedded::indexing::lookup::IndexAt;
-use crate::embedded::log::scanner::{Scanner, Step};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;
 
@@ -24,7 +25,7 @@ const CHECKPOINT_CHUNK_BYTES: usize = 64 << 10;
 
 /// What a store starts with.
 pub(crate) struct Begun {
-    /// `None`: to be rebuilt.
+    /// `None`: it must be rebuilt.
     pub index: Option<Box<dyn Index>>,
     pub state: State,
     /// Repetition keys that the index may not have.
@@ -61,7 +62,7 @@ impl Recovery<'_> {
         Ok(Begun { index: None, state, recent, tail })
     }
 
-    /// The index, if it lacks little enough of the log to read that now.
+    /// The index, if it lacks so little of the log that this can be read now.
     fn index_at_open(&self) -> Option<IndexAt> {
         let (oldest, newest) = (self.list.first()?, self.list.last()?);
         let is_near = |place: u64| {
@@ -92,8 +93,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// The newest segment that begins with the whole state, or the oldest one: the whole log gives the state
-    /// as well. If it cannot be read, the replay that starts there fails.
+    /// The newest segment that begins with the whole state; otherwise the oldest one, because the whole log
+    /// gives the state too. If it cannot be read, the replay that starts there fails.
     fn checkpoint(&self) -> Result<Option<SegmentHeader>, OpenError> {
         for segment in self.list.iter().skip(1).rev() {
             let path = segment.path(&self.folder);
@@ -116,4 +117,8 @@ fn remember(recent: &mut Recent, entry: &Entry) {
         let (number, received_ms) = (number(entry.lsn, *place), *received_ms);
         recent.put(dedup.key, Seen { number, received_ms, content: dedup.content }, entry.end);
     }
+}
+
+pub(crate) fn index_error(folder: &Path, error: &IndexError) -> OpenError {
+    OpenError::Index { path: folder.to_path_buf(), reason: error.to_string() }
 }

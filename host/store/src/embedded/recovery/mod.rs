@@ -2,5 +2,6 @@
 
 pub(super) mod begin;
 pub(super) mod open;
+pub(super) mod replay;
 pub(super) mod rewrite;
 pub(super) mod torn_tail;

@@ -1,14 +1,13 @@
 //! Rewrites the end of the log before it is trusted.
 //!
-//! When a sync fails, Linux marks the pages as clean although the disk does not have them, and the next
+//! After a failed sync Linux marks the pages as clean although the disk does not have them, and the next
 //! sync succeeds. A process that starts after that finds whole frames in the file that a power cut would
-//! lose. Frames that no later frame proves durable are therefore read and written again: their pages are
-//! dirty then, and the sync that follows really writes them.
+//! lose. Therefore frames that no later frame proves durable are read and written again: this makes their
+//! pages dirty, so that the next sync really writes them.
 
 use std::io;
 
-use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::platform::disk::DiskFile;
 
 /// Makes all frames of the stretch durable, up to the first place without a frame.

@@ -1,20 +1,18 @@
 //! Cuts off a torn record: a write at the end of the log that a crash left incomplete.
 //!
-//! It was never acknowledged if no later frame says that it was durable. If one does, it is damage and
-//! nothing is cut.
+//! If no later frame says that it was durable, it was never acknowledged. If one does, it is damage, and
+//! nothing is cut off.
 
 use std::path::Path;
 
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::frame::HEADER_BYTES;
-use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Stretch};
 use crate::embedded::platform::disk::DiskFile;
 
-/// Ends the log at the start of `rest`, where no frame is. Returns the newest epoch of any remains behind
-/// it; `None` when something durable was there. A file of full length is not cut: it was written in
-/// advance or recycled, and what is left in it belongs to another place or, by its epoch, to an earlier
-/// process.
+/// Ends the log at the start of `rest`, where there is no frame. Returns the newest epoch of the remains
+/// behind it; `None` if something durable was there. A file of full length is not cut: it was written in
+/// advance or recycled, and what is left in it belongs to another place, or to an earlier epoch.
 pub(super) fn cut(
     file: &dyn DiskFile,
     path: &Path,
@@ -22,7 +20,7 @@ pub(super) fn cut(
     epoch: u32,
 ) -> Result<Option<u32>, OpenError> {
     let blank = Scanner::new(file, rest, CHUNK_BYTES).blank().map_err(at("read", path))?;
-    // A segment that was written in advance ends in zeros, which will be overwritten.
+    // A segment that was written in advance ends in zeros, which are overwritten later.
     if blank {
         return Ok(Some(epoch));
     }
@@ -35,8 +33,8 @@ pub(super) fn cut(
     }
     let offset = rest.from - rest.segment.base;
     if rest.to >= rest.segment.limit() {
-        // A torn header here could be made whole by the start of the next frame's, if the power is cut
-        // again while that one is written.
+        // If the power were cut again while the next frame is written, its first bytes could complete a
+        // torn header that is left here.
         let len = usize::try_from(rest.segment.limit() - rest.from).unwrap_or(usize::MAX);
         let blank = [0; HEADER_BYTES];
         file.write_all_at(&blank[..len.min(HEADER_BYTES)], offset).map_err(at("write to", path))?;

@@ -1,4 +1,4 @@
-//! Dead letters whose events are removed with the oldest segment: old ones are removed as well, others
+//! Dead letters whose events are removed with the oldest segment: old ones are removed too, the others
 //! stay listed without their events.
 
 use super::relocate::Exception;
@@ -6,15 +6,16 @@ use super::retire::{Meanwhile, Oldest, PAGE_ROWS, Retention, ask};
 use crate::StoreError;
 use crate::embedded::core::inbox::Command;
 use crate::embedded::core::shared::Target;
-use crate::embedded::deliveries::gone::{Rows, dropped_range, folded};
+use crate::embedded::deliveries::gone::{Rows, folded, row_bytes, unlist};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{ActKind, DeadLetterChange};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError, Space, dead_key, word};
 use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
 use dispatcher_model::TargetNumber;
 
 impl Retention {
-    /// Removes dead letters that are too old; lists the others as one, without their events.
+    /// Removes dead letters that are too old, and lists the others as one. Returns whether there were any.
     pub(crate) fn fold(
         &self,
         oldest: &Oldest,
@@ -27,30 +28,39 @@ impl Retention {
             if bytes >= SETTLEMENT_BYTES_MAX {
                 break;
             }
-            let row = self.with_index(|index| index.dead_at(target.number, *number, false))?;
+            let row =
+                self.shared.with_index(|index| index.dead_at(target.number, *number, false))?;
             let Some(row) = row.filter(|row| row.to == 0) else { continue };
-            bytes += row.reason.len() + 64;
-            change.gone.push(*number);
-            let range = self.with_index(|index| dropped_range(index, target.number, *number))?;
-            if oldest.aged && self.is_old(row.at_ms, oldest.now_ms) {
+            bytes += row_bytes(&row);
+            let drops = oldest.aged && self.is_old(row.at_ms, oldest.now_ms);
+            if drops {
                 change.count += 1;
-                change.dropped.push(range.unwrap_or((*number, row)));
             } else {
-                change.dropped.extend(range);
-                left.push((*number, row));
+                left.push((*number, row.clone()));
             }
+            let letter = (*number, row);
+            self.shared
+                .with_index(|index| unlist(&mut change, index, target.number, letter, drops))?;
         }
         if change.gone.is_empty() {
             return Ok(false);
         }
         let (gone, listed) = (change.count, left.len());
         change.left = folded(left);
-        let on = TargetNumber(target.number);
-        let what = ActKind::DeadLetters(change);
-        ask(&self.shared, |reply| Command::Operate { target: on, what, reply }, wait)?;
+        self.change(target.number, change, wait)?;
         tracing::info!(to = %target.name, gone, listed,
             "removed dead letters with the oldest segment, or listed them without their events");
         Ok(true)
+    }
+
+    fn change(
+        &self,
+        target: u16,
+        change: DeadLetterChange,
+        wait: Meanwhile<'_>,
+    ) -> Result<u64, StoreError> {
+        let (target, what) = (TargetNumber(target), ActKind::DeadLetters(change));
+        ask(&self.shared, |reply| Command::Operate { target, what, reply }, wait)
     }
 
     fn is_old(&self, at_ms: u64, now_ms: u64) -> bool {
@@ -58,7 +68,7 @@ impl Retention {
     }
 
     /// Handles ranges of dead letters that end within the segment: removes old ones, and writes the others
-    /// again if only this segment has them. Whether there were any.
+    /// again if only this segment has them. Returns whether there were any.
     pub(crate) fn ranges(
         &self,
         oldest: &Oldest,
@@ -67,18 +77,14 @@ impl Retention {
     ) -> Result<bool, StoreError> {
         let mut done = false;
         for target in 0..targets {
-            let (old, kept) = self.with_index(|index| self.ended_ranges(index, oldest, target))?;
-            let on = TargetNumber(target);
+            let (old, kept) =
+                self.shared.with_index(|index| self.ended_ranges(index, oldest, target))?;
             let count = old.iter().map(|(_, row)| row.count).sum();
             if !old.is_empty() {
                 let gone = old.iter().map(|(first, _)| *first).collect();
-                let what = ActKind::DeadLetters(DeadLetterChange {
-                    gone,
-                    count,
-                    dropped: old,
-                    ..DeadLetterChange::default()
-                });
-                ask(&self.shared, |reply| Command::Operate { target: on, what, reply }, wait)?;
+                let change =
+                    DeadLetterChange { gone, count, dropped: old, ..DeadLetterChange::default() };
+                self.change(target, change, wait)?;
                 let to = self.shared.target(target).map(|target| target.name.clone());
                 tracing::info!(
                     to = to.as_deref(),
@@ -88,11 +94,8 @@ impl Retention {
                 done = true;
             }
             for row in kept {
-                let what = ActKind::DeadLetters(DeadLetterChange {
-                    left: Some(row),
-                    ..DeadLetterChange::default()
-                });
-                ask(&self.shared, |reply| Command::Operate { target: on, what, reply }, wait)?;
+                let change = DeadLetterChange { left: Some(row), ..DeadLetterChange::default() };
+                self.change(target, change, wait)?;
                 done = true;
             }
         }
@@ -121,7 +124,7 @@ impl Retention {
                 if bytes >= SETTLEMENT_BYTES_MAX {
                     return Ok((old, kept));
                 }
-                bytes += row.reason.len() + row.spared.len() * 10 + 64;
+                bytes += row_bytes(&row);
                 if trusted && self.is_old(row.at_ms, oldest.now_ms) {
                     old.push((first, row));
                 } else if word(lsn, 0).is_none_or(|lsn| lsn < oldest.end) {

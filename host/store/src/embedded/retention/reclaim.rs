@@ -1,7 +1,7 @@
-//! Empties the oldest segment: gives up what is too old, and moves what is still needed.
+//! Empties the oldest segment: gives up what is too old, and relocates what is still needed.
 //!
-//! One step does a bounded piece of work, under the reading locks of all targets: a look at the
-//! exceptions, then one record or the copies of one segment.
+//! A step is bounded. It holds the reading locks of all targets, reads the exceptions in the index, and
+//! writes one record or the copies of one segment.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,21 +18,23 @@ use crate::embedded::core::shared::Target;
 use crate::embedded::deliveries::expire::{Frozen, look};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{RecordedOutcome, Settled};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
 use crate::embedded::platform::locks::{lock, read_lock};
 
-/// Most deliveries of one record.
+/// Most deliveries in one record.
 const RECORD_ROWS_MAX: usize = 1_000;
 
-/// A segment is nearly dead when a tenth of it is still needed, and no more than this.
+/// A segment is nearly empty when at most this part of it is still needed …
 const LIVE_PART: u64 = 10;
 
+/// … and at most this many bytes.
 const LIVE_BYTES_MAX: u64 = 16 << 20;
 
-/// Most bytes of copies that the committer gets at once.
+/// A command to the committer takes no further copy above this many bytes.
 const COPY_BYTES_MAX: u64 = 1 << 20;
 
-/// Most names of targets that a message says keep the oldest segment.
+/// Most names of targets in the message that says what needs the oldest segment.
 const NAMES_MAX: usize = 5;
 
 const TOO_OLD: &str = "older than retention.age";
@@ -40,7 +42,7 @@ const TOO_OLD: &str = "older than retention.age";
 const OVERFLOW: &str = "overflow: the log reached retention.size";
 
 impl Retention {
-    /// Does one step towards removing the oldest segment; `false`: it has to stay for now.
+    /// Does one step towards removing the oldest segment; `false` if it must stay for now.
     pub(super) fn reclaim(
         &mut self,
         oldest: &Oldest,
@@ -66,7 +68,7 @@ impl Retention {
             return Ok(given_up > 0);
         }
         let count = u16::try_from(targets.len()).unwrap_or(u16::MAX);
-        let exceptions = self.with_index(|index| gather(index, count, oldest.end))?;
+        let exceptions = self.shared.with_index(|index| gather(index, count, oldest.end))?;
         if !exceptions.is_empty() {
             return self.take_out(oldest, &targets, &exceptions, wait);
         }
@@ -83,7 +85,7 @@ impl Retention {
         oldest: &Oldest,
         targets: &[Arc<Target>],
     ) -> Result<Vec<Arc<Target>>, StoreError> {
-        let rows = self.with_index(|index| index.targets())?;
+        let rows = self.shared.with_index(|index| index.targets())?;
         let behind = targets.iter().zip(rows).filter(|(target, state)| {
             let (cursor, last) = (state.cursor, state.last_routed);
             cursor < number(oldest.end, 0)
@@ -98,7 +100,7 @@ impl Retention {
         *lock(&self.shared.retention.kept_by) = names.join(", ");
     }
 
-    /// Gives up, with one record, what was never tried in the segment; returns how many deliveries.
+    /// Gives up, with one record, the deliveries in the segment that were never tried; returns how many.
     fn give_up_unread(
         &self,
         oldest: &Oldest,
@@ -125,7 +127,8 @@ impl Retention {
         Ok(count)
     }
 
-    /// Moves what is still needed, or gives it up where that is allowed; whether it did anything.
+    /// Relocates what is still needed, or gives it up where that is allowed; returns whether it did
+    /// anything.
     fn take_out(
         &self,
         oldest: &Oldest,
@@ -158,7 +161,7 @@ impl Retention {
         Ok(done)
     }
 
-    /// Copies what is still needed of a nearly dead segment to the head of the log; whether it did.
+    /// Copies what is still needed of a nearly empty segment to the end of the log; returns whether it did.
     fn relocate(
         &self,
         oldest: &Oldest,
@@ -171,11 +174,9 @@ impl Retention {
         }
         let about = (read_lock(&self.shared.targets).len(), self.shared.clock.wall_ms());
         let about = (u16::try_from(about.0).unwrap_or(u16::MAX), about.1);
-        let all = {
-            let index = read_lock(&self.shared.index);
-            let index = &**index.as_ref().ok_or_else(|| self.shared.no_index())?;
-            copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)?.0
-        };
+        let (all, _) = self.shared.with_index(|index| {
+            copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)
+        })?;
         let bytes: u64 = all.iter().map(Copy::bytes).sum();
         if bytes > live_bytes_max || all.is_empty() {
             return Ok(false);
@@ -194,12 +195,12 @@ impl Retention {
         if moved > 0 {
             let segment = oldest.header.path(&self.shared.reader.folder);
             tracing::info!(segment = %segment.display(), events = moved, bytes,
-                "moved what is still needed of the oldest segment to the newest");
+                "copied what is still needed of the oldest segment to the newest");
         }
         Ok(moved > 0)
     }
 
-    /// Makes dead letters of deliveries that wait for another attempt.
+    /// Gives up deliveries that wait for another attempt; returns whether there were any.
     fn give_up(
         &self,
         oldest: &Oldest,
@@ -214,7 +215,8 @@ impl Retention {
                 break;
             }
             let Some(due_ms) = *due_ms else { continue };
-            let row = self.with_index(|index| retry_row(index, target.number, due_ms, *number))?;
+            let row =
+                self.shared.with_index(|index| retry_row(index, target.number, due_ms, *number))?;
             let Some(row) = row else { continue };
             let event = event(&self.shared, *number)?;
             bytes += row.reason.len() + 128;
@@ -240,7 +242,7 @@ impl Retention {
     }
 }
 
-/// Takes the reading locks of all targets; `None` when one of them is taken.
+/// Takes the reading locks of all targets; `None` if one of them is taken.
 fn alone(targets: &[Arc<Target>]) -> Option<Vec<OwnedMutexGuard<()>>> {
     targets.iter().map(|target| target.loading.clone().try_lock_owned().ok()).collect()
 }

@@ -1,9 +1,9 @@
-//! Events that outlive their segment: a copy, with all that is known of them, is written at the head of
-//! the log under the same number.
+//! Copies events that are still needed to the end of the log, under the same number, before their segment
+//! is removed.
 //!
 //! The copy contains every row of the event, so that an index rebuilt from the remaining log is the same
-//! as before. No row may change between the look at the index and the copy: the caller holds the reading
-//! locks of all targets, and the committer leaves out claimed deliveries.
+//! as before. No row may change between reading the index and writing the copy: the caller holds the
+//! reading locks of all targets, and the committer leaves out events with a claimed delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,12 +16,13 @@ use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{self, Moved, MovedRow, MovedRows, Request, decode};
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError, RetryRow, place};
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::platform::locks::read_lock;
 
-/// Most exceptions that one look at the index gathers.
+/// Most exceptions that are gathered at once.
 pub(crate) const GATHERED_MAX: usize = 8_192;
 
 const PAGE_ROWS: usize = 1_024;
@@ -33,10 +34,6 @@ pub(crate) struct Exception {
     pub target: u16,
     /// When its row is due; `None` for a dead letter.
     pub due_ms: Option<u64>,
-}
-
-fn index_error(error: &IndexError) -> StoreError {
-    StoreError::ReadIndex { reason: error.to_string() }
 }
 
 fn log_error(reader: &Reader, error: &io::Error) -> StoreError {
@@ -91,8 +88,8 @@ pub(crate) fn gather(
     Ok(found)
 }
 
-/// Copies of these events, at least one if there is any, up to about `bytes_max`; and the number of the
-/// last one that was looked at. Leaves out what cannot be read, or has changed since it was gathered.
+/// Copies of these events, up to about `bytes_max` but at least one, and the number of the last event
+/// that was read. Leaves out what cannot be read or has changed since it was gathered.
 pub(crate) fn copies(
     reader: &Reader,
     index: &dyn Index,
@@ -110,13 +107,11 @@ pub(crate) fn copies(
             break;
         }
         last = Some(number);
-        let rows = rows(index, number, &of_it).map_err(|error| index_error(&error))?;
-        let Some(mut rows) = rows else { continue };
-        let at = place(index, number).map_err(|error| index_error(&error))?;
-        let at = at.unwrap_or(lsn_of(number));
+        let Some(mut rows) = rows(index, number, &of_it)? else { continue };
+        let at = place(index, number)?.unwrap_or(lsn_of(number));
         let retrying = of_it.iter().filter(|e| e.due_ms.is_some()).map(|e| e.target).collect();
         let copied = with_request(reader, number, at, |request| {
-            others(index, targets, number, &mut rows).map_err(|error| index_error(&error))?;
+            others(index, targets, number, &mut rows)?;
             let about = MovedRows { at_ms, number, rows: std::mem::take(&mut rows) };
             let hint = request.events.first().map_or(0, |event| event.data.len()) + 1_024;
             let moved = Moved { about, request };
@@ -131,7 +126,7 @@ pub(crate) fn copies(
     Ok((copies, last))
 }
 
-/// The current rows of these exceptions; `None` when one of them is gone.
+/// The current rows of these exceptions; `None` if one of them is gone.
 fn rows(
     index: &dyn Index,
     number: u64,

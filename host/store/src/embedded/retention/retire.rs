@@ -1,44 +1,41 @@
-//! Removes old segments: when they are too old, or when the log is too large.
+//! Removes segments that are too old, or when the log is too large.
 //!
-//! Only the oldest is removed, and only when nothing unsettled is in it. What is too old and not settled
-//! becomes a dead letter first; for want of room, what is still needed of a nearly dead segment is moved
-//! to the head of the log (`reclaim`). Each decision is a record before the segment is removed, so that a
-//! crash at any moment leaves a log that says the same.
+//! Only the oldest segment is removed, and only when nothing in it is still needed. Before that, what is
+//! too old becomes a dead letter; when the log is too large, what is still needed of a nearly empty
+//! segment is copied to the end of the log (`reclaim`). Each decision is recorded before the segment is
+//! removed, so a crash at any moment leaves a log that says the same.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::StoreError;
-use crate::embedded::core::inbox::{Command, Reply, closed};
+use crate::embedded::core::inbox::{Command, Reply};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::segment_header::SegmentHeader;
-use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::space::guard::Why;
 
-/// While something keeps the oldest segment, it is looked at again after this long, and sooner while
-/// requests are refused for it.
+/// Pause before the next look at the oldest segment while something needs it …
 const LOOK: Duration = Duration::from_secs(10);
 
+/// … and while requests are refused because of that.
 const LOOK_FULL: Duration = Duration::from_secs(1);
 
-/// Without anything to do for age alone, it is looked at again after this long at the latest.
+/// Longest pause while the oldest segment is not old enough.
 const LOOK_AGE: Duration = Duration::from_secs(3_600);
 
-/// Between two steps while there is more to do.
+/// Pause between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Between two questions whether the answer is there.
+/// Pause between two looks for an answer.
 const POLL: Duration = Duration::from_millis(1);
 
 pub(crate) const PAGE_ROWS: usize = 1_024;
 
-/// The oldest segment, when it is to be removed.
+/// The oldest segment, which is to be removed.
 pub(crate) struct Oldest {
     pub header: SegmentHeader,
     pub summary: Arc<Summary>,
@@ -52,24 +49,20 @@ pub(crate) struct Oldest {
 /// What a step did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stepped {
-    /// There may be more to do at once.
+    /// There may be more to do now.
     More,
-    /// Nothing to do for so long, unless the log continues in a new segment.
+    /// Nothing to do for that long, unless the log continues in a new segment.
     Rest(Option<Duration>),
 }
 
 pub(crate) struct Retention {
     pub(super) shared: Arc<Shared>,
-    /// No longer part of the log, but still being read.
+    /// A segment that is no longer part of the log but still being read.
     leaving: Option<Segment>,
 }
 
-/// Called repeatedly while an answer is awaited.
+/// Called again and again until an answer is there.
 pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
-
-fn index_error(error: &IndexError) -> StoreError {
-    StoreError::ReadIndex { reason: error.to_string() }
-}
 
 impl Retention {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
@@ -92,7 +85,7 @@ impl Retention {
         if let Some(segment) = self.leaving.take() {
             return self.leave(segment);
         }
-        // A rebuild reads the segments that are there.
+        // A rebuild of the index reads all segments.
         if self.shared.rebuild.is_on() {
             return Stepped::Rest(Some(LOOK));
         }
@@ -138,15 +131,6 @@ impl Retention {
         Some(left.clamp(LOOK, LOOK_AGE))
     }
 
-    pub(crate) fn with_index<T>(
-        &self,
-        read: impl FnOnce(&dyn Index) -> Result<T, IndexError>,
-    ) -> Result<T, StoreError> {
-        let index = read_lock(&self.shared.index);
-        read(&**index.as_ref().ok_or_else(|| self.shared.no_index())?)
-            .map_err(|error| index_error(&error))
-    }
-
     /// Takes the segment out of the log. Readers no longer find it.
     pub(super) fn free(&mut self, oldest: &Oldest) {
         let mut segments = write_lock(&self.shared.reader.segments);
@@ -163,8 +147,8 @@ impl Retention {
         self.leave(segment);
     }
 
-    /// Recycles the file once its last reader is done, then sweeps the index. The next segment is removed
-    /// only after that: a missing segment behind one that still has its name would look like a hole.
+    /// Recycles the file once its last reader is done, then sweeps the index. Only after that may the next
+    /// segment be removed: if this one still had its name, the next would be missing in the middle.
     fn leave(&mut self, segment: Segment) -> Stepped {
         if Arc::strong_count(&segment.read) > 1 {
             self.leaving = Some(segment);
@@ -174,13 +158,13 @@ impl Retention {
         let path = segment.header.path(&reader.folder);
         if let Err(error) = spare.recycle(&*reader.disk, &path, &reader.folder) {
             tracing::warn!(path = %path.display(), %error,
-                "cannot remove a segment that is no longer needed: trying again soon");
+                "cannot remove a segment that is no longer needed; trying again soon");
             self.leaving = Some(segment);
             return Stepped::Rest(Some(LOOK));
         }
         let targets = u16::try_from(read_lock(&self.shared.targets).len()).unwrap_or(u16::MAX);
-        if let Err(error) = self.with_index(|index| sweep(index, targets, reader.start())) {
-            tracing::warn!(%error, "rows of removed events stay in the index until the next start");
+        if let Err(error) = self.shared.with_index(|index| sweep(index, targets, reader.start())) {
+            tracing::warn!(%error, "cannot remove rows of removed events from the index; the next start does it");
         }
         self.shared.room.open(Why::Quota);
         Stepped::More
@@ -193,13 +177,11 @@ pub(crate) fn ask<T>(
     act: impl FnOnce(Reply<T>) -> Command,
     meanwhile: Meanwhile<'_>,
 ) -> Result<T, StoreError> {
-    let (reply, mut answer) = oneshot::channel();
-    shared.inbox.act(act(reply))?;
+    let mut answer = shared.send(act)?;
     loop {
-        match answer.try_recv() {
-            Ok(answer) => return answer,
-            Err(oneshot::error::TryRecvError::Empty) => meanwhile(),
-            Err(oneshot::error::TryRecvError::Closed) => return Err(closed()),
+        match answer.now() {
+            Some(answer) => return answer,
+            None => meanwhile(),
         }
     }
 }

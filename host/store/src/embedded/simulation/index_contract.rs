@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 
 use crate::embedded::index::fjall::FjallIndex;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{
     Batch, DeadRow, Index, IndexHome, OutcomeRow, RetryRow, Seen, Space, dead_key, hour_of,
     outcome_key, retry_key, window_key,

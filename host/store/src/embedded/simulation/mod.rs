@@ -6,6 +6,9 @@
 //! the hardware has a fault that the seeds must find (`DISPATCHER_PLANTED` names one of
 //! [`planted::ALL`]), and the test fails.
 //!
+//! A dozen seeds run the store with its threads and a real index instead. What the threads do at the same
+//! time is left to chance, so these cannot be repeated exactly.
+//!
 //! - `hardware`: the disk, the index and the clock;
 //! - `planted`: faults of the hardware that stand for bugs of the store;
 //! - `walk`: the steps of one seed, the model beside the store, and what must hold;

@@ -13,6 +13,9 @@ use super::walk::walk::Walk;
 
 const SEEDS: u64 = 260;
 const STEPS: u64 = 200;
+/// Seeds of stores with threads, and steps of each.
+const THREAD_SEEDS: u64 = 12;
+const THREAD_STEPS: u64 = 240;
 /// Seeds within which a planted bug must be found.
 const PLANTED_SEEDS: u64 = SEEDS;
 
@@ -80,7 +83,8 @@ fn seeds() {
         return;
     }
     let seeds = number("DISPATCHER_SEEDS").unwrap_or(SEEDS);
-    let total = run_all(seeds, plan);
+    let at_once = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    let total = run_all(seeds, at_once, plan);
     if seeds < SEEDS {
         return;
     }
@@ -88,12 +92,22 @@ fn seeds() {
     assert!(total.steps_without_index >= 400 && total.removals >= 50);
 }
 
-/// Runs that many seeds, several at once; panics with those that fail.
-fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Counts {
+#[test]
+fn walks_with_threads() {
+    if default_plant().is_some() {
+        return;
+    }
+    let at_once = usize::try_from(THREAD_SEEDS).unwrap();
+    let total = run_all(THREAD_SEEDS, at_once, |seed| Plan::with_threads(seed, THREAD_STEPS));
+    assert!(total.steps_without_index > 0 && total.removals > 0);
+    assert!(total.kills >= 20 && total.power_cuts > 50 && total.rebuilds > 50);
+}
+
+/// Runs that many seeds; panics with those that fail.
+fn run_all(seeds: u64, at_once: usize, plan: impl Fn(u64) -> Plan + Sync) -> Counts {
     let started = Instant::now();
     let (next, total) = (AtomicU64::new(0), Mutex::new(Counts::default()));
     let failures = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -107,7 +121,7 @@ fn run_all(seeds: u64, plan: impl Fn(u64) -> Plan + Sync) -> Counts {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..at_once {
             scope.spawn(work);
         }
     });

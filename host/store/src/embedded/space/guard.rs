@@ -1,14 +1,14 @@
 //! Whether requests are accepted, and if not, why.
 //!
-//! The one place that knows how much space the store has. Requests ask it with one load of an atomic;
-//! everything else happens on a thread of its own, which looks every [`LOOK_MS`] and after each new
-//! segment. Several reasons may hold at once: each is set and lifted by the code that detects it, and
-//! requests are accepted again when the last one is gone.
+//! The one place that knows how much space the store has. A request costs one load of an atomic; all else
+//! happens on a separate thread, which looks every [`LOOK_MS`] and after each new segment. Several reasons
+//! may hold at once: the code that detects one sets it and lifts it, and requests are accepted again when
+//! none is left.
 //!
-//! What must be written while requests are refused, outcomes above all, goes into what the floor
-//! leaves free. When the disk itself refuses there is the reserve: a small file that was written in
-//! advance, which becomes the next segment. To make the reserve again is also the test whether there
-//! is room: a full disk, a quota of the system and a limit of file sizes look alike in that.
+//! Outcomes are written even while requests are refused: into the space that the floor leaves free, and,
+//! when the disk itself refuses, into the reserve, a small file written in advance that becomes the next
+//! segment. Whether the reserve can be made again shows whether there is space: in this a full disk, a
+//! quota and a limit of file sizes are alike.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -24,24 +24,26 @@ use crate::embedded::platform::locks::lock;
 use crate::embedded::platform::prewrite::{PAUSE, prewrite};
 use crate::embedded::settings::Settings;
 
-/// Time between two looks at the free space, and while requests are refused.
+/// Time between two looks at the free space …
 const LOOK_MS: u64 = 5_000;
 
+/// … and while requests are refused.
 const LOOK_REFUSING_MS: u64 = 1_000;
 
-/// After the disk refused, it is tried again after this long at first, twice as long each time that it
-/// refuses again soon, and at most this long: each try may leave a short segment behind.
+/// Pause before the disk is tried again after it refused. Each time that it soon refuses again, the pause
+/// doubles, because each try may leave a short segment behind …
 const RETRY_MS_MIN: u64 = 1_000;
 
+/// … up to this.
 const RETRY_MS_MAX: u64 = 30_000;
 
-/// Space that was free for this long is taken as really free.
+/// A disk that refuses again within this time does so soon.
 const HELD_MS: u64 = 60_000;
 
-/// The reserve is a quarter of a segment, and at most this.
+/// The reserve is a quarter of a segment, at most this.
 const RESERVE_BYTES_MAX: u64 = 4 << 20;
 
-/// The floor when none was chosen: two segments or this, whichever is more …
+/// The floor unless it is configured: two segments or this, whichever is more …
 const FLOOR_BYTES: u64 = 256 << 20;
 
 /// … but at most this part of the file system.
@@ -50,13 +52,13 @@ const FLOOR_PART: u64 = 20;
 /// Events of the daemon itself that may use the reserve while the disk is full.
 const OWN_EVENTS_MAX: u32 = 16;
 
-/// The reserve. Recovery removes it, so that what a start needs fits first.
+/// The file of the reserve. Recovery removes it, so that a start has that space.
 const RESERVE: &str = "reserve.tmp";
 
-/// Written to learn whether the disk writes again while the reserve is still whole.
+/// Written to find out whether the disk accepts writes again while the reserve is unused.
 const PROBE: &str = "probe.tmp";
 
-/// Why requests are refused. The first one that holds is reported.
+/// Why requests are refused. If several reasons hold, the first is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     /// The disk refused to write.
@@ -79,7 +81,7 @@ impl Why {
 struct State {
     reasons: [Option<String>; WHYS],
     reserve: Option<Box<dyn DiskFile>>,
-    /// When the disk may be tried again, and how long the wait was.
+    /// When to try the disk again, and the length of that pause.
     retry: Option<(Instant, u64)>,
     opened: Option<Instant>,
     look: bool,
@@ -88,13 +90,13 @@ struct State {
 pub(crate) struct Room {
     folder: PathBuf,
     segment_bytes: u64,
-    /// As configured; `None`: derived from the size of the file system.
+    /// The configured floor; `None`: it follows from the size of the file system.
     floor_bytes: Option<u64>,
     /// One bit for each reason.
     closed: AtomicU8,
     /// The floor in force; set by the first look.
     floor: AtomicU64,
-    /// As last measured; all ones before that.
+    /// As last measured; `u64::MAX` before that.
     free_bytes: AtomicU64,
     refused: AtomicU64,
     own_left: AtomicU32,
@@ -122,7 +124,7 @@ impl Room {
         }
     }
 
-    /// Whether to accept a request. The daemon's own events are accepted for longer.
+    /// Whether to accept a request. A few of the daemon's own events are accepted in any case.
     pub(crate) fn admit(&self, own: bool) -> Result<(), AppendError> {
         let closed = self.closed.load(Ordering::Acquire);
         if closed == 0 {
@@ -164,7 +166,7 @@ impl Room {
         Some(self.free_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes != u64::MAX)
     }
 
-    /// Whether that much space may be spent on a spare, which only makes the log faster.
+    /// Whether there is space for a spare of that size, which only makes the log faster.
     pub(crate) fn spares(&self, bytes: u64) -> bool {
         let floor = self.floor.load(Ordering::Relaxed);
         self.closed.load(Ordering::Acquire) == 0
@@ -205,15 +207,15 @@ impl Room {
             tracing::info!(%folder, refused = self.refused(), "there is room: requests are accepted again");
         }
         if after != before {
-            // Stored for a task that is not waiting at the moment.
+            // `notify_one` also reaches a task that waits only later.
             self.changed.notify_one();
             self.woken.notify_one();
         }
     }
 
-    /// The disk is full; [`run`](Self::run) tries it again. Returns the text for callers.
+    /// Refuses requests because the disk is full, until [`run`](Self::run) finds space. Returns the reason.
     pub(crate) fn disk_refused(&self, what: &str) -> String {
-        let reason = format!("{what}; free some space, or lift the limit that holds here");
+        let reason = format!("{what}; free some space, or raise the quota or limit");
         let mut state = lock(&self.state);
         if self.is_closed(Why::Disk) {
             return reason;
@@ -228,7 +230,7 @@ impl Room {
         reason
     }
 
-    /// Looks at the free space soon.
+    /// Makes the thread look at the free space soon.
     pub(crate) fn look_soon(&self) {
         lock(&self.state).look = true;
         self.woken.notify_one();
@@ -247,7 +249,7 @@ impl Room {
     /// Ends [`run`](Self::run).
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Not between the question whether to stop and the wait.
+        // Under the lock, so that the thread cannot miss it before it waits.
         lock(&self.state).look = true;
         self.woken.notify_one();
     }
@@ -271,8 +273,8 @@ impl Room {
         }
     }
 
-    /// Measures the free space and applies the floor. A disk that cannot report it still refuses writes when
-    /// it is full.
+    /// Measures the free space and applies the floor. If the disk cannot report it, its refused writes still
+    /// show when it is full.
     pub(crate) fn measure(&self, disk: &dyn Disk) {
         match disk.space(&self.folder) {
             Ok(space) => {
@@ -281,7 +283,7 @@ impl Room {
             }
             Err(error) => {
                 let folder = self.folder.display();
-                tracing::debug!(%folder, %error, "cannot ask how much space is free");
+                tracing::debug!(%folder, %error, "cannot measure the free space");
             }
         }
     }
@@ -328,13 +330,13 @@ impl Room {
         }
     }
 
-    /// Without a lock: it takes as long as the disk does.
+    /// Writes without holding the lock, because it takes as long as the disk does.
     fn make_reserve(&self, disk: &dyn Disk, bytes: u64) {
         let had = lock(&self.state).reserve.is_some();
         let path = self.folder.join(if had { PROBE } else { RESERVE });
         let made = prewrite(disk, &path, bytes, &self.stop, PAUSE);
         if had {
-            // What is left of it is removed by the next start.
+            // If this fails, the next start removes it.
             let _ = disk.remove(&path);
         }
         let mut state = lock(&self.state);
@@ -363,7 +365,7 @@ fn reserve_bytes(segment_bytes: u64) -> u64 {
     (segment_bytes / 4).min(RESERVE_BYTES_MAX)
 }
 
-/// Requests are refused below so many free bytes.
+/// Requests are refused when fewer bytes than this are free.
 fn floor_bytes(chosen: Option<u64>, segment_bytes: u64, total_bytes: u64) -> u64 {
     chosen.unwrap_or_else(|| {
         segment_bytes.saturating_mul(2).max(FLOOR_BYTES).min(total_bytes / FLOOR_PART)
@@ -390,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_come_in_again_when_the_last_reason_is_gone_and_the_first_is_told() {
+    fn requests_are_accepted_again_without_a_reason_and_the_first_reason_is_reported() {
         let room = Room::new(&Settings::new("x"));
         assert!(room.admit(false).is_ok());
         room.close(Why::Quota, "quota".into());
@@ -411,7 +413,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..8 {
             room.disk_refused("no");
-            room.disk_refused("no, said once");
+            room.disk_refused("no, reported once");
             let mut state = lock(&room.state);
             waits.push(state.retry.unwrap().1);
             state.opened = Some(Instant::now());
@@ -421,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_daemon_tells_itself_comes_in_a_few_times() {
+    fn a_few_of_the_daemons_own_events_are_accepted() {
         let room = Room::new(&Settings::new("x"));
         for _ in 0..2 {
             room.close(Why::Floor, "floor".into());

@@ -9,7 +9,7 @@ use crate::embedded::format::segment_header::{SegmentHeader, VERSION};
 use crate::embedded::{Embedded, OpenError};
 use crate::{Depth, Queue};
 
-use crate::embedded::tests::support::{Folder, copy_tree, flip, large, offset_of};
+use crate::embedded::tests::support::{Folder, flip, large, offset_of};
 
 #[tokio::test]
 async fn a_start_names_the_place_of_a_flipped_bit() {
@@ -182,8 +182,7 @@ async fn a_request_of_a_thousand_events_is_atomic() {
     let whole = std::fs::read(log).unwrap();
     let step = (whole.len() - usize::try_from(from).unwrap()) / 6;
     for cut in (usize::try_from(from).unwrap()..whole.len()).step_by(step).chain([whole.len()]) {
-        let copy = Folder::new();
-        copy_tree(&folder.settings().directory, &copy.settings().directory);
+        let copy = folder.copy();
         std::fs::write(&copy.segments()[0], &whole[..cut]).unwrap();
         let events = if cut == whole.len() { 1_001 } else { 1 };
         assert_eq!(copy.store().depth(a).pending, events, "cut at {cut}");

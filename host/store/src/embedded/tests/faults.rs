@@ -1,21 +1,21 @@
 //! A failing disk: nothing is acknowledged that is not durable, and the store recovers by itself.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::contract::*;
-use crate::embedded::tests::disk::{Faults, faulty};
+use crate::embedded::simulation::hardware::disk::Faults;
 use crate::embedded::tests::support::Folder;
 use crate::{AppendError, Queue};
 
 #[tokio::test]
 async fn a_failed_sync_or_write_starts_a_new_segment() {
-    type Fault = fn(&Faults) -> &AtomicUsize;
-    for (what, fault) in [("sync", (|f| &f.syncs) as Fault), ("write to", |f| &f.writes)] {
-        let folder = Folder::new();
-        let (store, faults) = faulty(&folder.settings());
+    type Fault = fn(&mut Faults);
+    let sync: Fault = |faults| faults.bad_syncs = 1;
+    let write: Fault = |faults| faults.bad_writes = 1;
+    for (what, fault) in [("sync", sync), ("write to", write)] {
+        let (folder, disk) = Folder::simulated();
+        let store = folder.store();
         let a = register(&*store, &["a"]).await[0];
         append(&*store, vec![planned("before", &[a])]).await;
-        fault(&faults).store(1, Ordering::SeqCst);
+        disk.plan(fault);
         let refused = store.append(request(vec![keyed("k", 1, &[a])])).await.unwrap_err();
         let AppendError::Disk(reason) = &refused else { panic!("{refused}") };
         assert!(reason.contains(what) && reason.contains("seg-0000000000000000.log"), "{reason}");
@@ -37,15 +37,15 @@ async fn a_failed_sync_or_write_starts_a_new_segment() {
 
 #[tokio::test]
 async fn outcomes_are_written_again_after_a_failed_sync() {
-    let folder = Folder::new();
-    let (store, faults) = faulty(&folder.settings());
+    let (folder, disk) = Folder::simulated();
+    let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
     append(&*store, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
     let all = claim(&*store, a, 4).await;
     settle(&*store, a, &all[..1], delivered()).await;
     settle(&*store, a, &all[1..2], retry(now())).await;
     settle(&*store, a, &all[2..3], dead("no")).await;
-    faults.syncs.store(1, Ordering::SeqCst);
+    disk.plan(|faults| faults.bad_syncs = 1);
     assert!(store.append(request(vec![planned("refused", &[a])])).await.is_err());
     store.flush().await.unwrap();
     drop(store);
@@ -62,17 +62,16 @@ async fn outcomes_are_written_again_after_a_failed_sync() {
 
 #[tokio::test]
 async fn a_failing_disk_is_tried_again_each_time() {
-    let folder = Folder::new();
-    let (store, faults) = faulty(&folder.settings());
+    let (folder, disk) = Folder::simulated();
+    let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
-    faults.syncs.store(1, Ordering::SeqCst);
-    faults.creates.store(2, Ordering::SeqCst);
+    disk.plan(|faults| (faults.bad_syncs, faults.bad_creates) = (1, 2));
     for _ in 0..3 {
         let refused = store.append(request(vec![planned("refused", &[a])])).await;
         assert!(matches!(refused, Err(AppendError::Disk(_))));
     }
     // The rename took effect but reported an error: the segment is made once more.
-    faults.renames.store(1, Ordering::SeqCst);
+    disk.plan(|faults| faults.late_renames = 1);
     assert!(store.append(request(vec![planned("refused", &[a])])).await.is_err());
     append(&*store, vec![planned("taken", &[a])]).await;
     drop(store);

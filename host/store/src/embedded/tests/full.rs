@@ -2,35 +2,42 @@
 //! there is room. And an index that fails.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::contract::*;
 use crate::embedded::Embedded;
+use crate::embedded::platform::disk::Disk as _;
 use crate::embedded::platform::locks::write_lock;
+use crate::embedded::simulation::hardware::disk::{NO_SPACE, SimDisk};
 use crate::embedded::simulation::hardware::faulty_index::FaultyIndex;
 use crate::{AppendError, Durable, Queue};
 use dispatcher_model::TargetNumber;
 
-use crate::embedded::tests::disk::{Faults, faulty};
-use crate::embedded::tests::support::Folder;
+use crate::embedded::tests::support::{Folder, dump, until};
 
-/// ENOSPC, EDQUOT and EFBIG.
-const NO_ROOM: [i32; 3] = [28, 122, 27];
+/// EDQUOT.
+const OVER_QUOTA: i32 = 122;
 
-fn limited(folder: &Folder, free_min_bytes: u64) -> (Arc<Embedded>, Arc<Faults>) {
+/// EFBIG.
+const TOO_LARGE: i32 = 27;
+
+fn limited(free_min_bytes: u64) -> (Folder, SimDisk, Arc<Embedded>) {
+    let (folder, disk) = Folder::simulated();
     let mut settings = folder.settings();
     settings.free_min_bytes = Some(free_min_bytes);
-    faulty(&settings)
+    let store = Embedded::open_on(&settings, &folder.machine()).unwrap();
+    (folder, disk, store)
 }
 
-/// Waits until it is true.
-pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let asked = std::time::Instant::now();
-    while !so() {
-        assert!(asked.elapsed() < Duration::from_secs(60), "waited too long: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Lets no file grow. Only a lack of space shows in what is free.
+fn fill(disk: &SimDisk, error: i32) {
+    disk.plan(|faults| {
+        faults.full = Some(error);
+        faults.free_bytes = (error == NO_SPACE).then_some(0);
+    });
+}
+
+fn free(disk: &SimDisk) {
+    disk.plan(|faults| (faults.full, faults.free_bytes) = (None, None));
 }
 
 async fn try_append(store: &Embedded, text: &str, target: TargetNumber) -> Result<Durable, String> {
@@ -43,28 +50,27 @@ async fn try_append(store: &Embedded, text: &str, target: TargetNumber) -> Resul
 
 #[tokio::test]
 async fn a_full_disk_refuses_requests_keeps_outcomes_and_recovers_without_a_restart() {
-    for error in NO_ROOM {
-        let folder = Folder::new();
-        let (store, disk) = limited(&folder, 0);
+    for error in [NO_SPACE, OVER_QUOTA, TOO_LARGE] {
+        let (folder, disk, store) = limited(0);
         let a = register(&*store, &["a"]).await[0];
         append(&*store, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
         let reserve = folder.settings().log_folder().join("reserve.tmp");
-        let length = || std::fs::metadata(&reserve).map_or(0, |meta| meta.len());
+        let length = || disk.open(&reserve).map_or(0, |file| file.len().unwrap());
         until("a reserve", || length() == 256 << 10).await;
         until("it is known", || store.shared.room.has_reserve()).await;
         let claimed = claim(&*store, a, 4).await;
 
-        disk.full.store(error, Ordering::SeqCst);
+        fill(&disk, error);
         let reason = try_append(&store, "k", a).await.unwrap_err();
         assert!(
             reason.contains("seg-0000000000000000.log") && reason.contains("free some"),
             "{reason}"
         );
-        let tries = disk.refused.load(Ordering::SeqCst);
+        let tries = disk.failures();
         for _ in 0..100 {
             assert_eq!(try_append(&store, "k", a).await.unwrap_err(), reason);
         }
-        assert!(disk.refused.load(Ordering::SeqCst) <= tries + 1, "requests tried the disk");
+        assert!(disk.failures() <= tries + 1, "requests tried the disk");
         let full = store.full().unwrap();
         assert!(full.refused >= 100 && full.reason == reason, "{full:?}");
         // Outcomes are written into the reserve.
@@ -72,7 +78,7 @@ async fn a_full_disk_refuses_requests_keeps_outcomes_and_recovers_without_a_rest
         settle(&*store, a, &claimed[2..3], dead("no")).await;
         store.flush().await.unwrap();
 
-        disk.full.store(0, Ordering::SeqCst);
+        free(&disk);
         until("room", || store.full().is_none()).await;
         assert_eq!(try_append(&store, "k", a).await.unwrap().duplicates(), 0);
         assert_eq!(folder.segments().len(), 2, "errno {error}");
@@ -89,19 +95,18 @@ async fn a_full_disk_refuses_requests_keeps_outcomes_and_recovers_without_a_rest
 
 #[tokio::test]
 async fn without_a_reserve_outcomes_wait_in_memory_for_free_space() {
-    let folder = Folder::new();
-    let (store, disk) = limited(&folder, 0);
+    let (folder, disk, store) = limited(0);
     let a = register(&*store, &["a"]).await[0];
     append(&*store, vec![planned("1", &[a]), planned("2", &[a])]).await;
     let claimed = claim(&*store, a, 2).await;
     until("a reserve", || store.shared.room.has_reserve()).await;
-    disk.full.store(28, Ordering::SeqCst);
+    fill(&disk, NO_SPACE);
     drop(store.shared.room.take_reserve());
     assert!(try_append(&store, "refused", a).await.is_err());
     settle(&*store, a, &claimed[..1], delivered()).await;
     assert!(store.flush().await.is_err());
     assert_eq!(folder.segments().len(), 1);
-    disk.full.store(0, Ordering::SeqCst);
+    free(&disk);
     until("room", || store.full().is_none()).await;
     store.flush().await.unwrap();
     assert_eq!(folder.segments().len(), 2);
@@ -111,12 +116,11 @@ async fn without_a_reserve_outcomes_wait_in_memory_for_free_space() {
 
 #[tokio::test]
 async fn below_the_minimum_requests_are_refused_until_a_tenth_more_is_free() {
-    let folder = Folder::new();
-    let (store, disk) = limited(&folder, 1_000);
+    let (_folder, disk, store) = limited(1_000);
     let a = register(&*store, &["a"]).await[0];
     append(&*store, vec![planned("1", &[a])]).await;
     let seen = |free| {
-        disk.free_bytes.store(free, Ordering::SeqCst);
+        disk.plan(|faults| faults.free_bytes = Some(free));
         store.shared.room.measure(&*store.shared.reader.disk);
         store.full().map(|full| full.reason)
     };
@@ -146,8 +150,7 @@ enum Loss {
 #[tokio::test]
 async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
     for loss in [Loss::Failed, Loss::Gone, Loss::NoRoom] {
-        let folder = Folder::new();
-        let (store, disk) = limited(&folder, 0);
+        let (folder, disk, store) = limited(0);
         let a = register(&*store, &["a"]).await[0];
         append(&*store, vec![keyed("first", 1, &[a])]).await;
         append(&*store, (0..9).map(|i| planned(i.to_string(), &[a])).collect()).await;
@@ -160,7 +163,7 @@ async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
         assert_eq!(again[0].attempt, 2);
 
         if loss == Loss::NoRoom {
-            disk.full.store(122, Ordering::SeqCst);
+            fill(&disk, OVER_QUOTA);
         }
         *write_lock(&store.shared.index) =
             Some(Box::new(FaultyIndex::failing(loss == Loss::NoRoom)));
@@ -176,7 +179,7 @@ async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
             let refused = store.append(request(vec![keyed("first", 1, &[a])])).await;
             assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
             assert_eq!(texts(&claim(&*store, a, 1).await), ["3"], "what was never tried goes on");
-            disk.full.store(0, Ordering::SeqCst);
+            free(&disk);
         }
         until("it is rebuilt", || store.full().is_none() && store.rebuilding().is_none()).await;
         let repeated = store.append(request(vec![keyed("first", 1, &[a])])).await.unwrap();
@@ -186,26 +189,26 @@ async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
         settle(&*store, a, &third, delivered()).await;
         assert_eq!(store.dead_letters(a, None, 9).await.unwrap().len(), 1);
         store.flush().await.unwrap();
-        let kept = crate::embedded::tests::random::dump(&store);
+        let kept = dump(&store);
         store.close().await.unwrap();
         folder.delete_index();
         let rebuilt = folder.store();
-        assert_eq!(crate::embedded::tests::random::dump(&rebuilt), kept, "{loss:?}");
+        assert_eq!(dump(&rebuilt), kept, "{loss:?}");
         assert_eq!(claimable(&*rebuilt, a).await.len(), 6);
     }
 }
 
 #[tokio::test]
 async fn a_store_closes_while_its_index_cannot_be_rebuilt() {
-    let folder = Folder::new();
-    let (store, disk) = limited(&folder, 0);
+    let (folder, disk, store) = limited(0);
     let a = register(&*store, &["a"]).await[0];
     append(&*store, vec![planned("1", &[a])]).await;
     let claimed = claim(&*store, a, 1).await;
     until("a reserve", || store.shared.room.has_reserve()).await;
-    disk.full.store(28, Ordering::SeqCst);
+    fill(&disk, NO_SPACE);
     *write_lock(&store.shared.index) = Some(Box::new(FaultyIndex::failing(true)));
     settle(&*store, a, &claimed, delivered()).await;
     within(store.close()).await.unwrap();
+    free(&disk);
     assert!(claimable(&*folder.store(), a).await.is_empty());
 }

@@ -1,14 +1,12 @@
-//! Tests of the engine as a whole: the contract, crashes, a failing or full disk, random walks.
+//! Tests of the engine as a whole: the contract, crashes, a failing or full disk, retention, tools.
 
 mod contract;
 mod crash;
 mod damage;
-mod disk;
 mod faults;
 mod full;
 mod gate;
 mod limits;
-mod random;
 mod reading;
 mod rebuild;
 mod retention;

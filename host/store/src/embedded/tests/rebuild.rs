@@ -10,12 +10,12 @@ use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::embedded::platform::locks::write_lock;
 use crate::embedded::retention::retire::{Retention, Stepped};
+use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::{Depth, Queue};
 use dispatcher_model::TargetNumber;
 
-use crate::embedded::tests::gate::{gated, whole};
-use crate::embedded::tests::random::dump;
-use crate::embedded::tests::support::{Folder, copy_tree, flip, large, offset_of};
+use crate::embedded::tests::gate::{gated, pass, whole};
+use crate::embedded::tests::support::{Folder, dump, flip, large, offset_of, until};
 
 fn unchecked(store: &Embedded) -> u64 {
     store.rebuilding().unwrap().unchecked
@@ -55,11 +55,8 @@ async fn loaded(folder: &Folder) -> (Arc<Embedded>, TargetNumber, Vec<String>) {
 }
 
 /// What a copy of the folder has in an index that is read before the store is open.
-fn rebuilt_rows(
-    folder: &Folder,
-) -> std::collections::BTreeMap<(crate::embedded::index::rows::Space, Vec<u8>), Vec<u8>> {
-    let copy = Folder::new();
-    copy_tree(&folder.settings().directory, &copy.settings().directory);
+fn rebuilt_rows(folder: &Folder) -> Rows {
+    let copy = folder.copy();
     copy.delete_index();
     dump(&copy.store())
 }
@@ -96,7 +93,7 @@ async fn without_an_index_new_events_are_delivered_and_retries_wait() {
     let mut retention = Retention::new(store.shared.clone());
     assert!(matches!(retention.step(&mut || {}), Stepped::Rest(Some(_))));
 
-    gate.pass(&store).await;
+    pass(&gate, &store).await;
     let letters = store.dead_letters(a, None, 9).await.unwrap();
     let reasons: Vec<_> = letters.iter().map(|letter| letter.reason.as_str()).collect();
     assert_eq!(reasons, ["no", "not that"]);
@@ -129,7 +126,7 @@ async fn without_an_index_recent_repetitions_are_known_and_others_counted() {
     assert_eq!((duplicates("old").await, unchecked(&store)), (1, 1), "since the start");
     append(&*store, vec![planned("without a key", &[a])]).await;
     assert_eq!(unchecked(&store), 1);
-    gate.pass(&store).await;
+    pass(&gate, &store).await;
     for key in ["new", "old", "later"] {
         assert_eq!(duplicates(key).await, 1, "{key}");
     }
@@ -140,16 +137,16 @@ async fn without_an_index_recent_repetitions_are_known_and_others_counted() {
 async fn an_index_that_fails_while_running_is_rebuilt() {
     let folder = Folder::new();
     let (store, gate) = gated(&folder);
-    gate.pass(&store).await;
+    pass(&gate, &store).await;
     let a = register(&*store, &["a"]).await[0];
     append(&*store, vec![keyed("k", 0, &[a])]).await;
     gate.shut();
     *write_lock(&store.shared.index) = None;
     append(&*store, vec![keyed("l", 0, &[a])]).await;
-    crate::embedded::tests::full::until("it is noticed", || store.rebuilding().is_some()).await;
+    until("it is noticed", || store.rebuilding().is_some()).await;
     append(&*store, vec![keyed("m", 0, &[a])]).await;
     assert_eq!(texts(&claim(&*store, a, 3).await), ["k-0", "l-0", "m-0"]);
-    gate.pass(&store).await;
+    pass(&gate, &store).await;
     let again = ["k", "l", "m"].map(|key| keyed(key, 0, &[a])).to_vec();
     assert_eq!(store.append(request(again)).await.unwrap().duplicates(), 3);
 }
@@ -191,7 +188,7 @@ async fn a_partial_checkpoint_is_not_used_to_start() {
             .collect();
         assert!(numbers.iter().all(|n| n.is_multiple_of(2)), "delivered again: {numbers:?}");
     }
-    gate.pass(&store).await;
+    pass(&gate, &store).await;
 }
 
 #[tokio::test]
@@ -209,10 +206,7 @@ async fn damage_found_by_a_rebuild_is_reported_and_the_rest_continues() {
     let (store, gate) = gated(&folder);
     gate.open();
     let progress = || store.rebuilding().unwrap().progress;
-    crate::embedded::tests::full::until("it is reported", || {
-        progress().contains("damaged at byte")
-    })
-    .await;
+    until("it is reported", || progress().contains("damaged at byte")).await;
     assert!(progress().contains(&format!("byte {place}")), "{}", progress());
     append(&*store, vec![planned("meanwhile", &[a])]).await;
     let rest = claim(&*store, a, left.len() + 3).await;
@@ -242,7 +236,7 @@ async fn an_interrupted_rebuild_starts_again() {
         gate.open();
     }
     let (store, gate) = gated(&folder);
-    gate.pass(&store).await;
+    pass(&gate, &store).await;
     assert_eq!(dump(&store), rebuilt_rows(&folder));
     assert_eq!(claimable(&*store, a).await.len(), left.len() + 4);
 }

@@ -1,14 +1,11 @@
 //! Segments have summaries, so that a target with few events reads little.
 
-use std::sync::atomic::Ordering;
-
 use crate::Queue;
 use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::platform::locks::read_lock;
 
-use crate::embedded::tests::disk::faulty;
 use crate::embedded::tests::support::{Folder, large};
 
 fn summaries(store: &Embedded) -> Vec<Option<Summary>> {
@@ -18,7 +15,7 @@ fn summaries(store: &Embedded) -> Vec<Option<Summary>> {
 
 #[tokio::test]
 async fn a_target_reads_only_the_segments_with_its_events() {
-    let folder = Folder::new();
+    let (folder, disk) = Folder::simulated();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
     let fill = async |segments: usize| {
@@ -43,17 +40,18 @@ async fn a_target_reads_only_the_segments_with_its_events() {
         if index == "lost" {
             folder.delete_index();
         }
-        let (store, disk) = faulty(&folder.settings());
+        let before_open = disk.read_bytes();
+        let store = folder.store();
         let closed = known.len() - 1;
         assert_eq!(summaries(&store)[..closed], known[..closed], "index {index}");
         if index == "kept" {
             // A page a segment, and the newest one three times, all of it if it was written in advance.
-            let opened = disk.read_bytes.load(Ordering::SeqCst);
+            let opened = disk.read_bytes() - before_open;
             assert!(opened < 4 << 20, "{opened} bytes to open");
         }
-        disk.read_bytes.store(0, Ordering::SeqCst);
+        let before_claims = disk.read_bytes();
         assert_eq!(claimable(&*store, b).await[..3], ["first", "rare", "last"]);
-        let read = disk.read_bytes.load(Ordering::SeqCst);
+        let read = disk.read_bytes() - before_claims;
         assert!(read < 4 << 20, "{read} bytes of 12 MiB");
     }
 }

@@ -1,42 +1,72 @@
-//! A store in a temporary folder, and ways to look at it and to damage it.
+//! A store in a temporary folder, or with its log on a simulated disk, and ways to look at it and to
+//! damage it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::Queue;
 use crate::contract::Opener;
+use crate::embedded::core::machine::Machine;
+use crate::embedded::simulation::hardware::disk::SimDisk;
+use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::embedded::{Embedded, Settings};
 
 pub(super) struct Folder {
     pub dir: TempDir,
-    pub segment_bytes: u64,
-    /// Most bytes of the log, when it is a small one.
-    pub log_bytes: Option<u64>,
+    /// The disk of the log, if it is not the real one.
+    disk: Option<SimDisk>,
 }
 
 impl Folder {
     pub(super) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), segment_bytes: 1 << 20, log_bytes: None }
+        Self { dir: tempfile::tempdir().unwrap(), disk: None }
+    }
+
+    /// With its log on a disk that can have faults.
+    pub(super) fn simulated() -> (Self, SimDisk) {
+        let disk = SimDisk::new(1);
+        let folder = Self { disk: Some(disk.clone()), ..Self::new() };
+        std::fs::create_dir(folder.settings().directory).unwrap();
+        (folder, disk)
+    }
+
+    /// A copy of everything, in another folder.
+    pub(super) fn copy(&self) -> Self {
+        let mut copy = Self::new();
+        let (from, to) = (self.settings().directory, copy.settings().directory);
+        copy_tree(&from, &to);
+        copy.disk = self.disk.as_ref().map(|disk| disk.copy_to(&from, &to));
+        copy
     }
 
     pub(super) fn settings(&self) -> Settings {
         let mut settings = Settings::new(self.dir.path().join("data"));
-        settings.segment_bytes = self.segment_bytes;
-        settings.retention_bytes = self.log_bytes.or(settings.retention_bytes);
+        settings.segment_bytes = 1 << 20;
         settings
     }
 
+    pub(super) fn machine(&self) -> Machine {
+        let real = Machine::real(&self.settings());
+        match &self.disk {
+            Some(disk) => Machine { disk: Arc::new(disk.clone()), ..real },
+            None => real,
+        }
+    }
+
     pub(super) fn store(&self) -> Arc<Embedded> {
-        Embedded::open(self.settings()).unwrap()
+        Embedded::open_on(&self.settings(), &self.machine()).unwrap()
     }
 
     /// Files of the log, oldest first.
     pub(super) fn segments(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(self.settings().log_folder())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
+        let folder = self.settings().log_folder();
+        let names = self.machine().disk.list(&folder).unwrap();
+        let mut files: Vec<PathBuf> = names
+            .iter()
+            .map(|name| folder.join(name))
             .filter(|path| path.extension().is_some_and(|e| e == "log"))
             .collect();
         files.sort();
@@ -52,6 +82,20 @@ impl Opener for Folder {
     fn open(&self) -> Arc<dyn Queue> {
         self.store()
     }
+}
+
+/// Waits until it is true.
+pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let asked = std::time::Instant::now();
+    while !so() {
+        assert!(asked.elapsed() < Duration::from_secs(60), "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// All rows of the index.
+pub(super) fn dump(store: &Embedded) -> Rows {
+    store.shared.index.read().unwrap().as_ref().unwrap().dump()
 }
 
 /// A copy of a folder with all that is in it.

@@ -1,9 +1,9 @@
 //! Copies a store, also while a daemon uses it.
 //!
-//! Closed segments never change: they are hard-linked where possible, and copied otherwise. Of the newest
-//! one the whole records are copied. If a segment was removed meanwhile, what was still needed of it was
-//! written again further on, so the copy starts over. A file with a second link is never written to again.
-//! The index is not copied: it is rebuilt from the log.
+//! Closed segments never change: they are hard-linked where possible and copied otherwise. A file with a
+//! second link is never written to again. Of the newest segment the whole records are copied. If a segment
+//! is removed meanwhile, the copy starts over, because what was still needed of it is now further on in
+//! the log. The index is not copied; it can be rebuilt from the log.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -31,7 +31,7 @@ const ROUNDS_MAX: u32 = 20;
 #[derive(Clone, Debug, Default)]
 pub struct BackedUp {
     pub segments: u64,
-    /// Of these: by a link.
+    /// How many of these are links.
     pub linked: u64,
     /// Bytes that were copied.
     pub bytes: u64,
@@ -83,7 +83,7 @@ pub fn backup(
         Files.sync_folder(&copy.to)?;
         Files.sync_folder(&partial)?;
         std::fs::rename(&partial, to)?;
-        // `backup` alone has an empty parent: the current folder.
+        // The parent of a bare name is empty: the current folder.
         let parent = Some(folder_of(to)).filter(|parent| !parent.as_os_str().is_empty());
         Files.sync_folder(parent.unwrap_or(Path::new(".")))
     };
@@ -154,7 +154,7 @@ impl Copy<'_> {
         match std::fs::hard_link(&segment.path, &to) {
             Ok(()) => Ok(One::Linked),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(One::Gone),
-            // Another file system, no support for links, or links to other users' files are forbidden.
+            // It is another file system, or links are not supported or not allowed.
             Err(_) => {
                 let end = end.map_or(segment.len, |end| end.saturating_sub(segment.base));
                 Ok(self.copied(segment, end)?.map_or(One::Gone, One::Copied))
@@ -162,8 +162,7 @@ impl Copy<'_> {
         }
     }
 
-    /// Copies the first `bytes` of a file; `None` when it lost its name meanwhile, and may have been
-    /// rewritten.
+    /// Copies the first `bytes` of a file; `None` if it lost its name meanwhile and may have been reused.
     fn copied(&self, segment: &Segment, bytes: u64) -> Result<Option<u64>, ToolError> {
         let to = self.target(segment);
         let from = match File::open(&segment.path) {
@@ -182,7 +181,7 @@ impl Copy<'_> {
         Ok(still_named(&segment.path, &from).then_some(copied))
     }
 
-    /// Copies the newest segment up to its last whole record; `false` when it is gone.
+    /// Copies the newest segment up to its last whole record; `false` if it is gone.
     fn newest(&self, segment: &Segment, done: &mut BackedUp) -> Result<bool, ToolError> {
         let Some(header) = segment.header else {
             return Err(OpenError::Corrupt {

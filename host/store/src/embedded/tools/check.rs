@@ -1,5 +1,5 @@
-//! Checks a store: reads the whole log and reports what cannot be read, which targets that concerns, and
-//! whether the index agrees.
+//! Checks a store: reads the whole log and reports what cannot be read, which targets it concerns, and
+//! whether the index agrees with the log.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -27,13 +27,13 @@ pub struct Report {
     /// From the first byte of the oldest segment to the end of the log.
     pub bytes: u64,
     pub damages: Vec<Damage>,
-    /// How many there are, also beyond those listed.
+    /// How many there are, including those that are not listed.
     pub damages_count: u64,
-    /// Stretches that a repair has bridged.
+    /// Places that an earlier repair filled.
     pub repaired: u64,
     /// A daemon uses the folder: the index was not checked.
     pub running: bool,
-    /// What is wrong with the index; it is rebuilt by the next start.
+    /// What is wrong with the index. The next start rebuilds it.
     pub index: Option<String>,
     pub newest_event: Option<(EventId, Timestamp)>,
 }
@@ -54,7 +54,7 @@ pub fn check(directory: &Path, progress: &mut Progress<'_>) -> Result<Report, To
     Ok(survey(directory, false, progress)?.report)
 }
 
-/// A report, and what a repair needs besides.
+/// A report, and what else a repair needs.
 pub(super) struct Survey {
     pub report: Report,
     /// Damaged or of another log: to be rebuilt.
@@ -88,7 +88,7 @@ pub(super) fn survey(
     report.running = matches!(view, IndexView::InUse);
     let sound = report.damages_count == 0 && report.repaired == 0;
     let agrees = against(&view, at_stamp.as_ref(), sound);
-    // A start reads from where the index ends, or everything.
+    // A start reads what the index lacks, or everything.
     let read_from = match (&view, &agrees) {
         (IndexView::InUse, _) => None,
         (IndexView::There { stamp, .. }, Ok(())) => Some(Some(stamp.end)),
@@ -97,7 +97,7 @@ pub(super) fn survey(
     for damage in &mut report.damages {
         damage.settle(&state, read_from);
     }
-    // The index still knows what it has read; that of a running daemon has read everything.
+    // An outcome that the index has read is not lost; the index of a running daemon has read everything.
     traces.retain(|trace| report.damages[trace.place].refused == Some(true));
     trace(&folder, &all, traces, &state, &mut report.damages, progress)?;
     let index_is_wrong = agrees.is_err();
@@ -126,9 +126,9 @@ fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), S
             == (stamp.end, stamp.epoch, stamp.payload_crc, stamp.uuid)
     });
     let Some(log) = fits else {
-        return Err("it is of another log, or ahead of this one".into());
+        return Err("it belongs to another log, or is ahead of this one".into());
     };
-    // After damage the log alone does not give the state.
+    // A damaged log does not give the whole state.
     if !sound {
         return Ok(());
     }
@@ -138,14 +138,14 @@ fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), S
     let differs = targets.iter().zip(&log.targets).find(|(one, other)| !same(one, other));
     if let Some((one, other)) = differs {
         return Err(format!(
-            "of target {} it says {} dead letters and cursor {}, the log {} and {}",
+            "for target {} it has {} dead letters and cursor {}, the log has {} and {}",
             one.name, one.counts.dead, one.cursor, other.counts.dead, other.cursor
         ));
     }
     if targets.len() == log.targets.len() {
         return Ok(());
     }
-    Err(format!("it knows {} targets, the log {}", targets.len(), log.targets.len()))
+    Err(format!("it has {} targets, the log has {}", targets.len(), log.targets.len()))
 }
 
 struct Checker {

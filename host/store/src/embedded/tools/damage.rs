@@ -11,16 +11,16 @@ use crate::embedded::format::segment_header::{Identity, SegmentHeader};
 use crate::embedded::state::apply::State;
 use crate::embedded::tools::IDS_MAX;
 
-/// What was in a stretch that cannot be read.
+/// What was at a place that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lay {
     /// A record of that kind with one wrong bit, which a repair corrects.
     OneBit { kind: &'static str },
-    /// A request; the ids are those that can still be read, and may be wrong.
+    /// A request, with the ids that can still be read. They may be wrong.
     Request { events: Vec<EventId> },
-    /// A record of another kind, by its name; the ids of its deliveries that can still be read.
+    /// A record of another kind, with the ids of its deliveries that can still be read.
     Record { kind: &'static str, events: Vec<EventId> },
-    /// Unknown: any number of records.
+    /// Any number of records.
     Unknown,
     /// The header of a file.
     Header,
@@ -32,16 +32,16 @@ pub enum Lay {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Concerned {
     pub target: String,
-    /// Deliveries that wait for it, in all of the log.
+    /// Its pending deliveries in the whole log.
     pub pending: u64,
 }
 
-/// Deliveries of a target whose outcome is lost: they were made, or their retry is forgotten.
+/// Deliveries of a target whose outcome is lost: each was delivered, or its retry is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsure {
     pub target: String,
     pub count: u64,
-    /// Of these: the first.
+    /// The first of them.
     pub events: Vec<EventId>,
 }
 
@@ -49,42 +49,42 @@ pub struct Unsure {
 #[derive(Clone, Debug)]
 pub struct Damage {
     pub segment: PathBuf,
-    /// Place in that file, in bytes.
+    /// Where it begins in the file, in bytes.
     pub offset: u64,
     pub bytes: u64,
     pub what: &'static str,
     pub lay: Lay,
     /// Targets that may have lost deliveries there.
     pub concerned: Vec<Concerned>,
-    /// Deliveries whose outcome was only there, unless the index has it.
+    /// Deliveries whose outcome was recorded there; the index may have it.
     pub unsure: Vec<Unsure>,
     /// Whether a start reads that place and fails; `None`: unknown.
     pub refused: Option<bool>,
     /// Whether a repair can bridge it.
     pub repairable: bool,
-    /// Of the log.
+    /// Place in the log.
     pub(super) from: u64,
     pub(super) to: u64,
-    /// Of the frame before it.
+    /// Epoch of the frame before it.
     pub(super) epoch: u32,
-    /// The file it is in, also when that file is missing.
+    /// Header of its file, even if that file is missing.
     pub(super) header: Option<SegmentHeader>,
 }
 
 impl Damage {
-    /// Numbers of events that may have lain there, as the ids of events contain them.
+    /// The range of numbers, as in the ids of events, that events there may have had.
     #[must_use]
     pub const fn numbers(&self) -> (u64, u64) {
         (number(self.from, 0), number(self.to, 0))
     }
 
-    /// Whether requests may have lain there.
+    /// Whether requests may have been there.
     #[must_use]
     pub const fn may_hold_requests(&self) -> bool {
         !matches!(self.lay, Lay::OneBit { .. } | Lay::Record { .. } | Lay::Header)
     }
 
-    /// Whether outcomes of deliveries may have lain there.
+    /// Whether outcomes of deliveries may have been there.
     pub(super) fn may_hold_outcomes(&self) -> bool {
         match self.lay {
             Lay::Record { kind, .. } => kind == kind_name(Kind::Settlements as u8),
@@ -93,7 +93,7 @@ impl Damage {
         }
     }
 
-    /// Adds the targets it concerns, once the whole log was read.
+    /// Adds the targets that it concerns, once the whole log was read.
     pub(super) fn settle(&mut self, state: &State, read_from: Option<Option<u64>>) {
         let there = number(self.from, 0);
         if self.may_hold_requests() {
@@ -111,7 +111,7 @@ impl Damage {
     }
 }
 
-/// What follows a header that cannot be read, if it is exactly one request.
+/// The request behind a header that cannot be read, if there is exactly one.
 pub(super) fn request_without_header(
     bytes: &[u8],
     lsn: u64,
@@ -134,7 +134,7 @@ pub(super) fn request_without_header(
     matches!(&lay, Lay::Request { events } if !events.is_empty()).then_some(lay)
 }
 
-/// What can be read of a frame with a damaged payload.
+/// What can still be read of a frame with a damaged payload.
 pub(super) fn salvage(header: &Header, payload: &[u8], identity: Identity) -> Lay {
     let events = match Kind::from_byte(header.kind) {
         Some(Kind::Request) => {
@@ -176,7 +176,7 @@ pub(super) fn moved_id(moved: &record::Moved<'_>, identity: Identity) -> EventId
     EventId::new(received, identity.store, moved.about.number)
 }
 
-/// The name shown to people.
+/// The name of a kind of record, for people.
 pub(super) const fn kind_name(kind: u8) -> &'static str {
     match Kind::from_byte(kind) {
         Some(Kind::Request) => "request",

@@ -1,7 +1,7 @@
 //! Shows the records of a log one by one, as JSON objects.
 //!
-//! Numbers of events are shown as `LSN.place`, times in RFC 3339, targets with their names if the part of
-//! the log that is read contains them.
+//! The number of an event is shown as `LSN.place`, a time in RFC 3339, and a target with its name, if the
+//! part of the log that is read contains it.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -26,9 +26,9 @@ use crate::embedded::tools::{Progress, ToolError};
 pub struct DumpOptions {
     /// Only the segment with that name or path.
     pub segment: Option<String>,
-    /// Only records at that place of the log or behind it.
+    /// Only records from that place of the log on.
     pub from_lsn: u64,
-    /// The events' own bytes and the requests' headers, too.
+    /// Includes the bytes of events and the headers of requests.
     pub bodies: bool,
 }
 
@@ -47,7 +47,7 @@ pub fn dump(
     let mut all = segments::read(&folder)?;
     let ends: Vec<u64> = all.iter().skip(1).map(|segment| segment.base).collect();
     let mut ends = ends.into_iter();
-    // The segment before the place may have the names of targets.
+    // The segment that contains the place may have the names of targets before it.
     all.retain(|_| ends.next().is_none_or(|end| end > options.from_lsn));
     if let Some(name) = &options.segment {
         all.retain(|segment| is_named(segment, name));

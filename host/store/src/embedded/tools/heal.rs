@@ -1,13 +1,13 @@
 //! Corrects a record with a single wrong bit.
 //!
-//! Each single wrong bit changes the checksum differently, so the checksum shows which bit it was. Several
-//! wrong bits could pass for one by chance: one time in 8,000 for the longest record that is tried. The
-//! record must be readable as well.
+//! Each bit changes the checksum in its own way, so the checksum shows which bit is wrong. By chance,
+//! several wrong bits can look like one: one time in 8,000 for the longest record that is tried.
+//! Therefore the corrected record must also be readable.
 
 use crate::embedded::format::entry::Entry;
 use crate::embedded::format::frame::{ALIGN, HEADER_BYTES, Header};
 
-/// Longer records are not tried: with more bits, one fits by chance more easily.
+/// Longer records are not tried: the more bits, the more likely one fits by chance.
 const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// The polynomial of CRC-32, lowest bit first.
 const POLYNOMIAL: u32 = 0xedb8_8320;
@@ -47,7 +47,7 @@ fn payload<'a>(frame: &'a mut [u8], header: &Header) -> Option<&'a mut [u8]> {
     frame.get_mut(HEADER_BYTES..HEADER_BYTES.checked_add(header.len as usize)?)
 }
 
-/// The bit that changes the checksum of so many bytes by `difference`.
+/// The bit that changes the checksum of that many bytes by `difference`.
 fn wrong_bit(difference: u32, bytes: usize) -> Option<usize> {
     let step = |sum: u32| (0..8).fold(sum, |sum, _| (sum >> 1) ^ (POLYNOMIAL * (sum & 1)));
     // The effect of each bit of the last byte; each byte further ahead takes eight more steps.

@@ -1,8 +1,8 @@
 //! Reads the index of a store from a copy, while no daemon has it open.
 //!
-//! Opening an index writes to it: journals are replayed and locks taken. Tools that only read must not
-//! change the folder, so they open a copy in a temporary folder. Tables never change once written: the
-//! copy links to them and takes little space.
+//! Opening an index writes to it: the engine replays journals and takes locks. Tools that only read must
+//! not change the folder, so they open a copy in a temporary folder. Tables never change once written, so
+//! the copy links to them and takes little space.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -13,7 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::embedded::index::fjall::FjallIndex;
-use crate::embedded::index::rows::{Index as _, IndexError, LAYOUT, Stamp};
+use crate::embedded::index::queries::Queries as _;
+use crate::embedded::index::rows::{IndexError, LAYOUT, Stamp};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::tools::{ToolError, at};
@@ -21,7 +22,7 @@ use crate::embedded::tools::{ToolError, at};
 /// The folder of a keyspace whose files never change.
 const TABLES: &str = "tables";
 
-/// The state of the index, before it is compared with the log.
+/// What is known of the index before it is compared with the log.
 #[derive(Debug)]
 pub(super) enum IndexView {
     /// A daemon has it open.
@@ -44,7 +45,7 @@ fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(at("open", &path)(error)),
     };
-    // Shared, and released at once, so that other tools can run.
+    // A shared lock, released at once, so that other tools can run.
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
         Err(Errno::WOULDBLOCK) => Ok(true),
@@ -52,7 +53,7 @@ fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
     }
 }
 
-/// Reads the index. `held`: the caller holds the daemon's lock itself.
+/// Reads the index. `held`: the caller holds the daemon's lock.
 pub(super) fn look(directory: &Path, held: bool) -> Result<IndexView, ToolError> {
     if !held && is_in_use(directory)? {
         return Ok(IndexView::InUse);
@@ -89,7 +90,7 @@ impl Shadow {
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let name = format!("dispatcher-index-{:016x}", u64::from_be_bytes(bytes));
         let path = std::env::temp_dir().join(name);
-        // Fails when it exists: another user's folder is not used.
+        // Fails if the folder exists, which may be another user's.
         DirBuilder::new().mode(0o700).create(&path)?;
         let shadow = Self(path);
         copy(&fs::canonicalize(folder)?, &shadow.0)?;
@@ -99,7 +100,7 @@ impl Shadow {
 
 impl Drop for Shadow {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system's clean-up of temporary files.
+        // If this fails, the system cleans up its temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

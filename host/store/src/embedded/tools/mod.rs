@@ -1,7 +1,7 @@
 //! Tools for the folder of a store: they check, repair and copy it without opening the store.
 //!
-//! All but `repair` work while a daemon runs on the folder: they only read, and what is removed or
-//! written meanwhile does not count as damage. Memory is bounded by the largest frame and by the number of targets.
+//! All but `repair` only read, and work while a daemon uses the folder: what it removes or writes meanwhile
+//! does not count as damage. Memory is bounded by the largest frame and the number of targets.
 
 mod backup;
 mod check;
@@ -25,9 +25,9 @@ pub use repair::{Repaired, repair};
 
 use crate::embedded::error::OpenError;
 
-/// Most places of damage that are listed.
+/// Most places of damage in a report.
 pub const DAMAGES_MAX: usize = 10_000;
-/// Most ids that are listed for one place.
+/// Most ids listed for one place.
 pub const IDS_MAX: usize = 1_000;
 
 /// Why a tool stopped: one line that says what, where and what to do.
@@ -46,7 +46,7 @@ pub enum ToolError {
     #[error("{folder} is not empty: name a folder that does not exist yet; nothing was written")]
     NotEmpty { folder: PathBuf },
     #[error(
-        "{folder} is left from an interrupted backup, or another backup is running: remove it when none is"
+        "{folder} is left from an interrupted backup, or another backup is running: if none is, remove it"
     )]
     Leftover { folder: PathBuf },
     #[error("segments were removed faster than they could be copied, {rounds} times: try again")]
@@ -59,7 +59,7 @@ pub enum ToolError {
     TooMuch { folder: PathBuf },
 }
 
-/// Says where an operation failed.
+/// Adds to an error what failed and where.
 fn at<'a>(act: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ToolError + 'a {
     move |source| ToolError::Io { act, path: path.to_path_buf(), source }
 }

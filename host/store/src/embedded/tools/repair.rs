@@ -1,8 +1,8 @@
-//! Repairs a damaged log, so that it opens again and loses nothing else.
+//! Repairs a damaged log, so that it opens again and loses nothing more.
 //!
-//! What cannot be read is copied to `damaged/` first. Then a repaired segment is written beside the old
-//! one and takes its name: hard links to the old file, such as a backup, do not change, and a crash leaves
-//! one of the two files. A place that cannot be read is filled with one record that says so; all other
+//! First, what cannot be read is copied to `damaged/`. Then a repaired segment is written beside the old
+//! one and takes its name: hard links to the old file, such as those of a backup, do not change, and a
+//! crash leaves one of the two files. One record fills a place that cannot be read and says so; all other
 //! records keep their places. A target that reads that record gets one dead letter.
 
 use std::fs::{File, OpenOptions};
@@ -23,7 +23,7 @@ use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments;
 use crate::embedded::tools::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
 
-/// Removed by the next start if a crash leaves it.
+/// If a crash leaves it, the next start removes it.
 const REPAIRED: &str = "repair.tmp";
 const EVIDENCE: &str = "damaged";
 
@@ -32,12 +32,12 @@ const EVIDENCE: &str = "damaged";
 pub struct Repaired {
     /// What was found before the repair.
     pub before: Report,
-    /// Where the bytes of each place of damage are kept, in the order of the report; none for a file
-    /// that was not there.
+    /// Where the bytes of each place of damage are kept, in the order of the report; `None` for a missing
+    /// file.
     pub kept: Vec<Option<PathBuf>>,
     /// The index was removed; the next start rebuilds it.
     pub index_removed: bool,
-    /// What is left when the log is read again afterwards; `None`: nothing was changed.
+    /// What a check finds after the repair; `None`: nothing was changed.
     pub after: Option<Report>,
 }
 
@@ -92,7 +92,7 @@ fn evidence_path(directory: &Path, damage: &Damage) -> Option<PathBuf> {
     (damage.lay != Lay::Segment).then(|| directory.join(EVIDENCE).join(name))
 }
 
-/// Gives a new file to the owner of the folder: a repair may be run by root.
+/// Gives a new file to the owner of the folder, because root may run a repair.
 pub(super) fn hand_over(file: &File, like: &Path) -> std::io::Result<()> {
     let (like, own) = (std::fs::metadata(like)?, file.metadata()?);
     if (like.uid(), like.gid()) == (own.uid(), own.gid()) {
@@ -101,7 +101,7 @@ pub(super) fn hand_over(file: &File, like: &Path) -> std::io::Result<()> {
     std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
 }
 
-/// A new file for the owner alone.
+/// A new file that only its owner can read and write.
 pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
@@ -112,7 +112,7 @@ struct Repairer<'a> {
 }
 
 impl Repairer<'_> {
-    /// Copies the bytes of a place, unless an earlier repair did: its copy is never overwritten.
+    /// Copies the bytes of a place. Never overwrites the copy of an earlier repair.
     fn keep(&self, damage: &Damage) -> Result<(), ToolError> {
         let Some(path) = evidence_path(self.directory, damage) else { return Ok(()) };
         let folder = self.directory.join(EVIDENCE);
@@ -132,7 +132,7 @@ impl Repairer<'_> {
             hand_over(&to, self.directory)?;
             std::io::copy(&mut from.take(damage.bytes), &mut to)?;
             to.sync_all()?;
-            // A link fails if the file exists; a rename would replace it.
+            // A link fails if the file exists, but a rename would replace it.
             match std::fs::hard_link(&unfinished, &path) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
                 _ => std::fs::remove_file(&unfinished),
@@ -143,7 +143,7 @@ impl Repairer<'_> {
         copy().map_err(at("keep a copy of the damage in", &path))
     }
 
-    /// Replaces a file by one with these damages repaired.
+    /// Replaces a file with one in which these places are repaired.
     fn repair(&self, damages: &[Damage]) -> Result<(), ToolError> {
         let [first, ..] = damages else { return Ok(()) };
         let repairable: Vec<_> = damages.iter().filter(|damage| damage.repairable).collect();

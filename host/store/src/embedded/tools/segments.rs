@@ -14,9 +14,9 @@ use crate::embedded::platform::disk::DiskFile;
 use crate::embedded::settings;
 use crate::embedded::tools::{ToolError, at};
 
-/// A folder is listed again until it does not change, at most this often.
+/// How often a folder is listed again at most, until it does not change.
 const LISTINGS_MAX: usize = 8;
-/// Bytes of a header that are used.
+/// Bytes of a header that mean something.
 const HEADER_USED_BYTES: usize = 72;
 
 /// A file of the log.
@@ -28,7 +28,6 @@ pub(super) struct Segment {
     pub header: Option<SegmentHeader>,
     /// The header was reconstructed.
     pub header_damaged: bool,
-    /// Length of the file.
     pub len: u64,
 }
 
@@ -45,8 +44,8 @@ fn bases(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(bases)
 }
 
-/// The bases of all segments, oldest first. While a daemon changes the folder, it is listed until two
-/// listings agree: a single one may miss a file.
+/// The bases of all segments, oldest first. A daemon may change the folder, and a single listing may miss
+/// a file, so the folder is listed until two listings agree.
 pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
     let read = || match bases(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -67,7 +66,7 @@ pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
     Ok(found)
 }
 
-/// All segments, oldest first; one that is removed meanwhile is left out.
+/// All segments, oldest first, without those that are removed meanwhile.
 pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
     let (mut found, mut files) = (Vec::new(), Vec::new());
     for base in stable_bases(folder)? {
@@ -105,7 +104,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
     Ok(found)
 }
 
-/// The header that these bytes were before one bit changed.
+/// The header that these bytes become when one bit is flipped.
 fn flipped(bytes: &[u8; HEADER_LEN], base: u64) -> Option<SegmentHeader> {
     let mut bytes = *bytes;
     for bit in 0..HEADER_USED_BYTES * 8 {
@@ -120,8 +119,8 @@ fn flipped(bytes: &[u8; HEADER_LEN], base: u64) -> Option<SegmentHeader> {
     None
 }
 
-/// The header that a file must have had. Its neighbours give identity and size; its first frame, written
-/// when exactly that much was durable, gives the end of the segment before it.
+/// The header that a file must have had. Its neighbours give identity and size. Its first frame says how
+/// much was durable when it was written: that is the end of the previous segment.
 fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader> {
     let base = all[place].base;
     let neighbour = all.iter().find_map(|segment| segment.header)?;
@@ -145,7 +144,7 @@ fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader>
     (first.lsn == header.first() && opens && header.prev_end <= base).then_some(header)
 }
 
-/// Whether the name still belongs to that open file: a removed one may be recycled.
+/// Whether the name still belongs to that open file. A removed file may have been recycled.
 pub(super) fn still_named(path: &Path, file: &File) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), file.metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())

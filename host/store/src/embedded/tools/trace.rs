@@ -1,8 +1,8 @@
-//! Finds deliveries whose outcome is lost to damage: whether they were made or wait for a retry is unknown.
+//! Finds deliveries whose outcome is lost to damage: they may have been delivered or wait for a retry.
 //!
-//! An outcome is lost if later records say that the target is done with everything up to there, but none
-//! says what became of that delivery. Only deliveries that were open at the damage can be concerned, and a
-//! target has a limited number of open ones.
+//! An outcome is lost if later records say that the target is done with everything up to that delivery,
+//! but none says what became of it. Only deliveries that were open at the damage can be concerned, and a
+//! target has a limited number of them.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,14 +21,14 @@ use crate::embedded::tools::segments::Segment;
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
 use crate::embedded::tools::{IDS_MAX, Progress, ToolError};
 
-/// Most places that are looked into; with more damage, such a list does not help.
+/// Most places that are traced; with more damage, such a list does not help.
 pub(super) const TRACES_MAX: usize = 64;
-/// Most deliveries of a target that are followed: what is open, and what one record may end besides.
+/// Most deliveries of a target that are traced: the open ones, and those that one more record may end.
 const OPEN_MAX: usize = 4 * WINDOW_MAX;
 
 /// The open deliveries of the targets at a place of damage.
 pub(super) struct Trace {
-    /// Which one, in the order of the report.
+    /// Its place in the report.
     pub place: usize,
     from: u64,
     targets: Vec<Open>,

@@ -1,8 +1,8 @@
-//! Walks a log from its oldest segment to its end and shows every frame and every damage.
+//! Walks a log from its oldest segment to its end and shows every frame and every place of damage.
 //!
-//! A daemon may write meanwhile. Its newest frames count once they are whole. A place that cannot be read is
-//! damage only if a later frame proves that it was durable, and it still cannot be read after that. A
-//! segment that is removed while it is read is skipped.
+//! A daemon may write meanwhile. A place that cannot be read is damage only if a later frame proves that it
+//! was durable, and it still cannot be read after that. A segment that is removed while it is read is
+//! skipped.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -11,8 +11,7 @@ use std::path::Path;
 use crate::embedded::format::entry::Entry;
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
 use crate::embedded::format::segment_header::{SegmentHeader, file_name};
-use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
-use crate::embedded::log::segments::Stretch;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::platform::disk::DiskFile;
 use crate::embedded::tools::damage::{Damage, Lay, kind_name, request_without_header, salvage};
 use crate::embedded::tools::heal::heal;
@@ -31,7 +30,7 @@ pub(super) struct Seen<'a> {
     pub entry: Entry,
 }
 
-/// Gets what was found. Its answer may end the walk.
+/// Gets what the walk finds. Its answer may end the walk.
 pub(super) trait Visitor {
     fn frame(&mut self, _seen: &Seen<'_>) -> ControlFlow<()> {
         ControlFlow::Continue(())
@@ -41,10 +40,10 @@ pub(super) trait Visitor {
     }
 }
 
-/// Where the log ends that was walked over.
+/// What a walk covered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Walked {
-    /// Behind the last whole frame.
+    /// End of the last whole frame.
     pub end: u64,
     pub segments: u64,
 }
@@ -60,23 +59,23 @@ pub(super) struct Walk<'w> {
     walked: Walked,
 }
 
-/// What is at a place without a frame.
+/// What a place without a frame is.
 enum Gap {
     /// The end of the log: nothing proves that it was durable.
     End,
-    /// It became readable meanwhile.
+    /// Readable by now.
     Again,
-    /// Damage; the next frame is at this place.
+    /// Damage. The next frame is at this place.
     Until(u64),
 }
 
-/// The file that is walked, and what is known of its end.
+/// The file that is being walked, and what is known of its end.
 struct Ground<'a> {
     file: &'a File,
     path: &'a Path,
     segment: SegmentHeader,
     to: u64,
-    /// Whether the next segment says that this one ends at `to`.
+    /// The next segment says that this one ends at `to`.
     sure: bool,
 }
 
@@ -99,7 +98,7 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Over all of these segments, which follow one another.
+    /// Walks over these segments, which follow one another.
     pub(super) fn over(mut self, all: &[Segment]) -> Result<Walked, ToolError> {
         self.bytes_all = all.iter().map(|segment| segment.len).sum();
         for (place, segment) in all.iter().enumerate() {
@@ -114,7 +113,7 @@ impl<'w> Walk<'w> {
         Ok(self.walked)
     }
 
-    fn tell(&mut self, within: u64) {
+    fn report(&mut self, within: u64) {
         let done = self.bytes_before + within;
         if done >= self.reported + REPORT_BYTES {
             self.reported = done;
@@ -141,7 +140,7 @@ impl<'w> Walk<'w> {
                 segment: self.folder.join(file_name(hole.base)),
                 offset: 0,
                 bytes: missing,
-                what: "the file is not there",
+                what: "the file is missing",
                 lay: Lay::Segment,
                 concerned: Vec::new(),
                 unsure: Vec::new(),
@@ -157,8 +156,11 @@ impl<'w> Walk<'w> {
         if same && header.base == previous.limit() && inside && header.epoch >= previous.epoch {
             return ControlFlow::Continue(());
         }
-        let what =
-            if same { "it does not follow the file before it" } else { "it is of another store" };
+        let what = if same {
+            "it does not follow the file before it"
+        } else {
+            "it belongs to another store"
+        };
         self.visitor.damage(self.whole(segment, what, false))
     }
 
@@ -243,7 +245,7 @@ impl<'w> Walk<'w> {
                         if self.visitor.frame(&seen).is_break() {
                             return Ok(ControlFlow::Break(()));
                         }
-                        self.tell(header.end() - segment.base);
+                        self.report(header.end() - segment.base);
                     }
                 }
             };
@@ -276,12 +278,12 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Finds out what is at a place without a frame.
+    /// Finds out what a place without a frame is.
     fn gap(&self, ground: &Ground<'_>, lsn: u64) -> Result<Gap, ToolError> {
         let failed = || at("read", ground.path);
         let rest = Stretch { segment: ground.segment, from: lsn, to: ground.to };
         let scanner = || Scanner::new(ground.file, rest, CHUNK_BYTES).since(self.epoch);
-        // A segment gets its name when its first frame is durable; the very first one has none.
+        // A segment gets its name once its first frame is durable; the first segment begins without one.
         let named = ground.segment.base > 0 && lsn == ground.segment.first();
         let mut proven = ground.sure || named;
         let mut next = None;
@@ -298,7 +300,7 @@ impl<'w> Walk<'w> {
         if !proven {
             return Ok(Gap::End);
         }
-        // The proof was seen: the place will not change any more.
+        // What is proven durable does not change any more.
         if matches!(scanner().step().map_err(failed())?, Step::Frame(..)) {
             return Ok(Gap::Again);
         }
@@ -320,14 +322,14 @@ impl<'w> Walk<'w> {
         let healed = heal(segment.identity.salt(), lsn, &bytes[..read]);
         let kind = healed.as_ref().and_then(|healed| healed.get(4)).map_or("", |k| kind_name(*k));
         let (what, lay) = match (header, payload) {
-            _ if newer => ("a record of a newer version: run the newer program", Lay::Unknown),
+            _ if newer => ("a record of a newer version: use the newer program", Lay::Unknown),
             _ if healed.is_some() => ("one bit of a record is wrong", Lay::OneBit { kind }),
             (Some(header), Some(payload)) => {
                 let lay = salvage(&header, payload, segment.identity);
-                ("a record's sum is wrong, or it cannot be read", lay)
+                ("a record has a wrong checksum, or cannot be read", lay)
             }
             (None, _) if let Some(lay) = request_without_header(&bytes[..read], lsn, segment) => {
-                ("a record's header is wrong", lay)
+                ("the header of a record is wrong", lay)
             }
             _ if (read as u64) < to - lsn => ("the file was cut short", Lay::Unknown),
             _ => ("no record begins there", Lay::Unknown),

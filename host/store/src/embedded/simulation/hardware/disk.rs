@@ -1,24 +1,24 @@
-//! A disk in memory that loses what a real one may lose.
+//! A disk in memory that loses what a real one may lose: the only fake disk of the store's tests.
 //!
 //! A write is visible at once and reaches the medium with the next sync of its file (`sectors`). A name
-//! reaches the medium with the next sync of its folder. A power cut keeps any part of the rest. Other
-//! faults are planned with [`Faults`]: failed calls, writes that end in the middle, a full disk, a machine
-//! that loses power at its n-th call, a flipped bit. A read is never short.
+//! reaches the medium with the next sync of its folder. A power cut keeps any part of the rest. A test
+//! plans other faults with [`Faults`]. Reads are never short.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::embedded::platform::disk::{Disk, DiskFile};
+use crate::embedded::platform::disk::{Disk, DiskFile, Space};
 use crate::embedded::platform::locks::lock;
 
 use super::sectors::Sectors;
 
 /// EIO.
 const BROKEN: i32 = 5;
+
 /// ENOSPC.
-const NO_SPACE: i32 = 28;
+pub(crate) const NO_SPACE: i32 = 28;
 
 #[derive(Clone, Debug)]
 enum NameOp {
@@ -33,12 +33,20 @@ pub(crate) struct Faults {
     /// The machine loses power after that many calls that change something.
     pub fuse: Option<u32>,
     pub off: bool,
-    /// No file can grow.
-    pub full: bool,
+    /// The process ends after that many renames, removals and creations: no call changes anything from
+    /// then on. Reads continue.
+    pub changes_left: Option<u32>,
+    /// No file can grow: writes that need it get this error.
+    pub full: Option<i32>,
+    /// What the disk reports as free; `None`: no end.
+    pub free_bytes: Option<u64>,
     /// How many of the next calls of a kind fail.
     pub bad_writes: u32,
     pub bad_syncs: u32,
     pub bad_names: u32,
+    pub bad_creates: u32,
+    /// How many of the next renames take effect, but report an error.
+    pub late_renames: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +59,8 @@ struct World {
     faults: Faults,
     /// How many calls failed.
     failed: u64,
-    /// Up to where a file was seen to be durable.
+    read_bytes: u64,
+    /// Up to where each file is known to be durable.
     checked: BTreeMap<usize, usize>,
 }
 
@@ -62,22 +71,24 @@ fn broken() -> io::Error {
     io::Error::from_raw_os_error(BROKEN)
 }
 
-fn full() -> io::Error {
-    io::Error::from_raw_os_error(NO_SPACE)
+/// Whether the calling thread prepares files for the log. Chance decides whether it or the log calls
+/// first, so a counted fault is never its own.
+fn prepares() -> bool {
+    matches!(std::thread::current().name(), Some("store-prewrite" | "store-room"))
 }
 
-/// Counts a fault down; whether this call has it.
+/// Whether this call fails; counts it.
 fn is_due(left: &mut u32) -> bool {
-    let due = *left > 0;
-    *left = left.saturating_sub(1);
+    let due = *left > 0 && !prepares();
+    *left -= u32::from(due);
     due
 }
 
 impl World {
-    /// Counts a call that changes something. `true`: the machine goes off during this one, which may be
-    /// done in part.
+    /// Counts a call that changes something. `true`: the machine loses power during this call, which may
+    /// be done in part.
     fn call(&mut self) -> io::Result<bool> {
-        if self.faults.off {
+        if self.faults.off || self.faults.changes_left == Some(0) {
             return Err(broken());
         }
         let Some(left) = self.faults.fuse else { return Ok(false) };
@@ -95,13 +106,22 @@ impl World {
         Ok(())
     }
 
+    /// A call that creates, renames or removes a file.
+    fn change(&mut self) -> io::Result<()> {
+        self.name_call()?;
+        self.faults.changes_left = self.faults.changes_left.map(|left| left - 1);
+        Ok(())
+    }
+
     fn write(&mut self, file: usize, bytes: &[u8], at: usize) -> io::Result<()> {
         let last = self.call()?;
         let mut len = bytes.len();
         let mut error = None;
-        if self.faults.full && at + len > self.files[file].cache.len() {
+        if let Some(full) = self.faults.full
+            && at + len > self.files[file].cache.len()
+        {
             len = self.files[file].cache.len().saturating_sub(at).min(len);
-            error = Some(full());
+            error = Some(io::Error::from_raw_os_error(full));
         }
         if is_due(&mut self.faults.bad_writes) || last {
             len = self.random.usize(..=len);
@@ -156,6 +176,7 @@ impl SimDisk {
             pending: Vec::new(),
             faults: Faults::default(),
             failed: 0,
+            read_bytes: 0,
             checked: BTreeMap::new(),
         };
         Self(Arc::new(Mutex::new(world)))
@@ -168,6 +189,20 @@ impl SimDisk {
     /// Another disk with the same content.
     pub(crate) fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(self.world().clone())))
+    }
+
+    /// Another disk with the same content, in another folder.
+    pub(crate) fn copy_to(&self, from: &Path, to: &Path) -> Self {
+        let copy = self.copy();
+        let mut world = copy.world();
+        world.settle_names(|_| true);
+        let moved =
+            |path: PathBuf| path.strip_prefix(from).map_or(path.clone(), |end| to.join(end));
+        let names = std::mem::take(&mut world.names);
+        world.names = names.into_iter().map(|(path, file)| (moved(path), file)).collect();
+        world.on_medium = world.names.clone();
+        drop(world);
+        copy
     }
 
     pub(crate) fn plan(&self, change: impl FnOnce(&mut Faults)) {
@@ -183,7 +218,12 @@ impl SimDisk {
         self.world().failed
     }
 
-    /// A new process on the same kernel: what is in the kernel's memory is still there.
+    /// How many bytes were read so far.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.world().read_bytes
+    }
+
+    /// A new process on the same kernel, which still has everything in its memory. Ends all faults.
     pub(crate) fn restart(&self) {
         self.world().faults = Faults::default();
     }
@@ -200,7 +240,7 @@ impl SimDisk {
         let first = random.usize(..=count);
         let any: Vec<bool> = (0..count).map(|_| random.bool()).collect();
         world.settle_names(|i| match mode {
-            // In order, as a journal keeps them.
+            // The first few, as a journal keeps them.
             0 | 1 => i < first,
             _ => any[i],
         });
@@ -240,7 +280,7 @@ struct SimFile(SimDisk, usize);
 
 impl DiskFile for SimFile {
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
-        let world = self.0.world();
+        let mut world = self.0.world();
         if world.faults.off {
             return Err(broken());
         }
@@ -248,6 +288,7 @@ impl DiskFile for SimFile {
         let at = usize::try_from(offset).unwrap().min(cache.len());
         let len = out.len().min(cache.len() - at);
         out[..len].copy_from_slice(&cache[at..at + len]);
+        world.read_bytes += len as u64;
         Ok(len)
     }
 
@@ -276,10 +317,16 @@ impl DiskFile for SimFile {
 impl Disk for SimDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut world = self.world();
-        world.name_call()?;
-        if world.faults.full && world.random.bool() {
+        world.change()?;
+        if let Some(full) = world.faults.full
+            && world.random.bool()
+        {
             world.failed += 1;
-            return Err(full());
+            return Err(io::Error::from_raw_os_error(full));
+        }
+        if is_due(&mut world.faults.bad_creates) {
+            world.failed += 1;
+            return Err(broken());
         }
         let file = world.files.len();
         world.files.push(Sectors::default());
@@ -299,17 +346,21 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.world();
-        world.name_call()?;
+        world.change()?;
         let file = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         world.names.insert(to.to_path_buf(), file);
         world.checked.remove(&file);
         world.pending.push(NameOp::Renamed(from.to_path_buf(), to.to_path_buf(), file));
+        if is_due(&mut world.faults.late_renames) {
+            world.failed += 1;
+            return Err(broken());
+        }
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
-        world.name_call()?;
+        world.change()?;
         world.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
         world.pending.push(NameOp::Removed(path.to_path_buf()));
         Ok(())
@@ -328,5 +379,9 @@ impl Disk for SimDisk {
         world.name_call()?;
         world.settle_names(|_| true);
         Ok(())
+    }
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        let free_bytes = self.world().faults.free_bytes.unwrap_or(u64::MAX - 1);
+        Ok(Space { free_bytes, total_bytes: u64::MAX })
     }
 }

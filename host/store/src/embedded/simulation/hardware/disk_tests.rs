@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::embedded::platform::disk::Disk;
 
-use super::disk::SimDisk;
+use super::disk::{NO_SPACE, SimDisk};
 
 fn read(disk: &SimDisk, path: &Path) -> Option<Vec<u8>> {
     let file = disk.open(path).ok()?;
@@ -63,4 +63,32 @@ fn after_a_failed_sync_the_next_one_succeeds_without_the_lost_sectors() {
         lost += usize::from(!disk.is_durable(path, 512));
     }
     assert!(lost > 10, "{lost}");
+}
+
+#[test]
+fn a_full_disk_takes_what_needs_no_growth() {
+    let disk = SimDisk::new(1);
+    let file = disk.create(Path::new("/d/f")).unwrap();
+    file.write_all_at(&[1; 8], 0).unwrap();
+    disk.plan(|faults| faults.full = Some(NO_SPACE));
+    file.write_all_at(&[2; 8], 0).unwrap();
+    let refused = file.write_all_at(&[3; 8], 4).unwrap_err();
+    assert_eq!((refused.raw_os_error(), file.len().unwrap()), (Some(NO_SPACE), 8));
+}
+
+#[test]
+fn a_late_rename_takes_effect_and_after_the_last_change_only_reads_succeed() {
+    let (a, b) = (Path::new("/d/a"), Path::new("/d/b"));
+    let disk = SimDisk::new(1);
+    let file = disk.create(a).unwrap();
+    file.write_all_at(&[1; 8], 0).unwrap();
+    disk.plan(|faults| faults.late_renames = 1);
+    assert!(disk.rename(a, b).is_err() && read(&disk, a).is_none());
+    disk.plan(|faults| faults.changes_left = Some(1));
+    disk.rename(b, a).unwrap();
+    assert!(disk.remove(a).is_err() && file.write_all_at(&[2; 8], 0).is_err());
+    assert!(file.sync().is_err() && file.truncate(0).is_err());
+    assert_eq!(read(&disk, a).unwrap(), [1; 8]);
+    disk.restart();
+    disk.remove(a).unwrap();
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::format::record::DedupKey;
 use crate::embedded::index::rows::{
-    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
+    Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space,
 };
 
 use super::memory_index::MemoryHome;
@@ -73,16 +74,6 @@ fn tear(batch: Batch) -> [Batch; 2] {
 }
 
 impl Index for FaultyIndex {
-    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
-        self.works()?;
-        self.index.stamp()
-    }
-
-    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
-        self.works()?;
-        self.index.targets()
-    }
-
     fn commit(&self, mut batch: Batch) -> Result<(), IndexError> {
         self.works()?;
         if self.fault == IndexFault::TearsBatches {
@@ -94,49 +85,23 @@ impl Index for FaultyIndex {
         self.index.commit(batch)
     }
 
-    // Deliveries in memory can still be claimed, so reading retries must not fail.
-    fn retries(
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.works()?;
+        self.index.get(space, key)
+    }
+
+    fn range(
         &self,
-        target: u16,
-        from_ms: u64,
-        visit: &mut RetryVisit<'_>,
+        space: Space,
+        keys: RangeInclusive<Vec<u8>>,
+        order: Order,
+        visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError> {
-        self.index.retries(target, from_ms, visit)
-    }
-
-    fn dead(
-        &self,
-        target: u16,
-        after: Option<u64>,
-        max: usize,
-    ) -> Result<Vec<(u64, DeadRow)>, IndexError> {
-        self.works()?;
-        self.index.dead(target, after, max)
-    }
-
-    fn dead_at(
-        &self,
-        target: u16,
-        first: u64,
-        dropped: bool,
-    ) -> Result<Option<DeadRow>, IndexError> {
-        self.works()?;
-        self.index.dead_at(target, first, dropped)
-    }
-
-    fn dead_within(
-        &self,
-        target: u16,
-        number: u64,
-        dropped: bool,
-    ) -> Result<Option<(u64, DeadRow)>, IndexError> {
-        self.works()?;
-        self.index.dead_within(target, number, dropped)
-    }
-
-    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError> {
-        self.works()?;
-        self.index.outcome(target, number)
+        // Deliveries in memory can still be claimed, so reading retries must not fail.
+        if space != Space::Retry {
+            self.works()?;
+        }
+        self.index.range(space, keys, order, visit)
     }
 
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {

@@ -4,17 +4,15 @@
 //! Each commit checks that the log is durable as far as the index has read it.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use serde::de::DeserializeOwned;
-
-use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::format::record::DedupKey;
 use crate::embedded::format::segment_header::{base_of, file_name};
 use crate::embedded::index::rows::{
-    Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
-    dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
+    Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space, Stamp, hour_of,
+    split_window_key, window_prefix,
 };
 use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::platform::locks::lock;
@@ -101,40 +99,11 @@ impl IndexHome for MemoryHome {
     }
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> T {
-    postcard::from_bytes(bytes).unwrap()
-}
-
-impl MemoryIndex {
-    fn get<T: DeserializeOwned>(&self, space: Space, key: Vec<u8>) -> Option<T> {
-        lock(&self.0.content).rows.get(&(space, key)).map(|bytes| read(bytes))
-    }
-
-    /// Rows of a space from one key up to and including another.
-    fn range(&self, space: Space, from: Vec<u8>, to: Vec<u8>) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let content = lock(&self.0.content);
-        let rows = content.rows.range((space, from)..=(space, to));
-        rows.map(|((_, key), value)| (key.clone(), value.clone())).collect()
-    }
-}
-
-fn number_of(key: &[u8]) -> u64 {
-    u64::from_be_bytes(key[2..].try_into().unwrap())
-}
-
 impl Index for MemoryIndex {
-    fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
-        Ok(self.get(Space::Meta, b"stamp".to_vec()))
-    }
-
-    fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {
-        let rows = self.range(Space::Target, vec![0; 2], vec![255; 2]);
-        Ok(rows.iter().map(|(_, value)| read(value)).collect())
-    }
-
     fn commit(&self, batch: Batch) -> Result<(), IndexError> {
         let stamp = batch.rows.get(&(Space::Meta, b"stamp".to_vec())).cloned().flatten();
-        let ahead = stamp.and_then(|stamp| self.0.undurable(&read(&stamp)));
+        let ahead =
+            stamp.and_then(|stamp| self.0.undurable(&postcard::from_bytes(&stamp).unwrap()));
         let content = &mut *lock(&self.0.content);
         content.ahead = content.ahead.take().or(ahead);
         write(&mut content.rows, &batch);
@@ -142,62 +111,32 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
-    fn retries(
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(lock(&self.0.content).rows.get(&(space, key.to_vec())).cloned())
+    }
+
+    fn range(
         &self,
-        target: u16,
-        from_ms: u64,
-        visit: &mut RetryVisit<'_>,
+        space: Space,
+        keys: RangeInclusive<Vec<u8>>,
+        order: Order,
+        visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError> {
-        let to = retry_key(target, u64::MAX, u64::MAX);
-        for (key, value) in self.range(Space::Retry, retry_key(target, from_ms, 0), to) {
-            let (due, number) = split_retry_key(&key).unwrap();
-            if let ControlFlow::Break(()) = visit(due, number, read(&value)) {
+        let (from, to) = keys.into_inner();
+        // The visitor may ask the index, so the lock is released first.
+        let rows: Vec<Row> = {
+            let content = lock(&self.0.content);
+            let rows = content.rows.range((space, from)..=(space, to));
+            rows.map(|((_, key), value)| (key.clone(), value.clone())).collect()
+        };
+        let mut rows = rows.into_iter();
+        let next = || if order == Order::Ascending { rows.next() } else { rows.next_back() };
+        for (key, value) in std::iter::from_fn(next) {
+            if visit(&key, &value)?.is_break() {
                 break;
             }
         }
         Ok(())
-    }
-
-    fn dead(
-        &self,
-        target: u16,
-        after: Option<u64>,
-        max: usize,
-    ) -> Result<Vec<(u64, DeadRow)>, IndexError> {
-        let from = dead_key(target, after.map_or(0, |after| after.saturating_add(1)));
-        let rows = self.range(Space::Dead, from, dead_key(target, u64::MAX));
-        Ok(rows.iter().take(max).map(|(key, value)| (number_of(key), read(value))).collect())
-    }
-
-    fn dead_at(
-        &self,
-        target: u16,
-        first: u64,
-        dropped: bool,
-    ) -> Result<Option<DeadRow>, IndexError> {
-        let space = if dropped { Space::Dropped } else { Space::Dead };
-        Ok(self.get(space, dead_key(target, first)))
-    }
-
-    fn dead_within(
-        &self,
-        target: u16,
-        number: u64,
-        dropped: bool,
-    ) -> Result<Option<(u64, DeadRow)>, IndexError> {
-        let rows = self.range(Space::Range, dead_key(target, 0), dead_key(target, number));
-        for (key, _) in rows.into_iter().rev() {
-            let first = number_of(&key);
-            let row = self.dead_at(target, first, dropped)?;
-            if let Some(row) = row.filter(|row| row.died(first, number)) {
-                return Ok(Some((first, row)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn outcome(&self, target: u16, number: u64) -> Result<Option<OutcomeRow>, IndexError> {
-        Ok(self.get(Space::Outcome, outcome_key(target, number)))
     }
 
     fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {

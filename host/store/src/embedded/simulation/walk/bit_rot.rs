@@ -50,7 +50,7 @@ impl Walk {
         let offset = at - stretch.segment.base;
         disk.flip(&path, usize::try_from(offset).unwrap(), bit);
         let index = Arc::new(MemoryHome::default());
-        let machine = Machine { disk: Arc::new(disk), index, ..self.machine() };
+        let machine = Machine { disk: Arc::new(disk), index, alone: true, ..self.machine() };
         self.note(format!("bit {bit} of byte {offset} of {} flips", path.display()));
         let opened = match Running::open(&self.settings, &machine) {
             Err(OpenError::Corrupt { segment, offset: named, .. })

@@ -44,6 +44,8 @@ impl Walk {
     }
 
     pub(super) fn end(&mut self, end: End) {
+        // The kernel has what the process wrote.
+        self.keeps_all = end != End::PowerCut && !self.unsure && !self.has_met_faults();
         match end {
             End::Close => {
                 self.counts.closes += 1;

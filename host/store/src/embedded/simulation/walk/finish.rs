@@ -15,7 +15,7 @@ impl Walk {
         self.open()?;
         self.check_open(true)?;
         for (_, target) in self.model.targets.clone() {
-            if self.model.held.remove(&target.0) {
+            if self.model.held.remove(&target.0).is_some() {
                 let store = self.store();
                 self.must("hold", store.hold(target, None))?;
             }
@@ -39,7 +39,9 @@ impl Walk {
         loop {
             let store = self.store();
             let lease = std::time::Duration::from_millis(lease_ms);
-            let Some(given) = self.ask(store.claim(target, 64, lease)) else { break };
+            let asked = store.claim(target, 64, lease);
+            let may_wait = self.model.count(target.0, Status::Open) == 0;
+            let Some(given) = self.ask_claim(asked, may_wait) else { break };
             let given = given.map_err(|error| format!("claim: {error}"))?;
             let labels = self.given(target, &given, lease_ms, false)?;
             let receipt = dispatcher_model::Receipt::default();

@@ -3,6 +3,7 @@
 
 use crate::Queue;
 use crate::embedded::index::rows::hour_of;
+use crate::embedded::simulation::hardware::disk::NO_SPACE;
 
 use super::walk::{Done, Walk};
 
@@ -98,8 +99,8 @@ impl Walk {
             0 => faults.bad_syncs = 1,
             1 => faults.bad_writes = 1,
             2 => faults.bad_names = 1,
-            3 => faults.full = !faults.full,
-            4 => faults.full = false,
+            3 => faults.full = if faults.full.is_some() { None } else { Some(NO_SPACE) },
+            4 => faults.full = None,
             _ => faults.fuse = Some(n),
         });
         self.note(format!("fault {kind} {n}"));

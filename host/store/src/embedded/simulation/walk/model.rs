@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::Hold;
 use dispatcher_model::{EventId, TargetNumber};
 
 /// The test's number of an event. The body of the event starts with it.
@@ -105,7 +106,7 @@ pub(super) struct Model {
     pub events: Vec<Event>,
     pub deliveries: BTreeMap<(u16, Label), Delivery>,
     pub targets: Vec<(String, TargetNumber)>,
-    pub held: BTreeSet<u16>,
+    pub held: BTreeMap<u16, Hold>,
     /// Targets whose hold was changed without an answer.
     pub holds_unsure: BTreeSet<u16>,
     /// How many dead letters of a target may be counted in a range without being found there: events

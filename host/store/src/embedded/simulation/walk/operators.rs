@@ -1,9 +1,10 @@
 //! What operators do: hold, expire, skip, replay, drop dead letters. Afterwards the store is asked what
 //! became of each delivery: it must be what the act may do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::{Fate, Hold, HoldKind, Queue, StoreError};
+use crate::{DeadLetter, Fate, Hold, HoldKind, Queue, StoreError};
 use dispatcher_model::{EventId, TargetNumber};
 
 use super::model::{Delivery, Label, Presence, Status};
@@ -17,9 +18,26 @@ struct Act {
     becomes: Status,
 }
 
+/// A list of dead letters.
+#[derive(Default)]
+struct Letters {
+    list: Vec<DeadLetter>,
+    /// Everything that was answered before is in it.
+    is_fresh: bool,
+}
+
+impl Letters {
+    /// How many deliveries these are; `None` if the list cannot say.
+    fn count(&self, ids: &[EventId]) -> Option<u64> {
+        let count = |id| self.list.iter().find(|letter| letter.event == id).map(|l| l.count);
+        let ids: BTreeSet<EventId> = ids.iter().copied().collect();
+        ids.into_iter().map(count).sum::<Option<u64>>().filter(|_| self.is_fresh)
+    }
+}
+
 impl Walk {
     pub(super) fn hold(&mut self, target: TargetNumber) -> Done {
-        let held = self.model.held.contains(&target.0);
+        let held = self.model.held.contains_key(&target.0);
         let hold =
             Hold { kind: HoldKind::Paused, reason: "a rest".into(), since: self.time.wall() };
         let hold = (!held).then_some(hold);
@@ -35,10 +53,9 @@ impl Walk {
             Some(Err(error)) => return Err(format!("hold: {error}")),
             None => return Err("hold is not answered".into()),
         }
-        if held {
-            self.model.held.remove(&target.0);
-        } else {
-            self.model.held.insert(target.0);
+        match hold {
+            Some(hold) => drop(self.model.held.insert(target.0, hold)),
+            None => drop(self.model.held.remove(&target.0)),
         }
         Ok(())
     }
@@ -76,14 +93,31 @@ impl Walk {
         let candidates = self.labels(target, |delivery| {
             delivery.status == Status::Open && !delivery.is_leased(steady_ms)
         });
+        let all_old = self
+            .model
+            .of(target.0)
+            .all(|(label, _)| self.model.events[label].received_ms < before.as_millis());
         let store = self.store();
         let answer = self.ask(store.skip(target, before, "unwanted".into()));
+        if matches!(answer, Some(Ok(_))) && all_old {
+            // Only deliveries that are leased are left.
+            let depth = store.depth(target);
+            if depth.pending != depth.in_flight {
+                return Err(format!("skip left {depth:?} of {target:?}"));
+            }
+        }
         self.acted(Act { what: "skip", target, candidates, becomes: Status::Dead }, answer)
     }
 
     pub(super) fn replay(&mut self, target: TargetNumber) -> Done {
-        let ended = self.labels(target, |delivery| delivery.status != Status::Open);
-        let mut chosen = ended.clone();
+        let mut chosen = self.labels(target, |delivery| delivery.status != Status::Open);
+        let letters =
+            if self.random.u8(..4) == 0 { self.letters(target)? } else { Letters::default() };
+        let in_list: Vec<Label> =
+            letters.list.iter().filter_map(|letter| self.model.label(letter.event)).collect();
+        if !in_list.is_empty() {
+            chosen = in_list;
+        }
         self.random.shuffle(&mut chosen);
         chosen.truncate(self.random.usize(1..6));
         if self.random.u8(..4) == 0 && !self.model.events.is_empty() {
@@ -112,27 +146,63 @@ impl Walk {
                     || self.model.deliveries[&(target.0, *label)].status == Status::Dead
             })
             .collect();
+        let listed = letters.count(&ids);
         let store = self.store();
         self.note(format!("replay of {chosen:?}"));
+        let before = store.depth(target);
         let answer = self.ask(store.replay(target, ids));
+        if let (Some(Ok(count)), Some(listed)) = (&answer, listed)
+            && self.start() == 0
+        {
+            let after = store.depth(target);
+            let (dead, pending) = (before.dead - count, before.pending + count);
+            if *count != listed || (after.dead, after.pending) != (dead, pending) {
+                return Err(format!(
+                    "replay of {listed} answered {count}; {before:?} became {after:?}"
+                ));
+            }
+        }
         self.acted(Act { what: "replay", target, candidates, becomes: Status::Open }, answer)
     }
 
     pub(super) fn drop_dead(&mut self, target: TargetNumber) -> Done {
-        let store = self.store();
-        let letters = match self.ask(store.dead_letters(target, None, 20)) {
-            Some(Ok(letters)) => letters,
-            other => return Err(format!("dead letters: {other:?}")),
-        };
-        let mut ids: Vec<EventId> = letters.iter().map(|letter| letter.event).collect();
+        let letters = self.letters(target)?;
+        let mut ids: Vec<EventId> = letters.list.iter().map(|letter| letter.event).collect();
         self.random.shuffle(&mut ids);
         ids.truncate(self.random.usize(1..4));
         if ids.is_empty() {
             return Ok(());
         }
         let candidates = self.labels(target, |delivery| delivery.status == Status::Dead);
+        let store = self.store();
+        let (listed, before) = (letters.count(&ids), store.depth(target));
         let answer = self.ask(store.drop_dead(target, ids));
+        if let (Some(Ok(count)), Some(listed)) = (&answer, listed) {
+            let after = store.depth(target);
+            let same = (after.dead, after.pending) == (before.dead - count, before.pending);
+            if *count != listed || !same {
+                return Err(format!(
+                    "drop of {listed} answered {count}; {before:?} became {after:?}"
+                ));
+            }
+        }
         self.acted(Act { what: "drop", target, candidates, becomes: Status::Dropped }, answer)
+    }
+
+    /// Some of the dead letters, as the index has them.
+    fn letters(&mut self, target: TargetNumber) -> Done<Letters> {
+        let (store, is_fresh) = (self.store(), self.random.bool());
+        let read = async {
+            if is_fresh {
+                store.flush().await?;
+            }
+            store.dead_letters(target, None, 20).await
+        };
+        match self.ask(read) {
+            Some(Ok(list)) => Ok(Letters { list, is_fresh }),
+            Some(Err(_)) if is_fresh && self.has_met_faults() => Ok(Letters::default()),
+            other => Err(format!("dead letters: {other:?}")),
+        }
     }
 
     /// Compares what the act answered with what became of each delivery.

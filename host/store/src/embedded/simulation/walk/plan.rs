@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub bit_rot: bool,
     /// The index is a real one in a folder.
     pub real_index: bool,
+    /// The store has its threads. What they do at the same time is not the seed's.
+    pub threads: bool,
     pub planted: Option<Planted>,
 }
 
@@ -26,8 +28,16 @@ impl Plan {
             jumps: seed.is_multiple_of(2),
             bit_rot: seed % 5 == 4,
             real_index: seed % 50 == 7,
+            threads: false,
             planted: None,
         }
+    }
+
+    /// With threads, a real index, and a disk that fails only in power cuts. The clock is never set back:
+    /// threads may load what is due before, and give it out after.
+    pub(crate) fn with_threads(seed: u64, steps: u64) -> Self {
+        let (faults, jumps, bit_rot) = (false, false, false);
+        Self { faults, jumps, bit_rot, real_index: true, threads: true, ..Self::of(seed, steps) }
     }
 }
 

@@ -29,7 +29,7 @@ impl Walk {
         let kept = Self::dump(self.running(), hours_from);
         let disk = self.disk.copy();
         let index = Arc::new(MemoryHome::default());
-        let machine = Machine { disk: Arc::new(disk), index, ..self.machine() };
+        let machine = Machine { disk: Arc::new(disk), index, alone: true, ..self.machine() };
         let other = Running::open(&self.settings, &machine)
             .map_err(|error| format!("a copy does not open: {error}"))?;
         let new = Self::dump(&other, hours_from);

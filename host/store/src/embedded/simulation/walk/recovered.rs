@@ -74,16 +74,14 @@ impl Walk {
     fn check_holds(&mut self) -> Done {
         let store = self.store();
         for (_, target) in &self.model.targets {
-            let (is_held, was_held) =
-                (store.held(*target).is_some(), self.model.held.contains(&target.0));
-            let unsure = self.model.holds_unsure.remove(&target.0);
-            if is_held != was_held && !unsure {
-                return Err(format!("{target:?} is held: {is_held}, but was: {was_held}"));
+            let (held, unsure) = (store.held(*target), self.model.holds_unsure.remove(&target.0));
+            if held.as_ref() != self.model.held.get(&target.0) && !unsure {
+                let before = self.model.held.get(&target.0);
+                return Err(format!("{target:?} has the hold {held:?}, but had {before:?}"));
             }
-            if is_held {
-                self.model.held.insert(target.0);
-            } else {
-                self.model.held.remove(&target.0);
+            match held {
+                Some(hold) => drop(self.model.held.insert(target.0, hold)),
+                None => drop(self.model.held.remove(&target.0)),
             }
         }
         Ok(())
@@ -106,6 +104,9 @@ impl Walk {
             self.model.fold((target, label), now);
             let Some(delivery) = self.model.deliveries.get_mut(&(target, label)) else { continue };
             let since = std::mem::take(&mut delivery.since);
+            if self.keeps_all && now != delivery.status {
+                return Err(format!("event {label} was {delivery:?} for {target}, but is {now:?}"));
+            }
             if now != delivery.durable && since.iter().all(|(_, status)| *status != now) {
                 return Err(format!(
                     "event {label} is {now:?} for target {target}, expected: {delivery:?} {since:?}"
@@ -158,7 +159,8 @@ impl Walk {
                     .any(|w| w.group == window.group && w.until.as_millis() == window.until_ms);
                 // A rebuilt index does not know the windows of removed segments.
                 let whole = self.start() == 0;
-                let must = whole && (window.durable || kept.contains(&window.step));
+                let must =
+                    whole && (self.keeps_all || window.durable || kept.contains(&window.step));
                 if must && !found {
                     return Err(format!("the window of step {} is lost", window.step));
                 }

@@ -1,9 +1,11 @@
 //! Old segments are removed: what may become of their deliveries and of their events.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::locks::read_lock;
+use crate::embedded::retention::retire::Stepped;
 use dispatcher_model::TargetNumber;
 
 use super::model::{Delivery, Label, Model, Presence, Status};
@@ -13,6 +15,9 @@ use super::walk::{Done, Walk};
 /// Steps at once.
 const STEPS_MAX: usize = 6;
 
+/// Steps of retention beside those of the walk. Many find a target busy and do nothing.
+const STEPS_BESIDE_MAX: usize = 60;
+
 impl Walk {
     /// Whether deliveries of the target may be given up for age or for want of room.
     fn may_give_up(&self, target: u16) -> bool {
@@ -20,7 +25,8 @@ impl Walk {
     }
 
     pub(super) fn overflows(&self, target: u16) -> bool {
-        target == 0 && self.settings.retention_bytes.is_some() && self.plan.seed.is_multiple_of(2)
+        let may = !self.plan.threads && self.plan.seed.is_multiple_of(2);
+        may && target == 0 && self.settings.retention_bytes.is_some()
     }
 
     /// Deliveries that may be given up for their age, and dead letters that may go with their segment.
@@ -44,11 +50,7 @@ impl Walk {
         }
         let (candidates, start) = (self.given_up(), self.start());
         let dead_before = self.dead();
-        let mut steps = 0;
-        let running = self.running.as_mut().ok_or("no store is open")?;
-        while steps < STEPS_MAX && running.retain() {
-            steps += 1;
-        }
+        let steps = if self.plan.threads { self.retain_beside()? } else { self.retain_alone()? };
         let moved_on = self.start() != start;
         self.counts.removals += u64::from(moved_on);
         self.note(format!("retain {steps} steps, segments removed: {moved_on}"));
@@ -66,6 +68,46 @@ impl Walk {
             self.see(key)?;
         }
         Ok(())
+    }
+
+    fn retain_alone(&mut self) -> Done<usize> {
+        let running = self.running.as_mut().ok_or("no store is open")?;
+        let mut steps = 0;
+        while steps < STEPS_MAX && running.retain() {
+            steps += 1;
+        }
+        Ok(steps)
+    }
+
+    /// On a thread of its own, while senders and targets go on.
+    fn retain_beside(&mut self) -> Done<usize> {
+        let running = self.running.as_mut().ok_or("no store is open")?;
+        let mut retention = running.retention.take().ok_or("retention is busy")?;
+        let work = std::thread::spawn(move || {
+            let mut steps = 0;
+            let mut wait = || std::thread::sleep(Duration::from_millis(1));
+            while steps < STEPS_BESIDE_MAX && retention.step(&mut wait) == Stepped::More {
+                steps += 1;
+            }
+            (retention, steps)
+        });
+        let mut done = Ok(());
+        for _ in 0..self.random.usize(1..STEPS_MAX) {
+            done = done.and_then(|()| self.common_step()).and_then(|()| self.check_live());
+        }
+        let (retention, steps) = work.join().map_err(|_| "a panic of retention")?;
+        self.running.as_mut().ok_or("no store is open")?.retention = Some(retention);
+        done.map(|()| steps)
+    }
+
+    /// A request, a claim, or outcomes.
+    pub(super) fn common_step(&mut self) -> Done {
+        let target = self.target();
+        match self.random.u8(..4) {
+            0 | 1 => self.append(),
+            2 => self.claim(target),
+            _ => self.settle(target),
+        }
     }
 
     fn dead(&self) -> Vec<(u64, u64)> {

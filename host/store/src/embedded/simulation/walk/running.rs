@@ -1,12 +1,14 @@
-//! An open store of which every step is the test's, such as a round of the committer or a batch of the
-//! index. Segments are removed, and free space is looked at, only when the test says so.
+//! An open store that a walk asks. Either every step is the test's, such as a round of the committer or a
+//! batch of the index, or the store has its threads. Segments are removed only when the test says so.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
 
 use crate::Queue as _;
 use crate::embedded::commit::committer::Committer;
@@ -20,11 +22,24 @@ use crate::embedded::{Embedded, OpenError, Settings};
 /// The committer would wait for the index above its own limit, which is larger.
 const JOBS_MAX: usize = 100;
 
+/// A store with threads that needs longer for an answer is stuck.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Between two looks at something that a thread does.
+const POLL: Duration = Duration::from_millis(1);
+
 pub(crate) struct Running {
     pub store: Arc<Embedded>,
-    by_hand: ByHand,
+    steps: Steps,
     /// Taken out while it does a step.
-    retention: Option<Retention>,
+    pub retention: Option<Retention>,
+}
+
+/// Who moves the store on.
+enum Steps {
+    ByHand(Box<ByHand>),
+    /// The store's threads; a runtime for those that ask.
+    Threads(Runtime),
 }
 
 struct ByHand {
@@ -66,14 +81,26 @@ impl ByHand {
 }
 
 impl Running {
-    /// Every step is the test's.
+    /// Every step is the test's if the machine has no threads.
     pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
         let parts = Parts::open(settings, machine)?;
+        if !machine.alone {
+            let (store, retention) = parts.start()?;
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_time().build().map_err(OpenError::Thread)?;
+            let steps = Steps::Threads(runtime);
+            return Ok(Self { store, steps, retention: Some(retention) });
+        }
         let Parts { shared, committer, indexer, jobs, retention } = parts;
         let store = Arc::new(Embedded { shared, threads: Default::default() });
         let (committer, from_committer) = (Some(committer), jobs);
         let by_hand = ByHand { committer, indexer, from_committer, jobs: VecDeque::new() };
-        Ok(Self { store, by_hand, retention: Some(retention) })
+        let steps = Steps::ByHand(Box::new(by_hand));
+        Ok(Self { store, steps, retention: Some(retention) })
+    }
+
+    pub(crate) const fn has_threads(&self) -> bool {
+        matches!(self.steps, Steps::Threads(_))
     }
 
     /// A step of removing old segments; whether there may be more to do.
@@ -95,23 +122,38 @@ impl Running {
 
     /// A round of the committer with what waits, if only the passing of time; whether anything waited.
     pub(crate) fn round(&mut self) -> bool {
-        self.by_hand.round(&self.store)
+        match &mut self.steps {
+            Steps::ByHand(by_hand) => by_hand.round(&self.store),
+            Steps::Threads(_) => {
+                // Any command makes the committer look at the clock.
+                let _ = self.ask(self.store.clone().register(Vec::new()));
+                false
+            }
+        }
     }
 
     /// A batch of the index, of at most that many jobs.
     pub(crate) fn index(&mut self, jobs_max: usize) -> bool {
-        self.by_hand.index(jobs_max)
+        match &mut self.steps {
+            Steps::ByHand(by_hand) => by_hand.index(jobs_max),
+            Steps::Threads(_) => false,
+        }
     }
 
     /// Rebuilds the index of a store that was opened without one.
     pub(crate) fn rebuild_index(&mut self) -> Result<(), String> {
-        let rebuilt = self.by_hand.indexer.rebuild_once(&self.by_hand.from_committer);
-        rebuilt.map_err(|error| error.to_string())
-    }
-
-    /// Moves on; `false` when nothing moves any more.
-    fn moves(&mut self) -> bool {
-        self.round() || self.index(JOBS_MAX)
+        if let Steps::ByHand(by_hand) = &mut self.steps {
+            let rebuilt = by_hand.indexer.rebuild_once(&by_hand.from_committer);
+            return rebuilt.map_err(|error| error.to_string());
+        }
+        let asked = Instant::now();
+        while let Some(rebuilding) = self.store.rebuilding() {
+            if asked.elapsed() > ANSWER_MAX {
+                return Err(format!("the index is not rebuilt: {rebuilding:?}"));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
     /// Asks all of them, and moves on until each is answered or nothing moves any more.
@@ -119,21 +161,32 @@ impl Running {
         &mut self,
         asked: Vec<Pin<Box<dyn Future<Output = T> + '_>>>,
     ) -> Vec<Option<T>> {
-        let mut context = Context::from_waker(Waker::noop());
         let mut asked: Vec<_> = asked.into_iter().map(Some).collect();
         let mut answers: Vec<Option<T>> = asked.iter().map(|_| None).collect();
-        loop {
+        let mut poll = |context: &mut Context<'_>| {
             for (asked, answer) in asked.iter_mut().zip(&mut answers) {
                 let Some(future) = asked else { continue };
-                if let Poll::Ready(ready) = future.as_mut().poll(&mut context) {
+                if let Poll::Ready(ready) = future.as_mut().poll(context) {
                     *answer = Some(ready);
                     *asked = None;
                 }
             }
-            if answers.iter().all(Option::is_some) || !self.moves() {
-                return answers;
+            if answers.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+        };
+        match &mut self.steps {
+            Steps::ByHand(by_hand) => {
+                let mut context = Context::from_waker(Waker::noop());
+                while poll(&mut context).is_pending()
+                    && (by_hand.round(&self.store) || by_hand.index(JOBS_MAX))
+                {}
+            }
+            Steps::Threads(runtime) => {
+                let answered = std::future::poll_fn(poll);
+                let _ =
+                    runtime.block_on(async { tokio::time::timeout(ANSWER_MAX, answered).await });
             }
         }
+        answers
     }
 
     /// `None`: nothing moves any more.
@@ -143,20 +196,29 @@ impl Running {
 
     /// Polls once.
     pub(crate) fn glance<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
-        match std::pin::pin!(asked).poll(&mut Context::from_waker(Waker::noop())) {
+        let once = || match std::pin::pin!(asked).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(ready) => Some(ready),
             Poll::Pending => None,
+        };
+        match &self.steps {
+            Steps::ByHand(_) => once(),
+            Steps::Threads(runtime) => runtime.block_on(async { once() }),
         }
     }
 
     /// Writes what waits and ends in an orderly way.
     pub(crate) fn close(self) {
-        let Self { store, mut by_hand, .. } = self;
-        store.shared.inbox.stop(Stop::Close);
-        while by_hand.committer.is_some() {
-            by_hand.round(&store);
+        let Self { store, steps, .. } = self;
+        match steps {
+            Steps::ByHand(mut by_hand) => {
+                store.shared.inbox.stop(Stop::Close);
+                while by_hand.committer.is_some() {
+                    by_hand.round(&store);
+                }
+                while by_hand.index(JOBS_MAX) {}
+                by_hand.indexer.end();
+            }
+            Steps::Threads(runtime) => runtime.block_on(store.close()).unwrap(),
         }
-        while by_hand.index(JOBS_MAX) {}
-        by_hand.indexer.end();
     }
 }

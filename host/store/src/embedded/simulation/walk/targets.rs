@@ -16,13 +16,15 @@ impl Walk {
         let (max, lease_ms) = (self.random.usize(1..8), self.random.u64(1_000..2 * HOUR_MS));
         let (untried, glance) = (self.random.u8(..5) == 0, self.random.u8(..4) == 0);
         let lease = Duration::from_millis(lease_ms);
+        let may_wait = untried || self.is_without_index || self.nothing_to_claim(target).is_ok();
         let store = self.store();
         let asked = if untried {
             store.claim_untried(target, max, lease)
         } else {
             store.claim(target, max, lease)
         };
-        let given = if glance { self.running().glance(asked) } else { self.ask(asked) };
+        let given =
+            if glance { self.running().glance(asked) } else { self.ask_claim(asked, may_wait) };
         match given {
             None if glance => self.note(format!("glance {target:?} -> nothing")),
             None => {
@@ -46,8 +48,21 @@ impl Walk {
         Ok(())
     }
 
+    /// `None`: there is nothing to claim. Threads get time to answer only if there must be something.
+    pub(super) fn ask_claim<T>(
+        &mut self,
+        asked: impl Future<Output = T>,
+        may_wait: bool,
+    ) -> Option<T> {
+        if self.running().has_threads() && may_wait {
+            self.running().glance(asked)
+        } else {
+            self.ask(asked)
+        }
+    }
+
     fn nothing_to_claim(&self, target: TargetNumber) -> Done {
-        if self.model.held.contains(&target.0) {
+        if self.model.held.contains_key(&target.0) {
             return Ok(());
         }
         let (steady_ms, wall_ms) = (self.steady_ms(), self.wall_ms());
@@ -73,7 +88,7 @@ impl Walk {
         untried: bool,
     ) -> Done<Vec<Label>> {
         let (steady_ms, wall_ms) = (self.steady_ms(), self.wall_ms());
-        if self.model.held.contains(&target.0) {
+        if self.model.held.contains_key(&target.0) {
             return Err(format!("{target:?} is held, but got {} deliveries", given.len()));
         }
         let mut labels = Vec::new();

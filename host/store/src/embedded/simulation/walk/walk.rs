@@ -1,7 +1,9 @@
 //! A store on simulated hardware with its model, and the choice of the next step.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
 
 use crate::embedded::core::machine::Machine;
 use crate::embedded::format::segment_header::Identity;
@@ -27,6 +29,7 @@ pub(crate) type Done<T = ()> = Result<T, String>;
 
 pub(crate) struct Walk {
     pub plan: Plan,
+    _folder: Option<TempDir>,
     pub random: fastrand::Rng,
     pub time: Arc<Time>,
     pub disk: SimDisk,
@@ -38,6 +41,8 @@ pub(crate) struct Walk {
     pub step: u64,
     /// A call failed halfway: only the next start shows what became of it.
     pub unsure: bool,
+    /// Everything that was answered outlived the last end.
+    pub keeps_all: bool,
     /// The index is not whole yet: repetitions and retries may be unknown.
     pub is_without_index: bool,
     pub counts: Counts,
@@ -47,11 +52,15 @@ pub(crate) struct Walk {
 impl Walk {
     pub(crate) fn new(plan: Plan, trace: Arc<Mutex<Trace>>) -> Done<Self> {
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        let mut settings = Settings::new(PathBuf::from("/simulated"));
-        settings.segment_bytes = 1 << random.u32(14..18);
+        // Threads lock a real folder.
+        let folder = plan.threads.then(|| tempfile::tempdir().unwrap());
+        let directory = folder.as_ref().map_or(Path::new("/simulated"), TempDir::path);
+        let mut settings = Settings::new(directory);
+        settings.segment_bytes = 1 << random.u32(14..if plan.threads { 15 } else { 18 });
         // A small log, so that segments are removed often; every third seed keeps everything.
         let keeps = random.u8(..3) == 0;
-        settings.retention_age_ms = (!keeps && random.bool()).then_some(RETENTION_AGE_MS);
+        let has_age = !keeps && random.bool() && !plan.threads;
+        settings.retention_age_ms = has_age.then_some(RETENTION_AGE_MS);
         settings.retention_bytes = (!keeps).then_some(6 * settings.segment_bytes);
         let disk = SimDisk::new(plan.seed);
         let index_place = IndexPlace::new(&disk, &settings, plan.real_index);
@@ -59,6 +68,7 @@ impl Walk {
         let identity = Identity { store: random.u16(..), uuid: random.u64(..) };
         let mut walk = Self {
             plan,
+            _folder: folder,
             random,
             time: Arc::new(time),
             disk,
@@ -69,6 +79,7 @@ impl Walk {
             model: Model::default(),
             step: 0,
             unsure: false,
+            keeps_all: false,
             is_without_index: false,
             counts: Counts::default(),
             trace,
@@ -93,7 +104,7 @@ impl Walk {
             index,
             identity: Some(self.identity),
             read_at_open_bytes_max: u64::MAX,
-            alone: true,
+            alone: !self.plan.threads,
         }
     }
 
@@ -141,7 +152,7 @@ impl Walk {
     /// Whether a call may fail now.
     pub(super) fn has_faults(&self) -> bool {
         let faults = self.disk.faults();
-        faults.fuse.is_some() || faults.off || faults.full
+        faults.fuse.is_some() || faults.off || faults.full.is_some()
     }
 
     pub(super) fn note(&self, line: impl AsRef<str>) {

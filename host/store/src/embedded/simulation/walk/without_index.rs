@@ -2,6 +2,7 @@
 
 use crate::Queue;
 use crate::embedded::core::machine::Machine;
+use crate::embedded::simulation::hardware::gate::Gate;
 
 use super::crash::End;
 use super::walk::{Done, Walk};
@@ -17,9 +18,16 @@ impl Walk {
         self.end(End::Close);
         self.index_place.delete();
         self.note("closed, index deleted");
-        let machine = Machine { read_at_open_bytes_max: 0, ..self.machine() };
+        let mut machine = Machine { read_at_open_bytes_max: 0, ..self.machine() };
+        let gate = self.plan.threads.then(|| {
+            let (gate, index) = Gate::before(machine.index.clone());
+            machine.index = index;
+            gate
+        });
         self.open_on(&machine)?;
         self.steps_without_index()?;
+        // Threads rebuild the index as soon as they can.
+        drop(gate);
         self.running.as_mut().ok_or("no store is open")?.rebuild_index()?;
         self.check_open(true)
     }
@@ -32,12 +40,7 @@ impl Walk {
         self.is_without_index = true;
         for _ in 0..self.random.usize(..STEPS_MAX) {
             self.counts.steps_without_index += 1;
-            let target = self.target();
-            match self.random.u8(..4) {
-                0 | 1 => self.append()?,
-                2 => self.claim(target)?,
-                _ => self.settle(target)?,
-            }
+            self.common_step()?;
             self.check_live()?;
         }
         self.is_without_index = false;

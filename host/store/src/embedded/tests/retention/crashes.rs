@@ -1,15 +1,12 @@
 //! The process ends at every step of the removal of a segment.
 
-use std::sync::atomic::Ordering;
-
-use crate::embedded::tests::disk::{Faults, disk};
-
 use crate::embedded::tests::retention::*;
 
 #[tokio::test]
 async fn a_process_that_ends_during_the_removal_of_a_segment_loses_and_repeats_nothing() {
     for changes in 1..12 {
-        let small = Small::new(Some(4 * MIB), None);
+        let (folder, disk) = Folder::simulated();
+        let small = Small { folder, ..Small::new(Some(4 * MIB), None) };
         let store = small.store();
         let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
         let ids = small.append(&store, &["waits".into(), "dead".into()], &[a]).await;
@@ -19,10 +16,8 @@ async fn a_process_that_ends_during_the_removal_of_a_segment_loses_and_repeats_n
         small.traffic(&store, b, 8).await;
         store.close().await.unwrap();
         drop(store);
-        let faults = Faults::none();
-        let machine = Machine { disk: disk(&faults), ..small.machine() };
-        let store = Embedded::open_on(&small.settings(), &machine).unwrap();
-        faults.changes_left.store(changes, Ordering::SeqCst);
+        let store = small.store();
+        disk.plan(|faults| faults.changes_left = Some(changes));
         // Some of it is refused from some place on.
         for i in 0..25 {
             let events = (0..50).map(|j| planned(large(&format!("{i}.{j}")), &[b])).collect();
@@ -38,6 +33,7 @@ async fn a_process_that_ends_during_the_removal_of_a_segment_loses_and_repeats_n
             }
         }
         drop(store);
+        disk.restart();
         let store = small.store();
         let depth = store.depth(a);
         assert_eq!((depth.pending, depth.retrying, depth.dead), (1, 1, 1), "{changes}");

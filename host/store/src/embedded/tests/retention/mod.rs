@@ -18,7 +18,7 @@ use crate::embedded::{Embedded, Settings};
 use crate::{AppendError, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
-use crate::embedded::tests::support::{Folder, copy_tree, large};
+use crate::embedded::tests::support::{Folder, large};
 
 const MIB: u64 = 1 << 20;
 const DAY_MS: u64 = 86_400_000;
@@ -47,7 +47,7 @@ impl Small {
     }
 
     fn machine(&self) -> Machine {
-        Machine { clock: self.time.clone(), ..Machine::real(&self.settings()) }
+        Machine { clock: self.time.clone(), ..self.folder.machine() }
     }
 
     fn store(&self) -> Arc<Embedded> {
@@ -111,17 +111,15 @@ impl Small {
             rows.retain(|(space, _), _| !matches!(space, Space::Seen(_)));
             rows
         };
-        let mut copy = Self::new(self.bytes_max, self.age_ms);
-        copy.time = self.time.clone();
-        copy_tree(&self.folder.settings().directory, &copy.folder.settings().directory);
-        copy.folder.delete_index();
         // Nothing more may be removed while they are compared.
-        copy.bytes_max = None;
-        copy.age_ms = None;
-        let mut kept = Self::new(None, None);
-        kept.time = self.time.clone();
-        copy_tree(&self.folder.settings().directory, &kept.folder.settings().directory);
-        (rows(&copy), rows(&kept))
+        let copy = || Self {
+            folder: self.folder.copy(),
+            time: self.time.clone(),
+            ..Self::new(None, None)
+        };
+        let (made, kept) = (copy(), copy());
+        made.folder.delete_index();
+        (rows(&made), rows(&kept))
     }
 
     async fn same_after_rebuild(&self, store: Arc<Embedded>) {
