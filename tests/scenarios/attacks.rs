@@ -51,7 +51,13 @@ fn others_are_served(name: &str, server: &str, attack: &Attack, first: &str, lin
              content-length: {length}\r\n\r\n"
         );
         let answer = Client::connect(daemon.address()).and_then(|mut client| {
-            client.write(&[head.as_bytes(), &body].concat())?;
+            if lines.contains("expect") {
+                client.write(head.as_bytes())?;
+                assert_eq!(client.answer()?.status, 100);
+                client.write(&body)?;
+            } else {
+                client.write(&[head.as_bytes(), &body].concat())?;
+            }
             client.answer()
         });
         let status = answer.map_or_else(|error| error.kind().to_string(), |a| a.status.to_string());
@@ -90,6 +96,24 @@ fn slow_bodies_that_take_every_connection_block_no_sender() {
     others_are_served("160 slow bodies of as many addresses", SMALL, &many, "", "");
     let slow = attack(300, body_of(1_000), " ");
     others_are_served("300 slow bodies", "connections_max = 100", &slow, "", "");
+}
+
+#[test]
+fn a_sender_whose_body_follows_later_is_not_blocked_either() {
+    let waits = "expect: 100-continue\r\n";
+    for begin in ["POST /sqreen HTTP/1.1\r\nx-long: ".to_owned(), body_of(4_000)] {
+        let slow = Attack { addresses: 160, ..attack(160, begin, " ") };
+        others_are_served("expect", SMALL, &slow, "", waits);
+    }
+}
+
+#[test]
+fn requests_that_are_refused_for_their_head_block_no_sender() {
+    // Two hosts, and a body that never ends.
+    let begin = body_of(4_000).replacen("host: h", "host: h\r\nhost: i", 1);
+    others_are_served("two hosts", SMALL, &attack(160, begin, " "), "", "");
+    let unknown = body_of(4_000).replacen("/sqreen", "/unknown", 1);
+    others_are_served("unknown path", SMALL, &attack(160, unknown, " "), "", "");
 }
 
 #[test]

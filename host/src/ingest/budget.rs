@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::limits::Shares;
 use super::refusal::RequestRefusal;
-use crate::net::{Holding, Seat, order};
+use crate::net::{Displaced, Holding, Seat, order};
 
 /// A body up to this length may use all of the common bytes.
 const SMALL_BYTES: usize = 64 * 1024;
@@ -37,6 +37,7 @@ pub(super) struct Budget {
 struct Unverified {
     next: u64,
     by_number: HashMap<u64, Holder>,
+    displaced: Displaced,
 }
 
 struct Holder {
@@ -197,7 +198,7 @@ impl Reservation<'_> {
     /// Takes back bytes until there is room for `more`, and reserves them.
     #[cold]
     fn take_back(&self, unverified: &mut Unverified, more: usize) -> Result<Part, RequestRefusal> {
-        let Unverified { by_number, .. } = unverified;
+        let Unverified { by_number, displaced, .. } = unverified;
         let of_use = |holder: &Holder| holder.common_bytes > 0 || self.has_own_of(holder);
         let (mut numbers, mut holdings, now) = (Vec::new(), Vec::new(), Instant::now());
         let (mut common_bytes, mut own_bytes) = (0, 0);
@@ -218,15 +219,16 @@ impl Reservation<'_> {
         {
             return Err(RequestRefusal::BytesInFlight { bytes_max });
         }
-        let share = self.shares.common_bytes_max / PART_OF_ADDRESS;
+        let share = (self.shares.common_bytes_max / PART_OF_ADDRESS) as u64;
         let enough = self.shares.common_bytes_max / PART_TAKEN_BACK;
         let (mut part, mut bytes) = (None, 0);
-        for place in order(&holdings, share as u64) {
+        for place in order(&holdings, share, |owner| displaced.weight(owner, share, now)) {
             if part.is_some() && (bytes >= enough || holdings[place].behind_ms <= 0) {
                 break;
             }
             let Some(holder) = by_number.remove(&numbers[place]) else { continue };
             self.budget.release(&holder);
+            displaced.note(holdings[place].owner, now);
             bytes += holder.common_bytes;
             if self.number == Some(numbers[place]) {
                 return Err(RequestRefusal::GaveWay);

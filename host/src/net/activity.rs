@@ -22,8 +22,8 @@ use super::settings::Settings;
 const PACE: u64 = 64 * 1024;
 /// How far a body can get ahead of its pace, so that one fast part does not excuse a long wait.
 const AHEAD_MAX: Duration = Duration::from_secs(1);
-/// How long the head of another request may take before a connection that has brought a stored one counts as any
-/// other.
+/// How long a head may take before its connection counts as any other, even a trusted proxy's, or one that has brought
+/// a stored request.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
 /// A request that has not been answered after this time is considered stuck.
 const STUCK: Duration = Duration::from_secs(10);
@@ -173,10 +173,9 @@ impl Activity {
                     Standing::Proven
                 }
             }
+            phase if phase != Phase::Idle as u8 && behind(HEAD_GRACE) => Standing::Unproven,
             _ if self.of_proxy.load(Ordering::Relaxed) => Standing::OfProxy,
-            phase if proven && (phase == Phase::Idle as u8 || !behind(HEAD_GRACE)) => {
-                Standing::Proven
-            }
+            _ if proven => Standing::Proven,
             _ => Standing::Unproven,
         })
     }
@@ -367,6 +366,13 @@ mod tests {
             (standing(&activity), activity.owner().to_bits()),
             (Some(Standing::Unproven), 2)
         );
+        activity.held_for(Owner::from_bits(1), true);
+        activity.set(Phase::Idle);
+        advance(s(60)).await;
+        assert_eq!(standing(&activity), Some(Standing::OfProxy));
+        activity.set(Phase::Reading);
+        advance(HEAD_GRACE).await;
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "a proxy sends a head at once");
         let order = [Standing::Unproven, Standing::Proven, Standing::OfProxy, Standing::Stuck];
         assert!(order.is_sorted());
     }

@@ -119,8 +119,7 @@ async fn speak<H: Handler>(
     let due = activity.began + times.header;
     let Some(remote) = with_client_address(remote, due, &mut stages).await else { return };
     let Remote { stream, address: peer, proxies } = remote;
-    let hop = Owner::from(peer.ip());
-    let of_proxy = proxies.trusts(peer);
+    let (hop, of_proxy) = (Owner::from(peer.ip()), proxies.trusts(peer));
     activity.held_for(hop, of_proxy);
     let session = Arc::new((handler, Seat::of(Arc::clone(&activity)), proxies));
     let service = service_fn(move |request: Request<Incoming>| {
@@ -137,6 +136,8 @@ async fn speak<H: Handler>(
                 None => handler.handle(request, sender, seat).await,
                 Some(fault) => {
                     tracing::debug!(peer = %sender, "request refused: {fault}");
+                    // Nothing of it is of use, so its connection may be closed to make room.
+                    activity.receive();
                     framing::refuse(request, fault).await
                 }
             };

@@ -18,6 +18,7 @@
 mod acceptor;
 mod activity;
 mod connection;
+mod displaced;
 pub mod forwarded;
 mod framing;
 mod handler;
@@ -31,6 +32,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use displaced::Displaced;
 pub use handler::Handler;
 pub use listener::{BindError, Listener};
 pub use peer::Peer;

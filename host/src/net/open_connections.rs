@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::activity::{Activity, Standing};
+use super::displaced::Displaced;
 use super::room::{Holding, order};
 
 /// One in this many open connections is closed at a time.
@@ -30,6 +31,7 @@ pub(super) struct OpenConnections {
 struct Entries {
     next: u64,
     by_number: HashMap<u64, Connection>,
+    displaced: Displaced,
 }
 
 struct Connection {
@@ -62,9 +64,10 @@ impl OpenConnections {
 
     /// Closes some connections that are not in use, and returns how many.
     pub(super) fn make_room(&self, now: Instant) -> usize {
-        let entries = self.lock();
+        let mut entries = self.lock();
+        let Entries { by_number, displaced, .. } = &mut *entries;
         let (mut first, mut tasks, mut holdings) = (Standing::Stuck, Vec::new(), Vec::new());
-        for connection in entries.by_number.values() {
+        for connection in by_number.values() {
             let Connection { activity, task: Some(task) } = connection else { continue };
             let Some(standing) = activity.standing(now).filter(|standing| *standing <= first)
             else {
@@ -79,11 +82,15 @@ impl OpenConnections {
             holdings.push(Holding { owner, amount: 1, behind_ms });
             tasks.push(task);
         }
-        let open = entries.by_number.len();
+        let open = by_number.len();
         let count = (open / PART).max(1).min(tasks.len());
-        let share = (open / PART_OF_SHARE).max(SHARE_MIN);
-        let places = order(&holdings, share as u64);
-        let closing: Vec<_> = places[..count].iter().map(|&place| tasks[place].clone()).collect();
+        let share = (open / PART_OF_SHARE).max(SHARE_MIN) as u64;
+        let places = order(&holdings, share, |owner| displaced.weight(owner, share, now));
+        let mut closing = Vec::with_capacity(count);
+        for &place in &places[..count] {
+            displaced.note(holdings[place].owner, now);
+            closing.push(tasks[place].clone());
+        }
         drop(entries);
         for task in closing {
             task.abort();

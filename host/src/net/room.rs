@@ -3,7 +3,8 @@
 //! Each holder belongs to an address. While an address holds more than its share, the address that holds most gives
 //! way, with the holder that is furthest behind. If none does, the holder that is furthest behind of all gives way. How
 //! far a holder is behind says how long it has held its room without using it, see
-//! [`Activity`](super::activity::Activity).
+//! [`Activity`](super::activity::Activity). What an address lost lately counts as if it still held it, see
+//! [`Displaced`](super::displaced::Displaced).
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -46,9 +47,9 @@ pub struct Holding {
 }
 
 /// The places of the holdings, those that give way first before others. `share`: what an address may hold before it
-/// gives way to others.
+/// gives way to others. `more`: what an address counts as holding in addition.
 #[must_use]
-pub fn order(holdings: &[Holding], share: u64) -> Vec<usize> {
+pub fn order(holdings: &[Holding], share: u64, more: impl Fn(Owner) -> u64) -> Vec<usize> {
     let mut places: Vec<usize> = (0..holdings.len()).collect();
     let behind = |place: usize| Reverse(holdings[place].behind_ms);
     places.sort_unstable_by_key(|&place| (holdings[place].owner, behind(place), place));
@@ -56,6 +57,7 @@ pub fn order(holdings: &[Holding], share: u64) -> Vec<usize> {
     let mut beyond = vec![0_u64; holdings.len()];
     for of_owner in places.chunk_by(|&a, &b| holdings[a].owner == holdings[b].owner) {
         let mut left: u64 = of_owner.iter().map(|&place| holdings[place].amount).sum();
+        left += of_owner.first().map_or(0, |&place| more(holdings[place].owner));
         for &place in of_owner {
             beyond[place] = left.saturating_sub(share);
             left -= holdings[place].amount;
@@ -121,7 +123,7 @@ mod tests {
                 &[3, 1, 2, 0],
             ),
         ] {
-            assert_eq!(order(&holdings(list), share), expected, "{what}");
+            assert_eq!(order(&holdings(list), share, |_| 0), expected, "{what}");
         }
     }
 
@@ -130,13 +132,16 @@ mod tests {
         #[test]
         fn each_one_is_the_right_one_to_give_way_after_those_before_it(
             list in prop::collection::vec((0u64..4, 1u64..9, -20i64..20), 0..30), share in 0u64..20,
+            more in prop::array::uniform4(0u64..20),
         ) {
             let holdings = holdings(&list);
+            let more = |owner: u64| more[usize::try_from(owner).unwrap()];
             let mut left: Vec<usize> = (0..list.len()).collect();
-            for place in order(&holdings, share) {
+            for place in order(&holdings, share, |Owner(owner)| more(owner)) {
                 let beyond = |place: usize| {
                     let of_owner = left.iter().filter(|&&other| list[other].0 == list[place].0);
-                    of_owner.map(|&other| list[other].1).sum::<u64>().saturating_sub(share)
+                    let held: u64 = of_owner.map(|&other| list[other].1).sum();
+                    (held + more(list[place].0)).saturating_sub(share)
                 };
                 let first = left.iter().max_by_key(|&&at| (beyond(at), list[at].2, Reverse(at)));
                 prop_assert_eq!(first, Some(&place));
