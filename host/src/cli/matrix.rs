@@ -112,7 +112,7 @@ fn notes(config: &Config) -> Vec<String> {
             }
             Replay::Open if scheme.proof == Proof::None => note("nothing is verified"),
             Replay::Open => note("a plain secret: anyone who sees one request can send others"),
-            Replay::Id | Replay::Window | Replay::SignedBytes => {}
+            Replay::Id | Replay::Window | Replay::SignedBytes | Replay::Fields => {}
         }
     }
     lines

@@ -16,7 +16,7 @@ use crate::normalize::{self, Input, Repetition, Sender};
 use crate::route::Router;
 use crate::store::{self, NewRequest};
 use crate::telemetry::StoredNote;
-use crate::verify::{Proof, Replay, Scheme, TokenIn, Verified};
+use crate::verify::{Proof, Scheme, TokenIn, Verified};
 
 /// Header fields that are never stored, because they may be credentials. Neither is the source's token.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -121,10 +121,10 @@ impl Rules {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
         let repetition_key = || verified.repetition_key();
-        let repetition = match verified.scheme().replay() {
-            Replay::Id | Replay::SignedBytes => Repetition::Key(&repetition_key),
-            Replay::OriginOnly => Repetition::KeyAlone(&repetition_key),
-            Replay::Window | Replay::Open => Repetition::Unknown,
+        let repetition = if verified.is_known_by_signature_alone() {
+            Repetition::KeyAlone(&repetition_key)
+        } else {
+            Repetition::Key(&repetition_key)
         };
         let input = Input { headers, query, body, repetition };
         let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
@@ -142,6 +142,7 @@ impl Rules {
             key: verified.key(),
             config: self.config,
             headers: stored_headers(&request.headers, verified.scheme()),
+            repeat_window: store::REPEAT_WINDOW_DEFAULT,
             events,
         }
     }

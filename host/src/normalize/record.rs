@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::fields::Field;
 use super::paths::Paths;
-use super::repetition::{Identity, dedup};
+use super::repetition::{Identity, of_event};
 use super::template::{InvalidTemplate, Places, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::words::{self, Word};
@@ -81,7 +81,7 @@ pub(super) struct Fields {
     event: Paths,
     root: Paths,
     id: Vec<Template>,
-    id_alone: bool,
+    pub(super) id_alone: bool,
     may_repeat: bool,
     event_type: Vec<Template>,
     subject: Vec<Template>,
@@ -158,7 +158,7 @@ impl Fields {
             .unwrap_or_else(|| TYPE_UNKNOWN.to_owned());
         let subject = first(&self.subject, &places, line(NAME_CHARS_MAX));
         let content = if self.id_alone { "" } else { element };
-        let id = first(&self.id, &places, |text| Some(dedup(&[text], content)));
+        let id = first(&self.id, &places, |text| Some(of_event(&[text], content)));
         let time = first(&self.time, &places, time);
         let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
         // Only severity and title may contain the type.

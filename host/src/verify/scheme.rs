@@ -234,10 +234,12 @@ pub enum Handshake {
 pub enum Replay {
     /// The signature covers the sender's id, and the time.
     Id,
-    /// The signature covers the time: a copy is accepted only within the tolerance.
+    /// The signed bytes, with the time among them: a copy is refused once it is older than the tolerance.
     Window,
     /// Only the signed bytes: a copy stays valid for ever.
     SignedBytes,
+    /// The signed fields of a form: they may be written in another way, so they are the only key.
+    Fields,
     /// The signature covers no content: anyone who has seen one request can send any content with it, so
     /// what was signed must be the repetition key of every request.
     OriginOnly,
@@ -262,6 +264,8 @@ impl Scheme {
         let covered = signature.stamp.as_ref().is_some_and(covered);
         if !signature.covers_content() {
             Replay::OriginOnly
+        } else if signature.signed.contains(&Part::SortedForm) {
+            Replay::Fields
         } else if signature.signed.contains(&Part::Id) {
             Replay::Id
         } else if covered {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use crate::embedded::format::record::{DedupKey, TargetRow};
+use dispatcher_model::RepetitionKey;
+
+use crate::embedded::format::record::TargetRow;
 use crate::embedded::index::rows::{
     Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
 };
@@ -139,8 +141,8 @@ impl Index for FaultyIndex {
         self.index.outcome(target, number)
     }
 
-    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
-        self.index.seen(key, now_ms)
+    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+        self.index.seen(key, from_ms)
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {

@@ -8,15 +8,15 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use dispatcher_model::RepetitionKey;
 use serde::de::DeserializeOwned;
 
-use crate::embedded::format::record::{DedupKey, TargetRow};
+use crate::embedded::format::record::TargetRow;
 use crate::embedded::format::segment_header::{base_of, file_name};
 use crate::embedded::index::rows::{
     Batch, DeadRow, Index, IndexError, IndexHome, OutcomeRow, RetryVisit, Row, Seen, Space, Stamp,
     dead_key, hour_of, outcome_key, retry_key, split_retry_key, split_window_key, window_prefix,
 };
-use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::platform::locks::lock;
 
 use super::disk::SimDisk;
@@ -200,8 +200,8 @@ impl Index for MemoryIndex {
         Ok(self.get(Space::Outcome, outcome_key(target, number)))
     }
 
-    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
-        let oldest = hour_of(now_ms.saturating_sub(DEDUP_MS));
+    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+        let oldest = hour_of(from_ms);
         let content = lock(&self.0.content);
         let all = content.rows.range((Space::Seen(oldest), Vec::new())..);
         let found = all.rev().find(|((_, other), _)| other == key);
