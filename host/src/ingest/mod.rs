@@ -39,5 +39,5 @@ pub use decode::{DecodeError, decoded};
 pub use handler::Ingest;
 pub use rate::{RATES_MAX, Rate};
 pub use settings::{
-    BODY_BYTES_MAX, BODY_TIMEOUT, BYTES_IN_FLIGHT_MAX, Settings, SourceSettings, same_path,
+    BODY_BYTES_MAX, BODY_TIMEOUT, BYTES_IN_FLIGHT_MAX, Repeat, Settings, SourceSettings, same_path,
 };

@@ -82,7 +82,7 @@ pub(super) struct Fields {
     root: Paths,
     id: Vec<Template>,
     pub(super) id_alone: bool,
-    may_repeat: bool,
+    pub(super) may_repeat: bool,
     event_type: Vec<Template>,
     subject: Vec<Template>,
     time: Vec<Template>,
@@ -131,6 +131,17 @@ impl Fields {
             event,
             root,
         })
+    }
+
+    /// The same with other ids, which alone count.
+    pub(super) fn with_id_alone(&self, id: &[&str]) -> Result<Self, InvalidRecord> {
+        let mut fields = Self { id_alone: true, ..self.clone() };
+        let template = |text: &&str| {
+            let invalid = |why| InvalidRecord { attribute: "id", text: (*text).to_owned(), why };
+            Template::new(text, &mut fields.event, &mut fields.root).map_err(invalid)
+        };
+        fields.id = id.iter().map(template).collect::<Result<_, _>>()?;
+        Ok(fields)
     }
 
     /// The list of events in a document, as sent.

@@ -135,12 +135,14 @@ fn short(hash: Sha256) -> RepetitionKey {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::Arc;
 
     use bytes::Bytes;
 
+    use super::super::sender::Read;
     use super::super::{Input, Record, Sender, normalize};
     use super::*;
-    use crate::config::vendors::sender;
+    use crate::config::vendors::{sender, senders};
 
     const REQUEST: RepetitionKey = [9; 16];
 
@@ -213,6 +215,33 @@ mod tests {
         let sender = Sender::new("door", &record).unwrap();
         let known = of_event(&["1"], r#"{"id":1}"#);
         assert_eq!(keys(&sender, "[{\"id\":1},{}]", false).0, [Some(known), None]);
+    }
+
+    /// These vendors send equal bytes for two events. A copy of their requests is a new event too, so that a vendor
+    /// is added here only if that is known of it.
+    #[test]
+    fn these_built_in_senders_repeat_equal_events() {
+        let repeat = |sender: &&Arc<Sender>| match &sender.read {
+            Read::Fields(fields) => fields.may_repeat,
+            Read::Sqreen => false,
+        };
+        let names: Vec<&str> =
+            senders().iter().filter(repeat).map(|sender| &*sender.name).collect();
+        assert_eq!(names, ["alertmanager", "dropbox", "grafana"]);
+    }
+
+    #[test]
+    fn a_key_of_a_source_alone_identifies_its_events() {
+        let json = sender("json").unwrap();
+        let keyed = json.with_id_alone(&["{order}-{state}", "{order}"]).unwrap().unwrap();
+        let body =
+            r#"[{"order":1,"state":"a","id":7},{"order":1,"state":"a"},{"order":2},{"id":7}]"#;
+        let request = Some(of_request(REQUEST, 3));
+        let known = |id: &str| Some(of_event(&[id], ""));
+        let found = keys(&keyed, body, false).0;
+        assert_eq!(found, [known("1-a"), known("1-a"), known("2"), request]);
+        assert!(sender("sqreen").unwrap().with_id_alone(&["{a}"]).unwrap().is_none());
+        assert_eq!(json.with_id_alone(&["{a", "{b}"]).unwrap_err().text, "{a");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tests known vectors, every form of a wrong signature, and random guesses.
 
+mod copies;
 mod rules;
 
 use super::*;
