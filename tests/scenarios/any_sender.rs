@@ -220,7 +220,7 @@ fn a_users_own_scheme_and_sender_accept_what_openssl_signed() {
 }
 
 /// The header of a signature of `body`, by `dispatcher sign`.
-fn signed(daemon: &Daemon, source: &str, body: &str) -> (String, String) {
+pub(super) fn signed(daemon: &Daemon, source: &str, body: &str) -> (String, String) {
     let mut command = daemon.command(&["sign", "--source", source]);
     let file = daemon.home().join("body.json");
     std::fs::write(&file, body).unwrap();

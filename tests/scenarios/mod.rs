@@ -21,6 +21,7 @@ mod process;
 mod rebuild;
 mod receive;
 mod reload;
+mod repeats;
 mod retention;
 mod selftest;
 mod sms;

@@ -112,14 +112,9 @@ pub struct Attributes {
     pub link: Option<String>,
 }
 
-/// What identifies a repetition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dedup {
-    /// The repetition key: the sender's identifiers, joined. Unique within the source.
-    pub key: String,
-    /// Fingerprint of the content. The same key with another fingerprint is a new event.
-    pub content: u64,
-}
+/// What identifies a repetition: a hash of the sender's identifiers and of the content, or of what the signature
+/// covers. Unique within the source.
+pub type RepetitionKey = [u8; 16];
 
 /// One verified, normalized item of a request.
 #[derive(Clone, Debug)]
@@ -127,7 +122,7 @@ pub struct Event {
     pub attributes: Attributes,
     pub shape: Shape,
     /// `None`: the event never counts as a repetition.
-    pub dedup: Option<Dedup>,
+    pub dedup: Option<RepetitionKey>,
     /// As sent, byte for byte: a slice of the request's body.
     pub data: Bytes,
 }

@@ -17,8 +17,8 @@ pub const OWN_SOURCE: &str = "dispatcher";
 
 pub use cidr::{Cidr, InvalidCidr};
 pub use event::{
-    Attributes, Dedup, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
-    Request, Shape, StoredEvent, TargetNumber, Unrouted,
+    Attributes, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
+    RepetitionKey, Request, Shape, StoredEvent, TargetNumber, Unrouted,
 };
 pub use id::{EventId, InvalidEventId};
 pub use printable::printable;

@@ -42,6 +42,7 @@ pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) 
             key: 0,
             config,
             headers: Headers::default(),
+            repeat_window: crate::store::REPEAT_WINDOW_DEFAULT,
             events: planned.take(crate::store::REQUEST_EVENTS_MAX).collect(),
         };
         store(&*queue, request).await;

@@ -140,6 +140,7 @@ impl Reloader {
         let changes = Changes::between(recipes, &new);
         // Fails only when the daemon stops and nothing is watched.
         let _ = self.watched.send(Some(Watched::of(config)));
+        self.queue.keep_keys(config.store.repeat_window);
         self.ingest.change(config.ingest.clone(), wiring.router());
         let view = wiring.view(config, self.fixed.address);
         let started = wiring.into_backends(&*self.queue, &changes);

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::config::{Config, TargetConfig, show_rate};
-use crate::ingest::SourceSettings;
+use crate::ingest::{Repeat, SourceSettings};
 use crate::model::Cidr;
 use crate::retry::{SCHEDULE_WAITS_MAX, schedule};
+use crate::store::REPEAT_WINDOW_DEFAULT;
 use crate::verify::{Proof, Replay};
 
 /// Most targets side by side; more come below.
@@ -112,7 +113,7 @@ fn notes(config: &Config) -> Vec<String> {
             }
             Replay::Open if scheme.proof == Proof::None => note("nothing is verified"),
             Replay::Open => note("a plain secret: anyone who sees one request can send others"),
-            Replay::Id | Replay::Window | Replay::SignedBytes => {}
+            Replay::Id | Replay::Window | Replay::SignedBytes | Replay::Fields => {}
         }
     }
     lines
@@ -128,6 +129,13 @@ fn limits(source: &SourceSettings) -> Option<String> {
     if !source.rates.is_empty() {
         let rates = source.rates.iter().map(|rate| show_rate(rate.count, rate.per));
         parts.push(format!("at most {}", rates.collect::<Vec<_>>().join(" and ")));
+    }
+    match source.repeat {
+        Repeat::Deliver => parts.push("repetitions are delivered".to_owned()),
+        Repeat::Skip { window } if window != REPEAT_WINDOW_DEFAULT => {
+            parts.push(format!("repetitions are recognized for {}", show(window)));
+        }
+        Repeat::Skip { .. } => {}
     }
     if let Some(after) = source.silent_after {
         parts.push(format!("alarm after {} of silence", show(after)));

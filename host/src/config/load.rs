@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
@@ -124,6 +125,9 @@ struct Contents {
 
 impl Contents {
     fn into_config(self, file: &Path, text: Text, masks: Vec<Range<usize>>) -> Config {
+        let mut store = self.store.queue;
+        let windows = self.sources.iter().filter_map(|source| source.settings.repeat.window());
+        store.repeat_window = windows.max().unwrap_or(store.repeat_window);
         let sources = self.sources.into_iter();
         let (sources, signing_secrets) =
             sources.map(|source| (source.settings, source.signing_secret)).unzip();
@@ -142,7 +146,7 @@ impl Contents {
                 body_time: self.server.body_time,
                 config: hash,
             },
-            store: self.store.queue,
+            store,
             free_low_bytes: self.store.free_low_bytes,
             plugins: self.plugins,
             egress: egress::Settings::default(),
@@ -184,6 +188,7 @@ fn read(
         senders: &senders.unwrap_or_default(),
         resolver: &resolver,
         only_this_machine: limits::only_this_machine(&server.net),
+        kept_for: store.queue.retention_age_ms.map(Duration::from_millis),
     };
     let sources = source_table.map(|table| sources::read(&table, &context, notes));
     // A route can name the daemon's own events.

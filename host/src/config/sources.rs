@@ -1,6 +1,7 @@
 //! `[sources.NAME]`: who may send, how requests are verified, and how bodies are read.
 
 mod path;
+mod repeat;
 mod scheme;
 mod secrets;
 mod shared;
@@ -58,6 +59,8 @@ pub(super) struct Context<'a> {
     pub(super) resolver: &'a Resolver<'a>,
     /// Every connection comes from this machine, and no trusted proxy on it names the real client.
     pub(super) only_this_machine: bool,
+    /// How long the log is kept; `None`: as long as there is room.
+    pub(super) kept_for: Option<Duration>,
 }
 
 /// Reads every source.
@@ -104,6 +107,7 @@ fn source(
     let handshake = table.entry("handshake").and_then(|entry| entry.boolean(notes));
     let allow = limits::allow(&mut table, context.only_this_machine, notes);
     let rates = limits::rates(&mut table, notes);
+    let repeat = repeat::read(&mut table, context.kept_for, notes);
     let silent_after = table.duration("silent_after", SILENT_AFTER, notes);
     let place = table.place.clone();
     table.finish(notes, |key| match key {
@@ -123,6 +127,7 @@ fn source(
         }
     };
     refuse_any_body(&scheme, &sender, place, notes);
+    let (repeat, sender) = repeat.of(&scheme, sender, notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
     let settings = ingest::SourceSettings {
         name: Arc::from(name),
@@ -133,6 +138,7 @@ fn source(
         body_bytes_max,
         allow,
         rates,
+        repeat,
         silent_after,
     };
     let is_looked_up = secrets.values.iter().all(secrets::is_looked_up);

@@ -204,9 +204,9 @@ impl Ingest {
         if body.as_ptr() != verified.request().body.as_ptr() {
             reservation.grow(body.len())?;
         }
-        let planned = rules.plan(&source.sender, &verified, &body)?;
+        let planned = rules.plan(source, &verified, &body)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
-        let request = rules.new_request(&verified, planned);
+        let request = rules.new_request(source, &verified, planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
         // request, another buffer would have to be allocated.
         drop(verified);

@@ -9,14 +9,14 @@ use http::request::Parts;
 
 use super::limits::{Gate, Shares};
 use super::refusal::RequestRefusal;
-use super::settings::{BodyTime, Settings, SourceSettings, without_slash};
+use super::settings::{BodyTime, Repeat, Settings, SourceSettings, without_slash};
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Timestamp};
 use crate::net::Peer;
-use crate::normalize::{self, Input, Repetition, Sender};
+use crate::normalize::{self, Input, Repetition};
 use crate::route::Router;
 use crate::store::{self, NewRequest};
 use crate::telemetry::StoredNote;
-use crate::verify::{Proof, Replay, Scheme, TokenIn, Verified};
+use crate::verify::{Proof, Scheme, TokenIn, Verified};
 
 /// Header fields that are never stored, because they may be credentials. Neither is the source's token.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -114,25 +114,33 @@ impl Rules {
     /// The events of a verified request with their targets. `body` is its body, decompressed.
     pub(super) fn plan(
         &self,
-        sender: &Sender,
+        source: &SourceSettings,
         verified: &Verified,
         body: &Bytes,
     ) -> Result<Vec<Planned>, RequestRefusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
         let repetition_key = || verified.repetition_key();
-        let repetition = match verified.scheme().replay() {
-            Replay::Id | Replay::SignedBytes => Repetition::Key(&repetition_key),
-            Replay::OriginOnly => Repetition::KeyAlone(&repetition_key),
-            Replay::Window | Replay::Open => Repetition::Unknown,
+        let repetition = if source.repeat == Repeat::Deliver {
+            Repetition::Never
+        } else if verified.is_known_by_signature_alone() {
+            Repetition::KeyAlone(&repetition_key)
+        } else {
+            Repetition::Key(&repetition_key)
         };
         let input = Input { headers, query, body, repetition };
-        let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
+        let events =
+            normalize::normalize(&source.sender, input).map_err(RequestRefusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
 
     /// What is stored of a verified request.
-    pub(super) fn new_request(&self, verified: &Verified, events: Vec<Planned>) -> NewRequest {
+    pub(super) fn new_request(
+        &self,
+        source: &SourceSettings,
+        verified: &Verified,
+        events: Vec<Planned>,
+    ) -> NewRequest {
         let request = verified.request();
         NewRequest {
             source: Arc::clone(&request.source),
@@ -142,6 +150,7 @@ impl Rules {
             key: verified.key(),
             config: self.config,
             headers: stored_headers(&request.headers, verified.scheme()),
+            repeat_window: source.repeat.window().unwrap_or(store::REPEAT_WINDOW_DEFAULT),
             events,
         }
     }

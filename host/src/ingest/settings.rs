@@ -45,8 +45,29 @@ pub struct SourceSettings {
     pub allow: Arc<[Cidr]>,
     /// Rate limits of verified requests. At most [`RATES_MAX`](super::RATES_MAX) of them apply.
     pub rates: Arc<[Rate]>,
+    /// What happens to an event that was stored before.
+    pub repeat: Repeat,
     /// Warn after this time without an accepted request. `None`: never.
     pub silent_after: Option<Duration>,
+}
+
+/// What happens to an event that was stored before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It is acknowledged, counted and not delivered again, if the other was received within this time.
+    Skip { window: Duration },
+    /// It is a new event. Whoever captures a request can send it again.
+    Deliver,
+}
+
+impl Repeat {
+    #[must_use]
+    pub const fn window(self) -> Option<Duration> {
+        match self {
+            Self::Skip { window } => Some(window),
+            Self::Deliver => None,
+        }
+    }
 }
 
 /// How requests are received.

@@ -30,7 +30,7 @@ pub struct Input<'a> {
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
     let Input { headers, query, body, repetition } = input;
     let around = |root| Around { root, headers, query };
-    let mut keys = Keys::new(repetition, body.is_empty());
+    let mut keys = Keys::new(repetition);
     let keys = &mut keys;
     match body::view(headers, body, sender.any_body)? {
         View::Json(text) => {

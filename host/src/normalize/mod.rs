@@ -29,7 +29,7 @@ pub use event::{Input, normalize};
 pub use malformed::{DEPTH_MAX, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
 pub use paths::InvalidPath;
 pub use record::{InvalidRecord, Record, TEMPLATES_MAX, TYPE_UNKNOWN};
-pub use repetition::{DEDUP_KEY_BYTES_MAX, Repetition};
+pub use repetition::Repetition;
 pub use sample::Sample;
 pub use sender::{RetryHabit, Sender};
 pub use template::{InvalidTemplate, TEMPLATE_BYTES_MAX};

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::fields::Field;
 use super::paths::Paths;
-use super::repetition::{Identity, dedup};
+use super::repetition::{Identity, of_event};
 use super::template::{InvalidTemplate, Places, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::words::{self, Word};
@@ -81,8 +81,8 @@ pub(super) struct Fields {
     event: Paths,
     root: Paths,
     id: Vec<Template>,
-    id_alone: bool,
-    may_repeat: bool,
+    pub(super) id_alone: bool,
+    pub(super) may_repeat: bool,
     event_type: Vec<Template>,
     subject: Vec<Template>,
     time: Vec<Template>,
@@ -133,6 +133,17 @@ impl Fields {
         })
     }
 
+    /// The same with other ids, which alone count.
+    pub(super) fn with_id_alone(&self, id: &[&str]) -> Result<Self, InvalidRecord> {
+        let mut fields = Self { id_alone: true, ..self.clone() };
+        let template = |text: &&str| {
+            let invalid = |why| InvalidRecord { attribute: "id", text: (*text).to_owned(), why };
+            Template::new(text, &mut fields.event, &mut fields.root).map_err(invalid)
+        };
+        fields.id = id.iter().map(template).collect::<Result<_, _>>()?;
+        Ok(fields)
+    }
+
     /// The list of events in a document, as sent.
     pub(super) fn list<'a>(&self, document: &'a str) -> Option<&'a str> {
         let list = self.list.read(document).first()?.raw()?;
@@ -158,7 +169,7 @@ impl Fields {
             .unwrap_or_else(|| TYPE_UNKNOWN.to_owned());
         let subject = first(&self.subject, &places, line(NAME_CHARS_MAX));
         let content = if self.id_alone { "" } else { element };
-        let id = first(&self.id, &places, |text| Some(dedup(&[text], content)));
+        let id = first(&self.id, &places, |text| Some(of_event(&[text], content)));
         let time = first(&self.time, &places, time);
         let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
         // Only severity and title may contain the type.

@@ -1,36 +1,45 @@
-//! Gives each event its repetition key: the sender's id, or else the key of its request.
+//! Gives each event its repetition key: a hash of the sender's id and the content, or else of what its request's
+//! signature covers.
 //!
-//! Pure. Ids are the better key, because a sender that retries may change the rest. [`Repetition`] gives the
-//! key of the whole request; it is computed only if needed, and the index of the event is added to it. A
-//! sender may say that events without an id are always new. An empty body has no key, because nothing
-//! distinguishes one such request from another.
+//! Pure. An event has one identity. Ids are the better one, because a sender that retries may change the rest; the
+//! content belongs to it, so that an id which comes with another content is a new event, and known again later.
+//! Without an id, [`Repetition`] identifies the request, and the index of the event is added to it. It is computed
+//! only if needed.
+//!
+//! **Why one key is enough:** an id counts only if the signature covers it, and a body is read by its signed bytes
+//! alone. So a copy of a request has the same events with the same ids, and every event of it has the key that it
+//! had before. Where other bytes have the same signature, ids and content may differ between two copies: there the
+//! request alone identifies the event ([`Repetition::KeyAlone`]), and it may bring only one.
+//!
+//! A sender may say that events without an id are always new. An empty body without a signed time has no key,
+//! because nothing distinguishes one such request from another.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
 use super::malformed::Malformed;
-use crate::model::Dedup;
-
-/// Longest key that is kept as it is, in bytes; a longer one is replaced by its hash.
-pub const DEDUP_KEY_BYTES_MAX: usize = 256;
+use crate::model::RepetitionKey;
 
 /// What identifies a repeated request, besides the ids of its events.
 #[derive(Clone, Copy)]
 pub enum Repetition<'a> {
     /// Nothing does.
     Unknown,
+    /// No event is a repetition, not even with an id.
+    Never,
     /// This key, for events without an id.
-    Key(&'a dyn Fn() -> Option<String>),
-    /// Only this key: ids in the body are not signed, nor is the number of events, so one request can
-    /// bring only one event.
-    KeyAlone(&'a dyn Fn() -> Option<String>),
+    Key(&'a dyn Fn() -> Option<RepetitionKey>),
+    /// Only this key: neither the ids in the body nor the number of events is signed, so one request can bring
+    /// only one event.
+    KeyAlone(&'a dyn Fn() -> Option<RepetitionKey>),
 }
 
 impl fmt::Debug for Repetition<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unknown => "Unknown",
+            Self::Never => "Never",
             Self::Key(_) => "Key",
             Self::KeyAlone(_) => "KeyAlone",
         })
@@ -40,32 +49,30 @@ impl fmt::Debug for Repetition<'_> {
 /// What the sender's ids say about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
-    Known(Dedup),
+    Known(RepetitionKey),
     /// It has no id.
     Unknown,
     /// It has no id, and two equal events are two events.
     MayRepeat,
 }
 
-impl From<Option<Dedup>> for Identity {
-    fn from(dedup: Option<Dedup>) -> Self {
-        dedup.map_or(Self::Unknown, Self::Known)
+impl From<Option<RepetitionKey>> for Identity {
+    fn from(key: Option<RepetitionKey>) -> Self {
+        key.map_or(Self::Unknown, Self::Known)
     }
 }
 
 /// Gives the events of one request their keys, in order.
 pub(super) struct Keys<'a> {
     repetition: Repetition<'a>,
-    /// Whether the body is empty.
-    is_empty: bool,
     /// The key of the request, once it was computed.
-    key: Option<Option<String>>,
-    place: usize,
+    key: Option<Option<RepetitionKey>>,
+    place: u64,
 }
 
 impl<'a> Keys<'a> {
-    pub(super) const fn new(repetition: Repetition<'a>, is_empty: bool) -> Self {
-        Self { repetition, is_empty, key: None, place: 0 }
+    pub(super) const fn new(repetition: Repetition<'a>) -> Self {
+        Self { repetition, key: None, place: 0 }
     }
 
     /// Refuses a request that brings more events than it may.
@@ -77,112 +84,196 @@ impl<'a> Keys<'a> {
     }
 
     /// The key of the next event.
-    pub(super) fn next(&mut self, identity: Identity) -> Option<Dedup> {
+    pub(super) fn next(&mut self, identity: Identity) -> Option<RepetitionKey> {
         let place = self.place;
         self.place += 1;
         match (self.repetition, identity) {
-            (Repetition::KeyAlone(ask), _) => self.of_place(place, ask),
-            (_, Identity::Known(dedup)) => Some(dedup),
-            (Repetition::Key(ask), Identity::Unknown) if !self.is_empty => {
-                self.of_place(place, ask)
+            (Repetition::Never, _) => None,
+            (Repetition::KeyAlone(ask), _) | (Repetition::Key(ask), Identity::Unknown) => {
+                Some(of_request((*self.key.get_or_insert_with(ask))?, place))
             }
+            (_, Identity::Known(key)) => Some(key),
             _ => None,
         }
     }
-
-    fn of_place(&mut self, place: usize, ask: &dyn Fn() -> Option<String>) -> Option<Dedup> {
-        let key = self.key.get_or_insert_with(ask).as_deref()?;
-        Some(dedup(&[key, &place.to_string()], ""))
-    }
 }
 
-/// A key from the sender's identifiers, including empty ones so that each keeps its position; `content`
-/// is the part that a sender repeats unchanged.
-pub(super) fn dedup(identifiers: &[&str], content: &str) -> Dedup {
-    let mut key = identifiers.join("/");
-    if key.len() > DEDUP_KEY_BYTES_MAX {
-        let digest: [u8; 32] = Sha256::digest(&key).into();
-        key = digest.iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"));
-    }
-    Dedup { key, content: fingerprint(content) }
+/// What a key is made of: separate, so that no id can be a request.
+const OF_REQUEST: u8 = 0;
+const OF_EVENT: u8 = 1;
+
+/// The key of the event at that index of a request without ids.
+pub(super) fn of_request(request: RepetitionKey, place: u64) -> RepetitionKey {
+    let mut hash = Sha256::new();
+    hash.update([OF_REQUEST]);
+    hash.update(request);
+    hash.update(place.to_le_bytes());
+    short(hash)
 }
 
-/// The first eight bytes of the text's SHA-256.
-fn fingerprint(text: &str) -> u64 {
-    let digest: [u8; 32] = Sha256::digest(text).into();
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+/// The key from the sender's identifiers, including empty ones so that each keeps its position; `content` is the
+/// part that a sender repeats unchanged, empty if only the identifiers count.
+pub(super) fn of_event(identifiers: &[&str], content: &str) -> RepetitionKey {
+    let mut hash = Sha256::new();
+    hash.update([OF_EVENT]);
+    hash.update((identifiers.len() as u64).to_le_bytes());
+    for identifier in identifiers {
+        // The length keeps ("ab", "c") apart from ("a", "bc").
+        hash.update((identifier.len() as u64).to_le_bytes());
+        hash.update(identifier);
+    }
+    hash.update(content);
+    short(hash)
+}
+
+fn short(hash: Sha256) -> RepetitionKey {
+    let mut key = RepetitionKey::default();
+    key.copy_from_slice(&hash.finalize()[..size_of::<RepetitionKey>()]);
+    key
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::Arc;
 
     use bytes::Bytes;
 
+    use super::super::sender::Read;
     use super::super::{Input, Record, Sender, normalize};
     use super::*;
-    use crate::config::vendors::sender;
+    use crate::config::vendors::{sender, senders};
+
+    const REQUEST: RepetitionKey = [9; 16];
+
+    fn read(
+        sender: &Sender,
+        body: &'static str,
+        repetition: Repetition<'_>,
+    ) -> Result<Vec<Option<RepetitionKey>>, Malformed> {
+        let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(body.as_bytes()));
+        let input = Input { headers: &headers, query: None, body: &body, repetition };
+        Ok(normalize(sender, input)?.into_iter().map(|event| event.dedup).collect())
+    }
 
     /// The keys of the events, and how often the key of the request was computed.
-    fn keys(sender: &Sender, body: &'static str, alone: bool) -> (Vec<Option<String>>, usize) {
+    fn keys(
+        sender: &Sender,
+        body: &'static str,
+        alone: bool,
+    ) -> (Vec<Option<RepetitionKey>>, usize) {
         let asked = Cell::new(0);
         let ask = || {
             asked.set(asked.get() + 1);
-            Some("signed:1".to_owned())
+            Some(REQUEST)
         };
         let repetition = if alone { Repetition::KeyAlone(&ask) } else { Repetition::Key(&ask) };
-        let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(body.as_bytes()));
-        let input = Input { headers: &headers, query: None, body: &body, repetition };
-        let events = normalize(sender, input).unwrap();
-        let keys = events.into_iter().map(|event| event.dedup.map(|dedup| dedup.key));
-        (keys.collect(), asked.get())
+        let keys = read(sender, body, repetition).unwrap();
+        (keys, asked.get())
     }
 
     #[test]
     fn an_event_without_an_id_gets_the_key_of_its_request_and_its_index() {
-        let some = |keys: &[&str]| keys.iter().map(|key| Some((*key).to_owned())).collect();
+        let id = |id: &str, content: &str| Some(of_event(&[id], content));
+        let at = |place: u64| Some(of_request(REQUEST, place));
         for (name, body, expected, asked) in [
-            ("json", r#"[{"id":7},{"id":8}]"#, some(&["7", "8"]), 0),
+            (
+                "json",
+                r#"[{"id":7},{"id":8}]"#,
+                vec![id("7", r#"{"id":7}"#), id("8", r#"{"id":8}"#)],
+                0,
+            ),
             (
                 "json",
                 r#"[{"id":7},{"a":1},{"a":1},5]"#,
-                some(&["7", "signed:1/1", "signed:1/2", "signed:1/3"]),
+                vec![id("7", r#"{"id":7}"#), at(1), at(2), at(3)],
                 1,
             ),
             (
                 "sqreen",
                 r#"[{"message_type":"test","message_id":"a"},{"risk":1}]"#,
-                vec![None, Some("signed:1/1".to_owned())],
+                vec![None, at(1)],
                 1,
             ),
             ("alertmanager", r#"{"alerts":[{"status":"firing"}]}"#, vec![None], 0),
             ("dropbox", r#"{"delta":{"users":[1]}}"#, vec![None], 0),
-            ("zendesk", "", vec![None], 0),
-            ("zendesk", "x", some(&["signed:1/0"]), 1),
+            ("zendesk", "", vec![at(0)], 1),
+            ("zendesk", "x", vec![at(0)], 1),
             ("json", "[]", vec![], 0),
         ] {
             let found = keys(sender(name).unwrap(), body, false);
             assert_eq!(found, (expected, asked), "{name} {body}");
         }
+        // Nothing distinguishes the request.
+        let nothing = read(sender("zendesk").unwrap(), "", Repetition::Key(&|| None));
+        assert_eq!(nothing.unwrap(), [None]);
     }
 
     #[test]
     fn a_users_sender_may_say_that_its_events_repeat() {
         let record = Record { id: &["{id}"], may_repeat: true, ..Record::EMPTY };
         let sender = Sender::new("door", &record).unwrap();
-        assert_eq!(keys(&sender, "[{\"id\":1},{}]", false).0, [Some("1".to_owned()), None]);
+        let known = of_event(&["1"], r#"{"id":1}"#);
+        assert_eq!(keys(&sender, "[{\"id\":1},{}]", false).0, [Some(known), None]);
+    }
+
+    /// These vendors send equal bytes for two events. A copy of their requests is a new event too, so that a vendor
+    /// is added here only if that is known of it.
+    #[test]
+    fn these_built_in_senders_repeat_equal_events() {
+        let repeat = |sender: &&Arc<Sender>| match &sender.read {
+            Read::Fields(fields) => fields.may_repeat,
+            Read::Sqreen => false,
+        };
+        let names: Vec<&str> =
+            senders().iter().filter(repeat).map(|sender| &*sender.name).collect();
+        assert_eq!(names, ["alertmanager", "dropbox", "grafana"]);
+    }
+
+    #[test]
+    fn a_key_of_a_source_alone_identifies_its_events() {
+        let json = sender("json").unwrap();
+        let keyed = json.with_id_alone(&["{order}-{state}", "{order}"]).unwrap().unwrap();
+        let body =
+            r#"[{"order":1,"state":"a","id":7},{"order":1,"state":"a"},{"order":2},{"id":7}]"#;
+        let request = Some(of_request(REQUEST, 3));
+        let known = |id: &str| Some(of_event(&[id], ""));
+        let found = keys(&keyed, body, false).0;
+        assert_eq!(found, [known("1-a"), known("1-a"), known("2"), request]);
+        assert!(sender("sqreen").unwrap().with_id_alone(&["{a}"]).unwrap().is_none());
+        assert_eq!(json.with_id_alone(&["{a", "{b}"]).unwrap_err().text, "{a");
+    }
+
+    #[test]
+    fn if_each_event_is_new_not_even_an_id_counts() {
+        for body in [r#"[{"id":7},{"a":1}]"#, "{}"] {
+            let keys = read(sender("json").unwrap(), body, Repetition::Never).unwrap();
+            assert!(keys.iter().all(Option::is_none), "{body} {keys:?}");
+        }
     }
 
     #[test]
     fn without_signed_content_only_the_requests_key_counts_and_only_one_event_is_allowed() {
         let mailgun = sender("mailgun").unwrap();
         for body in [r#"{"event-data":{"id":"a"}}"#, r#"{"event-data":{"id":"b"}}"#] {
-            assert_eq!(keys(mailgun, body, true).0, [Some("signed:1/0".to_owned())]);
+            assert_eq!(keys(mailgun, body, true).0, [Some(of_request(REQUEST, 0))]);
         }
-        let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(b"[{},{}]"));
-        let repetition = Repetition::KeyAlone(&|| None);
-        let input = Input { headers: &headers, query: None, body: &body, repetition };
-        assert_eq!(normalize(mailgun, input).unwrap_err(), Malformed::Several);
+        let refused = read(mailgun, "[{},{}]", Repetition::KeyAlone(&|| None));
+        assert_eq!(refused.unwrap_err(), Malformed::Several);
+    }
+
+    #[test]
+    fn identifiers_and_content_do_not_run_into_each_other() {
+        let keys = [
+            of_event(&["ab", "c"], ""),
+            of_event(&["a", "bc"], ""),
+            of_event(&["abc"], ""),
+            of_event(&["ab"], "c"),
+            of_event(&["", "ab", "c"], ""),
+            of_event(&[], "abc"),
+        ];
+        for (place, key) in keys.iter().enumerate() {
+            assert!(!keys[..place].contains(key), "{place}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::sqreen;
 use crate::model::Attributes;
 
 /// How the bodies of one sender are read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sender {
     /// As written in the configuration.
     pub name: String,
@@ -27,7 +27,7 @@ pub struct RetryHabit {
     pub retries: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Read {
     Sqreen,
     Fields(Box<Fields>),
@@ -57,6 +57,17 @@ impl Sender {
     #[must_use]
     pub fn with_habit(self, habit: RetryHabit) -> Self {
         Self { habit, ..self }
+    }
+
+    /// The same, but the first of these templates that is complete is the id of an event, and it alone counts.
+    /// `None` if no templates say where its ids are.
+    ///
+    /// # Errors
+    /// A template is not valid; the first one is reported.
+    pub fn with_id_alone(&self, id: &[&str]) -> Result<Option<Self>, InvalidRecord> {
+        let Read::Fields(fields) = &self.read else { return Ok(None) };
+        let read = Read::Fields(Box::new(fields.with_id_alone(id)?));
+        Ok(Some(Self { read, ..self.clone() }))
     }
 
     /// Whether bodies that are neither JSON nor a form are events too.

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use super::fields::{Field, fields};
 use super::record::TYPE_UNKNOWN;
-use super::repetition::{Identity, dedup};
+use super::repetition::{Identity, of_event};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, is_rfc3339, one_line};
 use crate::model::{Attributes, Severity};
 
@@ -207,10 +207,10 @@ impl<'a> Read<'a> {
             return Identity::Unknown;
         }
         if !self.is_incident() {
-            return Identity::Known(dedup(&[&message_id, &event_id], self.raw));
+            return Identity::Known(of_event(&[&message_id, &event_id], self.raw));
         }
         let (status, updated) = (text(content.incident_status), text(content.date_last_updated));
-        Identity::Known(dedup(&[&message_id, &event_id, &thread, &status, &updated], self.raw))
+        Identity::Known(of_event(&[&message_id, &event_id, &thread, &status, &updated], self.raw))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Tests what people see of each kind of event, and that any body can be read.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde_json::value::RawValue;
 
+use super::repetition::of_event;
+use super::sender::Read;
 use super::*;
-use crate::config::vendors::{sample, sender, senders};
-use crate::model::{Attributes, Event, Severity, Shape};
+use crate::config::vendors::{self, sample, sender, senders};
+use crate::model::{Attributes, Event, RepetitionKey, Severity, Shape};
 
 fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
     let headers = http::HeaderMap::new();
@@ -26,18 +31,33 @@ fn only(sender: &str, body: &str) -> Event {
     events.remove(0)
 }
 
-/// Checks type, title, severity and repetition key of the only event, in this order.
+/// The key of the ids in that text, separated by slashes, and of the content of that event.
+fn key(sender: &Sender, ids: &str, data: &[u8]) -> RepetitionKey {
+    let data = std::str::from_utf8(data).unwrap();
+    match &sender.read {
+        Read::Fields(fields) => of_event(&[ids], if fields.id_alone { "" } else { data }),
+        Read::Sqreen => {
+            let ids: Vec<&str> = ids.split('/').collect();
+            let parts: HashMap<String, &RawValue> = serde_json::from_str(data).unwrap();
+            let content = match parts.get("message").map(|message| message.get()) {
+                Some("null") => "",
+                Some(message) => message,
+                None => data,
+            };
+            of_event(&ids, content)
+        }
+    }
+}
+
+/// Checks type, title, severity and the ids in the repetition key of the only event, in this order.
 #[track_caller]
 fn check(sender: &str, body: &str, expected: (&str, &str, Severity, Option<&str>)) {
     let Event { attributes, dedup, data, shape, .. } = only(sender, body);
-    let key = dedup.map(|dedup| dedup.key);
-    let found = (
-        attributes.event_type.as_str(),
-        attributes.title.as_str(),
-        attributes.severity,
-        key.as_deref(),
-    );
-    assert_eq!(found, expected, "{body}");
+    let found = (attributes.event_type.as_str(), attributes.title.as_str(), attributes.severity);
+    let (event_type, title, severity, ids) = expected;
+    assert_eq!(found, (event_type, title, severity), "{body}");
+    let ids_key = ids.map(|ids| key(vendors::sender(sender).unwrap(), ids, &data));
+    assert_eq!(dedup, ids_key, "{body}: {ids:?}");
     assert_eq!(shape, Shape::Object);
     assert!(body.contains(std::str::from_utf8(&data).unwrap()));
 }
@@ -250,8 +270,7 @@ fn a_repetition_has_the_same_key_and_content_and_an_update_does_not() {
     let first = dedup(&version_2(0, r#"{"event_id": "e-1", "risk": 1}"#));
     assert_eq!(first, dedup(&version_2(3, r#"{"event_id": "e-1", "risk": 1}"#)));
     let changed = dedup(&version_2(0, r#"{"event_id": "e-1", "risk": 2}"#));
-    assert_eq!(first.key, changed.key);
-    assert_ne!(first.content, changed.content);
+    assert_ne!(first, changed);
 
     let incident = |status: &str| {
         format!(
@@ -259,10 +278,10 @@ fn a_repetition_has_the_same_key_and_content_and_an_update_does_not() {
         )
     };
     assert_eq!(dedup(&incident("created")), dedup(&incident("created")));
-    assert_ne!(dedup(&incident("created")).key, dedup(&incident("updated")).key);
+    assert_ne!(dedup(&incident("created")), dedup(&incident("updated")));
 
     let flat = r#"{"sqreen_payload_type": "security_event", "id": "e-1"}"#;
-    assert_eq!(dedup(flat).key, "/e-1");
+    assert_eq!(dedup(flat), of_event(&["", "e-1"], flat));
     assert_eq!(dedup(&format!("[{flat}]")), dedup(flat));
 }
 
@@ -272,16 +291,25 @@ fn both_forms_of_the_envelope_give_the_id_of_the_message() {
     let body = r#"[{"message_id": "m-1", "message_type": "x", "message": {"event_id": "e-1"}},
                    {"id": "m-2", "message_type": "x", "retry_count": 1, "message": {"event_id": "e-2"}}]"#;
     let keys: Vec<_> =
-        events("sqreen", body).into_iter().map(|event| event.dedup.unwrap().key).collect();
-    assert_eq!(keys, ["m-1/e-1", "m-2/e-2"]);
+        events("sqreen", body).into_iter().map(|event| event.dedup.unwrap()).collect();
+    let of = |message: &str, event: &str, content: &str| of_event(&[message, event], content);
+    let expected =
+        [of("m-1", "e-1", r#"{"event_id": "e-1"}"#), of("m-2", "e-2", r#"{"event_id": "e-2"}"#)];
+    assert_eq!(keys, expected);
 }
 
 #[test]
-fn a_long_id_gives_a_short_key() {
-    let key = |id: &str| only("json", &format!(r#"{{"id": "{id}"}}"#)).dedup.unwrap().key;
-    let (one, other) = (key(&"a".repeat(5000)), key(&"b".repeat(5000)));
-    assert_eq!(one.len(), "sha256:".len() + 64);
-    assert_ne!(one, other);
+fn long_ids_that_differ_at_the_end_have_different_keys() {
+    let key = |id: &str| {
+        let record = Record { id: &["{id}"], id_alone: true, ..Record::EMPTY };
+        let body = Bytes::from(format!(r#"{{"id": "{id}"}}"#));
+        let headers = http::HeaderMap::new();
+        let repetition = Repetition::Unknown;
+        let input = Input { headers: &headers, query: None, body: &body, repetition };
+        normalize(&Sender::new("own", &record).unwrap(), input).unwrap().remove(0).dedup.unwrap()
+    };
+    assert_ne!(key(&("a".repeat(5000) + "1")), key(&("a".repeat(5000) + "2")));
+    assert_eq!(key("7"), of_event(&["7"], ""));
 }
 
 #[test]
@@ -353,17 +381,14 @@ fn events_in_a_list_share_the_document_around_them() {
     );
     let seen: Vec<_> = events
         .iter()
-        .map(|event| {
-            let key = event.dedup.as_ref().map(|dedup| dedup.key.as_str());
-            (event.attributes.title.as_str(), event.attributes.severity, key)
-        })
+        .map(|event| (event.attributes.title.as_str(), event.attributes.severity, event.dedup))
         .collect();
     assert_eq!(
         seen,
         [
-            ("open at Lyon", Severity::Critical, Some("7/1")),
+            ("open at Lyon", Severity::Critical, Some(key(&sender, "7/1", &events[0].data))),
             ("not a JSON object: 5", Severity::Warning, None),
-            ("door", Severity::Info, Some("7/2")),
+            ("door", Severity::Info, Some(key(&sender, "7/2", &events[2].data))),
         ]
     );
     assert_eq!(events[2].data, "{\"n\": 2}");
@@ -390,7 +415,7 @@ proptest! {
         let mut headers = http::HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, content_type[which].parse().unwrap());
         let body = Bytes::from(body);
-        let key = || Some("k".to_owned());
+        let key = || Some([7; 16]);
         for sender in senders() {
             for repetition in [Repetition::Unknown, Repetition::Key(&key), Repetition::KeyAlone(&key)] {
                 let input = Input { headers: &headers, query: Some("a=%2"), body: &body, repetition };

@@ -15,6 +15,9 @@ pub const FORM_FIELDS_MAX: usize = 1_000;
 /// Most headers that a request may list as signed.
 pub const LISTED_HEADERS_MAX: usize = 64;
 
+/// The parameter of the address with the hash of a body that is not a form.
+const BODY_HASH: &str = "bodySHA256";
+
 /// See the module's description.
 #[derive(Debug)]
 pub(super) struct Message<'r> {
@@ -144,11 +147,19 @@ fn unmoved(body: &[u8], behind: &str) -> Result<(), VerifyRefusal> {
     if moved { Err(VerifyRefusal::StampInBody) } else { Ok(()) }
 }
 
+/// Whether only the fields of a form are signed, and not how they are written: their order and their escapes may
+/// differ, and one may begin where another ends.
+pub(super) fn is_sorted_form(signature: &Signature, request: &Request) -> bool {
+    let query = request.uri.query().unwrap_or_default();
+    signature.signed.contains(&Part::SortedForm)
+        && url::parameter(query, BODY_HASH).next().is_none()
+}
+
 /// Names and values of a form, sorted by name, without duplicates. Empty if the address has the body's
 /// hash, which then must match. Any other body would not be covered.
 fn sorted_form(request: &Request) -> Result<Vec<u8>, VerifyRefusal> {
     let query = request.uri.query().unwrap_or_default();
-    let mut hashes = url::parameter(query, "bodySHA256");
+    let mut hashes = url::parameter(query, BODY_HASH);
     if let Some(hash) = hashes.next() {
         let right = hash.eq_ignore_ascii_case(body_hash(request).as_bytes());
         return if right && hashes.next().is_none() {

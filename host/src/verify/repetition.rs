@@ -5,51 +5,77 @@
 use sha2::{Digest as _, Sha256};
 
 use super::claim::Claims;
-use super::codec::hex;
 use super::message::{self, Message};
-use super::{Replay, Verified, body_text, id};
+use super::scheme::{Part, Signature};
+use super::{Replay, Verified, VerifyRefusal, body_text, id};
+use crate::model::{RepetitionKey, Request};
+
+/// What a key is made of: separate, so that no id can be signed bytes.
+const OF_SIGNED_BYTES: u8 = 0;
+const OF_ID: u8 = 1;
 
 impl Verified {
-    /// What two requests have in common when one is a copy of the other: a hash of the signed bytes,
-    /// which only the owner of the secret can change. `None` if nothing is signed.
+    /// The key by which [`Scheme::replay`](super::Scheme::replay) recognizes a copy: a hash of the signed id, or
+    /// else of the signed bytes, which only the owner of the secret can change. `None` if nothing is signed, or
+    /// nothing that distinguishes one request from another.
+    ///
+    /// It does not depend on which signatures a copy still has, nor on the form of an address or a body that the
+    /// signature allows to vary.
     #[must_use]
-    pub fn replay_key(&self) -> Option<[u8; 32]> {
+    pub fn repetition_key(&self) -> Option<RepetitionKey> {
         let signature = self.scheme.signature()?;
-        let request = &self.request;
-        let in_body = body_text(signature, &request.body).ok()?;
-        let claims = Claims::find(signature, &request.headers, in_body.as_deref()).ok()?;
-        let stamp = message::stamp_text(signature, &request.headers, &claims).ok()?;
-        let id = id(&self.scheme, signature, &request.headers, claims.set).ok()?;
-        // The address may have several forms; it is the same for each request of the source.
-        let message = Message::new(signature, request, id, stamp, Some("")).ok()?;
-        let mut hash = Sha256::new();
-        if let Some(stamp) = stamp.filter(|_| signature.stamp.as_ref().is_some_and(|s| s.covered)) {
-            hash.update(stamp);
-        }
-        message.feed(0, |piece| hash.update(piece));
-        Some(hash.finalize().into())
+        let by_id = self.scheme.replay() == Replay::Id;
+        let hash = if by_id { self.of_id(signature) } else { self.of_signed_bytes(signature) };
+        hash.ok()??.finalize().first_chunk().copied()
     }
 
-    /// The key by which [`Scheme::replay`](super::Scheme::replay) recognizes a copy. With
-    /// [`Replay::OriginOnly`] it must be the only key, because ids in the body are not signed; otherwise
-    /// it is for events without an id. `None` if nothing identifies a copy, or if its signed time does.
+    /// Whether [`repetition_key`](Self::repetition_key) is the only one that counts: another content, or the same
+    /// fields written in another way, has the same signature.
     #[must_use]
-    pub fn repetition_key(&self) -> Option<String> {
-        match self.scheme.replay() {
-            Replay::SignedBytes | Replay::OriginOnly => {
-                Some(format!("signed:{}", hex(&self.replay_key()?)))
-            }
-            Replay::Id => Some(format!("signed-id:{}", hex(self.signed_id()?))),
-            Replay::Window | Replay::Open => None,
-        }
+    pub fn is_known_by_signature_alone(&self) -> bool {
+        let Some(signature) = self.scheme.signature() else { return false };
+        !signature.covers_content() || message::is_sorted_form(signature, &self.request)
     }
 
-    /// The sender's id of the request, if the signature covers it.
-    fn signed_id(&self) -> Option<&[u8]> {
-        let signature = self.scheme.signature()?;
+    /// A hash of the sender's id of the request, which the signature covers.
+    fn of_id(&self, signature: &Signature) -> Result<Option<Sha256>, VerifyRefusal> {
         let headers = &self.request.headers;
-        let in_body = body_text(signature, &self.request.body).ok()?;
-        let set = Claims::find(signature, headers, in_body.as_deref()).ok()?.set;
-        id(&self.scheme, signature, headers, set).ok().filter(|id| !id.is_empty())
+        let in_body = body_text(signature, &self.request.body)?;
+        let set = Claims::find(signature, headers, in_body.as_deref())?.set;
+        let id = id(&self.scheme, signature, headers, set)?;
+        let hash = Sha256::new().chain_update([OF_ID]).chain_update(id);
+        Ok((!id.is_empty()).then_some(hash))
     }
+
+    fn of_signed_bytes(&self, signature: &Signature) -> Result<Option<Sha256>, VerifyRefusal> {
+        let request = &self.request;
+        let in_body = body_text(signature, &request.body)?;
+        let claims = Claims::find(signature, &request.headers, in_body.as_deref())?;
+        let stamp = message::stamp_text(signature, &request.headers, &claims)?;
+        let signed_at = stamp.filter(|_| signature.covers_stamp()).unwrap_or_default();
+        if signed_at.is_empty() && !distinguishes(signature, request) {
+            return Ok(None);
+        }
+        let id = id(&self.scheme, signature, &request.headers, claims.set)?;
+        let public_url = self.public_url.as_deref();
+        let message = Message::new(signature, request, id, stamp, public_url)?;
+        let mut hash = Sha256::new().chain_update([OF_SIGNED_BYTES]);
+        // The time may be in the key of the signature only.
+        hash.update((signed_at.len() as u64).to_le_bytes());
+        hash.update(signed_at);
+        message.feed(self.url_form, |piece| hash.update(piece));
+        Ok(Some(hash))
+    }
+}
+
+/// Whether anything is signed, besides the time, that differs from request to request.
+fn distinguishes(signature: &Signature, request: &Request) -> bool {
+    signature.signed.iter().any(|part| match part {
+        Part::Body | Part::BodySha256Hex | Part::SortedForm => !request.body.is_empty(),
+        Part::Url | Part::UrlAnyPort | Part::UrlDecoded | Part::Path => {
+            request.uri.query().is_some_and(|query| !query.is_empty())
+        }
+        Part::Header(_) | Part::ListedHeaders(_) | Part::BodyText(_) | Part::Id => true,
+        Part::Literal(_) | Part::Method | Part::Stamp | Part::StampIfSent(_) => false,
+    })
 }

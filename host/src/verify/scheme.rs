@@ -234,10 +234,12 @@ pub enum Handshake {
 pub enum Replay {
     /// The signature covers the sender's id, and the time.
     Id,
-    /// The signature covers the time: a copy is accepted only within the tolerance.
+    /// The signed bytes, with the time among them: a copy is refused once it is older than the tolerance.
     Window,
     /// Only the signed bytes: a copy stays valid for ever.
     SignedBytes,
+    /// The signed fields of a form: they may be written in another way, so they are the only key.
+    Fields,
     /// The signature covers no content: anyone who has seen one request can send any content with it, so
     /// what was signed must be the repetition key of every request.
     OriginOnly,
@@ -262,6 +264,8 @@ impl Scheme {
         let covered = signature.stamp.as_ref().is_some_and(covered);
         if !signature.covers_content() {
             Replay::OriginOnly
+        } else if signature.signed.contains(&Part::SortedForm) {
+            Replay::Fields
         } else if signature.signed.contains(&Part::Id) {
             Replay::Id
         } else if covered {
@@ -269,6 +273,24 @@ impl Scheme {
         } else {
             Replay::SignedBytes
         }
+    }
+
+    /// Whether only the owner of the secret can change what a place of a template reads: `header:NAME`,
+    /// `query:NAME` or a path in the body. Without a signature whoever has the secret can send anything.
+    #[must_use]
+    pub fn covers(&self, place: &str) -> bool {
+        let Some(signature) = self.signature() else { return true };
+        let signs = |part: &Part| signature.signed.contains(part);
+        if let Some(name) = place.strip_prefix("header:") {
+            let is_id = |id: &HeaderName| id.as_str().eq_ignore_ascii_case(name);
+            let named = |part: &Part| matches!(part, Part::Header(signed) if is_id(signed));
+            let by_id = matches!(&self.id[..], [id] if is_id(id)) && signs(&Part::Id);
+            return by_id || signature.signed.iter().any(named);
+        }
+        if place.starts_with("query:") {
+            return signs(&Part::Url) || signs(&Part::Path);
+        }
+        !place.starts_with('@') && signature.covers_content() && !signs(&Part::SortedForm)
     }
 
     /// Whether `server.public_url` must be set.

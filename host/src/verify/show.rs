@@ -66,8 +66,11 @@ impl Replay {
     pub const fn shown(self) -> &'static str {
         match self {
             Self::Id => "the event's id, or else the signed id",
-            Self::Window => "the event's id; refused once it is older than the time limit",
+            Self::Window => {
+                "the event's id, or else the signed bytes; refused once it is older than the time limit"
+            }
             Self::SignedBytes => "the event's id, or else the signed bytes",
+            Self::Fields => "only the signed fields, in whatever order",
             Self::OriginOnly => "only the signed bytes, whatever the content",
             Self::Open => "the event's id",
         }

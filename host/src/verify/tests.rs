@@ -1,5 +1,6 @@
 //! Tests known vectors, every form of a wrong signature, and random guesses.
 
+mod copies;
 mod rules;
 
 use super::*;
@@ -298,7 +299,7 @@ fn a_signed_time_limits_how_long_a_copy_is_valid() {
             "{}: {replay:?}",
             scheme.name
         );
-        let key = |request: Request| verifier.verify(request).unwrap().replay_key();
+        let key = |request: Request| verifier.verify(request).unwrap().repetition_key();
         assert!(key(request.clone()).is_some() && key(request.clone()) == key(request));
     }
 }

@@ -54,6 +54,9 @@ pub struct Verified {
     pub(super) request: Request,
     pub(super) scheme: Arc<Scheme>,
     key: u16,
+    /// The public address, if the signature covers it, and which of its forms was signed.
+    pub(super) public_url: Option<Arc<str>>,
+    pub(super) url_form: usize,
 }
 
 impl Verified {
@@ -157,15 +160,24 @@ impl Verifier {
     /// # Errors
     /// The reason why the request cannot be trusted.
     pub fn verify(&self, request: Request) -> Result<Verified, VerifyRefusal> {
+        let (mut public_url, mut url_form) = (None, 0);
         let key = match &self.scheme.proof {
-            Proof::Signature(signature) => self.check(signature, &request)?,
+            Proof::Signature(signature) => {
+                if signature.signs_url() {
+                    public_url.clone_from(&self.public_url);
+                }
+                let matched = self.check(signature, &request)?;
+                url_form = matched.url_form;
+                matched.key
+            }
             Proof::Token(place) => {
                 self.check_token(place, &request.headers, request.uri.query())?
             }
             Proof::Basic => self.check_basic(&request.headers)?,
             Proof::None => 0,
         };
-        Ok(Verified { request, scheme: Arc::clone(&self.scheme), key })
+        let scheme = Arc::clone(&self.scheme);
+        Ok(Verified { request, scheme, key, public_url, url_form })
     }
 
     /// Which secret the token is.
@@ -211,8 +223,8 @@ impl Verifier {
         Ok(Claimed { claims, stamp, id })
     }
 
-    /// Which secret made a signature of the request.
-    fn check(&self, signature: &Signature, request: &Request) -> Result<u16, VerifyRefusal> {
+    /// How the signature of the request was made.
+    fn check(&self, signature: &Signature, request: &Request) -> Result<Matched, VerifyRefusal> {
         let in_body = body_text(signature, &request.body)?;
         let now = request.received_at;
         let claimed = self.claims(signature, &request.headers, in_body.as_deref(), now)?;
@@ -227,11 +239,11 @@ impl Verifier {
             // No early exit: the time must not show which secret matched.
             for (number, key) in (0u16..).zip(&self.keys) {
                 if key.matches(signature, claims, &message, url_form) && matched.is_none() {
-                    matched = Some(number);
+                    matched = Some(Matched { key: number, url_form });
                 }
             }
         }
-        let Some(key) = matched else {
+        let Some(matched) = matched else {
             claims.check_form(signature)?;
             return Err(match message.url() {
                 Some(url) => VerifyRefusal::UrlMismatch { url: without_query(url) },
@@ -239,7 +251,7 @@ impl Verifier {
             });
         };
         check_body_stamp(signature, request)?;
-        Ok(key)
+        Ok(matched)
     }
 
     /// Index of the secret that equals the text.
@@ -252,6 +264,12 @@ impl Verifier {
         }
         matched
     }
+}
+
+/// Which secret made a signature, and over which form of the address.
+struct Matched {
+    key: u16,
+    url_form: usize,
 }
 
 struct Claimed<'r> {

@@ -14,6 +14,6 @@ mod queue;
 
 pub use queue::{
     AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Fate, Full,
-    Hold, HoldKind, NewRequest, Outcome, PROGRESS_STORED_BYTES_MAX, Queue, REQUEST_EVENTS_MAX,
-    Rebuilding, Settlement, StoreError, Window,
+    Hold, HoldKind, NewRequest, Outcome, PROGRESS_STORED_BYTES_MAX, Queue, REPEAT_WINDOW_DEFAULT,
+    REPEAT_WINDOW_MAX, REQUEST_EVENTS_MAX, Rebuilding, Settlement, StoreError, Window,
 };

@@ -17,6 +17,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Most events in one request.
 pub const REQUEST_EVENTS_MAX: usize = 1_000;
 
+/// An event is compared with those of this time, unless its source says otherwise.
+pub const REPEAT_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Longest such time. The index keeps repetition keys by the hour, and looks through all hours of the window.
+pub const REPEAT_WINDOW_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
 /// A verified request, with the targets of each event.
 #[derive(Clone, Debug)]
 pub struct NewRequest {
@@ -30,6 +36,9 @@ pub struct NewRequest {
     /// Hash of the configuration whose routes made the plan.
     pub config: u64,
     pub headers: Headers,
+    /// An event with the repetition key of one that was received within this time is a repetition. At most
+    /// [`REPEAT_WINDOW_MAX`].
+    pub repeat_window: Duration,
     /// At most [`REQUEST_EVENTS_MAX`].
     pub events: Vec<Planned>,
 }
@@ -325,6 +334,9 @@ pub trait Queue: Send + Sync + 'static {
     /// Sets the targets whose oldest deliveries may become dead letters, without their events, when the log is
     /// full. Deliveries of other targets make it refuse requests instead.
     fn may_overflow(&self, _targets: Vec<TargetNumber>) {}
+
+    /// Sets how long repetition keys are kept: the longest window of all sources.
+    fn keep_keys(&self, _window: Duration) {}
 
     fn depth(&self, target: TargetNumber) -> Depth;
 

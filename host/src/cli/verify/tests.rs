@@ -25,10 +25,11 @@ timestamp. Signatures of an unknown version are ignored; one of a known version 
   nothing and is ignored.
 - **copies** are events that are sent again within a day: they are answered with 200, counted in `duplicates`
   and not delivered again. The column says what identifies one. The id that the sender gives its event comes
-  first. Without an id, an event is identified by what the signature covers and by its position in the request,
-  unless its sender may repeat itself (Alertmanager and Grafana, Dropbox, Sqreen's test message, your own sender
-  with `may_repeat = true`, an empty body). If the signature covers no content, ids in the content prove nothing:
-  only the signed bytes count, and a request that brings several events is refused.
+  first, together with the content. Without an id, an event is identified by what the signature covers and by its
+  position in the request, unless its sender may repeat itself (Alertmanager and Grafana, Dropbox, Sqreen's test
+  message, your own sender with `may_repeat = true`, an empty body without a signed time). If the signature covers
+  no content, or only the fields of a form, ids in the content prove nothing: only the signed bytes count, and a
+  request that brings several events is refused.
 - **unconfirmed**: read in second-hand sources only. Try it with a real request before you rely on it.
 
 To see why a request is refused:

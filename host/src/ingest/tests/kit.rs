@@ -101,6 +101,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         silent_after: None,
         allow: Arc::default(),
         rates: Arc::default(),
+        repeat: Repeat::Skip { window: crate::store::REPEAT_WINDOW_DEFAULT },
     };
     let settings = Settings {
         sources: vec![source],

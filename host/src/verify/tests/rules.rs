@@ -291,14 +291,14 @@ fn only_the_signed_bytes_identify_a_copy() {
         ("github", &header as &dyn Fn(&mut Request)),
         ("sentry", &header),
         ("mailgun", &content),
+        ("stripe", &header),
+        ("slack", &header),
         ("standard-webhooks", &header),
     ] {
         let (one, other) = key(name, change);
         assert!(one.is_some() && one == other, "{name}: {one:?} {other:?}");
     }
-    for name in ["stripe", "slack", "basic"] {
-        assert_eq!(key(name, &header), (None, None), "{name}");
-    }
+    assert_eq!(key("basic", &header), (None, None));
     let (signer, verifier) = both(scheme("github").unwrap(), &random);
     let keys = [b"1", b"2"].map(|body| {
         let request = signed(&signer, body, "/hook", &random);

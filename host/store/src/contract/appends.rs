@@ -1,6 +1,7 @@
 //! Requests and events: what is stored, what is a repetition, and how an event is found.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::Depth;
 use dispatcher_model::{EventId, Timestamp};
@@ -41,6 +42,53 @@ pub async fn a_repetition_gets_the_id_of_the_first_event(opener: &dyn Opener) {
     let queue = opener.open();
     let again = queue.append(request(vec![keyed("k", 1, &[a])])).await.unwrap();
     assert_eq!((again.ids(), again.duplicates()), (&[first][..], 1));
+}
+
+/// Not only the newest content of an id is known.
+pub async fn an_id_may_come_with_several_contents(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    let sent = |content| request(vec![keyed("k", content, &[a])]);
+    let mut first = Vec::new();
+    for content in [1, 2, 3] {
+        first.extend_from_slice(queue.append(sent(content)).await.unwrap().ids());
+    }
+    let again = |contents: &[u64]| contents.iter().map(|c| keyed("k", *c, &[a])).collect();
+    for contents in [[1, 2, 3], [3, 1, 2], [1, 1, 1]] {
+        let durable = queue.append(request(again(&contents))).await.unwrap();
+        let expected = contents.map(|content| first[usize::try_from(content).unwrap() - 1]);
+        assert_eq!((durable.ids(), durable.duplicates()), (&expected[..], 3));
+    }
+    // In one request, and with new events between them.
+    let mixed = queue.append(request(again(&[7, 8, 7, 1, 8]))).await.unwrap();
+    let ids = mixed.ids();
+    assert_eq!((mixed.duplicates(), ids[2], ids[3], ids[4]), (3, ids[0], first[0], ids[1]));
+    queue.close().await.unwrap();
+    drop(queue);
+    let queue = opener.open();
+    let durable = queue.append(request(again(&[1, 8, 2, 7, 3]))).await.unwrap();
+    assert_eq!(durable.duplicates(), 5);
+}
+
+pub async fn a_repetition_is_within_the_window_of_its_request(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    let at = now().as_millis() - 3_600_000;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    for (received_ms, window, duplicates) in [
+        (at, minutes(1), 0),
+        (at + 59_999, minutes(1), 1),
+        (at + 60_000, minutes(2), 1),
+        (at + 60_000, minutes(1), 0),
+        (at + 120_000, minutes(1), 0),
+        (at + 120_001, minutes(60), 1),
+    ] {
+        let mut request = request(vec![keyed("k", 1, &[a])]);
+        request.received_at = Timestamp::from_millis(received_ms);
+        request.repeat_window = window;
+        let durable = queue.append(request).await.unwrap();
+        assert_eq!(durable.duplicates(), duplicates, "{} ms, {window:?}", received_ms - at);
+    }
 }
 
 pub async fn concurrent_repetitions_are_stored_once(opener: &dyn Opener) {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
-use crate::{NewRequest, Outcome, Queue, Settlement};
+use crate::{NewRequest, Outcome, Queue, REPEAT_WINDOW_DEFAULT, Settlement};
 use dispatcher_model::{
-    Attributes, Dedup, Delivery, Event, EventId, Headers, Planned, Receipt, Severity, Shape,
-    TargetNumber, Timestamp,
+    Attributes, Delivery, Event, EventId, Headers, Planned, Receipt, RepetitionKey, Severity,
+    Shape, TargetNumber, Timestamp,
 };
 
 /// Opens the same queue each time. The one opened before is closed or dropped by then.
@@ -37,11 +38,18 @@ pub fn planned(data: impl Into<String>, targets: &[TargetNumber]) -> Planned {
     Planned { event, targets: targets.to_vec(), unrouted: Vec::new() }
 }
 
-/// An event with a repetition key and a fingerprint of its other content.
+/// An event with the repetition key of an id and a content.
 pub fn keyed(key: &str, content: u64, targets: &[TargetNumber]) -> Planned {
     let mut planned = planned(format!("{key}-{content}"), targets);
-    planned.event.dedup = Some(Dedup { key: key.into(), content });
+    planned.event.dedup = Some(repetition_key(key, content));
     planned
+}
+
+/// The key of an id and a content, as different as those of real events are.
+pub fn repetition_key(id: &str, content: u64) -> RepetitionKey {
+    let mut key = RepetitionKey::default();
+    key.copy_from_slice(&Sha256::digest(format!("{content} {id}"))[..16]);
+    key
 }
 
 pub fn request(events: Vec<Planned>) -> NewRequest {
@@ -53,6 +61,7 @@ pub fn request(events: Vec<Planned>) -> NewRequest {
         key: 0,
         config: 7,
         headers: Headers::from_iter([("x-id", &b"\xff1"[..])]),
+        repeat_window: REPEAT_WINDOW_DEFAULT,
         events,
     }
 }

@@ -34,6 +34,8 @@ macro_rules! contract {
         $crate::contract!($opener;
             a_request_without_events_stores_nothing
             a_repetition_gets_the_id_of_the_first_event
+            an_id_may_come_with_several_contents
+            a_repetition_is_within_the_window_of_its_request
             concurrent_repetitions_are_stored_once
             concurrent_appends_are_all_delivered_once
             an_event_is_found_by_its_id

@@ -22,6 +22,7 @@ use crate::embedded::format::record::{ActKind, HoldRow};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::indexing::indexer::{Indexer, Job};
+use crate::embedded::limits::millis;
 use crate::embedded::platform::locks::{lock, write_lock};
 use crate::embedded::retention::retire::Retention;
 use crate::embedded::settings::Settings;
@@ -101,12 +102,6 @@ impl Embedded {
         Ok(store)
     }
 
-    /// How often a known repetition key came with other content, since the store was opened.
-    #[must_use]
-    pub fn keys_reused(&self) -> u64 {
-        self.shared.keys_reused.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
     /// The free space of the store's disk, as last measured.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
@@ -134,6 +129,7 @@ impl Embedded {
             &self.shared,
             &keys,
             request.received_at.as_millis(),
+            millis(request.repeat_window),
         )
         .map_err(|error| AppendError::Disk(error.to_string()))?;
         let known: Option<Vec<EventId>> = slots
@@ -288,6 +284,10 @@ impl Queue for Embedded {
             )
             .await
         })
+    }
+
+    fn keep_keys(&self, window: Duration) {
+        self.shared.set_window(window);
     }
 
     fn may_overflow(&self, targets: Vec<TargetNumber>) {

@@ -1,5 +1,10 @@
 //! The limits of the engine that no setting changes.
 
+/// A time in milliseconds.
+pub(crate) fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Cuts a text at a character's start.
 pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
     let mut end = bytes_max.min(text.len());
@@ -60,9 +65,6 @@ pub(crate) const RECEIPT_BYTES_MAX: usize = 4_096;
 
 /// Longest name of a target, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
-
-/// A key is remembered this long.
-pub(crate) const DEDUP_MS: u64 = 24 * 3_600_000;
 
 /// The largest request frame that a segment of `capacity` bytes takes.
 pub(crate) const fn request_bytes_max(capacity: u64) -> u64 {

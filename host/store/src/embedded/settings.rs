@@ -1,9 +1,11 @@
 //! What an operator chooses, and the folders that follow from it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::embedded::error::OpenError;
-use crate::embedded::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::embedded::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, millis};
+use crate::{REPEAT_WINDOW_DEFAULT, REPEAT_WINDOW_MAX};
 
 /// A segment of the log unless the settings say otherwise.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
@@ -32,6 +34,14 @@ pub struct Settings {
     pub retention_age_ms: Option<u64>,
     /// The log takes no more than this; when nothing of it can go no requests are taken in.
     pub retention_bytes: Option<u64>,
+    /// The longest window of repetitions of all sources: repetition keys are kept so long, and at least for
+    /// the default.
+    pub repeat_window: Duration,
+}
+
+/// How long keys are kept if that is the longest window. A shorter one may be longer again after a reload.
+pub(crate) fn window_ms(longest: Duration) -> u64 {
+    millis(longest.clamp(REPEAT_WINDOW_DEFAULT, REPEAT_WINDOW_MAX))
 }
 
 impl Settings {
@@ -44,7 +54,12 @@ impl Settings {
             free_min_bytes: None,
             retention_age_ms: Some(RETENTION_AGE_MS_DEFAULT),
             retention_bytes: Some(RETENTION_BYTES_DEFAULT),
+            repeat_window: REPEAT_WINDOW_DEFAULT,
         }
+    }
+
+    pub(crate) fn window_ms(&self) -> u64 {
+        window_ms(self.repeat_window)
     }
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use dispatcher_model::EventId;
+use dispatcher_model::{EventId, RepetitionKey};
 
 use super::committer::Committer;
 use super::group::Waiting;
@@ -14,64 +14,40 @@ use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::format::frame::{Frame, Kind};
-use crate::embedded::format::record::{Dedup, DedupKey, Unreadable};
+use crate::embedded::format::record::Unreadable;
 use crate::embedded::index::recent::NEVER_ASKED;
 use crate::embedded::index::rows::{IndexError, Seen};
 use crate::embedded::log::recent::TailFrame;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::read_lock;
 
-/// What is known of an event's repetition key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// The event repeats that one.
-    Repeats(EventId),
-    /// The key is known, with other content.
-    Reused,
-    Nothing,
-}
-
-fn judge(shared: &Shared, seen: Option<Seen>, dedup: Dedup, now_ms: u64) -> Found {
-    match seen {
-        Some(seen) if seen.repeated_by(dedup.content, now_ms) => Found::Repeats(EventId::new(
-            dispatcher_model::Timestamp::from_millis(seen.received_ms),
-            shared.identity.store,
-            seen.number,
-        )),
-        Some(seen) if seen.content != dedup.content => Found::Reused,
-        _ => Found::Nothing,
-    }
+/// The event that one with the same key repeats, if it was received within the window.
+fn repeated(shared: &Shared, seen: Option<Seen>, now_ms: u64, window_ms: u64) -> Option<EventId> {
+    let seen = seen.filter(|seen| seen.is_within(now_ms, window_ms))?;
+    let received = dispatcher_model::Timestamp::from_millis(seen.received_ms);
+    Some(EventId::new(received, shared.identity.store, seen.number))
 }
 
 /// Looks keys up in the index on the receiving thread, so that the committer does not wait for it.
 /// Returns what it found, and the state of the recent keys at that time.
 pub(crate) fn known(
     shared: &Shared,
-    keys: &[Option<Dedup>],
+    keys: &[Option<RepetitionKey>],
     now_ms: u64,
+    window_ms: u64,
 ) -> Result<(Vec<Slot>, u64), IndexError> {
     let asked_at = shared.keys_dropped.load(Ordering::Acquire);
     let index = read_lock(&shared.index);
     let Some(index) = index.as_ref() else {
         return Ok((vec![Slot::New; keys.len()], NEVER_ASKED));
     };
-    let slots = keys.iter().map(|dedup| {
-        let Some(dedup) = *dedup else { return Ok(Slot::New) };
-        Ok(match judge(shared, index.seen(&dedup.key, now_ms)?, dedup, now_ms) {
-            Found::Repeats(id) => Slot::Known(id),
-            Found::Reused => {
-                reused(shared, dedup.key);
-                Slot::New
-            }
-            Found::Nothing => Slot::New,
-        })
+    let from_ms = now_ms.saturating_sub(window_ms);
+    let slots = keys.iter().map(|key| {
+        let Some(key) = key else { return Ok(Slot::New) };
+        let id = repeated(shared, index.seen(key, from_ms)?, now_ms, window_ms);
+        Ok(id.map_or(Slot::New, Slot::Known))
     });
     Ok((slots.collect::<Result<_, IndexError>>()?, asked_at))
-}
-
-fn reused(shared: &Shared, key: DedupKey) {
-    let count = shared.keys_reused.fetch_add(1, Ordering::Relaxed) + 1;
-    tracing::debug!(key = ?&key[..4], count, "a repetition key came with other content: stored as a new event");
 }
 
 impl Committer {
@@ -117,8 +93,8 @@ impl Committer {
         let effects = std::mem::replace(&mut request.effects, Effects::nothing());
         let entry = self.entry(lsn, &request.frame, effects);
         if let Effects::Request { received_ms, events, keys, routed } = &entry.effects {
-            for &(place, Dedup { key, content }) in keys {
-                let seen = Seen { number: number(lsn, place), received_ms: *received_ms, content };
+            for &(place, key) in keys {
+                let seen = Seen { number: number(lsn, place), received_ms: *received_ms };
                 self.group.undo(self.recent.put(key, seen, entry.end));
             }
             // A request for no target would only push out one that a target still needs.
@@ -136,42 +112,33 @@ impl Committer {
     /// Leaves out events that repeat one of this request, or one that the index did not yet know when it
     /// was asked. Returns up to where the log must be durable for the repeated ones.
     fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, IndexError> {
-        let now_ms = request.received_at.as_millis();
+        let (now_ms, window_ms) = (request.received_at.as_millis(), request.window_ms);
         let missed = self.recent.missed(request.asked_at);
         let Effects::Request { events, keys, .. } = &request.effects else { return Ok(None) };
         let mut known_to = ((*events as usize) < request.slots.len()).then_some(0);
         let mut found = Vec::new();
-        let mut newest: HashMap<DedupKey, (usize, u64)> = HashMap::new();
-        for &(place, dedup) in keys {
+        let mut first: HashMap<RepetitionKey, usize> = HashMap::new();
+        for &(place, key) in keys {
             let place = usize::from(place);
-            let earlier = if keys.len() > 1 {
-                newest.insert(dedup.key, (place, dedup.content))
-            } else {
-                None
-            };
-            let mut seen = self.recent.get(&dedup.key);
-            if seen.is_none() && missed && earlier.is_none() {
+            if keys.len() > 1 {
+                let earlier = *first.entry(key).or_insert(place);
+                if earlier < place {
+                    found.push((place, Slot::Same(earlier)));
+                    continue;
+                }
+            }
+            let mut seen = self.recent.get(&key);
+            if seen.is_none() && missed {
                 match &*read_lock(&self.shared.index) {
-                    Some(index) => seen = index.seen(&dedup.key, now_ms)?,
+                    Some(index) => seen = index.seen(&key, now_ms.saturating_sub(window_ms))?,
                     // A refused event might never be sent again; an accepted one may be stored twice.
                     None => self.shared.rebuild.unchecked(),
                 }
             }
-            match (earlier, judge(&self.shared, seen, dedup, now_ms)) {
-                (Some((earlier, content)), _) => {
-                    if content == dedup.content {
-                        found.push((place, Slot::Same(earlier)));
-                    } else {
-                        reused(&self.shared, dedup.key);
-                    }
-                }
-                (None, Found::Repeats(id)) => {
-                    // The first is durable when the log is durable behind its place.
-                    known_to = known_to.max(Some(lsn_of(id.number()) + 1));
-                    found.push((place, Slot::Known(id)));
-                }
-                (None, Found::Reused) => reused(&self.shared, dedup.key),
-                (None, Found::Nothing) => {}
+            if let Some(id) = repeated(&self.shared, seen, now_ms, window_ms) {
+                // The first is durable when the log is durable behind its place.
+                known_to = known_to.max(Some(lsn_of(id.number()) + 1));
+                found.push((place, Slot::Known(id)));
             }
         }
         if !found.is_empty() {

@@ -1,6 +1,6 @@
 //! A request on its way into the log: encoded where it was received, not by the committer.
 
-use dispatcher_model::{EventId, Headers, Planned, Shape, Timestamp};
+use dispatcher_model::{EventId, Headers, Planned, RepetitionKey, Shape, Timestamp};
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer};
 use serde_bytes::Bytes as Raw;
@@ -8,8 +8,9 @@ use serde_bytes::Bytes as Raw;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::{Frame, Kind};
-use crate::embedded::format::record::{self, Dedup, Unreadable, decode};
+use crate::embedded::format::record::{self, Unreadable, decode};
 use crate::embedded::format::repetition_key::key_of;
+use crate::embedded::limits::millis;
 use crate::{Durable, NewRequest};
 
 /// What one event of a request is: new, or a repetition.
@@ -33,6 +34,8 @@ pub(crate) struct Prepared {
     pub frame: Frame,
     /// Generation of the recent keys when the index was asked.
     pub asked_at: u64,
+    /// How long an event with the same key counts as the same one.
+    pub window_ms: u64,
 }
 
 impl Prepared {
@@ -40,7 +43,7 @@ impl Prepared {
     /// the recent keys. `None` when it exceeds 4 GiB.
     pub(crate) fn new(
         mut request: NewRequest,
-        keys: &[Option<Dedup>],
+        keys: &[Option<RepetitionKey>],
         slots: Vec<Slot>,
         asked_at: u64,
     ) -> Option<Self> {
@@ -68,7 +71,8 @@ impl Prepared {
         };
         let header_bytes = request.headers.bytes() + 8 * request.headers.len();
         let frame = record::frame(Kind::Request, &record, data_bytes + header_bytes + 128)?;
-        Some(Self { received_at: request.received_at, slots, effects, frame, asked_at })
+        let (received_at, window_ms) = (request.received_at, millis(request.repeat_window));
+        Some(Self { received_at, slots, effects, frame, asked_at, window_ms })
     }
 
     /// About the bytes it takes in memory and on disk.
@@ -119,12 +123,9 @@ impl Prepared {
     }
 }
 
-/// Fingerprints of the events' keys.
-pub(crate) fn keys(request: &NewRequest) -> Vec<Option<Dedup>> {
-    let key = |planned: &Planned| {
-        let dedup = planned.event.dedup.as_ref()?;
-        Some(Dedup { key: key_of(&request.source, &dedup.key), content: dedup.content })
-    };
+/// The repetition keys of the events, with the source in them.
+pub(crate) fn keys(request: &NewRequest) -> Vec<Option<RepetitionKey>> {
+    let key = |planned: &Planned| Some(key_of(&request.source, planned.event.dedup?));
     request.events.iter().map(key).collect()
 }
 
@@ -153,12 +154,12 @@ impl Serialize for OutgoingHeaders<'_> {
 /// The new ones of a request's events.
 struct OutgoingEvents<'a> {
     planned: &'a [Planned],
-    keys: &'a [Option<Dedup>],
+    keys: &'a [Option<RepetitionKey>],
     slots: &'a [Slot],
 }
 
 impl<'a> OutgoingEvents<'a> {
-    fn iter(&self) -> impl Iterator<Item = (&'a Planned, Option<Dedup>)> {
+    fn iter(&self) -> impl Iterator<Item = (&'a Planned, Option<RepetitionKey>)> {
         let all = self.planned.iter().zip(self.keys).zip(self.slots);
         all.filter(|(_, slot)| **slot == Slot::New).map(|((planned, key), _)| (planned, *key))
     }
@@ -174,7 +175,7 @@ impl Serialize for OutgoingEvents<'_> {
     }
 }
 
-fn outgoing(planned: &Planned, dedup: Option<Dedup>) -> record::Event<'_> {
+fn outgoing(planned: &Planned, dedup: Option<RepetitionKey>) -> record::Event<'_> {
     let Planned { event, targets, unrouted } = planned;
     let attributes = &event.attributes;
     record::Event {

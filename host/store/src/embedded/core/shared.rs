@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -13,14 +14,14 @@ use super::retention_limits::RetentionLimits;
 use crate::StoreError;
 use crate::embedded::format::segment_header::Identity;
 use crate::embedded::index::recent::NEVER_ASKED;
-use crate::embedded::index::rows::Index;
+use crate::embedded::index::rows::{Index, KeysKept};
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
 use crate::embedded::log::spare::Spare;
 use crate::embedded::platform::clock::Clock;
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
-use crate::embedded::settings::Settings;
+use crate::embedded::settings::{Settings, window_ms};
 use crate::embedded::space::guard::Room;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::target::live::Live;
@@ -69,8 +70,8 @@ pub(crate) struct Shared {
     pub indexed: AtomicU64,
     /// Generations of recent keys dropped.
     pub keys_dropped: AtomicU64,
-    /// How often a known key came with other content.
-    pub keys_reused: AtomicU64,
+    /// The longest window of repetitions: how long the index keeps keys.
+    window_ms: AtomicU64,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     lock: Mutex<Option<Lock>>,
@@ -103,7 +104,7 @@ impl Shared {
             index: RwLock::new(index),
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
-            keys_reused: AtomicU64::new(0),
+            window_ms: AtomicU64::new(settings.window_ms()),
             damage: Mutex::new(None),
             lock: Mutex::new(lock),
         }
@@ -193,6 +194,15 @@ impl Shared {
     /// Sends a command without waiting for it. A closed store ignores it.
     pub(crate) fn post(&self, act: Command) {
         let _ = self.inbox.act(act);
+    }
+
+    pub(crate) fn set_window(&self, window: Duration) {
+        self.window_ms.store(window_ms(window), Ordering::Relaxed);
+    }
+
+    /// The keys that the index keeps as of `now_ms`.
+    pub(crate) fn keys_kept(&self, now_ms: u64) -> KeysKept {
+        KeysKept { now_ms, window_ms: self.window_ms.load(Ordering::Relaxed) }
     }
 
     pub(crate) fn set_tail(&self, lsn: u64) {

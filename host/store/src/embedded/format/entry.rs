@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use dispatcher_model::RepetitionKey;
+
 use super::frame::{Header, Kind};
 use super::record::{
-    Act, Checkpoint, DeadRange, Dedup, Event, Lost, Moved, MovedRows, Registry, Request,
-    Settlements, Unreadable, decode,
+    Act, Checkpoint, DeadRange, Event, Lost, Moved, MovedRows, Registry, Request, Settlements,
+    Unreadable, decode,
 };
 
 /// A decoded frame without the bodies of events.
@@ -23,7 +25,7 @@ pub(crate) enum Effects {
     Request {
         received_ms: u64,
         events: u32,
-        keys: Vec<(u16, Dedup)>,
+        keys: Vec<(u16, RepetitionKey)>,
         routed: Vec<Routed>,
     },
     Settlements(Arc<Settlements>),
@@ -42,7 +44,7 @@ impl Effects {
     /// `events`: the key of each and its targets.
     pub(crate) fn of_request<T: Iterator<Item = u16>>(
         received_ms: u64,
-        events: impl Iterator<Item = (Option<Dedup>, T)>,
+        events: impl Iterator<Item = (Option<RepetitionKey>, T)>,
     ) -> Self {
         let (mut keys, mut count) = (Vec::new(), 0u16);
         let routed = routed(events.map(|(key, targets)| {

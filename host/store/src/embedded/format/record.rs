@@ -4,14 +4,12 @@
 //! of events are ascending differences where there may be many. Texts and bytes of a request are
 //! borrowed from the payload while it is read.
 
+use dispatcher_model::RepetitionKey;
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes as Raw;
 
 use super::frame::{Frame, HEADER_BYTES, Kind};
 use super::runs::Runs;
-
-/// Fingerprint of (source, key).
-pub(crate) type DedupKey = [u8; 16];
 
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Request<'a> {
@@ -42,17 +40,12 @@ pub(crate) struct Event<'a> {
     pub severity: u8,
     /// An element of a request that is not a JSON object.
     pub other_shape: bool,
-    pub dedup: Option<Dedup>,
+    /// The repetition key, with the source in it.
+    #[serde(with = "serde_bytes")]
+    pub dedup: Option<RepetitionKey>,
     /// Target and reason, when no target gets it.
     pub unrouted: Vec<(&'a str, &'a str)>,
     pub data: &'a Raw,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub(crate) struct Dedup {
-    #[serde(with = "serde_bytes")]
-    pub key: DedupKey,
-    pub content: u64,
 }
 
 /// An event moved out of a segment that is removed, with all that is known of its deliveries. It keeps
@@ -386,7 +379,7 @@ mod tests {
         #[test]
         fn a_request_survives_and_its_targets_can_be_read_alone(
             targets: Vec<u16>, received_ms: u64, source: String, title: String,
-            value: Vec<u8>, data: Vec<u8>, content: u64, key: [u8; 16], subject: Option<String>,
+            value: Vec<u8>, data: Vec<u8>, key: Option<[u8; 16]>, subject: Option<String>,
         ) {
             let record = Request {
                 targets: targets.clone(), received_ms, verified_ms: 2, source: &source, scheme: "sqreen",
@@ -394,7 +387,7 @@ mod tests {
                 events: vec![Event {
                     targets: targets.clone(), event_type: "t", subject: subject.as_deref(), time: None,
                     title: &title, link: None, severity: 2, other_shape: true,
-                    dedup: Some(Dedup { key, content }), unrouted: vec![("a", "b")], data: Raw::new(&data),
+                    dedup: key, unrouted: vec![("a", "b")], data: Raw::new(&data),
                 }],
             };
             let payload = postcard::to_allocvec(&record).unwrap();

@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
+use dispatcher_model::RepetitionKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::key_filter::Filter;
@@ -18,8 +19,6 @@ use super::rows::{
     Batch, Index, IndexHome, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key,
     window_prefix,
 };
-use crate::embedded::format::record::DedupKey;
-use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::platform::disk::is_full;
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -143,7 +142,7 @@ impl FjallIndex {
     }
 
     /// Adds keys to the filter of their hour: before their rows are there, so that no row is denied.
-    fn expect(&self, hour: u32, keys: &[(u32, DedupKey, Seen)]) {
+    fn expect(&self, hour: u32, keys: &[(u32, RepetitionKey, Seen)]) {
         let mut hours = crate::embedded::platform::locks::write_lock(&self.hours);
         let all: usize = hours.values().filter_map(|h| Some(h.filter.as_ref()?.bytes())).sum();
         let Some(Hour { filter: Some(filter), .. }) = hours.get_mut(&hour) else { return };
@@ -232,8 +231,8 @@ impl Index for FjallIndex {
         Ok(())
     }
 
-    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
-        let oldest = hour_of(now_ms.saturating_sub(DEDUP_MS));
+    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+        let oldest = hour_of(from_ms);
         for (_, hour) in
             crate::embedded::platform::locks::read_lock(&self.hours).range(oldest..).rev()
         {
@@ -324,15 +323,15 @@ mod tests {
             for (target, due, number) in [(1, 30, 7), (1, 10, 9), (2, 5, 1)] {
                 batch.rows.insert((Space::Retry, retry_key(target, due, number)), Some(retry(1)));
             }
-            let seen = Seen { number: 5, received_ms: 3_600_000, content: 8 };
+            let seen = Seen { number: 5, received_ms: 3_600_000 };
             batch.seen.push((1, [3; 16], Seen { number: 4, ..seen }));
             batch.seen.push((1, [3; 16], seen));
             index.commit(batch).unwrap();
-            assert_eq!(index.seen(&[3; 16], 3_600_001).unwrap(), Some(seen));
+            assert_eq!(index.seen(&[3; 16], 1).unwrap(), Some(seen));
             let mut batch = Batch { hours_from: 2, ..Batch::default() };
             batch.rows.insert((Space::Retry, retry_key(1, 30, 7)), None);
             index.commit(batch).unwrap();
-            assert_eq!(index.seen(&[3; 16], 3_600_001).unwrap(), None);
+            assert_eq!(index.seen(&[3; 16], 1).unwrap(), None);
         }
         let index = FjallIndex::open(folder.path()).unwrap();
         let mut found = Vec::new();

@@ -7,7 +7,7 @@
 //! A filter grows in links of twice the size, so that a quiet hour costs little. It is not stored: it
 //! starts empty, with the hour's first row, and is missing for rows of an earlier run of the program.
 
-use crate::embedded::format::record::DedupKey;
+use dispatcher_model::RepetitionKey;
 
 /// All bits of a key lie in one such block, which is one line of the processor's cache.
 const BLOCK_WORDS: usize = 8;
@@ -58,7 +58,7 @@ impl Filter {
     }
 
     /// Adds a key that room was made for.
-    pub(crate) fn add(&mut self, key: &DedupKey) {
+    pub(crate) fn add(&mut self, key: &RepetitionKey) {
         if let Some(link) = self.links.last_mut() {
             link.room = link.room.saturating_sub(1);
             for (word, mask) in link.places(key) {
@@ -68,7 +68,7 @@ impl Filter {
     }
 
     /// `false`: it was never added.
-    pub(crate) fn may_have(&self, key: &DedupKey) -> bool {
+    pub(crate) fn may_have(&self, key: &RepetitionKey) -> bool {
         let has = |link: &Link| link.places(key).all(|(word, mask)| link.words[word] & mask != 0);
         self.links.iter().any(has)
     }
@@ -82,7 +82,7 @@ impl Link {
     /// The words of a key and its bit in each: the first half of the key chooses the block, the other
     /// half the bits.
     #[expect(clippy::cast_possible_truncation, reason = "both are smaller than the list of words")]
-    fn places(&self, key: &DedupKey) -> impl Iterator<Item = (usize, u64)> + use<> {
+    fn places(&self, key: &RepetitionKey) -> impl Iterator<Item = (usize, u64)> + use<> {
         let [block, bits] = [0, 8].map(|at| {
             key[at..at + 8].iter().fold(0u64, |word, byte| (word << 8) | u64::from(*byte))
         });
@@ -100,8 +100,8 @@ mod tests {
     use super::*;
 
     /// As evenly spread as the sums that real keys are.
-    fn key(n: u64) -> DedupKey {
-        crate::embedded::format::repetition_key::key_of("test", &n.to_string())
+    fn key(n: u64) -> RepetitionKey {
+        crate::contract::repetition_key("test", n)
     }
 
     #[test]

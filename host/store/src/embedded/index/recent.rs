@@ -8,11 +8,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use dispatcher_model::RepetitionKey;
 use tokio::time::Instant;
 
 use super::rows::Seen;
-use crate::embedded::format::record::DedupKey;
-use crate::embedded::limits::DEDUP_MS;
 
 /// A generation is closed after this time …
 const GENERATION: Duration = Duration::from_secs(1);
@@ -27,15 +26,15 @@ const GENERATION_KEYS_MAX: usize = 131_072;
 pub(crate) const NEVER_ASKED: u64 = 0;
 
 impl Seen {
-    /// Whether an event with that content, received at `now_ms`, repeats this one.
-    pub(crate) fn repeated_by(&self, content: u64, now_ms: u64) -> bool {
-        self.content == content && now_ms < self.received_ms.saturating_add(DEDUP_MS)
+    /// Whether an event with the same key, received at `now_ms`, repeats this one.
+    pub(crate) const fn is_within(&self, now_ms: u64, window_ms: u64) -> bool {
+        now_ms < self.received_ms.saturating_add(window_ms)
     }
 }
 
 #[derive(Debug)]
 struct Generation {
-    keys: HashMap<DedupKey, Seen>,
+    keys: HashMap<RepetitionKey, Seen>,
     /// The index has all of it when it has read up to here.
     end: u64,
     started: Instant,
@@ -48,7 +47,7 @@ impl Generation {
 }
 
 /// What a key had before it was put in, to undo that.
-pub(crate) type Undo = (DedupKey, Option<Seen>);
+pub(crate) type Undo = (RepetitionKey, Option<Seen>);
 
 #[derive(Debug)]
 pub(crate) struct Recent {
@@ -63,7 +62,7 @@ impl Recent {
         Self { old: Generation::new(now), new: Generation::new(now), dropped: NEVER_ASKED + 1 }
     }
 
-    pub(crate) fn get(&self, key: &DedupKey) -> Option<Seen> {
+    pub(crate) fn get(&self, key: &RepetitionKey) -> Option<Seen> {
         self.new.keys.get(key).or_else(|| self.old.keys.get(key)).copied()
     }
 
@@ -72,7 +71,7 @@ impl Recent {
         asked_at < self.dropped
     }
 
-    pub(crate) fn put(&mut self, key: DedupKey, seen: Seen, end: u64) -> Undo {
+    pub(crate) fn put(&mut self, key: RepetitionKey, seen: Seen, end: u64) -> Undo {
         let before = self.new.keys.insert(key, seen).or_else(|| self.old.keys.get(&key).copied());
         self.new.end = self.new.end.max(end);
         (key, before)
@@ -110,14 +109,17 @@ mod tests {
     use super::*;
 
     fn seen(number: u64) -> Seen {
-        Seen { number, received_ms: 1_000, content: 7 }
+        Seen { number, received_ms: 1_000 }
     }
 
     #[test]
-    fn a_repetition_has_the_same_content_within_a_day() {
-        assert!(seen(1).repeated_by(7, 1_000 + DEDUP_MS - 1));
-        assert!(!seen(1).repeated_by(7, 1_000 + DEDUP_MS));
-        assert!(!seen(1).repeated_by(8, 1_000));
+    fn a_repetition_is_received_within_the_window_of_its_source() {
+        let minute = 60_000;
+        for window_ms in [minute, 1_440 * minute] {
+            assert!(seen(1).is_within(1_000 + window_ms - 1, window_ms));
+            assert!(!seen(1).is_within(1_000 + window_ms, window_ms));
+            assert!(seen(1).is_within(0, window_ms), "the clock was set back");
+        }
     }
 
     #[test]

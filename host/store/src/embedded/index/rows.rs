@@ -8,21 +8,20 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::PathBuf;
 
+use dispatcher_model::RepetitionKey;
 use serde::{Deserialize, Serialize};
 
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 pub(crate) use crate::embedded::format::record::DeadRow;
 use crate::embedded::format::record::{
-    Act, ActKind, DeadRange, Dedup, DedupKey, MovedRow, MovedRows, RecordedOutcome, Settled,
-    from_deltas,
+    Act, ActKind, DeadRange, MovedRow, MovedRows, RecordedOutcome, Settled, from_deltas,
 };
 use crate::embedded::format::runs::Runs;
-use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::state::apply::State;
 
 /// Version of the rows. An index with another version is rebuilt.
-pub(crate) const LAYOUT: u8 = 1;
+pub(crate) const LAYOUT: u8 = 4;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -111,26 +110,20 @@ pub(crate) struct OutcomeRow {
 pub(crate) struct Seen {
     pub number: u64,
     pub received_ms: u64,
-    pub content: u64,
 }
 
 impl Seen {
-    pub(crate) fn to_bytes(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.number.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.received_ms.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.content.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.received_ms.to_le_bytes());
         bytes
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, []) = bytes.as_chunks::<8>() else { return None };
-        let &[number, received, content] = words else { return None };
-        Some(Self {
-            number: u64::from_le_bytes(number),
-            received_ms: u64::from_le_bytes(received),
-            content: u64::from_le_bytes(content),
-        })
+        let &[number, received] = words else { return None };
+        Some(Self { number: u64::from_le_bytes(number), received_ms: u64::from_le_bytes(received) })
     }
 }
 
@@ -139,13 +132,27 @@ pub(crate) const fn hour_of(ms: u64) -> u32 {
     (ms / HOUR_MS) as u32
 }
 
+/// Which repetition keys have rows: those of the longest window, and of the hour in which it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeysKept {
+    pub now_ms: u64,
+    pub window_ms: u64,
+}
+
+impl KeysKept {
+    /// Hours before this one have no rows.
+    pub(crate) const fn hours_from(self) -> u32 {
+        hour_of(self.now_ms.saturating_sub(self.window_ms.saturating_add(HOUR_MS)))
+    }
+}
+
 /// Rows put or removed together. The last change of a key counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
     pub rows: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
     /// Keys with the hour that they belong to, in the order of the log. They are nearly all that is
     /// ever written, and a list of them costs less than a map.
-    pub seen: Vec<(u32, DedupKey, Seen)>,
+    pub seen: Vec<(u32, RepetitionKey, Seen)>,
     /// Hours before this one may be removed.
     pub hours_from: u32,
 }
@@ -162,8 +169,8 @@ pub(crate) trait Index: Send + Sync {
         order: Order,
         visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError>;
-    /// The newest event of that key in the window that ends at `now_ms`.
-    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError>;
+    /// The newest event of that key; of those before the hour of `from_ms`, none.
+    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError>;
     /// Windows of a target that end in the hour of `now_ms` or later: group and end, the latest last.
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError>;
     /// Rows of a space from that key on, at most `max`: keys and values.
@@ -268,26 +275,22 @@ impl Batch {
     }
 
     /// The rows that a frame makes or removes, but for those of targets.
-    pub(crate) fn read(&mut self, entry: &Entry, now_ms: u64) {
+    pub(crate) fn read(&mut self, entry: &Entry, kept: KeysKept) {
         match &entry.effects {
             Effects::Request { received_ms, keys, .. } => {
                 // A rebuild reads requests of long ago: their keys have no row any more.
-                if received_ms.saturating_add(DEDUP_MS + HOUR_MS) < now_ms {
+                if received_ms.saturating_add(kept.window_ms + HOUR_MS) < kept.now_ms {
                     return;
                 }
-                for &(place, Dedup { key, content }) in keys {
-                    let seen = Seen {
-                        number: number(entry.lsn, place),
-                        received_ms: *received_ms,
-                        content,
-                    };
+                for &(place, key) in keys {
+                    let seen = Seen { number: number(entry.lsn, place), received_ms: *received_ms };
                     self.seen.push((hour_of(*received_ms), key, seen));
                 }
             }
             Effects::Settlements(record) => {
                 for target in &record.targets {
                     for settled in &target.others {
-                        self.settled(target.target, record.at_ms, settled, now_ms);
+                        self.settled(target.target, record.at_ms, settled, kept);
                     }
                 }
             }
@@ -356,7 +359,7 @@ impl Batch {
         }
     }
 
-    fn settled(&mut self, target: u16, at_ms: u64, settled: &Settled, now_ms: u64) {
+    fn settled(&mut self, target: u16, at_ms: u64, settled: &Settled, kept: KeysKept) {
         let number = settled.number;
         if let Some(due_ms) = settled.row_due_ms {
             self.rows.insert((Space::Retry, retry_key(target, due_ms, number)), None);
@@ -395,7 +398,7 @@ impl Batch {
             }
             &RecordedOutcome::Window { group, until_ms } => {
                 // A rebuild reads of windows that ended long ago.
-                if until_ms.saturating_add(DEDUP_MS) >= at_ms.max(now_ms) {
+                if until_ms.saturating_add(kept.window_ms) >= at_ms.max(kept.now_ms) {
                     let key = (Space::Seen(hour_of(until_ms)), window_key(target, group));
                     self.rows.insert(key, Some(until_ms.to_le_bytes().to_vec()));
                 }

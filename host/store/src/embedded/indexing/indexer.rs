@@ -14,7 +14,7 @@ use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record::ActKind;
-use crate::embedded::index::rows::{Batch, IndexError, LAYOUT, Stamp, hour_of};
+use crate::embedded::index::rows::{Batch, IndexError, KeysKept, LAYOUT, Stamp};
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::state::apply::State;
 
@@ -26,9 +26,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A batch takes no further job above this many rows.
 const ROWS_MAX: usize = 4_096;
-
-/// Hours of keys that are kept: the window and the hour that has begun.
-const HOURS_KEPT: u32 = 25;
 
 pub(crate) enum Job {
     Entries(Vec<Entry>),
@@ -65,9 +62,9 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn read(&mut self, state: &mut State, entry: &Entry, uuid: u64, now_ms: u64) {
+    fn read(&mut self, state: &mut State, entry: &Entry, uuid: u64, kept: KeysKept) {
         state.apply(entry);
-        self.batch.read(entry, now_ms);
+        self.batch.read(entry, kept);
         self.dirty.extend(entry.effects.targets());
         if let Effects::Settlements(record) = &entry.effects {
             for target in &record.targets {
@@ -98,11 +95,11 @@ impl Gathered {
         });
     }
 
-    fn finish(&mut self, state: &State, now_ms: u64) -> Option<(Batch, Stamp)> {
+    fn finish(&mut self, state: &State, kept: KeysKept) -> Option<(Batch, Stamp)> {
         let stamp = self.stamp.take()?;
         let mut batch = std::mem::take(&mut self.batch);
         batch.stamp(state, self.dirty.iter().copied(), stamp);
-        batch.hours_from = hour_of(now_ms).saturating_sub(HOURS_KEPT);
+        batch.hours_from = kept.hours_from();
         self.dirty.clear();
         Some((batch, stamp))
     }
@@ -112,7 +109,7 @@ impl Gathered {
 pub(crate) struct Replay<'a> {
     pub index: &'a dyn crate::embedded::index::rows::Index,
     pub uuid: u64,
-    now_ms: u64,
+    kept: KeysKept,
     gathered: Gathered,
     /// Targets in memory already know the changes before this place.
     moved_from: u64,
@@ -122,10 +119,10 @@ impl<'a> Replay<'a> {
     pub(crate) fn new(
         index: &'a dyn crate::embedded::index::rows::Index,
         uuid: u64,
-        now_ms: u64,
+        kept: KeysKept,
         moved_from: u64,
     ) -> Self {
-        Self { index, uuid, now_ms, gathered: Gathered::default(), moved_from }
+        Self { index, uuid, kept, gathered: Gathered::default(), moved_from }
     }
 
     /// The changes of rows that the targets in memory do not know yet.
@@ -134,7 +131,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(crate) fn read(&mut self, state: &mut State, entry: &Entry) -> Result<(), IndexError> {
-        self.gathered.read(state, entry, self.uuid, self.now_ms);
+        self.gathered.read(state, entry, self.uuid, self.kept);
         if entry.lsn < self.moved_from {
             self.gathered.moved.clear();
         }
@@ -145,7 +142,7 @@ impl<'a> Replay<'a> {
     }
 
     pub(crate) fn commit(&mut self, state: &State) -> Result<(), IndexError> {
-        match self.gathered.finish(state, self.now_ms) {
+        match self.gathered.finish(state, self.kept) {
             Some((batch, _)) => self.index.commit(batch),
             None => Ok(()),
         }
@@ -202,13 +199,13 @@ impl Indexer {
     ) -> Result<(), IndexError> {
         let uuid = self.shared.identity.uuid;
         let (mut gathered, mut replies) = (Gathered::default(), Vec::new());
-        let now_ms = self.shared.clock.wall_ms();
+        let kept = self.shared.keys_kept(self.shared.clock.wall_ms());
         let (mut next, mut sync) = (Some(first), false);
         while let Some(job) = next {
             match job {
                 Job::Entries(entries) => {
                     for entry in entries.iter().filter(|entry| entry.lsn >= self.read_to) {
-                        gathered.read(&mut self.state, entry, uuid, now_ms);
+                        gathered.read(&mut self.state, entry, uuid, kept);
                     }
                 }
                 Job::Mark(reply) => replies.push(reply),
@@ -217,7 +214,7 @@ impl Indexer {
             let room = gathered.batch.len() < ROWS_MAX;
             next = room.then(&mut more).flatten();
         }
-        let done = commit(&self.shared, &mut gathered, &self.state, now_ms, sync);
+        let done = commit(&self.shared, &mut gathered, &self.state, kept, sync);
         if let Err(error) = &done {
             reindex::close(&self.shared, error);
         }
@@ -242,12 +239,12 @@ fn commit(
     shared: &Shared,
     gathered: &mut Gathered,
     state: &State,
-    now_ms: u64,
+    kept: KeysKept,
     sync: bool,
 ) -> Result<(), IndexError> {
     let index = read_lock(&shared.index);
     let index = index.as_ref().ok_or(IndexError::Closing)?;
-    let stamp = match gathered.finish(state, now_ms) {
+    let stamp = match gathered.finish(state, kept) {
         Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
         None => None,
     };

@@ -13,7 +13,7 @@ use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::recent::Recent;
-use crate::embedded::index::rows::{Index, IndexError, Seen};
+use crate::embedded::index::rows::{Index, IndexError, KeysKept, Seen};
 use crate::embedded::indexing::indexer::Replay;
 use crate::embedded::indexing::lookup::IndexAt;
 use crate::embedded::log::scanner::{Scanner, Step, Stretch};
@@ -42,7 +42,8 @@ impl Recovery<'_> {
             let folder = settings.index_folder();
             let uuid = oldest.map_or(0, |oldest| oldest.identity.uuid);
             let now_ms = self.machine.clock.wall_ms();
-            let mut replay = Replay::new(&*index, uuid, now_ms, u64::MAX);
+            let kept = KeysKept { now_ms, window_ms: settings.window_ms() };
+            let mut replay = Replay::new(&*index, uuid, kept, u64::MAX);
             let from = from.map(|stamp| (stamp.end, stamp.epoch));
             let from = from.or(oldest.map(|oldest| (oldest.first(), oldest.epoch)));
             let tail = self.replay(from.unwrap_or_default(), &mut |entry| {
@@ -113,9 +114,9 @@ impl Recovery<'_> {
 
 fn remember(recent: &mut Recent, entry: &Entry) {
     let Effects::Request { received_ms, keys, .. } = &entry.effects else { return };
-    for (place, dedup) in keys {
-        let (number, received_ms) = (number(entry.lsn, *place), *received_ms);
-        recent.put(dedup.key, Seen { number, received_ms, content: dedup.content }, entry.end);
+    for &(place, key) in keys {
+        let (number, received_ms) = (number(entry.lsn, place), *received_ms);
+        recent.put(key, Seen { number, received_ms }, entry.end);
     }
 }
 

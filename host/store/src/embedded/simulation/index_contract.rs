@@ -60,7 +60,7 @@ fn batch(changes: &[Change], hours_from: u32) -> Batch {
                 (Space::Seen(hour_of(at_ms)), window_key(target, number), row)
             }
             _ => {
-                let seen = Seen { number, received_ms: at_ms, content: hour };
+                let seen = Seen { number, received_ms: at_ms };
                 batch.seen.push((hour_of(at_ms), key, seen));
                 continue;
             }

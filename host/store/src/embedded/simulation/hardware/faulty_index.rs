@@ -5,7 +5,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::embedded::format::record::DedupKey;
+use dispatcher_model::RepetitionKey;
+
 use crate::embedded::index::rows::{
     Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space,
 };
@@ -104,8 +105,8 @@ impl Index for FaultyIndex {
         self.index.range(space, keys, order, visit)
     }
 
-    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
-        self.index.seen(key, now_ms)
+    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+        self.index.seen(key, from_ms)
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {

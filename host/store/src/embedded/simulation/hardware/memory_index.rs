@@ -8,13 +8,13 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::embedded::format::record::DedupKey;
+use dispatcher_model::RepetitionKey;
+
 use crate::embedded::format::segment_header::{base_of, file_name};
 use crate::embedded::index::rows::{
     Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space, Stamp, hour_of,
     split_window_key, window_prefix,
 };
-use crate::embedded::limits::DEDUP_MS;
 use crate::embedded::platform::locks::lock;
 
 use super::disk::SimDisk;
@@ -139,8 +139,8 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
-    fn seen(&self, key: &DedupKey, now_ms: u64) -> Result<Option<Seen>, IndexError> {
-        let oldest = hour_of(now_ms.saturating_sub(DEDUP_MS));
+    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+        let oldest = hour_of(from_ms);
         let content = lock(&self.0.content);
         let all = content.rows.range((Space::Seen(oldest), Vec::new())..);
         let found = all.rev().find(|((_, other), _)| other == key);

@@ -109,6 +109,6 @@ impl Walk {
 
     /// The first hour whose rows no index has dropped yet.
     pub(super) fn hours_known(&self) -> u32 {
-        hour_of(self.model.wall_max_ms).saturating_sub(23)
+        hour_of(self.model.wall_max_ms.saturating_sub(self.settings.window_ms() - HOUR_MS))
     }
 }

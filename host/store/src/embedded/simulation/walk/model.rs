@@ -21,12 +21,22 @@ pub(super) enum Presence {
     Gone,
 }
 
+/// What identifies a repetition: the id and the content, for one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub source: &'static str,
+    pub id: u8,
+    pub content: u64,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Event {
     pub text: String,
     pub targets: BTreeSet<u16>,
-    pub key: Option<(String, u64)>,
+    pub key: Option<Key>,
     pub received_ms: u64,
+    /// How long an event with the same key repeats it.
+    pub window_ms: u64,
     /// The request it came with.
     pub request: u64,
     pub presence: Presence,

@@ -2,18 +2,34 @@
 //! be.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use crate::contract::planned;
+use crate::contract::{planned, repetition_key};
 use crate::embedded::format::event_number::lsn_of;
-use crate::embedded::limits::DEDUP_MS;
+use crate::embedded::limits::millis;
 use crate::{AppendError, Durable, NewRequest, Queue};
-use dispatcher_model::{Dedup, EventId, Planned, TargetNumber};
+use dispatcher_model::{EventId, Planned, TargetNumber};
 
-use super::model::{Event, LABEL_BYTES, Label, Presence};
+use super::model::{Event, Key, LABEL_BYTES, Label, Presence};
 use super::walk::{Done, Walk};
+
+/// Sources that use the same ids, and their windows of repetitions.
+const SOURCES: [(&str, Duration); 4] = [
+    ("day", Duration::from_secs(24 * 3_600)),
+    ("hour", Duration::from_secs(3_600)),
+    ("day", Duration::from_secs(24 * 3_600)),
+    ("two days", WINDOW_LONGEST),
+];
+pub(super) const WINDOW_LONGEST: Duration = Duration::from_secs(48 * 3_600);
+
+/// The source of a request.
+fn source(request: u64) -> (&'static str, Duration) {
+    SOURCES[usize::try_from(request % 4).unwrap_or_default()]
+}
 
 impl Walk {
     fn new_event(&mut self, request: u64) -> (Label, Planned) {
+        let (source, window) = source(request);
         let label = self.model.events.len();
         let size = match self.random.u8(..40) {
             0 => 3_000,
@@ -34,12 +50,14 @@ impl Walk {
         let mut key = None;
         if self.random.u8(..3) == 0 {
             let content = u64::from(self.random.u8(..8) == 0);
-            key = Some((format!("k{}", self.random.u8(..16)), content));
+            key = Some(Key { source, id: self.random.u8(..16), content });
         }
-        planned.event.dedup = key.clone().map(|(key, content)| Dedup { key, content });
+        let hash = |key: &Key| repetition_key(&key.id.to_string(), key.content);
+        planned.event.dedup = key.as_ref().map(hash);
         let received_ms = self.wall_ms();
         let (presence, id) = (Presence::Maybe, None);
-        let event = Event { text, targets, key, received_ms, request, presence, id };
+        let window_ms = millis(window);
+        let event = Event { text, targets, key, received_ms, window_ms, request, presence, id };
         self.model.events.push(event);
         (label, planned)
     }
@@ -50,6 +68,8 @@ impl Walk {
         let mut request = crate::contract::request(events);
         request.received_at = self.time.wall();
         request.verified_at = request.received_at;
+        let (source, window) = source(number);
+        (request.source, request.repeat_window) = (source.into(), window);
         (labels, request)
     }
 
@@ -113,18 +133,18 @@ impl Walk {
         let new = self.model.events[label].clone();
         if let Some(first) = self.model.label(id) {
             let old = &self.model.events[first];
-            let in_time = new.received_ms < old.received_ms + DEDUP_MS;
+            let in_time = new.received_ms < old.received_ms + new.window_ms;
             if new.key.is_none() || old.key != new.key || !in_time {
                 return Err(format!("event {label} was taken for a repetition of event {first}"));
             }
             self.model.events[label].presence = Presence::Absent;
             return Ok(true);
         }
-        let Some((key, content)) = &new.key else {
+        if new.key.is_none() {
             self.model.store(label, id)?;
             return Ok(false);
-        };
-        let same = |event: &&Event| event.key.as_ref().is_some_and(|(other, _)| other == key);
+        }
+        let same = |event: &&Event| event.key == new.key;
         let before = self.model.events[..label].iter().filter(same);
         let before: Vec<&Event> =
             before.filter(|event| event.presence != Presence::Absent).collect();
@@ -133,10 +153,9 @@ impl Walk {
         if let Some(newest) = newest
             && !self.is_without_index
             && before.iter().all(|event| event.presence == Presence::Stored)
-            && newest.key.as_ref().is_some_and(|(_, other)| other == content)
             && Some(newest.received_ms) == latest_ms
             && newest.received_ms <= new.received_ms
-            && self.model.wall_max_ms < newest.received_ms + DEDUP_MS
+            && self.model.wall_max_ms < newest.received_ms + new.window_ms
             // A rebuilt index does not know the keys of removed segments.
             && newest.id.is_some_and(|id| lsn_of(id.number()) >= self.start())
         {

@@ -20,6 +20,7 @@ use crate::embedded::simulation::planted::Planted;
 use super::model::Model;
 use super::plan::{Counts, Plan, Trace};
 use super::running::Running;
+use super::senders::WINDOW_LONGEST;
 
 /// Age at which segments may be removed.
 const RETENTION_AGE_MS: u64 = 20 * 3_600_000;
@@ -62,6 +63,7 @@ impl Walk {
         let has_age = !keeps && random.bool() && !plan.threads;
         settings.retention_age_ms = has_age.then_some(RETENTION_AGE_MS);
         settings.retention_bytes = (!keeps).then_some(6 * settings.segment_bytes);
+        settings.repeat_window = WINDOW_LONGEST;
         let disk = SimDisk::new(plan.seed);
         let index_place = IndexPlace::new(&disk, &settings, plan.real_index);
         let time = plan.planted.map_or_else(Time::new, Planted::time);

@@ -1,0 +1,128 @@
+//! `repeat`, `repeat_window` and `repeat_key` of a source: which of its events are repetitions of others.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::reader::{Entry, Notes, Table};
+use crate::config::units::show_duration;
+use crate::ingest::Repeat;
+use crate::normalize::{Sender, TEMPLATES_MAX};
+use crate::store;
+use crate::verify::Scheme;
+
+/// Limits of `repeat_window`.
+const REPEAT_WINDOW: RangeInclusive<Duration> = Duration::from_secs(60)..=store::REPEAT_WINDOW_MAX;
+
+/// The keys as written.
+pub(super) struct Written<'t> {
+    repeat: Repeat,
+    key: Option<Entry<'t>>,
+}
+
+/// Reads the keys of a source. `kept_for` is how long the log is kept.
+pub(super) fn read<'t>(
+    table: &mut Table<'t>,
+    kept_for: Option<Duration>,
+    notes: &Notes,
+) -> Written<'t> {
+    let delivers = table.entry("repeat").is_some_and(|entry| delivers(&entry, notes));
+    let (window_entry, key) = (table.entry("repeat_window"), table.entry("repeat_key"));
+    if delivers {
+        for entry in window_entry.iter().chain(&key) {
+            let title = format!("`{}` has no effect", entry.path);
+            let help =
+                "with repeat = \"deliver\" every event is delivered, so nothing is a repetition";
+            entry.refuse(notes, &title, "remove it, or `repeat`", help);
+        }
+        return Written { repeat: Repeat::Deliver, key: None };
+    }
+    let mut window = store::REPEAT_WINDOW_DEFAULT;
+    if let Some(entry) = window_entry
+        && let Some(written) = entry.duration(&REPEAT_WINDOW, notes)
+    {
+        window = written;
+        if let Some(kept_for) = kept_for.filter(|kept_for| window > *kept_for) {
+            let title = format!("`{}` is longer than `store.retention.age`", entry.path);
+            let label = format!("write at most {}", show_duration(kept_for));
+            entry.refuse(notes, &title, &label, "repetitions are recognized by what the log has");
+        }
+    }
+    Written { repeat: Repeat::Skip { window }, key }
+}
+
+fn delivers(entry: &Entry<'_>, notes: &Notes) -> bool {
+    match entry.string(notes) {
+        Some("deliver") => return true,
+        None | Some("skip") => {}
+        Some(other) => {
+            let title = format!("unknown `repeat` `{other}`");
+            let help = "skip does not deliver an event that was stored before; deliver does, so that a \
+                        captured request can be sent again";
+            entry.refuse(notes, &title, "write \"skip\" or \"deliver\"", help);
+        }
+    }
+    false
+}
+
+impl Written<'_> {
+    /// What happens to repetitions, and the sender whose events have the ids of `repeat_key`.
+    pub(super) fn of(
+        self,
+        scheme: &Scheme,
+        sender: Arc<Sender>,
+        notes: &Notes,
+    ) -> (Repeat, Arc<Sender>) {
+        let identified = self.key.and_then(|entry| identified(&entry, scheme, &sender, notes));
+        (self.repeat, identified.map_or(sender, Arc::new))
+    }
+}
+
+/// The sender whose events are identified by these templates; `None` if something is wrong.
+fn identified(
+    entry: &Entry<'_>,
+    scheme: &Scheme,
+    sender: &Sender,
+    notes: &Notes,
+) -> Option<Sender> {
+    let entries = entry.one_or_more(notes);
+    if !(1..=TEMPLATES_MAX).contains(&entries.len()) {
+        let title = format!("`{}` has {} templates", entry.path, entries.len());
+        entry.refuse(notes, &title, &format!("write 1 to {TEMPLATES_MAX}"), "");
+        return None;
+    }
+    let mut texts = Vec::new();
+    for entry in &entries {
+        let text = entry.string(notes)?;
+        if let Some(place) = places(text).find(|place| !scheme.covers(place)) {
+            let title = format!("`{}` is not signed", entry.path);
+            let label = format!("scheme `{}` does not sign {{{place}}}", scheme.name);
+            let help = "whoever captures a request could change it and send the request again";
+            entry.refuse(notes, &title, &label, help);
+            return None;
+        }
+        texts.push(text);
+    }
+    match sender.with_id_alone(&texts) {
+        Ok(Some(sender)) => Some(sender),
+        Ok(None) => {
+            let title = format!("`{}` cannot be used with sender `{}`", entry.path, sender.name);
+            let help = "write a sender with templates, [senders.NAME], and its `id`";
+            entry.refuse(notes, &title, "the sender has ids of its own", help);
+            None
+        }
+        Err(invalid) => {
+            let written = texts.iter().position(|text| *text == invalid.text);
+            let entry = written.and_then(|at| entries.get(at)).unwrap_or(entry);
+            let help = "a template is text with places: \"{order.id}-{order.state}\"";
+            let title = format!("`{}` is not valid", entry.path);
+            entry.refuse(notes, &title, &invalid.why.to_string(), help);
+            None
+        }
+    }
+}
+
+/// What is between the braces of a template.
+fn places(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.trim()))
+}
