@@ -189,8 +189,7 @@ impl Ingest {
         {
             return Ok(Handled::Handshake(source, answer));
         }
-        let (headers, body) = (&verified.request().headers, verified.request().body.clone());
-        let body = decode::decoded(headers, body, source.body_bytes_max)
+        let body = decode::decoded(&source.sender, verified.request(), source.body_bytes_max)
             .map_err(|error| RequestRefusal::undecoded(error, source.body_bytes_max))?;
         if body.as_ptr() != verified.request().body.as_ptr() {
             reservation.grow(body.len())?;

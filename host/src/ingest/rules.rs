@@ -127,6 +127,7 @@ impl Rules {
             Replay::Window | Replay::Open => Repetition::Unknown,
         };
         let input = Input { headers, query, body, repetition };
+        let sender = sender.of_set(verified.header_set());
         let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }

@@ -11,6 +11,7 @@
 
 mod claim;
 mod codec;
+mod coverage;
 mod explain;
 mod handshake;
 mod json;
