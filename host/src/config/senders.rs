@@ -159,12 +159,7 @@ fn attribute<'t>(key: &'static str, table: &mut Table<'t>, notes: &Notes) -> Att
 
 /// The types that an unsigned part of a request may name.
 fn unsigned_types<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<&'t str> {
-    let mut entries = entry.one_or_more(notes);
-    if entries.len() > UNSIGNED_TYPES_MAX {
-        let label = format!("{} are too many, at most {UNSIGNED_TYPES_MAX}", entries.len());
-        entry.refuse(notes, &format!("`{}` has too many types", entry.path), &label, "");
-        entries.truncate(UNSIGNED_TYPES_MAX);
-    }
+    let entries = entry.one_to(UNSIGNED_TYPES_MAX, notes);
     let read = |entry: &Entry<'t>| {
         let text = entry.string(notes)?;
         let fits = (1..=UNSIGNED_TYPE_BYTES_MAX).contains(&text.len())

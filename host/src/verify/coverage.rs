@@ -36,6 +36,31 @@ impl Scheme {
     }
 }
 
+impl Scheme {
+    /// What is covered, for people: `body, header webhook-id`.
+    #[must_use]
+    pub fn covered_shown(&self) -> String {
+        let sets = self.coverage().into_iter().map(|coverage| match coverage {
+            Coverage::Nothing => "nothing".to_owned(),
+            Coverage::Signed(SignedParts { headers, query, body }) => {
+                let body = match body {
+                    SignedBody::Bytes => "body",
+                    SignedBody::SortedForm => {
+                        "form fields, or the body if the address has its hash"
+                    }
+                };
+                let query = query.then(|| "query".to_owned());
+                let headers = headers.iter().map(|name| format!("header {name}"));
+                let parts = std::iter::once(body.to_owned()).chain(query).chain(headers);
+                parts.collect::<Vec<_>>().join(", ")
+            }
+        });
+        let mut sets: Vec<String> = sets.collect();
+        sets.dedup();
+        sets.join(" or ")
+    }
+}
+
 impl Verified {
     /// Which set of headers was verified: an index of [`Scheme::coverage`].
     #[must_use]

@@ -304,7 +304,9 @@ impl Signature {
         in_key || self.signed.iter().any(part)
     }
 
-    pub(super) fn signs_url(&self) -> bool {
+    /// Whether the address is signed, with its query.
+    #[must_use]
+    pub fn signs_url(&self) -> bool {
         let url = |part: &Part| {
             matches!(part, Part::Url | Part::UrlAnyPort | Part::UrlDecoded | Part::Path)
         };
