@@ -26,7 +26,7 @@ pub(super) fn limited(
     Arc::new(sender.limited(&coverage))
 }
 
-/// One warning for the parts that are ignored, and one for those that need a list.
+/// Warns about what is ignored. A list of types that count was written by someone who knows.
 fn warn(
     scheme: &Scheme,
     sender: &Sender,
@@ -34,26 +34,29 @@ fn warn(
     place: Range<usize>,
     notes: &Notes,
 ) {
-    let (listed, ignored): (Vec<_>, Vec<_>) = unsigned.iter().partition(|part| part.is_listed);
-    let (scheme, name) = (&scheme.name, &sender.name);
-    let all = |parts: &[&Unsigned]| {
-        let parts = parts.iter().map(|part| format!("`{}` from {}", part.attribute, part.part));
-        parts.collect::<Vec<_>>().join(", ")
-    };
-    let title = format!("sender `{name}` reads parts that scheme `{scheme}` does not sign");
-    if !ignored.is_empty() {
-        let problem = Problem::warning(title.clone());
-        let problem = problem.at(place.clone(), format!("ignored: {}", all(&ignored)));
-        let problem =
-            problem.help("anyone who has seen one request could send it again with other values");
-        let has_type = ignored.iter().any(|part| part.attribute == "type");
-        notes.add(match has_type {
-            true => problem.help("a sender may list the types that count: `unsigned_types`"),
-            false => problem,
-        });
+    let mut parts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for one in unsigned.iter().filter(|one| !one.is_listed) {
+        match parts.iter_mut().find(|(part, _)| *part == one.part) {
+            Some((_, attributes)) => attributes.push(one.attribute),
+            None => parts.push((&one.part, vec![one.attribute])),
+        }
     }
-    if !listed.is_empty() {
-        let label = format!("only types in `unsigned_types` count: {}", all(&listed));
-        notes.add(Problem::warning(title).at(place, label));
+    if parts.is_empty() {
+        return;
     }
+    let has_type = parts.iter().any(|(_, attributes)| attributes.contains(&"type"));
+    let part =
+        |(part, attributes): (&str, Vec<&str>)| format!("{part} ({})", attributes.join(", "));
+    let parts: Vec<String> = parts.into_iter().map(part).collect();
+    let title =
+        format!("sender `{}` reads what scheme `{}` does not sign", sender.name, scheme.name);
+    let problem = Problem::warning(title).at(place, format!("ignored: {}", parts.join(", ")));
+    let problem =
+        problem.help("anyone who has seen one request could send it again with other values");
+    notes.add(match has_type {
+        true => problem.help(
+            "a sender of your own can list the types that count: unsigned_types = [\"NAME\"]",
+        ),
+        false => problem,
+    });
 }
