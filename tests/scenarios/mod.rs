@@ -5,6 +5,7 @@ mod any_sender;
 mod bad_plugins;
 mod cases;
 mod cli;
+mod coverage;
 mod crash;
 mod damage;
 mod first_hour;
