@@ -1,6 +1,6 @@
 //! Decompresses bodies. Done only after verification, because a signature covers the bytes as sent.
 //!
-//! If the signature covers the body, its bytes decide, because nobody signs the header: gzip, zstd and zlib are
+//! If the signature covers the body, its bytes decide, because no signature covers the header: gzip, zstd and zlib are
 //! recognized by their first bytes. Brotli and raw deflate have none. They are tried only if `Content-Encoding`
 //! names one of them and the body is not readable without; so with another header the request is refused, or its
 //! events are the same. If no signature covers the body, `Content-Encoding` decides. There may be several

@@ -1,8 +1,8 @@
 //! Views a body as a JSON document: the body itself, or a document made from a form, for reading only.
 //!
 //! A body that begins like JSON is JSON, whatever its content type: many tools declare everything a form. If
-//! the signature covers the body, its bytes alone decide what else it is ([`Reading`]): nobody signs its content
-//! type, so anyone could send a captured request again with another one.
+//! the signature covers the body, its bytes alone decide what else it is ([`Reading`]): its content type is not
+//! signed, so anyone could send a captured request again with another one.
 
 use http::header::CONTENT_TYPE;
 

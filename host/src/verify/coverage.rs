@@ -1,6 +1,6 @@
 //! Says which parts of a request a scheme's signature covers.
 //!
-//! A part is covered if nobody but the owner of the secret can change it in a request that is accepted. A
+//! A part is covered if only the owner of the secret can change it in a request that is accepted. A
 //! header is covered only if a request without it, or with it twice, is refused, and if its bytes cannot be
 //! moved to or from the part beside it: the signed parts are joined without separators of their own.
 

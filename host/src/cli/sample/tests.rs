@@ -72,7 +72,7 @@ them ([schemes.md](schemes.md), column *covered*). So with a scheme that signs t
   refuses them.
 
 Schemes that sign no content (`token`, `basic`, `none`, and of the built-in ones `mailgun` and `okta`) have nothing to
-protect: whoever can send a request can choose all of it. For them all templates are used, and the headers decide how a
+protect: anyone who can send a request can choose all of it. For them all templates are used, and the headers decide how a
 body is read.
 
 ";

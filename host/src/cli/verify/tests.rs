@@ -25,7 +25,7 @@ timestamp. Signatures of an unknown version are ignored; one of a known version 
   with another value of the rest: other headers, the query, the content type. So the rest never identifies an
   event, and gives it no severity, title, subject, time or link; at most it names the type, by a word from a list
   (see [senders.md](senders.md)). A body is read, and decompressed, as its bytes say. If nothing is covered,
-  whoever can send a request at all can choose every part of it, and all parts are used.
+  anyone who can send a request at all can choose every part of it, and all parts are used.
 - **time** is where the timestamp is, and how far it may be from now. A timestamp that is \"not signed\" proves
   nothing and is ignored.
 - **copies** are events that are sent again within a day: they are answered with 200, counted in `duplicates`

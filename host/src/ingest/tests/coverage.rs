@@ -16,7 +16,7 @@ use crate::model::{Coverage, Secret, SignedBody, SignedParts};
 use crate::normalize::Sender;
 use crate::verify::{self, KeyForm, Proof, Signer, Unsigned, Verifier};
 
-/// Vendors that sign no content: whoever can send a request can choose every part of it.
+/// Vendors that sign no content: anyone who can send a request can choose every part of it.
 const SIGN_NOTHING: [&str; 4] = ["cloudflare-token", "gitlab-token", "mailgun", "okta"];
 /// Vendors whose events are named by an unsigned header. So the type, and a title made of it, may change to another
 /// word of a list, or to `unknown`, and nothing else may.
