@@ -3,6 +3,7 @@
 //! Plain data without I/O, clock or randomness. Depends on no other crate of the workspace.
 
 mod cidr;
+mod coverage;
 mod event;
 mod id;
 mod printable;
@@ -16,6 +17,7 @@ mod verdict;
 pub const OWN_SOURCE: &str = "dispatcher";
 
 pub use cidr::{Cidr, InvalidCidr};
+pub use coverage::{Coverage, SignedBody, SignedParts};
 pub use event::{
     Attributes, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
     RepetitionKey, Request, Shape, StoredEvent, TargetNumber, Unrouted,

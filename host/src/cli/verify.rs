@@ -146,7 +146,10 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
             }
             lines(&described);
             if explain {
-                lines(&[("copies", format!("identified by: {}", scheme.replay().shown()))]);
+                lines(&[
+                    ("covered", format!("{}; anyone can change the rest", scheme.covered_shown())),
+                    ("copies", format!("identified by: {}", scheme.replay().shown())),
+                ]);
                 note(scheme);
             }
             OK

@@ -196,6 +196,11 @@ impl<'t> Entry<'t> {
 
     /// The value itself, or the items of a list. An empty list is an error: removing the key is clearer.
     pub(super) fn one_or_more(&self, notes: &Notes) -> Vec<Entry<'t>> {
+        self.one_to(LIST_ITEMS_MAX, notes)
+    }
+
+    /// Like [`one_or_more`](Self::one_or_more), for lists that may be longer.
+    pub(super) fn one_to(&self, items_max: usize, notes: &Notes) -> Vec<Entry<'t>> {
         let DeValue::Array(items) = self.value else {
             return vec![self.clone()];
         };
@@ -203,15 +208,19 @@ impl<'t> Entry<'t> {
             let title = format!("`{}` is an empty list", self.path);
             self.refuse(notes, &title, "remove the key, or add an item", "");
         }
-        self.items(notes)
+        self.items_to(items_max, notes)
     }
 
     /// The items of a list. None if the value is not a list.
     pub(super) fn items(&self, notes: &Notes) -> Vec<Entry<'t>> {
+        self.items_to(LIST_ITEMS_MAX, notes)
+    }
+
+    fn items_to(&self, items_max: usize, notes: &Notes) -> Vec<Entry<'t>> {
         let DeValue::Array(items) = self.value else { return Vec::new() };
-        if items.len() > LIST_ITEMS_MAX {
+        if items.len() > items_max {
             let title = format!("`{}` has too many items", self.path);
-            self.refuse(notes, &title, &format!("{}, at most {LIST_ITEMS_MAX}", items.len()), "");
+            self.refuse(notes, &title, &format!("{}, at most {items_max}", items.len()), "");
         }
         let item = |(index, item): (usize, &'t toml::Spanned<DeValue<'t>>)| Entry {
             path: format!("{}[{index}]", self.path),
@@ -219,7 +228,7 @@ impl<'t> Entry<'t> {
             span: item.span(),
             value: item.get_ref(),
         };
-        items.iter().enumerate().take(LIST_ITEMS_MAX).map(item).collect()
+        items.iter().enumerate().take(items_max).map(item).collect()
     }
 
     pub(super) fn table(&self, notes: &Notes) -> Option<Table<'t>> {

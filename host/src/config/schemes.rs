@@ -183,6 +183,14 @@ fn check(
         let title = format!("scheme `{name}` signs an id, but does not say where it is");
         refuse(title, "no `id`", "write id = \"NAME-OF-THE-HEADER\"");
     }
+    if uses(&Part::SortedForm) && !signature.signs_url() {
+        let title = format!("scheme `{name}` signs a sorted form, but not the address");
+        refuse(
+            title,
+            "no \"url\" here",
+            "a body that is not a form is signed by its hash in the address: add \"url\"",
+        );
+    }
     if !signature.covers_content() {
         let title = format!("scheme `{name}` does not sign the content");
         let problem = Problem::warning(title).at(at.clone(), "nothing here is from the body");

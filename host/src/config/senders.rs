@@ -9,7 +9,9 @@ use super::naming::{named_by_user, unknown, unknown_severity};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use crate::model::Severity;
-use crate::normalize::{Record, RetryHabit, Sender, TEMPLATES_MAX};
+use crate::normalize::{
+    Record, RetryHabit, Sender, TEMPLATES_MAX, UNSIGNED_TYPE_BYTES_MAX, UNSIGNED_TYPES_MAX,
+};
 
 /// Most senders in a configuration.
 const SENDERS_MAX: usize = 100;
@@ -56,6 +58,9 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     let body = table.entry("body");
     let attributes = ["id", "type", "subject", "time", "title", "severity", "link"]
         .map(|key| attribute(key, &mut table, notes));
+    let types_entry = table.entry("unsigned_types");
+    let unsigned_types =
+        types_entry.as_ref().map_or_else(Vec::new, |entry| unsigned_types(entry, notes));
     let id_alone = table.boolean("id_alone", false, notes);
     let may_repeat = table.boolean("may_repeat", false, notes);
     let words = table.table("severity_words", notes).map(|words| self::words(&words, notes));
@@ -74,6 +79,7 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
         id_alone,
         may_repeat,
         event_type: &event_type.texts,
+        unsigned_types: &unsigned_types,
         subject: &subject.texts,
         time: &time.texts,
         title: &title.texts,
@@ -83,7 +89,14 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
         otherwise: otherwise.unwrap_or(Severity::Warning),
     };
     match Sender::new(name, &record) {
-        Ok(sender) => Some(sender.with_habit(habit)),
+        Ok(sender) => {
+            if let Some(entry) = types_entry.filter(|_| !sender.reads_type_around_body()) {
+                let title = format!("`{}` has no effect", entry.path);
+                let label = "`type` reads no header and no query parameter";
+                entry.refuse(notes, &title, label, "remove it: every other type is from the body");
+            }
+            Some(sender.with_habit(habit))
+        }
         Err(invalid) => {
             let named = attributes.iter().find(|attribute| attribute.name == invalid.attribute);
             let written = named.and_then(|attribute| {
@@ -129,6 +142,24 @@ fn attribute<'t>(key: &'static str, table: &mut Table<'t>, notes: &Notes) -> Att
         .filter_map(|entry| entry.string(notes).map(|text| (entry, text)))
         .unzip();
     Attribute { name: key, entries, texts }
+}
+
+/// The types that an unsigned part of a request may name.
+fn unsigned_types<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<&'t str> {
+    let entries = entry.one_to(UNSIGNED_TYPES_MAX, notes);
+    let read = |entry: &Entry<'t>| {
+        let text = entry.string(notes)?;
+        let fits = (1..=UNSIGNED_TYPE_BYTES_MAX).contains(&text.len())
+            && !text.contains(char::is_control)
+            && text.trim() == text;
+        if !fits {
+            let title = format!("`{}` is not a type", entry.path);
+            let label = format!("1 to {UNSIGNED_TYPE_BYTES_MAX} bytes without spaces around them");
+            entry.refuse(notes, &title, &label, "write each value as the sender sends it");
+        }
+        fits.then_some(text)
+    };
+    entries.iter().filter_map(read).collect()
 }
 
 fn words<'t>(table: &Table<'t>, notes: &Notes) -> Vec<(&'t str, Severity)> {

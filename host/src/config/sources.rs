@@ -1,5 +1,6 @@
 //! `[sources.NAME]`: who may send, how requests are verified, and how bodies are read.
 
+mod coverage;
 mod path;
 mod repeat;
 mod scheme;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use super::limits;
 use super::naming::{named, unknown};
 use super::problem::Problem;
-use super::reader::{Notes, Table};
+use super::reader::{Entry, Notes, Table};
 use super::reference::Resolver;
 use super::vendors;
 use crate::ingest;
@@ -94,7 +95,8 @@ fn source(
     let path = path::path(name, &mut table, paths, notes);
     let scheme = scheme::scheme(name, &mut table, context.schemes, notes);
     let scheme = scheme::token_in(scheme, &mut table, notes);
-    let sender = sender(scheme.as_deref(), context.senders, &mut table, notes);
+    let sender_entry = table.entry("sender");
+    let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);
     let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
     let secrets = secrets::secrets(name, open, &mut table, context.resolver, notes);
     let limit = context.body_bytes_limit;
@@ -126,8 +128,10 @@ fn source(
             return None;
         }
     };
-    refuse_any_body(&scheme, &sender, place, notes);
+    refuse_any_body(&scheme, &sender, place.clone(), notes);
     let (repeat, sender) = repeat.of(&scheme, sender, notes);
+    let sender =
+        coverage::limited(&scheme, &sender, sender_entry.map_or(place, |entry| entry.span), notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
     let settings = ingest::SourceSettings {
         name: Arc::from(name),
@@ -162,14 +166,14 @@ fn refuse_any_body(scheme: &Scheme, sender: &Sender, place: Range<usize>, notes:
 fn sender(
     scheme: Option<&Scheme>,
     own: &[Arc<Sender>],
-    table: &mut Table<'_>,
+    entry: Option<&Entry<'_>>,
     notes: &Notes,
 ) -> Option<Arc<Sender>> {
     let named = |name: &str| {
         let own = own.iter().find(|sender| sender.name == name);
         own.or_else(|| vendors::sender(name)).cloned()
     };
-    let Some(entry) = table.entry("sender") else {
+    let Some(entry) = entry else {
         // A sender with a vendor's signature also has that vendor's bodies.
         let vendor = scheme.and_then(|scheme| named(&scheme.name));
         return vendor.or_else(|| named("json"));
@@ -178,7 +182,7 @@ fn sender(
     let sender = named(written);
     if sender.is_none() {
         let names = own.iter().chain(vendors::senders()).map(|sender| &*sender.name);
-        unknown(&entry, "sender", "senders", written, names, notes);
+        unknown(entry, "sender", "senders", written, names, notes);
     }
     sender
 }

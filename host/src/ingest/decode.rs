@@ -1,7 +1,11 @@
 //! Decompresses bodies. Done only after verification, because a signature covers the bytes as sent.
 //!
-//! `Content-Encoding` may name one encoding or several, at most [`ENCODINGS_MAX`]. The output of each is bounded
-//! by the source's longest body, and so is the memory.
+//! If the signature covers the body, its bytes decide, because no signature covers the header: gzip, zstd and zlib are
+//! recognized by their first bytes. Brotli and raw deflate have none. They are tried only if `Content-Encoding`
+//! names one of them and the body is not readable without; so with another header the request is refused, or its
+//! events are the same. If no signature covers the body, `Content-Encoding` decides. There may be several
+//! encodings, at most [`ENCODINGS_MAX`]. The output of each is bounded by the source's longest body, and so is
+//! the memory.
 
 use std::io::Read;
 
@@ -10,6 +14,9 @@ use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use ruzstd::decoding::StreamingDecoder;
+
+use crate::model::Request;
+use crate::normalize::{self, Reading, Sender};
 
 /// Most encodings of one body.
 const ENCODINGS_MAX: usize = 2;
@@ -27,14 +34,70 @@ pub enum DecodeError {
     TooLong,
 }
 
-/// The decompressed body, of at most `bytes_max`.
+/// The decompressed body of a verified request, of at most `bytes_max`.
 ///
 /// # Errors
 /// See [`DecodeError`].
-pub fn decoded(headers: &HeaderMap, body: Bytes, bytes_max: usize) -> Result<Bytes, DecodeError> {
+pub fn decoded(sender: &Sender, request: &Request, bytes_max: usize) -> Result<Bytes, DecodeError> {
+    let body = request.body.clone();
+    match sender.reading(request.uri.query()) {
+        Reading::Headers => declared(&request.headers, body, bytes_max),
+        Reading::Bytes => recognized(sender, &request.headers, body, bytes_max),
+        Reading::SortedForm => Ok(body),
+    }
+}
+
+/// Decompressed as the header says.
+fn declared(headers: &HeaderMap, body: Bytes, bytes_max: usize) -> Result<Bytes, DecodeError> {
     if !headers.contains_key(CONTENT_ENCODING) {
         return Ok(body);
     }
+    let encodings = named(headers)?;
+    // The header lists them in the order in which they were applied.
+    encodings.iter().rev().try_fold(body, |body, encoding| decode(encoding, &body, bytes_max))
+}
+
+/// Decompressed as the bytes say.
+fn recognized(
+    sender: &Sender,
+    headers: &HeaderMap,
+    body: Bytes,
+    bytes_max: usize,
+) -> Result<Bytes, DecodeError> {
+    let (body, layers) = unwrapped(body, ENCODINGS_MAX, bytes_max)?;
+    if !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(body);
+    }
+    let encodings = named(headers)?;
+    let is_unmarked = |encoding: &String| matches!(&**encoding, "br" | "deflate");
+    if layers >= encodings.len()
+        || !encodings.iter().any(is_unmarked)
+        || normalize::is_readable(&body)
+    {
+        return Ok(body);
+    }
+    // A sender that takes every body would also take this one as it is, without the header.
+    if sender.takes_any_body() {
+        return Err(DecodeError::Unsupported);
+    }
+    // Both are tried whatever the header names: if both give a document, it is unclear which one was signed.
+    let document = |encoding| {
+        let unpacked = decode(encoding, &body, bytes_max)
+            .and_then(|body| unwrapped(body, ENCODINGS_MAX - 1 - layers, bytes_max));
+        match unpacked {
+            Ok((body, _)) => Ok(Some(body).filter(|body| normalize::is_readable(body))),
+            Err(DecodeError::TooLong) => Err(DecodeError::TooLong),
+            Err(_) => Ok(None),
+        }
+    };
+    match (document("br")?, document("deflate")?) {
+        (Some(body), None) | (None, Some(body)) => Ok(body),
+        _ => Err(DecodeError::Invalid("br or deflate")),
+    }
+}
+
+/// The names in the header, in lower case and in order.
+fn named(headers: &HeaderMap) -> Result<Vec<String>, DecodeError> {
     let mut encodings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         let value = value.to_str().map_err(|_| DecodeError::Unsupported)?;
@@ -44,8 +107,30 @@ pub fn decoded(headers: &HeaderMap, body: Bytes, bytes_max: usize) -> Result<Byt
     if encodings.len() > ENCODINGS_MAX {
         return Err(DecodeError::Unsupported);
     }
-    // The header lists them in the order in which they were applied.
-    encodings.iter().rev().try_fold(body, |body, encoding| decode(encoding, &body, bytes_max))
+    Ok(encodings)
+}
+
+/// Removes at most `layers_max` encodings that have a magic number, and counts them.
+fn unwrapped(
+    mut body: Bytes,
+    layers_max: usize,
+    bytes_max: usize,
+) -> Result<(Bytes, usize), DecodeError> {
+    for layers in 0..layers_max {
+        let encoding = match &body[..] {
+            [0x1f, 0x8b, ..] => "gzip",
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+            bytes if is_zlib(bytes) => "deflate",
+            _ => return Ok((body, layers)),
+        };
+        body = match decode(encoding, &body, bytes_max) {
+            Ok(inner) => inner,
+            // Two bytes and a checksum mark zlib, and a text may begin with such bytes: `x^2`.
+            Err(DecodeError::Invalid("deflate")) => return Ok((body, layers)),
+            Err(error) => return Err(error),
+        };
+    }
+    Ok((body, layers_max))
 }
 
 fn decode(encoding: &str, body: &[u8], bytes_max: usize) -> Result<Bytes, DecodeError> {
@@ -88,6 +173,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::vendors;
     use proptest::prelude::*;
     use std::io::Write as _;
 
@@ -126,7 +212,22 @@ mod tests {
         b"\x0b\x07\x80\x7b\x22\x74\x79\x70\x65\x22\x3a\x22\x74\x65\x73\x74\x22\x7d\x03";
 
     fn run(codings: &[&str], body: &[u8], bytes_max: usize) -> Result<Bytes, DecodeError> {
-        decoded(&headers(codings), Bytes::copy_from_slice(body), bytes_max)
+        declared(&headers(codings), Bytes::copy_from_slice(body), bytes_max)
+    }
+
+    /// The body of a request whose body is signed.
+    fn run_signed(sender: &str, codings: &[&str], body: &[u8]) -> Result<Bytes, DecodeError> {
+        let coverage = vendors::scheme("zendesk").unwrap().coverage();
+        let sender = vendors::sender(sender).unwrap().limited(&coverage);
+        let request = Request {
+            source: "test".into(),
+            method: http::Method::POST,
+            uri: http::Uri::default(),
+            headers: headers(codings),
+            body: Bytes::copy_from_slice(body),
+            received_at: crate::model::Timestamp::default(),
+        };
+        decoded(&sender, &request, 10_000)
     }
 
     #[test]
@@ -168,7 +269,67 @@ mod tests {
         assert_eq!(run(&["gzip"], &gzip(BODY), BODY.len() - 1), Err(DecodeError::TooLong));
     }
 
+    #[test]
+    fn a_signed_body_is_decoded_by_its_bytes() {
+        let text = b"x^2 = 4";
+        for (codings, body, expected) in [
+            (&[][..], BODY.to_vec(), Ok(BODY)),
+            (&["gzip"], BODY.to_vec(), Ok(BODY)),
+            (&["br"], BODY.to_vec(), Ok(BODY)),
+            (&[], gzip(BODY), Ok(BODY)),
+            (&["br"], gzip(BODY), Ok(BODY)),
+            (&["zstd"], zlib(BODY), Ok(BODY)),
+            (&[], zstd(BODY), Ok(BODY)),
+            (&[], gzip(&zlib(BODY)), Ok(BODY)),
+            (&[], text.to_vec(), Ok(text)),
+            (&["gzip"], text.to_vec(), Ok(text)),
+            // Without a magic number, the header must name one of the two.
+            (&["br"], BROTLI.to_vec(), Ok(BODY)),
+            (&["deflate"], BROTLI.to_vec(), Ok(BODY)),
+            (&["deflate"], bare(BODY), Ok(BODY)),
+            (&["br, gzip"], gzip(BROTLI), Ok(BODY)),
+            (&["gzip, deflate"], bare(&gzip(BODY)), Ok(BODY)),
+            (&[], BROTLI.to_vec(), Ok(BROTLI)),
+            (&["gzip"], BROTLI.to_vec(), Ok(BROTLI)),
+            (&["br"], text.to_vec(), Err(DecodeError::Invalid("br or deflate"))),
+            (&["compress"], bare(BODY), Ok(&bare(BODY)[..])),
+            (&[], gzip(BODY)[..12].to_vec(), Err(DecodeError::Invalid("gzip"))),
+            (&[], gzip(&[b' '; 10_001]), Err(DecodeError::TooLong)),
+            (&[], zlib(&[b' '; 10_001]), Err(DecodeError::TooLong)),
+        ] {
+            let found = run_signed("json", codings, &body);
+            assert_eq!(found.as_deref(), expected.as_deref(), "{codings:?} {body:?}");
+        }
+        // A sender that takes every body.
+        for (codings, body, expected) in [
+            (&["br"][..], BROTLI.to_vec(), Err(DecodeError::Unsupported)),
+            (&[], BROTLI.to_vec(), Ok(BROTLI)),
+            (&["br"], BODY.to_vec(), Ok(BODY)),
+            (&["deflate"], zlib(text), Ok(&text[..])),
+        ] {
+            let found = run_signed("zendesk", codings, &body);
+            assert_eq!(found.as_deref(), expected.as_deref(), "{codings:?} {body:?}");
+        }
+    }
+
     proptest! {
+        /// With any header, a signed body is refused or decoded to the same document.
+        #[test]
+        fn no_header_decodes_a_signed_body_to_another_document(
+            coding in "(br|deflate|gzip|zstd|identity|compress|, ){0,5}",
+            wrapping in 0usize..6, any_body in any::<bool>(), text in "[{}\\[\\]\":,a1=& ]{0,20}",
+        ) {
+            let wrap = [<[u8]>::to_vec, gzip, zlib, bare, zstd, |_: &[u8]| BROTLI.to_vec()][wrapping];
+            let body = wrap(if text.is_empty() { BODY } else { text.as_bytes() });
+            let sender = if any_body { "zendesk" } else { "json" };
+            let with_header = run_signed(sender, &[&coding], &body);
+            let without = run_signed(sender, &[], &body);
+            let is_event = |body: &Bytes| any_body || normalize::is_readable(body);
+            if let (Ok(one), Ok(other)) = (with_header, without) {
+                prop_assert!(one == other || !is_event(&other), "{:?} {:?}", one, other);
+            }
+        }
+
         #[test]
         fn no_bytes_cause_a_panic(
             body in proptest::collection::vec(any::<u8>(), 0..200),

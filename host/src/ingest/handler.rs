@@ -198,13 +198,12 @@ impl Ingest {
         {
             return Ok(Handled::Handshake(source, answer));
         }
-        let (headers, body) = (&verified.request().headers, verified.request().body.clone());
-        let body = decode::decoded(headers, body, source.body_bytes_max)
+        let body = decode::decoded(&source.sender, verified.request(), source.body_bytes_max)
             .map_err(|error| RequestRefusal::undecoded(error, source.body_bytes_max))?;
         if body.as_ptr() != verified.request().body.as_ptr() {
             reservation.grow(body.len())?;
         }
-        let planned = rules.plan(source, &verified, &body)?;
+        let planned = rules.plan(&source.sender, source.repeat, &verified, &body)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(source, &verified, planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next

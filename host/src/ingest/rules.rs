@@ -12,7 +12,7 @@ use super::refusal::RequestRefusal;
 use super::settings::{BodyTime, Repeat, Settings, SourceSettings, without_slash};
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Timestamp};
 use crate::net::Peer;
-use crate::normalize::{self, Input, Repetition};
+use crate::normalize::{self, Input, Repetition, Sender};
 use crate::route::Router;
 use crate::store::{self, NewRequest};
 use crate::telemetry::StoredNote;
@@ -114,14 +114,15 @@ impl Rules {
     /// The events of a verified request with their targets. `body` is its body, decompressed.
     pub(super) fn plan(
         &self,
-        source: &SourceSettings,
+        sender: &Sender,
+        repeat: Repeat,
         verified: &Verified,
         body: &Bytes,
     ) -> Result<Vec<Planned>, RequestRefusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
         let repetition_key = || verified.repetition_key();
-        let repetition = if source.repeat == Repeat::Deliver {
+        let repetition = if repeat == Repeat::Deliver {
             Repetition::Never
         } else if verified.is_known_by_signature_alone() {
             Repetition::KeyAlone(&repetition_key)
@@ -129,8 +130,8 @@ impl Rules {
             Repetition::Key(&repetition_key)
         };
         let input = Input { headers, query, body, repetition };
-        let events =
-            normalize::normalize(&source.sender, input).map_err(RequestRefusal::Malformed)?;
+        let sender = sender.of_set(verified.header_set());
+        let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
 

@@ -1,21 +1,16 @@
 //! Views a body as a JSON document: the body itself, or a document made from a form, for reading only.
 //!
-//! A body that begins like JSON is JSON, whatever its content type: many tools declare everything a form.
-//! Each field of a form becomes a key with a text; a field `payload` that holds JSON is the document itself
-//! (GitHub, Slack). Of a file in a multipart body, only name, type and size are used. Limits:
-//! [`FORM_FIELDS_MAX`].
-
-use std::borrow::Cow;
+//! A body that begins like JSON is JSON, whatever its content type: many tools declare everything a form. If
+//! the signature covers the body, its bytes alone decide what else it is ([`Reading`]): its content type is not
+//! signed, so anyone could send a captured request again with another one.
 
 use http::header::CONTENT_TYPE;
-use serde_json::{Map, Value};
 
-use super::malformed::{FORM_FIELDS_MAX, Malformed};
-
-/// The field of a form that may hold the document.
-const PAYLOAD: &str = "payload";
-/// Longest boundary that multipart bodies may have, in bytes (RFC 2046).
-const BOUNDARY_BYTES_MAX: usize = 70;
+use super::form;
+use super::malformed::Malformed;
+use super::sender::Sender;
+use super::split::split;
+use crate::model::SignedBody;
 
 /// How a body is read.
 pub(super) enum View<'a> {
@@ -27,20 +22,70 @@ pub(super) enum View<'a> {
     Opaque,
 }
 
+/// What decides how a body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The headers may: no signature covers the body.
+    Headers,
+    /// Its bytes alone, compression included.
+    Bytes,
+    /// Nothing: it is a form, whose fields are signed in sorted order.
+    SortedForm,
+}
+
+impl Sender {
+    /// How the body of a request with this query is read.
+    #[must_use]
+    pub fn reading(&self, query: Option<&str>) -> Reading {
+        match self.signed_body {
+            None => Reading::Headers,
+            Some(SignedBody::Bytes) => Reading::Bytes,
+            Some(SignedBody::SortedForm) => {
+                let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+                let has_hash = pairs.any(|(name, _)| name == "bodySHA256");
+                if has_hash { Reading::Bytes } else { Reading::SortedForm }
+            }
+        }
+    }
+}
+
+/// Whether the bytes alone show that this is JSON or a form.
+#[must_use]
+pub fn is_readable(body: &[u8]) -> bool {
+    if begins_like_json(body) {
+        let text = std::str::from_utf8(body);
+        return text.is_ok_and(|text| split(text.trim_matches(SPACE)).is_ok());
+    }
+    matches!(form::recognized(body), Some(Ok(_)))
+}
+
+/// White space of JSON.
+pub(super) const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+fn begins_like_json(body: &[u8]) -> bool {
+    let begins = body.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    matches!(begins, Some(b'{' | b'['))
+}
+
 pub(super) fn view<'a>(
+    reading: Reading,
     headers: &http::HeaderMap,
     body: &'a [u8],
     any_body: bool,
 ) -> Result<View<'a>, Malformed> {
-    let begins = body.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
-    if !matches!(begins, Some(b'{' | b'[')) {
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let (kind, parameters) = split_once(content_type.unwrap_or_default(), ';');
-        if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") && !body.is_empty() {
-            return form(form_urlencoded::parse(body)).map(View::Form);
-        }
-        if kind.eq_ignore_ascii_case("multipart/form-data") {
-            return multipart(parameters, body).map(View::Form);
+    if reading == Reading::SortedForm && !body.is_empty() {
+        return form::sorted(body).map(View::Form);
+    }
+    if !begins_like_json(body) {
+        let form = match reading {
+            Reading::Headers => declared(headers, body),
+            Reading::Bytes | Reading::SortedForm => form::recognized(body),
+        };
+        match form {
+            // Any text may begin like a form in parts.
+            Some(Err(Malformed::Truncated)) if any_body && reading != Reading::Headers => {}
+            Some(form) => return form.map(View::Form),
+            None => {}
         }
         if any_body {
             return Ok(View::Opaque);
@@ -53,95 +98,31 @@ pub(super) fn view<'a>(
     }
 }
 
-fn split_once(text: &str, at: char) -> (&str, &str) {
-    let (before, after) = text.split_once(at).unwrap_or((text, ""));
-    (before.trim(), after.trim())
-}
-
-fn form<'a>(
-    fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
-) -> Result<String, Malformed> {
-    let mut object = Map::new();
-    for (count, (name, value)) in fields.enumerate() {
-        if count == FORM_FIELDS_MAX {
-            return Err(Malformed::TooManyFields);
-        }
-        if name == PAYLOAD && value.trim_start().starts_with(['{', '[']) {
-            return Ok(value.into_owned());
-        }
-        object.insert(name.into_owned(), Value::String(value.into_owned()));
+/// The form that the content type declares.
+fn declared(headers: &http::HeaderMap, body: &[u8]) -> Option<Result<String, Malformed>> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok())?;
+    let (kind, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let kind = kind.trim();
+    if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") && !body.is_empty() {
+        return Some(form::fields(body));
     }
-    Ok(Value::Object(object).to_string())
-}
-
-fn multipart(parameters: &str, body: &[u8]) -> Result<String, Malformed> {
-    let boundary = parameter(parameters, "boundary").filter(|b| b.len() <= BOUNDARY_BYTES_MAX);
-    let boundary = boundary.filter(|b| !b.is_empty()).ok_or(Malformed::NoBoundary)?;
-    let delimiter = format!("--{boundary}");
-    let (mut object, mut rest) = (Map::new(), body);
-    rest = after(rest, delimiter.as_bytes()).ok_or(Malformed::Truncated)?.1;
-    let end = format!("\r\n{delimiter}");
-    while !rest.starts_with(b"--") {
-        if object.len() == FORM_FIELDS_MAX {
-            return Err(Malformed::TooManyFields);
-        }
-        // A part may have no headers.
-        let (head, content) = after(rest, b"\r\n\r\n").ok_or(Malformed::Truncated)?;
-        let (content, next) = after(content, end.as_bytes()).ok_or(Malformed::Truncated)?;
-        let head = String::from_utf8_lossy(head);
-        let name = part_header(&head, "content-disposition")
-            .and_then(|disposition| Some((parameter(disposition, "name")?, disposition)));
-        if let Some((name, disposition)) = name {
-            let value = match parameter(disposition, "filename") {
-                Some(file) => serde_json::json!({
-                    "filename": file,
-                    "content_type": part_header(&head, "content-type"),
-                    "bytes": content.len(),
-                }),
-                None => Value::String(String::from_utf8_lossy(content).into_owned()),
-            };
-            if let (PAYLOAD, Value::String(text)) = (name, &value)
-                && text.trim_start().starts_with(['{', '['])
-            {
-                return Ok(text.clone());
-            }
-            object.insert(name.to_owned(), value);
-        }
-        rest = next;
-    }
-    Ok(Value::Object(object).to_string())
-}
-
-/// The bytes before and after the first `mark`.
-fn after<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = bytes.windows(mark.len()).position(|window| window == mark)?;
-    Some((&bytes[..at], &bytes[at + mark.len()..]))
-}
-
-fn part_header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
-    })
-}
-
-/// The value of a parameter, as in `form-data; name="a"`.
-fn parameter<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.split(';').find_map(|part| {
-        let (key, value) = part.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
-    })
+    kind.eq_ignore_ascii_case("multipart/form-data").then(|| form::declared(parameters, body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normalize::malformed::FORM_FIELDS_MAX;
     use proptest::prelude::*;
 
     fn seen(content_type: &str, body: &str, any_body: bool) -> Result<String, Malformed> {
         let mut headers = http::HeaderMap::new();
         headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
-        Ok(match view(&headers, body.as_bytes(), any_body)? {
+        shown(view(Reading::Headers, &headers, body.as_bytes(), any_body))
+    }
+
+    fn shown(view: Result<View<'_>, Malformed>) -> Result<String, Malformed> {
+        Ok(match view? {
             View::Json(text) => format!("json {text}"),
             View::Form(text) => format!("form {text}"),
             View::Opaque => "opaque".to_owned(),
@@ -191,7 +172,80 @@ mod tests {
         assert_eq!(seen(FORM, &fields(FORM_FIELDS_MAX + 1), false), Err(Malformed::TooManyFields));
     }
 
+    fn by_bytes(body: &[u8], any_body: bool) -> Result<String, Malformed> {
+        shown(view(Reading::Bytes, &http::HeaderMap::new(), body, any_body))
+    }
+
+    #[test]
+    fn a_signed_body_is_read_by_its_bytes() {
+        let parts = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n";
+        let not_json = Malformed::NotJson { line: 1, column: 1 };
+        for (body, expected, any) in [
+            (" {\"a\":1}", Ok("json  {\"a\":1}"), "json  {\"a\":1}"),
+            (
+                "a=1&b=x%20y+z&a=2",
+                Ok(r#"form {"a":"2","b":"x y z"}"#),
+                r#"form {"a":"2","b":"x y z"}"#,
+            ),
+            ("payload=%7B%22a%22%3A1%7D", Ok(r#"form {"a":1}"#), r#"form {"a":1}"#),
+            ("a[0]=https://x.example/?b=c", Ok(r#"form {"a[0]":"https://x.example/?b=c"}"#), ""),
+            ("a=", Ok(r#"form {"a":""}"#), ""),
+            (parts, Ok(r#"form {"a":"1"}"#), r#"form {"a":"1"}"#),
+            // Texts that are nearly a form.
+            ("a", Err(not_json), "opaque"),
+            ("=a", Err(not_json), "opaque"),
+            ("a=1&b", Err(not_json), "opaque"),
+            ("a=1&&b=2", Err(not_json), "opaque"),
+            ("cpu = 90%", Err(not_json), "opaque"),
+            ("load=90% now", Err(not_json), "opaque"),
+            ("a=%zz", Err(not_json), "opaque"),
+            ("a=\"b\"", Err(not_json), "opaque"),
+            ("a=1\n", Err(not_json), "opaque"),
+            ("--x", Err(not_json), "opaque"),
+            ("--bb--", Err(not_json), "opaque"),
+            ("--x\r\n", Err(Malformed::Truncated), "opaque"),
+            ("--x\r\nhello\r\n\r\nworld", Err(Malformed::Truncated), "opaque"),
+        ] {
+            let read = by_bytes(body.as_bytes(), false);
+            let is_json = matches!(read, Ok(ref view) if view == &format!("json {body}"));
+            // A text that is not JSON is refused when it is split.
+            let read = if is_json { split(body).map(|_| read.unwrap()) } else { read };
+            let is_refused = matches!(read, Err(Malformed::NotJson { .. } | Malformed::Truncated));
+            match expected {
+                Ok(expected) => assert_eq!(read.as_deref(), Ok(expected), "{body}"),
+                Err(_) => assert!(is_refused, "{body}: {read:?}"),
+            }
+            if !any.is_empty() {
+                assert_eq!(by_bytes(body.as_bytes(), true).as_deref(), Ok(any), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_form_that_is_signed_in_sorted_order_is_a_form_in_any_order() {
+        let read = |body: &str| {
+            shown(view(Reading::SortedForm, &http::HeaderMap::new(), body.as_bytes(), false))
+        };
+        let expected = Ok(r#"form {"a":"2","b":"3"}"#.to_owned());
+        for body in ["a=1&b=3&a=2", "a=2&a=1&b=3", "b=3&a=2&a=1", "&a=%32&&b=3"] {
+            assert_eq!(read(body), expected, "{body}");
+        }
+        assert_eq!(read("{\"a\":1}"), Ok(r#"form {"{\"a\":1}":""}"#.to_owned()));
+    }
+
     proptest! {
+        /// Whatever the headers say, the bytes decide.
+        #[test]
+        fn no_header_changes_how_a_signed_body_is_read(
+            body in "(--x|\r\n|name=|;|:|\"|[{\\[a-z&=% ]){0,30}", any_body in any::<bool>(),
+            content_type in "application/x-www-form-urlencoded|multipart/form-data; boundary=x|text/plain|[ -~]{0,20}",
+        ) {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+            let read = shown(view(Reading::Bytes, &headers, body.as_bytes(), any_body));
+            prop_assert_eq!(read, by_bytes(body.as_bytes(), any_body));
+        }
+
         #[test]
         fn never_panics(body in "(--x|\r\n|name=|;|:|\"|[a-z&=%]){0,30}", form in any::<bool>()) {
             let _ = seen(if form { FORM } else { "multipart/form-data; boundary=x" }, &body, form);

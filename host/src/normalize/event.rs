@@ -32,9 +32,9 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
     let around = |root| Around { root, headers, query };
     let mut keys = Keys::new(repetition);
     let keys = &mut keys;
-    match body::view(headers, body, sender.any_body)? {
+    match body::view(sender.reading(query), headers, body, sender.any_body)? {
         View::Json(text) => {
-            let text = text.trim_matches([' ', '\t', '\n', '\r']);
+            let text = text.trim_matches(body::SPACE);
             let elements = split::split(text)?;
             match &sender.read {
                 Read::Sqreen => events(sender, body, elements, &around(Vec::new()), keys),
@@ -48,7 +48,7 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
             }
         }
         View::Form(document) => {
-            let document = document.trim_matches([' ', '\t', '\n', '\r']);
+            let document = document.trim_matches(body::SPACE);
             split::split(document)?;
             let root = match &sender.read {
                 Read::Fields(fields) => fields.root(document),

@@ -6,11 +6,14 @@
 //! reason to fall back. A body is refused only if it is not such a document, is nested deeper than
 //! [`DEPTH_MAX`] or has more than [`EVENTS_MAX`] events. A form is kept whole and read as if it were an
 //! object (`body`). Where attributes are is data: a [`Record`] for each sender, which `config` reads from
-//! the vendors' files or from the configuration. Nothing here recurses over the input.
+//! the vendors' files or from the configuration. What no signature covers decides nothing: see [`Unsigned`] and
+//! [`Reading`]. Nothing here recurses over the input.
 
 mod body;
+mod coverage;
 mod event;
 mod fields;
+mod form;
 mod malformed;
 mod paths;
 mod record;
@@ -25,10 +28,14 @@ mod tests;
 mod text;
 mod words;
 
+pub use body::{Reading, is_readable};
+pub use coverage::Unsigned;
 pub use event::{Input, normalize};
 pub use malformed::{DEPTH_MAX, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
 pub use paths::InvalidPath;
-pub use record::{InvalidRecord, Record, TEMPLATES_MAX, TYPE_UNKNOWN};
+pub use record::{
+    InvalidRecord, Record, TEMPLATES_MAX, TYPE_UNKNOWN, UNSIGNED_TYPE_BYTES_MAX, UNSIGNED_TYPES_MAX,
+};
 pub use repetition::Repetition;
 pub use sample::Sample;
 pub use sender::{RetryHabit, Sender};

@@ -2,9 +2,11 @@
 //!
 //! Each attribute is a list of templates (see `template`). The first one that is complete and valid counts:
 //! a time must be a time, a link an address, a severity a known word. Finding nothing is not an error: the
-//! type is then `unknown`, the title is the type, and the severity is the record's default.
+//! type is then `unknown`, the title is the type, and the severity is the record's default. `coverage` limits
+//! a record to what a signature covers.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::fields::Field;
 use super::paths::Paths;
@@ -16,6 +18,10 @@ use crate::model::{Attributes, Severity};
 
 /// Most templates of one attribute, and most severity words of a record.
 pub const TEMPLATES_MAX: usize = 32;
+/// Most types that may come from an unsigned part of a request.
+pub const UNSIGNED_TYPES_MAX: usize = 500;
+/// Longest of them, in bytes.
+pub const UNSIGNED_TYPE_BYTES_MAX: usize = 100;
 /// The type of an event that names none.
 pub const TYPE_UNKNOWN: &str = "unknown";
 
@@ -33,6 +39,8 @@ pub struct Record<'a> {
     /// An event without an id is always new, even if the signature shows a copy.
     pub may_repeat: bool,
     pub event_type: &'a [&'a str],
+    /// The values that a header or the query may give to `event_type` if the signature does not cover them.
+    pub unsigned_types: &'a [&'a str],
     pub subject: &'a [&'a str],
     pub time: &'a [&'a str],
     pub title: &'a [&'a str],
@@ -53,6 +61,7 @@ impl Record<'static> {
         id_alone: false,
         may_repeat: false,
         event_type: &[],
+        unsigned_types: &[],
         subject: &[],
         time: &[],
         title: &[],
@@ -80,15 +89,20 @@ pub(super) struct Fields {
     list: Paths,
     event: Paths,
     root: Paths,
-    id: Vec<Template>,
+    pub(super) id: Vec<Template>,
     pub(super) id_alone: bool,
     pub(super) may_repeat: bool,
-    event_type: Vec<Template>,
-    subject: Vec<Template>,
-    time: Vec<Template>,
-    title: Vec<Template>,
-    severity: Vec<Template>,
-    link: Vec<Template>,
+    pub(super) event_type: Vec<Template>,
+    /// For events without a type by `event_type`: they name one of `unsigned_types`. Empty until the record
+    /// is limited.
+    pub(super) listed_type: Vec<Template>,
+    /// Sorted.
+    pub(super) unsigned_types: Arc<[Box<str>]>,
+    pub(super) subject: Vec<Template>,
+    pub(super) time: Vec<Template>,
+    pub(super) title: Vec<Template>,
+    pub(super) severity: Vec<Template>,
+    pub(super) link: Vec<Template>,
     words: Vec<(Word, Severity)>,
     otherwise: Severity,
 }
@@ -114,12 +128,17 @@ impl Fields {
         let (subject, time) = (all("subject", record.subject)?, all("time", record.time)?);
         let (title, link) = (all("title", record.title)?, all("link", record.link)?);
         let severity = all("severity", record.severity)?;
+        let mut unsigned_types: Vec<Box<str>> =
+            record.unsigned_types.iter().map(|text| (*text).into()).collect();
+        unsigned_types.sort_unstable();
         let words = record.words.iter().map(|(word, severity)| (Word::new(word), *severity));
         Ok(Self {
             id,
             id_alone: record.id_alone,
             may_repeat: record.may_repeat,
             event_type,
+            listed_type: Vec::new(),
+            unsigned_types: unsigned_types.into(),
             subject,
             time,
             title,
@@ -165,17 +184,21 @@ impl Fields {
             event_type: None,
         };
         let line = |max: usize| move |text: &str| one_line(text, max).map(Cow::into_owned);
-        let event_type = first(&self.event_type, &places, line(NAME_CHARS_MAX))
+        let event_type = first(&self.event_type, &places, line(NAME_CHARS_MAX));
+        let is_signed = event_type.is_some();
+        let event_type = event_type
+            .or_else(|| first(&self.listed_type, &places, line(NAME_CHARS_MAX)))
             .unwrap_or_else(|| TYPE_UNKNOWN.to_owned());
         let subject = first(&self.subject, &places, line(NAME_CHARS_MAX));
         let content = if self.id_alone { "" } else { element };
         let id = first(&self.id, &places, |text| Some(of_event(&[text], content)));
         let time = first(&self.time, &places, time);
         let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
-        // Only severity and title may contain the type.
-        places.event_type = Some(&event_type);
+        // Only severity and title may contain the type, and the severity only a signed one.
+        places.event_type = Some(if is_signed { &event_type } else { TYPE_UNKNOWN });
         let severity = first(&self.severity, &places, |text| words::severity(text, &self.words))
             .unwrap_or(self.otherwise);
+        places.event_type = Some(&event_type);
         let title = first(&self.title, &places, line(TITLE_CHARS_MAX))
             .unwrap_or_else(|| event_type.clone());
         let attributes =

@@ -1,11 +1,12 @@
 //! A sender: how its bodies are read, and how it retries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::{Around, Fields, InvalidRecord, Record};
 use super::repetition::Identity;
 use super::sqreen;
-use crate::model::Attributes;
+use crate::model::{Attributes, SignedBody};
 
 /// How the bodies of one sender are read.
 #[derive(Clone, Debug)]
@@ -15,7 +16,11 @@ pub struct Sender {
     pub habit: RetryHabit,
     /// Bodies that are neither JSON nor a form are events too.
     pub(super) any_body: bool,
+    /// How the body is signed; `None` if it is not.
+    pub(super) signed_body: Option<SignedBody>,
     pub(super) read: Read,
+    /// The same for the other sets of headers that the scheme knows.
+    pub(super) other_sets: Vec<Self>,
 }
 
 /// How a vendor sends and retries, as far as its documentation says.
@@ -30,7 +35,7 @@ pub struct RetryHabit {
 #[derive(Clone, Debug)]
 pub(super) enum Read {
     Sqreen,
-    Fields(Box<Fields>),
+    Fields(Arc<Fields>),
 }
 
 impl Sender {
@@ -39,19 +44,21 @@ impl Sender {
     /// # Errors
     /// A template is not valid; the first one is reported.
     pub fn new(name: &str, record: &Record<'_>) -> Result<Self, InvalidRecord> {
-        Ok(Self {
-            name: name.to_owned(),
-            habit: RetryHabit::default(),
-            any_body: record.any_body,
-            read: Read::Fields(Box::new(Fields::new(record)?)),
-        })
+        let read = Read::Fields(Arc::new(Fields::new(record)?));
+        Ok(Self { any_body: record.any_body, read, ..Self::sqreen(name) })
     }
 
     /// A sender for both versions of Sqreen's bodies, which a record cannot describe.
     #[must_use]
     pub fn sqreen(name: &str) -> Self {
-        let (name, habit) = (name.to_owned(), RetryHabit::default());
-        Self { name, habit, any_body: false, read: Read::Sqreen }
+        Self {
+            name: name.to_owned(),
+            habit: RetryHabit::default(),
+            any_body: false,
+            signed_body: None,
+            read: Read::Sqreen,
+            other_sets: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -66,7 +73,7 @@ impl Sender {
     /// A template is not valid; the first one is reported.
     pub fn with_id_alone(&self, id: &[&str]) -> Result<Option<Self>, InvalidRecord> {
         let Read::Fields(fields) = &self.read else { return Ok(None) };
-        let read = Read::Fields(Box::new(fields.with_id_alone(id)?));
+        let read = Read::Fields(Arc::new(fields.with_id_alone(id)?));
         Ok(Some(Self { read, ..self.clone() }))
     }
 

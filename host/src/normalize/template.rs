@@ -12,9 +12,11 @@
 //! next one of the list is tried. `{{` and `}}` are literal braces.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::fields::Field;
 use super::paths::{InvalidPath, Paths};
+use crate::model::SignedParts;
 
 /// Longest template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 512;
@@ -35,6 +37,8 @@ enum Part {
     Header(http::HeaderName),
     Query(Box<str>),
     Type,
+    /// Only if its value is in this sorted list.
+    OneOf(Box<Self>, Arc<[Box<str>]>),
 }
 
 /// Why a text is not a valid template.
@@ -113,6 +117,10 @@ impl Template {
         if let [part] = &self.parts[..] {
             return part.value(places);
         }
+        // Most templates are incomplete for most events: find out before anything is copied.
+        if !self.parts.iter().all(|part| part.may_have_value(places)) {
+            return None;
+        }
         let mut text = String::new();
         for part in &self.parts {
             match part {
@@ -121,6 +129,26 @@ impl Template {
             }
         }
         Some(Cow::Owned(text))
+    }
+
+    /// The parts of the request that it reads and no signature covers.
+    pub(super) fn unsigned(&self, signed: &SignedParts) -> impl Iterator<Item = String> {
+        let unsigned = |part: &&Part| !part.is_signed(signed);
+        self.parts.iter().filter(unsigned).filter_map(Part::shown)
+    }
+
+    /// Whether it reads a header or the query.
+    pub(super) fn reads_around_body(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Header(_) | Part::Query(_)))
+    }
+
+    /// The same template; parts that no signature covers count only with a value from the sorted `list`.
+    pub(super) fn with_listed(&self, signed: &SignedParts, list: &Arc<[Box<str>]>) -> Self {
+        let part = |part: &Part| match part.is_signed(signed) {
+            true => part.clone(),
+            false => Part::OneOf(Box::new(part.clone()), Arc::clone(list)),
+        };
+        Self { parts: self.parts.iter().map(part).collect() }
     }
 }
 
@@ -164,6 +192,38 @@ impl Part {
                 (!value.is_empty()).then_some(Cow::Owned(value))
             }
             Self::Type => places.event_type.map(Cow::Borrowed),
+            Self::OneOf(part, list) => part
+                .value(places)
+                .filter(|value| list.binary_search_by(|listed| (**listed).cmp(&**value)).is_ok()),
+        }
+    }
+
+    /// Whether it could have a value; cheaper than the value.
+    fn may_have_value(&self, places: &Places<'_>) -> bool {
+        let is_there = |field: Option<&Field<'_>>| field.is_some_and(|field| field.raw().is_some());
+        match self {
+            Self::Event(slot) => is_there(places.event.get(*slot)),
+            Self::Root(slot) => is_there(places.root.get(*slot)),
+            _ => true,
+        }
+    }
+
+    /// Whether the signature covers it, if the body is signed.
+    fn is_signed(&self, signed: &SignedParts) -> bool {
+        match self {
+            Self::Header(name) => signed.headers.contains(name),
+            Self::Query(_) => signed.query,
+            Self::OneOf(..) => false,
+            Self::Literal(_) | Self::Event(_) | Self::Root(_) | Self::Type => true,
+        }
+    }
+
+    /// A header or a parameter, for people.
+    fn shown(&self) -> Option<String> {
+        match self {
+            Self::Header(name) => Some(format!("header {name}")),
+            Self::Query(name) => Some(format!("query parameter {name}")),
+            _ => None,
         }
     }
 }

@@ -44,7 +44,7 @@ impl<'r> Claims<'r> {
             Self { claims: [Claim::default(); SIGNATURES_MAX], count: 0, stamp: None, set: 0 };
         match &signature.place {
             Place::First(names) => {
-                claims.set = names.iter().position(|name| headers.contains_key(name)).unwrap_or(0);
+                claims.set = set(names, headers);
                 // A scheme has at least one name: a test checks the built-in ones, the reader a user's.
                 if let Some(name) = names.get(claims.set) {
                     claims.read_header(signature, headers, name)?;
@@ -146,6 +146,11 @@ impl<'r> Claims<'r> {
         }
         Ok(())
     }
+}
+
+/// Index of the first of these headers that is sent.
+pub(super) fn set(names: &[HeaderName], headers: &HeaderMap) -> usize {
+    names.iter().position(|name| headers.contains_key(name)).unwrap_or(0)
 }
 
 /// The value of a header that must be sent exactly once and not be empty.

@@ -111,10 +111,8 @@ impl Verifier {
             Handshake::ZoomUrlValidation if is("/event", "endpoint.url_validation") => {
                 self.zoom_answer(verified.key(), &token("/payload/plainToken")?)?
             }
-            Handshake::TwitchChallenge
-                if header(&request.headers, "twitch-eventsub-message-type")
-                    == Some("webhook_callback_verification") =>
-            {
+            // The header that names the type of the message is not signed.
+            Handshake::TwitchChallenge if body("/challenge").is_some() => {
                 Answer::text(token("/challenge")?)
             }
             Handshake::DiscordPing if is("/type", "1") && body("/event/type").is_none() => {

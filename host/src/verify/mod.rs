@@ -12,6 +12,7 @@
 mod challenge;
 mod claim;
 mod codec;
+mod coverage;
 mod explain;
 mod handshake;
 mod json;

@@ -275,24 +275,6 @@ impl Scheme {
         }
     }
 
-    /// Whether only the owner of the secret can change what a place of a template reads: `header:NAME`,
-    /// `query:NAME` or a path in the body. Without a signature whoever has the secret can send anything.
-    #[must_use]
-    pub fn covers(&self, place: &str) -> bool {
-        let Some(signature) = self.signature() else { return true };
-        let signs = |part: &Part| signature.signed.contains(part);
-        if let Some(name) = place.strip_prefix("header:") {
-            let is_id = |id: &HeaderName| id.as_str().eq_ignore_ascii_case(name);
-            let named = |part: &Part| matches!(part, Part::Header(signed) if is_id(signed));
-            let by_id = matches!(&self.id[..], [id] if is_id(id)) && signs(&Part::Id);
-            return by_id || signature.signed.iter().any(named);
-        }
-        if place.starts_with("query:") {
-            return signs(&Part::Url) || signs(&Part::Path);
-        }
-        !place.starts_with('@') && signature.covers_content() && !signs(&Part::SortedForm)
-    }
-
     /// Whether `server.public_url` must be set.
     #[must_use]
     pub fn needs_public_url(&self) -> bool {
@@ -326,7 +308,9 @@ impl Signature {
         in_key || self.signed.iter().any(part)
     }
 
-    pub(super) fn signs_url(&self) -> bool {
+    /// Whether the address is signed, with its query.
+    #[must_use]
+    pub fn signs_url(&self) -> bool {
         let url = |part: &Part| {
             matches!(part, Part::Url | Part::UrlAnyPort | Part::UrlDecoded | Part::Path)
         };

@@ -1,8 +1,11 @@
-//! Decompresses any bytes with one or two content codings. The result is a body within its limit, or a reason.
+//! Decompresses any bytes with one or two content codings, of requests whose body is signed or not. The result is a
+//! body within its limit, or a reason.
 #![no_main]
 
 use bytes::Bytes;
+use dispatcher::config::vendors;
 use dispatcher::ingest;
+use dispatcher::model::{Request, Timestamp};
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -15,7 +18,19 @@ fuzz_target!(|input: &[u8]| {
     let mut headers = HeaderMap::new();
     let coding = HeaderValue::from_static(CODINGS[number % CODINGS.len()]);
     headers.insert(CONTENT_ENCODING, coding);
-    if let Ok(body) = ingest::decoded(&headers, Bytes::copy_from_slice(body), BYTES_MAX) {
-        assert!(body.len() <= BYTES_MAX);
+    let request = Request {
+        source: "fuzz".into(),
+        method: http::Method::POST,
+        uri: http::Uri::default(),
+        headers,
+        body: Bytes::copy_from_slice(body),
+        received_at: Timestamp::default(),
+    };
+    let sender = vendors::sender("json").unwrap();
+    for scheme in ["token", "github"] {
+        let sender = sender.limited(&vendors::scheme(scheme).unwrap().coverage());
+        if let Ok(body) = ingest::decoded(&sender, &request, BYTES_MAX) {
+            assert!(body.len() <= BYTES_MAX);
+        }
     }
 });

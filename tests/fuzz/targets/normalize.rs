@@ -1,5 +1,6 @@
-//! Reads any headers and any body (JSON, form, multipart or other) with every built-in sender. The result is
-//! events inside the body with all attributes set, or a reason.
+//! Reads any headers and any body (JSON, form, multipart or other) with every built-in sender, for a scheme that
+//! signs the body and for one that does not. The result is events inside the body with all attributes set, or a
+//! reason.
 #![no_main]
 
 use bytes::Bytes;
@@ -22,6 +23,9 @@ fuzz_target!(|input: &[u8]| {
     let Some((number, rest)) = dispatcher_fuzz::choice(input) else { return };
     let senders = vendors::senders();
     let sender = &senders[number % senders.len()];
+    let scheme = if number / senders.len() % 2 == 0 { "token" } else { "standard-webhooks" };
+    let sender = sender.limited(&vendors::scheme(scheme).unwrap().coverage());
+    let sender = sender.of_set(number % 2);
     let (headers, body) = dispatcher_fuzz::request(rest, &KNOWN);
     let body = Bytes::copy_from_slice(body);
     let key = || Some([7; 16]);

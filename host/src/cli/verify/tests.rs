@@ -21,6 +21,11 @@ timestamp. Signatures of an unknown version are ignored; one of a known version 
 
 - **signed** lists the signed parts in order, without separators. `address` is `server.public_url` with the
   path and query of the request, never the Host header: such schemes need `server.public_url`.
+- **covered** is what only the owner of the secret can change. Anyone who has seen one request can send it again
+  with another value of the rest: other headers, the query, the content type. So the rest never identifies an
+  event, and gives it no severity, title, subject, time or link; at most it names the type, by a word from a list
+  (see [senders.md](senders.md)). A body is read, and decompressed, as its bytes say. If nothing is covered,
+  anyone who can send a request at all can choose every part of it, and all parts are used.
 - **time** is where the timestamp is, and how far it may be from now. A timestamp that is \"not signed\" proves
   nothing and is ignored.
 - **copies** are events that are sent again within a day: they are answered with 200, counted in `duplicates`
@@ -67,6 +72,10 @@ Only `header` is required: alone, it means HMAC-SHA256 of the body, in hexadecim
 `literal:TEXT`, `header:NAME`, `listed-headers:NAME`, `body:/POINTER`. A time that is
 not signed is ignored, and `check` warns about it. With `time_optional = true`, a time in the body may be missing,
 or one in a header that is signed as `time-if-sent:TEXT` (the time and TEXT if it is sent, or else nothing).
+`sorted-form` needs a part with the address. The header of a `header:NAME` is covered only if it ends where a
+literal with a line break (`literal:\n`) begins, or is the last part behind one: the parts are joined without
+separators, so that anyone could move bytes from one part into the next. Of `listed-headers:NAME` only the time's
+header is covered, because it is the only one that must be listed.
 
 Other places and forms, which built-in vendors use:
 
@@ -83,9 +92,9 @@ Other places and forms, which built-in vendors use:
 fn page() -> String {
     let mut page = HEAD.replace("{SECRETS}", &SECRETS_MAX.to_string());
     page.push_str(
-        "| scheme | where | how | signed | secret | time | copies are identified by | remarks |\n",
+        "| scheme | where | how | signed | covered | secret | time | copies are identified by | remarks |\n",
     );
-    page.push_str("|---|---|---|---|---|---|---|---|\n");
+    page.push_str("|---|---|---|---|---|---|---|---|---|\n");
     for scheme in vendors::schemes() {
         let mut remarks = Vec::new();
         if scheme.unconfirmed {
@@ -103,6 +112,7 @@ fn page() -> String {
             scheme.place_shown(),
             scheme.algorithm_shown(),
             scheme.signed_shown(),
+            scheme.covered_shown(),
             scheme.key_shown(),
             scheme.stamp_shown(),
             scheme.replay().shown().to_owned(),

@@ -9,7 +9,7 @@ use crate::config::units::show_duration;
 use crate::ingest::Repeat;
 use crate::normalize::{Sender, TEMPLATES_MAX};
 use crate::store;
-use crate::verify::Scheme;
+use crate::verify::{Replay, Scheme};
 
 /// Limits of `repeat_window`.
 const REPEAT_WINDOW: RangeInclusive<Duration> = Duration::from_secs(60)..=store::REPEAT_WINDOW_MAX;
@@ -91,12 +91,21 @@ fn identified(
         entry.refuse(notes, &title, &format!("write 1 to {TEMPLATES_MAX}"), "");
         return None;
     }
+    if matches!(scheme.replay(), Replay::OriginOnly | Replay::Fields) {
+        let title = format!("`{}` cannot be used with scheme `{}`", entry.path, scheme.name);
+        let help = "a copy is recognized by what is signed, whatever ids the body has";
+        entry.refuse(notes, &title, "this scheme does not sign the body as it is", help);
+        return None;
+    }
+    let coverage = scheme.coverage();
     let mut texts = Vec::new();
     for entry in &entries {
         let text = entry.string(notes)?;
-        if let Some(place) = places(text).find(|place| !scheme.covers(place)) {
+        let read = sender.with_id_alone(&[text]).ok().flatten();
+        let unsigned = read.map(|sender| sender.unsigned(&coverage)).unwrap_or_default();
+        if let Some(id) = unsigned.iter().find(|one| one.attribute == "id") {
             let title = format!("`{}` is not signed", entry.path);
-            let label = format!("scheme `{}` does not sign {{{place}}}", scheme.name);
+            let label = format!("scheme `{}` does not sign {}", scheme.name, id.part);
             let help = "whoever captures a request could change it and send the request again";
             entry.refuse(notes, &title, &label, help);
             return None;
@@ -120,9 +129,4 @@ fn identified(
             None
         }
     }
-}
-
-/// What is between the braces of a template.
-fn places(template: &str) -> impl Iterator<Item = &str> {
-    template.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.trim()))
 }

@@ -1,6 +1,7 @@
 //! The handler without a socket. Tests that need one are in `wire`.
 
 mod change;
+mod coverage;
 mod crowded;
 mod heads;
 mod kit;

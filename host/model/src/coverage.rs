@@ -1,0 +1,32 @@
+//! Which parts of a request its signature covers.
+
+use http::HeaderName;
+
+/// Which parts of a request only the owner of the secret can choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// The signature covers no content, or there is none: anyone who can send a request can choose every part
+    /// of it, so no part is worth less than another.
+    Nothing,
+    /// The signature covers the body, and these other parts.
+    Signed(SignedParts),
+}
+
+/// What a signature over the content covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedParts {
+    /// Sent exactly once each, or the request is refused.
+    pub headers: Vec<HeaderName>,
+    /// The part of the address after `?`.
+    pub query: bool,
+    pub body: SignedBody,
+}
+
+/// How the body is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedBody {
+    /// Its bytes.
+    Bytes,
+    /// The fields of a form, sorted; or its bytes, if the address has their hash.
+    SortedForm,
+}

@@ -1,0 +1,62 @@
+//! Limits the sender of a source to what its scheme signs, and says what is ignored because of that.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::super::problem::Problem;
+use super::super::reader::Notes;
+use super::super::vendors;
+use crate::normalize::{Sender, Unsigned};
+use crate::verify::Scheme;
+
+/// The sender for requests that this scheme verifies.
+pub(super) fn limited(
+    scheme: &Scheme,
+    sender: &Arc<Sender>,
+    place: Range<usize>,
+    notes: &Notes,
+) -> Arc<Sender> {
+    let coverage = scheme.coverage();
+    // The file of a vendor was written for its scheme.
+    let is_vendors_pair =
+        vendors::sender(&scheme.name).is_some_and(|usual| usual.name == sender.name);
+    if !is_vendors_pair {
+        warn(scheme, sender, &sender.unsigned(&coverage), place, notes);
+    }
+    Arc::new(sender.limited(&coverage))
+}
+
+/// Warns about what is ignored. A list of types that count was written by someone who knows.
+fn warn(
+    scheme: &Scheme,
+    sender: &Sender,
+    unsigned: &[Unsigned],
+    place: Range<usize>,
+    notes: &Notes,
+) {
+    let mut parts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for one in unsigned.iter().filter(|one| !one.is_listed) {
+        match parts.iter_mut().find(|(part, _)| *part == one.part) {
+            Some((_, attributes)) => attributes.push(one.attribute),
+            None => parts.push((&one.part, vec![one.attribute])),
+        }
+    }
+    if parts.is_empty() {
+        return;
+    }
+    let has_type = parts.iter().any(|(_, attributes)| attributes.contains(&"type"));
+    let part =
+        |(part, attributes): (&str, Vec<&str>)| format!("{part} ({})", attributes.join(", "));
+    let parts: Vec<String> = parts.into_iter().map(part).collect();
+    let title =
+        format!("sender `{}` reads what scheme `{}` does not sign", sender.name, scheme.name);
+    let problem = Problem::warning(title).at(place, format!("ignored: {}", parts.join(", ")));
+    let problem =
+        problem.help("anyone who has seen one request could send it again with other values");
+    notes.add(match has_type {
+        true => problem.help(
+            "a sender of your own can list the types that count: unsigned_types = [\"NAME\"]",
+        ),
+        false => problem,
+    });
+}

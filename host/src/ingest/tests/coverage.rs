@@ -1,0 +1,383 @@
+//! No change of what a signature does not cover changes the events of a request: over every vendor's file.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use proptest::prelude::*;
+use ring::rand::SystemRandom;
+
+use super::super::decode;
+use super::super::rules::Rules;
+use super::super::settings::Repeat;
+use super::*;
+use crate::config::vendors::{self, Vendor};
+use crate::model::{Coverage, Secret, SignedBody, SignedParts};
+use crate::normalize::Sender;
+use crate::verify::{self, KeyForm, Proof, Signer, Unsigned, Verifier};
+
+/// Vendors that sign no content: anyone who can send a request can choose every part of it.
+const SIGN_NOTHING: [&str; 4] = ["cloudflare-token", "gitlab-token", "mailgun", "okta"];
+/// Vendors whose events are named by an unsigned header. So the type, and a title made of it, may change to another
+/// word of a list, or to `unknown`, and nothing else may.
+const NAMED_BY_HEADER: [&str; 9] = [
+    "bitbucket",
+    "contentful",
+    "forgejo",
+    "gitea",
+    "github",
+    "sentry",
+    "shopify",
+    "snyk",
+    "woocommerce",
+];
+
+const URL: &str = "https://hooks.example.org";
+const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+/// What an attacker would like a person to read.
+const FREE_TEXT: &str = "call +1-900-555-0199";
+const VALUES: [&str; 20] = [
+    "",
+    FREE_TEXT,
+    "critical",
+    "7e9c0000-0000-0000-0000-000000000001",
+    "2031-01-01T00:00:00Z",
+    "1790000000",
+    "https://evil.example.org",
+    "push",
+    "issue",
+    "orders/create",
+    "webhook_callback_verification",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/json; charset=utf-16",
+    "text/plain",
+    "gzip",
+    "br",
+    "deflate, gzip",
+    "zstd",
+    "compress",
+];
+
+/// A request as its vendor would send it, and what is read from it.
+struct Signed {
+    vendor: &'static str,
+    /// The sample, and how its body is compressed.
+    name: String,
+    verifier: Verifier,
+    sender: Sender,
+    request: Request,
+    /// Headers that the sender reads.
+    headers: Vec<HeaderName>,
+    events: Vec<Seen>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    kind: String,
+    title: String,
+    /// Everything else of the event.
+    rest: String,
+}
+
+const SKIP: Repeat = Repeat::Skip { window: Duration::from_secs(3_600) };
+
+/// The events of a request; `None` if it is refused or a handshake.
+fn events(verifier: &Verifier, sender: &Sender, request: Request) -> Option<Vec<Seen>> {
+    static RULES: LazyLock<Rules> = LazyLock::new(|| {
+        let (settings, router) = kit::rules(&[SECRET], 1);
+        Rules::new(settings, router, None)
+    });
+    let verified = verifier.verify(request).ok()?;
+    if verifier.answer(&verified).ok()?.is_some() {
+        return None;
+    }
+    let body = decode::decoded(sender, verified.request(), kit::BODY_BYTES_MAX).ok()?;
+    let planned = RULES.plan(sender, SKIP, &verified, &body).ok()?;
+    let seen = |planned: crate::model::Planned| {
+        let event = planned.event;
+        let a = event.attributes;
+        let rest = (a.severity, a.subject, a.time, a.link, event.dedup, event.shape, event.data);
+        Seen { kind: a.event_type, title: a.title, rest: format!("{rest:?}") }
+    };
+    Some(planned.into_iter().map(seen).collect())
+}
+
+/// Every sample of every vendor that signs its content, plain and compressed.
+static SIGNED: LazyLock<Vec<Signed>> = LazyLock::new(|| {
+    let random = SystemRandom::new();
+    vendors::all().flat_map(|vendor| signed(vendor, &random)).collect()
+});
+
+fn signed(vendor: &'static Vendor, random: &SystemRandom) -> Vec<Signed> {
+    let (Some(scheme), Some(sender)) = (vendor.scheme(), vendors::sender(vendor.name)) else {
+        return Vec::new();
+    };
+    let coverage = scheme.coverage();
+    let Proof::Signature(signature) = &scheme.proof else { return Vec::new() };
+    if coverage == [Coverage::Nothing] {
+        return Vec::new();
+    }
+    let text = match signature.marks[0].key {
+        KeyForm::Hex => "00ff11ee",
+        KeyForm::Base64 { .. } => "whsec_dGVzdHRlc3Q=",
+        _ => "a secret",
+    };
+    let (private, public) =
+        verify::trial_keys(scheme, random).unwrap_or((Secret::new(text), text.to_owned()));
+    let signer = Signer::new(scheme, &private, random).unwrap();
+    let verifier = Verifier::new(scheme, &[Secret::new(public)], Some(URL)).unwrap();
+    let none = SignedParts { headers: Vec::new(), query: false, body: SignedBody::Bytes };
+    let read = sender.unsigned(&[Coverage::Signed(none)]).into_iter();
+    let headers: BTreeSet<String> =
+        read.filter_map(|one| Some(one.part.strip_prefix("header ")?.to_owned())).collect();
+    let headers: Vec<HeaderName> = headers.iter().map(|name| name.parse().unwrap()).collect();
+    let sender = sender.limited(&coverage);
+    let mut all = Vec::new();
+    for sample in vendors::samples(&sender.name) {
+        for (encoding, body) in bodies(&sample.body) {
+            let mut sent = HeaderMap::new();
+            for (name, value) in &sample.headers {
+                let name: HeaderName = name.parse().unwrap();
+                sent.insert(name, HeaderValue::from_str(value).unwrap());
+            }
+            if !encoding.is_empty() {
+                sent.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+            }
+            let Some(request) = sign(&signer, sent, &body, random) else { continue };
+            let Some(events) = events(&verifier, &sender, request.clone()) else {
+                assert!(!encoding.is_empty(), "{} is refused", sample.name);
+                continue;
+            };
+            all.push(Signed {
+                vendor: vendor.name,
+                name: format!("{} {encoding}", sample.name),
+                verifier: verifier.clone(),
+                sender: sender.clone(),
+                request,
+                headers: headers.clone(),
+                events,
+            });
+        }
+    }
+    all
+}
+
+/// The body as it is, and compressed with and without a magic number.
+fn bodies(body: &str) -> [(&'static str, Vec<u8>); 3] {
+    let best = flate2::Compression::best();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), best);
+    gzip.write_all(body.as_bytes()).unwrap();
+    let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), best);
+    bare.write_all(body.as_bytes()).unwrap();
+    [
+        ("", body.as_bytes().to_vec()),
+        ("gzip", gzip.finish().unwrap()),
+        ("deflate", bare.finish().unwrap()),
+    ]
+}
+
+/// `None` if the scheme cannot sign this body.
+fn sign(
+    signer: &Signer,
+    headers: HeaderMap,
+    body: &[u8],
+    random: &SystemRandom,
+) -> Option<Request> {
+    let unsigned = Unsigned {
+        method: Method::POST,
+        public_url: Some(URL),
+        path: "/hook?x=1",
+        headers: headers.clone(),
+        body,
+        now: NOW,
+        id: "msg_1",
+    };
+    let made = signer.sign(unsigned, random).ok()?;
+    let mut request = Request {
+        source: Arc::from("hook"),
+        method: Method::POST,
+        uri: made.path.as_deref().unwrap_or("/hook?x=1").parse().unwrap(),
+        headers,
+        body: Bytes::from(made.body.unwrap_or_else(|| body.to_vec())),
+        received_at: NOW,
+    };
+    for (name, value) in made.headers {
+        request.headers.insert(name, HeaderValue::from_str(&value).unwrap());
+    }
+    Some(request)
+}
+
+/// One change of what may be unsigned.
+#[derive(Clone, Debug)]
+enum Change {
+    Set(HeaderName, &'static str),
+    Add(HeaderName, &'static str),
+    Remove(HeaderName),
+    Query(&'static str),
+    Method(usize),
+}
+
+/// Headers that say how a request is to be read, besides those that its sender reads.
+fn common_headers() -> Vec<HeaderName> {
+    let names = [
+        "content-type",
+        "content-encoding",
+        "ce-id",
+        "ce-type",
+        "ce-severity",
+        "x-event",
+        "webhook-id",
+        "webhook-signature",
+        "svix-id",
+        "svix-signature",
+        "twitch-eventsub-message-type",
+        "x-http-method-override",
+    ];
+    names.iter().map(|name| HeaderName::from_static(name)).collect()
+}
+
+fn change(request: &mut Request, change: &Change, methods: &[Method]) {
+    let value = |text: &&'static str| HeaderValue::from_static(text);
+    match change {
+        Change::Set(name, text) => {
+            request.headers.insert(name, value(text));
+        }
+        Change::Add(name, text) => {
+            request.headers.append(name, value(text));
+        }
+        Change::Remove(name) => {
+            request.headers.remove(name);
+        }
+        Change::Query(query) => {
+            request.uri = format!("/hook?{query}").parse::<Uri>().unwrap();
+        }
+        Change::Method(index) => request.method = methods[index % methods.len()].clone(),
+    }
+}
+
+/// Checks that the changed request is refused or has the same events.
+fn check(signed: &Signed, changes: &[Change]) {
+    let mut request = signed.request.clone();
+    for one in changes {
+        change(&mut request, one, &signed.verifier.scheme().methods);
+    }
+    let Some(found) = events(&signed.verifier, &signed.sender, request) else { return };
+    let what = || format!("{}, {} with {changes:?}", signed.vendor, signed.name);
+    assert_eq!(found.len(), signed.events.len(), "{}", what());
+    for (found, expected) in found.iter().zip(&signed.events) {
+        assert_eq!(found.rest, expected.rest, "{}", what());
+        if NAMED_BY_HEADER.contains(&signed.vendor) {
+            let shown = format!("{} {}", found.kind, found.title);
+            assert!(!shown.contains(FREE_TEXT), "{}: {shown}", what());
+            assert_ne!(found.kind, "critical", "{}", what());
+        } else {
+            assert_eq!(found, expected, "{}", what());
+        }
+    }
+}
+
+#[test]
+fn every_vendor_that_signs_its_content_is_tried() {
+    let tried: BTreeSet<&str> = SIGNED.iter().map(|signed| signed.vendor).collect();
+    let expected: BTreeSet<&str> = vendors::all()
+        .filter(|vendor| vendor.scheme().is_some() && !SIGN_NOTHING.contains(&vendor.name))
+        .map(|vendor| vendor.name)
+        .collect();
+    assert_eq!(tried, expected);
+    for name in SIGN_NOTHING {
+        assert_eq!(vendors::scheme(name).unwrap().coverage(), [Coverage::Nothing], "{name}");
+    }
+    assert!(SIGNED.iter().any(|signed| signed.name.ends_with(" gzip")));
+    assert!(SIGNED.iter().any(|signed| signed.name.ends_with(" deflate")));
+}
+
+#[test]
+fn the_type_changes_only_where_a_header_names_it() {
+    let mut changed = BTreeSet::new();
+    for signed in &*SIGNED {
+        for name in &signed.headers {
+            let mut request = signed.request.clone();
+            request.headers.remove(name);
+            let found = events(&signed.verifier, &signed.sender, request);
+            if found.is_some_and(|found| found[0].kind != signed.events[0].kind) {
+                changed.insert(signed.vendor);
+            }
+        }
+    }
+    assert_eq!(changed.into_iter().collect::<Vec<_>>(), NAMED_BY_HEADER);
+}
+
+#[test]
+fn no_single_change_of_an_unsigned_part_changes_an_event() {
+    for signed in &*SIGNED {
+        for name in &signed.headers {
+            check(signed, &[Change::Remove(name.clone())]);
+            for value in VALUES {
+                check(signed, &[Change::Set(name.clone(), value)]);
+            }
+        }
+    }
+    // How a body is read does not depend on the vendor.
+    for signed in
+        SIGNED.iter().filter(|signed| ["slack", "github", "zendesk"].contains(&signed.vendor))
+    {
+        for name in common_headers() {
+            check(signed, &[Change::Remove(name.clone())]);
+            for value in VALUES {
+                check(signed, &[Change::Set(name.clone(), value)]);
+                check(signed, &[Change::Add(name.clone(), value)]);
+            }
+        }
+    }
+}
+
+/// A captured request with the headers of one set cannot get the id of another.
+#[test]
+fn an_added_id_of_another_set_is_not_used() {
+    for signed in SIGNED.iter().filter(|signed| signed.vendor == "standard-webhooks") {
+        let mut request = signed.request.clone();
+        for (old, new) in
+            [("id", "svix-id"), ("timestamp", "svix-timestamp"), ("signature", "svix-signature")]
+        {
+            let value = request.headers.remove(format!("webhook-{old}")).unwrap();
+            request.headers.insert(new, value);
+        }
+        let branded = events(&signed.verifier, &signed.sender, request.clone());
+        assert_eq!(branded.as_ref(), Some(&signed.events), "{}", signed.name);
+        request.headers.insert("webhook-id", HeaderValue::from_static("fresh"));
+        request.headers.insert("webhook-timestamp", HeaderValue::from_static("1790000000"));
+        assert_eq!(events(&signed.verifier, &signed.sender, request), branded, "{}", signed.name);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn no_change_of_unsigned_parts_changes_an_event(
+        index in any::<prop::sample::Index>(),
+        changes in prop::collection::vec(
+            (0usize..5, any::<prop::sample::Index>(), 0..VALUES.len()), 1..6,
+        ),
+    ) {
+        const QUERIES: [&str; 4] = ["", "x=2", "event=push&bodySHA256=00", "x=1&severity=critical"];
+        let signed = index.get(&SIGNED);
+        let mut names = common_headers();
+        names.extend(signed.headers.iter().cloned());
+        let change = |(kind, name, value): (usize, prop::sample::Index, usize)| {
+            let (name, text) = (name.get(&names).clone(), VALUES[value]);
+            match kind {
+                0 => Change::Set(name, text),
+                1 => Change::Add(name, text),
+                2 => Change::Remove(name),
+                3 => Change::Query(QUERIES[value % QUERIES.len()]),
+                _ => Change::Method(value),
+            }
+        };
+        let changes: Vec<Change> = changes.into_iter().map(change).collect();
+        check(signed, &changes);
+    }
+}

@@ -1,0 +1,241 @@
+//! Limits a sender to the parts of a request that its signature covers.
+//!
+//! Anyone who has seen one request can send it again with other headers and another query. So a template that
+//! reads an unsigned part is not used. There is one exception: such a part may name the type of an event if
+//! nothing signed does, and only by a word from the sender's list (`unsigned_types`). The severity never
+//! depends on that type, and neither does what identifies a repetition. All of this is decided once for each
+//! source, when the configuration is loaded.
+
+use std::sync::Arc;
+
+use super::record::Fields;
+use super::sender::{Read, Sender};
+use super::template::Template;
+use crate::model::{Coverage, SignedParts};
+
+/// A part of the request that an attribute reads although no signature covers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsigned {
+    /// The attribute's name in the configuration.
+    pub attribute: &'static str,
+    /// `header x-event` or `query parameter event`.
+    pub part: String,
+    /// It may name a type from the sender's list. Otherwise it is ignored.
+    pub is_listed: bool,
+}
+
+impl Sender {
+    /// The same sender for requests of a scheme that covers this much, for each set of headers.
+    #[must_use]
+    pub fn limited(&self, coverage: &[Coverage]) -> Self {
+        let mut sets = coverage.iter().map(|coverage| self.limited_to(coverage));
+        let first = sets.next().unwrap_or_else(|| self.clone());
+        Self { other_sets: sets.collect(), ..first }
+    }
+
+    /// The sender for the set of headers that was verified.
+    #[must_use]
+    pub fn of_set(&self, set: usize) -> &Self {
+        set.checked_sub(1).and_then(|other| self.other_sets.get(other)).unwrap_or(self)
+    }
+
+    /// What this sender reads and no set of headers covers, without duplicates.
+    #[must_use]
+    pub fn unsigned(&self, coverage: &[Coverage]) -> Vec<Unsigned> {
+        let Read::Fields(fields) = &self.read else { return Vec::new() };
+        let mut sets = coverage.iter().map(|coverage| match coverage {
+            Coverage::Nothing => Vec::new(),
+            Coverage::Signed(parts) => fields.unsigned(parts),
+        });
+        let first = sets.next().unwrap_or_default();
+        let rest: Vec<Vec<Unsigned>> = sets.collect();
+        first.into_iter().filter(|one| rest.iter().all(|set| set.contains(one))).collect()
+    }
+
+    /// Whether `type` reads a header or the query, so that `unsigned_types` can apply.
+    #[must_use]
+    pub fn reads_type_around_body(&self) -> bool {
+        match &self.read {
+            Read::Sqreen => false,
+            Read::Fields(fields) => fields.event_type.iter().any(Template::reads_around_body),
+        }
+    }
+
+    fn limited_to(&self, coverage: &Coverage) -> Self {
+        let Coverage::Signed(parts) = coverage else { return self.clone() };
+        let read = match &self.read {
+            Read::Fields(fields) if !fields.unsigned(parts).is_empty() => {
+                Read::Fields(Arc::new(fields.limited(parts)))
+            }
+            read => read.clone(),
+        };
+        Self { read, signed_body: Some(parts.body), ..self.clone() }
+    }
+}
+
+impl Fields {
+    fn limited(&self, parts: &SignedParts) -> Self {
+        let is_signed = |template: &Template| template.unsigned(parts).next().is_none();
+        let mut limited = self.clone();
+        let listed = self.event_type.iter().filter(|template| !is_signed(template));
+        let listed = listed.map(|template| template.with_listed(parts, &self.unsigned_types));
+        limited.listed_type = listed.collect();
+        for templates in [
+            &mut limited.id,
+            &mut limited.event_type,
+            &mut limited.subject,
+            &mut limited.time,
+            &mut limited.title,
+            &mut limited.severity,
+            &mut limited.link,
+        ] {
+            templates.retain(is_signed);
+        }
+        limited
+    }
+
+    fn unsigned(&self, parts: &SignedParts) -> Vec<Unsigned> {
+        let mut found = Vec::new();
+        for (attribute, templates) in [
+            ("id", &self.id),
+            ("type", &self.event_type),
+            ("subject", &self.subject),
+            ("time", &self.time),
+            ("title", &self.title),
+            ("severity", &self.severity),
+            ("link", &self.link),
+        ] {
+            let is_listed = attribute == "type" && !self.unsigned_types.is_empty();
+            for part in templates.iter().flat_map(|template| template.unsigned(parts)) {
+                let unsigned = Unsigned { attribute, part, is_listed };
+                if !found.contains(&unsigned) {
+                    found.push(unsigned);
+                }
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderName;
+
+    use super::*;
+    use crate::model::{Attributes, Event, Severity, SignedBody};
+    use crate::normalize::repetition::of_event;
+    use crate::normalize::{Input, Record, Repetition, normalize};
+
+    const RECORD: Record<'static> = Record {
+        id: &["{header:x-id}/{id}", "{header:x-id}", "{id}"],
+        event_type: &["{header:x-event}.{action}", "{query:event}", "{kind}"],
+        unsigned_types: &["push", "ping"],
+        subject: &["{header:x-shop}", "{shop}"],
+        time: &["{header:x-time}", "{time}"],
+        title: &["{header:x-title}", "{@type}: {text}", "{@type}"],
+        severity: &["{header:x-severity}", "{@type}", "{level}"],
+        words: &[("ping", Severity::Critical), ("unknown", Severity::Info)],
+        link: &["{query:link}", "{link}"],
+        ..Record::EMPTY
+    };
+
+    fn signed(headers: &[&'static str], query: bool) -> Coverage {
+        let headers = headers.iter().map(|name| HeaderName::from_static(name)).collect();
+        Coverage::Signed(SignedParts { headers, query, body: SignedBody::Bytes })
+    }
+
+    fn read(sender: &Sender, headers: &[(&str, &str)], body: &'static str) -> Event {
+        let header = |(name, value): &(&str, &str)| {
+            (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())
+        };
+        let (headers, body) = (headers.iter().map(header).collect(), Bytes::from(body));
+        let (query, repetition) = (Some("event=ping&link=https://q.example"), Repetition::Unknown);
+        let input = Input { headers: &headers, query, body: &body, repetition };
+        normalize(sender, input).unwrap().remove(0)
+    }
+
+    const SENT: &[(&str, &str)] = &[
+        ("x-id", "1"),
+        ("x-event", "push"),
+        ("x-shop", "a"),
+        ("x-time", "2026-01-15T10:30:00Z"),
+        ("x-title", "call +1-900"),
+        ("x-severity", "critical"),
+    ];
+
+    #[test]
+    fn an_unsigned_part_gives_nothing_but_a_listed_type() {
+        let sender = Sender::new("own", &RECORD).unwrap().limited(&[signed(&[], false)]);
+        for (headers, body, kind, title, severity) in [
+            (SENT, r#"{"action":"a","level":"error"}"#, "push.a", "push.a", Severity::Info),
+            (SENT, r#"{"text":"b"}"#, "ping", "ping: b", Severity::Info),
+            (SENT, r#"{"kind":"c","text":"b"}"#, "c", "c: b", Severity::Info),
+            // The signed type comes first, and may decide the severity.
+            (SENT, r#"{"kind":"ping"}"#, "ping", "ping", Severity::Critical),
+            (&[("x-event", "Push")], r#"{"action":"a"}"#, "ping", "ping", Severity::Info),
+            (&[("x-event", "push ")], r#"{"action":"a"}"#, "ping", "ping", Severity::Info),
+        ] {
+            let Event { attributes, dedup, .. } = read(&sender, headers, body);
+            let Attributes { event_type, subject, time, link, .. } = &attributes;
+            assert_eq!((&**event_type, &*attributes.title), (kind, title), "{body}");
+            assert_eq!(attributes.severity, severity, "{body}");
+            assert_eq!((subject, time, link), (&None, &None, &None), "{body}");
+            assert!(dedup.is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_counts_and_without_a_signature_everything_does() {
+        let sender = Sender::new("own", &RECORD).unwrap();
+        let body = r#"{"action":"a","kind":"c"}"#;
+        let open = read(&sender.limited(&[Coverage::Nothing]), SENT, body);
+        let is_same = |sender: &Sender| {
+            let event = read(sender, SENT, body);
+            (event.attributes, event.dedup) == (open.attributes.clone(), open.dedup)
+        };
+        assert!(is_same(&sender));
+        assert_eq!(
+            (&*open.attributes.title, open.attributes.severity),
+            ("call +1-900", Severity::Critical)
+        );
+        let names = ["x-id", "x-event", "x-shop", "x-time", "x-title", "x-severity"];
+        assert!(is_same(&sender.limited(&[signed(&names, true)])));
+        let query = read(&sender.limited(&[signed(&[], true)]), SENT, "{}").attributes;
+        assert_eq!((&*query.event_type, query.severity), ("ping", Severity::Critical));
+        assert_eq!(query.link.as_deref(), Some("https://q.example"));
+    }
+
+    #[test]
+    fn each_set_of_headers_has_its_own_signed_id() {
+        let record = Record { id: &["{header:webhook-id}", "{header:svix-id}"], ..Record::EMPTY };
+        let sets = [signed(&["webhook-id"], false), signed(&["svix-id"], false)];
+        let sender = Sender::new("own", &record).unwrap();
+        assert_eq!(sender.unsigned(&sets), []);
+        let sender = sender.limited(&sets);
+        let both = [("webhook-id", "fresh"), ("svix-id", "signed")];
+        let key = |set| read(sender.of_set(set), &both, "{}").dedup;
+        assert_eq!(key(0), Some(of_event(&["fresh"], "{}")));
+        assert_eq!(key(1), Some(of_event(&["signed"], "{}")));
+    }
+
+    #[test]
+    fn names_what_it_ignores() {
+        let sender = Sender::new("own", &RECORD).unwrap();
+        let found = sender.unsigned(&[signed(&["x-id", "x-title"], false)]);
+        let found: Vec<_> =
+            found.iter().map(|one| (one.attribute, &*one.part, one.is_listed)).collect();
+        assert_eq!(
+            found,
+            [
+                ("type", "header x-event", true),
+                ("type", "query parameter event", true),
+                ("subject", "header x-shop", false),
+                ("time", "header x-time", false),
+                ("severity", "header x-severity", false),
+                ("link", "query parameter link", false),
+            ]
+        );
+        assert_eq!(sender.unsigned(&[Coverage::Nothing]), []);
+    }
+}

@@ -1,0 +1,223 @@
+//! Says which parts of a request a scheme's signature covers.
+//!
+//! A part is covered if only the owner of the secret can change it in a request that is accepted. A
+//! header is covered only if a request without it, or with it twice, is refused, and if its bytes cannot be
+//! moved to or from the part beside it: the signed parts are joined without separators of their own.
+
+use http::HeaderName;
+
+use super::claim;
+use super::scheme::{KeyForm, Part, Place, Scheme, Signature, StampIn, Unit};
+use super::verifier::Verified;
+use crate::model::{Coverage, SignedBody, SignedParts};
+
+impl Scheme {
+    /// What is covered, for each set of headers that a request may use: a vendor may send its id and its
+    /// signature under several names, and only those that go with the verified signature are covered.
+    #[must_use]
+    pub fn coverage(&self) -> Vec<Coverage> {
+        let Some(signature) = self.signature().filter(|signature| signature.covers_content())
+        else {
+            return vec![Coverage::Nothing];
+        };
+        let sets = match &signature.place {
+            Place::First(names) => names.len().max(1),
+            Place::Each(_) | Place::Body(_) => 1,
+        };
+        let form = signature.signed.contains(&Part::SortedForm);
+        let covered = |set| {
+            Coverage::Signed(SignedParts {
+                headers: signature.headers(&self.id, set),
+                query: signature.signs_url(),
+                body: if form { SignedBody::SortedForm } else { SignedBody::Bytes },
+            })
+        };
+        (0..sets).map(covered).collect()
+    }
+}
+
+impl Scheme {
+    /// What is covered, for people: `body, header webhook-id`.
+    #[must_use]
+    pub fn covered_shown(&self) -> String {
+        let sets = self.coverage().into_iter().map(|coverage| match coverage {
+            Coverage::Nothing => "nothing".to_owned(),
+            Coverage::Signed(SignedParts { headers, query, body }) => {
+                let body = match body {
+                    SignedBody::Bytes => "body",
+                    SignedBody::SortedForm => {
+                        "form fields, or the body if the address has its hash"
+                    }
+                };
+                let query = query.then(|| "query".to_owned());
+                let headers = headers.iter().map(|name| format!("header {name}"));
+                let parts = std::iter::once(body.to_owned()).chain(query).chain(headers);
+                parts.collect::<Vec<_>>().join(", ")
+            }
+        });
+        let mut sets: Vec<String> = sets.collect();
+        sets.dedup();
+        sets.join(" or ")
+    }
+}
+
+impl Verified {
+    /// Which set of headers was verified: an index of [`Scheme::coverage`].
+    #[must_use]
+    pub fn header_set(&self) -> usize {
+        match self.scheme.signature().map(|signature| &signature.place) {
+            Some(Place::First(names)) if names.len() > 1 => {
+                claim::set(names, &self.request.headers)
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Signature {
+    /// The covered headers of a set.
+    fn headers(&self, ids: &[HeaderName], set: usize) -> Vec<HeaderName> {
+        let mut headers = Vec::new();
+        for (place, part) in self.signed.iter().enumerate() {
+            match part {
+                Part::Id if self.is_apart(place) => headers.extend(ids.get(set).or(ids.last())),
+                Part::Header(name) if self.is_apart(place) => headers.push(name),
+                Part::Stamp | Part::StampIfSent(_) => headers.extend(self.stamp_header(set)),
+                // The timestamp must be listed; nothing else must.
+                Part::ListedHeaders(_) => headers.extend(self.stamp_header(0)),
+                _ => {}
+            }
+        }
+        if self.marks.iter().all(|mark| mark.key == KeyForm::StampThenText) {
+            headers.extend(self.stamp_header(set));
+        }
+        headers.into_iter().cloned().collect()
+    }
+
+    fn stamp_header(&self, set: usize) -> Option<&HeaderName> {
+        match &self.stamp.as_ref()?.place {
+            StampIn::Headers(names) => names.get(set).or(names.last()),
+            StampIn::Element(_) | StampIn::Body(_) => None,
+        }
+    }
+
+    /// Whether the value at this place of the signed parts can be read in only one way: it and every value
+    /// before it end where they must end, or it and every value behind it begin where they must begin.
+    fn is_apart(&self, place: usize) -> bool {
+        let part = |place: usize| self.signed.get(place);
+        let ends = |place: usize| match (part(place), part(place + 1)) {
+            (Some(Part::Literal(_) | Part::Method), _) | (_, None) => true,
+            // An id that contains the text behind it is refused.
+            (Some(Part::Id), Some(Part::Literal(text))) => !text.is_empty(),
+            // A time of this form has a fixed beginning.
+            (Some(Part::Id), Some(Part::Stamp)) => {
+                self.stamp.as_ref().is_some_and(|stamp| stamp.unit == Unit::Rfc3339)
+            }
+            (Some(Part::Header(_)), Some(Part::Literal(text))) => is_never_in_header(text),
+            _ => false,
+        };
+        let begins = |place: usize| match (place.checked_sub(1).and_then(part), part(place)) {
+            (_, Some(Part::Literal(_))) | (None, _) => true,
+            (Some(Part::Literal(text)), Some(Part::Header(_) | Part::Id)) => {
+                is_never_in_header(text)
+            }
+            _ => false,
+        };
+        (0..=place).all(ends) || (place..self.signed.len()).all(begins)
+    }
+}
+
+/// Whether the text contains a byte that no value of a header contains.
+fn is_never_in_header(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::vendors;
+    use crate::verify::StampIn;
+
+    fn covered(name: &str) -> Vec<Vec<String>> {
+        let headers = |coverage: Coverage| match coverage {
+            Coverage::Nothing => Vec::new(),
+            Coverage::Signed(parts) => parts.headers.iter().map(ToString::to_string).collect(),
+        };
+        vendors::scheme(name).unwrap().coverage().into_iter().map(headers).collect()
+    }
+
+    #[test]
+    fn a_header_is_covered_only_by_a_signature_over_it() {
+        for (name, expected) in [
+            ("github", &[&[][..]][..]),
+            ("sentry", &[&[]]),
+            ("token", &[&[]]),
+            ("mailgun", &[&[]]),
+            ("slack", &[&["x-slack-request-timestamp"]]),
+            ("gitguardian", &[&["timestamp"]]),
+            ("grafana", &[&["x-grafana-alerting-timestamp"]]),
+            ("contentful", &[&["x-contentful-timestamp"]]),
+            ("twitch", &[&["twitch-eventsub-message-id", "twitch-eventsub-message-timestamp"]]),
+            (
+                "standard-webhooks",
+                &[&["webhook-id", "webhook-timestamp"], &["svix-id", "svix-timestamp"]],
+            ),
+        ] {
+            assert_eq!(covered(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn without_a_signature_over_the_content_nothing_is_covered_and_a_signed_address_has_its_query()
+    {
+        let coverage = |name: &str| vendors::scheme(name).unwrap().coverage();
+        for name in ["token", "basic", "none", "okta", "mailgun"] {
+            assert_eq!(coverage(name), [Coverage::Nothing], "{name}");
+        }
+        for (name, query, body) in [
+            ("github", false, SignedBody::Bytes),
+            ("square", true, SignedBody::Bytes),
+            ("contentful", true, SignedBody::Bytes),
+            ("hubspot-v3", true, SignedBody::Bytes),
+            ("twilio", true, SignedBody::SortedForm),
+        ] {
+            let coverage = coverage(name);
+            let [Coverage::Signed(parts)] = &coverage[..] else { panic!("{name}") };
+            assert_eq!((parts.query, parts.body), (query, body), "{name}");
+        }
+    }
+
+    /// With such a scheme anyone could move bytes from one part into the next: the signed bytes are the same.
+    #[test]
+    fn a_header_that_nothing_delimits_is_not_covered() {
+        let header = |name: &'static str| Part::Header(HeaderName::from_static(name));
+        let literal = |text: &'static str| Part::Literal(text.into());
+        for (signed, expected) in [
+            (vec![header("a"), Part::Body], &[][..]),
+            (vec![header("a"), literal("."), Part::Body], &[]),
+            (vec![header("a"), literal("\n"), Part::Body], &["a"]),
+            (vec![header("a"), literal("\n"), header("b"), literal("\n"), Part::Body], &["a", "b"]),
+            (vec![header("a"), header("b"), literal("\n"), Part::Body], &[]),
+            (vec![literal("v0:"), header("a"), literal("\r\n"), Part::Body], &["a"]),
+            (vec![Part::Method, literal("\n"), header("a"), literal("\n"), Part::Body], &["a"]),
+            (vec![Part::Body, literal("\n"), header("a")], &["a"]),
+            (vec![Part::Body, literal(":"), header("a")], &[]),
+            (vec![Part::Body, header("a")], &[]),
+            (vec![Part::Url, header("a"), literal("\n"), Part::Body], &[]),
+            (vec![Part::Id, Part::Body], &[]),
+            (vec![Part::Id, literal("."), Part::Body], &["id"]),
+            (vec![Part::Id, Part::Stamp, Part::Body], &["time"]),
+            (vec![Part::Body, Part::ListedHeaders(HeaderName::from_static("list"))], &["time"]),
+        ] {
+            let mut scheme = (**vendors::scheme("slack").unwrap()).clone();
+            scheme.id = vec![HeaderName::from_static("id")];
+            let super::super::Proof::Signature(signature) = &mut scheme.proof else { panic!() };
+            signature.signed = signed;
+            let time = HeaderName::from_static("time");
+            signature.stamp.as_mut().unwrap().place = StampIn::Headers(vec![time]);
+            let coverage = scheme.coverage();
+            let [Coverage::Signed(parts)] = &coverage[..] else { panic!() };
+            assert_eq!(parts.headers, expected, "{:?}", scheme.signature().unwrap().signed);
+        }
+    }
+}
