@@ -21,7 +21,7 @@ use super::settings::Settings;
 /// A body that arrives at this pace is never behind, in bytes per second. Only compared while room is short.
 const PACE: u64 = 64 * 1024;
 /// How far a body can get ahead of its pace, so that one fast part does not excuse a long wait.
-const AHEAD_MAX: Duration = Duration::from_secs(1);
+const AHEAD_MAX: Duration = Duration::from_millis(100);
 /// How long a head may take before its connection counts as any other, even a trusted proxy's, or one that has brought
 /// a stored request.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
@@ -341,12 +341,12 @@ mod tests {
         activity.progress(usize::try_from(PACE).unwrap() + 10);
         assert_eq!(standing(&activity), Some(Standing::Proven));
         activity.progress(1 << 30);
-        assert_eq!(activity.behind_ms(Instant::now()), -1_000, "a burst counts for a second");
+        assert_eq!(activity.behind_ms(Instant::now()), -100, "a burst counts for a moment");
         for _ in 0..100 {
             advance(s(1)).await;
             activity.progress(1);
         }
-        assert_eq!(activity.behind_ms(Instant::now()), 98_999);
+        assert_eq!(activity.behind_ms(Instant::now()), 99_899);
         activity.set(Phase::Answering);
         assert_eq!(standing(&activity), None, "it is whole");
         advance(STUCK).await;
