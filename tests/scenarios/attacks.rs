@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Attack, Client, Daemon, SECRET, Setup, body, signature};
+use crate::harness::{Attack, Client, Daemon, SECRET, Setup, body, signature, wait_for};
 
 /// Least number of signed requests beside each attack.
 const REQUESTS_MIN: usize = 100;
@@ -37,6 +37,12 @@ fn attack(attackers: usize, begin: String, piece: &'static str) -> Attack {
 fn others_are_served(name: &str, server: &str, attack: &Attack, first: &str, lines: &str) {
     let daemon = setup(server).start();
     let attackers = attack.start(daemon.address());
+    // A body that follows later has time only once the attackers are known by having come back.
+    let later = lines.contains("expect");
+    if later {
+        let known = 10 * attack.attackers;
+        wait_for("the attackers to come back", || (attackers.opened() >= known).then_some(()));
+    }
     let mut served = Vec::new();
     let mut statuses = BTreeMap::<String, usize>::new();
     let (began, mut sent) = (Instant::now(), 0);
@@ -51,7 +57,7 @@ fn others_are_served(name: &str, server: &str, attack: &Attack, first: &str, lin
              content-length: {length}\r\n\r\n"
         );
         let answer = Client::connect(daemon.address()).and_then(|mut client| {
-            if lines.contains("expect") {
+            if later {
                 client.write(head.as_bytes())?;
                 assert_eq!(client.answer()?.status, 100);
                 client.write(&body)?;

@@ -98,7 +98,9 @@ fn more_idle_connections_than_the_limit_block_no_sender() {
 
 #[test]
 fn slow_senders_do_not_affect_others() {
-    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    // Whatever the load of the machine, the senders are slow for as long as the requests beside them take.
+    let times = "header_timeout = \"5m\"\nbody_timeout = \"5m\"";
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").server(times).start();
     let (ids, stop, ticks) = (events("slow", SLOW), AtomicBool::new(false), AtomicUsize::new(0));
     let done = std::thread::scope(|scope| {
         let slow = scope.spawn(|| {
@@ -110,7 +112,7 @@ fn slow_senders_do_not_affect_others() {
             let mut senders: Vec<_> = (ids.iter().enumerate())
                 .map(|(index, id)| {
                     let (bytes, in_head) = (bytes(id), index % 2 == 0);
-                    let (at, step) = if in_head { (10, 1) } else { (bytes.len() - LONG, 200) };
+                    let (at, step) = if in_head { (10, 1) } else { (bytes.len() - LONG, 1_000) };
                     (daemon.client(), bytes, at, step)
                 })
                 .collect();

@@ -23,6 +23,8 @@ use crate::net::Seat;
 const LINGER: Duration = Duration::from_secs(5);
 /// How much of it is read and discarded.
 const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A longer body can give way even if it has not been waited for.
+const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 /// Initial capacity for a body of several chunks, unless a shorter one was announced.
 const CAPACITY_BYTES: usize = 256 * 1024;
 
@@ -126,6 +128,7 @@ where
 
     async fn next_frame(&mut self) -> Result<Option<NextFrame<B>>, RequestRefusal> {
         if self.wait.is_none()
+            && self.reservation.bytes() < AT_ONCE_BYTES_MAX
             && let Some(frame) = at_once(&mut self.body).await
         {
             return Ok(frame);
@@ -133,6 +136,7 @@ where
         let patience = patience(self.time, self.reservation.bytes());
         let wait = self.wait.get_or_insert_with(|| {
             self.seat.receiving();
+            self.seat.progressed(self.reservation.bytes());
             let began = Instant::now();
             let timer = Box::pin(tokio::time::sleep_until(began + patience.0));
             Wait { began, timer, taken_back: self.reservation.wait(self.seat) }

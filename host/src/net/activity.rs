@@ -21,7 +21,7 @@ use super::settings::Settings;
 /// A body that arrives at this pace is never behind, in bytes per second. Only compared while room is short.
 const PACE: u64 = 64 * 1024;
 /// How far a body can get ahead of its pace, so that one fast part does not excuse a long wait.
-const AHEAD_MAX: Duration = Duration::from_secs(1);
+const AHEAD_MAX: Duration = Duration::from_millis(100);
 /// How long a head may take before its connection counts as any other, even a trusted proxy's, or one that has brought
 /// a stored request.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
@@ -146,7 +146,17 @@ impl Activity {
         u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// By how much the seat is behind at `now`. Negative: ahead.
+    /// By how much the seat is behind at `now`. A body that has just begun is as old as it is,
+    /// whatever has arrived of it: otherwise its first bytes would put it before a head that has just begun.
+    pub(super) fn seat_behind_ms(&self, now: Instant) -> i64 {
+        let age_ms =
+            (self.us_at(now) / 1_000).saturating_sub(self.since_ms.load(Ordering::Relaxed));
+        let begun = u128::from(age_ms) < HEAD_GRACE.as_millis();
+        if begun { age_ms.cast_signed().max(1) } else { self.behind_ms(now) }
+    }
+
+    /// By how much a body is behind its pace at `now`, or for how long its connection has been in another phase.
+    /// Negative: ahead.
     pub(super) fn behind_ms(&self, now: Instant) -> i64 {
         let until_ms = if self.is(Phase::Receiving) {
             self.enough_us.load(Ordering::Relaxed) / 1_000
@@ -159,7 +169,7 @@ impl Activity {
 
     /// Where the seat stands among those that may be taken back. `None`: it is in use.
     pub(super) fn standing(&self, now: Instant) -> Option<Standing> {
-        let behind_ms = self.behind_ms(now);
+        let behind_ms = self.seat_behind_ms(now);
         let behind = |time: Duration| i128::from(behind_ms) >= time.as_millis().cast_signed();
         let proven = self.proven.load(Ordering::Relaxed);
         Some(match self.phase.load(Ordering::Relaxed) {
@@ -167,10 +177,10 @@ impl Activity {
                 return behind(STUCK).then_some(Standing::Stuck);
             }
             phase if phase == Phase::Receiving as u8 => {
-                if behind_ms > 0 {
-                    Standing::Unproven
-                } else {
+                if behind_ms <= 0 {
                     Standing::Proven
+                } else {
+                    Standing::Unproven
                 }
             }
             phase if phase != Phase::Idle as u8 && behind(HEAD_GRACE) => Standing::Unproven,
@@ -338,15 +348,18 @@ mod tests {
         advance(s(1)).await;
         assert_eq!(activity.behind_ms(Instant::now()), 1_000);
         assert_eq!(standing(&activity), Some(Standing::Unproven));
-        activity.progress(usize::try_from(PACE).unwrap() + 10);
-        assert_eq!(standing(&activity), Some(Standing::Proven));
         activity.progress(1 << 30);
-        assert_eq!(activity.behind_ms(Instant::now()), -1_000, "a burst counts for a second");
+        assert_eq!(standing(&activity), Some(Standing::Unproven), "it has just begun");
+        assert_eq!(activity.seat_behind_ms(Instant::now()), 1_000);
+        advance(s(1)).await;
+        activity.progress(1 << 30);
+        assert_eq!(standing(&activity), Some(Standing::Proven));
+        assert_eq!(activity.behind_ms(Instant::now()), -100, "a burst counts for a moment");
         for _ in 0..100 {
             advance(s(1)).await;
             activity.progress(1);
         }
-        assert_eq!(activity.behind_ms(Instant::now()), 98_999);
+        assert_eq!(activity.behind_ms(Instant::now()), 99_899);
         activity.set(Phase::Answering);
         assert_eq!(standing(&activity), None, "it is whole");
         advance(STUCK).await;

@@ -78,7 +78,7 @@ impl OpenConnections {
                 tasks.clear();
                 holdings.clear();
             }
-            let (owner, behind_ms) = (activity.owner(), activity.behind_ms(now));
+            let (owner, behind_ms) = (activity.owner(), activity.seat_behind_ms(now));
             holdings.push(Holding { owner, amount: 1, behind_ms });
             tasks.push(task);
         }
