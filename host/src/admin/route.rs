@@ -93,7 +93,7 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> An
         (false, "/dead/drop") => json(&dead::discard(&inner, read(&body)?).await?),
         (false, "/pause") => json(&hold::pause(&inner, read(&body)?).await?),
         (false, "/resume") => json(&hold::resume(&inner, read(&body)?).await?),
-        (false, "/reload") => json(&reload(inner).await?),
+        (false, "/reload") => json(&reload(inner, query.get("allow_empty").is_some()).await?),
         (_, path) => Err(RequestError::UnknownPath {
             method: head.method.to_string(),
             path: path.to_owned(),
@@ -102,8 +102,8 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> An
 }
 
 /// Runs on a thread for blocking work, because it reads files and loads plugins.
-async fn reload(inner: Arc<Inner>) -> Result<Reload, RequestError> {
-    let reloaded = tokio::task::spawn_blocking(move || inner.host.reload()).await;
+async fn reload(inner: Arc<Inner>, allow_empty: bool) -> Result<Reload, RequestError> {
+    let reloaded = tokio::task::spawn_blocking(move || inner.host.reload(allow_empty)).await;
     reloaded.ok().flatten().ok_or(RequestError::Stopping)
 }
 

@@ -8,6 +8,7 @@ use super::view::{Inner, TargetView};
 use super::wire::{Condition, SourceStatus, Status, TargetStatus};
 use crate::model::Timestamp;
 use crate::store::{Full, Rebuilding};
+use crate::telemetry::LOG_QUEUE;
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
@@ -48,7 +49,17 @@ pub(super) fn status(inner: &Inner) -> Status {
              received meanwhile may be repetitions"
         ));
     }
-    Status { state, well, sources: sources.collect(), targets, reload }
+    let dropped = LOG_QUEUE.dropped();
+    if dropped.all > 0 {
+        // Once a line gets through, the log itself says how many are missing.
+        well &= dropped.unreported == 0;
+        state.push_str(&format!(
+            "; {} log lines were dropped: standard error did not take them",
+            dropped.all
+        ));
+    }
+    let log_lines_dropped = dropped.all;
+    Status { state, well, sources: sources.collect(), targets, reload, log_lines_dropped }
 }
 
 fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {

@@ -55,7 +55,8 @@ impl View {
 /// What only the rest of the daemon can do or knows.
 pub trait Host: Send + Sync + 'static {
     /// Reads the configuration again. Blocks; `None` when the daemon is stopping.
-    fn reload(&self) -> Option<wire::Reload>;
+    /// `allow_empty`: also one without any source or target.
+    fn reload(&self, allow_empty: bool) -> Option<wire::Reload>;
 
     /// The outcome of the last reload.
     fn last_reload(&self) -> Option<wire::Reload>;

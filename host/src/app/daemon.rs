@@ -73,6 +73,7 @@ impl App {
             admin: Mutex::default(),
             recipes: Mutex::default(),
             last: Mutex::default(),
+            in_force: Mutex::default(),
         });
         reloader.start(config, targets)?;
         // Needs the routes that are now in force.

@@ -25,7 +25,7 @@ use super::reload_report::{Rejected, Reloaded, to_wire};
 use super::restart::Fixed;
 use super::wiring::Wiring;
 use crate::admin::{self, Admin, Host, View};
-use crate::config::{Config, Environment, Problem, load_again};
+use crate::config::{Config, Environment, Problem, load_again, wait_until_saved};
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
 use crate::model::TargetNumber;
@@ -51,6 +51,34 @@ pub struct Reloader {
     /// What is in force. Locked during a reload, so that there is one at a time.
     pub(super) recipes: Mutex<Recipes>,
     pub(super) last: Mutex<Option<Result<Reloaded, Rejected>>>,
+    /// What the configuration in force has, written during a reload or the start.
+    pub(super) in_force: Mutex<Count>,
+}
+
+/// How many sources and targets a configuration has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    sources: usize,
+    targets: usize,
+}
+
+impl Count {
+    fn of(config: &Config) -> Self {
+        Self { sources: config.ingest.sources.len(), targets: config.targets.len() }
+    }
+
+    /// Why a change to `next` looks like a mistake, such as a file that was emptied.
+    fn loses_all(self, next: Self) -> Option<String> {
+        let what = match (self, next) {
+            (Self { sources: n @ 1.., .. }, Self { sources: 0, .. }) => format!("source ({n} now)"),
+            (Self { targets: n @ 1.., .. }, Self { targets: 0, .. }) => format!("target ({n} now)"),
+            _ => return None,
+        };
+        Some(format!(
+            "error: the configuration has no {what}; if that is what you want, run: dispatcher reload \
+             --allow-empty"
+        ))
+    }
 }
 
 impl fmt::Debug for Reloader {
@@ -72,9 +100,12 @@ impl Reloader {
     ///
     /// # Errors
     /// The configuration has an error, or the store cannot write.
-    pub fn reload(&self) -> Result<Reloaded, Rejected> {
+    ///
+    /// `allow_empty`: the new configuration may have no source or no target although there were some.
+    pub fn reload(&self, allow_empty: bool) -> Result<Reloaded, Rejected> {
         let mut recipes = lock(&self.recipes);
-        let result = self.try_reload(&mut recipes);
+        wait_until_saved(&self.fixed.file);
+        let result = self.try_reload(&mut recipes, allow_empty);
         match &result {
             Ok(reloaded) => reloaded.log(),
             Err(rejected) => {
@@ -115,8 +146,11 @@ impl Reloader {
         Ok(())
     }
 
-    fn try_reload(&self, recipes: &mut Recipes) -> Result<Reloaded, Rejected> {
+    fn try_reload(&self, recipes: &mut Recipes, allow_empty: bool) -> Result<Reloaded, Rejected> {
         let (config, targets) = self.load()?;
+        if !allow_empty && let Some(why) = lock(&self.in_force).loses_all(Count::of(&config)) {
+            return Err(Rejected::by_the_host(why));
+        }
         let wiring = self.wire(targets).map_err(Rejected::by_the_host)?;
         let ChangedNames { started, replaced, ended } = self.put_in_force(&config, wiring, recipes);
         Ok(Reloaded {
@@ -141,6 +175,7 @@ impl Reloader {
         // Fails only when the daemon stops and nothing is watched.
         let _ = self.watched.send(Some(Watched::of(config)));
         self.queue.keep_keys(config.store.repeat_window);
+        *lock(&self.in_force) = Count::of(config);
         self.ingest.change(config.ingest.clone(), wiring.router());
         let view = wiring.view(config, self.fixed.address);
         let started = wiring.into_backends(&*self.queue, &changes);
@@ -206,8 +241,8 @@ impl Reloader {
 struct WeakReloader(Weak<Reloader>);
 
 impl Host for WeakReloader {
-    fn reload(&self) -> Option<admin::wire::Reload> {
-        self.0.upgrade().map(|reloader| to_wire(reloader.reload()))
+    fn reload(&self, allow_empty: bool) -> Option<admin::wire::Reload> {
+        self.0.upgrade().map(|reloader| to_wire(reloader.reload(allow_empty)))
     }
 
     fn last_reload(&self) -> Option<admin::wire::Reload> {
@@ -221,4 +256,27 @@ impl Host for WeakReloader {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_loss_of_every_source_or_every_target_looks_like_a_mistake() {
+        for (before, after, lost) in [
+            ((2, 1), (0, 1), Some("source (2 now)")),
+            ((1, 3), (1, 0), Some("target (3 now)")),
+            ((1, 1), (0, 0), Some("source (1 now)")),
+            ((5, 5), (1, 1), None),
+            ((0, 0), (0, 0), None),
+            ((0, 0), (1, 1), None),
+        ] {
+            let count = |(sources, targets)| Count { sources, targets };
+            let reason = count(before).loses_all(count(after));
+            let expected = lost.is_some();
+            assert_eq!(reason.is_some(), expected, "{before:?} {after:?}");
+            assert!(reason.is_none_or(|reason| reason.contains(lost.unwrap())));
+        }
+    }
 }

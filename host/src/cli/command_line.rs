@@ -71,22 +71,36 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            // Fails when the terminal is gone.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { OK });
+            let printed = error.print();
+            if error.use_stderr() {
+                return ExitCode::from(exit::USAGE);
+            }
+            out::keep(printed);
+            return ExitCode::from(out::finish().map_or_else(|failure| report(&failure), |()| OK));
         }
     };
     let variable = std::env::var(logging::VARIABLE).ok();
     // The demo prints what it does; log lines would only interrupt it.
     let quiet = matches!(cli.command, Command::Demo(_)) && variable.is_none();
     let level = cli.log_level.or(quiet.then_some(logging::Level::Error));
-    let code = logging::start(level, variable.as_deref())
-        .map_err(Failure::usage)
-        .and_then(|()| cli.command.run(cli.config.as_deref()));
-    ExitCode::from(code.unwrap_or_else(|failure| {
-        out::error(&failure.text);
-        failure.code
-    }))
+    let logging = match logging::start(level, variable.as_deref()) {
+        Ok(logging) => logging,
+        Err(error) => return ExitCode::from(report(&Failure::usage(error))),
+    };
+    let mut code = cli.command.run(cli.config.as_deref()).unwrap_or_else(|error| report(&error));
+    if !matches!(cli.command, Command::Run(_))
+        && let Err(failure) = out::finish()
+    {
+        code = code.max(report(&failure));
+    }
+    drop(logging);
+    ExitCode::from(code)
+}
+
+/// Prints why a command failed; returns the exit code.
+fn report(failure: &Failure) -> u8 {
+    out::error(&failure.text);
+    failure.code
 }
 
 impl Command {

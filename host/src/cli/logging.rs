@@ -2,10 +2,17 @@
 //!
 //! The formatter escapes the values of fields; text of senders goes through
 //! [`printable`](crate::model::printable) before it becomes part of a message.
+//!
+//! Every line, also a last error or a panic, passes through [`LOG_QUEUE`], so that nothing waits for standard
+//! error or fails with it.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::time::{Duration, SystemTime};
 
 use tracing::level_filters::LevelFilter;
+
+use crate::model::{Timestamp, printable};
+use crate::telemetry::LOG_QUEUE;
 
 /// The variable that sets the level if `--log-level` does not.
 pub(super) const VARIABLE: &str = "DISPATCHER_LOG";
@@ -14,6 +21,9 @@ pub(super) const VARIABLE: &str = "DISPATCHER_LOG";
 #[derive(Debug, thiserror::Error)]
 #[error("{VARIABLE} is not a level; write error, warn, info, debug or trace")]
 pub(super) struct BadLevel;
+
+/// How long the end of the daemon waits until the last lines are written.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,21 +47,85 @@ impl From<Level> for LevelFilter {
     }
 }
 
+/// Logging as it was started. Dropping it, also in a panic, writes the last lines.
+#[derive(Debug)]
+pub(super) struct Logging(());
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        LOG_QUEUE.flush(Some(PATIENCE));
+    }
+}
+
+/// Ends the process at once, after the last lines.
+pub(super) fn exit(code: u8) -> ! {
+    LOG_QUEUE.flush(Some(PATIENCE));
+    std::process::exit(code.into())
+}
+
+/// Prints a line, or several, after the log lines that are already there.
+pub(super) fn print(text: &str) {
+    let text = format!("{text}\n");
+    if LOG_QUEUE.offer(text.as_bytes()) {
+        LOG_QUEUE.flush(Some(PATIENCE));
+    } else {
+        // That the reader is gone is not a failure of the command.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
 /// Starts logging. The option takes precedence over the variable; the default is `info`.
 ///
 /// # Errors
 /// The variable is not a level.
-pub(super) fn start(option: Option<Level>, variable: Option<&str>) -> Result<(), BadLevel> {
+pub(super) fn start(option: Option<Level>, variable: Option<&str>) -> Result<Logging, BadLevel> {
     let level = choose(option, variable)?;
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_writer(|| Line).with_max_level(level);
+    let builder = builder.log_internal_errors(false);
+    let terminal = io::stderr().is_terminal();
     // Starting twice in one process (tests) keeps the first.
-    let _ = if terminal {
+    let begun = if terminal {
         builder.with_target(false).with_ansi(super::find::colours_wanted()).try_init()
     } else {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
-    Ok(())
+    if begun.is_ok() {
+        let notice = move |count| notice(terminal, count);
+        // Fails only without a thread, and then the daemon fails to start as well.
+        let _ = LOG_QUEUE.start(io::stderr(), notice);
+        std::panic::set_hook(Box::new(|panic| {
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or("unnamed");
+            tracing::error!("thread {name} panicked: {}", printable(&panic.to_string()));
+        }));
+    }
+    Ok(Logging(()))
+}
+
+/// Takes what the formatter writes, which is one line at a time.
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        LOG_QUEUE.offer(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The line that says how many were dropped.
+fn notice(terminal: bool, count: u64) -> String {
+    let now = Timestamp::from(SystemTime::now());
+    let text = format!("{count} log lines were dropped: standard error did not take them");
+    if terminal {
+        return format!("{now}  WARN {text}\n");
+    }
+    let line =
+        serde_json::json!({ "timestamp": now.to_string(), "level": "WARN", "message": text });
+    format!("{line}\n")
 }
 
 fn choose(option: Option<Level>, variable: Option<&str>) -> Result<LevelFilter, BadLevel> {

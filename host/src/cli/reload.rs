@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::ask::Ask;
+use super::ask::{Ask, path};
 use super::exit::Failure;
 use super::out;
 use crate::admin::wire::Reload;
@@ -11,19 +11,24 @@ use crate::model::printable;
 /// Have the running daemon read its configuration again
 ///
 /// Does the same as SIGHUP and shows the outcome: all of it is in force; or nothing was changed, every
-/// problem is shown, and the exit code is 1. `dispatcher run --help` describes what happens to targets,
-/// and which keys need a restart.
+/// problem is shown, and the exit code is 1. A configuration that loses its last source or target,
+/// such as an empty file, is refused without `--allow-empty`. `dispatcher run --help` describes what happens
+/// to targets, and which keys need a restart.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ReloadArgs {
     #[command(flatten)]
     ask: Ask,
+    /// Also bring a configuration without any source or target into force
+    #[arg(long)]
+    allow_empty: bool,
     /// For scripts
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn reload(args: &ReloadArgs, config: Option<&Path>) -> Result<bool, Failure> {
-    let reload: Reload = args.ask.daemon(config)?.post("/reload", &())?;
+    let allow = args.allow_empty.then_some(("allow_empty", "yes"));
+    let reload: Reload = args.ask.daemon(config)?.post(&path("/reload", allow), &())?;
     if args.json {
         out::json(&reload)?;
     } else {

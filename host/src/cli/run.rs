@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{self, Failure};
-use super::out;
+use super::{logging, out};
 use crate::app::{App, Reloader, restart_keys};
 use crate::config::Config;
 use crate::telemetry::Feed;
@@ -45,7 +45,7 @@ pub(super) fn run(_args: &RunArgs, config: &Config) -> Result<(), Failure> {
     // From now on, SIGHUP does not end the process.
     let reloads = Reloads::new()?;
     let app = App::start(config, &Feed::default()).map_err(Failure::new)?;
-    out::line(&format!("listening on http://{}", app.address()));
+    out::announce(format!("listening on http://{}", app.address()))?;
     tracing::info!(
         home = %config.home.display(),
         sources = config.ingest.sources.len(),
@@ -92,7 +92,7 @@ impl Signals {
     fn exit_on_the_next(mut self) -> io::Result<()> {
         let wait_and_exit = move || {
             self.wait();
-            std::process::exit(exit::PROBLEMS.into());
+            logging::exit(exit::PROBLEMS);
         };
         thread::Builder::new().name("signals".to_owned()).spawn(wait_and_exit).map(|_| ())
     }
@@ -119,7 +119,7 @@ impl Reloads {
         let reload = move || {
             while self.runtime.block_on(self.hup.recv()).is_some() {
                 // The outcome is logged.
-                let _ = reloader.reload();
+                let _ = reloader.reload(false);
             }
         };
         thread::Builder::new().name("reload".to_owned()).spawn(reload).map(|_| ())

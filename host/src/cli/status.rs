@@ -83,6 +83,7 @@ mod tests {
             sources: Vec::new(),
             targets,
             reload: None,
+            log_lines_dropped: 0,
         };
         let shown = show(&status(vec![target.clone()]));
         assert!(

@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
+use super::regular_file::{self, ReadError};
 
 /// Name of the file beside the configuration.
 pub const ENV_FILE: &str = "dispatcher.env";
@@ -129,19 +129,11 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// The file's text; `None` if the file does not exist.
-fn read_text(path: &Path) -> Result<Option<String>, String> {
-    let file = match std::fs::File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| error.to_string())?,
-    };
-    let mut bytes = Vec::new();
-    file.take(ENV_FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    if bytes.len() > ENV_FILE_BYTES_MAX {
-        return Err(format!("larger than {ENV_FILE_BYTES_MAX} bytes"));
+fn read_text(path: &Path) -> Result<Option<String>, ReadError> {
+    match regular_file::read(path, ENV_FILE_BYTES_MAX) {
+        Err(ReadError::Missing) => Ok(None),
+        read => read.map(Some),
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| "not UTF-8".to_owned())
 }
 
 fn world_readable(path: &Path) -> Option<Problem> {

@@ -4,7 +4,6 @@
 //! one file. The limit of bytes applies to all files together.
 
 use std::fs;
-use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use toml::de::{DeArray, DeTable, DeValue, Error};
 use super::document::File;
 use super::problem::Problem;
 use super::reader::Notes;
+use super::regular_file::{self, ReadError};
 
 /// Largest configuration, in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
@@ -180,19 +180,21 @@ fn more(file: &Path) -> Result<Vec<PathBuf>, Unreadable> {
 }
 
 fn read_text(file: &Path, bytes_max: usize, is_first: bool) -> Result<String, String> {
-    // Reading a pipe could block. Only the named file may be one, for the shell's <(command).
-    if !is_first && !fs::metadata(file).map_err(|error| error.to_string())?.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(file)
-        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() > bytes_max {
-        let what = if is_first { "the file is" } else { "all files together are" };
-        return Err(format!("{what} larger than {CONFIG_BYTES_MAX} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
+    regular_file::read(file, bytes_max).map_err(|error| match error {
+        ReadError::TooLarge(_) if is_first => {
+            format!("the file is larger than {CONFIG_BYTES_MAX} bytes")
+        }
+        ReadError::TooLarge(_) => {
+            format!("all files together are larger than {CONFIG_BYTES_MAX} bytes")
+        }
+        error => error.to_string(),
+    })
+}
+
+/// The files that are read: the named file and those in `conf.d`, as far as that can be listed.
+pub(super) fn names(file: &Path) -> Vec<PathBuf> {
+    let more = more(file).unwrap_or_default();
+    [file.to_owned()].into_iter().chain(more).collect()
 }
 
 /// The table with every place moved by `by` bytes.
@@ -270,6 +272,7 @@ mod tests {
         assert_eq!(refused(&file), "more than 100 .toml files");
         let (folder, file) = self::folder(&[]);
         fs::create_dir(folder.path().join(MORE_FOLDER).join("x.toml")).unwrap();
-        assert_eq!(refused(&file), "not a regular file");
+        let reason = refused(&file);
+        assert_eq!(reason, "it is a folder; put a regular file there, or a link to one");
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! The value goes into a [`Secret`] and into no message.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::{ENV_FILE, Environment, is_name};
 use super::names::near;
 use super::reader::Notes;
+use super::regular_file;
 use crate::model::Secret;
 
 /// Largest secret, in bytes.
@@ -181,19 +181,8 @@ fn read_secret(path: &Path) -> Result<String, Unresolved> {
         let label = format!("cannot read {}: {reason}", path.display());
         Unresolved::new("cannot be read", label, "relative paths start from `home`")
     };
-    // Reading a pipe or a device could block for ever.
-    let kind = std::fs::metadata(path).map_err(|error| failed(plain(&error)))?;
-    if !kind.is_file() {
-        return Err(failed("not a regular file".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| failed(plain(&error)))?;
-    if bytes.len() > SECRET_BYTES_MAX {
-        return Err(failed(format!("larger than {SECRET_BYTES_MAX} bytes")));
-    }
-    let mut text = String::from_utf8(bytes).map_err(|_| failed("not UTF-8".to_owned()))?;
+    let mut text =
+        regular_file::read(path, SECRET_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -201,15 +190,6 @@ fn read_secret(path: &Path) -> Result<String, Unresolved> {
         }
     }
     Ok(text)
-}
-
-/// The text of an I/O error without its number.
-fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]

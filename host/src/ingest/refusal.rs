@@ -32,6 +32,10 @@ pub(super) enum RequestRefusal {
         path: String,
         near: Option<String>,
     },
+    /// As `Path`, just after the configuration changed: it may not be the last word.
+    PathAfterChange {
+        path: String,
+    },
     Method {
         allowed: Vec<Method>,
     },
@@ -86,6 +90,14 @@ impl RequestRefusal {
         Self::Path { path, near }
     }
 
+    /// The same while a change of the configuration is recent.
+    pub(super) fn after_change(self) -> Self {
+        match self {
+            Self::Path { path, .. } => Self::PathAfterChange { path },
+            other => other,
+        }
+    }
+
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::Path { .. } => StatusCode::NOT_FOUND,
@@ -103,13 +115,16 @@ impl RequestRefusal {
             Self::SlowBody { .. } | Self::SlowRate { .. } | Self::GaveWay => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Self::BytesInFlight { .. } | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::PathAfterChange { .. } | Self::BytesInFlight { .. } | Self::Store(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
     /// Whether the daemon is the cause, and not the sender.
     pub(super) const fn is_ours(&self) -> bool {
-        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
+        let is_path = matches!(self, Self::PathAfterChange { .. });
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE) && !is_path
     }
 
     /// Whether the body arrived too slowly.
@@ -135,6 +150,7 @@ impl RequestRefusal {
     pub(super) fn answer(&self) -> Cow<'static, str> {
         match self {
             Self::Path { .. } => "unknown path".into(),
+            Self::PathAfterChange { .. } => "unknown path at the moment; try again later".into(),
             Self::Method { .. } => "method not allowed".into(),
             // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
@@ -172,6 +188,9 @@ impl fmt::Display for RequestRefusal {
             Self::Path { path, near: None } => write!(f, "no source has the path {path:?}"),
             Self::Path { path, near: Some(near) } => {
                 write!(f, "no source has the path {path:?}; did you mean {near:?}?")
+            }
+            Self::PathAfterChange { path } => {
+                write!(f, "no source has the path {path:?} since the configuration changed a moment ago")
             }
             Self::Method { allowed } => {
                 let names: Vec<_> = allowed.iter().map(Method::as_str).collect();

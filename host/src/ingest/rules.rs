@@ -26,6 +26,10 @@ const _: () = assert!(
     "every request that is read must fit into the store"
 );
 
+/// For this long after a change of the configuration an unknown path gets a 503: a file that was read while it
+/// was being saved must not make senders give up.
+const CHANGE_GRACE: Duration = Duration::from_secs(10);
+
 /// A source and its counters.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -43,6 +47,8 @@ pub(super) struct Rules {
     pub(super) body_time: BodyTime,
     pub(super) config: u64,
     pub(super) router: Arc<Router>,
+    /// When these rules replaced others; `None` for the first ones.
+    changed_at: Option<Instant>,
 }
 
 /// What the head of a request says.
@@ -57,6 +63,7 @@ pub(super) struct Head<'h> {
 impl Rules {
     /// Sources keep the counters that they have in `before`, by name.
     pub(super) fn new(settings: Settings, router: Arc<Router>, before: Option<&Self>) -> Self {
+        let changed_at = before.filter(|before| !before.sources.is_empty()).map(|_| Instant::now());
         let longest = settings.sources.iter().map(|s| s.body_bytes_max).max().unwrap_or(0);
         let shares = Shares::of(settings.bytes_in_flight_max, settings.sources.len(), longest);
         let before: HashMap<&str, &Gate> = before
@@ -70,6 +77,7 @@ impl Rules {
             (without_slash(&settings.path).to_owned(), Source { settings, gate })
         };
         Self {
+            changed_at,
             sources: settings.sources.into_iter().map(source).collect(),
             shares,
             body_time: settings.body_time,
@@ -91,7 +99,9 @@ impl Rules {
     ) -> Result<&'a Source, RequestRefusal> {
         let Some(found) = found else {
             let known = self.sources.keys();
-            return Err(RequestRefusal::unknown_path(head.parts.uri.path(), known));
+            let unknown = RequestRefusal::unknown_path(head.parts.uri.path(), known);
+            let is_recent = self.changed_at.is_some_and(|at| at.elapsed() < CHANGE_GRACE);
+            return Err(if is_recent { unknown.after_change() } else { unknown });
         };
         let Source { settings: source, gate } = found;
         gate.admit(head.peer, Instant::now)?;

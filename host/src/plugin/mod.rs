@@ -56,3 +56,4 @@ pub use instance::Instance;
 pub use library::{Invalid, Plugin};
 pub use manifest::{Manifest, Mode};
 pub use settings::Settings;
+pub use trust::{Unsafe, not_everyone_may_change};

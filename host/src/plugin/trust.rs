@@ -28,7 +28,7 @@ pub(super) enum TrustError {
 
 /// Who could change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unsafe {
+pub enum Unsafe {
     #[error(
         "it belongs to user {0}, who could change it; make root or the daemon's user its owner (chown)"
     )]
@@ -97,6 +97,20 @@ pub(super) fn folder(path: &Path, own: Identity, strict: bool) -> Result<(), Tru
     Ok(())
 }
 
+/// Whether a file of the configuration is safe: other users may own it, but not every user may change it.
+///
+/// # Errors
+/// Every user may change it.
+pub fn not_everyone_may_change(metadata: &Metadata) -> Result<(), Unsafe> {
+    Inode::from(metadata).not_everyone_may_change()
+}
+
+impl Inode {
+    fn not_everyone_may_change(self) -> Result<(), Unsafe> {
+        if self.mode & OTHERS_WRITE != 0 { Err(Unsafe::Others) } else { Ok(()) }
+    }
+}
+
 fn check(inode: Inode, own: Identity, strict: bool) -> Result<(), Unsafe> {
     if inode.user != 0 && inode.user != own.user {
         return Err(Unsafe::Owner(inode.user));
@@ -104,9 +118,7 @@ fn check(inode: Inode, own: Identity, strict: bool) -> Result<(), Unsafe> {
     if inode.is_folder && inode.mode & STICKY != 0 && !strict {
         return Ok(());
     }
-    if inode.mode & OTHERS_WRITE != 0 {
-        return Err(Unsafe::Others);
-    }
+    inode.not_everyone_may_change()?;
     if inode.mode & GROUP_WRITES != 0 && (strict || inode.group != own.group) {
         return Err(Unsafe::Group(inode.group));
     }

@@ -2,14 +2,17 @@
 //! `status`, `explain` and `refused`, and alarms that become events of the daemon's own.
 //!
 //! Without a listener a note costs one atomic read. A listener that lags more than [`FEED_NOTES_MAX`](feed::FEED_NOTES_MAX)
-//! notes behind loses the oldest; nothing waits for it. [`LogThrottle`] bounds log lines.
+//! notes behind loses the oldest; nothing waits for it. [`LogThrottle`] bounds log lines, and [`LOG_QUEUE`] holds
+//! them until they are written.
 
 mod alarms;
 mod feed;
 mod history;
+mod log_queue;
 mod log_throttle;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use feed::{Feed, Note, StoredNote};
 pub use history::{Attempt, History, NO_SOURCE, REFUSALS_MAX, Refusal};
+pub use log_queue::LOG_QUEUE;
 pub use log_throttle::LogThrottle;

@@ -16,6 +16,9 @@ pub struct Status {
     /// The outcome of the last reload; `None` before the first.
     #[serde(default)]
     pub reload: Option<Reload>,
+    /// Log lines since the start that standard error did not take.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -378,6 +378,12 @@ async fn a_backup_leaves_out_zeros_and_refuses_an_existing_folder() {
     let done = backup().unwrap();
     assert_eq!((done.segments, done.linked, done.bytes), (1, 0, end));
     assert!(matches!(backup(), Err(ToolError::NotEmpty { .. })));
+    std::os::unix::fs::symlink(&directory, directory.with_file_name("link")).unwrap();
+    for inside in ["", "backup", "log/deep/backup", "../link/backup", "log/../backup"] {
+        let refused = tools::backup(&directory, &directory.join(inside), &mut |_, _| {});
+        assert!(matches!(refused, Err(ToolError::Inside { .. })), "{inside}: {refused:?}");
+        assert!(!directory.join("backup.partial").exists(), "{inside}");
+    }
     std::fs::remove_dir_all(&to).unwrap();
     std::fs::create_dir(folder.dir.path().join("backup.partial")).unwrap();
     assert!(matches!(backup(), Err(ToolError::Leftover { .. })));

@@ -45,7 +45,7 @@ pub struct BackedUp {
 ///
 /// # Errors
 ///
-/// `to` is not empty, or the disk refuses. An incomplete copy is named `to` with `.partial`.
+/// `to` is not empty or is inside `directory`, or the disk refuses. An incomplete copy is named `to` with `.partial`.
 pub fn backup(
     directory: &Path,
     to: &Path,
@@ -53,6 +53,10 @@ pub fn backup(
 ) -> Result<BackedUp, ToolError> {
     let log = segments::log_folder(directory);
     segments::stable_bases(&log)?;
+    if is_inside(to, directory).map_err(at("find", to))? {
+        let (folder, directory) = (to.to_path_buf(), directory.to_path_buf());
+        return Err(ToolError::Inside { folder, directory });
+    }
     match std::fs::read_dir(to).map(|mut names| names.next().is_some()) {
         Ok(true) => return Err(ToolError::NotEmpty { folder: to.to_path_buf() }),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at("read", to)(error)),
@@ -89,6 +93,13 @@ pub fn backup(
     };
     finish().map_err(at("finish", to))?;
     Ok(done)
+}
+
+/// Whether `to`, which need not exist, is in the folder or is that folder, also by way of links.
+fn is_inside(to: &Path, folder: &Path) -> io::Result<bool> {
+    let (to, folder) = (std::path::absolute(to)?, folder.canonicalize()?);
+    let there = to.ancestors().find_map(|above| above.canonicalize().ok());
+    Ok(there.is_some_and(|there| there.starts_with(&folder)))
 }
 
 struct Copy<'a> {

@@ -46,6 +46,10 @@ pub enum ToolError {
     #[error("{folder} is not empty: name a folder that does not exist yet; nothing was written")]
     NotEmpty { folder: PathBuf },
     #[error(
+        "{folder} is inside the store's own folder {directory}, which a restore moves away: name a folder outside it; nothing was written"
+    )]
+    Inside { folder: PathBuf, directory: PathBuf },
+    #[error(
         "{folder} is left from an interrupted backup, or another backup is running: if none is, remove it"
     )]
     Leftover { folder: PathBuf },

@@ -1,0 +1,98 @@
+//! Configurations that are empty, half saved, or not files: they neither come into force nor block a command.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::harness::{Daemon, SECRET, body, events};
+
+/// Exit code and both outputs of a command.
+fn run(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+    // Prepared first, because that writes the configuration.
+    let mut command = daemon.command(arguments);
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Like [`run`], with the files as `change` leaves them.
+fn run_after(
+    daemon: &Daemon,
+    arguments: &[&str],
+    change: impl FnOnce(&Path),
+) -> (Option<i32>, String) {
+    let mut command = daemon.command(arguments);
+    change(daemon.home());
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn an_emptied_configuration_does_not_come_into_force() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let empty = |home: &Path| fs::write(home.join("dispatcher.toml"), "").unwrap();
+    let without_targets = |home: &Path| {
+        let file = home.join("dispatcher.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.split("[targets.").next().unwrap()).unwrap();
+    };
+    let without_variables = |home: &Path| fs::write(home.join("dispatcher.env"), "").unwrap();
+    let changes: [(&dyn Fn(&Path), &str); 3] = [
+        (&empty, "the configuration has no source (1 now)"),
+        (&without_targets, "the configuration has no target (1 now)"),
+        (&without_variables, "is not set"),
+    ];
+    for (at, (change, why)) in changes.into_iter().enumerate() {
+        let (code, text) = run_after(&daemon, &["reload"], change);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(why), "{text}");
+        let ids = events(&format!("after-{at}"), 1);
+        assert_eq!(daemon.post(&body(&ids)).status, 200);
+        daemon.wait_delivered("audit-log", &ids);
+    }
+    let (code, text) = run_after(&daemon, &["reload", "--allow-empty"], empty);
+    assert_eq!(code, Some(0), "{text}");
+    let answer = daemon.post(&body(&events("nowhere", 1)));
+    assert_eq!(answer.status, 503, "just after a change a sender should try again");
+    assert!(answer.header("retry-after").is_some());
+}
+
+#[test]
+fn only_regular_files_that_not_everyone_may_change_are_read() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let fifo = |path: &Path| {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    };
+    let endless = |path: &Path| symlink("/dev/zero", path).unwrap();
+    let open = |path: &Path| {
+        fs::write(path, "").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
+    };
+    let kinds: [(&dyn Fn(&Path), &str); 3] = [
+        (&fifo, "it is a pipe (FIFO); put a regular file there, or a link to one"),
+        (&endless, "it is a device; put a regular file there, or a link to one"),
+        (&open, "any user may change it; remove that permission (chmod o-w)"),
+    ];
+    fs::create_dir(daemon.home().join("conf.d")).unwrap();
+    for (make, why) in kinds {
+        for name in ["dispatcher.toml", "dispatcher.env", "conf.d/more.toml"] {
+            let path = daemon.home().join(name);
+            for command in ["check", "reload"] {
+                let (code, text) = run_after(&daemon, &[command], |_| {
+                    let _ = fs::remove_file(&path);
+                    make(&path);
+                });
+                // `reload` finds the daemon by `home` in that file.
+                assert_eq!(code, Some(1), "{command} {name}: {text}");
+                let line = format!("cannot read {}: {why}", path.display());
+                assert!(text.contains(&line), "{command} {name}: {text}");
+                fs::remove_file(&path).unwrap();
+            }
+        }
+    }
+    let (code, text) = run(&daemon, &["reload"]);
+    assert_eq!(code, Some(0), "{text}");
+}
