@@ -5,6 +5,7 @@
 mod cidr;
 mod event;
 mod id;
+mod masker;
 mod printable;
 mod secret;
 mod severity;
@@ -21,6 +22,7 @@ pub use event::{
     Request, Shape, StoredEvent, TargetNumber, Unrouted,
 };
 pub use id::{EventId, InvalidEventId};
+pub use masker::{Masker, PART_BYTES};
 pub use printable::printable;
 pub use secret::Secret;
 pub use severity::Severity;
