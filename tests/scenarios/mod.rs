@@ -7,6 +7,7 @@ mod cases;
 mod cli;
 mod crash;
 mod damage;
+mod damaged_plugins;
 mod first_hour;
 mod full_disk;
 mod limits;

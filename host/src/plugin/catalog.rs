@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::cache::{self, CopyError};
 use super::directory::{Directory, OpenError, PluginFile, open_trusted};
 use super::library::{LibraryError, Plugin};
+use super::proof::{self, ProofError};
 use super::sanitize::one_line;
 use super::settings::{PROBLEM_BYTES_MAX, Settings};
 
@@ -31,6 +32,8 @@ enum FileError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Copy(#[from] CopyError),
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     #[error(transparent)]
     Library(#[from] LibraryError),
     #[error("it now contains the plugin {0}; restart or reload the daemon")]
@@ -151,7 +154,8 @@ impl Catalog {
         if copy.facts.name != file.name {
             return Err(FileError::Renamed(copy.facts.name));
         }
-        let plugin = Plugin::open(&copy.path, copy.hash)?;
+        proof::prove(&copy.path, &copy.hash, None)?;
+        let plugin = Plugin::open(&copy.path, copy.hash, &file.path)?;
         if plugin.manifest().name != file.name {
             return Err(FileError::TwoNames);
         }
