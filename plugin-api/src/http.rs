@@ -164,7 +164,7 @@ impl Response {
         headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Why the body is only the start of what was to come: it was too long, too slow, or broke off. `None`: it is
+    /// Why the body is only the start of what was to come: it was too long, too slow, or incomplete. `None`: it is
     /// complete. The status is valid all the same.
     #[must_use]
     pub fn cut(&self) -> Option<&str> {
@@ -305,11 +305,15 @@ mod tests {
     fn a_body_that_is_not_complete_is_reported_and_changes_no_verdict() {
         let cut = |status| {
             let mut response = response(status, &[], "ha");
-            response.0.cut = Some("its body broke off: eof".to_owned());
+            response.0.cut = Some("the connection was lost within its body: eof".to_owned());
             response.verdict()
         };
-        assert_eq!(cut(200), Ok(Receipt::none().with("response", "its body broke off: eof")));
-        let expected = Failure::reject("answered 400: ha (its body broke off: eof)");
+        assert_eq!(
+            cut(200),
+            Ok(Receipt::none().with("response", "the connection was lost within its body: eof"))
+        );
+        let expected =
+            Failure::reject("answered 400: ha (the connection was lost within its body: eof)");
         assert_eq!(cut(400), Err(expected));
     }
 

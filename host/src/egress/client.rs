@@ -176,7 +176,9 @@ async fn fill(read: &mut BytesMut, mut body: Incoming, bytes_max: usize) -> Opti
     while let Some(frame) = body.frame().await {
         let frame = match frame {
             Ok(frame) => frame,
-            Err(error) => return Some(format!("its body broke off: {}", root(&error))),
+            Err(error) => {
+                return Some(format!("the connection was lost within its body: {}", root(&error)));
+            }
         };
         let Ok(data) = frame.into_data() else { continue };
         let room = bytes_max - read.len();

@@ -18,7 +18,7 @@ const SETTINGS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// The settings cannot be read, or the reason cannot be written.
 pub fn try_file(path: &Path, settings: impl Read, out: &mut impl Write) -> io::Result<bool> {
-    // If the daemon is killed meanwhile, nobody else ends a file that hangs.
+    // If the daemon is killed meanwhile, no other process ends a file that hangs.
     std::thread::spawn(|| {
         std::thread::sleep(TIME_MAX * 2);
         std::process::exit(REFUSED);
