@@ -184,8 +184,12 @@ pub struct RAnswer {
     pub body: RVec<u8>,
     /// Why no response came.
     pub reason: RString,
+    /// [`CUT`], if the body is not complete.
     pub meta: RVec<RField>,
 }
+
+/// In the `meta` of an [`RAnswer`]: why the body is only the start of what was to come.
+pub const CUT: &str = "cut";
 
 /// Settings that are not accepted.
 #[repr(C)]

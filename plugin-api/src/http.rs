@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Why the body is not complete.
+    pub(crate) cut: Option<String>,
 }
 
 /// Why no response came.
@@ -126,10 +128,10 @@ impl RequestBuilder {
     }
 
     /// Sends it. The daemon gives up shortly before the attempt times out, so that the plugin can still decide.
-    /// The body of the response may have at most 1 MiB.
+    /// Of the body of the response at most 1 MiB is read, for at most 5 s: see [`Response::cut`].
     ///
     /// # Errors
-    /// No complete response came; with `?` the error becomes a [`Failure`].
+    /// No response came; with `?` the error becomes a [`Failure`].
     pub async fn send(self) -> Result<Response, HttpError> {
         if let Some(mistake) = self.mistake {
             return Err(HttpError::NotSent(mistake));
@@ -162,6 +164,13 @@ impl Response {
         headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Why the body is only the start of what was to come: it was too long, too slow, or incomplete. `None`: it is
+    /// complete. The status is valid all the same.
+    #[must_use]
+    pub fn cut(&self) -> Option<&str> {
+        self.0.cut.as_deref()
+    }
+
     /// The body, unchanged.
     #[must_use]
     pub fn body(&self) -> &[u8] {
@@ -182,25 +191,30 @@ impl Response {
         })
     }
 
-    /// The usual meaning of the status: 2xx delivered; 429 throttled; 408, 425 and 5xx retry; 401, 403 and 410
-    /// broken; anything else reject. Uses `Retry-After`, in seconds or as a date.
+    /// The usual meaning of the status: 2xx delivered; 429 throttled; 401, 403 and 410 broken; 400, 413, 415 and
+    /// 422 reject, because the same request would get the same answer; anything else retry. Uses `Retry-After`, in seconds or as a date.
     ///
     /// # Errors
     /// The failure, which quotes the start of the body.
     pub fn verdict(&self) -> Verdict {
         if (200..=299).contains(&self.status()) {
-            return Ok(Receipt::none());
+            return Ok(self
+                .cut()
+                .map_or_else(Receipt::none, |cut| Receipt::none().with("response", cut)));
         }
-        let why = match self.quote() {
+        let mut why = match self.quote() {
             text if text.is_empty() => format!("answered {}", self.status()),
             text => format!("answered {}: {text}", self.status()),
         };
+        if let Some(cut) = self.cut() {
+            why += &format!(" ({cut})");
+        }
         let failure = match self.status() {
             429 => return Err(Failure::throttled(why, self.retry_after())),
-            408 | 425 | 500..=599 => Failure::retry(why),
             401 | 403 | 410 => Failure::broken(why),
-            300..=399 => Failure::reject(why + " (redirects are not followed)"),
-            _ => Failure::reject(why),
+            400 | 413 | 415 | 422 => Failure::reject(why),
+            300..=399 => Failure::retry(why + " (redirects are not followed)"),
+            _ => Failure::retry(why),
         };
         Err(match self.retry_after() {
             Some(after) => failure.after(after),
@@ -257,7 +271,7 @@ mod tests {
 
     fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
         let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Response(Answer { status, headers, body: body.as_bytes().to_vec() })
+        Response(Answer { status, headers, body: body.as_bytes().to_vec(), cut: None })
     }
 
     #[test]
@@ -274,13 +288,33 @@ mod tests {
             (403, Failure::broken("answered 403: no")),
             (410, Failure::broken("answered 410: no")),
             (400, Failure::reject("answered 400: no")),
-            (404, Failure::reject("answered 404: no")),
-            (302, Failure::reject("answered 302: no (redirects are not followed)")),
+            (413, Failure::reject("answered 413: no")),
+            (415, Failure::reject("answered 415: no")),
+            (422, Failure::reject("answered 422: no")),
+            (404, Failure::retry("answered 404: no")),
+            (405, Failure::retry("answered 405: no")),
+            (302, Failure::retry("answered 302: no (redirects are not followed)")),
             (429, Failure::throttled("answered 429: no", None)),
-            (700, Failure::reject("answered 700: no")),
+            (700, Failure::retry("answered 700: no")),
         ] {
             assert_eq!(response(status, &[], " no\n").verdict(), Err(expected));
         }
+    }
+
+    #[test]
+    fn a_body_that_is_not_complete_is_reported_and_changes_no_verdict() {
+        let cut = |status| {
+            let mut response = response(status, &[], "ha");
+            response.0.cut = Some("the connection was lost within its body: eof".to_owned());
+            response.verdict()
+        };
+        assert_eq!(
+            cut(200),
+            Ok(Receipt::none().with("response", "the connection was lost within its body: eof"))
+        );
+        let expected =
+            Failure::reject("answered 400: ha (the connection was lost within its body: eof)");
+        assert_eq!(cut(400), Err(expected));
     }
 
     #[test]

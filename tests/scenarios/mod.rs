@@ -9,6 +9,7 @@ mod cli;
 mod coverage;
 mod crash;
 mod damage;
+mod damaged_plugins;
 mod first_hour;
 mod forgery;
 mod full_disk;

@@ -6,6 +6,7 @@ mod cidr;
 mod coverage;
 mod event;
 mod id;
+mod masker;
 mod printable;
 mod secret;
 mod severity;
@@ -23,6 +24,7 @@ pub use event::{
     RepetitionKey, Request, Shape, StoredEvent, TargetNumber, Unrouted,
 };
 pub use id::{EventId, InvalidEventId};
+pub use masker::{Masker, PART_BYTES};
 pub use printable::printable;
 pub use secret::Secret;
 pub use severity::Severity;

@@ -79,6 +79,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(out::finish().map_or_else(|failure| report(&failure), |()| OK));
         }
     };
+    crate::plugin::try_files_with(plugin::TRY_FILE);
     let variable = std::env::var(logging::VARIABLE).ok();
     // The demo prints what it does; log lines would only interrupt it.
     let quiet = matches!(cli.command, Command::Demo(_)) && variable.is_none();

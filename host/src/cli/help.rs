@@ -73,7 +73,8 @@ mod tests {
         let command = crate::cli::command_line::Cli::command();
         let mut shown: Vec<String> = Vec::new();
         for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-            let inner: Vec<_> = sub.get_subcommands().map(|inner| inner.get_name()).collect();
+            let inner = sub.get_subcommands().filter(|inner| !inner.is_hide_set());
+            let inner: Vec<_> = inner.map(|inner| inner.get_name()).collect();
             if inner.is_empty() {
                 shown.push(sub.get_name().to_owned());
             }

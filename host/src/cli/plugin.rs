@@ -9,7 +9,10 @@ use super::{find, out};
 use crate::app::{self, Listed};
 use crate::config::{self, Environment};
 use crate::model::printable;
-use crate::plugin::{LoadError, Mode, Settings};
+use crate::plugin::{self, LoadError, Mode, Settings};
+
+/// The command [`PluginCommand::TryFile`], by this very program even if its file was replaced.
+pub(super) const TRY_FILE: &[&str] = &["/proc/self/exe", "plugin", "try-file"];
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum PluginCommand {
@@ -28,25 +31,32 @@ pub(super) enum PluginCommand {
         /// The file, in a plugin folder or anywhere else.
         file: PathBuf,
     },
+    /// What a process of its own does with a file before the daemon loads it
+    #[command(hide = true)]
+    TryFile { file: PathBuf },
 }
 
 impl PluginCommand {
     /// Returns whether every file can be used.
     pub(super) fn run(&self, config: Option<&Path>) -> Result<bool, Failure> {
-        let settings = settings(config)?;
         match self {
             Self::List => {
+                let settings = settings(config)?;
                 let listed = app::plugins(&settings).map_err(Failure::new)?;
                 out::line(&render(&listed, &settings));
                 Ok(listed.iter().all(|listed| listed.manifest.is_ok()))
             }
             Self::Check { file } => {
+                let settings = settings(config)?;
                 let listed = app::plugin_file(file, &settings).map_err(Failure::new)?;
                 out::line(&match &listed.manifest {
                     Ok(manifest) => schema::render(manifest, &listed.file.path),
                     Err(_) => problem(&listed),
                 });
                 Ok(listed.manifest.is_ok())
+            }
+            Self::TryFile { file } => {
+                Ok(plugin::try_file(file, std::io::stdin(), &mut std::io::stdout().lock())?)
             }
         }
     }

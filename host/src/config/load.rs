@@ -83,6 +83,7 @@ fn load_from(
     let invalid = parsed.invalid;
     let mut masks = Vec::new();
     masks::of_table(&table, &mut masks);
+    masks::of_addresses(&text.text, &mut masks);
     let contents = read(&table, &folder, home, &environment, &notes);
     notes.add_skipped();
     let (mut problems, literal) = notes.into_parts();

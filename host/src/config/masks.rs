@@ -21,6 +21,25 @@ pub(super) fn of_table(table: &DeTable<'_>, masks: &mut Vec<Range<usize>>) {
     }
 }
 
+/// Adds the places of users and passwords in addresses, such as `http://USER:PASSWORD@host`, wherever they are.
+pub(super) fn of_addresses(text: &str, masks: &mut Vec<Range<usize>>) {
+    for (at, separator) in text.match_indices("://") {
+        let start = at + separator.len();
+        let ends = |c: char| c.is_whitespace() || c.is_control() || "/?#\"'`".contains(c);
+        let authority = &text[start..];
+        // A password that was not escaped may contain a slash, so that the `@` comes after it.
+        let line = authority.find(|c: char| c.is_control() || "\"'`".contains(c));
+        let authority = &authority[..authority.find(ends).unwrap_or(authority.len())];
+        let rest = &text[start..line.map_or(text.len(), |end| start + end)];
+        let colon = authority.find(':').map(|colon| &authority[colon + 1..]);
+        let opens = colon.is_some_and(|port| port.parse::<u16>().is_err());
+        let within = if authority.contains('@') || !opens { authority } else { rest };
+        if let Some(end) = within.rfind('@') {
+            masks.push(start..start + end);
+        }
+    }
+}
+
 /// `token_in` sounds like a secret, but a valid place of a token is not one.
 fn is_suspicious_entry(key: &str, value: &DeValue<'_>) -> bool {
     let place = |text: &str| key == "token_in" && crate::verify::token_in(text).is_some();
@@ -100,6 +119,24 @@ mod tests {
         let mut hidden: Vec<&str> = masks.into_iter().map(|mask| &text[mask]).collect();
         hidden.sort_unstable();
         assert_eq!(hidden, ["4711", "literal:pw3", "pw1", "pw2"]);
+    }
+
+    #[test]
+    fn users_and_passwords_of_addresses_are_masked() {
+        for (text, hidden) in [
+            ("url = \"http://u:pw@host/x\"", "u:pw"),
+            ("url = \"https://token@host\"", "token"),
+            ("# see http://u:p%40w@host?x=a@b", "u:p%40w"),
+            ("url = 'http://u:p@w@host:80/x", "u:p@w"),
+            ("url = \"http://u:p/w@host/x\"", "u:p/w"),
+        ] {
+            let mut masks = Vec::new();
+            of_addresses(text, &mut masks);
+            assert_eq!(masks.iter().map(|mask| &text[mask.clone()]).collect::<Vec<_>>(), [hidden]);
+        }
+        let mut masks = Vec::new();
+        of_addresses("a = \"https://host:80/@x\" # u@h\nb = \"http://h/?m=a@b\"", &mut masks);
+        assert_eq!(masks, []);
     }
 
     #[test]

@@ -13,9 +13,13 @@ pub(super) fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     let mut signs = Vec::with_capacity(2);
     let kind = |verdict: &Verdict| verdict.as_ref().err().map(|failure| failure.kind);
     let any = |wanted: FailureKind| verdicts.iter().any(|verdict| kind(verdict) == Some(wanted));
-    let alive = any(FailureKind::Reject) || verdicts.iter().any(Result::is_ok);
-    if alive {
+    let rejected =
+        verdicts.iter().filter(|verdict| kind(verdict) == Some(FailureKind::Reject)).count();
+    let alive = rejected > 0 || verdicts.iter().any(Result::is_ok);
+    if verdicts.iter().any(Result::is_ok) {
         signs.push(Sign::Alive);
+    } else if rejected > 0 {
+        signs.push(Sign::Rejected(u32::try_from(rejected).unwrap_or(u32::MAX)));
     }
     if any(FailureKind::Broken) {
         signs.push(Sign::Broken);

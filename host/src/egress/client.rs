@@ -1,5 +1,7 @@
 //! Sends a request and reads the response before its deadline, over pooled connections.
 //!
+//! Once the head of a response is there, the destination has answered, whatever becomes of the body.
+//!
 //! Only targets with equal `allow` lists share connections. A pool finds a connection by host and port, so
 //! otherwise a target could use a connection to an address that only another target may reach. There are at most
 //! [`POOLS_MAX`] pools; the one unused for longest is dropped first.
@@ -12,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::BytesMut;
 use http::Response;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper_rustls::ConfigBuilderExt;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
@@ -80,7 +82,7 @@ impl Client {
     /// Sends once. Redirects and error statuses are responses, not errors.
     ///
     /// # Errors
-    /// If no complete response came; the kind says whether the request may have arrived.
+    /// If no response came; the kind says whether the request may have arrived.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Answer, EgressError> {
         let deadline = outgoing.deadline;
         let pool = self.pool(&outgoing.allow);
@@ -94,22 +96,30 @@ impl Client {
         let exchange = async {
             let permits = self.permits(peer_name);
             // The semaphore is never closed; if it were, the request would merely not be counted.
-            let _permit = permits.acquire_owned().await.ok();
+            let permit = permits.acquire_owned().await.ok();
             let exchanged = pool.exchange(&to, peer.origin.clone(), request, &handed).await;
-            let (response, used) = exchanged.map_err(|failed| describe(failed, peer_name))?;
-            let answer = self.read(response, peer_name).await?;
-            used.put_back();
-            Ok(answer)
+            exchanged
+                .map(|exchanged| (exchanged, permit))
+                .map_err(|failed| describe(failed, peer_name))
         };
-        match timeout_at(deadline, exchange).await {
-            Ok(answer) => answer,
-            Err(_) if handed.load(Ordering::Relaxed) => Err(EgressError::ambiguous(format!(
-                "{peer_name} did not answer before the deadline; it may have taken the request"
-            ))),
-            Err(_) => Err(EgressError::not_sent(format!(
-                "no connection to {peer_name} before the deadline; check that it runs and is not overloaded"
-            ))),
+        let ((response, used), _permit) = match timeout_at(deadline, exchange).await {
+            Ok(answered) => answered?,
+            Err(_) if handed.load(Ordering::Relaxed) => {
+                return Err(EgressError::ambiguous(format!(
+                    "{peer_name} did not answer before the deadline; it may have taken the request"
+                )));
+            }
+            Err(_) => {
+                return Err(EgressError::not_sent(format!(
+                    "no connection to {peer_name} before the deadline; check that it runs and is not overloaded"
+                )));
+            }
+        };
+        let answer = self.read(response, deadline).await;
+        if answer.cut.is_none() {
+            used.put_back();
         }
+        Ok(answer)
     }
 
     /// The pool of targets with this `allow`.
@@ -142,39 +152,42 @@ impl Client {
         fresh
     }
 
-    async fn read(&self, response: Response<Incoming>, peer: &str) -> Result<Answer, EgressError> {
-        let bytes_max = self.0.settings.response_bytes_max;
-        let (head, mut body) = response.into_parts();
-        let status = head.status.as_u16();
-        let too_long = || {
-            EgressError::ambiguous(format!(
-                "{peer} answered {status} with a body of more than {bytes_max} bytes; \
-                 check that the url is the one of an API"
-            ))
+    /// The head and as much of the body as comes within the limits.
+    async fn read(&self, response: Response<Incoming>, deadline: Instant) -> Answer {
+        let Settings { response_bytes_max: bytes_max, response_time_max: time_max, .. } =
+            self.0.settings;
+        let (head, body) = response.into_parts();
+        let mut read = BytesMut::new();
+        let until = deadline.min(Instant::now() + time_max);
+        let cut = match timeout_at(until, fill(&mut read, body, bytes_max)).await {
+            Ok(cut) => cut,
+            Err(_) => Some("its body did not end in time".to_owned()),
         };
-        let bytes_promised = body.size_hint().lower();
-        if bytes_promised > bytes_max as u64 {
-            return Err(too_long());
-        }
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                EgressError::ambiguous(format!(
-                    "lost the connection to {peer} within the body of its {status} response: {}",
-                    root(&error)
-                ))
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            if whole.len().saturating_add(data.len()) > bytes_max {
-                return Err(too_long());
-            }
-            whole.extend_from_slice(&data);
-        }
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let headers =
             head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
-        Ok(Answer { status, headers: headers.collect(), body: whole.freeze() })
+        let headers = headers.collect();
+        Answer { status: head.status.as_u16(), headers, body: read.freeze(), cut }
     }
+}
+
+/// Reads a body up to `bytes_max`; returns why that is not all of it.
+async fn fill(read: &mut BytesMut, mut body: Incoming, bytes_max: usize) -> Option<String> {
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                return Some(format!("the connection was lost within its body: {}", root(&error)));
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let room = bytes_max - read.len();
+        read.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Some(format!("only the first {bytes_max} bytes of its body were read"));
+        }
+    }
+    None
 }
 
 impl Shared {

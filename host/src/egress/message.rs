@@ -21,7 +21,7 @@ pub struct Outgoing {
     /// Ranges that are denied by default and that this target may reach. Targets share connections only if their
     /// lists are equal.
     pub allow: Arc<[Cidr]>,
-    /// When the complete response must have arrived.
+    /// When the head of the response must have arrived. Its body is read until then, too.
     pub deadline: Instant,
 }
 
@@ -38,4 +38,6 @@ pub struct Answer {
     /// Names in lower case, in the order received; bytes that are not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// Why `body` is only the start of what was to come: one line. `None`: it is all.
+    pub cut: Option<String>,
 }

@@ -14,8 +14,10 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// For name lookup, connection and TLS together.
     pub connect_timeout: Duration,
-    /// Longest body of a response; a longer one is an error.
+    /// How much of a response's body is read.
     pub response_bytes_max: usize,
+    /// How long a response's body is read, within the deadline of the request.
+    pub response_time_max: Duration,
 }
 
 impl Default for Settings {
@@ -26,6 +28,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             response_bytes_max: 1024 * 1024,
+            response_time_max: Duration::from_secs(5),
         }
     }
 }

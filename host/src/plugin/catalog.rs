@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::cache;
 use super::directory::{Directory, PluginFile, open_trusted};
 use super::file_problem::{FileError, FileProblem};
 use super::library::Plugin;
 use super::sanitize::one_line;
 use super::settings::{PROBLEM_BYTES_MAX, Settings};
+use super::{cache, proof};
 
 /// The least likeness of a name that is suggested.
 const LIKENESS_MIN: f64 = 0.7;
@@ -134,7 +134,8 @@ impl Catalog {
         if copy.facts.name != file.name {
             return Err(FileError::Renamed(copy.facts.name));
         }
-        let plugin = Plugin::open(&copy.path, copy.hash)?;
+        proof::prove(&copy.path, &copy.hash, None)?;
+        let plugin = Plugin::open(&copy.path, copy.hash, &file.path)?;
         if plugin.manifest().name != file.name {
             return Err(FileError::TwoNames);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::cache::CopyError;
 use super::inspect::InspectError;
 use super::library::LibraryError;
+use super::proof::ProofError;
 use super::sanitize::one_line;
 use super::settings::{FILES_MAX, PROBLEM_BYTES_MAX};
 use super::trust::TrustError;
@@ -39,6 +40,8 @@ pub(super) enum FileError {
     SecondOfItsName { name: String, first: PathBuf },
     #[error(transparent)]
     Copy(#[from] CopyError),
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     #[error(transparent)]
     Library(#[from] LibraryError),
     #[error("it now contains the plugin {0}; restart or reload the daemon")]

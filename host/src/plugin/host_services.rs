@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dispatcher_plugin_api::COUNTERS_MAX;
 use dispatcher_plugin_api::abi::{
-    self, FfiFuture, HostApi, JobBox, RAnswer, RField, RPair, RRequest, RSlice, RStr, outcome,
+    self, CUT, FfiFuture, HostApi, JobBox, RAnswer, RField, RPair, RRequest, RSlice, RStr, outcome,
 };
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -237,6 +237,11 @@ fn answer(result: Result<egress::Answer, EgressError>) -> RAnswer {
                 .map(|(key, value)| RField { key: key.into(), value: value.into() })
                 .collect(),
             body: Vec::from(answer.body).into(),
+            meta: answer
+                .cut
+                .map(|cut| RField { key: CUT.into(), value: cut.into() })
+                .into_iter()
+                .collect(),
             ..empty
         },
         Err(EgressError { kind, reason }) => RAnswer {

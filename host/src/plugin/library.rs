@@ -11,6 +11,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use super::host_services::{HostServices, PluginHost, TargetContext};
 use super::instance::Instance;
 use super::manifest::{Manifest, ManifestError};
+use super::proof;
 use super::sanitize::Sanitizer;
 use crate::model::REASON_BYTES_MAX;
 
@@ -50,6 +51,10 @@ struct Loaded {
     module: PluginModuleRef,
     manifest: Manifest,
     hash: String,
+    /// The private copy.
+    path: PathBuf,
+    /// What it was copied from.
+    file: PathBuf,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -59,11 +64,17 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    /// Loads a checked private copy whose content has this hash.
-    pub(super) fn open(path: &Path, hash: String) -> Result<Self, LibraryError> {
+    /// Loads a checked private copy of `file`, whose content has this hash.
+    pub(super) fn open(path: &Path, hash: String, file: &Path) -> Result<Self, LibraryError> {
         let module = module(path)?;
         let manifest = Manifest::parse(module.manifest()().as_str())?;
-        Ok(Self(Arc::new(Loaded { module, manifest, hash })))
+        Ok(Self(Arc::new(Loaded {
+            module,
+            manifest,
+            hash,
+            path: path.to_owned(),
+            file: file.to_owned(),
+        })))
     }
 
     #[must_use]
@@ -94,6 +105,10 @@ impl Plugin {
             reason: format!("the path of `home`, {}, must be UTF-8", context.home.display()),
         })?;
         let settings = settings.to_string();
+        proof::prove(&self.0.path, &self.0.hash, Some(&settings)).map_err(|error| {
+            let reason = format!("plugin {}: {error}", self.0.file.display());
+            Invalid { path: String::new(), reason: sanitizer.line(&reason, REASON_BYTES_MAX) }
+        })?;
         let created = self.0.module.create()(RCreate {
             settings: settings.as_str().into(),
             home: home.into(),

@@ -2,11 +2,11 @@
 //!
 //! A file is trusted step by step: first its name, owner and mode, then what its ELF sections say, all
 //! without running any of its code ([`Catalog::scan`]). Then a private copy, named by its hash, is loaded,
-//! because a file that changes while it is mapped kills the process. Last come the checks of the memory
+//! because a file that changes while it is mapped kills the process; a process of its own loads it first. Last come the checks of the memory
 //! layout and of the manifest. A problem with a file is one line of at most [`PROBLEM_BYTES_MAX`](settings::PROBLEM_BYTES_MAX) bytes and
 //! affects that file alone.
 //!
-//! Loaded code is never unloaded. It is part of this process and can crash it; a panic cannot, because it
+//! Loaded code is never unloaded. It is part of this process and can still crash it; a panic cannot, because it
 //! becomes a verdict. All text from a plugin (reasons, receipts, log lines) is masked, escaped to one line and
 //! cut to a limit before anyone sees it. Of a target's log lines at most [`LOG_LINES_MAX`](host_services::LOG_LINES_MAX) are written in each
 //! [`LOG_PERIOD`](host_services::LOG_PERIOD).
@@ -26,6 +26,8 @@
 //! | `host_services` | what the host does for a plugin |
 //! | `blocking` | the blocking jobs of one target |
 //! | `manifest` | name, version, mode and settings schema |
+//! | `proof` | tries a file in a process of its own before it is loaded |
+//! | `try_file` | what that process does |
 //! | `cache` | private copies of plugin files |
 //! | `inspect` | what a file says about itself, without running it |
 //! | `trust` | who could have changed a file |
@@ -43,11 +45,13 @@ mod inspect;
 mod instance;
 mod library;
 mod manifest;
+mod proof;
 mod sanitize;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod try_file;
 
 pub use catalog::{Catalog, LoadError};
 pub use directory::PluginFile;
@@ -55,5 +59,7 @@ pub use host_services::TargetContext;
 pub use instance::Instance;
 pub use library::{Invalid, Plugin};
 pub use manifest::{Manifest, Mode};
+pub use proof::try_files_with;
 pub use settings::Settings;
 pub use trust::{Unsafe, not_everyone_may_change};
+pub use try_file::try_file;

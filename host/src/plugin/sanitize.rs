@@ -1,40 +1,24 @@
 //! Makes text from a plugin safe to log, store and show: secrets masked, one line, bounded.
 
-use crate::model::Secret;
+use crate::model::{Masker, Secret};
 
-/// A shorter secret is not masked: it could be part of harmless words.
-const SECRET_BYTES_MIN: usize = 6;
-const MASK: &str = "***";
-
-/// Masks the secrets of one target: the longest first, in case one contains another.
+/// Masks the secrets of one target.
 #[derive(Debug)]
-pub(super) struct Sanitizer(Vec<Secret>);
+pub(super) struct Sanitizer(Masker);
 
 impl Sanitizer {
     pub(super) fn new(secrets: &[Secret]) -> Self {
-        let long = secrets.iter().filter(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
-        let mut secrets: Vec<_> = long.cloned().collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        Self(secrets)
+        Self(Masker::new(secrets))
     }
 
     /// Masks before it escapes and cuts: an escaped or cut secret would not be found.
     pub(super) fn line(&self, text: &str, bytes_max: usize) -> String {
-        let mut masked = std::borrow::Cow::Borrowed(text);
-        for secret in &self.0 {
-            if masked.contains(secret.expose()) {
-                masked = masked.replace(secret.expose(), MASK).into();
-            }
-        }
-        one_line(&masked, bytes_max)
+        one_line(&self.0.hide(text), bytes_max)
     }
 
     /// Whether the bytes contain a secret.
     pub(super) fn finds_secret(&self, bytes: &[u8]) -> bool {
-        self.0.iter().any(|secret| {
-            let secret = secret.expose().as_bytes();
-            bytes.windows(secret.len()).any(|window| window == secret)
-        })
+        self.0.finds(bytes)
     }
 }
 

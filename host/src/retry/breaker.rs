@@ -1,7 +1,7 @@
 //! The circuit breaker: stops deliveries to a target that fails as a whole, and probes it until it works again.
 //!
-//! While it is closed, every delivery may be attempted. It opens after [`FAILURES_TO_OPEN`] failures without a success
-//! in between, or at once if the destination throttles or is broken. While it is open, one delivery at a time is
+//! While it is closed, every delivery may be attempted. It opens after [`FAILURES_TO_OPEN`] failures or
+//! [`REJECTIONS_TO_OPEN`] rejections without a success in between, or at once if the destination throttles or is broken. While it is open, one delivery at a time is
 //! attempted as a probe, at intervals that double from [`PROBE_MIN`] to [`PROBE_MAX`]. A probe that succeeds closes
 //! it. Time is a monotonic duration since any fixed moment, because a wall clock that is set back must not keep it
 //! open for a year.
@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// This many failures in a row mean that the target is down, and not that one event is bad.
 pub const FAILURES_TO_OPEN: u32 = 5;
+/// This many rejections in a row mean that the target refuses everything: further ones would only turn a whole
+/// backlog into dead letters.
+pub const REJECTIONS_TO_OPEN: u32 = 10;
 /// Wait before the first probe.
 pub const PROBE_MIN: Duration = Duration::from_secs(1);
 /// The longest wait between two probes, which is also the longest time until a recovery is noticed.
@@ -26,8 +29,10 @@ pub enum Cause {
 /// What one call showed of the target itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// It accepted or rejected an event, so it works.
+    /// It accepted an event, so it works.
     Alive,
+    /// It accepted none and rejected this many: it answers, and perhaps nothing can please it.
+    Rejected(u32),
     /// It did neither, and this many deliveries failed at their first attempt.
     Failed(u32),
     /// It throttles, for this long if it said so.
@@ -70,6 +75,7 @@ struct Hold {
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
     failures: u32,
+    rejections: u32,
     hold: Option<Hold>,
 }
 
@@ -99,7 +105,18 @@ impl Breaker {
     /// circuit breaker is open shows nothing new.
     pub fn observe(&mut self, sign: Sign, probe: bool, now: Duration) -> Option<Change> {
         match sign {
-            Sign::Alive => self.alive(probe, now),
+            Sign::Alive => {
+                self.rejections = 0;
+                self.alive(probe, now)
+            }
+            Sign::Rejected(count) => {
+                self.rejections = self.rejections.saturating_add(count);
+                match self.hold {
+                    _ if self.rejections < REJECTIONS_TO_OPEN => self.alive(probe, now),
+                    Some(_) if !probe => None,
+                    _ => self.hold(Cause::Failing, probe, Duration::ZERO, now),
+                }
+            }
             Sign::Failed(count) => {
                 self.failures = self.failures.saturating_add(count);
                 let held = self.hold.is_some();

@@ -15,6 +15,6 @@ mod tests;
 
 pub use breaker::{Breaker, Cause, Change, Permit, Sign};
 #[cfg(test)]
-pub(crate) use breaker::{FAILURES_TO_OPEN, PROBE_MAX};
+pub(crate) use breaker::{FAILURES_TO_OPEN, PROBE_MAX, REJECTIONS_TO_OPEN};
 pub use decide::{AFTER_MAX, Decision, FinishedAttempt, decide};
 pub use policy::{BACKOFF_MIN, MaybeSent, Policy, SCHEDULE_WAITS_MAX, schedule};

@@ -210,6 +210,7 @@ proptest! {
 fn signs() -> impl Strategy<Value = Sign> {
     prop_oneof![
         Just(Sign::Alive),
+        (1u32..300).prop_map(Sign::Rejected),
         (1u32..300).prop_map(Sign::Failed),
         proptest::option::of((1u64..500).prop_map(secs)).prop_map(Sign::Throttled),
         Just(Sign::Broken),
@@ -288,4 +289,33 @@ fn time_spent_broken_counts_for_nothing() {
     assert_eq!(breaker.failing_for(secs(1_010)), Some(secs(10)));
     let change = breaker.observe(Sign::Alive, true, secs(1_010));
     assert_eq!(change, Some(Change::Recovered { held_for: secs(1_010) }));
+}
+
+#[test]
+fn a_run_of_rejections_opens_the_breaker_until_one_event_is_accepted() {
+    let mut breaker = Breaker::default();
+    for _ in 1..REJECTIONS_TO_OPEN {
+        assert_eq!(breaker.observe(Sign::Rejected(1), false, secs(0)), None);
+    }
+    // A success ends the run.
+    breaker.observe(Sign::Alive, false, secs(0));
+    assert_eq!(breaker.observe(Sign::Rejected(REJECTIONS_TO_OPEN - 1), false, secs(1)), None);
+    let change = breaker.observe(Sign::Rejected(1), false, secs(1));
+    assert_eq!(change, Some(Change::Held(Cause::Failing)));
+    // What was under way shows nothing new; a probe that is rejected waits for the next one.
+    assert_eq!(breaker.observe(Sign::Rejected(7), false, secs(1)), None);
+    assert_eq!(breaker.permit(secs(2)), Permit::Probe);
+    assert_eq!(breaker.observe(Sign::Rejected(1), true, secs(2)), None);
+    assert_eq!(breaker.permit(secs(3)), Permit::Wait { until: secs(4) });
+    let change = breaker.observe(Sign::Alive, true, secs(4));
+    assert_eq!(change, Some(Change::Recovered { held_for: secs(3) }));
+    assert_eq!(breaker.observe(Sign::Rejected(1), false, secs(5)), None);
+}
+
+#[test]
+fn a_rejection_ends_an_outage() {
+    let mut breaker = Breaker::default();
+    breaker.observe(Sign::Failed(FAILURES_TO_OPEN), false, secs(0));
+    let change = breaker.observe(Sign::Rejected(1), true, secs(1));
+    assert_eq!(change, Some(Change::Recovered { held_for: secs(1) }));
 }

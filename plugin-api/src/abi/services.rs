@@ -8,7 +8,7 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RSlice, RStr, RVec};
 
 use super::guard::{self, Contained, Panicked};
-use super::{HostBox, Job, JobBox, RAnswer, RField, RPair, RRequest, outcome};
+use super::{CUT, HostBox, Job, JobBox, RAnswer, RField, RPair, RRequest, outcome};
 use crate::http::{Answer, Outgoing};
 use crate::{Failure, Host, HttpError, Level};
 
@@ -117,6 +117,11 @@ fn read(answer: RAnswer) -> Result<Answer, HttpError> {
                 .map(|field| (field.key.into(), field.value.into()))
                 .collect(),
             body: answer.body.into(),
+            cut: answer
+                .meta
+                .into_iter()
+                .find(|field| field.key == CUT)
+                .map(|field| field.value.into()),
         }),
         outcome::NOT_SENT => Err(HttpError::NotSent(answer.reason.into())),
         _ => Err(HttpError::Ambiguous(answer.reason.into())),

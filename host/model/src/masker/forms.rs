@@ -1,0 +1,125 @@
+//! The forms in which a secret may come back: plain, escaped, in hexadecimal and in base64.
+
+use std::fmt::Write as _;
+
+/// A shorter secret is not hidden: it could be part of harmless words.
+pub(super) const SECRET_BYTES_MIN: usize = 6;
+
+/// A shorter word of a secret, such as `Bearer`, may be harmless.
+const WORD_BYTES_MIN: usize = 8;
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Every form of a secret, and of what is secret in it.
+pub(super) fn forms(secret: &str) -> Vec<Vec<u8>> {
+    let parts = secret_parts(secret).into_iter().filter(|part| part.len() >= SECRET_BYTES_MIN);
+    let mut forms: Vec<Vec<u8>> = parts.flat_map(forms_of_part).collect();
+    forms.sort_unstable();
+    forms.dedup();
+    forms
+}
+
+/// Of an address only what follows its host, and its user and password: messages name the host. Otherwise all
+/// of it, and each word: `Bearer TOKEN` is known by its token.
+fn secret_parts(secret: &str) -> Vec<&str> {
+    let address = ["https://", "http://"].iter().find_map(|scheme| {
+        secret.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme))?;
+        secret.get(scheme.len()..)
+    });
+    let Some(rest) = address else {
+        let words = secret.split_whitespace().filter(|word| word.len() >= WORD_BYTES_MIN);
+        return std::iter::once(secret).chain(words).collect();
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let mut parts = vec![path, path.trim_start_matches('/')];
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        parts.push(user);
+        parts.extend(user.split_once(':').map(|(_, password)| password));
+    }
+    parts
+}
+
+fn forms_of_part(text: &str) -> Vec<Vec<u8>> {
+    let bytes = text.as_bytes();
+    let hex = |upper| bytes.iter().fold(String::new(), |hex, byte| hex + &hex_of(*byte, upper));
+    let mut forms = vec![text.to_owned(), hex(false), hex(true), html(text)];
+    for upper in [false, true] {
+        let percent = percent(bytes, upper);
+        forms.push(percent.replace("%20", "+"));
+        forms.push(percent);
+    }
+    for ascii in [false, true] {
+        let json = json(text, ascii);
+        forms.push(json.replace('/', "\\/"));
+        forms.push(json);
+    }
+    // In `user:password` the password begins at any of three places of a group.
+    for before in 0..3 {
+        for alphabet in [STANDARD, URL] {
+            let base64 = base64(bytes, before, alphabet);
+            forms.push(percent(base64.as_bytes(), true));
+            forms.push(base64.replace('/', "\\/"));
+            forms.push(base64);
+        }
+    }
+    forms.into_iter().map(String::into_bytes).collect()
+}
+
+fn hex_of(byte: u8, upper: bool) -> String {
+    if upper { format!("{byte:02X}") } else { format!("{byte:02x}") }
+}
+
+fn percent(bytes: &[u8], upper: bool) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            text.push('%');
+            text.push_str(&hex_of(*byte, upper));
+        }
+    }
+    text
+}
+
+/// `ascii`: every other character is escaped too.
+fn json(text: &str, ascii: bool) -> String {
+    let mut json = String::new();
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\n' => json.push_str("\\n"),
+            '\r' => json.push_str("\\r"),
+            '\t' => json.push_str("\\t"),
+            _ if character.is_ascii_control() || (ascii && !character.is_ascii()) => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(json, "\\u{unit:04x}");
+                }
+            }
+            _ => json.push(character),
+        }
+    }
+    json
+}
+
+fn html(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+/// Padded. `before`: how many unknown bytes precede it; the digits that they decide are left out.
+fn base64(bytes: &[u8], before: usize, alphabet: &[u8; 64]) -> String {
+    let bytes: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            let letter = char::from(alphabet[((bits >> (18 - 6 * digit)) & 63) as usize]);
+            text.push(if digit <= chunk.len() { letter } else { '=' });
+        }
+    }
+    text.split_off(if before == 0 { 0 } else { before + 1 })
+}

@@ -1,0 +1,87 @@
+//! Tables of forms, and the law that no long run of a secret is shown.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Encodings written without the code under test.
+const TOKEN: &str = "s3cr3t/Token+\"é";
+const ENCODED: [&str; 9] = [
+    TOKEN,
+    // base64: standard, for addresses, unpadded, and within `me:…` and `you:…`.
+    "czNjcjN0L1Rva2VuKyLDqQ==",
+    "czNjcjN0L1Rva2VuKyLDqQ",
+    "bWU6czNjcjN0L1Rva2VuKyLDqQ==",
+    "eW91OnMzY3IzdC9Ub2tlbisiw6k=",
+    "7333637233742f546f6b656e2b22c3a9",
+    "7333637233742F546F6B656E2B22C3A9",
+    "s3cr3t%2FToken%2B%22%C3%A9",
+    "s3cr3t\\/Token+\\\"\\u00e9",
+];
+
+fn masker(secrets: &[&str]) -> Masker {
+    Masker::new(&secrets.iter().map(|secret| Secret::new(*secret)).collect::<Vec<_>>())
+}
+
+#[test]
+fn every_form_is_hidden() {
+    let masker = masker(&[&format!("Bearer {TOKEN}")]);
+    for form in ENCODED {
+        let hidden = masker.hide(form).into_owned();
+        assert!(hidden.len() <= "bWU6***".len() + 2, "{form}: {hidden}");
+        assert!(masker.finds(form.as_bytes()), "{form}");
+    }
+}
+
+#[test]
+fn words_and_whole_values_are_hidden_and_other_text_is_not() {
+    let masker =
+        masker(&["Bearer hunter22", "pass66", "tiny", "https://u:pw4711@host.example/T0/B0"]);
+    for (text, expected) in [
+        ("invalid token=hunter22", "invalid token=***"),
+        ("got Bearer hunter22!", "got ***!"),
+        ("pass66 is wrong", "*** is wrong"),
+        ("pass6 and tiny are kept", "pass6 and tiny are kept"),
+        ("Bearer is required", "Bearer is required"),
+        ("cannot reach https://host.example:443", "cannot reach https://host.example:443"),
+        ("POST /T0/B0", "POST ***"),
+        ("pw4711", "***"),
+        ("ünter22/hunter2", "ünter22/hunter2"),
+    ] {
+        assert_eq!(masker.hide(text), expected);
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    assert_eq!(format!("{:?}", masker(&["hunter22"])), "Masker(***)");
+}
+
+proptest! {
+    #[test]
+    fn no_run_of_a_secret_is_shown_wherever_it_is_cut(
+        secret in "[!-~é\u{20ac}]{8,40}",
+        form in any::<prop::sample::Index>(),
+        cut in any::<prop::sample::Index>(),
+        (before, after) in ("[ a-z]{0,20}", "[ a-z]{0,20}"),
+        from_start in any::<bool>(),
+    ) {
+        let forms = forms::forms(&secret);
+        let form = String::from_utf8(form.get(&forms).clone()).unwrap();
+        let at = cut.index(form.len() + 1);
+        let at = (0..=at).rev().find(|at| form.is_char_boundary(*at)).unwrap();
+        let piece = if from_start { &form[..at] } else { &form[at..] };
+        let text = format!("{before} {piece} {after}");
+        let masker = masker(&[&secret]);
+        let shown = masker.hide(&text);
+        prop_assert!(!masker.finds(shown.as_bytes()), "{shown}");
+        for run in form.as_bytes().windows(PART_BYTES) {
+            prop_assert!(!shown.as_bytes().windows(PART_BYTES).any(|part| part == run), "{shown}");
+        }
+    }
+
+    #[test]
+    fn text_without_secrets_is_unchanged(text in "[a-z ]{0,60}") {
+        prop_assert_eq!(masker(&["0123456789"]).hide(&text), text.as_str());
+    }
+}

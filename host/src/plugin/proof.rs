@@ -1,0 +1,140 @@
+//! Tries a plugin file in a process of its own before this process loads it: damage that no check of the file
+//! finds ends that process, and not the daemon. Once it loads the file and lets it describe itself; once it creates
+//! a target with the first settings that the file gets.
+//!
+//! What was proven is remembered for the run only: a disk may damage a file while no process watches.
+
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The program and arguments that call [`try_file`](super::try_file) with the path that follows them.
+type Tryer = &'static [&'static str];
+
+/// How long a file may take to be loaded, to describe itself and to create a target.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked whether the process has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How much of what the process writes is quoted.
+const QUOTED_BYTES_MAX: u64 = 512;
+/// The exit code of a process that found the file unusable and says why on its output.
+pub(super) const REFUSED: i32 = 1;
+
+static TRYER: OnceLock<Tryer> = OnceLock::new();
+/// Hashes of files, and whether they created a target too.
+static PROVEN: LazyLock<Mutex<HashSet<(String, bool)>>> = LazyLock::new(Mutex::default);
+
+/// Why a file is not loaded after the trial.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProofError {
+    #[error("it cannot be tried, because no process can be started: {0}")]
+    NoProcess(io::Error),
+    #[error("{0}")]
+    Refused(String),
+    #[error(
+        "it is damaged: the process that tried it ended by {end}; put a file there that is not{}",
+        quoted(.said)
+    )]
+    Ended { end: String, said: String },
+    #[error("it did not load and create a target within {} s{}", TIME_MAX.as_secs(), quoted(.0))]
+    Slow(String),
+}
+
+fn quoted(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(" (it wrote: {said})") }
+}
+
+/// From now on every plugin file is tried by this command before it is loaded.
+pub fn try_files_with(tryer: Tryer) {
+    // Set once, when the program starts.
+    let _ = TRYER.set(tryer);
+}
+
+/// A file with this hash is not tried by this process: it is the process that tries it.
+pub(super) fn trust(hash: &str) {
+    let mut proven = PROVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    proven.extend([false, true].map(|created| (hash.to_owned(), created)));
+}
+
+/// Tries a file with this hash, unless it was tried before or this process tries none. With settings it also
+/// creates a target.
+pub(super) fn prove(path: &Path, hash: &str, settings: Option<&str>) -> Result<(), ProofError> {
+    let Some([program, arguments @ ..]) = TRYER.get().copied() else { return Ok(()) };
+    let proven = || PROVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (hash.to_owned(), settings.is_some());
+    if proven().contains(&key) {
+        return Ok(());
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).arg(path).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(ProofError::NoProcess)?;
+    give(child.stdin.take(), settings.unwrap_or_default().to_owned());
+    let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
+    let status = wait(&mut child);
+    let said = |reader: std::thread::JoinHandle<String>| reader.join().unwrap_or_default();
+    let (out, err) = (said(out), said(err));
+    match status.map_err(ProofError::NoProcess)? {
+        Some(status) if status.success() => {
+            proven().insert(key);
+            Ok(())
+        }
+        Some(status) if status.code() == Some(REFUSED) && !out.is_empty() => {
+            Err(ProofError::Refused(out))
+        }
+        Some(status) => Err(ProofError::Ended { end: end(status), said: err }),
+        None => Err(ProofError::Slow(err)),
+    }
+}
+
+/// Writes the settings. A process that has ended reads none.
+fn give(pipe: Option<impl Write + Send + 'static>, settings: String) {
+    std::thread::spawn(move || pipe.map(|mut pipe| pipe.write_all(settings.as_bytes())));
+}
+
+/// The start of what a process writes. What follows is read too, so that it does not wait.
+fn read(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let Some(mut pipe) = pipe else { return String::new() };
+        let mut start = Vec::new();
+        // Whatever was read before an error is quoted.
+        let _ = pipe.by_ref().take(QUOTED_BYTES_MAX).read_to_end(&mut start);
+        let _ = io::copy(&mut pipe, &mut io::sink());
+        String::from_utf8_lossy(&start).trim().to_owned()
+    })
+}
+
+/// `None`: it did not end in time, and was killed.
+fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let until = Instant::now() + TIME_MAX;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= until {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn end(status: ExitStatus) -> String {
+    let name = |signal| match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        11 => "SIGSEGV",
+        _ => "a signal",
+    };
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal} ({})", name(signal)),
+        (None, code) => format!("exit code {}", code.unwrap_or_default()),
+    }
+}
