@@ -67,7 +67,8 @@ fn an_answer_to_a_handshake_signs_no_event() {
     let (_, refused) = run(&daemon, &["refused", "x"], "");
     assert!(refused.contains("a handshake signs any such text"), "{refused}");
 
-    let (accepted, text) = run(&daemon, &["send", "x"], "");
+    let to = format!("http://{}", daemon.address());
+    let (accepted, text) = run(&daemon, &["send", "x", "--to", &to], "");
     assert!(accepted && text.contains("200 "), "{text}");
     let answer = post(
         &daemon,
