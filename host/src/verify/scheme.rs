@@ -276,7 +276,7 @@ impl Scheme {
     }
 
     /// Whether only the owner of the secret can change what a place of a template reads: `header:NAME`,
-    /// `query:NAME` or a path in the body. Without a signature whoever has the secret can send anything.
+    /// `query:NAME` or a path in the body. Without a signature anyone who has the secret can send anything.
     #[must_use]
     pub fn covers(&self, place: &str) -> bool {
         let Some(signature) = self.signature() else { return true };
