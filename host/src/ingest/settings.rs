@@ -56,7 +56,7 @@ pub struct SourceSettings {
 pub enum Repeat {
     /// It is acknowledged, counted and not delivered again, if the other was received within this time.
     Skip { window: Duration },
-    /// It is a new event. Whoever captures a request can send it again.
+    /// It is a new event. Anyone who captures a request can send it again.
     Deliver,
 }
 

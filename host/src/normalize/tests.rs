@@ -42,6 +42,7 @@ fn key(sender: &Sender, ids: &str, data: &[u8]) -> RepetitionKey {
             let content = match parts.get("message").map(|message| message.get()) {
                 Some("null") => "",
                 Some(message) => message,
+                None if parts.contains_key("message_type") => "",
                 None => data,
             };
             of_event(&ids, content)

@@ -86,9 +86,13 @@ fn identified(
     notes: &Notes,
 ) -> Option<Sender> {
     let entries = entry.one_or_more(notes);
-    if !(1..=TEMPLATES_MAX).contains(&entries.len()) {
-        let title = format!("`{}` has {} templates", entry.path, entries.len());
-        entry.refuse(notes, &title, &format!("write 1 to {TEMPLATES_MAX}"), "");
+    if entries.len() > TEMPLATES_MAX {
+        let title = format!("`{}` has too many templates", entry.path);
+        let label = format!("{} are too many, at most {TEMPLATES_MAX}", entries.len());
+        entry.refuse(notes, &title, &label, "");
+        return None;
+    }
+    if entries.is_empty() {
         return None;
     }
     if matches!(scheme.replay(), Replay::OriginOnly | Replay::Fields) {
@@ -106,7 +110,7 @@ fn identified(
         if let Some(id) = unsigned.iter().find(|one| one.attribute == "id") {
             let title = format!("`{}` is not signed", entry.path);
             let label = format!("scheme `{}` does not sign {}", scheme.name, id.part);
-            let help = "whoever captures a request could change it and send the request again";
+            let help = "anyone who captures a request could change it and send the request again";
             entry.refuse(notes, &title, &label, help);
             return None;
         }

@@ -4,7 +4,7 @@ use dispatcher_model::RepetitionKey;
 
 /// The key with the source in it, since two sources may use the same one.
 ///
-/// A key is a hash already, so that a plain sum of the source's name keeps sources apart: nobody who sends
+/// A key is a hash already, so that a plain sum of the source's name keeps sources apart: no one who sends
 /// events chooses the names.
 pub(crate) fn key_of(source: &str, key: RepetitionKey) -> RepetitionKey {
     // FNV-1a.
