@@ -10,7 +10,7 @@ use super::Source;
 pub(super) type Placed = (Range<usize>, Source);
 
 /// Makes each source refuse what the handshake of another one signs with its secret, and warns. A source that would then
-/// refuse what its own sender signs is only warned of.
+/// refuse what its own sender signs may not have that secret.
 pub(super) fn guard(sources: &mut [Placed], notes: &Notes) {
     let asked = |index: &usize| sources[*index].1.is_asked();
     let asked: Vec<usize> = (0..sources.len()).filter(asked).collect();
@@ -36,11 +36,17 @@ pub(super) fn guard(sources: &mut [Placed], notes: &Notes) {
             1 => format!("sources `{name}` and `{first}` share a secret"),
             count => format!("sources `{name}`, `{first}` and {} more share a secret", count - 1),
         };
-        let until = forgeable.map_or_else(
-            || "all of them refuse such texts: 1 to 128 of A-Z a-z 0-9 _ and -".to_owned(),
-            |source| format!("anyone can forge requests to `{source}`"),
-        );
-        let problem = Problem::warning(title).at(place, "its handshake signs texts for anyone");
-        notes.add(problem.help(format!("give each source its own secret; until then, {until}")));
+        let problem =
+            if forgeable.is_some() { Problem::error(title) } else { Problem::warning(title) };
+        let problem = problem.at(place, "its handshake signs texts for anyone");
+        notes.add(match forgeable {
+            Some(source) => problem.help(format!(
+                "give each source its own secret: with this one anyone could forge requests to `{source}`"
+            )),
+            None => problem.help(
+                "give each source its own secret; until then, all of them refuse such texts: 1 to 128 of A-Z a-z 0-9 _ \
+                 and -",
+            ),
+        });
     }
 }

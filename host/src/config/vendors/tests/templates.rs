@@ -106,6 +106,7 @@ const WITHOUT_SAMPLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("sentry", &["link: {data.issue.permalink}"]),
+    ("shopify", &["severity: risk:{risk_level}", "subject: {myshopify_domain}"]),
     ("snyk", &["link: {newIssues.0.issueData.url}"]),
     (
         "standard-webhooks",
@@ -122,8 +123,8 @@ const WITHOUT_SAMPLE: &[(&str, &[&str])] = &[
             "type: {event}",
         ],
     ),
-    ("twitch", &["type: {header:twitch-eventsub-subscription-type}"]),
     ("vercel", &["subject: {payload.project.name}"]),
+    ("woocommerce", &["subject: {code}"]),
     (
         "zendesk",
         &[
