@@ -8,6 +8,9 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::harness::{Daemon, SECRET, body, events};
 
+/// Makes a file what a test needs.
+type Change<'a> = &'a dyn Fn(&Path);
+
 /// Exit code and both outputs of a command.
 fn run(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
     // Prepared first, because that writes the configuration.
@@ -30,9 +33,6 @@ fn run_after(
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
-/// What happens to a file, and what is said of it.
-type Change<'a> = (&'a dyn Fn(&Path), &'a str);
-
 #[test]
 fn an_emptied_configuration_does_not_come_into_force() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
@@ -43,7 +43,7 @@ fn an_emptied_configuration_does_not_come_into_force() {
         fs::write(&file, text.split("[targets.").next().unwrap()).unwrap();
     };
     let without_variables = |home: &Path| fs::write(home.join("dispatcher.env"), "").unwrap();
-    let changes: [Change<'_>; 3] = [
+    let changes: [(Change<'_>, &str); 3] = [
         (&empty, "the configuration has no source (1 now)"),
         (&without_targets, "the configuration has no target (1 now)"),
         (&without_variables, "is not set"),
@@ -74,7 +74,7 @@ fn only_regular_files_that_not_everyone_may_change_are_read() {
         fs::write(path, "").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
     };
-    let kinds: [Change<'_>; 3] = [
+    let kinds: [(Change<'_>, &str); 3] = [
         (&fifo, "it is a pipe (FIFO); put a regular file there, or a link to one"),
         (&endless, "it is a device; put a regular file there, or a link to one"),
         (&open, "any user may change it; remove that permission (chmod o-w)"),

@@ -25,7 +25,7 @@ use super::reload_report::{Rejected, Reloaded, to_wire};
 use super::restart::Fixed;
 use super::wiring::Wiring;
 use crate::admin::{self, Admin, Host, View};
-use crate::config::{Config, Environment, Problem, load_again, wait_until_saved};
+use crate::config::{Config, Environment, Problem, load_again, read_saved};
 use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
 use crate::model::TargetNumber;
@@ -104,7 +104,6 @@ impl Reloader {
     /// `allow_empty`: the new configuration may have no source or no target although there were some.
     pub fn reload(&self, allow_empty: bool) -> Result<Reloaded, Rejected> {
         let mut recipes = lock(&self.recipes);
-        wait_until_saved(&self.fixed.file);
         let result = self.try_reload(&mut recipes, allow_empty);
         match &result {
             Ok(reloaded) => reloaded.log(),
@@ -147,7 +146,7 @@ impl Reloader {
     }
 
     fn try_reload(&self, recipes: &mut Recipes, allow_empty: bool) -> Result<Reloaded, Rejected> {
-        let (config, targets) = self.load()?;
+        let (config, targets) = read_saved(&self.fixed.file, || self.load())?;
         if !allow_empty && let Some(why) = lock(&self.in_force).loses_all(Count::of(&config)) {
             return Err(Rejected::by_the_host(why));
         }

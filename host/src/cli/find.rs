@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::exit::{CONFIG, Failure, PROBLEMS};
+use super::logging::colours_wanted;
 use super::out;
 use crate::config::{self, Config, Environment, Problems};
 use crate::ingest::SourceSettings;
@@ -48,7 +49,9 @@ fn load_quietly(option: Option<&Path>) -> Result<Config, Failure> {
 /// with what the plugins report. What only a plugin reports stops its target and not the daemon.
 /// Warnings are logged.
 pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
-    let config = load_quietly(option).map_err(|failure| {
+    let load = || load_quietly(option);
+    let loaded = file(option).and_then(|file| config::read_saved(&file, load));
+    let config = loaded.map_err(|failure| {
         let whole = file(option).map(|file| {
             let environment = Environment::of_process();
             config::load_with(&file, &environment, crate::app::check)
@@ -99,9 +102,4 @@ fn stderr_styled() -> bool {
 /// Whether standard output shows colours.
 pub(super) fn stdout_styled() -> bool {
     std::io::stdout().is_terminal() && colours_wanted()
-}
-
-/// See <https://no-color.org>.
-pub(super) fn colours_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

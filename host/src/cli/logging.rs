@@ -85,7 +85,7 @@ pub(super) fn start(option: Option<Level>, variable: Option<&str>) -> Result<Log
     let terminal = io::stderr().is_terminal();
     // Starting twice in one process (tests) keeps the first.
     let begun = if terminal {
-        builder.with_target(false).with_ansi(super::find::colours_wanted()).try_init()
+        builder.with_target(false).with_ansi(colours_wanted()).try_init()
     } else {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
@@ -114,6 +114,11 @@ impl Write for Line {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// See <https://no-color.org>.
+pub(super) fn colours_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// The line that says how many were dropped.

@@ -49,7 +49,7 @@ pub use naming::NAME_BYTES_MAX;
 pub use problem::{Kind, Place, Problem};
 pub use problems::{PROBLEMS_SHOWN_MAX, Problems};
 pub use reference::{InvalidSecret, resolve};
-pub use saved::wait_until_saved;
+pub use saved::read_saved;
 pub use server::default_plugins;
 pub use settings::PluginSettings;
 pub use target::TargetConfig;

@@ -1,6 +1,6 @@
 //! Waits until an editor or a script has finished saving a configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -13,21 +13,38 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Most waits, so that a file that changes all the time is read too.
 const WAITS_MAX: u32 = 20;
 
-/// Returns once no file of the configuration has changed for [`QUIET`], or after [`WAITS_MAX`] waits of at most
-/// that time. Blocks.
-pub fn wait_until_saved(file: &Path) {
+/// Reads a configuration that is not being saved: waits until none of its files has changed for [`QUIET`], and
+/// reads again if one changed meanwhile. After [`WAITS_MAX`] waits or reads it takes what is there. Blocks.
+pub fn read_saved<T>(file: &Path, mut read: impl FnMut() -> T) -> T {
     for _ in 0..WAITS_MAX {
-        let Some(left) = left(file, SystemTime::now()) else { return };
-        thread::sleep(left);
+        if let Some(left) = left(file, SystemTime::now()) {
+            thread::sleep(left);
+            continue;
+        }
+        let before = changes(file);
+        let result = read();
+        if changes(file) == before {
+            return result;
+        }
     }
+    read()
+}
+
+/// When each file of the configuration changed.
+fn changes(file: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let folder = folder(file);
+    let beside = [folder.join(ENV_FILE), folder.join(MORE_FOLDER)];
+    let all = names(file).into_iter().chain(beside);
+    all.filter_map(|path| {
+        let changed = std::fs::metadata(&path).ok()?.modified().ok()?;
+        Some((path, changed))
+    })
+    .collect()
 }
 
 /// How long the newest change is still recent; `None` if it is not. A time in the future counts as old.
 fn left(file: &Path, now: SystemTime) -> Option<Duration> {
-    let folder = folder(file);
-    let beside = [folder.join(ENV_FILE), folder.join(MORE_FOLDER)];
-    let left = names(file).into_iter().chain(beside).filter_map(|path| {
-        let changed = std::fs::metadata(path).ok()?.modified().ok()?;
+    let left = changes(file).into_iter().filter_map(|(_, changed)| {
         QUIET.checked_sub(now.duration_since(changed).ok()?).filter(|left| !left.is_zero())
     });
     left.max()
@@ -65,5 +82,22 @@ mod tests {
             assert_eq!(left(&file, now), None, "{name} in the future");
             set(&path, old);
         }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_again() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("dispatcher.toml");
+        std::fs::write(&file, "").unwrap();
+        let mut reads = 0;
+        let text = read_saved(&file, || {
+            let text = std::fs::read_to_string(&file).unwrap();
+            reads += 1;
+            if reads == 1 {
+                std::fs::write(&file, "whole").unwrap();
+            }
+            text
+        });
+        assert_eq!((text.as_str(), reads), ("whole", 2));
     }
 }
