@@ -49,6 +49,12 @@ impl Verified {
 
     fn of_signed_bytes(&self, signature: &Signature) -> Result<Option<Sha256>, VerifyRefusal> {
         let request = &self.request;
+        if signature.signed == [Part::Body] && signature.stamp.is_none() {
+            // The usual case: there is nothing else to look up.
+            let of_body =
+                || Sha256::new().chain_update([OF_SIGNED_BYTES]).chain_update(&request.body);
+            return Ok((!request.body.is_empty()).then(of_body));
+        }
         let in_body = body_text(signature, &request.body)?;
         let claims = Claims::find(signature, &request.headers, in_body.as_deref())?;
         let stamp = message::stamp_text(signature, &request.headers, &claims)?;
