@@ -16,8 +16,8 @@ use super::call_slots::CallSlots;
 use super::digest::Message;
 use super::sequence::{SEQUENCE_TIME_MAX, Sequence};
 use super::settings::CUT_MARGIN;
-use super::verdicts::{PANICKED, counted, failed};
 use crate::model::{Delivery, EventId, OWN_SOURCE, Timestamp, Verdict};
+use crate::retry::verdicts::{PANICKED, counted, failed};
 
 /// What a call is given.
 #[derive(Clone, Debug)]

@@ -27,7 +27,6 @@ mod target;
 mod target_task;
 #[cfg(test)]
 mod tests;
-mod verdicts;
 
 pub use backend::Backend;
 pub use deliverer::{Deliverer, worker_threads};

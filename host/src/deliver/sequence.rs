@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backend::Backend;
-use super::verdicts::single;
 use crate::model::{Delivery, FailureKind, Verdict};
+use crate::retry::verdicts::single;
 
 /// Most deliveries in one sequence.
 pub(super) const SEQUENCE_MAX: usize = 8;

@@ -12,6 +12,7 @@ mod decide;
 mod policy;
 #[cfg(test)]
 mod tests;
+pub mod verdicts;
 
 pub use breaker::{Breaker, Cause, Change, Permit, Sign};
 #[cfg(test)]

@@ -6,9 +6,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::calls::{Ended, Load};
-use super::super::verdicts::{broken_reason, signs};
 use super::{Target, release};
 use crate::model::{Delivery, Timestamp};
+use crate::retry::verdicts::{broken_reason, signs};
 use crate::retry::{self, Decision, FinishedAttempt, Sign};
 use crate::store::{Outcome, Settlement};
 

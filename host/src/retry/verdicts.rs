@@ -1,15 +1,16 @@
-//! What the verdicts of a call show of the target, and verdicts for calls that gave none.
+//! What the verdicts of a call show of the target, and the reasons for a retry after a call that gave none.
 
 use std::time::Duration;
 
+use super::{AFTER_MAX, Sign};
 use crate::model::{Failure, FailureKind, Verdict};
-use crate::retry::{self, Sign};
 
 /// The reason for a call that panicked.
-pub(super) const PANICKED: &str = "the plugin panicked";
+pub const PANICKED: &str = "the plugin panicked";
 
 /// What the verdicts of one call show of the target: whether it works, and whether it is to be left alone.
-pub(super) fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
+#[must_use]
+pub fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     let mut signs = Vec::with_capacity(2);
     let kind = |verdict: &Verdict| verdict.as_ref().err().map(|failure| failure.kind);
     let any = |wanted: FailureKind| verdicts.iter().any(|verdict| kind(verdict) == Some(wanted));
@@ -37,17 +38,19 @@ fn throttled_for(verdicts: &[Verdict]) -> Option<Duration> {
     let failures = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
     let throttled = failures.filter(|failure| failure.kind == FailureKind::Throttled);
     let longest = throttled.filter_map(|failure| failure.after).max();
-    longest.map(|after| after.min(retry::AFTER_MAX))
+    longest.map(|after| after.min(AFTER_MAX))
 }
 
 /// Why the target is broken, if a verdict says that it is.
-pub(super) fn broken_reason(verdicts: &[Verdict]) -> Option<String> {
+#[must_use]
+pub fn broken_reason(verdicts: &[Verdict]) -> Option<String> {
     let mut failures = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
     failures.find(|failure| failure.kind == FailureKind::Broken).map(|f| f.reason.clone())
 }
 
 /// The verdicts of a call for `count` deliveries; a failure each if it gave another number of them.
-pub(super) fn counted(verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {
+#[must_use]
+pub fn counted(verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {
     if verdicts.len() == count {
         return verdicts;
     }
@@ -55,13 +58,14 @@ pub(super) fn counted(verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {
 }
 
 /// The verdict of a call for a single delivery.
-pub(super) fn single(verdicts: Vec<Verdict>) -> Verdict {
+pub fn single(verdicts: Vec<Verdict>) -> Verdict {
     let last = counted(verdicts, 1).pop();
     last.unwrap_or_else(|| Err(failure("the plugin gave no verdict")))
 }
 
 /// Verdicts for a call that ended without any. How far it had come is unknown, so the events may have been sent.
-pub(super) fn failed(count: usize, reason: &str) -> Vec<Verdict> {
+#[must_use]
+pub fn failed(count: usize, reason: &str) -> Vec<Verdict> {
     vec![Err(failure(reason)); count]
 }
 
