@@ -17,6 +17,9 @@ pub enum Coverage {
 pub struct SignedParts {
     /// Sent exactly once each, or the request is refused.
     pub headers: Vec<HeaderName>,
+    /// Headers of the vendor's other sets, each with the one of this set that says the same. Anyone can send a captured
+    /// request again with the names of another set, so what is read must not depend on the set.
+    pub same_as: Vec<(HeaderName, HeaderName)>,
     /// The part of the address after `?`.
     pub query: bool,
     pub body: SignedBody,

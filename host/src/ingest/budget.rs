@@ -223,14 +223,15 @@ impl Reservation<'_> {
         let enough = self.shares.common_bytes_max / PART_TAKEN_BACK;
         let (mut part, mut bytes) = (None, 0);
         for place in order(&holdings, share, |owner| displaced.weight(owner, share, now)) {
-            if part.is_some() && (bytes >= enough || holdings[place].behind_ms <= 0) {
+            let is_own = self.number == Some(numbers[place]);
+            if part.is_some() && (is_own || bytes >= enough || holdings[place].behind_ms <= 0) {
                 break;
             }
             let Some(holder) = by_number.remove(&numbers[place]) else { continue };
             self.budget.release(&holder);
             displaced.note(holdings[place].owner, now);
             bytes += holder.common_bytes;
-            if self.number == Some(numbers[place]) {
+            if is_own {
                 return Err(RequestRefusal::GaveWay);
             }
             part = part.or_else(|| self.take(more));

@@ -64,7 +64,7 @@ impl Sender {
     fn limited_to(&self, coverage: &Coverage) -> Self {
         let Coverage::Signed(parts) = coverage else { return self.clone() };
         let read = match &self.read {
-            Read::Fields(fields) if !fields.unsigned(parts).is_empty() => {
+            Read::Fields(fields) if fields.reads_around_body() => {
                 Read::Fields(Arc::new(fields.limited(parts)))
             }
             read => read.clone(),
@@ -76,7 +76,7 @@ impl Sender {
 impl Fields {
     fn limited(&self, parts: &SignedParts) -> Self {
         let is_signed = |template: &Template| template.unsigned(parts).next().is_none();
-        let mut limited = self.clone();
+        let mut limited = self.in_set(parts);
         let listed = self.event_type.iter().filter(|template| !is_signed(template));
         let listed = listed.map(|template| template.with_listed(parts, &self.unsigned_types));
         limited.listed_type = listed.collect();
@@ -94,9 +94,27 @@ impl Fields {
         limited
     }
 
-    fn unsigned(&self, parts: &SignedParts) -> Vec<Unsigned> {
-        let mut found = Vec::new();
-        for (attribute, templates) in [
+    /// The same, with the names of the set of headers that is signed.
+    fn in_set(&self, parts: &SignedParts) -> Self {
+        let mut renamed = self.clone();
+        for templates in [
+            &mut renamed.id,
+            &mut renamed.event_type,
+            &mut renamed.subject,
+            &mut renamed.time,
+            &mut renamed.title,
+            &mut renamed.severity,
+            &mut renamed.link,
+        ] {
+            for template in templates {
+                *template = template.in_set(parts);
+            }
+        }
+        renamed
+    }
+
+    fn templates(&self) -> [(&'static str, &[Template]); 7] {
+        [
             ("id", &self.id),
             ("type", &self.event_type),
             ("subject", &self.subject),
@@ -104,7 +122,16 @@ impl Fields {
             ("title", &self.title),
             ("severity", &self.severity),
             ("link", &self.link),
-        ] {
+        ]
+    }
+
+    fn reads_around_body(&self) -> bool {
+        self.templates().into_iter().any(|(_, list)| list.iter().any(Template::reads_around_body))
+    }
+
+    fn unsigned(&self, parts: &SignedParts) -> Vec<Unsigned> {
+        let mut found = Vec::new();
+        for (attribute, templates) in self.in_set(parts).templates() {
             let is_listed = attribute == "type" && !self.unsigned_types.is_empty();
             for part in templates.iter().flat_map(|template| template.unsigned(parts)) {
                 let unsigned = Unsigned { attribute, part, is_listed };
@@ -142,7 +169,12 @@ mod tests {
 
     fn signed(headers: &[&'static str], query: bool) -> Coverage {
         let headers = headers.iter().map(|name| HeaderName::from_static(name)).collect();
-        Coverage::Signed(SignedParts { headers, query, body: SignedBody::Bytes })
+        Coverage::Signed(SignedParts {
+            headers,
+            same_as: Vec::new(),
+            query,
+            body: SignedBody::Bytes,
+        })
     }
 
     fn read(sender: &Sender, headers: &[(&str, &str)], body: &'static str) -> Event {

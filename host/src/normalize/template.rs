@@ -137,6 +137,18 @@ impl Template {
         self.parts.iter().filter(unsigned).filter_map(Part::shown)
     }
 
+    /// The same template, but with the names of the set of headers that is signed.
+    pub(super) fn in_set(&self, signed: &SignedParts) -> Self {
+        let part = |part: &Part| match part {
+            Part::Header(name) => {
+                let same = signed.same_as.iter().find(|(other, _)| other == name);
+                Part::Header(same.map_or(name, |(_, this)| this).clone())
+            }
+            part => part.clone(),
+        };
+        Self { parts: self.parts.iter().map(part).collect() }
+    }
+
     /// Whether it reads a header or the query.
     pub(super) fn reads_around_body(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Header(_) | Part::Query(_)))

@@ -28,6 +28,7 @@ impl Scheme {
         let covered = |set| {
             Coverage::Signed(SignedParts {
                 headers: signature.headers(&self.id, set),
+                same_as: signature.same_as(&self.id, set),
                 query: signature.signs_url(),
                 body: if form { SignedBody::SortedForm } else { SignedBody::Bytes },
             })
@@ -42,7 +43,7 @@ impl Scheme {
     pub fn covered_shown(&self) -> String {
         let sets = self.coverage().into_iter().map(|coverage| match coverage {
             Coverage::Nothing => "nothing".to_owned(),
-            Coverage::Signed(SignedParts { headers, query, body }) => {
+            Coverage::Signed(SignedParts { headers, query, body, .. }) => {
                 let body = match body {
                     SignedBody::Bytes => "body",
                     SignedBody::SortedForm => {
@@ -92,6 +93,21 @@ impl Signature {
             headers.extend(self.stamp_header(set));
         }
         headers.into_iter().cloned().collect()
+    }
+
+    /// The headers of id and time in other sets, each with the one of this set.
+    fn same_as(&self, ids: &[HeaderName], set: usize) -> Vec<(HeaderName, HeaderName)> {
+        let stamps = match self.stamp.as_ref().map(|stamp| &stamp.place) {
+            Some(StampIn::Headers(names)) => &names[..],
+            _ => &[],
+        };
+        let mut same = Vec::new();
+        for names in [ids, stamps] {
+            let Some(this) = names.get(set) else { continue };
+            let others = names.iter().filter(|name| *name != this);
+            same.extend(others.map(|other| (other.clone(), this.clone())));
+        }
+        same
     }
 
     fn stamp_header(&self, set: usize) -> Option<&HeaderName> {

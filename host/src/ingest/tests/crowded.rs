@@ -179,6 +179,26 @@ async fn what_a_whole_request_reserves_never_gives_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_has_its_room_does_not_give_way_itself_and_no_byte_is_lost() {
+    let kit = Arc::new(Kit::new());
+    let slowest = begin(&kit, "192.0.2.1", 100).await;
+    let grower = begin(&kit, "192.0.2.2", 150).await;
+    let mut others = Vec::new();
+    for host in 3..7 {
+        others.push(begin(&kit, &format!("192.0.2.{host}"), BYTES_IN_FLIGHT_MAX / 4 - 100).await);
+    }
+    seconds(1).await;
+    // The slowest makes room; the next to give way would be the one that asked.
+    grower.send(200);
+    assert_eq!(slowest.end().await.status, 408);
+    assert_ne!(grower.end().await.status, 408);
+    for other in others {
+        assert_eq!(other.end().await.status, 200);
+    }
+    assert_eq!((kit.in_flight(), kit.waiting()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_grows_while_there_is_no_room_may_give_way_itself() {
     let kit = Arc::new(Kit::new());
     let slowest = begin(&kit, "192.0.2.1", BYTES_IN_FLIGHT_MAX / 2).await;
