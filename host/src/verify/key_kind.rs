@@ -8,7 +8,7 @@ const NOT_PRIVATE: &str = "a private key, which only the sender may have; ask th
     public key that is meant for receivers";
 const NOT_PUBLIC: &str = "a public key, but this scheme needs the shared secret";
 const PUBLIC_NEEDS_PREFIX: &str = "a public key without the prefix of its kind, or a shared secret that looks like \
-    one; write the prefix in front of it (`dispatcher scheme NAME` shows them)";
+    one; write the prefix in front of it (`dispatcher verify --list` shows them)";
 const NOT_SHARED: &str = "a shared secret, but this scheme needs the public key";
 
 /// How Standard Webhooks writes its kinds of keys.

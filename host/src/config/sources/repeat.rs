@@ -17,6 +17,8 @@ const REPEAT_WINDOW: RangeInclusive<Duration> = Duration::from_secs(60)..=store:
 /// The keys as written.
 pub(super) struct Written<'t> {
     repeat: Repeat,
+    /// Where the window is written.
+    window: Option<Entry<'t>>,
     key: Option<Entry<'t>>,
 }
 
@@ -35,10 +37,10 @@ pub(super) fn read<'t>(
                 "with repeat = \"deliver\" every event is delivered, so nothing is a repetition";
             entry.refuse(notes, &title, "remove it, or `repeat`", help);
         }
-        return Written { repeat: Repeat::Deliver, key: None };
+        return Written { repeat: Repeat::Deliver, window: None, key: None };
     }
     let mut window = store::REPEAT_WINDOW_DEFAULT;
-    if let Some(entry) = window_entry
+    if let Some(entry) = &window_entry
         && let Some(written) = entry.duration(&REPEAT_WINDOW, notes)
     {
         window = written;
@@ -48,7 +50,7 @@ pub(super) fn read<'t>(
             entry.refuse(notes, &title, &label, "repetitions are recognized by what the log has");
         }
     }
-    Written { repeat: Repeat::Skip { window }, key }
+    Written { repeat: Repeat::Skip { window }, window: window_entry, key }
 }
 
 fn delivers(entry: &Entry<'_>, notes: &Notes) -> bool {
@@ -73,9 +75,38 @@ impl Written<'_> {
         sender: Arc<Sender>,
         notes: &Notes,
     ) -> (Repeat, Arc<Sender>) {
+        let repeat = match self.repeat {
+            Repeat::Skip { window } => {
+                Repeat::Skip { window: at_least_valid(window, self.window.as_ref(), scheme, notes) }
+            }
+            Repeat::Deliver => Repeat::Deliver,
+        };
         let identified = self.key.and_then(|entry| identified(&entry, scheme, &sender, notes));
-        (self.repeat, identified.map_or(sender, Arc::new))
+        (repeat, identified.map_or(sender, Arc::new))
     }
+}
+
+/// The window, at least as long as a copy of a request with a signed time is valid: otherwise it could be sent again.
+fn at_least_valid(
+    window: Duration,
+    written: Option<&Entry<'_>>,
+    scheme: &Scheme,
+    notes: &Notes,
+) -> Duration {
+    let signed_time = scheme.signature().filter(|signature| signature.covers_stamp());
+    let Some(stamp) = signed_time.and_then(|signature| signature.stamp.as_ref()) else {
+        return window;
+    };
+    let valid = Duration::from_secs(u64::from(stamp.past_s) + u64::from(stamp.future_s));
+    if window < valid
+        && let Some(entry) = written
+    {
+        let title = format!("`{}` is shorter than a copy is valid", entry.path);
+        let label = format!("write at least {}", show_duration(valid));
+        let help = format!("scheme `{}` accepts a request again within that time", scheme.name);
+        entry.refuse(notes, &title, &label, &help);
+    }
+    window.max(valid)
 }
 
 /// The sender whose events are identified by these templates; `None` if something is wrong.
