@@ -28,7 +28,7 @@ timestamp. Signatures of an unknown version are ignored; one of a known version 
   anyone who can send a request at all can choose every part of it, and all parts are used.
 - **time** is where the timestamp is, and how far it may be from now. A timestamp that is \"not signed\" proves
   nothing and is ignored.
-- **copies** are events that are sent again within a day: they are answered with 200, counted in `duplicates`
+- **copies** are events that are sent again within `repeat_window` (a day, unless set): they are answered with 200, counted in `duplicates`
   and not delivered again. The column says what identifies one. The id that the sender gives its event comes
   first, together with the content. Without an id, an event is identified by what the signature covers and by its
   position in the request, unless its sender may repeat itself (Alertmanager and Grafana, Dropbox, Sqreen's test
