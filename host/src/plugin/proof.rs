@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The program and arguments that call [`try_file`](super::try_file) with the path that follows them.
+/// The program and arguments that call [`try_file`](super::try_file()) with the path that follows them.
 type Tryer = &'static [&'static str];
 
 /// How long a file may take to be loaded, to describe itself and to create a target.
