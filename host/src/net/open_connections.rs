@@ -1,7 +1,7 @@
 //! Which connections are open, and which of them are closed to make room for a new one.
 //!
 //! [`Standing`] says which kind is closed first; within a kind it is the address that holds most, see
-//! [`order`](super::room::order). So neither idle connections nor slow heads and bodies, however many, keep out a sender
+//! [`order`]. So neither idle connections nor slow heads and bodies, however many, keep out a sender
 //! that has something to send. Several are closed at a time, so that a flood rarely causes a scan of all of them.
 
 use std::collections::HashMap;
