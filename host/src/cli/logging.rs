@@ -1,7 +1,7 @@
 //! The log lines of the daemon, on standard error: text on a terminal, otherwise one JSON object a line.
 //!
 //! The formatter escapes the values of fields; text of senders goes through
-//! [`printable`](crate::model::printable) before it becomes part of a message.
+//! [`printable`] before it becomes part of a message.
 //!
 //! Every line, also a last error or a panic, passes through [`LOG_QUEUE`], so that nothing waits for standard
 //! error or fails with it.

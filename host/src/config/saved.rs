@@ -13,8 +13,8 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Most waits, so that a file that changes all the time is read too.
 const WAITS_MAX: u32 = 20;
 
-/// Reads a configuration that is not being saved: waits until none of its files has changed for [`QUIET`], and
-/// reads again if one changed meanwhile. After [`WAITS_MAX`] waits or reads it takes what is there. Blocks.
+/// Reads a configuration that is not being saved: waits until none of its files has changed for `QUIET`, and
+/// reads again if one changed meanwhile. After `WAITS_MAX` waits or reads it takes what is there. Blocks.
 pub fn read_saved<T>(file: &Path, mut read: impl FnMut() -> T) -> T {
     for _ in 0..WAITS_MAX {
         if let Some(left) = left(file, SystemTime::now()) {

@@ -3,7 +3,7 @@
 //! The only module that knows how connections begin and end. Limits:
 //! - open connections ([`Settings::connections_max`]). At the limit, idle and slow connections are closed, see
 //!   `open_connections`. If all connections have a whole request that is being answered, a new one gets a 503.
-//! - the request head ([`HEAD_BYTES_MAX`](settings::HEAD_BYTES_MAX) bytes and 100 fields; then 431), and the time for it (then 408)
+//! - the request head (`HEAD_BYTES_MAX` bytes and 100 fields; then 431), and the time for it (then 408)
 //! - the time between requests, and the time that a stop may take
 //!
 //! A request whose host or whose end is ambiguous gets a 400, see `framing`. A sender that closes its side after a whole
