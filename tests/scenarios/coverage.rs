@@ -1,20 +1,10 @@
 //! Captured requests that are sent again with other unsigned headers.
 
+use super::any_sender::signed;
 use crate::harness::{Answer, Daemon, wait_for};
 
 const PUSH: &str = r#"{"ref":"refs/heads/main","repository":{"full_name":"example/shop"}}"#;
 const ORDER: &str = r#"{"specversion":"1.0","id":"1","source":"/shop","type":"order.paid","severity":"info","title":"paid"}"#;
-
-/// The header of a signature of `body`, by `dispatcher sign`.
-fn signed(daemon: &Daemon, source: &str, body: &str) -> (String, String) {
-    let mut command = daemon.command(&["sign", "--source", source]);
-    let file = daemon.home().join("body.json");
-    std::fs::write(&file, body).unwrap();
-    let output = command.stdin(std::fs::File::open(file).unwrap()).output().unwrap();
-    let line = String::from_utf8(output.stdout).unwrap();
-    let (name, value) = line.lines().next().unwrap().split_once(": ").unwrap();
-    (name.to_owned(), value.to_owned())
-}
 
 #[test]
 fn a_captured_request_with_other_unsigned_headers_is_the_same_event() {

@@ -13,11 +13,7 @@ type Change<'a> = &'a dyn Fn(&Path);
 
 /// Exit code and both outputs of a command.
 fn run(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
-    // Prepared first, because that writes the configuration.
-    let mut command = daemon.command(arguments);
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    run_after(daemon, arguments, |_| {})
 }
 
 /// Like [`run`], with the files as `change` leaves them.
@@ -26,6 +22,7 @@ fn run_after(
     arguments: &[&str],
     change: impl FnOnce(&Path),
 ) -> (Option<i32>, String) {
+    // Prepared first, because that writes the configuration.
     let mut command = daemon.command(arguments);
     change(daemon.home());
     let output = command.output().unwrap();

@@ -1,10 +1,9 @@
 //! What is a repetition: contents of one id, copies of signed bytes, and the settings of a source.
 
-use std::time::UNIX_EPOCH;
-
-use crate::harness::{Answer, Daemon, Setup, wait_for};
+use std::collections::HashSet;
 
 use super::any_sender::signed;
+use crate::harness::{Answer, Daemon, Setup, wait_for};
 
 fn send(daemon: &Daemon, source: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let headers: Vec<(&str, &[u8])> =
@@ -43,8 +42,12 @@ fn an_earlier_content_of_an_id_is_known_also_after_a_restart() {
         daemon.start();
         assert_eq!(repeated(&daemon, "hook", &format!("[{a}, {b}, {a}]")), 3);
     }
-    wait_for("3 events", || (daemon.log_lines("audit-log").len() >= 3).then_some(()));
-    assert_eq!(daemon.log_lines("audit-log").len(), 3);
+    // A delivery that the kill interrupted is made again, with the same id.
+    let ids = || -> HashSet<String> {
+        daemon.log_lines("audit-log").iter().map(|line| line["id"].to_string()).collect()
+    };
+    wait_for("3 events", || (ids().len() >= 3).then_some(()));
+    assert_eq!(ids().len(), 3);
 }
 
 #[test]
@@ -52,7 +55,6 @@ fn a_copy_within_the_time_limit_is_a_repetition() {
     let setup = source(Daemon::new(), "chat", "scheme = \"slack\"");
     let daemon = setup.log("audit-log").start();
     let body = r#"{"what": "no id"}"#;
-    let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
     let mut command = daemon.command(&["sign", "--source", "chat"]);
     let file = daemon.home().join("body.json");
     std::fs::write(&file, body).unwrap();
@@ -60,7 +62,7 @@ fn a_copy_within_the_time_limit_is_a_repetition() {
     let text = String::from_utf8(output.stdout).unwrap();
     let headers: Vec<(&str, &str)> =
         text.lines().filter_map(|line| line.split_once(": ")).collect();
-    assert!(headers.len() >= 2 && now > 0, "{text}");
+    assert!(headers.len() >= 2, "{text}");
     let mut seen = Vec::new();
     for extra in ["1", "2", "3"] {
         let mut headers = headers.clone();

@@ -53,13 +53,13 @@ pub(super) struct Logging(());
 
 impl Drop for Logging {
     fn drop(&mut self) {
-        LOG_QUEUE.flush(Some(PATIENCE));
+        LOG_QUEUE.flush(PATIENCE);
     }
 }
 
 /// Ends the process at once, after the last lines.
 pub(super) fn exit(code: u8) -> ! {
-    LOG_QUEUE.flush(Some(PATIENCE));
+    LOG_QUEUE.flush(PATIENCE);
     std::process::exit(code.into())
 }
 
@@ -67,7 +67,7 @@ pub(super) fn exit(code: u8) -> ! {
 pub(super) fn print(text: &str) {
     let text = format!("{text}\n");
     if LOG_QUEUE.offer(text.as_bytes()) {
-        LOG_QUEUE.flush(Some(PATIENCE));
+        LOG_QUEUE.flush(PATIENCE);
     } else {
         // That the reader is gone is not a failure of the command.
         let _ = io::stderr().lock().write_all(text.as_bytes());

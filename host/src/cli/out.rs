@@ -44,8 +44,8 @@ pub(super) fn finish() -> Result<(), Failure> {
     match FAILED.lock().unwrap_or_else(PoisonError::into_inner).take() {
         None => Ok(()),
         Some(error) => Err(Failure::new(format!(
-            "cannot write to standard output: {error}; the output is incomplete, but what the command \
-             changed is changed"
+            "cannot write to standard output: {error}; the output is incomplete; changes that the \
+             command made remain"
         ))),
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,10 @@ use crate::plugin;
 
 /// Longest time to read one file: a network file system may hang.
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Most reads at a time, those that hang included.
+const READS_MAX: usize = 64;
+static READS: AtomicUsize = AtomicUsize::new(0);
 
 /// Why a file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +59,21 @@ impl From<io::Error> for ReadError {
 pub(super) fn read(path: &Path, bytes_max: usize) -> Result<String, ReadError> {
     let (done, result) = mpsc::sync_channel(1);
     let path = path.to_owned();
+    if READS.fetch_add(1, Ordering::Relaxed) >= READS_MAX {
+        READS.fetch_sub(1, Ordering::Relaxed);
+        return Err(ReadError::TooSlow);
+    }
     // A thread whose read hangs is left behind; it holds one file.
-    thread::Builder::new().name("read-file".to_owned()).spawn(move || {
+    let read = move || {
+        let text = read_here(&path, bytes_max);
+        READS.fetch_sub(1, Ordering::Relaxed);
         // Fails when the time is over.
-        let _ = done.send(read_here(&path, bytes_max));
-    })?;
+        let _ = done.send(text);
+    };
+    if let Err(error) = thread::Builder::new().name("read-file".to_owned()).spawn(read) {
+        READS.fetch_sub(1, Ordering::Relaxed);
+        return Err(error.into());
+    }
     result.recv_timeout(READ_TIME_MAX).unwrap_or(Err(ReadError::TooSlow))
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,12 @@ type Tryer = &'static [&'static str];
 
 /// How long a file may take to be loaded, to describe itself and to create a target.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(10);
-/// How often it is looked whether the process has ended.
+/// How often to look whether the process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How much of what the process writes is quoted.
 const QUOTED_BYTES_MAX: u64 = 512;
+/// How long its output is waited for once it has ended: a process that the file started may keep the pipes open.
+const OUTPUT_TIME_MAX: Duration = Duration::from_secs(1);
 /// The exit code of a process that found the file unusable and says why on its output.
 pub(super) const REFUSED: i32 = 1;
 
@@ -33,6 +36,8 @@ static PROVEN: LazyLock<Mutex<HashSet<(String, bool)>>> = LazyLock::new(Mutex::d
 pub(super) enum ProofError {
     #[error("it cannot be tried, because no process can be started: {0}")]
     NoProcess(io::Error),
+    #[error("the process that tried it cannot be waited for: {0}")]
+    Lost(io::Error),
     #[error("{0}")]
     Refused(String),
     #[error(
@@ -75,10 +80,10 @@ pub(super) fn prove(path: &Path, hash: &str, settings: Option<&str>) -> Result<(
     let mut child = command.spawn().map_err(ProofError::NoProcess)?;
     give(child.stdin.take(), settings.unwrap_or_default().to_owned());
     let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
-    let status = wait(&mut child);
-    let said = |reader: std::thread::JoinHandle<String>| reader.join().unwrap_or_default();
+    let status = wait(&mut child).map_err(ProofError::Lost)?;
+    let said = |output: Receiver<String>| output.recv_timeout(OUTPUT_TIME_MAX).unwrap_or_default();
     let (out, err) = (said(out), said(err));
-    match status.map_err(ProofError::NoProcess)? {
+    match status {
         Some(status) if status.success() => {
             proven().insert(key);
             Ok(())
@@ -97,15 +102,18 @@ fn give(pipe: Option<impl Write + Send + 'static>, settings: String) {
 }
 
 /// The start of what a process writes. What follows is read too, so that it does not wait.
-fn read(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+fn read(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, said) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
-        let Some(mut pipe) = pipe else { return String::new() };
+        let Some(mut pipe) = pipe else { return };
         let mut start = Vec::new();
         // Whatever was read before an error is quoted.
         let _ = pipe.by_ref().take(QUOTED_BYTES_MAX).read_to_end(&mut start);
+        // Fails if the output came too late to be quoted.
+        let _ = sender.send(String::from_utf8_lossy(&start).trim().to_owned());
         let _ = io::copy(&mut pipe, &mut io::sink());
-        String::from_utf8_lossy(&start).trim().to_owned()
-    })
+    });
+    said
 }
 
 /// `None`: it did not end in time, and was killed.

@@ -16,8 +16,9 @@ pub fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     let any = |wanted: FailureKind| verdicts.iter().any(|verdict| kind(verdict) == Some(wanted));
     let rejected =
         verdicts.iter().filter(|verdict| kind(verdict) == Some(FailureKind::Reject)).count();
-    let alive = rejected > 0 || verdicts.iter().any(Result::is_ok);
-    if verdicts.iter().any(Result::is_ok) {
+    let delivered = verdicts.iter().any(Result::is_ok);
+    let alive = delivered || rejected > 0;
+    if delivered {
         signs.push(Sign::Alive);
     } else if rejected > 0 {
         signs.push(Sign::Rejected(u32::try_from(rejected).unwrap_or(u32::MAX)));

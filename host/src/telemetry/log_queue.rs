@@ -96,18 +96,17 @@ impl LogQueue {
         true
     }
 
-    /// Waits until every line is written or lost, at most for `patience`; without one, as long as it takes.
-    pub fn flush(&self, patience: Option<Duration>) {
-        let until = patience.map(|patience| Instant::now() + patience);
+    /// Waits until every line is written or lost, at most for `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let until = Instant::now() + patience;
         let mut state = self.lock();
         while state.started && (state.writing || !state.lines.is_empty()) {
-            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => return,
-                Some(left) => {
-                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -228,11 +227,11 @@ mod tests {
         }
         let lost = queue.dropped().all;
         assert!((9..=10).contains(&lost), "{lost}");
-        queue.flush(Some(Duration::ZERO));
+        queue.flush(Duration::ZERO);
         for _ in 0..=LINES_MAX {
             step.send(Ok(usize::MAX)).unwrap();
         }
-        queue.flush(None);
+        queue.flush(Duration::from_secs(60));
         let lines: Vec<u8> = seen.try_iter().flatten().collect();
         let text = String::from_utf8(lines).unwrap();
         assert!(text.contains(" lost\n"), "{}", &text[..40]);
@@ -255,7 +254,7 @@ mod tests {
             for answer in answers {
                 step.send(answer).unwrap();
             }
-            queue.flush(None);
+            queue.flush(Duration::from_secs(60));
         }
         let text: Vec<u8> = seen.try_iter().flatten().collect();
         assert_eq!(String::from_utf8(text).unwrap(), "1\n3 lost\nfour\nfive\n");
@@ -268,7 +267,7 @@ mod tests {
         let long = vec![b'x'; BYTES_MAX + 1];
         step.send(Ok(usize::MAX)).unwrap();
         assert!(queue.offer(&long));
-        queue.flush(None);
+        queue.flush(Duration::from_secs(60));
         assert_eq!(seen.try_iter().flatten().count(), long.len());
         assert!(queue.offer(b"taken by the writer, which waits\n"));
         assert!(queue.offer(&long[..BYTES_MAX]));
@@ -281,6 +280,6 @@ mod tests {
     fn without_a_writer_nothing_is_taken() {
         let queue = LogQueue::new();
         assert!(!queue.offer(b"x\n"));
-        queue.flush(None);
+        queue.flush(Duration::from_secs(60));
     }
 }

@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
     let sender = &senders[number % senders.len()];
     let scheme = if number / senders.len() % 2 == 0 { "token" } else { "standard-webhooks" };
     let sender = sender.limited(&vendors::scheme(scheme).unwrap().coverage());
-    let sender = sender.of_set(number % 2);
+    let sender = sender.of_set(number / senders.len() / 2 % 2);
     let (headers, body) = dispatcher_fuzz::request(rest, &KNOWN);
     let body = Bytes::copy_from_slice(body);
     let key = || Some([7; 16]);

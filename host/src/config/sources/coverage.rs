@@ -26,7 +26,7 @@ pub(super) fn limited(
     Arc::new(sender.limited(&coverage))
 }
 
-/// Warns about what is ignored. A list of types that count was written by someone who knows.
+/// Warns about what is ignored, but not about types that the sender lists: its author knows that they are not signed.
 fn warn(
     scheme: &Scheme,
     sender: &Sender,

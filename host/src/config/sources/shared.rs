@@ -9,8 +9,8 @@ use super::Source;
 /// A source and its place in the configuration.
 pub(super) type Placed = (Range<usize>, Source);
 
-/// Makes each source refuse what the handshake of another one signs with its secret, and warns. A source that would then
-/// refuse what its own sender signs may not have that secret.
+/// Makes each source refuse what the handshake of another one signs with its secret, and warns. If a source's own sender
+/// signs nothing else, sharing the secret is an error.
 pub(super) fn guard(sources: &mut [Placed], notes: &Notes) {
     let asked = |index: &usize| sources[*index].1.is_asked();
     let asked: Vec<usize> = (0..sources.len()).filter(asked).collect();

@@ -39,7 +39,8 @@ pub struct Settings {
     pub repeat_window: Duration,
 }
 
-/// How long keys are kept if that is the longest window. A shorter one may be longer again after a reload.
+/// How long keys are kept for the longest window of all sources: at least the default, because a reload may set a short
+/// window back to it.
 pub(crate) fn window_ms(longest: Duration) -> u64 {
     millis(longest.clamp(REPEAT_WINDOW_DEFAULT, REPEAT_WINDOW_MAX))
 }

@@ -207,8 +207,11 @@ fn each_vendors_vectors_are_accepted_and_changed_ones_refused() {
             }
             None => {}
             Some(scheme) => {
-                let wrong = vectors.iter().filter_map(|vector| check(scheme, vector).err());
-                problems.extend(wrong.map(|problem| format!("{name}: {problem}")));
+                let checked = vectors.iter().map(|vector| check(scheme, vector)).zip(1..);
+                let wrong = checked.filter_map(|(result, number)| Some((result.err()?, number)));
+                problems.extend(
+                    wrong.map(|(problem, number)| format!("{name}, vector {number}: {problem}")),
+                );
             }
         }
     }

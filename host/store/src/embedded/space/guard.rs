@@ -24,20 +24,20 @@ use crate::embedded::platform::locks::lock;
 use crate::embedded::platform::prewrite::{PAUSE, prewrite};
 use crate::embedded::settings::Settings;
 
-/// Time between two looks at the free space …
+/// Time between two looks at the free space.
 const LOOK_MS: u64 = 5_000;
 
-/// … and while requests are refused.
+/// The same, while requests are refused.
 const LOOK_REFUSING_MS: u64 = 1_000;
 
-/// Pause before the disk is tried again after it refused. Each time that it soon refuses again, the pause
-/// doubles, because each try may leave a short segment behind …
+/// Pause before the disk is tried again after it refused. The pause doubles each time that the disk refuses again within
+/// `HELD_MS`, because each try may leave a short segment behind.
 const RETRY_MS_MIN: u64 = 1_000;
 
-/// … up to this.
+/// Longest pause.
 const RETRY_MS_MAX: u64 = 30_000;
 
-/// A disk that refuses again within this time does so soon.
+/// A disk that accepts writes for this long is tried again after the shortest pause.
 const HELD_MS: u64 = 60_000;
 
 /// The reserve is a quarter of a segment, at most this.
