@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher_model::{
-    Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, StoredEvent, TargetNumber,
-    Timestamp,
+    Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, RepetitionSeed, StoredEvent,
+    TargetNumber, Timestamp,
 };
 
 /// A boxed future: the trait is used as `Arc<dyn Queue>`, and every call is a batch.
@@ -262,6 +262,9 @@ pub struct EventFate {
 /// The durable queue. All methods may be called from any task. An engine that cannot do what people
 /// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
 pub trait Queue: Send + Sync + 'static {
+    /// The secret with which the repetition keys of its events are made. It never changes, and no other store has it.
+    fn repetition_seed(&self) -> RepetitionSeed;
+
     /// Numbers for the targets of these names, in their order; an unknown name is given a new number
     /// that starts at *now*. Durable when it returns.
     fn register(

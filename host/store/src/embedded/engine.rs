@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dispatcher_model::{
-    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp,
+    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, RepetitionSeed, StoredEvent, TargetNumber,
+    Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -195,6 +196,10 @@ impl Embedded {
 }
 
 impl Queue for Embedded {
+    fn repetition_seed(&self) -> RepetitionSeed {
+        RepetitionSeed::new(self.shared.identity.uuid)
+    }
+
     fn register(
         &self,
         targets: Vec<Arc<str>>,
