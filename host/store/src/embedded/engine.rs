@@ -63,6 +63,10 @@ impl Parts {
     /// Starts all threads but the one that removes old segments.
     pub(crate) fn start(self) -> Result<(Arc<Embedded>, Retention), OpenError> {
         let Self { shared, committer, indexer, jobs, retention } = self;
+        // If the queue is full, the thread that keeps the index is about to take a job anyway.
+        let index_jobs = committer.index_jobs();
+        let wake = move || drop(index_jobs.try_send(Job::Failed));
+        shared.index.wake_with(Some(Box::new(wake)));
         let index = thread("store-index", move || indexer.run(&jobs))?;
         shared.room.measure(&*shared.reader.disk);
         let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
@@ -131,8 +135,7 @@ impl Embedded {
             &keys,
             request.received_at.as_millis(),
             millis(request.repeat_window),
-        )
-        .map_err(|error| AppendError::Disk(error.to_string()))?;
+        );
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })

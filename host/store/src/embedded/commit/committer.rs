@@ -66,6 +66,11 @@ impl Committer {
         }
     }
 
+    /// What the thread that keeps the index takes jobs from. It ends when all of these are dropped.
+    pub(crate) fn index_jobs(&self) -> SyncSender<Job> {
+        self.index.clone()
+    }
+
     pub(crate) fn run(mut self) {
         loop {
             let taken = self.shared.inbox.take(self.rest());
@@ -278,6 +283,7 @@ impl Drop for Committer {
         let group = std::mem::take(&mut self.group);
         let _ = group.refuse(&mut self.recent, &DiskError::Store(closed()));
         self.shared.inbox.end();
+        self.shared.index.wake_with(None);
         self.shared.wake_all();
     }
 }

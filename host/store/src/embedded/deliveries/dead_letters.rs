@@ -23,7 +23,7 @@ use crate::embedded::format::runs::Runs;
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index};
 use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
-use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::platform::locks::lock;
 
 /// Most deliveries in one record.
 const CHUNK_MAX: usize = 1_000;
@@ -81,7 +81,10 @@ impl DeadLetters<'_> {
             // The index must first have the rows of everything settled so far.
             self.flush().await?;
             let (shared, on) = (self.0.clone(), target.clone());
-            let mut plan = blocking(move || plan(&shared, &on, numbers)).await?;
+            let mut plan = blocking(move || {
+                shared.with_index_and_log(|index| plan(&shared, index, &on, numbers))
+            })
+            .await?;
             replayed += plan.change.replayed.len() as u64;
             if !plan.change.replayed.is_empty() {
                 plan.change.replayed = to_deltas(&plan.change.replayed);
@@ -192,19 +195,19 @@ fn drops(
     target: u16,
     mut ids: Vec<EventId>,
 ) -> Result<(DeadLetterChange, Vec<EventId>), StoreError> {
-    let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-    let (mut change, mut bytes) = (DeadLetterChange::default(), 0);
-    while bytes < SETTLEMENT_BYTES_MAX {
-        let Some(id) = ids.pop() else { break };
-        let row = index.dead_at(target, id.number(), false)?;
-        if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
-            bytes += row_bytes(&row);
-            change.count += row.count;
-            unlist(&mut change, &**index, target, (id.number(), row), true)?;
+    shared.with_index(|index| {
+        let (mut change, mut bytes) = (DeadLetterChange::default(), 0);
+        while bytes < SETTLEMENT_BYTES_MAX {
+            let Some(id) = ids.pop() else { break };
+            let row = index.dead_at(target, id.number(), false)?;
+            if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
+                bytes += row_bytes(&row);
+                change.count += row.count;
+                unlist(&mut change, index, target, (id.number(), row), true)?;
+            }
         }
-    }
-    Ok((change, ids))
+        Ok((change, ids))
+    })
 }
 
 /// Whether the row belongs to exactly that event.
@@ -226,7 +229,7 @@ fn candidates(
         }
         let open = lock(&target.live).is_open(number);
         let is_planned = |index: &dyn Index| shared.is_planned(index, number, target.number);
-        let planned = open && shared.with_index(is_planned)?;
+        let planned = open && shared.with_index_and_log(is_planned)?;
         if !planned {
             numbers.insert(number);
         }
@@ -243,23 +246,26 @@ struct Plan {
     inside: Vec<u64>,
 }
 
-fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan, StoreError> {
-    let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+fn plan(
+    shared: &Shared,
+    index: &dyn Index,
+    target: &Target,
+    numbers: BTreeSet<u64>,
+) -> Result<Plan, StoreError> {
     let mut plan =
         Plan { change: DeadLetterChange::default(), ranges: Vec::new(), inside: Vec::new() };
     let mut others = BTreeSet::new();
     for number in numbers {
         match index.dead_at(target.number, number, false)? {
             Some(row) if row.to == 0 => {
-                unlist(&mut plan.change, &**index, target.number, (number, row), false)?;
+                unlist(&mut plan.change, index, target.number, (number, row), false)?;
                 plan.change.count += 1;
                 plan.change.replayed.push(number);
             }
             Some(_) => plan.ranges.push(number),
             None => {
                 let within = index.dead_within(target.number, number, false)?.is_some();
-                if within && shared.is_planned(&**index, number, target.number)? {
+                if within && shared.is_planned(index, number, target.number)? {
                     plan.inside.push(number);
                 } else {
                     others.insert(number);
