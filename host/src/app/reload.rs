@@ -219,7 +219,7 @@ impl Reloader {
         let reload = Arc::new(WeakReloader(Arc::downgrade(self)));
         let (queue, feed) = (Arc::clone(&self.queue), self.feed.clone());
         let socket = self.fixed.home.join(admin::SOCKET);
-        let nothing = View { sources: Vec::new(), targets: Vec::new(), router };
+        let nothing = View { router, sources: Vec::new(), targets: Vec::new(), unrouted: Vec::new() };
         let admin = Admin::start(&self.receiving, &socket, nothing, queue, feed, reload);
         *lock(&self.admin) = admin.map_err(|error| tracing::error!("{error}")).ok();
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::prepare::{PreparedTarget, Ready, State};
 use super::recipe::{Changes, NamedRecipe, Recipes};
-use crate::admin::{SourceView, TargetView, View};
+use crate::admin::{SourceView, Standing, TargetView, View};
 use crate::config::Config;
 use crate::deliver::{self, Backend};
 use crate::model::TargetNumber;
@@ -84,12 +84,18 @@ impl Wiring {
             name: Arc::clone(&source.name),
             address: config.address(source),
         });
-        let targets = routed(&self.targets).map(|wired| TargetView {
+        let view = |wired: &WiredTarget| TargetView {
             name: Arc::clone(&wired.target.name),
             number: wired.number,
-            enabled: wired.target.enabled,
-        });
-        View { sources: sources.collect(), targets: targets.collect(), router: self.router() }
+            standing: if wired.target.enabled { Standing::Enabled } else { Standing::Disabled },
+        };
+        let unrouted = self.targets.iter().filter(|wired| !wired.target.routed);
+        View {
+            sources: sources.collect(),
+            targets: routed(&self.targets).map(view).collect(),
+            unrouted: unrouted.map(view).collect(),
+            router: self.router(),
+        }
     }
 
     /// The instances that `changes` starts.

@@ -224,7 +224,7 @@ fn read_log(
     let at = shared.clock.wall();
     // It is unknown how many events were there: they count as one.
     let range =
-        ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
+        ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason, drops: false };
     let (target, before) = (TargetNumber(target.number), Timestamp::default());
     shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
 }

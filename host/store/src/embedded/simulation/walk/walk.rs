@@ -187,7 +187,7 @@ impl Walk {
 
     fn one_step(&mut self) -> Done {
         let target = self.target();
-        match self.random.u32(..200) {
+        match self.random.u32(..204) {
             0..50 => self.append(),
             50..95 => self.claim(target),
             95..130 => self.settle(target),
@@ -207,6 +207,8 @@ impl Walk {
             176..180 => self.jump(),
             180..186 => self.fault(),
             186..190 => self.settlements_and_two_power_cuts(target),
+            190..192 => self.drop_waiting(target),
+            192..194 => self.move_waiting(target),
             _ => self.crash(),
         }
     }
