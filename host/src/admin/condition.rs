@@ -10,7 +10,8 @@ pub(super) fn condition(inner: &Inner, target: &TargetView) -> (Condition, Strin
     if target.standing == Standing::Disabled {
         (Condition::Disabled, "disabled in the configuration".to_owned())
     } else if target.standing == Standing::Removed {
-        let text = "not in the configuration any more: what waits for it stays until you move or drop it";
+        let text =
+            "not in the configuration any more: what waits for it stays until you move or drop it";
         (Condition::Removed, text.to_owned())
     } else if let Some(hold) = inner.queue.held(target.number) {
         let reason = if hold.reason.is_empty() { "" } else { ": " };

@@ -40,7 +40,7 @@ pub mod wire;
 use std::time::Duration;
 
 pub use server::Admin;
-pub use view::{Host, SourceView, Standing, TargetView, View};
+pub use view::{Host, SourceView, Standing, TargetView, View, is_configured};
 
 /// The socket's name in the home.
 pub const SOCKET: &str = "admin.sock";

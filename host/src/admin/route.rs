@@ -18,7 +18,9 @@ use super::seats::Seat;
 use super::tail::Lines;
 use super::view::Inner;
 use super::wire::{ErrorBody, Reload};
-use super::{BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail, waiting};
+use super::{
+    BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail, waiting,
+};
 
 /// A whole answer, or a stream of lines.
 pub(super) enum Answer {

@@ -53,6 +53,17 @@ pub struct View {
     pub router: Arc<Router>,
 }
 
+/// Whether a configuration with targets and recipients of these names has that one. If it has the target but none
+/// of its recipients, they are unknown because the plugin cannot be asked.
+#[must_use]
+pub fn is_configured(name: &str, configured: &BTreeSet<&str>) -> bool {
+    let of_unasked = name.split_once('/').is_some_and(|(target, _)| {
+        let prefix = format!("{target}/");
+        configured.contains(target) && !configured.iter().any(|name| name.starts_with(&prefix))
+    });
+    configured.contains(name) || of_unasked
+}
+
 /// What only the rest of the daemon can do or knows.
 pub trait Host: Send + Sync + 'static {
     /// Reads the configuration again. Blocks; `None` when the daemon is stopping.
@@ -82,10 +93,10 @@ impl Inner {
     /// Targets that the store knows and the configuration in force does not have.
     fn removed(&self, view: &View) -> Vec<TargetView> {
         let configured = view.targets.iter().chain(&view.unrouted);
-        let configured: BTreeSet<_> = configured.map(|target| target.number).collect();
+        let configured: BTreeSet<_> = configured.map(|target| &*target.name).collect();
         let known = self.queue.targets().into_iter();
         known
-            .filter(|(number, _)| !configured.contains(number))
+            .filter(|(_, name)| !is_configured(name, &configured))
             .map(|(number, name)| TargetView { name, number, standing: Standing::Removed })
             .collect()
     }
@@ -131,7 +142,8 @@ impl Inner {
         if let Some(target) = view.targets.iter().find(|target| *target.name == *name) {
             return Ok(target.clone());
         }
-        let recipients: Vec<_> = view.targets.iter().filter(|target| target.is_meant(name)).collect();
+        let recipients: Vec<_> =
+            view.targets.iter().filter(|target| target.is_meant(name)).collect();
         let name = name.to_owned();
         Err(if recipients.is_empty() {
             RequestError::UnknownTarget { name, known: known(&view.targets) }
@@ -158,4 +170,25 @@ fn known(targets: &[TargetView]) -> String {
     let (configured, removed) = (of(false), of(true));
     let others = if removed.is_empty() { "" } else { "; not configured any more: " };
     format!("configured: {configured}{others}{removed}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipient_is_configured_if_its_target_is_and_its_recipients_are_unknown() {
+        let configured = BTreeSet::from(["log", "sms", "sms/+1", "mail"]);
+        for (name, expected) in [
+            ("log", true),
+            ("sms", true),
+            ("sms/+1", true),
+            ("sms/+2", false),
+            ("mail/a", true),
+            ("chat", false),
+            ("chat/a", false),
+        ] {
+            assert_eq!(is_configured(name, &configured), expected, "{name}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::left_behind;
 use super::prepare::{PreparedTarget, Ready, State};
 use super::recipe::{Changes, NamedRecipe, Recipes};
 use crate::admin::{SourceView, Standing, TargetView, View};
@@ -61,6 +62,12 @@ impl Wiring {
             State::Unusable(reason) => Some((&wired.target.name, reason.as_str())),
             State::Disabled | State::Ready(_) => None,
         })
+    }
+
+    /// What waits for targets that the configuration does not have.
+    pub(super) fn left_behind(&self, queue: &dyn Queue) -> Vec<String> {
+        let configured = self.targets.iter().map(|wired| &*wired.target.name).collect();
+        left_behind::of_queue(queue, &configured).iter().map(left_behind::line).collect()
     }
 
     /// What the targets that can deliver are made from.

@@ -95,8 +95,7 @@ impl Waiting<'_> {
         let mut from = (0, 0);
         loop {
             let (shared, on) = (self.0.clone(), target.clone());
-            let (mut rows, next) =
-                blocking(move || rows_after(&shared, &on, from, before)).await?;
+            let (mut rows, next) = blocking(move || rows_after(&shared, &on, from, before)).await?;
             for row in &mut rows {
                 row.what = dead(&reason);
             }
@@ -385,11 +384,7 @@ fn untried(shared: &Shared, target: &Target) -> Result<(u64, Vec<Found>), StoreE
 }
 
 /// Those of these events that the target does not have: not routed to it, or dropped, and without a row.
-fn unknown_to(
-    shared: &Shared,
-    target: &Target,
-    numbers: Vec<u64>,
-) -> Result<Vec<u64>, StoreError> {
+fn unknown_to(shared: &Shared, target: &Target, numbers: Vec<u64>) -> Result<Vec<u64>, StoreError> {
     let index = read_lock(&shared.index);
     let index = index.as_ref().ok_or_else(|| shared.no_index())?;
     let mut new = Vec::new();

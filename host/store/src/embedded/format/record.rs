@@ -152,7 +152,9 @@ impl RecordedOutcome {
     pub(crate) const fn due_ms(&self) -> Option<u64> {
         match self {
             Self::Retry { due_ms, .. } | Self::Parked { due_ms } => Some(*due_ms),
-            Self::Delivered { .. } | Self::Dead { .. } | Self::Window { .. } | Self::Dropped(_) => None,
+            Self::Delivered { .. } | Self::Dead { .. } | Self::Window { .. } | Self::Dropped(_) => {
+                None
+            }
         }
     }
 }

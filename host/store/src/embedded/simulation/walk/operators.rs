@@ -60,7 +60,11 @@ impl Walk {
         Ok(())
     }
 
-    pub(super) fn labels(&self, target: TargetNumber, wanted: impl Fn(&Delivery) -> bool) -> Vec<Label> {
+    pub(super) fn labels(
+        &self,
+        target: TargetNumber,
+        wanted: impl Fn(&Delivery) -> bool,
+    ) -> Vec<Label> {
         self.model.of(target.0).filter(|(_, d)| wanted(d)).map(|(label, _)| label).collect()
     }
 
