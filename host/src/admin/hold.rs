@@ -8,7 +8,7 @@ use crate::model::{REASON_BYTES_MAX, Timestamp};
 use crate::store::{Hold, HoldKind};
 
 pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, RequestError> {
-    let targets = inner.view().targets(Some(&request.target))?;
+    let targets = inner.selected(Some(&request.target))?;
     if request.reason.len() > REASON_BYTES_MAX {
         return Err(RequestError::ReasonTooLong);
     }
@@ -23,7 +23,7 @@ pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, Reques
 }
 
 pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
-    let mut targets = inner.view().targets(Some(&request.target))?;
+    let mut targets = inner.selected(Some(&request.target))?;
     targets.retain(|target| inner.queue.held(target.number).is_some());
     if targets.is_empty() {
         return Err(RequestError::NotHeld { target: request.target });

@@ -20,7 +20,7 @@ pub(super) fn time(ms: u64) -> String {
 
 pub(super) fn status(inner: &Inner) -> Status {
     let view = inner.view();
-    let targets: Vec<_> = view.targets.iter().map(|target| of_target(inner, target)).collect();
+    let targets: Vec<_> = inner.targets().iter().map(|target| of_target(inner, target)).collect();
     let history = inner.feed.history();
     let sources = view.sources.iter().map(|source| SourceStatus {
         name: source.name.to_string(),
@@ -80,7 +80,8 @@ fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {
 
 /// One sentence, and whether nothing needs attention.
 fn summary(targets: &[TargetStatus]) -> (String, bool) {
-    let enabled = targets.iter().filter(|target| target.kind != Condition::Disabled).count();
+    let is_idle = |kind| matches!(kind, Condition::Disabled | Condition::Removed);
+    let enabled = targets.iter().filter(|target| !is_idle(target.kind)).count();
     let bad: Vec<_> = targets.iter().filter(|target| target.kind.needs_attention()).collect();
     let pending: u64 = targets.iter().map(|target| target.pending).sum();
     let dead: u64 = targets.iter().map(|target| target.dead).sum();
@@ -99,7 +100,7 @@ fn summary(targets: &[TargetStatus]) -> (String, bool) {
         ([], 1) => "the target works".to_owned(),
         ([], n) => format!("all {n} targets work"),
         ([one], _) => format!("target {} needs attention ({})", one.name, one.kind.as_str()),
-        (many, n) => format!("{} of {n} targets need attention", many.len()),
+        (many, _) => format!("{} targets need attention", many.len()),
     };
     (format!("{state}; {backlog}{letters}"), bad.is_empty() && dead == 0)
 }

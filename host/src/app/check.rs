@@ -2,27 +2,32 @@
 //!
 //! Changes nothing: making an instance opens nothing, and [`check`] loads plugins from a temporary folder.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use tokio::runtime::Builder;
 
-use super::TrialError;
 use super::plugin_files::TemporaryCache;
 use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, Scope};
+use super::{TrialError, left_behind};
 use crate::config::{Config, Problem, TargetConfig};
 
 /// Loads the plugin of each target and gives it the settings. Problems of a disabled target are warnings.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Problem> {
-    if config.targets.is_empty() {
-        return Vec::new();
-    }
-    match prepare_apart(config) {
-        Ok(prepared) => prepared.problems,
-        Err(error) => vec![Problem::error(format!("plugins cannot be checked: {error}"))],
-    }
+    let mut names: BTreeSet<&str> = config.targets.iter().map(|target| &*target.name).collect();
+    let prepared = (!config.targets.is_empty()).then(|| prepare_apart(config)).transpose();
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            return vec![Problem::error(format!("plugins cannot be checked: {error}"))];
+        }
+    };
+    let Prepared { targets, mut problems } = prepared.unwrap_or_default();
+    names.extend(targets.iter().map(|target| &*target.name));
+    problems.extend(left_behind::in_folder(&config.store.directory, &names));
+    problems
 }
 
 /// With copies of the plugins in a temporary folder.

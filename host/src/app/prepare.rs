@@ -48,6 +48,7 @@ pub(super) enum Scope {
 }
 
 /// All targets, in the order of the configuration, and what is wrong with them.
+#[derive(Default)]
 pub(super) struct Prepared {
     pub(super) targets: Vec<PreparedTarget>,
     pub(super) problems: Vec<Problem>,

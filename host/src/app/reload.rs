@@ -140,6 +140,9 @@ impl Reloader {
             let condition = format!("cannot be used: {reason}");
             self.feed.history().condition(name, Some(condition));
         }
+        for warning in wiring.left_behind(&*self.queue) {
+            tracing::warn!("{warning}");
+        }
         self.open_admin(wiring.router());
         self.put_in_force(config, wiring, &mut lock(&self.recipes));
         Ok(())
@@ -151,6 +154,8 @@ impl Reloader {
             return Err(Rejected::by_the_host(why));
         }
         let wiring = self.wire(targets).map_err(Rejected::by_the_host)?;
+        let mut warnings = config.problems(Vec::new()).lines();
+        warnings.extend(wiring.left_behind(&*self.queue));
         let ChangedNames { started, replaced, ended } = self.put_in_force(&config, wiring, recipes);
         Ok(Reloaded {
             at: SystemTime::now().into(),
@@ -159,7 +164,7 @@ impl Reloader {
             replaced,
             ended,
             restart: self.fixed.differences(&config),
-            warnings: config.problems(Vec::new()).lines(),
+            warnings,
         })
     }
 
@@ -219,7 +224,8 @@ impl Reloader {
         let reload = Arc::new(WeakReloader(Arc::downgrade(self)));
         let (queue, feed) = (Arc::clone(&self.queue), self.feed.clone());
         let socket = self.fixed.home.join(admin::SOCKET);
-        let nothing = View { sources: Vec::new(), targets: Vec::new(), router };
+        let nothing =
+            View { router, sources: Vec::new(), targets: Vec::new(), unrouted: Vec::new() };
         let admin = Admin::start(&self.receiving, &socket, nothing, queue, feed, reload);
         *lock(&self.admin) = admin.map_err(|error| tracing::error!("{error}")).ok();
     }

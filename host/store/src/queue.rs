@@ -398,6 +398,34 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
+    /// Drops what waits for the target and is not claimed: the deliveries of these events, or all. They are
+    /// dropped, not dead letters. Returns how many; durable then.
+    fn drop_waiting(
+        &self,
+        _target: TargetNumber,
+        _events: Option<Vec<EventId>>,
+        _reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// Drops all that waits for `from` and is not claimed, after it made deliveries of `to` of it. What `to`
+    /// has already, or had, is not delivered to it again. Returns how many; durable then. After a crash a part may
+    /// wait for both.
+    fn move_waiting(
+        &self,
+        _from: TargetNumber,
+        _to: TargetNumber,
+        _reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// The targets that the store knows, also those that are no longer configured.
+    fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
+        Vec::new()
+    }
+
     /// What became of the event; `None` when it is not stored.
     fn fate(&self, _id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
         cannot()

@@ -61,6 +61,8 @@ pub enum Condition {
     Broken,
     /// Its last attempts failed, or its plugin cannot be used.
     Failing,
+    /// It is not in the configuration any more, but something waits for it.
+    Removed,
 }
 
 impl Condition {
@@ -72,6 +74,7 @@ impl Condition {
             Self::Paused => "paused",
             Self::Broken => "broken",
             Self::Failing => "failing",
+            Self::Removed => "removed",
         }
     }
 
@@ -80,7 +83,7 @@ impl Condition {
     pub const fn needs_attention(self) -> bool {
         match self {
             Self::Works | Self::Disabled => false,
-            Self::Paused | Self::Broken | Self::Failing => true,
+            Self::Paused | Self::Broken | Self::Failing | Self::Removed => true,
         }
     }
 }
@@ -114,6 +117,7 @@ mod tests {
             Condition::Paused,
             Condition::Broken,
             Condition::Failing,
+            Condition::Removed,
         ] {
             let text = serde_json::to_string(&condition).unwrap();
             assert_eq!(text, format!("{:?}", condition.as_str()));

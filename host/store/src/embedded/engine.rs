@@ -18,13 +18,14 @@ use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::deliveries::dead_letters::DeadLetters;
 use crate::embedded::deliveries::gone::gone_note;
+use crate::embedded::deliveries::waiting::Waiting;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::indexing::indexer::{Indexer, Job};
 use crate::embedded::limits::millis;
-use crate::embedded::platform::locks::{lock, write_lock};
+use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::retention::retire::Retention;
 use crate::embedded::settings::Settings;
 use crate::{
@@ -386,9 +387,35 @@ impl Queue for Embedded {
         received_before: Timestamp,
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(
-            async move { DeadLetters(&self.shared).skip(target, received_before, reason).await },
-        )
+        Box::pin(async move { Waiting(&self.shared).skip(target, received_before, reason).await })
+    }
+
+    fn drop_waiting(
+        &self,
+        target: TargetNumber,
+        events: Option<Vec<EventId>>,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            match events {
+                Some(events) => Waiting(&self.shared).drop(target, events, reason).await,
+                None => Waiting(&self.shared).empty(target, None, reason).await,
+            }
+        })
+    }
+
+    fn move_waiting(
+        &self,
+        from: TargetNumber,
+        to: TargetNumber,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move { Waiting(&self.shared).empty(from, Some(to), reason).await })
+    }
+
+    fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
+        let targets = read_lock(&self.shared.targets);
+        targets.iter().map(|target| (TargetNumber(target.number), target.name.clone())).collect()
     }
 
     fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {

@@ -224,8 +224,15 @@ fn read_log(
     tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
     let at = shared.clock.wall();
     // It is unknown how many events were there: they count as one.
-    let range =
-        ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
+    let range = ExpireRange {
+        from,
+        to: found.to,
+        count: 1,
+        first: Some((number(lsn, 0), at)),
+        at,
+        reason,
+        drops: false,
+    };
     let (target, before) = (TargetNumber(target.number), Timestamp::default());
     shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
 }

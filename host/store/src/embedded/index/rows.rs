@@ -342,7 +342,16 @@ impl Batch {
     }
 
     fn act(&mut self, lsn: u64, Act { target, at_ms, what }: &Act) {
-        let ActKind::DeadLetters(change) = what else { return };
+        let change = match what {
+            ActKind::Hold(_) => return,
+            ActKind::DeadLetters(change) => change,
+            ActKind::DropRange(range) => {
+                let key = dead_key(*target, range.first);
+                self.range(lsn, key.clone());
+                self.rows.insert((Space::Dropped, key), value(&dead_range(range)));
+                return;
+            }
+        };
         for number in &change.gone {
             self.rows.insert((Space::Dead, dead_key(*target, *number)), None);
             self.rows.insert((Space::Range, dead_key(*target, *number)), None);
@@ -424,6 +433,9 @@ impl Batch {
                     spared: Vec::new(),
                 };
                 self.rows.insert((Space::Dead, dead_key(target, number)), value(&row));
+            }
+            RecordedOutcome::Dropped(row) => {
+                self.rows.insert((Space::Dropped, dead_key(target, number)), value(row));
             }
         }
     }
