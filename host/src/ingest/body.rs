@@ -105,7 +105,9 @@ where
         }
         if self.wait.is_some() {
             self.reservation.complete()?;
-            self.seat.received();
+            if !self.seat.received() {
+                return Err(RequestRefusal::GaveWay);
+            }
         }
         Ok(if whole.is_empty() { Bytes::copy_from_slice(&first) } else { whole.freeze() })
     }
