@@ -2,6 +2,7 @@
 //!
 //! Opens nothing and changes nothing: a target whose instance was made and dropped has no effect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -82,6 +83,7 @@ impl Prepared {
     /// Loads the plugins and makes the instances.
     pub(super) fn new(config: &Config, host: &PluginHost, scope: Scope) -> Self {
         let mut prepared = Self { targets: Vec::new(), problems: Vec::new() };
+        try_plugins(config, host, scope);
         for target in &config.targets {
             prepared.add(target, host, scope);
         }
@@ -142,6 +144,22 @@ impl PreparedTarget {
     }
 }
 
+/// Tries each plugin with the settings of all its targets at once. It remembers what is wrong, and each target
+/// reports it.
+fn try_plugins(config: &Config, host: &PluginHost, scope: Scope) {
+    let mut all: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    let made = |target: &&TargetConfig| target.enabled || scope == Scope::All;
+    for target in config.targets.iter().filter(made).filter(|target| !target.settings.incomplete) {
+        if let Ok(plugin) = host.catalog.load(&target.plugin) {
+            let settings = recipients::all_settings(&plugin, target);
+            all.entry(&target.plugin).or_default().extend(settings);
+        }
+    }
+    for (plugin, settings) in all {
+        let _ = host.catalog.load(plugin).and_then(|plugin| plugin.prove(&settings));
+    }
+}
+
 /// Every reason why the target cannot work, or its instances.
 fn instances(
     target: &TargetConfig,
@@ -159,6 +177,10 @@ fn instances(
     // Without all of its settings, the plugin would complain about those that are reported as missing.
     if target.settings.incomplete {
         return Err(reasons);
+    }
+    let damage = plugin.prove(&recipients::all_settings(&plugin, target));
+    if let Err(error) = damage {
+        return Err(vec![error.into()]);
     }
     match recipients::make(&plugin, target, &host.services(target)) {
         Ok(instances) if reasons.is_empty() => return Ok((plugin, instances)),

@@ -63,6 +63,16 @@ pub(super) fn make(
     Ok(Instances { whole, recipients })
 }
 
+/// All settings that [`make`] gives to the plugin: those of the target, and of each recipient.
+pub(super) fn all_settings(plugin: &Plugin, target: &TargetConfig) -> Vec<Value> {
+    let whole = &target.settings.json;
+    let key = plugin.manifest().fan_out.as_ref();
+    let each = key.into_iter().flat_map(|key| {
+        values(whole, key).into_iter().map(move |(_, value)| with_one(whole, key, value))
+    });
+    std::iter::once(whole.clone()).chain(each).collect()
+}
+
 /// The values with their paths: those of a list, or a single value.
 fn values<'s>(settings: &'s Value, key: &str) -> Vec<(String, &'s Value)> {
     match settings.get(key) {

@@ -37,12 +37,12 @@ fn unknown(name: &str, near: Option<&str>, found: &[String], searched: &[PathBuf
     one_line(&text, PROBLEM_BYTES_MAX)
 }
 
-/// The plugin files found, and the plugins loaded from them.
+/// The plugin files found, and the plugins loaded from them, or why they are not.
 #[derive(Debug)]
 pub struct Catalog {
     settings: Settings,
     files: Vec<PluginFile>,
-    loaded: Mutex<HashMap<String, Plugin>>,
+    loaded: Mutex<HashMap<String, Result<Plugin, FileProblem>>>,
 }
 
 impl Catalog {
@@ -84,26 +84,20 @@ impl Catalog {
         &self.files
     }
 
-    /// Loads the plugin of that name, once.
+    /// Loads the plugin of that name, once, with success or not.
     ///
     /// # Errors
     /// No plugin has that name, or its file cannot be used.
     pub fn load(&self, name: &str) -> Result<Plugin, LoadError> {
         let file = self.find(name)?;
-        let error = match self.loaded.lock() {
-            Err(_) => FileError::EarlierPanic,
-            Ok(mut loaded) => match loaded.get(name) {
-                Some(plugin) => return Ok(plugin.clone()),
-                None => match self.open(file) {
-                    Ok(plugin) => {
-                        loaded.insert(name.to_owned(), plugin.clone());
-                        return Ok(plugin);
-                    }
-                    Err(error) => error,
-                },
-            },
+        let opened = match self.loaded.lock() {
+            Err(_) => Err(FileError::EarlierPanic.into()),
+            Ok(mut loaded) => loaded
+                .entry(name.to_owned())
+                .or_insert_with(|| self.open(file).map_err(FileProblem::from))
+                .clone(),
         };
-        Err(LoadError::File { path: file.path.clone(), problem: error.into() })
+        opened.map_err(|problem| LoadError::File { path: file.path.clone(), problem })
     }
 
     fn find(&self, name: &str) -> Result<&PluginFile, LoadError> {
@@ -134,7 +128,7 @@ impl Catalog {
         if copy.facts.name != file.name {
             return Err(FileError::Renamed(copy.facts.name));
         }
-        proof::prove(&copy.path, &copy.hash, None)?;
+        proof::prove(&copy.path, &copy.hash, &[])?;
         let plugin = Plugin::open(&copy.path, copy.hash, &file.path)?;
         if plugin.manifest().name != file.name {
             return Err(FileError::TwoNames);
