@@ -118,7 +118,7 @@ impl FjallIndex {
             .open()?;
         let names = database.list_keyspace_names();
         let there =
-            SPACES.iter().filter(|space| names.iter().any(|name| **name == **space)).count();
+            SPACES.iter().filter(|space| names.iter().any(|name| **name == ***space)).count();
         if there > 0 && there < SPACES.len() {
             // The engine drops what it cannot find, without an error.
             return Err(IndexError::Engine("a part of its files is missing".into()));
