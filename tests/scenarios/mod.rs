@@ -22,6 +22,7 @@ mod overload;
 mod power;
 mod prism;
 mod process;
+mod raw;
 mod rebuild;
 mod receive;
 mod reload;

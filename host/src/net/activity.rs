@@ -413,11 +413,46 @@ mod tests {
             advance(s(1)).await;
             activity.progress(1);
         }
-        assert_eq!(activity.behind_ms(Instant::now()), 99_899);
+        // A byte is worth 61 µs.
+        assert_eq!(activity.behind_ms(Instant::now()), 99_893);
         activity.set(Phase::Answering);
         assert_eq!(standing(&activity), None, "it is whole");
         advance(STUCK).await;
         assert_eq!(standing(&activity), Some(Standing::Stuck));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_body_keeps_its_seat_before_it_is_old_and_a_burst_does_not() {
+        for (pieces, expected) in [
+            (&[2_000; 6][..], Some(Standing::Proven)),
+            (&[60_000, 0, 0, 0, 0, 0], Some(Standing::Unproven)),
+            (&[1; 6], Some(Standing::Unproven)),
+            (&[60_000, 0, 0, 0, 0, 60_000], Some(Standing::Unproven)),
+        ] {
+            let activity = activity();
+            activity.receive();
+            for &bytes in pieces {
+                if bytes > 0 {
+                    activity.progress(bytes);
+                }
+                advance(Duration::from_millis(100)).await;
+            }
+            assert_eq!(standing(&activity), expected, "{pieces:?}");
+            advance(s(1)).await;
+            assert_eq!(standing(&activity), Some(Standing::Unproven), "stalled");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_becomes_whole_or_its_connection_is_closed_and_never_both() {
+        let (whole, closed) = (activity(), activity());
+        whole.receive();
+        closed.receive();
+        advance(s(1)).await;
+        assert!(whole.body_is_whole() && !whole.close(Instant::now()));
+        assert!(closed.close(Instant::now()) && !closed.body_is_whole());
+        advance(STUCK).await;
+        assert!(whole.close(Instant::now()), "not answered for long");
     }
 
     #[tokio::test(start_paused = true)]

@@ -118,13 +118,15 @@ fn standings(
     for connection in by_number.values() {
         *held.entry(connection.activity.owner()).or_default() += 1;
     }
-    by_number.values().filter(|connection| connection.task.is_some()).filter_map(move |connection| {
-        let activity = &connection.activity;
-        let standing = activity.standing(now)?;
-        let beyond = held.get(&activity.owner()).is_some_and(|held| *held > share);
-        let demoted = beyond && standing == Standing::Proven && activity.is_receiving();
-        Some((connection, if demoted { Standing::Unproven } else { standing }))
-    })
+    by_number.values().filter(|connection| connection.task.is_some()).filter_map(
+        move |connection| {
+            let activity = &connection.activity;
+            let standing = activity.standing(now)?;
+            let beyond = held.get(&activity.owner()).is_some_and(|held| *held > share);
+            let demoted = beyond && standing == Standing::Proven && activity.is_receiving();
+            Some((connection, if demoted { Standing::Unproven } else { standing }))
+        },
+    )
 }
 
 impl Entry {
