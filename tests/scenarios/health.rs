@@ -82,7 +82,7 @@ fn the_life_of_a_target() {
     run(&daemon, &["pause", "hook", "--reason", "moving house"]);
     let state = shows(&daemon, "paused", 1);
     assert!(state.contains("moving house"), "{state}");
-    run(&daemon, &["resume", "hook"]);
+    run(&daemon, &["resume", "hook", "--held"]);
     shows(&daemon, "works", 0);
 
     // Refused: held until a person resumes it.
