@@ -31,7 +31,7 @@ use crate::ingest::Ingest;
 use crate::model::TargetNumber;
 use crate::route::Router;
 use crate::store::{Queue, StoreError};
-use crate::telemetry::{AlarmKind, Feed};
+use crate::telemetry::{AlarmKind, Condition, Feed};
 
 /// How long a stop, and a target that is replaced, waits for running attempts.
 pub(super) const DELIVERY_GRACE: Duration = Duration::from_secs(15);
@@ -138,7 +138,7 @@ impl Reloader {
                 "{reason}; what is routed to it is kept until a start or reload that can use it"
             );
             let condition = format!("cannot be used: {reason}");
-            self.feed.history().condition(name, Some(condition));
+            self.feed.history().condition(name, Condition::Failing(condition));
         }
         for warning in wiring.left_behind(&*self.queue) {
             tracing::warn!("{warning}");

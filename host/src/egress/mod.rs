@@ -9,6 +9,7 @@ mod address;
 mod client;
 mod connect;
 mod error;
+mod lookup;
 mod message;
 mod pool;
 mod request;

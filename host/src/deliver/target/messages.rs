@@ -92,6 +92,7 @@ impl Target {
             first_at: message.first_attempt_at.unwrap_or(ended.call.began_at),
             ended_at: now,
             verdict,
+            broken: self.breaker.is_broken(),
         };
         let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
         let outcomes = match decision {

@@ -175,12 +175,12 @@ impl Embedded {
     }
 
     fn dead_letters_now(
-        &self,
+        shared: &Shared,
         target: TargetNumber,
         after: Option<EventId>,
         max: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        let (shared, store) = (&self.shared, self.shared.identity.store);
+        let store = shared.identity.store;
         shared.with_index(|index| {
             let rows = index.dead(target.0, after.map(EventId::number), max)?;
             let letter = |(number, row): (u64, DeadRow)| {
@@ -322,7 +322,10 @@ impl Queue for Embedded {
         after: Option<EventId>,
         max: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
-        Box::pin(async move { self.dead_letters_now(target, after, max) })
+        let shared = self.shared.clone();
+        // A slow disk must not block a thread that receives.
+        let read = move || Self::dead_letters_now(&shared, target, after, max);
+        Box::pin(crate::embedded::core::blocking::blocking(read))
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>> {
