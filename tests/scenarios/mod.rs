@@ -25,6 +25,7 @@ mod process;
 mod rebuild;
 mod receive;
 mod reload;
+mod renamed;
 mod repeats;
 mod retention;
 mod selftest;
