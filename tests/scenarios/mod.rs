@@ -28,6 +28,7 @@ mod rebuild;
 mod receive;
 mod receiver;
 mod reload;
+mod renamed;
 mod repeats;
 mod retention;
 mod selftest;

@@ -22,6 +22,7 @@ use crate::embedded::indexing::indexer::Job;
 use crate::embedded::limits::{GROUP_BYTES_MAX, LAZY_BYTES_MAX, LAZY_MS_MAX};
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{DiskError, Log};
+use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::recovery::open::Known;
 use crate::embedded::state::apply::State;
 
@@ -38,6 +39,8 @@ pub(crate) struct Committer {
     pub(super) unwritten: VecDeque<Unwritten>,
     pub(super) unwritten_bytes: usize,
     lazy_since: Option<Instant>,
+    /// Times in a row that the disk refused.
+    refused: Repeated,
     /// Answered once everything before them is written.
     catching_up: Vec<Reply<()>>,
     index: SyncSender<Job>,
@@ -61,6 +64,7 @@ impl Committer {
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
             lazy_since: None,
+            refused: Repeated::default(),
             catching_up: Vec::new(),
             index,
         }
@@ -210,6 +214,7 @@ impl Committer {
                 self.summary.add(entry);
             }
             if !entries.is_empty() {
+                self.refused.end();
                 self.to_index(Job::Entries(entries));
             }
         } else if synced.is_ok() && !self.group.is_empty() {
@@ -222,8 +227,10 @@ impl Committer {
     pub(super) fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
         if let Err(error) = &done {
             // A full disk is logged where it is noticed.
-            if !matches!(error, DiskError::Full(_)) {
-                tracing::error!(%error, "the log continues in a new segment");
+            if !matches!(error, DiskError::Full(_))
+                && let Some(failures) = self.refused.again()
+            {
+                tracing::error!(%error, failures, "the log continues in a new segment");
             }
             let refused = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
             for unwritten in refused.into_iter().rev() {

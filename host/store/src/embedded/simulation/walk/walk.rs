@@ -167,11 +167,11 @@ impl Walk {
     }
 
     pub(crate) fn run(&mut self) -> Done {
-        while self.step < self.plan.steps {
+        for done in 1..=self.plan.steps {
             self.step += 1;
             self.counts.steps += 1;
             self.one_step()?;
-            if self.step.is_multiple_of(7) && !self.disk.faults().off {
+            if done.is_multiple_of(7) && !self.disk.faults().off {
                 // A step of its own: what it gives up is not part of a digest.
                 self.step += 1;
                 self.retain()?;
