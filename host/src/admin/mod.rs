@@ -37,6 +37,7 @@ pub mod wire;
 use std::time::Duration;
 
 pub use server::Admin;
+pub use socket::check_path;
 pub use view::{Host, SourceView, TargetView, View};
 
 /// The socket's name in the home.
