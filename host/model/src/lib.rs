@@ -2,6 +2,7 @@
 //!
 //! Plain data without I/O, clock or randomness. Depends on no other crate of the workspace.
 
+pub mod base64;
 mod cidr;
 mod coverage;
 mod event;

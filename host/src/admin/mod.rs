@@ -40,6 +40,7 @@ pub mod wire;
 use std::time::Duration;
 
 pub use server::Admin;
+pub use socket::check_path;
 pub use view::{Host, SourceView, Standing, TargetView, View, is_configured};
 
 /// The socket's name in the home.

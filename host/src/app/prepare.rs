@@ -71,11 +71,12 @@ pub enum Unusable {
 impl Unusable {
     /// Shows it at its place in the configuration.
     fn into_problem(self, target: &TargetConfig) -> Problem {
-        match self {
+        let problem = match self {
             Self::NotLoaded(error) => target.plugin_problem(&error.to_string()),
             Self::OpenSecret(problem) | Self::NoDigests(problem) => problem,
             Self::Refused(invalid) => target.setting_problem(&invalid.path, &invalid.reason),
-        }
+        };
+        problem.of_a_target()
     }
 }
 
@@ -174,18 +175,18 @@ fn instances(
     let open = target.open_secrets(&manifest.schema).into_iter().map(Unusable::OpenSecret);
     let digest = target.digest_problem(manifest.mode).map(Unusable::NoDigests);
     let mut reasons: Vec<Unusable> = open.chain(digest).collect();
-    // Without all of its settings, the plugin would complain about those that are reported as missing.
+    let services = host.services(target);
     if target.settings.incomplete {
+        let complaints = recipients::complaints(&plugin, target, &services);
+        reasons.extend(complaints.into_iter().map(Unusable::from));
         return Err(reasons);
     }
-    let damage = plugin.prove(&recipients::all_settings(&plugin, target));
-    if let Err(error) = damage {
-        return Err(vec![error.into()]);
-    }
-    match recipients::make(&plugin, target, &host.services(target)) {
+    let tried = plugin.prove(&recipients::all_settings(&plugin, target));
+    tried.map_err(|error| vec![error.into()])?;
+    match recipients::make(&plugin, target, &services) {
         Ok(instances) if reasons.is_empty() => return Ok((plugin, instances)),
         Ok(_) => {}
-        Err(invalid) => reasons.push(invalid.into()),
+        Err(invalid) => reasons.extend(invalid.all().into_iter().map(Unusable::from)),
     }
     Err(reasons)
 }

@@ -11,6 +11,8 @@ use super::sanitize::one_line;
 use super::settings::{PROBLEM_BYTES_MAX, Settings};
 use super::{cache, proof};
 
+/// The plugins that come with the program.
+const SHIPPED: [&str; 3] = ["file-log", "http", "twilio-sms"];
 /// The least likeness of a name that is suggested.
 const LIKENESS_MIN: f64 = 0.7;
 
@@ -33,7 +35,15 @@ fn unknown(name: &str, near: Option<&str>, found: &[String], searched: &[PathBuf
     };
     let searched: Vec<_> = searched.iter().map(|path| path.display().to_string()).collect();
     let searched = searched.join(", ");
-    let text = format!("unknown plugin `{name}`{hint} (found {found} in {searched})");
+    let text = if SHIPPED.contains(&name) {
+        let file = format!("libdispatcher_{}.so", name.replace('-', "_"));
+        format!(
+            "plugin `{name}` is missing: its file {file} is in none of {searched} (found {found}); copy it \
+                 to one of them"
+        )
+    } else {
+        format!("unknown plugin `{name}`{hint} (found {found} in {searched})")
+    };
     one_line(&text, PROBLEM_BYTES_MAX)
 }
 
@@ -109,6 +119,9 @@ impl Catalog {
         {
             return Err(LoadError::File { path: file.path.clone(), problem: problem.clone() });
         }
+        if let Some((file, problem)) = self.refused(name) {
+            return Err(LoadError::File { path: file.path.clone(), problem: problem.clone() });
+        }
         let usable = self.files.iter().filter(|file| file.problem.is_none());
         let found: Vec<_> = usable.map(|file| file.name.clone()).collect();
         let near = found
@@ -119,6 +132,19 @@ impl Catalog {
             .map(|(_, found)| found.clone());
         let (name, searched) = (name.to_owned(), self.settings.directories.clone());
         Err(LoadError::Unknown { name, near, found, searched })
+    }
+
+    /// A file that is refused before its plugin's name can be read, by the name of the file: `slack` is in
+    /// `libdispatcher_slack.so`.
+    fn refused(&self, name: &str) -> Option<(&PluginFile, &FileProblem)> {
+        let name = name.replace('-', "_");
+        let named = self.files.iter().filter(|file| {
+            let stem = file.path.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_"));
+            stem.is_some_and(|stem| {
+                stem == name || stem.ends_with(&format!("_{name}")) || stem == format!("lib{name}")
+            })
+        });
+        named.filter_map(|file| Some((file, file.problem.as_ref()?))).next()
     }
 
     /// Repeats all checks, on the file's current content.

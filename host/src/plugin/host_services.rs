@@ -219,7 +219,10 @@ impl HostApi for PluginHost {
         let mut counters = self.0.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(counter) = counters.get_mut(name) {
             *counter = counter.saturating_add(by);
-        } else if is_name && counters.len() < COUNTERS_MAX {
+        } else if is_name
+            && counters.len() < COUNTERS_MAX
+            && !self.0.sanitizer.finds_secret(name.as_bytes())
+        {
             counters.insert(name.to_owned(), by);
         }
     }

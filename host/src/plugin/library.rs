@@ -17,6 +17,9 @@ use super::proof;
 use super::sanitize::Sanitizer;
 use crate::model::REASON_BYTES_MAX;
 
+/// Most mistakes of a target's settings that are shown, besides the first.
+const FURTHER_MAX: usize = 64;
+
 /// Settings that a plugin does not accept; secrets are masked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}{reason}", .path, if .path.is_empty() { "" } else { ": " })]
@@ -24,6 +27,23 @@ pub struct Invalid {
     /// The key within `settings`, such as `to[1]`; empty for the whole.
     pub path: String,
     pub reason: String,
+    /// What else is wrong; these have none of their own.
+    pub further: Vec<Self>,
+}
+
+impl Invalid {
+    /// About one key.
+    #[must_use]
+    pub fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into(), further: Vec::new() }
+    }
+
+    /// Each mistake by itself.
+    #[must_use]
+    pub fn all(mut self) -> Vec<Self> {
+        let further = std::mem::take(&mut self.further);
+        std::iter::once(self).chain(further).collect()
+    }
 }
 
 /// Why a checked file cannot be loaded.
@@ -123,9 +143,8 @@ impl Plugin {
         context: &TargetContext,
     ) -> Result<Instance, Invalid> {
         self.prove(std::slice::from_ref(settings)).map_err(|error| {
-            let reason =
-                Sanitizer::new(&context.secrets).line(&error.to_string(), REASON_BYTES_MAX);
-            Invalid { path: String::new(), reason }
+            let sanitizer = Sanitizer::new(&context.secrets);
+            Invalid::at("", sanitizer.line(&error.to_string(), REASON_BYTES_MAX))
         })?;
         self.create_unproven(target, settings, context)
     }
@@ -139,9 +158,9 @@ impl Plugin {
     ) -> Result<Instance, Invalid> {
         let sanitizer = Arc::new(Sanitizer::new(&context.secrets));
         let services = Arc::new(HostServices::new(target, context, Arc::clone(&sanitizer)));
-        let home = context.home.to_str().ok_or_else(|| Invalid {
-            path: String::new(),
-            reason: format!("the path of `home`, {}, must be UTF-8", context.home.display()),
+        let home = context.home.to_str().ok_or_else(|| {
+            let home = context.home.display();
+            Invalid::at("", format!("the path of `home`, {home}, must be UTF-8"))
         })?;
         let settings = settings.to_string();
         let created = self.0.module.create()(RCreate {
@@ -153,10 +172,15 @@ impl Plugin {
         });
         match created.into_result() {
             Ok(object) => Ok(Instance::new(self.0.manifest.mode, object, services, sanitizer)),
-            Err(invalid) => Err(Invalid {
-                path: sanitizer.line(&invalid.path, REASON_BYTES_MAX),
-                reason: sanitizer.line(&invalid.reason, REASON_BYTES_MAX),
-            }),
+            Err(invalid) => {
+                let masked = |path: &str, reason: &str| {
+                    let line = |text| sanitizer.line(text, REASON_BYTES_MAX);
+                    Invalid::at(line(path), line(reason))
+                };
+                let further = invalid.meta.iter().take(FURTHER_MAX);
+                let further = further.map(|field| masked(&field.key, &field.value)).collect();
+                Err(Invalid { further, ..masked(&invalid.path, &invalid.reason) })
+            }
         }
     }
 }
