@@ -240,6 +240,10 @@ impl Memory {
 }
 
 impl Queue for Memory {
+    fn now(&self) -> Timestamp {
+        unreachable!("nothing waits here")
+    }
+
     fn append(&self, request: NewRequest) -> BoxFuture<'_, Result<Durable, AppendError>> {
         Box::pin(async move {
             if self.stalled.lock().unwrap().contains(&&*request.source) {

@@ -41,7 +41,9 @@ impl Recovery<'_> {
         if let Some((index, mut state, from)) = self.index_at_open() {
             let folder = settings.index_folder();
             let uuid = oldest.map_or(0, |oldest| oldest.identity.uuid);
-            let now_ms = self.machine.clock.wall_ms();
+            // A clock that is wrong at the start removes no keys.
+            let created_ms = self.list.last().map_or(0, |newest| newest.created_ms);
+            let now_ms = self.machine.clock.wall_ms().min(created_ms);
             let kept = KeysKept { now_ms, window_ms: settings.window_ms() };
             let mut replay = Replay::new(&*index, uuid, kept, u64::MAX);
             let from = from.map(|stamp| (stamp.end, stamp.epoch));

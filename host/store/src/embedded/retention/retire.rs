@@ -107,7 +107,7 @@ impl Retention {
     }
 
     fn oldest(&self) -> Option<Oldest> {
-        let (now, limits) = (self.shared.clock.now(), &self.shared.retention);
+        let (now, limits) = (self.shared.now(), &self.shared.retention);
         // Checked each time, so that no jump of the clock is missed.
         let trusted = limits.is_clock_trusted(now);
         let segments = read_lock(&self.shared.reader.segments);
