@@ -48,6 +48,8 @@ struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct SilentSources {
     heard: HashMap<Arc<str>, Heard>,
+    /// When they were last checked.
+    checked: Option<Instant>,
 }
 
 impl SilentSources {
@@ -59,7 +61,7 @@ impl SilentSources {
             let earlier = saved.last_ms.map(Timestamp::from_millis);
             (saved.source.into(), Heard { last: None, earlier, since, alarmed: saved.alarmed })
         };
-        Self { heard: saved.into_iter().map(heard).collect() }
+        Self { heard: saved.into_iter().map(heard).collect(), checked: Some(clock) }
     }
 
     /// What a restart needs.
@@ -87,6 +89,7 @@ impl SilentSources {
     ) -> Vec<(Arc<str>, String)> {
         self.heard.retain(|source, _| limits.iter().any(|limit| limit.source == *source));
         let mut silent = Vec::new();
+        let checked = self.checked.replace(clock);
         for SilenceLimit { source, after } in limits {
             let last = last(source);
             let from_last = || {
@@ -97,6 +100,8 @@ impl SilentSources {
             let heard = self.heard.entry(Arc::clone(source)).or_insert_with(from_last);
             if heard.last != last {
                 *heard = from_last();
+                // It was heard after the last check, wherever the clock was set meanwhile.
+                heard.since = heard.since.max(checked.unwrap_or(heard.since));
             }
             if !heard.alarmed && clock.saturating_duration_since(heard.since) >= *after {
                 heard.alarmed = true;
@@ -173,6 +178,9 @@ mod tests {
         assert!(silence.check(&limits, start + HOUR / 2, now(400_000), |_| None).is_empty());
         let silent = silence.check(&limits, start + HOUR, now(0), |_| None);
         assert_eq!(silent[0].1, "no accepted request for 1h, none since it is watched");
+        let heard = |_: &str| Some(now(1));
+        let later = start + HOUR + HOUR / 2;
+        assert!(silence.check(&limits, later, now(400_000), heard).is_empty(), "heard and set");
     }
 
     #[test]

@@ -115,8 +115,11 @@ impl Digests {
         Self { settings, windows: HashMap::new() }
     }
 
-    pub(super) fn restore(&mut self, windows: Vec<Window>) {
-        self.windows.extend(windows.into_iter().map(|window| (window.group, window.until)));
+    /// A window that ends later than a period from now was made by a wrong clock: it ends after a period.
+    pub(super) fn restore(&mut self, windows: Vec<Window>, now: Timestamp) {
+        let latest = now.plus(self.settings.every);
+        let windows = windows.into_iter();
+        self.windows.extend(windows.map(|window| (window.group, window.until.min(latest))));
     }
 
     /// Assigns each delivery to a message, or to those that wait.
@@ -289,10 +292,16 @@ impl Message {
         })
     }
 
-    /// Retries all members at `at`, as the same message.
-    pub(super) fn retry(&self, at: Timestamp, reason: &str, progress: &[u8]) -> Vec<Settlement> {
+    /// Retries all members at `at`, as the same message. `tried`: what is stored before each one's progress.
+    pub(super) fn retry(
+        &self,
+        at: Timestamp,
+        reason: &str,
+        (tried, progress): (&[u8], &[u8]),
+    ) -> Vec<Settlement> {
         let shared = self.shared(reason);
-        let mut envelope = vec![ENVELOPE_MARK];
+        let mut envelope = tried.to_vec();
+        envelope.push(ENVELOPE_MARK);
         envelope.extend(self.key);
         envelope.extend(self.window.group.to_le_bytes());
         let whole = [&envelope, progress].concat();

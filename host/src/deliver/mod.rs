@@ -29,6 +29,7 @@ mod target;
 mod target_task;
 #[cfg(test)]
 mod tests;
+mod tried;
 
 pub use backend::Backend;
 pub use deliverer::{Deliverer, worker_threads};

@@ -34,6 +34,12 @@ impl Settings {
     pub const CONCURRENCY_DEFAULT: usize = 4;
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
+    /// The longest time that a delivery waits for its next attempt.
+    pub(super) fn longest_wait(&self) -> Duration {
+        let every = self.digest.as_ref().map_or(Duration::ZERO, |digest| digest.every);
+        self.policy.backoff_max.max(every)
+    }
+
     /// The lease of a claimed delivery.
     pub(super) fn lease(&self) -> Duration {
         self.timeout + CUT_MARGIN + LEASE_MARGIN

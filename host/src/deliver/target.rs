@@ -22,6 +22,7 @@ use super::outcome_writer::OutcomeWriter;
 use super::report::Reporter;
 use super::sequence::Pace;
 use super::settings::Settings;
+use super::tried;
 use crate::model::{Delivery, EventId};
 use crate::retry::{Breaker, Evidence, Health, MaybeSent, Permit};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Queue, Settlement, StoreError};
@@ -110,6 +111,7 @@ impl Target {
     /// Works until `stop` gives the moment until which running calls may end.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         self.reporter.started();
+        self.queue.wait_at_most(self.settings.number, self.settings.longest_wait());
         let began = Instant::now();
         self.restore_windows().await;
         let until = loop {
@@ -195,7 +197,7 @@ impl Target {
             _ => None,
         };
         let mut deliveries = match claimed {
-            Ok(deliveries) => deliveries,
+            Ok(deliveries) => self.unwrap(deliveries),
             Err(error) => {
                 self.reporter.store_failed("claim deliveries", &error);
                 // Calls that end meanwhile also wait for the store, so noticing them later costs nothing.
@@ -212,7 +214,7 @@ impl Target {
             return;
         }
         self.probe_untried ^= probe;
-        let began_at = self.clock.wall();
+        let began_at = self.queue.now();
         // No delivery waits behind another while a further call may start.
         let share = match self.per_call {
             1 => deliveries.len().div_ceil(self.free_calls().max(1)),
@@ -224,6 +226,15 @@ impl Target {
             self.calls.start(Start { load, timeout: self.settings.timeout, began_at, probe });
             deliveries = rest;
         }
+    }
+
+    /// Sets the time of the first attempt of deliveries that were attempted before.
+    fn unwrap(&self, mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        let now = self.queue.now();
+        for delivery in &mut deliveries {
+            tried::unwrap(&self.clock, now, delivery);
+        }
+        deliveries
     }
 
     /// Lets running calls end until the given moment, then cuts them.

@@ -4,7 +4,7 @@ mod broken;
 mod change;
 mod engine;
 mod held;
-mod queue;
+pub(super) mod queue;
 mod sequence;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -137,7 +137,7 @@ fn start_with(
     feed: &Feed,
 ) -> Deliverer {
     let wall = |origin: Instant| START.plus(origin.elapsed());
-    let clock = Clock { origin: Instant::now(), wall };
+    let clock = Clock { origin: Instant::now(), run: 1, wall };
     let queue: Arc<dyn Queue> = Arc::clone(queue) as _;
     Deliverer::start_with(&Handle::current(), queue, targets, feed, clock)
 }

@@ -322,6 +322,14 @@ pub trait Queue: Send + Sync + 'static {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    /// The time in which `at` and `until` of outcomes and windows count: that of day at the start, and then what
+    /// has passed since, however the clock is set meanwhile.
+    fn now(&self) -> Timestamp;
+
+    /// Sets the longest wait between two attempts: a retry that is due later than that is due now, because a
+    /// wrong clock made it.
+    fn wait_at_most(&self, _target: TargetNumber, _longest: Duration) {}
+
     /// Gives claimed deliveries a new lease.
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration);
 

@@ -104,7 +104,8 @@ fn a_failed_message_is_retried_with_its_members_key_and_progress() {
     let (sets, _) = gather(&mut digests, list.clone(), secs(0));
     let set = &sets[0];
     let mut back = Vec::new();
-    for (mut delivery, settlement) in list.into_iter().zip(set.retry(secs(2), "no answer", b"half"))
+    for (mut delivery, settlement) in
+        list.into_iter().zip(set.retry(secs(2), "no answer", (b"", b"half")))
     {
         let Outcome::Retry { at, reason, progress } = settlement.outcome else { panic!() };
         assert_eq!((at, settlement.event), (secs(2), delivery.event.id));
@@ -138,13 +139,20 @@ fn a_restart_keeps_the_window_and_a_clock_set_back_does_not_keep_it_open() {
     let mut digests = digests(&[]);
     let (sets, _) = gather(&mut digests, vec![delivery(0, "a", secs(0))], secs(0));
     let mut restarted = self::digests(&[]);
-    restarted.restore(vec![sets[0].window]);
+    restarted.restore(vec![sets[0].window], secs(0));
     let (sets, waiting) = gather(&mut restarted, vec![delivery(1, "a", secs(9))], secs(9));
     assert!(sets.is_empty() && waiting == [secs(300)]);
     let long_ago = Timestamp::from_millis(1_600_000_000_000);
     let (sets, _) = gather(&mut restarted, vec![delivery(2, "a", long_ago)], long_ago);
     assert_eq!(sets.len(), 1);
     assert_eq!(sets[0].window.until, long_ago.plus(EVERY));
+    for back in [1, 3_600, 86_400, 365 * 86_400] {
+        let (mut restarted, now) = (self::digests(&[]), secs(400_000_000));
+        let until = now.plus(EVERY + Duration::from_secs(back));
+        restarted.restore(vec![Window { group: sets[0].window.group, until }], now);
+        let (sets, waiting) = gather(&mut restarted, vec![delivery(3, "a", now)], now);
+        assert!(sets.is_empty() && waiting == [now.plus(EVERY)], "{back}: no longer than a period");
+    }
 }
 
 #[test]

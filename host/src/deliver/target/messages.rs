@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::calls::{Ended, Load, Start};
 use super::super::digest::{Digests, Gathered, Message};
+use super::super::tried;
 use super::Target;
 use crate::model::{Delivery, Verdict};
 use crate::retry::{self, Decision, FinishedAttempt};
@@ -31,7 +32,7 @@ impl Target {
     pub(super) async fn restore_windows(&mut self) {
         let Some(digests) = &mut self.digests else { return };
         match self.queue.windows(self.settings.number).await {
-            Ok(windows) => digests.restore(windows),
+            Ok(windows) => digests.restore(windows, self.queue.now()),
             Err(error) => self.reporter.store_failed("read the windows of digests", &error),
         }
     }
@@ -47,7 +48,7 @@ impl Target {
         let (mut gathered, until) = (Gathered::default(), Instant::now() + GATHER_MAX);
         let mut next = first;
         while !next.is_empty() {
-            digests.gather(&mut gathered, next, self.clock.wall());
+            digests.gather(&mut gathered, next, self.queue.now());
             let room = DIGEST_EVENTS_MAX.saturating_sub(gathered.count);
             if room == 0 {
                 break;
@@ -55,10 +56,11 @@ impl Target {
             let pause = until.min(Instant::now() + GATHER_PAUSE);
             let more = self.queue.claim(self.settings.number, room, self.settings.lease());
             // The next claim reports a failure of the store.
-            next = timeout_at(pause, more).await.ok().and_then(Result::ok).unwrap_or_default();
+            let more = timeout_at(pause, more).await.ok().and_then(Result::ok);
+            next = self.unwrap(more.unwrap_or_default());
         }
         let mut waiting = std::mem::take(&mut gathered.waiting);
-        let began_at = self.clock.wall();
+        let began_at = self.queue.now();
         let free = self.free_calls();
         let mut free = if probe { free.min(1) } else { free };
         for message in gathered.into_messages() {
@@ -80,20 +82,22 @@ impl Target {
         ended: &Ended,
         verdict: Verdict,
     ) -> DecidedMessage {
-        let now = self.clock.wall();
+        let now = self.queue.now();
         let Some(first) = message.members.first().copied() else {
             return DecidedMessage { outcomes: Vec::new(), window: None };
         };
         for delivery in &message.digest.sample {
             self.reporter.attempt(delivery, &verdict, ended.took.at(0));
         }
+        let first_at = message.first_attempt_at.unwrap_or(ended.call.began_at);
         let attempt = FinishedAttempt {
             number: message.attempt,
-            first_at: message.first_attempt_at.unwrap_or(ended.call.began_at),
+            first_at,
             ended_at: now,
             verdict,
             broken: self.breaker.is_broken(),
         };
+        let tried = tried::wrap(&self.clock, now.since(first_at), &[]);
         let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
         let outcomes = match decision {
             Decision::Delivered(receipt) => message.delivered(&receipt),
@@ -106,13 +110,13 @@ impl Target {
             }
             Decision::RetryAt { at, reason, progress } => {
                 self.reporter.log.failed(first, message.attempt, &reason);
-                message.retry(at, &reason, &progress)
+                message.retry(at, &reason, (&tried, &progress))
             }
             Decision::Hold { progress, .. } if progress.is_empty() => {
                 return DecidedMessage { outcomes: self.cancel(message), window: None };
             }
             Decision::Hold { wait, reason, progress } => {
-                message.retry(self.after_hold(wait, now), &reason, &progress)
+                message.retry(self.after_hold(wait, now), &reason, (&tried, &progress))
             }
         };
         DecidedMessage { outcomes, window: Some(message.window) }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::calls::{Ended, Load};
+use super::super::tried;
 use super::{Target, release};
 use crate::model::{Delivery, Timestamp};
 use crate::retry::verdicts::{failures, signs};
@@ -102,25 +103,27 @@ impl Target {
     pub(super) fn decide(&mut self, ended: Ended, outcomes: &mut Vec<Settlement>) {
         let Ended { call, verdicts, took, .. } = ended;
         let Load::Several(deliveries) = &call.load else { return };
-        let now = self.clock.wall();
+        let (now, wall) = (self.queue.now(), self.clock.wall());
         if verdicts.iter().any(Result::is_ok) {
-            self.reporter.delivered(now);
+            self.reporter.delivered(wall);
         }
         // In a sequence each delivery is attempted on its own, whatever became of the one before.
         let together = self.per_call > 1;
         for (place, (delivery, verdict)) in deliveries.iter().zip(verdicts).enumerate() {
             self.reporter.attempt(delivery, &verdict, took.at(place));
             self.pace.add(took.at(place));
-            self.reporter.record_failure(delivery, &verdict, now);
+            self.reporter.record_failure(delivery, &verdict, wall);
+            let first_at = delivery.first_attempt_at.unwrap_or(call.began_at);
             let attempt = FinishedAttempt {
                 number: delivery.attempt,
-                first_at: delivery.first_attempt_at.unwrap_or(call.began_at),
+                first_at,
                 ended_at: now,
                 verdict,
                 broken: self.breaker.is_broken(),
             };
             let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
-            let outcome = self.outcome(decision, delivery, together && place > 0, now);
+            let times = (first_at, now);
+            let outcome = self.outcome(decision, delivery, together && place > 0, times);
             outcomes.push(Settlement { event: delivery.event.id, outcome });
         }
     }
@@ -131,7 +134,7 @@ impl Target {
         decision: Decision,
         delivery: &Delivery,
         rest: bool,
-        now: Timestamp,
+        (first_at, now): (Timestamp, Timestamp),
     ) -> Outcome {
         let (event, attempt) = (delivery.event.id, delivery.attempt);
         match decision {
@@ -149,12 +152,14 @@ impl Target {
                 if self.breaker.is_held() && untried && uncounted {
                     Outcome::Release
                 } else {
+                    let progress = tried::wrap(&self.clock, now.since(first_at), &progress);
                     Outcome::Retry { at, reason, progress }
                 }
             }
             Decision::Hold { progress, .. } if progress.is_empty() => Outcome::Release,
             Decision::Hold { wait, reason, progress } => {
                 let at = self.after_hold(wait, now);
+                let progress = tried::wrap(&self.clock, now.since(first_at), &progress);
                 Outcome::Retry { at, reason, progress }
             }
         }

@@ -42,40 +42,38 @@ pub(super) struct Memory {
     origin: Instant,
 }
 
+/// A first attempt.
+pub(in crate::deliver) fn delivery(id: EventId, received_at: Timestamp) -> Delivery {
+    let attributes = Attributes {
+        event_type: "test".into(),
+        subject: None,
+        time: None,
+        title: "a test".into(),
+        severity: Severity::Info,
+        link: None,
+    };
+    let event = StoredEvent {
+        id,
+        source: "sqreen".into(),
+        received_at,
+        headers: Arc::new(Headers::default()),
+        attributes,
+        data: "{}".into(),
+    };
+    Delivery { event: Arc::new(event), attempt: 1, first_attempt_at: None, progress: Vec::new() }
+}
+
 impl Memory {
     pub(super) fn new() -> Arc<Self> {
         let (state, changed) = (Mutex::default(), Notify::new());
         Arc::new(Self { state, changed, origin: Instant::now() })
     }
 
-    fn now(&self) -> Timestamp {
-        START.plus(self.origin.elapsed())
-    }
-
     /// Puts events of these numbers before the target.
     pub(super) fn put(&self, target: TargetNumber, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let id = event_id(number);
-            let delivery = Delivery {
-                event: Arc::new(StoredEvent {
-                    id,
-                    source: "sqreen".into(),
-                    received_at: self.now(),
-                    headers: Arc::new(Headers::default()),
-                    attributes: Attributes {
-                        event_type: "test".into(),
-                        subject: None,
-                        time: None,
-                        title: "a test".into(),
-                        severity: Severity::Info,
-                        link: None,
-                    },
-                    data: "{}".into(),
-                }),
-                attempt: 1,
-                first_attempt_at: None,
-                progress: Vec::new(),
-            };
+            let delivery = delivery(id, self.now());
             let entry = Entry { delivery, due: None, lease_ends: None };
             self.state.lock().unwrap().pending.insert((target, id), entry);
         }
@@ -266,6 +264,10 @@ impl Queue for Memory {
             self.changed.notify_waiters();
             Ok(())
         })
+    }
+
+    fn now(&self) -> Timestamp {
+        START.plus(self.origin.elapsed())
     }
 
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {

@@ -53,6 +53,8 @@ impl Parts {
     pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
         let opened = crate::embedded::recovery::open::open(settings, machine)?;
         let shared = Arc::new(opened.shared);
+        // How far the clock starts from the log decides what is a repetition from the first request on.
+        shared.keys_kept();
         let (to_index, jobs) = crate::embedded::indexing::indexer::channel();
         let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
         let committer =
@@ -258,7 +260,7 @@ impl Queue for Embedded {
     fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
         let shared = self.shared.clone();
         let read = move || {
-            let now_ms = shared.clock.wall_ms();
+            let now_ms = shared.now().seen.as_millis();
             let rows = shared.with_index(|index| index.windows(target.0, now_ms))?;
             let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
             Ok(rows.into_iter().map(window).collect())
@@ -266,9 +268,20 @@ impl Queue for Embedded {
         Box::pin(crate::embedded::core::blocking::blocking(read))
     }
 
+    fn now(&self) -> Timestamp {
+        self.shared.now().seen
+    }
+
+    fn wait_at_most(&self, target: TargetNumber, longest: Duration) {
+        if let Some(target) = self.shared.target(target.0) {
+            lock(&target.live).wait_at_most(longest);
+            target.woken.notify_waiters();
+        }
+    }
+
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {
         let Some(target) = self.shared.target(target.0) else { return };
-        let until = self.shared.clock.now().after(lease);
+        let until = self.shared.now().after(lease);
         let store = self.shared.identity.store;
         let ours = events.into_iter().filter(|event| event.store() == store);
         lock(&target.live).extend(ours.map(EventId::number), until);
@@ -282,7 +295,9 @@ impl Queue for Embedded {
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(async move {
             // After a jump of the clock everything may seem too old.
-            if !self.shared.retention.is_clock_trusted(self.shared.clock.now()) {
+            let now = self.shared.now();
+            let age = now.wall.since(received_before);
+            if !lock(&self.shared.retention.wall).is_trusted_over(age, now) {
                 return Ok(0);
             }
             crate::embedded::deliveries::expire::expire(

@@ -15,15 +15,15 @@ use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::format::frame::{Frame, Kind};
 use crate::embedded::format::record::Unreadable;
-use crate::embedded::index::recent::NEVER_ASKED;
+use crate::embedded::index::recent::{KeyWindow, NEVER_ASKED};
 use crate::embedded::index::rows::{IndexError, Seen};
 use crate::embedded::log::recent::TailFrame;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::read_lock;
 
 /// The event that one with the same key repeats, if it was received within the window.
-fn repeated(shared: &Shared, seen: Option<Seen>, now_ms: u64, window_ms: u64) -> Option<EventId> {
-    let seen = seen.filter(|seen| seen.is_within(now_ms, window_ms))?;
+fn repeated(shared: &Shared, seen: Option<Seen>, window: KeyWindow) -> Option<EventId> {
+    let seen = seen.filter(|seen| window.has(seen.received_ms))?;
     let received = dispatcher_model::Timestamp::from_millis(seen.received_ms);
     Some(EventId::new(received, shared.identity.store, seen.number))
 }
@@ -37,11 +37,12 @@ pub(crate) fn known(
     window_ms: u64,
 ) -> (Vec<Slot>, u64) {
     let asked_at = shared.keys_dropped.load(Ordering::Acquire);
-    let from_ms = now_ms.saturating_sub(window_ms);
+    let window = shared.window(now_ms, window_ms);
+    let from_ms = window.begins_ms();
     let found = shared.try_index(|index| {
         let slots = keys.iter().map(|key| {
             let Some(key) = key else { return Ok(Slot::New) };
-            let id = repeated(shared, index.seen(key, from_ms)?, now_ms, window_ms);
+            let id = repeated(shared, index.seen(key, from_ms)?, window);
             Ok(id.map_or(Slot::New, Slot::Known))
         });
         slots.collect::<Result<_, IndexError>>()
@@ -115,7 +116,7 @@ impl Committer {
     /// Leaves out events that repeat one of this request, or one that the index did not yet know when it
     /// was asked. Returns up to where the log must be durable for the repeated ones.
     fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, Unreadable> {
-        let (now_ms, window_ms) = (request.received_at.as_millis(), request.window_ms);
+        let window = self.shared.window(request.received_at.as_millis(), request.window_ms);
         let missed = self.recent.missed(request.asked_at);
         let Effects::Request { events, keys, .. } = &request.effects else { return Ok(None) };
         let mut known_to = ((*events as usize) < request.slots.len()).then_some(0);
@@ -132,14 +133,13 @@ impl Committer {
             }
             let mut seen = self.recent.get(&key);
             if seen.is_none() && missed {
-                let from_ms = now_ms.saturating_sub(window_ms);
-                match self.shared.try_index(|index| index.seen(&key, from_ms)) {
+                match self.shared.try_index(|index| index.seen(&key, window.begins_ms())) {
                     Some(Ok(found)) => seen = found,
                     // A refused event might never be sent again; an accepted one may be stored twice.
                     _ => self.shared.rebuild.unchecked(),
                 }
             }
-            if let Some(id) = repeated(&self.shared, seen, now_ms, window_ms) {
+            if let Some(id) = repeated(&self.shared, seen, window) {
                 // The first is durable when the log is durable behind its place.
                 known_to = known_to.max(Some(lsn_of(id.number()) + 1));
                 found.push((place, Slot::Known(id)));

@@ -22,6 +22,8 @@ use crate::embedded::indexing::indexer::Job;
 use crate::embedded::limits::{GROUP_BYTES_MAX, LAZY_BYTES_MAX, LAZY_MS_MAX};
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{DiskError, Log};
+use crate::embedded::platform::clock::Now;
+use crate::embedded::platform::clock_trust::is_set;
 use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::recovery::open::Known;
 use crate::embedded::state::apply::State;
@@ -41,6 +43,8 @@ pub(crate) struct Committer {
     lazy_since: Option<Instant>,
     /// Times in a row that the disk refused.
     refused: Repeated,
+    /// When the last round began.
+    began: Now,
     /// Answered once everything before them is written.
     catching_up: Vec<Reply<()>>,
     index: SyncSender<Job>,
@@ -55,6 +59,7 @@ impl Committer {
         index: SyncSender<Job>,
     ) -> Self {
         Self {
+            began: shared.now(),
             shared,
             log,
             state,
@@ -96,6 +101,7 @@ impl Committer {
         if stop == Some(Stop::Abandon) {
             return true;
         }
+        self.begin_round();
         self.acts(acts);
         for append in appends {
             self.append(append);
@@ -112,6 +118,17 @@ impl Committer {
             tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
         }
         true
+    }
+
+    /// After the clock was set, what the index said of keys by the clock before is asked again.
+    fn begin_round(&mut self) {
+        let now = self.shared.now();
+        if is_set(self.began, now) {
+            self.shared.keys_kept();
+            let dropped = self.recent.doubt();
+            self.shared.publish_keys_dropped(dropped);
+        }
+        self.began = now;
     }
 
     fn end_of_round(&mut self) {
@@ -155,7 +172,7 @@ impl Committer {
     }
 
     fn acts(&mut self, acts: VecDeque<Command>) {
-        let mut record = Settlements { at_ms: self.shared.clock.wall_ms(), targets: Vec::new() };
+        let mut record = Settlements { at_ms: self.began.wall.as_millis(), targets: Vec::new() };
         let (mut bytes, mut settled) = (0, Vec::new());
         let mut others = Vec::new();
         for act in acts {
@@ -182,6 +199,7 @@ impl Committer {
                 Command::CatchUp { reply } => self.catching_up.push(reply),
                 Command::Operate { target, what, reply } => self.operate(target, what, reply),
                 Command::Relocate { copies, reply } => self.relocate(copies, reply),
+                Command::EndSegment { before, reply } => self.end_old(before, reply),
                 Command::GiveUp { target, rows, reply } => self.give_up(target, rows, reply),
                 Command::Settle { .. } => {}
             }

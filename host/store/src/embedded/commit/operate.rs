@@ -24,7 +24,10 @@ impl Committer {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
-        let record = Arc::new(Act { target: number.0, at_ms: self.shared.clock.wall_ms(), what });
+        let now = self.shared.now();
+        // A replayed delivery is due at the time of its record.
+        let at_ms = now.wall.min(now.seen).as_millis();
+        let record = Arc::new(Act { target: number.0, at_ms, what });
         let Some(frame) = record::frame(Kind::Act, &*record, 256) else {
             return drop(reply.send(Err(StoreError::TooLarge {
                 what: "one record".into(),
@@ -58,7 +61,7 @@ impl Committer {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         let mut live = lock(&target.live);
         let mut others = Vec::new();
         for row in rows {

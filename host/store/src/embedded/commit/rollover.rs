@@ -1,6 +1,7 @@
 //! Rolls the log over to the next segment, and refuses requests when the log is full.
 
 use super::committer::Committer;
+use crate::embedded::core::inbox::Reply;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record;
@@ -10,6 +11,7 @@ use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::space::guard::Why;
+use dispatcher_model::Timestamp;
 use std::sync::Arc;
 
 impl Committer {
@@ -53,6 +55,22 @@ impl Committer {
         if self.log.is_open() && self.log.fits(bytes) && !outdone {
             return Ok(());
         }
+        self.next_segment()?;
+        if self.log.fits(bytes) {
+            return Ok(());
+        }
+        Err(DiskError::SmallSegment)
+    }
+
+    /// Ends the newest segment if its first request was received before then, so that its age can end too.
+    pub(super) fn end_old(&mut self, before: Timestamp, reply: Reply<bool>) {
+        let old = self.summary.requests > 0 && self.summary.oldest_ms < before.as_millis();
+        let ends = old && self.log.is_open();
+        let ended = if ends { self.next_segment() } else { Ok(()) };
+        let _ = reply.send(ended.map(|()| ends).map_err(|error| error.to_store()));
+    }
+
+    fn next_segment(&mut self) -> Result<(), DiskError> {
         if self.log.is_open() {
             self.commit()?;
             self.end_segment()?;
@@ -79,10 +97,7 @@ impl Committer {
         self.state.apply(&entry);
         self.to_index(Job::Entries(vec![entry]));
         self.to_index(Job::Sync);
-        if self.log.fits(bytes) {
-            return Ok(());
-        }
-        Err(DiskError::SmallSegment)
+        Ok(())
     }
 
     /// Writes the summary after all durable frames. A segment without one must be read to know its content.

@@ -31,7 +31,7 @@ impl Committer {
         let store = self.shared.identity.store;
         let mut list: VecDeque<Settlement> =
             outcomes.into_iter().filter(|settlement| settlement.event.store() == store).collect();
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         let mut wake = false;
         let record_bytes_max = if window.is_some() {
             // All of a message or nothing: it does not share a record.

@@ -91,6 +91,11 @@ pub(crate) enum Command {
         copies: Vec<Copy>,
         reply: Reply<u64>,
     },
+    /// Ends the newest segment if it has a request that was received before then. Replies whether it did.
+    EndSegment {
+        before: Timestamp,
+        reply: Reply<bool>,
+    },
     /// Gives up retries that are not claimed. Replies how many.
     GiveUp {
         target: TargetNumber,

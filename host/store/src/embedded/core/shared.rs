@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::rebuild::Rebuild;
 use super::retention_limits::RetentionLimits;
 use crate::StoreError;
 use crate::embedded::format::segment_header::Identity;
-use crate::embedded::index::recent::NEVER_ASKED;
-use crate::embedded::index::rows::{Index, KeysKept};
+use crate::embedded::index::recent::{KeyWindow, NEVER_ASKED};
+use crate::embedded::index::rows::{HOUR_MS, Index, KeysKept};
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
 use crate::embedded::log::spare::Spare;
-use crate::embedded::platform::clock::Clock;
+use crate::embedded::platform::clock::{Clock, Now, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::settings::{Settings, window_ms};
@@ -55,6 +55,7 @@ impl Target {
 pub(crate) struct Shared {
     pub directory: PathBuf,
     pub clock: Arc<dyn Clock>,
+    seen: SeenTime,
     pub identity: Identity,
     pub reader: Reader,
     pub tail: Tail,
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     pub keys_dropped: AtomicU64,
     /// The longest window of repetitions: how long the index keeps keys.
     window_ms: AtomicU64,
+    /// How far the wall clock is ahead of the time that passed since keys were stored; usually zero.
+    ahead_ms: AtomicI64,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     /// What became of the last index that failed.
@@ -89,14 +92,16 @@ impl Shared {
         lock: Option<Lock>,
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
+        let seen = SeenTime::starting(&*clock, last_ms);
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
         let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
-            retention: RetentionLimits::new(settings, clock.now(), last_ms),
+            retention: RetentionLimits::new(settings, seen.now(&*clock), last_ms),
             clock,
+            seen,
             identity,
             reader,
             tail: Tail::new(end),
@@ -107,10 +112,15 @@ impl Shared {
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             window_ms: AtomicU64::new(settings.window_ms()),
+            ahead_ms: AtomicI64::new(0),
             damage: Mutex::new(None),
             index_damage: Mutex::new(None),
             lock: Mutex::new(lock),
         }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.seen.now(&*self.clock)
     }
 
     pub(crate) fn target(&self, number: u16) -> Option<Arc<Target>> {
@@ -210,9 +220,19 @@ impl Shared {
         self.window_ms.store(window_ms(window), Ordering::Relaxed);
     }
 
-    /// The keys that the index keeps as of `now_ms`.
-    pub(crate) fn keys_kept(&self, now_ms: u64) -> KeysKept {
-        KeysKept { now_ms, window_ms: self.window_ms.load(Ordering::Relaxed) }
+    /// The keys that the index keeps at the moment.
+    pub(crate) fn keys_kept(&self) -> KeysKept {
+        let (now, window_ms) = (self.now(), self.window_ms.load(Ordering::Relaxed));
+        // Of the hour in which the window begins, too.
+        let oldest = Duration::from_millis(window_ms.saturating_add(HOUR_MS));
+        let ahead_ms = lock(&self.retention.wall).ahead_ms(oldest, now);
+        self.ahead_ms.store(ahead_ms, Ordering::Release);
+        KeysKept { now_ms: now.wall.as_millis().saturating_sub_signed(ahead_ms.max(0)), window_ms }
+    }
+
+    /// What decides whether an event that was received at `now_ms` is a repetition.
+    pub(crate) fn window(&self, now_ms: u64, window_ms: u64) -> KeyWindow {
+        KeyWindow { now_ms, ahead_ms: self.ahead_ms.load(Ordering::Acquire), window_ms }
     }
 
     pub(crate) fn set_tail(&self, lsn: u64) {

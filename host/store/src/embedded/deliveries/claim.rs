@@ -65,7 +65,7 @@ pub(crate) async fn claim(
 
 /// `untried`: ignores retries.
 fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
-    let now = shared.clock.now();
+    let now = shared.now();
     // The committer needs the target's lock, so slow work is done before it is taken.
     let wanted = lock(&target.live).wants(max);
     if let Some(from) = wanted {
@@ -124,10 +124,10 @@ fn load_now(
     max: usize,
     untried: bool,
 ) -> Result<Option<GivenUp>, StoreError> {
-    let need = lock(&target.live).need(&shared.tail, max, shared.clock.now(), untried);
+    let need = lock(&target.live).need(&shared.tail, max, shared.now(), untried);
     let (mut loaded, mut failed) = (Vec::new(), None);
     if let Some(from_ms) = need.rows_from_ms {
-        loaded = due_rows(shared, target, from_ms, max, &mut failed);
+        loaded = due_rows(shared, target, (from_ms, need.far_from_ms), max, &mut failed);
     }
     for number in need.given_back {
         match event(shared, number) {
@@ -148,34 +148,44 @@ fn load_now(
     }
 }
 
-/// Rows that are due and not claimed, with their events. Those that cannot be read now are left for later.
+/// Rows that are due and not claimed, with their events: from `from_ms` on, and those that are due too far away. Those
+/// that cannot be read now are left for later.
 fn due_rows(
     shared: &Shared,
     target: &Target,
-    from_ms: u64,
+    (from_ms, far_from_ms): (u64, Option<u64>),
     max: usize,
     failed: &mut Option<StoreError>,
 ) -> Vec<Loaded> {
-    let now_ms = shared.clock.wall_ms();
+    let now_ms = shared.now().seen.as_millis();
     let later_ms = now_ms + REST_MS;
     let held = lock(&target.live).held_rows();
     let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
+    let mut more_far = false;
+    let far = far_from_ms.map(|from_ms| (from_ms, u64::MAX));
     let asked = shared.try_index(|index| {
-        let mut visit = |due_ms, number, row| {
-            if due_ms > now_ms || found.len() >= max {
-                next_ms = due_ms;
-                return ControlFlow::Break(());
-            }
-            if held.binary_search(&number).is_err() {
-                found.push((due_ms, number, row));
-            }
-            ControlFlow::Continue(())
-        };
-        index.retries(target.number, from_ms, &mut visit)
+        for (from_ms, to_ms) in [Some((from_ms, now_ms)), far].into_iter().flatten() {
+            let mut visit = |due_ms, number, row| {
+                if due_ms > to_ms || found.len() >= max {
+                    next_ms = next_ms.min(due_ms);
+                    more_far |= due_ms <= to_ms && due_ms > now_ms;
+                    return ControlFlow::Break(());
+                }
+                if held.binary_search(&number).is_err() {
+                    found.push((due_ms, number, row));
+                }
+                ControlFlow::Continue(())
+            };
+            index.retries(target.number, from_ms, &mut visit)?;
+        }
+        Ok(())
     });
     if !matches!(asked, Some(Ok(()))) {
         // Retries wait while the index is rebuilt; new deliveries continue.
         let mut live = lock(&target.live);
+        if far_from_ms.is_some() {
+            live.look_far();
+        }
         live.low_water_ms = live.low_water_ms.min(later_ms);
         return Vec::new();
     }
@@ -183,6 +193,7 @@ fn due_rows(
     for (due_ms, number, row) in found {
         if bytes >= CLAIM_BYTES_MAX {
             next_ms = next_ms.min(due_ms);
+            more_far |= due_ms > now_ms;
             break;
         }
         match event(shared, number) {
@@ -199,6 +210,9 @@ fn due_rows(
     }
     let mut live = lock(&target.live);
     live.low_water_ms = live.low_water_ms.min(next_ms);
+    if more_far {
+        live.look_far();
+    }
     loaded
 }
 
@@ -239,7 +253,7 @@ fn read_log(
 
 /// Makes a dead letter of a delivery whose event cannot be read.
 fn give_up(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
-    let now = shared.clock.now();
+    let now = shared.now();
     let until = now.after(GIVE_UP_LEASE);
     let reason = format!("its event at {} can no longer be read", shared.place(lsn_of(number)));
     shared.note_damage(lsn_of(number));
@@ -259,7 +273,7 @@ fn give_up(shared: &Shared, target: &Target, number: u64, row: Option<(u64, Retr
     } else if live.free.remove(&number)
         && let Some(open) = live.open.get_mut(&number)
     {
-        open.claimed = Some(Claimed { until, since: now.wall });
+        open.claimed = Some(Claimed { until, since: now.seen });
     }
     live.lease_check = Some(live.lease_check.map_or(until, |check| check.min(until)));
     drop(live);

@@ -8,6 +8,7 @@ use crate::embedded::core::shared::Shared;
 use crate::embedded::core::shared::Target;
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index, IndexError, RetryRow};
+use crate::embedded::platform::clock::Now;
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::{EventFate, Fate, StoreError};
 
@@ -30,12 +31,12 @@ pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, St
         return Ok(None);
     };
     let fates = shared.with_index(|index| {
-        let mut fates = Vec::new();
+        let (mut fates, now) = (Vec::new(), shared.now());
         for target in read_lock(&shared.targets).iter() {
             let planned = origin.targets.contains(&target.number);
             let reason = origin.unrouted.iter().find(|(name, _)| **name == *target.name);
             let reason = reason.map(|(_, reason)| reason.as_str()).unwrap_or_default();
-            let fate = of_target(index, target, id.number(), planned)?;
+            let fate = of_target(index, target, (id.number(), now), planned)?;
             let fate = fate.unwrap_or_else(|| Fate::NotRouted { reason: reason.to_owned() });
             fates.push((TargetNumber(target.number), fate));
         }
@@ -54,7 +55,7 @@ pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, St
 fn of_target(
     index: &dyn Index,
     target: &Target,
-    number: u64,
+    (number, now): (u64, Now),
     planned: bool,
 ) -> Result<Option<Fate>, IndexError> {
     if planned && lock(&target.live).is_open(number) {
@@ -68,7 +69,7 @@ fn of_target(
         found = Some(if row.attempts == 0 {
             Fate::Waiting
         } else {
-            let at = Timestamp::from_millis(due_ms);
+            let at = now.show(due_ms);
             Fate::Retrying { attempts: row.attempts, at, reason: row.reason }
         });
         ControlFlow::Break(())

@@ -25,10 +25,33 @@ const GENERATION_KEYS_MAX: usize = 131_072;
 /// For a request for which the index was not asked.
 pub(crate) const NEVER_ASKED: u64 = 0;
 
-impl Seen {
-    /// Whether an event with the same key, received at `now_ms`, repeats this one.
-    pub(crate) const fn is_within(&self, now_ms: u64, window_ms: u64) -> bool {
-        now_ms < self.received_ms.saturating_add(window_ms)
+/// The time within which an event with the same key is a repetition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyWindow {
+    /// When the later event was received.
+    pub now_ms: u64,
+    /// How far the clock was set forward since the earlier one was stored, or back if negative.
+    pub ahead_ms: i64,
+    pub window_ms: u64,
+}
+
+impl KeyWindow {
+    /// That moment on the clock as it was before it was set.
+    const fn before_set_ms(self) -> u64 {
+        self.now_ms.saturating_sub_signed(self.ahead_ms)
+    }
+
+    /// When the window begins. Before that nothing has to be looked up.
+    pub(crate) fn begins_ms(self) -> u64 {
+        self.now_ms.min(self.before_set_ms()).saturating_sub(self.window_ms)
+    }
+
+    /// Whether an event that was received at `received_ms` is repeated. It was received by the clock as it is or
+    /// as it was before, and the shorter of both ages is right.
+    pub(crate) fn has(self, received_ms: u64) -> bool {
+        let ages = [self.now_ms, self.before_set_ms()];
+        let age = ages.into_iter().filter_map(|now| now.checked_sub(received_ms)).min();
+        age.is_none_or(|age| age < self.window_ms)
     }
 }
 
@@ -84,6 +107,12 @@ impl Recent {
         };
     }
 
+    /// Whatever the index answered before now has to be asked again.
+    pub(crate) fn doubt(&mut self) -> u64 {
+        self.dropped += 1;
+        self.dropped
+    }
+
     /// Starts a new generation when it is time and the index has the oldest; without an index, when there
     /// are too many keys. Returns how many generations were dropped so far.
     pub(crate) fn turn(&mut self, indexed_to: Option<u64>, now: Instant) -> u64 {
@@ -115,10 +144,31 @@ mod tests {
     #[test]
     fn a_repetition_is_received_within_the_window_of_its_source() {
         let minute = 60_000;
+        let has = |now_ms, window_ms| KeyWindow { now_ms, ahead_ms: 0, window_ms }.has(1_000);
         for window_ms in [minute, 1_440 * minute] {
-            assert!(seen(1).is_within(1_000 + window_ms - 1, window_ms));
-            assert!(!seen(1).is_within(1_000 + window_ms, window_ms));
-            assert!(seen(1).is_within(0, window_ms), "the clock was set back");
+            assert!(has(1_000 + window_ms - 1, window_ms));
+            assert!(!has(1_000 + window_ms, window_ms));
+            assert!(has(0, window_ms), "the clock was set back");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_makes_no_event_new_and_none_a_repetition() {
+        let hour: u64 = 3_600_000;
+        let window_ms = 24 * hour;
+        let start = 50 * 365 * 24 * hour;
+        for days in [365, -365, 2, -2] {
+            let ahead_ms = days * window_ms.cast_signed();
+            let ahead = |passed_ms: u64| start.saturating_add_signed(ahead_ms) + passed_ms;
+            // What passed before and since the clock was set.
+            for (before, since) in [(0, 1), (hour, hour), (window_ms - 2, 1), (23 * hour, hour)] {
+                let now_ms = ahead(since);
+                let window = KeyWindow { now_ms, ahead_ms, window_ms };
+                let within = before + since < window_ms;
+                assert_eq!(window.has(start - before), within, "{ahead_ms} {before} {since}");
+                assert!(!within || window.begins_ms() <= start - before);
+                assert!(window.has(ahead(0)), "received since it was set");
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use crate::embedded::state::apply::State;
 /// Version of the rows. An index with another version is rebuilt.
 pub(crate) const LAYOUT: u8 = 4;
 
-const HOUR_MS: u64 = 3_600_000;
+pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 /// Why the index does not answer, or cannot be made. It may be deleted at any time.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -195,7 +195,7 @@ impl Indexer {
     ) -> Result<(), IndexError> {
         let uuid = self.shared.identity.uuid;
         let (mut gathered, mut replies) = (Gathered::default(), Vec::new());
-        let kept = self.shared.keys_kept(self.shared.clock.wall_ms());
+        let kept = self.shared.keys_kept();
         let (mut next, mut sync) = (Some(first), false);
         while let Some(job) = next {
             match job {

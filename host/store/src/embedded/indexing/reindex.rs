@@ -223,7 +223,7 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let indexed = shared.indexed.load(Ordering::Acquire);
     shared.rebuild.read();
     drain.leaves = false;
-    let kept = shared.keys_kept(shared.clock.wall_ms());
+    let kept = shared.keys_kept();
     let mut replay = Replay::new(&*index, shared.identity.uuid, kept, indexed);
     let mut to = from.map_or(first, |stamp| stamp.end);
     for _ in 0..CHASES_MAX {

@@ -63,7 +63,12 @@ impl Summary {
                 }
                 *received_ms
             }
-            Effects::Settlements(record) => record.at_ms,
+            Effects::Settlements(record) => {
+                // A first attempt was made in the time that the daemon has seen, wherever the clock was set.
+                let settled = record.targets.iter().flat_map(|target| &target.others);
+                let retries = settled.filter(|s| s.attempts == 1);
+                retries.map(|s| s.first_attempt_ms).fold(record.at_ms, u64::max)
+            }
             Effects::DeadRange(record) => record.at_ms,
             Effects::Act(record) => record.at_ms,
             Effects::Lost(record) => {

@@ -1,4 +1,5 @@
-//! The two clocks of the store: the wall clock for what is stored, the steady one for leases and waits.
+//! The clocks of the store: the wall clock for what people read, the steady one for leases, and the seen time
+//! for everything that waits.
 //!
 //! The store reads no other clock, so that a test can move time by hours and years and set the wall
 //! clock back.
@@ -13,16 +14,31 @@ use crate::BoxFuture;
 /// Longest lease: more than any process should need, and no overflow.
 const LEASE_MAX: Duration = Duration::from_secs(365 * 86_400);
 
-/// Both clocks at one moment.
+/// All clocks at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     pub wall: Timestamp,
     pub steady: Instant,
+    /// Due times are compared with this one, see [`SeenTime`].
+    pub seen: Timestamp,
 }
 
 impl Now {
     pub(crate) fn after(&self, lease: Duration) -> Instant {
         self.steady + lease.min(LEASE_MAX)
+    }
+
+    /// The time of day as it should be if it was right at `before`.
+    pub(crate) fn expected(&self, before: Self) -> Timestamp {
+        before.wall.plus(self.steady.saturating_duration_since(before.steady))
+    }
+
+    /// A due time, for people.
+    pub(crate) fn show(&self, due_ms: u64) -> Timestamp {
+        let (due, seen) = (Timestamp::from_millis(due_ms), self.seen);
+        let late_ms = u64::try_from(seen.since(due).as_millis()).unwrap_or(u64::MAX);
+        let at = self.wall.plus(due.since(seen));
+        Timestamp::from_millis(at.as_millis().saturating_sub(late_ms))
     }
 }
 
@@ -32,12 +48,30 @@ pub(crate) trait Clock: Send + Sync + 'static {
     /// Completes at that moment of the steady clock.
     fn sleep_until(&self, at: Instant) -> BoxFuture<'_, ()>;
 
-    fn now(&self) -> Now {
-        Now { wall: self.wall(), steady: self.steady() }
-    }
-
     fn wall_ms(&self) -> u64 {
         self.wall().as_millis()
+    }
+}
+
+/// Time as the daemon has seen it pass: it starts like the wall clock, but not before the last record of the
+/// log, and then follows the steady clock, wherever the wall clock is set meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeenTime {
+    start: Timestamp,
+    origin: Instant,
+}
+
+impl SeenTime {
+    /// `last_ms`: when the last record of the log was made.
+    pub(crate) fn starting(clock: &dyn Clock, last_ms: u64) -> Self {
+        let start = clock.wall().max(Timestamp::from_millis(last_ms));
+        Self { start, origin: clock.steady() }
+    }
+
+    pub(crate) fn now(&self, clock: &dyn Clock) -> Now {
+        let steady = clock.steady();
+        let seen = self.start.plus(steady.saturating_duration_since(self.origin));
+        Now { wall: clock.wall(), steady, seen }
     }
 }
 

@@ -50,8 +50,8 @@ pub(crate) trait Disk: Send + Sync + 'static {
     }
     /// Names in a folder, without order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
-    /// Makes a folder with its parents if it is missing.
-    fn make_folder(&self, path: &Path) -> io::Result<()>;
+    /// Makes a folder in one that is there; `false` if it is there already.
+    fn make_folder(&self, path: &Path) -> io::Result<bool>;
     /// Returns once all names of the folder are on the medium.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
     /// May block as long as the file system does. A disk without an end has room for everything.
@@ -59,6 +59,21 @@ pub(crate) trait Disk: Send + Sync + 'static {
         let _ = folder;
         Ok(Space { free_bytes: u64::MAX - 1, total_bytes: u64::MAX })
     }
+}
+
+/// Makes a folder with its parents, and syncs each new one's name: a power cut could remove the folder with
+/// everything that was synced in it.
+pub(crate) fn make_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    // The parent of a bare name is empty: the current folder, which is there.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let made = match disk.make_folder(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folders(disk, parent.ok_or(error)?)?;
+            disk.make_folder(path)
+        }
+        made => made,
+    };
+    if made? { disk.sync_folder(parent.unwrap_or(Path::new("."))) } else { Ok(()) }
 }
 
 /// The file system of the machine.
@@ -138,8 +153,12 @@ impl Disk for Files {
             .collect()
     }
 
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fn make_folder(&self, path: &Path) -> io::Result<bool> {
+        match std::fs::DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

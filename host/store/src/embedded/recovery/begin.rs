@@ -68,7 +68,10 @@ impl Recovery<'_> {
     ) -> Result<Result<Begun, IndexError>, OpenError> {
         let Found { index, mut state, stamp, damaged } = found;
         let Some(oldest) = self.list.first().copied() else { return Ok(Err(IndexError::Closing)) };
-        let kept = KeysKept { now_ms: self.machine.clock.wall_ms(), window_ms };
+        // A clock that is wrong at the start removes no keys.
+        let created_ms = self.list.last().map_or(0, |newest| newest.created_ms);
+        let now_ms = self.machine.clock.wall_ms().min(created_ms);
+        let kept = KeysKept { now_ms, window_ms };
         let mut replay = Replay::new(&*index, oldest.identity.uuid, kept, u64::MAX);
         let from = stamp.map_or((oldest.first(), oldest.epoch), |stamp| (stamp.end, stamp.epoch));
         let mut failed = Ok(());

@@ -20,7 +20,7 @@ use crate::embedded::log::segments::Segments;
 use crate::embedded::log::spare::SPARE;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{Log, create_first};
-use crate::embedded::platform::disk::Disk;
+use crate::embedded::platform::disk::{Disk, make_folders};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::{State, TargetState};
@@ -42,7 +42,9 @@ pub(crate) struct Known {
 pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, OpenError> {
     let disk = machine.disk.clone();
     let folder = settings.log_folder();
-    disk.make_folder(&folder).map_err(at("make the folder", &folder))?;
+    make_folders(&*disk, &folder).map_err(at("make the folder", &folder))?;
+    // A process that made the folder may have ended before it synced its name.
+    disk.sync_folder(&settings.directory).map_err(at("sync", &settings.directory))?;
     let lock = if machine.alone { None } else { Some(Lock::take(&settings.lock_file())?) };
     let list = segments(machine, &folder, settings.segment_bytes)?;
     let Some(newest) = list.last().copied() else {

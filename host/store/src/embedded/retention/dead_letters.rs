@@ -110,7 +110,7 @@ impl Retention {
     ) -> Result<(Rows, Rows), IndexError> {
         let (mut old, mut kept, mut from) = (Vec::new(), Vec::new(), dead_key(target, 0));
         let mut bytes = 0;
-        let trusted = self.shared.retention.is_clock_trusted(self.shared.clock.now());
+        let trusted = self.shared.retention.is_clock_trusted(self.shared.now());
         loop {
             let page = index.scan(Space::Range, &from, PAGE_ROWS)?;
             for (key, lsn) in &page {

@@ -8,6 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dispatcher_model::Timestamp;
+use tokio::time::Instant;
+
 use crate::StoreError;
 use crate::embedded::core::inbox::{Command, Reply};
 use crate::embedded::core::shared::Shared;
@@ -27,6 +30,12 @@ const LOOK_FULL: Duration = Duration::from_secs(1);
 
 /// Longest pause while the oldest segment is not old enough.
 const LOOK_AGE: Duration = Duration::from_secs(3_600);
+
+/// The newest segment ends when its first request has this part of the age: what is removed is older by no more.
+const AGE_PARTS: u64 = 10;
+
+/// … while the log takes no more than this part of its size.
+const SIZE_PARTS: u64 = 2;
 
 /// Pause between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -62,6 +71,8 @@ pub(crate) struct Retention {
     leaving: Option<Segment>,
     /// Times in a row that a segment could not be removed, or its rows.
     failed: Repeated,
+    /// When the newest segment was last looked at.
+    looked: Option<Instant>,
 }
 
 /// Called again and again until an answer is there.
@@ -69,7 +80,7 @@ pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
 
 impl Retention {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, leaving: None, failed: Repeated::default() }
+        Self { shared, leaving: None, failed: Repeated::default(), looked: None }
     }
 
     pub(crate) fn run(mut self) {
@@ -92,6 +103,7 @@ impl Retention {
         if self.shared.rebuild.is_on() {
             return Stepped::Rest(Some(LOOK));
         }
+        self.end_newest(meanwhile);
         let Some(oldest) = self.oldest() else { return Stepped::Rest(self.next_look()) };
         match self.reclaim(&oldest, meanwhile) {
             Ok(true) => Stepped::More,
@@ -111,8 +123,31 @@ impl Retention {
         if self.shared.room.is_closed(Why::Quota) { LOOK_FULL } else { LOOK }
     }
 
+    /// Ends the newest segment when it is old enough: otherwise it would stay until it is full.
+    fn end_newest(&mut self, meanwhile: Meanwhile<'_>) {
+        let (now, limits) = (self.shared.now(), &self.shared.retention);
+        let Some(age_ms) = limits.age_ms.filter(|_| limits.is_clock_trusted(now)) else { return };
+        let is_due = |looked: Instant| now.steady >= looked + LOOK;
+        let crowded = {
+            let segments = read_lock(&self.shared.reader.segments);
+            limits.bytes_max.is_some_and(|max| segments.bytes() > max / SIZE_PARTS)
+        };
+        if crowded || !self.looked.is_none_or(is_due) {
+            return;
+        }
+        self.looked = Some(now.steady);
+        let before = now.wall.as_millis().saturating_sub(age_ms / AGE_PARTS);
+        let before = Timestamp::from_millis(before);
+        let ended = ask(&self.shared, |reply| Command::EndSegment { before, reply }, meanwhile);
+        if let Err(error) = ended
+            && !self.shared.inbox.stopped()
+        {
+            tracing::warn!(%error, "cannot end the newest log segment for its age yet");
+        }
+    }
+
     fn oldest(&self) -> Option<Oldest> {
-        let (now, limits) = (self.shared.clock.now(), &self.shared.retention);
+        let (now, limits) = (self.shared.now(), &self.shared.retention);
         // Checked each time, so that no jump of the clock is missed.
         let trusted = limits.is_clock_trusted(now);
         let segments = read_lock(&self.shared.reader.segments);
@@ -129,11 +164,13 @@ impl Retention {
     /// When the oldest segment will be too old. A new segment wakes the thread.
     fn next_look(&self) -> Option<Duration> {
         let age_ms = self.shared.retention.age_ms?;
+        let newest = Duration::from_millis(age_ms / AGE_PARTS).clamp(LOOK, LOOK_AGE);
         let segments = read_lock(&self.shared.reader.segments);
-        let [first, _, ..] = &segments.list[..] else { return None };
-        let due_ms = first.summary.as_ref()?.last_ms.saturating_add(age_ms);
+        let [first, _, ..] = &segments.list[..] else { return Some(newest) };
+        let Some(summary) = &first.summary else { return Some(newest) };
+        let due_ms = summary.last_ms.saturating_add(age_ms);
         let left = Duration::from_millis(due_ms.saturating_sub(self.shared.clock.wall_ms()));
-        Some(left.clamp(LOOK, LOOK_AGE))
+        Some(left.clamp(LOOK, newest))
     }
 
     /// Takes the segment out of the log. Readers no longer find it.

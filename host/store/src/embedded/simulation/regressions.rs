@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::contract::{HOUR, dead, planned, request, texts};
+use crate::contract::{HOUR, dead, keyed, planned, request, texts};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::format::segment_header::{Identity, base_of, file_name};
 use crate::embedded::platform::disk::Disk as _;
 use crate::embedded::platform::locks::read_lock;
 use crate::embedded::{Embedded, Settings};
 use crate::{AppendError, Durable, Fate, Outcome, Queue, Settlement};
-use dispatcher_model::{Delivery, Receipt, TargetNumber};
+use dispatcher_model::{Delivery, Planned, Receipt, TargetNumber};
 
 use super::hardware::disk::SimDisk;
 use super::hardware::memory_index::MemoryHome;
@@ -79,8 +80,16 @@ impl Story {
     }
 
     fn append(&mut self, text: &str) -> Result<Durable, AppendError> {
+        self.append_one(planned(text, &[TargetNumber(0)]))
+    }
+
+    fn append_keyed(&mut self, key: &str) -> Result<Durable, AppendError> {
+        self.append_one(keyed(key, 1, &[TargetNumber(0)]))
+    }
+
+    fn append_one(&mut self, planned: Planned) -> Result<Durable, AppendError> {
         let store = self.store();
-        let mut request = request(vec![planned(text, &[TargetNumber(0)])]);
+        let mut request = request(vec![planned]);
         request.received_at = self.time.wall();
         self.ask(store.append(request))
     }
@@ -323,5 +332,78 @@ fn dropped_dead_letters_stay_dropped_when_the_first_of_them_is_replayed() {
         assert_eq!(story.ask(act).unwrap(), 1);
         let fate = story.ask(store.fate(ids[1])).unwrap().unwrap().fates.remove(0).1;
         assert!(matches!(fate, Fate::Dead { dropped: true, .. }), "{fate:?}");
+    }
+}
+
+#[test]
+fn a_new_store_keeps_its_folders_and_its_first_event_through_a_power_cut() {
+    let mut story = Story::new(7);
+    let id = story.append("1").unwrap().ids()[0];
+    story.cut_power();
+    assert_eq!(story.claim().event.id, id);
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// An hour, a day and a year in both directions, from 1970 and into 2200.
+fn jumps_ms() -> [i64; 10] {
+    let hour_ms = DAY_MS / 24;
+    let two_centuries = 200 * 365 * DAY_MS;
+    let to_1970 = -100 * 365 * DAY_MS;
+    let one = [hour_ms, 2 * hour_ms, DAY_MS, 365 * DAY_MS];
+    let [a, b, c, d] = one;
+    [a, b, c, d, -a, -b, -c, -d, two_centuries, to_1970]
+}
+
+#[test]
+fn a_retry_waits_no_longer_than_its_backoff_wherever_the_clock_is_set() {
+    for (jump_ms, restarts) in jumps_ms().into_iter().flat_map(|ms| [(ms, false), (ms, true)]) {
+        let mut story = Story::new(11);
+        let target = TargetNumber(0);
+        story.store().wait_at_most(target, HOUR);
+        for (i, wait_s) in [(0, 5), (1, 600), (2, 3_600)] {
+            story.append(&i.to_string()).unwrap();
+            let given = story.claim();
+            let at = story.store().now().plus(Duration::from_secs(wait_s));
+            let outcome = Outcome::Retry { at, reason: "no".into(), progress: vec![i] };
+            story.settle(&given, outcome);
+        }
+        story.time.jump(jump_ms);
+        if restarts {
+            story.kill();
+            story.store().wait_at_most(target, HOUR);
+        }
+        let (mut passed_s, mut due_s) = (0, Vec::new());
+        while due_s.len() < 3 {
+            let store = story.store();
+            let given = story.running.as_mut().unwrap().ask(store.claim(target, 3, HOUR * 24));
+            due_s.extend(given.iter().flatten().flatten().map(|_| passed_s));
+            story.time.pass(60_000);
+            passed_s += 60;
+            assert!(passed_s <= 3_720, "{jump_ms} {restarts}: waits since {due_s:?}");
+        }
+        if !restarts {
+            assert_eq!(due_s, [60, 600, 3_600], "{jump_ms}: neither early nor late");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_makes_no_repeated_event_new() {
+    for (jump_ms, restarts) in jumps_ms().into_iter().flat_map(|ms| [(ms, false), (ms, true)]) {
+        let mut story = Story::new(12);
+        let id = story.append_keyed("1").unwrap().ids()[0];
+        story.time.jump(jump_ms);
+        if restarts {
+            story.kill();
+        }
+        for _ in 0..3 {
+            story.time.pass(60_000);
+            // The index follows the log, and drops what it holds to be too old.
+            let other = story.time.steady_ms().to_string();
+            story.append_keyed(&other).unwrap();
+            let again = story.append_keyed("1").unwrap();
+            assert_eq!((again.ids()[0], again.duplicates()), (id, 1), "{jump_ms} {restarts}");
+        }
     }
 }

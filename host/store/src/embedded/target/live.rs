@@ -22,12 +22,10 @@ use crate::embedded::platform::clock::Now;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::state::counts::Counts;
 
-/// A claim that waits for a row checks the time at least this often.
-const DUE_CHECK: Duration = Duration::from_secs(60);
-
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
     pub until: Instant,
+    /// In seen time, like all times of rows.
     pub since: Timestamp,
 }
 
@@ -62,6 +60,8 @@ pub(crate) struct Loaded {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Need {
     pub rows_from_ms: Option<u64>,
+    /// What is due later than this is due now.
+    pub far_from_ms: Option<u64>,
     pub given_back: Vec<u64>,
     pub log_from: Option<u64>,
 }
@@ -83,6 +83,12 @@ pub(crate) struct Live {
     pub loaded: VecDeque<Loaded>,
     /// No row outside memory is due before.
     pub low_water_ms: u64,
+    /// The longest wait of the target: a row that is due later than that was made by a wrong clock.
+    longest: Option<Duration>,
+    /// There may be such rows outside memory.
+    far: bool,
+    /// Where they began when they were last read.
+    far_from_ms: u64,
     /// No lease ends before this.
     pub lease_check: Option<Instant>,
     pub counts: Counts,
@@ -220,6 +226,7 @@ impl Live {
         let mut need = Need::default();
         if !untried && self.rows_due(now) {
             need.rows_from_ms = Some(std::mem::replace(&mut self.low_water_ms, u64::MAX));
+            need.far_from_ms = self.far_from(now);
         }
         need.given_back = self.given_back(max);
         let room = !self.frozen && !self.window_full() && self.ready.is_empty();
@@ -230,7 +237,33 @@ impl Live {
     }
 
     fn rows_due(&self, now: Now) -> bool {
-        self.low_water_ms <= now.wall.as_millis() && self.rows.len() < WINDOW_MAX
+        self.low_water_ms <= now.seen.as_millis() && self.rows.len() < WINDOW_MAX
+    }
+
+    /// Sets the longest wait. Rows that are due later than that are due now.
+    pub(crate) fn wait_at_most(&mut self, longest: Duration) {
+        self.longest = Some(longest);
+        self.look_far();
+    }
+
+    /// Reads the rows again that a wrong clock made.
+    pub(crate) fn look_far(&mut self) {
+        self.far = true;
+        self.low_water_ms = 0;
+    }
+
+    fn far_from(&mut self, now: Now) -> Option<u64> {
+        let longest = self.longest.filter(|_| std::mem::take(&mut self.far))?;
+        self.far_from_ms = now.seen.plus(longest).as_millis().saturating_add(1);
+        Some(self.far_from_ms)
+    }
+
+    /// A row is no longer claimed or in memory.
+    pub(crate) fn row_waits(&mut self, due_ms: u64) {
+        self.low_water_ms = self.low_water_ms.min(due_ms);
+        if self.longest.is_some() && due_ms >= self.far_from_ms {
+            self.look_far();
+        }
     }
 
     /// Open deliveries that are not claimed and not in memory.
@@ -259,9 +292,8 @@ impl Live {
     pub(crate) fn next_change(&self, now: Now) -> Option<Instant> {
         let rows = self.low_water_ms < u64::MAX && self.rows.len() < WINDOW_MAX;
         let due = rows.then(|| {
-            let left = Timestamp::from_millis(self.low_water_ms).since(now.wall);
-            // The wall clock may be set meanwhile: look again now and then.
-            now.steady + left.min(DUE_CHECK)
+            let left = Timestamp::from_millis(self.low_water_ms).since(now.seen);
+            now.after(left)
         });
         [due, self.lease_check].into_iter().flatten().min()
     }
@@ -276,7 +308,7 @@ impl Live {
         untried: bool,
     ) -> Vec<Delivery> {
         let until = now.after(lease);
-        let claimed = Claimed { until, since: now.wall };
+        let claimed = Claimed { until, since: now.seen };
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < max && bytes < CLAIM_BYTES_MAX && self.rows.len() < WINDOW_MAX {
             let wanted = |loaded: &Loaded| !untried || loaded.row.is_none();
@@ -295,7 +327,7 @@ impl Live {
                 let lease = RowLease {
                     due_ms,
                     attempts: row.attempts,
-                    first_attempt: if row.attempts == 0 { now.wall } else { first_attempt },
+                    first_attempt: if row.attempts == 0 { now.seen } else { first_attempt },
                     received,
                     until,
                     settled: false,
@@ -343,6 +375,7 @@ impl Live {
                 None => {}
             }
         }
+        let mut waiting = Vec::new();
         self.rows.retain(|_, row| {
             if row.settled || row.until > now.steady {
                 if !row.settled {
@@ -350,10 +383,11 @@ impl Live {
                 }
                 return true;
             }
-            self.low_water_ms = self.low_water_ms.min(row.due_ms);
+            waiting.push(row.due_ms);
             false
         });
         self.lease_check = next;
+        waiting.into_iter().for_each(|due_ms| self.row_waits(due_ms));
     }
 
     pub(crate) fn extend(&mut self, numbers: impl Iterator<Item = u64>, until: Instant) {
@@ -369,9 +403,9 @@ impl Live {
 
     /// Drops what was loaded into memory and not claimed, when the target is held.
     pub(crate) fn unload(&mut self) {
-        for loaded in self.loaded.drain(..) {
+        for loaded in std::mem::take(&mut self.loaded) {
             if let Some((due_ms, _)) = loaded.row {
-                self.low_water_ms = self.low_water_ms.min(due_ms);
+                self.row_waits(due_ms);
             }
         }
         self.ready.clear();

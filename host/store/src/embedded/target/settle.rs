@@ -148,17 +148,16 @@ impl Live {
         }
         let Some(row) = self.rows.get(&number).filter(|row| !row.settled) else { return false };
         let (due_ms, attempts) = (row.due_ms, row.attempts);
-        if due_ms <= now.wall.as_millis() || attempts > 0 {
-            // The row did not change: only it has the reason and the progress. If the clock was set back
-            // meanwhile, it is due later.
-            self.low_water_ms = self.low_water_ms.min(due_ms);
+        if due_ms <= now.seen.as_millis() || attempts > 0 {
+            // The row did not change: only it has the reason and the progress.
             self.rows.remove(&number);
+            self.row_waits(due_ms);
             return true;
         }
         // A parked delivery is due only when its lease would have ended: bring that forward.
         let Some(mut settled) = self.end(number) else { return false };
         settled.attempts = attempts;
-        settled.what = RecordedOutcome::Parked { due_ms: now.wall.as_millis() };
+        settled.what = RecordedOutcome::Parked { due_ms: now.seen.as_millis() };
         others.push(settled);
         true
     }
@@ -171,7 +170,7 @@ impl Live {
             let received = open.received;
             self.open.remove(&number);
             let left = claimed.until.saturating_duration_since(now.steady);
-            let due_ms = now.wall.plus(left).as_millis();
+            let due_ms = now.seen.plus(left).as_millis();
             let lease = crate::embedded::target::live::RowLease {
                 due_ms,
                 attempts: 0,

@@ -121,6 +121,7 @@ impl Repairer<'_> {
             made.map_err(at("make the folder", &folder))?;
             let opened = File::open(&folder).map_err(at("open", &folder))?;
             hand_over(&opened, self.directory).map_err(at("give away", &folder))?;
+            Files.sync_folder(self.directory).map_err(at("sync", self.directory))?;
         }
         let unfinished = path.with_extension("tmp");
         let copy = || {

@@ -56,6 +56,8 @@ struct World {
     names: BTreeMap<PathBuf, usize>,
     on_medium: BTreeMap<PathBuf, usize>,
     pending: Vec<NameOp>,
+    /// Folders that were made, and whether their names are on the medium.
+    folders: BTreeMap<PathBuf, bool>,
     faults: Faults,
     /// How many calls failed.
     failed: u64,
@@ -147,6 +149,20 @@ impl World {
         Ok(())
     }
 
+    /// A folder whose name is not on the medium is gone with all that is in it.
+    fn lose_folders(&mut self) {
+        let lost: Vec<PathBuf> = self
+            .folders
+            .iter()
+            .filter(|(_, synced)| !**synced)
+            .map(|(path, _)| path.clone())
+            .collect();
+        for folder in lost {
+            self.folders.retain(|path, _| !path.starts_with(&folder));
+            self.on_medium.retain(|path, _| !path.starts_with(&folder));
+        }
+    }
+
     fn settle_names(&mut self, kept: impl Fn(usize) -> bool) {
         for (i, op) in std::mem::take(&mut self.pending).into_iter().enumerate() {
             if !kept(i) {
@@ -174,6 +190,7 @@ impl SimDisk {
             names: BTreeMap::new(),
             on_medium: BTreeMap::new(),
             pending: Vec::new(),
+            folders: BTreeMap::new(),
             faults: Faults::default(),
             failed: 0,
             read_bytes: 0,
@@ -244,6 +261,7 @@ impl SimDisk {
             0 | 1 => i < first,
             _ => any[i],
         });
+        world.lose_folders();
         world.names = world.on_medium.clone();
         world.checked.clear();
     }
@@ -370,14 +388,23 @@ impl Disk for SimDisk {
         Ok(self.names(folder))
     }
 
-    fn make_folder(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+    fn make_folder(&self, path: &Path) -> io::Result<bool> {
+        let mut world = self.world();
+        let is_root = |parent: &Path| parent.parent().is_none();
+        if !path.parent().is_none_or(|p| is_root(p) || world.folders.contains_key(p)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let is_new = !world.folders.contains_key(path);
+        world.folders.entry(path.to_path_buf()).or_insert(false);
+        Ok(is_new)
     }
 
-    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut world = self.world();
         world.name_call()?;
         world.settle_names(|_| true);
+        let inside = world.folders.iter_mut().filter(|(path, _)| path.parent() == Some(folder));
+        inside.for_each(|(_, synced)| *synced = true);
         Ok(())
     }
     fn space(&self, _: &Path) -> io::Result<Space> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::embedded::platform::disk::Disk;
+use crate::embedded::platform::disk::{Disk, make_folders};
 
 use super::disk::{NO_SPACE, SimDisk};
 
@@ -12,6 +12,27 @@ fn read(disk: &SimDisk, path: &Path) -> Option<Vec<u8>> {
     let mut out = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
     file.read_at(&mut out, 0).unwrap();
     Some(out)
+}
+
+#[test]
+fn a_power_cut_removes_folders_whose_names_were_not_synced() {
+    let (outer, inner) = (Path::new("/d"), Path::new("/d/e"));
+    for synced in [false, true] {
+        let disk = SimDisk::new(1);
+        if synced {
+            make_folders(&disk, inner).unwrap();
+        } else {
+            assert!(disk.make_folder(inner).is_err(), "it has no parent");
+            assert!(disk.make_folder(outer).unwrap() && disk.make_folder(inner).unwrap());
+        }
+        let file = disk.create(&inner.join("f")).unwrap();
+        file.write_all_at(&[1; 16], 0).unwrap();
+        file.sync().unwrap();
+        disk.sync_folder(inner).unwrap();
+        disk.cut_power();
+        assert_eq!(read(&disk, &inner.join("f")).is_some(), synced);
+        assert_eq!(disk.make_folder(outer).unwrap(), !synced);
+    }
 }
 
 #[test]

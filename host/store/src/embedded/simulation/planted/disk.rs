@@ -198,7 +198,7 @@ impl Disk for PlantedDisk {
         self.disk.list(folder)
     }
 
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
+    fn make_folder(&self, path: &Path) -> io::Result<bool> {
         self.disk.make_folder(path)
     }
 

@@ -21,7 +21,7 @@ impl Walk {
             }
         }
         // So that everything is due, also what a clock of another year put off.
-        self.time.jump(10 * 365 * 86_400_000);
+        self.time.pass(10 * 365 * 86_400_000);
         self.model.wall_max_ms = self.wall_ms();
         self.note("the end: claims everything");
         for (_, target) in self.model.targets.clone() {

@@ -35,6 +35,8 @@ pub(super) struct Event {
     pub targets: BTreeSet<u16>,
     pub key: Option<Key>,
     pub received_ms: u64,
+    /// What had really passed by then.
+    pub steady_ms: u64,
     /// How long an event with the same key repeats it.
     pub window_ms: u64,
     /// The request it came with.

@@ -149,7 +149,7 @@ impl Walk {
     }
 
     fn check_windows(&mut self, kept: &BTreeSet<u64>, lost: &BTreeSet<u64>) -> Done {
-        let (now_ms, hours_from) = (self.wall_ms(), self.hours_known());
+        let (now_ms, hours_from) = (self.seen_ms(), self.hours_known());
         let mut windows = std::mem::take(&mut self.model.windows);
         let recent = |until_ms: u64| until_ms > now_ms && hour_of(until_ms) >= hours_from;
         windows.retain(|window| recent(window.until_ms));

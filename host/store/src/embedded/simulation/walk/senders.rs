@@ -54,10 +54,11 @@ impl Walk {
         }
         let hash = |key: &Key| repetition_key(&key.id.to_string(), key.content);
         planned.event.dedup = key.as_ref().map(hash);
-        let received_ms = self.wall_ms();
+        let (received_ms, steady_ms) = (self.wall_ms(), self.steady_ms());
         let (presence, id) = (Presence::Maybe, None);
         let window_ms = millis(window);
-        let event = Event { text, targets, key, received_ms, window_ms, request, presence, id };
+        let event =
+            Event { text, targets, key, received_ms, steady_ms, window_ms, request, presence, id };
         self.model.events.push(event);
         (label, planned)
     }
@@ -133,7 +134,9 @@ impl Walk {
         let new = self.model.events[label].clone();
         if let Some(first) = self.model.label(id) {
             let old = &self.model.events[first];
-            let in_time = new.received_ms < old.received_ms + new.window_ms;
+            let passed_ms = new.steady_ms - old.steady_ms;
+            let in_time =
+                passed_ms < new.window_ms || new.received_ms < old.received_ms + new.window_ms;
             if new.key.is_none() || old.key != new.key || !in_time {
                 return Err(format!("event {label} was taken for a repetition of event {first}"));
             }

@@ -65,14 +65,14 @@ impl Walk {
         if self.model.held.contains_key(&target.0) {
             return Ok(());
         }
-        let (steady_ms, wall_ms) = (self.steady_ms(), self.wall_ms());
+        let (steady_ms, seen_ms) = (self.steady_ms(), self.seen_ms());
         let stuck = self.model.of(target.0).find(|(_, delivery)| {
             // A row that is not durable yet cannot be claimed; it will be within a second.
             let on_disk = !delivery.row || delivery.since.is_empty();
             delivery.status == Status::Open
                 && on_disk
                 && !delivery.is_leased(steady_ms)
-                && delivery.due_ms.is_some_and(|due| due <= wall_ms)
+                && delivery.due_ms.is_some_and(|due| due <= seen_ms)
         });
         stuck.map_or(Ok(()), |(label, d)| {
             Err(format!("event {label} waits but cannot be claimed: {d:?}"))
@@ -87,7 +87,7 @@ impl Walk {
         lease_ms: u64,
         untried: bool,
     ) -> Done<Vec<Label>> {
-        let (steady_ms, wall_ms) = (self.steady_ms(), self.wall_ms());
+        let (steady_ms, seen_ms) = (self.steady_ms(), self.seen_ms());
         if self.model.held.contains_key(&target.0) {
             return Err(format!("{target:?} is held, but got {} deliveries", given.len()));
         }
@@ -109,7 +109,7 @@ impl Walk {
                 "it has ended"
             } else if delivery.is_leased(steady_ms) {
                 "it is leased"
-            } else if delivery.due_ms.is_some_and(|due| due > wall_ms) {
+            } else if delivery.due_ms.is_some_and(|due| due > seen_ms) {
                 "it is not due"
             } else if delivery.attempts.is_some_and(|attempts| attempts + 1 != attempt) {
                 "its number of attempts is another"
@@ -145,7 +145,7 @@ impl Walk {
     fn outcome(&mut self, delivery: &Delivery) -> Outcome {
         let progress = (0..self.random.usize(..4)).map(|_| self.random.u8(..)).collect();
         let later = Duration::from_millis(self.random.u64(1..3 * HOUR_MS));
-        let at = self.time.wall().plus(later);
+        let at = self.store().now().plus(later);
         match self.random.u8(..12) {
             0..5 => Outcome::Delivered { receipt: Receipt::default() },
             5 => {
@@ -160,7 +160,7 @@ impl Walk {
     }
 
     fn settled(&mut self, target: TargetNumber, label: Label, outcome: &Outcome) {
-        let (step, wall_ms) = (self.step, self.wall_ms());
+        let (step, seen_ms) = (self.step, self.seen_ms());
         let Some(delivery) = self.model.deliveries.get_mut(&(target.0, label)) else { return };
         match outcome {
             Outcome::Delivered { .. } => delivery.becomes(step, Status::Delivered),
@@ -181,7 +181,7 @@ impl Walk {
             Outcome::Release => {
                 delivery.lease_ms = None;
                 if delivery.attempts == Some(0) {
-                    delivery.due_ms = delivery.due_ms.map(|due| due.min(wall_ms));
+                    delivery.due_ms = delivery.due_ms.map(|due| due.min(seen_ms));
                 }
             }
         }
@@ -233,7 +233,7 @@ impl Walk {
             let event = self.model.id(*label).ok_or("a leased event is not stored")?;
             outcomes.push(Settlement { event, outcome: outcome.clone() });
         }
-        let until_ms = self.wall_ms() + self.random.u64(1..4 * HOUR_MS);
+        let until_ms = self.seen_ms() + self.random.u64(1..4 * HOUR_MS);
         let (group, until) = (self.step, Timestamp::from_millis(until_ms));
         let window = Window { target: target.0, group, until_ms, step: self.step, durable: false };
         self.model.windows.push(window);

@@ -114,6 +114,11 @@ impl Walk {
         self.time.wall().as_millis()
     }
 
+    /// What the store compares due times with.
+    pub(super) fn seen_ms(&self) -> u64 {
+        self.store().now().as_millis()
+    }
+
     pub(super) fn steady_ms(&self) -> u64 {
         self.time.steady_ms()
     }

@@ -11,7 +11,7 @@ use crate::embedded::format::record::{RecordedOutcome, Settled, TargetSettlement
 use crate::embedded::format::stored_request::TailEvent;
 use crate::embedded::limits::SETTLED_AHEAD_MAX;
 use crate::embedded::log::recent::TailFrame;
-use crate::embedded::platform::clock::{Clock, SystemClock};
+use crate::embedded::platform::clock::{SeenTime, SystemClock};
 use crate::embedded::state::apply::State;
 use crate::{Outcome, Settlement};
 use dispatcher_model::{Attributes, EventId, Headers, Receipt, Severity};
@@ -92,7 +92,7 @@ impl World {
             fate: BTreeMap::new(),
             rows: BTreeMap::new(),
             claimed: Vec::new(),
-            now: SystemClock.now(),
+            now: SeenTime::starting(&SystemClock, 0).now(&SystemClock),
         }
     }
 

@@ -69,6 +69,42 @@ async fn old_retries_and_dead_letters_are_removed_with_their_segment_and_young_o
 }
 
 #[tokio::test]
+async fn a_segment_that_never_fills_ends_at_a_tenth_of_the_age() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    let count = |store: &Embedded| read_lock(&store.shared.reader.segments).list.len();
+    let day = async |store: &Embedded, i: u64| {
+        small.append(store, &[i.to_string()], &[a]).await;
+        let some = within(store.claim(a, 1, HOUR)).await.unwrap();
+        settle(store, a, &some, delivered()).await;
+        store.flush().await.unwrap();
+        small.stepped(store);
+        small.time.pass(DAY_MS);
+        small.stepped(store);
+    };
+    for i in 0..3 {
+        day(&store, i).await;
+    }
+    assert_eq!(count(&store), 1, "a tenth of 30 days");
+    for i in 3..36 {
+        day(&store, i).await;
+    }
+    until(&store, |store| first_base(store) > 0).await;
+    assert!((9..=12).contains(&count(&store)), "{}", count(&store));
+    // One that is idle ends too, once, and no empty one.
+    for _ in 0..20 {
+        small.time.pass(DAY_MS);
+        small.stepped(&store);
+    }
+    let idle = count(&store);
+    small.time.pass(AGE_MS);
+    until(&store, |store| count(store) == 1).await;
+    assert!(idle <= 12, "{idle}");
+    small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
 async fn a_clock_that_jumps_removes_nothing() {
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
