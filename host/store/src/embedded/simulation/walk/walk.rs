@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use dispatcher_model::TargetNumber;
 use tempfile::TempDir;
 
+use crate::Queue as _;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::format::segment_header::Identity;
 use crate::embedded::platform::disk::Disk;
 use crate::embedded::platform::locks::lock;
 use crate::embedded::{Embedded, Settings};
-use dispatcher_model::TargetNumber;
 
 use crate::embedded::simulation::hardware::disk::SimDisk;
 use crate::embedded::simulation::hardware::index_place::IndexPlace;
