@@ -30,7 +30,6 @@ pub use abi_stable::library::AbiHeader;
 pub use abi_stable::std_types::{RSlice, RStr, RString, RVec};
 pub use async_ffi::FfiFuture;
 
-pub(crate) use self::exports::read_settings;
 pub use self::exports::{Export, Header, Section, header, section};
 pub use self::loading::{Mismatch, future, host, module};
 pub use self::modes::{BatchMode, EachMode, Mode, TogetherMode};
@@ -198,6 +197,7 @@ pub struct RInvalid {
     /// `to[1]`; empty for the whole.
     pub path: RString,
     pub reason: RString,
+    /// Further mistakes: path and reason.
     pub meta: RVec<RField>,
 }
 

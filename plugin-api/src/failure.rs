@@ -48,7 +48,8 @@ impl Failure {
         Self { after, ..Self::new(Kind::Throttled, why) }
     }
 
-    /// Hold the target until a person fixes it, and lose nothing: wrong credentials, unknown address.
+    /// The target cannot work until a person fixes it: wrong credentials, unknown address. One event alone does not hold
+    /// the target; it is retried. After five different events in a row, or if the probe says the same, the target is held.
     pub fn broken(why: impl Display) -> Self {
         Self::new(Kind::Broken, why)
     }

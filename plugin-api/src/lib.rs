@@ -66,7 +66,9 @@ mod export;
 mod failure;
 mod host;
 mod http;
+mod mistakes;
 mod path;
+mod reading;
 mod receipt;
 mod settings;
 mod target;
@@ -77,6 +79,7 @@ pub use crate::event::{Digest, Event, Events, Severity};
 pub use crate::failure::{Failure, PROGRESS_BYTES_MAX, TEXT_BYTES_MAX};
 pub use crate::host::{COUNTERS_MAX, Host, Level};
 pub use crate::http::{HttpError, RequestBuilder, Response};
+pub use crate::mistakes::Mistakes;
 pub use crate::path::LocalPath;
 pub use crate::receipt::{Receipt, Verdict, Verdicts};
 pub use crate::settings::{HttpUrl, Invalid, InvalidUrl, Secret};
@@ -89,8 +92,8 @@ pub use serde_json::{self, json};
 pub mod prelude {
     pub use crate::{
         Batch, Deserialize, Digest, Each, Event, Events, Failure, Host, HttpError, HttpUrl,
-        Invalid, JsonSchema, Level, LocalPath, Receipt, Response, Secret, Severity, Target,
-        Together, Verdict, Verdicts, export_target, json, schemars, serde,
+        Invalid, JsonSchema, Level, LocalPath, Mistakes, Receipt, Response, Secret, Severity,
+        Target, Together, Verdict, Verdicts, export_target, json, schemars, serde,
     };
 }
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer};
 pub struct Invalid {
     pub(crate) path: String,
     pub(crate) reason: String,
+    /// More mistakes: path and reason.
+    pub(crate) further: Vec<(String, String)>,
 }
 
 impl Invalid {
@@ -23,17 +25,28 @@ impl Invalid {
     /// About one key: `Invalid::at("to[1]", "not a phone number: write +33612345678")`. Say what is wrong and
     /// what to do. Do not include a secret.
     pub fn at(path: impl Into<String>, reason: impl Display) -> Self {
-        Self { path: path.into(), reason: reason.to_string() }
+        Self { path: path.into(), reason: reason.to_string(), further: Vec::new() }
+    }
+
+    /// Both mistakes. [`Mistakes`](crate::Mistakes) does that for many.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.further.push((other.path, other.reason));
+        self.further.extend(other.further);
+        self
     }
 }
 
 impl Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            f.write_str(&self.reason)
-        } else {
-            write!(f, "{}: {}", self.path, self.reason)
+        let first = std::iter::once((&self.path, &self.reason));
+        let further = self.further.iter().map(|(path, reason)| (path, reason));
+        for (number, (path, reason)) in first.chain(further).enumerate() {
+            let separator = if number == 0 { "" } else { "; " };
+            let colon = if path.is_empty() { "" } else { ": " };
+            write!(f, "{separator}{path}{colon}{reason}")?;
         }
+        Ok(())
     }
 }
 

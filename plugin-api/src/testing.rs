@@ -83,8 +83,9 @@ impl TestHost {
     /// # Errors
     /// What `dispatcher check` would report.
     pub fn create<T: Target>(&self, settings: Value) -> Result<T, Invalid> {
-        let settings = abi::read_settings(&settings.to_string())?;
-        T::create(settings, self.host())
+        let (settings, mut mistakes) = crate::reading::read_settings(&settings.to_string());
+        let made = settings.and_then(|settings| mistakes.keep(T::create(settings, self.host())));
+        mistakes.finish(made)
     }
 
     /// The host as a plugin gets it.

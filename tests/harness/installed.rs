@@ -36,6 +36,15 @@ impl Installed {
         Self(folder)
     }
 
+    /// The program alone, as someone copied it.
+    pub(crate) fn without_plugins() -> Self {
+        let installed = Self::new();
+        for plugin in PLUGINS {
+            fs::remove_file(installed.0.path().join(plugin)).unwrap();
+        }
+        installed
+    }
+
     /// The program, with an empty environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(self.0.path().join("dispatcher"));

@@ -258,8 +258,13 @@ fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
     let lines = "settings.act = \"broken\"";
     let outcome = daemon.reload(|setup| setup.target_of("each", "test-each", lines));
     assert_eq!(outcome["started"], "each");
-    assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
+    // As many as show that the target is broken, and not one event.
+    assert_eq!(daemon.post(&body(&events("first", 5))).status, 200);
     wait_for("the first build", || daemon.log().contains("no such account").then_some(()));
+    wait_for("the hold", || {
+        let shown = daemon.command(&["status"]).output().unwrap();
+        String::from_utf8_lossy(&shown.stdout).contains("broken since").then_some(())
+    });
     assert!(!daemon.log().contains("an other build!"));
     daemon.add_plugin("each", other_text);
     let outcome = daemon.reload(|setup| setup);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{EventId, Severity, Timestamp};
+use super::{EventId, RepetitionKey, Severity, Timestamp};
 
 /// Most header fields stored with one request.
 pub const HEADERS_MAX: usize = 64;
@@ -111,10 +111,6 @@ pub struct Attributes {
     /// An `http` or `https` address for people.
     pub link: Option<String>,
 }
-
-/// What identifies a repetition: a hash of the sender's identifiers and of the content, or of what the signature
-/// covers. Unique within the source.
-pub type RepetitionKey = [u8; 16];
 
 /// One verified, normalized item of a request.
 #[derive(Clone, Debug)]

@@ -2,12 +2,14 @@
 //!
 //! Plain data without I/O, clock or randomness. Depends on no other crate of the workspace.
 
+pub mod base64;
 mod cidr;
 mod coverage;
 mod event;
 mod id;
 mod masker;
 mod printable;
+mod repetition;
 mod secret;
 mod severity;
 mod size;
@@ -20,12 +22,13 @@ pub const OWN_SOURCE: &str = "dispatcher";
 pub use cidr::{Cidr, InvalidCidr};
 pub use coverage::{Coverage, SignedBody, SignedParts};
 pub use event::{
-    Attributes, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned,
-    RepetitionKey, Request, Shape, StoredEvent, TargetNumber, Unrouted,
+    Attributes, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request,
+    Shape, StoredEvent, TargetNumber, Unrouted,
 };
 pub use id::{EventId, InvalidEventId};
 pub use masker::{Masker, PART_BYTES};
 pub use printable::printable;
+pub use repetition::{KeyHasher, RepetitionKey, RepetitionSeed};
 pub use secret::Secret;
 pub use severity::Severity;
 pub use size::about_bytes;

@@ -33,7 +33,7 @@ pub enum FailureKind {
     Reject,
     /// Send nothing to this target before `after` has passed.
     Throttled,
-    /// The target cannot work as configured (credentials, address): hold its deliveries and alert a person.
+    /// The target cannot work as configured (credentials, address). Several such events in a row hold its deliveries.
     Broken,
 }
 

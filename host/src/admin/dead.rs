@@ -13,7 +13,7 @@ pub(super) async fn list(
     name: Option<&str>,
     max: usize,
 ) -> Result<DeadPage, RequestError> {
-    let targets = inner.view().targets(name)?;
+    let targets = inner.selected(name)?;
     // Counted before the wait, so that everything counted is in the list.
     let total = targets.iter().map(|target| inner.queue.depth(target.number).dead).sum();
     inner.queue.caught_up().await?;
@@ -61,7 +61,7 @@ async fn operate(
     } else {
         inner.queue.flush().await?;
     }
-    let targets = inner.view().targets(selection.target.as_deref())?;
+    let targets = inner.selected(selection.target.as_deref())?;
     let mut count = 0;
     if selection.all {
         for target in &targets {

@@ -9,8 +9,14 @@ use crate::telemetry::{NO_SOURCE, REFUSALS_MAX};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
-    #[error("unknown target {name:?}; configured: {configured}")]
-    UnknownTarget { name: String, configured: String },
+    #[error("unknown target {name:?}; {known}")]
+    UnknownTarget { name: String, known: String },
+    #[error("target {name} has recipients; name one of them: {recipients}")]
+    SeveralRecipients { name: String, recipients: String },
+    #[error("name the target")]
+    NoTarget,
+    #[error("a move needs two targets: both are {name}")]
+    SameTarget { name: String },
     #[error(
         "unknown source {name:?}; configured: {configured}; {NO_SOURCE} for requests to unknown paths"
     )]
@@ -69,6 +75,9 @@ impl RequestError {
             Self::InvalidId
             | Self::InvalidEventId(_)
             | Self::NotHeld { .. }
+            | Self::SeveralRecipients { .. }
+            | Self::SameTarget { .. }
+            | Self::NoTarget
             | Self::TooManyIds
             | Self::ReasonTooLong
             | Self::InvalidMax

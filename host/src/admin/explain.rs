@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::condition::condition;
 use super::error::RequestError;
 use super::status::time;
-use super::view::{Inner, TargetView, View};
+use super::view::{Inner, Standing, TargetView, View};
 use super::wire::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
 use super::{DATA_BYTES_MAX, refused};
 use crate::model::{Event, EventId, Shape, StoredEvent, TargetNumber};
@@ -26,10 +26,11 @@ pub(super) async fn explain(
     let known = inner.queue.fate(id).await?;
     let known = known.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
     let (view, event) = (inner.view(), known.event);
-    let unrouted = unrouted(&view, &event);
-    let targets = known.fates.into_iter().filter_map(|(number, fate)| {
-        let target = view.targets.iter().find(|target| target.number == number);
-        if target.is_none() && matches!(fate, Fate::NotRouted { .. }) {
+    let (unrouted, targets) = (unrouted(&view, &event), inner.all());
+    let stories = known.fates.into_iter().filter_map(|(number, fate)| {
+        let target = targets.iter().find(|target| target.number == number);
+        let removed = target.is_none_or(|target| target.standing == Standing::Removed);
+        if removed && matches!(fate, Fate::NotRouted { .. }) {
             // A removed target that did not get the event.
             return None;
         }
@@ -46,7 +47,7 @@ pub(super) async fn explain(
         verified: known.verified_at.to_string(),
         scheme: known.scheme,
         secret: u32::from(known.key) + 1,
-        targets: targets.collect(),
+        targets: stories.collect(),
         data: data.then(|| String::from_utf8_lossy(shown).into_owned()),
     })))
 }

@@ -6,9 +6,10 @@ use super::view::Inner;
 use super::wire::{Count, Pause, Resume};
 use crate::model::{REASON_BYTES_MAX, Timestamp};
 use crate::store::{Hold, HoldKind};
+use crate::telemetry::Condition;
 
 pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, RequestError> {
-    let targets = inner.view().targets(Some(&request.target))?;
+    let targets = inner.selected(Some(&request.target))?;
     if request.reason.len() > REASON_BYTES_MAX {
         return Err(RequestError::ReasonTooLong);
     }
@@ -23,7 +24,7 @@ pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, Reques
 }
 
 pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
-    let mut targets = inner.view().targets(Some(&request.target))?;
+    let mut targets = inner.selected(Some(&request.target))?;
     targets.retain(|target| inner.queue.held(target.number).is_some());
     if targets.is_empty() {
         return Err(RequestError::NotHeld { target: request.target });
@@ -38,6 +39,10 @@ pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, Requ
         }
         let count = inner.queue.depth(target.number).pending;
         if !request.dry {
+            if inner.queue.held(target.number).is_some_and(|hold| hold.kind == HoldKind::Broken) {
+                // The next attempt shows whether it works now.
+                inner.feed.history().condition(&target.name, Condition::Unknown);
+            }
             inner.queue.hold(target.number, None).await?;
             tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
         }

@@ -14,6 +14,8 @@
 //! | `GET /explain?id=&data=1` | [`wire::Explained`] |
 //! | `GET /dead?target=&max=` | [`wire::DeadPage`] |
 //! | `POST /dead/replay`, `POST /dead/drop` | [`wire::Selection`] → [`wire::Count`] |
+//! | `POST /drop` | [`wire::Selection`] → [`wire::Count`], of deliveries that wait |
+//! | `POST /move` | [`wire::Move`] → [`wire::Count`] |
 //! | `POST /reload` | [`wire::Reload`], once the configuration is in force or refused |
 //! | `POST /pause`, `POST /resume` | [`wire::Pause`], [`wire::Resume`] → [`wire::Count`] |
 //!
@@ -32,12 +34,14 @@ mod socket;
 mod status;
 mod tail;
 mod view;
+mod waiting;
 pub mod wire;
 
 use std::time::Duration;
 
 pub use server::Admin;
-pub use view::{Host, SourceView, TargetView, View};
+pub use socket::check_path;
+pub use view::{Host, SourceView, Standing, TargetView, View, is_configured};
 
 /// The socket's name in the home.
 pub const SOCKET: &str = "admin.sock";

@@ -18,7 +18,9 @@ use super::seats::Seat;
 use super::tail::Lines;
 use super::view::Inner;
 use super::wire::{ErrorBody, Reload};
-use super::{BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail};
+use super::{
+    BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail, waiting,
+};
 
 /// A whole answer, or a stream of lines.
 pub(super) enum Answer {
@@ -91,6 +93,8 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> An
         }
         (false, "/dead/replay") => json(&dead::replay(&inner, read(&body)?).await?),
         (false, "/dead/drop") => json(&dead::discard(&inner, read(&body)?).await?),
+        (false, "/drop") => json(&waiting::discard(&inner, read(&body)?).await?),
+        (false, "/move") => json(&waiting::relocate(&inner, read(&body)?).await?),
         (false, "/pause") => json(&hold::pause(&inner, read(&body)?).await?),
         (false, "/resume") => json(&hold::resume(&inner, read(&body)?).await?),
         (false, "/reload") => json(&reload(inner, query.get("allow_empty").is_some()).await?),

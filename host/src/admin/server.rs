@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +18,7 @@ use super::seats::{Peer, Seat, Seats};
 use super::socket::{self, AdminError};
 use super::view::{Host, Inner, View};
 use crate::store::Queue;
-use crate::telemetry::Feed;
+use crate::telemetry::{Feed, LogThrottle};
 
 /// Time for a request's head: clients are on this machine and send it at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +26,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// One line of a kind in this time; others are counted.
+const LINES_WINDOW: Duration = Duration::from_secs(60);
 
 /// The served socket; its file is removed on drop.
 pub struct Admin {
@@ -79,23 +81,30 @@ impl Drop for Admin {
 
 async fn serve(listener: UnixListener, inner: Arc<Inner>) {
     let seats = Arc::<Seats>::default();
+    let errors = LogThrottle::new(1, LINES_WINDOW);
+    let closed = LogThrottle::new(1, LINES_WINDOW);
     // Dropped with this task, it ends every connection.
     let mut connections = JoinSet::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection on the admin socket");
+                if let Some(left_out) = errors.admit(Instant::now()) {
+                    tracing::warn!(%error, left_out, "cannot accept a connection on the admin socket");
+                }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let peer = peer(&stream);
         let Some(seat) = seats.take(peer).await else {
-            tracing::warn!(
-                ?peer,
-                "closed a connection to the admin socket: this process has too many"
-            );
+            if let Some(left_out) = closed.admit(Instant::now()) {
+                tracing::warn!(
+                    ?peer,
+                    left_out,
+                    "closed a connection to the admin socket: this process has too many"
+                );
+            }
             continue;
         };
         while connections.try_join_next().is_some() {}

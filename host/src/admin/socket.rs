@@ -30,12 +30,20 @@ pub enum AdminError {
     Io(PathBuf, #[source] io::Error),
 }
 
+/// Whether a socket can have this path.
+///
+/// # Errors
+/// It is too long.
+pub fn check_path(path: &Path) -> Result<(), AdminError> {
+    match path.as_os_str().len() {
+        ..=PATH_BYTES_MAX => Ok(()),
+        length => Err(AdminError::TooLong(length, path.to_owned())),
+    }
+}
+
 /// Must be called in the context of a runtime.
 pub(super) fn bind(path: &Path) -> Result<UnixListener, AdminError> {
-    let length = path.as_os_str().len();
-    if length > PATH_BYTES_MAX {
-        return Err(AdminError::TooLong(length, path.to_owned()));
-    }
+    check_path(path)?;
     let failed = |error| AdminError::Io(path.to_owned(), error);
     remove_stale(path)?;
     let socket = UnixSocket::new_stream().map_err(failed)?;

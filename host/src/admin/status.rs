@@ -8,7 +8,7 @@ use super::view::{Inner, TargetView};
 use super::wire::{Condition, SourceStatus, Status, TargetStatus};
 use crate::model::Timestamp;
 use crate::store::{Full, Rebuilding};
-use crate::telemetry::LOG_QUEUE;
+use crate::telemetry::{LOG_QUEUE, TargetHistory};
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
@@ -20,7 +20,7 @@ pub(super) fn time(ms: u64) -> String {
 
 pub(super) fn status(inner: &Inner) -> Status {
     let view = inner.view();
-    let targets: Vec<_> = view.targets.iter().map(|target| of_target(inner, target)).collect();
+    let targets: Vec<_> = inner.targets().iter().map(|target| of_target(inner, target)).collect();
     let history = inner.feed.history();
     let sources = view.sources.iter().map(|source| SourceStatus {
         name: source.name.to_string(),
@@ -64,7 +64,7 @@ pub(super) fn status(inner: &Inner) -> Status {
 
 fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {
     let depth = inner.queue.depth(target.number);
-    let (delivered_ms, _) = inner.feed.history().target(&target.name);
+    let TargetHistory { delivered_ms, last_error, .. } = inner.feed.history().target(&target.name);
     let (kind, state) = condition(inner, target);
     TargetStatus {
         name: target.name.to_string(),
@@ -74,13 +74,15 @@ fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {
         retrying: depth.retrying,
         dead: depth.dead,
         last_delivery: delivered_ms.map(time),
+        last_error: Some(last_error).filter(|error| !error.is_empty()),
         counters: inner.host.counters(target.number).into_iter().take(COUNTERS_MAX).collect(),
     }
 }
 
 /// One sentence, and whether nothing needs attention.
 fn summary(targets: &[TargetStatus]) -> (String, bool) {
-    let enabled = targets.iter().filter(|target| target.kind != Condition::Disabled).count();
+    let is_idle = |kind| matches!(kind, Condition::Disabled | Condition::Removed);
+    let enabled = targets.iter().filter(|target| !is_idle(target.kind)).count();
     let bad: Vec<_> = targets.iter().filter(|target| target.kind.needs_attention()).collect();
     let pending: u64 = targets.iter().map(|target| target.pending).sum();
     let dead: u64 = targets.iter().map(|target| target.dead).sum();
@@ -94,12 +96,23 @@ fn summary(targets: &[TargetStatus]) -> (String, bool) {
         1 => "; 1 dead letter (see `dispatcher dead list`)".to_owned(),
         n => format!("; {n} dead letters (see `dispatcher dead list`)"),
     };
+    let of_kind = |kind| targets.iter().filter(move |target| target.kind == kind);
+    let unproven: Vec<_> = of_kind(Condition::NotProven).collect();
+    let unknown = match of_kind(Condition::Unknown).count() {
+        0 => String::new(),
+        1 => "; 1 target was not used since it started".to_owned(),
+        n => format!("; {n} targets were not used since they started"),
+    };
     let state = match (bad.as_slice(), enabled) {
+        ([], n) if !unproven.is_empty() => match unproven.as_slice() {
+            [one] => format!("target {} is not proven", one.name),
+            many => format!("{} of {n} targets are not proven", many.len()),
+        },
         ([], 0) => "no target is enabled".to_owned(),
         ([], 1) => "the target works".to_owned(),
         ([], n) => format!("all {n} targets work"),
         ([one], _) => format!("target {} needs attention ({})", one.name, one.kind.as_str()),
-        (many, n) => format!("{} of {n} targets need attention", many.len()),
+        (many, _) => format!("{} targets need attention", many.len()),
     };
-    (format!("{state}; {backlog}{letters}"), bad.is_empty() && dead == 0)
+    (format!("{state}; {backlog}{letters}{unknown}"), bad.is_empty() && dead == 0)
 }

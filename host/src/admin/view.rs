@@ -1,6 +1,6 @@
 //! What the answers are made from: the configuration in force, the store, the history and the daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::RequestError;
@@ -18,12 +18,29 @@ pub struct SourceView {
     pub address: String,
 }
 
-/// A configured target, or one of its recipients.
+/// Where a target stands in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Enabled,
+    Disabled,
+    /// It is not there any more, but the store knows it.
+    Removed,
+}
+
+/// A target of the store, or one of its recipients.
 #[derive(Clone, Debug)]
 pub struct TargetView {
     pub name: Arc<str>,
     pub number: TargetNumber,
-    pub enabled: bool,
+    pub standing: Standing,
+}
+
+impl TargetView {
+    /// Whether that name means this target, perhaps as one of its recipients.
+    fn is_meant(&self, name: &str) -> bool {
+        let rest = self.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 /// The configuration in force, as far as the admin socket shows it.
@@ -31,25 +48,20 @@ pub struct TargetView {
 pub struct View {
     pub sources: Vec<SourceView>,
     pub targets: Vec<TargetView>,
+    /// Configured targets that get nothing new and only deliver what they have: their recipients get it.
+    pub unrouted: Vec<TargetView>,
     pub router: Arc<Router>,
 }
 
-impl View {
-    /// The target of that name with its recipients, or all targets.
-    pub(super) fn targets(&self, name: Option<&str>) -> Result<Vec<TargetView>, RequestError> {
-        let Some(name) = name else { return Ok(self.targets.clone()) };
-        let is_selected = |target: &&TargetView| {
-            let rest = target.name.strip_prefix(name);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let selected: Vec<_> = self.targets.iter().filter(is_selected).cloned().collect();
-        if selected.is_empty() {
-            let names: Vec<_> = self.targets.iter().map(|target| &*target.name).collect();
-            let (name, configured) = (name.to_owned(), names.join(", "));
-            return Err(RequestError::UnknownTarget { name, configured });
-        }
-        Ok(selected)
-    }
+/// Whether a configuration with targets and recipients of these names has that one. If it has the target but none
+/// of its recipients, they are unknown because the plugin cannot be asked.
+#[must_use]
+pub fn is_configured(name: &str, configured: &BTreeSet<&str>) -> bool {
+    let of_unasked = name.split_once('/').is_some_and(|(target, _)| {
+        let prefix = format!("{target}/");
+        configured.contains(target) && !configured.iter().any(|name| name.starts_with(&prefix))
+    });
+    configured.contains(name) || of_unasked
 }
 
 /// What only the rest of the daemon can do or knows.
@@ -78,8 +90,105 @@ impl Inner {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Targets that the store knows and the configuration in force does not have.
+    fn removed(&self, view: &View) -> Vec<TargetView> {
+        let configured = view.targets.iter().chain(&view.unrouted);
+        let configured: BTreeSet<_> = configured.map(|target| &*target.name).collect();
+        let known = self.queue.targets().into_iter();
+        known
+            .filter(|(_, name)| !is_configured(name, &configured))
+            .map(|(number, name)| TargetView { name, number, standing: Standing::Removed })
+            .collect()
+    }
+
+    /// Every target that the store or the configuration knows.
+    pub(super) fn all(&self) -> Vec<TargetView> {
+        let view = self.view();
+        let removed = self.removed(&view);
+        view.targets.iter().chain(&view.unrouted).cloned().chain(removed).collect()
+    }
+
+    /// The targets of the configuration, and others that have deliveries or dead letters.
+    pub(super) fn targets(&self) -> Vec<TargetView> {
+        let view = self.view();
+        let others = view.unrouted.iter().cloned().chain(self.removed(&view));
+        let has_any = |target: &TargetView| {
+            let depth = self.queue.depth(target.number);
+            depth.pending > 0 || depth.dead > 0
+        };
+        view.targets.iter().cloned().chain(others.filter(has_any)).collect()
+    }
+
+    /// The target of that name with its recipients, configured or not; without a name, [all](Self::targets).
+    pub(super) fn selected(&self, name: Option<&str>) -> Result<Vec<TargetView>, RequestError> {
+        let all = self.targets();
+        let Some(name) = name else { return Ok(all) };
+        let (view, mut selected) = (self.view(), all.clone());
+        selected.retain(|target| target.is_meant(name));
+        if selected.is_empty() {
+            // Nothing waits for it.
+            selected.extend(view.unrouted.iter().cloned().chain(self.removed(&view)));
+            selected.retain(|target| target.is_meant(name));
+        }
+        if selected.is_empty() {
+            return Err(RequestError::UnknownTarget { name: name.to_owned(), known: known(&all) });
+        }
+        Ok(selected)
+    }
+
+    /// The configured target of exactly that name.
+    pub(super) fn configured(&self, name: &str) -> Result<TargetView, RequestError> {
+        let view = self.view();
+        if let Some(target) = view.targets.iter().find(|target| *target.name == *name) {
+            return Ok(target.clone());
+        }
+        let recipients: Vec<_> =
+            view.targets.iter().filter(|target| target.is_meant(name)).collect();
+        let name = name.to_owned();
+        Err(if recipients.is_empty() {
+            RequestError::UnknownTarget { name, known: known(&view.targets) }
+        } else {
+            RequestError::SeveralRecipients { name, recipients: names(recipients.into_iter()) }
+        })
+    }
+
     /// The configuration in force was replaced.
     pub(super) fn replace_view(&self, view: View) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+}
+
+fn names<'a>(targets: impl Iterator<Item = &'a TargetView>) -> String {
+    targets.map(|target| &*target.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The names to choose from, for an error.
+fn known(targets: &[TargetView]) -> String {
+    let of = |removed: bool| {
+        names(targets.iter().filter(move |t| (t.standing == Standing::Removed) == removed))
+    };
+    let (configured, removed) = (of(false), of(true));
+    let others = if removed.is_empty() { "" } else { "; not configured any more: " };
+    format!("configured: {configured}{others}{removed}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipient_is_configured_if_its_target_is_and_its_recipients_are_unknown() {
+        let configured = BTreeSet::from(["log", "sms", "sms/+1", "mail"]);
+        for (name, expected) in [
+            ("log", true),
+            ("sms", true),
+            ("sms/+1", true),
+            ("sms/+2", false),
+            ("mail/a", true),
+            ("chat", false),
+            ("chat/a", false),
+        ] {
+            assert_eq!(is_configured(name, &configured), expected, "{name}");
+        }
     }
 }

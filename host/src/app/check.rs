@@ -2,27 +2,37 @@
 //!
 //! Changes nothing: making an instance opens nothing, and [`check`] loads plugins from a temporary folder.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 use tokio::runtime::Builder;
 
-use super::TrialError;
 use super::plugin_files::TemporaryCache;
 use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, Scope};
+use super::{TrialError, left_behind};
+use crate::admin;
 use crate::config::{Config, Problem, TargetConfig};
 
 /// Loads the plugin of each target and gives it the settings. Problems of a disabled target are warnings.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Problem> {
-    if config.targets.is_empty() {
-        return Vec::new();
-    }
-    match prepare_apart(config) {
-        Ok(prepared) => prepared.problems,
-        Err(error) => vec![Problem::error(format!("plugins cannot be checked: {error}"))],
-    }
+    let mut names: BTreeSet<&str> = config.targets.iter().map(|target| &*target.name).collect();
+    let prepared = (!config.targets.is_empty()).then(|| prepare_apart(config)).transpose();
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            return vec![Problem::error(format!("plugins cannot be checked: {error}"))];
+        }
+    };
+    let Prepared { targets, mut problems } = prepared.unwrap_or_default();
+    names.extend(targets.iter().map(|target| &*target.name));
+    problems.extend(left_behind::in_folder(&config.store.directory, &names));
+    let socket = admin::check_path(&config.home.join(admin::SOCKET)).err();
+    problems.extend(
+        socket.map(|error| Problem::warning(format!("no command will reach the daemon: {error}"))),
+    );
+    problems
 }
 
 /// With copies of the plugins in a temporary folder.
@@ -38,11 +48,22 @@ fn prepare_apart(config: &Config) -> Result<Prepared, TrialError> {
 pub(super) fn prepare(config: &Config, host: &PluginHost) -> Prepared {
     let mut prepared = Prepared::new(config, host, Scope::All);
     prepared.problems.extend(shared_files(config, host));
+    prepared.problems.extend(denied_addresses(config, host));
     prepared
 }
 
+/// Addresses that egress will refuse.
+fn denied_addresses(config: &Config, host: &PluginHost) -> Vec<Problem> {
+    let denied = config.targets.iter().flat_map(|target| {
+        // A plugin that cannot be loaded is reported elsewhere.
+        let plugin = host.catalog.load(&target.plugin).ok();
+        plugin.map(|plugin| target.denied_addresses(&plugin.manifest().schema)).unwrap_or_default()
+    });
+    denied.collect()
+}
+
 /// Two targets that append to one file and rotate it would each lose what the other wrote.
-fn shared_files(config: &Config, host: &PluginHost) -> Vec<Problem> {
+pub(super) fn shared_files(config: &Config, host: &PluginHost) -> Vec<Problem> {
     let mut owners: HashMap<PathBuf, &TargetConfig> = HashMap::new();
     let mut problems = Vec::new();
     for target in &config.targets {
@@ -67,7 +88,7 @@ fn shared_file(owner: &TargetConfig, target: &TargetConfig, key: &str, path: &Pa
     let title = format!("targets `{}` and `{}` have the same file", owner.name, target.name);
     let label = format!("both are {}", path.display());
     let problem = target.at_setting(Problem::error(title), key, &label);
-    let problem = problem.help("each needs a file of its own");
+    let problem = problem.help("each needs a file of its own").of_a_target();
     // A disabled target writes nothing yet.
     if owner.enabled && target.enabled { problem } else { problem.as_warning() }
 }

@@ -14,7 +14,7 @@ use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, Scope};
 use super::reload::DELIVERY_GRACE;
 use super::restart::Fixed;
-use super::{AppError, Reloader, limits, monitor, own_events};
+use super::{AppError, Reloader, check, limits, monitor, own_events};
 use crate::config::Config;
 use crate::deliver::{self, Deliverer};
 use crate::ingest::{self, Ingest};
@@ -54,6 +54,9 @@ impl App {
         let host = PluginHost::new(config, &config.plugins, delivering.handle())?;
         host.log_bad_files();
         let Prepared { targets, .. } = Prepared::new(config, &host, Scope::Enabled);
+        for problem in config.only(check::shared_files(config, &host)).lines() {
+            tracing::error!("{problem}");
+        }
         let ingest = Arc::new(idle_ingest(config, &shared, feed));
         let (watched, watching) = monitor::start(config, queue.clone(), feed, receiving.handle());
         let reloader = Arc::new(Reloader {
@@ -71,9 +74,8 @@ impl App {
             ),
             watched,
             admin: Mutex::default(),
-            recipes: Mutex::default(),
-            last: Mutex::default(),
             in_force: Mutex::default(),
+            last: Mutex::default(),
         });
         reloader.start(config, targets)?;
         // Needs the routes that are now in force.

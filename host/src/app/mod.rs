@@ -15,6 +15,7 @@ mod check;
 mod daemon;
 mod error;
 mod free_space;
+mod left_behind;
 mod limits;
 mod monitor;
 mod own_events;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::ingest::Ingest;
 use crate::model::{Attributes, Event, Headers, OWN_SOURCE, Severity, Shape, Timestamp, printable};
 use crate::store::{AppendError, NewRequest, Queue};
-use crate::telemetry::{Alarm, AlarmKind, Feed};
+use crate::telemetry::{Alarm, AlarmKind, Feed, LogThrottle};
 
 /// Recorded in place of the scheme that verified a request.
 const SCHEME: &str = "own";
@@ -18,10 +18,13 @@ const SCHEME: &str = "own";
 const FULL_PAUSE: Duration = Duration::from_secs(2);
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 300;
+/// One line about events that cannot be stored in this time; others are counted.
+const LINES_WINDOW: Duration = Duration::from_secs(60);
 
 /// Stores alarms as events until it is dropped. While the disk is full it waits; alarms of the same kind are
 /// counted meanwhile. If the store fails for another reason, the alarm is only logged.
 pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) {
+    let lines = LogThrottle::new(1, LINES_WINDOW);
     loop {
         let now = || Timestamp::from(SystemTime::now());
         let events = feed.alarms().next().await;
@@ -45,17 +48,20 @@ pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) 
             repeat_window: crate::store::REPEAT_WINDOW_DEFAULT,
             events: planned.take(crate::store::REQUEST_EVENTS_MAX).collect(),
         };
-        store(&*queue, request).await;
+        store(&*queue, request, &lines).await;
     }
 }
 
-async fn store(queue: &dyn Queue, request: NewRequest) {
+async fn store(queue: &dyn Queue, request: NewRequest, lines: &LogThrottle) {
     loop {
         match queue.append(request.clone()).await {
             Ok(_) => return,
             Err(AppendError::Full { .. }) => tokio::time::sleep(FULL_PAUSE).await,
             Err(error) => {
-                return tracing::warn!(%error, "cannot store events of source dispatcher");
+                if let Some(left_out) = lines.admit(std::time::Instant::now()) {
+                    tracing::warn!(%error, left_out, "cannot store events of source dispatcher");
+                }
+                return;
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Opens nothing and changes nothing: a target whose instance was made and dropped has no effect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -48,6 +49,7 @@ pub(super) enum Scope {
 }
 
 /// All targets, in the order of the configuration, and what is wrong with them.
+#[derive(Default)]
 pub(super) struct Prepared {
     pub(super) targets: Vec<PreparedTarget>,
     pub(super) problems: Vec<Problem>,
@@ -69,11 +71,12 @@ pub enum Unusable {
 impl Unusable {
     /// Shows it at its place in the configuration.
     fn into_problem(self, target: &TargetConfig) -> Problem {
-        match self {
+        let problem = match self {
             Self::NotLoaded(error) => target.plugin_problem(&error.to_string()),
             Self::OpenSecret(problem) | Self::NoDigests(problem) => problem,
             Self::Refused(invalid) => target.setting_problem(&invalid.path, &invalid.reason),
-        }
+        };
+        problem.of_a_target()
     }
 }
 
@@ -81,6 +84,7 @@ impl Prepared {
     /// Loads the plugins and makes the instances.
     pub(super) fn new(config: &Config, host: &PluginHost, scope: Scope) -> Self {
         let mut prepared = Self { targets: Vec::new(), problems: Vec::new() };
+        try_plugins(config, host, scope);
         for target in &config.targets {
             prepared.add(target, host, scope);
         }
@@ -141,6 +145,22 @@ impl PreparedTarget {
     }
 }
 
+/// Tries each plugin with the settings of all its targets at once. It remembers what is wrong, and each target
+/// reports it.
+fn try_plugins(config: &Config, host: &PluginHost, scope: Scope) {
+    let mut all: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    let made = |target: &&TargetConfig| target.enabled || scope == Scope::All;
+    for target in config.targets.iter().filter(made).filter(|target| !target.settings.incomplete) {
+        if let Ok(plugin) = host.catalog.load(&target.plugin) {
+            let settings = recipients::all_settings(&plugin, target);
+            all.entry(&target.plugin).or_default().extend(settings);
+        }
+    }
+    for (plugin, settings) in all {
+        let _ = host.catalog.load(plugin).and_then(|plugin| plugin.prove(&settings));
+    }
+}
+
 /// Every reason why the target cannot work, or its instances.
 fn instances(
     target: &TargetConfig,
@@ -155,14 +175,18 @@ fn instances(
     let open = target.open_secrets(&manifest.schema).into_iter().map(Unusable::OpenSecret);
     let digest = target.digest_problem(manifest.mode).map(Unusable::NoDigests);
     let mut reasons: Vec<Unusable> = open.chain(digest).collect();
-    // Without all of its settings, the plugin would complain about those that are reported as missing.
+    let services = host.services(target);
     if target.settings.incomplete {
+        let complaints = recipients::complaints(&plugin, target, &services);
+        reasons.extend(complaints.into_iter().map(Unusable::from));
         return Err(reasons);
     }
-    match recipients::make(&plugin, target, &host.services(target)) {
+    let tried = plugin.prove(&recipients::all_settings(&plugin, target));
+    tried.map_err(|error| vec![error.into()])?;
+    match recipients::make(&plugin, target, &services) {
         Ok(instances) if reasons.is_empty() => return Ok((plugin, instances)),
         Ok(_) => {}
-        Err(invalid) => reasons.push(invalid.into()),
+        Err(invalid) => reasons.extend(invalid.all().into_iter().map(Unusable::from)),
     }
     Err(reasons)
 }

@@ -49,18 +49,42 @@ pub(super) fn make(
     let mut recipients: Vec<Recipient> = Vec::new();
     for (path, value) in values(settings, key) {
         let text = text(value);
-        let name =
-            name(&target.name, &text).map_err(|reason| Invalid { path: path.clone(), reason })?;
+        let name = name(&target.name, &text).map_err(|reason| Invalid::at(path.clone(), reason))?;
         if recipients.iter().any(|recipient| recipient.name == name) {
             continue;
         }
         let settings = with_one(settings, key, value);
-        let instance = plugin
-            .create(&name, &settings, services)
-            .map_err(|invalid| Invalid { path: placed(&invalid.path, key, &path), ..invalid })?;
+        let instance = plugin.create(&name, &settings, services).map_err(|invalid| {
+            let all = invalid.all().into_iter();
+            let mut all = all.map(|one| Invalid::at(placed(&one.path, key, &path), one.reason));
+            let first = all.next().unwrap_or_else(|| Invalid::at(path.clone(), ""));
+            Invalid { further: all.collect(), ..first }
+        })?;
         recipients.push(Recipient { name, value: text, settings, instance });
     }
     Ok(Instances { whole, recipients })
+}
+
+/// What the plugin says of settings that are not complete: all but what concerns the values that are missing.
+pub(super) fn complaints(
+    plugin: &Plugin,
+    target: &TargetConfig,
+    services: &TargetContext,
+) -> Vec<Invalid> {
+    let Some(settings) = target.settings.with_placeholders() else { return Vec::new() };
+    let refused = plugin.create(&target.name, &settings, services).err();
+    let all = refused.into_iter().flat_map(Invalid::all);
+    all.filter(|invalid| !target.settings.is_absent(&invalid.path)).collect()
+}
+
+/// All settings that [`make`] gives to the plugin: those of the target, and of each recipient.
+pub(super) fn all_settings(plugin: &Plugin, target: &TargetConfig) -> Vec<Value> {
+    let whole = &target.settings.json;
+    let key = plugin.manifest().fan_out.as_ref();
+    let each = key.into_iter().flat_map(|key| {
+        values(whole, key).into_iter().map(move |(_, value)| with_one(whole, key, value))
+    });
+    std::iter::once(whole.clone()).chain(each).collect()
 }
 
 /// The values with their paths: those of a list, or a single value.

@@ -31,7 +31,7 @@ use crate::ingest::Ingest;
 use crate::model::TargetNumber;
 use crate::route::Router;
 use crate::store::{Queue, StoreError};
-use crate::telemetry::{AlarmKind, Feed};
+use crate::telemetry::{AlarmKind, Condition, Feed};
 
 /// How long a stop, and a target that is replaced, waits for running attempts.
 pub(super) const DELIVERY_GRACE: Duration = Duration::from_secs(15);
@@ -48,16 +48,21 @@ pub struct Reloader {
     pub(super) watched: watch::Sender<Option<Watched>>,
     /// `None` before the start and after the stop, and if the socket could not be opened, which is logged.
     pub(super) admin: Mutex<Option<Admin>>,
-    /// What is in force. Locked during a reload, so that there is one at a time.
-    pub(super) recipes: Mutex<Recipes>,
+    /// Locked during a reload, so that there is one at a time.
+    pub(super) in_force: Mutex<InForce>,
     pub(super) last: Mutex<Option<Result<Reloaded, Rejected>>>,
-    /// What the configuration in force has, written during a reload or the start.
-    pub(super) in_force: Mutex<Count>,
+}
+
+/// What the configuration in force has.
+#[derive(Default)]
+pub(super) struct InForce {
+    recipes: Recipes,
+    count: Count,
 }
 
 /// How many sources and targets a configuration has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
+struct Count {
     sources: usize,
     targets: usize,
 }
@@ -74,10 +79,7 @@ impl Count {
             (Self { targets: n @ 1.., .. }, Self { targets: 0, .. }) => format!("target ({n} now)"),
             _ => return None,
         };
-        Some(format!(
-            "error: the configuration has no {what}; if that is what you want, run: dispatcher reload \
-             --allow-empty"
-        ))
+        Some(format!("the configuration has no {what}"))
     }
 }
 
@@ -103,8 +105,8 @@ impl Reloader {
     ///
     /// `allow_empty`: the new configuration may have no source or no target although there were some.
     pub fn reload(&self, allow_empty: bool) -> Result<Reloaded, Rejected> {
-        let mut recipes = lock(&self.recipes);
-        let result = self.try_reload(&mut recipes, allow_empty);
+        let mut in_force = lock(&self.in_force);
+        let result = self.try_reload(&mut in_force, allow_empty);
         match &result {
             Ok(reloaded) => reloaded.log(),
             Err(rejected) => {
@@ -138,20 +140,29 @@ impl Reloader {
                 "{reason}; what is routed to it is kept until a start or reload that can use it"
             );
             let condition = format!("cannot be used: {reason}");
-            self.feed.history().condition(name, Some(condition));
+            self.feed.history().condition(name, Condition::Failing(condition));
+        }
+        for warning in wiring.left_behind(&*self.queue) {
+            tracing::warn!("{warning}");
         }
         self.open_admin(wiring.router());
-        self.put_in_force(config, wiring, &mut lock(&self.recipes));
+        self.put_in_force(config, wiring, &mut lock(&self.in_force));
         Ok(())
     }
 
-    fn try_reload(&self, recipes: &mut Recipes, allow_empty: bool) -> Result<Reloaded, Rejected> {
+    fn try_reload(&self, in_force: &mut InForce, allow_empty: bool) -> Result<Reloaded, Rejected> {
         let (config, targets) = read_saved(&self.fixed.file, || self.load())?;
-        if !allow_empty && let Some(why) = lock(&self.in_force).loses_all(Count::of(&config)) {
-            return Err(Rejected::by_the_host(why));
+        if !allow_empty && let Some(title) = in_force.count.loses_all(Count::of(&config)) {
+            let problem = Problem::error(title);
+            let help = "if that is what you want, run: dispatcher reload --allow-empty";
+            let problems = config.only(vec![problem.help(help)]);
+            return Err(Rejected::new(problems.count(), &problems));
         }
         let wiring = self.wire(targets).map_err(Rejected::by_the_host)?;
-        let ChangedNames { started, replaced, ended } = self.put_in_force(&config, wiring, recipes);
+        let mut warnings = config.problems(Vec::new()).lines();
+        warnings.extend(wiring.left_behind(&*self.queue));
+        let ChangedNames { started, replaced, ended } =
+            self.put_in_force(&config, wiring, in_force);
         Ok(Reloaded {
             at: SystemTime::now().into(),
             config: config.hash,
@@ -159,7 +170,7 @@ impl Reloader {
             replaced,
             ended,
             restart: self.fixed.differences(&config),
-            warnings: config.problems(Vec::new()).lines(),
+            warnings,
         })
     }
 
@@ -168,13 +179,17 @@ impl Reloader {
     }
 
     /// Cannot fail half-way.
-    fn put_in_force(&self, config: &Config, wiring: Wiring, recipes: &mut Recipes) -> ChangedNames {
+    fn put_in_force(
+        &self,
+        config: &Config,
+        wiring: Wiring,
+        in_force: &mut InForce,
+    ) -> ChangedNames {
         let new = wiring.recipes();
-        let changes = Changes::between(recipes, &new);
+        let changes = Changes::between(&in_force.recipes, &new);
         // Fails only when the daemon stops and nothing is watched.
         let _ = self.watched.send(Some(Watched::of(config)));
         self.queue.keep_keys(config.store.repeat_window);
-        *lock(&self.in_force) = Count::of(config);
         self.ingest.change(config.ingest.clone(), wiring.router());
         let view = wiring.view(config, self.fixed.address);
         let started = wiring.into_backends(&*self.queue, &changes);
@@ -187,9 +202,9 @@ impl Reloader {
         let names = ChangedNames {
             started: names(&new, &changes.started),
             replaced: names(&new, &changes.replaced),
-            ended: names(recipes, &changes.ended),
+            ended: names(&in_force.recipes, &changes.ended),
         };
-        *recipes = new;
+        *in_force = InForce { recipes: new, count: Count::of(config) };
         names
     }
 
@@ -219,7 +234,8 @@ impl Reloader {
         let reload = Arc::new(WeakReloader(Arc::downgrade(self)));
         let (queue, feed) = (Arc::clone(&self.queue), self.feed.clone());
         let socket = self.fixed.home.join(admin::SOCKET);
-        let nothing = View { sources: Vec::new(), targets: Vec::new(), router };
+        let nothing =
+            View { router, sources: Vec::new(), targets: Vec::new(), unrouted: Vec::new() };
         let admin = Admin::start(&self.receiving, &socket, nothing, queue, feed, reload);
         *lock(&self.admin) = admin.map_err(|error| tracing::error!("{error}")).ok();
     }

@@ -5,9 +5,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::left_behind;
 use super::prepare::{PreparedTarget, Ready, State};
 use super::recipe::{Changes, NamedRecipe, Recipes};
-use crate::admin::{SourceView, TargetView, View};
+use crate::admin::{SourceView, Standing, TargetView, View};
 use crate::config::Config;
 use crate::deliver::{self, Backend};
 use crate::model::TargetNumber;
@@ -63,6 +64,12 @@ impl Wiring {
         })
     }
 
+    /// What waits for targets that the configuration does not have.
+    pub(super) fn left_behind(&self, queue: &dyn Queue) -> Vec<String> {
+        let configured = self.targets.iter().map(|wired| &*wired.target.name).collect();
+        left_behind::of_queue(queue, &configured).iter().map(left_behind::line).collect()
+    }
+
     /// What the targets that can deliver are made from.
     pub(super) fn recipes(&self) -> Recipes {
         let recipe = |WiredTarget { number, target }: &WiredTarget| match &target.state {
@@ -84,12 +91,18 @@ impl Wiring {
             name: Arc::clone(&source.name),
             address: config.address(source),
         });
-        let targets = routed(&self.targets).map(|wired| TargetView {
+        let view = |wired: &WiredTarget| TargetView {
             name: Arc::clone(&wired.target.name),
             number: wired.number,
-            enabled: wired.target.enabled,
-        });
-        View { sources: sources.collect(), targets: targets.collect(), router: self.router() }
+            standing: if wired.target.enabled { Standing::Enabled } else { Standing::Disabled },
+        };
+        let unrouted = self.targets.iter().filter(|wired| !wired.target.routed);
+        View {
+            sources: sources.collect(),
+            targets: routed(&self.targets).map(view).collect(),
+            unrouted: unrouted.map(view).collect(),
+            router: self.router(),
+        }
     }
 
     /// The instances that `changes` starts.

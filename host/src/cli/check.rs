@@ -59,7 +59,15 @@ fn show_json(loaded: Result<Config, Problems>) -> Found {
 fn show(loaded: Result<Config, Problems>, styled: bool) -> Found {
     let config = match loaded {
         Ok(config) => config,
-        Err(problems) => return Found { text: find::report(&problems, styled), code: PROBLEMS },
+        Err(problems) => {
+            let mut text = find::report(&problems, styled);
+            if problems.stop_only_targets() {
+                text.push_str(
+                    "\nThe daemon starts with this: what is routed to these targets waits",
+                );
+            }
+            return Found { text, code: PROBLEMS };
+        }
     };
     let warnings = config.problems(Vec::new());
     let mut text = warnings.render(styled);

@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use super::exit::{self, Failure, OK, PROBLEMS};
 use super::{
     check, dead, demo, explain, find, help, hold, init, logging, out, plugin, refused, reload, run,
-    selftest, send, sign, status, store, tail, try_target, verify,
+    selftest, send, sign, status, store, tail, try_target, verify, waiting,
 };
 
 const ABOUT: &str = "\
@@ -51,6 +51,8 @@ enum Command {
     /// List, show, replay or drop dead letters
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    Drop(waiting::DropArgs),
+    Move(waiting::MoveArgs),
     Pause(hold::PauseArgs),
     Resume(hold::ResumeArgs),
     Reload(reload::ReloadArgs),
@@ -114,6 +116,8 @@ impl Command {
             Self::Explain(args) => explain::run(args, false, config).map(|()| true)?,
             Self::Refused(args) => refused::run(args, config).map(|()| true)?,
             Self::Dead(command) => command.run(config).map(|()| true)?,
+            Self::Drop(args) => waiting::discard(args, config).map(|()| true)?,
+            Self::Move(args) => waiting::relocate(args, config).map(|()| true)?,
             Self::Pause(args) => hold::pause(args, config).map(|()| true)?,
             Self::Resume(args) => hold::resume(args, config).map(|()| true)?,
             Self::Init(args) => {

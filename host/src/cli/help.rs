@@ -9,7 +9,17 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Monitoring", &["status", "tail", "explain", "refused"]),
     (
         "Operations",
-        &["dead list", "dead show", "dead replay", "dead drop", "pause", "resume", "reload"],
+        &[
+            "dead list",
+            "dead show",
+            "dead replay",
+            "dead drop",
+            "drop",
+            "move",
+            "pause",
+            "resume",
+            "reload",
+        ],
     ),
     ("Plugins", &["plugin list", "plugin check"]),
     (

@@ -33,5 +33,6 @@ mod tail;
 pub mod testbed;
 mod try_target;
 mod verify;
+mod waiting;
 
 pub use command_line::main;

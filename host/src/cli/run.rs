@@ -26,7 +26,11 @@ use crate::telemetry::Feed;
 /// Environment variables are those of the start.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = restart_help())]
-pub(super) struct RunArgs {}
+pub(super) struct RunArgs {
+    /// Ends at once when its standard input ends: a child of `demo` and `selftest` does not outlive them.
+    #[arg(long, hide = true)]
+    end_with_input: bool,
+}
 
 /// The keys that a reload cannot change.
 fn restart_help() -> String {
@@ -40,7 +44,10 @@ fn restart_help() -> String {
 }
 
 /// Runs until a signal.
-pub(super) fn run(_args: &RunArgs, config: &Config) -> Result<(), Failure> {
+pub(super) fn run(args: &RunArgs, config: &Config) -> Result<(), Failure> {
+    if args.end_with_input {
+        exit_at_the_end_of_the_input()?;
+    }
     let mut signals = Signals::new()?;
     // From now on, SIGHUP does not end the process.
     let reloads = Reloads::new()?;
@@ -59,6 +66,15 @@ pub(super) fn run(_args: &RunArgs, config: &Config) -> Result<(), Failure> {
     app.stop().map_err(Failure::new)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn exit_at_the_end_of_the_input() -> io::Result<()> {
+    let wait_and_exit = || {
+        // An error ends it too.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        logging::exit(exit::PROBLEMS);
+    };
+    thread::Builder::new().name("input".to_owned()).spawn(wait_and_exit).map(|_| ())
 }
 
 /// SIGTERM and SIGINT, watched from the moment this is made.

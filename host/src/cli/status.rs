@@ -75,6 +75,7 @@ mod tests {
             retrying: 0,
             dead: 0,
             last_delivery: None,
+            last_error: None,
             counters: [("segments_sent".to_owned(), 7)].into(),
         };
         let status = |targets| Status {

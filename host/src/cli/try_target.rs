@@ -11,7 +11,8 @@ use super::{find, out, sample};
 use crate::app::{self, Attempt, Probe};
 use crate::config::{self, Config, TargetConfig};
 use crate::model::{
-    EventId, FailureKind, Headers, Receipt, Shape, StoredEvent, Timestamp, printable,
+    EventId, FailureKind, Headers, Receipt, RepetitionSeed, Shape, StoredEvent, Timestamp,
+    printable,
 };
 use crate::normalize::{self, Input, Repetition, Sample, Sender};
 
@@ -116,8 +117,13 @@ fn event(source: &str, sender: &Sender, sample: &'static Sample) -> Result<Store
             headers.insert(*name, value);
         }
     }
-    let input =
-        Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown };
+    let input = Input {
+        headers: &headers,
+        query: None,
+        body: &body,
+        repetition: Repetition::Unknown,
+        seed: RepetitionSeed::default(),
+    };
     let events = normalize::normalize(sender, input)
         .map_err(|malformed| Failure::new(format!("sample {}: {malformed}", sample.name)))?;
     let event = events.into_iter().find(|event| event.shape == Shape::Object);

@@ -72,6 +72,12 @@ impl Config {
     #[must_use]
     pub fn problems(&self, later: Vec<Problem>) -> Problems {
         let list = self.warnings.iter().cloned().chain(later).collect();
+        self.only(list)
+    }
+
+    /// These problems alone.
+    #[must_use]
+    pub fn only(&self, list: Vec<Problem>) -> Problems {
         Problems::new(Arc::clone(&self.document), list)
     }
 }

@@ -32,6 +32,8 @@ pub struct Problem {
     pub help: Vec<String>,
     /// Do not show the text at the place, which may be a secret.
     pub masked: bool,
+    /// It stops a target, and not the daemon.
+    pub(super) of_a_target: bool,
     /// Something is missing. It may be in a part of the file that could not be read.
     pub(super) absence: bool,
 }
@@ -46,6 +48,7 @@ impl Problem {
             label: String::new(),
             help: Vec::new(),
             masked: false,
+            of_a_target: false,
             absence: false,
         }
     }
@@ -89,6 +92,12 @@ impl Problem {
     #[must_use]
     pub fn masked(self) -> Self {
         Self { masked: true, ..self }
+    }
+
+    /// The daemon starts with it, though a reload is refused: what is routed to the target waits.
+    #[must_use]
+    pub fn of_a_target(self) -> Self {
+        Self { of_a_target: true, ..self }
     }
 
     pub(super) fn absence(self) -> Self {

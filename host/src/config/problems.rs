@@ -43,6 +43,12 @@ impl Problems {
         self.list.iter().filter(|problem| problem.kind == Kind::Error).count()
     }
 
+    /// Whether the daemon starts with them.
+    #[must_use]
+    pub fn stop_only_targets(&self) -> bool {
+        self.list.iter().all(|problem| !problem.is_error() || problem.of_a_target)
+    }
+
     #[must_use]
     pub fn warnings(&self) -> usize {
         self.list.len() - self.errors()
@@ -103,7 +109,10 @@ impl Problems {
             })
         };
         let shown: Vec<_> = self.list.iter().take(PROBLEMS_SHOWN_MAX).map(problem).collect();
-        json!({ "errors": self.errors(), "warnings": self.warnings(), "problems": shown })
+        json!({
+            "errors": self.errors(), "warnings": self.warnings(), "starts": self.stop_only_targets(),
+            "problems": shown
+        })
     }
 
     /// `2 errors, 1 warning`.

@@ -25,6 +25,8 @@ pub struct PluginSettings {
     pub secrets: Vec<Secret>,
     /// A value is missing, such as a disabled target's secret that is not set yet.
     pub incomplete: bool,
+    /// Where the missing values are, as a plugin names it.
+    pub(super) absent: Vec<String>,
     /// The references of a disabled target that have no value yet, and why: one line each.
     pub missing: Vec<String>,
     /// Where each value is in the file, by its path as a plugin names it: `to[1]`, `proxy.port`, empty for the
@@ -61,6 +63,32 @@ impl PluginSettings {
         }
     }
 
+    /// The settings with a text in place of each value that is missing, so that a plugin can find what else is
+    /// wrong. `None` if nothing can stand for them.
+    #[must_use]
+    pub fn with_placeholders(&self) -> Option<Value> {
+        let mut json = self.json.clone();
+        for path in &self.absent {
+            *json.pointer_mut(&pointer(path))? = Value::from(PLACEHOLDER);
+        }
+        (json.is_object() && !self.absent.is_empty()).then_some(json)
+    }
+
+    /// Whether the value at `path`, or a part of it, is missing.
+    #[must_use]
+    pub fn is_absent(&self, path: &str) -> bool {
+        let within = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+        self.absent.iter().any(|absent| {
+            absent.strip_prefix(path).is_some_and(within) && !path.is_empty()
+                || path.strip_prefix(absent.as_str()).is_some_and(within)
+        })
+    }
+
+    /// Addresses among the settings, by the plugin's schema.
+    pub(super) fn addresses(&self, schema: &Value) -> Vec<(&str, &str)> {
+        self.marked(ADDRESS, schema)
+    }
+
     /// Plain strings that the plugin's schema marks as `writeOnly`, which means secret.
     pub(super) fn open_secrets(&self, schema: &Value) -> Vec<(&str, Range<usize>)> {
         let plain = self.places.iter().filter(|(_, written)| written.plain);
@@ -70,7 +98,11 @@ impl PluginSettings {
 
     /// Settings that the plugin's schema marks as paths, and their texts.
     pub(super) fn paths(&self, schema: &Value) -> Vec<(&str, &str)> {
-        let marked = self.places.keys().filter(|path| has_mark(PATH, schema, schema, path));
+        self.marked(PATH, schema)
+    }
+
+    fn marked(&self, mark: Mark, schema: &Value) -> Vec<(&str, &str)> {
+        let marked = self.places.keys().filter(|path| has_mark(mark, schema, schema, path));
         let text = |path: &str| self.json.pointer(&pointer(path)).and_then(Value::as_str);
         marked.filter_map(|path| Some((path.as_str(), text(path)?))).collect()
     }
@@ -82,6 +114,10 @@ type Mark = (&'static str, &'static str);
 const SECRET: Mark = ("writeOnly", "true");
 /// The setting is a file or folder that only this target may use.
 const PATH: Mark = ("format", "path");
+/// The setting is the address of a server.
+const ADDRESS: Mark = ("format", "uri");
+/// Stands for a value that is missing.
+const PLACEHOLDER: &str = "placeholder";
 
 /// `to[1].x` as a JSON pointer.
 fn pointer(path: &str) -> String {
@@ -155,6 +191,7 @@ impl Reading<'_> {
     /// The value at `path`, as a plugin names it.
     fn value(&mut self, entry: &Entry<'_>, path: &str) -> Value {
         let mut plain = false;
+        let was_incomplete = std::mem::take(&mut self.settings.incomplete);
         let value = match entry.value {
             DeValue::String(text) => {
                 plain = Reference::parse(text).is_none();
@@ -173,6 +210,10 @@ impl Reading<'_> {
             DeValue::Datetime(value) => Value::String(value.to_string()),
             DeValue::Array(_) | DeValue::Table(_) => self.inner(entry, path),
         };
+        if self.settings.incomplete && !(value.is_array() || value.is_object()) {
+            self.settings.absent.push(path.to_owned());
+        }
+        self.settings.incomplete |= was_incomplete;
         let written = Written { key: entry.key.clone(), span: entry.span.clone(), plain };
         self.settings.places.insert(path.to_owned(), written);
         value

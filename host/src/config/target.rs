@@ -143,6 +143,22 @@ impl TargetConfig {
         paths.map(|(key, text)| (key.to_owned(), home.join(text))).collect()
     }
 
+    /// Literal addresses among the settings that the target may not reach: each is an error at every attempt.
+    #[must_use]
+    pub fn denied_addresses(&self, schema: &serde_json::Value) -> Vec<Problem> {
+        let addresses = self.settings.addresses(schema).into_iter();
+        let denied = addresses.filter_map(|(path, text)| {
+            let egress::Denied { address, kind, range } = egress::denied(text, &self.allow)?;
+            let title = format!("target `{}` may not reach {address} ({kind})", self.name);
+            let problem = self.at_setting(Problem::warning(title), path, "every attempt will fail");
+            Some(problem.help(format!(
+                "if this is intended, write targets.{}.allow = [\"{range}\"]",
+                self.name
+            )))
+        });
+        denied.collect()
+    }
+
     /// Secrets in plain text. Only the plugin's schema says which settings are secrets.
     #[must_use]
     pub fn open_secrets(&self, schema: &serde_json::Value) -> Vec<Problem> {

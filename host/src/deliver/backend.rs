@@ -31,6 +31,11 @@ pub trait Backend: Send + Sync + 'static {
         })
     }
 
+    /// Whether the destination would accept deliveries, found out without one. `None`: this cannot be known.
+    fn probe(&self, _deadline: Instant) -> BoxFuture<'_, Option<Verdict>> {
+        Box::pin(async { None })
+    }
+
     /// Whether a call takes only one delivery.
     fn one_by_one(&self) -> bool;
 
@@ -60,6 +65,10 @@ impl Backend for Instance {
         deadline: Instant,
     ) -> BoxFuture<'a, Vec<Verdict>> {
         Box::pin(async move { vec![Self::deliver_digest(self, digest, deadline).await] })
+    }
+
+    fn probe(&self, deadline: Instant) -> BoxFuture<'_, Option<Verdict>> {
+        Box::pin(Self::probe(self, deadline))
     }
 
     fn one_by_one(&self) -> bool {

@@ -108,6 +108,21 @@ impl LogLines {
         }
     }
 
+    /// Nothing succeeded since the oldest failure, though the circuit breaker is closed.
+    pub(super) fn fails(&mut self, attempts: u32, reason: &str) {
+        let to = &*self.target;
+        tracing::warn!(
+            to,
+            attempts,
+            reason,
+            "target fails: nothing was delivered since its oldest failure"
+        );
+    }
+
+    pub(super) fn works_again(&mut self, failed_for: Duration) {
+        tracing::info!(to = &*self.target, failed_s = failed_for.as_secs(), "target works again");
+    }
+
     pub(super) fn store_failed(&mut self, what: &str, error: &StoreError) {
         if let Some(skipped) = self.store.next() {
             let to = &*self.target;

@@ -9,6 +9,8 @@
 //! - Every claimed delivery is settled, or its lease ends and it is delivered again: at least once.
 //! - A target that fails as a whole is probed with one delivery at a time, while its backlog waits. A failed probe
 //!   is retried like any other delivery, so an event that always fails moves out of the way of the others.
+//! - A target that is known to be broken is held in the store until a person resumes it; one event that is refused is
+//!   retried like any other.
 //! - A target has one task at a time. Its replacement claims nothing before the old task has ended, at most some
 //!   seconds after the grace period. Only the code of a cut call that blocks its thread can outlive that.
 

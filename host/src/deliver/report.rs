@@ -3,30 +3,120 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::log_lines::LogLines;
 use crate::model::{Delivery, OWN_SOURCE, Timestamp, Verdict};
-use crate::retry::{Cause, Change};
+use crate::retry::{Cause, Change, Standing};
 use crate::store::StoreError;
-use crate::telemetry::{AlarmKind, Attempt, Feed, Note};
+use crate::telemetry::{AlarmKind, Attempt, Condition, Feed, Note};
 
 /// Reports about one target.
 pub(super) struct Reporter {
     target: Arc<str>,
     feed: Feed,
     pub(super) log: LogLines,
-    /// An alarm said that the target is down or broken.
-    alarmed: bool,
+    /// When an alarm said that the target is down or broken.
+    alarmed: Option<Instant>,
+    /// Why the circuit breaker is open.
+    held: Option<String>,
+    standing: Standing,
+    last_error: String,
+    /// The last failure was one of the daemon's own events.
+    own: bool,
 }
 
 impl Reporter {
     pub(super) fn new(target: Arc<str>, feed: Feed) -> Self {
         let log = LogLines::new(Arc::clone(&target));
-        Self { target, feed, log, alarmed: false }
+        let (alarmed, held, standing) = (None, None, Standing::default());
+        Self { target, feed, log, alarmed, held, standing, last_error: String::new(), own: false }
     }
 
     /// The target starts: the condition of an earlier instance no longer applies.
     pub(super) fn started(&self) {
-        self.feed.history().condition(&self.target, None);
+        self.feed.history().condition(&self.target, Condition::Unknown);
+    }
+
+    /// A person resumed the target: nothing is known of it.
+    pub(super) fn resumed(&mut self) {
+        self.held = None;
+        self.standing = Standing::Unknown;
+        self.show(0);
+    }
+
+    /// Whether a failure was the last thing that was reported, and time alone may make the target count as failing.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.standing == Standing::NotProven
+    }
+
+    /// A delivery succeeded, after attempts had failed for this time.
+    pub(super) fn works(&mut self, failed_for: Duration) {
+        if self.standing == Standing::Works {
+            return;
+        }
+        let failing = self.standing == Standing::Failing;
+        self.standing = Standing::Works;
+        self.show(0);
+        if self.held.is_none() {
+            self.recovered();
+            if failing {
+                self.log.works_again(failed_for);
+            }
+        }
+    }
+
+    /// An attempt failed. `own`: of the daemon's own events.
+    pub(super) fn failed(&mut self, error: &str, own: bool) {
+        self.own = own;
+        error.clone_into(&mut self.last_error);
+        self.feed.history().last_error(&self.target, error);
+    }
+
+    /// What the attempts show after `failures` of them in a row.
+    pub(super) fn stands(&mut self, standing: Standing, failures: u32) {
+        let before = std::mem::replace(&mut self.standing, standing);
+        if before != standing || standing == Standing::Failing {
+            self.show(failures);
+        }
+        if standing == Standing::Failing && self.held.is_none() {
+            if before != standing {
+                self.log.fails(failures, &self.last_error);
+            }
+            self.down(AlarmKind::TargetDown);
+        }
+    }
+
+    /// Raises the alarm, once until the target works again. Own events raise none, because an alarm is itself such an
+    /// event.
+    fn down(&mut self, kind: AlarmKind) {
+        let again = self.alarmed.is_some() && kind == AlarmKind::TargetDown;
+        if !self.own && !again {
+            self.alarmed.get_or_insert_with(Instant::now);
+            self.alarm(kind, 1, &self.last_error);
+        }
+    }
+
+    fn recovered(&mut self) {
+        if let Some(since) = self.alarmed.take() {
+            let after = format!("after {} s", since.elapsed().as_secs());
+            self.alarm(AlarmKind::TargetRecovered, 1, &after);
+        }
+    }
+
+    /// Shows the condition to `status`.
+    fn show(&self, failures: u32) {
+        let condition = match (&self.held, self.standing) {
+            (Some(why), _) => Condition::Failing(why.clone()),
+            (None, Standing::Unknown) => Condition::Unknown,
+            (None, Standing::Works) => Condition::Works,
+            (None, Standing::NotProven) => Condition::NotProven,
+            (None, Standing::Failing) => Condition::Failing(format!(
+                "failing: nothing was delivered since its oldest failure ({failures} attempts); last error: {}",
+                self.last_error
+            )),
+        };
+        self.feed.history().condition(&self.target, condition);
     }
 
     /// One attempt at one delivery. Only the feed, which must hear of every attempt.
@@ -61,29 +151,25 @@ impl Reporter {
         self.feed.history().failed(&self.target, attempt);
     }
 
-    /// The circuit breaker opened or closed. `own`: it happened while delivering the daemon's own events, which
-    /// raises no alarm, because an alarm is itself such an event.
+    /// The circuit breaker opened or closed. `own`: it happened while delivering the daemon's own events.
     pub(super) fn changed(&mut self, change: Change, reason: &str, own: bool) {
         self.log.changed(change, reason);
-        let condition = match change {
-            Change::Held(cause) => Some(condition(cause, reason)),
-            Change::Recovered { .. } => None,
-        };
-        self.feed.history().condition(&self.target, condition);
         match change {
-            Change::Held(Cause::Throttled) => {}
-            Change::Held(_) if own => {}
             Change::Held(cause) => {
-                self.alarmed = true;
-                let broken = cause == Cause::Broken;
-                let kind = if broken { AlarmKind::TargetBroken } else { AlarmKind::TargetDown };
-                self.alarm(kind, 1, reason);
-            }
-            Change::Recovered { held_for } => {
-                if std::mem::take(&mut self.alarmed) {
-                    let after = format!("after {} s", held_for.as_secs());
-                    self.alarm(AlarmKind::TargetRecovered, 1, &after);
+                self.failed(reason, own);
+                self.held = Some(condition(cause, reason));
+                self.show(0);
+                match cause {
+                    Cause::Throttled => {}
+                    Cause::Failing => self.down(AlarmKind::TargetDown),
+                    Cause::Broken => self.down(AlarmKind::TargetBroken),
                 }
+            }
+            Change::Recovered { .. } => {
+                self.held = None;
+                self.standing = Standing::Unknown;
+                self.show(0);
+                self.recovered();
             }
         }
     }

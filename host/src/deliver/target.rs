@@ -1,5 +1,7 @@
 //! The work of one target: claim, call, decide, settle.
 
+mod broken;
+mod check;
 mod claim;
 mod messages;
 mod outcomes;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::backend::Backend;
 use super::call_slots::CallSlots;
@@ -22,9 +24,10 @@ use super::sequence::Pace;
 use super::settings::Settings;
 use super::tried;
 use crate::model::{Delivery, EventId};
-use crate::retry::{Breaker, MaybeSent, Permit};
+use crate::retry::{Breaker, Evidence, Health, MaybeSent, Permit};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Queue, Settlement, StoreError};
 use crate::telemetry::Feed;
+use check::Check;
 use claim::{Work, claim};
 
 /// How long a stop waits for each of its last steps beyond the grace period.
@@ -54,6 +57,11 @@ pub(super) struct Target {
     queue: Arc<dyn Queue>,
     clock: Clock,
     breaker: Breaker,
+    health: Health,
+    evidence: Evidence,
+    check: Check,
+    /// The store holds the deliveries until a person resumes the target.
+    held: bool,
     calls: Calls,
     reporter: Reporter,
     writer: OutcomeWriter,
@@ -80,10 +88,14 @@ impl Target {
             false => settings.batch_max.max(1),
         };
         Self {
+            check: Check::new(Arc::clone(&backend), slots.clone()),
             calls: Calls::new(Arc::clone(&backend), slots),
             reporter: Reporter::new(Arc::clone(&settings.name), feed),
             writer: OutcomeWriter::new(Arc::clone(&queue), settings.number),
             breaker: Breaker::default(),
+            health: Health::default(),
+            evidence: Evidence::default(),
+            held: false,
             pace: Pace::unknown(settings.concurrency),
             settings,
             backend,
@@ -100,6 +112,7 @@ impl Target {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         self.reporter.started();
         self.queue.wait_at_most(self.settings.number, self.settings.longest_wait());
+        let began = Instant::now();
         self.restore_windows().await;
         let until = loop {
             let stopped = *stop.borrow_and_update();
@@ -108,6 +121,8 @@ impl Target {
             }
             let work = self.work();
             let busy = self.calls.count() > 0;
+            let fails_at = self.health.fails_at().filter(|_| self.reporter.is_unproven());
+            let fails_at = fails_at.map(|at| self.clock.origin + at);
             tokio::select! {
                 changed = stop.changed() => if changed.is_err() { return },
                 ended = self.calls.ended(), if busy => self.finish(ended, &stop).await,
@@ -115,6 +130,14 @@ impl Target {
                     self.reporter.store_failed("record outcomes", &error);
                     self.settle(Vec::new(), None, &stop).await;
                 },
+                broken = self.check.ended(), if self.check.is_running() => {
+                    if let Some(reason) = broken {
+                        self.break_off(reason).await;
+                    }
+                }
+                () = sleep_until(fails_at.unwrap_or(began)), if fails_at.is_some() => {
+                    self.report_health();
+                }
                 claimed = claim(&*self.queue, &self.settings, work) => {
                     self.begin(claimed, work, &stop).await;
                 }
@@ -126,7 +149,11 @@ impl Target {
     fn work(&self) -> Work {
         let left_jobs = self.backend.left_jobs();
         let free = self.free_calls();
-        match self.breaker.permit(self.clock.elapsed()) {
+        let permit = match self.held {
+            true => Permit::All,
+            false => self.breaker.permit(self.clock.elapsed()),
+        };
+        match permit {
             Permit::Wait { until } => Work::Wait(self.clock.origin + until),
             // The end of such a job wakes nothing.
             _ if free == 0 && left_jobs > 0 => Work::Wait(Instant::now() + LEFT_JOBS_PAUSE),
@@ -177,6 +204,9 @@ impl Target {
                 return sleep(STORE_PAUSE).await;
             }
         };
+        if self.held && !deliveries.is_empty() {
+            self.resumed();
+        }
         let probe = matches!(work, Work::Probe { .. });
         if let Some(mut digests) = self.digests.take() {
             self.begin_messages(&mut digests, deliveries, probe, stop).await;

@@ -11,9 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use super::backend::Backend;
 use super::target::Target;
+use crate::telemetry::LogThrottle;
 
 /// Wait before a task that panicked is restarted.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
+/// One line about panics in this time; others are counted.
+const PANIC_LINES_WINDOW: Duration = Duration::from_secs(60);
 
 /// The task of one target. Dropping it aborts the task.
 pub(super) struct TargetTask {
@@ -82,11 +85,18 @@ impl Drop for TargetTask {
 /// delivered again when its lease ends.
 async fn keep_running(target: impl Fn() -> Target, stop: watch::Receiver<Option<Instant>>) {
     let mut running = JoinSet::new();
+    let lines = LogThrottle::new(1, PANIC_LINES_WINDOW);
     loop {
         running.spawn(target().run(stop.clone()));
         match running.join_next().await {
             Some(Err(error)) if error.is_panic() && stop.borrow().is_none() => {
-                tracing::error!(%error, "the task of a target panicked and is restarted; please report this bug");
+                if let Some(left_out) = lines.admit(std::time::Instant::now()) {
+                    tracing::error!(
+                        %error,
+                        left_out,
+                        "the task of a target panicked and is restarted; please report this bug"
+                    );
+                }
                 sleep(PANIC_PAUSE).await;
             }
             _ => return,

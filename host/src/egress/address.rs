@@ -78,6 +78,27 @@ pub(super) fn check(address: IpAddr, allow: &[Cidr]) -> Result<(), &'static str>
     }
 }
 
+/// A literal address that a target must not reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    pub address: IpAddr,
+    /// For people.
+    pub kind: &'static str,
+    /// What to write into `allow`.
+    pub range: Cidr,
+}
+
+/// The address of a URL if it is literal and denied. A name is looked up only when it is used.
+#[must_use]
+pub fn denied(url: &str, allow: &[Cidr]) -> Option<Denied> {
+    let url: http::Uri = url.parse().ok()?;
+    let host = url.host()?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let address = host.parse().ok()?;
+    let kind = check(address, allow).err()?;
+    Some(Denied { address, kind, range: allowance(address) })
+}
+
 /// The range to suggest for `allow`: the address at which packets end.
 pub(super) fn allowance(address: IpAddr) -> Cidr {
     match address {
@@ -181,6 +202,22 @@ mod tests {
             ("2002:c0a8:1::", "private"),
         ] {
             assert_eq!(check(ip(address), &[]), Err(kind), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_literal_address_is_known_to_be_denied_before_it_is_used() {
+        let allow: Cidr = "10.0.0.0/8".parse().unwrap();
+        for (url, range) in [
+            ("http://127.0.0.1:8080/x", Some("127.0.0.1/32")),
+            ("https://u:p@[::1]/x", Some("::1/128")),
+            ("http://10.1.2.3/", None),
+            ("http://localhost/", None),
+            ("https://example.org/127.0.0.1", None),
+            ("not an address", None),
+        ] {
+            let found = denied(url, &[allow]).map(|denied| denied.range.to_string());
+            assert_eq!(found.as_deref(), range, "{url}");
         }
     }
 

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Connector, Unreachable};
 use super::error::EgressError;
+use super::lookup::Lookups;
 use super::message::{Answer, Outgoing};
 use super::pool::{Failed, Pool};
 use super::request::{self, Prepared};
@@ -44,6 +45,7 @@ type Pools = Vec<(Arc<[Cidr]>, Arc<Pool>)>;
 struct Shared {
     settings: Settings,
     tls: ClientConfig,
+    lookups: Arc<Lookups>,
     /// Ordered by last use, the latest last.
     pools: Mutex<Pools>,
     /// Free permits by `host:port`.
@@ -74,6 +76,7 @@ impl Client {
         Ok(Self(Arc::new(Shared {
             settings: settings.clone(),
             tls,
+            lookups: Lookups::new(),
             pools: Mutex::default(),
             permits: Mutex::default(),
         })))
@@ -193,7 +196,8 @@ async fn fill(read: &mut BytesMut, mut body: Incoming, bytes_max: usize) -> Opti
 impl Shared {
     fn open_pool(&self, allow: &Arc<[Cidr]>) -> Arc<Pool> {
         let limit = self.settings.connect_timeout;
-        let connector = Connector::new(Arc::clone(allow), self.tls.clone(), limit);
+        let connector =
+            Connector::new(Arc::clone(allow), Arc::clone(&self.lookups), self.tls.clone(), limit);
         Arc::new(Pool::new(connector, &self.settings))
     }
 }

@@ -6,7 +6,6 @@
 //! name.
 
 use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::address;
+use super::lookup::{LookupError, Lookups};
 use crate::model::Cidr;
 
 /// Most denied addresses named in one error.
@@ -39,8 +39,8 @@ pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 pub(super) enum Unreachable {
     #[error("{}", denial(.0))]
     Denied(Vec<(IpAddr, &'static str)>),
-    #[error("its name cannot be looked up: {0}; check the url and the DNS of this machine")]
-    Lookup(io::Error),
+    #[error(transparent)]
+    Lookup(LookupError),
     #[error("its name has no address; check the url")]
     NoAddress,
     #[error("name lookup, connection and TLS together took more than {} ms", .0.as_millis())]
@@ -82,6 +82,7 @@ fn permitted(
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
     allow: Arc<[Cidr]>,
+    lookups: Arc<Lookups>,
 }
 
 impl Service<Name> for Resolver {
@@ -94,11 +95,11 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let allow = Arc::clone(&self.allow);
+        let (allow, lookups) = (Arc::clone(&self.allow), Arc::clone(&self.lookups));
         Box::pin(async move {
-            // Port 0 is replaced by the connector.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            Ok(permitted(found.map_err(Unreachable::Lookup)?, &allow)?.into_iter())
+            let found = lookups.find(name.as_str().to_owned()).await;
+            let found = found.map_err(Unreachable::Lookup)?;
+            Ok(permitted(found.into_iter(), &allow)?.into_iter())
         })
     }
 }
@@ -145,8 +146,14 @@ pub(super) struct Connector {
 
 impl Connector {
     /// Connections for targets with this `allow`.
-    pub(super) fn new(allow: Arc<[Cidr]>, tls: ClientConfig, connect_timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver { allow: Arc::clone(&allow) });
+    pub(super) fn new(
+        allow: Arc<[Cidr]>,
+        lookups: Arc<Lookups>,
+        tls: ClientConfig,
+        connect_timeout: Duration,
+    ) -> Self {
+        let resolver = Resolver { allow: Arc::clone(&allow), lookups };
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));

@@ -9,6 +9,7 @@ mod address;
 mod client;
 mod connect;
 mod error;
+mod lookup;
 mod message;
 mod pool;
 mod request;
@@ -16,6 +17,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use address::{Denied, denied};
 pub use client::{Client, TlsUnavailable};
 pub use error::{EgressError, ErrorKind};
 pub use message::{Answer, Outgoing};

@@ -21,6 +21,8 @@ use crate::net::Seat;
 /// How long an unwanted body is still read. If the connection were closed at once, a sender that still writes
 /// would see a reset instead of the answer.
 const LINGER: Duration = Duration::from_secs(5);
+/// The same for a body that is refused because it is slow.
+const SLOW_LINGER: Duration = Duration::from_secs(1);
 /// How much of it is read and discarded.
 const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A longer body can give way even if it has not been waited for.
@@ -44,8 +46,10 @@ where
     match arriving.collect(bytes_max).await {
         Ok(bytes) => Ok((bytes, arriving.reservation)),
         Err(refusal) => {
-            // What arrives slowly is not worth waiting for.
-            if !refusal.is_slow() {
+            if refusal.is_slow() {
+                // What arrives slowly is not worth waiting for, but a reset must not destroy the answer.
+                tokio::spawn(tokio::time::timeout(SLOW_LINGER, discard(arriving.body)));
+            } else {
                 abandon(arriving.body, false);
             }
             Err(refusal)
@@ -105,7 +109,9 @@ where
         }
         if self.wait.is_some() {
             self.reservation.complete()?;
-            self.seat.received();
+            if !self.seat.received() {
+                return Err(RequestRefusal::GaveWay);
+            }
         }
         Ok(if whole.is_empty() { Bytes::copy_from_slice(&first) } else { whole.freeze() })
     }

@@ -199,25 +199,30 @@ impl Reservation<'_> {
     #[cold]
     fn take_back(&self, unverified: &mut Unverified, more: usize) -> Result<Part, RequestRefusal> {
         let Unverified { by_number, displaced, .. } = unverified;
-        let of_use = |holder: &Holder| holder.common_bytes > 0 || self.has_own_of(holder);
+        let of_own = |holder: &Holder| if self.has_own_of(holder) { holder.own_bytes } else { 0 };
         let (mut numbers, mut holdings, now) = (Vec::new(), Vec::new(), Instant::now());
-        let (mut common_bytes, mut own_bytes) = (0, 0);
-        for (number, holder) in by_number.iter().filter(|(_, holder)| of_use(holder)) {
-            numbers.push(*number);
-            let amount = (holder.common_bytes + holder.own_bytes) as u64;
-            let (owner, behind_ms) = (holder.seat.owner(), holder.seat.behind_ms(now));
-            holdings.push(Holding { owner, amount, behind_ms });
-            common_bytes += holder.common_bytes;
-            own_bytes += if self.has_own_of(holder) { holder.own_bytes } else { 0 };
-        }
         let bytes_max = self.common_bytes_max(more);
         let fits = |reserved: &AtomicUsize, taken_back: usize, bytes_max: usize| {
             reserved.load(Ordering::Relaxed).saturating_sub(taken_back) + more <= bytes_max
         };
-        if !fits(&self.budget.reserved, common_bytes, bytes_max)
-            && !fits(self.own, own_bytes, self.shares.own_bytes_max)
-        {
+        let common_bytes = by_number.values().map(|holder| holder.common_bytes).sum();
+        let own_bytes = by_number.values().map(of_own).sum();
+        let common_fits = fits(&self.budget.reserved, common_bytes, bytes_max);
+        let own_fits = fits(self.own, own_bytes, self.shares.own_bytes_max);
+        if !common_fits && !own_fits {
             return Err(RequestRefusal::BytesInFlight { bytes_max });
+        }
+        // Bytes of a part that stays too small are of no use.
+        let use_of = |holder: &Holder| {
+            let common_bytes = if common_fits { holder.common_bytes } else { 0 };
+            common_bytes + if own_fits { of_own(holder) } else { 0 }
+        };
+        for (number, holder) in by_number.iter().filter(|(_, holder)| use_of(holder) > 0) {
+            numbers.push(*number);
+            let amount = (holder.common_bytes + holder.own_bytes) as u64;
+            let Holder { seat, .. } = holder;
+            let (owner, behind_ms) = (seat.owner(), seat.behind_ms(now));
+            holdings.push(Holding { owner, amount, behind_ms, steady: seat.is_steady(now) });
         }
         let share = (self.shares.common_bytes_max / PART_OF_ADDRESS) as u64;
         let enough = self.shares.common_bytes_max / PART_TAKEN_BACK;
@@ -229,8 +234,11 @@ impl Reservation<'_> {
             }
             let Some(holder) = by_number.remove(&numbers[place]) else { continue };
             self.budget.release(&holder);
-            displaced.note(holdings[place].owner, now);
-            bytes += holder.common_bytes;
+            // Its address is not one that takes room without using it.
+            if !holdings[place].steady {
+                displaced.note(holdings[place].owner, now);
+            }
+            bytes += use_of(&holder);
             if is_own {
                 return Err(RequestRefusal::GaveWay);
             }

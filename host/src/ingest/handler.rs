@@ -203,7 +203,8 @@ impl Ingest {
         if body.as_ptr() != verified.request().body.as_ptr() {
             reservation.grow(body.len())?;
         }
-        let planned = rules.plan(&source.sender, source.repeat, &verified, &body)?;
+        let seed = self.queue.repetition_seed();
+        let planned = rules.plan(&source.sender, source.repeat, &verified, &body, seed)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
         let request = rules.new_request(source, &verified, planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next

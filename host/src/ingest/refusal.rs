@@ -56,6 +56,8 @@ pub(super) enum RequestRefusal {
     Malformed(Malformed),
     /// The content encoding is not supported.
     Encoding,
+    /// The content encoding has no mark in the body, and the sender takes any body.
+    UnmarkedEncoding,
     /// The body is not valid in its content encoding.
     InvalidEncoding(&'static str),
     SlowBody {
@@ -78,6 +80,7 @@ impl RequestRefusal {
     pub(super) const fn undecoded(error: DecodeError, bytes_max: usize) -> Self {
         match error {
             DecodeError::Unsupported => Self::Encoding,
+            DecodeError::Unmarked => Self::UnmarkedEncoding,
             DecodeError::Invalid(encoding) => Self::InvalidEncoding(encoding),
             DecodeError::TooLong => Self::TooLong { bytes_max },
         }
@@ -111,7 +114,7 @@ impl RequestRefusal {
             Self::Malformed(_) | Self::IncompleteBody(_) | Self::InvalidEncoding(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Encoding | Self::UnmarkedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::SlowBody { .. } | Self::SlowRate { .. } | Self::GaveWay => {
                 StatusCode::REQUEST_TIMEOUT
             }
@@ -163,6 +166,9 @@ impl RequestRefusal {
             Self::Encoding => {
                 "unsupported content encoding; supported: gzip, deflate, br and zstd".into()
             }
+            Self::UnmarkedEncoding => {
+                "unsupported content encoding; supported here: gzip, zstd and deflate in the zlib format".into()
+            }
             Self::InvalidEncoding(encoding) => format!("the body is not valid {encoding}").into(),
             Self::SlowBody { .. } => "the body took too long".into(),
             Self::SlowRate { rate_min } => format!(
@@ -211,6 +217,10 @@ impl fmt::Display for RequestRefusal {
             Self::Malformed(malformed) => malformed.fmt(f),
             Self::Encoding => f.write_str(
                 "unsupported content encoding; supported: gzip, deflate, br and zstd, at most two of them",
+            ),
+            Self::UnmarkedEncoding => f.write_str(
+                "br and raw deflate are not supported by a sender that takes any body, because its signature \
+                 does not cover the header; supported: gzip, zstd and deflate in the zlib format",
             ),
             Self::InvalidEncoding(encoding) => write!(f, "the body is not valid {encoding}"),
             Self::SlowBody { seconds } => write!(f, "the body did not arrive within {seconds} s"),

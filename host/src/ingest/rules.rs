@@ -10,7 +10,7 @@ use http::request::Parts;
 use super::limits::{Gate, Shares};
 use super::refusal::RequestRefusal;
 use super::settings::{BodyTime, Repeat, Settings, SourceSettings, without_slash};
-use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Timestamp};
+use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, RepetitionSeed, Timestamp};
 use crate::net::Peer;
 use crate::normalize::{self, Input, Repetition, Sender};
 use crate::route::Router;
@@ -128,10 +128,11 @@ impl Rules {
         repeat: Repeat,
         verified: &Verified,
         body: &Bytes,
+        seed: RepetitionSeed,
     ) -> Result<Vec<Planned>, RequestRefusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
-        let repetition_key = || verified.repetition_key();
+        let repetition_key = || verified.repetition_key(seed);
         let repetition = if repeat == Repeat::Deliver {
             Repetition::Never
         } else if verified.is_known_by_signature_alone() {
@@ -139,7 +140,7 @@ impl Rules {
         } else {
             Repetition::Key(&repetition_key)
         };
-        let input = Input { headers, query, body, repetition };
+        let input = Input { headers, query, body, repetition, seed };
         let sender = sender.of_set(verified.header_set());
         let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())

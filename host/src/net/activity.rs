@@ -19,9 +19,13 @@ use super::room::Owner;
 use super::settings::Settings;
 
 /// A body that arrives at this pace is never behind, in bytes per second. Only compared while room is short.
-const PACE: u64 = 64 * 1024;
+const PACE: u64 = 16 * 1024;
 /// How far a body can get ahead of its pace, so that one fast part does not excuse a long wait.
 const AHEAD_MAX: Duration = Duration::from_millis(100);
+/// A body that is later than this has stalled.
+const STALL: Duration = Duration::from_millis(250);
+/// A body that has not stalled for this long is steady. More than one burst can bridge.
+const STEADY_AFTER: Duration = Duration::from_millis(500);
 /// How long a head may take before its connection counts as any other, even a trusted proxy's, or one that has brought
 /// a stored request.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
@@ -49,6 +53,8 @@ pub(super) struct Activity {
     since_ms: AtomicU64,
     /// For how long after `began` the body's bytes so far are enough at [`PACE`], in microseconds.
     enough_us: AtomicU64,
+    /// When the body began or last stalled, in microseconds after `began`.
+    steady_since_us: AtomicU64,
     two_lengths: AtomicBool,
     /// Has brought a request that was verified and stored.
     proven: AtomicBool,
@@ -69,6 +75,8 @@ pub(super) enum Phase {
     Answering,
     /// The handler waits for the rest of the body, so nothing is verified yet.
     Receiving,
+    /// The connection is being closed while the handler waits for the rest of the body.
+    Closing,
 }
 
 /// Which seats are taken back first when there are too few.
@@ -82,6 +90,10 @@ pub(super) enum Standing {
     OfProxy,
     /// Not answered for a long time.
     Stuck,
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What the timer of a connection means when it fires.
@@ -100,6 +112,7 @@ impl Activity {
             phase: AtomicU8::new(Phase::Reading as u8),
             since_ms: AtomicU64::new(0),
             enough_us: AtomicU64::new(0),
+            steady_since_us: AtomicU64::new(0),
             two_lengths: AtomicBool::new(false),
             proven: AtomicBool::new(false),
             owner: AtomicU64::new(owner.to_bits()),
@@ -130,20 +143,57 @@ impl Activity {
 
     /// Begins to wait for the rest of a body.
     pub(super) fn receive(&self) {
-        self.enough_us.store(self.us_at(Instant::now()), Ordering::Relaxed);
+        let now_us = self.us_at(Instant::now());
+        self.enough_us.store(now_us, Ordering::Relaxed);
+        self.steady_since_us.store(now_us, Ordering::Relaxed);
         self.set(Phase::Receiving);
+    }
+
+    /// The body is whole. `false`: too late, because its connection is being closed to make room.
+    pub(super) fn body_is_whole(&self) -> bool {
+        let since_ms = self.us_at(Instant::now()) / 1_000;
+        self.since_ms.store(since_ms, Ordering::Relaxed);
+        self.leave_receiving(Phase::Answering)
+    }
+
+    /// Whether the connection may still be closed. If its body became whole meanwhile, it may not; otherwise its body
+    /// cannot become whole any more.
+    pub(super) fn close(&self, now: Instant) -> bool {
+        if self.is(Phase::Receiving) && self.leave_receiving(Phase::Closing) {
+            return true;
+        }
+        self.standing(now).is_some()
+    }
+
+    fn leave_receiving(&self, next: Phase) -> bool {
+        let (from, to) = (Phase::Receiving as u8, next as u8);
+        self.phase.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Notes a part of a body.
     pub(super) fn progress(&self, bytes: usize) {
         let worth_us = (bytes as u64).saturating_mul(1_000_000) / PACE;
-        let enough_us = self.enough_us.load(Ordering::Relaxed).saturating_add(worth_us);
-        let enough_us = enough_us.min(self.us_at(Instant::now() + AHEAD_MAX));
+        let enough_us = self.enough_us.load(Ordering::Relaxed);
+        let now = Instant::now();
+        if self.us_at(now) > enough_us.saturating_add(micros(STALL)) {
+            self.steady_since_us.store(self.us_at(now), Ordering::Relaxed);
+        }
+        let enough_us = enough_us.saturating_add(worth_us).min(self.us_at(now + AHEAD_MAX));
         self.enough_us.store(enough_us, Ordering::Relaxed);
     }
 
     fn us_at(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+        micros(at.saturating_duration_since(self.began))
+    }
+
+    /// Whether a body arrives, and has kept its pace for a while.
+    pub(super) fn is_steady(&self, now: Instant) -> bool {
+        let now_us = self.us_at(now);
+        let stalled_us = self.enough_us.load(Ordering::Relaxed).saturating_add(micros(STALL));
+        let since_us = self.steady_since_us.load(Ordering::Relaxed);
+        self.is(Phase::Receiving)
+            && now_us <= stalled_us
+            && now_us >= since_us.saturating_add(micros(STEADY_AFTER))
     }
 
     /// By how much the seat is behind at `now`. A body that has just begun is as old as it is,
@@ -177,7 +227,7 @@ impl Activity {
                 return behind(STUCK).then_some(Standing::Stuck);
             }
             phase if phase == Phase::Receiving as u8 => {
-                if behind_ms <= 0 {
+                if behind_ms <= 0 || self.is_steady(now) {
                     Standing::Proven
                 } else {
                     Standing::Unproven
@@ -197,6 +247,10 @@ impl Activity {
 
     fn is(&self, phase: Phase) -> bool {
         self.phase.load(Ordering::Relaxed) == phase as u8
+    }
+
+    pub(super) fn is_receiving(&self) -> bool {
+        self.is(Phase::Receiving)
     }
 
     /// Whether the handler has a request.
@@ -359,11 +413,46 @@ mod tests {
             advance(s(1)).await;
             activity.progress(1);
         }
-        assert_eq!(activity.behind_ms(Instant::now()), 99_899);
+        // A byte is worth 61 µs.
+        assert_eq!(activity.behind_ms(Instant::now()), 99_893);
         activity.set(Phase::Answering);
         assert_eq!(standing(&activity), None, "it is whole");
         advance(STUCK).await;
         assert_eq!(standing(&activity), Some(Standing::Stuck));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_body_keeps_its_seat_before_it_is_old_and_a_burst_does_not() {
+        for (pieces, expected) in [
+            (&[2_000; 6][..], Some(Standing::Proven)),
+            (&[60_000, 0, 0, 0, 0, 0], Some(Standing::Unproven)),
+            (&[1; 6], Some(Standing::Unproven)),
+            (&[60_000, 0, 0, 0, 0, 60_000], Some(Standing::Unproven)),
+        ] {
+            let activity = activity();
+            activity.receive();
+            for &bytes in pieces {
+                if bytes > 0 {
+                    activity.progress(bytes);
+                }
+                advance(Duration::from_millis(100)).await;
+            }
+            assert_eq!(standing(&activity), expected, "{pieces:?}");
+            advance(s(1)).await;
+            assert_eq!(standing(&activity), Some(Standing::Unproven), "stalled");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_becomes_whole_or_its_connection_is_closed_and_never_both() {
+        let (whole, closed) = (activity(), activity());
+        whole.receive();
+        closed.receive();
+        advance(s(1)).await;
+        assert!(whole.body_is_whole() && !whole.close(Instant::now()));
+        assert!(closed.close(Instant::now()) && !closed.body_is_whole());
+        advance(STUCK).await;
+        assert!(whole.close(Instant::now()), "not answered for long");
     }
 
     #[tokio::test(start_paused = true)]

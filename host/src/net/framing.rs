@@ -30,19 +30,48 @@ pub(super) enum Fault {
     NoHost,
     #[error("there is more than one Host header")]
     Hosts,
+    #[error("the Host header is not a host with or without a port")]
+    NotHost,
+    #[error("Content-Length must be one number")]
+    Lengths,
     #[error("Content-Length and Transfer-Encoding exclude each other")]
     TwoLengths,
     #[error("the only Transfer-Encoding that is supported is chunked")]
     TransferEncoding,
 }
 
+/// Which bytes a host with a port may have (RFC 3986, 3.2.2), except a comma, which joins two lines.
+const IN_HOST: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let text = byte as u8;
+        allowed[byte] = text.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~%!$&'()*+;=:[]";
+    let mut place = 0;
+    while place < others.len() {
+        allowed[others[place] as usize] = true;
+        place += 1;
+    }
+    allowed
+};
+
 /// The fault of a request. `two_lengths`: its raw head has both a length and a transfer encoding.
 pub(super) fn fault<B>(request: &Request<B>, two_lengths: bool) -> Option<Fault> {
     let (mut hosts, mut encodings, mut chunked) = (0_usize, 0_usize, true);
-    // One pass instead of two look-ups, each of which would hash a name.
+    let (mut is_host, mut lengths, mut is_number) = (true, 0_usize, true);
+    // One pass instead of several look-ups, each of which would hash a name.
     for (name, value) in request.headers() {
         if *name == header::HOST {
             hosts += 1;
+            is_host = value.as_bytes().iter().all(|byte| IN_HOST[usize::from(*byte)]);
+        } else if *name == header::CONTENT_LENGTH {
+            lengths += 1;
+            // hyper also takes a list of equal numbers, which RFC 9110 allows and another parser may not.
+            is_number = value.as_bytes().iter().all(u8::is_ascii_digit);
         } else if *name == header::TRANSFER_ENCODING {
             encodings += 1;
             chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -50,6 +79,8 @@ pub(super) fn fault<B>(request: &Request<B>, two_lengths: bool) -> Option<Fault>
     }
     match hosts {
         0 if request.version() >= Version::HTTP_11 => Some(Fault::NoHost),
+        0 | 1 if !is_host => Some(Fault::NotHost),
+        0 | 1 if lengths > 1 || !is_number => Some(Fault::Lengths),
         0 | 1 if two_lengths => Some(Fault::TwoLengths),
         0 | 1 if encodings > 1 || !chunked => Some(Fault::TransferEncoding),
         0 | 1 => None,

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::activity::{Activity, Standing};
 use super::displaced::Displaced;
-use super::room::{Holding, order};
+use super::room::{Holding, Owner, order};
 
 /// One in this many open connections is closed at a time.
 const PART: usize = 64;
 /// One in this many open connections, and at least [`SHARE_MIN`], is the share of an address: beyond it, the address
 /// that holds most gives way first.
-const PART_OF_SHARE: usize = 16;
+const PART_OF_SHARE: usize = 8;
 const SHARE_MIN: usize = 4;
 
 /// The open connections.
@@ -66,41 +66,67 @@ impl OpenConnections {
     pub(super) fn make_room(&self, now: Instant) -> usize {
         let mut entries = self.lock();
         let Entries { by_number, displaced, .. } = &mut *entries;
-        let (mut first, mut tasks, mut holdings) = (Standing::Stuck, Vec::new(), Vec::new());
-        for connection in by_number.values() {
-            let Connection { activity, task: Some(task) } = connection else { continue };
-            let Some(standing) = activity.standing(now).filter(|standing| *standing <= first)
-            else {
+        let open = by_number.len();
+        let share = (open / PART_OF_SHARE).max(SHARE_MIN);
+        let (mut first, mut candidates, mut holdings) = (Standing::Stuck, Vec::new(), Vec::new());
+        for (connection, standing) in standings(by_number, share, now) {
+            if standing > first {
                 continue;
-            };
+            }
             if standing < first {
                 first = standing;
-                tasks.clear();
+                candidates.clear();
                 holdings.clear();
             }
+            let Connection { activity, .. } = connection;
             let (owner, behind_ms) = (activity.owner(), activity.seat_behind_ms(now));
-            holdings.push(Holding { owner, amount: 1, behind_ms });
-            tasks.push(task);
+            holdings.push(Holding { owner, amount: 1, behind_ms, steady: activity.is_steady(now) });
+            candidates.push(connection);
         }
-        let open = by_number.len();
-        let count = (open / PART).max(1).min(tasks.len());
-        let share = (open / PART_OF_SHARE).max(SHARE_MIN) as u64;
-        let places = order(&holdings, share, |owner| displaced.weight(owner, share, now));
+        let (count, share) = ((open / PART).max(1), share as u64);
         let mut closing = Vec::with_capacity(count);
-        for &place in &places[..count] {
-            displaced.note(holdings[place].owner, now);
-            closing.push(tasks[place].clone());
+        for place in order(&holdings, share, |owner| displaced.weight(owner, share, now)) {
+            let Connection { activity, task: Some(task) } = candidates[place] else { continue };
+            if closing.len() < count && activity.close(now) {
+                closing.push(task.clone());
+                // Its address is not one that takes seats without using them.
+                if !holdings[place].steady {
+                    displaced.note(holdings[place].owner, now);
+                }
+            }
         }
         drop(entries);
-        for task in closing {
+        for task in &closing {
             task.abort();
         }
-        count
+        closing.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The connections that may be closed, and how they stand. Bodies at a good pace speak for their connections only
+/// within the share of their address.
+fn standings(
+    by_number: &HashMap<u64, Connection>,
+    share: usize,
+    now: Instant,
+) -> impl Iterator<Item = (&Connection, Standing)> {
+    let mut held = HashMap::<Owner, usize>::new();
+    for connection in by_number.values() {
+        *held.entry(connection.activity.owner()).or_default() += 1;
+    }
+    by_number.values().filter(|connection| connection.task.is_some()).filter_map(
+        move |connection| {
+            let activity = &connection.activity;
+            let standing = activity.standing(now)?;
+            let beyond = held.get(&activity.owner()).is_some_and(|held| *held > share);
+            let demoted = beyond && standing == Standing::Proven && activity.is_receiving();
+            Some((connection, if demoted { Standing::Unproven } else { standing }))
+        },
+    )
 }
 
 impl Entry {

@@ -1,10 +1,9 @@
 //! Who gives way first when room is short. Pure.
 //!
 //! Each holder belongs to an address. While an address holds more than its share, the address that holds most gives
-//! way, with the holder that is furthest behind. If none does, the holder that is furthest behind of all gives way. How
-//! far a holder is behind says how long it has held its room without using it, see
-//! [`Activity`](super::activity::Activity). What an address lost lately counts as if it still held it, see
-//! [`Displaced`](super::displaced::Displaced).
+//! way. Then holders that have stalled give way, then those whose address [lost room lately](super::displaced::Displaced),
+//! then the others. Those that use their room steadily are last. Among equals it is the one that is furthest behind:
+//! this says how long it has held its room without using it, see [`Activity`](super::activity::Activity).
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -37,6 +36,9 @@ impl From<IpAddr> for Owner {
     }
 }
 
+/// A holder that is behind by this has stalled, in milliseconds.
+const STALLED_MS: i64 = 1_000;
+
 /// What one holder holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Holding {
@@ -44,26 +46,38 @@ pub struct Holding {
     /// Seats, or bytes.
     pub amount: u64,
     pub behind_ms: i64,
+    /// Has used its room for a while without a stall.
+    pub steady: bool,
+}
+
+impl Holding {
+    fn order_of_use(&self) -> (bool, bool, Reverse<i64>) {
+        (self.steady, self.behind_ms < STALLED_MS, Reverse(self.behind_ms))
+    }
 }
 
 /// The places of the holdings, those that give way first before others. `share`: what an address may hold before it
-/// gives way to others. `more`: what an address counts as holding in addition.
+/// gives way to others. `lost`: how much an address lost lately.
 #[must_use]
-pub fn order(holdings: &[Holding], share: u64, more: impl Fn(Owner) -> u64) -> Vec<usize> {
+pub fn order(holdings: &[Holding], share: u64, lost: impl Fn(Owner) -> u64) -> Vec<usize> {
     let mut places: Vec<usize> = (0..holdings.len()).collect();
-    let behind = |place: usize| Reverse(holdings[place].behind_ms);
-    places.sort_unstable_by_key(|&place| (holdings[place].owner, behind(place), place));
-    // What the owner holds beyond its share once those that are further behind have given way.
-    let mut beyond = vec![0_u64; holdings.len()];
+    let use_of = |place: usize| holdings[place].order_of_use();
+    places.sort_unstable_by_key(|&place| (holdings[place].owner, use_of(place), place));
+    // What the owner holds beyond its share once those before have given way, and what it lost.
+    let mut of_owners = vec![(0_u64, 0_u64); holdings.len()];
     for of_owner in places.chunk_by(|&a, &b| holdings[a].owner == holdings[b].owner) {
         let mut left: u64 = of_owner.iter().map(|&place| holdings[place].amount).sum();
-        left += of_owner.first().map_or(0, |&place| more(holdings[place].owner));
+        let lost = of_owner.first().map_or(0, |&place| lost(holdings[place].owner));
         for &place in of_owner {
-            beyond[place] = left.saturating_sub(share);
+            of_owners[place] = (left.saturating_sub(share), lost);
             left -= holdings[place].amount;
         }
     }
-    places.sort_unstable_by_key(|&place| (Reverse(beyond[place]), behind(place), place));
+    places.sort_unstable_by_key(|&place| {
+        let (beyond, lost) = of_owners[place];
+        let (steady, moving, ahead) = use_of(place);
+        (Reverse(beyond), steady, moving, Reverse(lost), ahead, place)
+    });
     places
 }
 
@@ -86,10 +100,12 @@ mod tests {
         assert_eq!((bits, Owner::from_bits(bits)), (0x2001_0db8_0000_0000, owner("2001:db8::")));
     }
 
-    /// Owner, amount, milliseconds behind.
+    /// Owner, amount, milliseconds behind. Negative: steady as well.
     fn holdings(list: &[(u64, u64, i64)]) -> Vec<Holding> {
-        let holding =
-            |&(owner, amount, behind_ms)| Holding { owner: Owner(owner), amount, behind_ms };
+        let holding = |&(owner, amount, behind_ms)| {
+            let steady = behind_ms < 0;
+            Holding { owner: Owner(owner), amount, behind_ms, steady }
+        };
         list.iter().map(holding).collect()
     }
 
@@ -127,23 +143,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn within_the_shares_what_has_stalled_gives_way_first_and_what_is_steady_last() {
+        let lost = |Owner(owner): Owner| if owner >= 7 { owner } else { 0 };
+        for (what, list, expected) in [
+            (
+                "what has stalled gives way before what comes back",
+                &[(7, 1, 10), (1, 1, 1_000), (2, 1, 20)][..],
+                &[1, 0, 2][..],
+            ),
+            ("what comes back most", &[(7, 1, 10), (8, 1, 10), (1, 1, 900)], &[1, 0, 2]),
+            (
+                "a steady one is last, even if its address lost some",
+                &[(9, 1, -1), (1, 1, 10), (2, 1, 0)],
+                &[1, 2, 0],
+            ),
+            (
+                "an address beyond its share gives way first, and of it the steady ones last",
+                &[(1, 1, -1), (1, 1, 5), (1, 1, -2), (7, 1, 5_000)],
+                &[1, 3, 0, 2],
+            ),
+        ] {
+            assert_eq!(order(&holdings(list), 2, lost), expected, "{what}");
+        }
+    }
+
     proptest! {
         /// Against looking for the next one again and again.
         #[test]
         fn each_one_is_the_right_one_to_give_way_after_those_before_it(
             list in prop::collection::vec((0u64..4, 1u64..9, -20i64..20), 0..30), share in 0u64..20,
-            more in prop::array::uniform4(0u64..20),
+            lost in prop::array::uniform4(0u64..20),
         ) {
+            let list: Vec<_> = list.iter().map(|&(owner, amount, ms)| (owner, amount, ms * 90)).collect();
             let holdings = holdings(&list);
-            let more = |owner: u64| more[usize::try_from(owner).unwrap()];
+            let lost = |owner: u64| lost[usize::try_from(owner).unwrap()];
             let mut left: Vec<usize> = (0..list.len()).collect();
-            for place in order(&holdings, share, |Owner(owner)| more(owner)) {
+            for place in order(&holdings, share, |Owner(owner)| lost(owner)) {
                 let beyond = |place: usize| {
                     let of_owner = left.iter().filter(|&&other| list[other].0 == list[place].0);
-                    let held: u64 = of_owner.map(|&other| list[other].1).sum();
-                    (held + more(list[place].0)).saturating_sub(share)
+                    of_owner.map(|&other| list[other].1).sum::<u64>().saturating_sub(share)
                 };
-                let first = left.iter().max_by_key(|&&at| (beyond(at), list[at].2, Reverse(at)));
+                let first = left.iter().max_by_key(|&&at| {
+                    let (owner, _, ms) = list[at];
+                    (beyond(at), ms >= 0, ms >= STALLED_MS, lost(owner), ms, Reverse(at))
+                });
                 prop_assert_eq!(first, Some(&place));
                 left.retain(|&other| other != place);
             }

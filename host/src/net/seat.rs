@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::activity::{Activity, Phase};
+use super::activity::Activity;
 use super::room::Owner;
 
 /// The place of a request among the open connections.
@@ -43,14 +43,21 @@ impl Seat {
         self.0.progress(bytes);
     }
 
-    /// The body is complete.
-    pub fn received(&self) {
-        self.0.set(Phase::Answering);
+    /// The body is complete. `false`: too late, because its connection is being closed to make room.
+    #[must_use]
+    pub fn received(&self) -> bool {
+        self.0.body_is_whole()
     }
 
     /// The request was verified and stored, which speaks for its connection.
     pub fn proved(&self) {
         self.0.prove();
+    }
+
+    /// Whether the body has kept that pace for a while.
+    #[must_use]
+    pub fn is_steady(&self, now: Instant) -> bool {
+        self.0.is_steady(now)
     }
 
     /// How long the body is late at the pace that is expected while room is short. Negative: early.

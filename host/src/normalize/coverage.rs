@@ -150,6 +150,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
+    use crate::model::RepetitionSeed;
     use crate::model::{Attributes, Event, Severity, SignedBody};
     use crate::normalize::repetition::of_event;
     use crate::normalize::{Input, Record, Repetition, normalize};
@@ -183,7 +184,13 @@ mod tests {
         };
         let (headers, body) = (headers.iter().map(header).collect(), Bytes::from(body));
         let (query, repetition) = (Some("event=ping&link=https://q.example"), Repetition::Unknown);
-        let input = Input { headers: &headers, query, body: &body, repetition };
+        let input = Input {
+            headers: &headers,
+            query,
+            body: &body,
+            repetition,
+            seed: RepetitionSeed::default(),
+        };
         normalize(sender, input).unwrap().remove(0)
     }
 
@@ -247,8 +254,8 @@ mod tests {
         let sender = sender.limited(&sets);
         let both = [("webhook-id", "fresh"), ("svix-id", "signed")];
         let key = |set| read(sender.of_set(set), &both, "{}").dedup;
-        assert_eq!(key(0), Some(of_event(&["fresh"], "{}")));
-        assert_eq!(key(1), Some(of_event(&["signed"], "{}")));
+        assert_eq!(key(0), Some(of_event(RepetitionSeed::default(), &["fresh"], "{}")));
+        assert_eq!(key(1), Some(of_event(RepetitionSeed::default(), &["signed"], "{}")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::record::{Around, TYPE_UNKNOWN};
 use super::repetition::{Identity, Keys, Repetition};
 use super::sender::{Read, Sender};
 use super::{split, text};
-use crate::model::{Attributes, Event, Severity, Shape};
+use crate::model::{Attributes, Event, RepetitionSeed, Severity, Shape};
 
 /// A verified request.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub struct Input<'a> {
     /// Decompressed if it was compressed.
     pub body: &'a Bytes,
     pub repetition: Repetition<'a>,
+    /// The secret of the keys: of the store that the events are for.
+    pub seed: RepetitionSeed,
 }
 
 /// The events of a request, in order; none for an empty array.
@@ -28,8 +30,8 @@ pub struct Input<'a> {
 /// # Errors
 /// See [`Malformed`].
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
-    let Input { headers, query, body, repetition } = input;
-    let around = |root| Around { root, headers, query };
+    let Input { headers, query, body, repetition, seed } = input;
+    let around = |root| Around { root, headers, query, seed };
     let mut keys = Keys::new(repetition);
     let keys = &mut keys;
     match body::view(sender.reading(query), headers, body, sender.any_body)? {

@@ -14,7 +14,7 @@ use super::repetition::{Identity, of_event};
 use super::template::{InvalidTemplate, Places, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::words::{self, Word};
-use crate::model::{Attributes, Severity};
+use crate::model::{Attributes, RepetitionSeed, Severity};
 
 /// Most templates of one attribute, and most severity words of a record.
 pub const TEMPLATES_MAX: usize = 32;
@@ -191,7 +191,7 @@ impl Fields {
             .unwrap_or_else(|| TYPE_UNKNOWN.to_owned());
         let subject = first(&self.subject, &places, line(NAME_CHARS_MAX));
         let content = if self.id_alone { "" } else { element };
-        let id = first(&self.id, &places, |text| Some(of_event(&[text], content)));
+        let id = first(&self.id, &places, |text| Some(of_event(around.seed, &[text], content)));
         let time = first(&self.time, &places, time);
         let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
         // Only severity and title may contain the type, and the severity only a signed one.
@@ -216,6 +216,7 @@ pub(super) struct Around<'a> {
     pub root: Vec<Field<'a>>,
     pub headers: &'a http::HeaderMap,
     pub query: Option<&'a str>,
+    pub seed: RepetitionSeed,
 }
 
 /// The first value that `read` gives for a template.

@@ -16,10 +16,8 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
-
 use super::malformed::Malformed;
-use crate::model::RepetitionKey;
+use crate::model::{RepetitionKey, RepetitionSeed};
 
 /// What identifies a repeated request, besides the ids of its events.
 #[derive(Clone, Copy)]
@@ -110,23 +108,17 @@ pub(super) fn of_request(request: RepetitionKey, place: u64) -> RepetitionKey {
 
 /// The key from the sender's identifiers, including empty ones so that each keeps its position; `content` is the
 /// part that a sender repeats unchanged, empty if only the identifiers count.
-pub(super) fn of_event(identifiers: &[&str], content: &str) -> RepetitionKey {
-    let mut hash = Sha256::new();
-    hash.update([OF_EVENT]);
-    hash.update((identifiers.len() as u64).to_le_bytes());
+pub(super) fn of_event(seed: RepetitionSeed, identifiers: &[&str], content: &str) -> RepetitionKey {
+    let mut hash = seed.hasher();
+    hash.update(&[OF_EVENT]);
+    hash.update(&(identifiers.len() as u64).to_le_bytes());
     for identifier in identifiers {
         // The length keeps ("ab", "c") apart from ("a", "bc").
-        hash.update((identifier.len() as u64).to_le_bytes());
-        hash.update(identifier);
+        hash.update(&(identifier.len() as u64).to_le_bytes());
+        hash.update(identifier.as_bytes());
     }
-    hash.update(content);
-    short(hash)
-}
-
-fn short(hash: Sha256) -> RepetitionKey {
-    let mut key = RepetitionKey::default();
-    key.copy_from_slice(&hash.finalize()[..size_of::<RepetitionKey>()]);
-    key
+    hash.update(content.as_bytes());
+    hash.finish()
 }
 
 #[cfg(test)]
@@ -149,7 +141,13 @@ mod tests {
         repetition: Repetition<'_>,
     ) -> Result<Vec<Option<RepetitionKey>>, Malformed> {
         let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(body.as_bytes()));
-        let input = Input { headers: &headers, query: None, body: &body, repetition };
+        let input = Input {
+            headers: &headers,
+            query: None,
+            body: &body,
+            repetition,
+            seed: RepetitionSeed::default(),
+        };
         Ok(normalize(sender, input)?.into_iter().map(|event| event.dedup).collect())
     }
 
@@ -171,7 +169,8 @@ mod tests {
 
     #[test]
     fn an_event_without_an_id_gets_the_key_of_its_request_and_its_index() {
-        let id = |id: &str, content: &str| Some(of_event(&[id], content));
+        let id =
+            |id: &str, content: &str| Some(of_event(RepetitionSeed::default(), &[id], content));
         let at = |place: u64| Some(of_request(REQUEST, place));
         for (name, body, expected, asked) in [
             (
@@ -210,7 +209,7 @@ mod tests {
     fn a_users_sender_may_say_that_its_events_repeat() {
         let record = Record { id: &["{id}"], may_repeat: true, ..Record::EMPTY };
         let sender = Sender::new("door", &record).unwrap();
-        let known = of_event(&["1"], r#"{"id":1}"#);
+        let known = of_event(RepetitionSeed::default(), &["1"], r#"{"id":1}"#);
         assert_eq!(keys(&sender, "[{\"id\":1},{}]", false).0, [Some(known), None]);
     }
 
@@ -234,7 +233,7 @@ mod tests {
         let body =
             r#"[{"order":1,"state":"a","id":7},{"order":1,"state":"a"},{"order":2},{"id":7}]"#;
         let request = Some(of_request(REQUEST, 3));
-        let known = |id: &str| Some(of_event(&[id], ""));
+        let known = |id: &str| Some(of_event(RepetitionSeed::default(), &[id], ""));
         let found = keys(&keyed, body, false).0;
         assert_eq!(found, [known("1-a"), known("1-a"), known("2"), request]);
         assert!(sender("sqreen").unwrap().with_id_alone(&["{a}"]).unwrap().is_none());
@@ -262,12 +261,12 @@ mod tests {
     #[test]
     fn identifiers_and_content_do_not_run_into_each_other() {
         let keys = [
-            of_event(&["ab", "c"], ""),
-            of_event(&["a", "bc"], ""),
-            of_event(&["abc"], ""),
-            of_event(&["ab"], "c"),
-            of_event(&["", "ab", "c"], ""),
-            of_event(&[], "abc"),
+            of_event(RepetitionSeed::default(), &["ab", "c"], ""),
+            of_event(RepetitionSeed::default(), &["a", "bc"], ""),
+            of_event(RepetitionSeed::default(), &["abc"], ""),
+            of_event(RepetitionSeed::default(), &["ab"], "c"),
+            of_event(RepetitionSeed::default(), &["", "ab", "c"], ""),
+            of_event(RepetitionSeed::default(), &[], "abc"),
         ];
         for (place, key) in keys.iter().enumerate() {
             assert!(!keys[..place].contains(key), "{place}");

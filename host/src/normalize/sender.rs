@@ -85,7 +85,7 @@ impl Sender {
 
     pub(super) fn read(&self, element: &str, around: &Around<'_>) -> (Attributes, Identity) {
         match &self.read {
-            Read::Sqreen => sqreen::read(element),
+            Read::Sqreen => sqreen::read(element, around.seed),
             Read::Fields(fields) => fields.read(element, around),
         }
     }

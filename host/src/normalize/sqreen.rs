@@ -18,7 +18,7 @@ use super::fields::{Field, fields};
 use super::record::TYPE_UNKNOWN;
 use super::repetition::{Identity, of_event};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, is_rfc3339, one_line};
-use crate::model::{Attributes, Severity};
+use crate::model::{Attributes, RepetitionSeed, Severity};
 
 const RISK_WARNING: f64 = 25.0;
 const RISK_ERROR: f64 = 50.0;
@@ -58,7 +58,7 @@ struct Read<'a> {
     application: Named<'a>,
 }
 
-pub(super) fn read(element: &str) -> (Attributes, Identity) {
+pub(super) fn read(element: &str, seed: RepetitionSeed) -> (Attributes, Identity) {
     let event = Read::of(element);
     let attributes = Attributes {
         event_type: event.event_type.clone().into_owned(),
@@ -68,7 +68,7 @@ pub(super) fn read(element: &str) -> (Attributes, Identity) {
         severity: event.severity(),
         link: event.link(),
     };
-    (attributes, event.identity())
+    (attributes, event.identity(seed))
 }
 
 impl<'a> Read<'a> {
@@ -193,7 +193,7 @@ impl<'a> Read<'a> {
 
     /// Pressing the test button twice sends two messages, so a test is never a repetition. An incident is
     /// sent again whenever it changes, so its state is part of its key.
-    fn identity(&self) -> Identity {
+    fn identity(&self, seed: RepetitionSeed) -> Identity {
         let content = &self.content;
         let text = |field: Field<'a>| field.text().unwrap_or_default();
         let message_id = text(self.message_id);
@@ -207,10 +207,14 @@ impl<'a> Read<'a> {
             return Identity::Unknown;
         }
         if !self.is_incident() {
-            return Identity::Known(of_event(&[&message_id, &event_id], self.raw));
+            return Identity::Known(of_event(seed, &[&message_id, &event_id], self.raw));
         }
         let (status, updated) = (text(content.incident_status), text(content.date_last_updated));
-        Identity::Known(of_event(&[&message_id, &event_id, &thread, &status, &updated], self.raw))
+        Identity::Known(of_event(
+            seed,
+            &[&message_id, &event_id, &thread, &status, &updated],
+            self.raw,
+        ))
     }
 }
 

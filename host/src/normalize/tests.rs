@@ -10,13 +10,19 @@ use super::repetition::of_event;
 use super::sender::Read;
 use super::*;
 use crate::config::vendors::{self, sample, sender, senders};
-use crate::model::{Attributes, Event, RepetitionKey, Severity, Shape};
+use crate::model::{Attributes, Event, RepetitionKey, RepetitionSeed, Severity, Shape};
 
 fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
     let headers = http::HeaderMap::new();
     normalize(
         sender(sender_name).unwrap(),
-        Input { headers: &headers, query: None, body, repetition: Repetition::Unknown },
+        Input {
+            headers: &headers,
+            query: None,
+            body,
+            repetition: Repetition::Unknown,
+            seed: RepetitionSeed::default(),
+        },
     )
 }
 
@@ -35,7 +41,9 @@ fn only(sender: &str, body: &str) -> Event {
 fn key(sender: &Sender, ids: &str, data: &[u8]) -> RepetitionKey {
     let data = std::str::from_utf8(data).unwrap();
     match &sender.read {
-        Read::Fields(fields) => of_event(&[ids], if fields.id_alone { "" } else { data }),
+        Read::Fields(fields) => {
+            of_event(RepetitionSeed::default(), &[ids], if fields.id_alone { "" } else { data })
+        }
         Read::Sqreen => {
             let ids: Vec<&str> = ids.split('/').collect();
             let parts: HashMap<String, &RawValue> = serde_json::from_str(data).unwrap();
@@ -45,7 +53,7 @@ fn key(sender: &Sender, ids: &str, data: &[u8]) -> RepetitionKey {
                 None if parts.contains_key("message_type") => "",
                 None => data,
             };
-            of_event(&ids, content)
+            of_event(RepetitionSeed::default(), &ids, content)
         }
     }
 }
@@ -282,7 +290,7 @@ fn a_repetition_has_the_same_key_and_content_and_an_update_does_not() {
     assert_ne!(dedup(&incident("created")), dedup(&incident("updated")));
 
     let flat = r#"{"sqreen_payload_type": "security_event", "id": "e-1"}"#;
-    assert_eq!(dedup(flat), of_event(&["", "e-1"], flat));
+    assert_eq!(dedup(flat), of_event(RepetitionSeed::default(), &["", "e-1"], flat));
     assert_eq!(dedup(&format!("[{flat}]")), dedup(flat));
 }
 
@@ -293,7 +301,9 @@ fn both_forms_of_the_envelope_give_the_id_of_the_message() {
                    {"id": "m-2", "message_type": "x", "retry_count": 1, "message": {"event_id": "e-2"}}]"#;
     let keys: Vec<_> =
         events("sqreen", body).into_iter().map(|event| event.dedup.unwrap()).collect();
-    let of = |message: &str, event: &str, content: &str| of_event(&[message, event], content);
+    let of = |message: &str, event: &str, content: &str| {
+        of_event(RepetitionSeed::default(), &[message, event], content)
+    };
     let expected =
         [of("m-1", "e-1", r#"{"event_id": "e-1"}"#), of("m-2", "e-2", r#"{"event_id": "e-2"}"#)];
     assert_eq!(keys, expected);
@@ -306,11 +316,17 @@ fn long_ids_that_differ_at_the_end_have_different_keys() {
         let body = Bytes::from(format!(r#"{{"id": "{id}"}}"#));
         let headers = http::HeaderMap::new();
         let repetition = Repetition::Unknown;
-        let input = Input { headers: &headers, query: None, body: &body, repetition };
+        let input = Input {
+            headers: &headers,
+            query: None,
+            body: &body,
+            repetition,
+            seed: RepetitionSeed::default(),
+        };
         normalize(&Sender::new("own", &record).unwrap(), input).unwrap().remove(0).dedup.unwrap()
     };
     assert_ne!(key(&("a".repeat(5000) + "1")), key(&("a".repeat(5000) + "2")));
-    assert_eq!(key("7"), of_event(&["7"], ""));
+    assert_eq!(key("7"), of_event(RepetitionSeed::default(), &["7"], ""));
 }
 
 #[test]
@@ -372,7 +388,13 @@ fn events_in_a_list_share_the_document_around_them() {
         let body = Bytes::from_static(body.as_bytes());
         normalize(
             &sender,
-            Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown },
+            Input {
+                headers: &headers,
+                query: None,
+                body: &body,
+                repetition: Repetition::Unknown,
+                seed: RepetitionSeed::default(),
+            },
         )
         .unwrap()
     };
@@ -419,7 +441,7 @@ proptest! {
         let key = || Some([7; 16]);
         for sender in senders() {
             for repetition in [Repetition::Unknown, Repetition::Key(&key), Repetition::KeyAlone(&key)] {
-                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, repetition };
+                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, repetition, seed: RepetitionSeed::default() };
                 for event in normalize(sender, input).unwrap_or_default() {
                     prop_assert!(!event.attributes.title.trim().is_empty());
                 }
@@ -439,7 +461,7 @@ proptest! {
         };
         if let Ok(sender) = Sender::new("own", &record) {
             let (headers, body) = (http::HeaderMap::new(), Bytes::from(body));
-            let input = Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown };
+            let input = Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown, seed: RepetitionSeed::default() };
             let _ = normalize(&sender, input);
         }
     }

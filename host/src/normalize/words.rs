@@ -80,4 +80,14 @@ mod tests {
             assert_eq!(severity(word, &own), expected, "{word}");
         }
     }
+
+    #[test]
+    fn the_reference_page_of_senders_lists_the_common_words() {
+        let page = include_str!("../../../docs/reference/senders.md");
+        for (severity, words) in &COMMON {
+            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+            let row = format!("| {severity} | {} |", words.join(" "));
+            assert!(page.contains(&row), "docs/reference/senders.md needs the row {row}");
+        }
+    }
 }

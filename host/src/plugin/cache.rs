@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
-use super::inspect;
 use super::settings::FILE_BYTES_MAX;
 use super::trust::Identity;
+use super::{image, inspect};
 
 const CHUNK_BYTES: usize = 64 * 1024;
 /// A copy younger than this is not removed: another process may be about to load it.
@@ -50,6 +50,8 @@ pub(super) enum CopyError {
     TooLarge,
     #[error(transparent)]
     Inspect(#[from] inspect::InspectError),
+    #[error(transparent)]
+    Damaged(#[from] image::Damage),
 }
 
 /// Copies the content of `source` into `folder`.
@@ -112,7 +114,9 @@ fn fill(source: &mut File, path: &Path) -> Result<(String, inspect::Facts), Copy
         copy.write_all(bytes).map_err(write)?;
     }
     copy.sync_all().map_err(write)?;
-    let facts = inspect::inspect(&object::ReadCache::new(&mut copy), length)?;
+    let data = object::ReadCache::new(&mut copy);
+    let facts = inspect::inspect(&data, length)?;
+    image::check(&data, length)?;
     Ok((hex(&hash.finalize()), facts))
 }
 

@@ -11,6 +11,8 @@ use super::sanitize::one_line;
 use super::settings::{PROBLEM_BYTES_MAX, Settings};
 use super::{cache, proof};
 
+/// The plugins that come with the program.
+const SHIPPED: [&str; 3] = ["file-log", "http", "twilio-sms"];
 /// The least likeness of a name that is suggested.
 const LIKENESS_MIN: f64 = 0.7;
 
@@ -33,16 +35,24 @@ fn unknown(name: &str, near: Option<&str>, found: &[String], searched: &[PathBuf
     };
     let searched: Vec<_> = searched.iter().map(|path| path.display().to_string()).collect();
     let searched = searched.join(", ");
-    let text = format!("unknown plugin `{name}`{hint} (found {found} in {searched})");
+    let text = if SHIPPED.contains(&name) {
+        let file = format!("libdispatcher_{}.so", name.replace('-', "_"));
+        format!(
+            "plugin `{name}` is missing: its file {file} is in none of {searched} (found {found}); copy it \
+                 to one of them"
+        )
+    } else {
+        format!("unknown plugin `{name}`{hint} (found {found} in {searched})")
+    };
     one_line(&text, PROBLEM_BYTES_MAX)
 }
 
-/// The plugin files found, and the plugins loaded from them.
+/// The plugin files found, and the plugins loaded from them, or why they are not.
 #[derive(Debug)]
 pub struct Catalog {
     settings: Settings,
     files: Vec<PluginFile>,
-    loaded: Mutex<HashMap<String, Plugin>>,
+    loaded: Mutex<HashMap<String, Result<Plugin, FileProblem>>>,
 }
 
 impl Catalog {
@@ -84,26 +94,20 @@ impl Catalog {
         &self.files
     }
 
-    /// Loads the plugin of that name, once.
+    /// Loads the plugin of that name, once, with success or not.
     ///
     /// # Errors
     /// No plugin has that name, or its file cannot be used.
     pub fn load(&self, name: &str) -> Result<Plugin, LoadError> {
         let file = self.find(name)?;
-        let error = match self.loaded.lock() {
-            Err(_) => FileError::EarlierPanic,
-            Ok(mut loaded) => match loaded.get(name) {
-                Some(plugin) => return Ok(plugin.clone()),
-                None => match self.open(file) {
-                    Ok(plugin) => {
-                        loaded.insert(name.to_owned(), plugin.clone());
-                        return Ok(plugin);
-                    }
-                    Err(error) => error,
-                },
-            },
+        let opened = match self.loaded.lock() {
+            Err(_) => Err(FileError::EarlierPanic.into()),
+            Ok(mut loaded) => loaded
+                .entry(name.to_owned())
+                .or_insert_with(|| self.open(file).map_err(FileProblem::from))
+                .clone(),
         };
-        Err(LoadError::File { path: file.path.clone(), problem: error.into() })
+        opened.map_err(|problem| LoadError::File { path: file.path.clone(), problem })
     }
 
     fn find(&self, name: &str) -> Result<&PluginFile, LoadError> {
@@ -113,6 +117,9 @@ impl Catalog {
         }
         if let Some((file, problem)) = named().find_map(|file| Some((file, file.problem.as_ref()?)))
         {
+            return Err(LoadError::File { path: file.path.clone(), problem: problem.clone() });
+        }
+        if let Some((file, problem)) = self.refused(name) {
             return Err(LoadError::File { path: file.path.clone(), problem: problem.clone() });
         }
         let usable = self.files.iter().filter(|file| file.problem.is_none());
@@ -127,6 +134,19 @@ impl Catalog {
         Err(LoadError::Unknown { name, near, found, searched })
     }
 
+    /// A file that is refused before its plugin's name can be read, by the name of the file: `slack` is in
+    /// `libdispatcher_slack.so`.
+    fn refused(&self, name: &str) -> Option<(&PluginFile, &FileProblem)> {
+        let name = name.replace('-', "_");
+        let named = self.files.iter().filter(|file| {
+            let stem = file.path.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_"));
+            stem.is_some_and(|stem| {
+                stem == name || stem.ends_with(&format!("_{name}")) || stem == format!("lib{name}")
+            })
+        });
+        named.filter_map(|file| Some((file, file.problem.as_ref()?))).next()
+    }
+
     /// Repeats all checks, on the file's current content.
     fn open(&self, file: &PluginFile) -> Result<Plugin, FileError> {
         let (mut source, _) = open_trusted(&file.path, self.settings.strict)?;
@@ -134,7 +154,7 @@ impl Catalog {
         if copy.facts.name != file.name {
             return Err(FileError::Renamed(copy.facts.name));
         }
-        proof::prove(&copy.path, &copy.hash, None)?;
+        proof::prove(&copy.path, &copy.hash, &[])?;
         let plugin = Plugin::open(&copy.path, copy.hash, &file.path)?;
         if plugin.manifest().name != file.name {
             return Err(FileError::TwoNames);

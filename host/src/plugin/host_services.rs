@@ -72,6 +72,7 @@ pub(super) struct HostServices {
     counters: Mutex<BTreeMap<String, u64>>,
     lines: LogThrottle,
     blocked: LogThrottle,
+    dropped_progress: LogThrottle,
 }
 
 impl HostServices {
@@ -86,6 +87,7 @@ impl HostServices {
             counters: Mutex::default(),
             lines: LogThrottle::new(LOG_LINES_MAX, LOG_PERIOD),
             blocked: LogThrottle::new(BLOCKED_LINES_MAX, LOG_PERIOD),
+            dropped_progress: LogThrottle::new(1, LOG_PERIOD),
         }
     }
 
@@ -99,6 +101,14 @@ impl HostServices {
             left_out,
             "the plugin blocks a thread of the daemon; it should call `host.blocking`"
         );
+    }
+
+    /// Logs that a plugin's progress was dropped, and how many such lines were skipped since the last one.
+    pub(super) fn log_dropped_progress(&self, problem: &str) {
+        if let Some(left_out) = self.dropped_progress.admit(std::time::Instant::now()) {
+            let to = &*self.target;
+            tracing::warn!(to, left_out, "the plugin's progress was dropped: {problem}");
+        }
     }
 
     pub(super) fn counters(&self) -> BTreeMap<String, u64> {
@@ -209,7 +219,10 @@ impl HostApi for PluginHost {
         let mut counters = self.0.counters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(counter) = counters.get_mut(name) {
             *counter = counter.saturating_add(by);
-        } else if is_name && counters.len() < COUNTERS_MAX {
+        } else if is_name
+            && counters.len() < COUNTERS_MAX
+            && !self.0.sanitizer.finds_secret(name.as_bytes())
+        {
             counters.insert(name.to_owned(), by);
         }
     }

@@ -202,7 +202,7 @@ impl Instance {
         } else {
             return progress;
         };
-        tracing::warn!(to = &*self.services.target, "the plugin's progress was dropped: {problem}");
+        self.services.log_dropped_progress(problem);
         Vec::new()
     }
 }

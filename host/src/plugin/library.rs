@@ -3,17 +3,22 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dispatcher_plugin_api::abi::{self, AbiHeader, Mismatch, PluginModuleRef, RCreate};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
+use super::catalog::LoadError;
+use super::file_problem::{FileError, FileProblem};
 use super::host_services::{HostServices, PluginHost, TargetContext};
 use super::instance::Instance;
 use super::manifest::{Manifest, ManifestError};
 use super::proof;
 use super::sanitize::Sanitizer;
 use crate::model::REASON_BYTES_MAX;
+
+/// Most mistakes of a target's settings that are shown, besides the first.
+const FURTHER_MAX: usize = 64;
 
 /// Settings that a plugin does not accept; secrets are masked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +27,23 @@ pub struct Invalid {
     /// The key within `settings`, such as `to[1]`; empty for the whole.
     pub path: String,
     pub reason: String,
+    /// What else is wrong; these have none of their own.
+    pub further: Vec<Self>,
+}
+
+impl Invalid {
+    /// About one key.
+    #[must_use]
+    pub fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into(), further: Vec::new() }
+    }
+
+    /// Each mistake by itself.
+    #[must_use]
+    pub fn all(mut self) -> Vec<Self> {
+        let further = std::mem::take(&mut self.further);
+        std::iter::once(self).chain(further).collect()
+    }
 }
 
 /// Why a checked file cannot be loaded.
@@ -55,6 +77,8 @@ struct Loaded {
     path: PathBuf,
     /// What it was copied from.
     file: PathBuf,
+    /// Why it is not used any more: it ended a process that tried it.
+    damage: OnceLock<FileProblem>,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -74,6 +98,7 @@ impl Plugin {
             hash,
             path: path.to_owned(),
             file: file.to_owned(),
+            damage: OnceLock::new(),
         })))
     }
 
@@ -88,6 +113,25 @@ impl Plugin {
         &self.0.hash
     }
 
+    /// Tries the file in processes of its own with all of these settings at once, which takes less time than one
+    /// after the other. [`create`](Self::create) does that for settings that were not tried.
+    ///
+    /// # Errors
+    /// The file is damaged. It is not tried again.
+    pub fn prove(&self, settings: &[serde_json::Value]) -> Result<(), LoadError> {
+        let loaded = &*self.0;
+        let texts: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let found = match loaded.damage.get() {
+            Some(problem) => Err(problem.clone()),
+            None if texts.is_empty() => Ok(()),
+            None => proof::prove(&loaded.path, &loaded.hash, &texts).map_err(|error| {
+                let problem = FileProblem::from(FileError::from(error));
+                loaded.damage.get_or_init(|| problem).clone()
+            }),
+        };
+        found.map_err(|problem| LoadError::File { path: loaded.file.clone(), problem })
+    }
+
     /// Creates a target. Opens nothing, so that checking a configuration may call it.
     ///
     /// # Errors
@@ -98,17 +142,27 @@ impl Plugin {
         settings: &serde_json::Value,
         context: &TargetContext,
     ) -> Result<Instance, Invalid> {
+        self.prove(std::slice::from_ref(settings)).map_err(|error| {
+            let sanitizer = Sanitizer::new(&context.secrets);
+            Invalid::at("", sanitizer.line(&error.to_string(), REASON_BYTES_MAX))
+        })?;
+        self.create_unproven(target, settings, context)
+    }
+
+    /// [`create`](Self::create) in a process that tries the file.
+    pub(super) fn create_unproven(
+        &self,
+        target: &str,
+        settings: &serde_json::Value,
+        context: &TargetContext,
+    ) -> Result<Instance, Invalid> {
         let sanitizer = Arc::new(Sanitizer::new(&context.secrets));
         let services = Arc::new(HostServices::new(target, context, Arc::clone(&sanitizer)));
-        let home = context.home.to_str().ok_or_else(|| Invalid {
-            path: String::new(),
-            reason: format!("the path of `home`, {}, must be UTF-8", context.home.display()),
+        let home = context.home.to_str().ok_or_else(|| {
+            let home = context.home.display();
+            Invalid::at("", format!("the path of `home`, {home}, must be UTF-8"))
         })?;
         let settings = settings.to_string();
-        proof::prove(&self.0.path, &self.0.hash, Some(&settings)).map_err(|error| {
-            let reason = format!("plugin {}: {error}", self.0.file.display());
-            Invalid { path: String::new(), reason: sanitizer.line(&reason, REASON_BYTES_MAX) }
-        })?;
         let created = self.0.module.create()(RCreate {
             settings: settings.as_str().into(),
             home: home.into(),
@@ -118,10 +172,15 @@ impl Plugin {
         });
         match created.into_result() {
             Ok(object) => Ok(Instance::new(self.0.manifest.mode, object, services, sanitizer)),
-            Err(invalid) => Err(Invalid {
-                path: sanitizer.line(&invalid.path, REASON_BYTES_MAX),
-                reason: sanitizer.line(&invalid.reason, REASON_BYTES_MAX),
-            }),
+            Err(invalid) => {
+                let masked = |path: &str, reason: &str| {
+                    let line = |text| sanitizer.line(text, REASON_BYTES_MAX);
+                    Invalid::at(line(path), line(reason))
+                };
+                let further = invalid.meta.iter().take(FURTHER_MAX);
+                let further = further.map(|field| masked(&field.key, &field.value)).collect();
+                Err(Invalid { further, ..masked(&invalid.path, &invalid.reason) })
+            }
         }
     }
 }

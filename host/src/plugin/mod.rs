@@ -2,8 +2,9 @@
 //!
 //! A file is trusted step by step: first its name, owner and mode, then what its ELF sections say, all
 //! without running any of its code ([`Catalog::scan`]). Then a private copy, named by its hash, is loaded,
-//! because a file that changes while it is mapped kills the process; a process of its own loads it first. Last come the checks of the memory
-//! layout and of the manifest. A problem with a file is one line of at most [`PROBLEM_BYTES_MAX`](settings::PROBLEM_BYTES_MAX) bytes and
+//! because a file that changes while it is mapped kills the process. Its tables for the dynamic loader are checked
+//! (`image`), and processes of its own load it first (`proof`). Last come the checks of the memory layout and of the
+//! manifest. A problem with a file is one line of at most [`PROBLEM_BYTES_MAX`](settings::PROBLEM_BYTES_MAX) bytes and
 //! affects that file alone.
 //!
 //! Loaded code is never unloaded. It is part of this process and can still crash it; a panic cannot, because it
@@ -26,10 +27,11 @@
 //! | `host_services` | what the host does for a plugin |
 //! | `blocking` | the blocking jobs of one target |
 //! | `manifest` | name, version, mode and settings schema |
-//! | `proof` | tries a file in a process of its own before it is loaded |
-//! | `try_file` | what that process does |
+//! | `proof` | tries a file in processes of its own before it is loaded |
+//! | `try_file` | what such a process does |
 //! | `cache` | private copies of plugin files |
 //! | `inspect` | what a file says about itself, without running it |
+//! | `image` | what the dynamic loader reads and writes of a file |
 //! | `trust` | who could have changed a file |
 //! | `sanitize` | masks secrets and makes text one bounded line |
 //! | `settings` | where to search, and limits |
@@ -41,6 +43,7 @@ mod catalog;
 mod directory;
 mod file_problem;
 mod host_services;
+mod image;
 mod inspect;
 mod instance;
 mod library;

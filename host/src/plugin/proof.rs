@@ -1,6 +1,9 @@
-//! Tries a plugin file in a process of its own before this process loads it: damage that no check of the file
-//! finds ends that process, and not the daemon. Once it loads the file and lets it describe itself; once it creates
-//! a target with the first settings that the file gets.
+//! Tries a plugin file in processes of its own before this process loads it: damage that no check of the file
+//! finds ends those, and not the daemon. First they load the file and let it describe itself; later they create a
+//! target with each of the settings that the file gets.
+//!
+//! Memory is laid out differently in each process, and damaged code may survive by luck. So a file must pass
+//! [`TRIALS`] times. What no trial runs, such as the code that delivers, is not proven.
 //!
 //! What was proven is remembered for the run only: a disk may damage a file while no process watches.
 
@@ -10,16 +13,24 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
 
 /// The program and arguments that call [`try_file`](super::try_file()) with the path that follows them.
 type Tryer = &'static [&'static str];
 
+/// How many processes try a file, at the same time.
+const TRIALS: usize = 3;
 /// How long a file may take to be loaded, to describe itself and to create a target.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(10);
 /// How often to look whether the process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Most settings that one process gets, in bytes; more are given to several, except for one that is longer.
+const INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// The input without settings.
+const NO_SETTINGS: &str = "[]";
 /// How much of what the process writes is quoted.
 const QUOTED_BYTES_MAX: u64 = 512;
 /// How long its output is waited for once it has ended: a process that the file started may keep the pipes open.
@@ -28,8 +39,12 @@ const OUTPUT_TIME_MAX: Duration = Duration::from_secs(1);
 pub(super) const REFUSED: i32 = 1;
 
 static TRYER: OnceLock<Tryer> = OnceLock::new();
-/// Hashes of files, and whether they created a target too.
-static PROVEN: LazyLock<Mutex<HashSet<(String, bool)>>> = LazyLock::new(Mutex::default);
+/// What was proven: hashes of a file alone, and of a file with settings, which may hold secrets.
+static PROVEN: LazyLock<Mutex<HashSet<Key>>> = LazyLock::new(Mutex::default);
+/// Most of them; then all are forgotten and proven again.
+const PROVEN_MAX: usize = 100_000;
+
+type Key = [u8; 32];
 
 /// Why a file is not loaded after the trial.
 #[derive(Debug, thiserror::Error)]
@@ -59,35 +74,84 @@ pub fn try_files_with(tryer: Tryer) {
     let _ = TRYER.set(tryer);
 }
 
-/// A file with this hash is not tried by this process: it is the process that tries it.
-pub(super) fn trust(hash: &str) {
-    let mut proven = PROVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    proven.extend([false, true].map(|created| (hash.to_owned(), created)));
-}
-
-/// Tries a file with this hash, unless it was tried before or this process tries none. With settings it also
-/// creates a target.
-pub(super) fn prove(path: &Path, hash: &str, settings: Option<&str>) -> Result<(), ProofError> {
-    let Some([program, arguments @ ..]) = TRYER.get().copied() else { return Ok(()) };
-    let proven = || PROVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (hash.to_owned(), settings.is_some());
-    if proven().contains(&key) {
+/// Tries a file with this hash, unless it was tried before or this process tries none. With settings, each a JSON
+/// text, it also creates a target with each of them.
+pub(super) fn prove(path: &Path, hash: &str, settings: &[String]) -> Result<(), ProofError> {
+    let Some(tryer) = TRYER.get().copied() else { return Ok(()) };
+    let keys: Vec<Key> = match settings {
+        [] => vec![key(hash, "")],
+        settings => settings.iter().map(|settings| key(hash, settings)).collect(),
+    };
+    let unproven: HashSet<Key> = {
+        let proven = proven();
+        keys.iter().filter(|key| !proven.contains(*key)).copied().collect()
+    };
+    if unproven.is_empty() {
         return Ok(());
     }
+    let mut waiting =
+        settings.iter().zip(&keys).filter(|(_, key)| unproven.contains(*key)).peekable();
+    loop {
+        let mut some = String::from("[");
+        while let Some((settings, _)) = waiting
+            .next_if(|(next, _)| some.len() == 1 || some.len() + next.len() < INPUT_BYTES_MAX)
+        {
+            if some.len() > 1 {
+                some.push(',');
+            }
+            some.push_str(settings);
+        }
+        some.push(']');
+        try_often(tryer, path, &some)?;
+        if waiting.peek().is_none() {
+            break;
+        }
+    }
+    let mut proven = proven();
+    if proven.len() > PROVEN_MAX {
+        proven.clear();
+    }
+    proven.extend(unproven);
+    Ok(())
+}
+
+fn proven() -> MutexGuard<'static, HashSet<Key>> {
+    PROVEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(hash: &str, settings: &str) -> Key {
+    Sha256::new().chain_update(hash).chain_update([0]).chain_update(settings).finalize().into()
+}
+
+/// All at once; the first failure counts.
+fn try_often(tryer: Tryer, path: &Path, input: &str) -> Result<(), ProofError> {
+    std::thread::scope(|scope| {
+        let trials: Vec<_> =
+            (0..TRIALS).map(|_| scope.spawn(|| try_once(tryer, path, input))).collect();
+        let outcomes = trials.into_iter().map(|trial| {
+            let lost = |_| Err(ProofError::Lost(io::Error::other("its thread panicked")));
+            trial.join().unwrap_or_else(lost)
+        });
+        // Waits for all of them.
+        outcomes.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+fn try_once(tryer: Tryer, path: &Path, input: &str) -> Result<(), ProofError> {
+    let [program, arguments @ ..] = tryer else { return Ok(()) };
     let mut command = Command::new(program);
     command.args(arguments).arg(path).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(ProofError::NoProcess)?;
-    give(child.stdin.take(), settings.unwrap_or_default().to_owned());
+    give(child.stdin.take(), input.to_owned());
     let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
     let status = wait(&mut child).map_err(ProofError::Lost)?;
     let said = |output: Receiver<String>| output.recv_timeout(OUTPUT_TIME_MAX).unwrap_or_default();
     let (out, err) = (said(out), said(err));
+    // With settings, it may have written secrets.
+    let err = if input == NO_SETTINGS { err } else { String::new() };
     match status {
-        Some(status) if status.success() => {
-            proven().insert(key);
-            Ok(())
-        }
+        Some(status) if status.success() => Ok(()),
         Some(status) if status.code() == Some(REFUSED) && !out.is_empty() => {
             Err(ProofError::Refused(out))
         }
@@ -135,6 +199,7 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
 fn end(status: ExitStatus) -> String {
     let name = |signal| match signal {
         4 => "SIGILL",
+        5 => "SIGTRAP",
         6 => "SIGABRT",
         7 => "SIGBUS",
         8 => "SIGFPE",

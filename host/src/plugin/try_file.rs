@@ -6,14 +6,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::host_services::TargetContext;
-use super::library::{LibraryError, Plugin};
-use super::proof::{self, REFUSED, TIME_MAX};
+use super::library::Plugin;
+use super::proof::{REFUSED, TIME_MAX};
 
 /// Longest settings that a trial reads.
 const SETTINGS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What the process of a trial does: loads the file, lets it describe itself, and creates a target with the
-/// settings that it reads, if any. Writes why the file cannot be loaded, and returns whether it was.
+/// What the process of a trial does: loads the file, lets it describe itself, and creates and drops a target with
+/// each of the settings that it reads, a JSON list. Writes why the file cannot be loaded, and returns whether it was.
 ///
 /// # Errors
 /// The settings cannot be read, this process cannot create a target, or the reason cannot be written.
@@ -29,28 +29,22 @@ pub fn try_file(path: &Path, settings: impl Read, out: &mut impl Write) -> io::R
         let problem = format!("the settings have more than {SETTINGS_BYTES_MAX} bytes");
         return Err(io::Error::other(problem));
     }
-    let plugin = match load(path) {
+    let plugin = match Plugin::open(path, String::new(), path) {
         Ok(plugin) => plugin,
         Err(error) => return writeln!(out, "{error}").map(|()| false),
     };
-    if !text.is_empty() {
-        create(&plugin, &serde_json::from_str(&text)?)?;
-    }
-    Ok(true)
+    let settings: Vec<Value> = serde_json::from_str(&text)?;
+    create(&plugin, &settings).map(|()| true)
 }
 
-fn load(path: &Path) -> Result<Plugin, LibraryError> {
-    let hash = String::new();
-    proof::trust(&hash);
-    Plugin::open(path, hash, path)
-}
-
-fn create(plugin: &Plugin, settings: &Value) -> io::Result<()> {
+fn create(plugin: &Plugin, settings: &[Value]) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let egress = crate::egress::Client::new(&Default::default()).map_err(io::Error::other)?;
     let (allow, secrets, runtime) = (Vec::new(), Vec::new(), runtime.handle().clone());
     let context = TargetContext { egress, allow, secrets, home: "/".into(), runtime };
-    // It may refuse the settings; what matters is that it survives.
-    drop(plugin.create("trial", settings, &context));
+    for settings in settings {
+        // It may refuse the settings; what matters is that it survives.
+        drop(plugin.create_unproven("trial", settings, &context));
+    }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! The circuit breaker: stops deliveries to a target that fails as a whole, and probes it until it works again.
 //!
 //! While it is closed, every delivery may be attempted. It opens after [`FAILURES_TO_OPEN`] failures or
-//! [`REJECTIONS_TO_OPEN`] rejections without a success in between, or at once if the destination throttles or is broken. While it is open, one delivery at a time is
-//! attempted as a probe, at intervals that double from [`PROBE_MIN`] to [`PROBE_MAX`]. A probe that succeeds closes
+//! [`REJECTIONS_TO_OPEN`] rejections without a success in between, or at once if the destination throttles or the target
+//! is known to be broken. While it is open, one delivery at a time is attempted as a probe, at intervals that double from [`PROBE_MIN`] to [`PROBE_MAX`]. A probe that succeeds closes
 //! it. Time is a monotonic duration since any fixed moment, because a wall clock that is set back must not keep it
 //! open for a year.
 
@@ -37,7 +37,7 @@ pub enum Sign {
     Failed(u32),
     /// It throttles, for this long if it said so.
     Throttled(Option<Duration>),
-    /// It cannot work as configured.
+    /// It is known that it cannot work as configured.
     Broken,
 }
 
@@ -92,6 +92,11 @@ impl Breaker {
     #[must_use]
     pub const fn is_held(&self) -> bool {
         self.hold.is_some()
+    }
+
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.hold.is_some_and(|hold| hold.cause == Cause::Broken)
     }
 
     /// For how long the target has been failing. `None`: the circuit breaker is closed, or the target is broken.

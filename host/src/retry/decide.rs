@@ -22,6 +22,8 @@ pub struct FinishedAttempt {
     pub first_at: Timestamp,
     pub ended_at: Timestamp,
     pub verdict: Verdict,
+    /// The target counts as broken. Otherwise the verdict "broken" is a failure of this delivery alone.
+    pub broken: bool,
 }
 
 /// What follows an attempt.
@@ -49,7 +51,7 @@ pub enum Decision {
 /// Decides what follows an attempt. `jitter` is a random number from 0 to 1.
 #[must_use]
 pub fn decide(policy: &Policy, finished: FinishedAttempt, jitter: f64) -> Decision {
-    let FinishedAttempt { number: attempt, first_at, ended_at: now, verdict } = finished;
+    let FinishedAttempt { number: attempt, first_at, ended_at: now, verdict, broken } = finished;
     let failure = match verdict {
         Ok(receipt) => return Decision::Delivered(receipt),
         Err(failure) => failure,
@@ -57,8 +59,8 @@ pub fn decide(policy: &Policy, finished: FinishedAttempt, jitter: f64) -> Decisi
     let limit = first_at.plus(policy.give_up_after);
     match failure.kind {
         FailureKind::Reject => Decision::Dead { reason: bounded(failure.reason) },
-        FailureKind::Broken => hold(failure, None),
-        FailureKind::Retry | FailureKind::Throttled if now >= limit => {
+        FailureKind::Broken if broken => hold(failure, None),
+        FailureKind::Retry | FailureKind::Throttled | FailureKind::Broken if now >= limit => {
             let after = SignedDuration::try_from(policy.give_up_after);
             let after = after.unwrap_or(SignedDuration::MAX);
             dead(attempt, &format!("{after:#}"), &failure.reason)
@@ -67,14 +69,18 @@ pub fn decide(policy: &Policy, finished: FinishedAttempt, jitter: f64) -> Decisi
             let wait = failure.after.map(|after| after.min(AFTER_MAX));
             hold(failure, wait)
         }
-        FailureKind::Retry if failure.maybe_sent && policy.maybe_sent == MaybeSent::DeadLetter => {
+        FailureKind::Retry | FailureKind::Broken
+            if failure.maybe_sent && policy.maybe_sent == MaybeSent::DeadLetter =>
+        {
             let reason = format!("may have arrived, so it is not sent again: {}", failure.reason);
             Decision::Dead { reason: bounded(reason) }
         }
-        FailureKind::Retry if policy.attempts_max.is_some_and(|max| attempt >= max) => {
+        FailureKind::Retry | FailureKind::Broken
+            if policy.attempts_max.is_some_and(|max| attempt >= max) =>
+        {
             dead(attempt, "the last attempt allowed", &failure.reason)
         }
-        FailureKind::Retry => {
+        FailureKind::Retry | FailureKind::Broken => {
             let wait = wait(policy, attempt, failure.after, jitter);
             Decision::RetryAt {
                 at: now.plus(wait).min(limit),

@@ -6,9 +6,12 @@
 //! - No wait is longer than `backoff_max`, unless the destination asked for more, up to [`AFTER_MAX`].
 //! - [`Breaker`] is the circuit breaker: it stops deliveries to a target that fails as a whole, so that its backlog
 //!   costs no attempts.
+//! - [`Evidence`] decides when a target counts as broken, and [`Health`] what its attempts show of it.
 
 mod breaker;
+mod broken;
 mod decide;
+mod health;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -17,5 +20,11 @@ pub mod verdicts;
 pub use breaker::{Breaker, Cause, Change, Permit, Sign};
 #[cfg(test)]
 pub(crate) use breaker::{FAILURES_TO_OPEN, PROBE_MAX, REJECTIONS_TO_OPEN};
+#[cfg(test)]
+pub(crate) use broken::BROKEN_EVENTS;
+pub use broken::Evidence;
 pub use decide::{AFTER_MAX, Decision, FinishedAttempt, decide};
+#[cfg(test)]
+pub(crate) use health::UNPROVEN_MAX;
+pub use health::{Health, Standing};
 pub use policy::{BACKOFF_MIN, MaybeSent, Policy, SCHEDULE_WAITS_MAX, schedule};

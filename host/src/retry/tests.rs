@@ -19,13 +19,17 @@ fn failure(kind: FailureKind) -> Failure {
 }
 
 fn finished(number: u32, verdict: Verdict, ended_at: Timestamp) -> FinishedAttempt {
-    FinishedAttempt { number, first_at: FIRST, ended_at, verdict }
+    FinishedAttempt { number, first_at: FIRST, ended_at, verdict, broken: true }
 }
 
 /// Decides without jitter about an attempt that ended `after_first_s` after the first began.
 fn check(policy: &Policy, attempt: u32, after_first_s: u64, failure: Failure) -> String {
     let now = FIRST.plus(secs(after_first_s));
-    match decide(policy, finished(attempt, Err(failure), now), 0.0) {
+    shown(decide(policy, finished(attempt, Err(failure), now), 0.0), now)
+}
+
+fn shown(decision: Decision, now: Timestamp) -> String {
+    match decision {
         Decision::Delivered(_) => "delivered".into(),
         Decision::RetryAt { at, .. } => format!("retry in {:?}", at.since(now)),
         Decision::Dead { reason } => format!("dead: {reason}"),
@@ -88,6 +92,17 @@ fn the_kind_of_failure_and_the_policy_choose_what_follows() {
         (&once, 1, failure(FailureKind::Broken), "hold None"),
     ] {
         assert_eq!(check(policy, attempt, 0, failure.clone()), expected, "{failure:?}");
+    }
+    // Not known to be broken: the verdict of one event is a failure like any other.
+    for (policy, attempt, after_first_s, expected) in [
+        (&Policy::default(), 1, 0, "retry in 1s"),
+        (&Policy::default(), 36, 86_400, "dead: given up after 24h (36 attempts): no answer"),
+        (&policy, 3, 3, "dead: given up after the last attempt allowed (3 attempts): no answer"),
+    ] {
+        let now = FIRST.plus(secs(after_first_s));
+        let broken = Err(failure(FailureKind::Broken));
+        let attempt = FinishedAttempt { broken: false, ..finished(attempt, broken, now) };
+        assert_eq!(shown(decide(policy, attempt, 0.0), now), expected);
     }
     let receipt = Receipt { id: Some("SM1".into()), fields: Vec::new() };
     let delivered = decide(&policy, finished(1, Ok(receipt.clone()), FIRST), 0.0);

@@ -8,7 +8,8 @@ use crate::model::{Failure, FailureKind, Verdict};
 /// The reason for a call that panicked.
 pub const PANICKED: &str = "the plugin panicked";
 
-/// What the verdicts of one call show of the target: whether it works, and whether it is to be left alone.
+/// What the verdicts of one call show of the target: whether it works, and whether it is to be left alone. The verdict
+/// "broken" counts as a failure; [`Evidence`](super::Evidence) decides what it shows of the target.
 #[must_use]
 pub fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     let mut signs = Vec::with_capacity(2);
@@ -23,9 +24,7 @@ pub fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     } else if rejected > 0 {
         signs.push(Sign::Rejected(u32::try_from(rejected).unwrap_or(u32::MAX)));
     }
-    if any(FailureKind::Broken) {
-        signs.push(Sign::Broken);
-    } else if any(FailureKind::Throttled) {
+    if any(FailureKind::Throttled) {
         signs.push(Sign::Throttled(throttled_for(verdicts)));
     } else if !alive {
         // Only first attempts say something about the target. A failed retry may be the event's fault.
@@ -42,11 +41,17 @@ fn throttled_for(verdicts: &[Verdict]) -> Option<Duration> {
     longest.map(|after| after.min(AFTER_MAX))
 }
 
-/// Why the target is broken, if a verdict says that it is.
+/// How many verdicts are failures of the target or of an event that is tried again, and the reason of the last of them.
+/// Neither a rejection nor a throttle says that the target does not work.
 #[must_use]
-pub fn broken_reason(verdicts: &[Verdict]) -> Option<String> {
-    let mut failures = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
-    failures.find(|failure| failure.kind == FailureKind::Broken).map(|f| f.reason.clone())
+pub fn failures(verdicts: &[Verdict]) -> Option<(u32, &str)> {
+    let failures = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
+    let failed =
+        |failure: &&Failure| matches!(failure.kind, FailureKind::Retry | FailureKind::Broken);
+    let mut failed = failures.filter(failed);
+    let last = failed.next_back()?;
+    let count = u32::try_from(failed.count() + 1).unwrap_or(u32::MAX);
+    Some((count, &last.reason))
 }
 
 /// The verdicts of a call for `count` deliveries; a failure each if it gave another number of them.

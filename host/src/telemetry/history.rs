@@ -1,5 +1,5 @@
 //! Recent history for `status`, `explain` and `refused`: refused requests, failed attempts, times of the
-//! last event and delivery, and why a target does not work now.
+//! last event and delivery, and whether a target works.
 //!
 //! In memory only. Limits: the newest [`REFUSALS_MAX`] of a source and [`ATTEMPTS_MAX`] of a target.
 
@@ -36,12 +36,33 @@ pub struct Attempt {
     pub reason: String,
 }
 
+/// Whether a target works, as far as its attempts show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing was delivered and nothing failed since it started or was resumed.
+    #[default]
+    Unknown,
+    Works,
+    /// It failed, not yet often or long enough to count as failing.
+    NotProven,
+    /// It does not work, with the reason.
+    Failing(String),
+}
+
+/// What is remembered of a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetHistory {
+    /// When the last delivery was made.
+    pub delivered_ms: Option<u64>,
+    pub condition: Condition,
+    /// Of the last failed attempt; empty if there was none.
+    pub last_error: String,
+}
+
 #[derive(Debug, Default)]
 struct OfTarget {
-    delivered_ms: Option<u64>,
+    now: TargetHistory,
     attempts: VecDeque<Attempt>,
-    /// Why it does not work now; `None` when it does.
-    condition: Option<String>,
 }
 
 /// See the module's description.
@@ -70,16 +91,21 @@ impl History {
     }
 
     pub fn delivered(&self, target: &Arc<str>, at_ms: u64) {
-        self.of(target, |of| of.delivered_ms = Some(at_ms));
+        self.of(target, |of| of.now.delivered_ms = Some(at_ms));
     }
 
     pub fn failed(&self, target: &Arc<str>, attempt: Attempt) {
         self.of(target, |of| push(&mut of.attempts, attempt, ATTEMPTS_MAX));
     }
 
-    /// Sets why a target does not work; `None`: it works.
-    pub fn condition(&self, target: &Arc<str>, condition: Option<String>) {
-        self.of(target, |of| of.condition = condition);
+    /// Sets whether a target works.
+    pub fn condition(&self, target: &Arc<str>, condition: Condition) {
+        self.of(target, |of| of.now.condition = condition);
+    }
+
+    /// Sets the reason of the last failed attempt.
+    pub fn last_error(&self, target: &Arc<str>, error: &str) {
+        self.of(target, |of| error.clone_into(&mut of.now.last_error));
     }
 
     /// The refusals of one source or of all, the newest last.
@@ -109,11 +135,11 @@ impl History {
         known.get(source).map(|last| last.load(Ordering::Relaxed))
     }
 
-    /// When the last delivery was made, and why the target does not work now.
+    /// What is remembered of a target.
     #[must_use]
-    pub fn target(&self, target: &str) -> (Option<u64>, Option<String>) {
+    pub fn target(&self, target: &str) -> TargetHistory {
         let targets = lock(&self.targets);
-        targets.get(target).map_or((None, None), |of| (of.delivered_ms, of.condition.clone()))
+        targets.get(target).map_or_else(TargetHistory::default, |of| of.now.clone())
     }
 
     fn of(&self, target: &Arc<str>, change: impl FnOnce(&mut OfTarget)) {
@@ -160,8 +186,12 @@ mod tests {
         history.stored(&a, 3);
         history.stored(&a, 4);
         assert_eq!((history.last_stored_ms("a"), history.last_stored_ms("b")), (Some(4), None));
-        history.condition(&b, Some("down".into()));
+        history.condition(&b, Condition::Failing("down".into()));
+        history.last_error(&b, "no answer");
         history.delivered(&b, 9);
-        assert_eq!(history.target("b"), (Some(9), Some("down".into())));
+        let of_b = history.target("b");
+        assert_eq!(of_b.condition, Condition::Failing("down".into()));
+        assert_eq!((of_b.delivered_ms, of_b.last_error.as_str()), (Some(9), "no answer"));
+        assert_eq!(history.target("a"), TargetHistory::default());
     }
 }

@@ -3,8 +3,9 @@
 //! Strict: each value has exactly one encoding, apart from the case of hexadecimal letters, so a changed
 //! text is another signature. Linear in the text.
 
+use crate::model::base64;
+
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Decodes into `room` and returns the number of bytes; `None` if the text is not hexadecimal or too long.
 pub(super) fn unhex_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
@@ -111,18 +112,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 pub(super) fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut three = [0; 3];
-        three[..group.len()].copy_from_slice(group);
-        let value = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-        for place in 0..4 {
-            let sextet = (value >> (18 - 6 * place)) & 63;
-            let used = place <= group.len();
-            text.push(if used { char::from(LETTERS[sextet as usize]) } else { '=' });
-        }
-    }
-    text
+    base64::encode(bytes, base64::STANDARD)
 }
 
 /// Decodes `%XX` and leaves everything else. With `plus`, a plus sign is a space, as in forms.

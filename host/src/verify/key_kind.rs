@@ -1,8 +1,8 @@
 //! Recognizes a key of the wrong kind: a public key used as a shared secret would let in anyone who knows it, and it
 //! is public.
 
-use super::public;
 use super::scheme::{KeyForm, Mark};
+use super::{point, public};
 
 const NOT_PRIVATE: &str = "a private key, which only the sender may have; ask the vendor's page for the secret or \
     public key that is meant for receivers";
@@ -15,6 +15,8 @@ const NOT_SHARED: &str = "a shared secret, but this scheme needs the public key"
 const SHARED_PREFIX: &str = "whsec_";
 const PUBLIC_PREFIX: &str = "whpk_";
 const PRIVATE_PREFIX: &str = "whsk_";
+/// How OpenSSH writes its kinds of public keys.
+const SSH_PREFIXES: [&str; 4] = ["ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-", "sk-ssh-"];
 
 /// What `text` is, if it is not a key for `mark`, the one of `marks` that was chosen for it. `has_prefix`: the text
 /// has the prefix of that mark.
@@ -25,23 +27,37 @@ pub(super) fn mistaken(
     text: &str,
 ) -> Option<&'static str> {
     let text = text.trim();
-    if text.contains("PRIVATE KEY") || text.starts_with(PRIVATE_PREFIX) || is_private_jwk(text) {
+    let inner = match &mark.key {
+        KeyForm::Base64 { prefix } | KeyForm::Public { prefix } => {
+            text.strip_prefix(&**prefix).unwrap_or(text)
+        }
+        _ => text,
+    };
+    let inner = behind(inner, SHARED_PREFIX).unwrap_or(inner).trim_start();
+    if text.contains("PRIVATE KEY")
+        || behind(inner, PRIVATE_PREFIX).is_some()
+        || is_private_jwk(inner)
+        || public::bytes(inner).is_some_and(|bytes| public::is_private_der(&bytes))
+    {
         return Some(NOT_PRIVATE);
     }
     if !mark.algorithm.is_symmetric() {
-        return (!has_prefix && text.starts_with(SHARED_PREFIX)).then_some(NOT_SHARED);
+        let is_shared = !has_prefix && behind(text, SHARED_PREFIX).is_some();
+        return is_shared.then_some(NOT_SHARED);
     }
     let mut others = marks.iter().filter(|other| !other.algorithm.is_symmetric()).peekable();
     let is_known = others.peek().is_some();
     let has_form = !has_prefix && others.any(|other| is_key_of(other, text));
-    let inner = match &mark.key {
-        KeyForm::Base64 { prefix } => text.strip_prefix(&**prefix).unwrap_or(text),
-        _ => text,
-    };
-    if has_form || inner.starts_with(PUBLIC_PREFIX) || is_public_key(inner) {
+    if has_form || behind(inner, PUBLIC_PREFIX).is_some() || is_public_key(inner) {
         return Some(if is_known { PUBLIC_NEEDS_PREFIX } else { NOT_PUBLIC });
     }
     None
+}
+
+/// What is behind a prefix in upper or lower case.
+fn behind<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let begin = text.get(..prefix.len())?;
+    begin.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
 /// Whether the text alone can be a key for this mark.
@@ -51,11 +67,15 @@ fn is_key_of(mark: &Mark, text: &str) -> bool {
 
 /// Whether the text can be nothing but a public key or a certificate.
 fn is_public_key(text: &str) -> bool {
-    if text.contains("-----BEGIN ") {
+    let is_ssh = SSH_PREFIXES.iter().any(|prefix| behind(text, prefix).is_some());
+    if is_ssh || text.contains("-----BEGIN ") || text.contains("---- BEGIN SSH2") {
         return true;
     }
     let is_jwk = text.starts_with('{') && text.contains("\"kty\"");
-    is_jwk || public::bytes(text).is_some_and(|bytes| public::is_whole(&bytes))
+    let is_key = |bytes: Vec<u8>| {
+        public::is_whole(&bytes) || public::is_public_der(&bytes) || point::is_on_p256(&bytes)
+    };
+    is_jwk || public::bytes(text).is_some_and(is_key)
 }
 
 fn is_private_jwk(text: &str) -> bool {
@@ -66,11 +86,12 @@ fn is_private_jwk(text: &str) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::codec::{base64, hex};
+    use super::super::codec::{base64, hex, unhex};
     use super::super::{Algorithm, Scheme, Verifier};
     use super::*;
     use crate::config::vendors::schemes;
     use crate::model::Secret;
+    use proptest::prelude::*;
 
     /// Texts that are public or private keys in every form, whatever the scheme.
     fn foreign() -> Vec<(String, &'static str)> {
@@ -97,13 +118,49 @@ mod tests {
             }
             texts.push((text, "a public key"));
         }
+        for (der, kind) in in_der() {
+            texts.push((base64(&der), kind));
+            texts.push((hex(&der), kind));
+            texts.push((format!("whsec_{}", base64(&der)), kind));
+        }
+        for kind in ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"]
+        {
+            texts.push((
+                format!("{kind} AAAAC3NzaC1lZDI1NTE5AAAAIAcH me@example.org"),
+                "a public key",
+            ));
+        }
         let x = base64(&[7; 32]);
+        texts.push((format!("WHPK_{x}"), "a public key"));
+        texts.push((format!("WhSk_{}", base64(&[7; 64])), "a private key"));
         texts.push((format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#), "a public key"));
         let private = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","d":"{x}"}}"#);
         texts.push((private, "a private key"));
         texts.push((format!("whpk_{x}"), "a public key"));
         texts.push((format!("whsk_{}", base64(&[7; 64])), "a private key"));
         texts
+    }
+
+    /// Keys without a text around them.
+    fn in_der() -> Vec<(Vec<u8>, &'static str)> {
+        let point = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+            4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+        let pkcs8 = [
+            &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20][..],
+            &[7; 32],
+        ];
+        let sec1 = [&[0x30, 0x31, 2, 1, 1, 4, 0x20][..], &[7; 32], &[0xa0, 10], &[6; 10]];
+        let pkcs1 = [&[0x30, 0x82, 1, 7, 2, 1, 0, 2, 0x82, 1, 0][..], &[7; 256]];
+        let rsa = [&[0x30, 0x82, 1, 10, 2, 0x82, 1, 1, 0][..], &[7; 256], &[2, 3, 1, 0, 1]];
+        let certificate = [&[0x30, 0x82, 1, 8, 0x30, 0x82, 1, 4, 0xa0, 3, 2, 1, 2][..], &[7; 255]];
+        vec![
+            (unhex(point).unwrap(), "a public key"),
+            (pkcs8.concat(), "a private key"),
+            (sec1.concat(), "a private key"),
+            (pkcs1.concat(), "a private key"),
+            (rsa.concat(), "a public key"),
+            (certificate.concat(), "a public key"),
+        ]
     }
 
     fn refused(scheme: &Arc<Scheme>, text: &str) -> Option<String> {
@@ -159,6 +216,24 @@ mod tests {
                 base64(&raw[..24]),
             ] {
                 assert_eq!(refused(scheme, &text), None, "{}: {text}", scheme.name);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_random_secret_is_taken_for_another_kind_of_key(
+            bytes in proptest::collection::vec(any::<u8>(), 16..=96),
+        ) {
+            for scheme in schemes() {
+                let Some(signature) = scheme.signature() else { continue };
+                let is_alone = signature.marks.iter().all(|mark| mark.algorithm.is_symmetric());
+                let whsec = format!("whsec_{}", base64(&bytes));
+                let texts = if is_alone { vec![whsec, base64(&bytes), hex(&bytes)] } else { vec![whsec] };
+                for text in texts.iter().filter(|_| signature.marks[0].algorithm.is_symmetric()) {
+                    let error = refused(scheme, text).unwrap_or_default();
+                    prop_assert!(!error.contains(" key"), "{}: {error}: {text}", scheme.name);
+                }
             }
         }
     }

@@ -20,6 +20,7 @@ mod key;
 mod key_kind;
 mod message;
 mod plain;
+mod point;
 mod public;
 mod refusal;
 mod repetition;

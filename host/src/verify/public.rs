@@ -48,6 +48,41 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
         || head.starts_with(&[0x30]) && head.windows(RSA.len()).any(|part| part == RSA)
 }
 
+/// The content of a DER sequence that is the whole of the bytes.
+fn sequence(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, content) = match bytes {
+        [0x30, 0x82, high, low, content @ ..] => {
+            (usize::from(*high) << 8 | usize::from(*low), content)
+        }
+        [0x30, 0x81, length, content @ ..] => (usize::from(*length), content),
+        [0x30, length @ ..=0x7f, content @ ..] => (usize::from(*length), content),
+        _ => return None,
+    };
+    (length == content.len()).then_some(content)
+}
+
+/// Whether the bytes are a private key of PKCS #8, PKCS #1 or SEC 1: a version, and what follows it there.
+pub(super) fn is_private_der(bytes: &[u8]) -> bool {
+    let content = sequence(bytes).unwrap_or_default();
+    matches!(content, [2, 1, 0 | 1, 0x30, ..] | [2, 1, 0, 2, ..] | [2, 1, 1, 4, ..])
+}
+
+/// The usual exponent, with which an RSA public key of PKCS #1 ends.
+const RSA_EXPONENT: &[u8] = &[2, 3, 1, 0, 1];
+/// The version with which a certificate begins, within its first bytes.
+const CERTIFICATE_VERSION: &[u8] = &[0xa0, 3, 2, 1];
+const CERTIFICATE_HEAD_BYTES: usize = 8;
+
+/// Whether the bytes are an RSA public key of PKCS #1 or a certificate.
+pub(super) fn is_public_der(bytes: &[u8]) -> bool {
+    let content = sequence(bytes).unwrap_or_default();
+    let head = &content[..content.len().min(CERTIFICATE_HEAD_BYTES)];
+    let holds_version =
+        head.windows(CERTIFICATE_VERSION.len()).any(|part| part == CERTIFICATE_VERSION);
+    content.starts_with(&[2]) && content.ends_with(RSA_EXPONENT)
+        || content.starts_with(&[0x30]) && holds_version
+}
+
 /// A raw key in its SPKI form.
 #[cfg(test)]
 pub(super) fn whole(algorithm: Algorithm, raw: &[u8]) -> Vec<u8> {

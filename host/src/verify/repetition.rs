@@ -2,13 +2,11 @@
 //!
 //! Pure. Computed only on demand, because most senders give their events ids.
 
-use sha2::{Digest as _, Sha256};
-
 use super::claim::Claims;
 use super::message::{self, Message};
 use super::scheme::{Part, Signature};
 use super::{Replay, Verified, VerifyRefusal, body_text, id};
-use crate::model::{RepetitionKey, Request};
+use crate::model::{KeyHasher, RepetitionKey, RepetitionSeed, Request};
 
 /// What a key is made of: separate, so that no id can be signed bytes.
 const OF_SIGNED_BYTES: u8 = 0;
@@ -22,11 +20,14 @@ impl Verified {
     /// It does not depend on which signatures a copy still has, nor on the form of an address or a body that the
     /// signature allows to vary.
     #[must_use]
-    pub fn repetition_key(&self) -> Option<RepetitionKey> {
+    pub fn repetition_key(&self, seed: RepetitionSeed) -> Option<RepetitionKey> {
         let signature = self.scheme.signature()?;
-        let by_id = self.scheme.replay() == Replay::Id;
-        let hash = if by_id { self.of_id(signature) } else { self.of_signed_bytes(signature) };
-        hash.ok()??.finalize().first_chunk().copied()
+        let mut hash = seed.hasher();
+        let added = match self.scheme.replay() {
+            Replay::Id => self.add_id(signature, &mut hash),
+            _ => self.add_signed_bytes(signature, &mut hash),
+        };
+        added.is_ok_and(|added| added).then(|| hash.finish())
     }
 
     /// Whether [`repetition_key`](Self::repetition_key) is the only one that counts: another content, or the same
@@ -37,40 +38,45 @@ impl Verified {
         !signature.covers_content() || message::is_sorted_form(signature, &self.request)
     }
 
-    /// A hash of the sender's id of the request, which the signature covers.
-    fn of_id(&self, signature: &Signature) -> Result<Option<Sha256>, VerifyRefusal> {
+    /// Adds the sender's id of the request, which the signature covers. False if it is empty.
+    fn add_id(&self, signature: &Signature, hash: &mut KeyHasher) -> Result<bool, VerifyRefusal> {
         let headers = &self.request.headers;
         let in_body = body_text(signature, &self.request.body)?;
         let set = Claims::find(signature, headers, in_body.as_deref())?.set;
         let id = id(&self.scheme, signature, headers, set)?;
-        let hash = Sha256::new().chain_update([OF_ID]).chain_update(id);
-        Ok((!id.is_empty()).then_some(hash))
+        hash.update(&[OF_ID]);
+        hash.update(id);
+        Ok(!id.is_empty())
     }
 
-    fn of_signed_bytes(&self, signature: &Signature) -> Result<Option<Sha256>, VerifyRefusal> {
+    /// Adds what the signature covers. False if nothing of it distinguishes one request from another.
+    fn add_signed_bytes(
+        &self,
+        signature: &Signature,
+        hash: &mut KeyHasher,
+    ) -> Result<bool, VerifyRefusal> {
         let request = &self.request;
+        hash.update(&[OF_SIGNED_BYTES]);
         if signature.signed == [Part::Body] && signature.stamp.is_none() {
             // The usual case: there is nothing else to look up.
-            let of_body =
-                || Sha256::new().chain_update([OF_SIGNED_BYTES]).chain_update(&request.body);
-            return Ok((!request.body.is_empty()).then(of_body));
+            hash.update(&request.body);
+            return Ok(!request.body.is_empty());
         }
         let in_body = body_text(signature, &request.body)?;
         let claims = Claims::find(signature, &request.headers, in_body.as_deref())?;
         let stamp = message::stamp_text(signature, &request.headers, &claims)?;
         let signed_at = stamp.filter(|_| signature.covers_stamp()).unwrap_or_default();
         if signed_at.is_empty() && !distinguishes(signature, request) {
-            return Ok(None);
+            return Ok(false);
         }
         let id = id(&self.scheme, signature, &request.headers, claims.set)?;
         let public_url = self.public_url.as_deref();
         let message = Message::new(signature, request, id, stamp, public_url)?;
-        let mut hash = Sha256::new().chain_update([OF_SIGNED_BYTES]);
         // The time may be in the key of the signature only.
-        hash.update((signed_at.len() as u64).to_le_bytes());
+        hash.update(&(signed_at.len() as u64).to_le_bytes());
         hash.update(signed_at);
         message.feed(self.url_form, |piece| hash.update(piece));
-        Ok(Some(hash))
+        Ok(true)
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher_model::{
-    Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, StoredEvent, TargetNumber,
-    Timestamp,
+    Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, RepetitionSeed, StoredEvent,
+    TargetNumber, Timestamp,
 };
 
 /// A boxed future: the trait is used as `Arc<dyn Queue>`, and every call is a batch.
@@ -262,6 +262,9 @@ pub struct EventFate {
 /// The durable queue. All methods may be called from any task. An engine that cannot do what people
 /// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
 pub trait Queue: Send + Sync + 'static {
+    /// The secret with which the repetition keys of its events are made. It never changes, and no other store has it.
+    fn repetition_seed(&self) -> RepetitionSeed;
+
     /// Numbers for the targets of these names, in their order; an unknown name is given a new number
     /// that starts at *now*. Durable when it returns.
     fn register(
@@ -401,6 +404,34 @@ pub trait Queue: Send + Sync + 'static {
         _reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
         cannot()
+    }
+
+    /// Drops what waits for the target and is not claimed: the deliveries of these events, or all. They are
+    /// dropped, not dead letters. Returns how many; durable then.
+    fn drop_waiting(
+        &self,
+        _target: TargetNumber,
+        _events: Option<Vec<EventId>>,
+        _reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// Drops all that waits for `from` and is not claimed, after it made deliveries of `to` of it. What `to`
+    /// has already, or had, is not delivered to it again. Returns how many; durable then. After a crash a part may
+    /// wait for both.
+    fn move_waiting(
+        &self,
+        _from: TargetNumber,
+        _to: TargetNumber,
+        _reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
+    }
+
+    /// The targets that the store knows, also those that are no longer configured.
+    fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
+        Vec::new()
     }
 
     /// What became of the event; `None` when it is not stored.

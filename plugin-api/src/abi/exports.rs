@@ -17,6 +17,7 @@ use super::{
     RVerdicts, Services, TargetApi, TargetBox, code, flag,
 };
 use crate::export::Options;
+use crate::reading::read_settings;
 use crate::{Failure, Host, Invalid, Receipt, Target, Verdict, Verdicts, failure, path};
 
 /// The static behind the exported symbol.
@@ -90,30 +91,25 @@ extern "C" fn create<E: Export>(call: RCreate<'_>) -> RResult<TargetBox, RInvali
     let (settings, home) = (call.settings.as_str(), call.home.as_str());
     let made = guard::call(&host, || {
         let _home = path::Home::enter(home);
-        let settings = read_settings(settings)?;
-        E::Target::create(settings, host.clone())
+        let (settings, mut mistakes) = read_settings(settings);
+        let made =
+            settings.and_then(|settings| mistakes.keep(E::Target::create(settings, host.clone())));
+        mistakes.finish(made)
     });
     match made.unwrap_or_else(|panicked| Err(Invalid::new(panicked.to_string()))) {
         Ok(target) => {
             let target: Exported<E> = Exported { target: Contained::new(target, host) };
             RResult::ROk(TargetBox::from_value(target, TD_Opaque))
         }
-        Err(Invalid { path, reason }) => {
-            RResult::RErr(RInvalid { path: path.into(), reason: reason.into(), meta: RVec::new() })
+        Err(Invalid { path, reason, further }) => {
+            let field = |(path, reason): (String, String)| RField {
+                key: path.into(),
+                value: reason.into(),
+            };
+            let meta = further.into_iter().map(field).collect();
+            RResult::RErr(RInvalid { path: path.into(), reason: reason.into(), meta })
         }
     }
-}
-
-pub(crate) fn read_settings<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Invalid> {
-    let mut json = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let path = if path == "." { String::new() } else { path };
-        // Line and column are useless here: they refer to the JSON, not to the configuration.
-        let text = error.inner().to_string();
-        let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-        Invalid::at(path, text)
-    })
 }
 
 /// The author's target behind the interface.

@@ -32,6 +32,8 @@ const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 const ROTATE_SIZE_BYTES_MIN: u64 = 1024;
 /// Each rotation renames all of them.
 const ROTATE_KEEP_MAX: u32 = 1000;
+const NOT_A_SIZE: &str = "not a size of at least 1KiB: write a whole number with KiB, MiB, GiB, kB, MB or GB, \
+                          such as \"100MiB\", or \"off\"";
 /// The value of `rotate.size` for no limit.
 const OFF: &str = "off";
 
@@ -70,35 +72,32 @@ impl Default for Rotate {
 }
 
 impl Settings {
-    fn rotation(&self) -> Result<Rotation, Invalid> {
+    fn rotation(&self, mistakes: &mut Mistakes) -> Option<Rotation> {
         let Rotate { ref size, daily, keep } = self.rotate;
         let bytes_max = match size.as_str() {
-            OFF => None,
-            size => Some(size::bytes(size).filter(|b| *b >= ROTATE_SIZE_BYTES_MIN).ok_or_else(
-                || {
-                    Invalid::at(
-                        "rotate.size",
-                        "not a size of at least 1KiB: write a whole number with KiB, MiB, GiB, kB, MB \
-                         or GB, such as \"100MiB\", or \"off\"",
-                    )
-                },
-            )?),
+            OFF => Some(None),
+            size => {
+                let bytes = size::bytes(size).filter(|bytes| *bytes >= ROTATE_SIZE_BYTES_MIN);
+                mistakes.keep(bytes.map(Some).ok_or_else(|| Invalid::at("rotate.size", NOT_A_SIZE)))
+            }
         };
         if !(1..=ROTATE_KEEP_MAX).contains(&keep) {
             let reason = format!("must be between 1 and {ROTATE_KEEP_MAX} files");
-            return Err(Invalid::at("rotate.keep", reason));
+            mistakes.add(Invalid::at("rotate.keep", reason));
         }
-        Ok(Rotation { bytes_max, daily, keep })
+        Some(Rotation { bytes_max: bytes_max?, daily, keep })
     }
 
-    fn log(self) -> Result<Log, Invalid> {
-        let rotation = self.rotation()?;
+    fn checked(self) -> Result<(Log, Rotation), Invalid> {
+        let mut mistakes = Mistakes::default();
+        let rotation = self.rotation(&mut mistakes);
         let path = self.path.as_path();
         if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
             let reason = "is a folder: add the name of a file, such as logs/events.jsonl";
-            return Err(Invalid::at("path", reason));
+            mistakes.add(Invalid::at("path", reason));
         }
-        Ok(Log::new(path.to_owned(), rotation, self.sync))
+        let rotation = mistakes.finish(rotation)?;
+        Ok((Log::new(path.to_owned(), rotation, self.sync), rotation))
     }
 }
 
@@ -114,11 +113,12 @@ impl Target for FileLog {
     type Settings = Settings;
 
     fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
-        let rotate_bytes = settings.rotation()?.bytes_max.unwrap_or(u64::MAX);
+        let (log, rotation) = settings.checked()?;
+        let rotate_bytes = rotation.bytes_max.unwrap_or(u64::MAX);
         // A call larger than a file may be is written to several files.
         let append_bytes_max =
             usize::try_from(rotate_bytes).map_or(APPEND_BYTES_MAX, |b| b.min(APPEND_BYTES_MAX));
-        Ok(Self { log: Arc::new(Mutex::new(settings.log()?)), append_bytes_max, host })
+        Ok(Self { log: Arc::new(Mutex::new(log)), append_bytes_max, host })
     }
 
     async fn probe(&self) -> Option<Verdict> {
@@ -199,7 +199,7 @@ mod tests {
     fn log(settings: &str) -> Result<Log, String> {
         let settings: Settings =
             serde_json::from_str(settings).map_err(|error| error.to_string())?;
-        settings.log().map_err(|invalid| invalid.to_string())
+        settings.checked().map(|(log, _)| log).map_err(|invalid| invalid.to_string())
     }
 
     #[test]
@@ -226,6 +226,10 @@ mod tests {
             (r#"{"path": "x", "rotate": {"size": "1023B"}}"#, "rotate.size: not a size"),
             (r#"{"path": "x", "rotate": {"keep": 0}}"#, "rotate.keep: must be between 1 and 1000"),
             (r#"{"path": "x", "rotate": {"keep": 1001}}"#, "rotate.keep"),
+            (
+                r#"{"path": "x/", "rotate": {"size": "1", "keep": 0}}"#,
+                "rotate.keep: must be between 1 and 1000 files; path: is a folder",
+            ),
         ] {
             let error = log(settings).unwrap_err();
             assert!(error.contains(part), "{settings}: {error}");

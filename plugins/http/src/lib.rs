@@ -73,8 +73,9 @@ impl Target for Http {
     type Settings = Settings;
 
     fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
-        check(&settings.headers)?;
-        Ok(Self { settings, host })
+        let mut mistakes = Mistakes::default();
+        check(&settings.headers, &mut mistakes);
+        mistakes.finish(Some(Self { settings, host }))
     }
 }
 
@@ -99,28 +100,27 @@ impl Each for Http {
 }
 
 /// Refuses headers that the daemon would not send, so that `check` reports them, not the first delivery.
-fn check(headers: &BTreeMap<String, Secret>) -> Result<(), Invalid> {
+fn check(headers: &BTreeMap<String, Secret>, mistakes: &mut Mistakes) {
     if headers.len() > HEADERS_MAX {
-        return Err(Invalid::at("headers", format_args!("more than {HEADERS_MAX} header fields")));
+        let reason = format_args!("more than {HEADERS_MAX} header fields");
+        mistakes.add(Invalid::at("headers", reason));
     }
-    for (name, value) in headers {
-        let refuse = |reason: &str| Err(Invalid::at(format!("headers.{name}"), reason));
+    for (name, value) in headers.iter().take(HEADERS_MAX) {
+        let mut refuse =
+            |reason: &str| mistakes.add(Invalid::at(format!("headers.{name}"), reason));
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(token) {
-            return refuse("not a valid name of a header field: use letters, digits and -");
-        }
-        if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
-            return refuse("is set by dispatcher: remove it");
+            refuse("not a valid name of a header field: use letters, digits and -");
+        } else if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+            refuse("is set by dispatcher: remove it");
         }
         let value = value.expose();
         if value.len() > VALUE_BYTES_MAX {
-            return refuse("its value is longer than 4096 bytes: shorten it");
-        }
-        if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-            return refuse("its value must be ASCII without line breaks");
+            refuse("its value is longer than 4096 bytes: shorten it");
+        } else if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            refuse("its value must be ASCII without line breaks");
         }
     }
-    Ok(())
 }
 
 export_target!(Http, name = "http", each, description = "Sends each event as an HTTP request");

@@ -116,7 +116,9 @@ impl TwilioSms {
             ("Body", text),
         ]);
         match request.send().await {
-            Ok(answer) => verdict::read(answer.status(), answer.retry_after(), answer.body()),
+            Ok(answer) => {
+                verdict::read(answer.status(), answer.retry_after(), answer.body(), answer.cut())
+            }
             Err(error) => Err(SendFailure {
                 kind: Kind::Retry,
                 reason: error.to_string(),
@@ -159,6 +161,9 @@ fn receipt(sent: &[(&str, Sent)], segments: usize) -> Receipt {
     let Some(((number, first), others)) = sent.split_first() else { return Receipt::none() };
     let segments = first.segments.unwrap_or(segments as u64);
     let mut receipt = Receipt::id(&first.sid).with("to", number).with("segments", segments);
+    if let Some(cut) = &first.cut {
+        receipt = receipt.with("response", cut);
+    }
     if let Some(status) = &first.status {
         receipt = receipt.with("status", status);
     }

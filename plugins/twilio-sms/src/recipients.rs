@@ -25,28 +25,25 @@ pub(crate) struct To {
 }
 
 impl To {
-    /// # Errors
-    /// The first invalid number and its place.
-    pub(crate) fn checked(self, from: Option<&str>) -> Result<Vec<String>, Invalid> {
+    /// The numbers; adds those that are not valid to the mistakes.
+    pub(crate) fn checked(self, from: Option<&str>, mistakes: &mut Mistakes) -> Vec<String> {
         let Self { numbers, is_list } = self;
         let place = |at| if is_list { format!("to[{at}]") } else { "to".to_owned() };
         if numbers.is_empty() || numbers.len() > RECIPIENTS_MAX {
             let reason = format!("must have 1 to {RECIPIENTS_MAX} phone numbers");
-            return Err(Invalid::at("to", reason));
+            mistakes.add(Invalid::at("to", reason));
         }
         for (at, number) in numbers.iter().enumerate() {
             if !is_e164(number) {
-                return Err(Invalid::at(place(at), not_e164(number)));
-            }
-            if from == Some(number) {
+                mistakes.add(Invalid::at(place(at), not_e164(number)));
+            } else if from == Some(number) {
                 let reason = "is the number in `from`: Twilio does not send to the sender";
-                return Err(Invalid::at(place(at), reason));
-            }
-            if let Some(twin) = numbers[..at].iter().position(|other| other == number) {
-                return Err(Invalid::at(place(at), format!("the same number as to[{twin}]")));
+                mistakes.add(Invalid::at(place(at), reason));
+            } else if let Some(twin) = numbers[..at].iter().position(|other| other == number) {
+                mistakes.add(Invalid::at(place(at), format!("the same number as to[{twin}]")));
             }
         }
-        Ok(numbers)
+        numbers
     }
 }
 

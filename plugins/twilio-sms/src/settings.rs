@@ -96,20 +96,45 @@ pub(crate) struct Checked {
 
 impl Settings {
     pub(crate) fn checked(self) -> Result<Checked, Invalid> {
+        let mut mistakes = Mistakes::default();
         if !is_sid(&self.account_sid, &["AC"]) {
             let hint = match self.account_sid.get(..2) {
                 Some("SK") => ": this is an API key; put it into api_key",
                 _ => "",
             };
             let reason = format!("not AC and 32 hexadecimal digits{hint}");
-            return Err(Invalid::at("account_sid", reason));
+            mistakes.add(Invalid::at("account_sid", reason));
         }
         if !(1..=SEGMENTS_MAX).contains(&self.segments_max) {
             let reason = format!("must be between 1 and {SEGMENTS_MAX} segments");
-            return Err(Invalid::at("segments_max", reason));
+            mistakes.add(Invalid::at("segments_max", reason));
         }
-        let account = self.account_url()?;
-        let url = account.join(&["Messages.json"]);
+        let urls = mistakes.keep(self.urls());
+        let sender = mistakes.keep(sender(self.from, self.messaging_service_sid));
+        let from = match &sender {
+            Some(Sender::From(from)) => Some(from.as_str()),
+            _ => None,
+        };
+        let to = self.to.checked(from, &mut mistakes);
+        let key = (self.api_key, self.api_key_secret);
+        let credentials = mistakes.keep(credentials(self.account_sid, self.auth_token, key));
+        let segments_max = self.segments_max;
+        let checked = urls.zip(sender).zip(credentials);
+        let checked = checked.map(|(((url, probe), sender), (user, password))| Checked {
+            url,
+            probe,
+            user,
+            password,
+            sender,
+            to,
+            segments_max,
+        });
+        mistakes.finish(checked)
+    }
+
+    /// Where to post messages, and what a probe reads.
+    fn urls(&self) -> Result<(HttpUrl, ProbeResource), Invalid> {
+        let url = self.account_url()?.join(&["Messages.json"]);
         let probe = match self.api_key {
             Some(_) => ProbeResource::Messages(format!("{}?PageSize=1", url.as_str())),
             None => ProbeResource::Account(self.api_base.join(&[
@@ -118,14 +143,7 @@ impl Settings {
                 &format!("{}.json", self.account_sid),
             ])),
         };
-        let sender = sender(self.from, self.messaging_service_sid)?;
-        let to = match &sender {
-            Sender::From(from) => self.to.checked(Some(from))?,
-            Sender::MessagingService(_) => self.to.checked(None)?,
-        };
-        let key = (self.api_key, self.api_key_secret);
-        let (user, password) = credentials(self.account_sid, self.auth_token, key)?;
-        Ok(Checked { url, probe, user, password, sender, to, segments_max: self.segments_max })
+        Ok((url, probe))
     }
 
     fn account_url(&self) -> Result<HttpUrl, Invalid> {

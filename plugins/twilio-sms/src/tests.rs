@@ -61,6 +61,7 @@ fn many_reasons_are_shortened() {
 fn a_receipt_has_the_sid_of_every_message() {
     let sent = |sid: &str, segments| Sent {
         sid: sid.to_owned(),
+        cut: None,
         status: Some("queued".to_owned()),
         segments,
     };

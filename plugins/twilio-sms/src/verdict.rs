@@ -2,7 +2,8 @@
 //!
 //! The HTTP status decides whether to retry, because Twilio splits and renames its codes. A code decides only
 //! within 4xx, where the status says too little: whether the cause is the recipient, the account and its
-//! sender, or the rate. An unknown code affects only the one message.
+//! sender, or the rate. An unknown code affects only the one message, and rejects it only with a status that says that
+//! the same request would get the same answer. Any other answer may come from a proxy, so the message is sent again.
 //!
 //! Responses are not trusted: any bytes are read without a panic, and a failure quotes little of them.
 
@@ -13,8 +14,8 @@ use dispatcher_plugin_api::serde_json::{self, Value};
 use crate::settings::ProbeResource;
 use crate::sid::is_sid;
 
-/// A longer response is ignored: Twilio's have about 1 kB.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// A longer response is ignored: Twilio's have about 1 kB. The daemon reads no more than this.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Most characters of Twilio's message that a reason quotes.
 const MESSAGE_CHARS_MAX: usize = 300;
 /// Twilio's words are shorter. A longer one may repeat what was sent, including credentials.
@@ -28,7 +29,10 @@ const HELP_BYTES_MAX: usize = 120;
 /// Twilio has accepted the message, but not delivered it yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
+    /// Empty if the response ended before it.
     pub(crate) sid: String,
+    /// Why the response is not complete.
+    pub(crate) cut: Option<String>,
     /// `queued` or `accepted`.
     pub(crate) status: Option<String>,
     /// Counted by Twilio; `None` while unknown.
@@ -73,15 +77,24 @@ const BROKEN: [u64; 17] = [
 /// Only the recipient: unknown number, not a mobile phone, unsubscribed, region not enabled.
 const RECIPIENT: [u64; 7] = [21_211, 21_408, 21_608, 21_610, 21_612, 21_614, 21_635];
 
-/// `retry_after` is that of the response.
+/// `retry_after` is that of the response, `cut` the reason why its body is not complete. A success counts without the
+/// whole body, because sending again would be a second message.
 pub(crate) fn read(
     status: u16,
     retry_after: Option<Duration>,
     body: &[u8],
+    cut: Option<&str>,
 ) -> Result<Sent, SendFailure> {
     let answer = parse(body);
     if (200..300).contains(&status) {
-        return taken(status, &answer);
+        let sent = taken(status, &answer);
+        return match (sent, cut) {
+            (Err(SendFailure { kind: Kind::Retry, .. }), Some(cut)) => {
+                let (sid, cut) = (String::new(), Some(cut.to_owned()));
+                Ok(Sent { sid, cut, status: None, segments: None })
+            }
+            (sent, _) => sent,
+        };
     }
     Err(not_taken(status, retry_after, &answer))
 }
@@ -143,17 +156,16 @@ fn kind(status: u16, code: Option<u64>) -> (Kind, &'static str) {
         (429, _) => (Kind::Throttled, ""),
         (400..=499, Some(code)) if THROTTLED.contains(&code) => (Kind::Throttled, ""),
         (401, _) => (Kind::Broken, "; check account_sid, auth_token, api_key and api_key_secret"),
-        (403, Some(code)) if RECIPIENT.contains(&code) => (Kind::Reject, ""),
+        (400..=499, Some(code)) if RECIPIENT.contains(&code) => (Kind::Reject, ""),
         (402 | 403 | 407, _) => (Kind::Broken, ""),
         (400..=499, Some(code)) if BROKEN.contains(&code) => (Kind::Broken, ""),
-        (404, _) => (Kind::Broken, "; check account_sid and api_base"),
+        (400 | 413 | 415 | 422, _) => (Kind::Reject, ""),
+        (404, _) => (Kind::Retry, "; check account_sid and api_base"),
+        (405 | 410, _) => (Kind::Retry, "; check api_base"),
         (300..=399, _) => (
-            Kind::Broken,
+            Kind::Retry,
             "; redirects are not followed: api_base is not the address of Twilio's API",
         ),
-        (405 | 410 | 415, _) => (Kind::Broken, "; check api_base"),
-        (408 | 425, _) => (Kind::Retry, ""),
-        (400..=499, _) => (Kind::Reject, ""),
         _ => (Kind::Retry, ""),
     }
 }
@@ -177,6 +189,7 @@ fn taken(status: u16, answer: &Value) -> Result<Sent, SendFailure> {
     }
     Ok(Sent {
         sid: sid.to_owned(),
+        cut: None,
         status: state.map(str::to_owned),
         segments: number(answer, "num_segments").filter(|segments| *segments > 0),
     })

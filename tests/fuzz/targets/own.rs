@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dispatcher::config::{self, Environment};
-use dispatcher::model::{Request, Severity, Timestamp};
+use dispatcher::model::{RepetitionSeed, Request, Severity, Timestamp};
 use dispatcher::normalize::{self, Repetition, Input, Record, Sender};
 use http::{HeaderMap, Method};
 use libfuzzer_sys::fuzz_target;
@@ -84,7 +84,7 @@ fn templates(input: &[u8]) {
 
 fn read(sender: &Sender, headers: &HeaderMap, body: &Bytes) {
     let key = || None;
-    let input = Input { headers, query: Some("a=1"), body, repetition: Repetition::Key(&key) };
+    let input = Input { headers, query: Some("a=1"), body, repetition: Repetition::Key(&key), seed: RepetitionSeed::default() };
     for event in normalize::normalize(sender, input).unwrap_or_default() {
         assert!(!event.attributes.title.is_empty());
     }

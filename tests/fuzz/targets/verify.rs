@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use dispatcher::model::{Request, Secret, Timestamp};
+use dispatcher::model::{RepetitionSeed, Request, Secret, Timestamp};
 use dispatcher::verify::{self, Place, Proof, Scheme, Signer, StampIn, Unsigned, Verifier};
 use http::{HeaderName, Method};
 use libfuzzer_sys::fuzz_target;
@@ -94,7 +94,7 @@ fuzz_target!(|input: &[u8]| {
     let body = signed.body.map_or_else(|| Bytes::copy_from_slice(body), Bytes::from);
     let path = signed.path.as_deref().unwrap_or(path);
     if let Ok(verified) = row.verifier.verify(request(own, body, path)) {
-        assert_eq!(verified.repetition_key(), verified.repetition_key());
+        assert_eq!(verified.repetition_key(RepetitionSeed::default()), verified.repetition_key(RepetitionSeed::default()));
         let _ = row.verifier.answer(&verified);
     }
 });

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
+use crate::base64::{self, Alphabet};
+
 /// A shorter secret is not hidden: it could be part of harmless words.
 pub(super) const SECRET_BYTES_MIN: usize = 6;
 
 /// A shorter word of a secret, such as `Bearer`, may be harmless.
 const WORD_BYTES_MIN: usize = 8;
-
-const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Every form of a secret, and of what is secret in it.
 pub(super) fn forms(secret: &str) -> Vec<Vec<u8>> {
@@ -56,8 +55,8 @@ fn forms_of_part(text: &str) -> Vec<Vec<u8>> {
     }
     // In `user:password` the password begins at any of three places of a group.
     for before in 0..3 {
-        for alphabet in [STANDARD, URL] {
-            let base64 = base64(bytes, before, alphabet);
+        for alphabet in [base64::STANDARD, base64::URL] {
+            let base64 = base64_after(bytes, before, alphabet);
             forms.push(percent(base64.as_bytes(), true));
             forms.push(base64.replace('/', "\\/"));
             forms.push(base64);
@@ -110,16 +109,8 @@ fn html(text: &str) -> String {
 }
 
 /// Padded. `before`: how many unknown bytes precede it; the digits that they decide are left out.
-fn base64(bytes: &[u8], before: usize, alphabet: &[u8; 64]) -> String {
+fn base64_after(bytes: &[u8], before: usize, alphabet: &Alphabet) -> String {
     let bytes: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let letter = char::from(alphabet[((bits >> (18 - 6 * digit)) & 63) as usize]);
-            text.push(if digit <= chunk.len() { letter } else { '=' });
-        }
-    }
+    let mut text = base64::encode(&bytes, alphabet);
     text.split_off(if before == 0 { 0 } else { before + 1 })
 }

@@ -11,7 +11,7 @@ mod status;
 mod tail;
 
 pub use event::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
-pub use operate::{Count, DeadPage, Letter, Pause, Resume, Selection};
+pub use operate::{Count, DeadPage, Letter, Move, Pause, Resume, Selection};
 pub use refusal::{ErrorBody, Refusal};
 pub use status::{Condition, Reload, SourceStatus, Status, TargetStatus};
 pub use tail::TailLine;

@@ -22,7 +22,7 @@ pub struct Letter {
     pub reason: String,
 }
 
-/// `POST /dead/replay` and `POST /dead/drop`: which dead letters.
+/// `POST /dead/replay` and `POST /dead/drop`: which dead letters. `POST /drop`: which deliveries that wait.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
@@ -30,8 +30,18 @@ pub struct Selection {
     pub target: Option<String>,
     /// Ids of events.
     pub events: Vec<String>,
-    /// Every dead letter, instead of `events`.
+    /// Every one, instead of `events`.
     pub all: bool,
+    /// Count only.
+    pub dry: bool,
+}
+
+/// `POST /move`: what waits for `from` is delivered by `to`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    pub from: String,
+    pub to: String,
     /// Count only.
     pub dry: bool,
 }

@@ -43,6 +43,9 @@ pub struct TargetStatus {
     pub retrying: u64,
     pub dead: u64,
     pub last_delivery: Option<String>,
+    /// The reason of the last failed attempt, secrets masked; `None` if none failed since the start.
+    #[serde(default)]
+    pub last_error: Option<String>,
     /// What the plugin counts, by name; at most [`COUNTERS_MAX`](crate::admin::COUNTERS_MAX).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
@@ -52,26 +55,35 @@ pub struct TargetStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
+    /// There was no attempt since it started or was resumed.
+    Unknown,
     Works,
+    /// Its last attempts failed, not yet often or long enough to count as failing.
+    NotProven,
     /// `enabled = false` in the configuration.
     Disabled,
     /// By a person.
     Paused,
     /// Held until its configuration is fixed.
     Broken,
-    /// Its last attempts failed, or its plugin cannot be used.
+    /// Nothing was delivered since its oldest failure, or its plugin cannot be used.
     Failing,
+    /// It is not in the configuration any more, but something waits for it.
+    Removed,
 }
 
 impl Condition {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Unknown => "unknown",
             Self::Works => "works",
+            Self::NotProven => "not proven",
             Self::Disabled => "disabled",
             Self::Paused => "paused",
             Self::Broken => "broken",
             Self::Failing => "failing",
+            Self::Removed => "removed",
         }
     }
 
@@ -79,8 +91,8 @@ impl Condition {
     #[must_use]
     pub const fn needs_attention(self) -> bool {
         match self {
-            Self::Works | Self::Disabled => false,
-            Self::Paused | Self::Broken | Self::Failing => true,
+            Self::Unknown | Self::Works | Self::NotProven | Self::Disabled => false,
+            Self::Paused | Self::Broken | Self::Failing | Self::Removed => true,
         }
     }
 }
@@ -114,6 +126,7 @@ mod tests {
             Condition::Paused,
             Condition::Broken,
             Condition::Failing,
+            Condition::Removed,
         ] {
             let text = serde_json::to_string(&condition).unwrap();
             assert_eq!(text, format!("{:?}", condition.as_str()));

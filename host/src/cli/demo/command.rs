@@ -47,6 +47,7 @@ pub(in crate::cli) fn run(args: &DemoArgs) -> Result<bool, Failure> {
     let home = Scratch::new(None, "demo")?;
     let secret = generated_secret()?;
     let folder = DaemonFolder::new(&home.path().join("home"), CONFIG, &secret)?;
+    folder.check()?;
     let feed = Feed::default();
     let notes = feed.listen();
     let app = start(&folder.config(), &feed)?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::config::vendors::{Reads, Vendor};
-use crate::model::{Coverage, Event};
+use crate::model::{Coverage, Event, RepetitionSeed};
 use crate::normalize::{self, Input, Repetition, normalize};
 
 const HEAD: &str = "# Senders
@@ -55,6 +55,17 @@ In braces, write a path in the event (`a.b.0`, or `/a/b.c` if a key contains a d
 document around a list of events, `header:NAME`, `query:NAME`, or `@type` for the event's type. A template is
 skipped if one of its values is missing.
 
+A severity is one of `info`, `warning`, `error` and `critical`, or another word for it, in any case:
+
+| severity | words |
+|---|---|
+| info | `info` `information` `informational` `notice` `debug` `trace` `low` `ok` `none` |
+| warning | `warning` `warn` `medium` `moderate` `minor` |
+| error | `error` `err` `high` `major` |
+| critical | `critical` `crit` `fatal` `emergency` `emerg` `alert` `panic` `severe` |
+
+`severity_words` adds words and comes first. Any other word is skipped, and in the end `severity_default` counts.
+
 ## What is not signed
 
 Anyone who has seen one request can send it again with other headers and another query, unless the signature covers
@@ -83,7 +94,13 @@ fn events(sender: &Sender, sample: &Sample) -> Vec<Event> {
     let (headers, body) = (headers.collect(), Bytes::from(sample.body.clone()));
     normalize(
         sender,
-        Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown },
+        Input {
+            headers: &headers,
+            query: None,
+            body: &body,
+            repetition: Repetition::Unknown,
+            seed: RepetitionSeed::default(),
+        },
     )
     .unwrap()
 }

@@ -133,6 +133,7 @@ impl<'a> Run<'a> {
         let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
         let secret = generated_secret()?;
         let folder = DaemonFolder::new(&home.path().join("home"), &configuration(SLOW), &secret)?;
+        folder.check()?;
         let logs = folder.path().join("logs");
         out::line(&format!(
             "seed {seed}, {} connections, up to {:.2} s a round, files in {}",

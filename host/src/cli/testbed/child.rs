@@ -1,6 +1,6 @@
 //! A server in a child process: started, found, killed.
 //!
-//! The child prints `listening on http://ADDRESS` on its standard output once it is ready. It is killed
+//! The child gets a pipe as its input, which ends with this process. It prints `listening on http://ADDRESS` on its standard output once it is ready. It is killed
 //! when the value is dropped, so that no process is left behind.
 
 use std::io::{self, BufRead, BufReader};
@@ -74,7 +74,8 @@ impl Launched {
         let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         let child = Command::new(program)
             .args(arguments)
-            .stdin(Stdio::null())
+            // Held open until this process ends, however it ends.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)
             .spawn()

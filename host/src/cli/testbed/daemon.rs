@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::child::{Launched, Server};
 use crate::admin::wire::Status;
 use crate::cli::ask;
+use crate::config::{self, Environment};
 
 /// The file with the secret. Not dispatcher.env, because the user's own environment takes precedence over
 /// that.
@@ -36,6 +37,17 @@ impl DaemonFolder {
         Ok(folder)
     }
 
+    /// Fails at once where the daemon would start without all of its targets, such as without a plugin's file.
+    pub(in crate::cli) fn check(&self) -> io::Result<()> {
+        let environment = Environment::of_process();
+        let found = config::load_with(&self.config(), &environment, crate::app::check);
+        found.map(|_| ()).map_err(|problems| {
+            let errors = problems.list().iter().filter(|problem| problem.is_error());
+            let titles: Vec<_> = errors.map(|problem| problem.title.as_str()).collect();
+            io::Error::other(titles.join("\n"))
+        })
+    }
+
     /// Replaces the configuration.
     pub(in crate::cli) fn configure(&self, config: &str) -> io::Result<()> {
         std::fs::write(self.config(), config)
@@ -60,7 +72,7 @@ impl DaemonFolder {
     #[must_use]
     pub fn arguments(&self) -> Vec<String> {
         let config = self.config().to_string_lossy().into_owned();
-        vec!["run".to_owned(), "--config".to_owned(), config]
+        ["run", "--end-with-input", "--config", &config].map(str::to_owned).into()
     }
 
     /// Starts the daemon with this program, and does not wait.

@@ -90,7 +90,13 @@ impl Target {
             self.reporter.attempt(delivery, &verdict, ended.took.at(0));
         }
         let first_at = message.first_attempt_at.unwrap_or(ended.call.began_at);
-        let attempt = FinishedAttempt { number: message.attempt, first_at, ended_at: now, verdict };
+        let attempt = FinishedAttempt {
+            number: message.attempt,
+            first_at,
+            ended_at: now,
+            verdict,
+            broken: self.breaker.is_broken(),
+        };
         let tried = tried::wrap(&self.clock, now.since(first_at), &[]);
         let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
         let outcomes = match decision {

@@ -9,8 +9,8 @@ use super::super::calls::{Ended, Load};
 use super::super::tried;
 use super::{Target, release};
 use crate::model::{Delivery, Timestamp};
-use crate::retry::verdicts::{broken_reason, signs};
-use crate::retry::{self, Decision, FinishedAttempt, Sign};
+use crate::retry::verdicts::{failures, signs};
+use crate::retry::{self, Change, Decision, FinishedAttempt, Sign};
 use crate::store::{Outcome, Settlement};
 
 impl Target {
@@ -24,13 +24,12 @@ impl Target {
         let mut probe_failed = None;
         let mut broken = None;
         for ended in ended {
-            let reason = self.observe(&ended);
-            if broken.is_none() {
-                broken = broken_reason(&ended.verdicts);
-            }
+            let why = self.judge(&ended);
+            let reason = self.observe(&ended, why.is_some());
             if ended.call.probe && self.breaker.is_held() {
                 probe_failed = reason;
             }
+            broken = broken.or(why);
             outcomes.extend(ended.untried.iter().copied().map(release));
             if let Load::Message(message) = ended.call.load.clone() {
                 let Some(verdict) = ended.verdicts.first().cloned() else { continue };
@@ -53,26 +52,51 @@ impl Target {
         }
     }
 
-    /// Tells the circuit breaker what a call showed of the target, and returns the reason of its first failure.
-    fn observe(&mut self, ended: &Ended) -> Option<String> {
+    /// Tells the circuit breaker and the health what a call showed of the target, and returns the reason of its first
+    /// failure. `broken`: the target is known to be broken.
+    fn observe(&mut self, ended: &Ended, broken: bool) -> Option<String> {
         let mut reason = None;
+        let (now, own) = (self.clock.elapsed(), || ended.call.load.is_own());
         let first_attempts = match &ended.call.load {
             Load::Several(list) => list.iter().filter(|delivery| delivery.attempt == 1).count(),
             Load::Message(message) => usize::from(message.attempt == 1),
         };
-        for sign in signs(first_attempts, &ended.verdicts) {
+        let signs = match broken {
+            true => vec![Sign::Broken],
+            false => signs(first_attempts, &ended.verdicts),
+        };
+        for sign in signs {
             let failures = ended.verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
             let text = failures.map(|failure| failure.reason.as_str()).next().unwrap_or_default();
             if sign == Sign::Alive {
                 self.reporter.log.delivered();
             }
-            let change = self.breaker.observe(sign, ended.call.probe, self.clock.elapsed());
-            if let Some(change) = change {
-                self.reporter.changed(change, text, ended.call.load.is_own());
+            if let Some(change) = self.breaker.observe(sign, ended.call.probe, now) {
+                if matches!(change, Change::Recovered { .. }) {
+                    // A rejection shows that it answers, not that it works.
+                    self.health.forget();
+                }
+                self.reporter.changed(change, text, own());
             }
             reason = Some(text.to_owned());
         }
+        if ended.verdicts.iter().any(Result::is_ok) {
+            let failed_for = self.health.succeeded(now);
+            self.reporter.works(failed_for);
+        } else if let Some((attempts, error)) = failures(&ended.verdicts) {
+            // A call that takes many deliveries is one attempt.
+            let attempts = if self.per_call > 1 { 1 } else { attempts };
+            self.health.failed(attempts, now);
+            self.reporter.failed(error, own());
+            self.report_health();
+        }
         reason
+    }
+
+    /// Reports what the attempts so far show of the target.
+    pub(super) fn report_health(&mut self) {
+        let standing = self.health.standing(self.clock.elapsed());
+        self.reporter.stands(standing, self.health.failures());
     }
 
     /// Adds the outcome of each delivery of a call.
@@ -90,8 +114,13 @@ impl Target {
             self.pace.add(took.at(place));
             self.reporter.record_failure(delivery, &verdict, wall);
             let first_at = delivery.first_attempt_at.unwrap_or(call.began_at);
-            let attempt =
-                FinishedAttempt { number: delivery.attempt, first_at, ended_at: now, verdict };
+            let attempt = FinishedAttempt {
+                number: delivery.attempt,
+                first_at,
+                ended_at: now,
+                verdict,
+                broken: self.breaker.is_broken(),
+            };
             let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
             let times = (first_at, now);
             let outcome = self.outcome(decision, delivery, together && place > 0, times);

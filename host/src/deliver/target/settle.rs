@@ -1,11 +1,11 @@
-//! What a target writes to the store: outcomes, its hold, and the deliveries it gives up.
+//! What a target writes to the store: outcomes, and the deliveries it gives up.
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::{STORE_PAUSE, Target};
 use crate::model::Timestamp;
-use crate::store::{Hold, HoldKind, Settlement, Window};
+use crate::store::{Settlement, Window};
 
 impl Target {
     /// Settles everything that the writer still has and then `outcomes`. Repeats until the store accepts them, or
@@ -42,18 +42,6 @@ impl Target {
             claimed.extend(outcomes.iter().map(|settlement| settlement.event));
             self.queue.extend(number, claimed, self.settings.lease() + STORE_PAUSE);
             sleep(STORE_PAUSE).await;
-        }
-    }
-
-    /// Holds all deliveries until a person resumes the target. If the store cannot record the hold, the deliveries
-    /// wait all the same, and the target is probed.
-    pub(super) async fn hold(&mut self, reason: String) {
-        if self.queue.held(self.settings.number).is_some() {
-            return;
-        }
-        let hold = Hold { kind: HoldKind::Broken, reason, since: self.clock.wall() };
-        if let Err(error) = self.queue.hold(self.settings.number, Some(hold)).await {
-            self.reporter.store_failed("hold the target", &error);
         }
     }
 

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{START, event_id};
 use crate::model::{
-    Attributes, Delivery, EventId, Headers, Severity, StoredEvent, TargetNumber, Timestamp,
+    Attributes, Delivery, EventId, Headers, RepetitionSeed, Severity, StoredEvent, TargetNumber,
+    Timestamp,
 };
 use crate::store::{
     AppendError, BoxFuture, DeadLetter, Depth, Durable, NewRequest, Outcome, Queue, Settlement,
@@ -213,6 +214,10 @@ impl Memory {
 }
 
 impl Queue for Memory {
+    fn repetition_seed(&self) -> RepetitionSeed {
+        RepetitionSeed::default()
+    }
+
     fn register(&self, _: Vec<Arc<str>>) -> BoxFuture<'_, Result<Vec<TargetNumber>, StoreError>> {
         unreachable!("the deliverer registers nothing")
     }

@@ -14,7 +14,7 @@ use super::super::rules::Rules;
 use super::super::settings::Repeat;
 use super::*;
 use crate::config::vendors::{self, Vendor};
-use crate::model::{Coverage, Secret, SignedBody, SignedParts};
+use crate::model::{Coverage, RepetitionSeed, Secret, SignedBody, SignedParts};
 use crate::normalize::Sender;
 use crate::verify::{self, KeyForm, Proof, Signer, Unsigned, Verifier};
 
@@ -95,7 +95,7 @@ fn events(verifier: &Verifier, sender: &Sender, request: Request) -> Option<Vec<
         return None;
     }
     let body = decode::decoded(sender, verified.request(), kit::BODY_BYTES_MAX).ok()?;
-    let planned = RULES.plan(sender, SKIP, &verified, &body).ok()?;
+    let planned = RULES.plan(sender, SKIP, &verified, &body, RepetitionSeed::default()).ok()?;
     let seen = |planned: crate::model::Planned| {
         let event = planned.event;
         let a = event.attributes;

@@ -17,7 +17,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::super::*;
 use crate::config::vendors;
-use crate::model::{Delivery, EventId, Secret, Severity, StoredEvent, TargetNumber, Timestamp};
+use crate::model::{
+    Delivery, EventId, RepetitionSeed, Secret, Severity, StoredEvent, TargetNumber, Timestamp,
+};
 use crate::net;
 use crate::route::{Router, Rule, TargetRoute};
 use crate::store::{
@@ -240,6 +242,10 @@ impl Memory {
 }
 
 impl Queue for Memory {
+    fn repetition_seed(&self) -> RepetitionSeed {
+        RepetitionSeed::default()
+    }
+
     fn now(&self) -> Timestamp {
         unreachable!("nothing waits here")
     }

@@ -1,6 +1,7 @@
 //! Tests that every copy of a request has the same repetition key, whatever of it is not signed.
 
 use super::*;
+use crate::model::RepetitionSeed;
 
 /// Hexadecimal digits are also base64.
 const OLD: &str = "00ff00ff";
@@ -69,7 +70,9 @@ fn a_copy_is_recognized_by_whichever_secret_and_signature_it_is_verified() {
             };
             for copy in &copies {
                 let verified = verifier.verify(copy.clone());
-                keys.extend(verified.map(|verified| verified.repetition_key()));
+                keys.extend(
+                    verified.map(|verified| verified.repetition_key(RepetitionSeed::default())),
+                );
             }
         }
         let name = &scheme.name;
@@ -114,7 +117,7 @@ fn twilio_signature(uri: &str, body: &str) -> String {
 fn a_form_that_is_written_in_another_way_is_a_copy() {
     let (uri, form) = ("/t?q='", "Body=hi+you&From=%2B1&MessageSid=SM1");
     let signature = twilio_signature(uri, form);
-    let key = twilio(uri, form, &signature).unwrap().repetition_key();
+    let key = twilio(uri, form, &signature).unwrap().repetition_key(RepetitionSeed::default());
     for (uri, form) in [
         (uri, "MessageSid=SM1&From=%2B1&Body=hi+you"),
         (uri, "&Body=hi%20you&&From=%2b1&Message%53id=SM%31"),
@@ -125,12 +128,12 @@ fn a_form_that_is_written_in_another_way_is_a_copy() {
         ("/t?q=%27", form),
     ] {
         let copy = twilio(uri, form, &signature).unwrap();
-        assert_eq!(copy.repetition_key(), key, "{uri} {form}");
+        assert_eq!(copy.repetition_key(RepetitionSeed::default()), key, "{uri} {form}");
         assert!(key.is_some() && copy.is_known_by_signature_alone(), "{uri} {form}");
     }
     let other = "Body=hi+you&From=%2B1&MessageSid=SM2";
     let other = twilio(uri, other, &twilio_signature(uri, other)).unwrap();
-    assert_ne!(other.repetition_key(), key);
+    assert_ne!(other.repetition_key(RepetitionSeed::default()), key);
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn only_what_distinguishes_a_request_gives_a_key() {
     ] {
         let (signer, verifier) = both(scheme(name).unwrap(), &SystemRandom::new());
         let request = signed(&signer, body.as_bytes(), "/hook", &SystemRandom::new());
-        let key = verifier.verify(request).unwrap().repetition_key();
+        let key = verifier.verify(request).unwrap().repetition_key(RepetitionSeed::default());
         assert_eq!(key.is_some(), is_known, "{name} {body:?}");
     }
 }
@@ -170,8 +173,8 @@ proptest! {
         };
         let (first, again) = (written(0, 0), written(escapes, turn));
         let signature = twilio_signature("/t", &first);
-        let key = twilio("/t", &first, &signature).unwrap().repetition_key();
-        let copy = twilio("/t", &again, &signature).map(|copy| copy.repetition_key());
+        let key = twilio("/t", &first, &signature).unwrap().repetition_key(RepetitionSeed::default());
+        let copy = twilio("/t", &again, &signature).map(|copy| copy.repetition_key(RepetitionSeed::default()));
         prop_assert_eq!(copy, Some(key), "{} {}", first, again);
     }
 }

@@ -1,6 +1,7 @@
 //! Tests rules that come from vendors' pitfalls: requests that must and must not be accepted.
 
 use super::*;
+use crate::model::RepetitionSeed;
 
 /// Verifies a request with these headers and this body at `NOW`, by a built-in scheme.
 fn decide(
@@ -277,7 +278,8 @@ fn only_the_signed_bytes_identify_a_copy() {
         let request = signed(&signer, b"{\"a\": 1}", "/hook", &random);
         let mut copy = request.clone();
         change(&mut copy);
-        let key = |request| verifier.verify(request).unwrap().repetition_key();
+        let key =
+            |request| verifier.verify(request).unwrap().repetition_key(RepetitionSeed::default());
         (key(request), key(copy))
     };
     let header = |request: &mut Request| {
@@ -302,7 +304,7 @@ fn only_the_signed_bytes_identify_a_copy() {
     let (signer, verifier) = both(scheme("github").unwrap(), &random);
     let keys = [b"1", b"2"].map(|body| {
         let request = signed(&signer, body, "/hook", &random);
-        verifier.verify(request).unwrap().repetition_key()
+        verifier.verify(request).unwrap().repetition_key(RepetitionSeed::default())
     });
     assert_ne!(keys[0], keys[1]);
 }

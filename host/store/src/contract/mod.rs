@@ -59,6 +59,11 @@ macro_rules! contract {
             a_dead_letter_can_be_replayed_or_dropped
             a_range_of_dead_letters_is_replayed_whole_or_one_by_one
             skipping_gives_up_retries_too
+            what_waits_can_be_dropped_one_by_one
+            all_that_waits_can_be_dropped
+            what_waits_can_be_moved_to_another_target
+            many_deliveries_are_moved_in_order_and_once
+            every_target_of_the_store_has_its_name
             fate_reports_every_target_of_an_event
         );
     };

@@ -157,6 +157,134 @@ pub async fn skipping_gives_up_retries_too(opener: &dyn Opener) {
     assert_eq!(left, ["2", "3"]);
 }
 
+/// Fates of the events at a target, in their order.
+async fn fates(queue: &dyn Queue, target: TargetNumber, ids: &[EventId]) -> Vec<Fate> {
+    let mut fates = Vec::new();
+    for id in ids {
+        let known = queue.fate(*id).await.unwrap().unwrap();
+        let here = known.fates.into_iter().find(|(number, _)| *number == target);
+        fates.push(here.unwrap().1);
+    }
+    fates
+}
+
+/// Five deliveries of a target: claimed, released, waiting for a retry, and two that were never claimed.
+async fn five_waiting(queue: &dyn Queue, a: TargetNumber, b: TargetNumber) -> Vec<EventId> {
+    let mut ids = append(queue, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    let some = claim(queue, a, 3).await;
+    ids.extend(append(queue, vec![planned("4", &[a, b])]).await);
+    settle(queue, a, &some[1..2], Outcome::Release).await;
+    settle(queue, a, &some[2..3], retry(now().plus(HOUR))).await;
+    ids
+}
+
+pub async fn what_waits_can_be_dropped_one_by_one(opener: &dyn Opener) {
+    let queue = opener.open();
+    let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
+    let ids = five_waiting(&*queue, a, b).await;
+    let some = vec![ids[0], ids[2], ids[4], ids[4], EventId::new(now(), 0, 3)];
+    let drop = |ids| queue.drop_waiting(a, Some(ids), "not wanted".into());
+    assert_eq!(drop(some.clone()).await.unwrap(), 2, "0 is claimed");
+    assert_eq!(drop(some).await.unwrap(), 0);
+    assert_eq!(drop(vec![ids[1]]).await.unwrap(), 1, "1 was released");
+    assert_eq!(queue.depth(a), Depth { pending: 2, retrying: 0, in_flight: 1, dead: 0 });
+    queue.close().await.unwrap();
+    drop_queue(queue);
+    let queue = opener.open();
+    assert_eq!(queue.depth(a), Depth { pending: 2, ..Depth::default() });
+    assert_eq!(claimable(&*queue, a).await, ["0", "3"]);
+    assert_eq!(claimable(&*queue, b).await, ["4"], "the other target keeps its delivery");
+    for (fate, tried) in fates(&*queue, a, &[ids[1], ids[2], ids[4]]).await.iter().zip([0, 1, 0]) {
+        let Fate::Dead { attempts, reason, dropped: true, .. } = fate else { panic!("{fate:?}") };
+        assert_eq!((*attempts, reason.as_str()), (tried, "not wanted"));
+    }
+    // It can come back.
+    assert_eq!(queue.replay(a, vec![ids[4]]).await.unwrap(), 1);
+    assert_eq!(texts(&claim(&*queue, a, 1).await), ["4"]);
+}
+
+fn drop_queue(queue: std::sync::Arc<dyn Queue>) {
+    drop(queue);
+}
+
+pub async fn all_that_waits_can_be_dropped(opener: &dyn Opener) {
+    let queue = opener.open();
+    let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
+    let ids = five_waiting(&*queue, a, b).await;
+    assert_eq!(queue.drop_waiting(a, None, "not wanted".into()).await.unwrap(), 4);
+    assert_eq!(queue.drop_waiting(a, None, "not wanted".into()).await.unwrap(), 0);
+    assert_eq!(queue.depth(a), Depth { pending: 1, retrying: 0, in_flight: 1, dead: 0 });
+    queue.close().await.unwrap();
+    drop_queue(queue);
+    let queue = opener.open();
+    assert_eq!(claimable(&*queue, a).await, ["0"]);
+    for fate in fates(&*queue, a, &ids[1..]).await {
+        assert!(matches!(fate, Fate::Dead { dropped: true, .. }), "{fate:?}");
+    }
+    assert!(queue.dead_letters(a, None, 9).await.unwrap().is_empty());
+}
+
+pub async fn what_waits_can_be_moved_to_another_target(opener: &dyn Opener) {
+    let queue = opener.open();
+    let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
+    let ids = five_waiting(&*queue, a, b).await;
+    let moved = || queue.move_waiting(a, b, "moved to target b".into());
+    assert_eq!(moved().await.unwrap(), 4);
+    assert_eq!(moved().await.unwrap(), 0);
+    assert_eq!(queue.move_waiting(a, a, String::new()).await.unwrap(), 0);
+    assert_eq!(queue.depth(a), Depth { pending: 1, retrying: 0, in_flight: 1, dead: 0 });
+    assert_eq!(queue.depth(b).pending, 4, "4 was its own already");
+    queue.close().await.unwrap();
+    drop_queue(queue);
+    let queue = opener.open();
+    let mut all = claimable(&*queue, b).await;
+    all.sort();
+    assert_eq!(all, ["1", "2", "3", "4"]);
+    assert_eq!(claimable(&*queue, a).await, ["0"]);
+    for fate in fates(&*queue, a, &ids[1..]).await {
+        let Fate::Dead { reason, dropped: true, .. } = fate else { panic!("{fate:?}") };
+        assert_eq!(reason, "moved to target b");
+    }
+    // And back: what was moved away counts as unknown there.
+    queue.close().await.unwrap();
+    drop_queue(queue);
+    let queue = opener.open();
+    assert!(queue.move_waiting(b, a, "moved to target a".into()).await.unwrap() >= 4);
+    let waiting = usize::try_from(queue.depth(a).pending).unwrap();
+    let mut back = texts(&claim(&*queue, a, waiting).await);
+    back.sort();
+    back.retain(|text| text != "the end");
+    assert_eq!(back, ["0", "1", "2", "3", "4"]);
+}
+
+pub async fn many_deliveries_are_moved_in_order_and_once(opener: &dyn Opener) {
+    let queue = opener.open();
+    let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };
+    let mut ids = Vec::new();
+    for i in 0..9 {
+        let events = (0..300).map(|j| planned(format!("{:04}", i * 300 + j), &[a])).collect();
+        ids.extend(append(&*queue, events).await);
+    }
+    assert_eq!(queue.move_waiting(a, b, "moved".into()).await.unwrap(), 2_700);
+    queue.close().await.unwrap();
+    drop_queue(queue);
+    let queue = opener.open();
+    assert_eq!(queue.depth(a), Depth::default());
+    assert_eq!(queue.depth(b), Depth { pending: 2_700, retrying: 2_700, ..Depth::default() });
+    let mut all: Vec<_> = claim(&*queue, b, 2_700).await.iter().map(|d| d.event.id).collect();
+    all.sort();
+    assert_eq!(all, ids);
+    assert!(claimable(&*queue, a).await.is_empty());
+}
+
+pub async fn every_target_of_the_store_has_its_name(opener: &dyn Opener) {
+    let queue = opener.open();
+    let numbers = register(&*queue, &["a", "b"]).await;
+    let named = queue.targets();
+    let names: Vec<_> = named.iter().map(|(number, name)| (*number, &**name)).collect();
+    assert_eq!(names, [(numbers[0], "a"), (numbers[1], "b")]);
+}
+
 pub async fn fate_reports_every_target_of_an_event(opener: &dyn Opener) {
     let queue = opener.open();
     let [a, b] = register(&*queue, &["a", "b"]).await[..] else { panic!() };

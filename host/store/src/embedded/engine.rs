@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dispatcher_model::{
-    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, StoredEvent, TargetNumber, Timestamp,
+    Delivery, EventId, OWN_SOURCE, REASON_BYTES_MAX, RepetitionSeed, StoredEvent, TargetNumber,
+    Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -17,13 +18,14 @@ use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::deliveries::dead_letters::DeadLetters;
 use crate::embedded::deliveries::gone::gone_note;
+use crate::embedded::deliveries::waiting::Waiting;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::indexing::indexer::{Indexer, Job};
 use crate::embedded::limits::millis;
-use crate::embedded::platform::locks::{lock, write_lock};
+use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::retention::retire::Retention;
 use crate::embedded::settings::Settings;
 use crate::{
@@ -64,6 +66,10 @@ impl Parts {
     /// Starts all threads but the one that removes old segments.
     pub(crate) fn start(self) -> Result<(Arc<Embedded>, Retention), OpenError> {
         let Self { shared, committer, indexer, jobs, retention } = self;
+        // If the queue is full, the thread that keeps the index is about to take a job anyway.
+        let index_jobs = committer.index_jobs();
+        let wake = move || drop(index_jobs.try_send(Job::Failed));
+        shared.index.wake_with(Some(Box::new(wake)));
         let index = thread("store-index", move || indexer.run(&jobs))?;
         shared.room.measure(&*shared.reader.disk);
         let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
@@ -132,8 +138,7 @@ impl Embedded {
             &keys,
             request.received_at.as_millis(),
             millis(request.repeat_window),
-        )
-        .map_err(|error| AppendError::Disk(error.to_string()))?;
+        );
         let known: Option<Vec<EventId>> = slots
             .iter()
             .map(|slot| if let Slot::Known(id) = slot { Some(*id) } else { None })
@@ -172,12 +177,12 @@ impl Embedded {
     }
 
     fn dead_letters_now(
-        &self,
+        shared: &Shared,
         target: TargetNumber,
         after: Option<EventId>,
         max: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        let (shared, store) = (&self.shared, self.shared.identity.store);
+        let store = shared.identity.store;
         shared.with_index(|index| {
             let rows = index.dead(target.0, after.map(EventId::number), max)?;
             let letter = |(number, row): (u64, DeadRow)| {
@@ -197,6 +202,10 @@ impl Embedded {
 }
 
 impl Queue for Embedded {
+    fn repetition_seed(&self) -> RepetitionSeed {
+        RepetitionSeed::new(self.shared.identity.uuid)
+    }
+
     fn register(
         &self,
         targets: Vec<Arc<str>>,
@@ -328,7 +337,10 @@ impl Queue for Embedded {
         after: Option<EventId>,
         max: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
-        Box::pin(async move { self.dead_letters_now(target, after, max) })
+        let shared = self.shared.clone();
+        // A slow disk must not block a thread that receives.
+        let read = move || Self::dead_letters_now(&shared, target, after, max);
+        Box::pin(crate::embedded::core::blocking::blocking(read))
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>> {
@@ -393,9 +405,35 @@ impl Queue for Embedded {
         received_before: Timestamp,
         reason: String,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(
-            async move { DeadLetters(&self.shared).skip(target, received_before, reason).await },
-        )
+        Box::pin(async move { Waiting(&self.shared).skip(target, received_before, reason).await })
+    }
+
+    fn drop_waiting(
+        &self,
+        target: TargetNumber,
+        events: Option<Vec<EventId>>,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            match events {
+                Some(events) => Waiting(&self.shared).drop(target, events, reason).await,
+                None => Waiting(&self.shared).empty(target, None, reason).await,
+            }
+        })
+    }
+
+    fn move_waiting(
+        &self,
+        from: TargetNumber,
+        to: TargetNumber,
+        reason: String,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(async move { Waiting(&self.shared).empty(from, Some(to), reason).await })
+    }
+
+    fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
+        let targets = read_lock(&self.shared.targets);
+        targets.iter().map(|target| (TargetNumber(target.number), target.name.clone())).collect()
     }
 
     fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {

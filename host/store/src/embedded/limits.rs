@@ -42,6 +42,10 @@ pub(crate) const WINDOW_MAX: usize = 4_096;
 /// Above this many settled deliveries behind one that is still being attempted, that one gets a row.
 pub(crate) const SETTLED_AHEAD_MAX: usize = WINDOW_MAX / 4;
 
+/// Most deliveries behind a target's cursor that a person may drop one by one: a target that stands still reads
+/// no further when its window is full.
+pub(crate) const OUT_OF_ORDER_MAX: usize = WINDOW_MAX / 2;
+
 /// A claim takes no further delivery above this many bytes of data.
 pub(crate) const CLAIM_BYTES_MAX: usize = 8 << 20;
 

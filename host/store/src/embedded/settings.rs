@@ -82,6 +82,11 @@ impl Settings {
         self.directory.join("index")
     }
 
+    /// Where damaged files and indexes are kept.
+    pub(crate) fn damaged_folder(&self) -> PathBuf {
+        self.directory.join("damaged")
+    }
+
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.directory.join("lock")
     }

@@ -7,7 +7,7 @@ use super::*;
 const SID: &str = "SM0123456789abcdef0123456789ABCDEF";
 
 fn failure(status: u16, body: &str) -> SendFailure {
-    read(status, None, body.as_bytes()).unwrap_err()
+    read(status, None, body.as_bytes(), None).unwrap_err()
 }
 
 fn error(code: u64) -> String {
@@ -36,8 +36,9 @@ fn an_accepted_message_has_its_sid() {
         (format!(r#"{{"sid": "{SID}", "status": 7, "num_segments": []}}"#), None, None),
         (format!(r#"{{"sid": "{SID}", "status": "two\nlines"}}"#), None, None),
     ] {
-        let sent = Sent { sid: SID.to_owned(), status: status.map(str::to_owned), segments };
-        assert_eq!(read(201, None, body.as_bytes()), Ok(sent), "{body}");
+        let (sid, status) = (SID.to_owned(), status.map(str::to_owned));
+        let sent = Sent { sid, cut: None, status, segments };
+        assert_eq!(read(201, None, body.as_bytes(), None), Ok(sent), "{body}");
     }
 }
 
@@ -59,6 +60,20 @@ fn a_response_from_another_server_is_not_a_message() {
             assert_eq!((failure.kind, failure.maybe_sent), (Kind::Retry, true), "{body}");
         }
     }
+}
+
+#[test]
+fn a_success_counts_although_the_rest_of_the_response_is_missing() {
+    let cut = Some("its body did not end in time");
+    for body in ["", r#"{"status": "queued", "sid": "SM01"#] {
+        let sent = read(201, None, body.as_bytes(), cut).unwrap();
+        assert_eq!((sent.sid.as_str(), sent.cut.as_deref()), ("", cut), "{body}");
+    }
+    let whole = format!(r#"{{"sid": "{SID}"}}"#);
+    assert_eq!(read(201, None, whole.as_bytes(), cut).unwrap().sid, SID);
+    let failed = format!(r#"{{"sid": "{SID}", "status": "failed"}}"#);
+    assert_eq!(read(201, None, failed.as_bytes(), cut).unwrap_err().kind, Kind::Reject);
+    assert_eq!(read(500, None, b"", cut).unwrap_err().kind, Kind::Retry);
 }
 
 #[test]
@@ -99,8 +114,18 @@ fn status_and_code_decide() {
         (400, None, Reject),
         (422, None, Reject),
         (413, None, Reject),
-        (499, Some(1), Reject),
+        (415, None, Reject),
         (403, Some(21_408), Reject),
+        (404, Some(21_610), Reject),
+        // Perhaps a proxy, or a code that is not known: another attempt may get another answer.
+        (404, None, Retry),
+        (405, None, Retry),
+        (406, None, Retry),
+        (409, None, Retry),
+        (410, None, Retry),
+        (301, None, Retry),
+        (307, None, Retry),
+        (499, Some(1), Retry),
         // Account, credentials, sender: nothing can be sent.
         (401, Some(20_003), Broken),
         (401, None, Broken),
@@ -108,16 +133,11 @@ fn status_and_code_decide() {
         (403, Some(20_008), Broken),
         (403, None, Broken),
         (404, Some(20_404), Broken),
-        (404, None, Broken),
         (400, Some(20_003), Broken),
         (400, Some(21_603), Broken),
         (400, Some(21_606), Broken),
         (400, Some(21_659), Broken),
         (400, Some(21_703), Broken),
-        (301, None, Broken),
-        (307, None, Broken),
-        (405, None, Broken),
-        (415, None, Broken),
         // Too much at once.
         (429, Some(20_429), Throttled),
         (429, Some(21_211), Throttled),
@@ -157,7 +177,7 @@ fn a_requested_wait_is_used_where_waiting_helps() {
         (400, 21_211, None),
         (401, 20_003, None),
     ] {
-        let failure = read(status, wait, error(code).as_bytes()).unwrap_err();
+        let failure = read(status, wait, error(code).as_bytes(), None).unwrap_err();
         assert_eq!(failure.after, expected, "{status} {code}");
     }
     assert_eq!(failure(400, &error(14_107)).after, Some(Duration::from_secs(30)));
@@ -228,7 +248,7 @@ proptest! {
                 .prop_map(String::into_bytes),
         ],
     ) {
-        if let Err(failure) = read(status, None, &body) {
+        if let Err(failure) = read(status, None, &body, None) {
             prop_assert!(failure.reason.len() < 1024, "{}", failure.reason);
             prop_assert!(!failure.reason.chars().any(char::is_control), "{}", failure.reason);
         }

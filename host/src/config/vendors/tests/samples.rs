@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::{Vendor, all};
-use crate::model::{Coverage, Event, Shape, Timestamp};
+use crate::model::{Coverage, Event, RepetitionSeed, Shape, Timestamp};
 use crate::normalize::{Input, Repetition, Sender, normalize};
 use crate::verify::Replay;
 
@@ -15,7 +15,17 @@ pub(super) fn events<'a>(
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let (headers, body) = (headers.collect(), Bytes::copy_from_slice(body.as_bytes()));
     let repetition = Repetition::Unknown;
-    normalize(sender, Input { headers: &headers, query: None, body: &body, repetition }).unwrap()
+    normalize(
+        sender,
+        Input {
+            headers: &headers,
+            query: None,
+            body: &body,
+            repetition,
+            seed: RepetitionSeed::default(),
+        },
+    )
+    .unwrap()
 }
 
 /// Whether the body alone identifies a request.

@@ -35,20 +35,23 @@ pub(crate) fn known(
     keys: &[Option<RepetitionKey>],
     now_ms: u64,
     window_ms: u64,
-) -> Result<(Vec<Slot>, u64), IndexError> {
+) -> (Vec<Slot>, u64) {
     let asked_at = shared.keys_dropped.load(Ordering::Acquire);
-    let index = read_lock(&shared.index);
-    let Some(index) = index.as_ref() else {
-        return Ok((vec![Slot::New; keys.len()], NEVER_ASKED));
-    };
     let window = shared.window(now_ms, window_ms);
     let from_ms = window.begins_ms();
-    let slots = keys.iter().map(|key| {
-        let Some(key) = key else { return Ok(Slot::New) };
-        let id = repeated(shared, index.seen(key, from_ms)?, window);
-        Ok(id.map_or(Slot::New, Slot::Known))
+    let found = shared.try_index(|index| {
+        let slots = keys.iter().map(|key| {
+            let Some(key) = key else { return Ok(Slot::New) };
+            let id = repeated(shared, index.seen(key, from_ms)?, window);
+            Ok(id.map_or(Slot::New, Slot::Known))
+        });
+        slots.collect::<Result<_, IndexError>>()
     });
-    Ok((slots.collect::<Result<_, IndexError>>()?, asked_at))
+    match found {
+        Some(Ok(slots)) => (slots, asked_at),
+        // Without an answer of the index the keys are unknown: a request is never refused for that.
+        _ => (vec![Slot::New; keys.len()], NEVER_ASKED),
+    }
 }
 
 impl Committer {
@@ -58,7 +61,7 @@ impl Committer {
                 return self.answer(append, first_end);
             }
             Ok(_) => {}
-            Err(error) => return Self::refuse(append, &DiskError::Lookup(error.to_string())),
+            Err(error) => return Self::refuse(append, &DiskError::Repetition(error)),
         }
         let bytes = append.request.frame.size();
         let bytes_max = self.log.frame_bytes_max();
@@ -112,7 +115,7 @@ impl Committer {
 
     /// Leaves out events that repeat one of this request, or one that the index did not yet know when it
     /// was asked. Returns up to where the log must be durable for the repeated ones.
-    fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, IndexError> {
+    fn repeated(&mut self, request: &mut Prepared) -> Result<Option<u64>, Unreadable> {
         let window = self.shared.window(request.received_at.as_millis(), request.window_ms);
         let missed = self.recent.missed(request.asked_at);
         let Effects::Request { events, keys, .. } = &request.effects else { return Ok(None) };
@@ -130,10 +133,10 @@ impl Committer {
             }
             let mut seen = self.recent.get(&key);
             if seen.is_none() && missed {
-                match &*read_lock(&self.shared.index) {
-                    Some(index) => seen = index.seen(&key, window.begins_ms())?,
+                match self.shared.try_index(|index| index.seen(&key, window.begins_ms())) {
+                    Some(Ok(found)) => seen = found,
                     // A refused event might never be sent again; an accepted one may be stored twice.
-                    None => self.shared.rebuild.unchecked(),
+                    _ => self.shared.rebuild.unchecked(),
                 }
             }
             if let Some(id) = repeated(&self.shared, seen, window) {
@@ -143,7 +146,7 @@ impl Committer {
             }
         }
         if !found.is_empty() {
-            leave_out(request, &found).map_err(|error| IndexError::Request(error.to_string()))?;
+            leave_out(request, &found)?;
         }
         Ok(known_to)
     }

@@ -24,6 +24,7 @@ use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{DiskError, Log};
 use crate::embedded::platform::clock::Now;
 use crate::embedded::platform::clock_trust::is_set;
+use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::recovery::open::Known;
 use crate::embedded::state::apply::State;
 
@@ -40,6 +41,8 @@ pub(crate) struct Committer {
     pub(super) unwritten: VecDeque<Unwritten>,
     pub(super) unwritten_bytes: usize,
     lazy_since: Option<Instant>,
+    /// Times in a row that the disk refused.
+    refused: Repeated,
     /// When the last round began.
     began: Now,
     /// Answered once everything before them is written.
@@ -66,9 +69,15 @@ impl Committer {
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
             lazy_since: None,
+            refused: Repeated::default(),
             catching_up: Vec::new(),
             index,
         }
+    }
+
+    /// What the thread that keeps the index takes jobs from. It ends when all of these are dropped.
+    pub(crate) fn index_jobs(&self) -> SyncSender<Job> {
+        self.index.clone()
     }
 
     pub(crate) fn run(mut self) {
@@ -223,6 +232,7 @@ impl Committer {
                 self.summary.add(entry);
             }
             if !entries.is_empty() {
+                self.refused.end();
                 self.to_index(Job::Entries(entries));
             }
         } else if synced.is_ok() && !self.group.is_empty() {
@@ -235,8 +245,10 @@ impl Committer {
     pub(super) fn ended(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
         if let Err(error) = &done {
             // A full disk is logged where it is noticed.
-            if !matches!(error, DiskError::Full(_)) {
-                tracing::error!(%error, "the log continues in a new segment");
+            if !matches!(error, DiskError::Full(_))
+                && let Some(failures) = self.refused.again()
+            {
+                tracing::error!(%error, failures, "the log continues in a new segment");
             }
             let refused = std::mem::take(&mut self.group).refuse(&mut self.recent, error);
             for unwritten in refused.into_iter().rev() {
@@ -296,6 +308,7 @@ impl Drop for Committer {
         let group = std::mem::take(&mut self.group);
         let _ = group.refuse(&mut self.recent, &DiskError::Store(closed()));
         self.shared.inbox.end();
+        self.shared.index.wake_with(None);
         self.shared.wake_all();
     }
 }

@@ -46,6 +46,8 @@ impl Committer {
                 live.counts.changed(change);
                 (change.replayed.len() as u64).max(change.count)
             }
+            // Made from what the target has in memory, see `expire`.
+            ActKind::DropRange(_) => 0,
         };
         drop(live);
         target.woken.notify_waiters();
@@ -63,7 +65,13 @@ impl Committer {
         let mut live = lock(&target.live);
         let mut others = Vec::new();
         for row in rows {
-            let Some(due_ms) = row.row_due_ms else { continue };
+            let Some(due_ms) = row.row_due_ms else {
+                if live.give_up(row.number) {
+                    live.counts.settled(&row);
+                    others.push(row);
+                }
+                continue;
+            };
             if live.rows.contains_key(&row.number) {
                 continue;
             }
@@ -101,7 +109,7 @@ impl Committer {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
-        let (from, nothing) = (range.from, range.count == 0);
+        let (from, nothing, drops) = (range.from, range.count == 0, range.drops);
         let mut live = lock(&target.live);
         let went_on = live.next != from;
         let expired = live.expire(range, before);
@@ -111,9 +119,16 @@ impl Committer {
             return drop(reply.send(Ok((!went_on).then_some(0))));
         };
         let count = record.count;
-        let record = Arc::new(record);
-        if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
-            self.place_or_queue(Unwritten { frame, effects: Effects::DeadRange(record) });
+        let (frame, effects) = if drops {
+            let (at_ms, what) = (record.at_ms, ActKind::DropRange(record));
+            let act = Arc::new(Act { target: number.0, at_ms, what });
+            (record::frame(Kind::Act, &*act, 256), Effects::Act(act))
+        } else {
+            let record = Arc::new(record);
+            (record::frame(Kind::DeadRange, &*record, 256), Effects::DeadRange(record))
+        };
+        if let Some(frame) = frame {
+            self.place_or_queue(Unwritten { frame, effects });
         }
         if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Expired { reply, count });

@@ -38,7 +38,8 @@ impl Committer {
         let kept_by = if kept_by.is_empty() { "a target".to_owned() } else { kept_by };
         let reason = format!(
             "the log in {} has reached store.retention.size ({} bytes), and {kept_by} still needs \
-             its oldest part: let it deliver, drop what waits for it, or allow more",
+             its oldest part: let it deliver, drop what waits for it (`dispatcher drop --all --target NAME`), move it to another target, or \
+             allow more",
             directory.display(),
             retention.bytes_max.unwrap_or_default(),
         );

@@ -10,7 +10,6 @@ use crate::StoreError;
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::format::stored_request::Origin;
 use crate::embedded::index::rows::{Index, IndexError, place};
-use crate::embedded::platform::locks::read_lock;
 
 /// Reads the event of that number from memory or the log; `None` when it is damaged.
 pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEvent>>, StoreError> {
@@ -23,27 +22,12 @@ pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEve
 /// An event is looked up again this often while it is relocated.
 const TRIES_MAX: usize = 4;
 
-impl From<IndexError> for StoreError {
-    fn from(error: IndexError) -> Self {
-        Self::ReadIndex { reason: error.to_string() }
-    }
-}
-
 pub(crate) fn log_error(shared: &Shared, error: &io::Error) -> StoreError {
     let folder = shared.reader.folder.clone();
     StoreError::ReadLog { folder, reason: error.to_string() }
 }
 
 impl Shared {
-    /// Reads from the index; an error while it is rebuilt.
-    pub(crate) fn with_index<T, E: Into<StoreError>>(
-        &self,
-        read: impl FnOnce(&dyn Index) -> Result<T, E>,
-    ) -> Result<T, StoreError> {
-        let index = read_lock(&self.index);
-        read(&**index.as_ref().ok_or_else(|| self.no_index())?).map_err(Into::into)
-    }
-
     /// Reads the event of that number, from its first place or from where it was moved to.
     pub(crate) fn origin(&self, number: u64) -> Result<Option<Origin>, StoreError> {
         self.find(number, || self.with_index(|index| place(index, number)))

@@ -31,7 +31,10 @@ impl Machine {
         Self {
             disk: Arc::new(Files),
             clock: Arc::new(SystemClock),
-            index: Arc::new(FjallHome(settings.index_folder())),
+            index: Arc::new(FjallHome {
+                folder: settings.index_folder(),
+                aside: settings.damaged_folder(),
+            }),
             identity: None,
             read_at_open_bytes_max: READ_AT_OPEN_BYTES_MAX,
             alone: false,

@@ -14,7 +14,9 @@ struct Progress {
     /// Segments read so far, and all.
     read: usize,
     segments: usize,
-    /// The last failure.
+    /// Why the index is rebuilt, if it failed.
+    why: Option<String>,
+    /// The last failure of the rebuild.
     failed: Option<String>,
 }
 
@@ -59,9 +61,11 @@ impl Rebuild {
         self.stage.store(READING, Ordering::SeqCst);
     }
 
-    /// The index is missing from here on.
-    pub(crate) fn begin(&self) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Progress::default();
+    /// The index is missing from here on, because it failed.
+    pub(crate) fn begin(&self, why: &str) {
+        let why = Some(why.to_owned());
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) =
+            Progress { why, ..Progress::default() };
         self.unchecked.store(0, Ordering::Relaxed);
         self.stage.store(READING, Ordering::SeqCst);
     }
@@ -69,7 +73,7 @@ impl Rebuild {
     /// The rebuild has reached the `read`-th segment.
     pub(crate) fn reads(&self, read: usize, segments: usize) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        *progress = Progress { read, segments, failed: progress.failed.take() };
+        (progress.read, progress.segments) = (read, segments);
     }
 
     pub(crate) fn failed(&self, reason: String) {
@@ -93,10 +97,13 @@ impl Rebuild {
             return None;
         }
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let Progress { read, segments, failed } = &*progress;
+        let Progress { read, segments, why, failed } = &*progress;
         let mut text = "the index is being rebuilt from the log".to_owned();
         if *segments > 0 {
             text.push_str(&format!(" (segment {read} of {segments})"));
+        }
+        if let Some(why) = why {
+            text.push_str(&format!("; it failed: {why}"));
         }
         if let Some(failed) = failed {
             text.push_str(&format!("; the last try failed: {failed}"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::inbox::{Answer, Command, Inbox, Reply, closed};
+use super::index_slot::IndexSlot;
 use super::rebuild::Rebuild;
 use super::retention_limits::RetentionLimits;
 use crate::StoreError;
@@ -64,8 +65,7 @@ pub(crate) struct Shared {
     pub retention: RetentionLimits,
     /// By number.
     pub targets: RwLock<Vec<Arc<Target>>>,
-    /// `None` once closed, and while it is rebuilt.
-    pub index: RwLock<Option<Box<dyn Index>>>,
+    pub index: IndexSlot,
     pub rebuild: Rebuild,
     /// The index has read the log up to here. During a rebuild: claims know its rows up to here.
     pub indexed: AtomicU64,
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     ahead_ms: AtomicI64,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
+    /// What became of the last index that failed.
+    index_damage: Mutex<Option<String>>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -106,12 +108,13 @@ impl Shared {
             inbox: Inbox::default(),
             targets: RwLock::new(targets.collect()),
             rebuild: Rebuild::new(index.is_none()),
-            index: RwLock::new(index),
+            index: IndexSlot::new(index),
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             window_ms: AtomicU64::new(settings.window_ms()),
             ahead_ms: AtomicI64::new(0),
             damage: Mutex::new(None),
+            index_damage: Mutex::new(None),
             lock: Mutex::new(lock),
         }
     }
@@ -163,12 +166,19 @@ impl Shared {
         }
     }
 
+    /// Reports an index that failed and was replaced, for `status`.
+    pub(crate) fn note_index_damage(&self, what: String) {
+        *lock(&self.index_damage) = Some(what);
+    }
+
     /// The damage found since the start, as text.
     pub(crate) fn damage(&self) -> Option<String> {
-        lock(&self.damage).as_ref().map(|(first, places)| match places.len() {
+        let log = lock(&self.damage).as_ref().map(|(first, places)| match places.len() {
             0 | 1 => format!("the log is damaged at {first}"),
             n => format!("the log is damaged at {n} places, first met at {first}"),
-        })
+        });
+        let parts: Vec<String> = log.into_iter().chain(lock(&self.index_damage).clone()).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     pub(crate) fn wake_all(&self) {
@@ -179,7 +189,7 @@ impl Shared {
 
     /// Closes the index and unlocks the folder, once both threads have ended.
     pub(crate) fn let_go(&self) {
-        *write_lock(&self.index) = None;
+        self.index.close();
         *lock(&self.lock) = None;
     }
 

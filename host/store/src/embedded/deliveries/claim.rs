@@ -20,12 +20,12 @@ use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
-use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::platform::locks::lock;
 use crate::embedded::target::live::{Claimed, ExpireRange, Live, Loaded, RowLease};
 use crate::{Outcome, Settlement, StoreError};
 
-/// Pause before rows are read again, while the index is rebuilt.
-const REBUILD_REST_MS: u64 = 1_000;
+/// Pause before rows are read again that cannot be read now.
+const REST_MS: u64 = 1_000;
 
 /// Lease of a delivery until it is recorded as a dead letter.
 const GIVE_UP_LEASE: Duration = Duration::from_secs(60);
@@ -125,59 +125,45 @@ fn load_now(
     untried: bool,
 ) -> Result<Option<GivenUp>, StoreError> {
     let need = lock(&target.live).need(&shared.tail, max, shared.now(), untried);
-    let mut loaded = Vec::new();
+    let (mut loaded, mut failed) = (Vec::new(), None);
     if let Some(from_ms) = need.rows_from_ms {
-        match due_rows(shared, target, (from_ms, need.far_from_ms), max) {
-            Ok(rows) => loaded = rows,
-            Err(error) => {
-                let mut live = lock(&target.live);
-                live.low_water_ms = live.low_water_ms.min(from_ms);
-                if need.far_from_ms.is_some() {
-                    live.look_far();
-                }
-                return Err(error);
-            }
-        }
+        loaded = due_rows(shared, target, (from_ms, need.far_from_ms), max, &mut failed);
     }
     for number in need.given_back {
-        match event(shared, number)? {
-            Some(event) => loaded.push(Loaded { number, row: None, event }),
-            None => give_up(shared, target, number, None),
+        match event(shared, number) {
+            Ok(Some(event)) => loaded.push(Loaded { number, row: None, event }),
+            Ok(None) => give_up(shared, target, number, None),
+            Err(error) => failed = Some(error),
         }
     }
     if !loaded.is_empty() {
         lock(&target.live).loaded.extend(loaded);
         return Ok(None);
     }
-    need.log_from.map_or(Ok(None), |from| read_log(shared, target, from, max))
+    // What was never tried does not wait for what cannot be read.
+    match (need.log_from, failed) {
+        (Some(from), _) => read_log(shared, target, from, max),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(None),
+    }
 }
 
-/// Rows that are due and not claimed, with their events: from `from_ms` on, and those that are due too far away.
+/// Rows that are due and not claimed, with their events: from `from_ms` on, and those that are due too far away. Those
+/// that cannot be read now are left for later.
 fn due_rows(
     shared: &Shared,
     target: &Target,
     (from_ms, far_from_ms): (u64, Option<u64>),
     max: usize,
-) -> Result<Vec<Loaded>, StoreError> {
+    failed: &mut Option<StoreError>,
+) -> Vec<Loaded> {
     let now_ms = shared.now().seen.as_millis();
+    let later_ms = now_ms + REST_MS;
     let held = lock(&target.live).held_rows();
     let (mut found, mut next_ms) = (Vec::<(u64, u64, RetryRow)>::new(), u64::MAX);
     let mut more_far = false;
-    {
-        let index = read_lock(&shared.index);
-        let Some(index) = index.as_ref() else {
-            if shared.inbox.stopped() {
-                return Err(closed());
-            }
-            // Retries wait while the index is rebuilt; new deliveries continue.
-            let mut live = lock(&target.live);
-            if far_from_ms.is_some() {
-                live.look_far();
-            }
-            live.low_water_ms = now_ms + REBUILD_REST_MS;
-            return Ok(Vec::new());
-        };
-        let far = far_from_ms.map(|from_ms| (from_ms, u64::MAX));
+    let far = far_from_ms.map(|from_ms| (from_ms, u64::MAX));
+    let asked = shared.try_index(|index| {
         for (from_ms, to_ms) in [Some((from_ms, now_ms)), far].into_iter().flatten() {
             let mut visit = |due_ms, number, row| {
                 if due_ms > to_ms || found.len() >= max {
@@ -192,6 +178,16 @@ fn due_rows(
             };
             index.retries(target.number, from_ms, &mut visit)?;
         }
+        Ok(())
+    });
+    if !matches!(asked, Some(Ok(()))) {
+        // Retries wait while the index is rebuilt; new deliveries continue.
+        let mut live = lock(&target.live);
+        if far_from_ms.is_some() {
+            live.look_far();
+        }
+        live.low_water_ms = live.low_water_ms.min(later_ms);
+        return Vec::new();
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
     for (due_ms, number, row) in found {
@@ -200,12 +196,16 @@ fn due_rows(
             more_far |= due_ms > now_ms;
             break;
         }
-        match event(shared, number)? {
-            Some(event) => {
+        match event(shared, number) {
+            Ok(Some(event)) => {
                 bytes += event.data.len();
                 loaded.push(Loaded { number, row: Some((due_ms, row)), event });
             }
-            None => give_up(shared, target, number, Some((due_ms, row))),
+            Ok(None) => give_up(shared, target, number, Some((due_ms, row))),
+            Err(error) => {
+                next_ms = next_ms.min(later_ms);
+                *failed = Some(error);
+            }
         }
     }
     let mut live = lock(&target.live);
@@ -213,7 +213,7 @@ fn due_rows(
     if more_far {
         live.look_far();
     }
-    Ok(loaded)
+    loaded
 }
 
 fn read_log(
@@ -238,8 +238,15 @@ fn read_log(
     tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
     let at = shared.clock.wall();
     // It is unknown how many events were there: they count as one.
-    let range =
-        ExpireRange { from, to: found.to, count: 1, first: Some((number(lsn, 0), at)), at, reason };
+    let range = ExpireRange {
+        from,
+        to: found.to,
+        count: 1,
+        first: Some((number(lsn, 0), at)),
+        at,
+        reason,
+        drops: false,
+    };
     let (target, before) = (TargetNumber(target.number), Timestamp::default());
     shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
 }

@@ -1,4 +1,4 @@
-//! Replays and drops dead letters, and gives up deliveries on request.
+//! Replays and drops dead letters.
 //!
 //! Each operation holds the target's reading lock, so that nothing else changes between reading the index
 //! and writing the record. A long range is handled in chunks, one record each.
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
+use dispatcher_model::{EventId, TargetNumber, Timestamp};
 
 use super::gone::{is_lost, row_bytes, unlist};
 use crate::StoreError;
@@ -16,36 +16,17 @@ use crate::embedded::core::events::event;
 use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Command, unknown};
 use crate::embedded::core::shared::{Shared, Target};
-use crate::embedded::format::record::{
-    ActKind, DeadLetterChange, RecordedOutcome, Settled, to_deltas,
-};
+use crate::embedded::format::record::{ActKind, DeadLetterChange, to_deltas};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index};
-use crate::embedded::limits::{SETTLEMENT_BYTES_MAX, cut};
-use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
+use crate::embedded::platform::locks::lock;
 
 /// Most deliveries in one record.
 const CHUNK_MAX: usize = 1_000;
 
-/// Stops all claims of a target while it exists.
-struct Still(Arc<Target>);
-
-impl Still {
-    fn new(target: &Arc<Target>) -> Self {
-        lock(&target.live).still = true;
-        Self(target.clone())
-    }
-}
-
-impl Drop for Still {
-    fn drop(&mut self) {
-        lock(&self.0.live).still = false;
-        self.0.woken.notify_waiters();
-    }
-}
-
-/// What operators do with the dead letters of a target, and with deliveries that wait.
+/// What operators do with the dead letters of a target.
 pub(crate) struct DeadLetters<'a>(pub &'a Arc<Shared>);
 
 impl DeadLetters<'_> {
@@ -81,7 +62,10 @@ impl DeadLetters<'_> {
             // The index must first have the rows of everything settled so far.
             self.flush().await?;
             let (shared, on) = (self.0.clone(), target.clone());
-            let mut plan = blocking(move || plan(&shared, &on, numbers)).await?;
+            let mut plan = blocking(move || {
+                shared.with_index_and_log(|index| plan(&shared, index, &on, numbers))
+            })
+            .await?;
             replayed += plan.change.replayed.len() as u64;
             if !plan.change.replayed.is_empty() {
                 plan.change.replayed = to_deltas(&plan.change.replayed);
@@ -157,33 +141,6 @@ impl DeadLetters<'_> {
         self.flush().await?;
         Ok(dropped)
     }
-
-    pub(crate) async fn skip(
-        &self,
-        number: TargetNumber,
-        before: Timestamp,
-        reason: String,
-    ) -> Result<u64, StoreError> {
-        let target = self.known(number)?;
-        let mut skipped =
-            crate::embedded::deliveries::expire::expire(self.0, number, before, reason.clone())
-                .await?;
-        let _alone = target.loading.clone().lock_owned().await;
-        let _still = Still::new(&target);
-        self.flush().await?;
-        let mut from = (0, 0);
-        loop {
-            let (shared, on, reason) = (self.0.clone(), target.clone(), reason.clone());
-            let (rows, next) =
-                blocking(move || old_rows(&shared, &on, from, before, &reason)).await?;
-            if !rows.is_empty() {
-                skipped +=
-                    self.0.ask(|reply| Command::GiveUp { target: number, rows, reply }).await?;
-            }
-            let Some(next) = next else { return Ok(skipped) };
-            from = next;
-        }
-    }
 }
 
 /// The next record that drops dead letters, and the ids that are left.
@@ -192,19 +149,19 @@ fn drops(
     target: u16,
     mut ids: Vec<EventId>,
 ) -> Result<(DeadLetterChange, Vec<EventId>), StoreError> {
-    let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-    let (mut change, mut bytes) = (DeadLetterChange::default(), 0);
-    while bytes < SETTLEMENT_BYTES_MAX {
-        let Some(id) = ids.pop() else { break };
-        let row = index.dead_at(target, id.number(), false)?;
-        if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
-            bytes += row_bytes(&row);
-            change.count += row.count;
-            unlist(&mut change, &**index, target, (id.number(), row), true)?;
+    shared.with_index(|index| {
+        let (mut change, mut bytes) = (DeadLetterChange::default(), 0);
+        while bytes < SETTLEMENT_BYTES_MAX {
+            let Some(id) = ids.pop() else { break };
+            let row = index.dead_at(target, id.number(), false)?;
+            if let Some(row) = row.filter(|row| is_of(shared, id, row)) {
+                bytes += row_bytes(&row);
+                change.count += row.count;
+                unlist(&mut change, index, target, (id.number(), row), true)?;
+            }
         }
-    }
-    Ok((change, ids))
+        Ok((change, ids))
+    })
 }
 
 /// Whether the row belongs to exactly that event.
@@ -226,7 +183,7 @@ fn candidates(
         }
         let open = lock(&target.live).is_open(number);
         let is_planned = |index: &dyn Index| shared.is_planned(index, number, target.number);
-        let planned = open && shared.with_index(is_planned)?;
+        let planned = open && shared.with_index_and_log(is_planned)?;
         if !planned {
             numbers.insert(number);
         }
@@ -243,23 +200,26 @@ struct Plan {
     inside: Vec<u64>,
 }
 
-fn plan(shared: &Shared, target: &Target, numbers: BTreeSet<u64>) -> Result<Plan, StoreError> {
-    let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
+fn plan(
+    shared: &Shared,
+    index: &dyn Index,
+    target: &Target,
+    numbers: BTreeSet<u64>,
+) -> Result<Plan, StoreError> {
     let mut plan =
         Plan { change: DeadLetterChange::default(), ranges: Vec::new(), inside: Vec::new() };
     let mut others = BTreeSet::new();
     for number in numbers {
         match index.dead_at(target.number, number, false)? {
             Some(row) if row.to == 0 => {
-                unlist(&mut plan.change, &**index, target.number, (number, row), false)?;
+                unlist(&mut plan.change, index, target.number, (number, row), false)?;
                 plan.change.count += 1;
                 plan.change.replayed.push(number);
             }
             Some(_) => plan.ranges.push(number),
             None => {
                 let within = index.dead_within(target.number, number, false)?.is_some();
-                if within && shared.is_planned(&**index, number, target.number)? {
+                if within && shared.is_planned(index, number, target.number)? {
                     plan.inside.push(number);
                 } else {
                     others.insert(number);
@@ -334,46 +294,4 @@ fn chunk_of_range(
         replayed: to_deltas(&numbers),
         dropped: Vec::new(),
     }))
-}
-
-/// The place of the last row read, if there may be more.
-type NextRow = Option<(u64, u64)>;
-
-/// A chunk of the rows after `from`: of events that were received before that time and are not claimed.
-fn old_rows(
-    shared: &Shared,
-    target: &Target,
-    from: (u64, u64),
-    before: Timestamp,
-    reason: &str,
-) -> Result<(Vec<Settled>, NextRow), StoreError> {
-    let held = lock(&target.live).rows.keys().copied().collect::<BTreeSet<_>>();
-    let (mut found, mut next) = (Vec::new(), None);
-    let mut visit = |due_ms, number, row| {
-        if found.len() >= CHUNK_MAX {
-            return ControlFlow::Break(());
-        }
-        if (due_ms, number) > from && !held.contains(&number) {
-            found.push((due_ms, number, row));
-            next = Some((due_ms, number));
-        }
-        ControlFlow::Continue(())
-    };
-    shared.with_index(|index| index.retries(target.number, from.0, &mut visit))?;
-    let full = found.len() >= CHUNK_MAX;
-    let mut rows = Vec::new();
-    for (due_ms, number, row) in found {
-        let Some(event) = event(shared, number)?.filter(|event| event.received_at < before) else {
-            continue;
-        };
-        rows.push(Settled {
-            number,
-            received_ms: event.received_at.as_millis(),
-            row_due_ms: Some(due_ms),
-            attempts: row.attempts,
-            first_attempt_ms: row.first_attempt_ms,
-            what: RecordedOutcome::Dead { reason: cut(reason.to_owned(), REASON_BYTES_MAX) },
-        });
-    }
-    Ok((rows, next.filter(|_| full)))
 }

@@ -73,5 +73,6 @@ pub(crate) fn look(
     // Without an old delivery the target stays where it is.
     let to = if old.count == 0 { from } else { old.to };
     let at = shared.clock.wall();
-    Ok(Some(ExpireRange { from, to, count: old.count, first: old.first, at, reason }))
+    let (count, first) = (old.count, old.first);
+    Ok(Some(ExpireRange { from, to, count, first, at, reason, drops: false }))
 }

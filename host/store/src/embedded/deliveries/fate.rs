@@ -30,17 +30,18 @@ pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, St
     let Some(origin) = shared.origin(id.number())?.filter(|origin| origin.event.id == id) else {
         return Ok(None);
     };
-    let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or_else(|| shared.no_index())?;
-    let (mut fates, now) = (Vec::new(), shared.now());
-    for target in read_lock(&shared.targets).iter() {
-        let planned = origin.targets.contains(&target.number);
-        let reason = origin.unrouted.iter().find(|(name, _)| **name == *target.name);
-        let reason = reason.map(|(_, reason)| reason.as_str());
-        let fate = of_target(&**index, target, (id.number(), now), planned)?
-            .unwrap_or_else(|| Fate::NotRouted { reason: reason.unwrap_or_default().to_owned() });
-        fates.push((TargetNumber(target.number), fate));
-    }
+    let fates = shared.with_index(|index| {
+        let (mut fates, now) = (Vec::new(), shared.now());
+        for target in read_lock(&shared.targets).iter() {
+            let planned = origin.targets.contains(&target.number);
+            let reason = origin.unrouted.iter().find(|(name, _)| **name == *target.name);
+            let reason = reason.map(|(_, reason)| reason.as_str()).unwrap_or_default();
+            let fate = of_target(index, target, (id.number(), now), planned)?;
+            let fate = fate.unwrap_or_else(|| Fate::NotRouted { reason: reason.to_owned() });
+            fates.push((TargetNumber(target.number), fate));
+        }
+        Ok(fates)
+    })?;
     Ok(Some(EventFate {
         event: std::sync::Arc::new(origin.event),
         verified_at: origin.verified_at,

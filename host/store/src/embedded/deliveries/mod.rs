@@ -1,7 +1,8 @@
-//! What callers do with deliveries: claim, expire, explain, replay and drop.
+//! What callers do with deliveries: claim, expire, explain, replay, drop and move.
 
 pub(super) mod claim;
 pub(super) mod dead_letters;
 pub(super) mod expire;
 pub(super) mod fate;
 pub(super) mod gone;
+pub(super) mod waiting;

@@ -142,6 +142,9 @@ pub(crate) enum RecordedOutcome {
         group: u64,
         until_ms: u64,
     },
+    /// Dropped by a person while it waited. The row that says so: the delivery's own, or that of a dropped
+    /// range which begins with it.
+    Dropped(DeadRow),
 }
 
 impl RecordedOutcome {
@@ -149,7 +152,9 @@ impl RecordedOutcome {
     pub(crate) const fn due_ms(&self) -> Option<u64> {
         match self {
             Self::Retry { due_ms, .. } | Self::Parked { due_ms } => Some(*due_ms),
-            Self::Delivered { .. } | Self::Dead { .. } | Self::Window { .. } => None,
+            Self::Delivered { .. } | Self::Dead { .. } | Self::Window { .. } | Self::Dropped(_) => {
+                None
+            }
         }
     }
 }
@@ -191,6 +196,8 @@ pub(crate) enum ActKind {
     /// `None` lifts it.
     Hold(Option<HoldRow>),
     DeadLetters(DeadLetterChange),
+    /// Deliveries that were never tried are dropped together.
+    DropRange(DeadRange),
 }
 
 /// Why a target's deliveries wait.

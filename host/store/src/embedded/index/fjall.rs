@@ -19,6 +19,7 @@ use super::rows::{
     Batch, Index, IndexHome, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key,
     window_prefix,
 };
+use super::set_aside::{set_aside, set_aside_before};
 use crate::embedded::platform::disk::is_full;
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -29,19 +30,35 @@ const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
 
 const THREADS: usize = 2;
 
+/// Names of the keyspaces of rows, all made when the index is.
+const SPACES: [&str; 8] =
+    ["meta", "target", "retry", "dead", "dropped", "range", "place", "outcome"];
+
 /// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
 const FILTER_BYTES_MAX: usize = 32 << 20;
 
 /// The folder of the index.
-pub(crate) struct FjallHome(pub PathBuf);
+pub(crate) struct FjallHome {
+    pub folder: PathBuf,
+    /// Where damaged ones are kept.
+    pub aside: PathBuf,
+}
 
 impl IndexHome for FjallHome {
     fn open(&self) -> Result<Box<dyn Index>, IndexError> {
-        Ok(Box::new(FjallIndex::open(&self.0)?))
+        Ok(Box::new(FjallIndex::open(&self.folder)?))
     }
 
     fn remove(&self) -> std::io::Result<()> {
-        if self.0.exists() { std::fs::remove_dir_all(&self.0) } else { Ok(()) }
+        if self.folder.exists() { std::fs::remove_dir_all(&self.folder) } else { Ok(()) }
+    }
+
+    fn set_aside(&self) -> std::io::Result<Option<PathBuf>> {
+        set_aside(&self.folder, &self.aside)
+    }
+
+    fn clear_evidence(&self) -> std::io::Result<()> {
+        set_aside_before(&self.aside)?.into_iter().try_for_each(std::fs::remove_dir_all)
     }
 }
 
@@ -90,14 +107,25 @@ fn hour_name(hour: u32) -> String {
 
 impl FjallIndex {
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
+        unbroken(|| Self::open_now(folder))
+    }
+
+    fn open_now(folder: &Path) -> Result<Self, IndexError> {
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES_MAX)
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .worker_threads(THREADS)
             .open()?;
+        let names = database.list_keyspace_names();
+        let there =
+            SPACES.iter().filter(|space| names.iter().any(|name| **name == ***space)).count();
+        if there > 0 && there < SPACES.len() {
+            // The engine drops what it cannot find, without an error.
+            return Err(IndexError::Engine("a part of its files is missing".into()));
+        }
         let space = |name: &str| database.keyspace(name, options);
         let mut hours = BTreeMap::new();
-        for name in database.list_keyspace_names() {
+        for name in names {
             if let Some(hour) = name.strip_prefix("seen-").and_then(|hour| hour.parse().ok()) {
                 hours.insert(hour, Hour { space: space(&name)?, filter: None });
             }
@@ -167,50 +195,19 @@ impl FjallIndex {
     }
 }
 
-/// The engine panics in debug builds when the disk refuses in the middle of a record. That is a failed
-/// write, and must not end the index thread.
-fn unbroken<T>(write: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    std::panic::catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| Err(IndexError::Panicked))
+/// The engine may panic: on damaged files, and in debug builds when the disk refuses in the middle of a
+/// record. That is an error of the index, and must not end the thread that asks.
+fn unbroken<T>(ask: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    std::panic::catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| Err(IndexError::Panicked))
 }
 
 impl Index for FjallIndex {
-    fn commit(&self, mut batch: Batch) -> Result<(), IndexError> {
-        let mut writes = self.database.batch();
-        // Stable: of rows with one key the newest stays behind the others, and it alone is written.
-        batch.seen.sort_by_key(|(hour, key, _)| (*hour, *key));
-        for rows in batch.seen.chunk_by(|one, other| one.0 == other.0) {
-            let hour = rows[0].0;
-            let space = self.hour(hour)?;
-            self.expect(hour, rows);
-            for same in rows.chunk_by(|one, other| one.1 == other.1) {
-                if let Some((_, key, seen)) = same.last() {
-                    writes.insert(&space, &key[..], &seen.to_bytes()[..]);
-                }
-            }
-        }
-        let mut last: Option<(Space, Keyspace)> = None;
-        for ((space, key), value) in batch.rows {
-            let keyspace = match &last {
-                Some((same, keyspace)) if *same == space => keyspace,
-                _ => &last.insert((space, self.space(space)?)).1,
-            };
-            match value {
-                Some(value) => writes.insert(keyspace, key, value),
-                None => writes.remove(keyspace, key),
-            }
-        }
-        unbroken(move || Ok(writes.commit()?))?;
-        let stale = |hours: &BTreeMap<u32, Hour>| {
-            hours.first_key_value().is_some_and(|(hour, _)| *hour < batch.hours_from)
-        };
-        if stale(&crate::embedded::platform::locks::read_lock(&self.hours)) {
-            self.drop_hours(batch.hours_from)?;
-        }
-        Ok(())
+    fn commit(&self, batch: Batch) -> Result<(), IndexError> {
+        unbroken(|| self.write(batch))
     }
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        Ok(self.space(space)?.get(key)?.map(|bytes| bytes.to_vec()))
+        unbroken(|| Ok(self.space(space)?.get(key)?.map(|bytes| bytes.to_vec())))
     }
 
     fn range(
@@ -220,56 +217,23 @@ impl Index for FjallIndex {
         order: Order,
         visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError> {
-        let mut rows = self.space(space)?.range(keys);
-        let next = || if order == Order::Ascending { rows.next() } else { rows.next_back() };
-        for row in std::iter::from_fn(next) {
-            let (key, value) = row.into_inner()?;
-            if visit(&key, &value)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        unbroken(|| self.visit(space, keys, order, visit))
     }
 
     fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
-        let oldest = hour_of(from_ms);
-        for (_, hour) in
-            crate::embedded::platform::locks::read_lock(&self.hours).range(oldest..).rev()
-        {
-            if hour.filter.as_ref().is_some_and(|filter| !filter.may_have(key)) {
-                continue;
-            }
-            if let Some(bytes) = hour.space.get(key)? {
-                return Seen::from_bytes(&bytes).ok_or(IndexError::Unreadable).map(Some);
-            }
-        }
-        Ok(None)
+        unbroken(|| self.look_up(key, from_ms))
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
-        let mut windows = Vec::new();
-        for (_, hour) in
-            crate::embedded::platform::locks::read_lock(&self.hours).range(hour_of(now_ms)..)
-        {
-            for row in hour.space.prefix(window_prefix(target)) {
-                let (key, value) = row.into_inner()?;
-                if let Some(group) = split_window_key(&key) {
-                    let until = value.as_ref().try_into().map_err(|_| IndexError::Unreadable)?;
-                    windows.push((group, u64::from_le_bytes(until)));
-                }
-            }
-        }
-        windows.sort_unstable_by_key(|(_, until)| *until);
-        Ok(windows)
+        unbroken(|| self.open_windows(target, now_ms))
     }
 
     fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError> {
-        let rows = self.space(space)?;
         let pair = |row: fjall::Guard| {
             let (key, value) = row.into_inner()?;
             Ok((key.to_vec(), value.to_vec()))
         };
-        rows.range(from..).take(max).map(pair).collect()
+        unbroken(|| self.space(space)?.range(from..).take(max).map(pair).collect())
     }
 
     fn sync(&self) -> Result<(), IndexError> {
@@ -297,6 +261,114 @@ impl Index for FjallIndex {
             })
         };
         spaces.into_iter().flat_map(rows).collect()
+    }
+}
+
+#[cfg(test)]
+impl FjallIndex {
+    /// Writes all rows to tables: so few would stay in the journal.
+    pub(crate) fn write_tables(&self) {
+        let all = [
+            &self.meta,
+            &self.target,
+            &self.retry,
+            &self.dead,
+            &self.dropped,
+            &self.range,
+            &self.place,
+            &self.outcome,
+        ];
+        let hours = self.hours.read().unwrap();
+        for space in all.into_iter().chain(hours.values().map(|hour| &hour.space)) {
+            space.rotate_memtable_and_wait().unwrap();
+        }
+    }
+}
+
+impl FjallIndex {
+    fn write(&self, mut batch: Batch) -> Result<(), IndexError> {
+        let mut writes = self.database.batch();
+        // Stable: of rows with one key the newest stays behind the others, and it alone is written.
+        batch.seen.sort_by_key(|(hour, key, _)| (*hour, *key));
+        for rows in batch.seen.chunk_by(|one, other| one.0 == other.0) {
+            let hour = rows[0].0;
+            let space = self.hour(hour)?;
+            self.expect(hour, rows);
+            for same in rows.chunk_by(|one, other| one.1 == other.1) {
+                if let Some((_, key, seen)) = same.last() {
+                    writes.insert(&space, &key[..], &seen.to_bytes()[..]);
+                }
+            }
+        }
+        let mut last: Option<(Space, Keyspace)> = None;
+        for ((space, key), value) in batch.rows {
+            let keyspace = match &last {
+                Some((same, keyspace)) if *same == space => keyspace,
+                _ => &last.insert((space, self.space(space)?)).1,
+            };
+            match value {
+                Some(value) => writes.insert(keyspace, key, value),
+                None => writes.remove(keyspace, key),
+            }
+        }
+        writes.commit()?;
+        let stale = |hours: &BTreeMap<u32, Hour>| {
+            hours.first_key_value().is_some_and(|(hour, _)| *hour < batch.hours_from)
+        };
+        if stale(&crate::embedded::platform::locks::read_lock(&self.hours)) {
+            self.drop_hours(batch.hours_from)?;
+        }
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        space: Space,
+        keys: RangeInclusive<Vec<u8>>,
+        order: Order,
+        visit: &mut RowVisit<'_>,
+    ) -> Result<(), IndexError> {
+        let mut rows = self.space(space)?.range(keys);
+        let next = || if order == Order::Ascending { rows.next() } else { rows.next_back() };
+        for row in std::iter::from_fn(next) {
+            let (key, value) = row.into_inner()?;
+            if visit(&key, &value)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn look_up(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+        let oldest = hour_of(from_ms);
+        for (_, hour) in
+            crate::embedded::platform::locks::read_lock(&self.hours).range(oldest..).rev()
+        {
+            if hour.filter.as_ref().is_some_and(|filter| !filter.may_have(key)) {
+                continue;
+            }
+            if let Some(bytes) = hour.space.get(key)? {
+                return Seen::from_bytes(&bytes).ok_or(IndexError::Unreadable).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn open_windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+        let mut windows = Vec::new();
+        for (_, hour) in
+            crate::embedded::platform::locks::read_lock(&self.hours).range(hour_of(now_ms)..)
+        {
+            for row in hour.space.prefix(window_prefix(target)) {
+                let (key, value) = row.into_inner()?;
+                if let Some(group) = split_window_key(&key) {
+                    let until = value.as_ref().try_into().map_err(|_| IndexError::Unreadable)?;
+                    windows.push((group, u64::from_le_bytes(until)));
+                }
+            }
+        }
+        windows.sort_unstable_by_key(|(_, until)| *until);
+        Ok(windows)
     }
 }
 

@@ -5,4 +5,5 @@ pub(super) mod key_filter;
 pub(super) mod queries;
 pub(super) mod recent;
 pub(super) mod rows;
+pub(super) mod set_aside;
 pub(super) mod sweep;

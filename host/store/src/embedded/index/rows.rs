@@ -42,9 +42,6 @@ pub(crate) enum IndexError {
     /// The log, from which an index is made, cannot be read.
     #[error("cannot {act} {path}: {why}")]
     Log { act: &'static str, path: PathBuf, why: String },
-    /// A request that was placed cannot be shortened.
-    #[error("cannot leave out a repetition: {0}")]
-    Request(String),
     #[error("the store is closing")]
     Closing,
 }
@@ -52,6 +49,11 @@ pub(crate) enum IndexError {
 impl IndexError {
     pub(crate) const fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
+    }
+
+    /// Whether the index itself is at fault, not its disk, the log or the store.
+    pub(crate) const fn is_damage(&self) -> bool {
+        matches!(self, Self::Engine(_) | Self::Panicked | Self::Unreadable)
     }
 }
 
@@ -187,6 +189,14 @@ pub(crate) trait IndexHome: Send + Sync {
     /// Opens the index, or makes an empty one.
     fn open(&self) -> Result<Box<dyn Index>, IndexError>;
     fn remove(&self) -> std::io::Result<()>;
+    /// Takes a failed index away and keeps it as evidence; returns where, if there was one.
+    fn set_aside(&self) -> std::io::Result<Option<PathBuf>> {
+        self.remove().map(|()| None)
+    }
+    /// Removes the evidence: a new index needs its space.
+    fn clear_evidence(&self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Key and value.
@@ -332,7 +342,16 @@ impl Batch {
     }
 
     fn act(&mut self, lsn: u64, Act { target, at_ms, what }: &Act) {
-        let ActKind::DeadLetters(change) = what else { return };
+        let change = match what {
+            ActKind::Hold(_) => return,
+            ActKind::DeadLetters(change) => change,
+            ActKind::DropRange(range) => {
+                let key = dead_key(*target, range.first);
+                self.range(lsn, key.clone());
+                self.rows.insert((Space::Dropped, key), value(&dead_range(range)));
+                return;
+            }
+        };
         for number in &change.gone {
             self.rows.insert((Space::Dead, dead_key(*target, *number)), None);
             self.rows.insert((Space::Range, dead_key(*target, *number)), None);
@@ -414,6 +433,9 @@ impl Batch {
                     spared: Vec::new(),
                 };
                 self.rows.insert((Space::Dead, dead_key(target, number)), value(&row));
+            }
+            RecordedOutcome::Dropped(row) => {
+                self.rows.insert((Space::Dropped, dead_key(target, number)), value(row));
             }
         }
     }

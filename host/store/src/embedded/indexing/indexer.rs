@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::reindex;
+use super::reindex::{self, Rest};
 use crate::embedded::core::inbox::Reply;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record::ActKind;
-use crate::embedded::index::rows::{Batch, IndexError, KeysKept, LAYOUT, Stamp};
-use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::index::rows::{Batch, Index, IndexError, KeysKept, LAYOUT, Stamp};
+use crate::embedded::platform::locks::lock;
 use crate::embedded::state::apply::State;
 
 /// Most group commits that wait for the index: more than a fast disk makes in a [`PAUSE`].
@@ -33,6 +33,8 @@ pub(crate) enum Job {
     Mark(Reply<()>),
     /// Puts what the index holds onto the medium: a rebuild after a power cut starts later.
     Sync,
+    /// The index failed while somebody read from it.
+    Failed,
 }
 
 pub(crate) fn channel() -> (SyncSender<Job>, Receiver<Job>) {
@@ -107,7 +109,7 @@ impl Gathered {
 
 /// Reads frames for recovery and for a rebuild.
 pub(crate) struct Replay<'a> {
-    pub index: &'a dyn crate::embedded::index::rows::Index,
+    pub index: &'a dyn Index,
     pub uuid: u64,
     kept: KeysKept,
     gathered: Gathered,
@@ -116,12 +118,7 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    pub(crate) fn new(
-        index: &'a dyn crate::embedded::index::rows::Index,
-        uuid: u64,
-        kept: KeysKept,
-        moved_from: u64,
-    ) -> Self {
+    pub(crate) fn new(index: &'a dyn Index, uuid: u64, kept: KeysKept, moved_from: u64) -> Self {
         Self { index, uuid, kept, gathered: Gathered::default(), moved_from }
     }
 
@@ -156,26 +153,25 @@ pub(crate) struct Indexer {
     state: State,
     /// Up to where a rebuilt index has read the log by itself.
     read_to: u64,
+    /// Time before the next rebuild.
+    rest: Rest,
 }
 
 impl Indexer {
     pub(crate) fn new(shared: Arc<Shared>, machine: Machine, state: State) -> Self {
-        Self { shared, machine, state, read_to: 0 }
+        Self { shared, machine, state, read_to: 0, rest: Rest::default() }
     }
 
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        if self.shared.rebuild.is_on() && !self.rebuild(jobs, None) {
-            return;
-        }
-        while let Ok(first) = jobs.recv() {
-            if let Err(error) = self.batch(first, || jobs.try_recv().ok())
-                && !self.rebuild(jobs, Some(error))
-            {
+        loop {
+            if self.shared.rebuild.is_on() && !self.rebuild(jobs) {
                 return;
             }
+            let Ok(first) = jobs.recv() else { return self.end() };
+            // An error closes the index, which is then rebuilt.
+            let _ = self.batch(first, || jobs.try_recv().ok());
             std::thread::sleep(PAUSE);
         }
-        self.end();
     }
 
     /// One attempt to rebuild the index, for a test that takes steps one by one.
@@ -186,8 +182,8 @@ impl Indexer {
     }
 
     /// Rebuilds the index; `false`: the store was closed first.
-    pub(crate) fn rebuild(&mut self, jobs: &Receiver<Job>, failed: Option<IndexError>) -> bool {
-        let rebuilt = reindex::rebuild(&self.shared, &self.machine, jobs, failed);
+    fn rebuild(&mut self, jobs: &Receiver<Job>) -> bool {
+        let rebuilt = reindex::rebuild(&self.shared, &self.machine, jobs, &mut self.rest);
         rebuilt.map(|rebuilt| (self.state, self.read_to) = rebuilt).is_some()
     }
 
@@ -210,14 +206,12 @@ impl Indexer {
                 }
                 Job::Mark(reply) => replies.push(reply),
                 Job::Sync => sync = true,
+                Job::Failed => {}
             }
             let room = gathered.batch.len() < ROWS_MAX;
             next = room.then(&mut more).flatten();
         }
         let done = commit(&self.shared, &mut gathered, &self.state, kept, sync);
-        if let Err(error) = &done {
-            reindex::close(&self.shared, error);
-        }
         // After a failure everything is still in the log, and readers of the index get an error.
         for reply in replies {
             let _ = reply.send(Ok(()));
@@ -227,9 +221,7 @@ impl Indexer {
 
     /// Syncs the index after the last job.
     pub(crate) fn end(&self) {
-        if let Some(index) = &*read_lock(&self.shared.index)
-            && let Err(error) = index.sync()
-        {
+        if let Some(Err(error)) = self.shared.try_index(|index| index.sync()) {
             tracing::warn!(%error, "the index was not synced; the next start reads more of the log");
         }
     }
@@ -242,16 +234,24 @@ fn commit(
     kept: KeysKept,
     sync: bool,
 ) -> Result<(), IndexError> {
-    let index = read_lock(&shared.index);
-    let index = index.as_ref().ok_or(IndexError::Closing)?;
-    let stamp = match gathered.finish(state, kept) {
-        Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
-        None => None,
+    let finished = gathered.finish(state, kept);
+    let committed = shared.try_index(|index| {
+        let stamp = match finished {
+            Some((batch, stamp)) => index.commit(batch).map(|()| Some(stamp))?,
+            None => None,
+        };
+        if sync {
+            index.sync()?;
+        }
+        Ok(stamp)
+    });
+    let Some(committed) = committed else {
+        if !shared.rebuild.is_on() {
+            shared.rebuild.begin("it is missing");
+        }
+        return Err(IndexError::Closing);
     };
-    if sync {
-        index.sync()?;
-    }
-    if let Some(stamp) = stamp {
+    if let Some(stamp) = committed? {
         shared.indexed.store(stamp.end, Ordering::Release);
         tell(shared, std::mem::take(&mut gathered.moved));
     }

@@ -1,5 +1,6 @@
 //! Opens the index that belongs to a log, or an empty one in its place.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::embedded::format::segment_header::SegmentHeader;
@@ -9,8 +10,46 @@ use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::platform::disk::{Disk, is_full};
 use crate::embedded::state::apply::{State, TargetState};
 
-/// An index, its state, and how far it has read the log; no stamp: it is empty.
-pub(crate) type IndexAt = (Box<dyn Index>, State, Option<Stamp>);
+/// Most rows of a target that are counted when an index is opened: some milliseconds.
+const RETRIES_COUNTED_MAX: u64 = 20_000;
+
+/// An index that belongs to the log.
+pub(crate) struct Found {
+    pub index: Box<dyn Index>,
+    pub state: State,
+    /// How far it has read the log; `None`: it is empty.
+    pub stamp: Option<Stamp>,
+    /// What became of a damaged index that this one replaces.
+    pub damaged: Option<String>,
+}
+
+impl Found {
+    fn empty(index: Box<dyn Index>, damaged: Option<String>) -> Self {
+        Self { index, state: State::default(), stamp: None, damaged }
+    }
+}
+
+/// Takes a damaged index away, so that it is never opened again. Returns what became of it.
+pub(crate) fn replace(home: &dyn IndexHome, error: &IndexError) -> Result<String, IndexError> {
+    let kept = match home.set_aside() {
+        Ok(Some(path)) => format!("the damaged one is kept in {}", path.display()),
+        Ok(None) => "the damaged one is gone".to_owned(),
+        Err(why) => {
+            remove(home)?;
+            format!("the damaged one was removed, because it could not be kept ({why})")
+        }
+    };
+    let what = format!("the index was damaged ({error}) and is made from the log again; {kept}");
+    tracing::warn!("{what}");
+    Ok(what)
+}
+
+fn remove(home: &dyn IndexHome) -> Result<(), IndexError> {
+    home.remove().map_err(|error| {
+        let make = if is_full(&error) { IndexError::Full } else { IndexError::Remove };
+        make(error.to_string())
+    })
+}
 
 /// The log that an index has to belong to.
 pub(crate) struct Lookup<'a> {
@@ -20,31 +59,46 @@ pub(crate) struct Lookup<'a> {
     pub list: &'a [SegmentHeader],
 }
 
+/// Whether the target has that many rows of retries, as far as they are counted. Each waits for one delivery,
+/// so a part of the files that went back in time would lose them.
+fn has_retries(index: &dyn Index, target: u16, count: u64) -> Result<bool, IndexError> {
+    let (wanted, mut found) = (count.min(RETRIES_COUNTED_MAX), 0);
+    if wanted > 0 {
+        index.retries(target, 0, &mut |_, _, _| {
+            found += 1;
+            if found < wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+    }
+    Ok(found >= wanted)
+}
+
 impl Lookup<'_> {
     /// Opens the index, or an empty one when it does not belong to this log.
-    pub(crate) fn index(&self) -> Result<IndexAt, IndexError> {
+    pub(crate) fn index(&self) -> Result<Found, IndexError> {
         match self.home.open().and_then(|index| self.usable(index)) {
-            Ok(Ok(usable)) => return Ok(usable),
-            Ok(Err(why)) => tracing::warn!(why, "the index is rebuilt from the log"),
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(why)) => {
+                tracing::warn!(why, "the index is rebuilt from the log");
+                remove(self.home)?;
+                Ok(Found::empty(self.home.open()?, None))
+            }
+            Err(error) if error.is_damage() => {
+                let damaged = replace(self.home, &error)?;
+                Ok(Found::empty(self.home.open()?, Some(damaged)))
+            }
             // It may be whole; a new one would need even more room.
-            Err(why) if why.is_full() => return Err(why),
-            Err(why) => tracing::warn!(%why, "the index is rebuilt from the log"),
+            Err(error) => Err(error),
         }
-        self.home.remove().map_err(|error| {
-            let make = if is_full(&error) { IndexError::Full } else { IndexError::Remove };
-            make(error.to_string())
-        })?;
-        Ok((self.home.open()?, State::default(), None))
     }
 
     /// The inner `Err` says why the index does not belong to this log.
     pub(crate) fn usable(
         &self,
         index: Box<dyn Index>,
-    ) -> Result<Result<IndexAt, &'static str>, IndexError> {
+    ) -> Result<Result<Found, &'static str>, IndexError> {
         let Some(stamp) = index.stamp()? else {
             // A new index, or one without a first batch.
-            return Ok(Ok((index, State::default(), None)));
+            return Ok(Ok(Found::empty(index, None)));
         };
         if stamp.layout != LAYOUT {
             return Ok(Err("it has the layout of another version"));
@@ -52,8 +106,13 @@ impl Lookup<'_> {
         if !self.has(&stamp) {
             return Ok(Err("it is of another log, or ahead of this one"));
         }
-        let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
-        Ok(Ok((index, State { targets }, Some(stamp))))
+        let targets: Vec<_> = index.targets()?.into_iter().map(TargetState::from_row).collect();
+        for (number, target) in (0..).zip(&targets) {
+            if !has_retries(&*index, number, target.counts.retrying)? {
+                return Err(IndexError::Engine(format!("retries of {} are missing", target.name)));
+            }
+        }
+        Ok(Ok(Found { index, state: State { targets }, stamp: Some(stamp), damaged: None }))
     }
 
     /// Whether the log has the frame that the index read last.

@@ -11,7 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::indexer::{Job, Moved, Replay, tell};
-use super::lookup::Lookup;
+use super::lookup::{Found, Lookup, replace};
+use crate::embedded::core::index_slot::Failed;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::Entry;
@@ -20,7 +21,7 @@ use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::log::segments::Segment;
-use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::space::guard::Why;
 use crate::embedded::state::apply::State;
 
@@ -50,7 +51,7 @@ impl Drain<'_> {
         match job {
             // It is durable; the index does not answer until it is rebuilt.
             Job::Mark(reply) => drop(reply.send(Ok(()))),
-            Job::Entries(_) | Job::Sync => {}
+            Job::Entries(_) | Job::Sync | Job::Failed => {}
         }
     }
 
@@ -91,12 +92,48 @@ struct Made {
     moved: BTreeMap<u16, Moved>,
 }
 
-/// Closes the failed index.
-pub(crate) fn close(shared: &Shared, failed: &IndexError) {
-    tracing::error!(%failed, "the index failed; it is being rebuilt from the log");
-    shared.rebuild.begin();
-    let old = write_lock(&shared.index).take();
-    drop(old);
+/// The rest before a rebuild, because one index after the other may fail.
+pub(crate) struct Rest {
+    ms: u64,
+    /// When the last rebuild was done.
+    since: Instant,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self { ms: RETRY_MS_MIN, since: Instant::now() }
+    }
+}
+
+impl Rest {
+    /// Twice as long each time, unless the last index worked for some time.
+    fn next(&mut self) -> Duration {
+        if self.since.elapsed() > Duration::from_millis(2 * RETRY_MS_MAX) {
+            self.ms = RETRY_MS_MIN;
+        }
+        let rest = Duration::from_millis(self.ms);
+        self.ms = (2 * self.ms).min(RETRY_MS_MAX);
+        self.since = Instant::now();
+        rest
+    }
+}
+
+/// Takes the failed index over. Returns why it failed; `None`: it was missing.
+fn take_over(shared: &Shared, machine: &Machine) -> Option<IndexError> {
+    let Failed { index, error } = shared.index.take_failed()?;
+    drop(index);
+    put_aside(shared, machine, &error);
+    Some(error)
+}
+
+/// Takes an index away that must not be opened again. One whose disk is full may be whole.
+fn put_aside(shared: &Shared, machine: &Machine, error: &IndexError) {
+    if error.is_damage() {
+        match replace(&*machine.index, error) {
+            Ok(what) => shared.note_index_damage(what),
+            Err(error) => shared.rebuild.failed(error.to_string()),
+        }
+    }
 }
 
 /// Replaces a missing or failed index with one that works. Returns its state and how far it has read the
@@ -105,17 +142,20 @@ pub(crate) fn rebuild(
     shared: &Shared,
     machine: &Machine,
     jobs: &Receiver<Job>,
-    mut failed: Option<IndexError>,
+    rest: &mut Rest,
 ) -> Option<(State, u64)> {
     let mut drain = Drain { jobs, over: false, leaves: false };
-    let (mut wait_ms, mut report) = (RETRY_MS_MIN, true);
+    let mut failed = take_over(shared, machine);
+    let mut report = true;
     loop {
         if let Some(failed) = &failed {
             if failed.is_full() && report {
                 shared.room.disk_refused(&format!("cannot write the index: {failed}"));
+                if let Err(error) = machine.index.clear_evidence() {
+                    tracing::warn!(%error, "cannot remove the indexes that were set aside");
+                }
             }
-            shared.rebuild.failed(failed.to_string());
-            drain.wait(Duration::from_millis(wait_ms));
+            drain.wait(rest.next());
         }
         if drain.over {
             return None;
@@ -124,12 +164,13 @@ pub(crate) fn rebuild(
             report = false;
             continue;
         }
-        wait_ms = (2 * wait_ms).min(RETRY_MS_MAX);
         match make(shared, machine, &mut drain) {
             Ok(made) => return Some(install(shared, made)),
             Err(_) if drain.over => return None,
             Err(error) => {
-                tracing::warn!(%error, wait_ms, "the index cannot be rebuilt yet");
+                tracing::warn!(%error, wait_ms = rest.ms, "the index cannot be rebuilt yet");
+                put_aside(shared, machine, &error);
+                shared.rebuild.failed(error.to_string());
                 (failed, report) = (Some(error), true);
             }
         }
@@ -143,12 +184,13 @@ pub(crate) fn rebuild_once(
     jobs: &Receiver<Job>,
 ) -> Result<(State, u64), IndexError> {
     let mut drain = Drain { jobs, over: false, leaves: false };
+    let _ = take_over(shared, machine);
     Ok(install(shared, make(shared, machine, &mut drain)?))
 }
 
 fn install(shared: &Shared, made: Made) -> (State, u64) {
     let Made { index, state, to, moved } = made;
-    *write_lock(&shared.index) = Some(index);
+    shared.index.put(index);
     shared.indexed.store(to, Ordering::Release);
     tell(shared, moved);
     for target in read_lock(&shared.targets).iter() {
@@ -174,7 +216,10 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let first = list.first().map_or(0, SegmentHeader::first);
     let (disk, home) = (&*machine.disk, &*machine.index);
     let lookup = Lookup { disk, home, folder: &folder, list: &list };
-    let (index, mut state, from) = lookup.index()?;
+    let Found { index, mut state, stamp: from, damaged } = lookup.index()?;
+    if let Some(damaged) = damaged {
+        shared.note_index_damage(damaged);
+    }
     let indexed = shared.indexed.load(Ordering::Acquire);
     shared.rebuild.read();
     drain.leaves = false;

@@ -15,6 +15,7 @@ use super::spare::Spare;
 use crate::embedded::platform::disk::Disk;
 use crate::embedded::platform::locks::lock;
 use crate::embedded::platform::prewrite::{PAUSE, prewrite};
+use crate::embedded::platform::repeated::Repeated;
 
 /// Pause after the first failure; it doubles with each further one.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -67,7 +68,7 @@ impl Prewriter {
 struct Failed(Mutex<Option<Attempts>>);
 
 struct Attempts {
-    count: u64,
+    failures: Repeated,
     next: Instant,
 }
 
@@ -79,12 +80,14 @@ impl Failed {
     /// Logs the first failure, and later ones ever more rarely.
     fn again(&self, path: &Path, error: &io::Error) {
         let mut failed = lock(&self.0);
-        let count = failed.as_ref().map_or(0, |attempts| attempts.count) + 1;
-        let pause = PAUSE_MIN * 2u32.saturating_pow(u32::try_from(count - 1).unwrap_or(u32::MAX));
-        *failed = Some(Attempts { count, next: Instant::now() + pause.min(PAUSE_MAX) });
-        if count.is_power_of_two() {
+        let mut failures = failed.as_ref().map_or_else(Repeated::default, |last| last.failures);
+        let before = u32::try_from(failures.count()).unwrap_or(u32::MAX);
+        let line = failures.again();
+        let pause = PAUSE_MIN.saturating_mul(2u32.saturating_pow(before)).min(PAUSE_MAX);
+        *failed = Some(Attempts { failures, next: Instant::now() + pause });
+        if let Some(failures) = line {
             let path = path.display();
-            tracing::warn!(%path, %error, failures = count,
+            tracing::warn!(%path, %error, failures,
                 "cannot write the next segment in advance; the log works without, but slower");
         }
     }

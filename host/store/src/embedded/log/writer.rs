@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::prewriter::Prewriter;
 use super::spare::Spare;
 use crate::embedded::format::frame::Frame;
+use crate::embedded::format::record::Unreadable;
 use crate::embedded::format::segment_header::{Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::embedded::limits::GROUP_BYTES_MAX;
 use crate::embedded::platform::clock::Clock;
@@ -41,9 +42,9 @@ pub(crate) enum DiskError {
     SmallSegment,
     #[error("too many new targets at once")]
     TooManyTargets,
-    /// A repetition key could not be looked up.
-    #[error("{0}")]
-    Lookup(String),
+    /// A repetition cannot be taken out of its request.
+    #[error("cannot leave out a repetition: {0}")]
+    Repetition(Unreadable),
     /// Another failure of the store, for a caller that waits for the disk.
     #[error("{0}")]
     Store(#[from] StoreError),

@@ -1,4 +1,4 @@
-//! What the store needs of the machine: disk, clocks, locks.
+//! What the store needs of the machine: disk, clocks, locks, and a quiet way to report what fails again and again.
 
 pub(super) mod clock;
 pub(super) mod clock_trust;
@@ -6,3 +6,4 @@ pub(super) mod disk;
 pub(super) mod lock_file;
 pub(super) mod locks;
 pub(super) mod prewrite;
+pub(super) mod repeated;

@@ -4,8 +4,6 @@
 //! Every segment begins with the state of all targets, so the end of the log is enough to accept requests
 //! and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
 
-use std::path::Path;
-
 use super::replay::Recovery;
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::entry::{Effects, Entry};
@@ -14,8 +12,9 @@ use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::index::rows::{Index, IndexError, KeysKept, Seen};
+use crate::embedded::index::sweep::sweep;
 use crate::embedded::indexing::indexer::Replay;
-use crate::embedded::indexing::lookup::IndexAt;
+use crate::embedded::indexing::lookup::{Found, replace};
 use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;
@@ -27,6 +26,8 @@ const CHECKPOINT_CHUNK_BYTES: usize = 64 << 10;
 pub(crate) struct Begun {
     /// `None`: it must be rebuilt.
     pub index: Option<Box<dyn Index>>,
+    /// What became of a damaged index.
+    pub damaged: Option<String>,
     pub state: State,
     /// Repetition keys that the index may not have.
     pub recent: Recent,
@@ -36,24 +37,18 @@ pub(crate) struct Begun {
 
 impl Recovery<'_> {
     pub(crate) fn begin(&mut self, settings: &Settings) -> Result<Begun, OpenError> {
-        let mut recent = Recent::new(self.machine.clock.steady());
-        let oldest = self.list.first().copied();
-        if let Some((index, mut state, from)) = self.index_at_open() {
-            let folder = settings.index_folder();
-            let uuid = oldest.map_or(0, |oldest| oldest.identity.uuid);
-            // A clock that is wrong at the start removes no keys.
-            let created_ms = self.list.last().map_or(0, |newest| newest.created_ms);
-            let now_ms = self.machine.clock.wall_ms().min(created_ms);
-            let kept = KeysKept { now_ms, window_ms: settings.window_ms() };
-            let mut replay = Replay::new(&*index, uuid, kept, u64::MAX);
-            let from = from.map(|stamp| (stamp.end, stamp.epoch));
-            let from = from.or(oldest.map(|oldest| (oldest.first(), oldest.epoch)));
-            let tail = self.replay(from.unwrap_or_default(), &mut |entry| {
-                replay.read(&mut state, entry).map_err(|error| index_error(&folder, &error))
-            })?;
-            replay.commit(&state).map_err(|error| index_error(&folder, &error))?;
-            return Ok(Begun { index: Some(index), state, recent, tail });
+        let mut damaged = None;
+        if let Some(found) = self.index_at_open() {
+            match self.with_index(found, settings.window_ms())? {
+                Ok(begun) => return Ok(begun),
+                Err(error) if error.is_damage() => match replace(&*self.machine.index, &error) {
+                    Ok(what) => damaged = Some(what),
+                    Err(error) => tracing::warn!(%error, "the index is rebuilt from the log"),
+                },
+                Err(error) => tracing::warn!(%error, "the index is rebuilt from the log"),
+            }
         }
+        let mut recent = Recent::new(self.machine.clock.steady());
         let from = self.checkpoint()?.map(|segment| (segment.first(), segment.epoch));
         let (mut state, now) = (State::default(), self.machine.clock.steady());
         let tail = self.replay(from.unwrap_or_default(), &mut |entry| {
@@ -62,11 +57,40 @@ impl Recovery<'_> {
             recent.turn(None, now);
             Ok(())
         })?;
-        Ok(Begun { index: None, state, recent, tail })
+        Ok(Begun { index: None, damaged, state, recent, tail })
+    }
+
+    /// Reads what the index lacks of the log. The inner `Err` is one of the index: the log alone will do.
+    fn with_index(
+        &mut self,
+        found: Found,
+        window_ms: u64,
+    ) -> Result<Result<Begun, IndexError>, OpenError> {
+        let Found { index, mut state, stamp, damaged } = found;
+        let Some(oldest) = self.list.first().copied() else { return Ok(Err(IndexError::Closing)) };
+        // A clock that is wrong at the start removes no keys.
+        let created_ms = self.list.last().map_or(0, |newest| newest.created_ms);
+        let now_ms = self.machine.clock.wall_ms().min(created_ms);
+        let kept = KeysKept { now_ms, window_ms };
+        let mut replay = Replay::new(&*index, oldest.identity.uuid, kept, u64::MAX);
+        let from = stamp.map_or((oldest.first(), oldest.epoch), |stamp| (stamp.end, stamp.epoch));
+        let mut failed = Ok(());
+        let tail = self.replay(from, &mut |entry| {
+            if failed.is_ok() {
+                failed = replay.read(&mut state, entry);
+            }
+            Ok(())
+        })?;
+        let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
+        let swept = failed
+            .and_then(|()| replay.commit(&state))
+            .and_then(|()| sweep(&*index, targets, oldest.base));
+        let recent = Recent::new(self.machine.clock.steady());
+        Ok(swept.map(|()| Begun { index: Some(index), damaged, state, recent, tail }))
     }
 
     /// The index, if it lacks so little of the log that this can be read now.
-    fn index_at_open(&self) -> Option<IndexAt> {
+    fn index_at_open(&self) -> Option<Found> {
         let (oldest, newest) = (self.list.first()?, self.list.last()?);
         let is_near = |place: u64| {
             newest.limit().saturating_sub(place) <= self.machine.read_at_open_bytes_max
@@ -86,7 +110,7 @@ impl Recovery<'_> {
         };
         match found {
             Ok(found) => {
-                let place = found.2.map_or(oldest.first(), |stamp| stamp.end);
+                let place = found.stamp.map_or(oldest.first(), |stamp| stamp.end);
                 (is_near(place) || place > newest.first()).then_some(found)
             }
             Err(error) => {
@@ -120,8 +144,4 @@ fn remember(recent: &mut Recent, entry: &Entry) {
         let (number, received_ms) = (number(entry.lsn, place), *received_ms);
         recent.put(key, Seen { number, received_ms }, entry.end);
     }
-}
-
-pub(crate) fn index_error(folder: &Path, error: &IndexError) -> OpenError {
-    OpenError::Index { path: folder.to_path_buf(), reason: error.to_string() }
 }

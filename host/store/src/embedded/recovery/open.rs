@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::RwLock;
 
-use super::begin::{Begun, index_error};
+use super::begin::Begun;
 use super::replay::Recovery;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
@@ -15,7 +15,6 @@ use crate::embedded::format::segment_header::{
     BadHeader, HEADER_LEN, SegmentHeader, VERSION, base_of, file_name,
 };
 use crate::embedded::index::recent::Recent;
-use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::segments::Segments;
 use crate::embedded::log::spare::SPARE;
@@ -53,7 +52,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     };
     let (epoch, summary) = (newest.epoch, Summary::default());
     let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
-    let Begun { index, state, recent, tail } = recovery.begin(settings)?;
+    let Begun { index, damaged, state, recent, tail } = recovery.begin(settings)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
     let list = recovery.closed()?;
@@ -61,17 +60,15 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     // The time of the last record, to check the clock against.
     let closed = list.iter().filter_map(|segment| Some(segment.summary.as_ref()?.last_ms));
     let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
-    let start = list.first().map_or(0, |segment| segment.header.base);
-    let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
-    if let Some(index) = &index {
-        sweep(&**index, targets, start).map_err(|e| index_error(&settings.index_folder(), &e))?;
-    }
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
     let clock = machine.clock.clone();
     let shared =
         Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
+    if let Some(damaged) = damaged {
+        shared.note_index_damage(damaged);
+    }
     let stands_on = (machine.disk.clone(), machine.clock.clone(), machine.alone);
     let aside = (shared.spare.clone(), shared.room.clone());
     let newest = (newest, file);

@@ -174,7 +174,7 @@ impl Retention {
         }
         let about = (read_lock(&self.shared.targets).len(), self.shared.clock.wall_ms());
         let about = (u16::try_from(about.0).unwrap_or(u16::MAX), about.1);
-        let (all, _) = self.shared.with_index(|index| {
+        let (all, _) = self.shared.with_index_and_log(|index| {
             copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)
         })?;
         let bytes: u64 = all.iter().map(Copy::bytes).sum();

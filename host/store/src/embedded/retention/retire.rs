@@ -19,6 +19,7 @@ use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::space::guard::Why;
 
 /// Pause before the next look at the oldest segment while something needs it …
@@ -68,6 +69,8 @@ pub(crate) struct Retention {
     pub(super) shared: Arc<Shared>,
     /// A segment that is no longer part of the log but still being read.
     leaving: Option<Segment>,
+    /// Times in a row that a segment could not be removed, or its rows.
+    failed: Repeated,
     /// When the newest segment was last looked at.
     looked: Option<Instant>,
 }
@@ -76,8 +79,8 @@ pub(crate) struct Retention {
 pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
 
 impl Retention {
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, leaving: None, looked: None }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, leaving: None, failed: Repeated::default(), looked: None }
     }
 
     pub(crate) fn run(mut self) {
@@ -106,8 +109,10 @@ impl Retention {
             Ok(true) => Stepped::More,
             Ok(false) => Stepped::Rest(Some(self.look_again())),
             Err(error) => {
-                if !self.shared.inbox.stopped() {
-                    tracing::warn!(%error, "cannot remove an old log segment yet");
+                if !self.shared.inbox.stopped()
+                    && let Some(failures) = self.failed.again()
+                {
+                    tracing::warn!(%error, failures, "cannot remove an old log segment yet");
                 }
                 Stepped::Rest(Some(LOOK))
             }
@@ -194,14 +199,21 @@ impl Retention {
         let (reader, spare) = (&self.shared.reader, &self.shared.spare);
         let path = segment.header.path(&reader.folder);
         if let Err(error) = spare.recycle(&*reader.disk, &path, &reader.folder) {
-            tracing::warn!(path = %path.display(), %error,
-                "cannot remove a segment that is no longer needed; trying again soon");
+            if let Some(failures) = self.failed.again() {
+                tracing::warn!(path = %path.display(), %error, failures,
+                    "cannot remove a segment that is no longer needed; trying again soon");
+            }
             self.leaving = Some(segment);
             return Stepped::Rest(Some(LOOK));
         }
         let targets = u16::try_from(read_lock(&self.shared.targets).len()).unwrap_or(u16::MAX);
         if let Err(error) = self.shared.with_index(|index| sweep(index, targets, reader.start())) {
-            tracing::warn!(%error, "cannot remove rows of removed events from the index; the next start does it");
+            if let Some(failures) = self.failed.again() {
+                tracing::warn!(%error, failures,
+                    "cannot remove rows of removed events from the index; the next start does it");
+            }
+        } else {
+            self.failed.end();
         }
         self.shared.room.open(Why::Quota);
         Stepped::More

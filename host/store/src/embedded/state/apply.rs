@@ -67,14 +67,14 @@ impl TargetState {
         self.advance(record.cursor);
     }
 
-    fn expire(&mut self, record: &DeadRange) {
+    /// The caller counts them.
+    fn end_range(&mut self, record: &DeadRange) {
         let mut from = record.from;
         for &open in &record.kept {
             self.done.insert(from, open);
             from = open + 1;
         }
         self.done.insert(from, record.to);
-        self.counts.died(record.count);
         self.advance(record.cursor);
     }
 
@@ -84,6 +84,10 @@ impl TargetState {
         match &record.what {
             ActKind::Hold(hold) => self.hold.clone_from(hold),
             ActKind::DeadLetters(change) => self.counts.changed(change),
+            ActKind::DropRange(range) => {
+                self.end_range(range);
+                self.counts.dropped(range.count);
+            }
         }
     }
 
@@ -135,7 +139,8 @@ impl State {
             }
             Effects::DeadRange(record) => {
                 if let Some(target) = self.targets.get_mut(usize::from(record.target)) {
-                    target.expire(record);
+                    target.end_range(record);
+                    target.counts.died(record.count);
                 }
             }
             Effects::Act(record) => {

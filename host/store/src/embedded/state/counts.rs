@@ -30,6 +30,7 @@ impl Counts {
         match &settled.what {
             RecordedOutcome::Retry { .. } | RecordedOutcome::Parked { .. } => self.retrying += 1,
             RecordedOutcome::Delivered { .. } => self.delivered(),
+            RecordedOutcome::Dropped(_) => self.dropped(1),
             RecordedOutcome::Dead { .. } => self.died(1),
             // A window is not a delivery.
             RecordedOutcome::Window { .. } => return,
@@ -41,6 +42,11 @@ impl Counts {
     pub(crate) const fn died(&mut self, count: u64) {
         self.pending = self.pending.saturating_sub(count);
         self.dead += count;
+    }
+
+    /// This many deliveries were dropped while they waited.
+    pub(crate) const fn dropped(&mut self, count: u64) {
+        self.pending = self.pending.saturating_sub(count);
     }
 
     /// Dead letters were replayed or dropped.

@@ -444,7 +444,11 @@ impl Live {
         self.next = to;
         self.read = to;
         self.advance();
-        self.counts.died(count);
+        if range.drops {
+            self.counts.dropped(count);
+        } else {
+            self.counts.died(count);
+        }
         Some(DeadRange {
             target: self.target,
             from: first.0,
@@ -492,6 +496,8 @@ pub(crate) struct ExpireRange {
     pub first: Option<(u64, Timestamp)>,
     pub at: Timestamp,
     pub reason: String,
+    /// They are dropped, instead of becoming dead letters.
+    pub drops: bool,
 }
 
 fn first_attempt(event: Arc<StoredEvent>) -> Delivery {

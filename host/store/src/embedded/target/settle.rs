@@ -6,7 +6,9 @@ use dispatcher_model::{REASON_BYTES_MAX, Receipt, Timestamp};
 
 use super::live::Live;
 use crate::embedded::format::record::{RecordedOutcome, Settled, TargetSettlements, to_deltas};
-use crate::embedded::limits::{RECEIPT_BYTES_MAX, SETTLED_AHEAD_MAX, WINDOW_MAX, cut};
+use crate::embedded::limits::{
+    OUT_OF_ORDER_MAX, RECEIPT_BYTES_MAX, SETTLED_AHEAD_MAX, WINDOW_MAX, cut,
+};
 use crate::embedded::platform::clock::Now;
 use crate::{Outcome, PROGRESS_STORED_BYTES_MAX, Settlement, Window};
 
@@ -85,6 +87,30 @@ impl Live {
             others,
         });
         Step { record, bytes, wake: released || was_full }
+    }
+
+    /// Ends a delivery that was never tried and is not claimed; `false` if there is no such, or if too many
+    /// were ended out of their order already. The caller counts it.
+    pub(crate) fn give_up(&mut self, number: u64) -> bool {
+        if self.free.remove(&number) {
+            self.open.remove(&number);
+        } else if number < self.next
+            || self.done.contains(number)
+            || self.open.contains_key(&number)
+            || self.done.len() >= OUT_OF_ORDER_MAX
+        {
+            return false;
+        }
+        self.loaded.retain(|loaded| loaded.number != number);
+        self.ready.retain(|(ready, _)| *ready != number);
+        if self.ready.is_empty() {
+            self.next = self.next.max(self.read);
+        }
+        if number >= self.cursor() {
+            self.done.insert(number, number + 1);
+        }
+        self.advance();
+        true
     }
 
     /// Removes a claimed delivery; the caller fills in `what`.
@@ -220,7 +246,9 @@ fn size(settled: &Settled) -> usize {
         }
         RecordedOutcome::Retry { reason, progress, .. } => reason.len() + progress.len(),
         RecordedOutcome::Dead { reason } => reason.len(),
-        RecordedOutcome::Parked { .. } | RecordedOutcome::Window { .. } => 0,
+        RecordedOutcome::Parked { .. }
+        | RecordedOutcome::Window { .. }
+        | RecordedOutcome::Dropped(_) => 0,
     };
     text + 48
 }

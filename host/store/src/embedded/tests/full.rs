@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::platform::disk::Disk as _;
-use crate::embedded::platform::locks::write_lock;
 use crate::embedded::simulation::hardware::disk::{NO_SPACE, SimDisk};
 use crate::embedded::simulation::hardware::faulty_index::FaultyIndex;
 use crate::{AppendError, Durable, Queue};
@@ -165,15 +164,14 @@ async fn a_failed_index_is_rebuilt_while_deliveries_continue() {
         if loss == Loss::NoRoom {
             fill(&disk, OVER_QUOTA);
         }
-        *write_lock(&store.shared.index) =
-            Some(Box::new(FaultyIndex::failing(loss == Loss::NoRoom)));
+        store.shared.index.swap(Some(Box::new(FaultyIndex::failing(loss == Loss::NoRoom))));
         if loss == Loss::Gone {
             folder.delete_index();
         }
         settle(&*store, a, &again, retry(now())).await;
         settle(&*store, a, &some[2..], delivered()).await;
         store.flush().await.ok();
-        until("it is noticed", || store.shared.index.read().unwrap().is_none()).await;
+        until("it is noticed", || !store.shared.index.is_open()).await;
         if loss == Loss::NoRoom {
             until("it is reported", || store.full().is_some()).await;
             let refused = store.append(request(vec![keyed("first", 1, &[a])])).await;
@@ -206,7 +204,7 @@ async fn a_store_closes_while_its_index_cannot_be_rebuilt() {
     let claimed = claim(&*store, a, 1).await;
     until("a reserve", || store.shared.room.has_reserve()).await;
     fill(&disk, NO_SPACE);
-    *write_lock(&store.shared.index) = Some(Box::new(FaultyIndex::failing(true)));
+    store.shared.index.swap(Some(Box::new(FaultyIndex::failing(true))));
     settle(&*store, a, &claimed, delivered()).await;
     within(store.close()).await.unwrap();
     free(&disk);

@@ -8,7 +8,6 @@ use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
-use crate::embedded::platform::locks::write_lock;
 use crate::embedded::retention::retire::{Retention, Stepped};
 use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::{Depth, Queue};
@@ -141,7 +140,7 @@ async fn an_index_that_fails_while_running_is_rebuilt() {
     let a = register(&*store, &["a"]).await[0];
     append(&*store, vec![keyed("k", 0, &[a])]).await;
     gate.shut();
-    *write_lock(&store.shared.index) = None;
+    store.shared.index.swap(None);
     append(&*store, vec![keyed("l", 0, &[a])]).await;
     until("it is noticed", || store.rebuilding().is_some()).await;
     append(&*store, vec![keyed("m", 0, &[a])]).await;

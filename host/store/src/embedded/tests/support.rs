@@ -95,7 +95,7 @@ pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
 
 /// All rows of the index.
 pub(super) fn dump(store: &Embedded) -> Rows {
-    store.shared.index.read().unwrap().as_ref().unwrap().dump()
+    store.shared.with_index(|index| Ok(index.dump())).unwrap()
 }
 
 /// A copy of a folder with all that is in it.

@@ -3,6 +3,7 @@
 //! All but `repair` only read, and work while a daemon uses the folder: what it removes or writes meanwhile
 //! does not count as damage. Memory is bounded by the largest frame and the number of targets.
 
+mod backlogs;
 mod backup;
 mod check;
 mod damage;
@@ -17,6 +18,7 @@ mod walk;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use backlogs::{Backlog, backlogs};
 pub use backup::{BackedUp, backup};
 pub use check::{Report, check};
 pub use damage::{Concerned, Damage, Lay, Unsure};

@@ -32,7 +32,10 @@ impl IndexPlace {
     pub(crate) fn home(&self) -> Arc<dyn IndexHome> {
         match self {
             Self::Memory(home) => Arc::new(home.clone()),
-            Self::Folder(dir) => Arc::new(FjallHome(Self::folder(dir))),
+            Self::Folder(dir) => {
+                let aside = dir.path().join("damaged");
+                Arc::new(FjallHome { folder: Self::folder(dir), aside })
+            }
         }
     }
 

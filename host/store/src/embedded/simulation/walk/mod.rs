@@ -2,7 +2,7 @@
 //!
 //! - `plan`, `walk`: what a seed is and how it runs;
 //! - `running`: an open store, stepped by the test; `model`: what is true of it;
-//! - steps: `senders`, `targets`, `operators`, `hardware`, `retention`, `crash`, `without_index`;
+//! - steps: `senders`, `targets`, `operators`, `waiting`, `hardware`, `retention`, `crash`, `without_index`;
 //! - checks after a start: `recovered`, `log`, `rebuilt`, `bit_rot`; at the end: `finish`.
 
 mod bit_rot;
@@ -19,6 +19,7 @@ mod retention;
 pub(crate) mod running;
 mod senders;
 mod targets;
+mod waiting;
 #[expect(clippy::module_inception, reason = "the type that the other files extend")]
 pub(crate) mod walk;
 mod without_index;

@@ -125,6 +125,8 @@ pub(super) struct Model {
     /// that came by a replay and were not planned for the target.
     pub folded: BTreeMap<u16, u64>,
     pub windows: Vec<Window>,
+    /// Moves that were not answered: from, to and the event.
+    pub moves: Vec<(u16, u16, Label)>,
     /// Steps that were digests.
     pub digests: BTreeSet<u64>,
     /// The event of each number that was ever given: no other may get it.

@@ -11,11 +11,11 @@ use super::model::{Delivery, Label, Presence, Status};
 use super::walk::{Done, Walk};
 
 /// An act and what it may change.
-struct Act {
-    what: &'static str,
-    target: TargetNumber,
-    candidates: Vec<Label>,
-    becomes: Status,
+pub(super) struct Act {
+    pub what: &'static str,
+    pub target: TargetNumber,
+    pub candidates: Vec<Label>,
+    pub becomes: Status,
 }
 
 /// A list of dead letters.
@@ -60,7 +60,11 @@ impl Walk {
         Ok(())
     }
 
-    fn labels(&self, target: TargetNumber, wanted: impl Fn(&Delivery) -> bool) -> Vec<Label> {
+    pub(super) fn labels(
+        &self,
+        target: TargetNumber,
+        wanted: impl Fn(&Delivery) -> bool,
+    ) -> Vec<Label> {
         self.model.of(target.0).filter(|(_, d)| wanted(d)).map(|(label, _)| label).collect()
     }
 
@@ -206,7 +210,7 @@ impl Walk {
     }
 
     /// Compares what the act answered with what became of each delivery.
-    fn acted(&mut self, act: Act, answer: Option<Result<u64, StoreError>>) -> Done {
+    pub(super) fn acted(&mut self, act: Act, answer: Option<Result<u64, StoreError>>) -> Done {
         let Act { what, target, candidates, becomes } = act;
         let count = match answer {
             Some(Ok(count)) => count,

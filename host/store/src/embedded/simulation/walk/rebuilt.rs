@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::Queue;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::index::rows::Space;
-use crate::embedded::platform::locks::read_lock;
 
 use crate::embedded::simulation::hardware::memory_index::{MemoryHome, Rows};
 
@@ -14,8 +13,7 @@ use super::walk::{Done, Walk};
 
 impl Walk {
     fn dump(running: &Running, hours_from: u32) -> Rows {
-        let index = read_lock(&running.store.shared.index);
-        let rows = index.as_ref().map(|index| index.dump()).unwrap_or_default();
+        let rows = running.store.shared.with_index(|index| Ok(index.dump())).unwrap_or_default();
         let known = |space: &Space| !matches!(space, Space::Seen(hour) if *hour < hours_from);
         rows.into_iter().filter(|((space, _), _)| known(space)).collect()
     }

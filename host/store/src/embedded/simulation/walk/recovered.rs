@@ -134,6 +134,9 @@ impl Walk {
             }
             delivery.status = now;
         }
+        for (from, to, label) in std::mem::take(&mut self.model.moves) {
+            self.is_in_one_place((from, label), (to, label))?;
+        }
         if let (Some(last), Some(first)) = (kept.last(), lost.first())
             && last > first
         {

@@ -172,11 +172,13 @@ impl Walk {
     }
 
     pub(crate) fn run(&mut self) -> Done {
-        while self.step < self.plan.steps {
+        for done in 1..=self.plan.steps {
             self.step += 1;
             self.counts.steps += 1;
             self.one_step()?;
-            if self.step.is_multiple_of(7) && !self.disk.faults().off {
+            if done.is_multiple_of(7) && !self.disk.faults().off {
+                // A step of its own: what it gives up is not part of a digest.
+                self.step += 1;
                 self.retain()?;
             }
             if self.unsure || self.disk.faults().off {
@@ -192,7 +194,7 @@ impl Walk {
 
     fn one_step(&mut self) -> Done {
         let target = self.target();
-        match self.random.u32(..200) {
+        match self.random.u32(..204) {
             0..50 => self.append(),
             50..95 => self.claim(target),
             95..130 => self.settle(target),
@@ -212,6 +214,8 @@ impl Walk {
             176..180 => self.jump(),
             180..186 => self.fault(),
             186..190 => self.settlements_and_two_power_cuts(target),
+            190..192 => self.drop_waiting(target),
+            192..194 => self.move_waiting(target),
             _ => self.crash(),
         }
     }

@@ -106,8 +106,7 @@ impl Small {
         drop(store);
         let rows = |small: &Self| {
             let store = small.store();
-            let index = read_lock(&store.shared.index);
-            let mut rows = index.as_ref().unwrap().dump();
+            let mut rows = crate::embedded::tests::support::dump(&store);
             rows.retain(|(space, _), _| !matches!(space, Space::Seen(_)));
             rows
         };

@@ -1,0 +1,77 @@
+//! Drops deliveries that wait, and moves them from one target to another.
+
+use super::IDS_MAX;
+use super::error::RequestError;
+use super::view::{Inner, TargetView};
+use super::wire::{Count, Move, Selection};
+use crate::model::{EventId, InvalidEventId};
+use crate::store::Fate;
+
+const DROPPED: &str = "dropped before it was delivered";
+
+pub(super) async fn discard(inner: &Inner, selection: Selection) -> Result<Count, RequestError> {
+    let Some(name) = selection.target.as_deref() else { return Err(RequestError::NoTarget) };
+    let targets = inner.selected(Some(name))?;
+    if selection.events.len() > IDS_MAX {
+        return Err(RequestError::TooManyIds);
+    }
+    let ids = selection.events.iter().map(|id| id.parse());
+    let ids = ids.collect::<Result<Vec<EventId>, InvalidEventId>>()?;
+    let ids = (!selection.all).then_some(ids);
+    let mut count = 0;
+    for target in targets {
+        count += if selection.dry {
+            match &ids {
+                None => waiting(inner, &target),
+                Some(ids) => waiting_of(inner, &target, ids).await?,
+            }
+        } else {
+            let dropped = inner.queue.drop_waiting(target.number, ids.clone(), DROPPED.to_owned());
+            let count = dropped.await?;
+            tracing::info!(to = %target.name, count, "deliveries dropped by hand");
+            count
+        };
+    }
+    Ok(Count { count, skipped: 0 })
+}
+
+pub(super) async fn relocate(inner: &Inner, request: Move) -> Result<Count, RequestError> {
+    let sources = inner.selected(Some(&request.from))?;
+    let to = inner.configured(&request.to)?;
+    let mut count = 0;
+    for from in sources {
+        if from.number == to.number {
+            return Err(RequestError::SameTarget { name: request.to });
+        }
+        count += if request.dry {
+            waiting(inner, &from)
+        } else {
+            let reason = format!("moved to target {}", to.name);
+            let count = inner.queue.move_waiting(from.number, to.number, reason).await?;
+            tracing::info!(from = %from.name, to = %to.name, count, "deliveries moved by hand");
+            count
+        };
+    }
+    Ok(Count { count, skipped: 0 })
+}
+
+/// How many deliveries wait and are not being attempted.
+fn waiting(inner: &Inner, target: &TargetView) -> u64 {
+    let depth = inner.queue.depth(target.number);
+    depth.pending.saturating_sub(depth.in_flight)
+}
+
+/// How many of these events wait for the target.
+async fn waiting_of(
+    inner: &Inner,
+    target: &TargetView,
+    ids: &[EventId],
+) -> Result<u64, RequestError> {
+    let mut count = 0;
+    for id in ids {
+        let fates = inner.queue.fate(*id).await?.map(|known| known.fates).unwrap_or_default();
+        let here = fates.into_iter().find(|(number, _)| *number == target.number);
+        count += u64::from(matches!(here, Some((_, Fate::Waiting | Fate::Retrying { .. }))));
+    }
+    Ok(count)
+}

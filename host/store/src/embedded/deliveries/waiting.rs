@@ -1,0 +1,453 @@
+//! Gives up, drops and moves deliveries that wait, because a person asked for it.
+//!
+//! Each operation holds the reading locks of its targets and stops claims, so that nothing but settlements
+//! changes what waits. A claimed delivery is left alone. A move first makes the deliveries of the other target
+//! durable, then drops those of the first: a crash in between leaves both, and the next move does not add what
+//! the other target has already.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
+
+use super::expire::Frozen;
+use crate::StoreError;
+use crate::embedded::core::blocking::blocking;
+use crate::embedded::core::events::{event, log_error};
+use crate::embedded::core::inbox::{Command, unknown};
+use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::format::record::{
+    ActKind, DeadLetterChange, DeadRow, RecordedOutcome, Settled, to_deltas,
+};
+use crate::embedded::index::queries::Queries as _;
+use crate::embedded::index::rows::{Index, IndexError};
+use crate::embedded::limits::{OUT_OF_ORDER_MAX, cut};
+use crate::embedded::platform::locks::lock;
+use crate::embedded::target::live::ExpireRange;
+
+/// Most deliveries in one record.
+const CHUNK_MAX: usize = 1_000;
+
+/// How often the log is read again because the target read on meanwhile.
+const TRIES_MAX: usize = 8;
+
+const END_OF_TIME: Timestamp = Timestamp::from_millis(u64::MAX);
+
+/// Stops all claims of a target while it exists.
+struct Still(Arc<Target>);
+
+impl Still {
+    fn new(target: &Arc<Target>) -> Self {
+        lock(&target.live).still = true;
+        Self(target.clone())
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        lock(&self.0.live).still = false;
+        self.0.woken.notify_waiters();
+    }
+}
+
+/// A delivery that waits: its number, and when its event was received.
+type Found = (u64, Timestamp);
+
+/// The target that gets what waits for another one.
+struct Receiver {
+    target: Arc<Target>,
+    /// Numbers of its deliveries that have a row, ascending.
+    rows: Vec<u64>,
+}
+
+/// What operators do with the deliveries that wait for a target.
+pub(crate) struct Waiting<'a>(pub &'a Arc<Shared>);
+
+impl Waiting<'_> {
+    fn known(&self, number: TargetNumber) -> Result<Arc<Target>, StoreError> {
+        self.0.target(number.0).ok_or_else(|| unknown(number))
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.0.ask(|reply| Command::Flush { reply }).await
+    }
+
+    async fn give_up(&self, target: &Target, rows: Vec<Settled>) -> Result<u64, StoreError> {
+        let target = TargetNumber(target.number);
+        self.0.ask(|reply| Command::GiveUp { target, rows, reply }).await
+    }
+
+    /// Makes dead letters of what was received before that time.
+    pub(crate) async fn skip(
+        &self,
+        number: TargetNumber,
+        before: Timestamp,
+        reason: String,
+    ) -> Result<u64, StoreError> {
+        let target = self.known(number)?;
+        let mut skipped =
+            crate::embedded::deliveries::expire::expire(self.0, number, before, reason.clone())
+                .await?;
+        let _alone = target.loading.clone().lock_owned().await;
+        let _still = Still::new(&target);
+        self.flush().await?;
+        let mut from = (0, 0);
+        loop {
+            let (shared, on) = (self.0.clone(), target.clone());
+            let (mut rows, next) = blocking(move || rows_after(&shared, &on, from, before)).await?;
+            for row in &mut rows {
+                row.what = dead(&reason);
+            }
+            if !rows.is_empty() {
+                skipped += self.give_up(&target, rows).await?;
+            }
+            let Some(next) = next else { return Ok(skipped) };
+            from = next;
+        }
+    }
+
+    /// Drops the deliveries of these events.
+    pub(crate) async fn drop(
+        &self,
+        number: TargetNumber,
+        events: Vec<EventId>,
+        reason: String,
+    ) -> Result<u64, StoreError> {
+        let target = self.known(number)?;
+        let _alone = target.loading.clone().lock_owned().await;
+        let _still = Still::new(&target);
+        self.flush().await?;
+        let mut dropped = 0;
+        for chunk in events.chunks(CHUNK_MAX) {
+            let (shared, on, ids) = (self.0.clone(), target.clone(), chunk.to_vec());
+            let why = reason.clone();
+            let rows = blocking(move || chosen(&shared, &on, ids, &why)).await?;
+            let asked = rows.len() as u64;
+            if rows.is_empty() {
+                continue;
+            }
+            let count = self.give_up(&target, rows).await?;
+            dropped += count;
+            if count < asked && lock(&target.live).done.len() >= OUT_OF_ORDER_MAX {
+                let what = format!("what was dropped out of its order ({dropped} now)");
+                return Err(StoreError::TooLarge { what, max: OUT_OF_ORDER_MAX });
+            }
+        }
+        self.flush().await?;
+        Ok(dropped)
+    }
+
+    /// Drops everything that waits, or moves it to another target.
+    pub(crate) async fn empty(
+        &self,
+        number: TargetNumber,
+        to: Option<TargetNumber>,
+        reason: String,
+    ) -> Result<u64, StoreError> {
+        let target = self.known(number)?;
+        let other = to.map(|to| self.known(to)).transpose()?;
+        if other.as_ref().is_some_and(|other| other.number == number.0) {
+            return Ok(0);
+        }
+        // Always in the same order, so that two moves do not wait for each other.
+        let mut both: Vec<_> = other.iter().chain([&target]).collect();
+        both.sort_unstable_by_key(|target| target.number);
+        let mut alone = Vec::new();
+        for target in both {
+            alone.push(target.loading.clone().lock_owned().await);
+        }
+        let (_still, _frozen) = (Still::new(&target), Frozen::new(&target));
+        self.flush().await?;
+        let mut to = None;
+        if let Some(target) = other {
+            let (shared, on) = (self.0.clone(), target.number);
+            let rows = blocking(move || rows(&shared, on)).await?;
+            to = Some(Receiver { target, rows });
+        }
+        let mut count = self.empty_rows(&target, to.as_mut(), &reason).await?;
+        count += self.empty_released(&target, to.as_mut(), &reason).await?;
+        count += self.empty_untried(&target, to.as_mut(), &reason).await?;
+        self.flush().await?;
+        Ok(count)
+    }
+
+    /// What waits for a retry, or was parked.
+    async fn empty_rows(
+        &self,
+        target: &Arc<Target>,
+        mut to: Option<&mut Receiver>,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
+        let (mut count, mut from) = (0, (0, 0));
+        loop {
+            let (shared, on, why) = (self.0.clone(), target.clone(), reason.to_owned());
+            let (rows, next) = blocking(move || {
+                let (mut rows, next) = rows_after(&shared, &on, from, END_OF_TIME)?;
+                drop_rows(&shared, on.number, &mut rows, &why)?;
+                Ok((rows, next))
+            })
+            .await?;
+            if !rows.is_empty() {
+                let numbers = rows.iter().map(|row| row.number).collect();
+                self.hand_over(to.as_deref_mut(), numbers).await?;
+                count += self.give_up(target, rows).await?;
+            }
+            let Some(next) = next else { return Ok(count) };
+            from = next;
+        }
+    }
+
+    /// What was claimed and released without an attempt.
+    async fn empty_released(
+        &self,
+        target: &Arc<Target>,
+        to: Option<&mut Receiver>,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
+        let released: Vec<Found> = {
+            let live = lock(&target.live);
+            let received = |number: &u64| Some((*number, live.open.get(number)?.received));
+            live.free.iter().filter_map(received).collect()
+        };
+        if released.is_empty() {
+            return Ok(0);
+        }
+        let numbers = released.iter().map(|(number, _)| *number).collect();
+        self.hand_over(to, numbers).await?;
+        let (shared, number, why) = (self.0.clone(), target.number, reason.to_owned());
+        let rows = blocking(move || {
+            let mut rows = released.into_iter().map(untried_row).collect::<Vec<_>>();
+            drop_rows(&shared, number, &mut rows, &why)?;
+            Ok(rows)
+        })
+        .await?;
+        self.give_up(target, rows).await
+    }
+
+    /// What was never claimed: one record for many of them.
+    async fn empty_untried(
+        &self,
+        target: &Arc<Target>,
+        mut to: Option<&mut Receiver>,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
+        let (mut count, mut tries) = (0, 0);
+        loop {
+            let (shared, on) = (self.0.clone(), target.clone());
+            let (from, found) = blocking(move || untried(&shared, &on)).await?;
+            let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else {
+                return Ok(count);
+            };
+            let numbers: Vec<u64> = found.iter().map(|(number, _)| *number).collect();
+            let range = ExpireRange {
+                from,
+                to: last.0 + 1,
+                count: numbers.len() as u64,
+                first: Some(first),
+                at: self.0.clock.wall(),
+                reason: reason.to_owned(),
+                drops: true,
+            };
+            self.hand_over(to.as_deref_mut(), numbers).await?;
+            let number = TargetNumber(target.number);
+            // Nothing that was released: it was not handed over.
+            let before = Timestamp::default();
+            let expire = |reply| Command::Expire { target: number, range, before, reply };
+            match self.0.ask(expire).await? {
+                Some(ended) => (count, tries) = (count + ended, 0),
+                None if tries >= TRIES_MAX => {
+                    return Err(StoreError::Busy { target: target.name.clone() });
+                }
+                None => tries += 1,
+            }
+        }
+    }
+
+    /// Makes deliveries of the other target, without those that it has already. Durable when it returns.
+    async fn hand_over(
+        &self,
+        to: Option<&mut Receiver>,
+        mut numbers: Vec<u64>,
+    ) -> Result<(), StoreError> {
+        let Some(Receiver { target, rows }) = to else { return Ok(()) };
+        numbers.sort_unstable();
+        numbers.retain(|number| rows.binary_search(number).is_err());
+        for chunk in numbers.chunks(CHUNK_MAX) {
+            let (shared, on, all) = (self.0.clone(), target.clone(), chunk.to_vec());
+            let new = blocking(move || unknown_to(&shared, &on, all)).await?;
+            if new.is_empty() {
+                continue;
+            }
+            rows.extend(&new);
+            rows.sort_unstable();
+            let replayed = to_deltas(&new);
+            let change = DeadLetterChange { replayed, ..DeadLetterChange::default() };
+            let (target, what) = (TargetNumber(target.number), ActKind::DeadLetters(change));
+            self.0.ask(|reply| Command::Operate { target, what, reply }).await?;
+        }
+        Ok(())
+    }
+}
+
+fn dead(reason: &str) -> RecordedOutcome {
+    RecordedOutcome::Dead { reason: cut(reason.to_owned(), REASON_BYTES_MAX) }
+}
+
+/// Makes drops of these. A dropped range that begins with a number keeps its row.
+fn drop_rows(
+    shared: &Shared,
+    target: u16,
+    rows: &mut [Settled],
+    reason: &str,
+) -> Result<(), StoreError> {
+    shared.with_index(|index| {
+        for row in rows {
+            let range = index.dead_at(target, row.number, true)?.filter(|row| row.to > 0);
+            row.what = RecordedOutcome::Dropped(range.unwrap_or_else(|| DeadRow {
+                received_ms: row.received_ms,
+                count: 1,
+                attempts: row.attempts,
+                at_ms: shared.clock.wall_ms(),
+                reason: cut(reason.to_owned(), REASON_BYTES_MAX),
+                to: 0,
+                spared: Vec::new(),
+            }));
+        }
+        Ok(())
+    })
+}
+
+/// A delivery without a row. The caller fills in `what`.
+fn untried_row((number, received): Found) -> Settled {
+    Settled {
+        number,
+        received_ms: received.as_millis(),
+        row_due_ms: None,
+        attempts: 0,
+        first_attempt_ms: 0,
+        what: dead(""),
+    }
+}
+
+/// Drops of the deliveries of these events, as far as they wait and are not claimed.
+fn chosen(
+    shared: &Shared,
+    target: &Target,
+    ids: Vec<EventId>,
+    reason: &str,
+) -> Result<Vec<Settled>, StoreError> {
+    let (mut rows, mut others) = (Vec::new(), BTreeSet::new());
+    for id in ids.into_iter().collect::<BTreeSet<_>>() {
+        let number = id.number();
+        if event(shared, number)?.is_none_or(|event| event.id != id) {
+            continue;
+        }
+        let is_open = lock(&target.live).is_open(number);
+        let is_planned = |index: &dyn Index| shared.is_planned(index, number, target.number);
+        if is_open && shared.with_index_and_log(is_planned)? {
+            rows.push(untried_row((number, id.received_at())));
+        } else {
+            others.insert(number);
+        }
+    }
+    let mut next = (!others.is_empty()).then_some((0, 0));
+    while let Some(from) = next {
+        let (page, after) = rows_after(shared, target, from, END_OF_TIME)?;
+        rows.extend(page.into_iter().filter(|row| others.contains(&row.number)));
+        next = after;
+    }
+    drop_rows(shared, target.number, &mut rows, reason)?;
+    Ok(rows)
+}
+
+/// Numbers of all deliveries of a target that have a row, ascending.
+fn rows(shared: &Shared, target: u16) -> Result<Vec<u64>, StoreError> {
+    let mut numbers = Vec::new();
+    let mut visit = |_, number, _| {
+        numbers.push(number);
+        ControlFlow::Continue(())
+    };
+    shared.with_index(|index| index.retries(target, 0, &mut visit))?;
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The first deliveries that were never claimed, and from where the log was read for them.
+fn untried(shared: &Shared, target: &Target) -> Result<(u64, Vec<Found>), StoreError> {
+    let (from, done) = {
+        let live = lock(&target.live);
+        (live.next, live.done.clone())
+    };
+    let found = shared.reader.planned(target.number, from..u64::MAX, CHUNK_MAX, &done);
+    Ok((from, found.map_err(|error| log_error(shared, &error))?))
+}
+
+/// Those of these events that the target does not have: not routed to it, or dropped, and without a row.
+fn unknown_to(shared: &Shared, target: &Target, numbers: Vec<u64>) -> Result<Vec<u64>, StoreError> {
+    let at = target.number;
+    let is_unknown = |index: &dyn Index, number| -> Result<bool, StoreError> {
+        let planned = shared.is_planned(index, number, at)?;
+        let is_dead = |dropped| -> Result<bool, IndexError> {
+            let single = index.dead_at(at, number, dropped)?.is_some_and(|row| row.to == 0);
+            let within = || index.dead_within(at, number, dropped);
+            Ok(single || (planned && within()?.is_some()))
+        };
+        let open = planned && lock(&target.live).is_open(number);
+        if open || is_dead(false)? || index.outcome(at, number)?.is_some() {
+            return Ok(false);
+        }
+        Ok(!planned || is_dead(true)?)
+    };
+    shared.with_index_and_log(|index| {
+        let mut unknown = Vec::new();
+        for number in numbers {
+            if is_unknown(index, number)? {
+                unknown.push(number);
+            }
+        }
+        Ok(unknown)
+    })
+}
+
+/// The place of the last row read, if there may be more.
+type NextRow = Option<(u64, u64)>;
+
+/// A chunk of the rows after `from`: of events that were received before that time and are not claimed. The
+/// caller fills in `what`.
+fn rows_after(
+    shared: &Shared,
+    target: &Target,
+    from: (u64, u64),
+    before: Timestamp,
+) -> Result<(Vec<Settled>, NextRow), StoreError> {
+    let held = lock(&target.live).rows.keys().copied().collect::<BTreeSet<_>>();
+    let (mut found, mut next) = (Vec::new(), None);
+    let mut visit = |due_ms, number, row| {
+        if found.len() >= CHUNK_MAX {
+            return ControlFlow::Break(());
+        }
+        if (due_ms, number) > from && !held.contains(&number) {
+            found.push((due_ms, number, row));
+            next = Some((due_ms, number));
+        }
+        ControlFlow::Continue(())
+    };
+    shared.with_index(|index| index.retries(target.number, from.0, &mut visit))?;
+    let full = found.len() >= CHUNK_MAX;
+    let mut rows = Vec::new();
+    for (due_ms, number, row) in found {
+        let Some(event) = event(shared, number)?.filter(|event| event.received_at < before) else {
+            continue;
+        };
+        rows.push(Settled {
+            number,
+            received_ms: event.received_at.as_millis(),
+            row_due_ms: Some(due_ms),
+            attempts: row.attempts,
+            first_attempt_ms: row.first_attempt_ms,
+            what: dead(""),
+        });
+    }
+    Ok((rows, next.filter(|_| full)))
+}

@@ -1,0 +1,137 @@
+//! The life of a target as `status` shows it, and every way to fail everything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use serde_json::Value;
+
+use super::receiver::Receiver;
+use crate::harness::{Daemon, SECRET, body, events, wait_for};
+
+const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
+
+/// The row of a target, and the exit code of `status`.
+fn status(daemon: &Daemon, target: &str) -> (Value, Option<i32>) {
+    let output = daemon.command(&["status", "--json"]).output().unwrap();
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut targets = status["targets"].as_array().unwrap().iter();
+    let row = targets.find(|row| row["name"] == target).unwrap().clone();
+    (row, output.status.code())
+}
+
+/// Waits until the target is shown as `kind`, with that exit code; returns its state for people.
+#[track_caller]
+fn shows(daemon: &Daemon, kind: &str, code: i32) -> String {
+    wait_for(&format!("the target to be {kind}"), || {
+        let (row, exit) = status(daemon, "hook");
+        (row["kind"] == kind).then(|| {
+            assert_eq!(exit, Some(code), "{row}");
+            row["state"].as_str().unwrap().to_owned()
+        })
+    })
+}
+
+#[test]
+fn the_life_of_a_target() {
+    let now = Arc::new(AtomicU16::new(200));
+    let seen = Arc::clone(&now);
+    let receiver = Receiver::answering(move |_| seen.load(Ordering::Relaxed));
+    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
+    let mut daemon = receiver.target(setup, "hook", ROUTE).start();
+    let post = |daemon: &Daemon, name: &str| {
+        assert_eq!(daemon.post(&body(&events(name, 1))).status, 200);
+    };
+    let run = |daemon: &Daemon, arguments: &[&str]| {
+        let output = daemon.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    };
+
+    assert_eq!(shows(&daemon, "unknown", 0), "unknown: no attempt since it started");
+    post(&daemon, "first");
+    assert_eq!(shows(&daemon, "works", 0), "works");
+
+    // One event fails: its retries are all that shows it.
+    now.store(500, Ordering::Relaxed);
+    post(&daemon, "second");
+    let state = shows(&daemon, "not_proven", 0);
+    assert_eq!(state, "not proven: 1 retrying, last error: answered 500");
+    let state = shows(&daemon, "failing", 1);
+    assert!(state.contains("last error: answered 500"), "{state}");
+    let down = wait_for("the event", || daemon.own_events("audit-log", "target.down").pop());
+    assert_eq!((&down["subject"], &down["severity"]), (&"hook".into(), &"error".into()));
+    assert_eq!(status(&daemon, "hook").0["last_error"], "answered 500");
+
+    // Over a restart nothing is known but what waits.
+    assert!(daemon.terminate().success());
+    daemon.start();
+    let (row, _) = status(&daemon, "hook");
+    let state = row["state"].as_str().unwrap();
+    assert!(state.starts_with("not proven") || state.starts_with("failing"), "{state}");
+
+    post(&daemon, "third");
+    shows(&daemon, "failing", 1);
+    wait_for("the event", || {
+        (daemon.own_events("audit-log", "target.down").len() == 2).then_some(())
+    });
+    now.store(200, Ordering::Relaxed);
+    post(&daemon, "fourth");
+    shows(&daemon, "works", 0);
+    let back = wait_for("the event", || daemon.own_events("audit-log", "target.recovered").pop());
+    assert_eq!(back["subject"], "hook");
+
+    run(&daemon, &["pause", "hook", "--reason", "moving house"]);
+    let state = shows(&daemon, "paused", 1);
+    assert!(state.contains("moving house"), "{state}");
+    run(&daemon, &["resume", "hook", "--held"]);
+    shows(&daemon, "works", 0);
+
+    // Refused: held until a person resumes it.
+    now.store(401, Ordering::Relaxed);
+    assert_eq!(daemon.post(&body(&events("refused", 20))).status, 200);
+    let state = shows(&daemon, "broken", 1);
+    assert!(state.contains("answered 401") && state.contains("then resume"), "{state}");
+    now.store(200, Ordering::Relaxed);
+    run(&daemon, &["resume", "hook", "--held"]);
+    shows(&daemon, "works", 0);
+    wait_for("all of them", || (status(&daemon, "hook").0["pending"] == 0).then_some(()));
+}
+
+#[test]
+fn a_target_that_fails_everything_is_failing_whatever_it_fails_with() {
+    let down = Receiver::answering(|_| 500);
+    let setup = Daemon::new().source("sqreen", SECRET).plugin("each").log("audit-log");
+    let setup = down.target(setup, "answers-500", ROUTE);
+    let denied = format!("settings.url = \"{}/hook\"\n{ROUTE}", down.url());
+    let daemon = setup
+        .target("no-permission", &format!("settings.path = \"logs/closed/x.jsonl\"\n{ROUTE}"))
+        .target_of("not-allowed", "http", &denied)
+        .target_of("panics", "test-each", &format!("settings.act = \"panic-at-once\"\n{ROUTE}"))
+        .start();
+    daemon.close_folder();
+    // Fewer than open the circuit breaker.
+    let ids = events("three", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+    for (target, words) in [
+        ("answers-500", "answered 500"),
+        ("no-permission", "closed"),
+        ("not-allowed", "may not reach"),
+        ("panics", "bomb at once"),
+    ] {
+        let row = wait_for(&format!("{target} to be failing"), || {
+            Some(status(&daemon, target).0).filter(|row| row["kind"] == "failing")
+        });
+        for key in ["state", "last_error"] {
+            assert!(row[key].as_str().unwrap().contains(words), "{row}");
+        }
+        wait_for("its event", || {
+            let events = daemon.own_events("audit-log", "target.down");
+            events.iter().any(|event| event["subject"] == target).then_some(())
+        });
+    }
+    let (row, code) = status(&daemon, "audit-log");
+    assert_eq!((&row["kind"], code), (&"works".into(), Some(1)), "{row}");
+    let shown = daemon.command(&["status"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.starts_with("4 of 5 targets need attention; 12 deliveries wait"), "{shown}");
+}

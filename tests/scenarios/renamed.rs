@@ -1,0 +1,107 @@
+//! What waits for a target that was renamed or removed is shown, and can be moved or dropped.
+
+use std::process::Output;
+
+use crate::harness::{Daemon, SECRET, body, events};
+
+/// Runs a command that must exit with that code; returns what it printed.
+#[track_caller]
+fn exits(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
+    let Output { status, stdout, stderr } = daemon.command(arguments).output().unwrap();
+    let text = [stdout, stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    assert_eq!(status.code(), Some(code), "{arguments:?}: {text}");
+    text
+}
+
+/// Posts events; returns their ids in the store.
+#[track_caller]
+fn post(daemon: &Daemon, names: &[String]) -> Vec<String> {
+    let answer = daemon.post(&body(names));
+    assert_eq!(answer.status, 200);
+    let ids = answer.json()["ids"].as_array().unwrap().clone();
+    ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
+/// A daemon whose target `app` has 300 deliveries that wait, and is named `app2` in the file now.
+fn renamed() -> (Daemon, Vec<String>, String) {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("app").log("other").start();
+    exits(&daemon, &["pause", "app"], 0);
+    let names = events("waiting", 300);
+    let id = post(&daemon, &names).remove(7);
+    daemon.wait_delivered("other", &names);
+    daemon.configure(|setup| setup.without_target("app").log("app2"));
+    (daemon, names, id)
+}
+
+#[test]
+fn what_waits_for_a_renamed_target_is_shown_everywhere_and_is_moved_for_good() {
+    let (mut daemon, names, id) = renamed();
+    let left = "300 deliveries of target `app`, which is not configured any more";
+    let checked = exits(&daemon, &["check"], 0);
+    assert!(checked.contains(&format!("warning: {left}")), "{checked}");
+    assert!(exits(&daemon, &["reload"], 0).contains(left));
+    let status = exits(&daemon, &["status"], 1);
+    assert!(status.starts_with("target app needs attention (removed); 300 deliveries"), "{status}");
+    assert!(exits(&daemon, &["explain", &id], 0).contains("→ app  "));
+    assert_eq!(exits(&daemon, &["dead", "list", "--target", "app"], 0), "no dead letters\n");
+    let unknown = exits(&daemon, &["dead", "list", "--target", "apt"], 1);
+    let known = "configured: other, app2; not configured any more: app";
+    assert!(unknown.contains(known), "{unknown}");
+    // The start says so too.
+    daemon.kill_9();
+    daemon.start();
+    assert!(daemon.log().contains(left), "{}", daemon.log());
+
+    for (arguments, part) in [
+        (["move", "--from", "app", "--to", "apt"], "unknown target \"apt\""),
+        (["move", "--from", "app2", "--to", "app2"], "a move needs two targets: both are app2"),
+        (["move", "--from", "app", "--to", "app2"], "to move 300 deliveries from app to app2"),
+    ] {
+        let output = daemon.command(&arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(part), "{text}");
+    }
+    let moved = exits(&daemon, &["move", "--from", "app", "--to", "app2", "--yes"], 0);
+    assert_eq!(moved, "moved from app to app2: 300\n");
+    daemon.kill_9();
+    daemon.start();
+    daemon.wait_delivered("app2", &names);
+    assert_eq!(daemon.delivered("app2").len(), 300);
+    let story = exits(&daemon, &["explain", &id], 0);
+    assert!(story.contains("moved to target app2; dropped by hand"), "{story}");
+    exits(&daemon, &["status"], 0);
+    assert!(!exits(&daemon, &["check"], 0).contains("warning"));
+    let again = exits(&daemon, &["move", "--from", "app", "--to", "app2", "--yes"], 0);
+    assert_eq!(again, "nothing waits for app\n");
+}
+
+#[test]
+fn what_waits_for_a_removed_target_is_dropped_at_once_or_one_by_one() {
+    let (daemon, _, id) = renamed();
+    exits(&daemon, &["reload"], 0);
+    assert_eq!(exits(&daemon, &["drop", &id, "--target", "app"], 0), "dropped: 1\n");
+    let story = exits(&daemon, &["explain", &id], 0);
+    assert!(story.contains("dropped before it was delivered"), "{story}");
+    let again = exits(&daemon, &["drop", &id, "--target", "app"], 1);
+    assert!(again.contains("no such event waits for app"), "{again}");
+    assert!(exits(&daemon, &["status"], 1).contains("299 deliveries wait"));
+    let all = exits(&daemon, &["drop", "--all", "--target", "app", "--yes"], 0);
+    assert_eq!(all, "dropped: 299\n");
+    exits(&daemon, &["status"], 0);
+}
+
+#[test]
+fn an_event_that_its_target_refuses_is_dropped_alone_and_the_others_are_delivered() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("app").start();
+    exits(&daemon, &["pause", "app"], 0);
+    let names = events("one", 3);
+    let ids = post(&daemon, &names);
+    assert_eq!(exits(&daemon, &["drop", &ids[1], "--target", "app"], 0), "dropped: 1\n");
+    exits(&daemon, &["resume", "app", "--held"], 0);
+    daemon.wait_delivered("app", &[names[0].clone(), names[2].clone()]);
+    assert_eq!(daemon.delivered("app").len(), 2);
+    let replayed = exits(&daemon, &["dead", "replay", &ids[1], "--target", "app"], 0);
+    assert_eq!(replayed, "replayed: 1\n");
+    daemon.wait_delivered("app", &names);
+}
