@@ -225,9 +225,10 @@ impl Shared {
         let (now, window_ms) = (self.now(), self.window_ms.load(Ordering::Relaxed));
         // Of the hour in which the window begins, too.
         let oldest = Duration::from_millis(window_ms.saturating_add(HOUR_MS));
-        let ahead_ms = lock(&self.retention.wall).ahead_ms(oldest, now);
+        let (ahead_ms, at_most_ms) = lock(&self.retention.wall).ahead_ms(oldest, now);
         self.ahead_ms.store(ahead_ms, Ordering::Release);
-        KeysKept { now_ms: now.wall.as_millis().saturating_sub_signed(ahead_ms.max(0)), window_ms }
+        let now_ms = now.wall.as_millis().saturating_sub_signed(at_most_ms.max(0));
+        KeysKept { now_ms, window_ms }
     }
 
     /// What decides whether an event that was received at `now_ms` is a repetition.

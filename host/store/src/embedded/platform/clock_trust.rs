@@ -25,6 +25,8 @@ pub(crate) struct Wall {
     set: Option<Instant>,
     /// How far it is ahead of the time that passed, since it was set.
     ahead_ms: i64,
+    /// How much of that may be time without a daemon: from the last record to the start.
+    unsure_ms: i64,
 }
 
 impl Wall {
@@ -32,7 +34,8 @@ impl Wall {
     pub(crate) fn new(now: Now, last_ms: u64) -> Self {
         let far = last_ms > 0 && now.wall.as_millis().abs_diff(last_ms) > APART_MS_MAX;
         let ahead_ms = if far { apart(now.wall.as_millis(), last_ms) } else { 0 };
-        Self { base: now, set: far.then_some(now.steady), ahead_ms }
+        let unsure_ms = ahead_ms.max(0);
+        Self { base: now, set: far.then_some(now.steady), ahead_ms, unsure_ms }
     }
 
     /// Whether it is trusted to compute ages.
@@ -46,12 +49,13 @@ impl Wall {
         self.set.is_none_or(|set| now.steady.saturating_duration_since(set) >= age.max(AGREES))
     }
 
-    /// How far the clock is ahead of the time that passed while something of that age was kept.
-    pub(crate) fn ahead_ms(&mut self, age: Duration, now: Now) -> i64 {
+    /// How far the clock is ahead of the time that passed while something of that age was kept: as far as that
+    /// is certain, and at most.
+    pub(crate) fn ahead_ms(&mut self, age: Duration, now: Now) -> (i64, i64) {
         if self.is_trusted_over(age, now) {
-            self.ahead_ms = 0;
+            (self.ahead_ms, self.unsure_ms) = (0, 0);
         }
-        self.ahead_ms
+        (self.ahead_ms.saturating_sub(self.unsure_ms), self.ahead_ms)
     }
 
     fn compare(&mut self, now: Now) {
@@ -62,7 +66,7 @@ impl Wall {
                  gone right for an hour");
             let ahead_ms = apart(now.wall.as_millis(), expected.as_millis());
             let ahead_ms = self.ahead_ms.saturating_add(ahead_ms);
-            *self = Self { base: now, set: Some(now.steady), ahead_ms };
+            *self = Self { base: now, set: Some(now.steady), ahead_ms, ..*self };
         }
     }
 }

@@ -403,7 +403,12 @@ fn a_clock_that_jumps_makes_no_repeated_event_new() {
             let other = story.time.steady_ms().to_string();
             story.append_keyed(&other).unwrap();
             let again = story.append_keyed("1").unwrap();
-            assert_eq!((again.ids()[0], again.duplicates()), (id, 1), "{jump_ms} {restarts}");
+            // It may be that no daemon ran for so long. But the keys are kept in case the clock goes back.
+            if !restarts || jump_ms < 24 * HOUR_MS.cast_signed() {
+                assert_eq!((again.ids()[0], again.duplicates()), (id, 1), "{jump_ms} {restarts}");
+            }
         }
+        story.time.jump(-jump_ms);
+        assert_eq!(story.append_keyed("1").unwrap().duplicates(), 1, "{jump_ms} {restarts}");
     }
 }

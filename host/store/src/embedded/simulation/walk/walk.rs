@@ -117,7 +117,7 @@ impl Walk {
 
     /// What the store compares due times with.
     pub(super) fn seen_ms(&self) -> u64 {
-        self.store().now().as_millis()
+        self.store().shared.now().seen.as_millis()
     }
 
     pub(super) fn steady_ms(&self) -> u64 {
