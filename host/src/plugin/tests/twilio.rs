@@ -174,7 +174,7 @@ async fn the_response_decides_the_verdict() {
             false,
             "401, code 20003: Authenticate as *** (https://www.twilio.com/docs/errors/20003)",
         ),
-        (&[Step::Answer(302, "location: /\r\n", "")], Broken, None, false, "redirects"),
+        (&[Step::Answer(302, "location: /\r\n", "")], Retry, None, false, "redirects"),
         (&[Step::Answer(500, "", "<html>no</html>")], Retry, None, false, "answered 500"),
         (&[Step::Answer(503, "retry-after: 9\r\n", "")], Retry, Some(9), false, "answered 503"),
         (&[Step::Answer(504, "", "")], Retry, None, true, "answered 504"),
