@@ -8,6 +8,7 @@ mod full;
 mod gate;
 mod index_damage;
 mod limits;
+mod lost_end;
 mod reading;
 mod rebuild;
 mod retention;
