@@ -18,10 +18,10 @@ async fn stored(segments: usize) -> (Folder, Vec<EventId>) {
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
     let mut ids = Vec::new();
-    while folder.segments().len() < segments || ids.len() % 50 != 40 {
+    while folder.segments().len() < segments || ids.len() % 25 != 12 {
         ids.extend(append(&*store, vec![keyed(&large(&format!("{}.", ids.len())), 0, &[a])]).await);
     }
-    let some = claim(&*store, a, 10).await;
+    let some = claim(&*store, a, 8).await;
     settle(&*store, a, &some[..5], delivered()).await;
     store.close().await.unwrap();
     (folder, ids)
@@ -57,7 +57,9 @@ async fn refused_and_repaired(folder: &Folder, ids: &[EventId], lost: u64, what:
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
     let left = claimable(&*store, a).await.len() as u64;
-    assert_eq!(left + 5 + lost, ids.len() as u64, "{what}");
+    // The outcomes of five may be lost, too.
+    let all = ids.len() as u64;
+    assert!((all - 5..=all).contains(&(left + lost)), "{what}: {left} left of {all}");
     store.flush().await.unwrap();
     assert!(store.depth(a).dead > 0, "{what}: what is lost is a dead letter");
     let again: Result<_, AppendError> = store.append(request(vec![planned("new", &[a])])).await;
@@ -72,14 +74,14 @@ async fn refused_and_repaired(folder: &Folder, ids: &[EventId], lost: u64, what:
 async fn a_newest_segment_that_was_cut_is_a_loss() {
     let (folder, ids) = stored(2).await;
     let newest = folder.segments().pop().unwrap();
-    let in_newest = |id: &&EventId| offset_of(**id) >= 1 << 20;
-    let last = offset_of(*ids.last().unwrap()) - (1 << 20);
+    let base = (folder.segments().len() as u64 - 1) << 20;
+    let places: Vec<u64> = ids.iter().filter_map(|id| offset_of(*id).checked_sub(base)).collect();
+    let [.., before, last] = places[..] else { panic!("{places:?}") };
     let tenth = std::fs::metadata(&newest).unwrap().len() / 10;
     for at in [tenth, last, last + 9, last - 4_000] {
         let copy = folder.copy();
         cut(&copy.segments().pop().unwrap(), at);
-        let lost = ids.iter().filter(in_newest);
-        let lost = lost.filter(|id| offset_of(**id) - (1 << 20) + 4_000 >= at).count() as u64;
+        let lost = places.iter().filter(|place| **place + (last - before) > at).count() as u64;
         refused_and_repaired(&copy, &ids, lost, &format!("cut at {at}")).await;
     }
 }
@@ -115,9 +117,11 @@ async fn a_log_that_is_gone_is_not_taken_for_a_new_store() {
 async fn damage_of_the_last_record_is_not_a_torn_write_if_the_index_has_read_it() {
     let (folder, ids) = stored(1).await;
     let log = folder.segments()[0].clone();
-    // The outcomes are behind the last event: cut them off together.
-    flip(&log, offset_of(*ids.last().unwrap()) + 60);
-    cut(&log, offset_of(*ids.last().unwrap()) + 4_200);
+    let [.., before, last] = ids[..] else { panic!() };
+    let (before, last) = (offset_of(before), offset_of(last));
+    flip(&log, last + 60);
+    // The outcomes behind it would prove it, too.
+    cut(&log, 2 * last - before);
     let refused = Embedded::open(folder.settings()).unwrap_err();
     assert!(matches!(refused, OpenError::Lost { .. }), "{refused}");
     assert!(!check(&folder).is_clean());

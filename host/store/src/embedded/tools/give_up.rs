@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::format::segment_header::{Identity, SegmentHeader};
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
-use crate::embedded::tools::repair::{damaged_folder, fill, hand_over, new_file};
+use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
 use crate::embedded::tools::segments::{self, Segment};
 use crate::embedded::tools::walk::{Visitor, Walk};
 use crate::embedded::tools::{ToolError, at};

@@ -8,6 +8,7 @@ mod check;
 mod damage;
 mod dry_disk;
 mod dump;
+mod files;
 mod give_up;
 mod heal;
 mod index_view;

@@ -5,21 +5,17 @@
 //! crash leaves one of the two files. One record fills a place that cannot be read and says so; all other
 //! records keep their places. A target that reads that record gets one dead letter.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use dispatcher_model::Timestamp;
-
-use crate::embedded::format::record::Lost;
 use crate::embedded::index::set_aside::set_aside;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::check::survey;
 use crate::embedded::tools::damage::{Damage, Lay};
+use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
 use crate::embedded::tools::give_up;
 use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments;
@@ -116,32 +112,6 @@ fn evidence_path(directory: &Path, damage: &Damage) -> Option<PathBuf> {
     (damage.lay != Lay::Segment).then(|| Settings::new(directory).damaged_folder().join(name))
 }
 
-/// The folder for what was damaged, made if it is missing.
-pub(super) fn damaged_folder(directory: &Path) -> Result<PathBuf, ToolError> {
-    let folder = Settings::new(directory).damaged_folder();
-    if !folder.exists() {
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
-        made.map_err(at("make the folder", &folder))?;
-        let opened = File::open(&folder).map_err(at("open", &folder))?;
-        hand_over(&opened, directory).map_err(at("give away", &folder))?;
-    }
-    Ok(folder)
-}
-
-/// Gives a new file to the owner of the folder, because root may run a repair.
-pub(super) fn hand_over(file: &File, like: &Path) -> std::io::Result<()> {
-    let (like, own) = (std::fs::metadata(like)?, file.metadata()?);
-    if (like.uid(), like.gid()) == (own.uid(), own.gid()) {
-        return Ok(());
-    }
-    std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
-}
-
-/// A new file that only its owner can read and write.
-pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
 struct Repairer<'a> {
     directory: &'a Path,
     folder: PathBuf,
@@ -214,19 +184,4 @@ fn bridge(file: &File, base: u64, salt: u32, damage: &Damage) -> std::io::Result
     }
     let place = (damage.from, damage.to, damage.epoch);
     fill(file, (base, salt), place, !damage.may_hold_requests())
-}
-
-/// Fills a place with the record that says that nothing can be read there.
-pub(super) fn fill(
-    file: &File,
-    (base, salt): (u64, u32),
-    (from, to, epoch): (u64, u64, u32),
-    no_requests: bool,
-) -> std::io::Result<()> {
-    let at_ms = Timestamp::from(SystemTime::now()).as_millis();
-    let frame = Lost { at_ms, no_requests }.frame(to.saturating_sub(from));
-    let mut frame =
-        frame.ok_or_else(|| std::io::Error::other("the place is too small for a record"))?;
-    let bytes = frame.place(salt, from, from, epoch);
-    DiskFile::write_all_at(file, bytes, from - base)
 }
