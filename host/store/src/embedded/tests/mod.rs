@@ -16,3 +16,4 @@ mod rooms;
 mod summaries;
 mod support;
 mod tools;
+mod verdicts;

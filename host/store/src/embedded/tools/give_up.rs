@@ -47,7 +47,7 @@ fn wanted(log: &Path, one: &Segment, others: &[&Segment]) -> Result<Wanted, Tool
         return Err(ToolError::Alone { name });
     };
     let ours = headers.filter(|header| header.identity == identity);
-    let before = ours.clone().filter(|header| header.base < one.base).next_back();
+    let before = ours.clone().rfind(|header| header.base < one.base);
     let after = ours.clone().find(|header| header.base > one.base);
     let own = one.header.filter(|header| header.identity == identity);
     let path = one.path.clone();
