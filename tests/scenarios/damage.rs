@@ -160,6 +160,59 @@ fn damage_found_while_running_loses_one_record_and_is_reported() {
 }
 
 #[test]
+fn a_damaged_index_is_set_aside_and_made_again() {
+    let (mut daemon, ids) = stopped();
+    let index = daemon.home().join("data/index");
+    for entry in std::fs::read_dir(&index).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            File::options().write(true).open(&path).unwrap().write_all_at(&[0xa5; 64], 0).unwrap();
+        }
+    }
+    let text = exits(&daemon, &["store", "check"], 1);
+    assert!(text.contains("the next start rebuilds it from the log"), "{text}");
+    daemon.start();
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    let later = events("later", 3);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    daemon.wait_delivered("audit-log", &later);
+    let text = exits(&daemon, &["status"], 1);
+    assert!(text.contains("the index was damaged"), "{text}");
+    assert!(daemon.home().join("data/damaged/index-1").is_dir());
+    daemon.open_folder();
+    daemon.wait_delivered("closed/down", &ids);
+    assert!(daemon.terminate().success());
+    let text = exits(&daemon, &["store", "check"], 0);
+    assert!(text.contains("data/damaged/index-1"), "{text}");
+    daemon.start();
+    assert!(!printed(&run(&daemon, &["status"])).contains("the index was damaged"));
+}
+
+#[test]
+fn a_newest_segment_that_was_cut_is_refused_and_a_repair_counts_what_is_lost() {
+    let (mut daemon, ids) = stopped();
+    let file = record_of(&daemon, &ids[0]).0;
+    let len = std::fs::metadata(&file).unwrap().len();
+    File::options().write(true).open(&file).unwrap().set_len(len / 2).unwrap();
+    for _ in 0..2 {
+        let text = exits(&daemon, &["run"], 1);
+        assert!(text.contains("acknowledged events are lost"), "{text}");
+    }
+    let text = exits(&daemon, &["store", "check"], 1);
+    for part in ["the daemon does not start", "the index knows of", "dispatcher store repair"] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+    assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
+    daemon.start();
+    daemon.open_folder();
+    let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
+    assert!(dead.contains("what was there is lost"), "{dead}");
+    let later = events("later", 3);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    daemon.wait_delivered("closed/down", &later);
+}
+
+#[test]
 fn a_backup_under_load_restores_everything_acknowledged_before_it_began() {
     let mut daemon = Daemon::new()
         .head("store.segment = \"1MiB\"")

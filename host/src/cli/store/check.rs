@@ -7,7 +7,7 @@ use super::{DataFolder, count, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::model::printable;
-use crate::store::embedded::tools::{self, Report};
+use crate::store::embedded::tools::{self, Report, Start};
 
 /// Read the whole store and show what is damaged, and where
 ///
@@ -40,13 +40,14 @@ pub(super) fn show(report: &Report) -> String {
     }
     if let Some(wrong) = &report.index {
         lines.push(format!(
-            "the index: {}; a repair removes it, the next start rebuilds it",
+            "the index: {}; the next start rebuilds it from the log",
             printable(wrong)
         ));
     }
-    if !report.is_clean() {
-        lines.push("to repair it: stop the daemon, then run `dispatcher store repair` (--dry-run shows what it would do)".into());
-    }
+    lines.extend(report.set_aside.iter().map(|path| {
+        format!("an index that was damaged before is kept in {}; it is not used", path.display())
+    }));
+    lines.extend(advice(report));
     if report.running {
         lines.push("a daemon is running: its index was not checked".into());
     }
@@ -58,6 +59,41 @@ pub(super) fn show(report: &Report) -> String {
     }
     lines.push(summary(report));
     lines.join("\n")
+}
+
+/// Whether the daemon starts, and what to do.
+fn advice(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &report.start {
+        Start::Unknown => {}
+        Start::Works if report.is_clean() => {}
+        Start::Works => lines.push("the daemon starts with this folder".to_owned()),
+        Start::Fails(why) => lines.push(format!("the daemon does not start: {}", printable(why))),
+    }
+    if report.damages.iter().any(|damage| damage.repairable) {
+        lines.push("to repair it: stop the daemon, then run `dispatcher store repair` (--dry-run shows what it would do)".into());
+    }
+    let hopeless = report.damages.iter().filter(|damage| !damage.repairable);
+    let mut segments: Vec<_> = hopeless.map(|damage| &damage.segment).collect();
+    segments.dedup();
+    lines.extend(segments.iter().map(|segment| give_up(segment)));
+    if matches!(report.start, Start::Fails(_)) && report.damages.is_empty() {
+        lines.push(
+            "a repair would find nothing to do: restore a backup of the data folder, or start without a \
+             segment: `dispatcher store repair --give-up SEGMENT`"
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+/// What to do about a segment that cannot be repaired.
+pub(super) fn give_up(segment: &Path) -> String {
+    let name = segment.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "{name} cannot be repaired: restore that file from a backup, or start without it, with the daemon \
+         stopped: `dispatcher store repair --give-up {name}` keeps the file in damaged/ and counts what is lost"
+    )
 }
 
 fn summary(report: &Report) -> String {

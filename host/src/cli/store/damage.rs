@@ -2,13 +2,17 @@
 
 use super::count;
 use crate::model::{EventId, printable};
-use crate::store::embedded::tools::{Damage, Lay, Unsure};
+use crate::store::embedded::tools::{Damage, Lay, Meets, Unsure};
 
 pub(super) fn describe(damage: &Damage) -> String {
     let Damage { segment, offset, bytes, what, .. } = damage;
     let bytes = count(*bytes, "byte");
     let mut lines = vec![format!("{}, byte {offset}: {bytes}: {what}", segment.display())];
     lines.push(lost(damage));
+    if damage.known.count > 0 {
+        let (count, shown) = (count(damage.known.count, "event"), shown(&damage.known.events));
+        lines.push(format!("the index knows of {count} there that had a repetition key: {shown}"));
+    }
     for concerned in &damage.concerned {
         let (target, pending) = (&concerned.target, deliveries(concerned.pending));
         lines.push(format!(
@@ -21,9 +25,10 @@ pub(super) fn describe(damage: &Damage) -> String {
         );
     }
     lines.extend(damage.unsure.iter().map(describe_unsure));
-    lines.push(match damage.refused {
-        Some(true) => "the daemon refuses to start: it has to read this place".to_owned(),
-        Some(false) => "the daemon starts: its index has read this place".to_owned(),
+    lines.push(match damage.meets {
+        Some(Meets::Start) => "the daemon refuses to start: it has to read this place".to_owned(),
+        Some(Meets::Rebuild) => "the daemon starts, but its index is not whole before this place is repaired: retries wait".to_owned(),
+        Some(Meets::Nothing) => "its index has read this place, no start reads it again".to_owned(),
         None => "a daemon is running: whether its next start reads this place was not checked"
             .to_owned(),
     });
@@ -65,7 +70,7 @@ fn lost(damage: &Damage) -> String {
 fn describe_unsure(unsure: &Unsure) -> String {
     let Unsure { target, events, count, .. } = unsure;
     let more = if *count > events.len() as u64 { " …" } else { "" };
-    let shown = events.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let shown = shown(events);
     format!(
         "whether {} to target {target} were made is unknown; `dispatcher dead replay ID --target {target}` \
          delivers one (again): {shown}{more}",
@@ -77,7 +82,11 @@ fn deliveries(n: u64) -> String {
     if n == 1 { "1 delivery".to_owned() } else { format!("{n} deliveries") }
 }
 
+fn shown(events: &[EventId]) -> String {
+    events.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 fn ids(events: &[EventId]) -> String {
-    let shown = events.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let shown = shown(events);
     format!("{} {shown} (as far as they can be read)", count(events.len() as u64, "event"))
 }

@@ -6,7 +6,7 @@ use super::bar::Bar;
 use super::{DataFolder, check, count, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
-use crate::store::embedded::tools::{self, Lay, Repaired};
+use crate::store::embedded::tools::{self, Lay, Repaired, Work};
 
 /// Repair what is damaged, so that the daemon starts again
 ///
@@ -21,12 +21,16 @@ pub(in crate::cli) struct RepairArgs {
     /// Show what would be done, without changing anything
     #[arg(long)]
     dry_run: bool,
+    /// Start without this segment, which cannot be repaired: it is kept in `damaged/`, and counted as lost
+    #[arg(long, value_name = "SEGMENT", conflicts_with = "dry_run")]
+    give_up: Vec<String>,
 }
 
 pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Failure> {
     let folder = args.data_folder.path(config)?;
     let mut bar = Bar::new("reading");
-    let done = tools::repair(&folder, args.dry_run, &mut |done, all| bar.show(done, all));
+    let work = Work { dry_run: args.dry_run, give_up: args.give_up.clone() };
+    let done = tools::repair(&folder, &work, &mut |done, all| bar.show(done, all));
     drop(bar);
     let done = done.map_err(failed)?;
     out::line(&show(&done, args.dry_run));
@@ -37,7 +41,11 @@ pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Fail
 }
 
 fn show(done: &Repaired, dry_run: bool) -> String {
-    let mut lines = Vec::new();
+    let given_up = done.given_up.iter().map(|(segment, kept)| {
+        let (segment, kept) = (segment.display(), kept.display());
+        format!("{segment} is given up: all that was in it is marked as lost; the file is kept in {kept}")
+    });
+    let mut lines: Vec<String> = given_up.collect();
     let [will, were] = if dry_run { ["would be"; 2] } else { ["was", "were"] };
     for (damage, kept) in done.before.damages.iter().zip(&done.kept) {
         lines.push(format!("damage: {}", describe(damage)));
@@ -49,11 +57,11 @@ fn show(done: &Repaired, dry_run: bool) -> String {
         } else if damage.repairable {
             format!("    its place {will} marked as lost; the records around it stay unchanged")
         } else {
-            "    it cannot be repaired: restore this segment from a backup".to_owned()
+            format!("    {}", check::give_up(&damage.segment))
         });
     }
     if done.index_removed {
-        lines.push(format!("the index {will} removed; the next start rebuilds it"));
+        lines.push(format!("the index {will} set aside; the next start rebuilds it"));
     }
     match &done.after {
         None if done.before.is_clean() => lines.push("nothing to repair".to_owned()),

@@ -15,6 +15,15 @@ pub enum OpenError {
         "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` shows what is lost, `dispatcher store repair` repairs it; or restore that file from a backup. Nothing was changed"
     )]
     Corrupt { segment: PathBuf, offset: u64, what: &'static str },
+    /// The index has read more than there is.
+    #[error(
+        "the log ends at byte {offset} of {segment}, but its index has read {missing_bytes} bytes more: acknowledged events are lost. Nothing was changed. Restore the newest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
+    )]
+    Lost { segment: PathBuf, offset: u64, missing_bytes: u64 },
+    #[error(
+        "{folder} has no log, but there is an index of one: all events are lost. Nothing was changed. Restore a backup of the data folder, or move the data folder away to start with an empty store"
+    )]
+    NoLog { folder: PathBuf },
     #[error(
         "{segment} has format version {found}; this program reads only version {supported}: use the program that wrote it"
     )]
@@ -29,10 +38,6 @@ pub enum OpenError {
     RetentionBytes { given: u64, bytes_min: u64 },
     #[error("cannot {act} {path}: {source}; {advice}")]
     Io { act: &'static str, path: PathBuf, source: io::Error, advice: &'static str },
-    #[error(
-        "cannot open the index {path}: {reason}; it may be deleted, it is rebuilt from the log"
-    )]
-    Index { path: PathBuf, reason: String },
     #[error("cannot start a thread of the store: {0}; raise the limit of processes")]
     Thread(io::Error),
 }

@@ -20,6 +20,7 @@ use super::rows::{
     window_prefix,
 };
 use super::set_aside::{set_aside, set_aside_before};
+use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::disk::is_full;
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -61,6 +62,9 @@ impl IndexHome for FjallHome {
         set_aside_before(&self.aside)?.into_iter().try_for_each(std::fs::remove_dir_all)
     }
 }
+
+/// How many events, and some of them: numbers and times of receipt.
+pub(crate) type KnownThere = (u64, BTreeMap<u64, u64>);
 
 pub(crate) struct FjallIndex {
     database: Database,
@@ -268,7 +272,56 @@ impl Index for FjallIndex {
 impl FjallIndex {
     /// Writes all rows to tables: so few would stay in the journal.
     pub(crate) fn write_tables(&self) {
-        let all = [
+        for space in self.all_spaces() {
+            space.rotate_memtable_and_wait().unwrap();
+        }
+    }
+}
+
+impl FjallIndex {
+    /// Reads every row, so that damage shows itself.
+    pub(crate) fn read_all(&self) -> Result<(), IndexError> {
+        unbroken(|| {
+            self.all_spaces().iter().try_for_each(|space| {
+                { space.iter().try_for_each(|row| row.into_inner().map(drop)) }
+                    .map_err(IndexError::from)
+            })
+        })
+    }
+
+    /// Events of repetition keys whose requests begin in one of these ranges of the log, with their times of
+    /// receipt: how many, and the first `max` of each range.
+    pub(crate) fn known_between(
+        &self,
+        ranges: &[(u64, u64)],
+        max: usize,
+    ) -> Result<Vec<KnownThere>, IndexError> {
+        let mut found = vec![(0, BTreeMap::new()); ranges.len()];
+        unbroken(|| {
+            for hour in crate::embedded::platform::locks::read_lock(&self.hours).values() {
+                for row in hour.space.iter() {
+                    let (_, value) = row.into_inner()?;
+                    // Windows are shorter.
+                    let Some(seen) = Seen::from_bytes(&value) else { continue };
+                    let lsn = lsn_of(seen.number);
+                    let among = ranges.iter().zip(&mut found);
+                    for ((_, _), (count, events)) in
+                        among.filter(|((from, to), _)| (*from..*to).contains(&lsn))
+                    {
+                        *count += 1;
+                        if events.len() < max {
+                            events.insert(seen.number, seen.received_ms);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn all_spaces(&self) -> Vec<Keyspace> {
+        let fixed = [
             &self.meta,
             &self.target,
             &self.retry,
@@ -278,14 +331,10 @@ impl FjallIndex {
             &self.place,
             &self.outcome,
         ];
-        let hours = self.hours.read().unwrap();
-        for space in all.into_iter().chain(hours.values().map(|hour| &hour.space)) {
-            space.rotate_memtable_and_wait().unwrap();
-        }
+        let hours = crate::embedded::platform::locks::read_lock(&self.hours);
+        fixed.into_iter().chain(hours.values().map(|hour| &hour.space)).cloned().collect()
     }
-}
 
-impl FjallIndex {
     fn write(&self, mut batch: Batch) -> Result<(), IndexError> {
         let mut writes = self.database.batch();
         // Stable: of rows with one key the newest stays behind the others, and it alone is written.

@@ -16,6 +16,9 @@ pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf
     if !index.exists() {
         return Ok(None);
     }
+    if !index.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
     match fs::DirBuilder::new().mode(0o700).create(aside) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}

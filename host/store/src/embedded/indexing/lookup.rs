@@ -23,6 +23,12 @@ pub(crate) struct Found {
     pub damaged: Option<String>,
 }
 
+pub(crate) enum Usable {
+    Found(Found),
+    /// It does not belong to this log: why.
+    Other(&'static str),
+}
+
 impl Found {
     fn empty(index: Box<dyn Index>, damaged: Option<String>) -> Self {
         Self { index, state: State::default(), stamp: None, damaged }
@@ -75,9 +81,14 @@ fn has_retries(index: &dyn Index, target: u16, count: u64) -> Result<bool, Index
 impl Lookup<'_> {
     /// Opens the index, or an empty one when it does not belong to this log.
     pub(crate) fn index(&self) -> Result<Found, IndexError> {
-        match self.home.open().and_then(|index| self.usable(index)) {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(why)) => {
+        self.or_empty(self.home.open().and_then(|index| self.usable(index)))
+    }
+
+    /// The index, or an empty one in its place.
+    pub(crate) fn or_empty(&self, usable: Result<Usable, IndexError>) -> Result<Found, IndexError> {
+        match usable {
+            Ok(Usable::Found(found)) => Ok(found),
+            Ok(Usable::Other(why)) => {
                 tracing::warn!(why, "the index is rebuilt from the log");
                 remove(self.home)?;
                 Ok(Found::empty(self.home.open()?, None))
@@ -91,20 +102,16 @@ impl Lookup<'_> {
         }
     }
 
-    /// The inner `Err` says why the index does not belong to this log.
-    pub(crate) fn usable(
-        &self,
-        index: Box<dyn Index>,
-    ) -> Result<Result<Found, &'static str>, IndexError> {
+    pub(crate) fn usable(&self, index: Box<dyn Index>) -> Result<Usable, IndexError> {
         let Some(stamp) = index.stamp()? else {
             // A new index, or one without a first batch.
-            return Ok(Ok(Found::empty(index, None)));
+            return Ok(Usable::Found(Found::empty(index, None)));
         };
         if stamp.layout != LAYOUT {
-            return Ok(Err("it has the layout of another version"));
+            return Ok(Usable::Other("it has the layout of another version"));
         }
         if !self.has(&stamp) {
-            return Ok(Err("it is of another log, or ahead of this one"));
+            return Ok(Usable::Other("it is of another log, or ahead of this one"));
         }
         let targets: Vec<_> = index.targets()?.into_iter().map(TargetState::from_row).collect();
         for (number, target) in (0..).zip(&targets) {
@@ -112,7 +119,12 @@ impl Lookup<'_> {
                 return Err(IndexError::Engine(format!("retries of {} are missing", target.name)));
             }
         }
-        Ok(Ok(Found { index, state: State { targets }, stamp: Some(stamp), damaged: None }))
+        Ok(Usable::Found(Found {
+            index,
+            state: State { targets },
+            stamp: Some(stamp),
+            damaged: None,
+        }))
     }
 
     /// Whether the log has the frame that the index read last.

@@ -10,11 +10,12 @@ use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::index::rows::{Index, IndexError, KeysKept, Seen};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::indexing::indexer::Replay;
-use crate::embedded::indexing::lookup::{Found, replace};
+use crate::embedded::indexing::lookup::{Found, Usable, replace};
 use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;
@@ -90,23 +91,27 @@ impl Recovery<'_> {
     }
 
     /// The index, if it lacks so little of the log that this can be read now.
-    fn index_at_open(&self) -> Option<Found> {
-        let (oldest, newest) = (self.list.first()?, self.list.last()?);
+    fn index_at_open(&mut self) -> Option<Found> {
+        let (oldest, newest) = (self.list.first().copied()?, self.list.last().copied()?);
         let is_near = |place: u64| {
             newest.limit().saturating_sub(place) <= self.machine.read_at_open_bytes_max
         };
+        let opened = self.machine.index.open().and_then(|index| Ok((index.stamp()?, index)));
+        // An index that cannot be read proves nothing.
+        let stamp = opened.as_ref().ok().and_then(|(stamp, _)| *stamp);
+        let ours = stamp.filter(|stamp| stamp.uuid == oldest.identity.uuid);
+        self.proven = ours.map_or(0, |stamp| stamp.end);
         let lookup = self.lookup();
-        let found = if is_near(oldest.first()) {
-            lookup.index()
-        } else {
-            match lookup.home.open().and_then(|index| lookup.usable(index)) {
-                Ok(Ok(found)) => Ok(found),
-                Ok(Err(why)) => {
-                    tracing::warn!(why, "the index is rebuilt from the log");
-                    return None;
-                }
-                Err(error) => Err(error),
+        let found = match opened.and_then(|(_, index)| lookup.usable(index)) {
+            // If it is ahead of the log, it is the proof of a loss.
+            Ok(Usable::Other(why)) if self.proven > 0 || !is_near(oldest.first()) => {
+                tracing::warn!(why, "the index is rebuilt from the log");
+                return None;
             }
+            other if is_near(oldest.first()) => lookup.or_empty(other),
+            Ok(Usable::Found(found)) => Ok(found),
+            Ok(Usable::Other(_)) => return None,
+            Err(error) => Err(error),
         };
         match found {
             Ok(found) => {

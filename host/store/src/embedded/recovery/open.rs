@@ -14,6 +14,7 @@ use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::segment_header::{
     BadHeader, HEADER_LEN, SegmentHeader, VERSION, base_of, file_name,
 };
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::segments::Segments;
@@ -51,7 +52,8 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
     };
     let (epoch, summary) = (newest.epoch, Summary::default());
-    let mut recovery = Recovery { machine, folder: folder.clone(), list, epoch, summary };
+    let mut recovery =
+        Recovery { machine, folder: folder.clone(), list, epoch, summary, proven: 0 };
     let Begun { index, damaged, state, recent, tail } = recovery.begin(settings)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
@@ -113,6 +115,9 @@ fn segments(
         list.push(header);
     }
     if list.is_empty() {
+        if let Ok(Some(_)) = machine.index.open().and_then(|index| index.stamp()) {
+            return Err(OpenError::NoLog { folder: folder.to_path_buf() });
+        }
         let first = machine.new_identity().and_then(|identity| {
             create_first(disk, folder, (identity, machine.clock.wall_ms()), capacity)
         });

@@ -4,7 +4,8 @@
 //! memory, and the index must not know what a power cut could still lose.
 //!
 //! A place without a frame is damage if a later frame or the next segment proves that it was durable.
-//! Otherwise it is the end of the log, which is cut off there.
+//! Otherwise it is the end of the log, which is cut off there. The index only reads what is durable: a log
+//! that ends before the place that its index has read is damaged, too.
 
 use std::path::PathBuf;
 
@@ -27,6 +28,8 @@ pub(crate) struct Recovery<'a> {
     pub epoch: u32,
     /// Of the newest segment.
     pub summary: Summary,
+    /// The log was durable up to here, as its index proves.
+    pub proven: u64,
 }
 
 impl Recovery<'_> {
@@ -75,6 +78,7 @@ impl Recovery<'_> {
                     Step::Bad(lsn) if next.is_some() || lsn < durable => {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
+                    Step::Bad(lsn) if lsn < self.proven => break,
                     Step::Bad(lsn) => {
                         let rest = Stretch { from: lsn, ..stretch };
                         let Some(newest) = torn_tail::cut(&*file, &path, rest, scanner.epoch())?
@@ -97,6 +101,10 @@ impl Recovery<'_> {
             }
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();
+            if next.is_none() && lsn < self.proven {
+                let (offset, missing_bytes) = (lsn - segment.base, self.proven - lsn);
+                return Err(OpenError::Lost { segment: path, offset, missing_bytes });
+            }
         }
         // A new epoch: what an earlier process wrote behind the end is never taken for a new frame.
         self.epoch = epoch.max(self.epoch) + 1;

@@ -162,7 +162,7 @@ fn made_from_log(store: &Embedded) -> Rows {
 }
 
 fn seeds() -> u64 {
-    std::env::var("DISPATCHER_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+    std::env::var("DISPATCHER_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,9 @@ use serde_json::Value;
 use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::format::frame::HEADER_BYTES;
-use crate::embedded::tools::{self, Damage, DumpOptions, Lay, Repaired, Report, ToolError};
+use crate::embedded::tools::{
+    self, Damage, DumpOptions, Lay, Meets, Repaired, Report, ToolError, Work,
+};
 use crate::{Fate, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
@@ -18,7 +20,7 @@ fn check(folder: &Folder) -> Report {
 }
 
 fn repair(folder: &Folder) -> Repaired {
-    tools::repair(&folder.settings().directory, false, &mut |_, _| {}).unwrap()
+    tools::repair(&folder.settings().directory, &Work::default(), &mut |_, _| {}).unwrap()
 }
 
 fn only(report: &Report) -> &Damage {
@@ -79,7 +81,7 @@ async fn check_finds_no_damage_in_a_sound_store() {
     let store = folder.store();
     let report = check(&folder);
     assert!(report.is_clean() && report.running, "{report:?}");
-    let refused = tools::repair(&folder.settings().directory, false, &mut |_, _| {});
+    let refused = tools::repair(&folder.settings().directory, &Work::default(), &mut |_, _| {});
     assert!(matches!(refused, Err(ToolError::Running { .. })), "{refused:?}");
     drop(store);
 }
@@ -111,7 +113,10 @@ async fn repair_corrects_a_single_wrong_bit() {
         let report = check(&folder);
         let damage = only(&report);
         assert_eq!((&damage.segment, damage.offset), (&log, place), "{what}");
-        assert_eq!((&damage.lay, damage.refused), (&Lay::OneBit { kind: "request" }, Some(true)));
+        assert_eq!(
+            (&damage.lay, damage.meets),
+            (&Lay::OneBit { kind: "request" }, Some(Meets::Start))
+        );
         assert!(damage.concerned.is_empty(), "{what}");
         let after = repair(&folder).after.unwrap();
         assert!(after.is_clean() && after.repaired == 0, "{what}: {after:?}");
@@ -136,7 +141,7 @@ async fn repair_costs_only_the_damaged_record() {
         let damage = only(&report);
         assert_eq!((&damage.segment, damage.offset), (&log, place), "{what}");
         assert_eq!(damage.offset + damage.bytes, offset_of(ids[3]), "{what}");
-        assert_eq!(damage.refused, Some(true), "{what}");
+        assert_eq!(damage.meets, Some(Meets::Start), "{what}");
         let names: Vec<_> = damage.concerned.iter().map(|one| one.target.as_str()).collect();
         assert_eq!(names, ["a"], "{what}: b has read beyond it");
         let Lay::Request { events } = &damage.lay else { panic!("{what}: {damage:?}") };
@@ -144,7 +149,8 @@ async fn repair_costs_only_the_damaged_record() {
             what == "payload" || events == &ids[2..3],
             "{what}: its content is whole: {events:?}"
         );
-        let dry = tools::repair(&folder.settings().directory, true, &mut |_, _| {}).unwrap();
+        let dry_run = Work { dry_run: true, ..Work::default() };
+        let dry = tools::repair(&folder.settings().directory, &dry_run, &mut |_, _| {}).unwrap();
         assert!(dry.after.is_none(), "{what}");
         assert_eq!(std::fs::read(&log).unwrap(), damaged, "a dry run changes nothing");
 
@@ -236,7 +242,11 @@ async fn deliveries_with_a_lost_outcome_are_listed() {
         flip(&folder.segments()[0], places[1] + HEADER_BYTES as u64 + byte);
     }
     let report = check(&folder);
-    assert_eq!((only(&report).refused, only(&report).unsure.len()), (Some(false), 0), "{report:?}");
+    assert_eq!(
+        (only(&report).meets, only(&report).unsure.len()),
+        (Some(Meets::Nothing), 0),
+        "{report:?}"
+    );
     folder.delete_index();
     let report = check(&folder);
     let [unsure] = &only(&report).unsure[..] else { panic!("{report:?}") };

@@ -19,7 +19,7 @@ use crate::embedded::platform::disk::{Disk as _, Files};
 use crate::embedded::settings::folder_of;
 use crate::embedded::tools::check::newest;
 use crate::embedded::tools::damage::Damage;
-use crate::embedded::tools::repair::{hand_over, new_file};
+use crate::embedded::tools::files::{hand_over, new_file};
 use crate::embedded::tools::segments::{self, Segment, still_named};
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
 use crate::embedded::tools::{OpenError, Progress, ToolError, at};

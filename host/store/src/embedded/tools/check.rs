@@ -2,21 +2,27 @@
 //! whether the index agrees with the log.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dispatcher_model::{EventId, Timestamp};
 
+use crate::embedded::error::OpenError;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record;
 use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::index::fjall::FjallIndex;
+use crate::embedded::index::rows::Stamp;
+use crate::embedded::index::set_aside::set_aside_before;
+use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::{State, TargetState};
-use crate::embedded::tools::damage::Damage;
-use crate::embedded::tools::index_view::{IndexView, look};
-use crate::embedded::tools::segments;
+use crate::embedded::tools::damage::{Damage, Known, Meets};
+use crate::embedded::tools::index_view::{IndexView, Looked, Shadow, look};
+use crate::embedded::tools::segments::{self, Segment};
 use crate::embedded::tools::trace::{TRACES_MAX, Trace, trace};
+use crate::embedded::tools::trial::trial;
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
-use crate::embedded::tools::{DAMAGES_MAX, Progress, ToolError};
+use crate::embedded::tools::{DAMAGES_MAX, IDS_MAX, Progress, ToolError, at};
 
 /// What a check found.
 #[derive(Clone, Debug, Default)]
@@ -35,14 +41,29 @@ pub struct Report {
     pub running: bool,
     /// What is wrong with the index. The next start rebuilds it.
     pub index: Option<String>,
+    /// Damaged indexes that earlier starts set aside.
+    pub set_aside: Vec<PathBuf>,
+    /// Whether the daemon would start.
+    pub start: Start,
     pub newest_event: Option<(EventId, Timestamp)>,
 }
 
 impl Report {
     #[must_use]
     pub const fn is_clean(&self) -> bool {
-        self.damages_count == 0 && self.index.is_none()
+        self.damages_count == 0 && self.index.is_none() && !matches!(self.start, Start::Fails(_))
     }
+}
+
+/// What a start of the daemon would do.
+#[derive(Clone, Debug, Default)]
+pub enum Start {
+    /// A daemon runs.
+    #[default]
+    Unknown,
+    Works,
+    /// The start fails, for this reason.
+    Fails(String),
 }
 
 /// Checks the store in that folder.
@@ -59,6 +80,8 @@ pub(super) struct Survey {
     pub report: Report,
     /// Damaged or of another log: to be rebuilt.
     pub index_is_wrong: bool,
+    /// How far the index has read this log; zero without one.
+    pub read_to: u64,
 }
 
 /// `held`: the caller holds the daemon's lock.
@@ -69,9 +92,9 @@ pub(super) fn survey(
 ) -> Result<Survey, ToolError> {
     let folder = segments::log_folder(directory);
     segments::stable_bases(&folder)?;
-    let view = look(directory, held)?;
+    let Looked { view, shadow } = look(directory, held)?;
     let all = segments::read(&folder)?;
-    let stamp = if let IndexView::There { stamp, .. } = &view { Some(*stamp) } else { None };
+    let stamp = view.stamp();
     let mut checker = Checker {
         report: Report::default(),
         state: State::default(),
@@ -79,8 +102,10 @@ pub(super) fn survey(
         at_stamp: None,
         traces: Vec::new(),
     };
-    let walked =
-        Walk::new(&folder, &mut checker, &mut |done, all| progress(done, all)).over(&all)?;
+    let proven = stamp.filter(|stamp| is_of(stamp, &all)).map_or(0, |stamp| stamp.end);
+    let walked = Walk::new(&folder, &mut checker, &mut |done, all| progress(done, all))
+        .proven(proven)
+        .over(&all)?;
     let Checker { mut report, state, at_stamp, mut traces, .. } = checker;
     report.segments = walked.segments;
     let base = all.first().map_or(0, |segment| segment.base);
@@ -98,11 +123,60 @@ pub(super) fn survey(
         damage.settle(&state, read_from);
     }
     // An outcome that the index has read is not lost; the index of a running daemon has read everything.
-    traces.retain(|trace| report.damages[trace.place].refused == Some(true));
+    traces.retain(|trace| report.damages[trace.place].meets == Some(Meets::Start));
     trace(&folder, &all, traces, &state, &mut report.damages, progress)?;
+    if let Some(shadow) = shadow {
+        if stamp.is_some() && !report.damages.is_empty() {
+            known(&shadow, &mut report.damages);
+        }
+        report.start = match trial(directory, &shadow) {
+            Ok(()) => Start::Works,
+            Err(error) => Start::Fails(brief(&error)),
+        };
+    }
+    if let Start::Works = report.start {
+        report.damages.iter_mut().for_each(Damage::start_works);
+    }
+    let aside = Settings::new(directory).damaged_folder();
+    report.set_aside = set_aside_before(&aside).map_err(at("read", &aside))?;
     let index_is_wrong = agrees.is_err();
     report.index = agrees.err();
-    Ok(Survey { report, index_is_wrong })
+    Ok(Survey { report, index_is_wrong, read_to: proven })
+}
+
+/// Why a start fails, without advice: that depends on whether a repair is of use.
+fn brief(error: &OpenError) -> String {
+    match error {
+        OpenError::Corrupt { segment, offset, what } => {
+            format!("the log is damaged at byte {offset} of {} ({what})", segment.display())
+        }
+        OpenError::Lost { segment, offset, missing_bytes } => {
+            let segment = segment.display();
+            format!(
+                "the log ends at byte {offset} of {segment}, {missing_bytes} bytes before the place that its index has read"
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Whether the index is one of this log.
+fn is_of(stamp: &Stamp, all: &[Segment]) -> bool {
+    let mut headers = all.iter().filter_map(|segment| segment.header);
+    headers.any(|header| header.identity.uuid == stamp.uuid)
+}
+
+/// Adds the events that the index knows to have been at each place.
+fn known(shadow: &Shadow, damages: &mut [Damage]) {
+    let ranges: Vec<_> = damages.iter().map(|damage| (damage.from, damage.to)).collect();
+    let found =
+        FjallIndex::open(&shadow.index()).and_then(|index| index.known_between(&ranges, IDS_MAX));
+    // The index may be damaged as well: then it knows nothing.
+    for (damage, (count, events)) in damages.iter_mut().zip(found.unwrap_or_default()) {
+        let Some(store) = damage.header.map(|header| header.identity.store) else { continue };
+        let id = |(number, received)| EventId::new(Timestamp::from_millis(received), store, number);
+        damage.known = Known { count, events: events.into_iter().map(id).collect() };
+    }
 }
 
 /// The frame that the index read last, and the state it must have had then.
@@ -118,7 +192,7 @@ struct AtStamp {
 fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), String> {
     let (stamp, targets) = match view {
         IndexView::InUse | IndexView::Missing => return Ok(()),
-        IndexView::Unusable(why) => return Err(format!("it cannot be used: {why}")),
+        IndexView::Unusable { why, .. } => return Err(format!("it cannot be used: {why}")),
         IndexView::There { stamp, targets } => (stamp, targets),
     };
     let fits = log.filter(|log| {
@@ -126,7 +200,7 @@ fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), S
             == (stamp.end, stamp.epoch, stamp.payload_crc, stamp.uuid)
     });
     let Some(log) = fits else {
-        return Err("it belongs to another log, or is ahead of this one".into());
+        return Err("it belongs to another log, or has read more than there is of this one".into());
     };
     // A damaged log does not give the whole state.
     if !sound {

@@ -45,6 +45,25 @@ pub struct Unsure {
     pub events: Vec<EventId>,
 }
 
+/// Events that the index knows to have been at a place: those with a repetition key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub count: u64,
+    /// The first of them.
+    pub events: Vec<EventId>,
+}
+
+/// Who will read a place and fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meets {
+    /// The start of the daemon.
+    Start,
+    /// The rebuild of the index: the daemon starts, but its index does not become whole.
+    Rebuild,
+    /// Neither: the index has read the place before.
+    Nothing,
+}
+
 /// A place of damage.
 #[derive(Clone, Debug)]
 pub struct Damage {
@@ -58,8 +77,10 @@ pub struct Damage {
     pub concerned: Vec<Concerned>,
     /// Deliveries whose outcome was recorded there; the index may have it.
     pub unsure: Vec<Unsure>,
-    /// Whether a start reads that place and fails; `None`: unknown.
-    pub refused: Option<bool>,
+    /// Events that the index knows to have been there.
+    pub known: Known,
+    /// Who will read that place; `None`: unknown.
+    pub meets: Option<Meets>,
     /// Whether a repair can bridge it.
     pub repairable: bool,
     /// Place in the log.
@@ -104,10 +125,18 @@ impl Damage {
             });
             self.concerned = concerned.collect();
         }
-        self.refused = match self.lay {
-            Lay::Header | Lay::Segment => Some(true),
-            _ => read_from.map(|from| from.is_none_or(|from| self.from >= from)),
+        let is_read = |from: Option<u64>| from.is_none_or(|from| self.from >= from);
+        self.meets = match self.lay {
+            Lay::Header | Lay::Segment => Some(Meets::Start),
+            _ => read_from.map(|from| if is_read(from) { Meets::Start } else { Meets::Nothing }),
         };
+    }
+
+    /// The trial of a start went well.
+    pub(super) fn start_works(&mut self) {
+        if self.meets == Some(Meets::Start) {
+            self.meets = Some(Meets::Rebuild);
+        }
     }
 }
 

@@ -29,12 +29,21 @@ pub(super) enum IndexView {
     InUse,
     /// It does not exist or is empty.
     Missing,
-    /// It cannot be opened, or is of another version.
-    Unusable(String),
+    /// It cannot be opened or read, or is of another version.
+    Unusable {
+        why: String,
+        stamp: Option<Stamp>,
+    },
     There {
         stamp: Stamp,
         targets: Vec<TargetState>,
     },
+}
+
+/// What is known of the index, and a copy to try a start with; no copy while a daemon runs.
+pub(super) struct Looked {
+    pub view: IndexView,
+    pub shadow: Option<Shadow>,
 }
 
 /// Whether a daemon uses the folder. Creates no file: without a lock file, none does.
@@ -54,37 +63,69 @@ fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
 }
 
 /// Reads the index. `held`: the caller holds the daemon's lock.
-pub(super) fn look(directory: &Path, held: bool) -> Result<IndexView, ToolError> {
+pub(super) fn look(directory: &Path, held: bool) -> Result<Looked, ToolError> {
+    let in_use = Looked { view: IndexView::InUse, shadow: None };
     if !held && is_in_use(directory)? {
-        return Ok(IndexView::InUse);
+        return Ok(in_use);
     }
     let folder = Settings::new(directory).index_folder();
-    if !folder.exists() {
-        return Ok(IndexView::Missing);
-    }
     let copied = Shadow::of(&folder);
     // A daemon that started meanwhile may have changed what was copied.
     if !held && is_in_use(directory)? {
-        return Ok(IndexView::InUse);
+        return Ok(in_use);
     }
     let shadow = copied.map_err(at("copy", &folder))?;
-    Ok(read(&shadow.0).unwrap_or_else(|error| IndexView::Unusable(error.to_string())))
+    let view = if folder.is_dir() {
+        read(&shadow.index()).unwrap_or_else(|error| unusable(&error, None))
+    } else {
+        IndexView::Missing
+    };
+    Ok(Looked { view, shadow: Some(shadow) })
+}
+
+fn unusable(error: &IndexError, stamp: Option<Stamp>) -> IndexView {
+    IndexView::Unusable { why: error.to_string(), stamp }
+}
+
+impl IndexView {
+    /// How far the index has read its log, as far as that is known.
+    pub(super) const fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::There { stamp, .. } => Some(*stamp),
+            Self::Unusable { stamp, .. } => *stamp,
+            Self::InUse | Self::Missing => None,
+        }
+    }
 }
 
 fn read(folder: &Path) -> Result<IndexView, IndexError> {
     let index = FjallIndex::open(folder)?;
     let Some(stamp) = index.stamp()? else { return Ok(IndexView::Missing) };
+    // Damage that no start meets shows itself later.
+    if let Err(error) = index.read_all() {
+        return Ok(unusable(&error, Some(stamp)));
+    }
     if stamp.layout != LAYOUT {
-        return Ok(IndexView::Unusable("it has the layout of another version".into()));
+        let why = "it has the layout of another version".to_owned();
+        return Ok(IndexView::Unusable { why, stamp: None });
     }
     let targets = index.targets()?.into_iter().map(TargetState::from_row).collect();
     Ok(IndexView::There { stamp, targets })
 }
 
 /// A copy of an index in the system's temporary folder, for its owner alone; removed when dropped.
-struct Shadow(PathBuf);
+#[derive(Debug)]
+pub(super) struct Shadow(PathBuf);
 
 impl Shadow {
+    pub(super) fn index(&self) -> PathBuf {
+        self.0.join("index")
+    }
+
+    pub(super) fn aside(&self) -> PathBuf {
+        self.0.join("damaged")
+    }
+
     fn of(folder: &Path) -> io::Result<Self> {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
@@ -93,7 +134,10 @@ impl Shadow {
         // Fails if the folder exists, which may be another user's.
         DirBuilder::new().mode(0o700).create(&path)?;
         let shadow = Self(path);
-        copy(&fs::canonicalize(folder)?, &shadow.0)?;
+        if folder.is_dir() {
+            fs::create_dir(shadow.index())?;
+            copy(&fs::canonicalize(folder)?, &shadow.index())?;
+        }
         Ok(shadow)
     }
 }

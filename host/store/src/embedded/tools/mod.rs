@@ -7,12 +7,16 @@ mod backlogs;
 mod backup;
 mod check;
 mod damage;
+mod dry_disk;
 mod dump;
+mod files;
+mod give_up;
 mod heal;
 mod index_view;
 mod repair;
 mod segments;
 mod trace;
+mod trial;
 mod walk;
 
 use std::io;
@@ -20,10 +24,10 @@ use std::path::{Path, PathBuf};
 
 pub use backlogs::{Backlog, backlogs};
 pub use backup::{BackedUp, backup};
-pub use check::{Report, check};
-pub use damage::{Concerned, Damage, Lay, Unsure};
+pub use check::{Report, Start, check};
+pub use damage::{Concerned, Damage, Known, Lay, Meets, Unsure};
 pub use dump::{DumpOptions, dump};
-pub use repair::{Repaired, repair};
+pub use repair::{Repaired, Work, repair};
 
 use crate::embedded::error::OpenError;
 
@@ -57,6 +61,10 @@ pub enum ToolError {
     Leftover { folder: PathBuf },
     #[error("segments were removed faster than they could be copied, {rounds} times: try again")]
     TooFast { rounds: u32 },
+    #[error(
+        "{name} cannot be given up: no other segment says what belongs in its place. Restore a backup of the data folder, or move the data folder away to start with an empty store; nothing was changed"
+    )]
+    Alone { name: String },
     #[error("{folder} has no segment {name}: `ls` shows the names of its segments")]
     NoSegment { name: String, folder: PathBuf },
     #[error(

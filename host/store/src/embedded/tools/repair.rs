@@ -5,27 +5,33 @@
 //! crash leaves one of the two files. One record fills a place that cannot be read and says so; all other
 //! records keep their places. A target that reads that record gets one dead letter.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use dispatcher_model::Timestamp;
-
-use crate::embedded::format::record::Lost;
+use crate::embedded::index::set_aside::set_aside;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::check::survey;
 use crate::embedded::tools::damage::{Damage, Lay};
+use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
+use crate::embedded::tools::give_up;
 use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments;
 use crate::embedded::tools::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
 
 /// If a crash leaves it, the next start removes it.
 const REPAIRED: &str = "repair.tmp";
-const EVIDENCE: &str = "damaged";
+
+/// What a repair is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Names of segments to start without, although something in them may be whole.
+    pub give_up: Vec<String>,
+}
 
 /// What a repair did, or would do.
 #[derive(Debug)]
@@ -35,22 +41,25 @@ pub struct Repaired {
     /// Where the bytes of each place of damage are kept, in the order of the report; `None` for a missing
     /// file.
     pub kept: Vec<Option<PathBuf>>,
-    /// The index was removed; the next start rebuilds it.
+    /// The index was set aside or removed; the next start rebuilds it.
     pub index_removed: bool,
+    /// Segments that were given up, and where they are kept.
+    pub given_up: Vec<(PathBuf, PathBuf)>,
     /// What a check finds after the repair; `None`: nothing was changed.
     pub after: Option<Report>,
 }
 
-/// Repairs the store in that folder; `dry_run` changes nothing.
+/// Repairs the store in that folder.
 ///
 /// # Errors
 ///
 /// A daemon uses the folder, or the disk refuses.
 pub fn repair(
     directory: &Path,
-    dry_run: bool,
+    work: &Work,
     progress: &mut Progress<'_>,
 ) -> Result<Repaired, ToolError> {
+    let Work { dry_run, ref give_up } = *work;
     let settings = Settings::new(directory);
     segments::stable_bases(&settings.log_folder())?;
     let _lock = if dry_run {
@@ -61,11 +70,22 @@ pub fn repair(
             other => other.into(),
         })?)
     };
+    let log = settings.log_folder();
+    let wanted = give_up::find(&log, give_up)?;
+    let mut given_up = Vec::new();
+    if !dry_run {
+        // What the index has read is lost with the newest segments.
+        let read_to = survey(directory, true, progress)?.read_to;
+        for wanted in wanted {
+            given_up.push(give_up::give_up(directory, &wanted, read_to)?);
+        }
+    }
     let found = survey(directory, !dry_run, progress)?;
     let kept = found.report.damages.iter().map(|damage| evidence_path(directory, damage)).collect();
     if dry_run || found.report.is_clean() {
         let index_removed = found.index_is_wrong;
-        return Ok(Repaired { before: found.report, kept, index_removed, after: None });
+        let after = (!given_up.is_empty()).then(|| found.report.clone());
+        return Ok(Repaired { before: found.report, kept, index_removed, given_up, after });
     }
     if found.report.damages_count > DAMAGES_MAX as u64 {
         return Err(ToolError::TooMuch { folder: directory.to_path_buf() });
@@ -79,31 +99,17 @@ pub fn repair(
     }
     if found.index_is_wrong {
         let index = settings.index_folder();
-        std::fs::remove_dir_all(&index).map_err(at("remove", &index))?;
+        set_aside(&index, &settings.damaged_folder()).map_err(at("set aside", &index))?;
     }
     let after = survey(directory, true, progress)?.report;
     let index_removed = found.index_is_wrong;
-    Ok(Repaired { before: found.report, kept, index_removed, after: Some(after) })
+    Ok(Repaired { before: found.report, kept, index_removed, given_up, after: Some(after) })
 }
 
 fn evidence_path(directory: &Path, damage: &Damage) -> Option<PathBuf> {
     let stem = damage.segment.file_stem()?.to_string_lossy();
     let name = format!("{stem}-{}.bin", damage.offset);
-    (damage.lay != Lay::Segment).then(|| directory.join(EVIDENCE).join(name))
-}
-
-/// Gives a new file to the owner of the folder, because root may run a repair.
-pub(super) fn hand_over(file: &File, like: &Path) -> std::io::Result<()> {
-    let (like, own) = (std::fs::metadata(like)?, file.metadata()?);
-    if (like.uid(), like.gid()) == (own.uid(), own.gid()) {
-        return Ok(());
-    }
-    std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
-}
-
-/// A new file that only its owner can read and write.
-pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+    (damage.lay != Lay::Segment).then(|| Settings::new(directory).damaged_folder().join(name))
 }
 
 struct Repairer<'a> {
@@ -115,14 +121,7 @@ impl Repairer<'_> {
     /// Copies the bytes of a place. Never overwrites the copy of an earlier repair.
     fn keep(&self, damage: &Damage) -> Result<(), ToolError> {
         let Some(path) = evidence_path(self.directory, damage) else { return Ok(()) };
-        let folder = self.directory.join(EVIDENCE);
-        if !folder.exists() {
-            let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
-            made.map_err(at("make the folder", &folder))?;
-            let opened = File::open(&folder).map_err(at("open", &folder))?;
-            hand_over(&opened, self.directory).map_err(at("give away", &folder))?;
-            Files.sync_folder(self.directory).map_err(at("sync", self.directory))?;
-        }
+        let folder = damaged_folder(self.directory)?;
         let unfinished = path.with_extension("tmp");
         let copy = || {
             let mut from = File::open(&damage.segment)?;
@@ -183,13 +182,6 @@ fn bridge(file: &File, base: u64, salt: u32, damage: &Damage) -> std::io::Result
         let healed = healed.ok_or_else(|| std::io::Error::other("it changed meanwhile"))?;
         return DiskFile::write_all_at(file, &healed, damage.offset);
     }
-    let record = Lost {
-        at_ms: Timestamp::from(SystemTime::now()).as_millis(),
-        no_requests: !damage.may_hold_requests(),
-    };
-    let frame = record.frame(damage.to.saturating_sub(damage.from));
-    let mut frame =
-        frame.ok_or_else(|| std::io::Error::other("the place is too small for a record"))?;
-    let bytes = frame.place(salt, damage.from, damage.from, damage.epoch);
-    DiskFile::write_all_at(file, bytes, damage.from - base)
+    let place = (damage.from, damage.to, damage.epoch);
+    fill(file, (base, salt), place, !damage.may_hold_requests())
 }

@@ -68,7 +68,7 @@ pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
 
 /// All segments, oldest first, without those that are removed meanwhile.
 pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
-    let (mut found, mut files) = (Vec::new(), Vec::new());
+    let (mut found, mut files, mut unknown) = (Vec::<Segment>::new(), Vec::new(), None);
     for base in stable_bases(folder)? {
         let path = folder.join(file_name(base));
         let file = match File::open(&path) {
@@ -82,11 +82,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
         let header = match SegmentHeader::from_bytes(&bytes[..read]) {
             Ok(header) => Some(header),
             Err(BadHeader::Version(found)) if flipped(&bytes, base).is_none() => {
-                return Err(ToolError::Open(OpenError::VersionUnknown {
-                    segment: path,
-                    found,
-                    supported: VERSION,
-                }));
+                unknown.get_or_insert((path.clone(), found));
+                None
             }
             Err(_) => None,
         };
@@ -95,6 +92,11 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
         let header = header.or_else(|| flipped(&bytes, base));
         found.push(Segment { base, path, header, header_damaged, len });
         files.push(file);
+    }
+    // All segments of a log have one version: among others, a file of another version is damaged.
+    if let Some((segment, found)) = unknown.filter(|_| found.iter().all(|s| s.header_damaged)) {
+        let error = OpenError::VersionUnknown { segment, found, supported: VERSION };
+        return Err(ToolError::Open(error));
     }
     for place in 0..found.len() {
         if found[place].header.is_none() {

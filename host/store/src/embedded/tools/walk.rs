@@ -10,13 +10,15 @@ use std::path::Path;
 
 use crate::embedded::format::entry::Entry;
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
-use crate::embedded::format::segment_header::{SegmentHeader, file_name};
+use crate::embedded::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, file_name};
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::platform::disk::DiskFile;
-use crate::embedded::tools::damage::{Damage, Lay, kind_name, request_without_header, salvage};
+use crate::embedded::tools::damage::{
+    Damage, Known, Lay, kind_name, request_without_header, salvage,
+};
 use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments::{Segment, still_named};
-use crate::embedded::tools::{Progress, ToolError, at};
+use crate::embedded::tools::{DAMAGES_MAX, Progress, ToolError, at};
 
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 4 << 20;
@@ -57,6 +59,8 @@ pub(super) struct Walk<'w> {
     reported: u64,
     epoch: u32,
     walked: Walked,
+    /// The log was durable up to here, as its index proves.
+    proven: u64,
 }
 
 /// What a place without a frame is.
@@ -77,6 +81,8 @@ struct Ground<'a> {
     to: u64,
     /// The next segment says that this one ends at `to`.
     sure: bool,
+    /// The index says that it does not end before this place.
+    proven: u64,
 }
 
 impl<'w> Walk<'w> {
@@ -95,7 +101,14 @@ impl<'w> Walk<'w> {
             reported: 0,
             epoch: 0,
             walked,
+            proven: 0,
         }
+    }
+
+    /// What is missing before that place is damage.
+    pub(super) fn proven(mut self, to: u64) -> Self {
+        self.proven = to;
+        self
     }
 
     /// Walks over these segments, which follow one another.
@@ -109,6 +122,9 @@ impl<'w> Walk<'w> {
             }
             self.bytes_before += segment.len;
         }
+        if let Some(last) = all.last().and_then(|segment| segment.header) {
+            self.missing_newest(last);
+        }
         (self.progress)(self.bytes_all, self.bytes_all);
         Ok(self.walked)
     }
@@ -118,6 +134,44 @@ impl<'w> Walk<'w> {
         if done >= self.reported + REPORT_BYTES {
             self.reported = done;
             (self.progress)(done.min(self.bytes_all), self.bytes_all);
+        }
+    }
+
+    /// Shows the files that the index has read behind the last one that is there.
+    fn missing_newest(&mut self, last: SegmentHeader) {
+        let mut base = last.limit();
+        for _ in 0..DAMAGES_MAX {
+            let (from, limit) = (base + SEGMENT_HEADER_BYTES, base + last.capacity);
+            if self.proven <= from {
+                return;
+            }
+            let prev_end = self.walked.end.max(base - last.capacity + SEGMENT_HEADER_BYTES);
+            let to = self.proven.min(limit);
+            let hole = SegmentHeader { base, prev_end, epoch: self.epoch.max(last.epoch), ..last };
+            self.walked.end = to;
+            if self.visitor.damage(self.missing(hole, to)).is_break() {
+                return;
+            }
+            base = limit;
+        }
+    }
+
+    fn missing(&self, hole: SegmentHeader, to: u64) -> Damage {
+        Damage {
+            segment: self.folder.join(file_name(hole.base)),
+            offset: 0,
+            bytes: hole.capacity,
+            what: "the file is missing",
+            lay: Lay::Segment,
+            concerned: Vec::new(),
+            unsure: Vec::new(),
+            known: Known::default(),
+            meets: None,
+            repairable: true,
+            from: hole.first(),
+            to,
+            epoch: hole.epoch,
+            header: Some(hole),
         }
     }
 
@@ -136,21 +190,7 @@ impl<'w> Walk<'w> {
                 epoch: self.epoch.max(previous.epoch),
                 ..previous
             };
-            return self.visitor.damage(Damage {
-                segment: self.folder.join(file_name(hole.base)),
-                offset: 0,
-                bytes: missing,
-                what: "the file is missing",
-                lay: Lay::Segment,
-                concerned: Vec::new(),
-                unsure: Vec::new(),
-                refused: None,
-                repairable: true,
-                from: hole.first(),
-                to: header.prev_end,
-                epoch: hole.epoch,
-                header: Some(hole),
-            });
+            return self.visitor.damage(self.missing(hole, header.prev_end));
         }
         let inside = (previous.first()..=previous.limit()).contains(&header.prev_end);
         if same && header.base == previous.limit() && inside && header.epoch >= previous.epoch {
@@ -176,7 +216,8 @@ impl<'w> Walk<'w> {
             lay: if repairable { Lay::Header } else { Lay::Unknown },
             concerned: Vec::new(),
             unsure: Vec::new(),
-            refused: None,
+            known: Known::default(),
+            meets: None,
             repairable,
             from: segment.base,
             to,
@@ -213,12 +254,17 @@ impl<'w> Walk<'w> {
         let said =
             said.filter(|next| next.base == header.limit() && next.prev_end >= header.first());
         let len = DiskFile::len(&file).map_err(at("read", &segment.path))?;
+        // The end of the newest file may be missing.
+        let ends_here = next.is_none() && (header.base..=header.limit()).contains(&self.proven);
+        let proven = if ends_here { self.proven } else { 0 };
+        let found = (header.base + len.min(header.capacity)).max(proven);
         let ground = Ground {
             file: &file,
             path: &segment.path,
             segment: header,
-            to: said.map_or(header.base + len.min(header.capacity), |next| next.prev_end),
+            to: said.map_or(found, |next| next.prev_end),
             sure: said.is_some(),
+            proven,
         };
         self.epoch = self.epoch.max(header.epoch);
         self.frames(&ground)
@@ -285,7 +331,7 @@ impl<'w> Walk<'w> {
         let scanner = || Scanner::new(ground.file, rest, CHUNK_BYTES).since(self.epoch);
         // A segment gets its name once its first frame is durable; the first segment begins without one.
         let named = ground.segment.base > 0 && lsn == ground.segment.first();
-        let mut proven = ground.sure || named;
+        let mut proven = ground.sure || named || lsn < ground.proven;
         let mut next = None;
         if proven || !scanner().blank().map_err(failed())? {
             let mut behind = scanner();
@@ -304,7 +350,9 @@ impl<'w> Walk<'w> {
         if matches!(scanner().step().map_err(failed())?, Step::Frame(..)) {
             return Ok(Gap::Again);
         }
-        Ok(Gap::Until(next.unwrap_or(ground.to)))
+        // Nothing is known of what may lie behind the last place that was read.
+        let end = if ground.sure || ground.proven <= lsn { ground.to } else { ground.proven };
+        Ok(Gap::Until(next.unwrap_or(end)))
     }
 
     fn hole(&self, ground: &Ground<'_>, lsn: u64, to: u64) -> Result<Damage, ToolError> {
@@ -342,7 +390,8 @@ impl<'w> Walk<'w> {
             lay,
             concerned: Vec::new(),
             unsure: Vec::new(),
-            refused: None,
+            known: Known::default(),
+            meets: None,
             repairable: to - lsn >= HEADER_BYTES as u64 && !newer,
             from: lsn,
             to,

@@ -1,0 +1,144 @@
+//! Random damage of all files of a store: what `check` says of the start is what the start does, and what a
+//! repair says can be done, can be done.
+
+use std::path::{Path, PathBuf};
+
+use crate::Queue;
+use crate::contract::*;
+use crate::embedded::Embedded;
+use crate::embedded::tools::{self, Report, Start, ToolError, Work};
+
+use crate::embedded::tests::support::{Folder, large};
+
+const SEEDS: u64 = 8;
+
+/// A closed store with three segments and an index.
+async fn stored() -> Folder {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let mut round = 0;
+    while folder.segments().len() < 3 {
+        round += 1;
+        let events = (0..20).map(|i| keyed(&large(&i.to_string()), round, &[a])).collect();
+        append(&*store, events).await;
+        let some = claim(&*store, a, 15).await;
+        settle(&*store, a, &some[..14], delivered()).await;
+        settle(&*store, a, &some[14..], retry(now())).await;
+    }
+    append(&*store, vec![planned("last", &[a])]).await;
+    store.close().await.unwrap();
+    folder
+}
+
+fn files(folder: &Path, all: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, all) } else { all.push(path) }
+    }
+}
+
+/// Damages a file in one of the ways of a bad disk or a bad hand.
+fn damage(folder: &Folder, random: &mut fastrand::Rng) -> String {
+    use std::os::unix::fs::FileExt as _;
+    let (mut all, segments) = (Vec::new(), folder.segments());
+    files(&folder.settings().directory, &mut all);
+    all.sort();
+    let from = if random.u8(..3) == 0 { &all } else { &segments };
+    let path = &from[random.usize(..from.len())];
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let len = file.metadata().unwrap().len();
+    // Headers are small, so chance would hardly meet them.
+    let at =
+        if random.bool() { random.u64(..len.max(1)) } else { random.u64(..len.clamp(1, 5_000)) };
+    let what = match random.u8(..7) {
+        0 => {
+            std::fs::remove_file(path).unwrap();
+            "removed".to_owned()
+        }
+        1 => {
+            file.set_len(at).unwrap();
+            format!("cut at {at}")
+        }
+        2 => {
+            std::fs::copy(&segments[random.usize(..segments.len())], path).unwrap();
+            "replaced by a segment".to_owned()
+        }
+        kind => {
+            let bytes = 1 << (2 * kind - 6);
+            let random_bytes: Vec<u8> = (0..bytes).map(|_| random.u8(..)).collect();
+            file.write_all_at(&random_bytes, at).unwrap();
+            format!("{bytes} bytes at {at}")
+        }
+    };
+    format!("{} {what}", path.display())
+}
+
+fn check(folder: &Folder) -> Result<Report, ToolError> {
+    tools::check(&folder.settings().directory, &mut |_, _| {})
+}
+
+fn repair(folder: &Folder, give_up: Vec<String>) -> Result<Option<Report>, ToolError> {
+    let work = Work { dry_run: false, give_up };
+    let done = tools::repair(&folder.settings().directory, &work, &mut |_, _| {})?;
+    Ok(done.after)
+}
+
+/// Whether a copy of the store starts.
+fn starts(folder: &Folder) -> Result<(), String> {
+    let copy = folder.copy();
+    Embedded::open(copy.settings()).map(drop).map_err(|error| error.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_repair_and_start_agree_whatever_is_damaged() {
+    let whole = stored().await;
+    let seeds = std::env::var("DISPATCHER_SEEDS").ok().and_then(|n| n.parse().ok());
+    for seed in 0..seeds.unwrap_or(SEEDS) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let folder = whole.copy();
+        let what: Vec<_> = (0..random.usize(1..4)).map(|_| damage(&folder, &mut random)).collect();
+        let what = format!("seed {seed}: {what:?}");
+        agree(&folder, &what);
+    }
+}
+
+fn agree(folder: &Folder, what: &str) {
+    let started = starts(folder);
+    let report = match check(folder) {
+        Ok(report) => report,
+        Err(error) => {
+            assert!(!matches!(error, ToolError::Io { .. }), "{what}: {error}");
+            assert!(
+                started.is_err() || matches!(error, ToolError::NoLog { .. }),
+                "{what}: {error}"
+            );
+            return;
+        }
+    };
+    let works = matches!(report.start, Start::Works);
+    assert_eq!(works, started.is_ok(), "{what}: {report:?} but {started:?}");
+    let Ok(after) = repair(folder, Vec::new()) else { panic!("{what}: it cannot be repaired") };
+    let after = after.unwrap_or(report);
+    let started = starts(folder);
+    assert_eq!(
+        matches!(after.start, Start::Works),
+        started.is_ok(),
+        "{what}: {after:?} {started:?}"
+    );
+    assert!(after.damages.iter().all(|damage| !damage.repairable), "{what}: again: {after:?}");
+    if after.damages.is_empty() {
+        assert!(started.is_ok(), "{what}: nothing to repair, but {started:?}");
+        return;
+    }
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let mut names: Vec<_> = after.damages.iter().map(|damage| name(&damage.segment)).collect();
+    names.dedup();
+    match repair(folder, names) {
+        Ok(last) => {
+            let started = starts(folder);
+            assert!(started.is_ok(), "{what}: given up, but {started:?} {last:?}");
+        }
+        Err(error) => assert!(matches!(error, ToolError::Alone { .. }), "{what}: {error}"),
+    }
+}
