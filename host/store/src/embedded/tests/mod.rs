@@ -7,6 +7,7 @@ mod faults;
 mod full;
 mod gate;
 mod limits;
+mod names;
 mod reading;
 mod rebuild;
 mod retention;
