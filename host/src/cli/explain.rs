@@ -6,7 +6,7 @@ use super::ask::{self, Ask};
 use super::exit::Failure;
 use super::out;
 use crate::admin::wire::{EventStory, Explained, FateKind, Refusal, TargetStory};
-use crate::model::printable;
+use crate::model::{OWN_SOURCE, printable};
 
 /// Explain what happened to an event, or why a request was refused
 ///
@@ -60,10 +60,16 @@ fn show_event(story: &EventStory) -> String {
     let EventStory { id, received, source, verified, scheme, secret, severity, .. } = story;
     let (source, scheme) = (printable(source), printable(scheme));
     let (title, kind) = (printable(&story.title), printable(&story.event_type));
+    // No sender can have this source.
+    let verified_line = if source == OWN_SOURCE {
+        "  verified  not needed: the daemon made it".to_owned()
+    } else {
+        format!("  verified  {verified} by scheme {scheme}, secret {secret}")
+    };
     let mut lines = vec![
         format!("event {id}"),
         format!("  received  {received} from {source}"),
-        format!("  verified  {verified} by scheme {scheme}, secret {secret}"),
+        verified_line,
         format!("  content   {severity} {kind}: {title}"),
     ];
     if story.targets.iter().all(|target| target.fate == FateKind::NotRouted) {

@@ -120,6 +120,11 @@ pub enum StoreError {
          be dropped, not replayed"
     )]
     NotKept(EventId),
+    #[error(
+        "the store knows {known} targets, and {new} new ones are too many (at most {max}): drop or move what waits for \
+         targets that were removed, keep an old name, or wait until store.retention has removed the old events"
+    )]
+    TooManyTargets { known: usize, new: usize, max: usize },
     /// More than one of the limits allows.
     #[error("too large: {what}, at most {max}")]
     TooLarge { what: String, max: usize },

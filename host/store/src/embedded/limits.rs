@@ -67,6 +67,10 @@ pub(crate) const LAZY_BYTES_REFUSED: usize = 16 << 20;
 /// Bytes of receipt kept; a longer id is cut, further fields are left out.
 pub(crate) const RECEIPT_BYTES_MAX: usize = 4_096;
 
+/// Most names of targets that the store knows at once. Names of which nothing is left are forgotten when room for
+/// others is needed.
+pub const TARGETS_MAX: usize = 4_096;
+
 /// Longest name of a target, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 

@@ -4,7 +4,7 @@
 //! answers. While it syncs, the next group gathers by itself, without a timer.
 //! Outcomes alone are not synced; they become durable with the next request, or within a second.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::group::{Group, Unwritten, Waiting};
+use super::register::REGISTRATIONS_IN_USE;
 use crate::embedded::core::inbox::{Append, Command, Placed, Reply, Stop, Taken, closed};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
@@ -41,6 +42,8 @@ pub(crate) struct Committer {
     pub(super) unwritten: VecDeque<Unwritten>,
     pub(super) unwritten_bytes: usize,
     lazy_since: Option<Instant>,
+    /// The targets of the last registrations.
+    pub(super) in_use: [BTreeSet<u16>; REGISTRATIONS_IN_USE],
     /// Times in a row that the disk refused.
     refused: Repeated,
     /// When the last round began.
@@ -69,6 +72,7 @@ impl Committer {
             unwritten: VecDeque::new(),
             unwritten_bytes: 0,
             lazy_since: None,
+            in_use: Default::default(),
             refused: Repeated::default(),
             catching_up: Vec::new(),
             index,

@@ -1,5 +1,6 @@
-//! Gives targets their numbers.
+//! Gives targets their numbers. The number of a name is given to another one only when nothing refers to it any more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dispatcher_model::TargetNumber;
@@ -10,38 +11,108 @@ use crate::embedded::core::shared::Target;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{self, Registry};
-use crate::embedded::limits::NAME_BYTES_MAX;
+use crate::embedded::limits::{NAME_BYTES_MAX, TARGETS_MAX};
+use crate::embedded::log::segments::Segment;
 use crate::embedded::log::writer::DiskError;
-use crate::embedded::platform::locks::{read_lock, write_lock};
+use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::state::apply::TargetState;
+
+/// Bytes of a checkpoint that a new name counts: a long name with its state.
+const ROW_BYTES_RESERVED: usize = 128;
+
+/// How many of the last registrations have targets in use: a target that a reload ends may still run for a while.
+pub(crate) const REGISTRATIONS_IN_USE: usize = 3;
 
 impl Committer {
     pub(super) fn register(&mut self, names: &[Arc<str>]) -> Result<Vec<TargetNumber>, StoreError> {
-        let mut known: Vec<Arc<str>> =
+        let known: Vec<Arc<str>> =
             read_lock(&self.shared.targets).iter().map(|target| target.name.clone()).collect();
-        let (mut numbers, mut new) = (Vec::new(), Vec::new());
-        for name in names {
-            let place = known.iter().position(|other| other == name);
-            let number =
-                u16::try_from(place.unwrap_or(known.len())).map_err(|_| StoreError::TooLarge {
-                    what: "the number of targets".into(),
-                    max: usize::from(u16::MAX) + 1,
-                })?;
-            if place.is_none() {
-                if name.len() > NAME_BYTES_MAX {
-                    return Err(StoreError::TooLarge {
-                        what: format!("the name of target {name}, in bytes"),
-                        max: NAME_BYTES_MAX,
-                    });
-                }
-                new.push((number, name.to_string()));
-                known.push(name.clone());
+        let place = |name: &Arc<str>| known.iter().position(|other| other == name);
+        let mut unknown: Vec<&Arc<str>> = Vec::new();
+        for name in names.iter().filter(|name| place(name).is_none()) {
+            if name.len() > NAME_BYTES_MAX {
+                return Err(StoreError::TooLarge {
+                    what: format!("the name of target {name}, in bytes"),
+                    max: NAME_BYTES_MAX,
+                });
             }
-            numbers.push(TargetNumber(number));
+            if !unknown.contains(&name) {
+                unknown.push(name);
+            }
         }
+        let wanted: BTreeSet<usize> = names.iter().filter_map(place).collect();
+        let given = self.numbers_for(&unknown, &wanted, known.len())?;
+        let new: Vec<(u16, String)> =
+            unknown.iter().zip(&given).map(|(name, number)| (*number, name.to_string())).collect();
+        let number = |name: &Arc<str>| {
+            let known = place(name).and_then(|place| u16::try_from(place).ok());
+            let new = || unknown.iter().position(|other| *other == name).map(|place| given[place]);
+            known.or_else(new).map(TargetNumber)
+        };
+        let numbers: Vec<TargetNumber> = names.iter().filter_map(number).collect();
         if !new.is_empty() {
             self.add_targets(Registry { targets: new }).map_err(|error| error.to_store())?;
         }
+        if !numbers.is_empty() {
+            self.in_use.rotate_left(1);
+            if let Some(last) = self.in_use.last_mut() {
+                *last = numbers.iter().map(|number| number.0).collect();
+            }
+        }
         Ok(numbers)
+    }
+
+    /// Numbers for new names: further ones, or, when the checkpoint has no room for more, those of names of which
+    /// nothing is left.
+    fn numbers_for(
+        &self,
+        unknown: &[&Arc<str>],
+        wanted: &BTreeSet<usize>,
+        known: usize,
+    ) -> Result<Vec<u16>, StoreError> {
+        let max = self.names_max(known);
+        let mut free =
+            if known + unknown.len() > max { self.forgettable(wanted) } else { Vec::new() };
+        let further = known..max.max(known);
+        let numbers = further.filter_map(|number| u16::try_from(number).ok());
+        free.extend(numbers);
+        free.truncate(unknown.len());
+        if free.len() < unknown.len() {
+            return Err(StoreError::TooManyTargets { known, new: unknown.len(), max });
+        }
+        Ok(free)
+    }
+
+    /// How many names the store may know: half of the space of a checkpoint is kept for their state.
+    fn names_max(&self, known: usize) -> usize {
+        let bytes: usize = self.state.targets.iter().map(TargetState::row_bytes_max).sum();
+        let bytes_max = usize::try_from(self.log.frame_bytes_max() / 4).unwrap_or(usize::MAX);
+        let further = bytes_max.saturating_sub(bytes) / ROW_BYTES_RESERVED;
+        (known + further).min(TARGETS_MAX)
+    }
+
+    /// Numbers of targets that are not configured, have nothing, and that no record in the log names.
+    fn forgettable(&self, wanted: &BTreeSet<usize>) -> Vec<u16> {
+        let segments = read_lock(&self.shared.reader.segments);
+        // The newest one has its summary here.
+        let closed = segments.list.split_last().map_or(&[][..], |(_, closed)| closed);
+        let is_named = |target| {
+            let names = |segment: &Segment| {
+                segment.summary.as_ref().is_none_or(|summary| summary.may_name(target))
+            };
+            self.summary.may_name(target) || closed.iter().any(names)
+        };
+        let targets = read_lock(&self.shared.targets);
+        let is_free = |target: &&Arc<Target>| {
+            let number = target.number;
+            let state = self.state.targets.get(usize::from(number));
+            state.is_some_and(TargetState::is_forgettable)
+                && !wanted.contains(&usize::from(number))
+                && !self.in_use.iter().any(|used| used.contains(&number))
+                && lock(&target.live).is_idle()
+                && !is_named(number)
+        };
+        targets.iter().filter(is_free).map(|target| target.number).collect()
     }
 
     fn add_targets(&mut self, record: Registry) -> Result<(), DiskError> {
@@ -58,7 +129,11 @@ impl Committer {
         let mut targets = write_lock(&self.shared.targets);
         for (number, _) in &record.targets {
             if let Some(state) = self.state.targets.get(usize::from(*number)) {
-                targets.push(Arc::new(Target::new(*number, state)));
+                let target = Arc::new(Target::new(*number, state));
+                match targets.get_mut(usize::from(*number)) {
+                    Some(forgotten) => *forgotten = target,
+                    None => targets.push(target),
+                }
             }
         }
         Ok(())

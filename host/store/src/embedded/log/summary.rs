@@ -17,7 +17,7 @@ use crate::embedded::platform::disk::DiskFile;
 const TARGETS_MAX: usize = 2_048;
 
 /// Most bytes of a target in a frame, and of all the rest.
-const TARGET_BYTES_MAX: u64 = 28;
+const TARGET_BYTES_MAX: u64 = 31;
 
 const REST_BYTES_MAX: u64 = 160;
 
@@ -34,6 +34,10 @@ pub(crate) struct Summary {
     pub newest_ms: u64,
     /// When the newest record of any kind in it was made.
     pub last_ms: u64,
+    /// Targets that its other records name, ascending.
+    pub named: Vec<u16>,
+    /// Its records may name any target: too many, damage, or copies of events.
+    pub names_any: bool,
 }
 
 /// What was planned for a target.
@@ -79,6 +83,29 @@ impl Summary {
             Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => 0,
         };
         self.last_ms = self.last_ms.max(at_ms);
+        match &entry.effects {
+            Effects::Settlements(_) | Effects::DeadRange(_) | Effects::Act(_) => {
+                entry.effects.targets().into_iter().for_each(|target| self.name(target));
+            }
+            Effects::Moved(_) | Effects::Lost(_) => self.names_any = true,
+            Effects::Request { .. }
+            | Effects::Registry(_)
+            | Effects::Checkpoint(_)
+            | Effects::Summary => {}
+        }
+    }
+
+    fn name(&mut self, target: u16) {
+        match self.named.binary_search(&target) {
+            Ok(_) => {}
+            Err(_) if self.named.len() >= TARGETS_MAX => self.names_any = true,
+            Err(i) => self.named.insert(i, target),
+        }
+    }
+
+    /// Whether anything in the segment may concern the target.
+    pub(crate) fn may_name(&self, target: u16) -> bool {
+        self.names_any || self.named.binary_search(&target).is_ok() || self.may_have(target, 0)
     }
 
     fn route(&mut self, new: TargetSummary) {
@@ -160,6 +187,7 @@ pub(crate) fn scan(file: &dyn DiskFile, stretch: Stretch) -> std::io::Result<Sum
             Step::End => return Ok(summary),
         };
         summary.any = true;
+        summary.names_any = true;
         if bad == Some(scanner.at()) {
             scanner.resync()?;
         }
@@ -219,8 +247,10 @@ mod tests {
                 let target = u16::try_from(target).unwrap();
                 let (first, last) = (u64::MAX >> 1, u64::MAX >> 1);
                 summary.route(TargetSummary { target, count: u32::MAX, first, last });
+                summary.name(target);
             }
             assert_eq!(summary.any, targets > TARGETS_MAX);
+            assert_eq!(summary.names_any, targets > TARGETS_MAX);
             let mut frame = summary.frame().unwrap();
             assert!(frame.size() <= Summary::frame_bytes_max(targets), "{targets}");
             let size = frame.size();

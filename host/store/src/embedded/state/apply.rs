@@ -47,6 +47,17 @@ impl TargetState {
         Self { name, cursor, done, last_routed, counts, hold }
     }
 
+    /// Whether nothing is left of it but its name.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        self.counts == Counts::default() && self.hold.is_none() && !self.name.starts_with(UNKNOWN)
+    }
+
+    /// Most bytes of it in a checkpoint, without what is settled above its cursor.
+    pub(crate) fn row_bytes_max(&self) -> usize {
+        let hold = self.hold.as_ref().map_or(0, |hold| hold.reason.len());
+        self.name.len() + hold + ROW_BYTES_MAX
+    }
+
     fn settle(&mut self, record: &TargetSettlements) {
         let from = record.cursor.max(self.cursor);
         for number in from_deltas(&record.delivered) {
@@ -97,9 +108,14 @@ impl TargetState {
     }
 }
 
-/// The name of a target whose own name is lost.
+/// How the name of a target begins whose own name is lost: no configured name does.
+const UNKNOWN: &str = "(unknown ";
+
+/// Most bytes of a target in a checkpoint besides its name, its hold's reason and what is settled above its cursor.
+const ROW_BYTES_MAX: usize = 80;
+
 fn unknown_name(place: usize) -> String {
-    format!("(unknown {place})")
+    format!("{UNKNOWN}{place})")
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,10 +146,15 @@ impl State {
             }
             Effects::Registry(record) => {
                 for (target, name) in &record.targets {
-                    if usize::from(*target) == self.targets.len() {
-                        let cursor = number(entry.end, 0);
-                        let name = name.clone();
-                        self.targets.push(TargetState { name, cursor, ..TargetState::default() });
+                    let (place, cursor) = (usize::from(*target), number(entry.end, 0));
+                    let name = name.clone();
+                    let new = TargetState { name, cursor, ..TargetState::default() };
+                    let further = place == self.targets.len();
+                    match self.targets.get_mut(place) {
+                        // The number of a forgotten name is given again.
+                        Some(known) if known.is_forgettable() => *known = new,
+                        None if further => self.targets.push(new),
+                        _ => {}
                     }
                 }
             }
@@ -152,7 +173,8 @@ impl State {
             Effects::Checkpoint(record) => {
                 for (place, row) in record.targets.iter().enumerate() {
                     let known = self.targets.get(place);
-                    if known.is_none_or(|known| known.name == unknown_name(place)) {
+                    // Another name: the record that gave the number again is lost.
+                    if known.is_none_or(|known| known.name != row.name) {
                         let row = TargetState::from_row(row.clone());
                         match self.targets.get_mut(place) {
                             Some(known) => *known = row,
@@ -204,7 +226,7 @@ impl State {
             Checkpoint { targets: self.targets.iter().map(TargetState::to_row).collect() };
         let size = |row: &TargetRow| {
             let hold = row.hold.as_ref().map_or(0, |hold| hold.reason.len());
-            row.name.len() + row.done.len() * 10 + hold + 80
+            row.name.len() + row.done.len() * 10 + hold + ROW_BYTES_MAX
         };
         let mut bytes: usize = checkpoint.targets.iter().map(size).sum();
         let mut kind = Kind::Checkpoint;

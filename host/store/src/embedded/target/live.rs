@@ -122,6 +122,12 @@ impl Live {
         self.still || self.hold.is_some()
     }
 
+    /// Whether nothing waits, is claimed or is dead.
+    pub(crate) fn is_idle(&self) -> bool {
+        let nothing = self.open.is_empty() && self.rows.is_empty() && self.loaded.is_empty();
+        nothing && self.counts == Counts::default() && self.hold.is_none()
+    }
+
     /// Whether a number planned for this target was never settled and has no row.
     pub(crate) fn is_open(&self, number: u64) -> bool {
         self.open.contains_key(&number) || (number >= self.next && !self.done.contains(number))

@@ -9,6 +9,7 @@ mod gate;
 mod index_damage;
 mod limits;
 mod lost_end;
+mod names;
 mod reading;
 mod rebuild;
 mod retention;

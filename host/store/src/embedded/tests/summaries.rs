@@ -78,7 +78,7 @@ async fn a_segment_without_a_summary_is_read_once() {
     let found = summaries(&store)[0].clone().unwrap();
     assert_eq!(
         found,
-        Summary { any: true, ..known[0].clone().unwrap() },
+        Summary { any: true, names_any: true, ..known[0].clone().unwrap() },
         "what lies there is damaged"
     );
 }

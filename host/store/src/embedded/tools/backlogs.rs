@@ -22,7 +22,7 @@ pub struct Backlog {
 /// Every target that the store knows. What was settled within the last second may be missing.
 ///
 /// # Errors
-/// The folder has no log, or the disk refuses. Damage is no error: what lies behind it is not counted.
+/// The folder has no log, or the disk refuses. What lies behind damage is not counted.
 pub fn backlogs(directory: &Path) -> Result<Vec<Backlog>, ToolError> {
     let segments = read(&log_folder(directory))?;
     let newest = segments.last().and_then(|segment| Some((segment, segment.header?)));
