@@ -414,7 +414,7 @@ mod tests {
             activity.progress(1);
         }
         // A byte is worth 61 µs.
-        assert_eq!(activity.behind_ms(Instant::now()), 99_893);
+        assert_eq!(activity.behind_ms(Instant::now()), 99_894);
         activity.set(Phase::Answering);
         assert_eq!(standing(&activity), None, "it is whole");
         advance(STUCK).await;
