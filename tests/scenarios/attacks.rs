@@ -104,40 +104,6 @@ fn slow_bodies_that_take_every_connection_block_no_sender() {
     others_are_served("300 slow bodies", "connections_max = 100", &slow, "", "");
 }
 
-/// A large signed body at 20 KB/s beside bodies that send a byte a second. Before: 2 of 6 were served.
-#[test]
-fn a_large_body_that_arrives_steadily_keeps_its_connection() {
-    const PIECE_BYTES: usize = 2_000;
-    let daemon = setup("connections_max = 64").start();
-    let slow = Attack { addresses: 160, ..attack(160, body_of(0), " ") };
-    let attackers = slow.start(daemon.address());
-    wait_for("the attackers to come back", || (attackers.opened() >= 1_600).then_some(()));
-    let post = &|number: usize| {
-        let sent = [body(&[format!("steady {number}")]), vec![b' '; 60_000]].concat();
-        let signature = signature(SECRET, &sent);
-        let head = format!(
-            "POST /sqreen HTTP/1.1\r\nhost: h\r\nx-sqreen-integrity: {signature}\r\n\
-             content-length: {}\r\n\r\n",
-            sent.len()
-        );
-        let mut client = Client::connect(daemon.address())?;
-        client.write(head.as_bytes())?;
-        for piece in sent.chunks(PIECE_BYTES) {
-            client.write(piece)?;
-            // The sender's bandwidth.
-            std::thread::sleep(SECOND / 10);
-        }
-        client.answer()
-    };
-    let answers: Vec<_> = std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..6).map(|number| scope.spawn(move || post(number))).collect();
-        senders.into_iter().map(|sender| sender.join().unwrap()).collect()
-    });
-    let served = answers.iter().filter(|answer| answer.as_ref().is_ok_and(|a| a.status == 200));
-    println!("{} connections, {answers:?}", attackers.opened());
-    assert_eq!(served.count(), 6);
-}
-
 #[test]
 fn a_sender_whose_body_follows_later_is_not_blocked_either() {
     let waits = "expect: 100-continue\r\n";

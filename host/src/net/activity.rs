@@ -258,7 +258,7 @@ impl Activity {
         self.phase.load(Ordering::Relaxed) >= Phase::Answering as u8
     }
 
-    /// Whether a head had both a length and a transfer encoding. It is the last one of its connection.
+    /// Whether a head had two lengths, or a length and a transfer encoding. It is the last one of its connection.
     pub(super) fn has_two_lengths(&self) -> bool {
         self.two_lengths.load(Ordering::Relaxed)
     }
@@ -414,7 +414,7 @@ mod tests {
             activity.progress(1);
         }
         // A byte is worth 61 µs.
-        assert_eq!(activity.behind_ms(Instant::now()), 99_893);
+        assert_eq!(activity.behind_ms(Instant::now()), 99_894);
         activity.set(Phase::Answering);
         assert_eq!(standing(&activity), None, "it is whole");
         advance(STUCK).await;

@@ -59,7 +59,7 @@ const IN_HOST: [bool; 256] = {
     allowed
 };
 
-/// The fault of a request. `two_lengths`: its raw head has both a length and a transfer encoding.
+/// The fault of a request. `two_lengths`: its raw head has two lengths, or both a length and a transfer encoding.
 pub(super) fn fault<B>(request: &Request<B>, two_lengths: bool) -> Option<Fault> {
     let (mut hosts, mut encodings, mut chunked) = (0_usize, 0_usize, true);
     let (mut is_host, mut lengths, mut is_number) = (true, 0_usize, true);
@@ -81,6 +81,7 @@ pub(super) fn fault<B>(request: &Request<B>, two_lengths: bool) -> Option<Fault>
         0 if request.version() >= Version::HTTP_11 => Some(Fault::NoHost),
         0 | 1 if !is_host => Some(Fault::NotHost),
         0 | 1 if lengths > 1 || !is_number => Some(Fault::Lengths),
+        0 | 1 if two_lengths && encodings == 0 => Some(Fault::Lengths),
         0 | 1 if two_lengths => Some(Fault::TwoLengths),
         0 | 1 if encodings > 1 || !chunked => Some(Fault::TransferEncoding),
         0 | 1 => None,
@@ -121,6 +122,7 @@ pub(super) struct HeadLines {
     started: bool,
     ended: bool,
     length: bool,
+    length_again: bool,
     encoding: bool,
 }
 
@@ -144,9 +146,9 @@ impl HeadLines {
         }
     }
 
-    /// Whether the head has both a length and a transfer encoding.
+    /// Whether the head has two lengths, or both a length and a transfer encoding.
     pub(super) const fn has_two_lengths(&self) -> bool {
-        self.length && self.encoding
+        self.length && (self.encoding || self.length_again)
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -162,7 +164,11 @@ impl HeadLines {
                 return;
             }
             [b't' | b'T', ..] => self.encoding |= begins_with(line, TRANSFER_ENCODING),
-            [b'c' | b'C', ..] => self.length |= begins_with(line, CONTENT_LENGTH),
+            [b'c' | b'C', ..] if begins_with(line, CONTENT_LENGTH) => {
+                // hyper merges equal ones.
+                self.length_again |= self.length;
+                self.length = true;
+            }
             _ => {}
         }
         self.started = true;
@@ -188,6 +194,7 @@ mod tests {
         for head in [
             "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nhost: h\r\nCONTENT-LENGTH:5\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 5\r\nhost: h\r\nContent-Length: 5\r\n\r\n",
             "\r\n\r\nPOST / HTTP/1.1\nContent-Length: 5\nTRANSFER-encoding:chunked\n\n",
         ] {
             let head = head.as_bytes();
