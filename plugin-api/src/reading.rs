@@ -158,7 +158,6 @@ mod tests {
                     "url: an address",
                     "nested.size: invalid",
                     "nested.sise: unknown",
-                    "nested: missing field `keep`",
                     "map.a: invalid",
                 ],
             ),

@@ -11,7 +11,7 @@ use super::plugin_host::PluginHost;
 use super::recipe::Recipe;
 use super::recipients::{self, Instances, Recipient};
 use crate::config::{Config, Problem, TargetConfig};
-use crate::plugin::{Instance, Invalid, LoadError, Plugin};
+use crate::plugin::{Damaged, Instance, Invalid, LoadError, Plugin};
 use crate::route::TargetRoute;
 
 /// One target of the store: a configured target, or one of its recipients.
@@ -60,6 +60,8 @@ pub(super) struct Prepared {
 pub enum Unusable {
     #[error(transparent)]
     NotLoaded(#[from] LoadError),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
     #[error("{}: {}", .0.title, .0.label)]
     OpenSecret(Problem),
     #[error("{}: {}", .0.title, .0.label)]
@@ -73,6 +75,7 @@ impl Unusable {
     fn into_problem(self, target: &TargetConfig) -> Problem {
         let problem = match self {
             Self::NotLoaded(error) => target.plugin_problem(&error.to_string()),
+            Self::Damaged(error) => target.plugin_problem(&error.to_string()),
             Self::OpenSecret(problem) | Self::NoDigests(problem) => problem,
             Self::Refused(invalid) => target.setting_problem(&invalid.path, &invalid.reason),
         };
@@ -157,7 +160,7 @@ fn try_plugins(config: &Config, host: &PluginHost, scope: Scope) {
         }
     }
     for (plugin, settings) in all {
-        let _ = host.catalog.load(plugin).and_then(|plugin| plugin.prove(&settings));
+        let _ = host.catalog.load(plugin).map(|plugin| plugin.prove(&settings));
     }
 }
 

@@ -63,7 +63,7 @@ fn show(loaded: Result<Config, Problems>, styled: bool) -> Found {
             let mut text = find::report(&problems, styled);
             if problems.stop_only_targets() {
                 text.push_str(
-                    "\nThe daemon starts with this: what is routed to these targets waits",
+                    "\nThe daemon starts in spite of this; what is routed to a target that cannot work waits",
                 );
             }
             return Found { text, code: PROBLEMS };

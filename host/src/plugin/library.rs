@@ -8,12 +8,10 @@ use std::sync::{Arc, OnceLock};
 use dispatcher_plugin_api::abi::{self, AbiHeader, Mismatch, PluginModuleRef, RCreate};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-use super::catalog::LoadError;
-use super::file_problem::{FileError, FileProblem};
 use super::host_services::{HostServices, PluginHost, TargetContext};
 use super::instance::Instance;
 use super::manifest::{Manifest, ManifestError};
-use super::proof;
+use super::proof::{self, Damaged};
 use super::sanitize::Sanitizer;
 use crate::model::REASON_BYTES_MAX;
 
@@ -78,7 +76,7 @@ struct Loaded {
     /// What it was copied from.
     file: PathBuf,
     /// Why it is not used any more: it ended a process that tried it.
-    damage: OnceLock<FileProblem>,
+    damage: OnceLock<Damaged>,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -118,18 +116,19 @@ impl Plugin {
     ///
     /// # Errors
     /// The file is damaged. It is not tried again.
-    pub fn prove(&self, settings: &[serde_json::Value]) -> Result<(), LoadError> {
+    pub fn prove(&self, settings: &[serde_json::Value]) -> Result<(), Damaged> {
         let loaded = &*self.0;
+        if let Some(damaged) = loaded.damage.get() {
+            return Err(damaged.clone());
+        }
         let texts: Vec<String> = settings.iter().map(ToString::to_string).collect();
-        let found = match loaded.damage.get() {
-            Some(problem) => Err(problem.clone()),
-            None if texts.is_empty() => Ok(()),
-            None => proof::prove(&loaded.path, &loaded.hash, &texts).map_err(|error| {
-                let problem = FileProblem::from(FileError::from(error));
-                loaded.damage.get_or_init(|| problem).clone()
-            }),
-        };
-        found.map_err(|problem| LoadError::File { path: loaded.file.clone(), problem })
+        if texts.is_empty() {
+            return Ok(());
+        }
+        proof::prove(&loaded.path, &loaded.hash, &texts).map_err(|error| {
+            let damaged = Damaged::new(&loaded.file, &error);
+            loaded.damage.get_or_init(|| damaged).clone()
+        })
     }
 
     /// Creates a target. Opens nothing, so that checking a configuration may call it.

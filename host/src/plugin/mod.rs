@@ -62,7 +62,7 @@ pub use host_services::TargetContext;
 pub use instance::Instance;
 pub use library::{Invalid, Plugin};
 pub use manifest::{Manifest, Mode};
-pub use proof::try_files_with;
+pub use proof::{Damaged, try_files_with};
 pub use settings::Settings;
 pub use trust::{Unsafe, not_everyone_may_change};
 pub use try_file::try_file;

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
+use super::sanitize::one_line;
+use super::settings::PROBLEM_BYTES_MAX;
+
 /// The program and arguments that call [`try_file`](super::try_file()) with the path that follows them.
 type Tryer = &'static [&'static str];
 
@@ -62,6 +65,18 @@ pub(super) enum ProofError {
     Ended { end: String, said: String },
     #[error("it did not load and create a target within {} s{}", TIME_MAX.as_secs(), quoted(.0))]
     Slow(String),
+}
+
+/// A plugin that is loaded and not used any more, because a trial with settings failed: one line.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Damaged(String);
+
+impl Damaged {
+    pub(super) fn new(file: &Path, error: &ProofError) -> Self {
+        let text = format!("plugin {}: {error}", file.display());
+        Self(one_line(&text, PROBLEM_BYTES_MAX))
+    }
 }
 
 fn quoted(said: &str) -> String {

@@ -83,10 +83,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub(super) fn run(args: &CrashArgs) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut home = Scratch::new(args.directory.as_deref(), "selftest")?;
+    let mut run = Run::new(args, &home)?;
     let outcome = runtime.block_on(async {
         let (mut term, mut int) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut run = Run::new(args, &home)?;
         // Dropping the run ends its daemon and its senders.
         tokio::select! {
             // Ctrl-C of a terminal also ends the daemon, which must not count as a failure.

@@ -173,12 +173,13 @@ fn needed_versions<'a, R: ReadRef<'a>>(
             return Err(VERSIONS);
         }
         let mut part = at + u64::from(number(8)?);
-        for _ in 0..count.unwrap_or(0) {
+        for entry in chain(count.map(u64::from)) {
             let bytes = memory.read(part, 16, VERSIONS)?;
             let number = |at| bytes.u32_at(at).ok_or(VERSIONS);
             dynamic.name(number(8)?.into())?;
             known.insert(bytes.u16_at(6).ok_or(VERSIONS)? & VERSION_BITS);
             part += u64::from(number(12)?);
+            ends_where_it_should(entry, number(12)?)?;
         }
         at += u64::from(number(12)?);
         ends_where_it_should(entry, number(12)?)?;

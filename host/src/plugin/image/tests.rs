@@ -45,7 +45,7 @@ fn a_wrong_entry_of_each_table_is_found() {
         (".rela.plt", 24, 6, 0xff),
         (".dynsym", 24, 3, 0x80),
         (".gnu.version", 2, 1, 0x7f),
-        (".gnu.version_r", 16, 5, 0xff),
+        (".gnu.version_r", 16, 15, 0x80),
         (".dynamic", 16, 15, 0x80),
         (".eh_frame_hdr", 8, 7, 0x70),
     ] {
