@@ -155,8 +155,8 @@ impl Disk for DryDisk {
         Ok(names)
     }
 
-    fn make_folder(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+    fn make_folder(&self, _: &Path) -> io::Result<bool> {
+        Ok(false)
     }
 
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
