@@ -171,7 +171,9 @@ mod tests {
 
     fn checked(to: &serde_json::Value) -> Result<Vec<String>, String> {
         let to: To = serde_json::from_value(to.clone()).map_err(|error| error.to_string())?;
-        to.checked(Some("+15005550006")).map_err(|invalid| invalid.to_string())
+        let mut mistakes = Mistakes::default();
+        let numbers = to.checked(Some("+15005550006"), &mut mistakes);
+        mistakes.finish(Some(numbers)).map_err(|invalid| invalid.to_string())
     }
 
     #[test]
