@@ -12,6 +12,7 @@ use dispatcher_model::{
 use tokio::sync::oneshot;
 
 use crate::embedded::commit::committer::Committer;
+use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::inbox::{Append, Command, Stop, closed};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::prepared::{Prepared, Slot};
@@ -265,7 +266,7 @@ impl Queue for Embedded {
             let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
             Ok(rows.into_iter().map(window).collect())
         };
-        Box::pin(crate::embedded::core::blocking::blocking(read))
+        Box::pin(blocking(read))
     }
 
     fn now(&self) -> Timestamp {
@@ -340,7 +341,7 @@ impl Queue for Embedded {
         let shared = self.shared.clone();
         // A slow disk must not block a thread that receives.
         let read = move || Self::dead_letters_now(&shared, target, after, max);
-        Box::pin(crate::embedded::core::blocking::blocking(read))
+        Box::pin(blocking(read))
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>> {
@@ -349,10 +350,9 @@ impl Queue for Embedded {
                 return Err(closed());
             }
             let shared = self.shared.clone();
-            let event = crate::embedded::core::blocking::blocking(move || {
-                crate::embedded::core::events::event(&shared, id.number())
-            })
-            .await?;
+            let event =
+                blocking(move || crate::embedded::core::events::event(&shared, id.number()))
+                    .await?;
             Ok(event.filter(|event| event.id == id))
         })
     }
@@ -440,10 +440,7 @@ impl Queue for Embedded {
         Box::pin(async move {
             self.caught_up().await?;
             let shared = self.shared.clone();
-            crate::embedded::core::blocking::blocking(move || {
-                crate::embedded::deliveries::fate::fate(&shared, id)
-            })
-            .await
+            blocking(move || crate::embedded::deliveries::fate::fate(&shared, id)).await
         })
     }
 
@@ -477,7 +474,7 @@ impl Queue for Embedded {
             let flushed = self.flush().await;
             let threads = self.stop(Stop::Close);
             let shared = self.shared.clone();
-            crate::embedded::core::blocking::blocking(move || {
+            blocking(move || {
                 for thread in threads {
                     // A panic of a thread is already reported; the folder is unlocked in any case.
                     let _ = thread.join();

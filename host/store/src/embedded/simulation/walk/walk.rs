@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use dispatcher_model::TargetNumber;
 use tempfile::TempDir;
 
-use crate::Queue as _;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::format::segment_header::Identity;
 use crate::embedded::platform::disk::Disk;
