@@ -33,7 +33,7 @@ pub(crate) enum Job {
     Mark(Reply<()>),
     /// Puts what the index holds onto the medium: a rebuild after a power cut starts later.
     Sync,
-    /// The index failed while somebody read from it.
+    /// The index failed while another thread read from it.
     Failed,
 }
 

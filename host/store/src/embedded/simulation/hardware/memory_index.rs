@@ -68,6 +68,14 @@ impl MemoryHome {
         content.rows.clone_from(&content.on_medium);
     }
 
+    /// Another one with the same rows.
+    pub(crate) fn copy(&self) -> Self {
+        let content = lock(&self.content);
+        let (rows, on_medium) = (content.rows.clone(), content.on_medium.clone());
+        let content = Content { rows, on_medium, ..Content::default() };
+        Self { content: Arc::new(Mutex::new(content)), log: None }
+    }
+
     pub(crate) fn clear(&self) {
         let mut content = lock(&self.content);
         *content = Content { ahead: content.ahead.take(), ..Content::default() };

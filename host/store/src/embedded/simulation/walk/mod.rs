@@ -7,6 +7,7 @@
 
 mod bit_rot;
 mod crash;
+mod cut_end;
 mod finish;
 mod hardware;
 mod log;

@@ -40,6 +40,7 @@ impl Walk {
             kept.into_iter().filter(|(key, _)| same(key)).collect()
         };
         if kept == new {
+            self.check_cut()?;
             return self.check_flip();
         }
         let only = |one: &Rows, other: &Rows| -> Vec<_> {
