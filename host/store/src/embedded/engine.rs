@@ -54,8 +54,7 @@ impl Parts {
     pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Self, OpenError> {
         let opened = crate::embedded::recovery::open::open(settings, machine)?;
         let shared = Arc::new(opened.shared);
-        // How far the clock starts from the log decides what is a repetition from the first request on.
-        shared.keys_kept();
+        shared.keys_kept(); // Looks how far the clock is from the log.
         let (to_index, jobs) = crate::embedded::indexing::indexer::channel();
         let indexer = Indexer::new(shared.clone(), machine.clone(), opened.state.clone());
         let committer =

@@ -83,11 +83,10 @@ pub(crate) struct Live {
     pub loaded: VecDeque<Loaded>,
     /// No row outside memory is due before.
     pub low_water_ms: u64,
-    /// The longest wait of the target: a row that is due later than that was made by a wrong clock.
+    /// A row that is due later than after this time was made by a wrong clock.
     longest: Option<Duration>,
-    /// There may be such rows outside memory.
+    /// There may be such rows outside memory; and where they began when they were last read.
     far: bool,
-    /// Where they began when they were last read.
     far_from_ms: u64,
     /// No lease ends before this.
     pub lease_check: Option<Instant>,
@@ -246,7 +245,6 @@ impl Live {
         self.low_water_ms <= now.seen.as_millis() && self.rows.len() < WINDOW_MAX
     }
 
-    /// Sets the longest wait. Rows that are due later than that are due now.
     pub(crate) fn wait_at_most(&mut self, longest: Duration) {
         self.longest = Some(longest);
         self.look_far();
@@ -381,17 +379,11 @@ impl Live {
                 None => {}
             }
         }
-        let mut waiting = Vec::new();
-        self.rows.retain(|_, row| {
-            if row.settled || row.until > now.steady {
-                if !row.settled {
-                    later(row.until);
-                }
-                return true;
-            }
-            waiting.push(row.due_ms);
-            false
-        });
+        let ended = |row: &RowLease| !row.settled && row.until <= now.steady;
+        let waiting: Vec<u64> =
+            self.rows.values().filter(|row| ended(row)).map(|row| row.due_ms).collect();
+        self.rows.retain(|_, row| !ended(row));
+        self.rows.values().filter(|row| !row.settled).for_each(|row| later(row.until));
         self.lease_check = next;
         waiting.into_iter().for_each(|due_ms| self.row_waits(due_ms));
     }

@@ -98,6 +98,7 @@ impl Walk {
             .map(|(key, _)| *key)
             .collect();
         let (mut kept, mut lost) = (BTreeSet::new(), BTreeSet::new());
+        let (seen_ms, wall_ms) = (self.seen_ms(), self.wall_ms());
         for (target, label) in unsure {
             let Some(fate) = self.fate(target, label)? else { continue };
             let now = status(&fate);
@@ -128,7 +129,8 @@ impl Walk {
                     None
                 };
                 delivery.attempts = Some(retrying.map_or(0, |(attempts, _)| attempts));
-                delivery.due_ms = retrying.map(|(_, due)| due);
+                // It is shown by the wall clock.
+                delivery.due_ms = retrying.map(|(_, due)| due + seen_ms - wall_ms);
                 delivery.progress = None;
                 delivery.row = true;
             }
