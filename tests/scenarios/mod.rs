@@ -10,6 +10,7 @@ mod coverage;
 mod crash;
 mod damage;
 mod damaged_plugins;
+mod data_folder;
 mod demo;
 mod first_hour;
 mod forgery;

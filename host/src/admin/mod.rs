@@ -31,6 +31,7 @@ mod route;
 mod seats;
 mod server;
 mod socket;
+mod socket_file;
 mod status;
 mod tail;
 mod view;

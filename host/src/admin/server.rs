@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use super::route;
 use super::seats::{Peer, Seat, Seats};
 use super::socket::{self, AdminError};
+use super::socket_file::SocketFile;
 use super::view::{Host, Inner, View};
 use crate::store::Queue;
 use crate::telemetry::{Feed, LogThrottle};
@@ -55,13 +56,13 @@ impl Admin {
         feed: Feed,
         host: Arc<dyn Host>,
     ) -> Result<Self, AdminError> {
-        let listener = {
+        let (listener, file) = {
             let _context = runtime.enter();
-            socket::bind(path)?
+            (socket::bind(path)?, SocketFile::watch(path))
         };
         let view = RwLock::new(Arc::new(view));
         let inner = Arc::new(Inner { host, view, queue, feed });
-        let serving = runtime.spawn(serve(listener, Arc::clone(&inner)));
+        let serving = runtime.spawn(serve(listener, file, path.to_owned(), Arc::clone(&inner)));
         Ok(Self { path: path.to_owned(), inner, serving })
     }
 
@@ -79,14 +80,24 @@ impl Drop for Admin {
     }
 }
 
-async fn serve(listener: UnixListener, inner: Arc<Inner>) {
+async fn serve(mut listener: UnixListener, mut file: SocketFile, path: PathBuf, inner: Arc<Inner>) {
     let seats = Arc::<Seats>::default();
     let errors = LogThrottle::new(1, LINES_WINDOW);
     let closed = LogThrottle::new(1, LINES_WINDOW);
     // Dropped with this task, it ends every connection.
     let mut connections = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = file.gone() => {
+                if let Some(made) = made_again(&path) {
+                    listener = made;
+                    file.made();
+                }
+                continue;
+            }
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 if let Some(left_out) = errors.admit(Instant::now()) {
@@ -111,6 +122,21 @@ async fn serve(listener: UnixListener, inner: Arc<Inner>) {
         let number = seat.number();
         let task = connections.spawn(connection(stream, Arc::clone(&inner), Arc::new(seat)));
         seats.served_by(number, task);
+    }
+}
+
+/// Replaces a socket whose file is gone: without it people cannot reach the daemon.
+fn made_again(path: &Path) -> Option<UnixListener> {
+    let shown = path.display();
+    match socket::bind(path) {
+        Ok(listener) => {
+            tracing::warn!("{shown} was removed or replaced: made the admin socket again");
+            Some(listener)
+        }
+        Err(error) => {
+            tracing::error!("the admin socket was removed or replaced: {error}");
+            None
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Raises the alarms that no request and no delivery can raise: too little space for the store, and sources
-//! that have gone silent.
+//! Raises the alarms that no request and no delivery can raise: a store that takes no requests or has too little
+//! space, and sources that have gone silent.
 //!
 //! One timer runs every [`PERIOD`], more often for a source with a shorter `silent_after`, and not at all while
 //! there is nothing to watch. A reload takes effect at once. Low space is remembered until the end of the process; silences are
@@ -63,6 +63,7 @@ pub(super) fn start(
         queue,
         feed: feed.clone(),
         low_space: LowSpace::default(),
+        store_down: None,
         silences: SilentSources::restore(file.read(), Instant::now()),
         file,
         saved_at: Instant::now(),
@@ -77,6 +78,8 @@ struct Monitor {
     queue: Arc<Embedded>,
     feed: Feed,
     low_space: LowSpace,
+    /// Why the store could not write when it was last looked at.
+    store_down: Option<String>,
     silences: SilentSources,
     file: SilenceFile,
     saved_at: Instant,
@@ -116,12 +119,27 @@ impl Monitor {
             self.feed.alarms().raise(AlarmKind::DiskLow, &self.directory, 1, reason);
         };
         // The store has already logged the more serious problem, that requests are refused.
-        if let Some(full) = self.queue.full() {
-            alarm(&format!("requests are refused: {}", full.reason));
-        } else if let Some(reason) = low {
-            tracing::error!(directory = %self.directory, "disk.low: {reason}");
-            alarm(&reason);
+        let full = self.queue.full();
+        let down = full.as_ref().filter(|full| !full.lacks_room).map(|full| full.reason.clone());
+        match (full, low) {
+            (Some(full), _) if full.lacks_room => {
+                alarm(&format!("requests are refused: {}", full.reason));
+            }
+            (None, Some(reason)) => {
+                tracing::error!(directory = %self.directory, "disk.low: {reason}");
+                alarm(&reason);
+            }
+            _ => {}
         }
+        self.report_down(down);
+    }
+
+    /// Once for each reason. What is not stored waits, so that the event arrives when the store is back.
+    fn report_down(&mut self, reason: Option<String>) {
+        if let Some(reason) = reason.as_ref().filter(|_| reason != self.store_down) {
+            self.feed.alarms().raise(AlarmKind::StoreDown, &self.directory, 1, reason);
+        }
+        self.store_down = reason;
     }
 
     fn check_sources(&mut self, limits: &[SilenceLimit], clock: Instant) {

@@ -14,14 +14,14 @@ use crate::telemetry::{Alarm, AlarmKind, Feed, LogThrottle};
 
 /// Recorded in place of the scheme that verified a request.
 const SCHEME: &str = "own";
-/// How long to wait while the disk is full.
+/// How long to wait while requests are refused.
 const FULL_PAUSE: Duration = Duration::from_secs(2);
 /// Longest title, in characters.
 const TITLE_CHARS_MAX: usize = 300;
 /// One line about events that cannot be stored in this time; others are counted.
 const LINES_WINDOW: Duration = Duration::from_secs(60);
 
-/// Stores alarms as events until it is dropped. While the disk is full it waits; alarms of the same kind are
+/// Stores alarms as events until it is dropped. While requests are refused it waits; alarms of the same kind are
 /// counted meanwhile. If the store fails for another reason, the alarm is only logged.
 pub(super) async fn run(feed: Feed, queue: Arc<dyn Queue>, ingest: Arc<Ingest>) {
     let lines = LogThrottle::new(1, LINES_WINDOW);
@@ -56,7 +56,9 @@ async fn store(queue: &dyn Queue, request: NewRequest, lines: &LogThrottle) {
     loop {
         match queue.append(request.clone()).await {
             Ok(_) => return,
-            Err(AppendError::Full { .. }) => tokio::time::sleep(FULL_PAUSE).await,
+            Err(error) if !is_closed(&error) && queue.full().is_some() => {
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
             Err(error) => {
                 if let Some(left_out) = lines.admit(std::time::Instant::now()) {
                     tracing::warn!(%error, left_out, "cannot store events of source dispatcher");
@@ -65,6 +67,10 @@ async fn store(queue: &dyn Queue, request: NewRequest, lines: &LogThrottle) {
             }
         }
     }
+}
+
+const fn is_closed(error: &AppendError) -> bool {
+    matches!(error, AppendError::Closed)
 }
 
 fn event(alarm: &Alarm, now: Timestamp) -> Event {
@@ -95,7 +101,7 @@ fn severity(kind: AlarmKind) -> Severity {
         AlarmKind::DeadLetter | AlarmKind::TargetDown | AlarmKind::ConfigRejected => {
             Severity::Error
         }
-        AlarmKind::TargetBroken | AlarmKind::DiskLow => Severity::Critical,
+        AlarmKind::TargetBroken | AlarmKind::DiskLow | AlarmKind::StoreDown => Severity::Critical,
     }
 }
 
@@ -120,6 +126,7 @@ fn title(alarm: &Alarm) -> String {
         }
         (AlarmKind::SourceSilent, _) => format!("source {subject} is silent: {reason}"),
         (AlarmKind::DiskLow, _) => format!("little space is left for {subject}: {reason}"),
+        (AlarmKind::StoreDown, _) => format!("requests are refused: {reason}"),
         (AlarmKind::ConfigRejected, _) => {
             format!("the configuration {subject} was refused: {reason}")
         }
@@ -146,6 +153,9 @@ mod tests {
         assert_eq!(broken.attributes.severity, Severity::Critical);
         let low = event(&alarm(AlarmKind::DiskLow, 1), Timestamp::default()).attributes;
         assert_eq!((low.event_type.as_str(), low.severity), ("disk.low", Severity::Critical));
+        let down = event(&alarm(AlarmKind::StoreDown, 1), Timestamp::default()).attributes;
+        assert_eq!((down.event_type.as_str(), down.severity), ("store.down", Severity::Critical));
+        assert!(down.title.starts_with("requests are refused: no"), "{}", down.title);
         let silent = event(&alarm(AlarmKind::SourceSilent, 1), Timestamp::default()).attributes;
         assert_eq!(silent.severity, Severity::Warning);
         assert!(silent.title.starts_with("source sms is silent: no"), "{}", silent.title);

@@ -27,6 +27,7 @@ pub enum AlarmKind {
     SourceSilent,
     ConfigRejected,
     DiskLow,
+    StoreDown,
 }
 
 impl AlarmKind {
@@ -42,6 +43,7 @@ impl AlarmKind {
             Self::SourceSilent => "source.silent",
             Self::ConfigRejected => "config.rejected",
             Self::DiskLow => "disk.low",
+            Self::StoreDown => "store.down",
         }
     }
 
@@ -52,9 +54,11 @@ impl AlarmKind {
             Self::DeadLetter | Self::TargetDown | Self::TargetRecovered | Self::TargetBroken => {
                 true
             }
-            Self::SourceRejecting | Self::SourceSilent | Self::ConfigRejected | Self::DiskLow => {
-                false
-            }
+            Self::SourceRejecting
+            | Self::SourceSilent
+            | Self::ConfigRejected
+            | Self::DiskLow
+            | Self::StoreDown => false,
         }
     }
 

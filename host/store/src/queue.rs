@@ -181,8 +181,10 @@ pub struct Window {
 pub struct Full {
     /// What, where and what to do.
     pub reason: String,
-    /// Requests refused for this since the start.
+    /// Requests refused since the start.
     pub refused: u64,
+    /// The disk or the log is full; `false`: the store cannot write at all.
+    pub lacks_room: bool,
 }
 
 /// The index is being rebuilt: not all repetitions are recognised, and retries wait.

@@ -131,7 +131,8 @@ impl Embedded {
                 "a request of {count} events is too long: {REQUEST_EVENTS_MAX} fit"
             )));
         }
-        self.shared.room.admit(&*request.source == OWN_SOURCE)?;
+        let own = &*request.source == OWN_SOURCE;
+        self.shared.room.admit(own)?;
         let keys = crate::embedded::core::prepared::keys(&request);
         let (slots, asked_at) = crate::embedded::commit::append::known(
             &self.shared,
@@ -151,8 +152,9 @@ impl Embedded {
         let too_large = AppendError::TooLarge { bytes: usize::MAX, bytes_max: u32::MAX as usize };
         let request = Prepared::new(request, &keys, slots, asked_at).ok_or(too_large)?;
         let (reply, answer) = oneshot::channel();
-        self.shared.inbox.append(Append { request, reply })?;
-        let placed = answer.await.unwrap_or(Err(AppendError::Closed))?;
+        self.shared.inbox.append(Append { request, own, reply })?;
+        let placed = answer.await.unwrap_or(Err(AppendError::Closed));
+        let placed = placed.inspect_err(|_| self.shared.room.count_refused())?;
         Ok(placed.request.durable(self.shared.identity.store, placed.lsn))
     }
 
@@ -444,8 +446,7 @@ impl Queue for Embedded {
     }
 
     fn full(&self) -> Option<Full> {
-        let room = &self.shared.room;
-        room.why().map(|reason| Full { reason, refused: room.refused() })
+        self.shared.room.full()
     }
 
     fn recent(&self, max: usize) -> Vec<Arc<StoredEvent>> {

@@ -91,7 +91,7 @@ impl Committer {
     }
 
     fn place(&mut self, append: Append) {
-        let Append { mut request, reply } = append;
+        let Append { mut request, reply, .. } = append;
         let lsn = self.log.place(&mut request.frame);
         // The effects go to whom they concern.
         let effects = std::mem::replace(&mut request.effects, Effects::nothing());

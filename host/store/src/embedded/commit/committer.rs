@@ -27,7 +27,11 @@ use crate::embedded::platform::clock::Now;
 use crate::embedded::platform::clock_trust::is_set;
 use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::recovery::open::Known;
+use crate::embedded::space::guard::Why;
 use crate::embedded::state::apply::State;
+
+/// Longest time in which requests are answered without a look at the files of the store.
+const FILES_LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
@@ -48,6 +52,8 @@ pub(crate) struct Committer {
     refused: Repeated,
     /// When the last round began.
     began: Now,
+    /// When it last looked whether the open files are those in the data folder.
+    files_seen: Option<Instant>,
     /// Answered once everything before them is written.
     catching_up: Vec<Reply<()>>,
     index: SyncSender<Job>,
@@ -63,6 +69,7 @@ impl Committer {
     ) -> Self {
         Self {
             began: shared.now(),
+            files_seen: None,
             shared,
             log,
             state,
@@ -107,7 +114,12 @@ impl Committer {
         }
         self.begin_round();
         self.acts(acts);
+        let gone = if appends.is_empty() { None } else { self.gone() };
         for append in appends {
+            if let Some(error) = gone.as_ref().filter(|_| !append.own) {
+                Self::refuse(append, error);
+                continue;
+            }
             self.append(append);
             if self.log.buffered() >= GROUP_BYTES_MAX {
                 // The group ends here; the rest of what was taken is the next one.
@@ -122,6 +134,19 @@ impl Committer {
             tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
         }
         true
+    }
+
+    /// Why no request may be answered: the log that is written is not the one in the data folder. Looked at
+    /// once a second, and after an idle time.
+    fn gone(&mut self) -> Option<DiskError> {
+        let Shared { room, reader, .. } = &*self.shared;
+        let steady = self.began.steady;
+        let fresh = |at| steady.saturating_duration_since(at) < FILES_LOOK;
+        if !self.files_seen.is_some_and(fresh) {
+            room.look_at_files(&*reader.disk);
+            self.files_seen = Some(steady);
+        }
+        room.is_closed(Why::Gone).then(|| DiskError::Full(room.why().unwrap_or_default()))
     }
 
     /// After the clock was set, what the index said of keys by the clock before is asked again.
@@ -296,7 +321,7 @@ impl Committer {
 
     /// Answers a request whose events are all repetitions, once the first ones are durable.
     pub(crate) fn answer(&mut self, append: Append, first_end: u64) {
-        let Append { request, reply } = append;
+        let Append { request, reply, .. } = append;
         let placed = Placed { request, lsn: 0 };
         if first_end <= self.log.durable() {
             let _ = reply.send(Ok(placed));
@@ -311,6 +336,10 @@ impl Drop for Committer {
     fn drop(&mut self) {
         let group = std::mem::take(&mut self.group);
         let _ = group.refuse(&mut self.recent, &DiskError::Store(closed()));
+        if !self.shared.inbox.stopped() {
+            let reason = "the thread that writes the log has ended: restart the daemon";
+            self.shared.room.close(Why::Ended, reason.to_owned());
+        }
         self.shared.inbox.end();
         self.shared.index.wake_with(None);
         self.shared.wake_all();

@@ -71,6 +71,10 @@ impl Committer {
     }
 
     fn next_segment(&mut self) -> Result<(), DiskError> {
+        if self.shared.room.is_closed(Why::Gone) {
+            // Another log may be there now.
+            return Err(DiskError::Full(self.shared.room.why().unwrap_or_default()));
+        }
         if self.log.is_open() {
             self.commit()?;
             self.end_segment()?;

@@ -43,6 +43,8 @@ impl<T> Answer<T> {
 
 pub(crate) struct Append {
     pub request: Prepared,
+    /// Of the daemon itself.
+    pub own: bool,
     pub reply: oneshot::Sender<Result<Placed, AppendError>>,
 }
 

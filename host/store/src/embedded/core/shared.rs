@@ -1,7 +1,7 @@
 //! What callers, committer and index thread share.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::settings::{Settings, window_ms};
 use crate::embedded::space::guard::Room;
+use crate::embedded::space::opened_files::Opened;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::target::live::Live;
 
@@ -179,6 +180,12 @@ impl Shared {
         });
         let parts: Vec<String> = log.into_iter().chain(lock(&self.index_damage).clone()).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// From here on the lock that it holds must have that name.
+    pub(crate) fn watch_lock(&self, path: &Path) {
+        let id = lock(&self.lock).as_ref().and_then(Lock::id);
+        self.room.files.opened(Opened::Lock, path, id);
     }
 
     pub(crate) fn wake_all(&self) {

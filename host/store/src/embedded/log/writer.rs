@@ -16,6 +16,7 @@ use crate::embedded::limits::GROUP_BYTES_MAX;
 use crate::embedded::platform::clock::Clock;
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, is_full};
 use crate::embedded::space::guard::{Room, Why};
+use crate::embedded::space::opened_files::Opened;
 use crate::{AppendError, StoreError};
 
 /// A new segment before it has its name.
@@ -76,6 +77,8 @@ pub(crate) struct Log {
     file: Option<Box<dyn DiskFile>>,
     /// The file was not written in advance: each sync has to record its new size as well.
     grows: bool,
+    /// The next segment could not be started: what is small may still fit this one.
+    stuck: bool,
     buffer: Vec<u8>,
     /// Frames in `buffer` start here.
     written: u64,
@@ -97,6 +100,7 @@ impl Log {
         (end, epoch): (u64, u32),
         (spare, room): (Arc<Spare>, Arc<Room>),
     ) -> Self {
+        room.files.opened(Opened::Segment, &segment.path(folder), file.id().ok().flatten());
         Self {
             grows: file.len().is_ok_and(|len| len < segment.capacity),
             prewriter: Prewriter::new(disk.clone(), spare.clone(), steps),
@@ -106,6 +110,7 @@ impl Log {
             capacity,
             segment,
             file: Some(file),
+            stuck: false,
             buffer: Vec::new(),
             written: end,
             durable: end,
@@ -115,10 +120,12 @@ impl Log {
         }
     }
 
-    /// The error for a refusal. A full disk also stops the acceptance of requests.
+    /// The error for a refusal. A full disk also stops the acceptance of requests; any other failure is shown as
+    /// the reason for which they are refused.
     fn refused(&self, act: &'static str, path: &Path, error: &std::io::Error) -> DiskError {
         let refused = DiskError::Io { act, path: path.to_path_buf(), why: error.to_string() };
         if !is_full(error) {
+            self.room.disk_failed(&refused.to_string());
             return refused;
         }
         DiskError::Full(self.room.disk_refused(&refused.to_string()))
@@ -198,6 +205,9 @@ impl Log {
                 return Err(self.abandon("sync", &error));
             }
             self.durable = self.written;
+            if !self.stuck {
+                self.room.disk_wrote();
+            }
         }
         // From here on a spare segment is useful; a daemon with little to do never makes one.
         let of_capacity = if self.grows { 8 } else { 3 };
@@ -219,7 +229,13 @@ impl Log {
 
     /// Continues in a new segment that opens with `checkpoint`. Everything placed must be durable or
     /// given up. The file gets its name only when its first bytes are durable.
-    pub(crate) fn roll(&mut self, mut checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
+    pub(crate) fn roll(&mut self, checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
+        let rolled = self.start_next(checkpoint);
+        self.stuck = rolled.is_err();
+        rolled
+    }
+
+    fn start_next(&mut self, mut checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
         let epoch = self.epoch + u32::from(self.file.is_none());
         let segment = SegmentHeader {
             identity: self.segment.identity,
@@ -258,6 +274,8 @@ impl Log {
         if was_spare {
             self.spare.put(None);
         }
+        self.room.disk_wrote();
+        self.room.files.opened(Opened::Segment, &path, file.id().ok().flatten());
         self.segment = segment;
         self.grows = grows;
         self.file = Some(file);

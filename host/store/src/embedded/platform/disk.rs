@@ -13,6 +13,19 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 /// What the system's cache holds of a file at once.
 pub(crate) const PAGE_BYTES: usize = 4_096;
 
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(crate) fn of(file: &std::fs::Metadata) -> Self {
+        Self { device: file.dev(), inode: file.ino() }
+    }
+}
+
 /// An open file; all methods name their place, so that readers and the writer can share one.
 pub(crate) trait DiskFile: Send + Sync {
     /// Reads up to `out.len()` bytes; fewer only at the end of the file.
@@ -22,6 +35,10 @@ pub(crate) trait DiskFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     fn truncate(&self, len: u64) -> io::Result<()>;
+    /// `None` on a disk whose files cannot be told apart.
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
     /// Whether writes go past the system's cache from here on. Then their place, length and memory
     /// must lie at multiples of [`PAGE_BYTES`].
     fn bypass_cache(&self, bypass: bool) -> bool {
@@ -47,6 +64,10 @@ pub(crate) trait Disk: Send + Sync + 'static {
     /// How many names the file has.
     fn links(&self, _path: &Path) -> io::Result<u64> {
         Ok(1)
+    }
+    /// Which file has that name; `None` on a disk whose files cannot be told apart.
+    fn id(&self, _path: &Path) -> io::Result<Option<FileId>> {
+        Ok(None)
     }
     /// Names in a folder, without order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
@@ -117,6 +138,10 @@ impl DiskFile for File {
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.set_len(len)
     }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(FileId::of(&self.metadata()?)))
+    }
 }
 
 impl Disk for Files {
@@ -145,6 +170,10 @@ impl Disk for Files {
 
     fn links(&self, path: &Path) -> io::Result<u64> {
         Ok(std::fs::metadata(path)?.nlink())
+    }
+
+    fn id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        Ok(Some(FileId::of(&std::fs::metadata(path)?)))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

@@ -8,11 +8,12 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::embedded::error::{OpenError, at};
+use crate::embedded::platform::disk::FileId;
 use crate::embedded::settings::folder_of;
 
 /// Held as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "open means locked")] File);
+pub(crate) struct Lock(File);
 
 impl Lock {
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
@@ -31,6 +32,10 @@ impl Lock {
             }
             Err(error) => Err(at("lock", path)(error.into())),
         }
+    }
+
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.0.metadata().ok().map(|file| FileId::of(&file))
     }
 }
 

@@ -96,6 +96,10 @@ impl Retention {
     }
 
     pub(crate) fn step(&mut self, meanwhile: Meanwhile<'_>) -> Stepped {
+        if self.shared.room.is_closed(Why::Gone) {
+            // What is there now is not the log of this store.
+            return Stepped::Rest(Some(LOOK));
+        }
         if let Some(segment) = self.leaving.take() {
             return self.leave(segment);
         }

@@ -1,6 +1,6 @@
 //! Whether requests are accepted, and if not, why.
 //!
-//! The one place that knows how much space the store has. A request costs one load of an atomic; all else
+//! The one place that knows why the store takes no requests, and how much space it has. A request costs one load of an atomic; all else
 //! happens on a separate thread, which looks every [`LOOK_MS`] and after each new segment. Several reasons
 //! may hold at once: the code that detects one sets it and lifts it, and requests are accepted again when
 //! none is left.
@@ -18,11 +18,13 @@ use std::time::{Duration, Instant};
 use dispatcher_model::about_bytes;
 use tokio::sync::Notify;
 
-use crate::AppendError;
-use crate::embedded::platform::disk::{Disk, DiskFile, Space};
+use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, Space};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::platform::prewrite::{PAUSE, prewrite};
 use crate::embedded::settings::Settings;
+use crate::embedded::space::opened_files::OpenedFiles;
+use crate::embedded::space::sizes::{floor_bytes, reserve_bytes};
+use crate::{AppendError, Full};
 
 /// Time between two looks at the free space.
 const LOOK_MS: u64 = 5_000;
@@ -40,15 +42,6 @@ const RETRY_MS_MAX: u64 = 30_000;
 /// A disk that accepts writes for this long is tried again after the shortest pause.
 const HELD_MS: u64 = 60_000;
 
-/// The reserve is a quarter of a segment, at most this.
-const RESERVE_BYTES_MAX: u64 = 4 << 20;
-
-/// The floor unless it is configured: two segments or this, whichever is more …
-const FLOOR_BYTES: u64 = 256 << 20;
-
-/// … but at most this part of the file system.
-const FLOOR_PART: u64 = 20;
-
 /// Events of the daemon itself that may use the reserve while the disk is full.
 const OWN_EVENTS_MAX: u32 = 16;
 
@@ -58,10 +51,19 @@ const RESERVE: &str = "reserve.tmp";
 /// Written to find out whether the disk accepts writes again while the reserve is unused.
 const PROBE: &str = "probe.tmp";
 
+/// Its size where the disk is not full, but failed.
+const PROBE_BYTES: u64 = PAGE_BYTES as u64;
+
 /// Why requests are refused. If several reasons hold, the first is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// The disk refused to write.
+    /// The store is closed, or the thread that writes the log has ended.
+    Ended,
+    /// The files that are open are not those in the data folder any more.
+    Gone,
+    /// A write failed, and not for lack of space. Each request tries again.
+    Failed,
+    /// The disk is full: it refused to write.
     Disk,
     /// Too little space is free.
     Floor,
@@ -69,7 +71,10 @@ pub(crate) enum Why {
     Quota,
 }
 
-const WHYS: usize = 3;
+const WHYS: usize = 6;
+
+/// Requests go on to where they are refused.
+const NOT_BARRED: u8 = Why::Ended.bit() | Why::Failed.bit();
 
 impl Why {
     const fn bit(self) -> u8 {
@@ -101,6 +106,7 @@ pub(crate) struct Room {
     refused: AtomicU64,
     own_left: AtomicU32,
     stop: AtomicBool,
+    pub(crate) files: OpenedFiles,
     state: Mutex<State>,
     woken: Condvar,
     changed: Notify,
@@ -118,6 +124,7 @@ impl Room {
             refused: AtomicU64::new(0),
             own_left: AtomicU32::new(OWN_EVENTS_MAX),
             stop: AtomicBool::new(false),
+            files: OpenedFiles::default(),
             state: Mutex::default(),
             woken: Condvar::new(),
             changed: Notify::new(),
@@ -126,8 +133,7 @@ impl Room {
 
     /// Whether to accept a request. A few of the daemon's own events are accepted in any case.
     pub(crate) fn admit(&self, own: bool) -> Result<(), AppendError> {
-        let closed = self.closed.load(Ordering::Acquire);
-        if closed == 0 {
+        if !self.bars() {
             return Ok(());
         }
         let spends = |left: u32| left.checked_sub(1);
@@ -138,10 +144,26 @@ impl Room {
         match self.why() {
             None => Ok(()),
             Some(reason) => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.count_refused();
                 Err(AppendError::Full { reason })
             }
         }
+    }
+
+    fn bars(&self) -> bool {
+        self.closed.load(Ordering::Acquire) & !NOT_BARRED != 0
+    }
+
+    /// Counts a request that was refused behind [`admit`](Self::admit).
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why requests are refused; `None` when they are accepted.
+    pub(crate) fn full(&self) -> Option<Full> {
+        let reason = self.why()?;
+        let other = [Why::Ended, Why::Gone, Why::Failed].into_iter().any(|why| self.is_closed(why));
+        Some(Full { reason, refused: self.refused(), lacks_room: !other })
     }
 
     /// Why requests are refused, as text; `None` when they are accepted.
@@ -169,8 +191,7 @@ impl Room {
     /// Whether there is space for a spare of that size, which only makes the log faster.
     pub(crate) fn spares(&self, bytes: u64) -> bool {
         let floor = self.floor.load(Ordering::Relaxed);
-        self.closed.load(Ordering::Acquire) == 0
-            && self.free_bytes().is_none_or(|free| free.saturating_sub(bytes) >= floor)
+        !self.bars() && self.free_bytes().is_none_or(|free| free.saturating_sub(bytes) >= floor)
     }
 
     /// Waits until requests are refused or accepted again. Cancel safe.
@@ -204,7 +225,7 @@ impl Room {
         self.closed.store(after, Ordering::Release);
         if before != 0 && after == 0 {
             self.own_left.store(OWN_EVENTS_MAX, Ordering::Relaxed);
-            tracing::info!(%folder, refused = self.refused(), "there is room: requests are accepted again");
+            tracing::info!(%folder, refused = self.refused(), "requests are accepted again");
         }
         if after != before {
             // `notify_one` also reaches a task that waits only later.
@@ -216,9 +237,27 @@ impl Room {
     /// Refuses requests because the disk is full, until [`run`](Self::run) finds space. Returns the reason.
     pub(crate) fn disk_refused(&self, what: &str) -> String {
         let reason = format!("{what}; free some space, or raise the quota or limit");
+        self.until_written(Why::Disk, &reason);
+        reason
+    }
+
+    /// Notes that the disk failed, until something is written again.
+    pub(crate) fn disk_failed(&self, what: &str) {
+        let advice = "check the disk, and that the daemon may write there";
+        self.until_written(Why::Failed, &format!("{what}; {advice}"));
+    }
+
+    /// The disk has written.
+    pub(crate) fn disk_wrote(&self) {
+        if self.is_closed(Why::Failed) {
+            self.open(Why::Failed);
+        }
+    }
+
+    fn until_written(&self, why: Why, reason: &str) {
         let mut state = lock(&self.state);
-        if self.is_closed(Why::Disk) {
-            return reason;
+        if self.is_closed(why) {
+            return;
         }
         let soon = state.opened.is_some_and(|at| at.elapsed() < Duration::from_millis(HELD_MS));
         let wait_ms = match state.retry {
@@ -226,8 +265,16 @@ impl Room {
             _ => RETRY_MS_MIN,
         };
         state.retry = Some((Instant::now() + Duration::from_millis(wait_ms), wait_ms));
-        self.set(&mut state, Why::Disk, Some(reason.clone()));
-        reason
+        self.set(&mut state, why, Some(reason.to_owned()));
+    }
+
+    /// Refuses requests while the data folder does not have the files that are open.
+    pub(crate) fn look_at_files(&self, disk: &dyn Disk) {
+        match self.files.missing(disk) {
+            Some(reason) => self.close(Why::Gone, reason),
+            None if self.is_closed(Why::Gone) => self.open(Why::Gone),
+            None => {}
+        }
     }
 
     /// Makes the thread look at the free space soon.
@@ -249,8 +296,12 @@ impl Room {
     /// Ends [`run`](Self::run).
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        state.reasons[Why::Ended as usize] = Some("the store is closed".to_owned());
+        self.closed.fetch_or(Why::Ended.bit(), Ordering::Release);
         // Under the lock, so that the thread cannot miss it before it waits.
-        lock(&self.state).look = true;
+        state.look = true;
+        drop(state);
         self.woken.notify_one();
     }
 
@@ -291,7 +342,13 @@ impl Room {
     /// One look: the floor, then whether the disk writes again, then the reserve.
     pub(crate) fn look(&self, disk: &dyn Disk) {
         let reserve_bytes = reserve_bytes(self.segment_bytes);
+        self.look_at_files(disk);
+        if self.is_closed(Why::Gone) {
+            // Nothing may be written to the folder of another.
+            return;
+        }
         self.measure(disk);
+        self.probe_failed(disk);
         let retry = {
             let state = lock(&self.state);
             if state.reserve.is_some() && !self.is_closed(Why::Disk) {
@@ -308,6 +365,23 @@ impl Room {
             return;
         }
         self.make_reserve(disk, reserve_bytes);
+    }
+
+    /// Whether a disk that failed writes again, when it is time to try that.
+    fn probe_failed(&self, disk: &dyn Disk) {
+        let retry = lock(&self.state).retry;
+        let due = retry.is_none_or(|(at, _)| Instant::now() >= at);
+        if !self.is_closed(Why::Failed) || !due {
+            return;
+        }
+        let path = self.folder.join(PROBE);
+        let written = prewrite(disk, &path, PROBE_BYTES, &self.stop, Duration::ZERO);
+        if let Ok(Some(_)) = written {
+            // If this fails, the next start removes it.
+            let _ = disk.remove(&path);
+            lock(&self.state).opened = Some(Instant::now());
+            self.open(Why::Failed);
+        }
     }
 
     fn look_at_floor(&self, space: Space) {
@@ -361,35 +435,9 @@ impl Room {
     }
 }
 
-fn reserve_bytes(segment_bytes: u64) -> u64 {
-    (segment_bytes / 4).min(RESERVE_BYTES_MAX)
-}
-
-/// Requests are refused when fewer bytes than this are free.
-fn floor_bytes(chosen: Option<u64>, segment_bytes: u64, total_bytes: u64) -> u64 {
-    chosen.unwrap_or_else(|| {
-        segment_bytes.saturating_mul(2).max(FLOOR_BYTES).min(total_bytes / FLOOR_PART)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MIB: u64 = 1 << 20;
-
-    #[test]
-    fn the_floor_fits_the_disk_unless_it_was_chosen() {
-        for (segment, total, floor) in [
-            (64 * MIB, u64::MAX, 256 * MIB),
-            (512 * MIB, u64::MAX, 1024 * MIB),
-            (64 * MIB, 1000 * MIB, 50 * MIB),
-            (MIB, 0, 0),
-        ] {
-            assert_eq!(floor_bytes(None, segment, total), floor, "{segment} {total}");
-            assert_eq!(floor_bytes(Some(7), segment, total), 7);
-        }
-    }
 
     #[test]
     fn requests_are_accepted_again_without_a_reason_and_the_first_reason_is_reported() {

@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod full;
 mod gate;
+mod gone;
 mod index_damage;
 mod limits;
 mod lost_end;

@@ -1,0 +1,104 @@
+//! A data folder that is removed, moved or replaced while the store is open, and a disk that fails.
+
+use crate::contract::*;
+use crate::embedded::Embedded;
+use crate::embedded::tests::support::{Folder, until};
+use crate::{AppendError, Queue};
+use dispatcher_model::TargetNumber;
+
+/// Appends until a request is refused; returns why. An answer may come until the files are looked at.
+async fn refusal(store: &Embedded, target: TargetNumber) -> String {
+    for count in 0.. {
+        match store.append(request(vec![planned(format!("{count}"), &[target])])).await {
+            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+            Err(AppendError::Full { reason }) => return reason,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    unreachable!("it is refused")
+}
+
+#[tokio::test]
+async fn requests_are_refused_while_the_data_folder_is_another_one() {
+    type Change = fn(&std::path::Path);
+    let remove: Change = |data| std::fs::remove_dir_all(data).unwrap();
+    let replace: Change = |data| {
+        std::fs::rename(data, data.with_extension("old")).unwrap();
+        crate::embedded::tests::support::copy_tree(&data.with_extension("old"), data);
+    };
+    let moved: Change = |data| std::fs::rename(data.join("log"), data.join("moved")).unwrap();
+    for (change, words) in [
+        (remove, "lock is gone: "),
+        (replace, "lock is another file than the daemon opened: "),
+        (moved, "seg-0000000000000000.log is gone: "),
+    ] {
+        let folder = Folder::new();
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        append(&*store, vec![planned("before", &[a])]).await;
+        assert_eq!(store.full(), None);
+        change(&folder.settings().directory);
+        let reason = refusal(&store, a).await;
+        assert!(reason.contains(words) && reason.contains("put it back"), "{reason}");
+        let full = store.full().unwrap();
+        assert!(full.reason == reason && full.refused >= 1 && !full.lacks_room, "{full:?}");
+        // What is there now is left alone, also when the log would go on in a new segment.
+        let there = std::fs::read_dir(folder.settings().log_folder()).map_or(0, Iterator::count);
+        store.flush().await.ok();
+        let after = std::fs::read_dir(folder.settings().log_folder()).map_or(0, Iterator::count);
+        assert_eq!(there, after);
+    }
+}
+
+#[tokio::test]
+async fn requests_are_accepted_again_when_the_folder_is_back_and_nothing_is_lost() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![planned("before", &[a])]).await;
+    let data = folder.settings().directory;
+    std::fs::rename(&data, data.with_extension("old")).unwrap();
+    refusal(&store, a).await;
+    std::fs::rename(data.with_extension("old"), &data).unwrap();
+    until("requests to be accepted", || store.full().is_none()).await;
+    append(&*store, vec![planned("after", &[a])]).await;
+    drop(store);
+    let events = claimable(&*folder.store(), a).await;
+    assert_eq!(events[0], "before");
+    assert!(events.contains(&"after".to_owned()), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_is_the_reason_that_is_shown_until_it_writes_again() {
+    let (folder, disk) = Folder::simulated();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    for way in ["a request", "a look at the disk"] {
+        disk.plan(|faults| (faults.bad_syncs, faults.bad_creates) = (1, 1_000));
+        for _ in 0..3 {
+            let refused = store.append(request(vec![planned("refused", &[a])])).await;
+            assert!(matches!(refused, Err(AppendError::Disk(_))), "{refused:?}");
+        }
+        let full = store.full().unwrap();
+        assert!(full.refused >= 3 && !full.lacks_room, "{full:?}");
+        assert!(full.reason.contains("os error 5") && full.reason.contains("may write there"));
+        disk.plan(|faults| (faults.bad_syncs, faults.bad_creates) = (0, 0));
+        if way == "a request" {
+            append(&*store, vec![planned("taken", &[a])]).await;
+            assert_eq!(store.full(), None);
+        } else {
+            until("the disk to be tried", || store.full().is_none()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_says_so() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    store.close().await.unwrap();
+    let refused = store.append(request(vec![planned("late", &[a])])).await;
+    assert!(matches!(refused, Err(AppendError::Closed)), "{refused:?}");
+    assert_eq!(store.full().unwrap().reason, "the store is closed");
+}
