@@ -35,7 +35,7 @@ pub(crate) trait DiskFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     fn truncate(&self, len: u64) -> io::Result<()>;
-    /// `None` on a disk whose files cannot be told apart.
+    /// `None` on a disk that gives its files no ids.
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(None)
     }
@@ -65,7 +65,7 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn links(&self, _path: &Path) -> io::Result<u64> {
         Ok(1)
     }
-    /// Which file has that name; `None` on a disk whose files cannot be told apart.
+    /// Which file has that name; `None` on a disk that gives its files no ids.
     fn id(&self, _path: &Path) -> io::Result<Option<FileId>> {
         Ok(None)
     }
