@@ -5,11 +5,14 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::receiver::Receiver;
+use super::receiver::{Receiver, answer};
 use crate::harness::{Daemon, SECRET, Setup, body, events, wait_for};
 
 /// Without this route, the daemon's own events would be deliveries too.
 const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
+/// The target of the one recipient.
+const SMS: &str = "sms/+33600000001";
+const TAKEN: &str = r#"{"sid": "SM0123456789abcdef0123456789abcdef", "status": "queued"}"#;
 
 fn setup() -> Setup {
     Daemon::new().source("sqreen", SECRET).log("audit-log")
@@ -42,22 +45,23 @@ fn story(daemon: &Daemon, id: &str, target: &str) -> Vec<String> {
 
 #[test]
 fn every_event_of_a_digest_shows_its_failed_attempts_and_its_target_when_it_last_delivered() {
-    let receiver = Receiver::playing(|number, _, stream| {
-        super::receiver::answer(stream, if number == 0 { 500 } else { 200 }, "");
+    let receiver = Receiver::playing(|number, _, stream| match number {
+        0 => answer(stream, 503, ""),
+        _ => answer(stream, 201, TAKEN),
     });
     let lines = format!("{ROUTE}digest.every = \"1s\"\nretry.backoff_min = \"100ms\"");
-    let daemon = receiver.target(setup(), "hook", &lines).start();
+    let daemon = receiver.twilio(setup(), &lines).start();
     let ids = post(&daemon, &events("member", 30));
     let delivered = wait_for("the delivery", || {
         let status = status(&daemon);
         let mut targets = status["targets"].as_array().unwrap().iter();
-        let row = targets.find(|row| row["name"] == "hook").unwrap().clone();
+        let row = targets.find(|row| row["name"] == SMS).unwrap().clone();
         (row["pending"] == 0 && receiver.bodies().len() > 1).then_some(row)
     });
     assert!(delivered["last_delivery"].is_string(), "{delivered}");
     for id in [&ids[0], &ids[29]] {
-        let story = story(&daemon, id, "hook");
-        assert!(story[1].starts_with("attempt 1 at ") && story[1].contains("500"), "{story:?}");
+        let story = story(&daemon, id, SMS);
+        assert!(story[1].starts_with("attempt 1 at ") && story[1].contains("503"), "{story:?}");
         assert!(story[2].starts_with("attempt 2 at ") && story[2].ends_with(": delivered"));
     }
 }
