@@ -31,6 +31,7 @@ mod rebuild;
 mod receive;
 mod receiver;
 mod reload;
+mod remembered;
 mod renamed;
 mod repeats;
 mod retention;

@@ -1,7 +1,7 @@
 //! The key by which an event is recognized when it comes again, and the keyed hash that makes it.
 //!
-//! The hash is SipHash-2-4 with 128 bits. Its secret makes it safe: whoever writes a part of an event, such as the title
-//! of an issue, cannot make it have the key of another event. It costs a tenth of SHA-256 without SHA instructions.
+//! The hash is SipHash-2-4 with 128 bits. Its secret makes it safe: someone who writes a part of an event, such as the
+//! title of an issue, cannot give it the key of another event. It costs a tenth of SHA-256 without SHA instructions.
 
 use std::fmt;
 use std::hash::Hasher as _;

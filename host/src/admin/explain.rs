@@ -10,6 +10,7 @@ use super::wire::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
 use super::{DATA_BYTES_MAX, refused};
 use crate::model::{Event, EventId, Shape, StoredEvent, TargetNumber};
 use crate::store::Fate;
+use crate::telemetry::Attempt;
 
 /// Length of a request's id.
 const REQUEST_ID_CHARS: usize = 16;
@@ -72,12 +73,7 @@ fn story(
     let name =
         target.map_or_else(|| format!("removed target #{}", number.0), |t| t.name.to_string());
     let attempts = inner.feed.history().attempts(&name, &event.id.to_string());
-    let attempts = attempts.into_iter().map(|attempt| AttemptStory {
-        number: attempt.attempt,
-        time: time(attempt.at_ms),
-        verdict: attempt.verdict.to_owned(),
-        reason: attempt.reason,
-    });
+    let attempts = attempt_stories(attempts, &fate);
     let state = target.map(|target| condition(inner, target).1);
     let text = text(&fate, state.as_deref(), || {
         let today = unrouted.iter().find(|(target, _)| **target == *name);
@@ -87,14 +83,39 @@ fn story(
     let receipt = if let Fate::Delivered { receipt, .. } = fate { Some(receipt) } else { None };
     let (receipt, receipt_fields) =
         receipt.map_or((None, Vec::new()), |receipt| (receipt.id, receipt.fields));
-    TargetStory {
-        target: name,
-        fate: kind,
-        text,
-        attempts: attempts.collect(),
-        receipt,
-        receipt_fields,
+    TargetStory { target: name, fate: kind, text, attempts, receipt, receipt_fields }
+}
+
+/// The failed attempts that are remembered, and the one that delivered the event after them.
+fn attempt_stories(failed: Vec<Attempt>, fate: &Fate) -> Vec<AttemptStory> {
+    let failed = failed.into_iter().map(|attempt| AttemptStory {
+        number: attempt.attempt,
+        time: time(attempt.at_ms),
+        verdict: attempt.verdict.to_owned(),
+        reason: attempt.reason,
+        uncounted: !attempt.counted,
+        replayed: false,
+    });
+    let mut stories: Vec<_> = failed.collect();
+    if let Fate::Delivered { attempts, at: Some(at), .. } = fate
+        && !stories.is_empty()
+    {
+        stories.push(AttemptStory {
+            number: *attempts,
+            time: at.to_string(),
+            verdict: "delivered".to_owned(),
+            reason: String::new(),
+            uncounted: false,
+            replayed: false,
+        });
     }
+    let mut counted = 0;
+    for story in &mut stories {
+        // Only a replay makes the count start again.
+        story.replayed = story.number <= counted;
+        counted = story.number - u32::from(story.uncounted).min(story.number);
+    }
+    stories
 }
 
 const fn kind(fate: &Fate) -> FateKind {
@@ -152,6 +173,43 @@ fn tried(attempts: u32) -> String {
 mod tests {
     use super::*;
     use crate::model::{Receipt, Timestamp};
+
+    #[test]
+    fn the_attempts_before_and_after_a_replay_are_told_apart_and_the_last_one_is_shown() {
+        let failed = |attempt, counted| Attempt {
+            at_ms: 0,
+            events: Vec::new(),
+            attempt,
+            verdict: "retry",
+            reason: String::new(),
+            counted,
+        };
+        let at = Some(Timestamp::from_millis(1_000));
+        let delivered = |attempts| Fate::Delivered { receipt: Receipt::default(), attempts, at };
+        let shown = |failed: Vec<Attempt>, fate: &Fate| -> String {
+            let stories = attempt_stories(failed, fate);
+            let marks = stories.iter().map(|story| {
+                let replayed = if story.replayed { "replayed " } else { "" };
+                let uncounted = if story.uncounted { "?" } else { "" };
+                format!("{replayed}{}{uncounted} {}", story.number, story.verdict)
+            });
+            marks.collect::<Vec<_>>().join(", ")
+        };
+        for (attempts, fate, expected) in [
+            (vec![], delivered(1), ""),
+            (vec![(1, true)], delivered(2), "1 retry, 2 delivered"),
+            (vec![(1, true), (2, true)], delivered(1), "1 retry, 2 retry, replayed 1 delivered"),
+            (vec![(1, true), (1, true)], Fate::Waiting, "1 retry, replayed 1 retry"),
+            (
+                vec![(1, false), (1, false), (1, true)],
+                delivered(2),
+                "1? retry, 1? retry, 1 retry, 2 delivered",
+            ),
+        ] {
+            let list = attempts.into_iter().map(|(number, counted)| failed(number, counted));
+            assert_eq!(shown(list.collect(), &fate), expected);
+        }
+    }
 
     #[test]
     fn every_fate_has_its_kind_and_its_text() {

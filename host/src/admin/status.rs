@@ -25,8 +25,9 @@ pub(super) fn status(inner: &Inner) -> Status {
     let sources = view.sources.iter().map(|source| SourceStatus {
         name: source.name.to_string(),
         address: source.address.clone(),
-        last_event: history.last_stored_ms(&source.name).map(time),
+        last_event: history.last_event_ms(&source.name).map(time),
         refused: history.refusals(Some(&source.name)).len(),
+        duplicates: history.duplicates(&source.name),
     });
     let (mut state, mut well) = summary(&targets);
     if let Some(Full { reason, refused, .. }) = inner.queue.full() {

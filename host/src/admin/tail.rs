@@ -144,6 +144,7 @@ fn of_note(now: &str, note: Note) -> Vec<TailLine> {
                 severity: event.severity.to_owned(),
                 title: event.title,
                 targets: event.targets.iter().map(ToString::to_string).collect(),
+                duplicate: event.duplicate,
             };
             events.into_iter().map(line).collect()
         }

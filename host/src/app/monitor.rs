@@ -2,8 +2,8 @@
 //! space, and sources that have gone silent.
 //!
 //! One timer runs every [`PERIOD`], more often for a source with a shorter `silent_after`, and not at all while
-//! there is nothing to watch. A reload takes effect at once. Low space is remembered until the end of the process; silences are
-//! saved beside the store every [`PERIOD`], and when the daemon stops.
+//! there is nothing to watch. A reload takes effect at once. Low space is remembered until the end of the process; silences and
+//! the time of each source's last event are saved beside the store every [`PERIOD`], and when the daemon stops.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::free_space::LowSpace;
 use super::silence_file::SilenceFile;
-use super::silent_sources::{SilenceLimit, SilentSources};
+use super::silent_sources::{SavedSilence, SilenceLimit, SilentSources};
 use crate::config::Config;
 use crate::model::Timestamp;
 use crate::store::Queue;
@@ -29,6 +29,8 @@ const PERIOD: Duration = Duration::from_secs(60);
 pub(super) struct Watched {
     free_low_bytes: u64,
     sources: Vec<SilenceLimit>,
+    /// All sources, also those whose silence is not watched.
+    names: Vec<Arc<str>>,
 }
 
 impl Watched {
@@ -38,7 +40,12 @@ impl Watched {
             let after = source.silent_after?;
             Some(SilenceLimit { source: Arc::clone(&source.name), after })
         });
-        Self { free_low_bytes: config.free_low_bytes, sources: sources.collect() }
+        let names = config.ingest.sources.iter().map(|source| Arc::clone(&source.name));
+        Self {
+            free_low_bytes: config.free_low_bytes,
+            sources: sources.collect(),
+            names: names.collect(),
+        }
     }
 
     /// Time until the next check; `None` if there is nothing to watch.
@@ -58,16 +65,23 @@ pub(super) fn start(
 ) -> (watch::Sender<Option<Watched>>, JoinHandle<()>) {
     let (sender, receiver) = watch::channel(Some(Watched::of(config)));
     let file = SilenceFile::new(&config.store.directory);
+    let saved = file.read();
+    for saved in &saved {
+        if let Some(last_ms) = saved.last_ms {
+            feed.history().restore(saved.source.clone(), last_ms);
+        }
+    }
     let monitor = Monitor {
         directory: config.store.directory.display().to_string().into(),
         queue,
         feed: feed.clone(),
         low_space: LowSpace::default(),
         store_down: None,
-        silences: SilentSources::restore(file.read(), Instant::now()),
+        silences: SilentSources::restore(saved, Instant::now()),
         file,
         saved_at: Instant::now(),
         save_failed: false,
+        names: Vec::new(),
     };
     (sender, runtime.spawn(monitor.run(receiver)))
 }
@@ -84,6 +98,8 @@ struct Monitor {
     file: SilenceFile,
     saved_at: Instant,
     save_failed: bool,
+    /// All sources.
+    names: Vec<Arc<str>>,
 }
 
 impl Monitor {
@@ -92,10 +108,11 @@ impl Monitor {
             let Some(now) = watched.borrow_and_update().clone() else {
                 return self.save().await;
             };
+            self.names.clone_from(&now.names);
             self.check_space(now.free_low_bytes);
             let clock = Instant::now();
             self.check_sources(&now.sources, clock);
-            if !now.sources.is_empty() && clock.saturating_duration_since(self.saved_at) >= PERIOD {
+            if clock.saturating_duration_since(self.saved_at) >= PERIOD {
                 self.save().await;
                 self.saved_at = clock;
             }
@@ -153,7 +170,16 @@ impl Monitor {
 
     /// Writes the silences to their file. A failure is logged once, and again after a success.
     async fn save(&mut self) {
-        let (file, saved) = (self.file.clone(), self.silences.saved(Instant::now()));
+        let (file, mut saved) = (self.file.clone(), self.silences.saved(Instant::now()));
+        for source in &self.names {
+            let last_ms = self.feed.history().last_event_ms(source);
+            let known = saved.iter().any(|saved| *saved.source == **source);
+            if let (Some(last_ms), false) = (last_ms, known) {
+                let source = source.to_string();
+                let (silent_ms, last_ms) = (None, Some(last_ms));
+                saved.push(SavedSilence { source, silent_ms, last_ms, alarmed: false });
+            }
+        }
         // A disk that hangs must not block a thread that receives.
         let written = tokio::task::spawn_blocking(move || file.write(&saved)).await;
         let failed = match written {
@@ -178,7 +204,7 @@ mod tests {
                 source: "a".into(),
                 after: Duration::from_secs(*seconds),
             });
-            Watched { free_low_bytes, sources: sources.collect() }.period()
+            Watched { free_low_bytes, sources: sources.collect(), names: Vec::new() }.period()
         };
         assert_eq!(period(0, &[]), None);
         assert_eq!(period(1, &[]), Some(PERIOD));

@@ -1,5 +1,5 @@
-//! `silence.json` beside the store: how long each watched source was silent at the last check, so that a
-//! restart does not count from zero and raises no alarm twice.
+//! `silence.json` beside the store: when each source was last heard, and how long each watched one was silent at
+//! the last check, so that a restart does not count from zero and raises no alarm twice.
 //!
 //! The daemon also works without it: if the file is missing or cannot be read, silences count from zero,
 //! which is logged. Limit: [`FILE_BYTES_MAX`].
@@ -77,8 +77,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = SilenceFile::new(folder.path());
         assert_eq!(file.read(), Vec::new());
-        let saved =
-            vec![SavedSilence { source: "a".into(), silent_ms: 7, last_ms: None, alarmed: true }];
+        let saved = vec![SavedSilence {
+            source: "a".into(),
+            silent_ms: Some(7),
+            last_ms: None,
+            alarmed: true,
+        }];
         file.write(&saved).unwrap();
         assert_eq!(file.read(), saved);
         file.write(&[]).unwrap();

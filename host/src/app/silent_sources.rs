@@ -25,7 +25,8 @@ pub(super) struct SilenceLimit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SavedSilence {
     pub(super) source: String,
-    pub(super) silent_ms: u64,
+    /// `None`: its silence is not watched.
+    pub(super) silent_ms: Option<u64>,
     /// Time of its last request, in ms since 1970.
     pub(super) last_ms: Option<u64>,
     /// Whether the alarm was raised.
@@ -56,12 +57,13 @@ impl SilentSources {
     /// Continues where the last run of the daemon ended.
     pub(super) fn restore(saved: Vec<SavedSilence>, clock: Instant) -> Self {
         let heard = |saved: SavedSilence| {
-            let silent = Duration::from_millis(saved.silent_ms);
+            let silent = Duration::from_millis(saved.silent_ms?);
             let since = clock.checked_sub(silent).unwrap_or(clock);
             let earlier = saved.last_ms.map(Timestamp::from_millis);
-            (saved.source.into(), Heard { last: None, earlier, since, alarmed: saved.alarmed })
+            let heard = Heard { last: None, earlier, since, alarmed: saved.alarmed };
+            Some((saved.source.into(), heard))
         };
-        Self { heard: saved.into_iter().map(heard).collect(), checked: Some(clock) }
+        Self { heard: saved.into_iter().filter_map(heard).collect(), checked: Some(clock) }
     }
 
     /// What a restart needs.
@@ -70,7 +72,7 @@ impl SilentSources {
             let silent = clock.saturating_duration_since(heard.since).as_millis();
             SavedSilence {
                 source: source.to_string(),
-                silent_ms: u64::try_from(silent).unwrap_or(u64::MAX),
+                silent_ms: Some(u64::try_from(silent).unwrap_or(u64::MAX)),
                 last_ms: heard.last.or(heard.earlier).map(Timestamp::as_millis),
                 alarmed: heard.alarmed,
             }
@@ -188,7 +190,7 @@ mod tests {
         let (mut silence, start) = (SilentSources::default(), Instant::now());
         assert!(!check(&mut silence, start, 50, Some(0)));
         let saved = silence.saved(start + HOUR / 60 * 50);
-        assert_eq!((saved[0].silent_ms, saved[0].alarmed), (50 * 60_000, false));
+        assert_eq!((saved[0].silent_ms, saved[0].alarmed), (Some(50 * 60_000), false));
         // An hour later; the daemon was down meanwhile.
         let begun = start + HOUR / 60 * 110;
         let mut silence = SilentSources::restore(saved, begun);

@@ -97,12 +97,19 @@ fn show_target(story: &TargetStory) -> Vec<String> {
     };
     let mut lines = vec![format!("  → {}  {fate}{text}", printable(&story.target))];
     for attempt in &story.attempts {
+        if attempt.replayed {
+            lines.push("      replayed: attempts count from one again".to_owned());
+        }
+        let reason = match attempt.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {}", printable(reason)),
+        };
         lines.push(format!(
-            "      attempt {} at {}: {}: {}",
+            "      attempt {} at {}: {}{reason}{}",
             attempt.number,
             attempt.time,
             printable(&attempt.verdict),
-            printable(&attempt.reason)
+            if attempt.uncounted { " (not counted)" } else { "" },
         ));
     }
     if let Some(receipt) = &story.receipt {

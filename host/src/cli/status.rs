@@ -33,10 +33,13 @@ pub(super) fn run(args: &StatusArgs, config: Option<&Path>) -> Result<bool, Fail
 
 fn show(status: &Status) -> String {
     let never = || "none since the start".to_owned();
-    let mut sources = vec![["SOURCE", "LAST EVENT", "REFUSED", "ADDRESS"].map(str::to_owned)];
+    let head = ["SOURCE", "LAST EVENT", "DUPLICATES", "REFUSED", "ADDRESS"];
+    let mut sources = vec![head.map(str::to_owned)];
     sources.extend(status.sources.iter().map(|source| {
-        let last = source.last_event.clone().unwrap_or_else(never);
-        [source.name.clone(), last, source.refused.to_string(), source.address.clone()]
+        let last = source.last_event.clone().unwrap_or_else(|| "none".to_owned());
+        let [duplicates, refused] =
+            [source.duplicates, source.refused as u64].map(|n| n.to_string());
+        [source.name.clone(), last, duplicates, refused, source.address.clone()]
     }));
     let head = ["TARGET", "PENDING", "RETRYING", "DEAD", "LAST DELIVERY", "STATE"];
     let mut targets = vec![head.map(str::to_owned)];

@@ -44,6 +44,9 @@ fn show(line: &str) -> String {
 
 fn words(line: TailLine) -> String {
     match line {
+        TailLine::Event { time, source, event, severity, title, duplicate: true, .. } => {
+            format!("{time} duplicate {event} {source}, not delivered again  {severity}: {title}")
+        }
         TailLine::Event { time, source, event, severity, title, targets, .. } => {
             let to = if targets.is_empty() { "no target".to_owned() } else { targets.join(", ") };
             format!("{time} event     {event} {source} → {to}  {severity}: {title}")
@@ -75,6 +78,19 @@ mod tests {
         let shown = show(&line.to_string());
         assert!(shown.contains("\\u{1b}[2Jx\\nforged") && !shown.contains('\n'), "{shown}");
         assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown}");
+    }
+
+    #[test]
+    fn a_duplicate_is_marked_and_names_no_target() {
+        let line = |duplicate: bool| {
+            serde_json::json!({
+                "time": "t", "what": "event", "request": "r", "event": "01", "source": "s",
+                "severity": "error", "title": "x", "targets": ["a"], "duplicate": duplicate,
+            })
+        };
+        assert_eq!(show(&line(false).to_string()), "t event     01 s → a  error: x");
+        let marked = show(&line(true).to_string());
+        assert_eq!(marked, "t duplicate 01 s, not delivered again  error: x");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::log_lines::LogLines;
-use crate::model::{Delivery, OWN_SOURCE, Timestamp, Verdict};
+use crate::model::{Delivery, EventId, OWN_SOURCE, Timestamp, Verdict};
 use crate::retry::{Cause, Change, Standing};
 use crate::store::StoreError;
 use crate::telemetry::{AlarmKind, Attempt, Condition, Feed, Note};
@@ -138,16 +138,10 @@ impl Reporter {
         self.feed.history().delivered(&self.target, now.as_millis());
     }
 
-    /// Keeps a failed attempt in the history.
-    pub(super) fn record_failure(&self, delivery: &Delivery, verdict: &Verdict, now: Timestamp) {
-        let Err(failure) = verdict else { return };
-        let attempt = Attempt {
-            at_ms: now.as_millis(),
-            event: delivery.event.id.to_string(),
-            attempt: delivery.attempt,
-            verdict: failure.kind.as_str(),
-            reason: failure.reason.clone(),
-        };
+    /// Keeps a failed attempt in the history; `counted` depends on what becomes of it.
+    pub(super) fn record_failure(&self, mut attempt: Attempt, events: &[EventId], counted: bool) {
+        attempt.events = events.iter().map(ToString::to_string).collect();
+        attempt.counted = counted;
         self.feed.history().failed(&self.target, attempt);
     }
 
@@ -196,6 +190,19 @@ impl Reporter {
     pub(super) fn alarm(&self, kind: AlarmKind, count: u64, reason: &str) {
         self.feed.alarms().raise(kind, &self.target, count, reason);
     }
+}
+
+/// What the history keeps of an attempt that failed.
+pub(super) fn failed_attempt(number: u32, verdict: &Verdict, now: Timestamp) -> Option<Attempt> {
+    let failure = verdict.as_ref().err()?;
+    Some(Attempt {
+        at_ms: now.as_millis(),
+        events: Vec::new(),
+        attempt: number,
+        verdict: failure.kind.as_str(),
+        reason: failure.reason.clone(),
+        counted: true,
+    })
 }
 
 /// Why the circuit breaker is open, for `status`.

@@ -64,10 +64,11 @@ impl Reporter {
             duplicates = durable.duplicates(),
             "stored"
         );
-        self.feed.history().stored(&source.name, received_at.as_millis());
+        self.feed.history().stored(&source.name, received_at.as_millis(), durable.duplicates());
         self.feed.send(|| {
-            for (note, event) in notes.iter_mut().zip(durable.ids()) {
+            for (place, (note, event)) in notes.iter_mut().zip(durable.ids()).enumerate() {
                 note.id = event.to_string();
+                note.duplicate = durable.is_duplicate(place);
             }
             let source = Arc::clone(&source.name);
             Note::Stored { request: id.to_string().into(), source, verify, store, events: notes }

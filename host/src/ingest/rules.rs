@@ -170,6 +170,7 @@ impl Rules {
     /// A note for the feed about each event, still without its id.
     pub(super) fn notes(&self, source: &str, planned: &[Planned]) -> Vec<StoredNote> {
         let note = |planned: &Planned| StoredNote {
+            duplicate: false,
             id: String::new(),
             title: planned.event.attributes.title.clone(),
             severity: planned.event.attributes.severity.as_str(),

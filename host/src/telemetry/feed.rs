@@ -35,6 +35,8 @@ pub struct StoredNote {
     pub id: String,
     pub title: String,
     pub severity: &'static str,
+    /// It was received before, and is not delivered again.
+    pub duplicate: bool,
     /// Names of the targets it is routed to.
     pub targets: Vec<Arc<str>>,
     /// The other targets, each with the reason.

@@ -1,7 +1,8 @@
 //! Recent history for `status`, `explain` and `refused`: refused requests, failed attempts, times of the
 //! last event and delivery, and whether a target works.
 //!
-//! In memory only. Limits: the newest [`REFUSALS_MAX`] of a source and [`ATTEMPTS_MAX`] of a target.
+//! In memory only. Limits: the newest [`REFUSALS_MAX`] of a source, and [`ATTEMPTS_MAX`] of a target with at most
+//! [`ATTEMPT_EVENTS_MAX`] events.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 pub const REFUSALS_MAX: usize = 100;
 /// Most failed attempts kept of one target.
 pub const ATTEMPTS_MAX: usize = 64;
+/// Most events of these attempts: one attempt at a digest has many. The newest attempt is kept whatever it has.
+pub const ATTEMPT_EVENTS_MAX: usize = 4_096;
 /// Stands for the source of requests to unknown paths.
 pub const NO_SOURCE: &str = "-";
 
@@ -29,11 +32,14 @@ pub struct Refusal {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub at_ms: u64,
-    pub event: String,
+    /// Several if they shared a message.
+    pub events: Vec<String>,
     pub attempt: u32,
     /// The verdict, as its word.
     pub verdict: &'static str,
     pub reason: String,
+    /// Otherwise the next attempt has the same number.
+    pub counted: bool,
 }
 
 /// Whether a target works, as far as its attempts show.
@@ -63,6 +69,16 @@ pub struct TargetHistory {
 struct OfTarget {
     now: TargetHistory,
     attempts: VecDeque<Attempt>,
+    /// Of all attempts.
+    events: usize,
+}
+
+/// What is remembered of a source since the start.
+#[derive(Debug)]
+struct OfSource {
+    /// When its last event was stored, in ms since 1970.
+    last_ms: AtomicU64,
+    duplicates: AtomicU64,
 }
 
 /// See the module's description.
@@ -70,8 +86,9 @@ struct OfTarget {
 pub struct History {
     refusals: Mutex<HashMap<Arc<str>, VecDeque<Refusal>>>,
     targets: Mutex<HashMap<Arc<str>, OfTarget>>,
-    /// When the last event of a source was stored, in ms since 1970.
-    stored: RwLock<HashMap<Arc<str>, AtomicU64>>,
+    stored: RwLock<HashMap<Arc<str>, OfSource>>,
+    /// When the last event of a source was stored before the start, in ms since 1970.
+    earlier: Mutex<HashMap<String, u64>>,
 }
 
 impl History {
@@ -80,14 +97,29 @@ impl History {
         push(lock(&self.refusals).entry(source).or_default(), refusal, REFUSALS_MAX);
     }
 
-    pub fn stored(&self, source: &Arc<str>, at_ms: u64) {
+    /// A request of the source was stored. `duplicates`: how many of its events were repetitions.
+    pub fn stored(&self, source: &Arc<str>, at_ms: u64, duplicates: usize) {
         let known = self.stored.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = known.get(source) {
-            return last.store(at_ms, Ordering::Relaxed);
+        if let Some(of) = known.get(source) {
+            of.last_ms.store(at_ms, Ordering::Relaxed);
+            if duplicates > 0 {
+                of.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
+            }
+            return;
         }
         drop(known);
         let mut known = self.stored.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(Arc::clone(source), AtomicU64::new(at_ms));
+        let of = known.entry(Arc::clone(source)).or_insert_with(|| OfSource {
+            last_ms: AtomicU64::new(at_ms),
+            duplicates: AtomicU64::new(0),
+        });
+        of.last_ms.store(at_ms, Ordering::Relaxed);
+        of.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
+    }
+
+    /// What an earlier run of the daemon saved of a source.
+    pub fn restore(&self, source: String, last_ms: u64) {
+        lock(&self.earlier).insert(source, last_ms);
     }
 
     pub fn delivered(&self, target: &Arc<str>, at_ms: u64) {
@@ -95,7 +127,16 @@ impl History {
     }
 
     pub fn failed(&self, target: &Arc<str>, attempt: Attempt) {
-        self.of(target, |of| push(&mut of.attempts, attempt, ATTEMPTS_MAX));
+        self.of(target, |of| {
+            of.events += attempt.events.len();
+            of.attempts.push_back(attempt);
+            while of.attempts.len() > 1
+                && (of.attempts.len() > ATTEMPTS_MAX || of.events > ATTEMPT_EVENTS_MAX)
+            {
+                let oldest = of.attempts.pop_front();
+                of.events -= oldest.map_or(0, |attempt| attempt.events.len());
+            }
+        });
     }
 
     /// Sets whether a target works.
@@ -125,14 +166,34 @@ impl History {
     pub fn attempts(&self, target: &str, event: &str) -> Vec<Attempt> {
         let targets = lock(&self.targets);
         let attempts = targets.get(target).into_iter().flat_map(|of| &of.attempts);
-        attempts.filter(|attempt| attempt.event == event).cloned().collect()
+        let of_event = |attempt: &&Attempt| attempt.events.iter().any(|id| id == event);
+        // Without the ids of the other events.
+        let copy = |attempt: &Attempt| Attempt {
+            events: Vec::new(),
+            reason: attempt.reason.clone(),
+            ..*attempt
+        };
+        attempts.filter(of_event).map(copy).collect()
     }
 
-    /// When the last event of the source was stored.
+    /// When the last event of the source was stored since the start.
     #[must_use]
     pub fn last_stored_ms(&self, source: &str) -> Option<u64> {
         let known = self.stored.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(source).map(|last| last.load(Ordering::Relaxed))
+        known.get(source).map(|of| of.last_ms.load(Ordering::Relaxed))
+    }
+
+    /// When the last event of the source was stored, also before the start as far as that was saved.
+    #[must_use]
+    pub fn last_event_ms(&self, source: &str) -> Option<u64> {
+        self.last_stored_ms(source).or_else(|| lock(&self.earlier).get(source).copied())
+    }
+
+    /// How many events of the source since the start were repetitions.
+    #[must_use]
+    pub fn duplicates(&self, source: &str) -> u64 {
+        let known = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(source).map_or(0, |of| of.duplicates.load(Ordering::Relaxed))
     }
 
     /// What is remembered of a target.
@@ -183,8 +244,13 @@ mod tests {
         let of_a = history.refusals(Some("a"));
         assert_eq!((of_a.len(), of_a[0].1.at_ms), (REFUSALS_MAX, 5));
         assert_eq!(history.refusals(None).len(), 2 * REFUSALS_MAX);
-        history.stored(&a, 3);
-        history.stored(&a, 4);
+        history.restore("b".into(), 2);
+        history.restore("a".into(), 2);
+        assert_eq!(history.last_event_ms("a"), Some(2));
+        history.stored(&a, 3, 2);
+        history.stored(&a, 4, 1);
+        assert_eq!((history.duplicates("a"), history.duplicates("b")), (3, 0));
+        assert_eq!((history.last_event_ms("a"), history.last_event_ms("b")), (Some(4), Some(2)));
         assert_eq!((history.last_stored_ms("a"), history.last_stored_ms("b")), (Some(4), None));
         history.condition(&b, Condition::Failing("down".into()));
         history.last_error(&b, "no answer");
@@ -193,5 +259,32 @@ mod tests {
         assert_eq!(of_b.condition, Condition::Failing("down".into()));
         assert_eq!((of_b.delivered_ms, of_b.last_error.as_str()), (Some(9), "no answer"));
         assert_eq!(history.target("a"), TargetHistory::default());
+    }
+
+    #[test]
+    fn every_event_of_a_message_has_its_attempts_and_their_number_is_bounded() {
+        let (history, target) = (History::default(), Arc::from("t"));
+        let attempt = |number: u32, events: usize| Attempt {
+            at_ms: 0,
+            events: (0..events).map(|event| format!("{event}")).collect(),
+            attempt: number,
+            verdict: "retry",
+            reason: String::new(),
+            counted: true,
+        };
+        let numbers = |event: &str| -> Vec<u32> {
+            history.attempts("t", event).iter().map(|attempt| attempt.attempt).collect()
+        };
+        for number in 1..=3 {
+            history.failed(&target, attempt(number, 2_000));
+        }
+        assert_eq!((numbers("0"), numbers("1999")), (vec![2, 3], vec![2, 3]));
+        history.failed(&target, attempt(4, ATTEMPT_EVENTS_MAX + 1));
+        assert_eq!((numbers("7"), numbers("5000")), (vec![4], vec![]));
+        for number in 5..100 {
+            history.failed(&target, attempt(number, 1));
+        }
+        assert_eq!(numbers("0").len(), ATTEMPTS_MAX);
+        assert_eq!(numbers("7"), Vec::<u32>::new());
     }
 }

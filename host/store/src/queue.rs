@@ -47,19 +47,21 @@ pub struct NewRequest {
 #[derive(Clone, Debug)]
 pub struct Durable {
     ids: Vec<EventId>,
-    duplicates: usize,
+    /// Their places, ascending.
+    duplicates: Vec<u16>,
 }
 
 impl Durable {
-    /// Only for engines: every id must be durable.
-    pub(crate) const fn new(ids: Vec<EventId>, duplicates: usize) -> Self {
+    /// Only for engines: every id must be durable. `duplicates`: the places of repetitions, ascending.
+    pub(crate) const fn new(ids: Vec<EventId>, duplicates: Vec<u16>) -> Self {
         Self { ids, duplicates }
     }
 
-    /// For tests of an engine's callers.
+    /// For tests of an engine's callers: the first ones are repetitions.
     #[cfg(any(test, feature = "test-util"))]
     #[must_use]
-    pub const fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
+    pub fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
+        let duplicates = (0..).take(duplicates).collect();
         Self { ids, duplicates }
     }
 
@@ -72,7 +74,13 @@ impl Durable {
     /// How many of them are repetitions.
     #[must_use]
     pub const fn duplicates(&self) -> usize {
-        self.duplicates
+        self.duplicates.len()
+    }
+
+    /// Whether the event at this place of the request is a repetition.
+    #[must_use]
+    pub fn is_duplicate(&self, place: usize) -> bool {
+        u16::try_from(place).is_ok_and(|place| self.duplicates.binary_search(&place).is_ok())
     }
 }
 

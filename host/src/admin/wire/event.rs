@@ -58,6 +58,13 @@ pub enum FateKind {
 pub struct AttemptStory {
     pub number: u32,
     pub time: String,
+    /// `delivered`, or why it failed.
     pub verdict: String,
     pub reason: String,
+    /// It was not counted: the next one has the same number.
+    #[serde(default)]
+    pub uncounted: bool,
+    /// The first one after a replay, which counts from one again.
+    #[serde(default)]
+    pub replayed: bool,
 }

@@ -26,10 +26,13 @@ pub struct SourceStatus {
     pub name: String,
     /// The URL for the sender.
     pub address: String,
-    /// When the last event was stored; `None` if there was none since the start.
+    /// When the last event was stored, also before the start as far as that was saved; `None` if there was none.
     pub last_event: Option<String>,
     /// How many refused requests are remembered.
     pub refused: usize,
+    /// Events since the start that were received before, and are not delivered again.
+    #[serde(default)]
+    pub duplicates: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,6 +15,9 @@ pub enum TailLine {
         severity: String,
         title: String,
         targets: Vec<String>,
+        /// It was received before, and is not delivered again.
+        #[serde(default)]
+        duplicate: bool,
     },
     /// A request was refused. `source` is `None` for a path of no source.
     Refused { time: String, request: String, source: Option<String>, status: u16, reason: String },

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::calls::{Ended, Load, Start};
 use super::super::digest::{Digests, Gathered, Message};
+use super::super::report::failed_attempt;
 use super::super::tried;
 use super::Target;
 use crate::model::{Delivery, Verdict};
@@ -82,13 +83,17 @@ impl Target {
         ended: &Ended,
         verdict: Verdict,
     ) -> DecidedMessage {
-        let now = self.queue.now();
+        let (now, wall) = (self.queue.now(), self.clock.wall());
         let Some(first) = message.members.first().copied() else {
             return DecidedMessage { outcomes: Vec::new(), window: None };
         };
         for delivery in &message.digest.sample {
             self.reporter.attempt(delivery, &verdict, ended.took.at(0));
         }
+        if verdict.is_ok() {
+            self.reporter.delivered(wall);
+        }
+        let failed = failed_attempt(message.attempt, &verdict, wall);
         let first_at = message.first_attempt_at.unwrap_or(ended.call.began_at);
         let attempt = FinishedAttempt {
             number: message.attempt,
@@ -99,6 +104,11 @@ impl Target {
         };
         let tried = tried::wrap(&self.clock, now.since(first_at), &[]);
         let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
+        if let Some(failed) = failed {
+            let counted =
+                !matches!(&decision, Decision::Hold { progress, .. } if progress.is_empty());
+            self.reporter.record_failure(failed, &message.members, counted);
+        }
         let outcomes = match decision {
             Decision::Delivered(receipt) => message.delivered(&receipt),
             Decision::Dead { reason } => {

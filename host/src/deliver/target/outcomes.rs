@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::calls::{Ended, Load};
+use super::super::report::failed_attempt;
 use super::super::tried;
 use super::{Target, release};
 use crate::model::{Delivery, Timestamp};
@@ -112,7 +113,7 @@ impl Target {
         for (place, (delivery, verdict)) in deliveries.iter().zip(verdicts).enumerate() {
             self.reporter.attempt(delivery, &verdict, took.at(place));
             self.pace.add(took.at(place));
-            self.reporter.record_failure(delivery, &verdict, wall);
+            let failed = failed_attempt(delivery.attempt, &verdict, wall);
             let first_at = delivery.first_attempt_at.unwrap_or(call.began_at);
             let attempt = FinishedAttempt {
                 number: delivery.attempt,
@@ -124,7 +125,12 @@ impl Target {
             let decision = retry::decide(&self.settings.policy, attempt, fastrand::f64());
             let times = (first_at, now);
             let outcome = self.outcome(decision, delivery, together && place > 0, times);
-            outcomes.push(Settlement { event: delivery.event.id, outcome });
+            let event = delivery.event.id;
+            if let Some(failed) = failed {
+                let counted = outcome != Outcome::Release;
+                self.reporter.record_failure(failed, &[event], counted);
+            }
+            outcomes.push(Settlement { event, outcome });
         }
     }
 

@@ -123,7 +123,7 @@ impl Embedded {
 
     async fn append_now(&self, request: NewRequest) -> Result<Durable, AppendError> {
         if request.events.is_empty() {
-            return Ok(Durable::new(Vec::new(), 0));
+            return Ok(Durable::new(Vec::new(), Vec::new()));
         }
         if request.events.len() > REQUEST_EVENTS_MAX {
             let count = request.events.len();
@@ -146,7 +146,7 @@ impl Embedded {
             .collect();
         // The index knows only what is durable.
         if let Some(ids) = known {
-            let duplicates = ids.len();
+            let duplicates = (0u16..).take(ids.len()).collect();
             return Ok(Durable::new(ids, duplicates));
         }
         let too_large = AppendError::TooLarge { bytes: usize::MAX, bytes_max: u32::MAX as usize };

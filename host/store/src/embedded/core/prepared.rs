@@ -103,11 +103,11 @@ impl Prepared {
         Ok(())
     }
 
-    /// The ids of all slots, new ones numbered from `lsn` on; and how many are repetitions.
+    /// The ids of all slots, new ones numbered from `lsn` on; and which ones are repetitions.
     pub(crate) fn durable(&self, store: u16, lsn: u64) -> Durable {
         let mut ids: Vec<EventId> = Vec::with_capacity(self.slots.len());
-        let (mut place, mut duplicates) = (0u16, 0);
-        for slot in &self.slots {
+        let (mut place, mut duplicates) = (0u16, Vec::new());
+        for (slot, at) in self.slots.iter().zip(0u16..) {
             let id = match *slot {
                 Slot::New => {
                     place += 1;
@@ -116,7 +116,9 @@ impl Prepared {
                 Slot::Known(id) => id,
                 Slot::Same(earlier) => ids[earlier],
             };
-            duplicates += usize::from(*slot != Slot::New);
+            if *slot != Slot::New {
+                duplicates.push(at);
+            }
             ids.push(id);
         }
         Durable::new(ids, duplicates)
