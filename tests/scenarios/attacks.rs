@@ -35,11 +35,24 @@ fn attack(attackers: usize, begin: String, piece: &'static str) -> Attack {
 /// Posts signed requests beside the attack, each on a connection that begins with `first`, with these lines in its head.
 #[track_caller]
 fn others_are_served(name: &str, server: &str, attack: &Attack, first: &str, lines: &str) {
+    others_are_served_after(0, name, server, attack, first, lines);
+}
+
+/// The same, but each connection waits before its request until so many connections of attackers have followed it.
+#[track_caller]
+fn others_are_served_after(
+    followers: usize,
+    name: &str,
+    server: &str,
+    attack: &Attack,
+    first: &str,
+    lines: &str,
+) {
     let daemon = setup(server).start();
     let attackers = attack.start(daemon.address());
     // A body that follows later has time only once the attackers are known by having come back.
     let later = lines.contains("expect");
-    if later {
+    if later || followers > 0 {
         let known = 10 * attack.attackers;
         wait_for("the attackers to come back", || (attackers.opened() >= known).then_some(()));
     }
@@ -57,6 +70,10 @@ fn others_are_served(name: &str, server: &str, attack: &Attack, first: &str, lin
              content-length: {length}\r\n\r\n"
         );
         let answer = Client::connect(daemon.address()).and_then(|mut client| {
+            let opened = attackers.opened();
+            wait_for("attackers that follow", || {
+                (attackers.opened() >= opened + followers).then_some(())
+            });
             if later {
                 client.write(head.as_bytes())?;
                 assert_eq!(client.answer()?.status, 100);
@@ -92,6 +109,15 @@ fn slow_heads_that_take_every_connection_block_no_sender() {
     others_are_served("160 slow heads", "connections_max = 64", &attack, "", "");
     let many = Attack { addresses: 160, ..attack };
     others_are_served("160 slow heads of as many addresses", "connections_max = 64", &many, "", "");
+}
+
+#[test]
+fn a_sender_that_connects_before_many_slow_heads_is_served() {
+    for (name, addresses) in [("one address", 1), ("many addresses", 160)] {
+        let begin = "POST /sqreen HTTP/1.1\r\nx-long: ".to_owned();
+        let attack = Attack { addresses, ..attack(160, begin, "x") };
+        others_are_served_after(100, name, "connections_max = 64", &attack, "", "");
+    }
 }
 
 #[test]

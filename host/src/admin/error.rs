@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{BODY_BYTES_MAX, IDS_MAX};
+use super::{BODY_BYTES_MAX, COMMANDS_RESERVED, IDS_MAX};
 use crate::model::{InvalidEventId, REASON_BYTES_MAX};
 use crate::store::StoreError;
 use crate::telemetry::{NO_SOURCE, REFUSALS_MAX};
@@ -58,6 +58,11 @@ pub(super) enum RequestError {
         "too many connections to the admin socket, this one gave way to a newer one; ask again"
     )]
     GaveWay,
+    #[error(
+        "this process runs other commands, and the last {COMMANDS_RESERVED} at once are for other processes; \
+         wait until one is done"
+    )]
+    TooManyCommands,
     #[error("the daemon is stopping")]
     Stopping,
     #[error(transparent)]
@@ -86,7 +91,9 @@ impl RequestError {
             | Self::InvalidBody(_) => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Answer(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::GaveWay | Self::Stopping | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GaveWay | Self::TooManyCommands | Self::Stopping | Self::Store(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }

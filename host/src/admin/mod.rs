@@ -2,7 +2,8 @@
 //! that only its owner can open.
 //!
 //! Limits: [`CONNECTIONS_MAX`] connections at once, [`CONNECTIONS_PER_PEER_MAX`] of a process; beyond that an older
-//! one that runs no command gives way. A body of [`BODY_BYTES_MAX`] within [`BODY_TIMEOUT`]; [`IDS_MAX`] ids in a
+//! one that runs no command gives way, and the last [`COMMANDS_RESERVED`] commands at once are for processes that run
+//! none. A whole answer is read within [`ANSWER_TIMEOUT`]. A body of [`BODY_BYTES_MAX`] within [`BODY_TIMEOUT`]; [`IDS_MAX`] ids in a
 //! request; [`PAGE_MAX`] dead letters in a page; [`DATA_BYTES_MAX`] of an event's data; [`COUNTERS_MAX`] counters of a
 //! target; [`TAIL_BYTES_MAX`] of lines that wait for a slow reader of `tail`, which then misses some.
 //!
@@ -50,6 +51,10 @@ pub const SOCKET: &str = "admin.sock";
 pub const CONNECTIONS_MAX: usize = 128;
 /// Most connections of one process at once.
 pub const CONNECTIONS_PER_PEER_MAX: usize = 64;
+/// Of so many connections, commands at once that only processes which run none yet may begin.
+pub const COMMANDS_RESERVED: usize = 32;
+/// Time for a client to read a whole answer; a `tail` has no end.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest body: room for [`IDS_MAX`] ids.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Time for a body.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::RequestError;
-use super::seats::Seat;
+use super::seats::{Begun, Seat};
 use super::tail::Lines;
 use super::view::Inner;
 use super::wire::{ErrorBody, Reload};
@@ -75,8 +75,10 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> An
         return Err(RequestError::Method);
     }
     let body = if is_get { Bytes::new() } else { whole(body).await? };
-    if !seat.begin() {
-        return Err(RequestError::GaveWay);
+    match seat.begin() {
+        Begun::Yes => {}
+        Begun::GaveWay => return Err(RequestError::GaveWay),
+        Begun::TooMany => return Err(RequestError::TooManyCommands),
     }
     match (is_get, head.uri.path()) {
         (true, "/status") => json(&status::status(&inner)),

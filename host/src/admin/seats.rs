@@ -1,7 +1,8 @@
 //! Who is connected to the admin socket, and which connection gives way to a new one.
 //!
 //! The process that holds most loses first: its oldest connection that waits for the rest of its request, else the
-//! oldest whose client has not read its answer or follows `tail`. A command that has begun is never interrupted.
+//! oldest whose client has not read its answer or follows `tail`. A command that has begun is never interrupted; so
+//! the last [`COMMANDS_RESERVED`] commands at once are for processes that run none yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::{CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX};
+use super::{COMMANDS_RESERVED, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX};
 
 /// The process at the other end: user and process id. Processes that the kernel cannot name share one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,6 +84,16 @@ impl Seats {
     }
 }
 
+/// Whether a command may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    Yes,
+    /// The connection has given way to another.
+    GaveWay,
+    /// Its process runs others, and the rest of the room is for other processes.
+    TooMany,
+}
+
 /// Whether there was room.
 enum Taken {
     Seat(u64),
@@ -129,6 +140,18 @@ impl Open {
         }
         Some(())
     }
+
+    /// Whether one more command of `peer` leaves room for those of other processes.
+    fn may_run_another(&self, peer: Peer) -> bool {
+        let working = || self.by_number.values().filter(|c| c.phase == Phase::Working);
+        working().count() < CONNECTIONS_MAX - COMMANDS_RESERVED || working().all(|c| c.peer != peer)
+    }
+
+    fn enter(&mut self, number: u64, phase: Phase) {
+        if let Some(connection) = self.by_number.get_mut(&number) {
+            connection.phase = phase;
+        }
+    }
 }
 
 impl Seat {
@@ -136,21 +159,21 @@ impl Seat {
         self.number
     }
 
-    /// The request is complete, and its command begins. `false`: the connection has given way to another.
-    pub(super) fn begin(&self) -> bool {
-        self.enter(Phase::Working)
+    /// The request is complete, and its command begins if it may.
+    pub(super) fn begin(&self) -> Begun {
+        let mut open = self.seats.lock();
+        let Some(connection) = open.by_number.get(&self.number) else { return Begun::GaveWay };
+        if !open.may_run_another(connection.peer) {
+            return Begun::TooMany;
+        }
+        open.enter(self.number, Phase::Working);
+        Begun::Yes
     }
 
     /// The command is done, and its answer is sent from now on.
     pub(super) fn answer(&self) {
-        self.enter(Phase::Answering);
+        self.seats.lock().enter(self.number, Phase::Answering);
         self.seats.changed.notify_waiters();
-    }
-
-    fn enter(&self, phase: Phase) -> bool {
-        let mut open = self.seats.lock();
-        let connection = open.by_number.get_mut(&self.number);
-        connection.map(|connection| connection.phase = phase).is_some()
     }
 }
 
@@ -207,29 +230,57 @@ mod tests {
         let many = several(&seats, 2, CONNECTIONS_PER_PEER_MAX).await;
         let rest = CONNECTIONS_MAX - few.len() - many.len();
         let others = several(&seats, 3, rest).await;
-        assert!(many[0].begin() && many[1].begin());
+        assert_eq!([many[0].begin(), many[1].begin()], [Begun::Yes; 2]);
         many[1].answer();
         let new = seated(&seats, 4).await;
         // The first runs a command and the second has an answer to send.
         assert!(!open(&many).contains(&2), "{:?}", open(&many));
         assert_eq!(open(&many).len(), many.len() - 1);
         assert_eq!((open(&few).len(), open(&others).len()), (few.len(), rest));
-        assert!(!many[2].begin(), "what has given way begins no command");
+        assert_eq!(many[2].begin(), Begun::GaveWay);
         assert_eq!(seats.lock().by_number.len(), CONNECTIONS_MAX);
         drop(new);
+    }
+
+    /// As many seats of a process as there are, all with a command if it may run; how many do.
+    async fn busy(seats: &Arc<Seats>, process: i32, all: &mut Vec<Seat>) -> usize {
+        let mine = several(seats, process, CONNECTIONS_PER_PEER_MAX).await;
+        let running = mine.iter().filter(|seat| seat.begin() == Begun::Yes).count();
+        all.extend(mine);
+        running
+    }
+
+    #[tokio::test]
+    async fn two_processes_with_many_commands_keep_no_third_waiting() {
+        let seats = Arc::<Seats>::default();
+        let mut all = Vec::new();
+        assert_eq!(busy(&seats, 1, &mut all).await, CONNECTIONS_PER_PEER_MAX);
+        assert!(seats.take(peer(1)).await.is_none(), "one process cannot make others wait");
+        let rest = CONNECTIONS_MAX - COMMANDS_RESERVED - CONNECTIONS_PER_PEER_MAX;
+        assert_eq!(busy(&seats, 2, &mut all).await, rest);
+        let third = seated(&seats, 3).await;
+        assert_eq!(third.begin(), Begun::Yes);
+        let more = seated(&seats, 3).await;
+        assert_eq!(more.begin(), Begun::TooMany);
+        all[7].answer();
+        assert_eq!(more.begin(), Begun::TooMany, "the third has taken a place of the reserve");
+        all[8].answer();
+        assert_eq!(more.begin(), Begun::Yes);
     }
 
     #[tokio::test]
     async fn a_new_one_waits_while_all_run_commands_until_one_is_done() {
         let seats = Arc::<Seats>::default();
-        let mut all = several(&seats, 1, CONNECTIONS_PER_PEER_MAX).await;
-        assert!(all.iter().all(Seat::begin));
-        assert!(seats.take(peer(1)).await.is_none(), "one process cannot make others wait");
-        all.extend(several(&seats, 2, CONNECTIONS_MAX - CONNECTIONS_PER_PEER_MAX).await);
-        assert!(all.iter().all(Seat::begin));
+        let mut all = Vec::new();
+        let many = busy(&seats, 1, &mut all).await + busy(&seats, 2, &mut all).await;
+        for process in 0..i32::try_from(CONNECTIONS_MAX - many).unwrap() {
+            let seat = seated(&seats, 3 + process).await;
+            assert_eq!(seat.begin(), Begun::Yes);
+            all.push(seat);
+        }
         let waiting = tokio::spawn({
             let seats = Arc::clone(&seats);
-            async move { seated(&seats, 3).await }
+            async move { seated(&seats, 1_000).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());

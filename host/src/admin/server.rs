@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-use super::route;
+use super::ANSWER_TIMEOUT;
+use super::route::{self, Answer};
 use super::seats::{Peer, Seat, Seats};
 use super::socket::{self, AdminError};
 use super::socket_file::SocketFile;
@@ -146,11 +150,29 @@ fn peer(stream: &UnixStream) -> Peer {
     Peer { user: credentials.uid(), process: credentials.pid().unwrap_or_default() }
 }
 
-/// One request: people do not need more.
 async fn connection(stream: UnixStream, inner: Arc<Inner>, seat: Arc<Seat>) {
-    let service = service_fn(|request| {
+    let answer = |request| {
         let (inner, seat) = (Arc::clone(&inner), Arc::clone(&seat));
-        async move { Ok::<_, Infallible>(route::answer(inner, request, &seat).await) }
+        async move { route::answer(inner, request, &seat).await }
+    };
+    serve_one(stream, answer).await;
+}
+
+/// One request: people do not need more. A whole answer has [`ANSWER_TIMEOUT`] from when it is ready.
+async fn serve_one<A: Future<Output = Response<Answer>>>(
+    stream: UnixStream,
+    answer: impl Fn(Request<Incoming>) -> A,
+) {
+    let is_ready = Notify::new();
+    let service = service_fn(|request| {
+        let (answer, is_ready) = (answer(request), &is_ready);
+        async move {
+            let response = answer.await;
+            if matches!(response.body(), Answer::Whole(_)) {
+                is_ready.notify_one();
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = http1::Builder::new()
         .max_header_size(BUFFER_BYTES_MAX)
@@ -158,9 +180,48 @@ async fn connection(stream: UnixStream, inner: Arc<Inner>, seat: Arc<Seat>) {
         .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "lost a connection of the admin socket");
+        .serve_connection(TokioIo::new(stream), service);
+    let too_late = async {
+        is_ready.notified().await;
+        sleep(ANSWER_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%error, "lost a connection of the admin socket");
+        },
+        () = too_late => tracing::debug!("a client of the admin socket did not read its answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// More than the kernel buffers.
+    const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+    async fn large(_: Request<Incoming>) -> Response<Answer> {
+        Response::new(Answer::Whole(Some(vec![b'x'; ANSWER_BYTES].into())))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_is_given_up_and_one_that_is_read_is_whole() {
+        for reads in [false, true] {
+            let (mut client, server) = UnixStream::pair().unwrap();
+            client.write_all(b"GET /status HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let began = Instant::now();
+            let served = timeout(10 * ANSWER_TIMEOUT, serve_one(server, large));
+            if reads {
+                let mut read = Vec::new();
+                let (served, _) = tokio::join!(served, client.read_to_end(&mut read));
+                assert!(served.is_ok() && read.len() > ANSWER_BYTES, "{}", read.len());
+            } else {
+                assert!(served.await.is_ok(), "the connection stays open");
+                assert!(began.elapsed() >= ANSWER_TIMEOUT);
+            }
+        }
     }
 }
