@@ -205,8 +205,10 @@ fn a_newest_segment_that_was_cut_is_refused_and_a_repair_counts_what_is_lost() {
     assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
     daemon.start();
     daemon.open_folder();
-    let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
-    assert!(dead.contains("what was there is lost"), "{dead}");
+    wait_for("a dead letter for what is lost", || {
+        let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
+        dead.contains("what was there is lost").then_some(())
+    });
     let later = events("later", 3);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     daemon.wait_delivered("closed/down", &later);

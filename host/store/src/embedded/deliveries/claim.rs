@@ -186,7 +186,7 @@ fn due_rows(
         if far_from_ms.is_some() {
             live.look_far();
         }
-        live.low_water_ms = live.low_water_ms.min(later_ms);
+        live.low_water_ms = later_ms;
         return Vec::new();
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);
