@@ -71,6 +71,9 @@ pub(crate) const RECEIPT_BYTES_MAX: usize = 4_096;
 /// others is needed.
 pub const TARGETS_MAX: usize = 4_096;
 
+/// How many of the last registrations have targets in use: a target that a reload ends may still run for a while.
+pub(crate) const REGISTRATIONS_IN_USE: usize = 3;
+
 /// Longest name of a target, in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::group::{Group, Unwritten, Waiting};
-use super::register::REGISTRATIONS_IN_USE;
 use crate::embedded::core::inbox::{Append, Command, Placed, Reply, Stop, Taken, closed};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
@@ -20,7 +19,9 @@ use crate::embedded::format::frame::Frame;
 use crate::embedded::format::record::Settlements;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::indexing::indexer::Job;
-use crate::embedded::limits::{GROUP_BYTES_MAX, LAZY_BYTES_MAX, LAZY_MS_MAX};
+use crate::embedded::limits::{
+    GROUP_BYTES_MAX, LAZY_BYTES_MAX, LAZY_MS_MAX, REGISTRATIONS_IN_USE,
+};
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{DiskError, Log};
 use crate::embedded::platform::clock::Now;

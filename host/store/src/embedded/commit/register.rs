@@ -20,9 +20,6 @@ use crate::embedded::state::apply::TargetState;
 /// Bytes of a checkpoint that a new name counts: a long name with its state.
 const ROW_BYTES_RESERVED: usize = 128;
 
-/// How many of the last registrations have targets in use: a target that a reload ends may still run for a while.
-pub(crate) const REGISTRATIONS_IN_USE: usize = 3;
-
 impl Committer {
     pub(super) fn register(&mut self, names: &[Arc<str>]) -> Result<Vec<TargetNumber>, StoreError> {
         let known: Vec<Arc<str>> =

@@ -2,17 +2,16 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
 
 use crate::embedded::index::rows::{Index, IndexError, IndexHome};
 use crate::embedded::platform::locks::lock;
 
-/// What happens to a caller at the gate: it waits, passes, or gets an error.
+/// What happens to a caller at the gate: it waits or passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Shut,
     Open,
-    /// The first one, at the start, gets an error.
-    Early,
 }
 
 type Shared = Arc<(Mutex<State>, Condvar)>;
@@ -27,11 +26,11 @@ impl Drop for Gate {
 }
 
 impl Gate {
-    /// A gate before the index, and the index behind it. The first attempt to open it fails, so that the
-    /// store starts with its log alone.
+    /// A gate before the index, and the index behind it. While it is shut, this thread gets an error instead of
+    /// waiting, so that a store starts with its log alone.
     pub(crate) fn before(home: Arc<dyn IndexHome>) -> (Self, Arc<dyn IndexHome>) {
-        let gate = Self(Arc::new((State::Early.into(), Condvar::new())));
-        let home = Gated(home, gate.0.clone());
+        let gate = Self(Arc::new((State::Shut.into(), Condvar::new())));
+        let home = Gated(home, gate.0.clone(), thread::current().id());
         (gate, Arc::new(home))
     }
 
@@ -45,14 +44,13 @@ impl Gate {
     }
 }
 
-struct Gated(Arc<dyn IndexHome>, Shared);
+struct Gated(Arc<dyn IndexHome>, Shared, ThreadId);
 
 impl IndexHome for Gated {
     fn open(&self) -> Result<Box<dyn Index>, IndexError> {
         let (state, opened) = &*self.1;
-        let mut state = state.lock().unwrap();
-        if *state == State::Early {
-            *state = State::Shut;
+        let state = state.lock().unwrap();
+        if *state == State::Shut && thread::current().id() == self.2 {
             return Err(IndexError::Engine("too early".into()));
         }
         drop(opened.wait_while(state, |state| *state == State::Shut).unwrap());
