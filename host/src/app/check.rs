@@ -26,7 +26,9 @@ pub fn check(config: &Config) -> Vec<Problem> {
         }
     };
     let Prepared { targets, mut problems } = prepared.unwrap_or_default();
-    names.extend(targets.iter().map(|target| &*target.name));
+    let given = targets.iter().map(|target| &*target.name).collect();
+    problems.extend(left_behind::too_many_names(config, &given));
+    names.extend(given);
     problems.extend(left_behind::in_folder(&config.store.directory, &names));
     let socket = admin::check_path(&config.home.join(admin::SOCKET)).err();
     problems.extend(

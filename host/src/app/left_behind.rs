@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::admin::is_configured;
-use crate::config::Problem;
+use crate::config::{Config, Problem};
 use crate::model::{TargetNumber, printable};
-use crate::store::Queue;
-use crate::store::embedded::tools::{Backlog, backlogs};
+use crate::store::embedded::Settings;
+use crate::store::embedded::tools::{Backlog, NamesFit, backlogs, names_fit};
+use crate::store::{Queue, StoreError};
 
 /// What is left in an open store, for a configuration with targets and recipients of these names.
 pub(super) fn of_queue(queue: &dyn Queue, configured: &BTreeSet<&str>) -> Vec<Backlog> {
@@ -31,6 +32,24 @@ pub(super) fn in_folder(folder: &Path, configured: &BTreeSet<&str>) -> Vec<Probl
         Problem::warning(title).help(help)
     })
     .collect()
+}
+
+/// What a reload would say of names that the store cannot take.
+pub(super) fn too_many_names(config: &Config, names: &BTreeSet<&str>) -> Option<Problem> {
+    let Settings { directory, segment_bytes, .. } = &config.store;
+    match names_fit(directory, *segment_bytes, names).ok()? {
+        NamesFit::Yes => None,
+        NamesFit::No { known, new, max } => {
+            Some(Problem::error(StoreError::TooManyTargets { known, new, max }.to_string()))
+        }
+        NamesFit::Perhaps { known, new, max } => {
+            let title = format!(
+                "the store knows {known} targets of at most {max}: {new} new ones fit only if it can forget names of \
+                 removed targets, and are refused otherwise"
+            );
+            Some(Problem::warning(title))
+        }
+    }
 }
 
 const fn has_any(backlog: &Backlog) -> bool {

@@ -11,14 +11,11 @@ use crate::embedded::core::shared::Target;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{self, Registry};
-use crate::embedded::limits::{NAME_BYTES_MAX, TARGETS_MAX};
+use crate::embedded::limits::NAME_BYTES_MAX;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::state::apply::TargetState;
-
-/// Bytes of a checkpoint that a new name counts: a long name with its state.
-const ROW_BYTES_RESERVED: usize = 128;
 
 impl Committer {
     pub(super) fn register(&mut self, names: &[Arc<str>]) -> Result<Vec<TargetNumber>, StoreError> {
@@ -67,7 +64,7 @@ impl Committer {
         wanted: &BTreeSet<usize>,
         known: usize,
     ) -> Result<Vec<u16>, StoreError> {
-        let max = self.names_max(known);
+        let max = self.state.names_max(self.log.frame_bytes_max());
         let mut free =
             if known + unknown.len() > max { self.forgettable(wanted) } else { Vec::new() };
         let further = known..max.max(known);
@@ -78,14 +75,6 @@ impl Committer {
             return Err(StoreError::TooManyTargets { known, new: unknown.len(), max });
         }
         Ok(free)
-    }
-
-    /// How many names the store may know: half of the space of a checkpoint is kept for their state.
-    fn names_max(&self, known: usize) -> usize {
-        let bytes: usize = self.state.targets.iter().map(TargetState::row_bytes_max).sum();
-        let bytes_max = usize::try_from(self.log.frame_bytes_max() / 4).unwrap_or(usize::MAX);
-        let further = bytes_max.saturating_sub(bytes) / ROW_BYTES_RESERVED;
-        (known + further).min(TARGETS_MAX)
     }
 
     /// Numbers of targets that are not configured, have nothing, and that no record in the log names.

@@ -13,6 +13,10 @@ use crate::embedded::format::record::{
     from_deltas,
 };
 use crate::embedded::format::runs::Runs;
+use crate::embedded::limits::TARGETS_MAX;
+
+/// Bytes of a checkpoint that a new name counts: a long name with its state.
+const ROW_BYTES_RESERVED: usize = 128;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TargetState {
@@ -125,6 +129,14 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// How many names of targets may be known: half of the space of a checkpoint is kept for their state.
+    pub(crate) fn names_max(&self, frame_bytes_max: u64) -> usize {
+        let bytes: usize = self.targets.iter().map(TargetState::row_bytes_max).sum();
+        let bytes_max = usize::try_from(frame_bytes_max / 4).unwrap_or(usize::MAX);
+        let further = bytes_max.saturating_sub(bytes) / ROW_BYTES_RESERVED;
+        (self.targets.len() + further).min(TARGETS_MAX)
+    }
+
     pub(crate) fn apply(&mut self, entry: &Entry) {
         match &entry.effects {
             Effects::Request { routed, .. } => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::tests::support::Folder;
+use crate::embedded::tools::{NamesFit, names_fit};
 use crate::{Depth, Fate, Queue, StoreError};
 use dispatcher_model::TargetNumber;
 
@@ -93,4 +94,37 @@ async fn too_many_names_in_use_are_refused_with_what_to_do() {
     assert!(matches!(refused, StoreError::TooManyTargets { known: 0, new: 5_000, .. }));
     assert!(refused.to_string().contains("drop or move what waits"), "{refused}");
     assert!(register(&*store, &["one"]).await.len() == 1, "nothing was registered");
+}
+
+#[tokio::test]
+async fn names_that_do_not_fit_are_known_before_they_are_registered() {
+    let folder = Folder::new();
+    let settings = folder.settings();
+    let fit = |names: &[Arc<str>]| {
+        let names = names.iter().map(|name| &**name).collect();
+        names_fit(&settings.directory, settings.segment_bytes, &names).unwrap()
+    };
+    let names = |kind: &str, count: usize| -> Vec<Arc<str>> {
+        (0..count).map(|i| Arc::from(format!("{kind}-{i}"))).collect()
+    };
+    let store = folder.store();
+    let kept = store.register(names("kept", 400)).await.unwrap();
+    append(&*store, vec![planned("1", &kept)]).await;
+    store.register(names("unused", 300)).await.unwrap();
+    store.register(names("kept", 1)).await.unwrap();
+    let NamesFit::No { known, new, max } = fit(&names("new", 5_000)) else { panic!() };
+    assert_eq!((known, new), (700, 5_000));
+    let free = max - known;
+    assert_eq!(fit(&names("new", free)), NamesFit::Yes);
+    assert_eq!(fit(&[names("new", free), names("kept", 400)].concat()), NamesFit::Yes);
+    for (new, is_certain) in [(free + 1, false), (free + 300, false), (free + 301, true)] {
+        let expected = match is_certain {
+            true => NamesFit::No { known, new, max },
+            false => NamesFit::Perhaps { known, new, max },
+        };
+        assert_eq!(fit(&names("new", new)), expected);
+    }
+    let refused = store.register(names("new", free + 301)).await.unwrap_err();
+    assert_eq!(refused, StoreError::TooManyTargets { known, new: free + 301, max });
+    store.register(names("new", free)).await.unwrap();
 }

@@ -1,13 +1,16 @@
-//! What waits for each target, as the newest segment says: its checkpoint, and the records after it.
+//! What waits for each target, and whether new ones fit, as the newest segment says: its checkpoint, and the records
+//! after it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
 use super::segments::{log_folder, read};
 use super::{ToolError, at};
 use crate::embedded::format::entry::Entry;
+use crate::embedded::limits::request_bytes_max;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
-use crate::embedded::state::apply::State;
+use crate::embedded::state::apply::{State, TargetState};
 
 /// What waits for a target of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +27,58 @@ pub struct Backlog {
 /// # Errors
 /// The folder has no log, or the disk refuses. What lies behind damage is not counted.
 pub fn backlogs(directory: &Path) -> Result<Vec<Backlog>, ToolError> {
+    let backlog = |target: TargetState| Backlog {
+        target: target.name,
+        pending: target.counts.pending,
+        dead: target.counts.dead,
+    };
+    Ok(state(directory)?.targets.into_iter().map(backlog).collect())
+}
+
+/// Whether a store takes the names of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamesFit {
+    Yes,
+    /// Only if old names are forgotten, which depends on the events that the log still has.
+    Perhaps {
+        known: usize,
+        new: usize,
+        max: usize,
+    },
+    No {
+        known: usize,
+        new: usize,
+        max: usize,
+    },
+}
+
+/// Whether the store in this folder, with segments of this size, takes these names of targets.
+///
+/// # Errors
+/// As [`backlogs`].
+pub fn names_fit(
+    directory: &Path,
+    segment_bytes: u64,
+    names: &BTreeSet<&str>,
+) -> Result<NamesFit, ToolError> {
+    let state = state(directory)?;
+    let (known, max) = (state.targets.len(), state.names_max(request_bytes_max(segment_bytes)));
+    let is_wanted = |target: &&TargetState| names.contains(&*target.name);
+    let new = names.len() - state.targets.iter().filter(is_wanted).count();
+    let further = max.saturating_sub(known);
+    let forgettable = |target: &&TargetState| target.is_forgettable() && !is_wanted(target);
+    let most = further + state.targets.iter().filter(forgettable).count();
+    Ok(match new {
+        _ if new <= further => NamesFit::Yes,
+        _ if new <= most => NamesFit::Perhaps { known, new, max },
+        _ => NamesFit::No { known, new, max },
+    })
+}
+
+fn state(directory: &Path) -> Result<State, ToolError> {
     let segments = read(&log_folder(directory))?;
     let newest = segments.last().and_then(|segment| Some((segment, segment.header?)));
-    let Some((newest, header)) = newest else { return Ok(Vec::new()) };
+    let Some((newest, header)) = newest else { return Ok(State::default()) };
     let file = File::open(&newest.path).map_err(at("open", &newest.path))?;
     let to = header.base + newest.len;
     let stretch = Stretch { segment: header, from: header.first(), to };
@@ -35,11 +87,5 @@ pub fn backlogs(directory: &Path) -> Result<Vec<Backlog>, ToolError> {
         let Ok(entry) = Entry::read(&header, payload) else { break };
         state.apply(&entry);
     }
-    let targets = state.targets.into_iter();
-    let backlog = |target: crate::embedded::state::apply::TargetState| Backlog {
-        target: target.name,
-        pending: target.counts.pending,
-        dead: target.counts.dead,
-    };
-    Ok(targets.map(backlog).collect())
+    Ok(state)
 }

@@ -22,7 +22,7 @@ mod walk;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use backlogs::{Backlog, backlogs};
+pub use backlogs::{Backlog, NamesFit, backlogs, names_fit};
 pub use backup::{BackedUp, backup};
 pub use check::{Report, Start, check};
 pub use damage::{Concerned, Damage, Known, Lay, Meets, Unsure};
