@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::digest::DigestSettings;
 use crate::model::TargetNumber;
-use crate::retry::Policy;
+use crate::retry::{AFTER_MAX, Policy};
 
 /// How long after its deadline a call is cut. The backend itself gives up earlier, and knows better whether
 /// anything was sent.
@@ -34,10 +34,10 @@ impl Settings {
     pub const CONCURRENCY_DEFAULT: usize = 4;
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-    /// The longest time that a delivery waits for its next attempt.
+    /// The longest time that a delivery waits for its next attempt: its destination may ask for [`AFTER_MAX`].
     pub(super) fn longest_wait(&self) -> Duration {
         let every = self.digest.as_ref().map_or(Duration::ZERO, |digest| digest.every);
-        self.policy.backoff_max.max(every)
+        self.policy.backoff_max.max(every).max(AFTER_MAX)
     }
 
     /// The lease of a claimed delivery.

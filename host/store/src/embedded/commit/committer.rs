@@ -19,9 +19,7 @@ use crate::embedded::format::frame::Frame;
 use crate::embedded::format::record::Settlements;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::indexing::indexer::Job;
-use crate::embedded::limits::{
-    GROUP_BYTES_MAX, LAZY_BYTES_MAX, LAZY_MS_MAX, REGISTRATIONS_IN_USE,
-};
+use crate::embedded::limits::{GROUP_BYTES_MAX, LAZY_BYTES_MAX, LAZY_MS_MAX, REGISTRATIONS_IN_USE};
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{DiskError, Log};
 use crate::embedded::platform::clock::Now;

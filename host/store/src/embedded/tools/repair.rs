@@ -99,7 +99,7 @@ pub fn repair(
     }
     if found.index_is_wrong {
         let index = settings.index_folder();
-        set_aside(&index, &settings.damaged_folder()).map_err(at("set aside", &index))?;
+        set_aside(&index, &damaged_folder(directory)?).map_err(at("set aside", &index))?;
     }
     let after = survey(directory, true, progress)?.report;
     let index_removed = found.index_is_wrong;
