@@ -14,6 +14,9 @@ use crate::BoxFuture;
 /// Longest lease: more than any process should need, and no overflow.
 const LEASE_MAX: Duration = Duration::from_secs(365 * 86_400);
 
+/// Seen time and the time of day that differ by less are the same: neither was set.
+const SAME: Duration = Duration::from_secs(1);
+
 /// All clocks at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
@@ -36,6 +39,9 @@ impl Now {
     /// A due time, for people.
     pub(crate) fn show(&self, due_ms: u64) -> Timestamp {
         let (due, seen) = (Timestamp::from_millis(due_ms), self.seen);
+        if self.wall.since(seen).max(seen.since(self.wall)) < SAME {
+            return due;
+        }
         let late_ms = u64::try_from(seen.since(due).as_millis()).unwrap_or(u64::MAX);
         let at = self.wall.plus(due.since(seen));
         Timestamp::from_millis(at.as_millis().saturating_sub(late_ms))
