@@ -12,7 +12,12 @@ const WORD_BYTES_MIN: usize = 8;
 
 /// Every form of a secret, and of what is secret in it.
 pub(super) fn forms(secret: &str) -> Vec<Vec<u8>> {
-    let parts = secret_parts(secret).into_iter().filter(|part| part.len() >= SECRET_BYTES_MIN);
+    let credentials: Vec<String> = secret.split_whitespace().filter_map(credentials).collect();
+    let passwords = credentials
+        .iter()
+        .flat_map(|text| [&**text, text.split_once(':').map_or("", |pair| pair.1)]);
+    let parts = secret_parts(secret).into_iter().chain(passwords);
+    let parts = parts.filter(|part| part.len() >= SECRET_BYTES_MIN);
     let mut forms: Vec<Vec<u8>> = parts.flat_map(forms_of_part).collect();
     forms.sort_unstable();
     forms.dedup();
@@ -39,11 +44,27 @@ fn secret_parts(secret: &str) -> Vec<&str> {
     parts
 }
 
+/// `user:password`, if the word is that in base64, as in `Basic dTpw`.
+fn credentials(word: &str) -> Option<String> {
+    let text = String::from_utf8(base64::decode(word)?).ok()?;
+    (text.contains(':') && !text.contains(char::is_control)).then_some(text)
+}
+
 fn forms_of_part(text: &str) -> Vec<Vec<u8>> {
     let bytes = text.as_bytes();
     let hex = |upper| bytes.iter().fold(String::new(), |hex, byte| hex + &hex_of(*byte, upper));
     let mut forms = vec![text.to_owned(), hex(false), hex(true), html(text)];
+    // Escapers that spare no character, and separated digits.
+    let each = |escape: &str, upper| {
+        bytes.iter().fold(String::new(), |all, byte| all + escape + &hex_of(*byte, upper))
+    };
     for upper in [false, true] {
+        for escape in ["%", "\\u00", "\\x"] {
+            forms.push(each(escape, upper));
+        }
+        for separator in [":", " ", "-"] {
+            forms.push(each(separator, upper).split_off(1));
+        }
         let percent = percent(bytes, upper);
         forms.push(percent.replace("%20", "+"));
         forms.push(percent);

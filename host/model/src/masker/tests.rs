@@ -6,7 +6,7 @@ use super::*;
 
 /// Encodings written without the code under test.
 const TOKEN: &str = "s3cr3t/Token+\"é";
-const ENCODED: [&str; 9] = [
+const ENCODED: [&str; 12] = [
     TOKEN,
     // base64: standard, for addresses, unpadded, and within `me:…` and `you:…`.
     "czNjcjN0L1Rva2VuKyLDqQ==",
@@ -17,6 +17,9 @@ const ENCODED: [&str; 9] = [
     "7333637233742F546F6B656E2B22C3A9",
     "s3cr3t%2FToken%2B%22%C3%A9",
     "s3cr3t\\/Token+\\\"\\u00e9",
+    "%73%33%63%72%33%74%2f%54%6f%6b%65%6e%2b%22%c3%a9",
+    "73:33:63:72:33:74:2F:54:6F:6B:65:6E:2B:22:C3:A9",
+    "\\x73\\x33\\x63\\x72\\x33\\x74\\x2f\\x54\\x6f\\x6b\\x65\\x6e\\x2b\\x22\\xc3\\xa9",
 ];
 
 fn masker(secrets: &[&str]) -> Masker {
@@ -35,8 +38,13 @@ fn every_form_is_hidden() {
 
 #[test]
 fn words_and_whole_values_are_hidden_and_other_text_is_not() {
-    let masker =
-        masker(&["Bearer hunter22", "pass66", "tiny", "https://u:pw4711@host.example/T0/B0"]);
+    let masker = masker(&[
+        "Bearer hunter22",
+        "pass66",
+        "tiny",
+        "https://u:pw4711@host.example/T0/B0",
+        "Basic bWU6aHVudGVyMzM=",
+    ]);
     for (text, expected) in [
         ("invalid token=hunter22", "invalid token=***"),
         ("got Bearer hunter22!", "got ***!"),
@@ -46,6 +54,7 @@ fn words_and_whole_values_are_hidden_and_other_text_is_not() {
         ("cannot reach https://host.example:443", "cannot reach https://host.example:443"),
         ("POST /T0/B0", "POST ***"),
         ("pw4711", "***"),
+        ("the password is hunter33", "the password is ***"),
         ("ünter22/hunter2", "ünter22/hunter2"),
     ] {
         assert_eq!(masker.hide(text), expected);
