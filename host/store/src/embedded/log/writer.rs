@@ -125,6 +125,8 @@ impl Log {
     fn refused(&self, act: &'static str, path: &Path, error: &std::io::Error) -> DiskError {
         let refused = DiskError::Io { act, path: path.to_path_buf(), why: error.to_string() };
         if !is_full(error) {
+            // If the folder is gone, that is the reason.
+            self.room.look_at_files(&*self.disk);
             self.room.disk_failed(&refused.to_string());
             return refused;
         }
