@@ -53,7 +53,7 @@ impl Target {
         }
     }
 
-    /// Tells the circuit breaker and the health what a call showed of the target, and returns the reason of its first
+    /// Gives the circuit breaker and the health what a call showed of the target, and returns the reason of its first
     /// failure. `broken`: the target is known to be broken.
     fn observe(&mut self, ended: &Ended, broken: bool) -> Option<String> {
         let mut reason = None;

@@ -17,7 +17,8 @@ use crate::embedded::format::record::{
     self, Act, ActKind, Settled, Settlements, TargetSettlements,
 };
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::{ExpireRange, RowLease};
+use crate::embedded::target::expire_range::ExpireRange;
+use crate::embedded::target::live::RowLease;
 
 impl Committer {
     pub(crate) fn operate(&mut self, number: TargetNumber, what: ActKind, reply: Reply<u64>) {

@@ -18,7 +18,7 @@ use crate::embedded::limits::{
     GROUP_BYTES_MAX, GROUP_REQUESTS_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX,
 };
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::ExpireRange;
+use crate::embedded::target::expire_range::ExpireRange;
 use crate::{AppendError, Settlement, StoreError, Window};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;

@@ -21,7 +21,8 @@ use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::{Claimed, ExpireRange, Live, Loaded, RowLease};
+use crate::embedded::target::expire_range::ExpireRange;
+use crate::embedded::target::live::{Claimed, Live, Loaded, RowLease};
 use crate::{Outcome, Settlement, StoreError};
 
 /// Pause before rows are read again that cannot be read now.

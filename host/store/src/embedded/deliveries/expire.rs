@@ -10,7 +10,7 @@ use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Command, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::ExpireRange;
+use crate::embedded::target::expire_range::ExpireRange;
 
 /// How often the log is read again because the target read on meanwhile.
 const TRIES_MAX: usize = 8;

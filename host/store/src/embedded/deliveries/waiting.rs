@@ -24,7 +24,7 @@ use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::limits::{OUT_OF_ORDER_MAX, cut};
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::live::ExpireRange;
+use crate::embedded::target::expire_range::ExpireRange;
 
 /// Most deliveries in one record.
 const CHUNK_MAX: usize = 1_000;

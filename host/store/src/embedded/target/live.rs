@@ -21,6 +21,7 @@ use crate::embedded::log::recent::Tail;
 use crate::embedded::platform::clock::Now;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::state::counts::Counts;
+use crate::embedded::target::expire_range::ExpireRange;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
@@ -483,19 +484,6 @@ impl Live {
         let held = self.rows.values().filter(|row| !row.settled).count() as u64;
         self.counts.retrying.saturating_sub(held)
     }
-}
-
-/// A stretch of the log whose deliveries to a target expire together.
-#[derive(Clone, Debug)]
-pub(crate) struct ExpireRange {
-    pub from: u64,
-    pub to: u64,
-    pub count: u64,
-    pub first: Option<(u64, Timestamp)>,
-    pub at: Timestamp,
-    pub reason: String,
-    /// They are dropped, instead of becoming dead letters.
-    pub drops: bool,
 }
 
 fn first_attempt(event: Arc<StoredEvent>) -> Delivery {
