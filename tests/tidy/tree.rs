@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 /// Folders that hold no source: what a package manager or a daemon leaves in a checkout.
 const SKIPPED: [&str; 5] = ["node_modules", "data", "logs", "plugin-cache", "plugins.d"];
-/// In each folder of build output. A folder of source may have the same name.
-const BUILD_OUTPUT_MARK: &str = "CACHEDIR.TAG";
 
 /// The text of each file, by its path from the root of the project.
 pub(super) type Texts = BTreeMap<PathBuf, String>;
@@ -38,7 +36,8 @@ fn walk(folder: &Path, visit: &mut impl FnMut(PathBuf)) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_build_output = path.join(BUILD_OUTPUT_MARK).exists();
+        // A folder of source may have the name of the build output.
+        let is_build_output = name == "target" && folder.join("Cargo.toml").exists();
         if name.starts_with('.') || SKIPPED.contains(&name) || is_build_output {
             continue;
         }
