@@ -5,8 +5,8 @@ use http::HeaderName;
 /// Which parts of a request only the owner of the secret can choose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coverage {
-    /// There is no signature, or it covers no content: anyone who can send a request can choose every part of it, so all
-    /// parts are trusted alike.
+    /// No signature covers any content. Anyone who can send a request can choose every part of it, so all parts are
+    /// trusted alike.
     Nothing,
     /// The signature covers the body, and these other parts.
     Signed(SignedParts),

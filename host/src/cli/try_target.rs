@@ -11,10 +11,9 @@ use super::{find, out, sample};
 use crate::app::{self, Attempt, Probe};
 use crate::config::{self, Config, TargetConfig};
 use crate::model::{
-    EventId, FailureKind, Headers, Receipt, RepetitionSeed, Shape, StoredEvent, Timestamp,
-    printable,
+    EventId, FailureKind, Headers, Receipt, Shape, StoredEvent, Timestamp, printable,
 };
-use crate::normalize::{self, Input, Repetition, Sample, Sender};
+use crate::normalize::{self, Input, Sample, Sender};
 
 /// Send one sample event to one target, and show the result
 ///
@@ -117,13 +116,7 @@ fn event(source: &str, sender: &Sender, sample: &'static Sample) -> Result<Store
             headers.insert(*name, value);
         }
     }
-    let input = Input {
-        headers: &headers,
-        query: None,
-        body: &body,
-        repetition: Repetition::Unknown,
-        seed: RepetitionSeed::default(),
-    };
+    let input = Input::example(&headers, &body);
     let events = normalize::normalize(sender, input)
         .map_err(|malformed| Failure::new(format!("sample {}: {malformed}", sample.name)))?;
     let event = events.into_iter().find(|event| event.shape == Shape::Object);

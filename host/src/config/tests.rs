@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::{RepetitionSeed, Severity, TargetNumber};
+use crate::model::{Severity, TargetNumber};
 use crate::retry::{MaybeSent, Policy};
 use crate::{ingest, net, normalize, plugin};
 
@@ -217,8 +217,7 @@ proptest! {
         if let Ok(config) = load_text(&damaged, "") {
             for source in &config.ingest.sources {
                 let (headers, body) = (http::HeaderMap::new(), bytes::Bytes::from(body.clone()));
-                let input = normalize::Input {
-                    headers: &headers, query: None, body: &body, repetition: normalize::Repetition::Unknown, seed: RepetitionSeed::default() };
+                let input = normalize::Input::example(&headers, &body);
                 let _ = normalize::normalize(&source.sender, input);
                 let request = crate::model::Request {
                     source: source.name.clone(), method: http::Method::POST, headers,

@@ -25,6 +25,15 @@ pub struct Input<'a> {
     pub seed: RepetitionSeed,
 }
 
+impl<'a> Input<'a> {
+    /// An example: without a query, and no store recognizes its events.
+    #[must_use]
+    pub fn example(headers: &'a http::HeaderMap, body: &'a Bytes) -> Self {
+        let (repetition, seed) = (Repetition::Unknown, RepetitionSeed::default());
+        Self { headers, query: None, body, repetition, seed }
+    }
+}
+
 /// The events of a request, in order; none for an empty array.
 ///
 /// # Errors

@@ -14,16 +14,7 @@ use crate::model::{Attributes, Event, RepetitionKey, RepetitionSeed, Severity, S
 
 fn read(sender_name: &str, body: &Bytes) -> Result<Vec<Event>, Malformed> {
     let headers = http::HeaderMap::new();
-    normalize(
-        sender(sender_name).unwrap(),
-        Input {
-            headers: &headers,
-            query: None,
-            body,
-            repetition: Repetition::Unknown,
-            seed: RepetitionSeed::default(),
-        },
-    )
+    normalize(sender(sender_name).unwrap(), Input::example(&headers, body))
 }
 
 fn events(sender_name: &str, body: &str) -> Vec<Event> {
@@ -315,14 +306,7 @@ fn long_ids_that_differ_at_the_end_have_different_keys() {
         let record = Record { id: &["{id}"], id_alone: true, ..Record::EMPTY };
         let body = Bytes::from(format!(r#"{{"id": "{id}"}}"#));
         let headers = http::HeaderMap::new();
-        let repetition = Repetition::Unknown;
-        let input = Input {
-            headers: &headers,
-            query: None,
-            body: &body,
-            repetition,
-            seed: RepetitionSeed::default(),
-        };
+        let input = Input::example(&headers, &body);
         normalize(&Sender::new("own", &record).unwrap(), input).unwrap().remove(0).dedup.unwrap()
     };
     assert_ne!(key(&("a".repeat(5000) + "1")), key(&("a".repeat(5000) + "2")));
@@ -386,17 +370,7 @@ fn events_in_a_list_share_the_document_around_them() {
     headers.insert("x-kind", "door".parse().unwrap());
     let read = |body: &'static str| {
         let body = Bytes::from_static(body.as_bytes());
-        normalize(
-            &sender,
-            Input {
-                headers: &headers,
-                query: None,
-                body: &body,
-                repetition: Repetition::Unknown,
-                seed: RepetitionSeed::default(),
-            },
-        )
-        .unwrap()
+        normalize(&sender, Input::example(&headers, &body)).unwrap()
     };
     let events = read(
         " \n{\"batch\": 7, \"site\": {\"name\": \"Lyon\"}, \"report\": {\"alarms\": [
@@ -461,7 +435,7 @@ proptest! {
         };
         if let Ok(sender) = Sender::new("own", &record) {
             let (headers, body) = (http::HeaderMap::new(), Bytes::from(body));
-            let input = Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown, seed: RepetitionSeed::default() };
+            let input = Input::example(&headers, &body);
             let _ = normalize(&sender, input);
         }
     }

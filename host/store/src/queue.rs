@@ -444,7 +444,7 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// The targets that the store knows, also those that are no longer configured.
+    /// All targets that the store knows, including those that the configuration does not have any more.
     fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
         Vec::new()
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::config::vendors::{Reads, Vendor};
-use crate::model::{Coverage, Event, RepetitionSeed};
-use crate::normalize::{self, Input, Repetition, normalize};
+use crate::model::{Coverage, Event};
+use crate::normalize::{self, Input, normalize};
 
 const HEAD: &str = "# Senders
 
@@ -92,17 +92,7 @@ fn events(sender: &Sender, sample: &Sample) -> Vec<Event> {
     let headers = sample.headers.iter();
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let (headers, body) = (headers.collect(), Bytes::from(sample.body.clone()));
-    normalize(
-        sender,
-        Input {
-            headers: &headers,
-            query: None,
-            body: &body,
-            repetition: Repetition::Unknown,
-            seed: RepetitionSeed::default(),
-        },
-    )
-    .unwrap()
+    normalize(sender, Input::example(&headers, &body)).unwrap()
 }
 
 /// What the vendor's own scheme covers; everything counts for a vendor that does not sign.

@@ -18,7 +18,7 @@ use http_body_util::Full;
 
 use super::*;
 use crate::model::{EventId, Request, Shape, TargetNumber, Timestamp};
-use crate::normalize::{self, Input, Repetition};
+use crate::normalize::{self, Input};
 use crate::route::Router;
 use crate::store::AppendError;
 use crate::telemetry::Note;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::vendors::{self, scheme, schemes};
-use crate::model::{RepetitionSeed, Secret};
+use crate::model::Secret;
 use crate::verify::{Verifier, VerifyRefusal};
 
 #[test]
@@ -38,7 +38,7 @@ proptest! {
                 received_at: Timestamp::from_millis(1_768_469_400_000),
             };
             prop_assert_eq!(x.verify(forged).err(), Some(VerifyRefusal::SignedOnRequest));
-            let input = Input { headers: &headers, query: None, body: &body, repetition: Repetition::Unknown, seed: RepetitionSeed::default() };
+            let input = Input::example(&headers, &body);
             let read = normalize::normalize(vendors::sender("x").unwrap(), input);
             prop_assert!(read.is_err(), "{read:?}");
         }

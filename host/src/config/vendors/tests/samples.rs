@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::super::{Vendor, all};
-use crate::model::{Coverage, Event, RepetitionSeed, Shape, Timestamp};
-use crate::normalize::{Input, Repetition, Sender, normalize};
+use crate::model::{Coverage, Event, Shape, Timestamp};
+use crate::normalize::{Input, Sender, normalize};
 use crate::verify::Replay;
 
 pub(super) fn events<'a>(
@@ -14,18 +14,7 @@ pub(super) fn events<'a>(
 ) -> Vec<Event> {
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let (headers, body) = (headers.collect(), Bytes::copy_from_slice(body.as_bytes()));
-    let repetition = Repetition::Unknown;
-    normalize(
-        sender,
-        Input {
-            headers: &headers,
-            query: None,
-            body: &body,
-            repetition,
-            seed: RepetitionSeed::default(),
-        },
-    )
-    .unwrap()
+    normalize(sender, Input::example(&headers, &body)).unwrap()
 }
 
 /// Whether the body alone identifies a request.

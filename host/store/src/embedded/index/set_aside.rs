@@ -11,7 +11,7 @@ pub(crate) const SET_ASIDE_MAX: usize = 2;
 const PREFIX: &str = "index-";
 
 /// Moves the folder of an index to a new name in `aside`, and removes what was set aside before the last
-/// few. `None`: there is no such folder.
+/// few. `None`: the folder is missing.
 pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf>> {
     if !index.exists() {
         return Ok(None);

@@ -205,7 +205,7 @@ impl Retention {
         if let Err(error) = spare.recycle(&*reader.disk, &path, &reader.folder) {
             if let Some(failures) = self.failed.again() {
                 tracing::warn!(path = %path.display(), %error, failures,
-                    "cannot remove a segment that is no longer needed; trying again soon");
+                    "cannot remove an old segment; trying again soon");
             }
             self.leaving = Some(segment);
             return Stepped::Rest(Some(LOOK));

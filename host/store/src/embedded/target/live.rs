@@ -263,7 +263,7 @@ impl Live {
         Some(self.far_from_ms)
     }
 
-    /// A row is no longer claimed or in memory.
+    /// A row was released: it is neither claimed nor in memory.
     pub(crate) fn row_waits(&mut self, due_ms: u64) {
         self.low_water_ms = self.low_water_ms.min(due_ms);
         if self.longest.is_some() && due_ms >= self.far_from_ms {

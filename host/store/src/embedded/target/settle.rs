@@ -89,8 +89,8 @@ impl Live {
         Step { record, bytes, wake: released || was_full }
     }
 
-    /// Ends a delivery that was never tried and is not claimed; `false` if there is no such, or if too many
-    /// were ended out of their order already. The caller counts it.
+    /// Ends a delivery that was never tried and is not claimed. `false` if it is not one of these, or if too many were
+    /// already ended out of order. The caller counts it.
     pub(crate) fn give_up(&mut self, number: u64) -> bool {
         if self.free.remove(&number) {
             self.open.remove(&number);
