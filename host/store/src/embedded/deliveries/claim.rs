@@ -238,11 +238,10 @@ fn read_log(
     };
     tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
     let at = shared.clock.wall();
-    // It is unknown how many events were there: they count as one.
     let range = ExpireRange {
         from,
         to: found.to,
-        count: 1,
+        count: lost(shared, target, found.to)?,
         first: Some((number(lsn, 0), at)),
         at,
         reason,
@@ -250,6 +249,19 @@ fn read_log(
     };
     let (target, before) = (TargetNumber(target.number), Timestamp::default());
     shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
+}
+
+/// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. One if that is
+/// not known, because the records that counted them are lost as well.
+fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
+    let (waiting, last, done) = {
+        let live = lock(&target.live);
+        let held = live.open.len() as u64 + live.counts.retrying;
+        (live.counts.pending.saturating_sub(held), live.last_routed, live.done.clone())
+    };
+    let left = shared.reader.remaining(target.number, (to, last.unwrap_or(to)), &done);
+    let left = left.map_err(|error| log_error(shared, &error))?;
+    Ok(waiting.saturating_sub(left).max(1))
 }
 
 /// Makes a dead letter of a delivery whose event cannot be read.

@@ -19,9 +19,10 @@ use super::rows::{
     Batch, Index, IndexHome, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key,
     window_prefix,
 };
-use super::set_aside::{set_aside, set_aside_before};
+use super::set_aside::{remove_index, set_aside, set_aside_before};
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::disk::is_full;
+use crate::embedded::platform::regular::irregular_in;
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
@@ -51,7 +52,7 @@ impl IndexHome for FjallHome {
     }
 
     fn remove(&self) -> std::io::Result<()> {
-        if self.folder.exists() { std::fs::remove_dir_all(&self.folder) } else { Ok(()) }
+        remove_index(&self.folder)
     }
 
     fn set_aside(&self) -> std::io::Result<Option<PathBuf>> {
@@ -59,7 +60,7 @@ impl IndexHome for FjallHome {
     }
 
     fn clear_evidence(&self) -> std::io::Result<()> {
-        set_aside_before(&self.aside)?.into_iter().try_for_each(std::fs::remove_dir_all)
+        set_aside_before(&self.aside)?.iter().try_for_each(|path| remove_index(path))
     }
 }
 
@@ -111,6 +112,12 @@ fn hour_name(hour: u32) -> String {
 
 impl FjallIndex {
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
+        // The engine would wait for the other end of a FIFO.
+        match irregular_in(folder) {
+            Ok(None) => {}
+            Ok(Some(what)) => return Err(IndexError::Irregular(what)),
+            Err(error) => return Err(IndexError::Engine(error.to_string())),
+        }
         unbroken(|| Self::open_now(folder))
     }
 

@@ -121,7 +121,7 @@ impl Lookup<'_> {
         }
         Ok(Usable::Found(Found {
             index,
-            state: State { targets },
+            state: State { targets, ..State::default() },
             stamp: Some(stamp),
             damaged: None,
         }))

@@ -87,7 +87,10 @@ impl Reader {
                             || take(store, header.lsn, payload, (target, from), events).is_some();
                         (header.lsn, read.then(|| header.end()))
                     }
-                    Step::Bad(lsn) => (lsn, None),
+                    Step::Bad(lsn) => {
+                        found.repaired = lsn == stretch.from && self.is_repaired(lsn);
+                        (lsn, None)
+                    }
                     Step::End => break,
                 };
                 match end {
@@ -223,8 +226,15 @@ impl Reader {
     pub(crate) fn is_repaired(&self, lsn: u64) -> bool {
         let Some((stretch, _read)) = self.stretch(lsn) else { return false };
         let Ok(file) = self.disk.open(&self.path(&stretch)) else { return false };
-        let mut scanner = Scanner::new(&*file, stretch, 4_096);
-        matches!(scanner.step(), Ok(Step::Frame(header, _)) if header.kind == Kind::Lost as u8)
+        // The record may begin before it: what a target had read of the place is filled as well.
+        let from = stretch.segment.first();
+        let mut scanner = Scanner::new(&*file, Stretch { from, ..stretch }, CHUNK_BYTES);
+        while let Ok(Step::Frame(header, _)) = scanner.step() {
+            if header.end() > lsn {
+                return header.kind == Kind::Lost as u8;
+            }
+        }
+        false
     }
 }
 

@@ -116,6 +116,7 @@ async fn a_log_that_is_gone_is_not_taken_for_a_new_store() {
 #[tokio::test]
 async fn damage_of_the_last_record_is_not_a_torn_write_if_the_index_has_read_it() {
     let (folder, ids) = stored(1).await;
+    folder.shorten();
     let log = folder.segments()[0].clone();
     let [.., before, last] = ids[..] else { panic!() };
     let (before, last) = (offset_of(before), offset_of(last));
@@ -133,6 +134,7 @@ async fn damage_of_the_last_record_is_not_a_torn_write_if_the_index_has_read_it(
 #[tokio::test]
 async fn a_torn_write_behind_what_the_index_has_read_is_cut_off() {
     let (folder, ids) = stored(1).await;
+    folder.shorten();
     let log = folder.segments()[0].clone();
     let mut bytes = std::fs::read(&log).unwrap();
     let last = usize::try_from(offset_of(*ids.last().unwrap())).unwrap();

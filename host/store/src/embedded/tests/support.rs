@@ -1,7 +1,8 @@
 //! A store in a temporary folder, or with its log on a simulated disk, and ways to look at it and to
 //! damage it.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,10 @@ use tempfile::TempDir;
 use crate::Queue;
 use crate::contract::Opener;
 use crate::embedded::core::machine::Machine;
+use crate::embedded::format::segment_header::{Flags, SegmentHeader};
+use crate::embedded::log::beginning::mark;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
+use crate::embedded::platform::disk::{DiskFile, Files};
 use crate::embedded::simulation::hardware::disk::SimDisk;
 use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::embedded::{Embedded, Settings};
@@ -73,6 +78,32 @@ impl Folder {
         files
     }
 
+    fn header(path: &Path) -> SegmentHeader {
+        SegmentHeader::from_bytes(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// Lets the newest file end with its last record, as if it had never been longer: on a file system without holes, or
+    /// made by an earlier program.
+    pub(super) fn shorten(&self) {
+        let path = self.segments().pop().unwrap();
+        let header = Self::header(&path);
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let all = Stretch { segment: header, from: header.first(), to: header.limit() };
+        let mut scanner = Scanner::new(&file, all, CHUNK_BYTES);
+        while let Step::Frame(..) = scanner.step().unwrap() {}
+        file.set_len(scanner.at() - header.base).unwrap();
+        let flags = Flags { full_length: false, ..header.flags };
+        let header = SegmentHeader { flags, ..header }.to_bytes();
+        DiskFile::write_all_at(&file, &header, 0).unwrap();
+    }
+
+    /// Removes the oldest segments as retention does.
+    pub(super) fn remove_oldest(&self, count: usize) {
+        let segments = self.segments();
+        mark(&Files, &self.settings().log_folder(), &Self::header(&segments[count])).unwrap();
+        segments[..count].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+
     pub(super) fn delete_index(&self) {
         std::fs::remove_dir_all(self.settings().index_folder()).unwrap();
     }
@@ -99,17 +130,26 @@ pub(super) fn dump(store: &Embedded) -> Rows {
 }
 
 /// A copy of a folder with all that is in it.
-pub(super) fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+pub(super) fn copy_tree(from: &Path, to: &Path) {
+    use std::os::unix::fs::FileTypeExt as _;
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
             copy_tree(&entry.path(), &target);
+        } else if kind.is_fifo() {
+            make_fifo(&target);
         } else {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+pub(super) fn make_fifo(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 /// Flips a bit of a byte.
