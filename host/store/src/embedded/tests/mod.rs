@@ -7,6 +7,7 @@ mod faults;
 mod full;
 mod gate;
 mod gone;
+mod gone_beginning;
 mod index_damage;
 mod limits;
 mod lost_end;

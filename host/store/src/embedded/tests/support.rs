@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::Queue;
-use crate::contract::Opener;
+use crate::contract::{HOUR, Opener, append, delivered, planned, settle, within};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::format::segment_header::{Flags, SegmentHeader};
 use crate::embedded::log::beginning::mark;
@@ -18,6 +18,7 @@ use crate::embedded::platform::disk::{DiskFile, Files};
 use crate::embedded::simulation::hardware::disk::SimDisk;
 use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::embedded::{Embedded, Settings};
+use dispatcher_model::TargetNumber;
 
 pub(super) struct Folder {
     pub dir: TempDir,
@@ -82,16 +83,23 @@ impl Folder {
         SegmentHeader::from_bytes(&std::fs::read(path).unwrap()).unwrap()
     }
 
+    /// Where the last record of the newest file ends in it.
+    pub(super) fn end(&self) -> u64 {
+        let path = self.segments().pop().unwrap();
+        let (header, file) = (Self::header(&path), File::open(&path).unwrap());
+        let all = Stretch { segment: header, from: header.first(), to: header.limit() };
+        let mut scanner = Scanner::new(&file, all, CHUNK_BYTES);
+        while let Step::Frame(..) = scanner.step().unwrap() {}
+        scanner.at() - header.base
+    }
+
     /// Lets the newest file end with its last record, as if it had never been longer: on a file system without holes, or
     /// made by an earlier program.
     pub(super) fn shorten(&self) {
         let path = self.segments().pop().unwrap();
         let header = Self::header(&path);
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        let all = Stretch { segment: header, from: header.first(), to: header.limit() };
-        let mut scanner = Scanner::new(&file, all, CHUNK_BYTES);
-        while let Step::Frame(..) = scanner.step().unwrap() {}
-        file.set_len(scanner.at() - header.base).unwrap();
+        file.set_len(self.end()).unwrap();
         let flags = Flags { full_length: false, ..header.flags };
         let header = SegmentHeader { flags, ..header }.to_bytes();
         DiskFile::write_all_at(&file, &header, 0).unwrap();
@@ -127,6 +135,21 @@ pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) {
 /// All rows of the index.
 pub(super) fn dump(store: &Embedded) -> Rows {
     store.shared.with_index(|index| Ok(index.dump())).unwrap()
+}
+
+/// Delivers everything that waits for the target; returns how many deliveries that were.
+pub(super) async fn deliver_all(store: &Embedded, target: TargetNumber) -> u64 {
+    append(store, vec![planned("the end", &[target])]).await;
+    let mut count = 0;
+    loop {
+        let some = within(store.claim(target, 500, HOUR)).await.unwrap();
+        count += some.len() as u64;
+        settle(store, target, &some, delivered()).await;
+        if some.iter().any(|delivery| delivery.event.data == "the end") {
+            store.flush().await.unwrap();
+            return count - 1;
+        }
+    }
 }
 
 /// A copy of a folder with all that is in it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::embedded::OpenError;
 use crate::embedded::core::machine::Machine;
-use crate::embedded::format::frame::ALIGN;
+use crate::embedded::format::frame::{ALIGN, HEADER_BYTES};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::platform::disk::Disk as _;
 use crate::embedded::platform::locks::read_lock;
@@ -39,7 +39,8 @@ impl Walk {
             file.truncate(at - newest.base).map_err(failed)?;
             at
         };
-        let proves = !removed && newest.flags.full_length;
+        let is_room = newest.limit() >= segments.tail + HEADER_BYTES as u64;
+        let proves = !removed && newest.flags.full_length && is_room;
         let machine =
             Machine { disk: Arc::new(disk), index: Arc::new(index), alone: true, ..self.machine() };
         if (end + 1..end + ALIGN).contains(&read_to) {
