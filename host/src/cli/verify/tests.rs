@@ -146,9 +146,10 @@ fn confirmations() -> String {
         vendors::all().filter_map(|vendor| Some((vendor, vendor.confirmed_by?))).collect();
     let confirmed = schemes.iter().filter(|(_, by)| *by != ConfirmedBy::Nothing).count();
     let mut text = format!(
-        "\n## What confirms a scheme\n\n{confirmed} of {} schemes are confirmed by something of the vendor: a *vector* \
-         that it published, or a recorded request; its *library*, which signs or verifies in the tests; or its \
-         *documentation*, its own code and examples included. The date is when it was read last.\n\n\
+        "\n## What confirms a scheme\n\n\
+         {confirmed} of {} schemes are confirmed by something of the vendor: a *vector* that it published, or a recorded\n\
+         request; its *library*, which signs or verifies in the tests (versions: `tests/vendors/requirements.txt` and\n\
+         `.ci/run`); or its *documentation*, with its own code and examples. The date is when it was last read.\n\n\
          | vendor | scheme | confirmed by | read in |\n|---|---|---|---|\n",
         schemes.len(),
     );
