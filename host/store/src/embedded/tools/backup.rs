@@ -1,9 +1,9 @@
 //! Copies a store, also while a daemon uses it.
 //!
-//! Closed segments never change, but for the mark of the first one: they are hard-linked where possible and copied otherwise. A file with a
-//! second link is never written to again. Of the newest segment the whole records are copied. If a segment
-//! is removed meanwhile, the copy starts over, because what was still needed of it is now further on in
-//! the log. The index is not copied; it can be rebuilt from the log.
+//! The records of closed segments never change: they are hard-linked where possible and copied otherwise. A file with a
+//! second link is never written to again, but for the mark that says that the log begins there. Of the newest segment
+//! the whole records are copied. If a segment is removed meanwhile, the copy starts over, because what was still needed
+//! of it is now further on in the log. The index is not copied; it can be rebuilt from the log.
 
 use std::fs::File;
 use std::io::{self, Read as _};
