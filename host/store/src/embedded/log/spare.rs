@@ -2,8 +2,8 @@
 //! recycled segment.
 //!
 //! A segment is recycled only if all of it was written in advance, if it has no other name after it lost its own (a
-//! backup by hard links needs its bytes), and if it has no reader. Its old frames belong to another place of the log, as their headers say, and
-//! never pass for a part of the new segment.
+//! backup by hard links needs its bytes), and if it has no reader. Its old frames belong to another place of the log, as
+//! their headers say, and never pass for a part of the new segment.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
