@@ -1,5 +1,5 @@
-//! The mark of the segment with which the log begins. It is durable before an older segment is removed, so an
-//! oldest segment without a mark proves that somebody else removed those before it.
+//! The mark of the segment with which the log begins. It is durable before an older segment is removed, so an oldest
+//! segment without a mark proves that those before it were not removed by this program.
 
 use std::io;
 use std::path::Path;

@@ -79,7 +79,7 @@ fn search(folder: &Path, levels: usize) -> io::Result<Option<String>> {
     for entry in entries {
         let path = entry?.path();
         let kind = match std::fs::metadata(&path) {
-            // Whoever opens it finds out what that means.
+            // It is gone, or a link to nothing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             metadata => metadata?.file_type(),
         };

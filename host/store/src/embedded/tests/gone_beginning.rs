@@ -1,4 +1,4 @@
-//! Files of the log that somebody took away or put there: the oldest ones, those that are given up, and what does not
+//! Files of the log that a person took away or put there: the oldest ones, those that are given up, and what does not
 //! belong to the log. What is lost is counted, and nothing waits for ever.
 
 use crate::Queue;
@@ -140,6 +140,9 @@ async fn any_segments_but_one_can_be_given_up() {
     let count = whole.segments().len();
     for set in 1..(1 << count) - 1u32 {
         for how in ["emptied", "whole"] {
+            if how == "whole" && set.count_ones() != 2 {
+                continue;
+            }
             let what = format!("{how}: {set:04b}");
             let folder = whole.copy();
             let chosen = |place: &usize| set & (1 << place) != 0;

@@ -25,7 +25,7 @@ pub(super) fn trial(directory: &Path, shadow: &Shadow) -> Result<(), OpenError> 
         alone: true,
         ..Machine::real(&settings)
     };
-    // What it would log is no news: nothing happens.
+    // What it would log does not happen.
     tracing::subscriber::with_default(NoSubscriber::default(), || {
         open(&settings, &machine).map(drop)
     })
