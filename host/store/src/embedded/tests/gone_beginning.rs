@@ -50,7 +50,7 @@ fn repair(folder: &Folder, give_up: Vec<String>) -> Repaired {
 async fn all_accounted(folder: &Folder, ids: &[EventId], newest_is_lost: bool, what: &str) {
     let store = folder.store();
     let a = TargetNumber(0);
-    let delivered = deliver_all(&*store, a).await;
+    let delivered = deliver_all(&store, a).await;
     let depth = store.depth(a);
     assert_eq!((depth.pending, depth.retrying), (0, 0), "{what}");
     let left = ids.len() as u64 - 2;
@@ -193,7 +193,7 @@ async fn a_segment_before_the_beginning_of_the_log_is_taken_away() {
     let (oldest, bytes) =
         (folder.segments()[0].clone(), std::fs::read(&folder.segments()[0]).unwrap());
     let store = folder.store();
-    deliver_all(&*store, TargetNumber(0)).await;
+    deliver_all(&store, TargetNumber(0)).await;
     store.close().await.unwrap();
     drop(store);
     folder.remove_oldest(2);
