@@ -19,7 +19,7 @@ use super::rows::{
     Batch, Index, IndexHome, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key,
     window_prefix,
 };
-use super::set_aside::{remove_index, set_aside, set_aside_before};
+use super::set_aside::{set_aside, set_aside_before};
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::disk::is_full;
 use crate::embedded::platform::regular::irregular_in;
@@ -52,7 +52,7 @@ impl IndexHome for FjallHome {
     }
 
     fn remove(&self) -> std::io::Result<()> {
-        remove_index(&self.folder)
+        if self.folder.exists() { std::fs::remove_dir_all(&self.folder) } else { Ok(()) }
     }
 
     fn set_aside(&self) -> std::io::Result<Option<PathBuf>> {
@@ -60,7 +60,7 @@ impl IndexHome for FjallHome {
     }
 
     fn clear_evidence(&self) -> std::io::Result<()> {
-        set_aside_before(&self.aside)?.iter().try_for_each(|path| remove_index(path))
+        set_aside_before(&self.aside)?.into_iter().try_for_each(std::fs::remove_dir_all)
     }
 }
 

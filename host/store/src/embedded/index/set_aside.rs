@@ -13,8 +13,12 @@ const PREFIX: &str = "index-";
 /// Moves the folder of an index to a new name in `aside`, and removes what was set aside before the last
 /// few. `None`: the folder is missing.
 pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf>> {
-    if index.symlink_metadata().is_err() {
+    if !index.exists() {
         return Ok(None);
+    }
+    // Something that a person put there stays until a person takes it away.
+    if !index.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
     }
     match fs::DirBuilder::new().mode(0o700).create(aside) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -26,19 +30,10 @@ pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf
     fs::rename(index, &path)?;
     kept.push(next);
     for old in &kept[..kept.len().saturating_sub(SET_ASIDE_MAX)] {
-        remove_index(&place(aside, *old))?;
+        fs::remove_dir_all(place(aside, *old))?;
     }
     File::open(aside)?.sync_all()?;
     Ok(Some(path))
-}
-
-/// Removes the folder of an index, or what lies in its place.
-pub(crate) fn remove_index(index: &Path) -> io::Result<()> {
-    match index.symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(index),
-        Ok(_) => fs::remove_file(index),
-        Err(_) => Ok(()),
-    }
 }
 
 /// The indexes that were set aside, oldest first.
