@@ -17,6 +17,7 @@ use crate::model::{Timestamp, printable};
 pub(super) struct PauseArgs {
     #[command(flatten)]
     ask: Ask,
+    /// The target; NAME/RECIPIENT is one of several recipients
     target: String,
     /// Shown by `status` and `explain`
     #[arg(long, default_value = "")]
@@ -31,6 +32,7 @@ pub(super) struct PauseArgs {
 pub(super) struct ResumeArgs {
     #[command(flatten)]
     ask: Ask,
+    /// The target; NAME/RECIPIENT is one of several recipients
     target: String,
     /// Send everything that waits
     #[arg(long)]
