@@ -22,6 +22,7 @@ use crate::embedded::log::spare::Spare;
 use crate::embedded::platform::clock::{Clock, Now, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::settings::{Settings, window_ms};
 use crate::embedded::space::guard::Room;
 use crate::embedded::space::opened_files::Opened;
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     ahead_ms: AtomicI64,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
+    /// Dead letters for what cannot be read.
+    unreadable: Mutex<Repeated>,
     /// What became of the last index that failed.
     index_damage: Mutex<Option<String>>,
     lock: Mutex<Option<Lock>>,
@@ -115,6 +118,7 @@ impl Shared {
             window_ms: AtomicU64::new(settings.window_ms()),
             ahead_ms: AtomicI64::new(0),
             damage: Mutex::new(None),
+            unreadable: Mutex::default(),
             index_damage: Mutex::new(None),
             lock: Mutex::new(lock),
         }
@@ -164,6 +168,13 @@ impl Shared {
         let (_, places) = damage.get_or_insert_with(|| (place, BTreeSet::new()));
         if places.len() < DAMAGES_NOTED_MAX {
             places.insert(lsn);
+        }
+    }
+
+    /// Logs a dead letter for what cannot be read: the first, and then ever fewer of them.
+    pub(crate) fn log_unreadable(&self, target: &str, reason: &str) {
+        if let Some(count) = lock(&self.unreadable).again() {
+            tracing::error!(to = target, count, "{reason}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::StoreError;
 use crate::embedded::core::events::event;
 use crate::embedded::core::inbox::{Command, Copy};
 use crate::embedded::core::shared::Target;
-use crate::embedded::deliveries::expire::{Frozen, look};
+use crate::embedded::deliveries::expire::{Frozen, Looked, look};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{RecordedOutcome, Settled};
 use crate::embedded::index::queries::Queries as _;
@@ -115,9 +115,9 @@ impl Retention {
         } else {
             (newest, OVERFLOW)
         };
-        let Some(range) = look(&self.shared, target, before, reason.to_owned())? else {
-            return Ok(0);
-        };
+        let old = (before, oldest.end);
+        let found = look(&self.shared, target, old, reason.to_owned())?;
+        let Some(Looked { range, before, .. }) = found else { return Ok(0) };
         let number = TargetNumber(target.number);
         let expire = |reply| Command::Expire { target: number, range, before, reply };
         let count = ask(&self.shared, expire, wait)?.unwrap_or(0);

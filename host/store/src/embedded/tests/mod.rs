@@ -18,4 +18,5 @@ mod rooms;
 mod summaries;
 mod support;
 mod tools;
+mod unreadable;
 mod verdicts;

@@ -3,6 +3,7 @@
 use crate::{Hold, HoldKind};
 
 use crate::embedded::tests::retention::*;
+use crate::embedded::tests::support::{flip, offset_of};
 
 const AGE_MS: u64 = 30 * DAY_MS;
 
@@ -41,6 +42,33 @@ async fn events_of_a_paused_target_become_one_dead_letter_that_stays_listed_for_
     store.flush().await.unwrap();
     assert!(store.dead_letters(paused, None, 10).await.unwrap().is_empty());
     small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_given_up_with_its_segment() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
+    let since = small.time.wall();
+    let hold = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since };
+    store.hold(paused, Some(hold)).await.unwrap();
+    let mut ids = Vec::new();
+    for text in ["1", "2", "3"] {
+        ids.extend(small.append(&store, &[text.into()], &[paused]).await);
+    }
+    small.traffic(&store, a, 11).await;
+    for id in [ids[0], ids[2]] {
+        flip(&small.folder.segments()[0], offset_of(id) + 60);
+    }
+    small.time.pass(AGE_MS + 60_000);
+    until(&store, |store| first_base(store) > 0).await;
+    store.flush().await.unwrap();
+    let letters = store.dead_letters(paused, None, 10).await.unwrap();
+    let reasons: Vec<&str> = letters.iter().map(|letter| &*letter.reason).collect();
+    assert!(reasons[0].starts_with("the log is damaged at "), "{reasons:?}");
+    assert!(reasons[1].starts_with("older than retention.age"), "{reasons:?}");
+    assert!(reasons[2].starts_with("the log is damaged at "), "{reasons:?}");
+    assert_eq!((store.depth(paused).pending, store.depth(paused).dead), (0, 3));
 }
 
 #[tokio::test]
