@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher_model::{Delivery, EventId, TargetNumber, Timestamp};
+use dispatcher_model::{Delivery, EventId, TargetNumber};
 use tokio::time::Instant;
 
 use crate::embedded::core::blocking::blocking;

@@ -23,6 +23,9 @@ use super::set_aside::{set_aside, set_aside_before};
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::disk::is_full;
 
+/// A file that the engine makes with the index and holds open.
+const LOCK: &str = "lock";
+
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
 const CACHE_BYTES_MAX: u64 = 16 << 20;
@@ -50,6 +53,10 @@ impl IndexHome for FjallHome {
         Ok(Box::new(FjallIndex::open(&self.folder)?))
     }
 
+    fn watched(&self) -> Option<PathBuf> {
+        Some(self.folder.join(LOCK))
+    }
+
     fn remove(&self) -> std::io::Result<()> {
         if self.folder.exists() { std::fs::remove_dir_all(&self.folder) } else { Ok(()) }
     }
@@ -59,7 +66,11 @@ impl IndexHome for FjallHome {
     }
 
     fn clear_evidence(&self) -> std::io::Result<()> {
-        set_aside_before(&self.aside)?.into_iter().try_for_each(std::fs::remove_dir_all)
+        for path in set_aside_before(&self.aside)? {
+            std::fs::remove_dir_all(&path)?;
+            tracing::warn!(path = %path.display(), "removed a damaged index that was kept: its space is needed");
+        }
+        Ok(())
     }
 }
 

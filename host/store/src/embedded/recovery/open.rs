@@ -72,6 +72,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
         shared.note_index_damage(damaged);
     }
     shared.watch_lock(&settings.lock_file());
+    shared.watch_index(&*machine.index);
     let stands_on = (machine.disk.clone(), machine.clock.clone(), machine.alone);
     let aside = (shared.spare.clone(), shared.room.clone());
     let newest = (newest, file);

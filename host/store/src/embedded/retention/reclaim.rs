@@ -121,10 +121,17 @@ impl Retention {
         let number = TargetNumber(target.number);
         let expire = |reply| Command::Expire { target: number, range, before, reply };
         let count = ask(&self.shared, expire, wait)?.unwrap_or(0);
-        if count > 0 {
-            tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
-        }
+        self.log_given_up(target, count, reason);
         Ok(count)
+    }
+
+    fn log_given_up(&self, target: &Target, count: u64, reason: &str) {
+        let (mut records, all) = self.given_up.get();
+        let all = all + count;
+        if count > 0 && records.again().is_some() {
+            tracing::warn!(to = %target.name, count, all, "deliveries were given up: {reason}");
+        }
+        self.given_up.set((records, all));
     }
 
     /// Relocates what is still needed, or gives it up where that is allowed; returns whether it did
@@ -235,9 +242,7 @@ impl Retention {
         let on = TargetNumber(target.number);
         let count =
             ask(&self.shared, |reply| Command::GiveUp { target: on, rows: settled, reply }, wait)?;
-        if count > 0 {
-            tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
-        }
+        self.log_given_up(target, count, reason);
         Ok(count > 0)
     }
 }

@@ -5,6 +5,7 @@
 //! segment is copied to the end of the log (`reclaim`). Each decision is recorded before the segment is
 //! removed, so a crash at any moment leaves a log that says the same.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ pub(crate) struct Retention {
     leaving: Option<Segment>,
     /// Times in a row that a segment could not be removed, or its rows.
     failed: Repeated,
+    /// Records that gave up deliveries of the oldest segment, and how many deliveries.
+    pub(super) given_up: Cell<(Repeated, u64)>,
     /// When the newest segment was last looked at.
     looked: Option<Instant>,
 }
@@ -80,7 +83,13 @@ pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
 
 impl Retention {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, leaving: None, failed: Repeated::default(), looked: None }
+        Self {
+            shared,
+            leaving: None,
+            failed: Repeated::default(),
+            given_up: Cell::default(),
+            looked: None,
+        }
     }
 
     pub(crate) fn run(mut self) {
@@ -185,6 +194,7 @@ impl Retention {
         }
         let segment = segments.list.remove(0);
         drop(segments);
+        self.given_up.take();
         lock(&self.shared.retention.kept_by).clear();
         let path = segment.header.path(&self.shared.reader.folder);
         let Summary { requests, events, .. } = &*oldest.summary;
