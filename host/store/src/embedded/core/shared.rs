@@ -97,7 +97,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        (settings, clock, last_ms): (&Settings, Arc<dyn Clock>, u64),
+        (settings, clock): (&Settings, Arc<dyn Clock>),
+        (last_seen_ms, last_wall_ms): (u64, u64),
         identity: Identity,
         reader: Reader,
         index: Option<Box<dyn Index>>,
@@ -106,14 +107,14 @@ impl Shared {
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
         let began = clock.steady();
-        let seen = SeenTime::starting(&*clock, last_ms);
+        let seen = SeenTime::starting(&*clock, last_seen_ms);
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
         let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
-            retention: RetentionLimits::new(settings, seen.now(&*clock), last_ms),
+            retention: RetentionLimits::new(settings, seen.now(&*clock), last_wall_ms),
             clock,
             seen,
             identity,

@@ -133,6 +133,65 @@ async fn a_segment_that_never_fills_ends_at_a_tenth_of_the_age() {
 }
 
 #[tokio::test]
+async fn a_start_with_a_clock_a_day_ahead_makes_no_later_event_stay_longer() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    store.close().await.unwrap();
+    drop(store);
+    small.time.jump(DAY_MS.cast_signed());
+    // The time that the daemon sees stays ahead from here on.
+    let fails = async |store: &Embedded| {
+        small.append(store, &["fails".into()], &[a]).await;
+        let some = claim(store, a, 1).await;
+        settle(store, a, &some, retry(store.now())).await;
+        store.flush().await.unwrap();
+    };
+    let store = small.store();
+    fails(&store).await;
+    store.close().await.unwrap();
+    drop(store);
+    small.time.jump(-DAY_MS.cast_signed());
+    let store = small.store();
+    assert!(store.now().since(small.time.wall()) > HOUR * 23);
+    small.traffic(&store, a, 11).await;
+    small.time.pass(2 * DAY_MS);
+    // A segment of which everything was received after the clock was right.
+    let from = small.time.wall();
+    fails(&store).await;
+    small.traffic(&store, a, 22).await;
+    let made = first_after(&store, from);
+    small.time.pass(AGE_MS + 2 * 3_600_000);
+    until(&store, |store| first_base(store) > made).await;
+}
+
+/// Where the first segment begins that was made after that time.
+fn first_after(store: &Embedded, from: dispatcher_model::Timestamp) -> u64 {
+    let segments = read_lock(&store.shared.reader.segments);
+    let after = segments.list.iter().find(|s| s.header.created_ms >= from.as_millis());
+    after.unwrap().header.base
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_forward_for_good_makes_nothing_older() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.traffic(&store, a, 11).await;
+    small.time.jump(i64::try_from(400 * DAY_MS).unwrap());
+    small.stepped(&store);
+    small.traffic(&store, a, 11).await;
+    for _ in 0..29 {
+        small.time.pass(DAY_MS);
+        small.stepped(&store);
+        assert_eq!(first_base(&store), 0);
+    }
+    // Neither what was received before nor what was received after stays longer.
+    small.time.pass(2 * DAY_MS);
+    until(&store, |store| read_lock(&store.shared.reader.segments).list.len() == 1).await;
+}
+
+#[tokio::test]
 async fn a_clock_that_jumps_removes_nothing() {
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
