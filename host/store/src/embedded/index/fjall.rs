@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use dispatcher_model::RepetitionKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -21,7 +21,7 @@ use super::rows::{
 };
 use super::set_aside::{set_aside, set_aside_before};
 use crate::embedded::format::event_number::lsn_of;
-use crate::embedded::platform::disk::is_full;
+use crate::embedded::platform::disk::{Disk, is_full, make_folders};
 
 /// A file that the engine makes with the index and holds open.
 const LOCK: &str = "lock";
@@ -43,6 +43,8 @@ const FILTER_BYTES_MAX: usize = 32 << 20;
 
 /// The folder of the index.
 pub(crate) struct FjallHome {
+    /// Of its folder; the engine has its own way to its files.
+    pub disk: Arc<dyn Disk>,
     pub folder: PathBuf,
     /// Where damaged ones are kept.
     pub aside: PathBuf,
@@ -50,6 +52,8 @@ pub(crate) struct FjallHome {
 
 impl IndexHome for FjallHome {
     fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        // The engine would make the folder, but not sync its name.
+        make_folders(&*self.disk, &self.folder).map_err(fjall::Error::Io)?;
         Ok(Box::new(FjallIndex::open(&self.folder)?))
     }
 

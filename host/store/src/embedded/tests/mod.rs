@@ -4,6 +4,7 @@ mod contract;
 mod crash;
 mod damage;
 mod faults;
+mod folders;
 mod full;
 mod gate;
 mod gone;
