@@ -8,7 +8,7 @@ use crate::Queue;
 use crate::contract::*;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::index::fjall::FjallHome;
-use crate::embedded::platform::disk::{Disk, DiskFile, Files};
+use crate::embedded::platform::disk::{Disk, DiskFile, FileId, Files};
 use crate::embedded::{Embedded, Settings};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,9 @@ impl Disk for Recorded {
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         Files.remove(path)
+    }
+    fn id(&self, path: &Path) -> io::Result<Option<FileId>> {
+        Files.id(path)
     }
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         Files.list(folder)

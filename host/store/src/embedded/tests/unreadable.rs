@@ -1,4 +1,4 @@
-//! What cannot be read becomes a dead letter, whoever meets it: a claim, a move, a drop, a skip or a replay. Everything
+//! What cannot be read becomes a dead letter, at a claim, a move, a drop, a skip or a replay. Everything
 //! around it goes on.
 
 use std::sync::Arc;
