@@ -6,6 +6,7 @@ mod attacks;
 mod bad_plugins;
 mod cases;
 mod cli;
+mod clock;
 mod coverage;
 mod crash;
 mod damage;

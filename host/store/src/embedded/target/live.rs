@@ -78,6 +78,8 @@ pub(crate) struct Live {
     pub open: BTreeMap<u64, Open>,
     /// Open, but released or with a lease that ended.
     pub free: BTreeSet<u64>,
+    /// How often in a row an event could not be read.
+    pub reads_failed: BTreeMap<u64, u32>,
     pub done: Runs,
     pub rows: BTreeMap<u64, RowLease>,
     pub ready: VecDeque<(u64, Arc<StoredEvent>)>,
@@ -397,7 +399,7 @@ impl Live {
                 row.until = until;
             }
         }
-        self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
+        self.check_lease(until);
     }
 
     /// Drops what was loaded into memory and not claimed, when the target is held.
