@@ -181,6 +181,13 @@ impl Daemon {
         self.client().send("POST", "/sqreen", &headers, body).unwrap()
     }
 
+    /// How many threads the daemon has.
+    pub(crate) fn threads(&self) -> usize {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let count = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+        count.trim().parse().unwrap()
+    }
+
     /// The file that the target writes.
     pub(crate) fn log_path(&self, target: &str) -> PathBuf {
         self.home().join(format!("logs/{target}.jsonl"))

@@ -19,6 +19,7 @@ mod half_saved;
 mod health;
 mod limits;
 mod looking;
+mod many_targets;
 mod masking;
 mod misbehave;
 mod output;
