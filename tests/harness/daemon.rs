@@ -62,7 +62,7 @@ impl Daemon {
         assert!(self.running.is_none(), "the daemon already runs");
         let stdout = self.home().join("stdout.log");
         let log = File::options().create(true).append(true).open(self.home().join("daemon.log"));
-        let mut command = self.command(&["run"]);
+        let mut command = self.setup.in_namespace(self.command(&["run"]));
         command.stdout(File::create(&stdout).unwrap()).stderr(log.unwrap());
         let mut child = command.spawn().unwrap();
         let address = wait_for("the daemon to listen", || {

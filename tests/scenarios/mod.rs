@@ -22,6 +22,7 @@ mod looking;
 mod many_targets;
 mod masking;
 mod misbehave;
+mod name_servers;
 mod output;
 mod overload;
 mod power;

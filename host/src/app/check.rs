@@ -219,7 +219,7 @@ mod tests {
             ("dispatcher.env", "the configuration"),
             ("conf.d/more.toml", "the configuration"),
             ("admin.sock", "the admin socket"),
-            ("plugins/x.so", "a plugin file"),
+            ("plugins.d/x.so", "a plugin file"),
         ] {
             let target =
                 format!("[targets.a]\nplugin = \"file-log\"\nsettings.path = \"{path}\"\n");
@@ -232,7 +232,8 @@ mod tests {
             let off = format!("{target}enabled = false\n");
             assert!(check_text(&off).starts_with("warning: "), "{path}");
         }
-        for path in ["logs/x", "data.jsonl", "database/x", "x.toml", "conf.d.log", "plugins/x.log"]
+        for path in
+            ["logs/x", "data.jsonl", "database/x", "x.toml", "conf.d.log", "plugins.d/x.log"]
         {
             let target =
                 format!("[targets.a]\nplugin = \"file-log\"\nsettings.path = \"{path}\"\n");

@@ -197,6 +197,8 @@ impl Memory {
             let due = entry.due.map(|due| self.origin + due.since(START));
             entry.lease_ends.max(due)
         });
+        // What is due and cannot be claimed waits for a change.
+        let moments = moments.filter(|at| *at > Instant::now());
         moments.min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
 

@@ -94,7 +94,7 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
         return Next::Take(taken);
     }
     // If all deliveries in memory have expired, later ones can be read now.
-    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now)) }
+    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now, untried)) }
 }
 
 async fn load(

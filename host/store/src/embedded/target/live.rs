@@ -294,9 +294,9 @@ impl Live {
         rows || !self.free.is_empty() || (room && self.unread() && !tail.covers(self.read))
     }
 
-    /// When there may be something to claim without a notification.
-    pub(crate) fn next_change(&self, now: Now) -> Option<Instant> {
-        let rows = self.low_water_ms < u64::MAX && self.rows.len() < WINDOW_MAX;
+    /// When there may be something to claim without a notification. `untried`: rows do not matter.
+    pub(crate) fn next_change(&self, now: Now, untried: bool) -> Option<Instant> {
+        let rows = !untried && self.low_water_ms < u64::MAX && self.rows.len() < WINDOW_MAX;
         let due = rows.then(|| {
             let left = Timestamp::from_millis(self.low_water_ms).since(now.seen);
             now.after(left)
