@@ -78,6 +78,8 @@ pub(super) struct Target {
     probe_untried: bool,
     /// The last probe found no such delivery.
     untried_missing: bool,
+    /// The last probe that had a choice took the last delivery.
+    probe_last: bool,
     /// For a target that combines deliveries into messages.
     digests: Option<Digests>,
 }
@@ -110,6 +112,7 @@ impl Target {
             gather_until: None,
             probe_untried: false,
             untried_missing: false,
+            probe_last: false,
             digests,
         }
     }

@@ -42,7 +42,7 @@ pub enum Sign {
     Failed(u32),
     /// It throttles, for this long if it said so.
     Throttled(Option<Duration>),
-    /// It refuses different events, and it is suspected that it refuses all.
+    /// It refuses different events, and perhaps all; or it refused a probe.
     Suspected,
     /// It is known that it cannot work as configured.
     Broken,
@@ -151,8 +151,12 @@ impl Breaker {
             Sign::Throttled(wait) => {
                 self.hold(Cause::Throttled, probe, wait.unwrap_or_default(), now)
             }
-            Sign::Suspected if self.hold.is_some() => None,
-            Sign::Suspected => self.hold(Cause::Failing, probe, Duration::ZERO, now),
+            Sign::Suspected if self.hold.is_some() && !probe => None,
+            Sign::Suspected => {
+                let throttled = self.hold.is_some_and(|hold| hold.cause == Cause::Throttled);
+                let cause = if throttled { Cause::Throttled } else { Cause::Failing };
+                self.hold(cause, probe, Duration::ZERO, now)
+            }
             Sign::Broken => self.hold(Cause::Broken, probe, Duration::ZERO, now),
         }
     }

@@ -7,7 +7,9 @@
 //!   at a time, and events that were never tried come first.
 //! - Broken: [`BROKEN_PROBES`] such probes got it too, and [`BROKEN_EVENTS`] different events in all; or the target has
 //!   been suspected for [`BROKEN_AFTER`]. A check without an event shows it at once.
-//! - A success proves the target: what was refused before it is the fault of those events and is no evidence again.
+//! - A success proves the target: what was refused before it is the fault of those events and is no evidence again. For
+//!   [`PROVEN_FOR`] each such proof doubles the number of events that make the target suspected, up to
+//!   [`SUSPECTED_EVENTS_MAX`]: the rest of an attack passes at full speed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,6 +18,10 @@ use crate::model::EventId;
 
 /// This many different events in a row, without a success, make a target suspected.
 pub const SUSPECTED_EVENTS: usize = 5;
+/// The same for a target that has proved itself again and again.
+pub const SUSPECTED_EVENTS_MAX: usize = 320;
+/// How long such a proof counts.
+pub const PROVEN_FOR: Duration = Duration::from_secs(60 * 60);
 /// This many probes of a suspected target are needed to show that it is broken.
 pub const BROKEN_PROBES: usize = 4;
 /// And this many different events.
@@ -24,7 +30,7 @@ pub const BROKEN_EVENTS: usize = SUSPECTED_EVENTS + BROKEN_PROBES;
 /// different events.
 pub const BROKEN_AFTER: Duration = Duration::from_secs(10 * 60);
 /// Most refused events that are remembered as bad.
-const BAD_EVENTS_MAX: usize = 256;
+const BAD_EVENTS_MAX: usize = 512;
 
 /// What the evidence shows of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +52,16 @@ pub struct Evidence {
     is_broken: bool,
     /// Refused before a success.
     bad: VecDeque<EventId>,
+    /// How many events make it suspected, and since when; `None`: [`SUSPECTED_EVENTS`].
+    proven: Option<(usize, Duration)>,
 }
 
 impl Evidence {
     /// An event got this verdict at `now`, a time since any fixed moment. `probe`: it was attempted alone.
     pub fn add(&mut self, event: EventId, probe: bool, now: Duration) -> Finding {
         let is_new = !self.events.contains(&event) && !self.bad.contains(&event);
-        if is_new && self.events.len() < BROKEN_EVENTS {
+        let limit = self.limit(now);
+        if is_new && self.events.len() < limit.max(BROKEN_EVENTS) {
             self.events.push(event);
         }
         if let Some(since) = self.suspected_since.filter(|_| probe) {
@@ -60,10 +69,19 @@ impl Evidence {
             let enough = self.probes >= BROKEN_PROBES && self.events.len() >= BROKEN_EVENTS;
             self.is_broken |= enough || now.saturating_sub(since) >= BROKEN_AFTER;
         }
-        if self.events.len() >= SUSPECTED_EVENTS {
+        if self.events.len() >= limit {
             self.suspected_since.get_or_insert(now);
         }
+        if self.is_broken {
+            self.proven = None;
+        }
         self.finding()
+    }
+
+    /// How many different events make the target suspected.
+    fn limit(&self, now: Duration) -> usize {
+        let proven = self.proven.filter(|(_, at)| now.saturating_sub(*at) < PROVEN_FOR);
+        proven.map_or(SUSPECTED_EVENTS, |(limit, _)| limit)
     }
 
     #[must_use]
@@ -76,7 +94,10 @@ impl Evidence {
     }
 
     /// An event was delivered.
-    pub fn succeeded(&mut self) {
+    pub fn succeeded(&mut self, now: Duration) {
+        if self.suspected_since.is_some() {
+            self.proven = Some(((self.limit(now) * 2).min(SUSPECTED_EVENTS_MAX), now));
+        }
         let refused = std::mem::take(&mut self.events);
         self.bad.extend(refused);
         self.bad.drain(..self.bad.len().saturating_sub(BAD_EVENTS_MAX));
@@ -166,13 +187,28 @@ mod tests {
     fn what_was_refused_before_a_success_is_never_evidence_again() {
         let mut evidence = Evidence::default();
         add(&mut evidence, 0..SUSPECTED, false, 0);
-        evidence.succeeded();
+        evidence.succeeded(secs(1));
         assert_eq!(add(&mut evidence, 0..SUSPECTED, false, 1), Finding::Nothing);
-        assert_eq!(add(&mut evidence, 100..100 + SUSPECTED, false, 1), Finding::Suspected);
+        assert_eq!(add(&mut evidence, 100..100 + SUSPECTED * 2, false, 1), Finding::Suspected);
         for round in 2..1_000 {
-            evidence.succeeded();
+            evidence.succeeded(secs(1));
             add(&mut evidence, round * 100..round * 100 + SUSPECTED, false, 1);
         }
         assert!(evidence.bad.len() <= BAD_EVENTS_MAX);
+    }
+
+    #[test]
+    fn each_proof_doubles_what_a_target_may_refuse_for_an_hour() {
+        let mut evidence = Evidence::default();
+        let (mut next, mut limit) = (0, SUSPECTED);
+        for _ in 0..10 {
+            assert_eq!(add(&mut evidence, next..next + limit - 1, false, 0), Finding::Nothing);
+            next += limit;
+            assert_eq!(add(&mut evidence, next - 1..next, false, 0), Finding::Suspected);
+            evidence.succeeded(secs(0));
+            limit = (limit * 2).min(SUSPECTED_EVENTS_MAX as u64);
+        }
+        let later = PROVEN_FOR.as_secs();
+        assert_eq!(add(&mut evidence, next..next + SUSPECTED, false, later), Finding::Suspected);
     }
 }

@@ -11,8 +11,8 @@ use crate::model::{Delivery, EventId, Failure, FailureKind, Verdict};
 use crate::retry::{Breaker, Change, Finding, Sign};
 use crate::store::{Hold, HoldKind, Settlement};
 
-/// Of so many deliveries that were never tried, a probe of a suspected target takes one at random. The next ones in the
-/// queue may all be of one attack.
+/// Of so many deliveries that were never tried, a probe of a suspected target takes the last one, and the next probe one
+/// at random. The first ones may all be of one attack.
 const PROBE_REACH: usize = 2_000;
 
 /// How often a held target looks whether there is something to probe it with, or a person resumed it.
@@ -66,7 +66,7 @@ impl Target {
 
     fn works(&mut self) {
         if !self.evidence.is_empty() {
-            self.evidence.succeeded();
+            self.evidence.succeeded(self.clock.elapsed());
             self.check.cancel();
         }
     }
@@ -123,8 +123,13 @@ impl Target {
     }
 
     /// Chooses the delivery of a probe from those that were claimed for it, and releases the others.
-    pub(super) fn choose(&self, deliveries: &mut Vec<Delivery>) -> Vec<Settlement> {
-        let chosen = deliveries.swap_remove(fastrand::usize(..deliveries.len()));
+    pub(super) fn choose(&mut self, deliveries: &mut Vec<Delivery>) -> Vec<Settlement> {
+        self.probe_last = !self.probe_last;
+        let place = match self.probe_last {
+            true => deliveries.len() - 1,
+            false => fastrand::usize(..deliveries.len()),
+        };
+        let chosen = deliveries.swap_remove(place);
         let others = std::mem::replace(deliveries, vec![chosen]);
         others.iter().map(|delivery| release(delivery.event.id)).collect()
     }
@@ -149,7 +154,7 @@ impl Target {
             return self.reporter.store_failed("let the target go", &error);
         }
         self.held = false;
-        self.evidence.succeeded();
+        self.works();
     }
 
     /// A person resumed the target: nothing that was known of it counts any more.

@@ -11,7 +11,7 @@ use super::super::tried;
 use super::broken::Judgement;
 use super::{Target, release};
 use crate::model::{Delivery, Timestamp};
-use crate::retry::verdicts::{failures, signs};
+use crate::retry::verdicts::{all_refused, failures, signs};
 use crate::retry::{self, Change, Decision, FinishedAttempt, Sign};
 use crate::store::{Outcome, Settlement};
 
@@ -66,15 +66,16 @@ impl Target {
             Load::Several(list) => list.iter().filter(|delivery| delivery.attempt == 1).count(),
             Load::Message(message) => usize::from(message.attempt == 1),
         };
-        let signs = match shown {
-            Judgement::Nothing => signs(first_attempts, &ended.verdicts),
-            Judgement::Suspected => {
-                let mut signs = signs(first_attempts, &ended.verdicts);
-                signs.push(Sign::Suspected);
-                signs
-            }
+        let mut signs = match shown {
             Judgement::Broken(_) => vec![Sign::Broken],
+            Judgement::Nothing | Judgement::Suspected => signs(first_attempts, &ended.verdicts),
         };
+        let refused_probe = ended.call.probe && all_refused(&ended.verdicts);
+        if matches!(shown, Judgement::Suspected)
+            || refused_probe && !matches!(shown, Judgement::Broken(_))
+        {
+            signs.push(Sign::Suspected);
+        }
         for sign in signs {
             let failures = ended.verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
             let text = failures.map(|failure| failure.reason.as_str()).next().unwrap_or_default();
