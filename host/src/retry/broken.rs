@@ -7,7 +7,7 @@
 //!   at a time, and events that were never tried come first.
 //! - Broken: [`BROKEN_PROBES`] such probes got it too, and [`BROKEN_EVENTS`] different events in all; or the target has
 //!   been suspected for [`BROKEN_AFTER`]. A check without an event shows it at once.
-//! - A success proves the target: what was refused before it is the fault of those events and is no evidence again. For
+//! - A success proves the target: what was refused before it is the fault of those events and never evidence again. For
 //!   [`PROVEN_FOR`] each such proof doubles the number of events that make the target suspected, up to
 //!   [`SUSPECTED_EVENTS_MAX`]: the rest of an attack passes at full speed.
 
