@@ -71,16 +71,16 @@ pub(crate) async fn claim(
 fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
     let now = shared.now();
     // The committer needs the target's lock, so slow work is done before it is taken.
-    let wanted = lock(&target.live).wants(max);
+    let wanted = lock(&target.live).wants(max, untried);
     if let Some(from) = wanted {
         shared.tail.take_out(target.number, from, max);
     }
     let mut live = lock(&target.live);
     live.end_leases(now);
-    if live.is_closed() {
+    if live.is_closed(untried) {
         return Next::Wait(None);
     }
-    live.fill(&shared.tail, max);
+    live.fill(&shared.tail, max, untried);
     let must_load = |live: &Live| {
         let nothing = live.loaded.iter().all(|loaded| untried && loaded.row.is_some());
         nothing && live.needs(&shared.tail, now, untried)
@@ -90,11 +90,14 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
         return Next::Load;
     }
     let taken = live.take(max, lease, now, untried);
+    if live.hold.is_some() {
+        live.unload();
+    }
     if !taken.is_empty() {
         return Next::Take(taken);
     }
     // If all deliveries in memory have expired, later ones can be read now.
-    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now)) }
+    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now, untried)) }
 }
 
 async fn load(
