@@ -24,7 +24,7 @@ pub(super) struct PauseArgs {
     reason: String,
 }
 
-/// Deliver to a paused or broken target again
+/// Deliver to a paused, broken, throttled or failing target now
 ///
 /// Shows how many deliveries wait. If there are any, choose with --held or --since whether they are
 /// sent, or answer the question at the terminal.

@@ -1,0 +1,42 @@
+//! What of the log cannot be read becomes dead letters: the deliveries of a place, or those of one event.
+
+use dispatcher_model::Timestamp;
+
+use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::log::reader::Damaged;
+use crate::embedded::target::expire_range::ExpireRange;
+
+/// Why what was at that place is given up.
+pub(crate) fn lost_place(shared: &Shared, damaged: &Damaged) -> String {
+    let place = shared.place(damaged.lsn);
+    if damaged.repaired {
+        return format!("the log was damaged at {place}, and repaired: what was there is lost");
+    }
+    shared.note_damage(damaged.lsn);
+    format!("the log is damaged at {place}: what was there is lost")
+}
+
+/// The dead letter of a target that has reached a place that cannot be read. No released delivery is in it.
+pub(crate) fn lost_range(
+    shared: &Shared,
+    target: &Target,
+    from: u64,
+    damaged: &Damaged,
+) -> (ExpireRange, Timestamp) {
+    let reason = lost_place(shared, damaged);
+    shared.log_unreadable(&target.name, &reason);
+    let at = shared.clock.wall();
+    // It is unknown how many events were there: they count as one.
+    let first = Some((number(damaged.lsn, 0), at));
+    let range = ExpireRange { from, to: damaged.to, count: 1, first, at, reason, drops: false };
+    (range, Timestamp::default())
+}
+
+/// Why the delivery of an event is given up that cannot be read.
+pub(crate) fn lost_event(shared: &Shared, target: &Target, number: u64) -> String {
+    let reason = format!("its event at {} can no longer be read", shared.place(lsn_of(number)));
+    shared.note_damage(lsn_of(number));
+    shared.log_unreadable(&target.name, &reason);
+    reason
+}
