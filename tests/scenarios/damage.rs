@@ -191,9 +191,8 @@ fn a_damaged_index_is_set_aside_and_made_again() {
 #[test]
 fn a_newest_segment_that_was_cut_is_refused_and_a_repair_counts_what_is_lost() {
     let (mut daemon, ids) = stopped();
-    let file = record_of(&daemon, &ids[0]).0;
-    let len = std::fs::metadata(&file).unwrap().len();
-    File::options().write(true).open(&file).unwrap().set_len(len / 2).unwrap();
+    let (file, at) = record_of(&daemon, &ids[1]);
+    File::options().write(true).open(&file).unwrap().set_len(at + 20).unwrap();
     for _ in 0..2 {
         let text = exits(&daemon, &["run"], 1);
         assert!(text.contains("acknowledged events are lost"), "{text}");
@@ -212,6 +211,102 @@ fn a_newest_segment_that_was_cut_is_refused_and_a_repair_counts_what_is_lost() {
     let later = events("later", 3);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     daemon.wait_delivered("closed/down", &later);
+}
+
+/// What the index had not read is lost without a trace, but for the length of the file.
+#[test]
+fn the_newest_file_of_a_killed_daemon_that_was_cut_by_a_few_bytes_is_refused() {
+    let (mut daemon, _) = stopped();
+    daemon.start();
+    let last = events("last", 2);
+    assert_eq!(daemon.post(&body(&last)).status, 200);
+    daemon.kill_9();
+    std::fs::remove_dir_all(daemon.home().join("data/index")).unwrap();
+    let (file, at) = record_of(&daemon, &last[1]);
+    File::options().write(true).open(&file).unwrap().set_len(at + 200).unwrap();
+    let text = exits(&daemon, &["run"], 1);
+    assert!(text.contains("was cut") && text.contains("dispatcher store repair"), "{text}");
+    let text = exits(&daemon, &["store", "check"], 1);
+    assert!(text.contains("the daemon does not start"), "{text}");
+    assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
+    daemon.start();
+    daemon.open_folder();
+    wait_for("a dead letter for what is lost", || {
+        let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
+        dead.contains("what was there is lost").then_some(())
+    });
+}
+
+#[test]
+fn oldest_segments_that_were_removed_by_hand_are_refused_and_a_repair_counts_what_is_lost() {
+    let mut daemon = Daemon::new()
+        .head("store.segment = \"1MiB\"")
+        .source("sqreen", SECRET)
+        .target("down", DOWN)
+        .start();
+    daemon.close_folder();
+    let ids = events("backlog", 6_000);
+    let done = post_all(daemon.address(), &ids, 10, 4, &AtomicUsize::new(0)).acknowledged;
+    assert_eq!(done.len(), ids.len());
+    daemon.kill_9();
+    let log = daemon.home().join("data/log");
+    let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> =
+        names.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+    segments.sort();
+    assert!(segments.len() > 2, "{segments:?}");
+    std::fs::remove_file(&segments[0]).unwrap();
+    let text = exits(&daemon, &["run"], 1);
+    assert!(text.contains("the log does not begin with"), "{text}");
+    let text = exits(&daemon, &["store", "check"], 1);
+    for part in ["the file is missing", "1 damaged place", "the daemon does not start"] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+    assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
+    daemon.start();
+    daemon.open_folder();
+    let status = || -> Value {
+        let output = run(&daemon, &["status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    wait_for("nothing to wait for", || {
+        let target = status()["targets"][0].clone();
+        (target["pending"] == 0 && target["dead"].as_u64() > Some(100)).then_some(())
+    });
+}
+
+/// Nothing is logged that does not happen, and no line contradicts another one.
+#[test]
+fn a_check_of_a_damaged_index_names_no_other_folder() {
+    let (daemon, ids) = stopped();
+    let (file, at) = record_of(&daemon, &ids[1]);
+    File::options().write(true).open(&file).unwrap().set_len(at + 20).unwrap();
+    for entry in std::fs::read_dir(daemon.home().join("data/index")).unwrap().flatten() {
+        if entry.path().is_file() {
+            std::fs::write(entry.path(), "nonsense").unwrap();
+        }
+    }
+    let text = exits(&daemon, &["store", "check"], 1);
+    for part in ["dispatcher-index-", "is made from the log again", "is kept in", "the next start"]
+    {
+        assert!(!text.contains(part), "{part} is in: {text}");
+    }
+    assert!(text.contains("once the daemon can start"), "{text}");
+}
+
+#[test]
+fn a_pipe_in_the_data_folder_is_named_and_nothing_waits_for_it() {
+    let (daemon, ids) = stopped();
+    let segment = record_of(&daemon, &ids[0]).0;
+    for path in [daemon.home().join("data/lock"), segment] {
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        for (arguments, code) in [(&["store", "check"][..], 1), (&["run"], 1)] {
+            let text = exits(&daemon, arguments, code);
+            assert!(text.contains("it is a pipe (FIFO), not a file"), "{arguments:?}: {text}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
 }
 
 #[test]

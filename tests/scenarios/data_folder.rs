@@ -149,14 +149,14 @@ fn a_folder_that_cannot_be_written_is_shown_until_it_can() {
         fs::create_dir(path).unwrap();
     }
     let acknowledged = post_until_refused(&daemon);
-    shows_refused(&daemon, "next.tmp: Is a directory");
+    shows_refused(&daemon, "next.tmp: it is a folder, not a file");
     daemon.wait_delivered("audit-log", &acknowledged);
     for path in &in_the_way {
         fs::remove_dir(path).unwrap();
     }
     wait_for_works(&daemon);
     assert_eq!(daemon.post(&body(&events("after", 1))).status, 200);
-    wait_for_alarm(&daemon, "next.tmp: Is a directory");
+    wait_for_alarm(&daemon, "next.tmp: it is a folder, not a file");
 }
 
 #[test]

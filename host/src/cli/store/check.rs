@@ -39,10 +39,11 @@ pub(super) fn show(report: &Report) -> String {
         lines.push(format!("damage: at {more} more places"));
     }
     if let Some(wrong) = &report.index {
-        lines.push(format!(
-            "the index: {}; the next start rebuilds it from the log",
-            printable(wrong)
-        ));
+        let when = match report.start {
+            Start::Fails(_) => "once the daemon can start, it rebuilds the index from the log",
+            Start::Works | Start::Unknown => "the next start rebuilds it from the log",
+        };
+        lines.push(format!("the index: {}; {when}", printable(wrong)));
     }
     lines.extend(report.set_aside.iter().map(|path| {
         format!("an index that was damaged before is kept in {}; it is not used", path.display())

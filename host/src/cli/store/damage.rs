@@ -67,6 +67,7 @@ fn lost(damage: &Damage) -> String {
         Lay::Unknown => format!("lost: an unknown number of records; {unknown}"),
         Lay::Header => "nothing is lost: the header can be written again".to_owned(),
         Lay::Segment => format!("lost: the whole segment; {unknown}"),
+        Lay::Irregular => "lost: the whole segment that should be there".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::bar::Bar;
 use super::{DataFolder, check, count, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
-use crate::store::embedded::tools::{self, Lay, Repaired, Work};
+use crate::store::embedded::tools::{self, GivenUp, Lay, Repaired, Work};
 
 /// Repair what is damaged, so that the daemon starts again
 ///
@@ -40,12 +40,21 @@ pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Fail
     })
 }
 
+fn given_up(one: &GivenUp) -> String {
+    let (segment, kept) = (one.segment.display(), one.kept.display());
+    if one.was_in_log {
+        format!(
+            "{segment} is given up: all that was in it is marked as lost; the file is kept in {kept}"
+        )
+    } else {
+        format!(
+            "{segment} was not a part of the log, so nothing is lost with it; it is kept in {kept}"
+        )
+    }
+}
+
 fn show(done: &Repaired, dry_run: bool) -> String {
-    let given_up = done.given_up.iter().map(|(segment, kept)| {
-        let (segment, kept) = (segment.display(), kept.display());
-        format!("{segment} is given up: all that was in it is marked as lost; the file is kept in {kept}")
-    });
-    let mut lines: Vec<String> = given_up.collect();
+    let mut lines: Vec<String> = done.given_up.iter().map(given_up).collect();
     let [will, were] = if dry_run { ["would be"; 2] } else { ["was", "were"] };
     for (damage, kept) in done.before.damages.iter().zip(&done.kept) {
         lines.push(format!("damage: {}", describe(damage)));

@@ -20,6 +20,15 @@ pub enum OpenError {
         "the log ends at byte {offset} of {segment}, but its index has read {missing_bytes} bytes more: acknowledged events are lost. Nothing was changed. Restore the newest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
     )]
     Lost { segment: PathBuf, offset: u64, missing_bytes: u64 },
+    /// The newest file is shorter than it was made.
+    #[error(
+        "{segment} was cut: {missing_bytes} bytes of the file are missing, and what was stored behind byte {offset} may be lost. Nothing was changed. Restore that file, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
+    )]
+    Cut { segment: PathBuf, offset: u64, missing_bytes: u64 },
+    #[error(
+        "the log does not begin with {segment}: older files are missing, and events in them may be lost. Nothing was changed. Restore the oldest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
+    )]
+    NoBeginning { segment: PathBuf },
     #[error(
         "{folder} has no log, but there is an index of one: all events are lost. Nothing was changed. Restore a backup of the data folder, or move the data folder away to start with an empty store"
     )]
@@ -55,6 +64,7 @@ pub(crate) fn at<'a>(
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 "something that is not a folder is in the way"
             }
+            io::ErrorKind::InvalidInput => "take it out of the data folder",
             _ => "check the disk and the data folder",
         };
         OpenError::Io { act, path: path.to_path_buf(), source, advice }

@@ -74,7 +74,7 @@ pub(super) fn untried(
     if let Some(place) = damaged.first() {
         found.retain(|(number, _)| lsn_of(*number) < place.lsn);
         if found.is_empty() {
-            let (range, _) = lost_range(shared, target, from, place);
+            let (range, _) = lost_range(shared, target, from, place)?;
             return Ok(Some(Untried { range, numbers: Vec::new() }));
         }
     }

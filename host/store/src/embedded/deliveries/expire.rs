@@ -83,7 +83,7 @@ pub(crate) fn look(
     let old = shared.reader.old(target.number, from, (before, aged_to), &done);
     let old = old.map_err(|error| log_error(shared, &error))?;
     if let Some(damaged) = old.damaged.filter(|_| old.count == 0) {
-        let (range, before) = lost_range(shared, target, from, &damaged);
+        let (range, before) = lost_range(shared, target, from, &damaged)?;
         return Ok(Some(Looked { range, before, more: true }));
     }
     if old.count == 0 && !given_back {

@@ -2,9 +2,12 @@
 
 use dispatcher_model::Timestamp;
 
+use crate::StoreError;
+use crate::embedded::core::events::log_error;
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::log::reader::Damaged;
+use crate::embedded::platform::locks::lock;
 use crate::embedded::target::expire_range::ExpireRange;
 
 /// Why what was at that place is given up.
@@ -23,14 +26,27 @@ pub(crate) fn lost_range(
     target: &Target,
     from: u64,
     damaged: &Damaged,
-) -> (ExpireRange, Timestamp) {
+) -> Result<(ExpireRange, Timestamp), StoreError> {
     let reason = lost_place(shared, damaged);
     shared.log_unreadable(&target.name, &reason);
     let at = shared.clock.wall();
-    // It is unknown how many events were there: they count as one.
     let first = Some((number(damaged.lsn, 0), at));
-    let range = ExpireRange { from, to: damaged.to, count: 1, first, at, reason, drops: false };
-    (range, Timestamp::default())
+    let count = lost(shared, target, damaged.to)?;
+    let range = ExpireRange { from, to: damaged.to, count, first, at, reason, drops: false };
+    Ok((range, Timestamp::default()))
+}
+
+/// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. One if that is
+/// not known, because the records that counted them are lost as well.
+fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
+    let (waiting, last, done) = {
+        let live = lock(&target.live);
+        let held = live.open.len() as u64 + live.counts.retrying;
+        (live.counts.pending.saturating_sub(held), live.last_routed, live.done.clone())
+    };
+    let left = shared.reader.remaining(target.number, (to, last.unwrap_or(to)), &done);
+    let left = left.map_err(|error| log_error(shared, &error))?;
+    Ok(waiting.saturating_sub(left).max(1))
 }
 
 /// Why the delivery of an event is given up that cannot be read.

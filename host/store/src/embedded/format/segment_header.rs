@@ -15,6 +15,15 @@ const MAGIC: &[u8; 8] = b"DISPLOG\n";
 
 pub(crate) const USED: usize = 72;
 
+/// Where the mark of the log's first segment is: in a sector of its own, because it is written into a finished
+/// segment and a torn write may not damage its header.
+pub(crate) const BEGINNING_AT: usize = 512;
+
+pub(crate) const BEGINNING_LEN: usize = 12;
+
+/// No segment begins at this place or behind it: the numbers of events have room for the places of the log below.
+const BASE_MAX: u64 = 1 << 53;
+
 /// Which store a file belongs to; random, given at the store's creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -31,6 +40,27 @@ impl Identity {
     }
 }
 
+/// What proves that something of the log is missing. Segments of earlier programs say none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    /// The file has had `capacity` bytes since it got its name: a shorter one was cut.
+    pub full_length: bool,
+    /// All of these bytes were written before. Otherwise most of them are a hole, which is slower to sync.
+    pub prewritten: bool,
+    /// When it was made, the oldest segment was the first one of the store or marked as the beginning.
+    pub beginning_marked: bool,
+}
+
+impl Flags {
+    const fn to_byte(self) -> u8 {
+        self.full_length as u8 | (self.prewritten as u8) << 1 | (self.beginning_marked as u8) << 2
+    }
+
+    const fn from_byte(byte: u8) -> Self {
+        Self { full_length: byte & 1 > 0, prewritten: byte & 2 > 0, beginning_marked: byte & 4 > 0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub identity: Identity,
@@ -40,6 +70,7 @@ pub(crate) struct SegmentHeader {
     pub prev_end: u64,
     pub epoch: u32,
     pub created_ms: u64,
+    pub flags: Flags,
 }
 
 /// Why bytes are not a usable header.
@@ -53,7 +84,7 @@ impl SegmentHeader {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&[VERSION, 0]);
+        bytes.extend_from_slice(&[VERSION, self.flags.to_byte()]);
         bytes.extend_from_slice(&self.identity.store.to_le_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
         for field in [self.identity.uuid, self.base, self.capacity, self.prev_end, self.created_ms]
@@ -92,7 +123,29 @@ impl SegmentHeader {
             capacity: u64_at(32),
             prev_end: u64_at(40),
             created_ms: u64_at(48),
+            flags: Flags::from_byte(bytes[9]),
         })
+    }
+
+    /// The mark that says that the log begins with this segment, for [`BEGINNING_AT`]. The first segment of a
+    /// store needs none.
+    pub(crate) fn beginning(&self) -> [u8; BEGINNING_LEN] {
+        let mut bytes = [0; BEGINNING_LEN];
+        let (base, sum) = bytes.split_at_mut(8);
+        base.copy_from_slice(&self.base.to_le_bytes());
+        sum.copy_from_slice(&checksum(self.identity.salt(), base).to_le_bytes());
+        bytes
+    }
+
+    /// Whether the log may begin with this segment, whose first bytes these are.
+    pub(crate) fn begins_log(&self, bytes: &[u8]) -> bool {
+        let mark = bytes.get(BEGINNING_AT..BEGINNING_AT + BEGINNING_LEN);
+        self.base == 0 || mark == Some(&self.beginning()[..])
+    }
+
+    /// Whether a file of that length lost its end.
+    pub(crate) const fn was_cut(&self, len: u64) -> bool {
+        self.flags.full_length && len < self.capacity
     }
 
     /// Where its first frame starts.
@@ -116,7 +169,8 @@ pub(crate) fn file_name(base: u64) -> String {
 /// The base that a file's name says; `None` for any other file.
 pub(crate) fn base_of(name: &str) -> Option<u64> {
     let hex = name.strip_prefix("seg-")?.strip_suffix(".log")?;
-    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+    let base = (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?;
+    base.filter(|base| *base < BASE_MAX)
 }
 
 #[cfg(test)]
@@ -126,19 +180,40 @@ mod tests {
 
     fn header(base: u64, prev_end: u64) -> SegmentHeader {
         let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
-        SegmentHeader { identity, base, capacity: 1 << 20, prev_end, epoch: 3, created_ms: 5 }
+        let flags = Flags::default();
+        SegmentHeader {
+            identity,
+            base,
+            capacity: 1 << 20,
+            prev_end,
+            epoch: 3,
+            created_ms: 5,
+            flags,
+        }
     }
 
     proptest! {
         #[test]
-        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, bit in 0usize..USED * 8) {
-            let header = SegmentHeader { base, epoch, identity: Identity { store: 7, uuid }, ..header(0, 0) };
+        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, bit in 0usize..USED * 8) {
+            let (flags, identity) = (Flags::from_byte(flags), Identity { store: 7, uuid });
+            let header = SegmentHeader { base, epoch, identity, flags, ..header(0, 0) };
             let mut bytes = header.to_bytes();
             prop_assert_eq!(bytes.len() as u64, SEGMENT_HEADER_BYTES);
             prop_assert_eq!(SegmentHeader::from_bytes(&bytes), Ok(header));
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(SegmentHeader::from_bytes(&bytes).is_err());
         }
+    }
+
+    #[test]
+    fn only_its_own_mark_says_that_the_log_begins_there() {
+        let (one, other) = (header(1 << 20, 0), header(2 << 20, 0));
+        let mut bytes = one.to_bytes();
+        assert!(!one.begins_log(&bytes) && header(0, 0).begins_log(&[]));
+        bytes[BEGINNING_AT..BEGINNING_AT + BEGINNING_LEN].copy_from_slice(&one.beginning());
+        assert!(one.begins_log(&bytes) && !other.begins_log(&bytes));
+        bytes[BEGINNING_AT] ^= 1;
+        assert!(!one.begins_log(&bytes));
     }
 
     #[test]
@@ -151,7 +226,8 @@ mod tests {
     #[test]
     fn names_say_the_base_and_nothing_else_is_a_segment() {
         assert_eq!(base_of(&file_name(64 << 20)), Some(64 << 20));
-        for name in ["seg-1.log", "spare.tmp", "seg-00000000000000zz.log", "seg-.log"] {
+        let too_far = file_name(u64::MAX);
+        for name in ["seg-1.log", "spare.tmp", "seg-00000000000000zz.log", "seg-.log", &*too_far] {
             assert_eq!(base_of(name), None, "{name}");
         }
     }

@@ -19,9 +19,10 @@ use super::rows::{
     Batch, Index, IndexHome, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key,
     window_prefix,
 };
-use super::set_aside::{set_aside, set_aside_before};
+use super::set_aside::{remove_index, set_aside, set_aside_before};
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::disk::{Disk, is_full, make_folders};
+use crate::embedded::platform::regular::irregular_in;
 
 /// A file that the engine makes with the index and holds open.
 const LOCK: &str = "lock";
@@ -62,7 +63,7 @@ impl IndexHome for FjallHome {
     }
 
     fn remove(&self) -> std::io::Result<()> {
-        if self.folder.exists() { std::fs::remove_dir_all(&self.folder) } else { Ok(()) }
+        remove_index(&self.folder)
     }
 
     fn set_aside(&self) -> std::io::Result<Option<PathBuf>> {
@@ -71,7 +72,7 @@ impl IndexHome for FjallHome {
 
     fn clear_evidence(&self) -> std::io::Result<()> {
         for path in set_aside_before(&self.aside)? {
-            std::fs::remove_dir_all(&path)?;
+            remove_index(&path)?;
             tracing::warn!(path = %path.display(), "removed a damaged index that was kept: its space is needed");
         }
         Ok(())
@@ -126,6 +127,12 @@ fn hour_name(hour: u32) -> String {
 
 impl FjallIndex {
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
+        // The engine would wait for the other end of a FIFO.
+        match irregular_in(folder) {
+            Ok(None) => {}
+            Ok(Some(what)) => return Err(IndexError::Irregular(what)),
+            Err(error) => return Err(IndexError::Engine(error.to_string())),
+        }
         unbroken(|| Self::open_now(folder))
     }
 

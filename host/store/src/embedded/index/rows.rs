@@ -38,6 +38,9 @@ pub(crate) enum IndexError {
     Engine(String),
     #[error("the engine of the index panicked")]
     Panicked,
+    /// A file of it is not a file: what it is.
+    #[error("{0}")]
+    Irregular(String),
     #[error("a row of the index cannot be read")]
     Unreadable,
     #[error("cannot remove the index: {0}")]
@@ -59,7 +62,7 @@ impl IndexError {
 
     /// Whether the index itself is at fault, not its disk, the log or the store.
     pub(crate) const fn is_damage(&self) -> bool {
-        matches!(self, Self::Engine(_) | Self::Panicked | Self::Unreadable)
+        matches!(self, Self::Engine(_) | Self::Panicked | Self::Irregular(_) | Self::Unreadable)
     }
 }
 

@@ -13,11 +13,8 @@ const PREFIX: &str = "index-";
 /// Moves the folder of an index to a new name in `aside`, and removes what was set aside before the last
 /// few. `None`: the folder is missing.
 pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf>> {
-    if !index.exists() {
+    if index.symlink_metadata().is_err() {
         return Ok(None);
-    }
-    if !index.is_dir() {
-        return Err(ErrorKind::NotADirectory.into());
     }
     match fs::DirBuilder::new().mode(0o700).create(aside) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -31,7 +28,7 @@ pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf
     // It is set aside now, whatever becomes of the older ones: the next time tries again.
     for old in &kept[..kept.len().saturating_sub(SET_ASIDE_MAX)] {
         let old = place(aside, *old);
-        if let Err(error) = fs::remove_dir_all(&old) {
+        if let Err(error) = remove_index(&old) {
             tracing::warn!(path = %old.display(), %error, "cannot remove an older damaged index");
         }
     }
@@ -39,6 +36,15 @@ pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf
         tracing::warn!(path = %path.display(), %error, "a crash may lose the damaged index that is kept");
     }
     Ok(Some(path))
+}
+
+/// Removes the folder of an index, or what lies in its place.
+pub(crate) fn remove_index(index: &Path) -> io::Result<()> {
+    match index.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(index),
+        Ok(_) => fs::remove_file(index),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The indexes that were set aside, oldest first.

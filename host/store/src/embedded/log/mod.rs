@@ -1,8 +1,10 @@
 //! The files of the log: writing, reading and scanning segments.
 
+pub(super) mod beginning;
 pub(super) mod prewriter;
 pub(super) mod reader;
 pub(super) mod recent;
+pub(super) mod remaining;
 pub(super) mod scanner;
 pub(super) mod segments;
 pub(super) mod spare;

@@ -115,7 +115,7 @@ impl Reader {
                 };
                 // With something found, the next read meets the damage again.
                 if found.events.is_empty() {
-                    let damaged = behind(&mut scanner, lsn, repaired)?;
+                    let damaged = self.behind(&mut scanner, &stretch, (lsn, repaired))?;
                     (found.to, found.damaged) = (damaged.to, Some(damaged));
                 }
                 return Ok(found);
@@ -172,7 +172,7 @@ impl Reader {
                         return Ok((found, damaged));
                     }
                     Next::Damaged { lsn, repaired } => {
-                        let place = behind(&mut scanner, lsn, repaired)?;
+                        let place = self.behind(&mut scanner, &stretch, (lsn, repaired))?;
                         at = place.to;
                         damaged.push(place);
                         continue;
@@ -230,7 +230,7 @@ impl Reader {
                     }
                     Next::Nothing(header) => old.to = number(header.end(), 0),
                     Next::Damaged { lsn, repaired } => {
-                        let damaged = behind(&mut scanner, lsn, repaired)?;
+                        let damaged = self.behind(&mut scanner, &stretch, (lsn, repaired))?;
                         if lsn < aged_to || self.received(target, damaged.to)? < Some(before) {
                             old.damaged = Some(damaged);
                         }
@@ -249,12 +249,35 @@ impl Reader {
         Ok(next.first().map(|(_, received)| *received))
     }
 
+    /// Finds where the log is readable again behind a place that is not. A stretch may begin inside the record of a
+    /// repair.
+    fn behind(
+        &self,
+        scanner: &mut Scanner<'_>,
+        stretch: &Stretch,
+        (lsn, repaired): (u64, bool),
+    ) -> io::Result<Damaged> {
+        // The scanner is already past a whole frame that cannot be read.
+        if scanner.at() == lsn {
+            scanner.resync()?;
+        }
+        let repaired = repaired || (lsn == stretch.from && self.is_repaired(lsn));
+        Ok(Damaged { lsn, to: number(scanner.at(), 0), repaired })
+    }
+
     /// Whether a repair has filled that place.
     pub(crate) fn is_repaired(&self, lsn: u64) -> bool {
         let Some((stretch, _read)) = self.stretch(lsn) else { return false };
         let Ok(file) = self.disk.open(&self.path(&stretch)) else { return false };
-        let mut scanner = Scanner::new(&*file, stretch, 4_096);
-        matches!(scanner.step(), Ok(Step::Frame(header, _)) if header.kind == Kind::Lost as u8)
+        // The record may begin before it: what a target had read of the place is filled as well.
+        let from = stretch.segment.first();
+        let mut scanner = Scanner::new(&*file, Stretch { from, ..stretch }, CHUNK_BYTES);
+        while let Ok(Step::Frame(header, _)) = scanner.step() {
+            if header.end() > lsn {
+                return header.kind == Kind::Lost as u8;
+            }
+        }
+        false
     }
 }
 
@@ -281,15 +304,6 @@ fn next<'a>(scanner: &'a mut Scanner<'_>, target: u16) -> io::Result<Next<'a>> {
         Step::Bad(lsn) => Next::Damaged { lsn, repaired: false },
         Step::End => Next::End,
     })
-}
-
-/// Finds where the log is readable again behind a place that is not.
-fn behind(scanner: &mut Scanner<'_>, lsn: u64, repaired: bool) -> io::Result<Damaged> {
-    // The scanner is already past a whole frame that cannot be read.
-    if scanner.at() == lsn {
-        scanner.resync()?;
-    }
-    Ok(Damaged { lsn, to: number(scanner.at(), 0), repaired })
 }
 
 /// Adds a request's events for the target; `None` when one cannot be read.

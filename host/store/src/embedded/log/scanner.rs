@@ -149,7 +149,7 @@ impl<'a> Scanner<'a> {
 mod tests {
     use super::*;
     use crate::embedded::format::frame::{Frame, Kind};
-    use crate::embedded::format::segment_header::Identity;
+    use crate::embedded::format::segment_header::{Flags, Identity};
 
     /// A file in memory.
     struct Memory(Vec<u8>);
@@ -184,6 +184,7 @@ mod tests {
             prev_end: 0,
             epoch: 1,
             created_ms: 0,
+            flags: Flags::default(),
         }
     }
 

@@ -76,11 +76,20 @@ impl Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::format::segment_header::Identity;
+    use crate::embedded::format::segment_header::{Flags, Identity};
 
     fn header(base: u64, prev_end: u64) -> SegmentHeader {
         let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
-        SegmentHeader { identity, base, capacity: 1 << 20, prev_end, epoch: 3, created_ms: 5 }
+        let flags = Flags::default();
+        SegmentHeader {
+            identity,
+            base,
+            capacity: 1 << 20,
+            prev_end,
+            epoch: 3,
+            created_ms: 5,
+            flags,
+        }
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! The spare: the one file that is ready to become the next segment. It was written in advance, or is a
 //! recycled segment.
 //!
-//! A segment is recycled only if it has no other name after it lost its own (a backup by hard links needs
-//! its bytes), and no reader. Its old frames belong to another place of the log, as their headers say, and
-//! never pass for a part of the new segment.
+//! A segment is recycled only if all of it was written in advance, if it has no other name after it lost its own (a
+//! backup by hard links needs its bytes), and if it has no reader. Its old frames belong to another place of the log, as
+//! their headers say, and never pass for a part of the new segment.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::platform::disk::{Disk, DiskFile};
 use crate::embedded::platform::locks::lock;
 
@@ -84,10 +85,12 @@ impl Spare {
     pub(crate) fn recycle(
         &self,
         disk: &dyn Disk,
-        path: &Path,
+        segment: &SegmentHeader,
         folder: &Path,
     ) -> std::io::Result<()> {
-        if !self.begin() {
+        let path = &segment.path(folder);
+        let has_holes = segment.flags.full_length && !segment.flags.prewritten;
+        if has_holes || !self.begin() {
             // An earlier call may have got as far as the sync.
             if let Err(error) = disk.remove(path)
                 && error.kind() != ErrorKind::NotFound

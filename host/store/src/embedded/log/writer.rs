@@ -11,7 +11,9 @@ use super::prewriter::Prewriter;
 use super::spare::Spare;
 use crate::embedded::format::frame::Frame;
 use crate::embedded::format::record::Unreadable;
-use crate::embedded::format::segment_header::{Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::embedded::format::segment_header::{
+    Flags, Identity, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 use crate::embedded::limits::GROUP_BYTES_MAX;
 use crate::embedded::platform::clock::Clock;
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, is_full};
@@ -75,7 +77,7 @@ pub(crate) struct Log {
     segment: SegmentHeader,
     /// `None` after it was abandoned.
     file: Option<Box<dyn DiskFile>>,
-    /// The file was not written in advance: each sync has to record its new size as well.
+    /// The file was not written in advance: each sync has to record where its new blocks are as well.
     grows: bool,
     /// The next segment could not be started: what is small may still fit this one.
     stuck: bool,
@@ -102,7 +104,7 @@ impl Log {
     ) -> Self {
         room.files.opened(Opened::Segment, &segment.path(folder), file.id().ok().flatten());
         Self {
-            grows: file.len().is_ok_and(|len| len < segment.capacity),
+            grows: grows(segment, &*file),
             prewriter: Prewriter::new(disk.clone(), spare.clone(), steps),
             disk,
             clock,
@@ -239,6 +241,7 @@ impl Log {
 
     fn start_next(&mut self, mut checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
         let epoch = self.epoch + u32::from(self.file.is_none());
+        let (file, from, grows) = self.next_file()?;
         let segment = SegmentHeader {
             identity: self.segment.identity,
             base: self.segment.limit(),
@@ -246,8 +249,8 @@ impl Log {
             prev_end: self.durable,
             epoch,
             created_ms: self.clock.wall_ms(),
+            flags: flags(&*file, self.capacity, !grows),
         };
-        let (file, from, grows) = self.next_file()?;
         let mut bytes = segment.to_bytes();
         bytes.extend_from_slice(checkpoint.place(
             segment.identity.salt(),
@@ -305,6 +308,20 @@ impl Log {
     }
 }
 
+/// What a new segment says of its file, which gets its whole length if the file system allows it.
+fn flags(file: &dyn DiskFile, capacity: u64, prewritten: bool) -> Flags {
+    let full_length = prewritten || file.truncate(capacity).is_ok();
+    // The start marks the oldest segment before anything is written.
+    Flags { full_length, prewritten, beginning_marked: true }
+}
+
+/// Whether writing to the segment needs new blocks. One of an earlier program was written in advance if it has its
+/// whole length.
+fn grows(segment: SegmentHeader, file: &dyn DiskFile) -> bool {
+    let Flags { full_length, prewritten, .. } = segment.flags;
+    if full_length { !prewritten } else { file.len().is_ok_and(|len| len < segment.capacity) }
+}
+
 /// Makes the first segment of a new store.
 pub(crate) fn create_first(
     disk: &dyn Disk,
@@ -312,9 +329,12 @@ pub(crate) fn create_first(
     (identity, created_ms): (Identity, u64),
     capacity: u64,
 ) -> std::io::Result<SegmentHeader> {
-    let segment = SegmentHeader { identity, base: 0, capacity, prev_end: 0, epoch: 1, created_ms };
-    let (next, path) = (folder.join(NEXT), segment.path(folder));
+    let next = folder.join(NEXT);
     let file = disk.create(&next)?;
+    let flags = flags(&*file, capacity, false);
+    let (base, prev_end, epoch) = (0, 0, 1);
+    let segment = SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, flags };
+    let path = segment.path(folder);
     file.write_all_at(&segment.to_bytes(), 0)?;
     file.sync()?;
     disk.rename(&next, &path)?;

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::platform::disk::FileId;
+use crate::embedded::platform::regular::open_with;
 use crate::embedded::settings::folder_of;
 
 /// Held as long as it lives.
@@ -17,14 +18,9 @@ pub(crate) struct Lock(File);
 
 impl Lock {
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(at("create", path))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = open_with(&mut options, path).map_err(at("create", path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(file)),
             Err(Errno::WOULDBLOCK) => {

@@ -1,4 +1,4 @@
-//! What the store needs of the machine: disk, clocks, locks, and a quiet way to report what fails again and again.
+//! What the store needs of the machine: disk, files, clocks, locks, and a quiet way to report what fails again and again.
 
 pub(super) mod clock;
 pub(super) mod clock_trust;
@@ -6,4 +6,5 @@ pub(super) mod disk;
 pub(super) mod lock_file;
 pub(super) mod locks;
 pub(super) mod prewrite;
+pub(super) mod regular;
 pub(super) mod repeated;

@@ -16,6 +16,7 @@ use crate::embedded::format::segment_header::{
 };
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::recent::Recent;
+use crate::embedded::log::beginning::{is_marked, mark};
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::segments::Segments;
 use crate::embedded::log::spare::SPARE;
@@ -57,6 +58,10 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let Begun { index, damaged, state, recent, tail } = recovery.begin(settings)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
+    // In a log of an earlier program no segment is marked.
+    if let Some(oldest) = recovery.list.first() {
+        mark(&*disk, &folder, oldest).map_err(at("write to", &oldest.path(&folder)))?;
+    }
     let list = recovery.closed()?;
     let (epoch, summary) = (recovery.epoch, recovery.summary);
     // The time of the last record, to check the clock against.
@@ -124,7 +129,13 @@ fn segments(
         }
         list.push(header);
     }
-    if list.is_empty() {
+    if let [oldest, ..] = list[..] {
+        let segment = oldest.path(folder);
+        let marked = is_marked(disk, folder, &oldest).map_err(at("read", &segment))?;
+        if !marked && list.last().is_some_and(|newest| newest.flags.beginning_marked) {
+            return Err(OpenError::NoBeginning { segment });
+        }
+    } else {
         if let Ok(Some(_)) = machine.index.open().and_then(|index| index.stamp()) {
             return Err(OpenError::NoLog { folder: folder.to_path_buf() });
         }

@@ -5,7 +5,8 @@
 //!
 //! A place without a frame is damage if a later frame or the next segment proves that it was durable.
 //! Otherwise it is the end of the log, which is cut off there. The index only reads what is durable: a log
-//! that ends before the place that its index has read is damaged, too.
+//! that ends before the place that its index has read is damaged, too. So is one whose newest file is shorter than
+//! it was made.
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use super::torn_tail;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::entry::Entry;
+use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::embedded::indexing::lookup::Lookup;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
@@ -53,6 +55,7 @@ impl Recovery<'_> {
             }
             let len = file.len().map_err(at("read", &path))?;
             let to = next.map_or(segment.base + len, |next| next.prev_end);
+            let was_cut = next.is_none() && segment.was_cut(len);
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
             if next.is_none() {
                 self.newest(&*file, stretch, epoch).map_err(at("read or write", &path))?;
@@ -78,7 +81,7 @@ impl Recovery<'_> {
                     Step::Bad(lsn) if next.is_some() || lsn < durable => {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
-                    Step::Bad(lsn) if lsn < self.proven => break,
+                    Step::Bad(lsn) if was_cut || lsn < self.proven => break,
                     Step::Bad(lsn) => {
                         let rest = Stretch { from: lsn, ..stretch };
                         let Some(newest) = torn_tail::cut(&*file, &path, rest, scanner.epoch())?
@@ -101,14 +104,34 @@ impl Recovery<'_> {
             }
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();
-            if next.is_none() && lsn < self.proven {
-                let (offset, missing_bytes) = (lsn - segment.base, self.proven - lsn);
-                return Err(OpenError::Lost { segment: path, offset, missing_bytes });
+            if next.is_none() {
+                self.check_end(path, &segment, lsn, len)?;
             }
         }
         // A new epoch: what an earlier process wrote behind the end is never taken for a new frame.
         self.epoch = epoch.max(self.epoch) + 1;
         Ok(lsn)
+    }
+
+    /// Whether the newest segment may end there.
+    fn check_end(
+        &self,
+        path: PathBuf,
+        newest: &SegmentHeader,
+        end: u64,
+        len: u64,
+    ) -> Result<(), OpenError> {
+        let offset = end - newest.base;
+        if end < self.proven {
+            let missing_bytes = self.proven - end;
+            return Err(OpenError::Lost { segment: path, offset, missing_bytes });
+        }
+        // Nothing can be missing where no record has room.
+        if newest.was_cut(len) && newest.limit() - end >= HEADER_BYTES as u64 {
+            let missing_bytes = newest.capacity - len;
+            return Err(OpenError::Cut { segment: path, offset, missing_bytes });
+        }
+        Ok(())
     }
 
     /// Makes the newest segment ready for the replay of the part that the index lacks.

@@ -75,7 +75,7 @@ impl Retention {
         if self.ranges(oldest, count, wait)? {
             return Ok(true);
         }
-        self.free(oldest);
+        self.free(oldest)?;
         Ok(true)
     }
 

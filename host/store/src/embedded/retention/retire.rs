@@ -17,6 +17,7 @@ use crate::embedded::core::inbox::{Command, Reply};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::sweep::sweep;
+use crate::embedded::log::beginning::mark;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
@@ -187,21 +188,33 @@ impl Retention {
         Some(left.clamp(LOOK, newest))
     }
 
-    /// Takes the segment out of the log. Readers no longer find it.
-    pub(super) fn free(&mut self, oldest: &Oldest) {
-        let mut segments = write_lock(&self.shared.reader.segments);
+    /// Takes the segment out of the log, once the next one says that the log begins there. Readers no longer find it.
+    pub(super) fn free(&mut self, oldest: &Oldest) -> Result<(), StoreError> {
+        let reader = &self.shared.reader;
+        let next = match &read_lock(&reader.segments).list[..] {
+            [first, next, ..] if first.header == oldest.header => next.header,
+            _ => return Ok(()),
+        };
+        mark(&*reader.disk, &reader.folder, &next).map_err(|error| StoreError::Disk {
+            reason: format!(
+                "cannot mark the segment {}: {error}",
+                next.path(&reader.folder).display()
+            ),
+        })?;
+        let mut segments = write_lock(&reader.segments);
         if segments.list.first().is_none_or(|first| first.header != oldest.header) {
-            return;
+            return Ok(());
         }
         let segment = segments.list.remove(0);
         drop(segments);
         self.given_up.take();
         lock(&self.shared.retention.kept_by).clear();
-        let path = segment.header.path(&self.shared.reader.folder);
+        let path = segment.header.path(&reader.folder);
         let Summary { requests, events, .. } = &*oldest.summary;
         let why = if oldest.aged { "it is older than retention.age" } else { "the log is full" };
         tracing::info!(segment = %path.display(), requests, events, "removed a log segment: {why}");
         self.leave(segment);
+        Ok(())
     }
 
     /// Recycles the file once its last reader is done, then sweeps the index. Only after that may the next
@@ -213,7 +226,7 @@ impl Retention {
         }
         let (reader, spare) = (&self.shared.reader, &self.shared.spare);
         let path = segment.header.path(&reader.folder);
-        if let Err(error) = spare.recycle(&*reader.disk, &path, &reader.folder) {
+        if let Err(error) = spare.recycle(&*reader.disk, &segment.header, &reader.folder) {
             if let Some(failures) = self.failed.again() {
                 tracing::warn!(path = %path.display(), %error, failures,
                     "cannot remove an old segment; trying again soon");

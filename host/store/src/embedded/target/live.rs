@@ -116,6 +116,7 @@ impl Live {
             ..Self::default()
         };
         live.advance();
+        live.settle_pending_when_idle();
         live
     }
 

@@ -145,6 +145,7 @@ fn write_frames(folder: &Folder, names: &[&str], durable: u64, epoch: u32) -> Ve
 async fn frames_behind_a_torn_one_of_the_same_write_never_come_back() {
     let folder = Folder::new();
     drop(folder.store());
+    folder.shorten();
     // Three frames of one write; the middle one did not reach the disk.
     let places = write_frames(&folder, &["aa", "bb", "cc"], 4_096, 1);
     let log = folder.segments()[0].clone();
@@ -178,6 +179,7 @@ async fn a_request_of_a_thousand_events_is_atomic() {
     let ids = append(&*store, (0..1_000).map(|i| planned(i.to_string(), &[a])).collect()).await;
     drop(store);
     folder.delete_index();
+    folder.shorten();
     let (from, log) = (offset_of(ids[0]), &folder.segments()[0]);
     let whole = std::fs::read(log).unwrap();
     let step = (whole.len() - usize::try_from(from).unwrap()) / 6;

@@ -10,7 +10,7 @@ use crate::embedded::{Embedded, OpenError};
 use crate::{AppendError, Queue};
 use dispatcher_model::EventId;
 
-use crate::embedded::tests::support::{Folder, flip, large, offset_of};
+use crate::embedded::tests::support::{Folder, deliver_all, flip, large, offset_of};
 
 /// A closed store with events in so many segments.
 async fn stored(segments: usize) -> (Folder, Vec<EventId>) {
@@ -112,10 +112,43 @@ async fn a_log_that_is_gone_is_not_taken_for_a_new_store() {
     drop(folder.store());
 }
 
+/// The index has not read the last ones, but the file had its whole length before.
+#[tokio::test]
+async fn the_newest_file_of_a_killed_daemon_that_is_shorter_is_a_loss() {
+    for cut_by in [8, 64, 140, 300, 5_000] {
+        let (folder, ids) = stored(1).await;
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        let ids: Vec<_> =
+            ids.into_iter().chain(append(&*store, vec![planned("last", &[a])]).await).collect();
+        drop(store);
+        folder.delete_index();
+        let end = folder.end();
+        cut(&folder.segments()[0], end - cut_by);
+        let what = format!("cut by {cut_by}");
+        for _ in 0..2 {
+            let refused = Embedded::open(folder.settings()).unwrap_err();
+            assert!(matches!(refused, OpenError::Cut { .. }), "{what}: {refused}");
+            assert!(refused.to_string().contains("dispatcher store repair"), "{refused}");
+        }
+        assert!(matches!(check(&folder).start, Start::Fails(_)), "{what}");
+        let work = Work::default();
+        let done = tools::repair(&folder.settings().directory, &work, &mut |_, _| {}).unwrap();
+        let after = done.after.unwrap();
+        assert!(after.is_clean() && matches!(after.start, Start::Works), "{what}: {after:?}");
+        let store = folder.store();
+        let new = append(&*store, vec![planned("new", &[a])]).await[0];
+        assert!(!ids.contains(&new), "{what}: a number is given twice");
+        deliver_all(&store, a).await;
+        assert_eq!((store.depth(a).pending, store.depth(a).dead), (0, 1), "{what}");
+    }
+}
+
 /// Nothing behind the last record proves that it was durable, but the index does.
 #[tokio::test]
 async fn damage_of_the_last_record_is_not_a_torn_write_if_the_index_has_read_it() {
     let (folder, ids) = stored(1).await;
+    folder.shorten();
     let log = folder.segments()[0].clone();
     let [.., before, last] = ids[..] else { panic!() };
     let (before, last) = (offset_of(before), offset_of(last));
@@ -133,6 +166,7 @@ async fn damage_of_the_last_record_is_not_a_torn_write_if_the_index_has_read_it(
 #[tokio::test]
 async fn a_torn_write_behind_what_the_index_has_read_is_cut_off() {
     let (folder, ids) = stored(1).await;
+    folder.shorten();
     let log = folder.segments()[0].clone();
     let mut bytes = std::fs::read(&log).unwrap();
     let last = usize::try_from(offset_of(*ids.last().unwrap())).unwrap();

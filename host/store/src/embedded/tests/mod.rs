@@ -8,6 +8,7 @@ mod folders;
 mod full;
 mod gate;
 mod gone;
+mod gone_beginning;
 mod index_damage;
 mod limits;
 mod lost_end;

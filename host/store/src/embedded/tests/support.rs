@@ -1,18 +1,24 @@
 //! A store in a temporary folder, or with its log on a simulated disk, and ways to look at it and to
 //! damage it.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::Queue;
-use crate::contract::Opener;
+use crate::contract::{HOUR, Opener, append, delivered, planned, settle, within};
 use crate::embedded::core::machine::Machine;
+use crate::embedded::format::segment_header::{Flags, SegmentHeader};
+use crate::embedded::log::beginning::mark;
+use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
+use crate::embedded::platform::disk::{DiskFile, Files};
 use crate::embedded::simulation::hardware::disk::SimDisk;
 use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::embedded::{Embedded, Settings};
+use dispatcher_model::TargetNumber;
 
 pub(super) struct Folder {
     pub dir: TempDir,
@@ -73,6 +79,39 @@ impl Folder {
         files
     }
 
+    fn header(path: &Path) -> SegmentHeader {
+        SegmentHeader::from_bytes(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// Where the last record of the newest file ends in it.
+    pub(super) fn end(&self) -> u64 {
+        let path = self.segments().pop().unwrap();
+        let (header, file) = (Self::header(&path), File::open(&path).unwrap());
+        let all = Stretch { segment: header, from: header.first(), to: header.limit() };
+        let mut scanner = Scanner::new(&file, all, CHUNK_BYTES);
+        while let Step::Frame(..) = scanner.step().unwrap() {}
+        scanner.at() - header.base
+    }
+
+    /// Lets the newest file end with its last record, as if it had never been longer: on a file system without holes, or
+    /// made by an earlier program.
+    pub(super) fn shorten(&self) {
+        let path = self.segments().pop().unwrap();
+        let header = Self::header(&path);
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        file.set_len(self.end()).unwrap();
+        let flags = Flags { full_length: false, ..header.flags };
+        let header = SegmentHeader { flags, ..header }.to_bytes();
+        DiskFile::write_all_at(&file, &header, 0).unwrap();
+    }
+
+    /// Removes the oldest segments as retention does.
+    pub(super) fn remove_oldest(&self, count: usize) {
+        let segments = self.segments();
+        mark(&Files, &self.settings().log_folder(), &Self::header(&segments[count])).unwrap();
+        segments[..count].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+
     pub(super) fn delete_index(&self) {
         std::fs::remove_dir_all(self.settings().index_folder()).unwrap();
     }
@@ -98,18 +137,42 @@ pub(super) fn dump(store: &Embedded) -> Rows {
     store.shared.with_index(|index| Ok(index.dump())).unwrap()
 }
 
+/// Delivers everything that waits for the target; returns how many deliveries that were.
+pub(super) async fn deliver_all(store: &Embedded, target: TargetNumber) -> u64 {
+    append(store, vec![planned("the end", &[target])]).await;
+    let mut count = 0;
+    loop {
+        let some = within(store.claim(target, 500, HOUR)).await.unwrap();
+        count += some.len() as u64;
+        settle(store, target, &some, delivered()).await;
+        if some.iter().any(|delivery| delivery.event.data == "the end") {
+            store.flush().await.unwrap();
+            return count - 1;
+        }
+    }
+}
+
 /// A copy of a folder with all that is in it.
-pub(super) fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
+pub(super) fn copy_tree(from: &Path, to: &Path) {
+    use std::os::unix::fs::FileTypeExt as _;
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
             copy_tree(&entry.path(), &target);
+        } else if kind.is_fifo() {
+            make_fifo(&target);
         } else {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+pub(super) fn make_fifo(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 /// Flips a bit of a byte.

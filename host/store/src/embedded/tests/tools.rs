@@ -379,6 +379,7 @@ async fn a_backup_made_during_writes_has_all_that_was_acknowledged_before() {
 async fn a_backup_leaves_out_zeros_and_refuses_an_existing_folder() {
     let folder = Folder::new();
     stored(&folder, 3).await;
+    folder.shorten();
     let directory = folder.settings().directory;
     let log = folder.segments()[0].clone();
     let end = std::fs::metadata(&log).unwrap().len();

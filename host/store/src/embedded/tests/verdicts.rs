@@ -8,7 +8,8 @@ use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::tools::{self, Report, Start, ToolError, Work};
 
-use crate::embedded::tests::support::{Folder, large};
+use crate::embedded::format::segment_header::file_name;
+use crate::embedded::tests::support::{Folder, deliver_all, large, make_fifo};
 
 const SEEDS: u64 = 8;
 
@@ -38,7 +39,7 @@ fn files(folder: &Path, all: &mut Vec<PathBuf>) {
     }
 }
 
-/// Damages a file in one of the ways of a bad disk or a bad hand.
+/// Damages the files in one of the ways of a bad disk or a bad hand.
 fn damage(folder: &Folder, random: &mut fastrand::Rng) -> String {
     use std::os::unix::fs::FileExt as _;
     let (mut all, segments) = (Vec::new(), folder.segments());
@@ -46,12 +47,37 @@ fn damage(folder: &Folder, random: &mut fastrand::Rng) -> String {
     all.sort();
     let from = if random.u8(..3) == 0 { &all } else { &segments };
     let path = &from[random.usize(..from.len())];
+    if !path.is_file() {
+        return "nothing".to_owned();
+    }
     let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
     let len = file.metadata().unwrap().len();
     // Headers are small, so chance would hardly meet them.
     let at =
         if random.bool() { random.u64(..len.max(1)) } else { random.u64(..len.clamp(1, 5_000)) };
-    let what = match random.u8(..7) {
+    let what = match random.u8(..10) {
+        7 => {
+            // Some of them may be next to one another.
+            for path in &segments[random.usize(..segments.len())..] {
+                if random.bool() {
+                    std::fs::remove_file(path).unwrap();
+                }
+            }
+            "a place in a file, and segments removed".to_owned()
+        }
+        8 => {
+            let base = random.u64(..4) << random.u32(19..40);
+            let stray = segments[0].with_file_name(file_name(base));
+            if stray != segments[0] {
+                std::fs::copy(path, stray).unwrap();
+            }
+            format!("copied to {base}")
+        }
+        9 => {
+            std::fs::remove_file(path).unwrap();
+            make_fifo(path);
+            "replaced by a FIFO".to_owned()
+        }
         0 => {
             std::fs::remove_file(path).unwrap();
             "removed".to_owned()
@@ -100,7 +126,21 @@ async fn check_repair_and_start_agree_whatever_is_damaged() {
         let what: Vec<_> = (0..random.usize(1..4)).map(|_| damage(&folder, &mut random)).collect();
         let what = format!("seed {seed}: {what:?}");
         agree(&folder, &what);
+        if starts(&folder).is_ok() {
+            nothing_is_left(&folder, &what).await;
+        }
     }
+}
+
+/// All that waits is delivered or becomes a dead letter.
+async fn nothing_is_left(folder: &Folder, what: &str) {
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    deliver_all(&store, a).await;
+    assert_eq!(store.depth(a).pending, 0, "{what}");
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(folder.store().depth(a).pending, 0, "{what}: after another start");
 }
 
 fn agree(folder: &Folder, what: &str) {
@@ -108,7 +148,8 @@ fn agree(folder: &Folder, what: &str) {
     let report = match check(folder) {
         Ok(report) => report,
         Err(error) => {
-            assert!(!matches!(error, ToolError::Io { .. }), "{what}: {error}");
+            let named = error.to_string().contains("a pipe (FIFO), not a file");
+            assert!(named || !matches!(error, ToolError::Io { .. }), "{what}: {error}");
             assert!(
                 started.is_err() || matches!(error, ToolError::NoLog { .. }),
                 "{what}: {error}"

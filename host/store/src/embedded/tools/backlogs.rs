@@ -2,7 +2,6 @@
 //! after it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::Path;
 
 use super::segments::{log_folder, read};
@@ -10,6 +9,7 @@ use super::{ToolError, at};
 use crate::embedded::format::entry::Entry;
 use crate::embedded::limits::request_bytes_max;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
+use crate::embedded::platform::regular;
 use crate::embedded::state::apply::{State, TargetState};
 
 /// What waits for a target of the store.
@@ -79,7 +79,7 @@ fn state(directory: &Path) -> Result<State, ToolError> {
     let segments = read(&log_folder(directory))?;
     let newest = segments.last().and_then(|segment| Some((segment, segment.header?)));
     let Some((newest, header)) = newest else { return Ok(State::default()) };
-    let file = File::open(&newest.path).map_err(at("open", &newest.path))?;
+    let file = regular::open(&newest.path).map_err(at("open", &newest.path))?;
     let to = header.base + newest.len;
     let stretch = Stretch { segment: header, from: header.first(), to };
     let (mut scanner, mut state) = (Scanner::new(&file, stretch, CHUNK_BYTES), State::default());

@@ -1,9 +1,9 @@
 //! Copies a store, also while a daemon uses it.
 //!
-//! Closed segments never change: they are hard-linked where possible and copied otherwise. A file with a
-//! second link is never written to again. Of the newest segment the whole records are copied. If a segment
-//! is removed meanwhile, the copy starts over, because what was still needed of it is now further on in
-//! the log. The index is not copied; it can be rebuilt from the log.
+//! The records of closed segments never change: they are hard-linked where possible and copied otherwise. A file with a
+//! second link is never written to again, but for the mark that says that the log begins there. Of the newest segment
+//! the whole records are copied. If a segment is removed meanwhile, the copy starts over, because what was still needed
+//! of it is now further on in the log. The index is not copied; it can be rebuilt from the log.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use dispatcher_model::{EventId, Timestamp};
 
 use crate::embedded::format::entry::Effects;
-use crate::embedded::format::segment_header::SegmentHeader;
-use crate::embedded::platform::disk::{Disk as _, Files};
+use crate::embedded::format::segment_header::{Flags, SegmentHeader, USED};
+use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
+use crate::embedded::platform::regular;
 use crate::embedded::settings::folder_of;
 use crate::embedded::tools::check::newest;
 use crate::embedded::tools::damage::Damage;
@@ -161,6 +162,9 @@ impl Copy<'_> {
     }
 
     fn closed(&self, segment: &Segment, end: Option<u64>) -> Result<One, ToolError> {
+        if let Some(what) = segment.irregular {
+            return Err(at("copy", &segment.path)(what.into()));
+        }
         let to = self.target(segment);
         match std::fs::hard_link(&segment.path, &to) {
             Ok(()) => Ok(One::Linked),
@@ -168,15 +172,21 @@ impl Copy<'_> {
             // It is another file system, or links are not supported or not allowed.
             Err(_) => {
                 let end = end.map_or(segment.len, |end| end.saturating_sub(segment.base));
-                Ok(self.copied(segment, end)?.map_or(One::Gone, One::Copied))
+                let copied = self.copied(segment, end, |_| Ok(()))?;
+                Ok(copied.map_or(One::Gone, One::Copied))
             }
         }
     }
 
     /// Copies the first `bytes` of a file; `None` if it lost its name meanwhile and may have been reused.
-    fn copied(&self, segment: &Segment, bytes: u64) -> Result<Option<u64>, ToolError> {
+    fn copied(
+        &self,
+        segment: &Segment,
+        bytes: u64,
+        finish: impl Fn(&File) -> io::Result<()>,
+    ) -> Result<Option<u64>, ToolError> {
         let to = self.target(segment);
-        let from = match File::open(&segment.path) {
+        let from = match regular::open(&segment.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at("open", &segment.path)(error)),
@@ -185,6 +195,7 @@ impl Copy<'_> {
             let mut file = new_file(&to)?;
             hand_over(&file, self.directory)?;
             let copied = io::copy(&mut (&from).take(bytes), &mut file)?;
+            finish(&file)?;
             file.sync_all()?;
             Ok(copied)
         };
@@ -194,6 +205,9 @@ impl Copy<'_> {
 
     /// Copies the newest segment up to its last whole record; `false` if it is gone.
     fn newest(&self, segment: &Segment, done: &mut BackedUp) -> Result<bool, ToolError> {
+        if let Some(what) = segment.irregular {
+            return Err(at("copy", &segment.path)(what.into()));
+        }
         let Some(header) = segment.header else {
             return Err(OpenError::Corrupt {
                 segment: segment.path.clone(),
@@ -205,7 +219,17 @@ impl Copy<'_> {
         let mut end = End { end: header.first(), event: None, damages: 0 };
         let one = std::slice::from_ref(segment);
         Walk::new(&self.log, &mut end, &mut |_, _| {}).over(one)?;
-        let Some(bytes) = self.copied(segment, end.end - header.base)? else { return Ok(false) };
+        // The copy is shorter, but nothing was cut.
+        let flags = Flags { full_length: false, prewritten: false, ..header.flags };
+        let finish = |copy: &File| {
+            if segment.header_damaged {
+                return Ok(());
+            }
+            let header = SegmentHeader { flags, ..header }.to_bytes();
+            DiskFile::write_all_at(copy, &header[..USED], 0)
+        };
+        let copied = self.copied(segment, end.end - header.base, finish)?;
+        let Some(bytes) = copied else { return Ok(false) };
         done.bytes += bytes;
         done.newest_event = end.event;
         done.damages = end.damages;

@@ -80,8 +80,6 @@ pub(super) struct Survey {
     pub report: Report,
     /// Damaged or of another log: to be rebuilt.
     pub index_is_wrong: bool,
-    /// How far the index has read this log; zero without one.
-    pub read_to: u64,
 }
 
 /// `held`: the caller holds the daemon's lock.
@@ -104,7 +102,7 @@ pub(super) fn survey(
     };
     let proven = stamp.filter(|stamp| is_of(stamp, &all)).map_or(0, |stamp| stamp.end);
     let walked = Walk::new(&folder, &mut checker, &mut |done, all| progress(done, all))
-        .proven(proven)
+        .complete(proven)
         .over(&all)?;
     let Checker { mut report, state, at_stamp, mut traces, .. } = checker;
     report.segments = walked.segments;
@@ -131,7 +129,7 @@ pub(super) fn survey(
         }
         report.start = match trial(directory, &shadow) {
             Ok(()) => Start::Works,
-            Err(error) => Start::Fails(brief(&error)),
+            Err(error) => Start::Fails(shadow.in_place(brief(&error))),
         };
     }
     if let Start::Works = report.start {
@@ -141,7 +139,7 @@ pub(super) fn survey(
     report.set_aside = set_aside_before(&aside).map_err(at("read", &aside))?;
     let index_is_wrong = agrees.is_err();
     report.index = agrees.err();
-    Ok(Survey { report, index_is_wrong, read_to: proven })
+    Ok(Survey { report, index_is_wrong })
 }
 
 /// Why a start fails, without advice: that depends on whether a repair is of use.
@@ -156,6 +154,15 @@ fn brief(error: &OpenError) -> String {
                 "the log ends at byte {offset} of {segment}, {missing_bytes} bytes before the place that its index has read"
             )
         }
+        OpenError::Cut { segment, offset, missing_bytes } => {
+            let segment = segment.display();
+            format!(
+                "{segment} was cut: {missing_bytes} bytes of the file are missing, its last record ends at byte {offset}"
+            )
+        }
+        OpenError::NoBeginning { segment } => {
+            format!("the files before {} are missing", segment.display())
+        }
         other => other.to_string(),
     }
 }
@@ -168,7 +175,7 @@ fn is_of(stamp: &Stamp, all: &[Segment]) -> bool {
 
 /// Adds the events that the index knows to have been at each place.
 fn known(shadow: &Shadow, damages: &mut [Damage]) {
-    let ranges: Vec<_> = damages.iter().map(|damage| (damage.from, damage.to)).collect();
+    let ranges: Vec<_> = damages.iter().map(Damage::covers).collect();
     let found =
         FjallIndex::open(&shadow.index()).and_then(|index| index.known_between(&ranges, IDS_MAX));
     // The index may be damaged as well: then it knows nothing.

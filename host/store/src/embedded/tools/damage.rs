@@ -26,6 +26,8 @@ pub enum Lay {
     Header,
     /// A whole file is missing.
     Segment,
+    /// Something that is not a file lies in its place.
+    Irregular,
 }
 
 /// A target that has not read beyond a place.
@@ -90,13 +92,22 @@ pub struct Damage {
     pub(super) epoch: u32,
     /// Header of its file, even if that file is missing.
     pub(super) header: Option<SegmentHeader>,
+    /// The log begins with that file.
+    pub(super) begins_log: bool,
 }
 
 impl Damage {
     /// The range of numbers, as in the ids of events, that events there may have had.
     #[must_use]
-    pub const fn numbers(&self) -> (u64, u64) {
-        (number(self.from, 0), number(self.to, 0))
+    pub fn numbers(&self) -> (u64, u64) {
+        let (from, to) = self.covers();
+        (number(from, 0), number(to, 0))
+    }
+
+    /// Places that events there may have had.
+    pub(super) fn covers(&self) -> (u64, u64) {
+        let missing = self.header.filter(|_| self.lay == Lay::Segment);
+        (self.from, missing.map_or(self.to, |header| header.limit()))
     }
 
     /// Whether requests may have been there.
@@ -109,16 +120,16 @@ impl Damage {
     pub(super) fn may_hold_outcomes(&self) -> bool {
         match self.lay {
             Lay::Record { kind, .. } => kind == kind_name(Kind::Settlements as u8),
-            Lay::Unknown | Lay::Segment => true,
+            Lay::Unknown | Lay::Segment | Lay::Irregular => true,
             Lay::OneBit { .. } | Lay::Request { .. } | Lay::Header => false,
         }
     }
 
     /// Adds the targets that it concerns, once the whole log was read.
     pub(super) fn settle(&mut self, state: &State, read_from: Option<Option<u64>>) {
-        let there = number(self.from, 0);
+        let (_, end) = self.numbers();
         if self.may_hold_requests() {
-            let waits = state.targets.iter().filter(|target| target.cursor <= there);
+            let waits = state.targets.iter().filter(|target| target.cursor < end);
             let concerned = waits.map(|target| Concerned {
                 target: target.name.clone(),
                 pending: target.counts.pending,
@@ -127,7 +138,7 @@ impl Damage {
         }
         let is_read = |from: Option<u64>| from.is_none_or(|from| self.from >= from);
         self.meets = match self.lay {
-            Lay::Header | Lay::Segment => Some(Meets::Start),
+            Lay::Header | Lay::Segment | Lay::Irregular => Some(Meets::Start),
             _ => read_from.map(|from| if is_read(from) { Meets::Start } else { Meets::Nothing }),
         };
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES};
 use crate::embedded::platform::locks::lock;
+use crate::embedded::platform::regular;
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -106,7 +107,7 @@ impl DryDisk {
             Some(None) => return Err(io::ErrorKind::NotFound.into()),
             None => {}
         }
-        let file = File::open(path)?;
+        let file = regular::open(path)?;
         let len = DiskFile::len(&file)?;
         let content = Content { file: Some(file), len, ..Content::default() };
         let file = DryFile(Arc::new(Mutex::new(content)));

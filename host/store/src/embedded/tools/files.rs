@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use dispatcher_model::Timestamp;
 
 use crate::embedded::format::record::Lost;
+use crate::embedded::format::segment_header::{BEGINNING_AT, SegmentHeader};
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::{ToolError, at};
@@ -39,6 +40,11 @@ pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Says in the file of a segment that the log begins there.
+pub(super) fn mark_beginning(file: &File, segment: &SegmentHeader) -> std::io::Result<()> {
+    DiskFile::write_all_at(file, &segment.beginning(), BEGINNING_AT as u64)
+}
+
 /// Fills a place with the record that says that nothing can be read there.
 pub(super) fn fill(
     file: &File,
@@ -46,6 +52,9 @@ pub(super) fn fill(
     (from, to, epoch): (u64, u64, u32),
     no_requests: bool,
 ) -> std::io::Result<()> {
+    if from == to {
+        return Ok(());
+    }
     let at_ms = Timestamp::from(SystemTime::now()).as_millis();
     let frame = Lost { at_ms, no_requests }.frame(to.saturating_sub(from));
     let mut frame =

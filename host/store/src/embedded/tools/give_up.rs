@@ -1,12 +1,14 @@
-//! Starts without a segment that cannot be repaired: an explicit act. The file is kept, and one record in its
-//! place says that all of it is lost.
+//! Starts without segments that cannot be repaired: an explicit act. The files are kept, and one record in the place of
+//! each says that all of it is lost.
 
 use std::path::{Path, PathBuf};
 
 use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::format::segment_header::{Identity, SegmentHeader};
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
-use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
+use crate::embedded::settings::folder_of;
+use crate::embedded::tools::files::{damaged_folder, fill, hand_over, mark_beginning, new_file};
+use crate::embedded::tools::holes::{self, Hole, LOST_BYTES};
 use crate::embedded::tools::segments::{self, Segment};
 use crate::embedded::tools::walk::{Visitor, Walk};
 use crate::embedded::tools::{ToolError, at};
@@ -14,16 +16,33 @@ use crate::embedded::tools::{ToolError, at};
 /// Before it has its name.
 const UNFINISHED: &str = "repair.tmp";
 
-/// A segment that is given up, and the header of its replacement.
-pub(super) struct Wanted {
-    path: PathBuf,
-    /// `None`: it lies where no segment belongs; it is only taken away.
-    header: Option<SegmentHeader>,
-    /// Where the next one says that it ends.
-    end: Option<u64>,
+/// A segment that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    pub segment: PathBuf,
+    /// Where the file is kept.
+    pub kept: PathBuf,
+    /// It lay in the log: a record in its place says that all of it is lost.
+    pub was_in_log: bool,
 }
 
-/// The segments of these names.
+/// A segment to give up, and what takes its place.
+pub(super) struct Wanted {
+    path: PathBuf,
+    /// `None`: it lies where no segment belongs, and is only taken away.
+    hole: Option<Hole>,
+    begins_log: bool,
+}
+
+/// Up to where the log is known, without what is given up.
+struct Known {
+    last: SegmentHeader,
+    /// Where that one really ends, and the epoch there.
+    end: u64,
+    epoch: u32,
+}
+
+/// The segments of these names, oldest first.
 pub(super) fn find(log: &Path, names: &[String]) -> Result<Vec<Wanted>, ToolError> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -36,35 +55,68 @@ pub(super) fn find(log: &Path, names: &[String]) -> Result<Vec<Wanted>, ToolErro
     if let Some(name) = names.iter().find(|name| !all.iter().any(|s| s.path.ends_with(name))) {
         return Err(ToolError::NoSegment { name: name.clone(), folder: log.to_path_buf() });
     }
-    let others: Vec<&Segment> = all.iter().filter(|segment| !given_up(segment)).collect();
-    all.iter().filter(|segment| given_up(segment)).map(|one| wanted(log, one, &others)).collect()
+    let kept = all.iter().filter(|segment| !given_up(segment)).filter_map(|segment| segment.header);
+    let Some(identity) = most_common(kept.map(|header| header.identity)) else {
+        return Err(ToolError::Alone { name: names.join(", ") });
+    };
+    let ours = |segment: &Segment| segment.header.filter(|header| header.identity == identity);
+    let (mut found, mut known) = (Vec::new(), None);
+    for (place, one) in all.iter().enumerate() {
+        if !given_up(one) {
+            if let Some(last) = ours(one) {
+                let (end, epoch) = end_of(log, one, last)?;
+                known = Some(Known { last, end, epoch });
+            }
+            continue;
+        }
+        let behind = &all[place + 1..];
+        let after = behind.iter().filter(|segment| !given_up(segment)).find(|s| ours(s).is_some());
+        let hole = hole(one.base, ours(one), known.as_ref(), after, !behind.is_empty());
+        let begins_log = known.is_none();
+        if let Some(Hole { header: last, to: end }) = hole {
+            known = Some(Known { last, end, epoch: last.epoch });
+        }
+        found.push(Wanted { path: one.path.clone(), hole, begins_log });
+    }
+    Ok(found)
 }
 
-fn wanted(log: &Path, one: &Segment, others: &[&Segment]) -> Result<Wanted, ToolError> {
-    let headers = others.iter().filter_map(|segment| segment.header);
-    let Some(identity) = most_common(headers.clone().map(|header| header.identity)) else {
-        let name = one.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Err(ToolError::Alone { name });
-    };
-    let ours = headers.filter(|header| header.identity == identity);
-    let before = ours.clone().rfind(|header| header.base < one.base);
-    let after = ours.clone().find(|header| header.base > one.base);
-    let own = one.header.filter(|header| header.identity == identity);
-    let path = one.path.clone();
-    if before.is_some_and(|before| before.limit() > one.base) {
-        return Ok(Wanted { path, header: None, end: None });
+/// What takes the place of the segment at `base`, which says `own` of itself.
+fn hole(
+    base: u64,
+    own: Option<SegmentHeader>,
+    before: Option<&Known>,
+    after: Option<&Segment>,
+    any_behind: bool,
+) -> Option<Hole> {
+    let next = after.and_then(|after| after.header);
+    match (before, after) {
+        // The log begins behind it.
+        (None, Some(after)) if after.begins_log => return None,
+        (Some(before), _) if before.last.limit() > base => return None,
+        // What is missing before it, if anything, is found and filled later.
+        (Some(before), _) if before.last.limit() < base && own.is_none() => return None,
+        _ => {}
     }
-    let capacity = own.or(before).or(after).map_or(one.len, |header| header.capacity);
-    let capacity = after.map_or(capacity, |after| capacity.min(after.base - one.base));
-    let prev_end = match before {
-        Some(before) => end_of(log, before, others)?,
-        None => one.base,
+    let like = own.or(before.map(|before| before.last)).or(next)?;
+    let room = next.map_or(u64::MAX, |next| next.base - base);
+    let header = SegmentHeader {
+        base,
+        capacity: like.capacity.min(room),
+        prev_end: before.map_or(base, |before| before.end),
+        epoch: before.map_or(next.map_or(like.epoch, |next| next.epoch), |before| before.epoch),
+        flags: holes::flags(before.map_or(next.unwrap_or(like), |before| before.last)),
+        ..like
     };
-    let epoch = before.or(after).map_or(1, |header| header.epoch);
-    let created_ms = before.or(after).map_or(0, |header| header.created_ms);
-    let header = SegmentHeader { identity, base: one.base, capacity, prev_end, epoch, created_ms };
-    let end = after.filter(|after| after.base == header.limit()).map(|after| after.prev_end);
-    Ok(Wanted { path, header: Some(header), end })
+    let least = header.first() + HEADER_BYTES as u64;
+    let said = next.filter(|next| next.base == header.limit()).map(|next| next.prev_end);
+    let to = match said.filter(|end| (least..=header.limit()).contains(end)) {
+        Some(end) => end,
+        None if any_behind => header.first() + LOST_BYTES,
+        // It was the newest: its numbers may not be given again.
+        None => header.limit(),
+    };
+    (least <= header.limit()).then_some(Hole { header, to })
 }
 
 fn most_common(all: impl Iterator<Item = Identity> + Clone) -> Option<Identity> {
@@ -76,47 +128,46 @@ struct Nothing;
 
 impl Visitor for Nothing {}
 
-/// Where the segment before really ends.
-fn end_of(log: &Path, before: SegmentHeader, others: &[&Segment]) -> Result<u64, ToolError> {
-    let Some(segment) = others.iter().find(|segment| segment.base == before.base) else {
-        return Ok(before.first());
-    };
-    let walked =
-        Walk::new(log, &mut Nothing, &mut |_, _| {}).over(std::slice::from_ref(*segment))?;
-    Ok(walked.end.max(before.first()))
+/// Where that segment really ends, and the epoch there.
+fn end_of(log: &Path, one: &Segment, header: SegmentHeader) -> Result<(u64, u32), ToolError> {
+    let walked = Walk::new(log, &mut Nothing, &mut |_, _| {}).over(std::slice::from_ref(one))?;
+    Ok((walked.end.max(header.first()), walked.epoch.max(header.epoch)))
 }
 
 /// Keeps the file among what was damaged, and puts a segment in its place that says that all is lost.
-/// `read_to`: how far the index has read. Returns the file, and where it is kept.
-pub(super) fn give_up(
-    directory: &Path,
-    wanted: &Wanted,
-    read_to: u64,
-) -> Result<(PathBuf, PathBuf), ToolError> {
+pub(super) fn give_up(directory: &Path, wanted: &Wanted) -> Result<GivenUp, ToolError> {
     let path = &wanted.path;
-    let log = crate::embedded::settings::folder_of(path);
-    let folder = damaged_folder(directory)?;
+    let (log, folder) = (folder_of(path), damaged_folder(directory)?);
     let name = path.file_name().unwrap_or_default();
     let kept = (0u32..)
         .map(|n| folder.join(format!("{}.{n}", name.to_string_lossy())))
-        .find(|kept| !kept.exists())
+        .find(|kept| kept.symlink_metadata().is_err())
         .unwrap_or_else(|| folder.join(name));
-    std::fs::hard_link(path, &kept).map_err(at("keep a copy of the segment in", &kept))?;
-    Files.sync_folder(&folder).map_err(at("sync", &folder))?;
+    let keep = || {
+        // A file keeps its name until the new one has it: a crash leaves one of the two.
+        if wanted.hole.is_some() && path.is_file() {
+            std::fs::hard_link(path, &kept)?;
+        } else {
+            std::fs::rename(path, &kept)?;
+        }
+        Files.sync_folder(&folder)
+    };
+    keep().map_err(at("keep a copy of the segment in", &kept))?;
     let replace = || {
-        let Some(header) = wanted.header else { return std::fs::remove_file(path) };
+        let Some(Hole { header, to }) = wanted.hole else { return Ok(()) };
         let unfinished = log.join(UNFINISHED);
         let _ = std::fs::remove_file(&unfinished);
         let file = new_file(&unfinished)?;
         hand_over(&file, directory)?;
         DiskFile::write_all_at(&file, &header.to_bytes(), 0)?;
-        let least = header.first() + HEADER_BYTES as u64;
-        let to = wanted.end.unwrap_or(read_to.min(header.limit())).max(least);
+        if wanted.begins_log {
+            mark_beginning(&file, &header)?;
+        }
         let place = (header.first(), to, header.epoch);
         fill(&file, (header.base, header.identity.salt()), place, false)?;
         file.sync_all()?;
         Files.rename(&unfinished, path)
     };
     replace().and_then(|()| Files.sync_folder(log)).map_err(at("replace", path))?;
-    Ok((path.clone(), kept))
+    Ok(GivenUp { segment: path.clone(), kept, was_in_log: wanted.hole.is_some() })
 }

@@ -4,17 +4,18 @@
 //! not change the folder, so they open a copy in a temporary folder. Tables never change once written, so
 //! the copy links to them and takes little space.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 use rustix::io::Errno;
 
 use crate::embedded::index::fjall::FjallIndex;
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{IndexError, LAYOUT, Stamp};
+use crate::embedded::platform::regular::{self, irregular_in};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::tools::{ToolError, at};
@@ -49,7 +50,7 @@ pub(super) struct Looked {
 /// Whether a daemon uses the folder. Creates no file: without a lock file, none does.
 fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
     let path = Settings::new(directory).lock_file();
-    let file = match File::open(&path) {
+    let file = match regular::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(at("open", &path)(error)),
@@ -75,10 +76,13 @@ pub(super) fn look(directory: &Path, held: bool) -> Result<Looked, ToolError> {
         return Ok(in_use);
     }
     let shadow = copied.map_err(at("copy", &folder))?;
-    let view = if folder.is_dir() {
-        read(&shadow.index()).unwrap_or_else(|error| unusable(&error, None))
-    } else {
-        IndexView::Missing
+    let view = match irregular_in(&folder).map_err(at("read", &folder))? {
+        Some(why) => IndexView::Unusable { why, stamp: None },
+        None if folder.is_dir() => {
+            let view = read(&shadow.index()).unwrap_or_else(|error| unusable(&error, None));
+            view.in_place(&shadow)
+        }
+        None => IndexView::Missing,
     };
     Ok(Looked { view, shadow: Some(shadow) })
 }
@@ -94,6 +98,14 @@ impl IndexView {
             Self::There { stamp, .. } => Some(*stamp),
             Self::Unusable { stamp, .. } => *stamp,
             Self::InUse | Self::Missing => None,
+        }
+    }
+
+    /// Names the index itself, not its copy.
+    fn in_place(self, shadow: &Shadow) -> Self {
+        match self {
+            Self::Unusable { why, stamp } => Self::Unusable { why: shadow.in_place(why), stamp },
+            other => other,
         }
     }
 }
@@ -115,15 +127,24 @@ fn read(folder: &Path) -> Result<IndexView, IndexError> {
 
 /// A copy of an index in the system's temporary folder, for its owner alone; removed when dropped.
 #[derive(Debug)]
-pub(super) struct Shadow(PathBuf);
+pub(super) struct Shadow {
+    folder: PathBuf,
+    /// The folder of the index that it is a copy of.
+    of: PathBuf,
+}
 
 impl Shadow {
     pub(super) fn index(&self) -> PathBuf {
-        self.0.join("index")
+        self.folder.join("index")
     }
 
     pub(super) fn aside(&self) -> PathBuf {
-        self.0.join("damaged")
+        self.folder.join("damaged")
+    }
+
+    /// A text about the copy, as one about the index.
+    pub(super) fn in_place(&self, text: String) -> String {
+        text.replace(&*self.index().to_string_lossy(), &self.of.to_string_lossy())
     }
 
     fn of(folder: &Path) -> io::Result<Self> {
@@ -133,10 +154,12 @@ impl Shadow {
         let path = std::env::temp_dir().join(name);
         // Fails if the folder exists, which may be another user's.
         DirBuilder::new().mode(0o700).create(&path)?;
-        let shadow = Self(path);
+        let shadow = Self { folder: path, of: folder.to_path_buf() };
         if folder.is_dir() {
             fs::create_dir(shadow.index())?;
             copy(&fs::canonicalize(folder)?, &shadow.index())?;
+        } else if folder.exists() {
+            stand_in(&shadow.index())?;
         }
         Ok(shadow)
     }
@@ -145,8 +168,13 @@ impl Shadow {
 impl Drop for Shadow {
     fn drop(&mut self) {
         // If this fails, the system cleans up its temporary files.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Takes the place of what is not a file: a start refuses that in the same way.
+fn stand_in(path: &Path) -> io::Result<()> {
+    Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
 }
 
 /// Copies files and folders, and links to the files of `tables`.
@@ -155,9 +183,11 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, copied) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
+        if source.is_dir() {
             fs::create_dir(&copied)?;
             copy(&source, &copied)?;
+        } else if source.exists() && !source.is_file() {
+            stand_in(&copied)?;
         } else if is_tables {
             symlink(&source, &copied)?;
         } else {

@@ -12,6 +12,7 @@ mod dump;
 mod files;
 mod give_up;
 mod heal;
+mod holes;
 mod index_view;
 mod repair;
 mod segments;
@@ -27,6 +28,7 @@ pub use backup::{BackedUp, backup};
 pub use check::{Report, Start, check};
 pub use damage::{Concerned, Damage, Known, Lay, Meets, Unsure};
 pub use dump::{DumpOptions, dump};
+pub use give_up::GivenUp;
 pub use repair::{Repaired, Work, repair};
 
 use crate::embedded::error::OpenError;

@@ -9,14 +9,16 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::embedded::format::segment_header::USED;
 use crate::embedded::index::set_aside::set_aside;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::platform::lock_file::Lock;
+use crate::embedded::platform::regular;
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::check::survey;
 use crate::embedded::tools::damage::{Damage, Lay};
-use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
-use crate::embedded::tools::give_up;
+use crate::embedded::tools::files::{damaged_folder, fill, hand_over, mark_beginning, new_file};
+use crate::embedded::tools::give_up::{self, GivenUp};
 use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments;
 use crate::embedded::tools::{DAMAGES_MAX, OpenError, Progress, Report, ToolError, at};
@@ -43,8 +45,7 @@ pub struct Repaired {
     pub kept: Vec<Option<PathBuf>>,
     /// The index was set aside or removed; the next start rebuilds it.
     pub index_removed: bool,
-    /// Segments that were given up, and where they are kept.
-    pub given_up: Vec<(PathBuf, PathBuf)>,
+    pub given_up: Vec<GivenUp>,
     /// What a check finds after the repair; `None`: nothing was changed.
     pub after: Option<Report>,
 }
@@ -71,13 +72,10 @@ pub fn repair(
         })?)
     };
     let log = settings.log_folder();
-    let wanted = give_up::find(&log, give_up)?;
     let mut given_up = Vec::new();
     if !dry_run {
-        // What the index has read is lost with the newest segments.
-        let read_to = survey(directory, true, progress)?.read_to;
-        for wanted in wanted {
-            given_up.push(give_up::give_up(directory, &wanted, read_to)?);
+        for wanted in give_up::find(&log, give_up)? {
+            given_up.push(give_up::give_up(directory, &wanted)?);
         }
     }
     let found = survey(directory, !dry_run, progress)?;
@@ -109,7 +107,8 @@ pub fn repair(
 fn evidence_path(directory: &Path, damage: &Damage) -> Option<PathBuf> {
     let stem = damage.segment.file_stem()?.to_string_lossy();
     let name = format!("{stem}-{}.bin", damage.offset);
-    (damage.lay != Lay::Segment).then(|| Settings::new(directory).damaged_folder().join(name))
+    let is_there = !matches!(damage.lay, Lay::Segment | Lay::Irregular);
+    is_there.then(|| Settings::new(directory).damaged_folder().join(name))
 }
 
 struct Repairer<'a> {
@@ -124,7 +123,7 @@ impl Repairer<'_> {
         let folder = damaged_folder(self.directory)?;
         let unfinished = path.with_extension("tmp");
         let copy = || {
-            let mut from = File::open(&damage.segment)?;
+            let mut from = regular::open(&damage.segment)?;
             from.seek(SeekFrom::Start(damage.offset))?;
             // Left from an interrupted repair.
             let _ = std::fs::remove_file(&unfinished);
@@ -157,10 +156,13 @@ impl Repairer<'_> {
             let mut file = new_file(&repaired)?;
             hand_over(&file, self.directory)?;
             if !missing {
-                std::io::copy(&mut File::open(path)?, &mut file)?;
+                std::io::copy(&mut regular::open(path)?, &mut file)?;
             }
             if missing || repairable.iter().any(|damage| damage.lay == Lay::Header) {
-                DiskFile::write_all_at(&file, &header.to_bytes(), 0)?;
+                DiskFile::write_all_at(&file, &header.to_bytes()[..USED], 0)?;
+            }
+            if repairable.iter().any(|damage| damage.begins_log) {
+                mark_beginning(&file, &header)?;
             }
             for damage in repairable.iter().filter(|damage| damage.lay != Lay::Header) {
                 bridge(&file, header.base, header.identity.salt(), damage)?;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::embedded::OpenError;
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
 use crate::embedded::format::segment_header::{
-    BadHeader, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
+    BadHeader, Flags, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
 };
 use crate::embedded::platform::disk::DiskFile;
+use crate::embedded::platform::regular::{self, Irregular};
 use crate::embedded::settings;
 use crate::embedded::tools::{ToolError, at};
 
@@ -28,7 +29,18 @@ pub(super) struct Segment {
     pub header: Option<SegmentHeader>,
     /// The header was reconstructed.
     pub header_damaged: bool,
+    /// The log may begin there.
+    pub begins_log: bool,
+    /// Something else lies in its place.
+    pub irregular: Option<Irregular>,
     pub len: u64,
+}
+
+impl Segment {
+    const fn irregular(base: u64, path: PathBuf, what: Irregular) -> Self {
+        let irregular = Some(what);
+        Self { base, path, header: None, header_damaged: true, begins_log: true, irregular, len: 0 }
+    }
 }
 
 pub(super) fn log_folder(directory: &Path) -> PathBuf {
@@ -71,10 +83,17 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
     let (mut found, mut files, mut unknown) = (Vec::<Segment>::new(), Vec::new(), None);
     for base in stable_bases(folder)? {
         let path = folder.join(file_name(base));
-        let file = match File::open(&path) {
+        let file = match regular::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(at("open", &path)(error)),
+            Err(error) => match Irregular::why(&error) {
+                Some(what) => {
+                    found.push(Segment::irregular(base, path, what));
+                    files.push(None);
+                    continue;
+                }
+                None => return Err(at("open", &path)(error)),
+            },
         };
         let mut bytes = [0u8; HEADER_LEN];
         let read = file.read_at(&mut bytes, 0).map_err(at("read", &path))?;
@@ -90,8 +109,11 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
         let header = header.filter(|header| header.base == base);
         let header_damaged = header.is_none();
         let header = header.or_else(|| flipped(&bytes, base));
-        found.push(Segment { base, path, header, header_damaged, len });
-        files.push(file);
+        let begins_log =
+            header.map_or(found.is_empty(), |header| header.begins_log(&bytes[..read]));
+        let irregular = None;
+        found.push(Segment { base, path, header, header_damaged, begins_log, irregular, len });
+        files.push(Some(file));
     }
     // All segments of a log have one version: among others, a file of another version is damaged.
     if let Some((segment, found)) = unknown.filter(|_| found.iter().all(|s| s.header_damaged)) {
@@ -99,8 +121,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
         return Err(ToolError::Open(error));
     }
     for place in 0..found.len() {
-        if found[place].header.is_none() {
-            found[place].header = reasoned(&found, place, &files[place]);
+        if let (None, Some(file)) = (found[place].header, &files[place]) {
+            found[place].header = reasoned(&found, place, file);
         }
     }
     Ok(found)
@@ -140,6 +162,7 @@ fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader>
         prev_end: if base == 0 { 0 } else { first.durable_lsn },
         epoch: first.epoch,
         created_ms: neighbour.created_ms,
+        flags: Flags::default(),
     };
     let opens = base == 0
         || [Kind::Checkpoint, Kind::CheckpointPart].iter().any(|kind| first.kind == *kind as u8);

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tracing::subscriber::NoSubscriber;
+
 use crate::embedded::core::machine::Machine;
 use crate::embedded::error::OpenError;
 use crate::embedded::index::fjall::FjallHome;
@@ -24,5 +26,8 @@ pub(super) fn trial(directory: &Path, shadow: &Shadow) -> Result<(), OpenError> 
         alone: true,
         ..Machine::real(&settings)
     };
-    open(&settings, &machine).map(drop)
+    // What it would log does not happen.
+    tracing::subscriber::with_default(NoSubscriber::default(), || {
+        open(&settings, &machine).map(drop)
+    })
 }

@@ -13,10 +13,12 @@ use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
 use crate::embedded::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, file_name};
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::platform::disk::DiskFile;
+use crate::embedded::platform::regular::{self, Irregular};
 use crate::embedded::tools::damage::{
     Damage, Known, Lay, kind_name, request_without_header, salvage,
 };
 use crate::embedded::tools::heal::heal;
+use crate::embedded::tools::holes::{self, Hole};
 use crate::embedded::tools::segments::{Segment, still_named};
 use crate::embedded::tools::{DAMAGES_MAX, Progress, ToolError, at};
 
@@ -47,6 +49,8 @@ pub(super) trait Visitor {
 pub(super) struct Walked {
     /// End of the last whole frame.
     pub end: u64,
+    /// Epoch there.
+    pub epoch: u32,
     pub segments: u64,
 }
 
@@ -59,6 +63,7 @@ pub(super) struct Walk<'w> {
     reported: u64,
     epoch: u32,
     walked: Walked,
+    is_complete: bool,
     /// The log was durable up to here, as its index proves.
     proven: u64,
 }
@@ -81,7 +86,7 @@ struct Ground<'a> {
     to: u64,
     /// The next segment says that this one ends at `to`.
     sure: bool,
-    /// The index says that it does not end before this place.
+    /// The index, or the length that the file had, says that it does not end before this place.
     proven: u64,
 }
 
@@ -101,19 +106,26 @@ impl<'w> Walk<'w> {
             reported: 0,
             epoch: 0,
             walked,
+            is_complete: false,
             proven: 0,
         }
     }
 
-    /// What is missing before that place is damage.
-    pub(super) fn proven(mut self, to: u64) -> Self {
-        self.proven = to;
+    /// The segments are all of the log: what is missing before them, or before that place, is damage.
+    pub(super) fn complete(mut self, proven: u64) -> Self {
+        (self.is_complete, self.proven) = (true, proven);
         self
     }
 
     /// Walks over these segments, which follow one another.
     pub(super) fn over(mut self, all: &[Segment]) -> Result<Walked, ToolError> {
         self.bytes_all = all.iter().map(|segment| segment.len).sum();
+        if let Some(hole) = holes::beginning(all).filter(|_| self.is_complete) {
+            let damage = Damage { begins_log: true, ..self.missing(&hole) };
+            if self.visitor.damage(damage).is_break() {
+                return Ok(self.walked);
+            }
+        }
         for (place, segment) in all.iter().enumerate() {
             let previous = place.checked_sub(1).and_then(|place| all[place].header);
             let next = all.get(place + 1);
@@ -126,6 +138,7 @@ impl<'w> Walk<'w> {
             self.missing_newest(last);
         }
         (self.progress)(self.bytes_all, self.bytes_all);
+        self.walked.epoch = self.epoch;
         Ok(self.walked)
     }
 
@@ -138,29 +151,24 @@ impl<'w> Walk<'w> {
     }
 
     /// Shows the files that the index has read behind the last one that is there.
-    fn missing_newest(&mut self, last: SegmentHeader) {
-        let mut base = last.limit();
+    fn missing_newest(&mut self, mut last: SegmentHeader) {
         for _ in 0..DAMAGES_MAX {
-            let (from, limit) = (base + SEGMENT_HEADER_BYTES, base + last.capacity);
-            if self.proven <= from {
+            let Some(hole) = holes::behind(last, self.walked.end, self.epoch, self.proven) else {
+                return;
+            };
+            (last, self.walked.end) = (hole.header, hole.to);
+            if self.visitor.damage(self.missing(&hole)).is_break() {
                 return;
             }
-            let prev_end = self.walked.end.max(base - last.capacity + SEGMENT_HEADER_BYTES);
-            let to = self.proven.min(limit);
-            let hole = SegmentHeader { base, prev_end, epoch: self.epoch.max(last.epoch), ..last };
-            self.walked.end = to;
-            if self.visitor.damage(self.missing(hole, to)).is_break() {
-                return;
-            }
-            base = limit;
         }
     }
 
-    fn missing(&self, hole: SegmentHeader, to: u64) -> Damage {
+    fn missing(&self, hole: &Hole) -> Damage {
+        let Hole { header, to } = *hole;
         Damage {
-            segment: self.folder.join(file_name(hole.base)),
+            segment: self.folder.join(file_name(header.base)),
             offset: 0,
-            bytes: hole.capacity,
+            bytes: header.capacity,
             what: "the file is missing",
             lay: Lay::Segment,
             concerned: Vec::new(),
@@ -168,10 +176,11 @@ impl<'w> Walk<'w> {
             known: Known::default(),
             meets: None,
             repairable: true,
-            from: hole.first(),
+            from: header.first(),
             to,
-            epoch: hole.epoch,
-            header: Some(hole),
+            epoch: header.epoch,
+            header: Some(header),
+            begins_log: false,
         }
     }
 
@@ -180,17 +189,18 @@ impl<'w> Walk<'w> {
         let (Some(previous), Some(header)) = (previous, segment.header) else {
             return ControlFlow::Continue(());
         };
-        let missing = header.base.saturating_sub(previous.limit());
         let same = header.identity == previous.identity;
-        if same && missing > 0 {
-            let hole = SegmentHeader {
-                base: previous.limit(),
-                capacity: missing,
-                prev_end: self.walked.end,
-                epoch: self.epoch.max(previous.epoch),
-                ..previous
-            };
-            return self.visitor.damage(self.missing(hole, header.prev_end));
+        let least = previous.limit() + SEGMENT_HEADER_BYTES + HEADER_BYTES as u64;
+        if same
+            && header.base > previous.limit()
+            && (least..=header.base).contains(&header.prev_end)
+        {
+            for hole in holes::between(previous, header, self.walked.end, self.epoch) {
+                if self.visitor.damage(self.missing(&hole)).is_break() {
+                    return ControlFlow::Break(());
+                }
+            }
+            return ControlFlow::Continue(());
         }
         let inside = (previous.first()..=previous.limit()).contains(&header.prev_end);
         if same && header.base == previous.limit() && inside && header.epoch >= previous.epoch {
@@ -223,6 +233,7 @@ impl<'w> Walk<'w> {
             to,
             epoch: self.epoch,
             header,
+            begins_log: segment.begins_log,
         }
     }
 
@@ -231,12 +242,18 @@ impl<'w> Walk<'w> {
         segment: &Segment,
         next: Option<&Segment>,
     ) -> Result<ControlFlow<()>, ToolError> {
-        let file = match File::open(&segment.path) {
+        let file = match regular::open(&segment.path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(ControlFlow::Continue(()));
             }
-            Err(error) => return Err(at("open", &segment.path)(error)),
+            Err(error) => match Irregular::why(&error) {
+                Some(Irregular(what)) => {
+                    let damage = self.whole(segment, what, false);
+                    return Ok(self.visitor.damage(Damage { lay: Lay::Irregular, ..damage }));
+                }
+                None => return Err(at("open", &segment.path)(error)),
+            },
         };
         self.walked.segments += 1;
         if segment.header_damaged {
@@ -255,8 +272,13 @@ impl<'w> Walk<'w> {
             said.filter(|next| next.base == header.limit() && next.prev_end >= header.first());
         let len = DiskFile::len(&file).map_err(at("read", &segment.path))?;
         // The end of the newest file may be missing.
+        let was_cut = next.is_none() && header.was_cut(len);
         let ends_here = next.is_none() && (header.base..=header.limit()).contains(&self.proven);
-        let proven = if ends_here { self.proven } else { 0 };
+        let proven = match (was_cut, ends_here) {
+            (true, _) => header.limit(),
+            (false, true) => self.proven,
+            (false, false) => 0,
+        };
         let found = (header.base + len.min(header.capacity)).max(proven);
         let ground = Ground {
             file: &file,
@@ -331,7 +353,9 @@ impl<'w> Walk<'w> {
         let scanner = || Scanner::new(ground.file, rest, CHUNK_BYTES).since(self.epoch);
         // A segment gets its name once its first frame is durable; the first segment begins without one.
         let named = ground.segment.base > 0 && lsn == ground.segment.first();
-        let mut proven = ground.sure || named || lsn < ground.proven;
+        let limit = ground.segment.limit();
+        let is_room = limit.saturating_sub(lsn) >= HEADER_BYTES as u64;
+        let mut proven = ground.sure || named || (lsn < ground.proven && is_room);
         let mut next = None;
         if proven || !scanner().blank().map_err(failed())? {
             let mut behind = scanner();
@@ -350,8 +374,9 @@ impl<'w> Walk<'w> {
         if matches!(scanner().step().map_err(failed())?, Step::Frame(..)) {
             return Ok(Gap::Again);
         }
-        // Nothing is known of what may lie behind the last place that was read.
-        let end = if ground.sure || ground.proven <= lsn { ground.to } else { ground.proven };
+        // Nothing is known of what may lie behind the last place that was read, and no number may be given again.
+        let end =
+            if ground.sure || ground.proven <= lsn { ground.to } else { ground.segment.limit() };
         Ok(Gap::Until(next.unwrap_or(end)))
     }
 
@@ -397,6 +422,7 @@ impl<'w> Walk<'w> {
             to,
             epoch: self.epoch,
             header: Some(segment),
+            begins_log: false,
         })
     }
 }

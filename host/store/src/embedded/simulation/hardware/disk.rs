@@ -120,9 +120,9 @@ impl World {
         let mut len = bytes.len();
         let mut error = None;
         if let Some(full) = self.faults.full
-            && at + len > self.files[file].cache.len()
+            && at + len > self.files[file].allocated
         {
-            len = self.files[file].cache.len().saturating_sub(at).min(len);
+            len = self.files[file].allocated.saturating_sub(at).min(len);
             error = Some(io::Error::from_raw_os_error(full));
         }
         if is_due(&mut self.faults.bad_writes) || last {

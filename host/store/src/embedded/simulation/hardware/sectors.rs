@@ -14,6 +14,8 @@ pub(super) struct Sectors {
     pub cache: Vec<u8>,
     /// Sectors that the next sync writes.
     dirty: BTreeSet<usize>,
+    /// What lies behind was never written: writing there needs space.
+    pub allocated: usize,
 }
 
 impl Sectors {
@@ -22,6 +24,7 @@ impl Sectors {
             return;
         }
         let end = at + bytes.len();
+        self.allocated = self.allocated.max(end);
         if self.cache.len() < end {
             // A hole before the bytes, and the rest of its last sector, are new as well.
             self.dirty.extend(self.cache.len() / SECTOR..at / SECTOR);
@@ -33,6 +36,7 @@ impl Sectors {
 
     pub(super) fn truncate(&mut self, len: usize) {
         self.cache.resize(len, 0);
+        self.allocated = self.allocated.min(len);
         self.dirty = self.dirty.range(..len.div_ceil(SECTOR)).copied().collect();
     }
 
@@ -105,6 +109,7 @@ impl Sectors {
         }
         self.medium.resize(len, 0);
         self.cache.clone_from(&self.medium);
+        self.allocated = self.allocated.min(len);
     }
 
     /// Flips a bit on the medium and in memory.

@@ -1,11 +1,11 @@
-//! A newest segment that was cut, or is gone: the start refuses if the index has read more than is left, and
-//! only then.
+//! A newest segment that was cut, or is gone: the start refuses if the file had its whole length before, or if the index
+//! has read more than is left, and only then.
 
 use std::sync::Arc;
 
 use crate::embedded::OpenError;
 use crate::embedded::core::machine::Machine;
-use crate::embedded::format::frame::ALIGN;
+use crate::embedded::format::frame::{ALIGN, HEADER_BYTES};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::platform::disk::Disk as _;
 use crate::embedded::platform::locks::read_lock;
@@ -29,7 +29,8 @@ impl Walk {
         };
         let failed = |error: std::io::Error| format!("a copy cannot be cut: {error}");
         let (disk, path) = (self.disk.copy(), newest.path(&shared.reader.folder));
-        let end = if random.u8(..4) == 0 {
+        let removed = random.u8(..4) == 0;
+        let end = if removed {
             disk.remove(&path).map_err(failed)?;
             newest.base
         } else {
@@ -38,6 +39,8 @@ impl Walk {
             file.truncate(at - newest.base).map_err(failed)?;
             at
         };
+        let is_room = newest.limit() >= segments.tail + HEADER_BYTES as u64;
+        let proves = !removed && newest.flags.full_length && is_room;
         let machine =
             Machine { disk: Arc::new(disk), index: Arc::new(index), alone: true, ..self.machine() };
         if (end + 1..end + ALIGN).contains(&read_to) {
@@ -45,6 +48,8 @@ impl Walk {
             return Ok(());
         }
         match (Running::open(&self.settings, &machine), read_to > end) {
+            (Err(OpenError::Cut { .. }), false) if proves => Ok(()),
+            (Ok(_), false) if proves => Err(format!("a file cut at {end} goes unnoticed")),
             (Err(OpenError::Lost { .. } | OpenError::NoLog { .. }), true) | (Ok(_), false) => {
                 Ok(())
             }

@@ -1,0 +1,151 @@
+//! Opens only regular files, and links to them: opening a FIFO waits for its other end, and opening a device may
+//! act on it.
+
+use std::fs::{File, FileType, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Most levels of folders below the one that is searched.
+const LEVELS_MAX: usize = 8;
+
+/// What lies where a file should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Irregular(pub &'static str);
+
+impl Irregular {
+    fn of(kind: FileType) -> Option<Self> {
+        Some(Self(match kind {
+            _ if kind.is_file() => return None,
+            _ if kind.is_dir() => "it is a folder, not a file",
+            _ if kind.is_fifo() => "it is a pipe (FIFO), not a file",
+            _ if kind.is_socket() => "it is a socket, not a file",
+            _ => "it is a device, not a file",
+        }))
+    }
+
+    /// Whether that is why a file was not opened.
+    pub(crate) fn why(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl From<Irregular> for io::Error {
+    fn from(what: Irregular) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, what)
+    }
+}
+
+/// Opens the file for reading.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    open_with(OpenOptions::new().read(true), path)
+}
+
+/// # Errors
+/// Those of the system, and [`Irregular`].
+pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let check = |kind| Irregular::of(kind).map_or(Ok(()), |what| Err(io::Error::from(what)));
+    match std::fs::metadata(path) {
+        Ok(metadata) => check(metadata.file_type())?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = options.custom_flags(flags).open(path)?;
+    // It may have been replaced meanwhile.
+    check(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// The first thing in a folder and its folders that is not a file, and what it is, or what lies in place of the
+/// folder. `None` if that is missing.
+pub(crate) fn irregular_in(folder: &Path) -> io::Result<Option<String>> {
+    match std::fs::metadata(folder) {
+        Ok(metadata) if !metadata.is_dir() => {
+            Ok(Some(format!("{} is not a folder", folder.display())))
+        }
+        _ => search(folder, LEVELS_MAX),
+    }
+}
+
+fn search(folder: &Path, levels: usize) -> io::Result<Option<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let kind = match std::fs::metadata(&path) {
+            // It is gone, or a link to nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata?.file_type(),
+        };
+        let found = if kind.is_dir() && levels > 0 {
+            search(&path, levels - 1)?
+        } else {
+            Irregular::of(kind).map(|what| format!("{}: {what}", path.display()))
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_and_links_to_them_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "text").unwrap();
+        mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        for (link, to) in [("link", "file"), ("to-fifo", "fifo"), ("endless", "/dev/zero")] {
+            symlink(to, path(link)).unwrap();
+        }
+        for (name, expected) in [
+            ("file", None),
+            ("link", None),
+            ("fifo", Some("it is a pipe (FIFO), not a file")),
+            ("to-fifo", Some("it is a pipe (FIFO), not a file")),
+            ("socket", Some("it is a socket, not a file")),
+            ("endless", Some("it is a device, not a file")),
+            (".", Some("it is a folder, not a file")),
+        ] {
+            let opened = open(&path(name));
+            let why = opened.as_ref().err().and_then(Irregular::why);
+            assert_eq!(
+                (opened.is_ok(), why),
+                (expected.is_none(), expected.map(Irregular)),
+                "{name}"
+            );
+        }
+        assert_eq!(open(&path("missing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_folder_is_searched_with_its_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b");
+        assert_eq!(irregular_in(&deep).unwrap(), None);
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::write(deep.join("file"), "text").unwrap();
+        assert_eq!(irregular_in(folder.path()).unwrap(), None);
+        mknodat(CWD, deep.join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let found = irregular_in(folder.path()).unwrap().unwrap();
+        assert!(found.ends_with("a/b/fifo: it is a pipe (FIFO), not a file"), "{found}");
+        let found = irregular_in(&deep.join("fifo")).unwrap().unwrap();
+        assert!(found.ends_with("a/b/fifo is not a folder"), "{found}");
+    }
+}
