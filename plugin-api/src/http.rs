@@ -244,9 +244,14 @@ impl fmt::Debug for Response {
 
 /// `Retry-After` as a time from now.
 fn wait(text: &str, now_s: u64) -> Option<Duration> {
-    let seconds = text.trim().parse().ok();
-    let seconds = seconds.or_else(|| Some(time::http_date(text)?.saturating_sub(now_s)));
-    seconds.map(Duration::from_secs)
+    let text = text.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = match is_number {
+        // The daemon bounds it.
+        true => text.parse().unwrap_or(u64::MAX),
+        false => time::http_date(text)?.saturating_sub(now_s),
+    };
+    Some(Duration::from_secs(seconds))
 }
 
 /// The standard alphabet, padded.
@@ -332,7 +337,14 @@ mod tests {
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
         assert_eq!(wait(date, 784_111_717), Some(Duration::from_secs(60)));
         assert_eq!(wait(date, 784_111_999), Some(Duration::ZERO));
-        assert_eq!(wait("soon", 0), None);
+        for text in ["", "soon", "-5", "+5", "1.5", "Fri, 31 Dec 9999"] {
+            assert_eq!(wait(text, 0), None, "{text}");
+        }
+        for text in ["18446744073709551616", "999999999999999999999999"] {
+            assert_eq!(wait(text, 0), Some(Duration::from_secs(u64::MAX)), "{text}");
+        }
+        let last = wait("Fri, 31 Dec 9999 23:59:59 GMT", 0);
+        assert_eq!(last, Some(Duration::from_secs(253_402_300_799)));
     }
 
     #[test]

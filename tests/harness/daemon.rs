@@ -62,7 +62,7 @@ impl Daemon {
         assert!(self.running.is_none(), "the daemon already runs");
         let stdout = self.home().join("stdout.log");
         let log = File::options().create(true).append(true).open(self.home().join("daemon.log"));
-        let mut command = self.command(&["run"]);
+        let mut command = self.setup.in_namespace(self.command(&["run"]));
         command.stdout(File::create(&stdout).unwrap()).stderr(log.unwrap());
         let mut child = command.spawn().unwrap();
         let address = wait_for("the daemon to listen", || {
@@ -179,6 +179,13 @@ impl Daemon {
     pub(crate) fn post_signed(&self, body: &[u8], signature: &str) -> Answer {
         let headers = [("x-sqreen-integrity", signature.as_bytes())];
         self.client().send("POST", "/sqreen", &headers, body).unwrap()
+    }
+
+    /// How many threads the daemon has.
+    pub(crate) fn threads(&self) -> usize {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let count = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+        count.trim().parse().unwrap()
     }
 
     /// The file that the target writes.

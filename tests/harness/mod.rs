@@ -5,6 +5,7 @@ mod client;
 mod daemon;
 mod installed;
 mod power_disk;
+mod preload;
 mod sender;
 mod setup;
 
@@ -15,6 +16,7 @@ pub(crate) use client::{Answer, Client};
 pub(crate) use daemon::{Daemon, value};
 pub(crate) use installed::{Installed, plugin_file};
 pub(crate) use power_disk::PowerDisk;
+pub(crate) use preload::preload;
 pub(crate) use sender::{body, event, events, post_all, signature};
 pub(crate) use setup::{SECRET, Setup};
 

@@ -64,6 +64,16 @@ impl PowerDisk {
         self.mount().unwrap();
     }
 
+    /// Makes the file system find an error and turn read-only, with all its files open.
+    pub(crate) fn turn_read_only(&self) -> Result<(), String> {
+        run(Command::new("mount").args(["-o", "remount,errors=remount-ro"]).arg(self.path()))?;
+        let found = Command::new("findmnt").args(["-no", "SOURCE"]).arg(self.path()).output();
+        let source = String::from_utf8(found.map_err(|error| error.to_string())?.stdout).unwrap();
+        let device = source.trim().trim_start_matches("/dev/");
+        let path = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        fs::write(&path, "a test").map_err(|error| format!("{path}: {error}"))
+    }
+
     fn mount(&mut self) -> Result<(), String> {
         let options = format!("loop,noatime,commit={COMMIT_SECONDS}");
         run(Command::new("mount")

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use super::{Daemon, plugin_file};
 
@@ -46,6 +47,8 @@ pub(crate) struct Setup {
     plugins: Vec<&'static str>,
     /// A library to preload.
     preload: Option<PathBuf>,
+    /// A file in place of `/etc/resolv.conf`.
+    resolver: Option<PathBuf>,
 }
 
 impl Setup {
@@ -129,6 +132,23 @@ impl Setup {
     pub(crate) fn preload(mut self, library: PathBuf) -> Self {
         self.preload = Some(library);
         self
+    }
+
+    /// The daemon sees this file in place of `/etc/resolv.conf`. Only for root.
+    pub(crate) fn resolver(mut self, file: PathBuf) -> Self {
+        self.resolver = Some(file);
+        self
+    }
+
+    /// The command, in a mount namespace of its own if that is needed.
+    pub(super) fn in_namespace(&self, command: Command) -> Command {
+        const SCRIPT: &str = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+        let Some(file) = &self.resolver else { return command };
+        let mut outer = Command::new("/usr/bin/unshare");
+        outer.args(["--mount", "/bin/sh", "-c", SCRIPT]).arg(file);
+        outer.arg(command.get_program()).args(command.get_args());
+        outer.stdin(Stdio::null());
+        outer
     }
 
     /// The environment variable of the daemon and its commands.

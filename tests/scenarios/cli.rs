@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::harness::Installed;
 
@@ -101,6 +101,33 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
     for arguments in [&["--help"][..], &["--version"], &["send", "--help"], &["plugin", "--help"]] {
         assert_eq!(folder.run(arguments, b"").status.code(), Some(0), "{arguments:?}");
     }
+}
+
+#[test]
+fn completions_and_man_pages_are_made_from_the_command_line() {
+    let folder = Folder::new("");
+    let script = folder.run(&["completions", "bash"], b"");
+    assert!(out(&script).contains("--allow-empty"), "{}", err(&script));
+    let path = folder.0.path().join("completions");
+    std::fs::write(&path, &script.stdout).unwrap();
+    assert!(Command::new("bash").arg("-n").arg(&path).status().unwrap().success());
+
+    let pages = folder.0.path().join("man");
+    let output = folder.run(&["man", pages.to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    for (page, text) in [
+        ("dispatcher.1", "writes them to disk before it says"),
+        ("dispatcher-reload.1", "read its configuration again"),
+        ("dispatcher-store-repair.1", "so that the daemon starts again"),
+    ] {
+        let page = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(page.contains(".TH") && page.contains(text), "{page}");
+    }
+    assert!(!pages.join("dispatcher-plugin-try-file.1").exists());
+
+    let output = folder.run(&["man", path.to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).starts_with("error: cannot write "), "{}", err(&output));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Daemon, SECRET, body, events, wait_for};
+use crate::harness::{Daemon, PowerDisk, SECRET, body, events, wait_for};
 
 /// More than any test needs to see a refusal.
 const REQUESTS_MAX: usize = 20_000;
@@ -168,6 +168,49 @@ fn a_disk_that_takes_nothing_is_shown_until_it_does() {
     daemon.limit_file_sizes(None);
     wait_for_works(&daemon);
     assert_eq!(daemon.post(&body(&events("after", 1))).status, 200);
+}
+
+#[test]
+fn a_file_system_that_turns_read_only_is_shown_and_reported() {
+    let disk = match PowerDisk::new() {
+        Ok(disk) => disk,
+        Err(reason) => return println!("skipped: a read-only file system: {reason}"),
+    };
+    let store =
+        format!("store.directory = {:?}\nstore.segment = \"1MiB\"", disk.path().join("data"));
+    let daemon = Daemon::new().head(&store).source("sqreen", SECRET).log("audit-log").start();
+    let first = events("first", 3);
+    assert_eq!(daemon.post(&body(&first)).status, 200);
+    if let Err(reason) = disk.turn_read_only() {
+        return println!("skipped: a read-only file system: {reason}");
+    }
+    let acknowledged = post_until_refused(&daemon);
+    shows_refused(&daemon, "Read-only file system");
+    daemon.wait_delivered("audit-log", &[first, acknowledged].concat());
+    let (state, _) = status(&daemon);
+    assert!(!state.starts_with("requests are refused (0 so far)"), "{state}");
+    drop(daemon);
+}
+
+#[test]
+fn an_index_that_is_removed_is_made_again_while_requests_are_accepted() {
+    let daemon = start();
+    let index = daemon.home().join("data/index");
+    let mut ids = events("before", 5);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    fs::rename(&index, daemon.home().join("moved")).unwrap();
+    wait_for("status to say it", || {
+        let more = events(&format!("while-{}", ids.len()), 1);
+        assert_eq!(daemon.post(&body(&more)).status, 200);
+        ids.extend(more);
+        let (state, well) = status(&daemon);
+        let made_again = state.contains("made from the log again");
+        (!well && made_again && !state.contains("being rebuilt")).then_some(())
+    });
+    assert!(index.join("lock").exists());
+    daemon.wait_delivered("audit-log", &ids);
+    let again = daemon.post(&body(&ids[..5])).json();
+    assert_eq!(again["duplicates"], 5, "{again}");
 }
 
 #[test]

@@ -11,13 +11,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, PowerDisk, SECRET, events, post_all, wait_for};
+use crate::harness::{Daemon, PowerDisk, SECRET, events, post_all, preload, wait_for};
 
 /// Default of `DISPATCHER_POWER_ROUNDS`.
 const ROUNDS: usize = 3;
@@ -53,7 +52,7 @@ fn every_acknowledged_event_survives_power_cuts_under_load() {
 #[test]
 fn a_daemon_that_does_not_sync_loses_events_in_the_first_round() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let Some(library) = no_sync(folder.path()) else { return };
+    let Some(library) = preload("no_sync.c", folder.path(), &[]) else { return };
     for _ in 0..CONTROLS_MAX {
         let Some(disk) = disk() else { return };
         let mut story = Story::new(disk, Some(library.clone()));
@@ -69,25 +68,6 @@ fn a_daemon_that_does_not_sync_loses_events_in_the_first_round() {
 /// A disk, or `None` after printing why there is none.
 fn disk() -> Option<PowerDisk> {
     PowerDisk::new().map_err(|reason| eprintln!("skipped: power cuts: {reason}")).ok()
-}
-
-/// Compiles the library that stubs every sync; `None` after printing why it cannot.
-fn no_sync(folder: &Path) -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/harness/no_sync.c");
-    let library = folder.join("no_sync.so");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
-    match compiler.output() {
-        Ok(output) => {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{errors}");
-            Some(library)
-        }
-        Err(error) => {
-            eprintln!("skipped: power cuts without syncs: no compiler `cc`: {error}");
-            None
-        }
-    }
 }
 
 /// A daemon on a disk that loses its power. The daemon ends before the disk is unmounted.

@@ -1,6 +1,6 @@
 //! A scripted HTTP server as a destination, which also plays bytes that are not proper HTTP.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -73,27 +73,37 @@ pub(crate) fn answer(stream: &mut TcpStream, status: u16, body: &str) {
     );
 }
 
+/// A request that a destination got.
+pub(crate) struct Heard {
+    /// Its method is GET.
+    pub(crate) is_get: bool,
+    pub(crate) body: String,
+}
+
+/// Reads the next request. `None`: the connection has ended.
+pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<Heard> {
+    let (mut length, mut is_get) = (0, false);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
+        }
+        is_get |= line.starts_with("GET ");
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Heard { is_get, body: String::from_utf8(body).unwrap() })
+}
+
 fn serve(mut stream: TcpStream, heard: &Mutex<Vec<String>>, script: &Script) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        let body = String::from_utf8(body).unwrap();
+    while let Some(Heard { body, .. }) = read_request(&mut reader) {
         let number = {
             let mut heard = heard.lock().unwrap();
             heard.push(body.clone());

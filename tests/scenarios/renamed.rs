@@ -69,7 +69,7 @@ fn what_waits_for_a_renamed_target_is_shown_everywhere_and_is_moved_for_good() {
     daemon.wait_delivered("app2", &names);
     assert_eq!(daemon.delivered("app2").len(), 300);
     let story = exits(&daemon, &["explain", &id], 0);
-    assert!(story.contains("moved to target app2; dropped by hand"), "{story}");
+    assert!(story.contains("moved to target app2, by hand at "), "{story}");
     exits(&daemon, &["status"], 0);
     assert!(!exits(&daemon, &["check"], 0).contains("warning"));
     let again = exits(&daemon, &["move", "--from", "app", "--to", "app2", "--yes"], 0);

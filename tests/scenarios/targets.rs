@@ -53,6 +53,27 @@ fn a_delivery_that_always_fails_is_given_up_after_its_time() {
 }
 
 #[test]
+fn a_target_whose_file_is_one_of_the_daemons_does_not_start() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .target("own", "settings.path = \"dispatcher.toml\"")
+        .start();
+    let file = daemon.home().join("dispatcher.toml");
+    let before = std::fs::read(&file).unwrap();
+    let ids = events("both", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    assert!(daemon.log().contains("would write to the configuration"));
+    for arguments in [&["check"][..], &["try", "own"], &["reload"]] {
+        let output = daemon.command(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[test]
 fn a_target_gets_only_the_events_of_its_route() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)

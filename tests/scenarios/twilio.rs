@@ -1,10 +1,11 @@
 //! A scripted server in place of Twilio, for the real daemon.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::receiver::{Heard, read_request};
 use crate::harness::{Setup, wait_for};
 
 /// One request for a message.
@@ -93,26 +94,7 @@ pub(crate) fn events_in(sms: &Sms) -> u64 {
 fn serve(stream: TcpStream, asked: &Mutex<Vec<Sms>>, script: &dyn Fn(usize, &str) -> Reply) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
-    loop {
-        let (mut length, mut is_read) = (0, false);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            is_read |= line.starts_with("GET ");
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        let form = String::from_utf8(body).unwrap();
+    while let Some(Heard { is_get, body: form }) = read_request(&mut reader) {
         let field = |name: &str| {
             let mut pairs = form.split('&').filter_map(|pair| pair.split_once('='));
             let found = pairs.find(|(key, _)| *key == name);
@@ -122,7 +104,7 @@ fn serve(stream: TcpStream, asked: &Mutex<Vec<Sms>>, script: &dyn Fn(usize, &str
         let mut list = asked.lock().unwrap();
         let (status, headers, answer) = script(list.len(), &to);
         // A check of the account sends no message.
-        if !is_read {
+        if !is_get {
             list.push(Sms { at: Instant::now(), to, text, status });
         }
         drop(list);

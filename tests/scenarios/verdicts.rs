@@ -61,6 +61,59 @@ fn an_event_that_a_firewall_refuses_is_retried_and_given_up_and_all_others_are_d
 }
 
 #[test]
+fn a_run_of_refused_events_holds_no_others() {
+    const RUN: usize = 12;
+    for code in [401, 403, 410] {
+        let receiver =
+            Receiver::answering(move |body| if body.contains(POISON) { code } else { 200 });
+        let daemon = receiver.target(setup(), "hook", ROUTE).start();
+        let poison: Vec<String> = (0..RUN).map(|number| format!("{POISON} {number}")).collect();
+        assert_eq!(daemon.post(&body(&poison)).status, 200);
+        let ids = events("other", 30);
+        assert_eq!(daemon.post(&body(&ids)).status, 200);
+        wait_for("the others", || (arrived(&receiver, &ids) == ids.len()).then_some(()));
+        let row = status(&daemon, "hook");
+        assert_ne!(row["kind"], "broken");
+        assert_eq!((&row["pending"], &row["dead"]), (&RUN.into(), &0.into()), "{code}");
+        assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 0);
+    }
+}
+
+#[test]
+fn a_throttle_has_an_end_that_status_shows_and_a_resume_ends_it() {
+    for after in ["999999999", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        let open = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&open);
+        let receiver = Receiver::playing(move |_, _, stream| {
+            if seen.load(Ordering::Relaxed) {
+                return answer(stream, 200, "");
+            }
+            let _ = stream.write_all(
+                format!("HTTP/1.1 429 X\r\nretry-after: {after}\r\ncontent-length: 0\r\n\r\n")
+                    .as_bytes(),
+            );
+        });
+        let daemon = receiver.target(setup(), "hook", ROUTE).start();
+        let answered = daemon.post(&body(&events("one", 1)));
+        let id = answered.json()["ids"][0].as_str().unwrap().to_owned();
+        let row = wait_for("the throttle", || {
+            Some(status(&daemon, "hook")).filter(|row| row["kind"] == "failing")
+        });
+        let state = row["state"].as_str().unwrap();
+        assert!(state.starts_with("throttled until 20") && state.contains("429"), "{state}");
+        let explained = daemon.command(&["explain", &id]).output().unwrap();
+        let explained = String::from_utf8(explained.stdout).unwrap();
+        assert!(explained.contains("waits for its next attempt; target: throttled"), "{explained}");
+        open.store(true, Ordering::Relaxed);
+        assert!(daemon.command(&["resume", "hook", "--held"]).output().unwrap().status.success());
+        wait_for("the delivery", || {
+            Some(status(&daemon, "hook"))
+                .filter(|row| row["pending"] == 0 && row["kind"] == "works")
+        });
+    }
+}
+
+#[test]
 fn a_target_that_refuses_every_event_is_broken_and_a_resume_does_not_fall_back_for_one_of_them() {
     let fixed = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&fixed);

@@ -71,11 +71,27 @@ impl Masker {
     /// Whether the bytes have a secret, or a part of one.
     #[must_use]
     pub fn finds(&self, bytes: &[u8]) -> bool {
-        (0..bytes.len()).any(|at| self.length_at(&bytes[at..]).is_some())
+        !self.find(bytes).is_empty()
     }
 
     /// Where the secrets are, in order; runs that overlap are one.
     fn find(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        let mut found = self.find_in_line(bytes);
+        let Some((joined, places)) = join_lines(bytes) else { return found };
+        let wrapped = self.find_in_line(&joined).into_iter();
+        found.extend(wrapped.map(|run| places[run.start]..places[run.end - 1] + 1));
+        found.sort_unstable_by_key(|run| run.start);
+        found.dedup_by(|next, last| {
+            let overlaps = next.start < last.end;
+            if overlaps {
+                last.end = last.end.max(next.end);
+            }
+            overlaps
+        });
+        found
+    }
+
+    fn find_in_line(&self, bytes: &[u8]) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
         if self.parts.is_empty() && self.short.is_empty() {
             return found;
@@ -97,6 +113,36 @@ impl Masker {
         let short = || self.short.iter().find(|form| bytes.starts_with(form));
         part.map(|_| PART_BYTES).or_else(|| short().map(|form| form.len()))
     }
+}
+
+/// The bytes without line breaks, and where each of them was. A secret may be wrapped, as base64 and mail are. `None`:
+/// there is no line break.
+fn join_lines(bytes: &[u8]) -> Option<(Vec<u8>, Vec<usize>)> {
+    if !bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r' | b'\\')) {
+        return None;
+    }
+    let (mut joined, mut places) =
+        (Vec::with_capacity(bytes.len()), Vec::with_capacity(bytes.len()));
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let length = break_length(&bytes[at..]);
+        if length == 0 {
+            joined.push(*byte);
+            places.push(at);
+        }
+        at += length.max(1);
+    }
+    (joined.len() < bytes.len()).then_some((joined, places))
+}
+
+/// The length of a line break, plain, escaped or of quoted-printable, with the indentation after it; 0 if there is none.
+fn break_length(bytes: &[u8]) -> usize {
+    const BREAKS: [&[u8]; 6] = [b"=\r\n", b"=\n", b"\r", b"\n", b"\\r", b"\\n"];
+    let found = BREAKS.into_iter().find(|text| bytes.starts_with(text));
+    found.map_or(0, |text| {
+        let indented = bytes[text.len()..].iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+        text.len() + indented.count()
+    })
 }
 
 #[cfg(test)]

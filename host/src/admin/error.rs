@@ -34,7 +34,7 @@ pub(super) enum RequestError {
     InvalidId,
     #[error(transparent)]
     InvalidEventId(#[from] InvalidEventId),
-    #[error("target {target} is neither paused nor broken")]
+    #[error("target {target} is not paused, broken, throttled or down")]
     NotHeld { target: String },
     #[error("more than {IDS_MAX} ids in one request")]
     TooManyIds,

@@ -6,6 +6,7 @@ use super::condition::condition;
 use super::error::RequestError;
 use super::status::time;
 use super::view::{Inner, Standing, TargetView, View};
+use super::waiting::{DROPPED, MOVED};
 use super::wire::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
 use super::{DATA_BYTES_MAX, refused};
 use crate::model::{Event, EventId, Shape, StoredEvent, TargetNumber};
@@ -75,7 +76,8 @@ fn story(
     let attempts = inner.feed.history().attempts(&name, &event.id.to_string());
     let attempts = attempt_stories(attempts, &fate);
     let state = target.map(|target| condition(inner, target).1);
-    let text = text(&fate, state.as_deref(), || {
+    let tried = attempts.iter().any(|attempt| attempt.uncounted);
+    let text = text(&fate, tried, state.as_deref(), || {
         let today = unrouted.iter().find(|(target, _)| **target == *name);
         today.map(|(_, reason)| reason.clone())
     });
@@ -129,17 +131,19 @@ const fn kind(fate: &Fate) -> FateKind {
     }
 }
 
-/// The fate in words. `state` is the target's now; `not_routed_now` says why the current routes would
-/// not deliver the event either.
+/// The fate in words. `tried`: by an attempt that does not count. `state` is the target's now; `not_routed_now` says
+/// why the current routes would not deliver the event either.
 fn text(
     fate: &Fate,
+    tried_uncounted: bool,
     state: Option<&str>,
     not_routed_now: impl FnOnce() -> Option<String>,
 ) -> String {
     match fate {
         Fate::Waiting => {
             let state = state.map_or_else(String::new, |state| format!("; target: {state}"));
-            format!("waits for its first attempt{state}")
+            let next = if tried_uncounted { "next attempt" } else { "first attempt" };
+            format!("waits for its {next}{state}")
         }
         Fate::Retrying { attempts, at, reason } => {
             format!("{}; next attempt at {at}: {reason}", tried(*attempts))
@@ -149,11 +153,16 @@ fn text(
             format!("delivered{at}, attempt {attempts}")
         }
         Fate::Dead { attempts, at, reason, dropped } => {
-            let end = if *dropped { "; dropped by hand" } else { "" };
             // Where there was no attempt, the reason says so.
             let tried =
                 if *attempts == 0 { String::new() } else { format!(", {}", tried(*attempts)) };
-            format!("given up at {at}{tried}: {reason}{end}")
+            match *dropped {
+                false => format!("given up at {at}{tried}: {reason}"),
+                true if reason.starts_with(MOVED) || reason == DROPPED => {
+                    format!("{reason}, by hand at {at}{tried}")
+                }
+                true => format!("given up at {at}{tried}: {reason}; dropped by hand"),
+            }
         }
         Fate::NotRouted { reason } if !reason.is_empty() => reason.clone(),
         Fate::NotRouted { .. } => not_routed_now().unwrap_or_else(|| {
@@ -216,9 +225,13 @@ mod tests {
         let at = Timestamp::from_millis(1_000);
         let reason = || "no answer".to_owned();
         let dead = |attempts, dropped| Fate::Dead { attempts, at, reason: reason(), dropped };
+        let by_hand =
+            |reason: &str| Fate::Dead { attempts: 0, at, reason: reason.to_owned(), dropped: true };
         let (receipt, none) = (Receipt::default(), String::new());
         for (fate, expected, text_part) in [
             (Fate::Waiting, FateKind::Waiting, "first attempt; target: works"),
+            (by_hand(DROPPED), FateKind::Dropped, "dropped before it was delivered, by hand at "),
+            (by_hand("moved to target b"), FateKind::Dropped, "moved to target b, by hand at "),
             (
                 Fate::Retrying { attempts: 1, at, reason: reason() },
                 FateKind::Retrying,
@@ -239,8 +252,10 @@ mod tests {
             ),
         ] {
             assert_eq!(kind(&fate), expected);
-            let text = text(&fate, Some("works"), || None);
+            let text = text(&fate, false, Some("works"), || None);
             assert!(text.contains(text_part), "{text_part}: {text}");
         }
+        let throttled = text(&Fate::Waiting, true, Some("throttled"), || None);
+        assert_eq!(throttled, "waits for its next attempt; target: throttled");
     }
 }

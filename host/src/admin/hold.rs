@@ -2,7 +2,7 @@
 
 use super::error::RequestError;
 use super::status::now;
-use super::view::Inner;
+use super::view::{Inner, TargetView};
 use super::wire::{Count, Pause, Resume};
 use crate::model::{REASON_BYTES_MAX, Timestamp};
 use crate::store::{Hold, HoldKind};
@@ -25,7 +25,10 @@ pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, Reques
 
 pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
     let mut targets = inner.selected(Some(&request.target))?;
-    targets.retain(|target| inner.queue.held(target.number).is_some());
+    let is_failing = |target: &TargetView| {
+        matches!(inner.feed.history().target(&target.name).condition, Condition::Failing(_))
+    };
+    targets.retain(|target| inner.queue.held(target.number).is_some() || is_failing(target));
     if targets.is_empty() {
         return Err(RequestError::NotHeld { target: request.target });
     }
@@ -39,11 +42,14 @@ pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, Requ
         }
         let count = inner.queue.depth(target.number).pending;
         if !request.dry {
-            if inner.queue.held(target.number).is_some_and(|hold| hold.kind == HoldKind::Broken) {
+            if inner.queue.held(target.number).is_none_or(|hold| hold.kind == HoldKind::Broken) {
                 // The next attempt shows whether it works now.
                 inner.feed.history().condition(&target.name, Condition::Unknown);
             }
-            inner.queue.hold(target.number, None).await?;
+            match inner.queue.held(target.number) {
+                Some(_) => inner.queue.hold(target.number, None).await?,
+                None => inner.host.resume(target.number),
+            }
             tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
         }
         all = Count { count: all.count + count, skipped: all.skipped + skipped };

@@ -73,6 +73,9 @@ pub trait Host: Send + Sync + 'static {
     /// The outcome of the last reload.
     fn last_reload(&self) -> Option<wire::Reload>;
 
+    /// Delivers to a target now that is throttled or down.
+    fn resume(&self, target: TargetNumber);
+
     /// What the plugin of a target counts, by name.
     fn counters(&self, target: TargetNumber) -> BTreeMap<String, u64>;
 }

@@ -7,7 +7,10 @@ use super::wire::{Count, Move, Selection};
 use crate::model::{EventId, InvalidEventId};
 use crate::store::Fate;
 
-const DROPPED: &str = "dropped before it was delivered";
+/// The reason of what was dropped while it waited.
+pub(super) const DROPPED: &str = "dropped before it was delivered";
+/// The start of the reason of what was moved.
+pub(super) const MOVED: &str = "moved to target ";
 
 pub(super) async fn discard(inner: &Inner, selection: Selection) -> Result<Count, RequestError> {
     let Some(name) = selection.target.as_deref() else { return Err(RequestError::NoTarget) };
@@ -46,7 +49,7 @@ pub(super) async fn relocate(inner: &Inner, request: Move) -> Result<Count, Requ
         count += if request.dry {
             waiting(inner, &from)
         } else {
-            let reason = format!("moved to target {}", to.name);
+            let reason = format!("{MOVED}{}", to.name);
             let count = inner.queue.move_waiting(from.number, to.number, reason).await?;
             tracing::info!(from = %from.name, to = %to.name, count, "deliveries moved by hand");
             count

@@ -3,10 +3,11 @@
 //! Changes nothing: making an instance opens nothing, and [`check`] loads plugins from a temporary folder.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use tokio::runtime::Builder;
 
+use super::own_files::canonical;
 use super::plugin_files::TemporaryCache;
 use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, Scope};
@@ -67,7 +68,7 @@ fn denied_addresses(config: &Config, host: &PluginHost) -> Vec<Problem> {
 /// Two targets that append to one file and rotate it would each lose what the other wrote.
 pub(super) fn shared_files(config: &Config, host: &PluginHost) -> Vec<Problem> {
     let mut owners: HashMap<PathBuf, &TargetConfig> = HashMap::new();
-    let mut problems = Vec::new();
+    let (mut problems, mut all) = (Vec::new(), Vec::new());
     for target in &config.targets {
         // A plugin that cannot be loaded is reported elsewhere.
         let Ok(plugin) = host.catalog.load(&target.plugin) else { continue };
@@ -75,44 +76,39 @@ pub(super) fn shared_files(config: &Config, host: &PluginHost) -> Vec<Problem> {
             let path = canonical(&path);
             match owners.get(&path) {
                 Some(owner) if owner.name != target.name => {
-                    problems.push(shared_file(owner, target, &key, &path));
+                    let label = format!("both are {}", path.display());
+                    problems.push(shared_file(owner, target, &key, &label));
                 }
                 _ => {
-                    owners.insert(path, target);
+                    owners.insert(path.clone(), target);
                 }
             }
+            all.push((target, key, path));
+        }
+    }
+    for (target, key, path) in all {
+        let owner = rotated(&path).and_then(|path| owners.get(&path));
+        if let Some(owner) = owner.filter(|owner| owner.name != target.name) {
+            let label = format!("an old file of target `{}` has this name", owner.name);
+            problems.push(shared_file(owner, target, &key, &label));
         }
     }
     problems
 }
 
-fn shared_file(owner: &TargetConfig, target: &TargetConfig, key: &str, path: &Path) -> Problem {
+/// The file of which that is an old one: `events.jsonl` of `events.jsonl.1`.
+fn rotated(path: &Path) -> Option<PathBuf> {
+    let number = path.extension()?.to_str()?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| path.with_extension(""))
+}
+
+fn shared_file(owner: &TargetConfig, target: &TargetConfig, key: &str, label: &str) -> Problem {
     let title = format!("targets `{}` and `{}` have the same file", owner.name, target.name);
-    let label = format!("both are {}", path.display());
-    let problem = target.at_setting(Problem::error(title), key, &label);
+    let problem = target.at_setting(Problem::error(title), key, label);
     let problem = problem.help("each needs a file of its own").of_a_target();
     // A disabled target writes nothing yet.
     if owner.enabled && target.enabled { problem } else { problem.as_warning() }
-}
-
-/// The same for all ways to write a path. Links are followed as far as the path exists.
-fn canonical(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    let existing = plain.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    match existing.and_then(|(above, real)| Some(real.join(plain.strip_prefix(above).ok()?))) {
-        // Joining an empty path leaves a slash at the end; collecting the parts removes it.
-        Some(real) => real.components().collect(),
-        None => plain,
-    }
 }
 
 #[cfg(test)]
@@ -196,6 +192,10 @@ mod tests {
             ("/tmp/x", "/tmp//x/", true),
             ("logs/x", "logs/y", false),
             ("x", "logs/x", false),
+            // When the first is rotated, it overwrites the second.
+            ("logs/x", "logs/x.1", true),
+            ("logs/x.jsonl", "logs/x.jsonl.17", true),
+            ("logs/x", "logs/x.1.jsonl", false),
         ] {
             let shown = check_text(&(target("a", first) + &target("b", second)));
             assert_eq!(
@@ -207,6 +207,38 @@ mod tests {
         }
         let off = target("a", "x") + &target("b", "x") + "enabled = false\n";
         assert!(check_text(&off).starts_with("warning: "));
+    }
+
+    #[test]
+    fn no_target_writes_to_a_file_of_the_daemon() {
+        for (path, what) in [
+            ("data", "the data folder"),
+            ("data/log/x", "the data folder"),
+            ("./logs/../data/lock", "the data folder"),
+            ("dispatcher.toml", "the configuration"),
+            ("dispatcher.env", "the configuration"),
+            ("conf.d/more.toml", "the configuration"),
+            ("admin.sock", "the admin socket"),
+            ("plugins.d/x.so", "a plugin file"),
+        ] {
+            let target =
+                format!("[targets.a]\nplugin = \"file-log\"\nsettings.path = \"{path}\"\n");
+            let shown = check_text(&target);
+            assert!(
+                shown.contains(&format!("target `a` would write to {what}")),
+                "{path}: {shown}"
+            );
+            assert!(shown.contains("dispatcher.toml:5:17"), "{path}: {shown}");
+            let off = format!("{target}enabled = false\n");
+            assert!(check_text(&off).starts_with("warning: "), "{path}");
+        }
+        for path in
+            ["logs/x", "data.jsonl", "database/x", "x.toml", "conf.d.log", "plugins.d/x.log"]
+        {
+            let target =
+                format!("[targets.a]\nplugin = \"file-log\"\nsettings.path = \"{path}\"\n");
+            assert_eq!(check_text(&target), "", "{path}");
+        }
     }
 
     #[test]

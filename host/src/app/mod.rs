@@ -19,6 +19,7 @@ mod left_behind;
 mod limits;
 mod monitor;
 mod own_events;
+mod own_files;
 mod plugin_files;
 mod plugin_host;
 mod prepare;

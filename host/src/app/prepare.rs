@@ -3,10 +3,12 @@
 //! Opens nothing and changes nothing: a target whose instance was made and dropped has no effect.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::own_files::OwnFiles;
 use super::plugin_host::PluginHost;
 use super::recipe::Recipe;
 use super::recipients::{self, Instances, Recipient};
@@ -66,6 +68,8 @@ pub enum Unusable {
     OpenSecret(Problem),
     #[error("{}: {}", .0.title, .0.label)]
     NoDigests(Problem),
+    #[error("{}: {}", .0.title, .0.label)]
+    OwnFile(Problem),
     #[error("settings{}{}: {}", if .0.path.is_empty() { "" } else { "." }, .0.path, .0.reason)]
     Refused(#[from] Invalid),
 }
@@ -76,7 +80,9 @@ impl Unusable {
         let problem = match self {
             Self::NotLoaded(error) => target.plugin_problem(&error.to_string()),
             Self::Damaged(error) => target.plugin_problem(&error.to_string()),
-            Self::OpenSecret(problem) | Self::NoDigests(problem) => problem,
+            Self::OpenSecret(problem) | Self::NoDigests(problem) | Self::OwnFile(problem) => {
+                problem
+            }
             Self::Refused(invalid) => target.setting_problem(&invalid.path, &invalid.reason),
         };
         problem.of_a_target()
@@ -88,14 +94,15 @@ impl Prepared {
     pub(super) fn new(config: &Config, host: &PluginHost, scope: Scope) -> Self {
         let mut prepared = Self { targets: Vec::new(), problems: Vec::new() };
         try_plugins(config, host, scope);
+        let own = OwnFiles::of(config);
         for target in &config.targets {
-            prepared.add(target, host, scope);
+            prepared.add(target, (host, &own, &config.home), scope);
         }
         prepared
     }
 
-    fn add(&mut self, target: &TargetConfig, host: &PluginHost, scope: Scope) {
-        let made = (target.enabled || scope == Scope::All).then(|| instances(target, host));
+    fn add(&mut self, target: &TargetConfig, context: Context<'_>, scope: Scope) {
+        let made = (target.enabled || scope == Scope::All).then(|| instances(target, context));
         match made {
             Some(Ok((plugin, instances))) if target.enabled => {
                 self.add_ready(target, &plugin, instances);
@@ -164,10 +171,13 @@ fn try_plugins(config: &Config, host: &PluginHost, scope: Scope) {
     }
 }
 
+/// What a target is made with: plugins, the files that it may not write, and the home.
+type Context<'a> = (&'a PluginHost, &'a OwnFiles, &'a Path);
+
 /// Every reason why the target cannot work, or its instances.
 fn instances(
     target: &TargetConfig,
-    host: &PluginHost,
+    (host, own, home): Context<'_>,
 ) -> Result<(Plugin, Instances), Vec<Unusable>> {
     if target.plugin.is_empty() {
         // Reading the configuration has reported that.
@@ -177,7 +187,8 @@ fn instances(
     let manifest = plugin.manifest();
     let open = target.open_secrets(&manifest.schema).into_iter().map(Unusable::OpenSecret);
     let digest = target.digest_problem(manifest.mode).map(Unusable::NoDigests);
-    let mut reasons: Vec<Unusable> = open.chain(digest).collect();
+    let own = own.problems(target, &manifest.schema, home).into_iter().map(Unusable::OwnFile);
+    let mut reasons: Vec<Unusable> = open.chain(digest).chain(own).collect();
     let services = host.services(target);
     if target.settings.incomplete {
         let complaints = recipients::complaints(&plugin, target, &services);

@@ -264,6 +264,12 @@ impl Host for WeakReloader {
         self.0.upgrade()?.last().map(to_wire)
     }
 
+    fn resume(&self, target: TargetNumber) {
+        if let Some(reloader) = self.0.upgrade() {
+            reloader.deliverer.resume(target);
+        }
+    }
+
     fn counters(&self, target: TargetNumber) -> BTreeMap<String, u64> {
         self.0.upgrade().map(|reloader| reloader.deliverer.counters(target)).unwrap_or_default()
     }

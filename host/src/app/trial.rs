@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 
 use super::TrialError;
+use super::own_files::OwnFiles;
 use super::plugin_files::TemporaryCache;
 use super::plugin_host::PluginHost;
 use super::prepare::Unusable;
@@ -88,7 +89,7 @@ fn on_each<F: Future>(
         .build()
         .map_err(TrialError::Threads)?;
     let host = PluginHost::new(config, &cache.settings(&config.plugins), runtime.handle())?;
-    let answers = instances(target, &host)?.into_iter().map(|(value, instance)| {
+    let answers = instances(config, target, &host)?.into_iter().map(|(value, instance)| {
         let started = Instant::now();
         let answer = runtime.block_on(call(instance));
         Answer { value, answer, took: started.elapsed() }
@@ -101,10 +102,15 @@ fn on_each<F: Future>(
 
 /// The instance of each recipient with its value, or the only one.
 fn instances(
+    config: &Config,
     target: &TargetConfig,
     host: &PluginHost,
 ) -> Result<Vec<(Option<String>, Instance)>, Unusable> {
     let plugin = host.catalog.load(&target.plugin)?;
+    let own = OwnFiles::of(config).problems(target, &plugin.manifest().schema, &config.home);
+    if let Some(problem) = own.into_iter().next() {
+        return Err(Unusable::OwnFile(problem));
+    }
     if let Some(problem) = target.open_secrets(&plugin.manifest().schema).into_iter().next() {
         return Err(Unusable::OpenSecret(problem));
     }

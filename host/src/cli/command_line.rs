@@ -9,23 +9,28 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use super::exit::{self, Failure, OK, PROBLEMS};
 use super::{
     check, dead, demo, explain, find, help, hold, init, logging, out, plugin, refused, reload, run,
-    selftest, send, sign, status, store, tail, try_target, verify, waiting,
+    selftest, send, shell, sign, status, store, tail, try_target, verify, waiting,
 };
 
 const ABOUT: &str = "\
 Receives webhooks, checks every signature, writes them to disk before it says
 200, and delivers them through plugins.";
 
+/// Options of every command come after its own.
+const LAST: usize = 900;
+
 /// What a person typed.
 #[derive(Debug, Parser)]
-#[command(name = "dispatcher", version, about = ABOUT, disable_help_subcommand = true)]
+#[command(name = "dispatcher", version, about = ABOUT, max_term_width = help::COLUMNS)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Cli {
-    /// Default: ./dispatcher.toml, then /etc/dispatcher/dispatcher.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The configuration; default: ./dispatcher.toml, then
+    /// /etc/dispatcher/dispatcher.toml
+    #[arg(long, global = true, value_name = "FILE", display_order = LAST)]
     config: Option<PathBuf>,
-    /// error, warn, info, debug or trace. Default: DISPATCHER_LOG, then info
+    /// error, warn, info, debug or trace; default: DISPATCHER_LOG, then info
     #[arg(long, global = true, value_name = "LEVEL", hide_possible_values = true)]
+    #[arg(display_order = LAST)]
     log_level: Option<logging::Level>,
     #[command(subcommand)]
     command: Command,
@@ -62,12 +67,19 @@ enum Command {
     /// Prove the promises of the daemon on this machine
     #[command(subcommand)]
     Selftest(selftest::SelftestCommand),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+}
+
+/// The whole command line.
+pub(super) fn command() -> clap::Command {
+    help::with_groups(Cli::command())
 }
 
 /// Runs the program.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = help::with_groups(Cli::command())
+    let parsed = command()
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -140,6 +152,14 @@ impl Command {
             Self::Plugin(command) => command.run(config)?,
             Self::Selftest(command) => command.run()?,
             Self::Store(command) => command.run(config)?,
+            Self::Completions(args) => {
+                shell::completions(args, command())?;
+                true
+            }
+            Self::Man(args) => {
+                shell::man(args, command())?;
+                true
+            }
         };
         Ok(if well { OK } else { PROBLEMS })
     }

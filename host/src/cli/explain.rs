@@ -16,6 +16,7 @@ use crate::model::{OWN_SOURCE, printable};
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub(super) ask: Ask,
+    /// An event, or a refused request
     pub(super) id: String,
     /// For scripts
     #[arg(long)]

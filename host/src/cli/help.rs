@@ -26,27 +26,32 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Maintenance",
         &["store check", "store repair", "store dump", "store backup", "selftest crash"],
     ),
+    ("Shell", &["completions", "man"]),
 ];
 
 const TEMPLATE: &str = "{about}\n\nUsage: {usage}\n\n{before-help}Options:\n{options}{after-help}";
+/// Widest line of a help text.
+pub(super) const COLUMNS: usize = 80;
+
 /// Longest description of a command that fits on its line.
 #[cfg(test)]
 const ABOUT_BYTES_MAX: usize = 63;
 
 const EXAMPLES: &str = "\
 Examples:
-  dispatcher demo                      see it work: no configuration needed
-  dispatcher init sqreen               write a first dispatcher.toml, with a secret
-  dispatcher check                     every problem in ./dispatcher.toml, or the
-                                       addresses to paste at your webhook senders
-  dispatcher run                       receive and deliver until SIGTERM or Ctrl-C
-  dispatcher send sqreen               post a signed sample to the running daemon
-  dispatcher try oncall-sms            send one sample to that target alone
-  dispatcher explain ID                what happened to an event, or why it was refused
-  dispatcher --config x.toml check     another configuration
+  dispatcher demo                   see it work: no configuration needed
+  dispatcher init sqreen            write a first dispatcher.toml, with a secret
+  dispatcher check                  every problem in ./dispatcher.toml, or the
+                                    addresses to paste at your webhook senders
+  dispatcher run                    receive and deliver until SIGTERM or Ctrl-C
+  dispatcher send sqreen            post a signed sample to the running daemon
+  dispatcher try oncall-sms         send one sample to that target alone
+  dispatcher explain ID             what happened to an event, or why a request
+                                    was refused
+  dispatcher --config x.toml check  another configuration
 
-`dispatcher COMMAND --help` describes a command. Secrets are also read from the file
-dispatcher.env beside the configuration.";
+`dispatcher help COMMAND` describes a command. Secrets are also read from the
+file dispatcher.env beside the configuration.";
 
 /// Adds the groups to the help of the whole command line.
 pub(super) fn with_groups(command: Command) -> Command {
@@ -98,5 +103,36 @@ mod tests {
             let about = find(&command, name).and_then(Command::get_about).unwrap().to_string();
             assert!(!about.is_empty() && about.len() <= ABOUT_BYTES_MAX, "{name}: {about}");
         }
+    }
+
+    /// Calls `see` with each command of the tree and its path, built as for a person.
+    fn each(command: &mut Command, path: &str, see: &mut dyn FnMut(&str, &mut Command)) {
+        see(path, command);
+        let shown = |sub: &&mut Command| !sub.is_hide_set() && sub.get_name() != "help";
+        for sub in command.get_subcommands_mut().filter(shown) {
+            let path = format!("{path} {}", sub.get_name());
+            each(sub, path.trim(), see);
+        }
+    }
+
+    #[test]
+    fn every_help_text_fits_into_80_columns_and_describes_every_argument() {
+        let mut command = crate::cli::command_line::command();
+        command.build();
+        let mut faults = Vec::new();
+        each(&mut command, "", &mut |path, command| {
+            for text in [command.render_help(), command.render_long_help()] {
+                let lines = text.to_string();
+                let wide = lines.lines().filter(|line| line.chars().count() > COLUMNS);
+                faults.extend(wide.map(|line| format!("{path}: too wide: {line}")));
+            }
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                let text = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                if text.is_empty() || text.ends_with('.') {
+                    faults.push(format!("{path}: {} is not described well: {text}", arg.get_id()));
+                }
+            }
+        });
+        assert!(faults.is_empty(), "{faults:#?}");
     }
 }

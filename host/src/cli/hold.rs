@@ -17,13 +17,14 @@ use crate::model::{Timestamp, printable};
 pub(super) struct PauseArgs {
     #[command(flatten)]
     ask: Ask,
+    /// The target; NAME/RECIPIENT is one of several recipients
     target: String,
     /// Shown by `status` and `explain`
     #[arg(long, default_value = "")]
     reason: String,
 }
 
-/// Deliver to a paused or broken target again
+/// Deliver to a paused, broken, throttled or failing target now
 ///
 /// Shows how many deliveries wait. If there are any, choose with --held or --since whether they are
 /// sent, or answer the question at the terminal.
@@ -31,6 +32,7 @@ pub(super) struct PauseArgs {
 pub(super) struct ResumeArgs {
     #[command(flatten)]
     ask: Ask,
+    /// The target; NAME/RECIPIENT is one of several recipients
     target: String,
     /// Send everything that waits
     #[arg(long)]

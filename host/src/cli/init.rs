@@ -23,8 +23,8 @@ const LISTED: &str = "`dispatcher verify --list` lists all of them";
 
 /// Write a first configuration, with a new secret
 ///
-/// Writes dispatcher.toml, and dispatcher.env with the secret, which only you can read. Then shows what to
-/// do next. Never overwrites a file.
+/// Writes dispatcher.toml, and dispatcher.env with the secret, which only you can
+/// read. Then shows what to do next. Never overwrites a file.
 ///
 ///   dispatcher init sqreen
 ///   dispatcher init sqreen --directory /srv/dispatcher

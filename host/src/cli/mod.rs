@@ -25,6 +25,7 @@ mod sample;
 mod scheme;
 mod selftest;
 mod send;
+mod shell;
 mod sign;
 mod signing;
 mod status;

@@ -23,7 +23,8 @@ pub(super) enum PluginCommand {
     List,
     /// Show the settings of a plugin file, or why it cannot be used
     ///
-    /// Prints the same reason as the daemon would log. Exits with 1 when the file cannot be used.
+    /// Prints the same reason as the daemon would log. Exits with 1 when the file
+    /// cannot be used.
     ///
     ///   dispatcher plugin check plugins.d/libslack.so
     #[command(verbatim_doc_comment)]

@@ -14,8 +14,8 @@ use crate::model::printable;
 
 /// Post a signed sample or file to the running daemon
 ///
-/// Signs with the source's first secret and posts to `server.listen` of the configuration. Exits with
-/// 0 when every answer was 2xx.
+/// Signs with the source's first secret and posts to `server.listen` of the
+/// configuration. Exits with 0 when every answer was 2xx.
 ///
 ///   dispatcher send sqreen
 ///   dispatcher send sqreen --sample sqreen/http_scan --count 10

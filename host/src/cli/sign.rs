@@ -11,12 +11,14 @@ use crate::verify::Part;
 
 /// Print the signature headers that a sender adds to a body
 ///
-/// Reads the body from standard input, byte for byte: a line break at its end counts. A scheme with a
-/// public key needs the private key; without one, a key pair is generated for the trial.
+/// Reads the body from standard input, byte for byte: a line break at its end
+/// counts. A scheme with a public key needs the private key; without one, a key
+/// pair is generated for the trial.
 ///
 ///   dispatcher sign --source sqreen < body.json
 ///   printf 4567 | dispatcher sign --scheme sqreen --secret literal:1234
-///   curl -H "$(dispatcher sign --source sqreen < b.json)" --data-binary @b.json http://127.0.0.1:7070/sqreen
+///   curl -H "$(dispatcher sign --source sqreen < b.json)" \
+///     --data-binary @b.json http://127.0.0.1:7070/sqreen
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct SignArgs {

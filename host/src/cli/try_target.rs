@@ -17,12 +17,14 @@ use crate::normalize::{self, Input, Sample, Sender};
 
 /// Send one sample event to one target, and show the result
 ///
-/// Loads the target's plugin and delivers one event for real: a text message reaches a phone. Needs no
-/// running daemon, stores nothing, ignores the route and tries once. Works for a disabled target, too.
-/// Exits with 0 when the event was delivered.
+/// Loads the target's plugin and delivers one event for real: a text message
+/// reaches a phone. Needs no running daemon, stores nothing, ignores the route
+/// and tries once. Works for a disabled target, too. Exits with 0 when the event
+/// was delivered.
 ///
-/// With --connect it sends nothing: the plugin checks credentials and addresses only. Exits with 0 when
-/// the target would accept deliveries, and with 1 when it would not or the plugin cannot tell.
+/// With --connect it sends nothing: the plugin checks credentials and addresses
+/// only. Exits with 0 when the target would accept deliveries, and with 1 when it
+/// would not or the plugin cannot tell.
 ///
 ///   dispatcher try oncall-sms
 ///   dispatcher try oncall-sms --connect

@@ -19,15 +19,16 @@ const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
 
 /// Check whether a request would be accepted, and show why not
 ///
-/// Reads the body from standard input, byte for byte. Exits with 0 if the request is accepted, 1 if it is
-/// refused, 2 if the command is wrong.
+/// Reads the body from standard input, byte for byte. Exits with 0 if the request
+/// is accepted, 1 if it is refused, 2 if the command is wrong.
 ///
 ///   dispatcher verify --scheme github --secret env:GITHUB_SECRET \
 ///     --header 'X-Hub-Signature-256: sha256=…' --explain < body.json
-///   dispatcher verify --source billing --header 'Stripe-Signature: t=…,v1=…' < body.json
+///   dispatcher verify --source billing \
+///     --header 'Stripe-Signature: t=…,v1=…' < body.json
 ///
-/// `--scheme zoom-challenge` prints the answer to Zoom's endpoint.url_validation in the body. The daemon
-/// answers it only if it is signed.
+/// `--scheme zoom-challenge` prints the answer to Zoom's endpoint.url_validation
+/// in the body. The daemon answers it only if it is signed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct VerifyArgs {
@@ -44,6 +45,7 @@ pub(super) struct VerifyArgs {
     /// A header of the request. May be given several times.
     #[arg(long, value_name = "K: V")]
     header: Vec<String>,
+    /// The method of the request
     #[arg(long, value_name = "METHOD", default_value = "POST")]
     method: String,
     /// The address that the sender was given, for schemes that sign it.

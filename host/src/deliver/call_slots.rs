@@ -3,7 +3,8 @@
 //! A plugin is asynchronous. It needs a thread only for microseconds, so a thread per core serves any number of
 //! calls. Against a plugin that blocks its thread, a call takes a slot whenever its code runs, and there are fewer
 //! slots than threads. A call that finds no free slot after [`ATTEMPTS_MAX`] attempts runs as blocking code, for
-//! which the runtime starts another thread. That costs more, so it is only done while slots are blocked.
+//! which the runtime starts another thread. That costs more, so it is only done while slots are blocked, and by at most
+//! [`BLOCKING_CALLS_MAX`] calls at once, whatever the number of targets: more wait, unless all of these hang.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +20,10 @@ use tokio::time::{Sleep, sleep};
 /// How long a call without a slot waits before each attempt to get one, and how often it tries.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(1);
 const ATTEMPTS_MAX: u32 = 20;
+/// Most calls that run as blocking code, as long as they end.
+const BLOCKING_CALLS_MAX: usize = 8;
+/// If none of them ends while a call makes so many attempts, they hang, and it runs all the same.
+const STALL_ATTEMPTS: u32 = 500;
 
 /// A number of slots.
 #[derive(Debug)]
@@ -55,6 +60,40 @@ impl Drop for Slot<'_> {
 pub(super) struct CallSlots {
     all: Arc<Slots>,
     own: Arc<Slots>,
+    blocking: Arc<Blocking>,
+}
+
+/// The calls of all targets that run as blocking code.
+#[derive(Debug)]
+struct Blocking {
+    slots: Slots,
+    /// How many of those with a slot have ended.
+    ended: AtomicUsize,
+    /// Those with a slot hang, so no other call needs to wait for them.
+    stalled: AtomicBool,
+}
+
+impl Blocking {
+    const fn new() -> Self {
+        let (ended, stalled) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { slots: Slots::new(BLOCKING_CALLS_MAX), ended, stalled }
+    }
+
+    /// Runs code that may block this thread. `None` if there is no slot, and the calls that have one do not hang.
+    /// `hang`: the caller has found that they do.
+    fn run<T>(&self, hang: bool, code: impl FnOnce() -> T) -> Option<T> {
+        let slot = self.slots.take();
+        if slot.is_some() {
+            let done = block_in_place(code);
+            self.ended.fetch_add(1, Ordering::Relaxed);
+            self.stalled.store(false, Ordering::Relaxed);
+            return Some(done);
+        }
+        if hang {
+            self.stalled.store(true, Ordering::Relaxed);
+        }
+        self.stalled.load(Ordering::Relaxed).then(|| block_in_place(code))
+    }
 }
 
 impl CallSlots {
@@ -64,17 +103,26 @@ impl CallSlots {
         let one_thread = runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
         let max = if one_thread { usize::MAX } else { (threads - 1).max(1) };
         let own = if one_thread { usize::MAX } else { (threads / 2).max(1) };
-        Self { all: Arc::new(Slots::new(max)), own: Arc::new(Slots::new(own)) }
+        Self {
+            all: Arc::new(Slots::new(max)),
+            own: Arc::new(Slots::new(own)),
+            blocking: Arc::new(Blocking::new()),
+        }
     }
 
     /// The slots of another target.
     pub(super) fn for_target(&self) -> Self {
-        Self { all: Arc::clone(&self.all), own: Arc::new(Slots::new(self.own.max)) }
+        Self {
+            all: Arc::clone(&self.all),
+            own: Arc::new(Slots::new(self.own.max)),
+            blocking: Arc::clone(&self.blocking),
+        }
     }
 
     /// Runs a call within the slots.
     pub(super) fn run<F: Future>(&self, call: F) -> RunWithSlot<F> {
-        RunWithSlot { slots: self.clone(), call: Box::pin(call), attempts: 0, wait: None }
+        let (call, slots) = (Box::pin(call), self.clone());
+        RunWithSlot { slots, call, attempts: 0, blocking_ended: 0, wait: None }
     }
 }
 
@@ -84,6 +132,8 @@ pub(super) struct RunWithSlot<F> {
     call: Pin<Box<F>>,
     /// How often it found no free slot.
     attempts: u32,
+    /// How many calls that ran as blocking code had ended when it last looked.
+    blocking_ended: usize,
     wait: Option<Pin<Box<Sleep>>>,
 }
 
@@ -91,7 +141,7 @@ impl<F: Future> Future for RunWithSlot<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { slots, call, attempts, wait } = &mut *self;
+        let Self { slots, call, attempts, blocking_ended, wait } = &mut *self;
         loop {
             let full = match (slots.own.take(), slots.all.take()) {
                 (Some(own), Some(all)) => {
@@ -110,8 +160,16 @@ impl<F: Future> Future for RunWithSlot<F> {
             };
             if full.blocked.load(Ordering::Relaxed) || *attempts >= ATTEMPTS_MAX {
                 full.blocked.store(true, Ordering::Relaxed);
-                (*attempts, *wait) = (0, None);
-                return block_in_place(|| call.as_mut().poll(context));
+                let ended = slots.blocking.ended.load(Ordering::Relaxed);
+                if std::mem::replace(blocking_ended, ended) != ended {
+                    *attempts = 0;
+                }
+                let hang = *attempts >= STALL_ATTEMPTS;
+                let polled = slots.blocking.run(hang, || call.as_mut().poll(context));
+                if let Some(polled) = polled {
+                    (*attempts, *wait) = (0, None);
+                    return polled;
+                }
             }
             let waiting = wait.get_or_insert_with(|| Box::pin(sleep(ATTEMPT_PAUSE)));
             if waiting.as_mut().poll(context).is_pending() {
@@ -130,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_that_block_their_threads_do_not_stop_other_calls() {
+    fn calls_that_block_their_threads_do_not_stop_other_calls_however_many_they_are() {
         const THREADS: usize = 4;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -142,7 +200,7 @@ mod tests {
         let slots = CallSlots::new(runtime.handle());
         for _ in 0..3 {
             let target = slots.for_target();
-            for _ in 0..THREADS {
+            for _ in 0..2 * THREADS {
                 let (blocked, inside) = (Arc::clone(&blocked), Arc::clone(&inside));
                 runtime.spawn(target.run(async move {
                     inside.fetch_add(1, Ordering::SeqCst);
@@ -153,7 +211,7 @@ mod tests {
         }
         let others = slots.for_target();
         runtime.block_on(async {
-            while inside.load(Ordering::SeqCst) < 3 * THREADS {
+            while inside.load(Ordering::SeqCst) < 6 * THREADS {
                 sleep(Duration::from_millis(1)).await;
             }
             for _ in 0..20 {

@@ -106,8 +106,16 @@ impl Deliverer {
                 clock: self.clock,
                 slots: self.slots.for_target(),
             };
-            let target = move || Target::new(wiring.clone());
+            let target = move |resume| Target::new(wiring.clone(), resume);
             targets.insert(number, TargetTask::start(&self.runtime, called, target, before));
+        }
+    }
+
+    /// A person resumed a target that the store does not hold: its next delivery is attempted now.
+    pub fn resume(&self, number: TargetNumber) {
+        let targets = self.lock();
+        if let Some(task) = targets.as_ref().and_then(|targets| targets.get(&number)) {
+            task.resume();
         }
     }
 

@@ -38,6 +38,13 @@ impl Reporter {
         self.feed.history().condition(&self.target, Condition::Unknown);
     }
 
+    /// The target was broken when this instance started; an alarm has said so.
+    pub(super) fn was_broken(&mut self, reason: &str) {
+        self.held = Some(condition(Cause::Broken, reason));
+        self.alarmed = Some(Instant::now());
+        self.show(0);
+    }
+
     /// A person resumed the target: nothing is known of it.
     pub(super) fn resumed(&mut self) {
         self.held = None;
@@ -166,6 +173,12 @@ impl Reporter {
                 self.recovered();
             }
         }
+    }
+
+    /// The target asked to wait until that time.
+    pub(super) fn throttled(&mut self, until: Timestamp, reason: &str) {
+        self.held = Some(format!("throttled until {until}: {reason}"));
+        self.show(0);
     }
 
     /// A delivery became a dead letter.

@@ -10,7 +10,7 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::backend::Backend;
@@ -56,11 +56,13 @@ pub(super) struct Target {
     backend: Arc<dyn Backend>,
     queue: Arc<dyn Queue>,
     clock: Clock,
+    /// A person resumed the target.
+    resume: Arc<Notify>,
     breaker: Breaker,
     health: Health,
     evidence: Evidence,
     check: Check,
-    /// The store holds the deliveries until a person resumes the target.
+    /// The store holds the deliveries until a person resumes the target or a probe succeeds.
     held: bool,
     calls: Calls,
     reporter: Reporter,
@@ -74,12 +76,16 @@ pub(super) struct Target {
     /// Every other probe takes a delivery that was never attempted. Retries come first in the queue, and if their
     /// events always fail, no other event would ever be probed with.
     probe_untried: bool,
+    /// The last probe found no such delivery.
+    untried_missing: bool,
+    /// The last probe that had a choice took the last delivery.
+    probe_last: bool,
     /// For a target that combines deliveries into messages.
     digests: Option<Digests>,
 }
 
 impl Target {
-    pub(super) fn new(wiring: Wiring) -> Self {
+    pub(super) fn new(wiring: Wiring, resume: Arc<Notify>) -> Self {
         let Wiring { settings, backend, queue, feed, clock, slots } = wiring;
         let digests = settings.digest.clone().map(Digests::new);
         let per_call = match backend.one_by_one() {
@@ -101,9 +107,12 @@ impl Target {
             backend,
             queue,
             clock,
+            resume,
             per_call,
             gather_until: None,
             probe_untried: false,
+            untried_missing: false,
+            probe_last: false,
             digests,
         }
     }
@@ -114,6 +123,7 @@ impl Target {
         self.queue.wait_at_most(self.settings.number, self.settings.longest_wait());
         let began = Instant::now();
         self.restore_windows().await;
+        self.restore_hold();
         let until = loop {
             let stopped = *stop.borrow_and_update();
             if let Some(until) = stopped {
@@ -130,6 +140,7 @@ impl Target {
                     self.reporter.store_failed("record outcomes", &error);
                     self.settle(Vec::new(), None, &stop).await;
                 },
+                () = self.resume.notified() => self.resumed(),
                 broken = self.check.ended(), if self.check.is_running() => {
                     if let Some(reason) = broken {
                         self.break_off(reason).await;
@@ -149,11 +160,9 @@ impl Target {
     fn work(&self) -> Work {
         let left_jobs = self.backend.left_jobs();
         let free = self.free_calls();
-        let permit = match self.held {
-            true => Permit::All,
-            false => self.breaker.permit(self.clock.elapsed()),
-        };
+        let permit = self.breaker.permit(self.clock.elapsed());
         match permit {
+            Permit::Wait { until } if self.held => self.held_work(Some(self.clock.origin + until)),
             Permit::Wait { until } => Work::Wait(self.clock.origin + until),
             // The end of such a job wakes nothing.
             _ if free == 0 && left_jobs > 0 => Work::Wait(Instant::now() + LEFT_JOBS_PAUSE),
@@ -163,7 +172,8 @@ impl Target {
                 None => Work::Claim { max: free * self.deliveries_per_call() },
             },
             Permit::Probe if self.calls.is_probing() => Work::Full,
-            Permit::Probe => Work::Probe { untried: self.probe_untried && self.has_untried() },
+            Permit::Probe if self.held => self.held_work(None),
+            Permit::Probe => self.probe(),
         }
     }
 
@@ -204,10 +214,16 @@ impl Target {
                 return sleep(STORE_PAUSE).await;
             }
         };
-        if self.held && !deliveries.is_empty() {
+        if self.held && self.queue.held(self.settings.number).is_none() {
             self.resumed();
         }
         let probe = matches!(work, Work::Probe { .. });
+        self.untried_missing =
+            matches!(work, Work::Probe { untried: true, .. }) && deliveries.is_empty();
+        if probe && deliveries.len() > 1 {
+            let others = self.choose(&mut deliveries);
+            self.settle(others, None, stop).await;
+        }
         if let Some(mut digests) = self.digests.take() {
             self.begin_messages(&mut digests, deliveries, probe, stop).await;
             self.digests = Some(digests);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +23,7 @@ pub(super) struct TargetTask {
     backend: Arc<dyn Backend>,
     /// Set once: the moment until which running calls may end.
     stop: watch::Sender<Option<Instant>>,
+    resume: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -37,17 +38,19 @@ impl TargetTask {
     pub(super) fn start(
         runtime: &Handle,
         backend: Arc<dyn Backend>,
-        target: impl Fn() -> Target + Send + Sync + 'static,
+        target: impl Fn(Arc<Notify>) -> Target + Send + Sync + 'static,
         before: Option<Self>,
     ) -> Self {
         let (stop, stopped) = watch::channel(None);
+        let resume = Arc::new(Notify::new());
+        let resumed = Arc::clone(&resume);
         let task = runtime.spawn(async move {
             if let Some(mut before) = before {
                 before.ended().await;
             }
-            keep_running(target, stopped).await;
+            keep_running(|| target(Arc::clone(&resumed)), stopped).await;
         });
-        Self { backend, stop, task }
+        Self { backend, stop, resume, task }
     }
 
     /// What its target calls.
@@ -62,6 +65,11 @@ impl TargetTask {
             stop.get_or_insert(until);
             first
         });
+    }
+
+    /// A person resumed the target: it is tried now, whatever is known of it.
+    pub(super) fn resume(&self) {
+        self.resume.notify_one();
     }
 
     pub(super) fn has_ended(&self) -> bool {

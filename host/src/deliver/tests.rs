@@ -4,6 +4,7 @@ mod broken;
 mod change;
 mod engine;
 mod held;
+mod mixtures;
 pub(super) mod queue;
 mod sequence;
 
@@ -308,7 +309,8 @@ async fn a_broken_target_loses_nothing_however_long_it_takes_to_fix_it() {
     };
     let (queue, backend) = (Memory::new(), Scripted::each(script));
     queue.put(A, 0..100);
-    let _deliverer = start(&queue, vec![(target(A), backend.clone())]);
+    let settings = Settings { concurrency: 1, ..target(A) };
+    let _deliverer = start(&queue, vec![(settings, backend.clone())]);
     sleep(secs(10 * 24 * 3600)).await;
     assert_eq!(queue.depth(A).pending, 100);
     // The events before the last one that was needed to know.

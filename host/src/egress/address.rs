@@ -88,15 +88,53 @@ pub struct Denied {
     pub range: Cidr,
 }
 
-/// The address of a URL if it is literal and denied. A name is looked up only when it is used.
+/// The address of a URL if it is literal and denied. Other names than `localhost` are looked up only when they are used.
 #[must_use]
 pub fn denied(url: &str, allow: &[Cidr]) -> Option<Denied> {
     let url: http::Uri = url.parse().ok()?;
-    let host = url.host()?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let address = host.parse().ok()?;
-    let kind = check(address, allow).err()?;
+    let addresses = literal(url.host()?)?;
+    // One that may be reached is enough.
+    let kinds = addresses.iter().map(|address| check(*address, allow).err());
+    let kinds: Vec<&str> = kinds.collect::<Option<_>>()?;
+    let (address, kind) = addresses.into_iter().zip(kinds).next()?;
     Some(Denied { address, kind, range: allowance(address) })
+}
+
+/// The addresses that a host means without a lookup: those of `localhost` (RFC 6761, 6.3), or a literal one in any
+/// spelling that the system's lookup accepts.
+fn literal(host: &str) -> Option<Vec<IpAddr>> {
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return inner.parse().ok().map(|address| vec![address]);
+    }
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if host == "localhost" || host.ends_with(".localhost") {
+        return Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    }
+    host.parse().ok().or_else(|| loose_v4(&host).map(IpAddr::V4)).map(|address| vec![address])
+}
+
+/// An IPv4 address as `inet_aton` reads it: one to four numbers, decimal, octal (`0…`) or hexadecimal (`0x…`), of which
+/// the last stands for all remaining bytes.
+fn loose_v4(host: &str) -> Option<Ipv4Addr> {
+    let number = |part: &str| match part.strip_prefix("0x") {
+        Some("") => Some(0),
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None if part.len() > 1 && part.starts_with('0') => u32::from_str_radix(part, 8).ok(),
+        None => part.parse().ok(),
+    };
+    let plain = |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let parts: Vec<&str> = host.split('.').collect();
+    if parts.len() > 4 || !parts.iter().all(plain) {
+        return None;
+    }
+    let numbers: Vec<u32> = parts.into_iter().map(number).collect::<Option<_>>()?;
+    let (last, before) = numbers.split_last()?;
+    let mut address = 0;
+    for (place, byte) in before.iter().enumerate() {
+        address |= u32::from(u8::try_from(*byte).ok()?) << (24 - 8 * place);
+    }
+    let left = u32::MAX.checked_shr(u32::try_from(8 * before.len()).ok()?)?;
+    (*last <= left).then_some(Ipv4Addr::from_bits(address | last))
 }
 
 /// The range to suggest for `allow`: the address at which packets end.
@@ -212,12 +250,40 @@ mod tests {
             ("http://127.0.0.1:8080/x", Some("127.0.0.1/32")),
             ("https://u:p@[::1]/x", Some("::1/128")),
             ("http://10.1.2.3/", None),
-            ("http://localhost/", None),
+            ("http://localhost:9/", Some("127.0.0.1/32")),
+            ("http://LocalHost./", Some("127.0.0.1/32")),
+            ("http://api.localhost", Some("127.0.0.1/32")),
+            ("http://notlocalhost/", None),
+            ("http://localhost.example.org/", None),
+            ("http://127.0.0.1./", Some("127.0.0.1/32")),
+            ("http://2130706433:9", Some("127.0.0.1/32")),
+            ("http://0x7F000001", Some("127.0.0.1/32")),
+            ("http://0x7f.1", Some("127.0.0.1/32")),
+            ("http://127.1", Some("127.0.0.1/32")),
+            ("http://0177.0.0.1", Some("127.0.0.1/32")),
+            ("http://192.168.257/", Some("192.168.1.1/32")),
+            ("http://0/", Some("0.0.0.0/32")),
+            ("http://[::ffff:127.0.0.1]:9", Some("127.0.0.1/32")),
+            ("http://[::ffff:a9fe:a9fe]", Some("169.254.169.254/32")),
+            ("http://0x0a.0.0.1", None),
+            ("http://134744072", None),
+            ("http://4294967296", None),
+            ("http://127.0.0.256", None),
+            ("http://256.1.1.1", None),
+            ("http://1.2.3.4.5", None),
+            ("http://08.1", None),
             ("https://example.org/127.0.0.1", None),
             ("not an address", None),
         ] {
             let found = denied(url, &[allow]).map(|denied| denied.range.to_string());
             assert_eq!(found.as_deref(), range, "{url}");
+        }
+    }
+
+    #[test]
+    fn one_permitted_address_of_localhost_is_enough() {
+        for allow in ["127.0.0.0/8", "::1"] {
+            assert_eq!(denied("http://localhost:9", &[allow.parse().unwrap()]), None, "{allow}");
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! While it is closed, every delivery may be attempted. It opens after [`FAILURES_TO_OPEN`] failures or
 //! [`REJECTIONS_TO_OPEN`] rejections without a success in between, or at once if the destination throttles or the target
-//! is known to be broken. While it is open, one delivery at a time is attempted as a probe, at intervals that double from [`PROBE_MIN`] to [`PROBE_MAX`]. A probe that succeeds closes
-//! it. Time is a monotonic duration since any fixed moment, because a wall clock that is set back must not keep it
-//! open for a year.
+//! is suspected or known to be broken. While it is open, one delivery at a time is attempted as a probe, at intervals that
+//! double from [`PROBE_MIN`] to [`PROBE_MAX`], or from [`BROKEN_PROBE_MIN`] to [`BROKEN_PROBE_MAX`] if the target is known
+//! to be broken. A probe that succeeds closes it. Time is a monotonic duration since any fixed moment, because a wall
+//! clock that is set back must not keep it open for a year.
 
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ pub const REJECTIONS_TO_OPEN: u32 = 10;
 pub const PROBE_MIN: Duration = Duration::from_secs(1);
 /// The longest wait between two probes, which is also the longest time until a recovery is noticed.
 pub const PROBE_MAX: Duration = Duration::from_secs(60);
+/// The same for a target that is known to be broken. Rarely, because a destination may lock an account that logs in
+/// with a wrong password again and again.
+pub const BROKEN_PROBE_MIN: Duration = Duration::from_secs(60);
+pub const BROKEN_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Why the circuit breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub enum Sign {
     Failed(u32),
     /// It throttles, for this long if it said so.
     Throttled(Option<Duration>),
+    /// It refuses different events, and perhaps all; or it refused a probe.
+    Suspected,
     /// It is known that it cannot work as configured.
     Broken,
 }
@@ -99,6 +106,13 @@ impl Breaker {
         self.hold.is_some_and(|hold| hold.cause == Cause::Broken)
     }
 
+    /// When a throttled target gets the next delivery.
+    #[must_use]
+    pub fn throttled_until(&self) -> Option<Duration> {
+        let hold = self.hold.filter(|hold| hold.cause == Cause::Throttled)?;
+        Some(hold.next_probe)
+    }
+
     /// For how long the target has been failing. `None`: the circuit breaker is closed, or the target is broken.
     #[must_use]
     pub fn failing_for(&self, now: Duration) -> Option<Duration> {
@@ -137,6 +151,12 @@ impl Breaker {
             Sign::Throttled(wait) => {
                 self.hold(Cause::Throttled, probe, wait.unwrap_or_default(), now)
             }
+            Sign::Suspected if self.hold.is_some() && !probe => None,
+            Sign::Suspected => {
+                let throttled = self.hold.is_some_and(|hold| hold.cause == Cause::Throttled);
+                let cause = if throttled { Cause::Throttled } else { Cause::Failing };
+                self.hold(cause, probe, Duration::ZERO, now)
+            }
             Sign::Broken => self.hold(Cause::Broken, probe, Duration::ZERO, now),
         }
     }
@@ -151,13 +171,20 @@ impl Breaker {
 
     fn hold(&mut self, cause: Cause, probe: bool, wait: Duration, now: Duration) -> Option<Change> {
         let before = self.hold;
-        let probes_failed = match before {
-            Some(hold) => hold.probes_failed.saturating_add(u32::from(probe)),
-            None => 0,
-        };
-        let interval = PROBE_MIN.saturating_mul(1 << probes_failed.min(16)).min(PROBE_MAX);
-        let next_probe = now.saturating_add(interval.max(wait));
         let was_broken = before.is_some_and(|hold| hold.cause == Cause::Broken);
+        let is_broken = cause == Cause::Broken;
+        let probes_failed = match before {
+            Some(hold) if is_broken == was_broken => {
+                hold.probes_failed.saturating_add(u32::from(probe))
+            }
+            _ => 0,
+        };
+        let (shortest, longest) = match is_broken {
+            true => (BROKEN_PROBE_MIN, BROKEN_PROBE_MAX),
+            false => (PROBE_MIN, PROBE_MAX),
+        };
+        let interval = shortest.saturating_mul(1 << probes_failed.min(16)).min(longest);
+        let next_probe = now.saturating_add(interval.max(wait));
         self.hold = Some(Hold {
             cause,
             since: before.map_or(now, |hold| hold.since),

@@ -17,12 +17,14 @@ mod policy;
 mod tests;
 pub mod verdicts;
 
+#[cfg(test)]
+pub(crate) use breaker::{
+    BROKEN_PROBE_MAX, BROKEN_PROBE_MIN, FAILURES_TO_OPEN, PROBE_MAX, REJECTIONS_TO_OPEN,
+};
 pub use breaker::{Breaker, Cause, Change, Permit, Sign};
 #[cfg(test)]
-pub(crate) use breaker::{FAILURES_TO_OPEN, PROBE_MAX, REJECTIONS_TO_OPEN};
-#[cfg(test)]
-pub(crate) use broken::BROKEN_EVENTS;
-pub use broken::Evidence;
+pub(crate) use broken::{BROKEN_AFTER, BROKEN_EVENTS, SUSPECTED_EVENTS};
+pub use broken::{Evidence, Finding};
 pub use decide::{AFTER_MAX, Decision, FinishedAttempt, decide};
 #[cfg(test)]
 pub(crate) use health::UNPROVEN_MAX;

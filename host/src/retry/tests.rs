@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::breaker::PROBE_MIN;
 use super::policy::InvalidPolicy;
 use super::*;
 use crate::model::{Failure, FailureKind, REASON_BYTES_MAX, Receipt, Timestamp, Verdict};
@@ -211,7 +212,7 @@ proptest! {
             breaker.observe(sign, probe && breaker.is_held(), now);
             if let Permit::Wait { until } = breaker.permit(now) {
                 let longest = match sign { Sign::Throttled(Some(wait)) => wait, _ => PROBE_MAX };
-                prop_assert!(until - now <= longest.max(secs(500)).max(PROBE_MAX));
+                prop_assert!(until - now <= longest.max(secs(500)).max(BROKEN_PROBE_MAX));
                 now = until;
             }
             let waits = matches!(breaker.permit(now), Permit::Wait { .. });
@@ -228,6 +229,7 @@ fn signs() -> impl Strategy<Value = Sign> {
         (1u32..300).prop_map(Sign::Rejected),
         (1u32..300).prop_map(Sign::Failed),
         proptest::option::of((1u64..500).prop_map(secs)).prop_map(Sign::Throttled),
+        Just(Sign::Suspected),
         Just(Sign::Broken),
     ]
 }
@@ -278,6 +280,7 @@ fn a_throttled_target_is_left_alone_for_as_long_as_it_asks() {
     assert_eq!(breaker.permit(secs(6)), Permit::Wait { until: secs(35) });
     assert_eq!(breaker.observe(Sign::Throttled(None), false, secs(7)), None);
     assert_eq!(breaker.permit(secs(8)), Permit::Wait { until: secs(35) });
+    assert_eq!(breaker.throttled_until(), Some(secs(35)));
     assert_eq!(breaker.permit(secs(35)), Permit::Probe);
     assert!(breaker.observe(Sign::Alive, true, secs(36)).is_some());
 }
@@ -304,6 +307,27 @@ fn time_spent_broken_counts_for_nothing() {
     assert_eq!(breaker.failing_for(secs(1_010)), Some(secs(10)));
     let change = breaker.observe(Sign::Alive, true, secs(1_010));
     assert_eq!(change, Some(Change::Recovered { held_for: secs(1_010) }));
+}
+
+#[test]
+fn a_suspected_target_is_probed_and_a_broken_one_rarely() {
+    let mut breaker = Breaker::default();
+    let change = breaker.observe(Sign::Suspected, false, secs(0));
+    assert_eq!(change, Some(Change::Held(Cause::Failing)));
+    assert_eq!(breaker.permit(secs(0)), Permit::Wait { until: PROBE_MIN });
+    assert_eq!(breaker.observe(Sign::Suspected, false, secs(1)), None);
+    let mut now = PROBE_MIN;
+    let change = breaker.observe(Sign::Broken, true, now);
+    assert_eq!(change, Some(Change::Held(Cause::Broken)));
+    for interval in [60, 120, 240, 480, 900, 900] {
+        let until = now + secs(interval);
+        assert_eq!(breaker.permit(now), Permit::Wait { until });
+        assert_eq!(breaker.observe(Sign::Broken, true, until), None);
+        now = until;
+    }
+    assert_eq!((BROKEN_PROBE_MIN, BROKEN_PROBE_MAX), (secs(60), secs(900)));
+    assert!(breaker.observe(Sign::Alive, true, now).is_some());
+    assert_eq!(breaker.permit(now), Permit::All);
 }
 
 #[test]

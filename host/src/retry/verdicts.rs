@@ -8,8 +8,8 @@ use crate::model::{Failure, FailureKind, Verdict};
 /// The reason for a call that panicked.
 pub const PANICKED: &str = "the plugin panicked";
 
-/// What the verdicts of one call show of the target: whether it works, and whether it is to be left alone. The verdict
-/// "broken" counts as a failure; [`Evidence`](super::Evidence) decides what it shows of the target.
+/// What the verdicts of one call show of the target: whether it works, and whether it is to be left alone.
+/// [`Evidence`](super::Evidence) decides what the verdict "broken" shows of the target.
 #[must_use]
 pub fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     let mut signs = Vec::with_capacity(2);
@@ -26,11 +26,19 @@ pub fn signs(first_attempts: usize, verdicts: &[Verdict]) -> Vec<Sign> {
     }
     if any(FailureKind::Throttled) {
         signs.push(Sign::Throttled(throttled_for(verdicts)));
-    } else if !alive {
+    } else if !alive && !all_refused(verdicts) {
         // Only first attempts say something about the target. A failed retry may be the event's fault.
         signs.push(Sign::Failed(u32::try_from(first_attempts).unwrap_or(u32::MAX)));
     }
     signs
+}
+
+/// Whether each verdict is "broken".
+#[must_use]
+pub fn all_refused(verdicts: &[Verdict]) -> bool {
+    let refused =
+        |verdict: &Verdict| matches!(verdict, Err(Failure { kind: FailureKind::Broken, .. }));
+    !verdicts.is_empty() && verdicts.iter().all(refused)
 }
 
 /// The longest time that a throttling verdict asked for.

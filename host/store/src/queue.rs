@@ -301,7 +301,8 @@ pub trait Queue: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>>;
 
     /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail
-    /// cannot keep the others from a target that is being probed. An engine that cannot choose returns any.
+    /// cannot keep the others from a target that is being probed; also while it is held as broken. An engine that
+    /// cannot choose returns any.
     fn claim_untried(
         &self,
         target: TargetNumber,

@@ -80,6 +80,10 @@ fn forms_of_part(text: &str) -> Vec<Vec<u8>> {
             let base64 = base64_after(bytes, before, alphabet);
             forms.push(percent(base64.as_bytes(), true));
             forms.push(base64.replace('/', "\\/"));
+            // A header that is base64 itself, quoted in something that is encoded again.
+            for before in 0..3 {
+                forms.push(base64_after(base64.as_bytes(), before, alphabet));
+            }
             forms.push(base64);
         }
     }

@@ -22,6 +22,13 @@ const ENCODED: [&str; 12] = [
     "\\x73\\x33\\x63\\x72\\x33\\x74\\x2f\\x54\\x6f\\x6b\\x65\\x6e\\x2b\\x22\\xc3\\xa9",
 ];
 
+/// base64 twice: of the token, of `me:…`, and of `token=` with base64 of `you:…`.
+const ENCODED_TWICE: [&str; 3] = [
+    "Y3pOamNqTjBMMVJ2YTJWdUt5TERxUT09",
+    "YldVNmN6Tmpjak4wTDFSdmEyVnVLeUxEcVE9PQ==",
+    "dG9rZW49ZVc5MU9uTXpZM0l6ZEM5VWIydGxiaXNpdzZrPQ==",
+];
+
 fn masker(secrets: &[&str]) -> Masker {
     Masker::new(&secrets.iter().map(|secret| Secret::new(*secret)).collect::<Vec<_>>())
 }
@@ -34,6 +41,33 @@ fn every_form_is_hidden() {
         assert!(hidden.len() <= "bWU6***".len() + 2, "{form}: {hidden}");
         assert!(masker.finds(form.as_bytes()), "{form}");
     }
+}
+
+#[test]
+fn what_is_encoded_twice_is_hidden() {
+    let masker = masker(&[TOKEN]);
+    for form in ENCODED_TWICE {
+        let hidden = masker.hide(form).into_owned();
+        // What is encoded before the token may be left.
+        assert!(hidden.len() <= "dG9rZW49ZVc5MU9***=".len(), "{form}: {hidden}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_wrapped_is_hidden_in_every_form() {
+    let masker = masker(&[TOKEN]);
+    for form in ENCODED {
+        for width in [3, 5, 7] {
+            for line_break in ["\n", "\r\n", "\r\n\t ", "=\r\n", "\\n", "\\r\\n  "] {
+                let characters: Vec<char> = form.chars().collect();
+                let lines: Vec<String> = characters.chunks(width).map(String::from_iter).collect();
+                let hidden = masker.hide(&lines.join(line_break)).into_owned();
+                let most = "bWU6***".len() + 2 + 4 * line_break.len();
+                assert!(hidden.len() <= most, "{form} {width} {line_break:?}: {hidden}");
+            }
+        }
+    }
+    assert_eq!(masker.hide("two\nplain\r\nlines\\n"), "two\nplain\r\nlines\\n");
 }
 
 #[test]

@@ -38,7 +38,11 @@ pub(super) fn describe(damage: &Damage) -> String {
 /// What was stored there, and what of it is lost.
 fn lost(damage: &Damage) -> String {
     let (from, to) = damage.numbers();
-    let unknown = format!("its events would have numbers from {from} to below {to}");
+    let unknown = match to.saturating_sub(from) {
+        0 => "no event can have had its place".to_owned(),
+        1 => format!("its event would have the number {from}"),
+        _ => format!("its events would have numbers from {from} to {}", to - 1),
+    };
     match &damage.lay {
         Lay::OneBit { kind } => {
             format!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::super::settings::Settings;
 use crate::model::Delivery;
@@ -21,6 +21,12 @@ pub(super) enum Work {
     Probe {
         /// One that was never attempted.
         untried: bool,
+        /// It is chosen from so many.
+        max: usize,
+    },
+    /// What a person resumes until then: the target is held.
+    Held {
+        until: Instant,
     },
     /// Nothing until this moment: the circuit breaker is open, or a batch is gathered.
     Wait(Instant),
@@ -37,10 +43,14 @@ pub(super) async fn claim(
     let (number, lease) = (settings.number, settings.lease());
     match work {
         Work::Claim { max } => queue.claim(number, max, lease).await,
-        Work::Probe { untried: false } => queue.claim(number, 1, lease).await,
-        Work::Probe { untried: true } => {
+        Work::Probe { untried: false, max } => queue.claim(number, max, lease).await,
+        Work::Held { until } => {
+            let claimed = queue.claim(number, 1, lease);
+            timeout_at(until, claimed).await.unwrap_or_else(|_| Ok(Vec::new()))
+        }
+        Work::Probe { untried: true, max } => {
             // Not for long, because a retry may become due meanwhile.
-            let claimed = queue.claim_untried(number, 1, lease);
+            let claimed = queue.claim_untried(number, max, lease);
             timeout(UNTRIED_WAIT, claimed).await.unwrap_or_else(|_| Ok(Vec::new()))
         }
         Work::Wait(until) => {

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use super::super::calls::{Ended, Load};
 use super::super::report::failed_attempt;
 use super::super::tried;
+use super::broken::Judgement;
 use super::{Target, release};
 use crate::model::{Delivery, Timestamp};
-use crate::retry::verdicts::{failures, signs};
+use crate::retry::verdicts::{all_refused, failures, signs};
 use crate::retry::{self, Change, Decision, FinishedAttempt, Sign};
 use crate::store::{Outcome, Settlement};
 
@@ -25,12 +26,14 @@ impl Target {
         let mut probe_failed = None;
         let mut broken = None;
         for ended in ended {
-            let why = self.judge(&ended);
-            let reason = self.observe(&ended, why.is_some());
+            let shown = self.judge(&ended);
+            let reason = self.observe(&ended, &shown);
             if ended.call.probe && self.breaker.is_held() {
                 probe_failed = reason;
             }
-            broken = broken.or(why);
+            if let Judgement::Broken(why) = shown {
+                broken.get_or_insert(why);
+            }
             outcomes.extend(ended.untried.iter().copied().map(release));
             if let Load::Message(message) = ended.call.load.clone() {
                 let Some(verdict) = ended.verdicts.first().cloned() else { continue };
@@ -48,24 +51,31 @@ impl Target {
         }
         match (broken, probe_failed) {
             (Some(reason), _) => self.hold(reason).await,
-            (None, Some(reason)) => self.expire(&reason).await,
-            (None, None) => {}
+            (None, _) if self.held && !self.breaker.is_held() => self.let_go().await,
+            (None, Some(reason)) if !self.held => self.expire(&reason).await,
+            (None, _) => {}
         }
     }
 
     /// Gives the circuit breaker and the health what a call showed of the target, and returns the reason of its first
-    /// failure. `broken`: the target is known to be broken.
-    fn observe(&mut self, ended: &Ended, broken: bool) -> Option<String> {
+    /// failure.
+    fn observe(&mut self, ended: &Ended, shown: &Judgement) -> Option<String> {
         let mut reason = None;
         let (now, own) = (self.clock.elapsed(), || ended.call.load.is_own());
         let first_attempts = match &ended.call.load {
             Load::Several(list) => list.iter().filter(|delivery| delivery.attempt == 1).count(),
             Load::Message(message) => usize::from(message.attempt == 1),
         };
-        let signs = match broken {
-            true => vec![Sign::Broken],
-            false => signs(first_attempts, &ended.verdicts),
+        let mut signs = match shown {
+            Judgement::Broken(_) => vec![Sign::Broken],
+            Judgement::Nothing | Judgement::Suspected => signs(first_attempts, &ended.verdicts),
         };
+        let refused_probe = ended.call.probe && all_refused(&ended.verdicts);
+        if matches!(shown, Judgement::Suspected)
+            || refused_probe && !matches!(shown, Judgement::Broken(_))
+        {
+            signs.push(Sign::Suspected);
+        }
         for sign in signs {
             let failures = ended.verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
             let text = failures.map(|failure| failure.reason.as_str()).next().unwrap_or_default();
@@ -78,6 +88,12 @@ impl Target {
                     self.health.forget();
                 }
                 self.reporter.changed(change, text, own());
+            }
+            if matches!(sign, Sign::Throttled(_))
+                && let Some(until) = self.breaker.throttled_until()
+            {
+                let until = self.clock.wall().plus(until.saturating_sub(now));
+                self.reporter.throttled(until, text);
             }
             reason = Some(text.to_owned());
         }

@@ -38,7 +38,8 @@ async fn a_broken_target_is_held_across_a_restart_until_a_person_resumes_it() {
     let hold = queue.held(a).unwrap();
     assert_eq!((hold.kind, hold.reason.as_str()), (HoldKind::Broken, "no answer"));
     let alarms = feed.alarms().next().await;
-    assert_eq!(alarms[0].kind, crate::telemetry::AlarmKind::TargetBroken);
+    let kinds: Vec<_> = alarms.iter().map(|alarm| alarm.kind).collect();
+    assert!(kinds.contains(&crate::telemetry::AlarmKind::TargetBroken), "{kinds:?}");
     deliverer.stop(GRACE).await;
     let calls = broken.count();
     queue.close().await.unwrap();

@@ -14,8 +14,8 @@ use crate::model::{
     Timestamp,
 };
 use crate::store::{
-    AppendError, BoxFuture, DeadLetter, Depth, Durable, NewRequest, Outcome, Queue, Settlement,
-    StoreError,
+    AppendError, BoxFuture, DeadLetter, Depth, Durable, Hold, HoldKind, NewRequest, Outcome, Queue,
+    Settlement, StoreError,
 };
 
 /// One pending delivery.
@@ -31,6 +31,8 @@ struct State {
     pending: BTreeMap<(TargetNumber, EventId), Entry>,
     settled: Vec<(TargetNumber, Settlement)>,
     expired: Vec<(u64, String)>,
+    /// `None`: it cannot hold targets.
+    holds: Option<BTreeMap<TargetNumber, Hold>>,
     settles_to_fail: u32,
     panics: bool,
     flushed: bool,
@@ -67,6 +69,13 @@ impl Memory {
     pub(super) fn new() -> Arc<Self> {
         let (state, changed) = (Mutex::default(), Notify::new());
         Arc::new(Self { state, changed, origin: Instant::now() })
+    }
+
+    /// One that can hold targets.
+    pub(super) fn with_holds() -> Arc<Self> {
+        let memory = Self::new();
+        memory.state.lock().unwrap().holds = Some(BTreeMap::new());
+        memory
     }
 
     /// Puts events of these numbers before the target.
@@ -157,6 +166,10 @@ impl Memory {
     ) -> Vec<Delivery> {
         let (now, instant) = (self.now(), Instant::now());
         let mut state = self.state.lock().unwrap();
+        let hold = state.holds.as_ref().and_then(|holds| holds.get(&target));
+        if hold.is_some_and(|hold| !untried || hold.kind != HoldKind::Broken) {
+            return Vec::new();
+        }
         let mut ready: Vec<&mut Entry> = state
             .pending
             .iter_mut()
@@ -184,6 +197,8 @@ impl Memory {
             let due = entry.due.map(|due| self.origin + due.since(START));
             entry.lease_ends.max(due)
         });
+        // What is due and cannot be claimed waits for a change.
+        let moments = moments.filter(|at| *at > Instant::now());
         moments.min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
 
@@ -268,6 +283,27 @@ impl Queue for Memory {
 
     fn now(&self) -> Timestamp {
         START.plus(self.origin.elapsed())
+    }
+
+    fn hold(
+        &self,
+        target: TargetNumber,
+        hold: Option<Hold>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = self.state.lock().unwrap();
+            let holds = state.holds.as_mut().ok_or(StoreError::Unsupported)?;
+            match hold {
+                Some(hold) => drop(holds.insert(target, hold)),
+                None => drop(holds.remove(&target)),
+            }
+            self.changed.notify_waiters();
+            Ok(())
+        })
+    }
+
+    fn held(&self, target: TargetNumber) -> Option<Hold> {
+        self.state.lock().unwrap().holds.as_ref()?.get(&target).cloned()
     }
 
     fn extend(&self, target: TargetNumber, events: Vec<EventId>, lease: Duration) {

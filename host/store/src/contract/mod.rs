@@ -56,6 +56,7 @@ macro_rules! contract {
             a_closed_queue_refuses_every_call
             expired_deliveries_become_one_dead_letter
             a_held_target_delivers_nothing_until_resumed
+            a_target_held_as_broken_is_probed_with_what_was_never_tried
             a_dead_letter_can_be_replayed_or_dropped
             a_range_of_dead_letters_is_replayed_whole_or_one_by_one
             skipping_gives_up_retries_too

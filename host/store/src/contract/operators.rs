@@ -73,6 +73,26 @@ pub async fn a_held_target_delivers_nothing_until_resumed(opener: &dyn Opener) {
     assert_eq!(all, ["1", "2", "3"]);
 }
 
+pub async fn a_target_held_as_broken_is_probed_with_what_was_never_tried(opener: &dyn Opener) {
+    let queue = opener.open();
+    let a = register(&*queue, &["a"]).await[0];
+    append(&*queue, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    let first = claim(&*queue, a, 1).await;
+    settle(&*queue, a, &first, retry(now())).await;
+    let hold = |kind| Some(Hold { kind, reason: String::new(), since: now() });
+    queue.hold(a, hold(HoldKind::Paused)).await.unwrap();
+    let mut waiting = Box::pin(queue.claim_untried(a, 5, HOUR));
+    assert!(poll_once(&mut waiting).await.is_none());
+    queue.hold(a, hold(HoldKind::Broken)).await.unwrap();
+    let probe = waiting.await.unwrap();
+    assert_eq!(texts(&probe), ["1", "2", "3"]);
+    has_nothing_to_claim(&*queue, a).await;
+    // What is released can be claimed for the next probe.
+    settle(&*queue, a, &probe[1..], Outcome::Release).await;
+    assert_eq!(texts(&queue.claim_untried(a, 5, HOUR).await.unwrap()), ["2", "3"]);
+    assert_eq!(queue.depth(a).pending, 4);
+}
+
 pub async fn a_dead_letter_can_be_replayed_or_dropped(opener: &dyn Opener) {
     let queue = opener.open();
     let a = register(&*queue, &["a"]).await[0];

@@ -60,6 +60,8 @@ impl Parts {
         let committer =
             Committer::new(shared.clone(), opened.log, opened.state, opened.known, to_index);
         let retention = Retention::new(shared.clone());
+        let home = machine.index.clone();
+        shared.room.clear_with(Box::new(move || home.clear_evidence()));
         Ok(Self { shared, committer, indexer, jobs, retention })
     }
 
@@ -68,12 +70,11 @@ impl Parts {
         let Self { shared, committer, indexer, jobs, retention } = self;
         // If the queue is full, the thread that keeps the index is about to take a job anyway.
         let index_jobs = committer.index_jobs();
-        let wake = move || drop(index_jobs.try_send(Job::Failed));
-        shared.index.wake_with(Some(Box::new(wake)));
+        shared.index.wake_with(Some(Box::new(move || drop(index_jobs.try_send(Job::Failed)))));
         let index = thread("store-index", move || indexer.run(&jobs))?;
         shared.room.measure(&*shared.reader.disk);
-        let (room, space) = (shared.room.clone(), shared.reader.disk.clone());
-        let room = thread("store-room", move || room.run(&*space))?;
+        let watched = shared.clone();
+        let room = thread("store-room", move || watched.watch_room())?;
         let log = thread("store-log", move || committer.run())?;
         let threads = Mutex::new(vec![log, index, room]);
         Ok((Arc::new(Embedded { shared, threads }), retention))
@@ -146,6 +147,7 @@ impl Embedded {
             .collect();
         // The index knows only what is durable.
         if let Some(ids) = known {
+            self.shared.admit_repetition()?;
             let duplicates = (0u16..).take(ids.len()).collect();
             return Ok(Durable::new(ids, duplicates));
         }

@@ -29,9 +29,6 @@ use crate::embedded::recovery::open::Known;
 use crate::embedded::space::guard::Why;
 use crate::embedded::state::apply::State;
 
-/// Longest time in which requests are answered without a look at the files of the store.
-const FILES_LOOK: Duration = Duration::from_secs(1);
-
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) log: Log,
@@ -51,8 +48,6 @@ pub(crate) struct Committer {
     refused: Repeated,
     /// When the last round began.
     began: Now,
-    /// When it last looked whether the open files are those in the data folder.
-    files_seen: Option<Instant>,
     /// Answered once everything before them is written.
     catching_up: Vec<Reply<()>>,
     index: SyncSender<Job>,
@@ -68,7 +63,6 @@ impl Committer {
     ) -> Self {
         Self {
             began: shared.now(),
-            files_seen: None,
             shared,
             log,
             state,
@@ -113,7 +107,8 @@ impl Committer {
         }
         self.begin_round();
         self.acts(acts);
-        let gone = if appends.is_empty() { None } else { self.gone() };
+        let gone = if appends.is_empty() { None } else { self.shared.gone(self.began.steady) };
+        let gone = gone.map(DiskError::Full);
         for append in appends {
             if let Some(error) = gone.as_ref().filter(|_| !append.own) {
                 Self::refuse(append, error);
@@ -133,19 +128,6 @@ impl Committer {
             tracing::error!(%error, "outcomes are not on disk: they will be delivered again");
         }
         true
-    }
-
-    /// Why no request may be answered: the log that is written is not the one in the data folder. Looked at
-    /// once a second, and after an idle time.
-    fn gone(&mut self) -> Option<DiskError> {
-        let Shared { room, reader, .. } = &*self.shared;
-        let steady = self.began.steady;
-        let fresh = |at| steady.saturating_duration_since(at) < FILES_LOOK;
-        if !self.files_seen.is_some_and(fresh) {
-            room.look_at_files(&*reader.disk);
-            self.files_seen = Some(steady);
-        }
-        room.is_closed(Why::Gone).then(|| DiskError::Full(room.why().unwrap_or_default()))
     }
 
     /// After the clock was set, what the index said of keys by the clock before is asked again.

@@ -1,4 +1,5 @@
-//! Gives targets their numbers. The number of a name is given to another one only when nothing refers to it any more.
+//! Gives targets their numbers. A number is used again only when its target is not configured any more and nothing in
+//! the store refers to it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

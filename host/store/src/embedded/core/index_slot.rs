@@ -6,6 +6,7 @@ use std::sync::{Mutex, RwLock};
 use super::rebuild::Rebuild;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::platform::repeated::Repeated;
 
 /// An index that failed, until the thread that keeps it takes it over.
 pub(crate) struct Failed {
@@ -24,6 +25,7 @@ struct Open {
 pub(crate) struct IndexSlot {
     open: RwLock<Open>,
     failed: Mutex<Option<Failed>>,
+    failures: Mutex<Repeated>,
     /// Wakes the thread that keeps the index.
     wake: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
@@ -31,7 +33,7 @@ pub(crate) struct IndexSlot {
 impl IndexSlot {
     pub(crate) fn new(index: Option<Box<dyn Index>>) -> Self {
         let open = RwLock::new(Open { index, earlier: 0 });
-        Self { open, failed: Mutex::default(), wake: Mutex::default() }
+        Self { open, failed: Mutex::default(), failures: Mutex::default(), wake: Mutex::default() }
     }
 
     /// Puts a new index in the place of a failed one.
@@ -63,6 +65,12 @@ impl IndexSlot {
         Some(answer)
     }
 
+    /// Closes the index for that reason, if there is one.
+    pub(super) fn give_up(&self, error: &IndexError, rebuild: &Rebuild) {
+        let earlier = read_lock(&self.open).earlier;
+        self.fail(earlier, error, rebuild);
+    }
+
     /// Closes the index that failed, unless it was closed before.
     fn fail(&self, earlier: u64, error: &IndexError, rebuild: &Rebuild) {
         let mut open = write_lock(&self.open);
@@ -73,7 +81,9 @@ impl IndexSlot {
         *lock(&self.failed) = Some(Failed { index, error: error.clone() });
         rebuild.begin(&error.to_string());
         drop(open);
-        tracing::error!(%error, "the index failed; it is being rebuilt from the log");
+        if let Some(failures) = lock(&self.failures).again() {
+            tracing::error!(%error, failures, "the index failed; it is being rebuilt from the log");
+        }
         if let Some(wake) = &*lock(&self.wake) {
             wake();
         }
@@ -82,6 +92,10 @@ impl IndexSlot {
     /// The index that failed last, if it was not taken before.
     pub(crate) fn take_failed(&self) -> Option<Failed> {
         lock(&self.failed).take()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        read_lock(&self.open).index.is_some()
     }
 
     /// `wake` is called after a failure. `None`: the thread that keeps the index will end.
@@ -95,9 +109,5 @@ impl IndexSlot {
     /// Replaces it without a word.
     pub(crate) fn swap(&self, index: Option<Box<dyn Index>>) {
         write_lock(&self.open).index = index;
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        read_lock(&self.open).index.is_some()
     }
 }

@@ -32,6 +32,7 @@ impl Machine {
             disk: Arc::new(Files),
             clock: Arc::new(SystemClock),
             index: Arc::new(FjallHome {
+                disk: Arc::new(Files),
                 folder: settings.index_folder(),
                 aside: settings.damaged_folder(),
             }),

@@ -29,11 +29,11 @@ pub(crate) struct RetentionLimits {
 }
 
 impl RetentionLimits {
-    pub(crate) fn new(settings: &Settings, now: Now, last_ms: u64) -> Self {
+    pub(crate) fn new(settings: &Settings, now: Now, last_wall_ms: u64) -> Self {
         Self {
             age_ms: settings.retention_age_ms,
             bytes_max: settings.retention_bytes,
-            wall: Mutex::new(Wall::new(now, last_ms)),
+            wall: Mutex::new(Wall::new(now, last_wall_ms)),
             overflow: RwLock::default(),
             kept_by: Mutex::default(),
             bell: Mutex::default(),
@@ -44,6 +44,14 @@ impl RetentionLimits {
     /// Whether the wall clock is trusted to compute ages.
     pub(crate) fn is_clock_trusted(&self, now: Now) -> bool {
         lock(&self.wall).is_trusted(now)
+    }
+
+    /// The time of day for ages of what is removed: a clock that was set forward while the daemon runs makes nothing
+    /// older than the time that passed.
+    pub(crate) fn now_ms(&self, now: Now) -> u64 {
+        let age = Duration::from_millis(self.age_ms.unwrap_or_default());
+        let (ahead_ms, _) = lock(&self.wall).ahead_ms(age, now);
+        now.wall.as_millis().saturating_sub_signed(ahead_ms.max(0))
     }
 
     pub(crate) fn may_overflow(&self, target: u16) -> bool {

@@ -7,26 +7,32 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::inbox::{Answer, Command, Inbox, Reply, closed};
 use super::index_slot::IndexSlot;
 use super::rebuild::Rebuild;
 use super::retention_limits::RetentionLimits;
-use crate::StoreError;
 use crate::embedded::format::segment_header::Identity;
 use crate::embedded::index::recent::{KeyWindow, NEVER_ASKED};
-use crate::embedded::index::rows::{HOUR_MS, Index, KeysKept};
+use crate::embedded::index::rows::{HOUR_MS, Index, IndexError, IndexHome, KeysKept};
+use crate::embedded::limits::millis;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
 use crate::embedded::log::spare::Spare;
 use crate::embedded::platform::clock::{Clock, Now, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
+use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::settings::{Settings, window_ms};
-use crate::embedded::space::guard::Room;
+use crate::embedded::space::guard::{Room, Why};
 use crate::embedded::space::opened_files::Opened;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::target::live::Live;
+use crate::{AppendError, StoreError};
+
+/// Longest time in which requests are answered without a look at the files of the store.
+const FILES_LOOK_MS: u64 = 1_000;
 
 /// Most places of damage that are counted.
 const DAMAGES_NOTED_MAX: usize = 1_000;
@@ -78,14 +84,21 @@ pub(crate) struct Shared {
     ahead_ms: AtomicI64,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
-    /// What became of the last index that failed.
-    index_damage: Mutex<Option<String>>,
+    /// Dead letters for what cannot be read.
+    unreadable: Mutex<Repeated>,
+    /// What became of the last index that failed, and how many did.
+    index_damage: Mutex<(Option<String>, Repeated)>,
     lock: Mutex<Option<Lock>>,
+    /// When it was last looked whether the open files are those in the data folder.
+    /// In ms since `began`, and one.
+    files_seen_ms: AtomicU64,
+    began: Instant,
 }
 
 impl Shared {
     pub(crate) fn new(
-        (settings, clock, last_ms): (&Settings, Arc<dyn Clock>, u64),
+        (settings, clock): (&Settings, Arc<dyn Clock>),
+        (last_seen_ms, last_wall_ms): (u64, u64),
         identity: Identity,
         reader: Reader,
         index: Option<Box<dyn Index>>,
@@ -93,14 +106,15 @@ impl Shared {
         lock: Option<Lock>,
     ) -> Self {
         let end = read_lock(&reader.segments).tail;
-        let seen = SeenTime::starting(&*clock, last_ms);
+        let began = clock.steady();
+        let seen = SeenTime::starting(&*clock, last_seen_ms);
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
         let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
-            retention: RetentionLimits::new(settings, seen.now(&*clock), last_ms),
+            retention: RetentionLimits::new(settings, seen.now(&*clock), last_wall_ms),
             clock,
             seen,
             identity,
@@ -115,8 +129,11 @@ impl Shared {
             window_ms: AtomicU64::new(settings.window_ms()),
             ahead_ms: AtomicI64::new(0),
             damage: Mutex::new(None),
-            index_damage: Mutex::new(None),
+            unreadable: Mutex::default(),
+            index_damage: Mutex::default(),
             lock: Mutex::new(lock),
+            files_seen_ms: AtomicU64::new(0),
+            began,
         }
     }
 
@@ -167,9 +184,20 @@ impl Shared {
         }
     }
 
+    /// Logs a dead letter for what cannot be read: the first, and then ever fewer of them.
+    pub(crate) fn log_unreadable(&self, target: &str, reason: &str) {
+        if let Some(count) = lock(&self.unreadable).again() {
+            tracing::error!(to = target, count, "{reason}");
+        }
+    }
+
     /// Reports an index that failed and was replaced, for `status`.
     pub(crate) fn note_index_damage(&self, what: String) {
-        *lock(&self.index_damage) = Some(what);
+        let mut damage = lock(&self.index_damage);
+        if let Some(failures) = damage.1.again() {
+            tracing::warn!(failures, "{what}");
+        }
+        damage.0 = Some(what);
     }
 
     /// The damage found since the start, as text.
@@ -178,7 +206,8 @@ impl Shared {
             0 | 1 => format!("the log is damaged at {first}"),
             n => format!("the log is damaged at {n} places, first met at {first}"),
         });
-        let parts: Vec<String> = log.into_iter().chain(lock(&self.index_damage).clone()).collect();
+        let parts: Vec<String> =
+            log.into_iter().chain(lock(&self.index_damage).0.clone()).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
@@ -186,6 +215,51 @@ impl Shared {
     pub(crate) fn watch_lock(&self, path: &Path) {
         let id = lock(&self.lock).as_ref().and_then(Lock::id);
         self.room.files.opened(Opened::Lock, path, id);
+    }
+
+    /// From here on the files of the index must have their names.
+    pub(crate) fn watch_index(&self, home: &dyn IndexHome) {
+        let Some(path) = home.watched() else { return };
+        if let Ok(id) = self.reader.disk.id(&path) {
+            self.room.files.opened(Opened::Index, &path, id);
+        }
+    }
+
+    /// Looks whether the open files are those in the data folder. Requests are refused without the log; an
+    /// index is made again.
+    pub(crate) fn look_at_files(&self) {
+        let disk = &*self.reader.disk;
+        self.room.look_at_files(disk);
+        if !self.index.is_open() || self.room.is_closed(Why::Gone) {
+            return;
+        }
+        if let Some(why) = self.room.files.index_missing(disk) {
+            self.index.give_up(&IndexError::Gone(why), &self.rebuild);
+        }
+    }
+
+    /// Why no request may be answered: the log that is written is not the one in the data folder. Looked at
+    /// once a second, and after an idle time.
+    pub(crate) fn gone(&self, steady: Instant) -> Option<String> {
+        let now_ms = millis(steady.saturating_duration_since(self.began)) + 1;
+        let seen_ms = self.files_seen_ms.load(Ordering::Relaxed);
+        if seen_ms == 0 || now_ms >= seen_ms + FILES_LOOK_MS {
+            self.files_seen_ms.store(now_ms, Ordering::Relaxed);
+            self.look_at_files();
+        }
+        if self.room.is_closed(Why::Gone) { self.room.why() } else { None }
+    }
+
+    /// Whether an event that is stored may be answered: not while the log with it is gone.
+    pub(crate) fn admit_repetition(&self) -> Result<(), AppendError> {
+        let Some(reason) = self.gone(self.clock.steady()) else { return Ok(()) };
+        self.room.count_refused();
+        Err(AppendError::Full { reason })
+    }
+
+    /// Watches space and files until the store is closed.
+    pub(crate) fn watch_room(&self) {
+        self.room.run(&*self.reader.disk, &|| self.look_at_files());
     }
 
     pub(crate) fn wake_all(&self) {

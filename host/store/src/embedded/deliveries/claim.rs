@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher_model::{Delivery, EventId, TargetNumber, Timestamp};
+use dispatcher_model::{Delivery, EventId, TargetNumber};
 use tokio::time::Instant;
 
 use crate::embedded::core::blocking::blocking;
@@ -16,17 +16,20 @@ use crate::embedded::core::events::event;
 use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Answer, Command, closed, unknown};
 use crate::embedded::core::shared::{Shared, Target};
-use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::deliveries::unreadable::{lost_event, lost_range};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::RetryRow;
 use crate::embedded::limits::{CLAIM_BYTES_MAX, WINDOW_MAX};
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::expire_range::ExpireRange;
-use crate::embedded::target::live::{Claimed, Live, Loaded, RowLease};
+use crate::embedded::space::guard::Why;
+use crate::embedded::target::live::{Live, Loaded};
 use crate::{Outcome, Settlement, StoreError};
 
 /// Pause before rows are read again that cannot be read now.
 const REST_MS: u64 = 1_000;
+
+/// Times in a row that an event cannot be read before its delivery is given up.
+const READS_FAILED_MAX: u32 = 10;
 
 /// Lease of a delivery until it is recorded as a dead letter.
 const GIVE_UP_LEASE: Duration = Duration::from_secs(60);
@@ -68,16 +71,16 @@ pub(crate) async fn claim(
 fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: bool) -> Next {
     let now = shared.now();
     // The committer needs the target's lock, so slow work is done before it is taken.
-    let wanted = lock(&target.live).wants(max);
+    let wanted = lock(&target.live).wants(max, untried);
     if let Some(from) = wanted {
         shared.tail.take_out(target.number, from, max);
     }
     let mut live = lock(&target.live);
     live.end_leases(now);
-    if live.is_closed() {
+    if live.is_closed(untried) {
         return Next::Wait(None);
     }
-    live.fill(&shared.tail, max);
+    live.fill(&shared.tail, max, untried);
     let must_load = |live: &Live| {
         let nothing = live.loaded.iter().all(|loaded| untried && loaded.row.is_some());
         nothing && live.needs(&shared.tail, now, untried)
@@ -87,11 +90,14 @@ fn next(shared: &Shared, target: &Target, max: usize, lease: Duration, untried: 
         return Next::Load;
     }
     let taken = live.take(max, lease, now, untried);
+    if live.hold.is_some() {
+        live.unload();
+    }
     if !taken.is_empty() {
         return Next::Take(taken);
     }
     // If all deliveries in memory have expired, later ones can be read now.
-    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now)) }
+    if must_load(&live) { Next::Load } else { Next::Wait(live.next_change(now, untried)) }
 }
 
 async fn load(
@@ -126,27 +132,51 @@ fn load_now(
     untried: bool,
 ) -> Result<Option<GivenUp>, StoreError> {
     let need = lock(&target.live).need(&shared.tail, max, shared.now(), untried);
-    let (mut loaded, mut failed) = (Vec::new(), None);
+    let mut loaded = Vec::new();
     if let Some(from_ms) = need.rows_from_ms {
-        loaded = due_rows(shared, target, (from_ms, need.far_from_ms), max, &mut failed);
+        loaded = due_rows(shared, target, (from_ms, need.far_from_ms), max);
     }
     for number in need.given_back {
-        match event(shared, number) {
-            Ok(Some(event)) => loaded.push(Loaded { number, row: None, event }),
-            Ok(None) => give_up(shared, target, number, None),
-            Err(error) => failed = Some(error),
-        }
+        loaded.extend(load_event(shared, target, number, None));
     }
     if !loaded.is_empty() {
         lock(&target.live).loaded.extend(loaded);
         return Ok(None);
     }
     // What was never tried does not wait for what cannot be read.
-    match (need.log_from, failed) {
-        (Some(from), _) => read_log(shared, target, from, max),
-        (None, Some(error)) => Err(error),
-        (None, None) => Ok(None),
+    need.log_from.map_or(Ok(None), |from| read_log(shared, target, from, max))
+}
+
+/// Loads a delivery. One whose event cannot be read is given up; if the disk fails, it rests and is tried again
+/// some times first. The others go on meanwhile.
+fn load_event(
+    shared: &Shared,
+    target: &Target,
+    number: u64,
+    row: Option<(u64, RetryRow)>,
+) -> Option<Loaded> {
+    let error = match event(shared, number) {
+        Ok(Some(event)) => {
+            lock(&target.live).was_read(number);
+            return Some(Loaded { number, row, event });
+        }
+        Ok(None) => None,
+        Err(error) => Some(error),
+    };
+    if let Some(error) = &error {
+        let now = shared.now();
+        let until = now.after(Duration::from_millis(REST_MS));
+        let mut live = lock(&target.live);
+        live.keep_back((number, row.as_ref()), until, now);
+        let of_log = matches!(error, StoreError::ReadLog { .. });
+        let failures = if of_log { live.read_failed(number) } else { 0 };
+        let disk_is_away = shared.room.is_closed(Why::Gone) || shared.room.is_closed(Why::Failed);
+        if failures < READS_FAILED_MAX || disk_is_away {
+            return None;
+        }
     }
+    give_up(shared, target, (number, row.as_ref()), error.as_ref());
+    None
 }
 
 /// Rows that are due and not claimed, with their events: from `from_ms` on, and those that are due too far away. Those
@@ -156,7 +186,6 @@ fn due_rows(
     target: &Target,
     (from_ms, far_from_ms): (u64, Option<u64>),
     max: usize,
-    failed: &mut Option<StoreError>,
 ) -> Vec<Loaded> {
     let now_ms = shared.now().seen.as_millis();
     let later_ms = now_ms + REST_MS;
@@ -197,16 +226,9 @@ fn due_rows(
             more_far |= due_ms > now_ms;
             break;
         }
-        match event(shared, number) {
-            Ok(Some(event)) => {
-                bytes += event.data.len();
-                loaded.push(Loaded { number, row: Some((due_ms, row)), event });
-            }
-            Ok(None) => give_up(shared, target, number, Some((due_ms, row))),
-            Err(error) => {
-                next_ms = next_ms.min(later_ms);
-                *failed = Some(error);
-            }
+        if let Some(row) = load_event(shared, target, number, Some((due_ms, row))) {
+            bytes += row.event.data.len();
+            loaded.push(row);
         }
     }
     let mut live = lock(&target.live);
@@ -225,70 +247,31 @@ fn read_log(
 ) -> Result<Option<GivenUp>, StoreError> {
     let found = shared.reader.deliveries(target.number, from, max);
     let found = found.map_err(|error| log_error(shared, &error))?;
-    let Some(lsn) = found.damaged_from else {
+    let Some(damaged) = found.damaged else {
         lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
         return Ok(None);
     };
-    let place = shared.place(lsn);
-    let reason = if found.repaired {
-        format!("the log was damaged at {place}, and repaired: what was there is lost")
-    } else {
-        shared.note_damage(lsn);
-        format!("the log is damaged at {place}: what was there is lost")
-    };
-    tracing::error!(to = %target.name, lost_up_to = lsn_of(found.to), "{reason}");
-    let at = shared.clock.wall();
-    let range = ExpireRange {
-        from,
-        to: found.to,
-        count: lost(shared, target, found.to)?,
-        first: Some((number(lsn, 0), at)),
-        at,
-        reason,
-        drops: false,
-    };
-    let (target, before) = (TargetNumber(target.number), Timestamp::default());
+    let (range, before) = lost_range(shared, target, from, &damaged)?;
+    let target = TargetNumber(target.number);
     shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
 }
 
-/// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. One if that is
-/// not known, because the records that counted them are lost as well.
-fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
-    let (waiting, last, done) = {
-        let live = lock(&target.live);
-        let held = live.open.len() as u64 + live.counts.retrying;
-        (live.counts.pending.saturating_sub(held), live.last_routed, live.done.clone())
-    };
-    let left = shared.reader.remaining(target.number, (to, last.unwrap_or(to)), &done);
-    let left = left.map_err(|error| log_error(shared, &error))?;
-    Ok(waiting.saturating_sub(left).max(1))
-}
-
 /// Makes a dead letter of a delivery whose event cannot be read.
-fn give_up(shared: &Shared, target: &Target, number: u64, row: Option<(u64, RetryRow)>) {
+fn give_up(
+    shared: &Shared,
+    target: &Target,
+    (number, row): (u64, Option<&(u64, RetryRow)>),
+    error: Option<&StoreError>,
+) {
     let now = shared.now();
     let until = now.after(GIVE_UP_LEASE);
-    let reason = format!("its event at {} can no longer be read", shared.place(lsn_of(number)));
-    shared.note_damage(lsn_of(number));
-    tracing::error!(to = %target.name, "{reason}");
-    let mut live = lock(&target.live);
-    if let Some((due_ms, row)) = row {
-        let first_attempt = Timestamp::from_millis(row.first_attempt_ms);
-        let lease = RowLease {
-            due_ms,
-            attempts: row.attempts.saturating_sub(1),
-            first_attempt,
-            received: first_attempt,
-            until,
-            settled: false,
-        };
-        live.rows.insert(number, lease);
-    } else if live.free.remove(&number)
-        && let Some(open) = live.open.get_mut(&number)
-    {
-        open.claimed = Some(Claimed { until, since: now.seen });
+    let mut reason = lost_event(shared, target, number);
+    if let Some(error) = error {
+        reason.push_str(&format!(": {error}"));
     }
-    live.lease_check = Some(live.lease_check.map_or(until, |check| check.min(until)));
+    let mut live = lock(&target.live);
+    live.was_read(number);
+    live.keep_back((number, row), until, now);
     drop(live);
     let event = EventId::new(now.wall, shared.identity.store, number);
     let outcomes = vec![Settlement { event, outcome: Outcome::Dead { reason } }];

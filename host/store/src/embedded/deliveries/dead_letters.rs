@@ -10,12 +10,14 @@ use std::sync::Arc;
 use dispatcher_model::{EventId, TargetNumber, Timestamp};
 
 use super::gone::{is_lost, row_bytes, unlist};
+use super::unreadable::lost_place;
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
 use crate::embedded::core::events::log_error;
 use crate::embedded::core::inbox::{Command, unknown};
 use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{ActKind, DeadLetterChange, to_deltas};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::index::queries::Queries as _;
@@ -259,7 +261,7 @@ fn spare(
     }))
 }
 
-/// The next record that replays a range; `None` if none of it can be read.
+/// The next record that replays a range; `None` if none of it can be read. What cannot be read stays dead.
 fn chunk_of_range(
     shared: &Shared,
     target: u16,
@@ -267,23 +269,49 @@ fn chunk_of_range(
 ) -> Result<Option<DeadLetterChange>, StoreError> {
     let row = shared.with_index(|index| index.dead_at(target, first, false))?;
     let Some(row) = row else { return Ok(None) };
-    let spared = Runs::from_deltas(first, &row.spared);
-    let mut dead = shared
+    let mut spared = Runs::from_deltas(first, &row.spared);
+    let (mut dead, damaged) = shared
         .reader
         .planned(target, first..row.to, CHUNK_MAX + 1, &spared)
         .map_err(|error| log_error(shared, &error))?;
     if dead.is_empty() {
         return Ok(None);
     }
-    let rest = (dead.len() > CHUNK_MAX).then(|| dead.pop()).flatten();
-    let left = rest.map(|(next, received)| {
+    let next = (dead.len() > CHUNK_MAX).then(|| dead.pop()).flatten();
+    let read_to = next.map_or(row.to, |(next, _)| next);
+    let places = damaged.iter().filter(|place| number(place.lsn, 0) < read_to);
+    let mut to = 0;
+    for (i, place) in places.clone().enumerate() {
+        // Between two of them everything is replayed.
+        if i > 0 {
+            spared.insert(to, number(place.lsn, 0));
+        }
+        to = place.to.min(row.to);
+    }
+    let damaged = places.clone().next();
+    let left = match (damaged, next) {
+        (None, None) => None,
+        (None, Some((next, received))) => Some((next, received.as_millis(), row.to)),
+        (Some(place), None) => Some((number(place.lsn, 0), row.at_ms, to)),
+        (Some(place), Some((next, _))) => {
+            spared.insert(to, next);
+            Some((number(place.lsn, 0), row.at_ms, row.to))
+        }
+    };
+    let left = left.map(|(from, received_ms, to)| {
+        let reason = match (damaged, next) {
+            (Some(place), None) => lost_place(shared, place),
+            _ => row.reason.clone(),
+        };
         let row = DeadRow {
-            received_ms: received.as_millis(),
+            received_ms,
             count: row.count.saturating_sub(dead.len() as u64).max(1),
-            spared: spared.within(next, row.to).to_deltas(next),
+            spared: spared.within(from, to).to_deltas(from),
+            to,
+            reason,
             ..row.clone()
         };
-        (next, row)
+        (from, row)
     });
     let count = row.count - left.as_ref().map_or(0, |(_, left)| left.count).min(row.count);
     let numbers: Vec<u64> = dead.into_iter().map(|(number, _)| number).collect();

@@ -1,8 +1,10 @@
 //! What callers do with deliveries: claim, expire, explain, replay, drop and move.
 
+mod backlog;
 pub(super) mod claim;
 pub(super) mod dead_letters;
 pub(super) mod expire;
 pub(super) mod fate;
 pub(super) mod gone;
+mod unreadable;
 pub(super) mod waiting;

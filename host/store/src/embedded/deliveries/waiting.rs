@@ -6,15 +6,18 @@
 //! the other target has already.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
 
+use super::backlog::{
+    CHUNK_MAX, END_OF_TIME, Found, Page, Untried, dead, rows, rows_after, untried, untried_row,
+};
 use super::expire::Frozen;
+use super::unreadable::lost_event;
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
-use crate::embedded::core::events::{event, log_error};
+use crate::embedded::core::events::event;
 use crate::embedded::core::inbox::{Command, unknown};
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::record::{
@@ -24,15 +27,9 @@ use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::limits::{OUT_OF_ORDER_MAX, cut};
 use crate::embedded::platform::locks::lock;
-use crate::embedded::target::expire_range::ExpireRange;
-
-/// Most deliveries in one record.
-const CHUNK_MAX: usize = 1_000;
 
 /// How often the log is read again because the target read on meanwhile.
 const TRIES_MAX: usize = 8;
-
-const END_OF_TIME: Timestamp = Timestamp::from_millis(u64::MAX);
 
 /// Stops all claims of a target while it exists.
 struct Still(Arc<Target>);
@@ -50,9 +47,6 @@ impl Drop for Still {
         self.0.woken.notify_waiters();
     }
 }
-
-/// A delivery that waits: its number, and when its event was received.
-type Found = (u64, Timestamp);
 
 /// The target that gets what waits for another one.
 struct Receiver {
@@ -95,10 +89,12 @@ impl Waiting<'_> {
         let mut from = (0, 0);
         loop {
             let (shared, on) = (self.0.clone(), target.clone());
-            let (mut rows, next) = blocking(move || rows_after(&shared, &on, from, before)).await?;
+            let page = blocking(move || rows_after(&shared, &on, from, before)).await?;
+            let Page { mut rows, unreadable, next } = page;
             for row in &mut rows {
                 row.what = dead(&reason);
             }
+            rows.extend(lost(self.0, &target, unreadable));
             if !rows.is_empty() {
                 skipped += self.give_up(&target, rows).await?;
             }
@@ -182,20 +178,35 @@ impl Waiting<'_> {
         let (mut count, mut from) = (0, (0, 0));
         loop {
             let (shared, on, why) = (self.0.clone(), target.clone(), reason.to_owned());
-            let (rows, next) = blocking(move || {
-                let (mut rows, next) = rows_after(&shared, &on, from, END_OF_TIME)?;
-                drop_rows(&shared, on.number, &mut rows, &why)?;
-                Ok((rows, next))
+            let page = blocking(move || {
+                let mut page = rows_after(&shared, &on, from, END_OF_TIME)?;
+                drop_rows(&shared, on.number, &mut page.rows, &why)?;
+                Ok(page)
             })
             .await?;
-            if !rows.is_empty() {
-                let numbers = rows.iter().map(|row| row.number).collect();
-                self.hand_over(to.as_deref_mut(), numbers).await?;
-                count += self.give_up(target, rows).await?;
-            }
-            let Some(next) = next else { return Ok(count) };
+            count += self.end(target, to.as_deref_mut(), page.rows, page.unreadable).await?;
+            let Some(next) = page.next else { return Ok(count) };
             from = next;
         }
+    }
+
+    /// Ends deliveries after the other target has them. Returns how many; what cannot be read becomes dead letters.
+    async fn end(
+        &self,
+        target: &Target,
+        to: Option<&mut Receiver>,
+        rows: Vec<Settled>,
+        unreadable: Vec<Settled>,
+    ) -> Result<u64, StoreError> {
+        if !unreadable.is_empty() {
+            self.give_up(target, lost(self.0, target, unreadable)).await?;
+        }
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let numbers = rows.iter().map(|row| row.number).collect();
+        self.hand_over(to, numbers).await?;
+        self.give_up(target, rows).await
     }
 
     /// What was claimed and released without an attempt.
@@ -213,16 +224,18 @@ impl Waiting<'_> {
         if released.is_empty() {
             return Ok(0);
         }
-        let numbers = released.iter().map(|(number, _)| *number).collect();
-        self.hand_over(to, numbers).await?;
-        let (shared, number, why) = (self.0.clone(), target.number, reason.to_owned());
-        let rows = blocking(move || {
-            let mut rows = released.into_iter().map(untried_row).collect::<Vec<_>>();
-            drop_rows(&shared, number, &mut rows, &why)?;
-            Ok(rows)
+        let (shared, on, why) = (self.0.clone(), target.clone(), reason.to_owned());
+        let (rows, unreadable) = blocking(move || {
+            let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+            for row in released.into_iter().map(untried_row) {
+                let readable = event(&shared, row.number)?.is_some();
+                if readable { &mut rows } else { &mut unreadable }.push(row);
+            }
+            drop_rows(&shared, on.number, &mut rows, &why)?;
+            Ok((rows, unreadable))
         })
         .await?;
-        self.give_up(target, rows).await
+        self.end(target, to, rows, unreadable).await
     }
 
     /// What was never claimed: one record for many of them.
@@ -234,28 +247,17 @@ impl Waiting<'_> {
     ) -> Result<u64, StoreError> {
         let (mut count, mut tries) = (0, 0);
         loop {
-            let (shared, on) = (self.0.clone(), target.clone());
-            let (from, found) = blocking(move || untried(&shared, &on)).await?;
-            let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else {
-                return Ok(count);
-            };
-            let numbers: Vec<u64> = found.iter().map(|(number, _)| *number).collect();
-            let range = ExpireRange {
-                from,
-                to: last.0 + 1,
-                count: numbers.len() as u64,
-                first: Some(first),
-                at: self.0.clock.wall(),
-                reason: reason.to_owned(),
-                drops: true,
-            };
+            let (shared, on, why) = (self.0.clone(), target.clone(), reason.to_owned());
+            let found = blocking(move || untried(&shared, &on, &why)).await?;
+            let Some(Untried { range, numbers }) = found else { return Ok(count) };
+            let ends = numbers.len() as u64;
             self.hand_over(to.as_deref_mut(), numbers).await?;
             let number = TargetNumber(target.number);
             // Nothing that was released: it was not handed over.
             let before = Timestamp::default();
             let expire = |reply| Command::Expire { target: number, range, before, reply };
             match self.0.ask(expire).await? {
-                Some(ended) => (count, tries) = (count + ended, 0),
+                Some(_) => (count, tries) = (count + ends, 0),
                 None if tries >= TRIES_MAX => {
                     return Err(StoreError::Busy { target: target.name.clone() });
                 }
@@ -290,10 +292,6 @@ impl Waiting<'_> {
     }
 }
 
-fn dead(reason: &str) -> RecordedOutcome {
-    RecordedOutcome::Dead { reason: cut(reason.to_owned(), REASON_BYTES_MAX) }
-}
-
 /// Makes drops of these. A dropped range that begins with a number keeps its row.
 fn drop_rows(
     shared: &Shared,
@@ -316,18 +314,6 @@ fn drop_rows(
         }
         Ok(())
     })
-}
-
-/// A delivery without a row. The caller fills in `what`.
-fn untried_row((number, received): Found) -> Settled {
-    Settled {
-        number,
-        received_ms: received.as_millis(),
-        row_due_ms: None,
-        attempts: 0,
-        first_attempt_ms: 0,
-        what: dead(""),
-    }
 }
 
 /// Drops of the deliveries of these events, as far as they wait and are not claimed.
@@ -353,34 +339,12 @@ fn chosen(
     }
     let mut next = (!others.is_empty()).then_some((0, 0));
     while let Some(from) = next {
-        let (page, after) = rows_after(shared, target, from, END_OF_TIME)?;
-        rows.extend(page.into_iter().filter(|row| others.contains(&row.number)));
-        next = after;
+        let page = rows_after(shared, target, from, END_OF_TIME)?;
+        rows.extend(page.rows.into_iter().filter(|row| others.contains(&row.number)));
+        next = page.next;
     }
     drop_rows(shared, target.number, &mut rows, reason)?;
     Ok(rows)
-}
-
-/// Numbers of all deliveries of a target that have a row, ascending.
-fn rows(shared: &Shared, target: u16) -> Result<Vec<u64>, StoreError> {
-    let mut numbers = Vec::new();
-    let mut visit = |_, number, _| {
-        numbers.push(number);
-        ControlFlow::Continue(())
-    };
-    shared.with_index(|index| index.retries(target, 0, &mut visit))?;
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// The first deliveries that were never claimed, and from where the log was read for them.
-fn untried(shared: &Shared, target: &Target) -> Result<(u64, Vec<Found>), StoreError> {
-    let (from, done) = {
-        let live = lock(&target.live);
-        (live.next, live.done.clone())
-    };
-    let found = shared.reader.planned(target.number, from..u64::MAX, CHUNK_MAX, &done);
-    Ok((from, found.map_err(|error| log_error(shared, &error))?))
 }
 
 /// Those of these events that the target does not have: not routed to it, or dropped, and without a row.
@@ -410,44 +374,10 @@ fn unknown_to(shared: &Shared, target: &Target, numbers: Vec<u64>) -> Result<Vec
     })
 }
 
-/// The place of the last row read, if there may be more.
-type NextRow = Option<(u64, u64)>;
-
-/// A chunk of the rows after `from`: of events that were received before that time and are not claimed. The
-/// caller fills in `what`.
-fn rows_after(
-    shared: &Shared,
-    target: &Target,
-    from: (u64, u64),
-    before: Timestamp,
-) -> Result<(Vec<Settled>, NextRow), StoreError> {
-    let held = lock(&target.live).rows.keys().copied().collect::<BTreeSet<_>>();
-    let (mut found, mut next) = (Vec::new(), None);
-    let mut visit = |due_ms, number, row| {
-        if found.len() >= CHUNK_MAX {
-            return ControlFlow::Break(());
-        }
-        if (due_ms, number) > from && !held.contains(&number) {
-            found.push((due_ms, number, row));
-            next = Some((due_ms, number));
-        }
-        ControlFlow::Continue(())
-    };
-    shared.with_index(|index| index.retries(target.number, from.0, &mut visit))?;
-    let full = found.len() >= CHUNK_MAX;
-    let mut rows = Vec::new();
-    for (due_ms, number, row) in found {
-        let Some(event) = event(shared, number)?.filter(|event| event.received_at < before) else {
-            continue;
-        };
-        rows.push(Settled {
-            number,
-            received_ms: event.received_at.as_millis(),
-            row_due_ms: Some(due_ms),
-            attempts: row.attempts,
-            first_attempt_ms: row.first_attempt_ms,
-            what: dead(""),
-        });
+/// Dead letters for rows whose events cannot be read.
+fn lost(shared: &Shared, target: &Target, mut rows: Vec<Settled>) -> Vec<Settled> {
+    for row in &mut rows {
+        row.what = dead(&lost_event(shared, target, row.number));
     }
-    Ok((rows, next.filter(|_| full)))
+    rows
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use dispatcher_model::RepetitionKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -21,8 +21,11 @@ use super::rows::{
 };
 use super::set_aside::{set_aside, set_aside_before};
 use crate::embedded::format::event_number::lsn_of;
-use crate::embedded::platform::disk::is_full;
+use crate::embedded::platform::disk::{Disk, is_full, make_folders};
 use crate::embedded::platform::regular::irregular_in;
+
+/// A file that the engine makes with the index and holds open.
+const LOCK: &str = "lock";
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
@@ -41,6 +44,8 @@ const FILTER_BYTES_MAX: usize = 32 << 20;
 
 /// The folder of the index.
 pub(crate) struct FjallHome {
+    /// Of its folder; the engine has its own way to its files.
+    pub disk: Arc<dyn Disk>,
     pub folder: PathBuf,
     /// Where damaged ones are kept.
     pub aside: PathBuf,
@@ -48,7 +53,13 @@ pub(crate) struct FjallHome {
 
 impl IndexHome for FjallHome {
     fn open(&self) -> Result<Box<dyn Index>, IndexError> {
+        // The engine would make the folder, but not sync its name.
+        make_folders(&*self.disk, &self.folder).map_err(fjall::Error::Io)?;
         Ok(Box::new(FjallIndex::open(&self.folder)?))
+    }
+
+    fn watched(&self) -> Option<PathBuf> {
+        Some(self.folder.join(LOCK))
     }
 
     fn remove(&self) -> std::io::Result<()> {
@@ -60,7 +71,11 @@ impl IndexHome for FjallHome {
     }
 
     fn clear_evidence(&self) -> std::io::Result<()> {
-        set_aside_before(&self.aside)?.into_iter().try_for_each(std::fs::remove_dir_all)
+        for path in set_aside_before(&self.aside)? {
+            std::fs::remove_dir_all(&path)?;
+            tracing::warn!(path = %path.display(), "removed a damaged index that was kept: its space is needed");
+        }
+        Ok(())
     }
 }
 

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use serde::de::DeserializeOwned;
 
 use super::rows::{
-    DeadRow, Index, IndexError, Order, OutcomeRow, RetryRow, Space, Stamp, dead_key, outcome_key,
-    retry_key, split_retry_key, word,
+    Batch, DeadRow, Index, IndexError, Order, OutcomeRow, RetryRow, Space, Stamp, UNFINISHED,
+    dead_key, outcome_key, retry_key, split_retry_key, word,
 };
 use crate::embedded::format::record::TargetRow;
 
@@ -29,6 +29,16 @@ pub(crate) trait Queries: Index {
 
     fn stamp(&self) -> Result<Option<Stamp>, IndexError> {
         self.row(Space::Meta, b"stamp")
+    }
+
+    /// Whether its making was interrupted.
+    fn is_unfinished(&self) -> Result<bool, IndexError> {
+        Ok(self.get(Space::Meta, UNFINISHED)?.is_some())
+    }
+
+    /// It has all rows up to the place that it has read.
+    fn finish(&self) -> Result<(), IndexError> {
+        if self.is_unfinished()? { self.commit(Batch::mark(false)) } else { Ok(()) }
     }
 
     fn targets(&self) -> Result<Vec<TargetRow>, IndexError> {

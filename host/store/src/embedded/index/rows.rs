@@ -23,6 +23,9 @@ use crate::embedded::state::apply::State;
 /// Version of the rows. An index with another version is rebuilt.
 pub(crate) const LAYOUT: u8 = 4;
 
+/// The key of a mark: rows may be missing before the place that the index has read.
+pub(crate) const UNFINISHED: &[u8] = b"unfinished";
+
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 /// Why the index does not answer, or cannot be made. It may be deleted at any time.
@@ -45,6 +48,9 @@ pub(crate) enum IndexError {
     /// The log, from which an index is made, cannot be read.
     #[error("cannot {act} {path}: {why}")]
     Log { act: &'static str, path: PathBuf, why: String },
+    /// Its files are not there any more, or those of another index are.
+    #[error("its files were removed, moved or mounted over: {0}")]
+    Gone(String),
     #[error("the store is closing")]
     Closing,
 }
@@ -192,6 +198,10 @@ pub(crate) trait IndexHome: Send + Sync {
     /// Opens the index, or makes an empty one.
     fn open(&self) -> Result<Box<dyn Index>, IndexError>;
     fn remove(&self) -> std::io::Result<()>;
+    /// A file that is there as long as the index is. `None`: it has none.
+    fn watched(&self) -> Option<PathBuf> {
+        None
+    }
     /// Takes a failed index away and keeps it as evidence; returns where, if there was one.
     fn set_aside(&self) -> std::io::Result<Option<PathBuf>> {
         self.remove().map(|()| None)
@@ -282,6 +292,13 @@ fn value<T: Serialize>(row: &T) -> Option<Vec<u8>> {
 }
 
 impl Batch {
+    /// Marks an index as unfinished until it is made, or removes that mark.
+    pub(crate) fn mark(unfinished: bool) -> Self {
+        let mut batch = Self::default();
+        batch.rows.insert((Space::Meta, UNFINISHED.to_vec()), unfinished.then(Vec::new));
+        batch
+    }
+
     /// How many rows it has.
     pub(crate) fn len(&self) -> usize {
         self.rows.len() + self.seen.len()

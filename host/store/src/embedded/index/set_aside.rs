@@ -29,10 +29,16 @@ pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf
     let path = place(aside, next);
     fs::rename(index, &path)?;
     kept.push(next);
+    // It is set aside now, whatever becomes of the older ones: the next time tries again.
     for old in &kept[..kept.len().saturating_sub(SET_ASIDE_MAX)] {
-        fs::remove_dir_all(place(aside, *old))?;
+        let old = place(aside, *old);
+        if let Err(error) = fs::remove_dir_all(&old) {
+            tracing::warn!(path = %old.display(), %error, "cannot remove an older damaged index");
+        }
     }
-    File::open(aside)?.sync_all()?;
+    if let Err(error) = File::open(aside).and_then(|aside| aside.sync_all()) {
+        tracing::warn!(path = %path.display(), %error, "a crash may lose the damaged index that is kept");
+    }
     Ok(Some(path))
 }
 
@@ -78,6 +84,13 @@ mod tests {
             fs::write(aside.join("seg-0.bin"), "").unwrap();
             assert!(!index.exists());
         }
+        // A file is in the way of the removal of an older one.
+        fs::create_dir(&index).unwrap();
+        fs::write(aside.join("index-2"), "").unwrap();
+        assert_eq!(set_aside(&index, &aside).unwrap().unwrap(), aside.join("index-5"));
+        fs::remove_file(aside.join("index-2")).unwrap();
+        fs::remove_dir(aside.join("index-5")).unwrap();
+        fs::create_dir(aside.join("index-3")).unwrap();
         let kept = set_aside_before(&aside).unwrap();
         assert_eq!(kept, [aside.join("index-3"), aside.join("index-4")]);
         assert_eq!(fs::read_to_string(kept[1].join("n")).unwrap(), "4");

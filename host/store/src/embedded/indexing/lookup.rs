@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::queries::Queries as _;
-use crate::embedded::index::rows::{Index, IndexError, IndexHome, LAYOUT, Stamp};
+use crate::embedded::index::rows::{Batch, Index, IndexError, IndexHome, LAYOUT, Stamp};
 use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::platform::disk::{Disk, is_full};
 use crate::embedded::state::apply::{State, TargetState};
@@ -30,8 +30,10 @@ pub(crate) enum Usable {
 }
 
 impl Found {
-    fn empty(index: Box<dyn Index>, damaged: Option<String>) -> Self {
-        Self { index, state: State::default(), stamp: None, damaged }
+    /// An index to be made. If that is interrupted, it is continued.
+    fn empty(index: Box<dyn Index>, damaged: Option<String>) -> Result<Self, IndexError> {
+        index.commit(Batch::mark(true))?;
+        Ok(Self { index, state: State::default(), stamp: None, damaged })
     }
 }
 
@@ -45,9 +47,7 @@ pub(crate) fn replace(home: &dyn IndexHome, error: &IndexError) -> Result<String
             format!("the damaged one was removed, because it could not be kept ({why})")
         }
     };
-    let what = format!("the index was damaged ({error}) and is made from the log again; {kept}");
-    tracing::warn!("{what}");
-    Ok(what)
+    Ok(format!("the index was damaged ({error}) and is made from the log again; {kept}"))
 }
 
 fn remove(home: &dyn IndexHome) -> Result<(), IndexError> {
@@ -91,11 +91,11 @@ impl Lookup<'_> {
             Ok(Usable::Other(why)) => {
                 tracing::warn!(why, "the index is rebuilt from the log");
                 remove(self.home)?;
-                Ok(Found::empty(self.home.open()?, None))
+                Found::empty(self.home.open()?, None)
             }
             Err(error) if error.is_damage() => {
                 let damaged = replace(self.home, &error)?;
-                Ok(Found::empty(self.home.open()?, Some(damaged)))
+                Found::empty(self.home.open()?, Some(damaged))
             }
             // It may be whole; a new one would need even more room.
             Err(error) => Err(error),
@@ -105,7 +105,7 @@ impl Lookup<'_> {
     pub(crate) fn usable(&self, index: Box<dyn Index>) -> Result<Usable, IndexError> {
         let Some(stamp) = index.stamp()? else {
             // A new index, or one without a first batch.
-            return Ok(Usable::Found(Found::empty(index, None)));
+            return Found::empty(index, None).map(Usable::Found);
         };
         if stamp.layout != LAYOUT {
             return Ok(Usable::Other("it has the layout of another version"));
@@ -114,8 +114,9 @@ impl Lookup<'_> {
             return Ok(Usable::Other("it is of another log, or ahead of this one"));
         }
         let targets: Vec<_> = index.targets()?.into_iter().map(TargetState::from_row).collect();
+        let unfinished = index.is_unfinished()?;
         for (number, target) in (0..).zip(&targets) {
-            if !has_retries(&*index, number, target.counts.retrying)? {
+            if !unfinished && !has_retries(&*index, number, target.counts.retrying)? {
                 return Err(IndexError::Engine(format!("retries of {} are missing", target.name)));
             }
         }

@@ -17,11 +17,13 @@ use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::Entry;
 use crate::embedded::format::segment_header::SegmentHeader;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
 use crate::embedded::log::segments::Segment;
 use crate::embedded::platform::locks::{lock, read_lock};
+use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::space::guard::Why;
 use crate::embedded::state::apply::State;
 
@@ -95,13 +97,15 @@ struct Made {
 /// The rest before a rebuild, because one index after the other may fail.
 pub(crate) struct Rest {
     ms: u64,
+    /// Tries that failed since an index worked for some time.
+    failed: Repeated,
     /// When the last rebuild was done.
     since: Instant,
 }
 
 impl Default for Rest {
     fn default() -> Self {
-        Self { ms: RETRY_MS_MIN, since: Instant::now() }
+        Self { ms: RETRY_MS_MIN, failed: Repeated::default(), since: Instant::now() }
     }
 }
 
@@ -110,6 +114,7 @@ impl Rest {
     fn next(&mut self) -> Duration {
         if self.since.elapsed() > Duration::from_millis(2 * RETRY_MS_MAX) {
             self.ms = RETRY_MS_MIN;
+            self.failed.end();
         }
         let rest = Duration::from_millis(self.ms);
         self.ms = (2 * self.ms).min(RETRY_MS_MAX);
@@ -128,6 +133,9 @@ fn take_over(shared: &Shared, machine: &Machine) -> Option<IndexError> {
 
 /// Takes an index away that must not be opened again. One whose disk is full may be whole.
 fn put_aside(shared: &Shared, machine: &Machine, error: &IndexError) {
+    if let IndexError::Gone(why) = error {
+        shared.note_index_damage(format!("{why}, and the index is made from the log again"));
+    }
     if error.is_damage() {
         match replace(&*machine.index, error) {
             Ok(what) => shared.note_index_damage(what),
@@ -168,7 +176,10 @@ pub(crate) fn rebuild(
             Ok(made) => return Some(install(shared, made)),
             Err(_) if drain.over => return None,
             Err(error) => {
-                tracing::warn!(%error, wait_ms = rest.ms, "the index cannot be rebuilt yet");
+                if let Some(failures) = rest.failed.again() {
+                    let wait_ms = rest.ms;
+                    tracing::warn!(%error, failures, wait_ms, "the index cannot be rebuilt yet");
+                }
                 put_aside(shared, machine, &error);
                 shared.rebuild.failed(error.to_string());
                 (failed, report) = (Some(error), true);
@@ -220,6 +231,7 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     if let Some(damaged) = damaged {
         shared.note_index_damage(damaged);
     }
+    shared.watch_index(home);
     let indexed = shared.indexed.load(Ordering::Acquire);
     shared.rebuild.read();
     drain.leaves = false;
@@ -241,6 +253,7 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let moved = replay.into_moved();
     let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
     sweep(&*index, targets, shared.reader.start())?;
+    index.finish()?;
     index.sync()?;
     Ok(Made { index, state, to, moved })
 }

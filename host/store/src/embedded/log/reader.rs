@@ -28,16 +28,24 @@ pub(crate) struct Reader {
     pub segments: RwLock<Segments>,
 }
 
+/// A place where nothing can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    pub lsn: u64,
+    /// The number to continue from.
+    pub to: u64,
+    /// Whether a repair has filled it.
+    pub repaired: bool,
+}
+
 /// What was found for a target.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub events: Vec<(u64, Arc<StoredEvent>)>,
     /// The number to continue from.
     pub to: u64,
-    /// The place from which nothing can be read up to `to`, if there is one.
-    pub damaged_from: Option<u64>,
-    /// Whether a repair has filled that place.
-    pub repaired: bool,
+    /// The place at which nothing was found, because it cannot be read.
+    pub damaged: Option<Damaged>,
 }
 
 /// How many never-tried deliveries in a row were received before a time.
@@ -45,8 +53,21 @@ pub(crate) struct Found {
 pub(crate) struct Old {
     pub count: u64,
     pub first: Option<(u64, Timestamp)>,
-    /// The first one received later: the number to continue from.
+    /// The first one received later, or what cannot be read: the number to continue from.
     pub to: u64,
+    /// What cannot be read there, if that may be as old.
+    pub damaged: Option<Damaged>,
+}
+
+/// Numbers and times of receipt of deliveries, ascending.
+pub(crate) type Numbers = Vec<(u64, Timestamp)>;
+
+/// What the next frame has for a target.
+enum Next<'a> {
+    Request(Header, Read<'a>),
+    Nothing(Header),
+    Damaged { lsn: u64, repaired: bool },
+    End,
 }
 
 impl Reader {
@@ -74,31 +95,30 @@ impl Reader {
             let mut scanner = Scanner::new(&*file, stretch, chunk);
             let mut bytes = 0;
             while bytes < chunk || found.events.is_empty() {
-                let (lsn, end) = match scanner.step()? {
-                    Step::Frame(header, payload) if is_lost(&header, payload) => {
-                        found.repaired = true;
-                        (header.lsn, None)
+                let store = stretch.segment.identity.store;
+                let (lsn, repaired) = match next(&mut scanner, target)? {
+                    Next::Request(header, request) => {
+                        bytes += header.len as usize;
+                        if take(store, &request, (target, from), &mut found.events).is_some() {
+                            found.to = number(header.end(), 0);
+                            continue;
+                        }
+                        (header.lsn, false)
                     }
-                    Step::Frame(header, payload) => {
-                        bytes += payload.len();
-                        let events = &mut found.events;
-                        let store = stretch.segment.identity.store;
-                        let read = header.kind != Kind::Request as u8
-                            || take(store, header.lsn, payload, (target, from), events).is_some();
-                        (header.lsn, read.then(|| header.end()))
+                    Next::Nothing(header) => {
+                        bytes += header.len as usize;
+                        found.to = number(header.end(), 0);
+                        continue;
                     }
-                    Step::Bad(lsn) => {
-                        found.repaired = lsn == stretch.from && self.is_repaired(lsn);
-                        (lsn, None)
-                    }
-                    Step::End => break,
+                    Next::Damaged { lsn, repaired } => (lsn, repaired),
+                    Next::End => break,
                 };
-                match end {
-                    Some(end) => found.to = number(end, 0),
-                    None if found.events.is_empty() => return damage(scanner, lsn, found),
-                    // Returns what was found; the next read meets the damage again.
-                    None => return Ok(found),
+                // With something found, the next read meets the damage again.
+                if found.events.is_empty() {
+                    let damaged = self.behind(&mut scanner, &stretch, (lsn, repaired))?;
+                    (found.to, found.damaged) = (damaged.to, Some(damaged));
                 }
+                return Ok(found);
             }
         }
         Ok(found)
@@ -132,59 +152,61 @@ impl Reader {
     }
 
     /// Numbers of the events in that range that were planned for the target and are not in `spared`, at
-    /// most `max`. What cannot be read is left out.
+    /// most `max`; and the places among them that cannot be read.
     pub(crate) fn planned(
         &self,
         target: u16,
         range: std::ops::Range<u64>,
         max: usize,
         spared: &Runs,
-    ) -> io::Result<Vec<(u64, Timestamp)>> {
-        let (mut found, mut at) = (Vec::new(), range.start);
+    ) -> io::Result<(Numbers, Vec<Damaged>)> {
+        let (mut found, mut damaged, mut at) = (Vec::new(), Vec::new(), range.start);
         while let Some((stretch, _read)) = self.stretch_for(target, at).filter(|_| at < range.end) {
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {
-                let (header, payload) = match scanner.step()? {
-                    Step::Frame(header, payload) => (header, payload),
-                    Step::Bad(lsn) => {
-                        if scanner.at() == lsn {
-                            scanner.resync()?;
-                        }
-                        at = number(scanner.at(), 0);
+                let (header, request) = match next(&mut scanner, target)? {
+                    Next::Request(header, request) => (header, Some(request)),
+                    Next::Nothing(header) => (header, None),
+                    Next::Damaged { lsn, .. } if number(lsn, 0) >= range.end => {
+                        return Ok((found, damaged));
+                    }
+                    Next::Damaged { lsn, repaired } => {
+                        let place = self.behind(&mut scanner, &stretch, (lsn, repaired))?;
+                        at = place.to;
+                        damaged.push(place);
                         continue;
                     }
-                    Step::End => break,
+                    Next::End => break,
                 };
                 if number(header.lsn, 0) >= range.end {
-                    return Ok(found);
+                    return Ok((found, damaged));
                 }
                 at = number(header.end(), 0);
-                let ours = header.kind == Kind::Request as u8
-                    && request_targets(payload).is_ok_and(|list| list.contains(&target));
-                let Some(Ok(request)) = ours.then(|| Read::new(header.lsn, payload)) else {
-                    continue;
-                };
-                for (number, _) in request.numbers(target) {
+                let numbers = request.iter().flat_map(|request| {
+                    request.numbers(target).map(|(number, _)| (number, request.received_at()))
+                });
+                for (number, received) in numbers {
                     if range.contains(&number) && !spared.contains(number) {
-                        found.push((number, request.received_at()));
+                        found.push((number, received));
                         if found.len() >= max {
-                            return Ok(found);
+                            return Ok((found, damaged));
                         }
                     }
                 }
             }
         }
-        Ok(found)
+        Ok((found, damaged))
     }
 
     /// Counts a target's deliveries from the number `from` on that are not in `done`, up to the first
-    /// received at `before` or later.
+    /// received at `before` or later, or to what cannot be read. That is as old if it lies before the place
+    /// `aged_to`, or if nothing younger is behind it.
     pub(crate) fn old(
         &self,
         target: u16,
         from: u64,
-        before: Timestamp,
+        (before, aged_to): (Timestamp, u64),
         done: &Runs,
     ) -> io::Result<Old> {
         let mut old = Old { to: from, ..Old::default() };
@@ -192,34 +214,55 @@ impl Reader {
             let file = self.disk.open(&self.path(&stretch))?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {
-                match scanner.step()? {
-                    Step::Frame(header, payload) if is_lost(&header, payload) => return Ok(old),
-                    Step::Frame(header, payload) => {
-                        let end = number(header.end(), 0);
-                        let request = (header.kind == Kind::Request as u8
-                            && request_targets(payload).is_ok_and(|list| list.contains(&target)))
-                        .then(|| Read::new(header.lsn, payload));
-                        if let Some(Ok(request)) = request {
-                            if request.received_at() >= before {
-                                old.to = old.to.max(number(header.lsn, 0));
-                                return Ok(old);
-                            }
-                            for (number, _) in request.numbers(target) {
-                                if number >= from && !done.contains(number) {
-                                    old.count += 1;
-                                    old.first.get_or_insert((number, request.received_at()));
-                                }
+                match next(&mut scanner, target)? {
+                    Next::Request(header, request) => {
+                        if request.received_at() >= before {
+                            old.to = old.to.max(number(header.lsn, 0));
+                            return Ok(old);
+                        }
+                        for (number, _) in request.numbers(target) {
+                            if number >= from && !done.contains(number) {
+                                old.count += 1;
+                                old.first.get_or_insert((number, request.received_at()));
                             }
                         }
-                        old.to = end;
+                        old.to = number(header.end(), 0);
                     }
-                    // A claim finds and reports the damage.
-                    Step::Bad(_) => return Ok(old),
-                    Step::End => break,
+                    Next::Nothing(header) => old.to = number(header.end(), 0),
+                    Next::Damaged { lsn, repaired } => {
+                        let damaged = self.behind(&mut scanner, &stretch, (lsn, repaired))?;
+                        if lsn < aged_to || self.received(target, damaged.to)? < Some(before) {
+                            old.damaged = Some(damaged);
+                        }
+                        return Ok(old);
+                    }
+                    Next::End => break,
                 }
             }
         }
         Ok(old)
+    }
+
+    /// When the next readable request for the target was received; `None` without one.
+    fn received(&self, target: u16, from: u64) -> io::Result<Option<Timestamp>> {
+        let (next, _) = self.planned(target, from..u64::MAX, 1, &Runs::default())?;
+        Ok(next.first().map(|(_, received)| *received))
+    }
+
+    /// Finds where the log is readable again behind a place that is not. A stretch may begin inside the record of a
+    /// repair.
+    fn behind(
+        &self,
+        scanner: &mut Scanner<'_>,
+        stretch: &Stretch,
+        (lsn, repaired): (u64, bool),
+    ) -> io::Result<Damaged> {
+        // The scanner is already past a whole frame that cannot be read.
+        if scanner.at() == lsn {
+            scanner.resync()?;
+        }
+        let repaired = repaired || (lsn == stretch.from && self.is_repaired(lsn));
+        Ok(Damaged { lsn, to: number(scanner.at(), 0), repaired })
     }
 
     /// Whether a repair has filled that place.
@@ -243,29 +286,33 @@ fn is_lost(header: &Header, payload: &[u8]) -> bool {
     header.kind == Kind::Lost as u8 && !Lost::read(payload).no_requests
 }
 
-/// Finds where the log is readable again.
-fn damage(mut scanner: Scanner<'_>, lsn: u64, mut found: Found) -> io::Result<Found> {
-    // The scanner is already past a whole frame that cannot be read.
-    if scanner.at() == lsn {
-        scanner.resync()?;
-    }
-    found.damaged_from = Some(lsn);
-    found.to = number(scanner.at(), 0);
-    Ok(found)
+fn next<'a>(scanner: &'a mut Scanner<'_>, target: u16) -> io::Result<Next<'a>> {
+    Ok(match scanner.step()? {
+        Step::Frame(header, payload) if is_lost(&header, payload) => {
+            Next::Damaged { lsn: header.lsn, repaired: true }
+        }
+        Step::Frame(header, payload) if header.kind == Kind::Request as u8 => {
+            let damaged = Next::Damaged { lsn: header.lsn, repaired: false };
+            match request_targets(payload) {
+                Ok(targets) if !targets.contains(&target) => Next::Nothing(header),
+                Ok(_) => Read::new(header.lsn, payload)
+                    .map_or(damaged, |request| Next::Request(header, request)),
+                Err(_) => damaged,
+            }
+        }
+        Step::Frame(header, _) => Next::Nothing(header),
+        Step::Bad(lsn) => Next::Damaged { lsn, repaired: false },
+        Step::End => Next::End,
+    })
 }
 
-/// Adds a request's events for the target; `None` when the record cannot be read.
+/// Adds a request's events for the target; `None` when one cannot be read.
 fn take(
     store: u16,
-    lsn: u64,
-    payload: &[u8],
+    request: &Read<'_>,
     (target, from): (u16, u64),
     events: &mut Vec<(u64, Arc<StoredEvent>)>,
 ) -> Option<()> {
-    if !request_targets(payload).ok()?.contains(&target) {
-        return Some(());
-    }
-    let request = Read::new(lsn, payload).ok()?;
     for (number, place) in request.numbers(target) {
         if number >= from {
             events.push((number, Arc::new(request.event(store, place)?)));

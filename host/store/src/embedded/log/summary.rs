@@ -32,8 +32,11 @@ pub(crate) struct Summary {
     /// When the first and the newest request in it were received; zero without one.
     pub oldest_ms: u64,
     pub newest_ms: u64,
-    /// When the newest record of any kind in it was made.
+    /// When the newest record of any kind in it was made, in the time that the daemon has seen.
     pub last_ms: u64,
+    /// When its last record was made, by the wall clock; zero if this was read from the log.
+    #[serde(skip)]
+    pub wall_ms: u64,
     /// Targets that its other records name, ascending.
     pub named: Vec<u16>,
     /// Its records may name any target: too many, damage, or copies of events.
@@ -71,7 +74,9 @@ impl Summary {
                 // A first attempt was made in the time that the daemon has seen, wherever the clock was set.
                 let settled = record.targets.iter().flat_map(|target| &target.others);
                 let retries = settled.filter(|s| s.attempts == 1);
-                retries.map(|s| s.first_attempt_ms).fold(record.at_ms, u64::max)
+                let seen_ms = retries.map(|s| s.first_attempt_ms).max();
+                self.last_ms = self.last_ms.max(seen_ms.unwrap_or_default());
+                record.at_ms
             }
             Effects::DeadRange(record) => record.at_ms,
             Effects::Act(record) => record.at_ms,
@@ -83,6 +88,9 @@ impl Summary {
             Effects::Registry(_) | Effects::Checkpoint(_) | Effects::Summary => 0,
         };
         self.last_ms = self.last_ms.max(at_ms);
+        if at_ms > 0 {
+            self.wall_ms = at_ms;
+        }
         match &entry.effects {
             Effects::Settlements(_) | Effects::DeadRange(_) | Effects::Act(_) => {
                 entry.effects.targets().into_iter().for_each(|target| self.name(target));

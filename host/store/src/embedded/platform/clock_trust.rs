@@ -4,9 +4,10 @@
 //! steady clock. After a difference of more than an hour, or when it starts more than an hour from the
 //! last record of the log, it has to agree with the steady clock for an hour first.
 //!
-//! For a longer time it is known how far the clock was set: what was received before is as old as the steady
+//! As long as it matters it is known how far the clock was set: what was received before is as old as the steady
 //! clock says, see [`Wall::ahead_ms`].
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,25 +18,33 @@ const APART_MS_MAX: u64 = 3_600_000;
 
 const AGREES: Duration = Duration::from_millis(APART_MS_MAX);
 
+/// Most times that it is known how far the clock was set; of earlier ones, how far in all.
+const SETS_MAX: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Wall {
     /// Both clocks when they were last compared.
     base: Now,
-    /// When it was last set, or started far from the log.
-    set: Option<Instant>,
-    /// How far it is ahead of the time that passed, since it was set.
+    /// When the clock was set, or started far from the log: the newest last.
+    sets: VecDeque<Set>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Set {
+    at: Instant,
+    /// How far it is ahead of the time that passed.
     ahead_ms: i64,
     /// How much of that may be time without a daemon: from the last record to the start.
     unsure_ms: i64,
 }
 
 impl Wall {
-    /// `last_ms`: when the last record of the log was made; zero without one.
+    /// `last_ms`: when the last record of the log was made, by the wall clock.
     pub(crate) fn new(now: Now, last_ms: u64) -> Self {
-        let far = last_ms > 0 && now.wall.as_millis().abs_diff(last_ms) > APART_MS_MAX;
-        let ahead_ms = if far { apart(now.wall.as_millis(), last_ms) } else { 0 };
-        let unsure_ms = ahead_ms.max(0);
-        Self { base: now, set: far.then_some(now.steady), ahead_ms, unsure_ms }
+        let far = now.wall.as_millis().abs_diff(last_ms) > APART_MS_MAX;
+        let ahead_ms = apart(now.wall.as_millis(), last_ms);
+        let set = Set { at: now.steady, ahead_ms, unsure_ms: ahead_ms.max(0) };
+        Self { base: now, sets: far.then_some(set).into_iter().collect() }
     }
 
     /// Whether it is trusted to compute ages.
@@ -46,28 +55,45 @@ impl Wall {
     /// Whether everything up to that age has its age from this clock alone.
     pub(crate) fn is_trusted_over(&mut self, age: Duration, now: Now) -> bool {
         self.compare(now);
-        self.set.is_none_or(|set| now.steady.saturating_duration_since(set) >= age.max(AGREES))
+        self.sets.back().is_none_or(|set| !set.matters(age, now))
     }
 
     /// How far the clock is ahead of the time that passed while something of that age was kept: as far as that
     /// is certain, and at most.
     pub(crate) fn ahead_ms(&mut self, age: Duration, now: Now) -> (i64, i64) {
-        if self.is_trusted_over(age, now) {
-            (self.ahead_ms, self.unsure_ms) = (0, 0);
-        }
-        (self.ahead_ms.saturating_sub(self.unsure_ms), self.ahead_ms)
+        self.compare(now);
+        let sets = self.sets.iter().filter(|set| set.matters(age, now));
+        sets.fold((0, 0), |(certain, at_most): (i64, i64), set| {
+            let ahead_ms = set.ahead_ms.saturating_sub(set.unsure_ms);
+            (certain.saturating_add(ahead_ms), at_most.saturating_add(set.ahead_ms))
+        })
     }
 
     fn compare(&mut self, now: Now) {
         let expected = now.expected(self.base);
-        if is_set(self.base, now) {
-            tracing::warn!(expected = %expected, found = %now.wall,
-                "the clock was set by more than an hour: nothing is given up for its age until it has \
-                 gone right for an hour");
-            let ahead_ms = apart(now.wall.as_millis(), expected.as_millis());
-            let ahead_ms = self.ahead_ms.saturating_add(ahead_ms);
-            *self = Self { base: now, set: Some(now.steady), ahead_ms, ..*self };
+        if !is_set(self.base, now) {
+            return;
         }
+        tracing::warn!(expected = %expected, found = %now.wall,
+            "the clock was set by more than an hour: nothing is given up for its age until it has \
+             gone right for an hour");
+        let ahead_ms = apart(now.wall.as_millis(), expected.as_millis());
+        self.base = now;
+        self.sets.push_back(Set { at: now.steady, ahead_ms, unsure_ms: 0 });
+        if self.sets.len() > SETS_MAX
+            && let Some(first) = self.sets.pop_front()
+            && let Some(second) = self.sets.front_mut()
+        {
+            second.ahead_ms = second.ahead_ms.saturating_add(first.ahead_ms);
+            second.unsure_ms = second.unsure_ms.saturating_add(first.unsure_ms);
+        }
+    }
+}
+
+impl Set {
+    /// Whether something of that age may have been received before.
+    fn matters(&self, age: Duration, now: Now) -> bool {
+        now.steady.saturating_duration_since(self.at) < age.max(AGREES)
     }
 }
 
@@ -116,15 +142,41 @@ mod tests {
     }
 
     #[test]
-    fn a_start_far_from_the_last_record_waits_an_hour_unless_there_is_none() {
+    fn a_start_far_from_the_last_record_waits_an_hour() {
         let steady = Instant::now();
         let now = |passed_ms| Now {
             wall: Timestamp::from_millis(YEAR_MS + passed_ms),
             steady: steady + Duration::from_millis(passed_ms),
             seen: Timestamp::default(),
         };
-        assert!(Wall::new(now(0), 0).is_trusted(now(1)));
+        assert!(Wall::new(now(0), YEAR_MS).is_trusted(now(1)));
         let mut wall = Wall::new(now(0), YEAR_MS - HOUR_MS - 1);
         assert!(!wall.is_trusted(now(1)) && wall.is_trusted(now(HOUR_MS)));
+    }
+
+    #[test]
+    fn it_is_known_how_far_the_clock_was_set_as_long_as_that_matters() {
+        let steady = Instant::now();
+        let at = |ahead_ms: i64, passed_ms: u64| Now {
+            wall: Timestamp::from_millis(
+                (10 * YEAR_MS + passed_ms).saturating_add_signed(ahead_ms),
+            ),
+            steady: steady + Duration::from_millis(passed_ms),
+            seen: Timestamp::default(),
+        };
+        let hours = |n| Duration::from_millis(n * HOUR_MS);
+        let mut wall = Wall::new(at(0, 0), 10 * YEAR_MS - 48 * HOUR_MS);
+        let (day, year) = (24 * HOUR_MS.cast_signed(), YEAR_MS.cast_signed());
+        assert_eq!(wall.ahead_ms(hours(24), at(0, 1)), (0, 2 * day));
+        assert_eq!(wall.ahead_ms(hours(100), at(year, 10 * HOUR_MS)), (year, year + 2 * day));
+        assert_eq!(wall.ahead_ms(hours(24), at(year, 33 * HOUR_MS)), (year, year));
+        assert_eq!(wall.ahead_ms(hours(24), at(0, 50 * HOUR_MS)), (-year, -year), "set back");
+        assert_eq!(wall.ahead_ms(hours(48), at(0, 51 * HOUR_MS)), (0, 0), "there and back");
+        for n in 0..100 {
+            let ahead_ms = if n % 2 == 0 { day } else { 0 };
+            wall.ahead_ms(hours(1), at(ahead_ms, (52 + n) * HOUR_MS));
+        }
+        assert_eq!(wall.sets.len(), SETS_MAX);
+        assert_eq!(wall.ahead_ms(hours(1_000), at(0, 152 * HOUR_MS)), (0, 2 * day));
     }
 }

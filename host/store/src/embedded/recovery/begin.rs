@@ -85,7 +85,8 @@ impl Recovery<'_> {
         let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
         let swept = failed
             .and_then(|()| replay.commit(&state))
-            .and_then(|()| sweep(&*index, targets, oldest.base));
+            .and_then(|()| sweep(&*index, targets, oldest.base))
+            .and_then(|()| index.finish());
         let recent = Recent::new(self.machine.clock.steady());
         Ok(swept.map(|()| Begun { index: Some(index), damaged, state, recent, tail }))
     }

@@ -67,16 +67,25 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     // The time of the last record, to check the clock against.
     let closed = list.iter().filter_map(|segment| Some(segment.summary.as_ref()?.last_ms));
     let last_ms = closed.max().unwrap_or(0).max(summary.last_ms);
+    let last_wall_ms = if summary.wall_ms > 0 { summary.wall_ms } else { newest.created_ms };
     let segments = RwLock::new(Segments { list, tail });
     let reader = Reader { disk: disk.clone(), folder: folder.clone(), segments };
     let states: &[TargetState] = &state.targets;
     let clock = machine.clock.clone();
-    let shared =
-        Shared::new((settings, clock, last_ms), newest.identity, reader, index, states, lock);
+    let shared = Shared::new(
+        (settings, clock),
+        (last_ms, last_wall_ms),
+        newest.identity,
+        reader,
+        index,
+        states,
+        lock,
+    );
     if let Some(damaged) = damaged {
         shared.note_index_damage(damaged);
     }
     shared.watch_lock(&settings.lock_file());
+    shared.watch_index(&*machine.index);
     let stands_on = (machine.disk.clone(), machine.clock.clone(), machine.alone);
     let aside = (shared.spare.clone(), shared.room.clone());
     let newest = (newest, file);

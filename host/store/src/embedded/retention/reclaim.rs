@@ -15,7 +15,7 @@ use crate::StoreError;
 use crate::embedded::core::events::event;
 use crate::embedded::core::inbox::{Command, Copy};
 use crate::embedded::core::shared::Target;
-use crate::embedded::deliveries::expire::{Frozen, look};
+use crate::embedded::deliveries::expire::{Frozen, Looked, look};
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{RecordedOutcome, Settled};
 use crate::embedded::index::queries::Queries as _;
@@ -115,16 +115,23 @@ impl Retention {
         } else {
             (newest, OVERFLOW)
         };
-        let Some(range) = look(&self.shared, target, before, reason.to_owned())? else {
-            return Ok(0);
-        };
+        let old = (before, oldest.end);
+        let found = look(&self.shared, target, old, reason.to_owned())?;
+        let Some(Looked { range, before, .. }) = found else { return Ok(0) };
         let number = TargetNumber(target.number);
         let expire = |reply| Command::Expire { target: number, range, before, reply };
         let count = ask(&self.shared, expire, wait)?.unwrap_or(0);
-        if count > 0 {
-            tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
-        }
+        self.log_given_up(target, count, reason);
         Ok(count)
+    }
+
+    fn log_given_up(&self, target: &Target, count: u64, reason: &str) {
+        let (mut records, all) = self.given_up.get();
+        let all = all + count;
+        if count > 0 && records.again().is_some() {
+            tracing::warn!(to = %target.name, count, all, "deliveries were given up: {reason}");
+        }
+        self.given_up.set((records, all));
     }
 
     /// Relocates what is still needed, or gives it up where that is allowed; returns whether it did
@@ -235,9 +242,7 @@ impl Retention {
         let on = TargetNumber(target.number);
         let count =
             ask(&self.shared, |reply| Command::GiveUp { target: on, rows: settled, reply }, wait)?;
-        if count > 0 {
-            tracing::warn!(to = %target.name, count, "deliveries were given up: {reason}");
-        }
+        self.log_given_up(target, count, reason);
         Ok(count > 0)
     }
 }

@@ -5,6 +5,7 @@
 //! segment is copied to the end of the log (`reclaim`). Each decision is recorded before the segment is
 //! removed, so a crash at any moment leaves a log that says the same.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub(crate) struct Retention {
     leaving: Option<Segment>,
     /// Times in a row that a segment could not be removed, or its rows.
     failed: Repeated,
+    /// Records that gave up deliveries of the oldest segment, and how many deliveries.
+    pub(super) given_up: Cell<(Repeated, u64)>,
     /// When the newest segment was last looked at.
     looked: Option<Instant>,
 }
@@ -81,7 +84,13 @@ pub(crate) type Meanwhile<'a> = &'a mut dyn FnMut();
 
 impl Retention {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, leaving: None, failed: Repeated::default(), looked: None }
+        Self {
+            shared,
+            leaving: None,
+            failed: Repeated::default(),
+            given_up: Cell::default(),
+            looked: None,
+        }
     }
 
     pub(crate) fn run(mut self) {
@@ -141,7 +150,7 @@ impl Retention {
             return;
         }
         self.looked = Some(now.steady);
-        let before = now.wall.as_millis().saturating_sub(age_ms / AGE_PARTS);
+        let before = limits.now_ms(now).saturating_sub(age_ms / AGE_PARTS);
         let before = Timestamp::from_millis(before);
         let ended = ask(&self.shared, |reply| Command::EndSegment { before, reply }, meanwhile);
         if let Err(error) = ended
@@ -158,8 +167,8 @@ impl Retention {
         let segments = read_lock(&self.shared.reader.segments);
         let [first, next, ..] = &segments.list[..] else { return None };
         let summary = first.summary.clone()?;
-        let now_ms = now.wall.as_millis();
-        let old = limits.age_ms.is_some_and(|age| summary.last_ms.saturating_add(age) < now_ms);
+        let (now_ms, last_ms) = (limits.now_ms(now), last_wall_ms(&summary, next));
+        let old = limits.age_ms.is_some_and(|age| last_ms.saturating_add(age) < now_ms);
         let aged = trusted && old;
         let full = limits.wants_room(&segments, self.shared.spare.capacity);
         let (header, end) = (first.header, next.header.base);
@@ -171,10 +180,11 @@ impl Retention {
         let age_ms = self.shared.retention.age_ms?;
         let newest = Duration::from_millis(age_ms / AGE_PARTS).clamp(LOOK, LOOK_AGE);
         let segments = read_lock(&self.shared.reader.segments);
-        let [first, _, ..] = &segments.list[..] else { return Some(newest) };
+        let [first, next, ..] = &segments.list[..] else { return Some(newest) };
         let Some(summary) = &first.summary else { return Some(newest) };
-        let due_ms = summary.last_ms.saturating_add(age_ms);
-        let left = Duration::from_millis(due_ms.saturating_sub(self.shared.clock.wall_ms()));
+        let due_ms = last_wall_ms(summary, next).saturating_add(age_ms);
+        let now_ms = self.shared.retention.now_ms(self.shared.now());
+        let left = Duration::from_millis(due_ms.saturating_sub(now_ms));
         Some(left.clamp(LOOK, newest))
     }
 
@@ -197,6 +207,7 @@ impl Retention {
         }
         let segment = segments.list.remove(0);
         drop(segments);
+        self.given_up.take();
         lock(&self.shared.retention.kept_by).clear();
         let path = segment.header.path(&reader.folder);
         let Summary { requests, events, .. } = &*oldest.summary;
@@ -235,6 +246,13 @@ impl Retention {
         self.shared.room.open(Why::Quota);
         Stepped::More
     }
+}
+
+/// When the last record of a closed segment was made, by the wall clock. The time that the daemon has seen may be
+/// ahead of it for good; the next segment, which was made later, shows that, unless the clock was set back.
+fn last_wall_ms(summary: &Summary, next: &Segment) -> u64 {
+    let made_ms = next.header.created_ms;
+    if made_ms >= summary.newest_ms { summary.last_ms.min(made_ms) } else { summary.last_ms }
 }
 
 /// Sends a command to the committer and waits for its answer.

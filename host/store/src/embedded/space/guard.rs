@@ -12,7 +12,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use dispatcher_model::about_bytes;
@@ -92,6 +92,9 @@ struct State {
     look: bool,
 }
 
+/// Removes what is kept only to be looked at.
+type ClearEvidence = Box<dyn Fn() -> std::io::Result<()> + Send + Sync>;
+
 pub(crate) struct Room {
     folder: PathBuf,
     segment_bytes: u64,
@@ -107,6 +110,8 @@ pub(crate) struct Room {
     own_left: AtomicU32,
     stop: AtomicBool,
     pub(crate) files: OpenedFiles,
+    /// Removes damaged indexes that are kept.
+    evidence: OnceLock<ClearEvidence>,
     state: Mutex<State>,
     woken: Condvar,
     changed: Notify,
@@ -125,6 +130,7 @@ impl Room {
             own_left: AtomicU32::new(OWN_EVENTS_MAX),
             stop: AtomicBool::new(false),
             files: OpenedFiles::default(),
+            evidence: OnceLock::new(),
             state: Mutex::default(),
             woken: Condvar::new(),
             changed: Notify::new(),
@@ -306,8 +312,9 @@ impl Room {
     }
 
     /// Looks at the disk regularly until it is stopped.
-    pub(crate) fn run(&self, disk: &dyn Disk) {
+    pub(crate) fn run(&self, disk: &dyn Disk, look_at_files: &dyn Fn()) {
         loop {
+            look_at_files();
             self.look(disk);
             let state = lock(&self.state);
             let refusing = self.closed.load(Ordering::Acquire) != 0;
@@ -324,10 +331,28 @@ impl Room {
         }
     }
 
+    /// Damaged indexes that are kept go before requests are refused for lack of space.
+    pub(crate) fn clear_with(&self, clear: ClearEvidence) {
+        let _ = self.evidence.set(clear);
+    }
+
+    fn clear_evidence(&self) {
+        if let Some(Err(error)) = self.evidence.get().map(|clear| clear()) {
+            tracing::debug!(%error, "cannot remove the damaged indexes that are kept");
+        }
+    }
+
     /// Measures the free space and applies the floor. If the disk cannot report it, its refused writes still
     /// show when it is full.
     pub(crate) fn measure(&self, disk: &dyn Disk) {
-        match disk.space(&self.folder) {
+        let space = disk.space(&self.folder).and_then(|space| {
+            if space.free_bytes >= self.floor_of(space) {
+                return Ok(space);
+            }
+            self.clear_evidence();
+            disk.space(&self.folder)
+        });
+        match space {
             Ok(space) => {
                 self.free_bytes.store(space.free_bytes, Ordering::Relaxed);
                 self.look_at_floor(space);
@@ -339,10 +364,9 @@ impl Room {
         }
     }
 
-    /// One look: the floor, then whether the disk writes again, then the reserve.
+    /// One look, after that at the files: the floor, then whether the disk writes again, then the reserve.
     pub(crate) fn look(&self, disk: &dyn Disk) {
         let reserve_bytes = reserve_bytes(self.segment_bytes);
-        self.look_at_files(disk);
         if self.is_closed(Why::Gone) {
             // Nothing may be written to the folder of another.
             return;
@@ -357,6 +381,7 @@ impl Room {
             state.retry
         };
         if self.is_closed(Why::Disk) {
+            self.clear_evidence();
             let due = retry.is_none_or(|(at, _)| Instant::now() >= at);
             if !due || self.free_bytes().is_some_and(|free| free < 2 * reserve_bytes) {
                 return;
@@ -384,8 +409,12 @@ impl Room {
         }
     }
 
+    fn floor_of(&self, space: Space) -> u64 {
+        floor_bytes(self.floor_bytes, self.segment_bytes, space.total_bytes)
+    }
+
     fn look_at_floor(&self, space: Space) {
-        let floor = floor_bytes(self.floor_bytes, self.segment_bytes, space.total_bytes);
+        let floor = self.floor_of(space);
         self.floor.store(floor, Ordering::Relaxed);
         let enough = floor.saturating_add(floor / 10);
         match self.is_closed(Why::Floor) {
@@ -436,50 +465,4 @@ impl Room {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_accepted_again_without_a_reason_and_the_first_reason_is_reported() {
-        let room = Room::new(&Settings::new("x"));
-        assert!(room.admit(false).is_ok());
-        room.close(Why::Quota, "quota".into());
-        room.close(Why::Floor, "floor".into());
-        for (gone, left) in [(Why::Floor, Some("floor")), (Why::Quota, Some("quota"))] {
-            assert_eq!(room.why().as_deref(), left);
-            let refused = room.admit(false).unwrap_err();
-            assert!(matches!(refused, AppendError::Full { reason } if Some(&*reason) == left));
-            room.open(gone);
-        }
-        assert_eq!((room.why(), room.refused()), (None, 2));
-        assert!(room.admit(false).is_ok());
-    }
-
-    #[test]
-    fn a_disk_that_refuses_soon_again_is_tried_less_often() {
-        let room = Room::new(&Settings::new("x"));
-        let mut waits = Vec::new();
-        for _ in 0..8 {
-            room.disk_refused("no");
-            room.disk_refused("no, reported once");
-            let mut state = lock(&room.state);
-            waits.push(state.retry.unwrap().1);
-            state.opened = Some(Instant::now());
-            room.set(&mut state, Why::Disk, None);
-        }
-        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
-    }
-
-    #[test]
-    fn a_few_of_the_daemons_own_events_are_accepted() {
-        let room = Room::new(&Settings::new("x"));
-        for _ in 0..2 {
-            room.close(Why::Floor, "floor".into());
-            for _ in 0..OWN_EVENTS_MAX {
-                assert!(room.admit(true).is_ok());
-            }
-            assert!(room.admit(true).is_err());
-            room.open(Why::Floor);
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Whether the lock and the newest segment are still found under their names.
+//! Whether the lock, the newest segment and the index are still found under their names.
 //!
 //! A folder that is removed, moved or mounted over takes its open files with it: they can still be written, but
 //! no restart finds what is in them.
@@ -14,10 +14,17 @@ use crate::embedded::platform::locks::lock;
 pub(crate) enum Opened {
     Lock,
     Segment,
+    /// A file of the index, which can be made again.
+    Index,
 }
 
 #[derive(Default)]
-pub(crate) struct OpenedFiles([Mutex<Option<(PathBuf, FileId)>>; 2]);
+pub(crate) struct OpenedFiles([Mutex<Option<(PathBuf, FileId)>>; 3]);
+
+enum Missing {
+    Gone(String),
+    Hidden(String),
+}
 
 impl OpenedFiles {
     /// From here on that file must have that name. Without an id, it is not watched.
@@ -25,32 +32,45 @@ impl OpenedFiles {
         *lock(&self.0[what as usize]) = id.map(|id| (path.to_owned(), id));
     }
 
-    /// Looks for each file: one call of the system each. The first that is missing, and what to do.
+    /// Looks for lock and segment: one call of the system each. The first that is missing, and what to do.
     pub(crate) fn missing(&self, disk: &dyn Disk) -> Option<String> {
-        self.0.iter().find_map(|file| {
-            // Locked, so that a segment which ends meanwhile is not looked for.
-            let file = lock(file);
-            let (path, id) = file.as_ref()?;
-            let shown = path.display();
-            let happened = match disk.id(path) {
-                Ok(found) if found.is_none_or(|found| found == *id) => return None,
-                Ok(_) => format!("{shown} is another file than the daemon opened"),
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-                {
-                    format!("{shown} is gone")
+        [Opened::Lock, Opened::Segment].into_iter().find_map(|what| {
+            Some(match self.look(what, disk)? {
+                Missing::Gone(happened) => format!(
+                    "{happened}: the data folder was removed, moved or mounted over; put it back, or restart \
+                     the daemon to use what is there now"
+                ),
+                Missing::Hidden(why) => {
+                    format!("{why}; give the daemon's user the right to use the data folder")
                 }
-                Err(error) => {
-                    return Some(format!(
-                        "cannot look at {shown}: {error}; give the daemon's user the right to use the data folder"
-                    ));
-                }
-            };
-            Some(format!(
-                "{happened}: the data folder was removed, moved or mounted over; put it back, or restart \
-                 the daemon to use what is there now"
-            ))
+            })
         })
+    }
+
+    /// What became of the index if it is not there any more.
+    pub(crate) fn index_missing(&self, disk: &dyn Disk) -> Option<String> {
+        match self.look(Opened::Index, disk)? {
+            Missing::Gone(happened) => Some(happened),
+            // Whether it is there is not known.
+            Missing::Hidden(_) => None,
+        }
+    }
+
+    fn look(&self, what: Opened, disk: &dyn Disk) -> Option<Missing> {
+        // Locked, so that a segment which ends meanwhile is not looked for.
+        let file = lock(&self.0[what as usize]);
+        let (path, id) = file.as_ref()?;
+        let shown = path.display();
+        match disk.id(path) {
+            Ok(found) if found.is_none_or(|found| found == *id) => None,
+            Ok(_) => Some(Missing::Gone(format!("{shown} is another file than the daemon opened"))),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Some(Missing::Gone(format!("{shown} is gone")))
+            }
+            Err(error) => Some(Missing::Hidden(format!("cannot look at {shown}: {error}"))),
+        }
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) struct Live {
     pub open: BTreeMap<u64, Open>,
     /// Open, but released or with a lease that ended.
     pub free: BTreeSet<u64>,
+    /// How often in a row an event could not be read.
+    pub reads_failed: BTreeMap<u64, u32>,
     pub done: Runs,
     pub rows: BTreeMap<u64, RowLease>,
     pub ready: VecDeque<(u64, Arc<StoredEvent>)>,
@@ -118,9 +120,10 @@ impl Live {
         live
     }
 
-    /// Whether nothing may be claimed at all.
-    pub(crate) const fn is_closed(&self) -> bool {
-        self.still || self.hold.is_some()
+    /// Whether nothing may be claimed. A target that is held as broken is still probed with what was never tried.
+    pub(crate) fn is_closed(&self, untried: bool) -> bool {
+        let closes = |hold: &HoldRow| !(untried && hold.broken);
+        self.still || self.hold.as_ref().is_some_and(closes)
     }
 
     /// Whether nothing waits, is claimed or is dead.
@@ -172,14 +175,14 @@ impl Live {
     }
 
     /// The number from which [`fill`](Self::fill) would load deliveries.
-    pub(crate) fn wants(&self, max: usize) -> Option<u64> {
-        let closed = self.frozen || self.is_closed() || self.window_full();
+    pub(crate) fn wants(&self, max: usize, untried: bool) -> Option<u64> {
+        let closed = self.frozen || self.is_closed(untried) || self.window_full();
         (!closed && self.unread() && self.ready.len() < max).then_some(self.read)
     }
 
     /// Loads new deliveries from memory into `ready`.
-    pub(crate) fn fill(&mut self, tail: &Tail, max: usize) {
-        let Some(from) = self.wants(max) else { return };
+    pub(crate) fn fill(&mut self, tail: &Tail, max: usize, untried: bool) {
+        let Some(from) = self.wants(max, untried) else { return };
         let target = self.target;
         let Self { ready, done, .. } = self;
         let to = tail.read(target, from, |frame| {
@@ -294,9 +297,9 @@ impl Live {
         rows || !self.free.is_empty() || (room && self.unread() && !tail.covers(self.read))
     }
 
-    /// When there may be something to claim without a notification.
-    pub(crate) fn next_change(&self, now: Now) -> Option<Instant> {
-        let rows = self.low_water_ms < u64::MAX && self.rows.len() < WINDOW_MAX;
+    /// When there may be something to claim without a notification. `untried`: rows do not matter.
+    pub(crate) fn next_change(&self, now: Now, untried: bool) -> Option<Instant> {
+        let rows = !untried && self.low_water_ms < u64::MAX && self.rows.len() < WINDOW_MAX;
         let due = rows.then(|| {
             let left = Timestamp::from_millis(self.low_water_ms).since(now.seen);
             now.after(left)
@@ -398,7 +401,7 @@ impl Live {
                 row.until = until;
             }
         }
-        self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
+        self.check_lease(until);
     }
 
     /// Drops what was loaded into memory and not claimed, when the target is held.

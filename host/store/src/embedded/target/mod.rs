@@ -2,4 +2,5 @@
 
 pub(super) mod expire_range;
 pub(super) mod live;
+mod resting;
 pub(super) mod settle;

@@ -102,3 +102,91 @@ async fn a_store_that_is_closed_says_so() {
     assert!(matches!(refused, Err(AppendError::Closed)), "{refused:?}");
     assert_eq!(store.full().unwrap().reason, "the store is closed");
 }
+
+#[tokio::test]
+async fn an_index_that_is_removed_moved_or_replaced_is_made_again_and_no_request_is_refused() {
+    type Change = fn(&std::path::Path);
+    let remove: Change = |index| std::fs::remove_dir_all(index).unwrap();
+    let moved: Change = |index| std::fs::rename(index, index.with_extension("old")).unwrap();
+    let emptied: Change = |index| {
+        std::fs::rename(index, index.with_extension("old")).unwrap();
+        std::fs::create_dir(index).unwrap();
+    };
+    let copied: Change = |index| {
+        std::fs::rename(index, index.with_extension("old")).unwrap();
+        crate::embedded::tests::support::copy_tree(&index.with_extension("old"), index);
+    };
+    for (change, words) in [
+        (remove, "index/lock is gone"),
+        (moved, "index/lock is gone"),
+        (emptied, "index/lock is gone"),
+        (copied, "index/lock is another file than the daemon opened"),
+    ] {
+        let folder = Folder::new();
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        append(&*store, vec![keyed("first", 0, &[a])]).await;
+        let one = claim(&*store, a, 1).await;
+        settle(&*store, a, &one, retry(now().plus(HOUR))).await;
+        store.flush().await.unwrap();
+        change(&folder.settings().index_folder());
+        let mut count = 0;
+        until("the index is made again", || store.damage().is_some()).await;
+        while store.rebuilding().is_some() {
+            append(&*store, vec![planned(format!("{count}"), &[a])]).await;
+            count += 1;
+        }
+        let damage = store.damage().unwrap();
+        assert!(damage.contains(words) && damage.contains("made from the log again"), "{damage}");
+        assert_eq!(store.full(), None);
+        let again = store.append(request(vec![keyed("first", 0, &[a])])).await.unwrap();
+        assert_eq!(again.duplicates(), 1);
+        assert_eq!(store.depth(a).retrying, 1);
+        store.close().await.unwrap();
+        drop(store);
+        let store = folder.store();
+        assert_eq!(store.damage(), None);
+        assert_eq!(claimable(&*store, a).await.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_is_not_answered_while_the_log_with_its_event_is_gone() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let first = append(&*store, vec![keyed("first", 0, &[a])]).await;
+    store.flush().await.unwrap();
+    // Long enough that the files are looked at again.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let again = || store.append(request(vec![keyed("first", 0, &[a])]));
+    assert_eq!(again().await.unwrap().ids(), first);
+    let data = folder.settings().directory;
+    std::fs::rename(&data, data.with_extension("old")).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let refused = again().await;
+    assert!(matches!(refused, Err(AppendError::Full { .. })), "{refused:?}");
+    std::fs::rename(data.with_extension("old"), &data).unwrap();
+    until("requests to be accepted", || store.full().is_none()).await;
+    assert_eq!(again().await.unwrap().ids(), first);
+}
+
+#[tokio::test]
+async fn damaged_indexes_that_are_kept_go_before_requests_are_refused_for_their_space() {
+    let (folder, disk) = Folder::simulated();
+    let kept = folder.settings().damaged_folder();
+    for name in ["index-1", "index-2", "seg-1"] {
+        std::fs::create_dir_all(kept.join(name).join("tables")).unwrap();
+    }
+    let store = folder.store();
+    let has_evidence = || ["index-1", "index-2"].iter().any(|name| kept.join(name).exists());
+    store.shared.room.measure(&disk);
+    assert!(has_evidence() && store.full().is_none());
+    disk.plan(|faults| faults.free_bytes = Some(1));
+    store.shared.room.measure(&disk);
+    assert!(!has_evidence() && store.full().is_some_and(|full| full.lacks_room));
+    assert!(kept.join("seg-1").exists(), "copies of a repair stay");
+    disk.plan(|faults| faults.free_bytes = None);
+    store.shared.room.measure(&disk);
+    assert_eq!(store.full(), None);
+}

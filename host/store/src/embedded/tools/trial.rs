@@ -9,6 +9,7 @@ use tracing::subscriber::NoSubscriber;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::error::OpenError;
 use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::platform::disk::Files;
 use crate::embedded::recovery::open::open;
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::dry_disk::DryDisk;
@@ -17,7 +18,7 @@ use crate::embedded::tools::index_view::Shadow;
 /// What a start would say. `shadow` is a copy of the index, which the trial changes.
 pub(super) fn trial(directory: &Path, shadow: &Shadow) -> Result<(), OpenError> {
     let settings = Settings::new(directory);
-    let index = FjallHome { folder: shadow.index(), aside: shadow.aside() };
+    let index = FjallHome { disk: Arc::new(Files), folder: shadow.index(), aside: shadow.aside() };
     let machine = Machine {
         disk: Arc::new(DryDisk::default()),
         index: Arc::new(index),

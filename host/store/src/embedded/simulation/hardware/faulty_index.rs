@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use dispatcher_model::RepetitionKey;
 
@@ -17,6 +18,8 @@ use super::memory_index::MemoryHome;
 pub(crate) enum IndexFault {
     /// Refuses all writes, because its disk is full or for another reason.
     Fails { full: bool },
+    /// Its disk is full after so many writes.
+    FillsUp { writes: u32 },
     /// Does not keep rows of deliveries that wait for a retry.
     ForgetsRetries,
     /// Writes a batch in two parts, so that a crash may leave one of them.
@@ -30,7 +33,7 @@ pub(crate) struct FaultyHome {
 
 impl IndexHome for FaultyHome {
     fn open(&self) -> Result<Box<dyn Index>, IndexError> {
-        Ok(Box::new(FaultyIndex { index: self.home.open()?, fault: self.fault }))
+        Ok(Box::new(FaultyIndex::new(self.home.open()?, self.fault)))
     }
 
     fn remove(&self) -> io::Result<()> {
@@ -41,13 +44,18 @@ impl IndexHome for FaultyHome {
 pub(crate) struct FaultyIndex {
     index: Box<dyn Index>,
     fault: IndexFault,
+    written: AtomicU32,
 }
 
 impl FaultyIndex {
     /// An empty one that refuses all writes.
     pub(crate) fn failing(full: bool) -> Self {
         let index = MemoryHome::default().open().unwrap();
-        Self { index, fault: IndexFault::Fails { full } }
+        Self::new(index, IndexFault::Fails { full })
+    }
+
+    fn new(index: Box<dyn Index>, fault: IndexFault) -> Self {
+        Self { index, fault, written: AtomicU32::new(0) }
     }
 
     fn works(&self) -> Result<(), IndexError> {
@@ -56,7 +64,9 @@ impl FaultyIndex {
                 let make = if full { IndexError::Full } else { IndexError::Engine };
                 Err(make("it failed".into()))
             }
-            IndexFault::ForgetsRetries | IndexFault::TearsBatches => Ok(()),
+            IndexFault::ForgetsRetries | IndexFault::TearsBatches | IndexFault::FillsUp { .. } => {
+                Ok(())
+            }
         }
     }
 }
@@ -77,6 +87,12 @@ fn tear(batch: Batch) -> [Batch; 2] {
 impl Index for FaultyIndex {
     fn commit(&self, mut batch: Batch) -> Result<(), IndexError> {
         self.works()?;
+        if let IndexFault::FillsUp { writes } = self.fault {
+            if self.written.fetch_add(1, Ordering::SeqCst) >= writes {
+                return Err(IndexError::Full("it is full".into()));
+            }
+            return self.index.commit(batch);
+        }
         if self.fault == IndexFault::TearsBatches {
             let [first, second] = tear(batch);
             self.index.commit(first)?;

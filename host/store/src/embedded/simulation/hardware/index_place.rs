@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::embedded::Settings;
 use crate::embedded::index::fjall::FjallHome;
 use crate::embedded::index::rows::IndexHome;
+use crate::embedded::platform::disk::Files;
 
 use super::disk::SimDisk;
 use super::memory_index::MemoryHome;
@@ -34,7 +35,7 @@ impl IndexPlace {
             Self::Memory(home) => Arc::new(home.clone()),
             Self::Folder(dir) => {
                 let aside = dir.path().join("damaged");
-                Arc::new(FjallHome { folder: Self::folder(dir), aside })
+                Arc::new(FjallHome { disk: Arc::new(Files), folder: Self::folder(dir), aside })
             }
         }
     }

@@ -121,7 +121,7 @@ impl World {
     }
 
     fn take(&mut self, max: u8) -> Result<(), TestCaseError> {
-        self.live.fill(&self.tail, max.into());
+        self.live.fill(&self.tail, max.into(), false);
         let taken = self.live.take(max.into(), Duration::from_secs(10), self.now, false);
         for delivery in taken {
             let number = delivery.event.id.number();

@@ -3,6 +3,7 @@
 use crate::{Hold, HoldKind};
 
 use crate::embedded::tests::retention::*;
+use crate::embedded::tests::support::{flip, offset_of};
 
 const AGE_MS: u64 = 30 * DAY_MS;
 
@@ -41,6 +42,33 @@ async fn events_of_a_paused_target_become_one_dead_letter_that_stays_listed_for_
     store.flush().await.unwrap();
     assert!(store.dead_letters(paused, None, 10).await.unwrap().is_empty());
     small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_given_up_with_its_segment() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
+    let since = small.time.wall();
+    let hold = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since };
+    store.hold(paused, Some(hold)).await.unwrap();
+    let mut ids = Vec::new();
+    for text in ["1", "2", "3"] {
+        ids.extend(small.append(&store, &[text.into()], &[paused]).await);
+    }
+    small.traffic(&store, a, 11).await;
+    for id in [ids[0], ids[2]] {
+        flip(&small.folder.segments()[0], offset_of(id) + 60);
+    }
+    small.time.pass(AGE_MS + 60_000);
+    until(&store, |store| first_base(store) > 0).await;
+    store.flush().await.unwrap();
+    let letters = store.dead_letters(paused, None, 10).await.unwrap();
+    let reasons: Vec<&str> = letters.iter().map(|letter| &*letter.reason).collect();
+    assert!(reasons[0].starts_with("the log is damaged at "), "{reasons:?}");
+    assert!(reasons[1].starts_with("older than retention.age"), "{reasons:?}");
+    assert!(reasons[2].starts_with("the log is damaged at "), "{reasons:?}");
+    assert_eq!((store.depth(paused).pending, store.depth(paused).dead), (0, 3));
 }
 
 #[tokio::test]
@@ -102,6 +130,65 @@ async fn a_segment_that_never_fills_ends_at_a_tenth_of_the_age() {
     until(&store, |store| count(store) == 1).await;
     assert!(idle <= 12, "{idle}");
     small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn a_start_with_a_clock_a_day_ahead_makes_no_later_event_stay_longer() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    store.close().await.unwrap();
+    drop(store);
+    small.time.jump(DAY_MS.cast_signed());
+    // The time that the daemon sees stays ahead from here on.
+    let fails = async |store: &Embedded| {
+        small.append(store, &["fails".into()], &[a]).await;
+        let some = claim(store, a, 1).await;
+        settle(store, a, &some, retry(store.now())).await;
+        store.flush().await.unwrap();
+    };
+    let store = small.store();
+    fails(&store).await;
+    store.close().await.unwrap();
+    drop(store);
+    small.time.jump(-DAY_MS.cast_signed());
+    let store = small.store();
+    assert!(store.now().since(small.time.wall()) > HOUR * 23);
+    small.traffic(&store, a, 11).await;
+    small.time.pass(2 * DAY_MS);
+    // A segment of which everything was received after the clock was right.
+    let from = small.time.wall();
+    fails(&store).await;
+    small.traffic(&store, a, 22).await;
+    let made = first_after(&store, from);
+    small.time.pass(AGE_MS + 2 * 3_600_000);
+    until(&store, |store| first_base(store) > made).await;
+}
+
+/// Where the first segment begins that was made after that time.
+fn first_after(store: &Embedded, from: dispatcher_model::Timestamp) -> u64 {
+    let segments = read_lock(&store.shared.reader.segments);
+    let after = segments.list.iter().find(|s| s.header.created_ms >= from.as_millis());
+    after.unwrap().header.base
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_forward_for_good_makes_nothing_older() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.traffic(&store, a, 11).await;
+    small.time.jump(i64::try_from(400 * DAY_MS).unwrap());
+    small.stepped(&store);
+    small.traffic(&store, a, 11).await;
+    for _ in 0..29 {
+        small.time.pass(DAY_MS);
+        small.stepped(&store);
+        assert_eq!(first_base(&store), 0);
+    }
+    // Neither what was received before nor what was received after stays longer.
+    small.time.pass(2 * DAY_MS);
+    until(&store, |store| read_lock(&store.shared.reader.segments).list.len() == 1).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::Fate;
 use crate::embedded::platform::disk::{Disk, Files};
+use crate::embedded::simulation::hardware::faulty_index::{FaultyHome, IndexFault};
 
 use crate::embedded::tests::retention::*;
 
@@ -25,6 +26,58 @@ async fn settled_segments_are_removed_and_their_files_reused() {
     let newest = small.append(&store, &["newest".into()], &[a]).await[0];
     assert_eq!(store.event(newest).await.unwrap().unwrap().data, "newest");
     small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn an_index_whose_making_was_interrupted_is_continued() {
+    let small = Small::new(Some(5 * MIB), None);
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.append(&store, &["waits".into()], &[a]).await;
+    let one = claim(&*store, a, 1).await;
+    settle(&*store, a, &one, retry(small.time.wall().plus(HOUR))).await;
+    // The oldest segment that is left begins after the retry, which was copied behind it.
+    for i in 0.. {
+        let events = (0..1_000).map(|j| keyed(&format!("{i}.{j}"), 0, &[])).collect();
+        let mut request = request(events);
+        request.received_at = small.time.wall();
+        store.append(request).await.unwrap();
+        settled(&store).await;
+        if first_base(&store) >= MIB {
+            break;
+        }
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let mut continued = 0;
+    for writes in 2..20 {
+        let small = Small {
+            folder: small.folder.copy(),
+            time: small.time.clone(),
+            ..Small::new(None, None)
+        };
+        small.folder.delete_index();
+        let home = small.machine().index;
+        let fault = IndexFault::FillsUp { writes };
+        let index = Arc::new(FaultyHome { home, fault });
+        let machine = Machine { index, read_at_open_bytes_max: 0, ..small.machine() };
+        let store = Embedded::open_on(&small.settings(), &machine).unwrap();
+        let failed = |progress: &str| progress.contains("the last try failed: it is full");
+        until(&store, |s| s.rebuilding().is_none_or(|r| failed(&r.progress))).await;
+        let interrupted = store.rebuilding().is_some();
+        drop(store);
+        let store = small.store();
+        until(&store, |store| store.rebuilding().is_none()).await;
+        assert_eq!(store.damage(), None, "{writes}");
+        assert_eq!(store.depth(a).retrying, 1);
+        assert!(!small.settings().damaged_folder().exists(), "{writes}");
+        if !interrupted {
+            break;
+        }
+        continued += 1;
+        small.same_after_rebuild(store).await;
+    }
+    assert!(continued > 2, "{continued}");
 }
 
 #[tokio::test]

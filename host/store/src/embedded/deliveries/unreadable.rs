@@ -1,0 +1,58 @@
+//! What of the log cannot be read becomes dead letters: the deliveries of a place, or those of one event.
+
+use dispatcher_model::Timestamp;
+
+use crate::StoreError;
+use crate::embedded::core::events::log_error;
+use crate::embedded::core::shared::{Shared, Target};
+use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::log::reader::Damaged;
+use crate::embedded::platform::locks::lock;
+use crate::embedded::target::expire_range::ExpireRange;
+
+/// Why what was at that place is given up.
+pub(crate) fn lost_place(shared: &Shared, damaged: &Damaged) -> String {
+    let place = shared.place(damaged.lsn);
+    if damaged.repaired {
+        return format!("the log was damaged at {place}, and repaired: what was there is lost");
+    }
+    shared.note_damage(damaged.lsn);
+    format!("the log is damaged at {place}: what was there is lost")
+}
+
+/// The dead letter of a target that has reached a place that cannot be read. No released delivery is in it.
+pub(crate) fn lost_range(
+    shared: &Shared,
+    target: &Target,
+    from: u64,
+    damaged: &Damaged,
+) -> Result<(ExpireRange, Timestamp), StoreError> {
+    let reason = lost_place(shared, damaged);
+    shared.log_unreadable(&target.name, &reason);
+    let at = shared.clock.wall();
+    let first = Some((number(damaged.lsn, 0), at));
+    let count = lost(shared, target, damaged.to)?;
+    let range = ExpireRange { from, to: damaged.to, count, first, at, reason, drops: false };
+    Ok((range, Timestamp::default()))
+}
+
+/// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. One if that is
+/// not known, because the records that counted them are lost as well.
+fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
+    let (waiting, last, done) = {
+        let live = lock(&target.live);
+        let held = live.open.len() as u64 + live.counts.retrying;
+        (live.counts.pending.saturating_sub(held), live.last_routed, live.done.clone())
+    };
+    let left = shared.reader.remaining(target.number, (to, last.unwrap_or(to)), &done);
+    let left = left.map_err(|error| log_error(shared, &error))?;
+    Ok(waiting.saturating_sub(left).max(1))
+}
+
+/// Why the delivery of an event is given up that cannot be read.
+pub(crate) fn lost_event(shared: &Shared, target: &Target, number: u64) -> String {
+    let reason = format!("its event at {} can no longer be read", shared.place(lsn_of(number)));
+    shared.note_damage(lsn_of(number));
+    shared.log_unreadable(&target.name, &reason);
+    reason
+}

@@ -1,0 +1,47 @@
+//! When requests are refused and accepted again, on a disk that is full or fails.
+
+use super::*;
+
+#[test]
+fn requests_are_accepted_again_without_a_reason_and_the_first_reason_is_reported() {
+    let room = Room::new(&Settings::new("x"));
+    assert!(room.admit(false).is_ok());
+    room.close(Why::Quota, "quota".into());
+    room.close(Why::Floor, "floor".into());
+    for (gone, left) in [(Why::Floor, Some("floor")), (Why::Quota, Some("quota"))] {
+        assert_eq!(room.why().as_deref(), left);
+        let refused = room.admit(false).unwrap_err();
+        assert!(matches!(refused, AppendError::Full { reason } if Some(&*reason) == left));
+        room.open(gone);
+    }
+    assert_eq!((room.why(), room.refused()), (None, 2));
+    assert!(room.admit(false).is_ok());
+}
+
+#[test]
+fn a_disk_that_refuses_soon_again_is_tried_less_often() {
+    let room = Room::new(&Settings::new("x"));
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        room.disk_refused("no");
+        room.disk_refused("no, reported once");
+        let mut state = lock(&room.state);
+        waits.push(state.retry.unwrap().1);
+        state.opened = Some(Instant::now());
+        room.set(&mut state, Why::Disk, None);
+    }
+    assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+}
+
+#[test]
+fn a_few_of_the_daemons_own_events_are_accepted() {
+    let room = Room::new(&Settings::new("x"));
+    for _ in 0..2 {
+        room.close(Why::Floor, "floor".into());
+        for _ in 0..OWN_EVENTS_MAX {
+            assert!(room.admit(true).is_ok());
+        }
+        assert!(room.admit(true).is_err());
+        room.open(Why::Floor);
+    }
+}
