@@ -110,6 +110,7 @@ fn source(
     let allow = limits::allow(&mut table, context.only_this_machine, notes);
     let rates = limits::rates(&mut table, notes);
     let repeat = repeat::read(&mut table, context.kept_for, notes);
+    let unsigned_types = table.entry("unsigned_types");
     let silent_after = table.duration("silent_after", SILENT_AFTER, notes);
     let place = table.place.clone();
     table.finish(notes, |key| match key {
@@ -130,8 +131,8 @@ fn source(
     };
     refuse_any_body(&scheme, &sender, place.clone(), notes);
     let (repeat, sender) = repeat.of(&scheme, sender, notes);
-    let sender =
-        coverage::limited(&scheme, &sender, sender_entry.map_or(place, |entry| entry.span), notes);
+    let place = sender_entry.map_or(place, |entry| entry.span);
+    let sender = coverage::limited(&scheme, &sender, unsigned_types.as_ref(), place, notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
     let settings = ingest::SourceSettings {
         name: Arc::from(name),

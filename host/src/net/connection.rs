@@ -128,11 +128,12 @@ async fn speak<H: Handler>(
             let (handler, seat, proxies) = &*session;
             let activity = seat.activity();
             activity.enter(Phase::Answering);
+            let two_lengths = activity.begins_request();
             let sender = proxies.peer(peer, request.headers());
             if of_proxy {
                 activity.held_for(Owner::from(sender.nearest()), false);
             }
-            let answer = match framing::fault(&request, activity.has_two_lengths()) {
+            let answer = match framing::fault(&request, two_lengths) {
                 None => handler.handle(request, sender, seat).await,
                 Some(fault) => {
                     tracing::debug!(peer = %sender, "request refused: {fault}");

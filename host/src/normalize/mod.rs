@@ -26,10 +26,11 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod text;
+mod type_by_keys;
 mod words;
 
 pub use body::{Reading, is_readable};
-pub use coverage::Unsigned;
+pub use coverage::{Instead, Unsigned, UnsignedTypes};
 pub use event::{Input, normalize};
 pub use malformed::{DEPTH_MAX, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
 pub use paths::InvalidPath;
@@ -40,3 +41,4 @@ pub use repetition::Repetition;
 pub use sample::Sample;
 pub use sender::{RetryHabit, Sender};
 pub use template::{InvalidTemplate, TEMPLATE_BYTES_MAX};
+pub use type_by_keys::{TYPE_CONDITIONS_MAX, TYPES_BY_KEYS_MAX};

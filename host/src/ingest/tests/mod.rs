@@ -7,6 +7,7 @@ mod heads;
 mod kit;
 mod limits;
 mod pairs;
+mod pipelined;
 mod wire;
 
 use std::sync::Arc;
