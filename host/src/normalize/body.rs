@@ -73,9 +73,6 @@ pub(super) fn view<'a>(
     body: &'a [u8],
     any_body: bool,
 ) -> Result<View<'a>, Malformed> {
-    if reading == Reading::SortedForm && !body.is_empty() {
-        return form::sorted(body).map(View::Form);
-    }
     if !begins_like_json(body) {
         let form = match reading {
             Reading::Headers => declared(headers, body),
@@ -219,18 +216,6 @@ mod tests {
                 assert_eq!(by_bytes(body.as_bytes(), true).as_deref(), Ok(any), "{body}");
             }
         }
-    }
-
-    #[test]
-    fn a_form_that_is_signed_in_sorted_order_is_a_form_in_any_order() {
-        let read = |body: &str| {
-            shown(view(Reading::SortedForm, &http::HeaderMap::new(), body.as_bytes(), false))
-        };
-        let expected = Ok(r#"form {"a":"2","b":"3"}"#.to_owned());
-        for body in ["a=1&b=3&a=2", "a=2&a=1&b=3", "b=3&a=2&a=1", "&a=%32&&b=3"] {
-            assert_eq!(read(body), expected, "{body}");
-        }
-        assert_eq!(read("{\"a\":1}"), Ok(r#"form {"{\"a\":1}":""}"#.to_owned()));
     }
 
     proptest! {

@@ -1,7 +1,9 @@
 //! Why a signed body is refused, and the limits that it may exceed.
 
-/// Most events in one request.
-pub const EVENTS_MAX: usize = 1_000;
+/// Default of a source's most events in one request.
+pub const EVENTS_MAX: usize = 10_000;
+/// Most events in one request that a source may allow.
+pub const EVENTS_LIMIT: usize = 100_000;
 /// Deepest nesting of arrays and objects, including the outermost.
 pub const DEPTH_MAX: usize = 64;
 /// Most fields of a form.
@@ -26,10 +28,15 @@ pub enum Malformed {
     Scalar,
     #[error("the JSON is nested deeper than {DEPTH_MAX} levels")]
     TooDeep,
-    #[error("the body has more than {EVENTS_MAX} elements")]
-    TooMany,
+    #[error("the body has more than {events_max} elements")]
+    TooMany { events_max: usize },
     #[error("the form in the body has more than {FORM_FIELDS_MAX} fields")]
     TooManyFields,
+    #[error(
+        "a field of the form is missing, and a part of its name is in another name or in the address: the \
+         signature does not separate them"
+    )]
+    MovedField,
     #[error("the signature covers no content, so a request can bring only one event")]
     Several,
     #[error("the content type of the multipart body has no boundary")]

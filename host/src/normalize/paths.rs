@@ -78,6 +78,11 @@ impl Paths {
         }))
     }
 
+    /// The first key of each path.
+    pub(super) fn first_keys(&self) -> impl Iterator<Item = &str> {
+        self.nodes[0].children.iter().flatten().map(|&child| &*self.nodes[child].key)
+    }
+
     /// The value of each slot. If a key appears twice, the last one counts.
     pub(super) fn read<'a>(&self, json: &'a str) -> Vec<Field<'a>> {
         let mut values = vec![Field::default(); self.slots];

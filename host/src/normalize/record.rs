@@ -172,6 +172,11 @@ impl Fields {
         Ok(fields)
     }
 
+    /// The first keys of the paths that are read in an event.
+    pub(super) fn event_keys(&self) -> impl Iterator<Item = &str> {
+        self.event.first_keys()
+    }
+
     /// The list of events in a document, as sent.
     pub(super) fn list<'a>(&self, document: &'a str) -> Option<&'a str> {
         let list = self.list.read(document).first()?.raw()?;

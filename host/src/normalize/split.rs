@@ -8,7 +8,7 @@ use serde_json::Deserializer;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::malformed::{DEPTH_MAX, EVENTS_MAX, Malformed};
+use super::malformed::{DEPTH_MAX, EVENTS_LIMIT, Malformed};
 
 /// The elements of an array, or an object as the only one; each without the white space around it.
 ///
@@ -23,7 +23,7 @@ pub(super) fn split(text: &str) -> Result<Vec<&str>, Malformed> {
             let mut too_many = false;
             let elements = Elements { too_many: &mut too_many }.deserialize(&mut document);
             if too_many {
-                return Err(Malformed::TooMany);
+                return Err(Malformed::TooMany { events_max: EVENTS_LIMIT });
             }
             (elements, DEPTH_MAX - 1)
         }
@@ -78,7 +78,7 @@ fn is_deeper(json: &[u8], depth_max: usize) -> bool {
     false
 }
 
-/// Reads an array as the texts of its elements, and stops after [`EVENTS_MAX`].
+/// Reads an array as the texts of its elements, and stops after [`EVENTS_LIMIT`].
 struct Elements<'f> {
     too_many: &'f mut bool,
 }
@@ -101,7 +101,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut elements = Vec::new();
         while let Some(element) = array.next_element::<&RawValue>()? {
-            if elements.len() == EVENTS_MAX {
+            if elements.len() == EVENTS_LIMIT {
                 *self.too_many = true;
                 return Err(serde::de::Error::custom("too many elements"));
             }
@@ -173,10 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn a_document_has_at_most_a_thousand_elements() {
+    fn a_document_has_a_limited_number_of_elements() {
         let many = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
-        assert_eq!(split(&many(EVENTS_MAX)).map(|elements| elements.len()), Ok(EVENTS_MAX));
-        assert_eq!(split(&many(EVENTS_MAX + 1)), Err(Malformed::TooMany));
+        assert_eq!(split(&many(EVENTS_LIMIT)).map(|elements| elements.len()), Ok(EVENTS_LIMIT));
+        let too_many = Malformed::TooMany { events_max: EVENTS_LIMIT };
+        assert_eq!(split(&many(EVENTS_LIMIT + 1)), Err(too_many));
     }
 
     proptest! {

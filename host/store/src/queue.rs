@@ -65,6 +65,16 @@ impl Durable {
         Self { ids, duplicates }
     }
 
+    /// The proof for a request that was stored in parts, of which this is the earlier one.
+    #[must_use]
+    pub fn followed_by(mut self, later: Self) -> Self {
+        let events = self.ids.len();
+        let place = |place: u16| u16::try_from(events + usize::from(place)).unwrap_or(u16::MAX);
+        self.duplicates.extend(later.duplicates.into_iter().map(place));
+        self.ids.extend(later.ids);
+        self
+    }
+
     /// One id for each event, in the order of the request; a repetition has the id of its first event.
     #[must_use]
     pub fn ids(&self) -> &[EventId] {

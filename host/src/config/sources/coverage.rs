@@ -39,7 +39,8 @@ fn unsigned_types_of(sender: &Sender, written: Option<&Entry<'_>>, notes: &Notes
     if is_wanted && !sender.lists_types() {
         let title = format!("`{}` has no effect", entry.path);
         let label = format!("sender `{}` lists no types", sender.name);
-        entry.refuse(notes, &title, &label, "remove it: every type is from the body");
+        let problem = Problem::warning(title).at(entry.span.clone(), label);
+        notes.add(problem.help("every type is from the body already"));
     }
     if is_wanted { UnsignedTypes::Listed } else { UnsignedTypes::Ignored }
 }

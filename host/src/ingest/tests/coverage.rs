@@ -394,3 +394,19 @@ proptest! {
         check(signed, &changes);
     }
 }
+
+/// Address and body are signed one after the other, so the signature holds wherever the border is.
+#[test]
+fn no_other_border_between_address_and_json_gives_an_event() {
+    for signed in SIGNED.iter().filter(|signed| signed.name.starts_with("square/")) {
+        let whole = [signed.request.uri.to_string().as_bytes(), &signed.request.body].concat();
+        let border = whole.len() - signed.request.body.len();
+        for at in (1..whole.len()).filter(|at| *at != border) {
+            let Ok(uri) = Uri::try_from(&whole[..at]) else { continue };
+            let body = Bytes::copy_from_slice(&whole[at..]);
+            let request = Request { uri, body, ..signed.request.clone() };
+            let found = events(&signed.verifier, &signed.sender, request);
+            assert!(found.is_none_or(|found| found == signed.events), "{} at {at}", signed.name);
+        }
+    }
+}

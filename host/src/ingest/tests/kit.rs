@@ -30,6 +30,7 @@ use crate::verify::{self, Verifier};
 
 pub(super) const SECRET: &str = "test-secret-of-the-source";
 pub(super) const BODY_BYTES_MAX: usize = 20_000;
+pub(super) const EVENTS_MAX: usize = 2_500;
 pub(super) const BYTES_IN_FLIGHT_MAX: usize = 20_000;
 
 pub(super) struct Kit {
@@ -97,7 +98,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         name: Arc::from("sqreen"),
         path: "/sqreen".to_owned(),
         verifier: Verifier::new(vendors::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
-        sender: vendors::sender("sqreen").unwrap().clone(),
+        sender: Arc::new(vendors::sender("sqreen").unwrap().with_events_max(EVENTS_MAX)),
         handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
@@ -223,6 +224,11 @@ impl Memory {
     /// From now on requests of these sources, and no others, wait for ever.
     pub(super) fn stall(&self, sources: &[&'static str]) {
         *self.stalled.lock().unwrap() = sources.to_vec();
+    }
+
+    /// How many events each request has.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        self.requests.lock().unwrap().iter().map(|request| request.events.len()).collect()
     }
 
     pub(super) fn count(&self) -> usize {
