@@ -141,6 +141,7 @@ impl Contents {
             ingest: ingest::Settings {
                 sources,
                 bytes_in_flight_max: self.server.bytes_in_flight_max,
+                health: self.server.health,
                 body_time: self.server.body_time,
                 config: hash,
             },

@@ -106,6 +106,9 @@ impl Ingest {
                 let admitted = Admitted { rules: &rules, source, peer, seat, received_at };
                 self.receive(admitted, parts, body).await
             }
+            Err(_) if found.is_none() && rules.asks_for_health(&parts) => {
+                return answer::health(id, self.queue.full().is_none());
+            }
             Err(refusal) => {
                 let waits = parts.headers.contains_key(http::header::EXPECT);
                 (Err(refusal), body::abandon(body, waits))

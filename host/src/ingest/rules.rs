@@ -40,6 +40,7 @@ pub(super) struct Rules {
     pub(super) sources: HashMap<String, Source>,
     pub(super) shares: Shares,
     pub(super) body_time: BodyTime,
+    health: Option<String>,
     pub(super) config: u64,
     pub(super) router: Arc<Router>,
     /// When these rules replaced others; `None` for the first ones.
@@ -76,6 +77,7 @@ impl Rules {
             sources: settings.sources.into_iter().map(source).collect(),
             shares,
             body_time: settings.body_time,
+            health: settings.health,
             config: settings.config,
             router,
         }
@@ -84,6 +86,12 @@ impl Rules {
     /// The source that `path` belongs to.
     pub(super) fn source(&self, path: &str) -> Option<&Source> {
         self.sources.get(without_slash(path))
+    }
+
+    /// Whether a request for no source asks whether requests are accepted.
+    pub(super) fn asks_for_health(&self, head: &Parts) -> bool {
+        self.health.as_deref() == Some(head.uri.path())
+            && matches!(head.method, http::Method::GET | http::Method::HEAD)
     }
 
     /// Checks everything that can be checked before the body is read.

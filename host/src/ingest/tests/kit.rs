@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -109,6 +110,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
     let settings = Settings {
         sources: vec![source],
         bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
+        health: Some("/healthz".to_owned()),
         body_time: BodyTime::default(),
         config,
     };
@@ -210,9 +212,14 @@ pub(super) struct Memory {
     answer: Mutex<Option<Result<Durable, AppendError>>>,
     /// Sources whose requests are never stored.
     stalled: Mutex<Vec<&'static str>>,
+    full: AtomicBool,
 }
 
 impl Memory {
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
     pub(super) fn fail(&self, error: AppendError) {
         *self.answer.lock().unwrap() = Some(Err(error));
     }
@@ -248,6 +255,15 @@ impl Memory {
 }
 
 impl Queue for Memory {
+    fn full(&self) -> Option<crate::store::Full> {
+        let full = || crate::store::Full {
+            reason: "the disk is full".to_owned(),
+            refused: 0,
+            lacks_room: true,
+        };
+        self.full.load(Ordering::Relaxed).then(full)
+    }
+
     fn repetition_seed(&self) -> RepetitionSeed {
         RepetitionSeed::default()
     }

@@ -102,6 +102,27 @@ async fn a_request_with_more_events_than_a_record_takes_is_stored_in_parts() {
 }
 
 #[tokio::test]
+async fn the_health_path_says_whether_requests_are_accepted() {
+    let ask = |method: Method, path: &str| {
+        let request = http::Request::builder().method(method).uri(path);
+        request.body(Full::new(Bytes::new())).unwrap()
+    };
+    let kit = Kit::new();
+    for (method, path, status) in [
+        (Method::GET, "/healthz", 200),
+        (Method::HEAD, "/healthz?from=balancer", 200),
+        (Method::POST, "/healthz", 404),
+        (Method::GET, "/healthz/", 404),
+    ] {
+        assert_eq!(kit.send(ask(method, path)).await.status, status, "{path}");
+    }
+    kit.queue.set_full(true);
+    assert_eq!(kit.send(ask(Method::GET, "/healthz")).await.status, 503);
+    kit.queue.set_full(false);
+    assert_eq!(kit.send(ask(Method::GET, "/healthz")).await.status, 200);
+}
+
+#[tokio::test]
 async fn each_request_gets_the_status_that_says_what_to_change() {
     let test = sample("sqreen/test");
     let with = |method: Method, path: &str, body: &str| {
