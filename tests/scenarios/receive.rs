@@ -1,6 +1,6 @@
 //! Which requests are accepted and which are refused, and what the response says.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use serde_json::Value;
@@ -73,6 +73,18 @@ fn a_request_may_have_ten_thousand_events_and_no_more() {
     let more = format!("{},{}]", &many[..many.len() - 1], short("one-more"));
     refused(&daemon.post(more.as_bytes()), 413);
     only(&daemon, &ids);
+}
+
+#[test]
+fn a_load_balancer_has_an_address_that_says_200_and_http_2_is_refused_with_words() {
+    let daemon = daemon();
+    let health = daemon.client().send("GET", "/healthz", &[], b"").unwrap();
+    assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("ok")));
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 505 ") && answer.contains("HTTP/1.1\"}"), "{answer}");
 }
 
 #[test]

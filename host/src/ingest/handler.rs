@@ -218,7 +218,7 @@ impl Ingest {
         // If one of them fails, the sender repeats the request, and what is stored already is a repetition.
         for other in others {
             let later = self.queue.append(other).await.map_err(RequestRefusal::Store)?;
-            durable = durable.followed_by(later);
+            durable = durable.and(later);
         }
         let store = began.map(|began| began.elapsed()).unwrap_or_default();
         Ok(Handled::Stored(Stored { source, durable, received_at, verify, store, notes }))

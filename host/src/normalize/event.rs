@@ -51,10 +51,14 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
     };
     match view {
         View::Json(text) => {
-            let text = text.trim_matches(body::SPACE);
+            let text = text.trim_matches(split::SPACE);
             let elements = split::split(text)?;
             match &sender.read {
                 Read::Sqreen => events(sender, body, elements, &around(Vec::new()), keys),
+                // Each line is an event, and nothing is around it.
+                Read::Fields(_) if elements.len() > 1 && text.starts_with('{') => {
+                    events(sender, body, elements, &around(Vec::new()), keys)
+                }
                 Read::Fields(fields) => {
                     let elements = match fields.list(text) {
                         Some(list) => split::split(list)?,
@@ -65,7 +69,7 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
             }
         }
         View::Form(document) => {
-            let document = document.trim_matches(body::SPACE);
+            let document = document.trim_matches(split::SPACE);
             split::split(document)?;
             let root = match &sender.read {
                 Read::Fields(fields) => fields.root(document),

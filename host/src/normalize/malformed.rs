@@ -2,8 +2,8 @@
 
 /// Default of a source's most events in one request.
 pub const EVENTS_MAX: usize = 10_000;
-/// Most events in one request that a source may allow.
-pub const EVENTS_LIMIT: usize = 100_000;
+/// Most events in one request that a source may allow. Their places fit into 16 bits.
+pub const EVENTS_LIMIT: usize = 50_000;
 /// Deepest nesting of arrays and objects, including the outermost.
 pub const DEPTH_MAX: usize = 64;
 /// Most fields of a form.
@@ -16,8 +16,6 @@ pub enum Malformed {
     Empty,
     #[error("the body is not UTF-8 from byte {at} on")]
     NotUtf8 { at: usize },
-    #[error("the body begins with a byte order mark; JSON begins with [ or {{")]
-    ByteOrderMark,
     #[error("the body is not valid JSON, at line {line} column {column}")]
     NotJson { line: usize, column: usize },
     #[error("the JSON in the body ends too early")]
@@ -41,4 +39,22 @@ pub enum Malformed {
     Several,
     #[error("the content type of the multipart body has no boundary")]
     NoBoundary,
+}
+
+impl Malformed {
+    /// The same for a text that follows `before`.
+    pub(super) fn behind(self, before: &str) -> Self {
+        let lines = before.bytes().filter(|byte| *byte == b'\n').count();
+        let begun = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+        let column_of = |line, column| if line == 1 { column + begun } else { column };
+        match self {
+            Self::NotJson { line, column } => {
+                Self::NotJson { line: line + lines, column: column_of(line, column) }
+            }
+            Self::Trailing { line, column } => {
+                Self::Trailing { line: line + lines, column: column_of(line, column) }
+            }
+            other => other,
+        }
+    }
 }

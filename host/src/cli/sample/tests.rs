@@ -87,7 +87,7 @@ them ([schemes.md](schemes.md), column *covered*). So with a scheme that signs t
   `pullrequest:approval`, `pullrequest:changes_request`, `pullrequest:comment` and `repo:commit_status` stand for
   several events. To tell them apart, set `unsigned_types`, or give each topic a source of its own.
 - The body's bytes decide how it is read, not `Content-Type` and `Content-Encoding`. It is JSON if it begins with
-  `{` or `[`, multipart if its first line is `--BOUNDARY`, and a form if it consists of `NAME=VALUE` fields in which
+  `{` or `[` (several objects, each on a line of its own, are as many events; a byte order mark is skipped), multipart if its first line is `--BOUNDARY`, and a form if it consists of `NAME=VALUE` fields in which
   everything is encoded that encoders encode (no space, quote or line break). Gzip, zstd and zlib are recognized by their
   first bytes. Brotli and raw deflate are not: `Content-Encoding` must name them, and a sender with `body = \"any\"`
   refuses them.
