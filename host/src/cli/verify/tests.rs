@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::*;
-use crate::config::vendors::Signs;
+use crate::config::vendors::{ConfirmedBy, Signs};
 use crate::verify::SECRETS_MAX;
 
 const HEAD: &str = "\
@@ -121,6 +121,7 @@ fn page() -> String {
         // Writing into a String cannot fail.
         let _ = writeln!(page, "| {} |", cells.join(" | "));
     }
+    page.push_str(&confirmations());
     page.push_str("\n## Vendors that do not sign\n\n");
     for vendor in vendors::all() {
         if let Signs::Not { instead } = &vendor.signs {
@@ -137,6 +138,33 @@ fn page() -> String {
     );
     page.push_str(OWN);
     page
+}
+
+/// Which vendors' schemes are confirmed, by what, and where it was read.
+fn confirmations() -> String {
+    let schemes: Vec<_> =
+        vendors::all().filter_map(|vendor| Some((vendor, vendor.confirmed_by?))).collect();
+    let confirmed = schemes.iter().filter(|(_, by)| *by != ConfirmedBy::Nothing).count();
+    let mut text = format!(
+        "\n## What confirms a scheme\n\n\
+         {confirmed} of {} schemes are confirmed by something of the vendor: a *vector* that it published, or a recorded\n\
+         request; its *library*, which signs or verifies in the tests (versions: `tests/vendors/requirements.txt` and\n\
+         `.ci/run`); or its *documentation*, with its own code and examples. The date is when it was last read.\n\n\
+         | vendor | scheme | confirmed by | read in |\n|---|---|---|---|\n",
+        schemes.len(),
+    );
+    for (vendor, by) in schemes {
+        let by = match by {
+            ConfirmedBy::Documentation => "documentation",
+            ConfirmedBy::Library => "library",
+            ConfirmedBy::Vector => "vector",
+            ConfirmedBy::Nothing => "**nothing**",
+        };
+        // Writing into a String cannot fail.
+        let _ =
+            writeln!(text, "| {} | `{}` | {by} | {} |", vendor.vendor, vendor.name, vendor.read_in);
+    }
+    text
 }
 
 #[test]
