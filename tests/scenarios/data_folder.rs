@@ -48,6 +48,8 @@ fn shows_refused(daemon: &Daemon, words: &str) {
     let (state, well) = status(daemon);
     assert!(state.starts_with("requests are refused (") && state.contains(words), "{state}");
     assert!(!well, "{state}");
+    let health = daemon.client().send("GET", "/healthz", &[], b"").unwrap();
+    assert_eq!(health.status, 503, "{health:?}");
     // The log is written by a thread of its own.
     wait_for("a line of the log", || daemon.log().contains("requests are refused: ").then_some(()));
     let log = daemon.log();

@@ -1,6 +1,6 @@
 //! Which requests are accepted and which are refused, and what the response says.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use serde_json::Value;
@@ -54,15 +54,37 @@ fn a_signed_event_becomes_one_line_with_all_its_attributes() {
     assert_eq!(line["data"], sent);
 }
 
+/// An event with little more than its id.
+fn short(id: &str) -> String {
+    format!(r#"{{"message_id":"{id}","api_version":"2","message_type":"security_event"}}"#)
+}
+
 #[test]
-fn a_request_may_have_a_thousand_events_and_no_more() {
+fn a_request_may_have_ten_thousand_events_and_no_more() {
     let daemon = daemon();
-    let ids = events("many", 1_000);
-    let answer = daemon.post(&body(&ids));
-    assert_eq!(answer.json()["accepted"], 1_000);
-    assert_eq!(answer.json()["ids"].as_array().map(Vec::len), Some(1_000));
-    refused(&daemon.post(&body(&events("too-many", 1_001))), 413);
+    let ids = events("many", 10_000);
+    let many = format!("[{}]", ids.iter().map(|id| short(id)).collect::<Vec<_>>().join(","));
+    let answer = daemon.post(many.as_bytes());
+    assert_eq!(answer.json()["accepted"], 10_000);
+    assert_eq!(answer.json()["ids"].as_array().map(Vec::len), Some(10_000));
+    let again = daemon.post(many.as_bytes());
+    assert_eq!(again.json()["duplicates"], 10_000);
+    assert_eq!(again.json()["ids"], answer.json()["ids"]);
+    let more = format!("{},{}]", &many[..many.len() - 1], short("one-more"));
+    refused(&daemon.post(more.as_bytes()), 413);
     only(&daemon, &ids);
+}
+
+#[test]
+fn a_load_balancer_has_an_address_that_says_200_and_http_2_is_refused_with_words() {
+    let daemon = daemon();
+    let health = daemon.client().send("GET", "/healthz", &[], b"").unwrap();
+    assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("ok")));
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 505 ") && answer.contains("HTTP/1.1\"}"), "{answer}");
 }
 
 #[test]

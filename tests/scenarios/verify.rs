@@ -117,6 +117,24 @@ fn every_vector_of_the_vendors_is_decided_as_they_say() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What a sender signs rightly is accepted only if the daemon would store it.
+#[test]
+fn a_rightly_signed_body_that_cannot_be_read_is_refused() {
+    for (body, words) in [
+        ("", "the body is empty"),
+        ("hello", "the body is not valid JSON"),
+        ("{} {}", "something follows the JSON document"),
+    ] {
+        let sign = ["sign", "--scheme", "github", "--secret", "literal:hush"];
+        let signed = dispatcher(&Installed::new(), &sign, body.as_bytes());
+        let header = signed.text.lines().next().unwrap().to_owned();
+        let ended = verify(&["--scheme", "github", "--secret", "hush", "--header", &header], body);
+        let text = ended.text;
+        assert_eq!(ended.code, Some(1), "{text}");
+        assert!(text.contains("the signature is right, but") && text.contains(words), "{text}");
+    }
+}
+
 #[test]
 fn the_usual_accident_is_named() {
     let body = r#"{"a": [1, 2.50], "b": "x"}"#;

@@ -11,8 +11,10 @@ use super::exit::{Failure, OK, PROBLEMS};
 use super::given::{address, read_body};
 use super::{find, out, scheme};
 use crate::config::vendors;
-use crate::model::{Request, Secret, Timestamp};
-use crate::verify::{self, InvalidSecrets, Scheme, Verifier};
+use crate::ingest;
+use crate::model::{RepetitionSeed, Request, Secret, Timestamp};
+use crate::normalize::{self, Input, Repetition, Sender, UnsignedTypes};
+use crate::verify::{self, InvalidSecrets, Scheme, Verified, Verifier};
 
 /// Kinds of references to a secret; any other text is the secret itself.
 const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
@@ -75,6 +77,8 @@ struct Rules {
     secrets: Vec<Secret>,
     verifier: Verifier,
     public_url: Option<String>,
+    sender: Arc<Sender>,
+    body_bytes_max: usize,
 }
 
 /// Prints the outcome and returns the exit code.
@@ -118,7 +122,7 @@ fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> 
 }
 
 fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
-    let Rules { scheme, secrets, verifier, public_url } = rules;
+    let Rules { scheme, secrets, verifier, public_url, .. } = rules;
     let public_url = public_url.as_deref();
     if !scheme.methods.contains(&request.method) {
         let names: Vec<&str> = scheme.methods.iter().map(Method::as_str).collect();
@@ -141,6 +145,13 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
                     return PROBLEMS;
                 }
             };
+            if answer.is_none()
+                && let Some(reason) = unreadable(rules, &verified)
+            {
+                out::line(&format!("refused: the signature is right, but {reason}"));
+                lines(&described);
+                return PROBLEMS;
+            }
             let number = verified.key() + 1;
             out::line(&format!("accepted: scheme `{}`, secret {number}", scheme.name));
             if let Some(answer) = answer {
@@ -166,6 +177,26 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
             PROBLEMS
         }
     }
+}
+
+/// Why the daemon refuses a verified request all the same.
+fn unreadable(rules: &Rules, verified: &Verified) -> Option<String> {
+    let (request, bytes_max) = (verified.request(), rules.body_bytes_max);
+    if request.body.len() > bytes_max {
+        return Some(format!("the body is longer than {bytes_max} bytes"));
+    }
+    let body = match ingest::decoded(&rules.sender, request, bytes_max) {
+        Ok(body) => body,
+        Err(error) => return Some(error.to_string()),
+    };
+    let seed = RepetitionSeed::default();
+    let key = || verified.repetition_key(seed);
+    let is_alone = verified.is_known_by_signature_alone();
+    let repetition = if is_alone { Repetition::KeyAlone(&key) } else { Repetition::Key(&key) };
+    let (headers, query) = (&request.headers, request.uri.query());
+    let input = Input { headers, query, body: &body, repetition, seed };
+    let sender = rules.sender.of_set(verified.header_set());
+    normalize::normalize(sender, input).err().map(|error| error.to_string())
 }
 
 fn lines(lines: &[(&str, String)]) {
@@ -202,6 +233,8 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
                 Some(base) => source.verifier.clone().at(&base),
                 None => source.verifier.clone(),
             },
+            sender: Arc::clone(&source.sender),
+            body_bytes_max: source.body_bytes_max,
             public_url: config.public_url,
         });
     }
@@ -218,7 +251,11 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
             }
             error => Failure::usage(error),
         })?;
-    Ok(Rules { scheme, secrets, verifier, public_url: base })
+    let usual = vendors::sender(&scheme.name).or_else(|| vendors::sender("json"));
+    let usual = usual.ok_or_else(|| Failure::new("there is no sender `json`"))?;
+    let sender = Arc::new(usual.limited(&scheme.coverage(), UnsignedTypes::Ignored));
+    let body_bytes_max = ingest::BODY_BYTES_MAX;
+    Ok(Rules { scheme, secrets, verifier, public_url: base, sender, body_bytes_max })
 }
 
 fn secrets(texts: &[String], config: Option<&Path>) -> Result<Vec<Secret>, Failure> {

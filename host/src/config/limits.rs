@@ -1,4 +1,4 @@
-//! Address ranges and rates: who may send, how often, and which proxies are trusted.
+//! Limits of sources, address ranges and rates: who may send, how much, how often, and which proxies are trusted.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -6,12 +6,19 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use crate::ingest::{RATES_MAX, Rate};
+use super::units::show_bytes;
+use crate::ingest::{self, RATES_MAX, Rate};
 use crate::model::Cidr;
-use crate::net;
+use crate::{net, normalize};
 
 /// Limits of the number in a rate.
 const RATE_COUNTS: RangeInclusive<u64> = 1..=1_000_000;
+/// A body takes at most this fraction of a segment: one in four.
+pub(super) const BODY_SHARE_OF_SEGMENT: u64 = 4;
+/// Smallest `body_max`, in bytes: a lower limit would reject ordinary events.
+const BODY_BYTES_MIN: u64 = 1024;
+/// Largest `body_max`, in bytes.
+const BODY_BYTES_LIMIT: u64 = 64 << 20;
 
 /// Reads one address range or a list of them.
 pub(super) fn ranges(entry: &Entry<'_>, notes: &Notes) -> Vec<Cidr> {
@@ -69,6 +76,29 @@ pub(super) fn rates(table: &mut Table<'_>, notes: &Notes) -> Arc<[Rate]> {
         rates.push(Rate { count: u32::try_from(count).unwrap_or(u32::MAX), per });
     }
     rates.into()
+}
+
+/// `body_max` of a source, which the store's segments limit.
+pub(super) fn body_bytes_max(table: &mut Table<'_>, limit: u64, notes: &Notes) -> usize {
+    let default = limit.min(ingest::BODY_BYTES_MAX as u64);
+    let entry = table.entry("body_max");
+    let read =
+        entry.as_ref().and_then(|entry| entry.bytes(&(BODY_BYTES_MIN..=BODY_BYTES_LIMIT), notes));
+    if let (Some(entry), Some(bytes)) = (entry, read.filter(|bytes| *bytes > limit)) {
+        let title = format!("`{}` is too large for the store", entry.path);
+        let label = format!("at most {}, a quarter of a segment", show_bytes(limit));
+        let segment = show_bytes(bytes.saturating_mul(BODY_SHARE_OF_SEGMENT));
+        let help = format!("write segment = \"{segment}\" in [store], and restart");
+        entry.refuse(notes, &title, &label, &help);
+    }
+    usize::try_from(read.unwrap_or(default)).unwrap_or(usize::MAX)
+}
+
+/// `events_max` of a source, if it is written.
+pub(super) fn events_max(table: &mut Table<'_>, notes: &Notes) -> Option<usize> {
+    let limits = 1..=normalize::EVENTS_LIMIT as u64;
+    let read = table.entry("events_max")?.integer(&limits, notes)?;
+    usize::try_from(read).ok()
 }
 
 /// `trusted_proxies` and `proxy_protocol` of the server.

@@ -22,9 +22,6 @@ use crate::model::OWN_SOURCE;
 use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
 
-/// A body takes at most this fraction of a segment: one in four.
-const BODY_SHARE_OF_SEGMENT: u64 = 4;
-
 /// Reads a configuration, with `conf.d/*.toml` and `dispatcher.env` beside it.
 ///
 /// # Errors
@@ -144,6 +141,7 @@ impl Contents {
             ingest: ingest::Settings {
                 sources,
                 bytes_in_flight_max: self.server.bytes_in_flight_max,
+                health: self.server.health,
                 body_time: self.server.body_time,
                 config: hash,
             },
@@ -176,7 +174,7 @@ fn read(
     let names: Vec<&str> = source_table.iter().flat_map(Table::all).map(|(name, _)| name).collect();
     let store = server::store(root.table("store", notes), &home, notes);
     let plugins = server::plugins(root.table("plugins", notes), &home, notes);
-    let body_bytes_max = store.queue.segment_bytes / BODY_SHARE_OF_SEGMENT;
+    let body_bytes_max = store.queue.segment_bytes / limits::BODY_SHARE_OF_SEGMENT;
     let is_scheme = |name: &str| vendors::scheme(name).is_some();
     let is_sender = |name: &str| vendors::sender(name).is_some();
     let schemes = root.table("schemes", notes).map(|table| schemes::read(&table, is_scheme, notes));

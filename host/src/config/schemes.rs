@@ -15,6 +15,7 @@ use super::reader::{Entry, Notes, Table};
 use crate::verify::{
     Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn,
 };
+pub(super) use values::TOLERANCE;
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, methods, parts, pointer,
     separator, stamp,

@@ -10,7 +10,8 @@ use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use crate::model::Severity;
 use crate::normalize::{
-    Record, RetryHabit, Sender, TEMPLATES_MAX, UNSIGNED_TYPE_BYTES_MAX, UNSIGNED_TYPES_MAX,
+    Record, RetryHabit, Sender, TEMPLATES_MAX, TYPE_CONDITIONS_MAX, TYPES_BY_KEYS_MAX,
+    UNSIGNED_TYPE_BYTES_MAX, UNSIGNED_TYPES_MAX,
 };
 
 /// Most senders in a configuration.
@@ -61,6 +62,9 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     let types_entry = table.entry("unsigned_types");
     let unsigned_types =
         types_entry.as_ref().map_or_else(Vec::new, |entry| unsigned_types(entry, notes));
+    let keys_entry = table.entry("type_by_keys");
+    let type_by_keys =
+        keys_entry.as_ref().map_or_else(Vec::new, |entry| type_by_keys(entry, notes));
     let id_alone = table.boolean("id_alone", false, notes);
     let may_repeat = table.boolean("may_repeat", false, notes);
     let words = table.table("severity_words", notes).map(|words| self::words(&words, notes));
@@ -80,6 +84,7 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
         may_repeat,
         event_type: &event_type.texts,
         unsigned_types: &unsigned_types,
+        type_by_keys: &type_by_keys,
         subject: &subject.texts,
         time: &time.texts,
         title: &title.texts,
@@ -90,7 +95,8 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     };
     match Sender::new(name, &record) {
         Ok(sender) => {
-            if let Some(entry) = types_entry.filter(|_| !sender.reads_type_around_body()) {
+            let unused = types_entry.or(keys_entry).filter(|_| !sender.reads_type_around_body());
+            if let Some(entry) = unused {
                 let title = format!("`{}` has no effect", entry.path);
                 let label = "`type` reads no header and no query parameter";
                 entry.refuse(notes, &title, label, "remove it: every other type is from the body");
@@ -103,7 +109,9 @@ pub(super) fn sender(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
                 let at = attribute.texts.iter().position(|text| *text == invalid.text)?;
                 attribute.entries.get(at)
             });
-            let span = written.or(events.as_ref()).map_or(place, |entry| entry.span.clone());
+            let conditions = keys_entry.filter(|_| invalid.attribute == "type_by_keys");
+            let written = written.or(conditions.as_ref()).or(events.as_ref());
+            let span = written.map_or(place, |entry| entry.span.clone());
             let title = format!("`senders.{name}.{}` is not valid", invalid.attribute);
             let problem = Problem::error(title).at(span, invalid.why.to_string());
             notes.add(problem.help("a template is text with places: \"{alert.title} on {host}\""));
@@ -160,6 +168,21 @@ fn unsigned_types<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<&'t str> {
         fits.then_some(text)
     };
     entries.iter().filter_map(read).collect()
+}
+
+/// Types and the conditions for each, in the order of the file.
+fn type_by_keys<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(&'t str, Vec<&'t str>)> {
+    let Some(table) = entry.table(notes) else { return Vec::new() };
+    let all = table.all();
+    if let Some((_, entry)) = all.get(TYPES_BY_KEYS_MAX) {
+        let problem = Problem::error(format!("there are more than {TYPES_BY_KEYS_MAX} types"));
+        notes.add(problem.at(entry.key.clone(), "one too many"));
+    }
+    let rule = |(name, entry): (&'t str, Entry<'t>)| {
+        let conditions = entry.one_to(TYPE_CONDITIONS_MAX, notes);
+        (name, conditions.iter().filter_map(|entry| entry.string(notes)).collect())
+    };
+    all.into_iter().take(TYPES_BY_KEYS_MAX).map(rule).collect()
 }
 
 fn words<'t>(table: &Table<'t>, notes: &Notes) -> Vec<(&'t str, Severity)> {

@@ -28,6 +28,8 @@ const FREE_BYTES_MAX: u64 = 1 << 60;
 const RETENTION_AGE: RangeInclusive<Duration> =
     Duration::from_secs(24 * 3_600)..=Duration::from_secs(100 * 365 * 24 * 3_600);
 const RETENTION_BYTES_MAX: u64 = 1 << 60;
+/// Longest `health`, in bytes.
+const HEALTH_BYTES_MAX: usize = 512;
 /// Longest `public_url`, in bytes.
 const PUBLIC_URL_BYTES_MAX: usize = 512;
 
@@ -37,6 +39,7 @@ pub(super) struct Server {
     pub(super) public_url: Option<String>,
     pub(super) bytes_in_flight_max: usize,
     pub(super) body_time: ingest::BodyTime,
+    pub(super) health: Option<String>,
 }
 
 pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
@@ -46,6 +49,7 @@ pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
         public_url: None,
         bytes_in_flight_max: ingest::BYTES_IN_FLIGHT_MAX,
         body_time: ingest::BodyTime::default(),
+        health: Some(ingest::HEALTH_PATH.to_owned()),
     };
     let Some(mut table) = table else { return server };
     let listen = table.entry("listen").and_then(|entry| listen(&entry, notes));
@@ -70,6 +74,9 @@ pub(super) fn read(table: Option<Table<'_>>, notes: &Notes) -> Server {
     if let Some(bytes) = table.bytes("in_flight_max", IN_FLIGHT_BYTES, notes) {
         server.bytes_in_flight_max = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
+    if let Some(entry) = table.entry("health") {
+        server.health = health(&entry, notes);
+    }
     server.public_url = table.entry("public_url").and_then(|entry| public_url(&entry, notes));
     table.finish(notes, |key| match key {
         "home" => Some("`home` belongs above the first [table]".to_owned()),
@@ -93,6 +100,20 @@ fn listen(entry: &Entry<'_>, notes: &Notes) -> Option<SocketAddr> {
         entry.refuse(notes, &title, &format!("write \"{likely}\""), help);
     }
     address
+}
+
+/// The path that says whether requests are accepted; `None` if it is turned off.
+fn health(entry: &Entry<'_>, notes: &Notes) -> Option<String> {
+    let text = entry.string(notes)?;
+    let is_path = text.starts_with('/')
+        && text.len() <= HEALTH_BYTES_MAX
+        && text.parse::<http::uri::PathAndQuery>().is_ok_and(|path| path.path() == text);
+    if !is_path && !text.is_empty() {
+        let title = format!("`{}` is not a valid path", entry.path);
+        let help = "a load balancer asks it whether requests are accepted; \"\" turns it off";
+        entry.refuse(notes, &title, "begin it with /, without ? and #", help);
+    }
+    is_path.then(|| text.to_owned())
 }
 
 /// The URL without a trailing slash, so that a source's path can follow.

@@ -25,8 +25,6 @@ use crate::verify::{Handshake, Proof, Scheme};
 
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
-/// Smallest `body_max`, in bytes: a lower limit would reject ordinary events.
-const BODY_BYTES_MIN: u64 = 1024;
 /// Limits of `silent_after`.
 const SILENT_AFTER: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
@@ -95,21 +93,20 @@ fn source(
     let path = path::path(name, &mut table, paths, notes);
     let scheme = scheme::scheme(name, &mut table, context.schemes, notes);
     let scheme = scheme::token_in(scheme, &mut table, notes);
+    let scheme = scheme::tolerance(scheme, &mut table, notes);
     let sender_entry = table.entry("sender");
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);
     let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
     let secrets = secrets::secrets(name, open, &mut table, context.resolver, notes);
-    let limit = context.body_bytes_limit;
-    let body_bytes_max = table
-        .bytes("body_max", BODY_BYTES_MIN..=limit, notes)
-        .unwrap_or(limit.min(ingest::BODY_BYTES_MAX as u64));
-    let body_bytes_max = usize::try_from(body_bytes_max).unwrap_or(usize::MAX);
+    let body_bytes_max = limits::body_bytes_max(&mut table, context.body_bytes_limit, notes);
+    let events_max = limits::events_max(&mut table, notes);
     let verify_token =
         secrets::verify_token(name, scheme.as_deref(), &mut table, context.resolver, notes);
     let handshake = table.entry("handshake").and_then(|entry| entry.boolean(notes));
     let allow = limits::allow(&mut table, context.only_this_machine, notes);
     let rates = limits::rates(&mut table, notes);
     let repeat = repeat::read(&mut table, context.kept_for, notes);
+    let unsigned_types = table.entry("unsigned_types");
     let silent_after = table.duration("silent_after", SILENT_AFTER, notes);
     let place = table.place.clone();
     table.finish(notes, |key| match key {
@@ -130,8 +127,12 @@ fn source(
     };
     refuse_any_body(&scheme, &sender, place.clone(), notes);
     let (repeat, sender) = repeat.of(&scheme, sender, notes);
-    let sender =
-        coverage::limited(&scheme, &sender, sender_entry.map_or(place, |entry| entry.span), notes);
+    let sender = match events_max {
+        Some(events_max) => Arc::new(sender.with_events_max(events_max)),
+        None => sender,
+    };
+    let place = sender_entry.map_or(place, |entry| entry.span);
+    let sender = coverage::limited(&scheme, &sender, unsigned_types.as_ref(), place, notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
     let settings = ingest::SourceSettings {
         name: Arc::from(name),

@@ -95,6 +95,17 @@ pub(super) fn handshake(
     response
 }
 
+/// Whether requests are accepted: for load balancers.
+pub(super) fn health(id: RequestId, accepts: bool) -> Response<Full<Bytes>> {
+    if accepts {
+        return json(StatusCode::OK, id, "{\"status\":\"ok\"}".to_owned());
+    }
+    let body = "{\"status\":\"nothing can be stored; `dispatcher status` says why\"}".to_owned();
+    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, id, body);
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_FULL_S);
+    response
+}
+
 pub(super) fn refused(
     id: RequestId,
     refusal: &RequestRefusal,

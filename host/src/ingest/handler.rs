@@ -106,6 +106,9 @@ impl Ingest {
                 let admitted = Admitted { rules: &rules, source, peer, seat, received_at };
                 self.receive(admitted, parts, body).await
             }
+            Err(_) if found.is_none() && rules.asks_for_health(&parts) => {
+                return answer::health(id, self.queue.full().is_none());
+            }
             Err(refusal) => {
                 let waits = parts.headers.contains_key(http::header::EXPECT);
                 (Err(refusal), body::abandon(body, waits))
@@ -206,12 +209,17 @@ impl Ingest {
         let seed = self.queue.repetition_seed();
         let planned = rules.plan(&source.sender, source.repeat, &verified, &body, seed)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
-        let request = rules.new_request(source, &verified, planned);
+        let (first, others) = rules.new_requests(source, &verified, planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
         // request, another buffer would have to be allocated.
         drop(verified);
         let began = now();
-        let durable = self.queue.append(request).await.map_err(RequestRefusal::Store)?;
+        let mut durable = self.queue.append(first).await.map_err(RequestRefusal::Store)?;
+        // If one of them fails, the sender repeats the request, and what is stored already is a repetition.
+        for other in others {
+            let later = self.queue.append(other).await.map_err(RequestRefusal::Store)?;
+            durable = durable.and(later);
+        }
         let store = began.map(|began| began.elapsed()).unwrap_or_default();
         Ok(Handled::Stored(Stored { source, durable, received_at, verify, store, notes }))
     }

@@ -109,7 +109,7 @@ impl RequestRefusal {
             Self::Address { .. } | Self::UnknownAddress => StatusCode::FORBIDDEN,
             Self::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLong { .. }
-            | Self::Malformed(Malformed::TooMany)
+            | Self::Malformed(Malformed::TooMany { .. })
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed(_) | Self::IncompleteBody(_) | Self::InvalidEncoding(_) => {
                 StatusCode::BAD_REQUEST
@@ -250,8 +250,12 @@ pub(super) fn whole_seconds(wait: Duration) -> u64 {
 
 /// The known path that was probably meant: one with a typing error, other case, or a part more or less.
 fn near<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a String> {
-    let path = without_slash(path).to_ascii_lowercase();
-    if path.is_empty() || path.len() > PATH_BYTES_MAX {
+    if path.len() > PATH_BYTES_MAX {
+        return None;
+    }
+    let path = unescaped(path).to_ascii_lowercase();
+    let path = without_slash(&path);
+    if path.is_empty() {
         return None;
     }
     let distance = |known: &str| {
@@ -266,7 +270,7 @@ fn near<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a S
         if known_lower.len().abs_diff(path.len()) > NEAR_EDITS_MAX {
             return None;
         }
-        let edits = strsim::levenshtein(&path, &known_lower);
+        let edits = strsim::levenshtein(path, &known_lower);
         // In a short path, two other letters make another word.
         (edits <= NEAR_EDITS_MAX && 2 * edits < path.len()).then_some(edits)
     };
@@ -274,9 +278,44 @@ fn near<'a>(path: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a S
     near.min().map(|(_, known)| known)
 }
 
+/// The path with its escapes decoded, and without empty parts. No source has such a path.
+fn unescaped(path: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
+    while let Some((first, behind)) = rest.split_first() {
+        let code = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (byte, behind) = match (first, code) {
+            (b'%', Some(code)) => (code, &behind[2..]),
+            _ => (*first, behind),
+        };
+        if byte != b'/' || bytes.last() != Some(&b'/') {
+            bytes.push(byte);
+        }
+        rest = behind;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_written_in_another_way_is_suggested() {
+        let known = ["/hooks/github".to_owned()];
+        for path in [
+            "//hooks/github",
+            "/hooks//github/",
+            "/hooks%2Fgithub",
+            "/hooks/%67ithub",
+            "/HOOKS%2fGitHub",
+        ] {
+            assert_eq!(near(path, known.iter()), Some(&known[0]), "{path}");
+        }
+        for path in ["/%", "/%zz", "/%e9%", "//", "/%2f"] {
+            assert_eq!(near(path, known.iter()), None, "{path}");
+        }
+    }
 
     #[test]
     fn a_similar_path_is_suggested() {

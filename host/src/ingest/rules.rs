@@ -21,11 +21,6 @@ use crate::verify::{Proof, Scheme, TokenIn, Verified};
 /// Header fields that are never stored, because they may be credentials. Neither is the source's token.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
-const _: () = assert!(
-    normalize::EVENTS_MAX == store::REQUEST_EVENTS_MAX,
-    "every request that is read must fit into the store"
-);
-
 /// For this long after a change of the configuration an unknown path gets a 503: a file that was read while it
 /// was being saved must not make senders give up.
 const CHANGE_GRACE: Duration = Duration::from_secs(10);
@@ -45,6 +40,7 @@ pub(super) struct Rules {
     pub(super) sources: HashMap<String, Source>,
     pub(super) shares: Shares,
     pub(super) body_time: BodyTime,
+    health: Option<String>,
     pub(super) config: u64,
     pub(super) router: Arc<Router>,
     /// When these rules replaced others; `None` for the first ones.
@@ -81,6 +77,7 @@ impl Rules {
             sources: settings.sources.into_iter().map(source).collect(),
             shares,
             body_time: settings.body_time,
+            health: settings.health,
             config: settings.config,
             router,
         }
@@ -89,6 +86,12 @@ impl Rules {
     /// The source that `path` belongs to.
     pub(super) fn source(&self, path: &str) -> Option<&Source> {
         self.sources.get(without_slash(path))
+    }
+
+    /// Whether a request for no source asks whether requests are accepted.
+    pub(super) fn asks_for_health(&self, head: &Parts) -> bool {
+        self.health.as_deref() == Some(head.uri.path())
+            && matches!(head.method, http::Method::GET | http::Method::HEAD)
     }
 
     /// Checks everything that can be checked before the body is read.
@@ -146,8 +149,23 @@ impl Rules {
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
 
-    /// What is stored of a verified request.
-    pub(super) fn new_request(
+    /// What is stored of a verified request, in one part unless it brings more events than a record takes.
+    pub(super) fn new_requests(
+        &self,
+        source: &SourceSettings,
+        verified: &Verified,
+        mut events: Vec<Planned>,
+    ) -> (NewRequest, Vec<NewRequest>) {
+        let mut others = Vec::new();
+        while events.len() > store::REQUEST_EVENTS_MAX {
+            let part = (events.len() - 1) / store::REQUEST_EVENTS_MAX * store::REQUEST_EVENTS_MAX;
+            others.push(self.new_request(source, verified, events.split_off(part)));
+        }
+        others.reverse();
+        (self.new_request(source, verified, events), others)
+    }
+
+    fn new_request(
         &self,
         source: &SourceSettings,
         verified: &Verified,

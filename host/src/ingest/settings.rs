@@ -10,6 +10,8 @@ use crate::verify::Verifier;
 
 /// Default of a source's longest body.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Default of the path that says whether requests are accepted.
+pub const HEALTH_PATH: &str = "/healthz";
 /// Default of the bytes in flight.
 pub const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
 /// How long a body may take, from the end of the request head; then 408.
@@ -78,6 +80,8 @@ pub struct Settings {
     /// Most bytes of bodies in memory at once, over all requests.
     pub bytes_in_flight_max: usize,
     pub body_time: BodyTime,
+    /// The path that says whether requests are accepted; `None`: no path does. A source's path comes first.
+    pub health: Option<String>,
     /// Hash of the configuration, stored with each request.
     pub config: u64,
 }

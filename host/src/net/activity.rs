@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::framing::HeadLines;
+use super::requests::Requests;
 use super::room::Owner;
 use super::settings::Settings;
 
@@ -55,7 +55,10 @@ pub(super) struct Activity {
     enough_us: AtomicU64,
     /// When the body began or last stalled, in microseconds after `began`.
     steady_since_us: AtomicU64,
-    two_lengths: AtomicBool,
+    /// How many requests the handler was given.
+    requests: AtomicU64,
+    /// The number of the request whose length is ambiguous; 0 if none is. It is the last one of its connection.
+    ambiguous: AtomicU64,
     /// Has brought a request that was verified and stored.
     proven: AtomicBool,
     /// The [`Owner`] that holds the seat.
@@ -113,7 +116,8 @@ impl Activity {
             since_ms: AtomicU64::new(0),
             enough_us: AtomicU64::new(0),
             steady_since_us: AtomicU64::new(0),
-            two_lengths: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            ambiguous: AtomicU64::new(0),
             proven: AtomicBool::new(false),
             owner: AtomicU64::new(owner.to_bits()),
             of_proxy: AtomicBool::new(false),
@@ -258,23 +262,21 @@ impl Activity {
         self.phase.load(Ordering::Relaxed) >= Phase::Answering as u8
     }
 
-    /// Whether a head had two lengths, or a length and a transfer encoding. It is the last one of its connection.
-    pub(super) fn has_two_lengths(&self) -> bool {
-        self.two_lengths.load(Ordering::Relaxed)
+    /// Counts a request that the handler is given. Whether its head has two lengths, or a length and a transfer
+    /// encoding.
+    pub(super) fn begins_request(&self) -> bool {
+        let number = self.requests.load(Ordering::Relaxed) + 1;
+        self.requests.store(number, Ordering::Relaxed);
+        self.ambiguous.load(Ordering::Relaxed) == number
     }
 
-    /// Notes bytes that arrived. `head`: what has arrived of the current head.
-    fn received(&self, bytes: &[u8], head: &mut HeadLines) {
-        if self.answers() {
-            return;
-        }
+    /// Notes bytes that arrived.
+    fn received(&self, bytes: &[u8], requests: &mut Requests) {
         if self.is(Phase::Idle) {
             self.set(Phase::Reading);
-            *head = HeadLines::default();
         }
-        head.read(bytes);
-        if head.has_two_lengths() {
-            self.two_lengths.store(true, Ordering::Relaxed);
+        if let Some(number) = requests.read(bytes) {
+            self.ambiguous.store(number, Ordering::Relaxed);
         }
     }
 
@@ -301,16 +303,16 @@ impl Activity {
     }
 }
 
-/// A stream that notes when bytes arrive, and what the lines of a head are.
+/// A stream that notes when bytes arrive, and follows its requests.
 pub(super) struct Watched {
     pub(super) stream: TcpStream,
     activity: Arc<Activity>,
-    head: HeadLines,
+    requests: Requests,
 }
 
 impl Watched {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, head: HeadLines::default() }
+        Self { stream, activity, requests: Requests::default() }
     }
 }
 
@@ -324,7 +326,7 @@ impl AsyncRead for Watched {
         let this = &mut *self;
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.activity.received(&buffer.filled()[before..], &mut this.head);
+            this.activity.received(&buffer.filled()[before..], &mut this.requests);
         }
         read
     }

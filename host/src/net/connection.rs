@@ -34,6 +34,13 @@ const SLOW_HEAD: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n
     content-type: application/json\r\ncontent-length: 44\r\n\r\n\
     {\"error\":\"the request head took too long\"}\r\n";
 
+/// How a client begins that speaks HTTP/2 without an upgrade.
+const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+const NO_HTTP_2: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\n\
+    content-type: application/json\r\ncontent-length: 63\r\n\r\n\
+    {\"error\":\"HTTP/2 is not supported on this port; send HTTP/1.1\"}";
+
 /// Most bytes read at once; a connection with large bodies keeps a buffer of this size. A head fits.
 const READ_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 
@@ -67,10 +74,10 @@ pub(super) async fn serve<H: Handler>(
     }
     // Before its first byte, a connection needs no buffer and little else. A new socket is reported as readable until
     // a read was tried, hence the peek.
-    let mut byte = [0];
+    let mut begin = [0; HTTP_2.len()];
     let due = activity.began + times.header.min(times.idle);
     let first = tokio::select! {
-        peeked = remote.stream.peek(&mut byte) => match peeked {
+        peeked = remote.stream.peek(&mut begin) => match peeked {
             // It ended without a byte.
             Ok(0) | Err(_) => return,
             Ok(_) => true,
@@ -78,7 +85,10 @@ pub(super) async fn serve<H: Handler>(
         _ = next_stage(&mut stages) => return,
         () = tokio::time::sleep_until(due) => false,
     };
-    if first {
+    if begin == HTTP_2 {
+        tracing::info!(%peer, "refused: the client speaks HTTP/2; only HTTP/1.1 is supported");
+        answer_and_close(remote.stream, NO_HTTP_2).await;
+    } else if first {
         Box::pin(speak(remote, handler, activity, times, stages)).await;
     } else {
         tracing::debug!(%peer, "no request arrived");
@@ -128,11 +138,12 @@ async fn speak<H: Handler>(
             let (handler, seat, proxies) = &*session;
             let activity = seat.activity();
             activity.enter(Phase::Answering);
+            let two_lengths = activity.begins_request();
             let sender = proxies.peer(peer, request.headers());
             if of_proxy {
                 activity.held_for(Owner::from(sender.nearest()), false);
             }
-            let answer = match framing::fault(&request, activity.has_two_lengths()) {
+            let answer = match framing::fault(&request, two_lengths) {
                 None => handler.handle(request, sender, seat).await,
                 Some(fault) => {
                     tracing::debug!(peer = %sender, "request refused: {fault}");

@@ -2,9 +2,8 @@
 //!
 //! A proxy in front of the daemon could read such a request in another way, and see one request where the daemon sees
 //! two. hyper drops `Content-Length` if there is a `Transfer-Encoding`, so both can only be seen in the raw head, see
-//! [`HeadLines`]. A pipelined head that was read, wholly or in part, while the request before it was answered is
-//! not judged reliably: a part of it may be missed, or the rest be read from its middle. hyper closes the connection
-//! after a request with both, so that no second request can hide behind it.
+//! [`Requests`](super::requests::Requests). The connection is closed after the answer: nothing behind such a request is
+//! read as another one.
 
 use std::time::Duration;
 
@@ -12,11 +11,6 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-
-const TRANSFER_ENCODING: &[u8; NAME_BYTES_MAX] = b"transfer-encoding:";
-const CONTENT_LENGTH: &[u8] = b"content-length:";
-/// Length of the longest name that is looked for, with its colon.
-const NAME_BYTES_MAX: usize = 18;
 
 /// How much of a refused body is read and discarded, so that a reset does not destroy the answer.
 const UNWANTED_BYTES_MAX: usize = 64 * 1024;
@@ -109,117 +103,5 @@ async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
     while bytes < UNWANTED_BYTES_MAX {
         let Some(Ok(frame)) = body.frame().await else { return };
         bytes += frame.data_ref().map_or(0, Bytes::len);
-    }
-}
-
-/// The lines of one raw head, as they arrive in pieces.
-#[derive(Debug, Default)]
-pub(super) struct HeadLines {
-    /// The beginning of a line whose end has not arrived.
-    begun: [u8; NAME_BYTES_MAX],
-    begun_bytes: usize,
-    /// A line that is not empty was read; empty lines before it are allowed.
-    started: bool,
-    ended: bool,
-    length: bool,
-    length_again: bool,
-    encoding: bool,
-}
-
-impl HeadLines {
-    /// Reads the next piece. Bytes after the head are ignored.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) {
-        while !self.ended {
-            let Some(end) = memchr::memchr(b'\n', bytes) else {
-                self.keep(bytes);
-                return;
-            };
-            if self.begun_bytes == 0 {
-                self.line(&bytes[..end]);
-            } else {
-                self.keep(&bytes[..end]);
-                let (begun, count) = (self.begun, self.begun_bytes);
-                self.line(&begun[..count]);
-                self.begun_bytes = 0;
-            }
-            bytes = &bytes[end + 1..];
-        }
-    }
-
-    /// Whether the head has two lengths, or both a length and a transfer encoding.
-    pub(super) const fn has_two_lengths(&self) -> bool {
-        self.length && (self.encoding || self.length_again)
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        let kept = bytes.len().min(NAME_BYTES_MAX - self.begun_bytes);
-        self.begun[self.begun_bytes..][..kept].copy_from_slice(&bytes[..kept]);
-        self.begun_bytes += kept;
-    }
-
-    fn line(&mut self, line: &[u8]) {
-        match line {
-            [] | [b'\r'] => {
-                self.ended = self.started;
-                return;
-            }
-            [b't' | b'T', ..] => self.encoding |= begins_with(line, TRANSFER_ENCODING),
-            [b'c' | b'C', ..] if begins_with(line, CONTENT_LENGTH) => {
-                // hyper merges equal ones.
-                self.length_again |= self.length;
-                self.length = true;
-            }
-            _ => {}
-        }
-        self.started = true;
-    }
-}
-
-fn begins_with(line: &[u8], name: &[u8]) -> bool {
-    line.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn two_lengths(pieces: &[&[u8]]) -> bool {
-        let mut lines = HeadLines::default();
-        pieces.iter().for_each(|piece| lines.read(piece));
-        lines.has_two_lengths()
-    }
-
-    #[test]
-    fn both_lengths_are_seen_in_every_order_case_and_cut() {
-        for head in [
-            "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nhost: h\r\nCONTENT-LENGTH:5\r\n\r\n",
-            "POST / HTTP/1.1\r\ncontent-length: 5\r\nhost: h\r\nContent-Length: 5\r\n\r\n",
-            "\r\n\r\nPOST / HTTP/1.1\nContent-Length: 5\nTRANSFER-encoding:chunked\n\n",
-        ] {
-            let head = head.as_bytes();
-            for cut in 0..head.len() {
-                let (begin, end) = head.split_at(cut);
-                assert!(two_lengths(&[begin, end]), "{cut}: {}", head.escape_ascii());
-            }
-            let bytes: Vec<&[u8]> = head.chunks(1).collect();
-            assert!(two_lengths(&bytes), "{}", head.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn one_length_and_lines_of_the_body_are_no_fault() {
-        for head in [
-            "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\ntransfer-encoding: chunked\r\n",
-            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\ncontent-length: 5\r\n\r\n",
-            "POST / HTTP/1.1\r\ncontent-length: 5\r\nx-transfer-encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\ncontent-length: 5\r\nx: transfer-encoding: chunked\r\n\r\n",
-        ] {
-            let head = head.as_bytes();
-            for cut in 0..head.len() {
-                let (begin, end) = head.split_at(cut);
-                assert!(!two_lengths(&[begin, end]), "{cut}: {}", head.escape_ascii());
-            }
-        }
     }
 }

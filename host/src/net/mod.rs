@@ -26,6 +26,7 @@ mod listener;
 mod open_connections;
 mod peer;
 pub mod proxy;
+mod requests;
 mod room;
 mod seat;
 mod settings;

@@ -87,6 +87,19 @@ async fn answer(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
+async fn http_2_without_an_upgrade_is_refused_with_words() {
+    let server = serve(settings(), Echo::default());
+    let mut stream = connect(&server).await;
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let text = rest(&mut stream).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 505 "), "{text}");
+    assert!(head.ends_with(&format!("content-length: {}", body.len())), "{text}");
+    assert!(body.contains("send HTTP/1.1"), "{text}");
+    assert_eq!(server.echo.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn one_connection_serves_request_after_request() {
     let server = serve(settings(), Echo::default());
     let mut stream = connect(&server).await;

@@ -1,10 +1,11 @@
 //! Limits a sender to the parts of a request that its signature covers.
 //!
 //! Anyone who has seen one request can send it again with other headers and another query. So a template that
-//! reads an unsigned part is not used. There is one exception: such a part may name the type of an event if
-//! nothing signed does, and only by a word from the sender's list (`unsigned_types`). The severity never
-//! depends on that type, and neither does what identifies a repetition. All of this is decided once for each
-//! source, when the configuration is loaded.
+//! reads an unsigned part is not used. In a template of the type, the type by the event's keys (`type_by_keys`)
+//! takes the place of that part. A source, or a sender of the user's own, may decide that an unsigned part names
+//! the type all the same ([`UnsignedTypes::Listed`]): if nothing signed does, and only by a word from the sender's
+//! list (`unsigned_types`). The severity never depends on that type, and neither does what identifies a
+//! repetition. All of this is decided once for each source, when the configuration is loaded.
 
 use std::sync::Arc;
 
@@ -20,15 +21,34 @@ pub struct Unsigned {
     pub attribute: &'static str,
     /// `header x-event` or `query parameter event`.
     pub part: String,
-    /// It may name a type from the sender's list. Otherwise it is ignored.
-    pub is_listed: bool,
+    /// What it may do all the same.
+    pub instead: Instead,
+}
+
+/// What becomes of an unsigned part that an attribute reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// It is ignored.
+    Nothing,
+    /// The event's keys give the type.
+    Keys,
+    /// It may name a type from the sender's list, where that is allowed.
+    Listed,
+}
+
+/// Whether an unsigned part of a request may name the type of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnsignedTypes {
+    Ignored,
+    /// By a word from the sender's list.
+    Listed,
 }
 
 impl Sender {
     /// The same sender for requests of a scheme that covers this much, for each set of headers.
     #[must_use]
-    pub fn limited(&self, coverage: &[Coverage]) -> Self {
-        let mut sets = coverage.iter().map(|coverage| self.limited_to(coverage));
+    pub fn limited(&self, coverage: &[Coverage], types: UnsignedTypes) -> Self {
+        let mut sets = coverage.iter().map(|coverage| self.limited_to(coverage, types));
         let first = sets.next().unwrap_or_else(|| self.clone());
         Self { other_sets: sets.collect(), ..first }
     }
@@ -52,7 +72,13 @@ impl Sender {
         first.into_iter().filter(|one| rest.iter().all(|set| set.contains(one))).collect()
     }
 
-    /// Whether `type` reads a header or the query, so that `unsigned_types` can apply.
+    /// Whether it lists types that an unsigned part may name.
+    #[must_use]
+    pub fn lists_types(&self) -> bool {
+        matches!(&self.read, Read::Fields(fields) if !fields.unsigned_types.is_empty())
+    }
+
+    /// Whether `type` reads a header or the query, so that `unsigned_types` and `type_by_keys` can apply.
     #[must_use]
     pub fn reads_type_around_body(&self) -> bool {
         match &self.read {
@@ -61,11 +87,11 @@ impl Sender {
         }
     }
 
-    fn limited_to(&self, coverage: &Coverage) -> Self {
+    fn limited_to(&self, coverage: &Coverage, types: UnsignedTypes) -> Self {
         let Coverage::Signed(parts) = coverage else { return self.clone() };
         let read = match &self.read {
             Read::Fields(fields) if fields.reads_around_body() => {
-                Read::Fields(Arc::new(fields.limited(parts)))
+                Read::Fields(Arc::new(fields.limited(parts, types)))
             }
             read => read.clone(),
         };
@@ -74,12 +100,17 @@ impl Sender {
 }
 
 impl Fields {
-    fn limited(&self, parts: &SignedParts) -> Self {
+    fn limited(&self, parts: &SignedParts, types: UnsignedTypes) -> Self {
         let is_signed = |template: &Template| template.unsigned(parts).next().is_none();
         let mut limited = self.in_set(parts);
-        let listed = self.event_type.iter().filter(|template| !is_signed(template));
-        let listed = listed.map(|template| template.with_listed(parts, &self.unsigned_types));
-        limited.listed_type = listed.collect();
+        let by_keys = |template: &Template| template.with_type_by_keys(parts);
+        if types == UnsignedTypes::Listed && !self.unsigned_types.is_empty() {
+            let unsigned = || self.event_type.iter().filter(|template| !is_signed(template));
+            let listed = |template: &Template| template.with_listed(parts, &self.unsigned_types);
+            limited.listed_type = unsigned().map(listed).chain(unsigned().map(by_keys)).collect();
+        } else if !self.type_by_keys.is_empty() {
+            limited.event_type = limited.event_type.iter().map(by_keys).collect();
+        }
         for templates in [
             &mut limited.id,
             &mut limited.event_type,
@@ -132,9 +163,13 @@ impl Fields {
     fn unsigned(&self, parts: &SignedParts) -> Vec<Unsigned> {
         let mut found = Vec::new();
         for (attribute, templates) in self.in_set(parts).templates() {
-            let is_listed = attribute == "type" && !self.unsigned_types.is_empty();
+            let instead = match attribute {
+                "type" if !self.unsigned_types.is_empty() => Instead::Listed,
+                "type" if !self.type_by_keys.is_empty() => Instead::Keys,
+                _ => Instead::Nothing,
+            };
             for part in templates.iter().flat_map(|template| template.unsigned(parts)) {
-                let unsigned = Unsigned { attribute, part, is_listed };
+                let unsigned = Unsigned { attribute, part, instead };
                 if !found.contains(&unsigned) {
                     found.push(unsigned);
                 }
@@ -149,6 +184,7 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderName;
 
+    use super::UnsignedTypes::{Ignored, Listed};
     use super::*;
     use crate::model::RepetitionSeed;
     use crate::model::{Attributes, Event, Severity, SignedBody};
@@ -205,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_unsigned_part_gives_nothing_but_a_listed_type() {
-        let sender = Sender::new("own", &RECORD).unwrap().limited(&[signed(&[], false)]);
+        let sender = Sender::new("own", &RECORD).unwrap().limited(&[signed(&[], false)], Listed);
         for (headers, body, kind, title, severity) in [
             (SENT, r#"{"action":"a","level":"error"}"#, "push.a", "push.a", Severity::Info),
             (SENT, r#"{"text":"b"}"#, "ping", "ping: b", Severity::Info),
@@ -225,10 +261,42 @@ mod tests {
     }
 
     #[test]
+    fn the_events_keys_take_the_place_of_an_unsigned_header() {
+        let rules = [("push", vec!["commits"]), ("pull", vec!["pull"])];
+        let record = Record {
+            event_type: &["{header:x-event}.{action}", "{header:x-event}"],
+            severity: &["{@type}"],
+            words: &[("push", Severity::Error), ("ping", Severity::Critical)],
+            type_by_keys: &rules,
+            ..RECORD
+        };
+        let sender = Sender::new("own", &record).unwrap();
+        let sent = |header: &'static str, body, types| {
+            let headers = [("x-event", header)];
+            let event = read(&sender.limited(&[signed(&[], false)], types), &headers, body);
+            (event.attributes.event_type, event.attributes.severity)
+        };
+        for header in ["push", "ping", "call +1-900", ""] {
+            let kind = |body| sent(header, body, Ignored).0;
+            assert_eq!(kind(r#"{"pull":1,"action":"opened"}"#), "pull.opened", "{header}");
+            assert_eq!(kind(r#"{"pull":{}}"#), "pull", "{header}");
+            assert_eq!(kind(r#"{"action":"opened"}"#), "unknown", "{header}");
+            let push = sent(header, r#"{"commits":null}"#, Ignored);
+            assert_eq!(push, ("push".to_owned(), Severity::Error), "{header}");
+        }
+        let listed = |header| sent(header, r#"{"pull":1}"#, Listed);
+        assert_eq!(listed("ping"), ("ping".to_owned(), Severity::Info));
+        assert_eq!(listed("call +1-900"), ("pull".to_owned(), Severity::Info));
+        let signed = sender.limited(&[signed(&["x-event"], false)], Ignored);
+        let event = read(&signed, &[("x-event", "ping")], r#"{"pull":1}"#);
+        assert_eq!(event.attributes.event_type, "ping");
+    }
+
+    #[test]
     fn what_is_signed_counts_and_without_a_signature_everything_does() {
         let sender = Sender::new("own", &RECORD).unwrap();
         let body = r#"{"action":"a","kind":"c"}"#;
-        let open = read(&sender.limited(&[Coverage::Nothing]), SENT, body);
+        let open = read(&sender.limited(&[Coverage::Nothing], Listed), SENT, body);
         let is_same = |sender: &Sender| {
             let event = read(sender, SENT, body);
             (event.attributes, event.dedup) == (open.attributes.clone(), open.dedup)
@@ -239,8 +307,8 @@ mod tests {
             ("call +1-900", Severity::Critical)
         );
         let names = ["x-id", "x-event", "x-shop", "x-time", "x-title", "x-severity"];
-        assert!(is_same(&sender.limited(&[signed(&names, true)])));
-        let query = read(&sender.limited(&[signed(&[], true)]), SENT, "{}").attributes;
+        assert!(is_same(&sender.limited(&[signed(&names, true)], Listed)));
+        let query = read(&sender.limited(&[signed(&[], true)], Listed), SENT, "{}").attributes;
         assert_eq!((&*query.event_type, query.severity), ("ping", Severity::Critical));
         assert_eq!(query.link.as_deref(), Some("https://q.example"));
     }
@@ -251,7 +319,7 @@ mod tests {
         let sets = [signed(&["webhook-id"], false), signed(&["svix-id"], false)];
         let sender = Sender::new("own", &record).unwrap();
         assert_eq!(sender.unsigned(&sets), []);
-        let sender = sender.limited(&sets);
+        let sender = sender.limited(&sets, Listed);
         let both = [("webhook-id", "fresh"), ("svix-id", "signed")];
         let key = |set| read(sender.of_set(set), &both, "{}").dedup;
         assert_eq!(key(0), Some(of_event(RepetitionSeed::default(), &["fresh"], "{}")));
@@ -263,16 +331,16 @@ mod tests {
         let sender = Sender::new("own", &RECORD).unwrap();
         let found = sender.unsigned(&[signed(&["x-id", "x-title"], false)]);
         let found: Vec<_> =
-            found.iter().map(|one| (one.attribute, &*one.part, one.is_listed)).collect();
+            found.iter().map(|one| (one.attribute, &*one.part, one.instead)).collect();
         assert_eq!(
             found,
             [
-                ("type", "header x-event", true),
-                ("type", "query parameter event", true),
-                ("subject", "header x-shop", false),
-                ("time", "header x-time", false),
-                ("severity", "header x-severity", false),
-                ("link", "query parameter link", false),
+                ("type", "header x-event", Instead::Listed),
+                ("type", "query parameter event", Instead::Listed),
+                ("subject", "header x-shop", Instead::Nothing),
+                ("time", "header x-time", Instead::Nothing),
+                ("severity", "header x-severity", Instead::Nothing),
+                ("link", "query parameter link", Instead::Nothing),
             ]
         );
         assert_eq!(sender.unsigned(&[Coverage::Nothing]), []);

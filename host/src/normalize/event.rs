@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::body::{self, View};
+use super::body::{self, Reading, View};
 use super::malformed::Malformed;
 use super::record::{Around, TYPE_UNKNOWN};
 use super::repetition::{Identity, Keys, Repetition};
 use super::sender::{Read, Sender};
-use super::{split, text};
+use super::{sorted_form, split, text};
 use crate::model::{Attributes, Event, RepetitionSeed, Severity, Shape};
 
 /// A verified request.
@@ -43,12 +43,22 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
     let around = |root| Around { root, headers, query, seed };
     let mut keys = Keys::new(repetition);
     let keys = &mut keys;
-    match body::view(sender.reading(query), headers, body, sender.any_body)? {
+    let view = match sender.reading(query) {
+        Reading::SortedForm if !body.is_empty() => {
+            View::Form(sorted_form::read(sender, query, body)?)
+        }
+        reading => body::view(reading, headers, body, sender.any_body)?,
+    };
+    match view {
         View::Json(text) => {
-            let text = text.trim_matches(body::SPACE);
+            let text = text.trim_matches(split::SPACE);
             let elements = split::split(text)?;
             match &sender.read {
                 Read::Sqreen => events(sender, body, elements, &around(Vec::new()), keys),
+                // Each line is an event, and nothing is around it.
+                Read::Fields(_) if elements.len() > 1 && text.starts_with('{') => {
+                    events(sender, body, elements, &around(Vec::new()), keys)
+                }
                 Read::Fields(fields) => {
                     let elements = match fields.list(text) {
                         Some(list) => split::split(list)?,
@@ -59,7 +69,7 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
             }
         }
         View::Form(document) => {
-            let document = document.trim_matches(body::SPACE);
+            let document = document.trim_matches(split::SPACE);
             split::split(document)?;
             let root = match &sender.read {
                 Read::Fields(fields) => fields.root(document),
@@ -82,6 +92,9 @@ fn events(
     around: &Around<'_>,
     keys: &mut Keys<'_>,
 ) -> Result<Vec<Event>, Malformed> {
+    if elements.len() > sender.events_max {
+        return Err(Malformed::TooMany { events_max: sender.events_max });
+    }
     keys.admit(elements.len())?;
     let event = |element: &str| {
         let data = body.slice_ref(element.as_bytes());

@@ -7,18 +7,23 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-/// The value of a key; nothing if the key is missing or null.
+/// The value of a key; null counts as nothing, as if the key were missing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Field<'a>(Option<&'a str>);
 
 impl<'a> Field<'a> {
     pub(super) fn new(json: &'a str) -> Self {
-        Self(Some(json).filter(|json| *json != "null"))
+        Self(Some(json))
     }
 
     /// The text as sent.
-    pub(super) const fn raw(self) -> Option<&'a str> {
-        self.0
+    pub(super) fn raw(self) -> Option<&'a str> {
+        self.0.filter(|json| *json != "null")
+    }
+
+    /// Whether the key is there, even with the value null.
+    pub(super) const fn is_there(self) -> bool {
+        self.0.is_some()
     }
 
     pub(super) fn object(self) -> Option<&'a str> {
@@ -49,7 +54,7 @@ impl<'a> Field<'a> {
 
     /// This field, or `other` if this one is missing.
     pub(super) fn or(self, other: Self) -> Self {
-        Self(self.0.or(other.0))
+        if self.raw().is_some() { self } else { other }
     }
 }
 

@@ -36,13 +36,6 @@ pub(super) fn fields(body: &[u8]) -> Result<String, Malformed> {
     document(form_urlencoded::parse(body))
 }
 
-/// A form whose signature covers its fields in sorted order: their order in the body must not matter.
-pub(super) fn sorted(body: &[u8]) -> Result<String, Malformed> {
-    let mut fields: Vec<_> = form_urlencoded::parse(body).take(FORM_FIELDS_MAX + 1).collect();
-    fields.sort_unstable();
-    document(fields.into_iter())
-}
-
 /// The boundary in the first line.
 fn boundary(body: &[u8]) -> Option<&str> {
     let line = body.strip_prefix(b"--")?;
@@ -73,7 +66,8 @@ fn is_encoded(body: &[u8]) -> bool {
     !body.is_empty() && body.split(|byte| *byte == b'&').all(is_field)
 }
 
-fn document<'a>(
+/// The fields as an object, or the document that one of them holds.
+pub(super) fn document<'a>(
     fields: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
 ) -> Result<String, Malformed> {
     let mut object = Map::new();

@@ -26,7 +26,8 @@ struct Node {
     key: Box<str>,
     /// The slot for the value.
     slot: Option<usize>,
-    children: Vec<usize>,
+    /// By the length of their keys: most keys of a document have no node, and that is seen without comparing.
+    children: Vec<Vec<usize>>,
 }
 
 /// Why a path cannot be used.
@@ -62,12 +63,12 @@ impl Paths {
         }
         let mut at = 0;
         for step in steps {
-            let known =
-                self.nodes[at].children.iter().copied().find(|&c| *self.nodes[c].key == *step);
-            at = known.unwrap_or_else(|| {
-                let new = self.nodes.len();
+            at = self.child(at, &step).unwrap_or_else(|| {
+                let (new, length) = (self.nodes.len(), step.len());
                 self.nodes.push(Node { key: step.into(), ..Node::default() });
-                self.nodes[at].children.push(new);
+                let children = &mut self.nodes[at].children;
+                children.resize(children.len().max(length + 1), Vec::new());
+                children[length].push(new);
                 new
             });
         }
@@ -75,6 +76,11 @@ impl Paths {
             self.slots += 1;
             self.slots - 1
         }))
+    }
+
+    /// The first key of each path.
+    pub(super) fn first_keys(&self) -> impl Iterator<Item = &str> {
+        self.nodes[0].children.iter().flatten().map(|&child| &*self.nodes[child].key)
     }
 
     /// The value of each slot. If a key appears twice, the last one counts.
@@ -86,13 +92,14 @@ impl Paths {
         values
     }
 
+    fn child(&self, node: usize, key: &str) -> Option<usize> {
+        let same_length = self.nodes[node].children.get(key.len())?;
+        same_length.iter().copied().find(|&child| *self.nodes[child].key == *key)
+    }
+
     fn fill<'a>(&self, node: usize, json: &'a str, values: &mut [Field<'a>]) {
-        let children = &self.nodes[node].children;
         let mut take = |key: &str, value: Field<'a>| {
-            let Some(&child) = children.iter().find(|&&child| *self.nodes[child].key == *key)
-            else {
-                return;
-            };
+            let Some(child) = self.child(node, key) else { return };
             if let Some(slot) = self.nodes[child].slot {
                 values[slot] = value;
             }
@@ -103,7 +110,8 @@ impl Paths {
         if json.starts_with('{') {
             read(json, &mut take);
         } else if json.starts_with('[') {
-            let wanted = children.iter().filter_map(|&child| self.nodes[child].key.parse().ok());
+            let children = self.nodes[node].children.iter().flatten();
+            let wanted = children.filter_map(|&child| self.nodes[child].key.parse().ok());
             if let Some(last) = wanted.filter(|place| *place <= PLACE_MAX).max() {
                 read_list(json, last, &mut |place, value| take(&place.to_string(), value));
             }

@@ -13,6 +13,7 @@ use super::paths::Paths;
 use super::repetition::{Identity, of_event};
 use super::template::{InvalidTemplate, Places, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
+use super::type_by_keys::TypeByKeys;
 use super::words::{self, Word};
 use crate::model::{Attributes, RepetitionSeed, Severity};
 
@@ -41,6 +42,9 @@ pub struct Record<'a> {
     pub event_type: &'a [&'a str],
     /// The values that a header or the query may give to `event_type` if the signature does not cover them.
     pub unsigned_types: &'a [&'a str],
+    /// Types and the conditions for each, in order: what such a header or parameter is replaced by if the
+    /// signature does not cover it.
+    pub type_by_keys: &'a [(&'a str, Vec<&'a str>)],
     pub subject: &'a [&'a str],
     pub time: &'a [&'a str],
     pub title: &'a [&'a str],
@@ -62,6 +66,7 @@ impl Record<'static> {
         may_repeat: false,
         event_type: &[],
         unsigned_types: &[],
+        type_by_keys: &[],
         subject: &[],
         time: &[],
         title: &[],
@@ -98,6 +103,7 @@ pub(super) struct Fields {
     pub(super) listed_type: Vec<Template>,
     /// Sorted.
     pub(super) unsigned_types: Arc<[Box<str>]>,
+    pub(super) type_by_keys: TypeByKeys,
     pub(super) subject: Vec<Template>,
     pub(super) time: Vec<Template>,
     pub(super) title: Vec<Template>,
@@ -128,6 +134,8 @@ impl Fields {
         let (subject, time) = (all("subject", record.subject)?, all("time", record.time)?);
         let (title, link) = (all("title", record.title)?, all("link", record.link)?);
         let severity = all("severity", record.severity)?;
+        let type_by_keys = TypeByKeys::new(record.type_by_keys, &mut event)
+            .map_err(|(text, why)| InvalidRecord { attribute: "type_by_keys", text, why })?;
         let mut unsigned_types: Vec<Box<str>> =
             record.unsigned_types.iter().map(|text| (*text).into()).collect();
         unsigned_types.sort_unstable();
@@ -139,6 +147,7 @@ impl Fields {
             event_type,
             listed_type: Vec::new(),
             unsigned_types: unsigned_types.into(),
+            type_by_keys,
             subject,
             time,
             title,
@@ -163,6 +172,11 @@ impl Fields {
         Ok(fields)
     }
 
+    /// The first keys of the paths that are read in an event.
+    pub(super) fn event_keys(&self) -> impl Iterator<Item = &str> {
+        self.event.first_keys()
+    }
+
     /// The list of events in a document, as sent.
     pub(super) fn list<'a>(&self, document: &'a str) -> Option<&'a str> {
         let list = self.list.read(document).first()?.raw()?;
@@ -182,7 +196,9 @@ impl Fields {
             headers: around.headers,
             query: around.query,
             event_type: None,
+            type_by_keys: None,
         };
+        places.type_by_keys = self.type_by_keys.of(&places.event);
         let line = |max: usize| move |text: &str| one_line(text, max).map(Cow::into_owned);
         let event_type = first(&self.event_type, &places, line(NAME_CHARS_MAX));
         let is_signed = event_type.is_some();

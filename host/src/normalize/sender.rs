@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::malformed::EVENTS_MAX;
 use super::record::{Around, Fields, InvalidRecord, Record};
 use super::repetition::Identity;
 use super::sqreen;
@@ -16,6 +17,8 @@ pub struct Sender {
     pub habit: RetryHabit,
     /// Bodies that are neither JSON nor a form are events too.
     pub(super) any_body: bool,
+    /// Most events in one request.
+    pub(super) events_max: usize,
     /// How the body is signed; `None` if it is not.
     pub(super) signed_body: Option<SignedBody>,
     pub(super) read: Read,
@@ -55,6 +58,7 @@ impl Sender {
             name: name.to_owned(),
             habit: RetryHabit::default(),
             any_body: false,
+            events_max: EVENTS_MAX,
             signed_body: None,
             read: Read::Sqreen,
             other_sets: Vec::new(),
@@ -64,6 +68,12 @@ impl Sender {
     #[must_use]
     pub fn with_habit(self, habit: RetryHabit) -> Self {
         Self { habit, ..self }
+    }
+
+    /// The same, but a request may bring this many events, at most [`EVENTS_LIMIT`](super::EVENTS_LIMIT).
+    #[must_use]
+    pub fn with_events_max(&self, events_max: usize) -> Self {
+        Self { events_max, ..self.clone() }
     }
 
     /// The same, but the first of these templates that is complete is the id of an event, and it alone counts.

@@ -8,14 +8,17 @@ use serde_json::Deserializer;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::malformed::{DEPTH_MAX, EVENTS_MAX, Malformed};
+use super::malformed::{DEPTH_MAX, EVENTS_LIMIT, Malformed};
 
-/// The elements of an array, or an object as the only one; each without the white space around it.
+/// White space of JSON.
+pub(super) const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// The elements of an array, or the objects on the lines of a document, usually one; each without the white space around it.
 ///
 /// Checks that the whole document is JSON. Values are skipped in a loop and not built, so neither depth
 /// nor the size of a number matters.
 pub(super) fn split(text: &str) -> Result<Vec<&str>, Malformed> {
-    let first = text.trim_start_matches([' ', '\t', '\n', '\r']).bytes().next();
+    let first = text.trim_start_matches(SPACE).bytes().next();
     let mut document = Deserializer::from_str(text);
     let (elements, depth_max) = match first {
         None => return Err(Malformed::Empty),
@@ -23,24 +26,53 @@ pub(super) fn split(text: &str) -> Result<Vec<&str>, Malformed> {
             let mut too_many = false;
             let elements = Elements { too_many: &mut too_many }.deserialize(&mut document);
             if too_many {
-                return Err(Malformed::TooMany);
+                return Err(Malformed::TooMany { events_max: EVENTS_LIMIT });
             }
             (elements, DEPTH_MAX - 1)
         }
-        _ if text.starts_with('\u{FEFF}') => return Err(Malformed::ByteOrderMark),
+        Some(b'{') => return lines(text),
         _ => (<&RawValue>::deserialize(&mut document).map(|raw| vec![raw.get()]), DEPTH_MAX),
     };
     let elements = elements.map_err(|error| syntax(&error))?;
     document
         .end()
         .map_err(|error| Malformed::Trailing { line: error.line(), column: error.column() })?;
-    if !matches!(first, Some(b'[' | b'{')) {
+    if first != Some(b'[') {
         return Err(Malformed::Scalar);
     }
     if elements.iter().any(|element| is_deeper(element.as_bytes(), depth_max)) {
         return Err(Malformed::TooDeep);
     }
     Ok(elements)
+}
+
+/// The objects of a document: one, or one on each line (NDJSON).
+fn lines(text: &str) -> Result<Vec<&str>, Malformed> {
+    let (mut elements, mut rest) = (Vec::with_capacity(1), text);
+    loop {
+        let at = text.len() - rest.len();
+        let place = |error: Malformed| error.behind(&text[..at]);
+        let mut document = Deserializer::from_str(rest);
+        let object = <&RawValue>::deserialize(&mut document);
+        let object = object.map_err(|error| place(syntax(&error)))?.get();
+        if is_deeper(object.as_bytes(), DEPTH_MAX) {
+            return Err(Malformed::TooDeep);
+        }
+        if elements.len() == EVENTS_LIMIT {
+            return Err(Malformed::TooMany { events_max: EVENTS_LIMIT });
+        }
+        elements.push(object);
+        let behind = &rest[rest.find('{').unwrap_or_default() + object.len()..];
+        rest = behind.trim_start_matches(SPACE);
+        if rest.is_empty() {
+            return Ok(elements);
+        }
+        let between = &behind[..behind.len() - rest.len()];
+        if !between.contains('\n') || !rest.starts_with('{') {
+            let trailing = Malformed::Trailing { line: 1, column: 1 };
+            return Err(trailing.behind(&text[..text.len() - rest.len()]));
+        }
+    }
 }
 
 fn syntax(error: &serde_json::Error) -> Malformed {
@@ -78,7 +110,7 @@ fn is_deeper(json: &[u8], depth_max: usize) -> bool {
     false
 }
 
-/// Reads an array as the texts of its elements, and stops after [`EVENTS_MAX`].
+/// Reads an array as the texts of its elements, and stops after [`EVENTS_LIMIT`].
 struct Elements<'f> {
     too_many: &'f mut bool,
 }
@@ -101,7 +133,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut elements = Vec::new();
         while let Some(element) = array.next_element::<&RawValue>()? {
-            if elements.len() == EVENTS_MAX {
+            if elements.len() == EVENTS_LIMIT {
                 *self.too_many = true;
                 return Err(serde::de::Error::custom("too many elements"));
             }
@@ -121,6 +153,7 @@ mod tests {
         for (document, expected) in [
             ("[]", vec![]),
             (" \r\n\t[ ]\n", vec![]),
+            ("{}\n{\"a\": 1}\r\n\n {}\n", vec!["{}", "{\"a\": 1}", "{}"]),
             (r#"{"a": 1.0}"#, vec![r#"{"a": 1.0}"#]),
             ("\n {}\n ", vec!["{}"]),
             (
@@ -140,7 +173,6 @@ mod tests {
         for (document, expected) in [
             ("", Malformed::Empty),
             (" \n", Malformed::Empty),
-            ("\u{FEFF}[]", Malformed::ByteOrderMark),
             ("4567", Malformed::Scalar),
             ("null", Malformed::Scalar),
             ("\"text\"", Malformed::Scalar),
@@ -152,7 +184,12 @@ mod tests {
             ("[{'a':1}]", not_json(3)),
             ("[] []", trailing(4)),
             ("{}{}", trailing(3)),
+            ("{} {}", trailing(4)),
             ("{} x", trailing(4)),
+            ("{}\n{}\n []", Malformed::Trailing { line: 3, column: 2 }),
+            ("{}\n{\"a\":1}\n{\"a\":tru}", Malformed::NotJson { line: 3, column: 9 }),
+            ("{}\n {\"a\":tru}", Malformed::NotJson { line: 2, column: 10 }),
+            ("{}\n{\"a\"", Malformed::Truncated),
         ] {
             assert_eq!(split(document), Err(expected), "{document}");
         }
@@ -173,10 +210,16 @@ mod tests {
     }
 
     #[test]
-    fn a_document_has_at_most_a_thousand_elements() {
+    fn a_document_has_a_limited_number_of_elements() {
         let many = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
-        assert_eq!(split(&many(EVENTS_MAX)).map(|elements| elements.len()), Ok(EVENTS_MAX));
-        assert_eq!(split(&many(EVENTS_MAX + 1)), Err(Malformed::TooMany));
+        assert_eq!(split(&many(EVENTS_LIMIT)).map(|elements| elements.len()), Ok(EVENTS_LIMIT));
+        let too_many = Malformed::TooMany { events_max: EVENTS_LIMIT };
+        assert_eq!(split(&many(EVENTS_LIMIT + 1)), Err(too_many));
+        let lines = "{}\n".repeat(EVENTS_LIMIT + 1);
+        assert_eq!(split(&lines), Err(too_many));
+        assert_eq!(split(&lines[3..]).map(|elements| elements.len()), Ok(EVENTS_LIMIT));
+        let deep = format!("{{}}\n{}1{}", "{\"a\":".repeat(65), "}".repeat(65));
+        assert_eq!(split(&deep), Err(Malformed::TooDeep));
     }
 
     proptest! {

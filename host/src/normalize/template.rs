@@ -39,6 +39,8 @@ enum Part {
     Type,
     /// Only if its value is in this sorted list.
     OneOf(Box<Self>, Arc<[Box<str>]>),
+    /// The type by the keys of the event.
+    ByKeys,
 }
 
 /// Why a text is not a valid template.
@@ -67,6 +69,7 @@ pub(super) struct Places<'a> {
     pub headers: &'a http::HeaderMap,
     pub query: Option<&'a str>,
     pub event_type: Option<&'a str>,
+    pub type_by_keys: Option<&'a str>,
 }
 
 impl Template {
@@ -156,9 +159,18 @@ impl Template {
 
     /// The same template; parts that no signature covers count only with a value from the sorted `list`.
     pub(super) fn with_listed(&self, signed: &SignedParts, list: &Arc<[Box<str>]>) -> Self {
+        self.instead(signed, |part| Part::OneOf(Box::new(part.clone()), Arc::clone(list)))
+    }
+
+    /// The same template, with the type by the event's keys in place of parts that no signature covers.
+    pub(super) fn with_type_by_keys(&self, signed: &SignedParts) -> Self {
+        self.instead(signed, |_| Part::ByKeys)
+    }
+
+    fn instead(&self, signed: &SignedParts, unsigned: impl Fn(&Part) -> Part) -> Self {
         let part = |part: &Part| match part.is_signed(signed) {
             true => part.clone(),
-            false => Part::OneOf(Box::new(part.clone()), Arc::clone(list)),
+            false => unsigned(part),
         };
         Self { parts: self.parts.iter().map(part).collect() }
     }
@@ -204,6 +216,7 @@ impl Part {
                 (!value.is_empty()).then_some(Cow::Owned(value))
             }
             Self::Type => places.event_type.map(Cow::Borrowed),
+            Self::ByKeys => places.type_by_keys.map(Cow::Borrowed),
             Self::OneOf(part, list) => part
                 .value(places)
                 .filter(|value| list.binary_search_by(|listed| (**listed).cmp(&**value)).is_ok()),
@@ -216,6 +229,7 @@ impl Part {
         match self {
             Self::Event(slot) => is_there(places.event.get(*slot)),
             Self::Root(slot) => is_there(places.root.get(*slot)),
+            Self::ByKeys => places.type_by_keys.is_some(),
             _ => true,
         }
     }
@@ -226,7 +240,7 @@ impl Part {
             Self::Header(name) => signed.headers.contains(name),
             Self::Query(_) => signed.query,
             Self::OneOf(..) => false,
-            Self::Literal(_) | Self::Event(_) | Self::Root(_) | Self::Type => true,
+            Self::Literal(_) | Self::Event(_) | Self::Root(_) | Self::Type | Self::ByKeys => true,
         }
     }
 
@@ -255,6 +269,7 @@ mod tests {
             headers: &headers,
             query: Some("topic=a%20b&empty="),
             event_type: Some("kind"),
+            type_by_keys: None,
         };
         template.fill(&places).map(Cow::into_owned)
     }

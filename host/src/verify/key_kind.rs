@@ -11,6 +11,11 @@ const PUBLIC_NEEDS_PREFIX: &str = "a public key without the prefix of its kind, 
     one; write the prefix in front of it (`dispatcher verify --list` shows them)";
 const NOT_SHARED: &str = "a shared secret, but this scheme needs the public key";
 
+const VERSIONED: &str = "a secret with the version of a signature in front of it; remove `v1,`, so that it begins with \
+    `whsec_`";
+
+/// How a vendor's page may show the version of the signatures in front of the secret.
+const VERSION: &str = "v1,";
 /// How Standard Webhooks writes its kinds of keys.
 const SHARED_PREFIX: &str = "whsec_";
 const PUBLIC_PREFIX: &str = "whpk_";
@@ -27,6 +32,9 @@ pub(super) fn mistaken(
     text: &str,
 ) -> Option<&'static str> {
     let text = text.trim();
+    if text.strip_prefix(VERSION).is_some_and(|rest| behind(rest, SHARED_PREFIX).is_some()) {
+        return Some(VERSIONED);
+    }
     let inner = match &mark.key {
         KeyForm::Base64 { prefix } | KeyForm::Public { prefix } => {
             text.strip_prefix(&**prefix).unwrap_or(text)
@@ -92,6 +100,15 @@ mod tests {
     use crate::config::vendors::schemes;
     use crate::model::Secret;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_secret_with_a_version_in_front_is_refused_by_every_scheme() {
+        for scheme in schemes().iter().filter(|scheme| scheme.signature().is_some()) {
+            let secret = Secret::new("v1,whsec_dGVzdHRlc3R0ZXN0dGVzdA==");
+            let error = Verifier::new(scheme, &[secret], Some("https://a.example")).unwrap_err();
+            assert!(error.to_string().contains("remove `v1,`"), "{}: {error}", scheme.name);
+        }
+    }
 
     /// Texts that are public or private keys in every form, whatever the scheme.
     fn foreign() -> Vec<(String, &'static str)> {

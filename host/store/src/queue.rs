@@ -14,7 +14,7 @@ use dispatcher_model::{
 /// A boxed future: the trait is used as `Arc<dyn Queue>`, and every call is a batch.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Most events in one request.
+/// Most events in one record. A request with more is stored in parts.
 pub const REQUEST_EVENTS_MAX: usize = 1_000;
 
 /// An event is compared with those of this time, unless its source says otherwise.
@@ -36,8 +36,7 @@ pub struct NewRequest {
     /// Hash of the configuration whose routes made the plan.
     pub config: u64,
     pub headers: Headers,
-    /// An event with the repetition key of one that was received within this time is a repetition. At most
-    /// [`REPEAT_WINDOW_MAX`].
+    /// How long the repetition key of an event is recognized. At most [`REPEAT_WINDOW_MAX`].
     pub repeat_window: Duration,
     /// At most [`REQUEST_EVENTS_MAX`].
     pub events: Vec<Planned>,
@@ -63,6 +62,15 @@ impl Durable {
     pub fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
         let duplicates = (0..).take(duplicates).collect();
         Self { ids, duplicates }
+    }
+
+    /// The proof for both parts of a request.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        let places = later.duplicates.into_iter().map(|place| usize::from(place) + self.ids.len());
+        self.duplicates.extend(places.filter_map(|place| u16::try_from(place).ok()));
+        self.ids.extend(later.ids);
+        self
     }
 
     /// One id for each event, in the order of the request; a repetition has the id of its first event.
@@ -93,8 +101,7 @@ pub enum AppendError {
     /// Too large for a segment: it will never fit.
     #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
-    /// The disk or the log is full; the text says what, where and what to do. Requests are accepted again
-    /// once there is space.
+    /// The disk or the log is full, until there is space; the text says what, where and what to do.
     #[error("{reason}")]
     Full { reason: String },
     /// The disk refused; the text says what and where.

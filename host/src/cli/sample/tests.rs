@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::config::vendors::{Reads, Vendor};
 use crate::model::{Coverage, Event};
-use crate::normalize::{self, Input, normalize};
+use crate::normalize::{self, Input, Instead, UnsignedTypes, normalize};
 
 const HEAD: &str = "# Senders
 
@@ -42,6 +42,7 @@ severity_words = { forced = \"critical\", \"left*\" = \"warning\" }
 severity_default = \"info\"
 link = \"{header:X-Panel}\"
 #subject = \"{place.name}\"
+#type_by_keys = { opened = \"key\" }         # types by keys, in place of a header or parameter that is not signed
 #unsigned_types = [\"opened\", \"closed\"]      # types that a header or the query may name without a signature
 #id_alone = true                            # a repetition may differ in everything but its id
 #body = \"any\"                               # also accept bodies that are neither JSON nor a form, and empty ones
@@ -73,11 +74,20 @@ them ([schemes.md](schemes.md), column *covered*). So with a scheme that signs t
 
 - A template with an uncovered `header:` or `query:` is not used. `check` warns about it, except for a vendor's own
   scheme and sender.
-- One exception: it may give the `type` if no covered template does, whatever their order. Then each uncovered value
-  must be one of `unsigned_types`; the rest of the template, such as `.{action}`, is free. Any other value gives the
-  type `unknown`; the request is never refused for it. The title may contain that type, the severity cannot depend on it.
+- For the `type`, the keys of the event can take the place of such a header or parameter. `type_by_keys` lists types,
+  each with one condition or several; the first type whose conditions all hold counts. A condition is the path of a key
+  that must be there (`review`), or a path and values of which it must have one (`action=opened|closed`). If none holds,
+  the type is `unknown`.
+- A source decides with `unsigned_types = true` that the header names the type all the same, by a word from the list
+  `unsigned_types` of the sender; a sender of your own needs only its list. **Then someone who has captured a request
+  can choose another word of the list.** Any other word counts as if there were none. Covered templates come first, and
+  the severity does not depend on such a type.
+- What the body does not tell, the type does not: of events of Shopify, WooCommerce and Contentful it names the thing
+  and not what happened to it (`orders`, not `orders/create`), and Bitbucket's `pullrequest`,
+  `pullrequest:approval`, `pullrequest:changes_request`, `pullrequest:comment` and `repo:commit_status` stand for
+  several events. To tell them apart, set `unsigned_types`, or give each topic a source of its own.
 - The body's bytes decide how it is read, not `Content-Type` and `Content-Encoding`. It is JSON if it begins with
-  `{` or `[`, multipart if its first line is `--BOUNDARY`, and a form if it consists of `NAME=VALUE` fields in which
+  `{` or `[` (several objects, each on a line of its own, are as many events; a byte order mark is skipped), multipart if its first line is `--BOUNDARY`, and a form if it consists of `NAME=VALUE` fields in which
   everything is encoded that encoders encode (no space, quote or line break). Gzip, zstd and zlib are recognized by their
   first bytes. Brotli and raw deflate are not: `Content-Encoding` must name them, and a sender with `body = \"any\"`
   refuses them.
@@ -103,8 +113,11 @@ fn coverage(vendor: &Vendor) -> Vec<Coverage> {
 /// What its scheme does not cover of what the sender reads.
 fn unsigned(vendor: &Vendor, sender: &Sender) -> String {
     let show = |one: normalize::Unsigned| {
-        let listed = if one.is_listed { ", if listed" } else { ", ignored" };
-        format!("{} from {}{listed}", one.attribute, one.part)
+        let unless = match one.instead {
+            Instead::Listed => " unless `unsigned_types` is set",
+            Instead::Keys | Instead::Nothing => "",
+        };
+        format!("{} from {}, ignored{unless}", one.attribute, one.part)
     };
     sender.unsigned(&coverage(vendor)).into_iter().map(show).collect::<Vec<_>>().join("; ")
 }
@@ -131,7 +144,7 @@ fn page() -> String {
     page.push_str("| sample | type | severity | title |\n|---|---|---|---|\n");
     for (vendor, sender) in senders() {
         for sample in &vendor.samples {
-            let sender = sender.limited(&coverage(vendor));
+            let sender = sender.limited(&coverage(vendor), UnsignedTypes::Ignored);
             for (place, event) in events(&sender, sample).iter().enumerate() {
                 let seen = &event.attributes;
                 let name = if place == 0 { format!("`{}`", sample.name) } else { String::new() };

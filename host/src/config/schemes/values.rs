@@ -1,5 +1,6 @@
 //! Reads the values of a scheme's keys: choices, headers, signed parts, keys and times.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
@@ -9,8 +10,8 @@ use super::super::reader::{Entry, Notes, Table};
 use crate::verify::{Algorithm, Encoding, Handshake, KeyForm, Part, Stamp, StampIn, Text, Unit};
 
 /// Limits of `tolerance`.
-const TOLERANCE_MIN: Duration = Duration::from_secs(1);
-const TOLERANCE_MAX: Duration = Duration::from_secs(7 * 86_400);
+pub(in crate::config) const TOLERANCE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
 /// What most vendors recommend, in seconds.
 const TOLERANCE_S: u32 = 300;
 
@@ -194,10 +195,9 @@ pub(super) fn pointer(entry: &Entry<'_>, text: &str, before: &str, notes: &Notes
 
 pub(super) fn stamp(table: &mut Table<'_>, signed: &[Part], notes: &Notes) -> Option<Stamp> {
     let unit = choice(table, "time_unit", &UNITS, notes).unwrap_or(Unit::Seconds);
-    let limits = TOLERANCE_MIN..=TOLERANCE_MAX;
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(TOLERANCE_S);
-    let past = table.duration("tolerance", limits.clone(), notes).map_or(TOLERANCE_S, seconds);
-    let future = table.duration("tolerance_future", limits, notes).map_or(past, seconds);
+    let past = table.duration("tolerance", TOLERANCE, notes).map_or(TOLERANCE_S, seconds);
+    let future = table.duration("tolerance_future", TOLERANCE, notes).map_or(past, seconds);
     let optional_entry = table.entry("time_optional");
     let optional = optional_entry.as_ref().and_then(|entry| entry.boolean(notes)).unwrap_or(false);
     let entry = table.entry("time")?;

@@ -4,18 +4,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::problem::Problem;
-use super::super::reader::Notes;
+use super::super::reader::{Entry, Notes};
 use super::super::vendors;
-use crate::normalize::{Sender, Unsigned};
+use crate::normalize::{Instead, Sender, Unsigned, UnsignedTypes};
 use crate::verify::Scheme;
 
 /// The sender for requests that this scheme verifies.
 pub(super) fn limited(
     scheme: &Scheme,
     sender: &Arc<Sender>,
+    unsigned_types: Option<&Entry<'_>>,
     place: Range<usize>,
     notes: &Notes,
 ) -> Arc<Sender> {
+    let types = unsigned_types_of(sender, unsigned_types, notes);
     let coverage = scheme.coverage();
     // The file of a vendor was written for its scheme.
     let is_vendors_pair =
@@ -23,7 +25,24 @@ pub(super) fn limited(
     if !is_vendors_pair {
         warn(scheme, sender, &sender.unsigned(&coverage), place, notes);
     }
-    Arc::new(sender.limited(&coverage))
+    Arc::new(sender.limited(&coverage, types))
+}
+
+/// Whether a header that is not signed may name the type: if the source says so, or a sender of the user's own lists
+/// types for that.
+fn unsigned_types_of(sender: &Sender, written: Option<&Entry<'_>>, notes: &Notes) -> UnsignedTypes {
+    let is_own = vendors::sender(&sender.name).is_none();
+    let Some(entry) = written else {
+        return if is_own { UnsignedTypes::Listed } else { UnsignedTypes::Ignored };
+    };
+    let is_wanted = entry.boolean(notes) == Some(true);
+    if is_wanted && !sender.lists_types() {
+        let title = format!("`{}` has no effect", entry.path);
+        let label = format!("sender `{}` lists no types", sender.name);
+        let problem = Problem::warning(title).at(entry.span.clone(), label);
+        notes.add(problem.help("every type is from the body already"));
+    }
+    if is_wanted { UnsignedTypes::Listed } else { UnsignedTypes::Ignored }
 }
 
 /// Warns about what is ignored, but not about types that the sender lists: its author knows that they are not signed.
@@ -35,7 +54,7 @@ fn warn(
     notes: &Notes,
 ) {
     let mut parts: Vec<(&str, Vec<&str>)> = Vec::new();
-    for one in unsigned.iter().filter(|one| !one.is_listed) {
+    for one in unsigned.iter().filter(|one| one.instead == Instead::Nothing) {
         match parts.iter_mut().find(|(part, _)| *part == one.part) {
             Some((_, attributes)) => attributes.push(one.attribute),
             None => parts.push((&one.part, vec![one.attribute])),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::names::near;
 use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
+use super::super::schemes::TOLERANCE;
 use super::super::vendors;
 use crate::verify::{self, Proof, Scheme, TokenIn};
 
@@ -67,6 +68,29 @@ fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes:
         let problem = Problem::warning(title).at(entry.span.clone(), "nothing is verified");
         notes.add(problem.help("if the sender can send a secret in a header: scheme = \"token\""));
     }
+}
+
+/// Reads `tolerance` and gives the scheme with that one.
+pub(super) fn tolerance(
+    scheme: Option<Arc<Scheme>>,
+    table: &mut Table<'_>,
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let Some(entry) = table.entry("tolerance") else { return scheme };
+    let tolerance = entry.duration(&TOLERANCE, notes)?;
+    let mut scheme = (*scheme?).clone();
+    let name = Arc::clone(&scheme.name);
+    let stamp = match &mut scheme.proof {
+        Proof::Signature(signature) if signature.covers_stamp() => signature.stamp.as_mut(),
+        _ => None,
+    };
+    let Some(stamp) = stamp else {
+        let problem = Problem::warning(format!("`{}` has no effect", entry.path));
+        notes.add(problem.at(entry.span, format!("scheme `{name}` signs no time")));
+        return Some(Arc::new(scheme));
+    };
+    stamp.past_s = u32::try_from(tolerance.as_secs()).unwrap_or(u32::MAX);
+    Some(Arc::new(scheme))
 }
 
 /// Reads `token_in` and gives the scheme with that place. Only scheme `token` has one.

@@ -153,10 +153,11 @@ fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes)
     }
     match resolver.resolve(reference) {
         Ok(secret) => {
-            if secret.expose().trim() != secret.expose() {
-                let title = format!("a secret of source `{name}` begins or ends with white space");
-                let label = "it is part of the secret";
-                notes.add(Problem::warning(title).at(entry.span.clone(), label));
+            if let Some(Accident { what, help }) = accident(secret.expose()) {
+                let title = format!("a secret of source `{name}` {what}");
+                let problem = Problem::warning(title);
+                let problem = problem.at(entry.span.clone(), "it is part of the secret");
+                notes.add(if help.is_empty() { problem } else { problem.help(help) });
             }
             Some(secret)
         }
@@ -166,6 +167,29 @@ fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes)
             None
         }
     }
+}
+
+/// What probably is in a secret by accident.
+struct Accident {
+    what: &'static str,
+    help: &'static str,
+}
+
+fn accident(secret: &str) -> Option<Accident> {
+    let is_quoted = ['"', '\'', '`'].iter().any(|quote| {
+        let inner = secret.trim().strip_prefix(*quote);
+        inner.is_some_and(|inner| inner.ends_with(*quote))
+    });
+    if secret.ends_with('\r') {
+        let help = "a file has the line ends of Windows (CRLF): save it with LF";
+        return Some(Accident { what: "ends with a carriage return", help });
+    }
+    if is_quoted {
+        let help = "remove them: only in dispatcher.env a value may stand in quotes";
+        return Some(Accident { what: "has quotes around it", help });
+    }
+    let what = "begins or ends with white space";
+    (secret.trim() != secret).then_some(Accident { what, help: "" })
 }
 
 /// Notes what to write instead. Shows the text only if it is `${NAME}` or `$NAME`, because any other text may
@@ -180,4 +204,25 @@ fn not_a_reference(name: &str, entry: &Entry<'_>, text: &str, notes: &Notes) {
     let title = format!("a secret of source `{name}` is in plain text");
     let help = "to keep it in this file, write \"literal:…\"";
     entry.refuse(notes, &title, "write \"env:NAME\", \"file:PATH\" or \"credential:NAME\"", help);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pasted_by_accident_is_named() {
+        for (secret, expected) in [
+            ("whsec_abc", ""),
+            ("a\"b", ""),
+            ("\"", ""),
+            ("whsec_abc\r", "ends with a carriage return"),
+            ("\"whsec_abc\"", "has quotes around it"),
+            ("'whsec_abc' ", "has quotes around it"),
+            (" whsec_abc", "begins or ends with white space"),
+        ] {
+            let found = accident(secret).map_or("", |accident| accident.what);
+            assert_eq!(found, expected, "{secret:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::verify::{self, Verifier};
 
 pub(super) const SECRET: &str = "test-secret-of-the-source";
 pub(super) const BODY_BYTES_MAX: usize = 20_000;
+pub(super) const EVENTS_MAX: usize = 2_500;
 pub(super) const BYTES_IN_FLIGHT_MAX: usize = 20_000;
 
 pub(super) struct Kit {
@@ -97,7 +99,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         name: Arc::from("sqreen"),
         path: "/sqreen".to_owned(),
         verifier: Verifier::new(vendors::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
-        sender: vendors::sender("sqreen").unwrap().clone(),
+        sender: Arc::new(vendors::sender("sqreen").unwrap().with_events_max(EVENTS_MAX)),
         handshake: true,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
@@ -108,6 +110,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
     let settings = Settings {
         sources: vec![source],
         bytes_in_flight_max: BYTES_IN_FLIGHT_MAX,
+        health: Some("/healthz".to_owned()),
         body_time: BodyTime::default(),
         config,
     };
@@ -209,9 +212,14 @@ pub(super) struct Memory {
     answer: Mutex<Option<Result<Durable, AppendError>>>,
     /// Sources whose requests are never stored.
     stalled: Mutex<Vec<&'static str>>,
+    full: AtomicBool,
 }
 
 impl Memory {
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
     pub(super) fn fail(&self, error: AppendError) {
         *self.answer.lock().unwrap() = Some(Err(error));
     }
@@ -223,6 +231,11 @@ impl Memory {
     /// From now on requests of these sources, and no others, wait for ever.
     pub(super) fn stall(&self, sources: &[&'static str]) {
         *self.stalled.lock().unwrap() = sources.to_vec();
+    }
+
+    /// How many events each request has.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        self.requests.lock().unwrap().iter().map(|request| request.events.len()).collect()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -242,6 +255,15 @@ impl Memory {
 }
 
 impl Queue for Memory {
+    fn full(&self) -> Option<crate::store::Full> {
+        let full = || crate::store::Full {
+            reason: "the disk is full".to_owned(),
+            refused: 0,
+            lacks_room: true,
+        };
+        self.full.load(Ordering::Relaxed).then(full)
+    }
+
     fn repetition_seed(&self) -> RepetitionSeed {
         RepetitionSeed::default()
     }

@@ -7,6 +7,7 @@ mod heads;
 mod kit;
 mod limits;
 mod pairs;
+mod pipelined;
 mod wire;
 
 use std::sync::Arc;
@@ -81,6 +82,47 @@ async fn several_chunks_are_one_body() {
 }
 
 #[tokio::test]
+async fn a_request_with_more_events_than_a_record_takes_is_stored_in_parts() {
+    let record = crate::store::REQUEST_EVENTS_MAX;
+    for (count, parts) in [
+        (record, vec![record]),
+        (record + 1, vec![record, 1]),
+        (2 * record, vec![record, record]),
+        (kit::EVENTS_MAX, vec![record, record, kit::EVENTS_MAX - 2 * record]),
+    ] {
+        let kit = Kit::new();
+        let answer =
+            kit.send(signed("/sqreen", &format!("[{}]", vec!["{}"; count].join(",")))).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json["accepted"], count);
+        assert_eq!(answer.json["ids"].as_array().map(Vec::len), Some(count));
+        let stored = kit.queue.sizes();
+        assert_eq!(stored, parts);
+    }
+}
+
+#[tokio::test]
+async fn the_health_path_says_whether_requests_are_accepted() {
+    let ask = |method: Method, path: &str| {
+        let request = http::Request::builder().method(method).uri(path);
+        request.body(Full::new(Bytes::new())).unwrap()
+    };
+    let kit = Kit::new();
+    for (method, path, status) in [
+        (Method::GET, "/healthz", 200),
+        (Method::HEAD, "/healthz?from=balancer", 200),
+        (Method::POST, "/healthz", 404),
+        (Method::GET, "/healthz/", 404),
+    ] {
+        assert_eq!(kit.send(ask(method, path)).await.status, status, "{path}");
+    }
+    kit.queue.set_full(true);
+    assert_eq!(kit.send(ask(Method::GET, "/healthz")).await.status, 503);
+    kit.queue.set_full(false);
+    assert_eq!(kit.send(ask(Method::GET, "/healthz")).await.status, 200);
+}
+
+#[tokio::test]
 async fn each_request_gets_the_status_that_says_what_to_change() {
     let test = sample("sqreen/test");
     let with = |method: Method, path: &str, body: &str| {
@@ -88,7 +130,7 @@ async fn each_request_gets_the_status_that_says_what_to_change() {
         *request.method_mut() = method;
         request
     };
-    let many = format!("[{}]", vec!["{}"; 1001].join(","));
+    let many = format!("[{}]", vec!["{}"; kit::EVENTS_MAX + 1].join(","));
     for (request, status, error) in [
         (with(Method::POST, "/sqreen/", test), 200, None),
         (with(Method::POST, "/sqreen?from=dashboard", test), 200, None),
@@ -111,7 +153,7 @@ async fn each_request_gets_the_status_that_says_what_to_change() {
             400,
             Some("the JSON in the body ends too early"),
         ),
-        (with(Method::POST, "/sqreen", &many), 413, Some("the body has more than 1000 elements")),
+        (with(Method::POST, "/sqreen", &many), 413, Some("the body has more than 2500 elements")),
         (
             with(Method::POST, "/sqreen", &" ".repeat(kit::BODY_BYTES_MAX + 1)),
             413,

@@ -10,13 +10,13 @@ use super::*;
 use crate::net;
 
 /// A kit that is being served; stops when dropped.
-struct Wire {
-    address: SocketAddr,
-    queue: Arc<kit::Memory>,
+pub(super) struct Wire {
+    pub(super) address: SocketAddr,
+    pub(super) queue: Arc<kit::Memory>,
     _stop: oneshot::Sender<()>,
 }
 
-fn serve() -> Wire {
+pub(super) fn serve() -> Wire {
     let settings =
         net::Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..net::Settings::default() };
     let listener = net::Listener::bind(&settings).unwrap();
@@ -30,7 +30,7 @@ fn serve() -> Wire {
 }
 
 /// The head of a signed request for `body`, without the empty line at its end.
-fn head(body: &str, rest: &str) -> String {
+pub(super) fn head(body: &str, rest: &str) -> String {
     let request = signed("/sqreen", body);
     let signature = request.headers()["x-sqreen-integrity"].to_str().unwrap().to_owned();
     format!("POST /sqreen HTTP/1.1\r\nhost: localhost\r\nX-Sqreen-Integrity: {signature}\r\n{rest}")
