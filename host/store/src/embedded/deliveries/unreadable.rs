@@ -37,7 +37,7 @@ pub(crate) fn lost_range(
 }
 
 /// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. One if that is
-/// not known, because the records that counted them are lost as well.
+/// not known: another place cannot be read either, or the records that counted them are lost as well.
 fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
     let (waiting, last, done) = {
         let live = lock(&target.live);
@@ -46,7 +46,7 @@ fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
     };
     let left = shared.reader.remaining(target.number, (to, last.unwrap_or(to)), &done);
     let left = left.map_err(|error| log_error(shared, &error))?;
-    Ok(waiting.saturating_sub(left).max(1))
+    Ok(left.map_or(1, |left| waiting.saturating_sub(left).max(1)))
 }
 
 /// Why the delivery of an event is given up that cannot be read.

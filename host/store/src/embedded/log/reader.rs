@@ -282,7 +282,7 @@ impl Reader {
 }
 
 /// Whether a repair says that requests may have lain there.
-fn is_lost(header: &Header, payload: &[u8]) -> bool {
+pub(super) fn is_lost(header: &Header, payload: &[u8]) -> bool {
     header.kind == Kind::Lost as u8 && !Lost::read(payload).no_requests
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::reader::Reader;
+use super::reader::{Reader, is_lost};
 use super::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use super::segments::Segment;
 use crate::embedded::format::event_number::number;
@@ -14,14 +14,14 @@ use crate::embedded::platform::locks::read_lock;
 
 impl Reader {
     /// How many events from the number `from` on, up to the number `last`, were planned for the target and are not in
-    /// `done`. What cannot be read does not count. Only the segments at both ends, and those in which something is
-    /// done, are read.
+    /// `done`; `None` if a place cannot be read. Only the segments at both ends, and those in which something is done, are
+    /// read.
     pub(crate) fn remaining(
         &self,
         target: u16,
         (from, last): (u64, u64),
         done: &Runs,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Option<u64>> {
         let segments = read_lock(&self.segments).clone();
         let mut count = 0;
         for (place, segment) in segments.list.iter().enumerate() {
@@ -37,11 +37,14 @@ impl Reader {
                 Some(known) => known,
                 None => {
                     let stretch = Stretch { segment: header, from: header.first(), to };
-                    self.read_count(target, stretch, (from, last), done)?
+                    match self.read_count(target, stretch, (from, last), done)? {
+                        Some(read) => read,
+                        None => return Ok(None),
+                    }
                 }
             };
         }
-        Ok(count)
+        Ok(Some(count))
     }
 
     fn read_count(
@@ -50,7 +53,7 @@ impl Reader {
         stretch: Stretch,
         (from, last): (u64, u64),
         done: &Runs,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Option<u64>> {
         let file = self.disk.open(&self.path(&stretch))?;
         let (mut scanner, mut count) = (Scanner::new(&*file, stretch, CHUNK_BYTES), 0);
         loop {
@@ -60,13 +63,24 @@ impl Reader {
                     if scanner.at() == lsn {
                         scanner.resync()?;
                     }
+                    if number(scanner.at(), 0) > from {
+                        return Ok(None);
+                    }
                     continue;
                 }
-                Step::End => return Ok(count),
+                Step::End => return Ok(Some(count)),
             };
+            let is_behind = number(header.end(), 0) > from;
+            if is_behind && is_lost(&header, payload) {
+                return Ok(None);
+            }
             let ours = header.kind == Kind::Request as u8
                 && request_targets(payload).is_ok_and(|list| list.contains(&target));
-            let Some(Ok(request)) = ours.then(|| Read::new(header.lsn, payload)) else { continue };
+            let request = match ours.then(|| Read::new(header.lsn, payload)) {
+                Some(Ok(request)) => request,
+                Some(Err(_)) if is_behind => return Ok(None),
+                _ => continue,
+            };
             let left = request.numbers(target).map(|(number, _)| number);
             let left = left.filter(|n| (from..=last).contains(n) && !done.contains(*n));
             count += left.count() as u64;
