@@ -126,7 +126,7 @@ fn source(
         }
     };
     refuse_any_body(&scheme, &sender, place.clone(), notes);
-    let (repeat, sender) = repeat.of(&scheme, sender, notes);
+    let (repeat, sender) = repeat.of(&scheme, sender, place.clone(), notes);
     let sender = match events_max {
         Some(events_max) => Arc::new(sender.with_events_max(events_max)),
         None => sender,

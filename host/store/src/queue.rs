@@ -385,7 +385,7 @@ pub trait Queue: Send + Sync + 'static {
     /// The event of that id, if it is stored.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>>;
 
-    /// Holds the target's deliveries, or releases the hold; outlives restarts. Durable when it returns.
+    /// Holds the target's deliveries, or releases them; durable when it returns. A paused target does not become broken.
     fn hold(
         &self,
         _target: TargetNumber,
@@ -482,9 +482,8 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
-    /// Returns when everything settled before can be read, within about a second. For callers that only
-    /// read: unlike [`flush`](Self::flush) it causes no early write. An engine without delayed writes
-    /// returns at once.
+    /// Returns when everything settled before can be read, within about a second. For callers that only read:
+    /// unlike [`flush`](Self::flush) it causes no early write. An engine without delayed writes returns at once.
     fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }

@@ -25,6 +25,11 @@ impl Committer {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
+        // Both may have been on their way at once: what a person wants counts.
+        let is_paused = || lock(&target.live).hold.as_ref().is_some_and(|hold| !hold.broken);
+        if matches!(&what, ActKind::Hold(Some(hold)) if hold.broken) && is_paused() {
+            return drop(reply.send(Ok(0)));
+        }
         let now = self.shared.now();
         // A replayed delivery is due at the time of its record.
         let at_ms = now.wall.min(now.seen).as_millis();
