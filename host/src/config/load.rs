@@ -181,7 +181,7 @@ fn read(
     let senders = root.table("senders", notes).map(|table| senders::read(&table, is_sender, notes));
     let schemes = schemes.unwrap_or_default();
     let context = sources::Context {
-        body_bytes_limit: body_bytes_max,
+        body_bytes_limits: (body_bytes_max, server.bytes_in_flight_max as u64),
         public_url: server.public_url.as_deref(),
         schemes: &schemes,
         senders: &senders.unwrap_or_default(),
