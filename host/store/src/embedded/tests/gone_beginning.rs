@@ -260,6 +260,20 @@ async fn a_segment_before_the_beginning_of_the_log_is_taken_away() {
     assert_eq!(folder.store().depth(TargetNumber(0)).dead, 0);
 }
 
+/// The link leads to the folder above, so following it would never end.
+#[tokio::test]
+async fn a_link_to_a_folder_in_the_index_is_not_followed() {
+    let folder = Folder::new();
+    let store = folder.store();
+    store.close().await.unwrap();
+    drop(store);
+    let link = folder.settings().index_folder().join("elsewhere");
+    std::os::unix::fs::symlink("..", &link).unwrap();
+    let report = check(&folder);
+    assert!(matches!(report.start, Start::Works) && report.is_clean(), "{report:?}");
+    drop(folder.store());
+}
+
 /// A file that is far behind the log, and of another one, does not make it longer.
 #[tokio::test]
 async fn the_newest_segment_keeps_its_numbers_if_a_foreign_file_is_given_up_with_it() {
