@@ -101,7 +101,7 @@ pub enum AppendError {
     /// Too large for a segment: it will never fit.
     #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
-    /// The disk or the log is full, until there is space; the text says what, where and what to do.
+    /// Refused until there is space on the disk or in the log; the text says what, where and what to do.
     #[error("{reason}")]
     Full { reason: String },
     /// The disk refused; the text says what and where.
