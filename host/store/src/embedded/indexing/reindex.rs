@@ -157,10 +157,8 @@ pub(crate) fn rebuild(
     let mut failed = take_over(shared, machine);
     let mut report = true;
     loop {
-        if let Some(failed) = &failed {
-            if failed.is_full() && report {
-                shared.room.disk_refused(&format!("cannot write the index: {failed}"));
-            }
+        if let Some(failed) = failed.as_ref().filter(|failed| failed.is_full() && report) {
+            shared.room.disk_refused(&format!("cannot write the index: {failed}"));
         }
         if failed.is_some() || shared.room.is_closed(Why::Gone) {
             drain.wait(rest.next());

@@ -270,7 +270,8 @@ async fn a_link_to_a_folder_in_the_index_is_not_followed() {
     let link = folder.settings().index_folder().join("elsewhere");
     std::os::unix::fs::symlink("..", &link).unwrap();
     let report = check(&folder);
-    assert!(matches!(report.start, Start::Works) && report.is_clean(), "{report:?}");
+    let named = report.index.as_ref().is_some_and(|index| index.contains("a link to a folder"));
+    assert!(named && matches!(report.start, Start::Works), "{report:?}");
     drop(folder.store());
 }
 
