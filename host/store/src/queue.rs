@@ -483,8 +483,7 @@ pub trait Queue: Send + Sync + 'static {
     }
 
     /// Returns when everything settled before can be read, within about a second. For callers that only
-    /// read: unlike [`flush`](Self::flush) it causes no early write. An engine without delayed writes
-    /// returns at once.
+    /// read: unlike [`flush`](Self::flush) it causes no early write. An engine without delayed writes returns at once.
     fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
