@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::embedded::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
-use crate::embedded::platform::regular::Irregular;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -65,7 +64,10 @@ pub(crate) fn at<'a>(
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 "something that is not a folder is in the way"
             }
-            _ if Irregular::why(&source).is_some() => "take it out of the data folder",
+            // Not EINVAL of the system: what lies there is not a file.
+            io::ErrorKind::InvalidInput if source.raw_os_error().is_none() => {
+                "take it out of the data folder"
+            }
             _ => "check the disk and the data folder",
         };
         OpenError::Io { act, path: path.to_path_buf(), source, advice }
