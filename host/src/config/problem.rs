@@ -21,12 +21,6 @@ pub enum Place {
     Line(PathBuf, usize),
 }
 
-/// A missing key. Rare, so a [`Problem`] has it in a box, which keeps results with a problem small.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Absence {
-    pub(super) key: &'static str,
-}
-
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -41,7 +35,7 @@ pub struct Problem {
     /// It stops a target, and not the daemon.
     pub(super) of_a_target: bool,
     /// The key that is missing. It may be in a part of the file that could not be read.
-    pub(super) absence: Option<Box<Absence>>,
+    pub(super) absence: Option<&'static str>,
 }
 
 impl Problem {
@@ -108,7 +102,7 @@ impl Problem {
 
     /// The key is missing from the table at the place, or from the file if it has no place.
     pub(super) fn absence(self, key: &'static str) -> Self {
-        Self { absence: Some(Box::new(Absence { key })), ..self }
+        Self { absence: Some(key), ..self }
     }
 
     /// The order in which problems are shown: those without a place first, then in the order of the file, and last

@@ -57,9 +57,9 @@ impl Notes {
     /// Without what is only missing because its name is wrong.
     pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Range<usize>>) {
         let misnamed = self.misnamed.into_inner();
-        let follows = |problem: &Problem| match (&problem.place, &problem.absence) {
-            (Place::Span(place), Some(absence)) => {
-                misnamed.iter().any(|(table, meant)| table == place && *meant == absence.key)
+        let follows = |problem: &Problem| match (&problem.place, problem.absence) {
+            (Place::Span(place), Some(key)) => {
+                misnamed.iter().any(|(table, meant)| table == place && *meant == key)
             }
             _ => false,
         };
