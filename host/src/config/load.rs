@@ -190,7 +190,7 @@ fn read(
     let senders: Vec<_> =
         senders.iter().flat_map(|table| senders::read(table, is_sender, notes)).collect();
     let context = sources::Context {
-        body_bytes_limit: body_bytes_max,
+        body_bytes_limits: (body_bytes_max, server.bytes_in_flight_max as u64),
         public_url: server.public_url.as_deref(),
         schemes: &schemes,
         senders: &senders,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::embedded::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::embedded::platform::regular::Irregular;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -64,7 +65,7 @@ pub(crate) fn at<'a>(
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 "something that is not a folder is in the way"
             }
-            io::ErrorKind::InvalidInput => "take it out of the data folder",
+            _ if Irregular::why(&source).is_some() => "take it out of the data folder",
             _ => "check the disk and the data folder",
         };
         OpenError::Io { act, path: path.to_path_buf(), source, advice }
