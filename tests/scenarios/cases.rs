@@ -66,8 +66,9 @@ impl Case {
     fn check_lines(&self, lines: &[&Value], count: usize) {
         assert_eq!(lines.len(), count, "{}: {lines:#?}", self.name);
         let body = self.body();
-        let sent: Vec<&RawValue> = serde_json::from_slice(&body)
-            .or_else(|_| serde_json::from_slice(&body).map(|one| vec![one]))
+        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
+        let sent: Vec<&RawValue> = serde_json::from_slice(text)
+            .or_else(|_| serde_json::from_slice(text).map(|one| vec![one]))
             .unwrap_or_default();
         for (index, line) in lines.iter().enumerate() {
             for key in ["source", "type", "id", "time", "title", "severity"] {
