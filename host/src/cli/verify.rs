@@ -258,7 +258,7 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
             error => Failure::usage(error),
         })?;
     let usual = vendors::sender(&scheme.name).or_else(|| vendors::sender("json"));
-    let usual = usual.ok_or_else(|| Failure::new("there is no sender `json`"))?;
+    let usual = usual.ok_or_else(|| Failure::new("the built-in sender `json` is missing"))?;
     let sender = Arc::new(usual.limited(&scheme.coverage(), UnsignedTypes::Ignored));
     let body_bytes_max = ingest::BODY_BYTES_MAX;
     let is_source = false;
