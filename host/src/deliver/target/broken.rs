@@ -149,7 +149,7 @@ impl Target {
     /// A probe of the held target showed that it works.
     pub(super) async fn let_go(&mut self) {
         if self.broken_hold().is_some()
-            && let Err(error) = self.queue.hold(self.settings.number, None).await
+            && let Err(error) = self.queue.let_go(self.settings.number).await
         {
             // The store still holds it, so it is probed again.
             self.breaker.observe(Sign::Broken, false, self.clock.elapsed());
