@@ -23,7 +23,7 @@ use super::report::Reporter;
 use super::sequence::Pace;
 use super::settings::Settings;
 use super::tried;
-use crate::model::{Delivery, EventId};
+use crate::model::{Delivery, EventId, Timestamp};
 use crate::retry::{Breaker, Evidence, Health, MaybeSent, Permit};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Queue, Settlement, StoreError};
 use crate::telemetry::Feed;
@@ -82,6 +82,8 @@ pub(super) struct Target {
     probe_last: bool,
     /// For a target that combines deliveries into messages.
     digests: Option<Digests>,
+    /// When it last accepted a message, in the time of the store.
+    delivered_at: Option<Timestamp>,
 }
 
 impl Target {
@@ -114,6 +116,7 @@ impl Target {
             untried_missing: false,
             probe_last: false,
             digests,
+            delivered_at: None,
         }
     }
 
