@@ -95,9 +95,11 @@ impl View {
 
     /// The text as it reads; `None` if that is the same.
     fn read(&self, reading: Reading) -> Option<Self> {
+        // Mostly there is none.
+        (0..self.bytes.len()).find(|at| reading(&self.bytes[*at..]).is_some())?;
         let mut bytes = Vec::with_capacity(self.bytes.len());
         let mut places = Vec::with_capacity(self.bytes.len());
-        let (mut at, mut changed) = (0, false);
+        let mut at = 0;
         while let Some(byte) = self.bytes.get(at) {
             let Some((read, length)) = reading(&self.bytes[at..]) else {
                 bytes.push(*byte);
@@ -105,13 +107,12 @@ impl View {
                 at += 1;
                 continue;
             };
-            changed = true;
             let place = self.place(at..at + length);
             places.extend(read.iter().map(|_| place.clone()));
             bytes.extend(read.iter().map(u8::to_ascii_lowercase));
             at += length;
         }
-        changed.then_some(Self { bytes, places: Some(places) })
+        Some(Self { bytes, places: Some(places) })
     }
 }
 
@@ -157,7 +158,7 @@ fn escape(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
 /// A number of so many digits, and where it ends.
 fn number(bytes: &[u8], from: usize, digits: usize, radix: u32) -> Option<(u32, usize)> {
     let text = std::str::from_utf8(bytes.get(from..from + digits)?).ok()?;
-    // A sign is no digit.
+    // It takes a sign, too.
     let all = text.chars().all(|digit| digit.is_digit(radix));
     Some((u32::from_str_radix(text, radix).ok().filter(|_| all)?, from + digits))
 }

@@ -145,7 +145,8 @@ impl Target {
     }
 
     /// Why a message is sent again in two halves, if it is: it was refused, which may be the fault of one of its events.
-    /// A verdict "broken" is of an event only if the target has accepted something since.
+    /// Not by a target that refuses everything: halves would only be more requests. A verdict "broken" is of an event only
+    /// if the target has accepted something since.
     fn is_halved(
         &self,
         message: &Message,
@@ -159,7 +160,7 @@ impl Target {
             FailureKind::Broken => works(),
             FailureKind::Retry | FailureKind::Throttled => false,
         };
-        (refused && message.members.len() > 1).then_some(kind)
+        (refused && message.members.len() > 1 && !self.breaker.is_held()).then_some(kind)
     }
 
     /// Releases the events of a message that does not count as attempted.

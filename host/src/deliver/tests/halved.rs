@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::DigestSettings;
 use super::*;
 use crate::model::Digest;
+use crate::retry::REJECTIONS_TO_OPEN;
 
 /// Refuses every message with one of these events, and keeps what it was given.
 struct Picky {
@@ -94,9 +95,14 @@ async fn a_message_with_an_event_that_a_firewall_refuses_is_halved_once_others_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_refuses_everything_gets_no_more_than_whole_messages() {
+async fn a_target_that_refuses_everything_gets_few_messages() {
     let all: Vec<u64> = (0..40).collect();
     let (_, given) =
         digest_of(0..16, &all, FailureKind::Broken, Policy::default(), secs(3_600)).await;
     assert!(given.iter().all(|(of, _)| matches!(of.len(), 2 | 16 | 18)), "{given:?}");
+    let (queue, given) =
+        digest_of(0..20, &all, FailureKind::Reject, Policy::default(), secs(3_600)).await;
+    assert_eq!((queue.settled(A)["dead"], queue.depth(A).pending), (22, 0));
+    // Until that is known, and one message for each that was left.
+    assert!(given.len() <= 2 * REJECTIONS_TO_OPEN as usize + 1, "{given:?}");
 }
