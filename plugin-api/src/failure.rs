@@ -49,7 +49,7 @@ impl Failure {
     }
 
     /// The target cannot work until a person fixes it: wrong credentials, unknown address. One event alone does not hold
-    /// the target; it is retried. After five different events in a row, or if the probe says the same, the target is held.
+    /// the target; it is retried. A target that refuses every event, or whose probe says the same, is held.
     pub fn broken(why: impl Display) -> Self {
         Self::new(Kind::Broken, why)
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
+use super::setup::ALARMS;
 use super::{Answer, Client, Installed, SECRET, Setup, plugin_file, signature, wait_for};
 
 /// A daemon's home and, while it runs, its process. Prints the daemon's log if the test fails.
@@ -211,10 +212,10 @@ impl Daemon {
         lines
     }
 
-    /// The daemon's own events of a type in a target's log.
+    /// The daemon's own events of a type that target `alarms` got.
     #[track_caller]
-    pub(crate) fn own_events(&self, target: &str, kind: &str) -> Vec<Value> {
-        let mut lines = self.all_lines(target);
+    pub(crate) fn own_events(&self, kind: &str) -> Vec<Value> {
+        let mut lines = self.all_lines(ALARMS);
         lines.retain(|line| line["source"] == "dispatcher" && line["type"] == kind);
         lines
     }

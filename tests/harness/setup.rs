@@ -9,6 +9,9 @@ use super::{Daemon, plugin_file};
 /// The secret of a source, unless the test sets another.
 pub(crate) const SECRET: &str = "a secret for tests, long enough";
 
+/// The target of the daemon's own events, for tests that wait for one.
+pub(super) const ALARMS: &str = "alarms";
+
 /// A source that signs as Sqreen does.
 #[derive(Clone, Debug)]
 struct Source {
@@ -81,6 +84,11 @@ impl Setup {
     /// Adds further lines to its table.
     pub(crate) fn log_with(self, name: &str, lines: &str) -> Self {
         self.target(name, &format!("settings.path = \"logs/{name}.jsonl\"\n{lines}"))
+    }
+
+    /// Adds a target that gets the daemon's own events; see [`Daemon::own_events`].
+    pub(crate) fn alarms(self) -> Self {
+        self.log_with(ALARMS, "route.sources = \"dispatcher\"")
     }
 
     /// Adds a target of plugin `file-log` with these lines in its table.

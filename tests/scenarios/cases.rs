@@ -57,15 +57,18 @@ impl Case {
             assert_eq!(answer.header("allow"), Some(allow), "{}", self.name);
         }
         let accepted = if answer.status == 200 { answer.json()["accepted"].as_u64() } else { None };
-        let lines = expect["dispatch"].as_u64().or(accepted).unwrap_or(0);
+        // Where several answers are right, the one that was given counts.
+        let is_open = !expect["dispatch_any_of"].is_null();
+        let lines = expect["dispatch"].as_u64().filter(|_| !is_open).or(accepted).unwrap_or(0);
         usize::try_from(lines).unwrap()
     }
 
     fn check_lines(&self, lines: &[&Value], count: usize) {
         assert_eq!(lines.len(), count, "{}: {lines:#?}", self.name);
         let body = self.body();
-        let sent: Vec<&RawValue> = serde_json::from_slice(&body)
-            .or_else(|_| serde_json::from_slice(&body).map(|one| vec![one]))
+        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
+        let sent: Vec<&RawValue> = serde_json::from_slice(text)
+            .or_else(|_| serde_json::from_slice(text).map(|one| vec![one]))
             .unwrap_or_default();
         for (index, line) in lines.iter().enumerate() {
             for key in ["source", "type", "id", "time", "title", "severity"] {

@@ -15,7 +15,7 @@ const FILE_BYTES_MAX: u64 = 200 << 10;
 
 fn start() -> Daemon {
     let store = "store.segment = \"1MiB\"\n";
-    Daemon::new().store(store).source("sqreen", SECRET).log("audit-log").start()
+    Daemon::new().store(store).source("sqreen", SECRET).log("audit-log").alarms().start()
 }
 
 /// The first line of `status`, and whether it exits with 0.
@@ -66,7 +66,7 @@ fn wait_for_works(daemon: &Daemon) {
 
 #[track_caller]
 fn wait_for_alarm(daemon: &Daemon, words: &str) {
-    let alarm = wait_for("the event", || daemon.own_events("audit-log", "store.down").pop());
+    let alarm = wait_for("the event", || daemon.own_events("store.down").pop());
     assert_eq!(alarm["severity"], "critical");
     let title = alarm["title"].as_str().unwrap();
     assert!(title.starts_with("requests are refused: ") && title.contains(words), "{title}");
@@ -180,7 +180,8 @@ fn a_file_system_that_turns_read_only_is_shown_and_reported() {
     };
     let store =
         format!("store.directory = {:?}\nstore.segment = \"1MiB\"", disk.path().join("data"));
-    let daemon = Daemon::new().head(&store).source("sqreen", SECRET).log("audit-log").start();
+    let daemon =
+        Daemon::new().head(&store).source("sqreen", SECRET).log("audit-log").alarms().start();
     let first = events("first", 3);
     assert_eq!(daemon.post(&body(&first)).status, 200);
     if let Err(reason) = disk.turn_read_only() {

@@ -36,7 +36,7 @@ fn the_life_of_a_target() {
     let now = Arc::new(AtomicU16::new(200));
     let seen = Arc::clone(&now);
     let receiver = Receiver::answering(move |_| seen.load(Ordering::Relaxed));
-    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
+    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log").alarms();
     let mut daemon = receiver.target(setup, "hook", ROUTE).start();
     let post = |daemon: &Daemon, name: &str| {
         assert_eq!(daemon.post(&body(&events(name, 1))).status, 200);
@@ -57,7 +57,7 @@ fn the_life_of_a_target() {
     assert_eq!(state, "not proven: 1 retrying, last error: answered 500");
     let state = shows(&daemon, "failing", 1);
     assert!(state.contains("last error: answered 500"), "{state}");
-    let down = wait_for("the event", || daemon.own_events("audit-log", "target.down").pop());
+    let down = wait_for("the event", || daemon.own_events("target.down").pop());
     assert_eq!((&down["subject"], &down["severity"]), (&"hook".into(), &"error".into()));
     assert_eq!(status(&daemon, "hook").0["last_error"], "answered 500");
 
@@ -70,13 +70,11 @@ fn the_life_of_a_target() {
 
     post(&daemon, "third");
     shows(&daemon, "failing", 1);
-    wait_for("the event", || {
-        (daemon.own_events("audit-log", "target.down").len() == 2).then_some(())
-    });
+    wait_for("the event", || (daemon.own_events("target.down").len() == 2).then_some(()));
     now.store(200, Ordering::Relaxed);
     post(&daemon, "fourth");
     shows(&daemon, "works", 0);
-    let back = wait_for("the event", || daemon.own_events("audit-log", "target.recovered").pop());
+    let back = wait_for("the event", || daemon.own_events("target.recovered").pop());
     assert_eq!(back["subject"], "hook");
 
     run(&daemon, &["pause", "hook", "--reason", "moving house"]);
@@ -99,7 +97,7 @@ fn the_life_of_a_target() {
 #[test]
 fn a_target_that_fails_everything_is_failing_whatever_it_fails_with() {
     let down = Receiver::answering(|_| 500);
-    let setup = Daemon::new().source("sqreen", SECRET).plugin("each").log("audit-log");
+    let setup = Daemon::new().source("sqreen", SECRET).plugin("each").log("audit-log").alarms();
     let setup = down.target(setup, "answers-500", ROUTE);
     let denied = format!("settings.url = \"{}/hook\"\n{ROUTE}", down.url());
     let daemon = setup
@@ -125,7 +123,7 @@ fn a_target_that_fails_everything_is_failing_whatever_it_fails_with() {
             assert!(row[key].as_str().unwrap().contains(words), "{row}");
         }
         wait_for("its event", || {
-            let events = daemon.own_events("audit-log", "target.down");
+            let events = daemon.own_events("target.down");
             events.iter().any(|event| event["subject"] == target).then_some(())
         });
     }

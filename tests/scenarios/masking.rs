@@ -58,12 +58,13 @@ fn a_token_that_a_target_repeats_is_nowhere() {
     let mut daemon = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
+        .alarms()
         .variable("HOOK", &format!("\"Bearer {TOKEN}\""))
         .target_of("hook", "http", &hook)
         .start();
     let ids = events("leak", 3);
     assert_eq!(daemon.post(&body(&ids)).status, 200);
-    let dead = || wait_for("dead letters", || daemon.own_events("audit-log", "dead_letter").pop());
+    let dead = || wait_for("dead letters", || daemon.own_events("dead_letter").pop());
     assert!(dead()["data"].to_string().contains("418"), "{}", dead());
     let run = |arguments: &[&str]| {
         let output = daemon.command(arguments).output().unwrap();

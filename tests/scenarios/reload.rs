@@ -259,7 +259,7 @@ fn a_plugin_file_replaced_under_its_name_is_loaded_as_new_code() {
     let outcome = daemon.reload(|setup| setup.target_of("each", "test-each", lines));
     assert_eq!(outcome["started"], "each");
     // As many as show that the target is broken, and not one event.
-    assert_eq!(daemon.post(&body(&events("first", 5))).status, 200);
+    assert_eq!(daemon.post(&body(&events("first", 9))).status, 200);
     wait_for("the first build", || daemon.log().contains("no such account").then_some(()));
     wait_for("the hold", || {
         let shown = daemon.command(&["status"]).output().unwrap();

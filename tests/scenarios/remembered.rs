@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::receiver::{Receiver, answer};
 use crate::harness::{Daemon, SECRET, Setup, body, events, wait_for};
 
-/// Without this route, the daemon's own events would be deliveries too.
+/// Only what this source sends.
 const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
 /// The target of the one recipient.
 const SMS: &str = "sms/+33600000001";

@@ -10,14 +10,14 @@ use crate::harness::{Daemon, SECRET, Setup, body, events, post_all, wait_for};
 const ALICE: &str = "+33600000001";
 const BOB: &str = "+33600000002";
 const CAROL: &str = "+33600000003";
-/// Without this route, the daemon's own events would be messages too.
+/// Only what this source sends.
 const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
 const INVALID: &str =
     r#"{"code": 21211, "message": "The 'To' number is not valid.", "status": 400}"#;
 const WHO: &str = r#"{"code": 20003, "message": "Authenticate", "status": 401}"#;
 
 fn setup() -> Setup {
-    Daemon::new().source("sqreen", SECRET).log("audit-log")
+    Daemon::new().source("sqreen", SECRET).log("audit-log").alarms()
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn throttled_then_failing_then_accepted_is_one_message_at_the_right_times() {
     assert!(after(&asked, 2) >= after(&asked, 1) + Duration::from_millis(790), "{asked:?}");
     assert!(after(&asked, 3) >= after(&asked, 2) + Duration::from_millis(1_590), "{asked:?}");
     assert!(asked.iter().all(|sms| sms.text == asked[0].text));
-    assert_eq!(daemon.own_events("audit-log", "target.down").len(), 0);
+    assert_eq!(daemon.own_events("target.down").len(), 0);
 }
 
 #[test]
@@ -93,10 +93,11 @@ fn a_wrong_account_holds_the_target_and_loses_nothing_across_a_restart() {
         false => (401, "", WHO),
     };
     let twilio = Twilio::playing(answer);
-    let mut daemon = twilio.target(setup(), &[ALICE], "").start();
+    // It would get its own alarms, if they were not kept from it.
+    let all = "route = [{ types = \"*\" }, { sources = \"dispatcher\" }]";
+    let mut daemon = twilio.target(setup(), &[ALICE], all).start();
     assert_eq!(daemon.post(&body(&events("first", 1))).status, 200);
-    let broken =
-        wait_for("the event in the log", || daemon.own_events("audit-log", "target.broken").pop());
+    let broken = wait_for("the event in the log", || daemon.own_events("target.broken").pop());
     assert_eq!(broken["subject"], format!("sms/{ALICE}"), "{broken}");
     assert_eq!(broken["severity"], "critical");
     assert!(broken["data"]["reason"].as_str().unwrap().contains("20003"), "{broken}");
@@ -111,8 +112,8 @@ fn a_wrong_account_holds_the_target_and_loses_nothing_across_a_restart() {
     daemon.wait_delivered("audit-log", &last);
     // The event about the target was not routed to the target itself.
     assert_eq!(twilio.asked().len(), 1, "{:?}", twilio.asked());
-    assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 1);
-    assert_eq!(daemon.own_events("audit-log", "dead_letter").len(), 0);
+    assert_eq!(daemon.own_events("target.broken").len(), 1);
+    assert_eq!(daemon.own_events("dead_letter").len(), 0);
     fixed.store(true, Ordering::Relaxed);
     // The target's name stands for all of its recipients.
     let resumed = daemon.command(&["resume", "sms", "--held"]).output().unwrap();
@@ -127,7 +128,7 @@ fn a_dead_letter_and_a_source_that_is_refused_again_and_again_are_events_too() {
     let twilio = Twilio::playing(|_, _| (400, "", INVALID));
     let daemon = twilio.target(setup(), &[BOB], ROUTE).start();
     assert_eq!(daemon.post(&body(&events("dead", 1))).status, 200);
-    let event = wait_for("the dead letter", || daemon.own_events("audit-log", "dead_letter").pop());
+    let event = wait_for("the dead letter", || daemon.own_events("dead_letter").pop());
     assert_eq!(
         (&event["subject"], &event["data"]["count"]),
         (&format!("sms/{BOB}").into(), &1.into())
@@ -135,8 +136,7 @@ fn a_dead_letter_and_a_source_that_is_refused_again_and_again_are_events_too() {
     for _ in 0..30 {
         assert_eq!(daemon.post_signed(b"[]", &"0".repeat(64)).status, 401);
     }
-    let event =
-        wait_for("the refusals", || daemon.own_events("audit-log", "source.rejecting").pop());
+    let event = wait_for("the refusals", || daemon.own_events("source.rejecting").pop());
     assert_eq!(event["subject"], "sqreen");
     assert_eq!(twilio.asked().len(), 1, "not routed to the phone");
 }
@@ -151,8 +151,7 @@ fn after_a_cut_connection_retry_maybe_sent_decides_whether_to_send_again() {
         if count == 2 {
             twilio.wait_asked(2);
         } else {
-            let event =
-                wait_for("the dead letter", || daemon.own_events("audit-log", "dead_letter").pop());
+            let event = wait_for("the dead letter", || daemon.own_events("dead_letter").pop());
             let reason = event["data"]["reason"].as_str().unwrap();
             assert!(reason.starts_with("may have arrived"), "{reason}");
         }

@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::receiver::{Receiver, answer};
 use crate::harness::{Daemon, SECRET, Setup, body, events, wait_for};
 
-/// Without this route, the daemon's own events would be deliveries too.
+/// Only what this source sends.
 const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
 /// Words that a firewall before the target does not let through.
 const POISON: &str = "union select";
 const TAKEN: &str = r#"{"sid": "SM0123456789abcdef0123456789abcdef", "status": "queued"}"#;
 
 fn setup() -> Setup {
-    Daemon::new().source("sqreen", SECRET).log("audit-log")
+    Daemon::new().source("sqreen", SECRET).log("audit-log").alarms()
 }
 
 fn status(daemon: &Daemon, target: &str) -> Value {
@@ -48,12 +48,11 @@ fn an_event_that_a_firewall_refuses_is_retried_and_given_up_and_all_others_are_d
             assert_eq!(daemon.post(&body(&ids)).status, 200);
             wait_for("the others", || (arrived(&receiver, &ids) == ids.len()).then_some(()));
         }
-        let dead =
-            wait_for("the end of the one", || daemon.own_events("audit-log", "dead_letter").pop());
+        let dead = wait_for("the end of the one", || daemon.own_events("dead_letter").pop());
         let reason = dead["data"]["reason"].as_str().unwrap();
         assert!(reason.starts_with("given up after 2s (") && reason.contains(&code.to_string()));
         assert!(!reason.contains("(1 attempt"), "{reason}");
-        assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 0);
+        assert_eq!(daemon.own_events("target.broken").len(), 0);
         let last = events("last", 1);
         assert_eq!(daemon.post(&body(&last)).status, 200);
         wait_for("the last", || (arrived(&receiver, &last) == 1).then_some(()));
@@ -75,7 +74,7 @@ fn a_run_of_refused_events_holds_no_others() {
         let row = status(&daemon, "hook");
         assert_ne!(row["kind"], "broken");
         assert_eq!((&row["pending"], &row["dead"]), (&RUN.into(), &0.into()), "{code}");
-        assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 0);
+        assert_eq!(daemon.own_events("target.broken").len(), 0);
     }
 }
 
@@ -125,7 +124,7 @@ fn a_target_that_refuses_every_event_is_broken_and_a_resume_does_not_fall_back_f
     assert_eq!(daemon.post(&body(&[POISON])).status, 200);
     let others = events("other", 11);
     assert_eq!(daemon.post(&body(&others)).status, 200);
-    let broken = wait_for("the alarm", || daemon.own_events("audit-log", "target.broken").pop());
+    let broken = wait_for("the alarm", || daemon.own_events("target.broken").pop());
     assert_eq!(broken["subject"], "hook");
     wait_for("the hold", || (status(&daemon, "hook")["kind"] == "broken").then_some(()));
     let shown = daemon.command(&["status"]).output().unwrap();
@@ -145,7 +144,7 @@ fn a_target_that_refuses_every_event_is_broken_and_a_resume_does_not_fall_back_f
     let times = refused();
     wait_for("its next attempts", || (refused() >= times + 2).then_some(()));
     assert_ne!(status(&daemon, "hook")["kind"], "broken");
-    assert_eq!(daemon.own_events("audit-log", "target.broken").len(), 1);
+    assert_eq!(daemon.own_events("target.broken").len(), 1);
     assert_eq!(status(&daemon, "hook")["pending"], 1);
 }
 
@@ -173,7 +172,7 @@ fn a_backlog_waits_out_a_time_of_not_found_and_becomes_no_dead_letter() {
             Some(status(&daemon, name)).filter(|row| row["pending"] == 0)
         });
         assert_eq!((&row["dead"], &row["kind"]), (&0.into(), &"works".into()), "{name} {code}");
-        assert_eq!(daemon.own_events("audit-log", "dead_letter").len(), 0, "{name} {code}");
+        assert_eq!(daemon.own_events("dead_letter").len(), 0, "{name} {code}");
     }
 }
 
@@ -187,7 +186,7 @@ fn a_run_of_rejections_costs_a_few_events_and_not_the_backlog() {
         Receiver::answering(move |_| if seen.load(Ordering::Relaxed) { 400 } else { 200 });
     let daemon = receiver.target(setup(), "hook", ROUTE).start();
     assert_eq!(daemon.post(&body(&events("many", 500))).status, 200);
-    wait_for("the target to be down", || daemon.own_events("audit-log", "target.down").pop());
+    wait_for("the target to be down", || daemon.own_events("target.down").pop());
     rejects.store(false, Ordering::Relaxed);
     let row =
         wait_for("the rest", || Some(status(&daemon, "hook")).filter(|row| row["pending"] == 0));

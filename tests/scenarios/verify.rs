@@ -81,6 +81,10 @@ fn every_vector_of_the_vendors_is_decided_as_they_say() {
     let vectors = document["vectors"].as_array().unwrap();
     for vector in vectors {
         let text = |key: &str| vector[key].as_str().unwrap_or_default();
+        // It is not known how the vendor signs.
+        if text("note").contains("not confirmed") {
+            continue;
+        }
         let body = vector["body"].as_str().map_or_else(|| form(&vector["form"]), str::to_owned);
         let mut arguments = vec!["verify".to_owned(), "--explain".to_owned()];
         let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
@@ -117,9 +121,14 @@ fn every_vector_of_the_vendors_is_decided_as_they_say() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What a sender signs rightly is accepted only if the daemon would store it.
+/// What a sender signs rightly is accepted by a source only if the daemon would store it. A scheme alone decides the
+/// signature, and says the rest.
 #[test]
 fn a_rightly_signed_body_that_cannot_be_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dispatcher.toml");
+    std::fs::write(&file, "sources.github.secrets = \"literal:hush\"\n").unwrap();
+    let config = ["--config", file.to_str().unwrap(), "verify", "--source", "github"];
     for (body, words) in [
         ("", "the body is empty"),
         ("hello", "the body is not valid JSON"),
@@ -130,8 +139,14 @@ fn a_rightly_signed_body_that_cannot_be_read_is_refused() {
         let header = signed.text.lines().next().unwrap().to_owned();
         let ended = verify(&["--scheme", "github", "--secret", "hush", "--header", &header], body);
         let text = ended.text;
+        assert_eq!(ended.code, Some(0), "{text}");
+        let refused = format!("but a source of this sender would refuse it: {words}");
+        assert!(text.contains(&refused), "{text}");
+        let arguments = [&config[..], &["--header", &header]].concat();
+        let ended = dispatcher(&Installed::new(), &arguments, body.as_bytes());
+        let text = ended.text;
         assert_eq!(ended.code, Some(1), "{text}");
-        assert!(text.contains("the signature is right, but") && text.contains(words), "{text}");
+        assert!(text.contains(&format!("the signature is right, but {words}")), "{text}");
     }
 }
 

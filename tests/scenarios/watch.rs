@@ -6,7 +6,7 @@ use crate::harness::{Daemon, SECRET, body, events, wait_for};
 
 #[test]
 fn a_source_that_falls_silent_is_reported_once_until_something_comes_and_a_reload_decides_which() {
-    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").alarms().start();
     let first = events("first", 1);
     assert_eq!(daemon.post(&body(&first)).status, 200);
     daemon.wait_delivered("audit-log", &first);
@@ -16,7 +16,7 @@ fn a_source_that_falls_silent_is_reported_once_until_something_comes_and_a_reloa
     });
     assert_eq!(logged["message"], "reloaded");
     assert!(!daemon.log().contains("needs a restart"));
-    let silent = wait_for("the silence", || daemon.own_events("audit-log", "source.silent").pop());
+    let silent = wait_for("the silence", || daemon.own_events("source.silent").pop());
     assert_eq!((&silent["subject"], &silent["severity"]), (&"sqreen".into(), &"warning".into()));
     let reason = silent["data"]["reason"].as_str().unwrap();
     assert!(reason.starts_with("no accepted request for 1s, the last came at 2"), "{reason}");
@@ -36,9 +36,10 @@ fn a_restart_neither_restarts_a_silence_nor_reports_it_twice() {
         .source_with("sqreen", SECRET, "silent_after = \"1s\"\n")
         .source_with("rare", SECRET, "silent_after = \"20d\"\n")
         .log("audit-log")
+        .alarms()
         .start();
     let logged = |daemon: &Daemon, source: &str| {
-        let events = daemon.own_events("audit-log", "source.silent");
+        let events = daemon.own_events("source.silent");
         events.iter().filter(|event| event["subject"] == source).count()
     };
     wait_for("the silence", || (logged(&daemon, "sqreen") == 1).then_some(()));
@@ -64,13 +65,19 @@ fn a_restart_neither_restarts_a_silence_nor_reports_it_twice() {
 #[test]
 fn little_space_for_the_store_is_reported_once_at_the_start() {
     let setup = Daemon::new().source_with("sqreen", SECRET, "silent_after = \"2s\"\n");
-    let daemon = setup.log("audit-log").free_low("1000TiB").start();
-    let low = wait_for("the event", || daemon.own_events("audit-log", "disk.low").pop());
+    let daemon = setup.log("audit-log").alarms().free_low("1000TiB").start();
+    let low = wait_for("the event", || daemon.own_events("disk.low").pop());
     assert_eq!(low["subject"], daemon.home().join("data").to_str().unwrap());
     assert_eq!((&low["severity"], &low["data"]["count"]), (&"critical".into(), &1.into()));
     let reason = low["data"]["reason"].as_str().unwrap();
     assert!(reason.contains("B free, less than store.free_low (1000TiB)"), "{reason}");
     // A later check of the same timer reports the silence.
-    wait_for("the silence", || daemon.own_events("audit-log", "source.silent").pop());
+    wait_for("the silence", || daemon.own_events("source.silent").pop());
     assert_eq!(daemon.log().matches("disk.low: ").count(), 1);
+    // A target without a route gets what senders send.
+    let ids = events("last", 1);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+    let log = std::fs::read_to_string(daemon.log_path("audit-log")).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
 }

@@ -115,8 +115,8 @@ impl Masker {
     }
 }
 
-/// The bytes without line breaks, and where each of them was. A secret may be wrapped, as base64 and mail are. `None`:
-/// there is no line break.
+/// The bytes without line breaks, and where each of them was; `None` if the text has no line break. A secret may be
+/// wrapped, as base64 and mail are.
 fn join_lines(bytes: &[u8]) -> Option<(Vec<u8>, Vec<usize>)> {
     if !bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r' | b'\\')) {
         return None;

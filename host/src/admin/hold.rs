@@ -46,10 +46,11 @@ pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, Requ
                 // The next attempt shows whether it works now.
                 inner.feed.history().condition(&target.name, Condition::Unknown);
             }
-            match inner.queue.held(target.number) {
-                Some(_) => inner.queue.hold(target.number, None).await?,
-                None => inner.host.resume(target.number),
+            if inner.queue.held(target.number).is_some() {
+                inner.queue.hold(target.number, None).await?;
             }
+            // Also after a hold: what a probe that runs now finds is of before.
+            inner.host.resume(target.number);
             tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
         }
         all = Count { count: all.count + count, skipped: all.skipped + skipped };

@@ -65,11 +65,11 @@ pub enum Unusable {
     #[error(transparent)]
     Damaged(#[from] Damaged),
     #[error("{}: {}", .0.title, .0.label)]
-    OpenSecret(Problem),
+    OpenSecret(Box<Problem>),
     #[error("{}: {}", .0.title, .0.label)]
-    NoDigests(Problem),
+    NoDigests(Box<Problem>),
     #[error("{}: {}", .0.title, .0.label)]
-    OwnFile(Problem),
+    OwnFile(Box<Problem>),
     #[error("settings{}{}: {}", if .0.path.is_empty() { "" } else { "." }, .0.path, .0.reason)]
     Refused(#[from] Invalid),
 }
@@ -81,7 +81,7 @@ impl Unusable {
             Self::NotLoaded(error) => target.plugin_problem(&error.to_string()),
             Self::Damaged(error) => target.plugin_problem(&error.to_string()),
             Self::OpenSecret(problem) | Self::NoDigests(problem) | Self::OwnFile(problem) => {
-                problem
+                *problem
             }
             Self::Refused(invalid) => target.setting_problem(&invalid.path, &invalid.reason),
         };
@@ -185,9 +185,14 @@ fn instances(
     }
     let plugin = host.catalog.load(&target.plugin).map_err(|error| vec![error.into()])?;
     let manifest = plugin.manifest();
-    let open = target.open_secrets(&manifest.schema).into_iter().map(Unusable::OpenSecret);
-    let digest = target.digest_problem(manifest.mode).map(Unusable::NoDigests);
-    let own = own.problems(target, &manifest.schema, home).into_iter().map(Unusable::OwnFile);
+    let open =
+        target.open_secrets(&manifest.schema).into_iter().map(Box::new).map(Unusable::OpenSecret);
+    let digest = target.digest_problem(manifest.mode).map(Box::new).map(Unusable::NoDigests);
+    let own = own
+        .problems(target, &manifest.schema, home)
+        .into_iter()
+        .map(Box::new)
+        .map(Unusable::OwnFile);
     let mut reasons: Vec<Unusable> = open.chain(digest).chain(own).collect();
     let services = host.services(target);
     if target.settings.incomplete {

@@ -4,10 +4,12 @@
 //! The daemon also works without it: if the file is missing or cannot be read, silences count from zero,
 //! which is logged. Limit: [`FILE_BYTES_MAX`].
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::silent_sources::SavedSilence;
 
@@ -39,10 +41,15 @@ impl SilenceFile {
     }
 
     fn try_read(&self) -> io::Result<Vec<SavedSilence>> {
-        let file = match File::open(&self.path) {
+        // Opening a pipe would wait for its other end.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             file => file?,
         };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
         let mut text = Vec::new();
         file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
         Ok(serde_json::from_slice(&text)?)

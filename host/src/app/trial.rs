@@ -109,10 +109,10 @@ fn instances(
     let plugin = host.catalog.load(&target.plugin)?;
     let own = OwnFiles::of(config).problems(target, &plugin.manifest().schema, &config.home);
     if let Some(problem) = own.into_iter().next() {
-        return Err(Unusable::OwnFile(problem));
+        return Err(Unusable::OwnFile(Box::new(problem)));
     }
     if let Some(problem) = target.open_secrets(&plugin.manifest().schema).into_iter().next() {
-        return Err(Unusable::OpenSecret(problem));
+        return Err(Unusable::OpenSecret(Box::new(problem)));
     }
     let Instances { whole, recipients } =
         recipients::make(&plugin, target, &host.services(target))?;

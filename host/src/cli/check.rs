@@ -5,6 +5,7 @@ use std::path::Path;
 use super::exit::{Failure, OK, PROBLEMS};
 use super::{find, matrix, out};
 use crate::config::{self, Config, Environment, Problems};
+use crate::model::printable;
 
 /// What a check found, and the exit code.
 pub(super) struct Found {
@@ -72,10 +73,19 @@ fn show(loaded: Result<Config, Problems>, styled: bool) -> Found {
     let warnings = config.problems(Vec::new());
     let mut text = warnings.render(styled);
     text.push_str(&matrix::render(&config));
-    if !warnings.is_empty() {
-        text.push_str(&format!("\n{}; nothing was changed", warnings.count()));
-    }
+    text.push_str(&format!("\n{}", valid(&config, &warnings)));
     Found { text, code: OK }
+}
+
+/// `dispatcher.toml is valid: 2 sources, 3 targets; 1 warning`.
+fn valid(config: &Config, warnings: &Problems) -> String {
+    let file = config.file.file_name().unwrap_or_default().to_string_lossy();
+    let of = |count: usize, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let sources = of(config.ingest.sources.len(), "source");
+    let targets = of(config.targets.len(), "target");
+    let warnings =
+        if warnings.is_empty() { String::new() } else { format!("; {}", warnings.count()) };
+    format!("{} is valid: {sources}, {targets}{warnings}", printable(&file))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::{Config, TargetConfig, show_rate};
 use crate::ingest::{Repeat, SourceSettings};
-use crate::model::Cidr;
+use crate::model::{Cidr, OWN_SOURCE};
 use crate::retry::{SCHEDULE_WAITS_MAX, schedule};
 use crate::store::REPEAT_WINDOW_DEFAULT;
 use crate::verify::{Proof, Replay};
@@ -37,11 +37,13 @@ pub(super) fn render(config: &Config) -> String {
     lines.extend(config.ingest.sources.iter().filter_map(limits));
     lines.extend(proxies(config));
     lines.extend(retries(&config.targets));
+    lines.extend(own_events(config));
     lines.push(format!("  home: {}   (relative paths start there)", config.home.display()));
     lines.join("\n")
 }
 
-/// A head, and a row for each source; the first block has the addresses.
+/// A head, and a row for each source, and for the daemon's own events if a target gets them; the first block has
+/// the addresses.
 fn rows(config: &Config, targets: &[TargetConfig], addresses: bool) -> Vec<String> {
     let mut table: Vec<Vec<String>> = Vec::new();
     let mut head = vec![String::new()];
@@ -55,6 +57,14 @@ fn rows(config: &Config, targets: &[TargetConfig], addresses: bool) -> Vec<Strin
         row.extend(targets.iter().map(|target| cell(target, &source.name)));
         if addresses {
             row.push(config.address(source));
+        }
+        table.push(row);
+    }
+    if routes_own_events(config) {
+        let mut row = vec![OWN_SOURCE.to_owned()];
+        row.extend(targets.iter().map(|target| cell(target, OWN_SOURCE)));
+        if addresses {
+            row.push("(the daemon's own events)".to_owned());
         }
         table.push(row);
     }
@@ -75,16 +85,13 @@ fn cell(target: &TargetConfig, source: &str) -> String {
         return "off".to_owned();
     }
     let rules = &target.route.rules;
-    if rules.is_empty() {
+    if target.route.takes_all_of(Some(source)) {
         return "all".to_owned();
     }
-    let for_source = |rule: &crate::route::Rule| {
-        rule.sources.is_empty() || rule.sources.iter().any(|name| &**name == source)
-    };
     let numbers: Vec<String> = rules
         .iter()
         .zip(1..)
-        .filter(|(rule, _)| for_source(rule))
+        .filter(|(rule, _)| rule.is_for(Some(source)))
         .map(|(_, number): (_, usize)| number.to_string())
         .collect();
     match (numbers.len(), rules.len()) {
@@ -92,6 +99,23 @@ fn cell(target: &TargetConfig, source: &str) -> String {
         (_, 1) => "rule".to_owned(),
         _ => format!("rule {}", numbers.join(",")),
     }
+}
+
+/// Whether a target gets events of source `dispatcher`.
+fn routes_own_events(config: &Config) -> bool {
+    let names_it = |target: &TargetConfig| {
+        target.enabled && target.route.rules.iter().any(|rule| rule.is_for(Some(OWN_SOURCE)))
+    };
+    config.targets.iter().any(names_it)
+}
+
+/// The note that no target gets the daemon's own events.
+fn own_events(config: &Config) -> Option<String> {
+    let unheard = !config.targets.is_empty() && !routes_own_events(config);
+    unheard.then(|| {
+        "  alarms: no target gets the daemon's own events; route them with sources = [\"dispatcher\"]"
+            .to_owned()
+    })
 }
 
 /// What a person should know about how sources are verified.

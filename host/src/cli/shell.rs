@@ -12,7 +12,7 @@ use super::out;
 /// Print the completions of a shell
 ///
 ///   bash   dispatcher completions bash > /etc/bash_completion.d/dispatcher
-///   zsh    dispatcher completions zsh > "${fpath[1]}/_dispatcher"
+///   zsh    dispatcher completions zsh > ~/.zfunc/_dispatcher
 ///   fish   dispatcher completions fish \
 ///            > ~/.config/fish/completions/dispatcher.fish
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,8 @@ const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
 /// Check whether a request would be accepted, and show why not
 ///
 /// Reads the body from standard input, byte for byte. Exits with 0 if the request
-/// is accepted, 1 if it is refused, 2 if the command is wrong.
+/// is accepted, 1 if it is refused, 2 if the command is wrong. With --scheme only
+/// the signature decides; with --source the body must be readable, too.
 ///
 ///   dispatcher verify --scheme github --secret env:GITHUB_SECRET \
 ///     --header 'X-Hub-Signature-256: sha256=…' --explain < body.json
@@ -77,7 +78,9 @@ struct Rules {
     secrets: Vec<Secret>,
     verifier: Verifier,
     public_url: Option<String>,
+    /// That of the source; without one, the usual one of the scheme, which decides nothing.
     sender: Arc<Sender>,
+    is_source: bool,
     body_bytes_max: usize,
 }
 
@@ -145,15 +148,17 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
                     return PROBLEMS;
                 }
             };
-            if answer.is_none()
-                && let Some(reason) = unreadable(rules, &verified)
-            {
+            let unreadable = if answer.is_none() { unreadable(rules, &verified) } else { None };
+            if let Some(reason) = unreadable.as_ref().filter(|_| rules.is_source) {
                 out::line(&format!("refused: the signature is right, but {reason}"));
                 lines(&described);
                 return PROBLEMS;
             }
             let number = verified.key() + 1;
             out::line(&format!("accepted: scheme `{}`, secret {number}", scheme.name));
+            if let Some(reason) = unreadable {
+                out::line(&format!("  but a source of this sender would refuse it: {reason}"));
+            }
             if let Some(answer) = answer {
                 lines(&[("answer", answer.body)]);
             }
@@ -234,6 +239,7 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
                 None => source.verifier.clone(),
             },
             sender: Arc::clone(&source.sender),
+            is_source: true,
             body_bytes_max: source.body_bytes_max,
             public_url: config.public_url,
         });
@@ -252,10 +258,11 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
             error => Failure::usage(error),
         })?;
     let usual = vendors::sender(&scheme.name).or_else(|| vendors::sender("json"));
-    let usual = usual.ok_or_else(|| Failure::new("there is no sender `json`"))?;
+    let usual = usual.ok_or_else(|| Failure::new("the built-in sender `json` is missing"))?;
     let sender = Arc::new(usual.limited(&scheme.coverage(), UnsignedTypes::Ignored));
     let body_bytes_max = ingest::BODY_BYTES_MAX;
-    Ok(Rules { scheme, secrets, verifier, public_url: base, sender, body_bytes_max })
+    let is_source = false;
+    Ok(Rules { scheme, secrets, verifier, public_url: base, sender, is_source, body_bytes_max })
 }
 
 fn secrets(texts: &[String], config: Option<&Path>) -> Result<Vec<Secret>, Failure> {

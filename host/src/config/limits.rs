@@ -79,12 +79,26 @@ pub(super) fn rates(table: &mut Table<'_>, notes: &Notes) -> Arc<[Rate]> {
 }
 
 /// `body_max` of a source, which the store's segments limit.
-pub(super) fn body_bytes_max(table: &mut Table<'_>, limit: u64, notes: &Notes) -> usize {
-    let default = limit.min(ingest::BODY_BYTES_MAX as u64);
+pub(super) fn body_bytes_max(
+    table: &mut Table<'_>,
+    (limit, in_flight): (u64, u64),
+    notes: &Notes,
+) -> usize {
+    let default = limit.min(in_flight).min(ingest::BODY_BYTES_MAX as u64);
     let entry = table.entry("body_max");
     let read =
         entry.as_ref().and_then(|entry| entry.bytes(&(BODY_BYTES_MIN..=BODY_BYTES_LIMIT), notes));
-    if let (Some(entry), Some(bytes)) = (entry, read.filter(|bytes| *bytes > limit)) {
+    let written = entry.as_ref().filter(|_| read.is_some_and(|bytes| bytes > in_flight));
+    if let Some(entry) = written {
+        let title = format!("`{}` is larger than `server.in_flight_max`", entry.path);
+        let label = format!("a body of more than {} never has room", show_bytes(in_flight));
+        entry.refuse(
+            notes,
+            &title,
+            &label,
+            "make in_flight_max in [server] several times as large",
+        );
+    } else if let (Some(entry), Some(bytes)) = (&entry, read.filter(|bytes| *bytes > limit)) {
         let title = format!("`{}` is too large for the store", entry.path);
         let label = format!("at most {}, a quarter of a segment", show_bytes(limit));
         let segment = show_bytes(bytes.saturating_mul(BODY_SHARE_OF_SEGMENT));

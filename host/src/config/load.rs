@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::configuration::Config;
 use super::document::Document;
 use super::environment::Environment;
 use super::files::{InvalidToml, Text};
+use super::names::near;
 use super::problem::{Place, Problem};
 use super::problems::Problems;
 use super::reader::{Notes, Table};
@@ -21,6 +22,10 @@ use super::{limits, masks, schemes, senders, server, sources, targets, vendors};
 use crate::model::OWN_SOURCE;
 use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
+
+/// The keys above the first table, and the tables.
+const KEYS: [&str; 8] =
+    ["home", "plugins", "schemes", "senders", "server", "sources", "store", "targets"];
 
 /// Reads a configuration, with `conf.d/*.toml` and `dispatcher.env` beside it.
 ///
@@ -169,48 +174,68 @@ fn read(
     let home_in_file = home.unwrap_or_else(|| folder.to_owned());
     let home = running_home.unwrap_or(&home_in_file).to_owned();
     let resolver = Resolver { environment, home: &home };
-    let server = server::read(root.table("server", notes), notes);
-    let source_table = root.table("sources", notes);
-    let names: Vec<&str> = source_table.iter().flat_map(Table::all).map(|(name, _)| name).collect();
-    let store = server::store(root.table("store", notes), &home, notes);
-    let plugins = server::plugins(root.table("plugins", notes), &home, notes);
+    let server = server::read(meant(&mut root, "server", notes).pop(), notes);
+    let source_tables = meant(&mut root, "sources", notes);
+    let names: Vec<&str> =
+        source_tables.iter().flat_map(Table::all).map(|(name, _)| name).collect();
+    let store = server::store(meant(&mut root, "store", notes).pop(), &home, notes);
+    let plugins = server::plugins(meant(&mut root, "plugins", notes).pop(), &home, notes);
     let body_bytes_max = store.queue.segment_bytes / limits::BODY_SHARE_OF_SEGMENT;
     let is_scheme = |name: &str| vendors::scheme(name).is_some();
     let is_sender = |name: &str| vendors::sender(name).is_some();
-    let schemes = root.table("schemes", notes).map(|table| schemes::read(&table, is_scheme, notes));
-    let senders = root.table("senders", notes).map(|table| senders::read(&table, is_sender, notes));
-    let schemes = schemes.unwrap_or_default();
+    let schemes = meant(&mut root, "schemes", notes);
+    let schemes: Vec<_> =
+        schemes.iter().flat_map(|table| schemes::read(table, is_scheme, notes)).collect();
+    let senders = meant(&mut root, "senders", notes);
+    let senders: Vec<_> =
+        senders.iter().flat_map(|table| senders::read(table, is_sender, notes)).collect();
     let context = sources::Context {
-        body_bytes_limit: body_bytes_max,
+        body_bytes_limits: (body_bytes_max, server.bytes_in_flight_max as u64),
         public_url: server.public_url.as_deref(),
         schemes: &schemes,
-        senders: &senders.unwrap_or_default(),
+        senders: &senders,
         resolver: &resolver,
         only_this_machine: limits::only_this_machine(&server.net),
         kept_for: store.queue.retention_age_ms.map(Duration::from_millis),
     };
-    let sources = source_table.map(|table| sources::read(&table, &context, notes));
+    let sources: Vec<_> =
+        source_tables.iter().flat_map(|table| sources::read(table, &context, notes)).collect();
     // A route can name the daemon's own events.
     let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
-    let target_table = root.table("targets", notes);
-    let targets = target_table.map(|table| targets::read(&table, &known, &resolver, notes));
+    let target_tables = meant(&mut root, "targets", notes);
+    let targets = target_tables.iter();
+    let targets: Vec<_> =
+        targets.flat_map(|table| targets::read(table, &known, &resolver, notes)).collect();
     root.finish(notes, |key| match key {
         "listen" | "public_url" => Some(format!("`{key}` belongs to [server]: write server.{key}")),
         "source" | "target" | "scheme" | "sender" => Some(format!("write [{key}s.NAME]")),
         _ => None,
     });
-    let (sources, targets) = (sources.unwrap_or_default(), targets.unwrap_or_default());
     if names.is_empty() {
         let title = "no source is configured: no event can be received";
         let help =
             "add, for example, [sources.sqreen] and below it secrets = \"env:SQREEN_SECRET\"";
-        notes.add(Problem::warning(title).help(help).absence());
+        notes.add(Problem::warning(title).help(help).absence("sources"));
     }
     if targets.is_empty() {
         let title = "no target is configured: events are stored, but not delivered";
-        notes.add(Problem::warning(title).help("add a [targets.NAME]").absence());
+        notes.add(Problem::warning(title).help("add a [targets.NAME]").absence("targets"));
     }
     Contents { home, home_in_file, server, store, plugins, schemes, sources, targets }
+}
+
+/// The tables that mean this key: those with a similar, unknown name, and last the one with its name. The unknown
+/// name is a problem by itself; what the table defines is known all the same, so that no other error follows.
+fn meant<'t>(root: &mut Table<'t>, key: &'static str, notes: &Notes) -> Vec<Table<'t>> {
+    let misnamed = |name: &str| !KEYS.contains(&name) && near(name, KEYS) == Some(key);
+    let mut tables: Vec<_> = root
+        .all()
+        .into_iter()
+        .filter(|(name, entry)| misnamed(name) && matches!(entry.value, DeValue::Table(_)))
+        .filter_map(|(_, entry)| entry.table(notes))
+        .collect();
+    tables.extend(root.table(key, notes));
+    tables
 }
 
 /// Adds a problem for each line that is not valid TOML. Of the other problems, those on such a line are
@@ -238,8 +263,8 @@ fn with_invalid_toml(
         problems.push(Problem::error("not valid TOML").at(span.clone(), error.message()));
     }
     problems.extend(found.into_iter().filter(|problem| match &problem.place {
-        Place::Span(span) => !problem.absence && !lines.contains(&line(span.start)),
-        Place::Nowhere => !problem.absence,
+        Place::Span(span) => problem.absence.is_none() && !lines.contains(&line(span.start)),
+        Place::Nowhere => problem.absence.is_none(),
         Place::Line(..) => true,
     }));
     problems

@@ -34,8 +34,8 @@ pub struct Problem {
     pub masked: bool,
     /// It stops a target, and not the daemon.
     pub(super) of_a_target: bool,
-    /// Something is missing. It may be in a part of the file that could not be read.
-    pub(super) absence: bool,
+    /// The key that is missing. It may be in a part of the file that could not be read.
+    pub(super) absence: Option<&'static str>,
 }
 
 impl Problem {
@@ -49,7 +49,7 @@ impl Problem {
             help: Vec::new(),
             masked: false,
             of_a_target: false,
-            absence: false,
+            absence: None,
         }
     }
 
@@ -100,13 +100,16 @@ impl Problem {
         Self { of_a_target: true, ..self }
     }
 
-    pub(super) fn absence(self) -> Self {
-        Self { absence: true, ..self }
+    /// The key is missing from the table at the place, or from the file if it has no place.
+    pub(super) fn absence(self, key: &'static str) -> Self {
+        Self { absence: Some(key), ..self }
     }
 
-    /// The order in which problems are shown: those without a place first, then in the order of the file.
+    /// The order in which problems are shown: those without a place first, then in the order of the file, and last
+    /// what the whole file lacks, because an error above may be the cause.
     pub(super) fn position(&self) -> (u8, usize) {
         match &self.place {
+            Place::Nowhere if self.absence.is_some() => (3, 0),
             Place::Nowhere => (0, 0),
             Place::Line(_, line) => (1, *line),
             Place::Span(span) => (2, span.start),

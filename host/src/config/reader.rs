@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::names::{list, near};
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::units::{self, InvalidQuantity};
 
 /// Most values of one list.
@@ -25,6 +25,8 @@ pub(super) struct Notes {
     masks: RefCell<Vec<Range<usize>>>,
     /// References that were not looked up.
     skipped: RefCell<Vec<String>>,
+    /// Keys that are in the table at this place under a wrong name.
+    misnamed: RefCell<Vec<(Range<usize>, &'static str)>>,
 }
 
 impl Notes {
@@ -52,8 +54,18 @@ impl Notes {
         self.add(skipped.into_iter().fold(problem, Problem::help));
     }
 
+    /// Without what is only missing because its name is wrong.
     pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Range<usize>>) {
-        (self.problems.into_inner(), self.masks.into_inner())
+        let misnamed = self.misnamed.into_inner();
+        let follows = |problem: &Problem| match (&problem.place, problem.absence) {
+            (Place::Span(place), Some(key)) => {
+                misnamed.iter().any(|(table, meant)| table == place && *meant == key)
+            }
+            _ => false,
+        };
+        let mut problems = self.problems.into_inner();
+        problems.retain(|problem| !follows(problem));
+        (problems, self.masks.into_inner())
     }
 }
 
@@ -336,7 +348,10 @@ impl<'t> Table<'t> {
             let known = self.known.iter().copied();
             let problem = Problem::error(format!("unknown key `{}`", entry.path));
             notes.add(match near(name, known.clone()) {
-                Some(near) => problem.at(entry.key, format!("did you mean `{near}`?")),
+                Some(near) => {
+                    notes.misnamed.borrow_mut().push((self.place.clone(), near));
+                    problem.at(entry.key, format!("did you mean `{near}`?"))
+                }
                 None => {
                     let problem = problem.at(entry.key, "unknown key");
                     let problem = elsewhere(name).into_iter().fold(problem, Problem::help);

@@ -112,7 +112,7 @@ fn place(name: &str, table: &mut Table<'_>, at: Range<usize>, notes: &Notes) -> 
     match given.as_slice() {
         [] => {
             let title = format!("scheme `{name}` does not say where its signature is");
-            let problem = Problem::error(title).at(at, "no `header`").absence();
+            let problem = Problem::error(title).at(at, "no `header`").absence("header");
             notes.add(problem.help("write header = \"X-NAME-Signature\""));
             return None;
         }

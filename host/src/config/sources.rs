@@ -47,8 +47,8 @@ impl Source {
 
 /// What the reader of a source needs to know of the rest of the configuration.
 pub(super) struct Context<'a> {
-    /// Longest body that the store can take, in bytes.
-    pub(super) body_bytes_limit: u64,
+    /// Longest body that the store can take, and that has room in flight, in bytes.
+    pub(super) body_bytes_limits: (u64, u64),
     /// The address that senders use.
     pub(super) public_url: Option<&'a str>,
     /// The schemes that the configuration defines.
@@ -98,7 +98,7 @@ fn source(
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);
     let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
     let secrets = secrets::secrets(name, scheme.as_deref(), &mut table, context.resolver, notes);
-    let body_bytes_max = limits::body_bytes_max(&mut table, context.body_bytes_limit, notes);
+    let body_bytes_max = limits::body_bytes_max(&mut table, context.body_bytes_limits, notes);
     let events_max = limits::events_max(&mut table, notes);
     let verify_token =
         secrets::verify_token(name, scheme.as_deref(), &mut table, context.resolver, notes);
@@ -126,7 +126,7 @@ fn source(
         }
     };
     refuse_any_body(&scheme, &sender, place.clone(), notes);
-    let (repeat, sender) = repeat.of(&scheme, sender, notes);
+    let (repeat, sender) = repeat.of(&scheme, sender, place.clone(), notes);
     let sender = match events_max {
         Some(events_max) => Arc::new(sender.with_events_max(events_max)),
         None => sender,

@@ -135,7 +135,7 @@ fn digest_settings(mut table: Table<'_>, notes: &Notes) -> Option<deliver::Diges
     table.finish(notes, |_| None);
     if !written {
         let problem = Problem::error(format!("`{path}` needs `every`"));
-        let problem = problem.at(place, "`every` is missing").absence();
+        let problem = problem.at(place, "`every` is missing").absence("every");
         notes.add(problem.help(format!("write {path}.every = \"5m\"")));
     }
     Some(deliver::DigestSettings { every: every?, by })
@@ -150,7 +150,7 @@ fn count(value: u64) -> usize {
 fn plugin(target: &str, table: &mut Table<'_>, notes: &Notes) -> (String, Range<usize>) {
     let Some(entry) = table.entry("plugin") else {
         let problem = Problem::error(format!("target `{target}` needs `plugin`"));
-        let problem = problem.at(table.place.clone(), "`plugin` is missing").absence();
+        let problem = problem.at(table.place.clone(), "`plugin` is missing").absence("plugin");
         notes
             .add(problem.help("write plugin = \"NAME\"; `dispatcher plugin list` lists the names"));
         return (String::new(), table.place.clone());

@@ -4,7 +4,8 @@
 //! calls. Against a plugin that blocks its thread, a call takes a slot whenever its code runs, and there are fewer
 //! slots than threads. A call that finds no free slot after [`ATTEMPTS_MAX`] attempts runs as blocking code, for
 //! which the runtime starts another thread. That costs more, so it is only done while slots are blocked, and by at most
-//! [`BLOCKING_CALLS_MAX`] calls at once, whatever the number of targets: more wait, unless all of these hang.
+//! [`BLOCKING_CALLS`] calls at once, whatever the number of targets. While a call waits for that in vain, because others
+//! hang or block for long, the number grows; it is small again once they have ended.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,9 +21,9 @@ use tokio::time::{Sleep, sleep};
 /// How long a call without a slot waits before each attempt to get one, and how often it tries.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(1);
 const ATTEMPTS_MAX: u32 = 20;
-/// Most calls that run as blocking code, as long as they end.
-const BLOCKING_CALLS_MAX: usize = 8;
-/// If none of them ends while a call makes so many attempts, they hang, and it runs all the same.
+/// How many calls may run as blocking code at first, and how many more after each call that waited in vain.
+const BLOCKING_CALLS: usize = 8;
+/// A call waits in vain when it made so many attempts.
 const STALL_ATTEMPTS: u32 = 500;
 
 /// A number of slots.
@@ -66,33 +67,42 @@ pub(super) struct CallSlots {
 /// The calls of all targets that run as blocking code.
 #[derive(Debug)]
 struct Blocking {
-    slots: Slots,
-    /// How many of those with a slot have ended.
-    ended: AtomicUsize,
-    /// Those with a slot hang, so no other call needs to wait for them.
-    stalled: AtomicBool,
+    running: AtomicUsize,
+    allowed: AtomicUsize,
+    /// How often more were allowed, so that those who wait at the same time do not each ask for more.
+    raises: AtomicUsize,
 }
 
 impl Blocking {
     const fn new() -> Self {
-        let (ended, stalled) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { slots: Slots::new(BLOCKING_CALLS_MAX), ended, stalled }
+        let (running, raises) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { running, allowed: AtomicUsize::new(BLOCKING_CALLS), raises }
     }
 
-    /// Runs code that may block this thread. `None` if there is no slot, and the calls that have one do not hang.
-    /// `hang`: the caller has found that they do.
-    fn run<T>(&self, hang: bool, code: impl FnOnce() -> T) -> Option<T> {
-        let slot = self.slots.take();
-        if slot.is_some() {
-            let done = block_in_place(code);
-            self.ended.fetch_add(1, Ordering::Relaxed);
-            self.stalled.store(false, Ordering::Relaxed);
-            return Some(done);
+    /// Allows more calls, unless that happened since there were so many `raises`.
+    fn raise(&self, raises: usize) {
+        let relaxed = Ordering::Relaxed;
+        if self.raises.compare_exchange(raises, raises + 1, relaxed, relaxed).is_ok() {
+            self.allowed.fetch_add(BLOCKING_CALLS, relaxed);
         }
-        if hang {
-            self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs code that may block this thread. `None` if too many do that now.
+    fn run<T>(&self, code: impl FnOnce() -> T) -> Option<T> {
+        let _end = End(self);
+        let before = self.running.fetch_add(1, Ordering::Relaxed);
+        (before < self.allowed.load(Ordering::Relaxed)).then(|| block_in_place(code))
+    }
+}
+
+/// Ends one call when dropped, also by a panic.
+struct End<'a>(&'a Blocking);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::Relaxed) <= BLOCKING_CALLS {
+            self.0.allowed.store(BLOCKING_CALLS, Ordering::Relaxed);
         }
-        self.stalled.load(Ordering::Relaxed).then(|| block_in_place(code))
     }
 }
 
@@ -122,7 +132,7 @@ impl CallSlots {
     /// Runs a call within the slots.
     pub(super) fn run<F: Future>(&self, call: F) -> RunWithSlot<F> {
         let (call, slots) = (Box::pin(call), self.clone());
-        RunWithSlot { slots, call, attempts: 0, blocking_ended: 0, wait: None }
+        RunWithSlot { slots, call, attempts: 0, raises: 0, wait: None }
     }
 }
 
@@ -132,8 +142,8 @@ pub(super) struct RunWithSlot<F> {
     call: Pin<Box<F>>,
     /// How often it found no free slot.
     attempts: u32,
-    /// How many calls that ran as blocking code had ended when it last looked.
-    blocking_ended: usize,
+    /// How often more calls had been allowed when it began to wait.
+    raises: usize,
     wait: Option<Pin<Box<Sleep>>>,
 }
 
@@ -141,7 +151,7 @@ impl<F: Future> Future for RunWithSlot<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { slots, call, attempts, blocking_ended, wait } = &mut *self;
+        let Self { slots, call, attempts, raises, wait } = &mut *self;
         loop {
             let full = match (slots.own.take(), slots.all.take()) {
                 (Some(own), Some(all)) => {
@@ -160,16 +170,18 @@ impl<F: Future> Future for RunWithSlot<F> {
             };
             if full.blocked.load(Ordering::Relaxed) || *attempts >= ATTEMPTS_MAX {
                 full.blocked.store(true, Ordering::Relaxed);
-                let ended = slots.blocking.ended.load(Ordering::Relaxed);
-                if std::mem::replace(blocking_ended, ended) != ended {
+                if *attempts >= STALL_ATTEMPTS {
+                    slots.blocking.raise(*raises);
                     *attempts = 0;
                 }
-                let hang = *attempts >= STALL_ATTEMPTS;
-                let polled = slots.blocking.run(hang, || call.as_mut().poll(context));
+                let polled = slots.blocking.run(|| call.as_mut().poll(context));
                 if let Some(polled) = polled {
                     (*attempts, *wait) = (0, None);
                     return polled;
                 }
+            }
+            if *attempts == 0 {
+                *raises = slots.blocking.raises.load(Ordering::Relaxed);
             }
             let waiting = wait.get_or_insert_with(|| Box::pin(sleep(ATTEMPT_PAUSE)));
             if waiting.as_mut().poll(context).is_pending() {

@@ -83,7 +83,7 @@ impl Ingest {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Answers a request. If it is dropped half-way, either nothing is stored, or everything without an answer.
+    /// Answers a request. If it is dropped half-way, nothing, everything or its first parts are stored without an answer.
     pub async fn handle<B>(
         &self,
         request: http::Request<B>,
@@ -215,7 +215,8 @@ impl Ingest {
         drop(verified);
         let began = now();
         let mut durable = self.queue.append(first).await.map_err(RequestRefusal::Store)?;
-        // If one of them fails, the sender repeats the request, and what is stored already is a repetition.
+        // If one of them fails, the sender repeats the request. What is stored already is then a repetition, if its
+        // events can be recognized.
         for other in others {
             let later = self.queue.append(other).await.map_err(RequestRefusal::Store)?;
             durable = durable.and(later);

@@ -86,7 +86,7 @@ pub(super) async fn serve<H: Handler>(
         () = tokio::time::sleep_until(due) => false,
     };
     if begin == HTTP_2 {
-        tracing::info!(%peer, "refused: the client speaks HTTP/2; only HTTP/1.1 is supported");
+        tracing::debug!(%peer, "refused: the client speaks HTTP/2; only HTTP/1.1 is supported");
         answer_and_close(remote.stream, NO_HTTP_2).await;
     } else if first {
         Box::pin(speak(remote, handler, activity, times, stages)).await;

@@ -34,8 +34,9 @@ pub(super) struct Requests {
     at: At,
     /// The beginning of a line whose end has not arrived.
     begun: [u8; LENGTH_LINE_BYTES_MAX],
-    /// How many bytes of that line have arrived.
+    /// How many bytes of that line have arrived, and the last of them.
     begun_bytes: usize,
+    begun_end: u8,
     head: Head,
     /// How many heads have ended.
     heads: u64,
@@ -56,7 +57,8 @@ struct Head {
 impl Default for Requests {
     fn default() -> Self {
         let (begun, head) = ([0; LENGTH_LINE_BYTES_MAX], Head::default());
-        Self { at: At::Head, begun, begun_bytes: 0, head, heads: 0, ambiguous: None }
+        let (begun_bytes, begun_end) = (0, 0);
+        Self { at: At::Head, begun, begun_bytes, begun_end, head, heads: 0, ambiguous: None }
     }
 }
 
@@ -82,12 +84,14 @@ impl Requests {
                         self.keep(bytes);
                         break;
                     };
+                    let line = &bytes[..end];
                     if self.begun_bytes == 0 {
-                        self.line(&bytes[..end], end);
+                        self.line(line, end, line.last() == Some(&b'\r'));
                     } else {
-                        self.keep(&bytes[..end]);
+                        self.keep(line);
                         let (begun, whole) = (self.begun, std::mem::take(&mut self.begun_bytes));
-                        self.line(&begun[..whole.min(LENGTH_LINE_BYTES_MAX)], whole);
+                        let has_return = self.begun_end == b'\r';
+                        self.line(&begun[..whole.min(LENGTH_LINE_BYTES_MAX)], whole, has_return);
                     }
                     bytes = &bytes[end + 1..];
                 }
@@ -101,27 +105,32 @@ impl Requests {
         let kept = bytes.len().min(LENGTH_LINE_BYTES_MAX - at);
         self.begun[at..][..kept].copy_from_slice(&bytes[..kept]);
         self.begun_bytes = self.begun_bytes.saturating_add(bytes.len());
+        self.begun_end = bytes.last().copied().unwrap_or(self.begun_end);
     }
 
-    /// Reads a line, of which the beginning is here, and how long it is without its line feed.
-    fn line(&mut self, line: &[u8], line_bytes: usize) {
-        let is_empty = line_bytes == 0 || (line_bytes == 1 && line == b"\r");
+    /// Reads a line, of which the beginning is here, how long it is without its line feed, and whether a carriage
+    /// return is before that.
+    fn line(&mut self, line: &[u8], line_bytes: usize, has_return: bool) {
+        let is_empty = line_bytes == 0 || (line_bytes == 1 && has_return);
         match self.at {
             At::Head if is_empty && self.head.started => self.end_head(),
             At::Head if !is_empty => self.head.line(line, line_bytes),
-            At::ChunkSize => {
-                self.at = match chunk_size(line) {
-                    Some(0) => At::Trailers,
-                    Some(bytes) => At::Chunk(bytes.saturating_add(CHUNK_END_BYTES)),
-                    None => {
-                        self.ambiguous = Some(self.heads + 1);
-                        At::End
-                    }
-                }
-            }
+            // A line feed alone ends a line of a head for hyper, but none between chunks or behind them.
+            At::ChunkSize | At::Trailers if !has_return => self.end_uncertain(),
+            At::ChunkSize => match chunk_size(line) {
+                Some(0) => self.at = At::Trailers,
+                Some(bytes) => self.at = At::Chunk(bytes.saturating_add(CHUNK_END_BYTES)),
+                None => self.end_uncertain(),
+            },
             At::Trailers if is_empty => self.at = At::Head,
             _ => {}
         }
+    }
+
+    /// What follows a body whose end is not certain is refused.
+    fn end_uncertain(&mut self) {
+        self.ambiguous = Some(self.heads + 1);
+        self.at = At::End;
     }
 
     fn end_head(&mut self) {
@@ -233,6 +242,10 @@ mod tests {
         let size = "0".repeat(LENGTH_LINE_BYTES_MAX + 6);
         let chunked = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
         in_every_cut(format!("{chunked}{size}5\r\nabcde\r\n0\r\n\r\n").as_bytes(), Some(2));
+        let name = "x".repeat(LENGTH_LINE_BYTES_MAX);
+        for end in ["0\r\nx: y\n\r\n", "0\r\n\n", "0\n\r\n", &format!("0\r\n{name}: y\n\r\n")] {
+            in_every_cut(format!("{chunked}{end}GET / HTTP/1.1\r\n\r\n").as_bytes(), Some(2));
+        }
     }
 
     #[test]

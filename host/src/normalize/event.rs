@@ -70,7 +70,7 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
         }
         View::Form(document) => {
             let document = document.trim_matches(split::SPACE);
-            split::split(document)?;
+            split::one(document)?;
             let root = match &sender.read {
                 Read::Fields(fields) => fields.root(document),
                 Read::Sqreen => Vec::new(),

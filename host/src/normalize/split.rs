@@ -46,6 +46,18 @@ pub(super) fn split(text: &str) -> Result<Vec<&str>, Malformed> {
     Ok(elements)
 }
 
+/// Checks that a text is one document, an array or an object.
+pub(super) fn one(text: &str) -> Result<(), Malformed> {
+    let elements = split(text)?;
+    let [first, second, ..] = elements[..] else { return Ok(()) };
+    if !text.trim_start_matches(SPACE).starts_with('{') {
+        return Ok(());
+    }
+    let at = second.as_ptr().addr() - text.as_ptr().addr();
+    debug_assert!(at >= first.len(), "elements are parts of the text");
+    Err(Malformed::Trailing { line: 1, column: 1 }.behind(&text[..at]))
+}
+
 /// The objects of a document: one, or one on each line (NDJSON).
 fn lines(text: &str) -> Result<Vec<&str>, Malformed> {
     let (mut elements, mut rest) = (Vec::with_capacity(1), text);

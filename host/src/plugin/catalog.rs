@@ -20,15 +20,29 @@ const LIKENESS_MIN: f64 = 0.7;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
     /// No plugin has that name.
-    #[error("{}", unknown(.name, .near.as_deref(), .found, .searched))]
-    Unknown { name: String, near: Option<String>, found: Vec<String>, searched: Vec<PathBuf> },
+    #[error("{}", unknown(.name, (.near.as_deref(), .unusable.as_deref()), .found, .searched))]
+    Unknown {
+        name: String,
+        near: Option<String>,
+        /// The first file that cannot be used, and why: it may be the one.
+        unusable: Option<String>,
+        found: Vec<String>,
+        searched: Vec<PathBuf>,
+    },
     /// The file exists and cannot be used.
     #[error("{}", one_line(&format!("plugin {}: {problem}", path.display()), PROBLEM_BYTES_MAX))]
     File { path: PathBuf, problem: FileProblem },
 }
 
-fn unknown(name: &str, near: Option<&str>, found: &[String], searched: &[PathBuf]) -> String {
+fn unknown(
+    name: &str,
+    (near, unusable): (Option<&str>, Option<&str>),
+    found: &[String],
+    searched: &[PathBuf],
+) -> String {
     let hint = near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+    let unusable =
+        unusable.map_or_else(String::new, |file| format!("; a file cannot be used: {file}"));
     let found = match found {
         [] => "no plugin".to_owned(),
         found => found.join(", "),
@@ -38,11 +52,11 @@ fn unknown(name: &str, near: Option<&str>, found: &[String], searched: &[PathBuf
     let text = if SHIPPED.contains(&name) {
         let file = format!("libdispatcher_{}.so", name.replace('-', "_"));
         format!(
-            "plugin `{name}` is missing: its file {file} is in none of {searched} (found {found}); copy it \
+            "plugin `{name}` is missing: its file {file} is in none of {searched} (found {found}{unusable}); copy it \
                  to one of them"
         )
     } else {
-        format!("unknown plugin `{name}`{hint} (found {found} in {searched})")
+        format!("unknown plugin `{name}`{hint} (found {found} in {searched}{unusable})")
     };
     one_line(&text, PROBLEM_BYTES_MAX)
 }
@@ -130,8 +144,12 @@ impl Catalog {
             .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
             .max_by(|(a, _), (b, _)| a.total_cmp(b))
             .map(|(_, found)| found.clone());
+        let unusable = self.files.iter().find_map(|file| {
+            let problem = file.problem.as_ref()?;
+            Some(format!("{}: {problem}", file.path.display()))
+        });
         let (name, searched) = (name.to_owned(), self.settings.directories.clone());
-        Err(LoadError::Unknown { name, near, found, searched })
+        Err(LoadError::Unknown { name, near, unusable, found, searched })
     }
 
     /// A file that is refused before its plugin's name can be read, by the name of the file: `slack` is in

@@ -11,8 +11,17 @@ use crate::model::{Attributes, Event, OWN_SOURCE, Planned, Shape, TargetNumber, 
 pub struct TargetRoute {
     pub name: Arc<str>,
     pub enabled: bool,
-    /// The target gets an event if any of them matches. Empty: every event.
+    /// The target gets an event if any of them matches. Empty: every event of a sender.
     pub rules: Vec<Rule>,
+}
+
+impl TargetRoute {
+    /// Whether the target gets every event of this source. Without rules it gets those of senders. What the
+    /// daemon says of itself is for people, and a target may be an application.
+    #[must_use]
+    pub fn takes_all_of(&self, source: Option<&str>) -> bool {
+        self.rules.is_empty() && source != Some(OWN_SOURCE)
+    }
 }
 
 /// The routes of all targets.
@@ -32,7 +41,7 @@ type Lanes = Vec<Lane>;
 #[derive(Debug)]
 struct Lane {
     number: TargetNumber,
-    /// The target's rules for this source. Empty: every event.
+    /// The target's rules for this source. Empty: every event of the source.
     rules: Vec<Rule>,
 }
 
@@ -103,8 +112,9 @@ fn lanes(targets: &[(TargetRoute, TargetNumber)], source: Option<&str>) -> Lanes
         .filter(|(route, _)| route.enabled)
         .filter_map(|(route, number)| {
             let rules: Vec<_> = route.rules.iter().filter(|r| r.is_for(source)).cloned().collect();
-            // A target with rules, but none for this source, is not reachable. One without rules gets every event.
-            (route.rules.is_empty() || !rules.is_empty()).then_some(Lane { number: *number, rules })
+            // A target with rules, but none for this source, is not reachable.
+            let reachable = route.takes_all_of(source) || !rules.is_empty();
+            reachable.then_some(Lane { number: *number, rules })
         })
         .collect()
 }
@@ -117,8 +127,11 @@ fn reason(route: &TargetRoute, source: &str, event: &Event) -> Option<String> {
     if !route.enabled {
         return Some("the target is disabled".to_owned());
     }
-    if route.rules.is_empty() {
+    if route.takes_all_of(Some(source)) {
         return None;
+    }
+    if route.rules.is_empty() {
+        return Some(format!("the target has no route that names source {source}"));
     }
     let reasons = route
         .rules

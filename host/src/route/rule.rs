@@ -25,7 +25,8 @@ enum Mismatch<'a> {
 
 impl Rule {
     /// Whether the rule may match events of this source. The daemon's own events match only rules that name it.
-    pub(super) fn is_for(&self, source: Option<&str>) -> bool {
+    #[must_use]
+    pub fn is_for(&self, source: Option<&str>) -> bool {
         (self.sources.is_empty() && source != Some(OWN_SOURCE))
             || source.is_some_and(|source| self.sources.iter().any(|name| **name == *source))
     }

@@ -99,16 +99,18 @@ fn any_rule_of_several_is_enough_and_each_that_failed_is_named() {
 }
 
 #[test]
-fn a_target_without_rules_gets_every_event() {
+fn a_target_without_rules_gets_every_event_of_a_sender() {
     check(vec![], "any", event("x", Severity::Info), None);
 }
 
 #[test]
-fn own_events_match_routes_without_rules_or_rules_that_name_them() {
+fn own_events_match_only_rules_that_name_them() {
     let critical = || rule(&[], &[], Some(Severity::Info));
     let own = event("target.down", Severity::Critical);
-    check(vec![], OWN_SOURCE, own.clone(), None);
+    let no_route = "the target has no route that names source dispatcher";
+    check(vec![], OWN_SOURCE, own.clone(), Some(no_route));
     check(vec![rule(&[OWN_SOURCE], &[], None)], OWN_SOURCE, own.clone(), None);
+    check(vec![critical(), rule(&[OWN_SOURCE], &[], None)], OWN_SOURCE, own.clone(), None);
     check(vec![critical()], OWN_SOURCE, own, Some("source dispatcher is not in sources"));
     check(vec![critical()], "any", event("x", Severity::Critical), None);
 }

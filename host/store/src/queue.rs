@@ -101,7 +101,7 @@ pub enum AppendError {
     /// Too large for a segment: it will never fit.
     #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
-    /// The disk or the log is full, until there is space; the text says what, where and what to do.
+    /// Refused until there is space on the disk or in the log; the text says what, where and what to do.
     #[error("{reason}")]
     Full { reason: String },
     /// The disk refused; the text says what and where.
@@ -385,7 +385,7 @@ pub trait Queue: Send + Sync + 'static {
     /// The event of that id, if it is stored.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>>;
 
-    /// Holds the target's deliveries, or releases the hold; outlives restarts. Durable when it returns.
+    /// Holds the target's deliveries, or releases them; durable when it returns. A paused target does not become broken.
     fn hold(
         &self,
         _target: TargetNumber,
@@ -482,9 +482,8 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
-    /// Returns when everything settled before can be read, within about a second. For callers that only
-    /// read: unlike [`flush`](Self::flush) it causes no early write. An engine without delayed writes
-    /// returns at once.
+    /// Returns when everything settled before can be read, within about a second. For callers that only read:
+    /// unlike [`flush`](Self::flush) it causes no early write. An engine without delayed writes returns at once.
     fn caught_up(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }

@@ -24,7 +24,7 @@ timestamp. Signatures of an unknown version are ignored; one of a known version 
 - **covered** is what only the owner of the secret can change. Anyone who has seen one request can send it again
   with another value of the rest: other headers, the query, the content type. So the rest never identifies an
   event, and gives it no severity, type, title, subject, time or link, unless a source sets `unsigned_types`
-  (see [senders.md](senders.md)). A body is read, and decompressed, as its bytes say. If nothing is covered,
+  or its own sender lists types (see [senders.md](senders.md)). A body is read, and decompressed, as its bytes say. If nothing is covered,
   anyone who can send a request at all can choose every part of it, and all parts are used.
 - **time** is where the timestamp is, and how far it may be from now. A timestamp that is \"not signed\" proves
   nothing and is ignored.

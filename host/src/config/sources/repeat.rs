@@ -1,9 +1,10 @@
 //! `repeat`, `repeat_window` and `repeat_key` of a source: which of its events are repetitions of others.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::problem::Problem;
 use crate::config::reader::{Entry, Notes, Table};
 use crate::config::units::show_duration;
 use crate::ingest::Repeat;
@@ -20,6 +21,8 @@ pub(super) struct Written<'t> {
     /// Where the window is written.
     window: Option<Entry<'t>>,
     key: Option<Entry<'t>>,
+    /// Longest window that the store can keep.
+    window_max: Duration,
 }
 
 /// Reads the keys of a source. `kept_for` is how long the log is kept.
@@ -28,6 +31,7 @@ pub(super) fn read<'t>(
     kept_for: Option<Duration>,
     notes: &Notes,
 ) -> Written<'t> {
+    let window_max = kept_for.unwrap_or(Duration::MAX).min(store::REPEAT_WINDOW_MAX);
     let delivers = table.entry("repeat").is_some_and(|entry| delivers(&entry, notes));
     let (window_entry, key) = (table.entry("repeat_window"), table.entry("repeat_key"));
     if delivers {
@@ -37,7 +41,7 @@ pub(super) fn read<'t>(
                 "with repeat = \"deliver\" every event is delivered, so nothing is a repetition";
             entry.refuse(notes, &title, "remove it, or `repeat`", help);
         }
-        return Written { repeat: Repeat::Deliver, window: None, key: None };
+        return Written { repeat: Repeat::Deliver, window: None, key: None, window_max };
     }
     let mut window = store::REPEAT_WINDOW_DEFAULT;
     if let Some(entry) = &window_entry
@@ -50,7 +54,7 @@ pub(super) fn read<'t>(
             entry.refuse(notes, &title, &label, "repetitions are recognized by what the log has");
         }
     }
-    Written { repeat: Repeat::Skip { window }, window: window_entry, key }
+    Written { repeat: Repeat::Skip { window }, window: window_entry, key, window_max }
 }
 
 fn delivers(entry: &Entry<'_>, notes: &Notes) -> bool {
@@ -73,11 +77,24 @@ impl Written<'_> {
         self,
         scheme: &Scheme,
         sender: Arc<Sender>,
+        place: Range<usize>,
         notes: &Notes,
     ) -> (Repeat, Arc<Sender>) {
         let repeat = match self.repeat {
             Repeat::Skip { window } => {
-                Repeat::Skip { window: at_least_valid(window, self.window.as_ref(), scheme, notes) }
+                let raised = at_least_valid(window, self.window.as_ref(), scheme, notes);
+                if raised > window && raised > self.window_max {
+                    let (valid, max) = (show_duration(raised), show_duration(self.window_max));
+                    let title =
+                        "a copy of a request is valid for longer than repetitions are recognized";
+                    let label = format!(
+                        "scheme `{}` accepts it for {valid}, recognized are {max}",
+                        scheme.name
+                    );
+                    let help = "make the scheme's tolerance shorter, or store.retention.age longer (7d counts at most)";
+                    notes.add(Problem::error(title).at(place, label).help(help));
+                }
+                Repeat::Skip { window: raised }
             }
             Repeat::Deliver => Repeat::Deliver,
         };

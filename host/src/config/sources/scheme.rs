@@ -29,7 +29,7 @@ pub(super) fn scheme(
         if scheme.is_none() {
             let title = format!("source `{name}` needs `scheme`: how its requests are signed");
             let problem = Problem::error(title).at(table.place.clone(), "`scheme` is missing");
-            let problem = problem.absence();
+            let problem = problem.absence("scheme");
             let problem = match unsigned(name) {
                 Some(help) => problem.help(help),
                 None => match near(name, all().map(|scheme| &*scheme.name)) {

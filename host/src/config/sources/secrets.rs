@@ -113,7 +113,7 @@ pub(super) fn secrets(
             let variable = name.to_ascii_uppercase().replace('-', "_");
             let help = format!("write secrets = \"env:{variable}_SECRET\" and set this variable");
             let problem = Problem::error(title).at(table.place.clone(), "`secrets` is missing");
-            notes.add(problem.absence().help(help));
+            notes.add(problem.absence("secrets").help(help));
         }
         return None;
     };

@@ -155,7 +155,7 @@ fn required<'t>(table: &mut Table<'t>, key: &'static str, notes: &Notes) -> Opti
     let text = text.filter(|text| !text.is_empty());
     if text.is_none() {
         let title = format!("`{}` is missing", table.path_of(key));
-        notes.add(Problem::error(title).at(table.place.clone(), "needed here").absence());
+        notes.add(Problem::error(title).at(table.place.clone(), "needed here").absence(key));
     }
     text
 }
@@ -170,7 +170,7 @@ fn confirmed_by(
         let problem = Problem::error("`confirmed_by` is missing").at(place, "needed here");
         let help = "write \"documentation\", \"library\" or \"vector\", or \"nothing\" if only second-hand \
                     sources describe the scheme";
-        notes.add(problem.absence().help(help));
+        notes.add(problem.absence("confirmed_by").help(help));
         return None;
     };
     let written = entry.string(notes)?;
@@ -207,7 +207,7 @@ fn signs(
 /// A table says how bodies are read; a text names another vendor with the same bodies.
 fn reads(name: &str, entry: Option<Entry<'_>>, notes: &Notes) -> Option<Reads> {
     let Some(entry) = entry else {
-        notes.add(Problem::error("`sender` is missing").at(0..0, "needed here").absence());
+        notes.add(Problem::error("`sender` is missing").at(0..0, "needed here").absence("sender"));
         return None;
     };
     if entry.value.is_str() {

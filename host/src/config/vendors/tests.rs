@@ -53,7 +53,6 @@ signed = ["corpus"]
 "#;
     let shown = problems(&Embedded::new("a", text)).render(false);
     for expected in [
-        "error: `sender` is missing",
         "`read_in` names second-hand sources, which confirm nothing\n --> host/vendors/a.toml:3:16",
         "unknown key `snder`\n --> host/vendors/a.toml:4:1",
         "did you mean `sender`?",
@@ -67,6 +66,9 @@ signed = ["corpus"]
     ] {
         assert!(shown.contains(expected), "{expected}\n\n{shown}");
     }
+    assert!(!shown.contains("`sender` is missing"), "its name is wrong: {shown}");
+    let missing = problems(&Embedded::new("a", "vendor = \"A\"\nread_in = \"b\"\n")).render(false);
+    assert!(missing.contains("error: `sender` is missing"), "{missing}");
 }
 
 #[test]

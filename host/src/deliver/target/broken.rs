@@ -114,7 +114,7 @@ impl Target {
     /// hold, but not an old one: its backlog may be of no use any more, which a person must decide.
     pub(super) fn held_work(&self, probe_at: Option<Instant>) -> Work {
         let give_up_after = self.settings.policy.give_up_after;
-        let is_young = |hold: &Hold| self.queue.now().since(hold.since) < give_up_after;
+        let is_young = |hold: &Hold| self.clock.wall().since(hold.since) < give_up_after;
         let is_wanted = self.has_untried() && self.broken_hold().as_ref().is_some_and(is_young);
         match probe_at {
             None if is_wanted => Work::Probe { untried: true, max: self.probe_reach() },
@@ -151,6 +151,8 @@ impl Target {
         if self.broken_hold().is_some()
             && let Err(error) = self.queue.hold(self.settings.number, None).await
         {
+            // The store still holds it, so it is probed again.
+            self.breaker.observe(Sign::Broken, false, self.clock.elapsed());
             return self.reporter.store_failed("let the target go", &error);
         }
         self.held = false;

@@ -89,7 +89,7 @@ async fn a_run_of_refused_events_holds_no_other_even_after_a_resume() {
         let few = secs(1_800);
         assert!(within(few, || firewall.taken() == 20).await.is_some(), "{bad}");
         deliverer.resume(A);
-        // What is refused is tried again and again, and does not count as evidence again.
+        // Refused events are retried many times, but each counts as evidence only once.
         for number in bad + 20..bad + 50 {
             sleep(secs(60)).await;
             queue.put(A, number..number + 1);

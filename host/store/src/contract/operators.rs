@@ -83,6 +83,11 @@ pub async fn a_target_held_as_broken_is_probed_with_what_was_never_tried(opener:
     queue.hold(a, hold(HoldKind::Paused)).await.unwrap();
     let mut waiting = Box::pin(queue.claim_untried(a, 5, HOUR));
     assert!(poll_once(&mut waiting).await.is_none());
+    // A target that is found broken meanwhile stays paused.
+    queue.hold(a, hold(HoldKind::Broken)).await.unwrap();
+    assert!(queue.held(a).is_some_and(|hold| hold.kind == HoldKind::Paused));
+    assert!(poll_once(&mut waiting).await.is_none());
+    queue.hold(a, None).await.unwrap();
     queue.hold(a, hold(HoldKind::Broken)).await.unwrap();
     let probe = waiting.await.unwrap();
     assert_eq!(texts(&probe), ["1", "2", "3"]);

@@ -64,7 +64,10 @@ pub(crate) fn at<'a>(
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 "something that is not a folder is in the way"
             }
-            io::ErrorKind::InvalidInput => "take it out of the data folder",
+            // Not EINVAL of the system: what lies there is not a file.
+            io::ErrorKind::InvalidInput if source.raw_os_error().is_none() => {
+                "take it out of the data folder"
+            }
             _ => "check the disk and the data folder",
         };
         OpenError::Io { act, path: path.to_path_buf(), source, advice }

@@ -12,9 +12,10 @@ use super::group::{Unwritten, Waiting};
 use crate::StoreError;
 use crate::embedded::core::inbox::{Reply, unknown};
 use crate::embedded::format::entry::Effects;
+use crate::embedded::format::event_number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{
-    self, Act, ActKind, Settled, Settlements, TargetSettlements,
+    self, Act, ActKind, DeadRange, Settled, Settlements, TargetSettlements,
 };
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::expire_range::ExpireRange;
@@ -25,6 +26,11 @@ impl Committer {
         let Some(target) = self.shared.target(number.0) else {
             return drop(reply.send(Err(unknown(number))));
         };
+        // Both may have been on their way at once: what a person wants counts.
+        let is_paused = || lock(&target.live).hold.as_ref().is_some_and(|hold| !hold.broken);
+        if matches!(&what, ActKind::Hold(Some(hold)) if hold.broken) && is_paused() {
+            return drop(reply.send(Ok(0)));
+        }
         let now = self.shared.now();
         // A replayed delivery is due at the time of its record.
         let at_ms = now.wall.min(now.seen).as_millis();
@@ -97,6 +103,38 @@ impl Committer {
         self.seal(&mut record);
         if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Operated { reply, count });
+        }
+    }
+
+    pub(super) fn lose_rows(&mut self, number: TargetNumber, count: u64) {
+        let Some(target) = self.shared.target(number.0) else { return };
+        let start = self.shared.reader.start();
+        let reason = format!(
+            "the log before {} is lost, and with it which event was to be tried again",
+            self.shared.place(start)
+        );
+        self.shared.log_unreadable(&target.name, &reason);
+        let at_ms = self.shared.clock.wall_ms();
+        // No event has that number, and no other dead letter.
+        let at = event_number::number(start, 1);
+        let mut live = lock(&target.live);
+        live.counts.lost_rows(count);
+        let record = Arc::new(DeadRange {
+            target: number.0,
+            from: at,
+            to: at,
+            kept: Vec::new(),
+            count,
+            first: at,
+            first_received_ms: at_ms,
+            at_ms,
+            reason,
+            cursor: live.cursor(),
+            settled: Vec::new(),
+        });
+        drop(live);
+        if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
+            self.place_or_queue(Unwritten { frame, effects: Effects::DeadRange(record) });
         }
     }
 

@@ -22,9 +22,27 @@ pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEve
 /// An event is looked up again this often while it is relocated.
 const TRIES_MAX: usize = 4;
 
+/// Why the log cannot be read: its files, or what the process may use.
 pub(crate) fn log_error(shared: &Shared, error: &io::Error) -> StoreError {
     let folder = shared.reader.folder.clone();
-    StoreError::ReadLog { folder, reason: error.to_string() }
+    let read = StoreError::ReadLog { folder, reason: error.to_string() };
+    if is_of_process(error) { StoreError::Disk { reason: read.to_string() } } else { read }
+}
+
+/// Whether an error says nothing of what the file has: the process may open no more files, use no more memory, or not
+/// read it.
+fn is_of_process(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const OF_PROCESS: [Errno; 7] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::AGAIN,
+        Errno::INTR,
+        Errno::ACCESS,
+        Errno::PERM,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| OF_PROCESS.contains(&errno))
 }
 
 impl Shared {
@@ -63,5 +81,18 @@ impl Shared {
     /// Whether retention removed the event of that number.
     pub(crate) fn is_gone(&self, index: &dyn Index, number: u64) -> Result<bool, IndexError> {
         Ok(lsn_of(number) < self.reader.start() && place(index, number)?.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_the_file_count_against_what_it_has() {
+        let of_process = |errno: rustix::io::Errno| is_of_process(&errno.into());
+        assert!([23, 24, 12].map(rustix::io::Errno::from_raw_os_error).into_iter().all(of_process));
+        assert!(![2, 5].map(rustix::io::Errno::from_raw_os_error).into_iter().any(of_process));
+        assert!(!is_of_process(&io::Error::other("damaged")));
     }
 }

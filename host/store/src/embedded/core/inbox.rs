@@ -104,6 +104,11 @@ pub(crate) enum Command {
         rows: Vec<Settled>,
         reply: Reply<u64>,
     },
+    /// Makes a dead letter of that many retries whose rows are lost.
+    LoseRows {
+        target: TargetNumber,
+        count: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,5 +6,5 @@ pub(super) mod dead_letters;
 pub(super) mod expire;
 pub(super) mod fate;
 pub(super) mod gone;
-mod unreadable;
+pub(super) mod unreadable;
 pub(super) mod waiting;

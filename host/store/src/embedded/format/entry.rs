@@ -75,6 +75,11 @@ impl Effects {
         }
     }
 
+    /// Whether they make dead letters of the retries that an index has no rows of.
+    pub(crate) fn gives_up_lost_rows(&self) -> bool {
+        matches!(self, Self::DeadRange(record) if record.is_of_lost_rows())
+    }
+
     /// Those of a request without events.
     pub(crate) const fn nothing() -> Self {
         Self::Request { received_ms: 0, events: 0, keys: Vec::new(), routed: Vec::new() }

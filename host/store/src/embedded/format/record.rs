@@ -183,6 +183,13 @@ pub(crate) struct DeadRange {
     pub settled: Vec<u64>,
 }
 
+impl DeadRange {
+    /// Whether it has no range, but counts retries whose rows are lost: which events they were for is not known.
+    pub(crate) const fn is_of_lost_rows(&self) -> bool {
+        self.from == self.to
+    }
+}
+
 /// An operator's act on one target; durable before it is answered.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Act {

@@ -143,9 +143,14 @@ impl SegmentHeader {
         self.base == 0 || mark == Some(&self.beginning()[..])
     }
 
+    /// The length of the file since it got its name; zero if that is not known.
+    pub(crate) const fn len_min(&self) -> u64 {
+        if self.flags.full_length { self.capacity } else { 0 }
+    }
+
     /// Whether a file of that length lost its end.
     pub(crate) const fn was_cut(&self, len: u64) -> bool {
-        self.flags.full_length && len < self.capacity
+        len < self.len_min()
     }
 
     /// Where its first frame starts.

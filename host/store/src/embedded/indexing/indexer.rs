@@ -14,6 +14,7 @@ use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record::ActKind;
+use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Batch, Index, IndexError, KeysKept, LAYOUT, Stamp};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::state::apply::State;
@@ -196,11 +197,12 @@ impl Indexer {
         let uuid = self.shared.identity.uuid;
         let (mut gathered, mut replies) = (Gathered::default(), Vec::new());
         let kept = self.shared.keys_kept();
-        let (mut next, mut sync) = (Some(first), false);
+        let (mut next, mut sync, mut whole) = (Some(first), false, false);
         while let Some(job) = next {
             match job {
                 Job::Entries(entries) => {
                     for entry in entries.iter().filter(|entry| entry.lsn >= self.read_to) {
+                        whole |= entry.effects.gives_up_lost_rows();
                         gathered.read(&mut self.state, entry, uuid, kept);
                     }
                 }
@@ -211,7 +213,10 @@ impl Indexer {
             let room = gathered.batch.len() < ROWS_MAX;
             next = room.then(&mut more).flatten();
         }
-        let done = commit(&self.shared, &mut gathered, &self.state, kept, sync);
+        let mut done = commit(&self.shared, &mut gathered, &self.state, kept, sync);
+        if whole && done.is_ok() {
+            done = self.shared.try_index(|index| index.finish()).unwrap_or(Ok(()));
+        }
         // After a failure everything is still in the log, and readers of the index get an error.
         for reply in replies {
             let _ = reply.send(Ok(()));

@@ -122,7 +122,7 @@ impl Lookup<'_> {
         }
         Ok(Usable::Found(Found {
             index,
-            state: State { targets, ..State::default() },
+            state: State { targets },
             stamp: Some(stamp),
             damaged: None,
         }))

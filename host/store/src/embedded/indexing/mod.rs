@@ -2,4 +2,5 @@
 
 pub(super) mod indexer;
 pub(super) mod lookup;
+pub(super) mod lost_rows;
 pub(super) mod reindex;

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::indexer::{Job, Moved, Replay, tell};
 use super::lookup::{Found, Lookup, replace};
+use super::lost_rows::{self, LostRows};
 use crate::embedded::core::index_slot::Failed;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::Entry;
 use crate::embedded::format::segment_header::SegmentHeader;
-use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
@@ -92,6 +92,7 @@ struct Made {
     /// It has read the log up to here.
     to: u64,
     moved: BTreeMap<u16, Moved>,
+    lost: Vec<LostRows>,
 }
 
 /// The rest before a rebuild, because one index after the other may fail.
@@ -156,19 +157,18 @@ pub(crate) fn rebuild(
     let mut failed = take_over(shared, machine);
     let mut report = true;
     loop {
-        if let Some(failed) = &failed {
-            if failed.is_full() && report {
-                shared.room.disk_refused(&format!("cannot write the index: {failed}"));
-                if let Err(error) = machine.index.clear_evidence() {
-                    tracing::warn!(%error, "cannot remove the indexes that were set aside");
-                }
-            }
+        if let Some(failed) = failed.as_ref().filter(|failed| failed.is_full() && report) {
+            shared.room.disk_refused(&format!("cannot write the index: {failed}"));
+        }
+        if failed.is_some() || shared.room.is_closed(Why::Gone) {
             drain.wait(rest.next());
         }
         if drain.over {
             return None;
         }
-        if failed.is_some() && shared.room.is_closed(Why::Disk) {
+        // What is in place of the data folder is not changed.
+        let gone = shared.room.is_closed(Why::Gone);
+        if gone || (failed.is_some() && shared.room.is_closed(Why::Disk)) {
             report = false;
             continue;
         }
@@ -200,7 +200,7 @@ pub(crate) fn rebuild_once(
 }
 
 fn install(shared: &Shared, made: Made) -> (State, u64) {
-    let Made { index, state, to, moved } = made;
+    let Made { index, state, to, moved, lost } = made;
     shared.index.put(index);
     shared.indexed.store(to, Ordering::Release);
     tell(shared, moved);
@@ -209,6 +209,7 @@ fn install(shared: &Shared, made: Made) -> (State, u64) {
         lock(&target.live).low_water_ms = 0;
         target.woken.notify_waiters();
     }
+    lost_rows::give_up(shared, lost);
     let unchecked = shared.rebuild.end();
     tracing::info!(
         unchecked,
@@ -253,9 +254,9 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let moved = replay.into_moved();
     let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
     sweep(&*index, targets, shared.reader.start())?;
-    index.finish()?;
+    let lost = lost_rows::finish(&*index, &state)?;
     index.sync()?;
-    Ok(Made { index, state, to, moved })
+    Ok(Made { index, state, to, moved, lost })
 }
 
 /// Reads the durable log from there on; returns where it ends.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::embedded::format::segment_header::{BEGINNING_AT, HEADER_LEN, SegmentHeader};
-use crate::embedded::platform::disk::Disk;
+use crate::embedded::platform::disk::{Disk, DiskFile};
 
 /// Where the mark is in its file.
 const PLACE: u64 = BEGINNING_AT as u64;
@@ -21,12 +21,53 @@ pub(crate) fn is_marked(
     Ok(segment.begins_log(&bytes[..read]))
 }
 
-/// Says in that segment's file that the log begins there; durable when it returns.
+/// Says in that segment's file that the log begins there; durable when it returns. It writes and syncs again what it can
+/// read already: that may be in the kernel's memory only, after a sync that failed.
 pub(crate) fn mark(disk: &dyn Disk, folder: &Path, segment: &SegmentHeader) -> io::Result<()> {
-    if is_marked(disk, folder, segment)? {
+    // The first segment of a store needs no mark.
+    if segment.base == 0 {
         return Ok(());
     }
     let file = disk.open(&segment.path(folder))?;
-    file.write_all_at(&segment.beginning(), PLACE)?;
+    write(&*file, segment)?;
     file.sync()
+}
+
+/// Writes the mark into the file of that segment.
+pub(crate) fn write(file: &dyn DiskFile, segment: &SegmentHeader) -> io::Result<()> {
+    file.write_all_at(&segment.beginning(), PLACE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::format::segment_header::{Flags, Identity};
+    use crate::embedded::simulation::hardware::disk::SimDisk;
+
+    #[test]
+    fn a_mark_whose_sync_failed_is_synced_the_next_time() {
+        let identity = Identity { store: 1, uuid: 1 };
+        let (base, capacity, flags) = (1 << 20, 1 << 20, Flags::default());
+        let (prev_end, epoch, created_ms) = (base, 1, 1);
+        let segment =
+            SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, flags };
+        let folder = Path::new("/log");
+        let path = segment.path(folder);
+        let mut in_memory_alone = 0;
+        for seed in 0..20 {
+            let disk = SimDisk::new(seed);
+            let file = disk.create(&path).unwrap();
+            file.write_all_at(&segment.to_bytes(), 0).unwrap();
+            file.sync().unwrap();
+            disk.sync_folder(folder).unwrap();
+            disk.plan(|faults| faults.bad_syncs = 1);
+            assert!(mark(&disk, folder, &segment).is_err());
+            let is_durable = disk.copy().is_durable(&path, HEADER_LEN);
+            let can_be_read = is_marked(&disk, folder, &segment).unwrap();
+            in_memory_alone += u32::from(can_be_read && !is_durable);
+            mark(&disk, folder, &segment).unwrap();
+            assert!(disk.is_durable(&path, HEADER_LEN), "{seed}");
+        }
+        assert!(in_memory_alone > 0);
+    }
 }

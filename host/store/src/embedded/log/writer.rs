@@ -18,7 +18,6 @@ use crate::embedded::limits::GROUP_BYTES_MAX;
 use crate::embedded::platform::clock::Clock;
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, is_full};
 use crate::embedded::space::guard::{Room, Why};
-use crate::embedded::space::opened_files::Opened;
 use crate::{AppendError, StoreError};
 
 /// A new segment before it has its name.
@@ -102,7 +101,7 @@ impl Log {
         (end, epoch): (u64, u32),
         (spare, room): (Arc<Spare>, Arc<Room>),
     ) -> Self {
-        room.files.opened(Opened::Segment, &segment.path(folder), file.id().ok().flatten());
+        room.files.segment_opened(&segment.path(folder), &*file, segment.len_min());
         Self {
             grows: grows(segment, &*file),
             prewriter: Prewriter::new(disk.clone(), spare.clone(), steps),
@@ -280,7 +279,7 @@ impl Log {
             self.spare.put(None);
         }
         self.room.disk_wrote();
-        self.room.files.opened(Opened::Segment, &path, file.id().ok().flatten());
+        self.room.files.segment_opened(&path, &*file, segment.len_min());
         self.segment = segment;
         self.grows = grows;
         self.file = Some(file);

@@ -77,13 +77,17 @@ fn search(folder: &Path, levels: usize) -> io::Result<Option<String>> {
         entries => entries?,
     };
     for entry in entries {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let kind = match std::fs::metadata(&path) {
             // It is gone, or a link to nothing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             metadata => metadata?.file_type(),
         };
-        let found = if kind.is_dir() && levels > 0 {
+        let found = if kind.is_dir() && entry.file_type()?.is_symlink() {
+            // It may be any folder of the machine, so it is not searched.
+            Some(format!("{}: it is a link to a folder, not a file or a folder", path.display()))
+        } else if kind.is_dir() && levels > 0 {
             search(&path, levels - 1)?
         } else {
             Irregular::of(kind).map(|what| format!("{}: {what}", path.display()))
@@ -142,6 +146,13 @@ mod tests {
         std::fs::create_dir_all(&deep).unwrap();
         std::fs::write(deep.join("file"), "text").unwrap();
         assert_eq!(irregular_in(folder.path()).unwrap(), None);
+        symlink("/", folder.path().join("all")).unwrap();
+        let found = irregular_in(folder.path()).unwrap().unwrap();
+        assert!(
+            found.ends_with("all: it is a link to a folder, not a file or a folder"),
+            "{found}"
+        );
+        std::fs::remove_file(folder.path().join("all")).unwrap();
         mknodat(CWD, deep.join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         let found = irregular_in(folder.path()).unwrap().unwrap();
         assert!(found.ends_with("a/b/fifo: it is a pipe (FIFO), not a file"), "{found}");

@@ -16,6 +16,7 @@ use crate::embedded::index::rows::{Index, IndexError, KeysKept, Seen};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::indexing::indexer::Replay;
 use crate::embedded::indexing::lookup::{Found, Usable, replace};
+use crate::embedded::indexing::lost_rows::{self, LostRows};
 use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;
@@ -29,6 +30,8 @@ pub(crate) struct Begun {
     pub index: Option<Box<dyn Index>>,
     /// What became of a damaged index.
     pub damaged: Option<String>,
+    /// Retries that the index lacks.
+    pub lost: Vec<LostRows>,
     pub state: State,
     /// Repetition keys that the index may not have.
     pub recent: Recent,
@@ -58,7 +61,7 @@ impl Recovery<'_> {
             recent.turn(None, now);
             Ok(())
         })?;
-        Ok(Begun { index: None, damaged, state, recent, tail })
+        Ok(Begun { index: None, damaged, lost: Vec::new(), state, recent, tail })
     }
 
     /// Reads what the index lacks of the log. The inner `Err` is one of the index: the log alone will do.
@@ -86,9 +89,9 @@ impl Recovery<'_> {
         let swept = failed
             .and_then(|()| replay.commit(&state))
             .and_then(|()| sweep(&*index, targets, oldest.base))
-            .and_then(|()| index.finish());
+            .and_then(|()| lost_rows::finish(&*index, &state));
         let recent = Recent::new(self.machine.clock.steady());
-        Ok(swept.map(|()| Begun { index: Some(index), damaged, state, recent, tail }))
+        Ok(swept.map(|lost| Begun { index: Some(index), damaged, lost, state, recent, tail }))
     }
 
     /// The index, if it lacks so little of the log that this can be read now.

@@ -16,6 +16,7 @@ use crate::embedded::format::segment_header::{
 };
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::recent::Recent;
+use crate::embedded::indexing::lost_rows;
 use crate::embedded::log::beginning::{is_marked, mark};
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::segments::Segments;
@@ -55,7 +56,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let (epoch, summary) = (newest.epoch, Summary::default());
     let mut recovery =
         Recovery { machine, folder: folder.clone(), list, epoch, summary, proven: 0 };
-    let Begun { index, damaged, state, recent, tail } = recovery.begin(settings)?;
+    let Begun { index, damaged, lost, state, recent, tail } = recovery.begin(settings)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
     // In a log of an earlier program no segment is marked.
@@ -84,6 +85,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     if let Some(damaged) = damaged {
         shared.note_index_damage(damaged);
     }
+    lost_rows::give_up(&shared, lost);
     shared.watch_lock(&settings.lock_file());
     shared.watch_index(&*machine.index);
     let stands_on = (machine.disk.clone(), machine.clock.clone(), machine.alone);

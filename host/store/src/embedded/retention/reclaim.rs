@@ -16,6 +16,7 @@ use crate::embedded::core::events::event;
 use crate::embedded::core::inbox::{Command, Copy};
 use crate::embedded::core::shared::Target;
 use crate::embedded::deliveries::expire::{Frozen, Looked, look};
+use crate::embedded::deliveries::unreadable::lost_event;
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{RecordedOutcome, Settled};
 use crate::embedded::index::queries::Queries as _;
@@ -40,6 +41,14 @@ const NAMES_MAX: usize = 5;
 const TOO_OLD: &str = "older than retention.age";
 
 const OVERFLOW: &str = "overflow: the log reached retention.size";
+
+/// What a relocation did.
+#[derive(Default)]
+struct Relocated {
+    any: bool,
+    /// Numbers of events that cannot be copied, because they cannot be read.
+    unreadable: BTreeSet<u64>,
+}
 
 impl Retention {
     /// Does one step towards removing the oldest segment; `false` if it must stay for now.
@@ -143,10 +152,19 @@ impl Retention {
         exceptions: &BTreeSet<Exception>,
         wait: Meanwhile<'_>,
     ) -> Result<bool, StoreError> {
-        let lossy = |e: &&Exception| oldest.aged || self.shared.retention.may_overflow(e.target);
-        if !oldest.aged && self.relocate(oldest, exceptions, wait)? {
-            return Ok(true);
+        let mut unreadable = BTreeSet::new();
+        if !oldest.aged {
+            let relocated = self.relocate(oldest, exceptions, wait)?;
+            if relocated.any {
+                return Ok(true);
+            }
+            unreadable = relocated.unreadable;
         }
+        // What cannot be read would keep the segment for ever.
+        let lossy = |e: &&Exception| {
+            let may_overflow = self.shared.retention.may_overflow(e.target);
+            oldest.aged || may_overflow || unreadable.contains(&e.number)
+        };
         let retrying: Vec<&Exception> =
             exceptions.iter().filter(lossy).filter(|e| e.due_ms.is_some()).collect();
         let dead: Vec<&Exception> =
@@ -168,25 +186,25 @@ impl Retention {
         Ok(done)
     }
 
-    /// Copies what is still needed of a nearly empty segment to the end of the log; returns whether it did.
+    /// Copies what is still needed of a nearly empty segment to the end of the log.
     fn relocate(
         &self,
         oldest: &Oldest,
         exceptions: &BTreeSet<Exception>,
         wait: Meanwhile<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Relocated, StoreError> {
         let live_bytes_max = (oldest.header.capacity / LIVE_PART).min(LIVE_BYTES_MAX);
         if exceptions.len() >= GATHERED_MAX {
-            return Ok(false);
+            return Ok(Relocated::default());
         }
         let about = (read_lock(&self.shared.targets).len(), self.shared.clock.wall_ms());
         let about = (u16::try_from(about.0).unwrap_or(u16::MAX), about.1);
-        let (all, _) = self.shared.with_index_and_log(|index| {
+        let (all, unreadable) = self.shared.with_index_and_log(|index| {
             copies(&self.shared.reader, index, exceptions, about, live_bytes_max + 1)
         })?;
         let bytes: u64 = all.iter().map(Copy::bytes).sum();
         if bytes > live_bytes_max || all.is_empty() {
-            return Ok(false);
+            return Ok(Relocated { any: false, unreadable });
         }
         let (mut moved, mut chunk, mut chunk_bytes) = (0, Vec::new(), 0);
         for copy in all {
@@ -204,7 +222,7 @@ impl Retention {
             tracing::info!(segment = %segment.display(), events = moved, bytes,
                 "copied what is still needed of the oldest segment to the newest");
         }
-        Ok(moved > 0)
+        Ok(Relocated { any: moved > 0, unreadable })
     }
 
     /// Gives up deliveries that wait for another attempt; returns whether there were any.
@@ -226,6 +244,10 @@ impl Retention {
                 self.shared.with_index(|index| retry_row(index, target.number, due_ms, *number))?;
             let Some(row) = row else { continue };
             let event = event(&self.shared, *number)?;
+            let why = match &event {
+                Some(_) => reason.to_owned(),
+                None => lost_event(&self.shared, target, *number),
+            };
             bytes += row.reason.len() + 128;
             settled.push(Settled {
                 number: *number,
@@ -233,7 +255,7 @@ impl Retention {
                 row_due_ms: Some(due_ms),
                 attempts: row.attempts,
                 first_attempt_ms: row.first_attempt_ms,
-                what: RecordedOutcome::Dead { reason: with_last(reason, &row.reason) },
+                what: RecordedOutcome::Dead { reason: with_last(&why, &row.reason) },
             });
         }
         if settled.is_empty() {

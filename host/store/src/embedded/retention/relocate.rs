@@ -88,25 +88,24 @@ pub(crate) fn gather(
     Ok(found)
 }
 
-/// Copies of these events, up to about `bytes_max` but at least one, and the number of the last event
-/// that was read. Leaves out what cannot be read or has changed since it was gathered.
+/// Copies of these events, up to about `bytes_max` but at least one, and the numbers of those that cannot be read.
+/// Leaves out what has changed since it was gathered.
 pub(crate) fn copies(
     reader: &Reader,
     index: &dyn Index,
     exceptions: &BTreeSet<Exception>,
     (targets, at_ms): (u16, u64),
     bytes_max: u64,
-) -> Result<(Vec<Copy>, Option<u64>), StoreError> {
+) -> Result<(Vec<Copy>, BTreeSet<u64>), StoreError> {
     let mut wanted: BTreeMap<u64, Vec<&Exception>> = BTreeMap::new();
     for exception in exceptions {
         wanted.entry(exception.number).or_default().push(exception);
     }
-    let (mut copies, mut bytes, mut last) = (Vec::new(), 0, None);
+    let (mut copies, mut bytes, mut unreadable) = (Vec::new(), 0, BTreeSet::new());
     for (number, of_it) in wanted {
         if bytes >= bytes_max {
             break;
         }
-        last = Some(number);
         let Some(mut rows) = rows(index, number, &of_it)? else { continue };
         let at = place(index, number)?.unwrap_or(lsn_of(number));
         let retrying = of_it.iter().filter(|e| e.due_ms.is_some()).map(|e| e.target).collect();
@@ -121,9 +120,11 @@ pub(crate) fn copies(
         if let Some((frame, effects)) = copied {
             bytes += frame.size();
             copies.push(Copy { number, retrying, frame, effects });
+        } else {
+            unreadable.insert(number);
         }
     }
-    Ok((copies, last))
+    Ok((copies, unreadable))
 }
 
 /// The current rows of these exceptions; `None` if one of them is gone.

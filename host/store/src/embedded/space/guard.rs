@@ -364,7 +364,7 @@ impl Room {
         }
     }
 
-    /// One look, after that at the files: the floor, then whether the disk writes again, then the reserve.
+    /// Looks once at the disk, after the look at the files: the floor, then whether the disk writes again, then the reserve.
     pub(crate) fn look(&self, disk: &dyn Disk) {
         let reserve_bytes = reserve_bytes(self.segment_bytes);
         if self.is_closed(Why::Gone) {

@@ -1,4 +1,4 @@
-//! Whether the lock, the newest segment and the index are still found under their names.
+//! Whether the lock, the newest segment and the index are still found under their names, and the segment in its length.
 //!
 //! A folder that is removed, moved or mounted over takes its open files with it: they can still be written, but
 //! no restart finds what is in them.
@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::embedded::platform::disk::{Disk, FileId};
+use crate::embedded::platform::disk::{Disk, DiskFile, FileId};
 use crate::embedded::platform::locks::lock;
 
 #[derive(Clone, Copy, Debug)]
@@ -19,26 +19,47 @@ pub(crate) enum Opened {
 }
 
 #[derive(Default)]
-pub(crate) struct OpenedFiles([Mutex<Option<(PathBuf, FileId)>>; 3]);
+pub(crate) struct OpenedFiles([Mutex<Option<Watched>>; 3]);
+
+struct Watched {
+    path: PathBuf,
+    id: FileId,
+    /// A shorter file was cut.
+    len_min: u64,
+}
 
 enum Missing {
     Gone(String),
+    Cut(String),
     Hidden(String),
 }
 
 impl OpenedFiles {
     /// From here on that file must have that name. Without an id, it is not watched.
     pub(crate) fn opened(&self, what: Opened, path: &Path, id: Option<FileId>) {
-        *lock(&self.0[what as usize]) = id.map(|id| (path.to_owned(), id));
+        self.watch(what, path, id, 0);
     }
 
-    /// Looks for lock and segment: one call of the system each. The first that is missing, and what to do.
+    /// From here on that segment must have that name, and at least that length.
+    pub(crate) fn segment_opened(&self, path: &Path, file: &dyn DiskFile, len_min: u64) {
+        self.watch(Opened::Segment, path, file.id().ok().flatten(), len_min);
+    }
+
+    fn watch(&self, what: Opened, path: &Path, id: Option<FileId>, len_min: u64) {
+        *lock(&self.0[what as usize]) = id.map(|id| Watched { path: path.to_owned(), id, len_min });
+    }
+
+    /// Looks for lock and segment: a few calls of the system. The first that is missing, and what to do.
     pub(crate) fn missing(&self, disk: &dyn Disk) -> Option<String> {
         [Opened::Lock, Opened::Segment].into_iter().find_map(|what| {
             Some(match self.look(what, disk)? {
                 Missing::Gone(happened) => format!(
                     "{happened}: the data folder was removed, moved or mounted over; put it back, or restart \
                      the daemon to use what is there now"
+                ),
+                Missing::Cut(happened) => format!(
+                    "{happened}: what was in it may be lost; stop the daemon, and `dispatcher store check` says \
+                     what to do"
                 ),
                 Missing::Hidden(why) => {
                     format!("{why}; give the daemon's user the right to use the data folder")
@@ -52,17 +73,21 @@ impl OpenedFiles {
         match self.look(Opened::Index, disk)? {
             Missing::Gone(happened) => Some(happened),
             // Whether it is there is not known.
-            Missing::Hidden(_) => None,
+            Missing::Cut(_) | Missing::Hidden(_) => None,
         }
     }
 
     fn look(&self, what: Opened, disk: &dyn Disk) -> Option<Missing> {
         // Locked, so that a segment which ends meanwhile is not looked for.
         let file = lock(&self.0[what as usize]);
-        let (path, id) = file.as_ref()?;
+        let Watched { path, id, len_min } = file.as_ref()?;
         let shown = path.display();
         match disk.id(path) {
-            Ok(found) if found.is_none_or(|found| found == *id) => None,
+            Ok(found) if found.is_none_or(|found| found == *id) => {
+                let len = disk.open(path).and_then(|file| file.len()).unwrap_or(*len_min);
+                let cut = || format!("{shown} was cut from {len_min} to {len} bytes");
+                (len < *len_min).then(|| Missing::Cut(cut()))
+            }
             Ok(_) => Some(Missing::Gone(format!("{shown} is another file than the daemon opened"))),
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
@@ -96,6 +121,11 @@ mod tests {
         assert!(missing.contains("is another file than the daemon opened: "), "{missing}");
         std::fs::rename(&away, &path).unwrap();
         assert_eq!(files.missing(&Files), None);
+        file.truncate(5).unwrap();
+        files.segment_opened(&path, &*file, 5);
+        assert_eq!(files.missing(&Files), None);
+        file.truncate(4).unwrap();
+        assert!(files.missing(&Files).unwrap().contains("lock was cut from 5 to 4 bytes: "));
         files.opened(Opened::Segment, &path.join("below"), file.id().unwrap());
         assert!(files.missing(&Files).unwrap().contains("lock/below is gone"));
     }

@@ -62,17 +62,6 @@ impl TargetState {
         self.name.len() + hold + ROW_BYTES_MAX
     }
 
-    /// The rows of its retries were in the lost beginning of the log, which the target reads (again), so that they become
-    /// dead letters with it.
-    fn lose_rows(&mut self, lost: std::ops::Range<u64>) {
-        if self.counts.retrying > 0 {
-            self.counts.retrying = 0;
-            self.done.insert(lost.end, self.cursor);
-            self.cursor = self.cursor.min(lost.start);
-            self.last_routed = self.last_routed.max(Some(lost.start));
-        }
-    }
-
     fn settle(&mut self, record: &TargetSettlements) {
         let from = record.cursor.max(self.cursor);
         for number in from_deltas(&record.delivered) {
@@ -137,8 +126,6 @@ fn unknown_name(place: usize) -> String {
 pub(crate) struct State {
     /// By target number.
     pub targets: Vec<TargetState>,
-    /// What is lost before the first checkpoint.
-    pub lost_before: Option<std::ops::Range<u64>>,
 }
 
 impl State {
@@ -186,7 +173,11 @@ impl State {
             Effects::DeadRange(record) => {
                 if let Some(target) = self.targets.get_mut(usize::from(record.target)) {
                     target.end_range(record);
-                    target.counts.died(record.count);
+                    if record.is_of_lost_rows() {
+                        target.counts.lost_rows(record.count);
+                    } else {
+                        target.counts.died(record.count);
+                    }
                 }
             }
             Effects::Act(record) => {
@@ -198,9 +189,6 @@ impl State {
             // A target that has not read past this place will find the copy there.
             Effects::Lost(record) => {
                 let there = number(entry.lsn, 0);
-                if !record.no_requests && self.targets.is_empty() {
-                    self.lost_before = Some(there..number(entry.end, 0));
-                }
                 for target in &mut self.targets {
                     if !record.no_requests && target.cursor <= there {
                         target.last_routed = Some(there);
@@ -213,15 +201,11 @@ impl State {
 
     /// It repeats what the frames before it said, unless some of them are lost.
     fn read_checkpoint(&mut self, record: &Checkpoint, lsn: u64) {
-        let lost = self.lost_before.take();
         for (place, row) in record.targets.iter().enumerate() {
             let known = self.targets.get(place);
             // Another name: the record that gave the number again is lost.
             if known.is_none_or(|known| known.name != row.name) {
-                let mut row = TargetState::from_row(row.clone());
-                if let Some(lost) = lost.clone() {
-                    row.lose_rows(lost);
-                }
+                let row = TargetState::from_row(row.clone());
                 match self.targets.get_mut(place) {
                     Some(known) => *known = row,
                     None => self.targets.push(row),

@@ -44,6 +44,12 @@ impl Counts {
         self.dead += count;
     }
 
+    /// This many retries became dead letters because their rows are lost.
+    pub(crate) const fn lost_rows(&mut self, count: u64) {
+        self.retrying = self.retrying.saturating_sub(count);
+        self.died(count);
+    }
+
     /// This many deliveries were dropped while they waited.
     pub(crate) const fn dropped(&mut self, count: u64) {
         self.pending = self.pending.saturating_sub(count);

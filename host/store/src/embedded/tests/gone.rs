@@ -59,6 +59,9 @@ async fn requests_are_accepted_again_when_the_folder_is_back_and_nothing_is_lost
     let data = folder.settings().directory;
     std::fs::rename(&data, data.with_extension("old")).unwrap();
     refusal(&store, a).await;
+    // Long enough that a new index would be made.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert!(!data.exists(), "nothing is made in place of the folder");
     std::fs::rename(data.with_extension("old"), &data).unwrap();
     until("requests to be accepted", || store.full().is_none()).await;
     append(&*store, vec![planned("after", &[a])]).await;

@@ -1,14 +1,17 @@
 //! Files of the log that a person took away or put there: the oldest ones, those that are given up, and what does not
 //! belong to the log. What is lost is counted, and nothing waits for ever.
 
-use crate::Queue;
 use crate::contract::*;
 use crate::embedded::tools::{self, Repaired, Report, Start, Work};
 use crate::embedded::{Embedded, OpenError};
+use crate::{Depth, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
 use crate::embedded::format::segment_header::{Flags, SegmentHeader, file_name};
-use crate::embedded::tests::support::{Folder, deliver_all, large, make_fifo, offset_of};
+use crate::embedded::tests::gate::{gated, pass};
+use crate::embedded::tests::support::{
+    Folder, deliver_all, dump, large, make_fifo, offset_of, until,
+};
 
 /// A killed store with so many segments, and its events for `a`, of which the third of the first segment waits for a
 /// retry; `b` has taken everything.
@@ -105,6 +108,56 @@ async fn oldest_segments_that_are_gone_are_a_loss() {
         assert_eq!(letters.iter().map(|letter| letter.count).sum::<u64>(), dead, "{what}");
         assert_eq!(store.depth(TargetNumber(1)).dead, 0, "{what}: all was delivered");
         assert_eq!(store.damage(), None, "{what}");
+    }
+}
+
+/// Only the lost beginning had the row: which event it was for is not known.
+#[tokio::test]
+async fn a_retry_of_a_lost_beginning_is_a_dead_letter_though_its_target_read_on() {
+    let whole = Folder::new();
+    let store = whole.store();
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![planned("first", &[a])]).await;
+    let first = claim(&*store, a, 1).await;
+    let in_an_hour = now().plus(std::time::Duration::from_secs(3_600));
+    settle(&*store, a, &first, retry(in_an_hour)).await;
+    while whole.segments().len() < 5 {
+        append(&*store, (0..20).map(|i| planned(large(&i.to_string()), &[a])).collect()).await;
+        deliver_all(&store, a).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    std::fs::remove_file(&whole.segments()[0]).unwrap();
+    whole.delete_index();
+    assert!(repair(&whole, Vec::new()).after.unwrap().is_clean());
+    for in_background in [false, true] {
+        let folder = whole.copy();
+        let store = if in_background {
+            let (store, gate) = gated(&folder);
+            append(&*store, vec![planned("meanwhile", &[a])]).await;
+            deliver_all(&store, a).await;
+            assert_eq!(store.depth(a).retrying, 1);
+            pass(&gate, &store).await;
+            store
+        } else {
+            folder.store()
+        };
+        append(&*store, vec![planned("new", &[a])]).await;
+        deliver_all(&store, a).await;
+        until("the retry is a dead letter", || store.depth(a).dead > 0).await;
+        store.flush().await.unwrap();
+        let one = Depth { dead: 1, ..Depth::default() };
+        assert_eq!(store.depth(a), one);
+        let letters = store.dead_letters(a, None, 9).await.unwrap();
+        assert_eq!(letters.iter().map(|letter| letter.count).collect::<Vec<_>>(), [1]);
+        assert!(letters[0].reason.contains("which event"), "{}", letters[0].reason);
+        let kept = dump(&store);
+        store.close().await.unwrap();
+        drop(store);
+        assert!(check(&folder).is_clean());
+        folder.delete_index();
+        let store = folder.store();
+        assert_eq!((store.depth(a), dump(&store)), (one, kept));
     }
 }
 
@@ -205,6 +258,39 @@ async fn a_segment_before_the_beginning_of_the_log_is_taken_away() {
     assert!(done.after.unwrap().is_clean() && !done.given_up[0].was_in_log);
     assert!(ids.len() > 100);
     assert_eq!(folder.store().depth(TargetNumber(0)).dead, 0);
+}
+
+/// The link leads to the folder above, so following it would never end.
+#[tokio::test]
+async fn a_link_to_a_folder_in_the_index_is_not_followed() {
+    let folder = Folder::new();
+    let store = folder.store();
+    store.close().await.unwrap();
+    drop(store);
+    let link = folder.settings().index_folder().join("elsewhere");
+    std::os::unix::fs::symlink("..", &link).unwrap();
+    let report = check(&folder);
+    let named = report.index.as_ref().is_some_and(|index| index.contains("a link to a folder"));
+    assert!(named && matches!(report.start, Start::Works), "{report:?}");
+    drop(folder.store());
+}
+
+/// A file that is far behind the log, and of another one, does not make it longer.
+#[tokio::test]
+async fn the_newest_segment_keeps_its_numbers_if_a_foreign_file_is_given_up_with_it() {
+    let (folder, ids) = stored(3).await;
+    folder.delete_index();
+    let foreign = folder.settings().log_folder().join(file_name(40 << 20));
+    std::fs::write(&foreign, b"foreign").unwrap();
+    let newest = folder.segments()[2].clone();
+    let names = [&newest, &foreign].map(|path| path.file_name().unwrap().to_string_lossy().into());
+    let done = repair(&folder, names.to_vec());
+    assert!(done.after.unwrap().is_clean());
+    let in_log: Vec<bool> = done.given_up.iter().map(|one| one.was_in_log).collect();
+    assert_eq!(in_log, [true, false]);
+    let store = folder.store();
+    let new = append(&*store, vec![planned("new", &[])]).await[0];
+    assert!(ids.iter().all(|id| id.number() < new.number()), "a number is given twice");
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ async fn stored(segments: usize) -> (Folder, Vec<EventId>) {
     }
     let some = claim(&*store, a, 8).await;
     settle(&*store, a, &some[..5], delivered()).await;
+    // The index is the proof of a loss.
+    store.caught_up().await.unwrap();
     store.close().await.unwrap();
     (folder, ids)
 }

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use dispatcher_model::Timestamp;
 
 use crate::embedded::format::record::Lost;
-use crate::embedded::format::segment_header::{BEGINNING_AT, SegmentHeader};
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::{ToolError, at};
@@ -38,11 +37,6 @@ pub(super) fn hand_over(file: &File, like: &Path) -> std::io::Result<()> {
 /// A new file that only its owner can read and write.
 pub(super) fn new_file(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Says in the file of a segment that the log begins there.
-pub(super) fn mark_beginning(file: &File, segment: &SegmentHeader) -> std::io::Result<()> {
-    DiskFile::write_all_at(file, &segment.beginning(), BEGINNING_AT as u64)
 }
 
 /// Fills a place with the record that says that nothing can be read there.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::format::segment_header::{Identity, SegmentHeader};
+use crate::embedded::log::beginning;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::settings::folder_of;
-use crate::embedded::tools::files::{damaged_folder, fill, hand_over, mark_beginning, new_file};
+use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
 use crate::embedded::tools::holes::{self, Hole, LOST_BYTES};
 use crate::embedded::tools::segments::{self, Segment};
 use crate::embedded::tools::walk::{Visitor, Walk};
@@ -71,7 +72,8 @@ pub(super) fn find(log: &Path, names: &[String]) -> Result<Vec<Wanted>, ToolErro
         }
         let behind = &all[place + 1..];
         let after = behind.iter().filter(|segment| !given_up(segment)).find(|s| ours(s).is_some());
-        let hole = hole(one.base, ours(one), known.as_ref(), after, !behind.is_empty());
+        let goes_on = |limit| behind.iter().any(|s| ours(s).is_some() || s.base == limit);
+        let hole = hole(one.base, ours(one), known.as_ref(), after, goes_on);
         let begins_log = known.is_none();
         if let Some(Hole { header: last, to: end }) = hole {
             known = Some(Known { last, end, epoch: last.epoch });
@@ -81,13 +83,14 @@ pub(super) fn find(log: &Path, names: &[String]) -> Result<Vec<Wanted>, ToolErro
     Ok(found)
 }
 
-/// What takes the place of the segment at `base`, which says `own` of itself.
+/// What takes the place of the segment at `base`, which says `own` of itself. `goes_on`: whether the log has a further
+/// segment, also one that is given up, if this one ends there.
 fn hole(
     base: u64,
     own: Option<SegmentHeader>,
     before: Option<&Known>,
     after: Option<&Segment>,
-    any_behind: bool,
+    goes_on: impl Fn(u64) -> bool,
 ) -> Option<Hole> {
     let next = after.and_then(|after| after.header);
     match (before, after) {
@@ -112,7 +115,7 @@ fn hole(
     let said = next.filter(|next| next.base == header.limit()).map(|next| next.prev_end);
     let to = match said.filter(|end| (least..=header.limit()).contains(end)) {
         Some(end) => end,
-        None if any_behind => header.first() + LOST_BYTES,
+        None if goes_on(header.limit()) => header.first() + LOST_BYTES,
         // It was the newest: its numbers may not be given again.
         None => header.limit(),
     };
@@ -161,7 +164,7 @@ pub(super) fn give_up(directory: &Path, wanted: &Wanted) -> Result<GivenUp, Tool
         hand_over(&file, directory)?;
         DiskFile::write_all_at(&file, &header.to_bytes(), 0)?;
         if wanted.begins_log {
-            mark_beginning(&file, &header)?;
+            beginning::write(&file, &header)?;
         }
         let place = (header.first(), to, header.epoch);
         fill(&file, (header.base, header.identity.salt()), place, false)?;

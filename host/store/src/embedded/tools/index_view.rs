@@ -177,13 +177,14 @@ fn stand_in(path: &Path) -> io::Result<()> {
     Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
 }
 
-/// Copies files and folders, and links to the files of `tables`.
+/// Copies files and folders, and links to the files of `tables`. A link to a folder is not followed, because that may be
+/// any folder of the machine.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let is_tables = from.file_name().is_some_and(|name| name == TABLES);
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, copied) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() {
+        if entry.file_type()?.is_dir() {
             fs::create_dir(&copied)?;
             copy(&source, &copied)?;
         } else if source.exists() && !source.is_file() {

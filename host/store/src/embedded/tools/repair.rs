@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 
 use crate::embedded::format::segment_header::USED;
 use crate::embedded::index::set_aside::set_aside;
+use crate::embedded::log::beginning;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::regular;
 use crate::embedded::settings::Settings;
 use crate::embedded::tools::check::survey;
 use crate::embedded::tools::damage::{Damage, Lay};
-use crate::embedded::tools::files::{damaged_folder, fill, hand_over, mark_beginning, new_file};
+use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
 use crate::embedded::tools::give_up::{self, GivenUp};
 use crate::embedded::tools::heal::heal;
 use crate::embedded::tools::segments;
@@ -162,7 +163,7 @@ impl Repairer<'_> {
                 DiskFile::write_all_at(&file, &header.to_bytes()[..USED], 0)?;
             }
             if repairable.iter().any(|damage| damage.begins_log) {
-                mark_beginning(&file, &header)?;
+                beginning::write(&file, &header)?;
             }
             for damage in repairable.iter().filter(|damage| damage.lay != Lay::Header) {
                 bridge(&file, header.base, header.identity.salt(), damage)?;

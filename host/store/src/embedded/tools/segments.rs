@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::embedded::OpenError;
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
 use crate::embedded::format::segment_header::{
-    BadHeader, Flags, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, base_of, file_name,
+    BadHeader, Flags, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, USED, VERSION, base_of,
+    file_name,
 };
 use crate::embedded::platform::disk::DiskFile;
 use crate::embedded::platform::regular::{self, Irregular};
@@ -17,8 +18,6 @@ use crate::embedded::tools::{ToolError, at};
 
 /// How often a folder is listed again at most, until it does not change.
 const LISTINGS_MAX: usize = 8;
-/// Bytes of a header that mean something.
-const HEADER_USED_BYTES: usize = 72;
 
 /// A file of the log.
 #[derive(Debug)]
@@ -131,7 +130,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
 /// The header that these bytes become when one bit is flipped.
 fn flipped(bytes: &[u8; HEADER_LEN], base: u64) -> Option<SegmentHeader> {
     let mut bytes = *bytes;
-    for bit in 0..HEADER_USED_BYTES * 8 {
+    for bit in 0..USED * 8 {
         bytes[bit / 8] ^= 1 << (bit % 8);
         if let Ok(header) = SegmentHeader::from_bytes(&bytes)
             && header.base == base

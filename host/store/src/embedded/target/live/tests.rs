@@ -86,7 +86,7 @@ impl World {
         let target = TargetState { name: "a".into(), ..TargetState::default() };
         Self {
             live: Live::new(0, &target),
-            state: State { targets: vec![target], ..State::default() },
+            state: State { targets: vec![target] },
             tail: Tail::new(0),
             lsn: 4_096,
             fate: BTreeMap::new(),

@@ -1,10 +1,12 @@
 //! Removal by size: settled segments are removed, nearly empty ones compacted, a full log refuses.
 
-use crate::Fate;
+use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::platform::disk::{Disk, Files};
 use crate::embedded::simulation::hardware::faulty_index::{FaultyHome, IndexFault};
 
 use crate::embedded::tests::retention::*;
+use crate::embedded::tests::support::{flip, offset_of};
+use crate::{Depth, Fate};
 
 #[tokio::test]
 async fn settled_segments_are_removed_and_their_files_reused() {
@@ -78,6 +80,28 @@ async fn an_index_whose_making_was_interrupted_is_continued() {
         small.same_after_rebuild(store).await;
     }
     assert!(continued > 2, "{continued}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_does_not_keep_the_oldest_segment() {
+    let small = Small::new(Some(5 * MIB), None);
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    let ids = small.append(&store, &["dead".into(), "waits".into()], &[a]).await;
+    let both = claim(&*store, a, 2).await;
+    settle(&*store, a, &both[..1], dead("no")).await;
+    settle(&*store, a, &both[1..], retry(small.time.wall().plus(HOUR))).await;
+    store.close().await.unwrap();
+    drop(store);
+    let store = small.store();
+    flip(&small.folder.segments()[0], offset_of(ids[0]) + HEADER_BYTES as u64 + 9);
+    small.traffic(&store, a, 40).await;
+    settled(&store).await;
+    assert!(first_base(&store) > 0);
+    assert_eq!(store.depth(a), Depth { dead: 2, ..Depth::default() });
+    let letters = store.dead_letters(a, None, 9).await.unwrap();
+    assert!(letters.iter().any(|letter| letter.reason.contains("can no longer be read")));
+    small.same_after_rebuild(store).await;
 }
 
 #[tokio::test]
