@@ -96,7 +96,7 @@ fn first(plans: &[Plan]) -> String {
 /// What is added to the configuration that is there.
 fn further(folder: &Path, plans: &[Plan]) -> Result<String, Failure> {
     let file = folder.join(CONFIG_FILE);
-    // Without the environment: a secret that is not set yet is no reason to refuse.
+    // Without the environment: a secret may be set later.
     let config = config::load(&file, &Environment::skipped()).map_err(|problems| {
         let problems = problems.to_string();
         Failure::new(format!(

@@ -4,7 +4,6 @@ use ring::rand::SystemRandom;
 
 use super::*;
 use crate::config::vendors;
-use crate::model::Secret;
 use crate::verify;
 
 fn init(folder: &Path) -> Result<(), Failure> {
