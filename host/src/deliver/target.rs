@@ -143,7 +143,7 @@ impl Target {
                     self.reporter.store_failed("record outcomes", &error);
                     self.settle(Vec::new(), None, &stop).await;
                 },
-                () = self.resume.notified() => self.resumed(),
+                () = self.resume.notified() => self.resumed().await,
                 broken = self.check.ended(), if self.check.is_running() => {
                     if let Some(reason) = broken {
                         self.break_off(reason).await;
@@ -218,7 +218,7 @@ impl Target {
             }
         };
         if self.held && self.queue.held(self.settings.number).is_none() {
-            self.resumed();
+            self.resumed().await;
         }
         let probe = matches!(work, Work::Probe { .. });
         self.untried_missing =

@@ -173,6 +173,21 @@ async fn a_pause_that_is_written_while_a_broken_target_is_let_go_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hold_that_is_written_while_a_person_resumes_the_target_ends_with_that() {
+    let firewall = Firewall::new(vec![(200, false)]);
+    firewall.token_is_wrong.store(true, Ordering::Relaxed);
+    let queue = Memory::with_holds();
+    queue.put(A, 0..100);
+    let deliverer = start(&queue, vec![(target(A), firewall.backend())]);
+    assert!(within(secs(60), || is_broken(&queue)).await.is_some());
+    firewall.token_is_wrong.store(false, Ordering::Relaxed);
+    // The person's end of the hold came before the hold.
+    deliverer.resume(A);
+    assert!(within(secs(60), || firewall.taken() > 50).await.is_some());
+    assert_eq!(queue.held(A), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_hold_is_ended_by_a_person_only() {
     let firewall = Firewall::new(vec![(100, false)]);
     firewall.token_is_wrong.store(true, Ordering::Relaxed);
