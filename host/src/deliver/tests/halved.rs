@@ -1,11 +1,14 @@
-//! Messages that a target refuses because of one of their events. Time is virtual.
+//! Messages that a target refuses because of one of their events. Time is virtual, except on the real engine.
 
 use std::collections::BTreeSet;
 
 use super::super::DigestSettings;
+use super::held::{begin, until};
 use super::*;
 use crate::model::Digest;
 use crate::retry::REJECTIONS_TO_OPEN;
+use crate::store::contract::{append, planned, register};
+use crate::store::embedded::{self, Embedded};
 
 /// Refuses every message with one of these events, and keeps what it was given.
 struct Picky {
@@ -105,4 +108,40 @@ async fn a_target_that_refuses_everything_gets_few_messages() {
     assert_eq!((queue.settled(A)["dead"], queue.depth(A).pending), (22, 0));
     // Until that is known, and one message for each that was left.
     assert!(given.len() <= 2 * REJECTIONS_TO_OPEN as usize + 1, "{given:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_keeps_the_halves_of_a_message_across_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Embedded::open(embedded::Settings::new(folder.path())).unwrap();
+    let queue = open();
+    let a = register(&*queue, &["a"]).await[0];
+    let ids = append(&*queue, (0..16).map(|n| planned(n.to_string(), &[a])).collect()).await;
+    let backend = |refuses: &[EventId]| {
+        let refuses = refuses.iter().map(|id| id.number()).collect();
+        Arc::new(Picky { refuses, with: FailureKind::Reject, given: Mutex::default() })
+    };
+    let digest = Some(DigestSettings { every: secs(3_600), by: Vec::new() });
+    let settings = Settings { digest, ..target(a) };
+    // It refuses all until it has refused both halves.
+    let (first, feed) = (backend(&ids), Feed::default());
+    let deliverer = begin(&queue, settings.clone(), first.clone(), &feed);
+    until("the halves", || first.given.lock().unwrap().len() >= 3).await;
+    deliverer.stop(GRACE).await;
+    queue.close().await.unwrap();
+    drop(queue);
+
+    let queue = open();
+    let second = backend(&ids[5..6]);
+    let deliverer = begin(&queue, settings, second.clone(), &feed);
+    until("all of them", || queue.depth(a).pending == 0).await;
+    let given = second.given.lock().unwrap().clone();
+    assert!(given.iter().all(|(of, _)| of.len() < 16), "never whole again: {given:?}");
+    let mut taken: Vec<u64> =
+        given.iter().filter(|(_, no)| !no).flat_map(|(of, _)| of.clone()).collect();
+    taken.sort_unstable();
+    taken.dedup();
+    assert_eq!(queue.depth(a).dead + taken.len() as u64, 16, "{given:?}");
+    deliverer.stop(GRACE).await;
+    queue.close().await.unwrap();
 }
