@@ -22,7 +22,7 @@ use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
 use crate::route::Router;
 use crate::store::Queue;
-use crate::telemetry::Feed;
+use crate::telemetry::{Feed, Shortage};
 use crate::verify::Answer;
 
 /// Receives requests for all sources.
@@ -227,6 +227,10 @@ impl Ingest {
 }
 
 impl net::Handler for Ingest {
+    fn turned_away(&self) {
+        self.reporter.overloaded(Shortage::Connections);
+    }
+
     async fn handle(
         &self,
         request: http::Request<Incoming>,
