@@ -21,6 +21,11 @@ pub(crate) const BEGINNING_AT: usize = 512;
 
 pub(crate) const BEGINNING_LEN: usize = 12;
 
+/// Where the mark of a segment that has ended is: in a sector of its own, too.
+pub(crate) const ENDING_AT: usize = 1_024;
+
+pub(crate) const ENDING_LEN: usize = 12;
+
 /// No segment begins at this place or behind it: the numbers of events have room for the places of the log below.
 const BASE_MAX: u64 = 1 << 53;
 
@@ -143,6 +148,27 @@ impl SegmentHeader {
         self.base == 0 || mark == Some(&self.beginning()[..])
     }
 
+    /// The mark that says that this segment ended there and that the next one has its name, for [`ENDING_AT`].
+    pub(crate) fn ending(&self, end: u64) -> [u8; ENDING_LEN] {
+        let mut summed = [0; 16];
+        let (base, at) = summed.split_at_mut(8);
+        base.copy_from_slice(&self.base.to_le_bytes());
+        at.copy_from_slice(&end.to_le_bytes());
+        let mut bytes = [0; ENDING_LEN];
+        let (at, sum) = bytes.split_at_mut(8);
+        at.copy_from_slice(&end.to_le_bytes());
+        sum.copy_from_slice(&checksum(self.identity.salt(), &summed).to_le_bytes());
+        bytes
+    }
+
+    /// Where this segment, whose first bytes these are, ended; `None` if no mark says so.
+    pub(crate) fn ended_at(&self, bytes: &[u8]) -> Option<u64> {
+        let mark = bytes.get(ENDING_AT..ENDING_AT + ENDING_LEN)?;
+        let end = u64::from_le_bytes(*mark.first_chunk()?);
+        let is_ours = mark == &self.ending(end)[..];
+        (is_ours && (self.first()..=self.limit()).contains(&end)).then_some(end)
+    }
+
     /// The length of the file since it got its name; zero if that is not known.
     pub(crate) const fn len_min(&self) -> u64 {
         if self.flags.full_length { self.capacity } else { 0 }
@@ -178,30 +204,24 @@ pub(crate) fn base_of(name: &str) -> Option<u64> {
     base.filter(|base| *base < BASE_MAX)
 }
 
+/// The header of a segment of 1 MiB.
+#[cfg(test)]
+pub(crate) fn sample(base: u64, prev_end: u64) -> SegmentHeader {
+    let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
+    let (capacity, epoch, created_ms, flags) = (1 << 20, 3, 5, Flags::default());
+    SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, flags }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn header(base: u64, prev_end: u64) -> SegmentHeader {
-        let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
-        let flags = Flags::default();
-        SegmentHeader {
-            identity,
-            base,
-            capacity: 1 << 20,
-            prev_end,
-            epoch: 3,
-            created_ms: 5,
-            flags,
-        }
-    }
-
     proptest! {
         #[test]
         fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, bit in 0usize..USED * 8) {
             let (flags, identity) = (Flags::from_byte(flags), Identity { store: 7, uuid });
-            let header = SegmentHeader { base, epoch, identity, flags, ..header(0, 0) };
+            let header = SegmentHeader { base, epoch, identity, flags, ..sample(0, 0) };
             let mut bytes = header.to_bytes();
             prop_assert_eq!(bytes.len() as u64, SEGMENT_HEADER_BYTES);
             prop_assert_eq!(SegmentHeader::from_bytes(&bytes), Ok(header));
@@ -212,9 +232,9 @@ mod tests {
 
     #[test]
     fn only_its_own_mark_says_that_the_log_begins_there() {
-        let (one, other) = (header(1 << 20, 0), header(2 << 20, 0));
+        let (one, other) = (sample(1 << 20, 0), sample(2 << 20, 0));
         let mut bytes = one.to_bytes();
-        assert!(!one.begins_log(&bytes) && header(0, 0).begins_log(&[]));
+        assert!(!one.begins_log(&bytes) && sample(0, 0).begins_log(&[]));
         bytes[BEGINNING_AT..BEGINNING_AT + BEGINNING_LEN].copy_from_slice(&one.beginning());
         assert!(one.begins_log(&bytes) && !other.begins_log(&bytes));
         bytes[BEGINNING_AT] ^= 1;
@@ -222,8 +242,23 @@ mod tests {
     }
 
     #[test]
+    fn only_its_own_mark_says_where_a_segment_ended() {
+        let (one, other) = (sample(1 << 20, 0), sample(2 << 20, 0));
+        let mut bytes = one.to_bytes();
+        assert_eq!(one.ended_at(&bytes), None);
+        for end in [one.first(), one.limit()] {
+            bytes[ENDING_AT..ENDING_AT + ENDING_LEN].copy_from_slice(&one.ending(end));
+            assert_eq!((one.ended_at(&bytes), other.ended_at(&bytes)), (Some(end), None));
+        }
+        bytes[ENDING_AT + 1] ^= 1;
+        assert_eq!(one.ended_at(&bytes), None);
+        bytes[ENDING_AT..ENDING_AT + ENDING_LEN].copy_from_slice(&one.ending(one.base));
+        assert_eq!(one.ended_at(&bytes), None, "no segment ends before it begins");
+    }
+
+    #[test]
     fn another_version_is_named() {
-        let mut bytes = header(0, 0).to_bytes();
+        let mut bytes = sample(0, 0).to_bytes();
         bytes[8] = 2;
         assert_eq!(SegmentHeader::from_bytes(&bytes), Err(BadHeader::Version(2)));
     }

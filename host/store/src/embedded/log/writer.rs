@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ending;
 use super::prewriter::Prewriter;
 use super::spare::Spare;
 use crate::embedded::format::frame::Frame;
@@ -280,6 +281,7 @@ impl Log {
         }
         self.room.disk_wrote();
         self.room.files.segment_opened(&path, &*file, segment.len_min());
+        ending::try_mark(&*self.disk, &self.folder, &self.segment, self.durable);
         self.segment = segment;
         self.grows = grows;
         self.file = Some(file);

@@ -1,7 +1,5 @@
 //! Removal by age: everything removed is reported, and only while the clock can be trusted.
 
-use crate::{Hold, HoldKind};
-
 use crate::embedded::tests::retention::*;
 use crate::embedded::tests::support::{flip, offset_of};
 
@@ -13,9 +11,7 @@ async fn events_of_a_paused_target_become_one_dead_letter_that_stays_listed_for_
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
     let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
-    let since = small.time.wall();
-    let hold = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since };
-    store.hold(paused, Some(hold)).await.unwrap();
+    small.pause(&store, paused).await;
     let ids = small.append(&store, &["1".into(), "2".into(), "3".into()], &[paused]).await;
     small.traffic(&store, a, 11).await;
     assert_eq!(first_base(&store), 0);
@@ -49,9 +45,7 @@ async fn what_cannot_be_read_is_given_up_with_its_segment() {
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
     let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
-    let since = small.time.wall();
-    let hold = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since };
-    store.hold(paused, Some(hold)).await.unwrap();
+    small.pause(&store, paused).await;
     let mut ids = Vec::new();
     for text in ["1", "2", "3"] {
         ids.extend(small.append(&store, &[text.into()], &[paused]).await);
