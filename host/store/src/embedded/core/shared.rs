@@ -21,7 +21,7 @@ use crate::embedded::limits::millis;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
 use crate::embedded::log::spare::Spare;
-use crate::embedded::platform::clock::{Clock, Now, SeenTime};
+use crate::embedded::platform::clock::{Clock, ClockSet, Now, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::platform::repeated::Repeated;
@@ -30,7 +30,7 @@ use crate::embedded::space::guard::{Room, Why};
 use crate::embedded::space::opened_files::Opened;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::target::live::Live;
-use crate::{AppendError, StoreError};
+use crate::{AppendError, StoreError, Window};
 
 /// Longest time in which requests are answered without a look at the files of the store.
 const FILES_LOOK_MS: u64 = 1_000;
@@ -83,6 +83,8 @@ pub(crate) struct Shared {
     window_ms: AtomicU64,
     /// How far the wall clock is ahead of the time that passed since keys were stored; usually zero.
     ahead_ms: AtomicI64,
+    /// What was known of the clock at the start.
+    set: ClockSet,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     /// Dead letters for what cannot be read.
@@ -102,7 +104,7 @@ impl Shared {
     pub(crate) fn new(
         (settings, clock): (&Settings, Arc<dyn Clock>),
         (last_seen_ms, last_wall_ms): (u64, u64),
-        identity: Identity,
+        newest: SegmentHeader,
         reader: Reader,
         index: Option<Box<dyn Index>>,
         states: &[TargetState],
@@ -117,10 +119,14 @@ impl Shared {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
-            retention: RetentionLimits::new(settings, seen.now(&*clock), last_wall_ms),
+            retention: RetentionLimits::new(
+                settings,
+                seen.now(&*clock),
+                (last_wall_ms, newest.clock),
+            ),
             clock,
             seen,
-            identity,
+            identity: newest.identity,
             reader,
             tail: Tail::new(end),
             inbox: Inbox::default(),
@@ -131,6 +137,7 @@ impl Shared {
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             window_ms: AtomicU64::new(settings.window_ms()),
             ahead_ms: AtomicI64::new(0),
+            set: newest.clock,
             damage: Mutex::new(None),
             unreadable: Mutex::default(),
             unread: Mutex::default(),
@@ -143,6 +150,15 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Now {
         self.seen.now(&*self.clock)
+    }
+
+    /// The windows of a target that are open.
+    pub(crate) fn windows(&self, target: u16) -> Result<Vec<Window>, StoreError> {
+        let now = self.now();
+        let from_ms = now.seen.as_millis().saturating_sub(self.set.ahead_ms());
+        let rows = self.with_index(|index| index.windows(target, from_ms))?;
+        let window = |(group, until_ms)| Window { group, until: self.set.due(until_ms, now) };
+        Ok(rows.into_iter().map(window).collect())
     }
 
     pub(crate) fn target(&self, number: u16) -> Option<Arc<Target>> {
@@ -368,7 +384,10 @@ impl Shared {
         // Of the hour in which the window begins, too.
         let oldest = Duration::from_millis(window_ms.saturating_add(HOUR_MS));
         let (ahead_ms, at_most_ms) = lock(&self.retention.wall).ahead_ms(oldest, now);
-        self.ahead_ms.store(ahead_ms, Ordering::Release);
+        if self.ahead_ms.swap(ahead_ms, Ordering::AcqRel) != ahead_ms {
+            // A new segment has to say so.
+            self.retention.ring();
+        }
         let now_ms = now.wall.as_millis().saturating_sub_signed(at_most_ms.max(0));
         KeysKept { now_ms, window_ms }
     }

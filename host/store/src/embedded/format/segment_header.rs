@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::frame::checksum;
+use crate::embedded::platform::clock::ClockSet;
 
 /// A page of its own, so that writing frames never touches the page of the header.
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = HEADER_LEN as u64;
@@ -75,6 +76,7 @@ pub(crate) struct SegmentHeader {
     pub prev_end: u64,
     pub epoch: u32,
     pub created_ms: u64,
+    pub clock: ClockSet,
     pub flags: Flags,
 }
 
@@ -92,11 +94,17 @@ impl SegmentHeader {
         bytes.extend_from_slice(&[VERSION, self.flags.to_byte()]);
         bytes.extend_from_slice(&self.identity.store.to_le_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
-        for field in [self.identity.uuid, self.base, self.capacity, self.prev_end, self.created_ms]
-        {
+        for field in [
+            self.identity.uuid,
+            self.base,
+            self.capacity,
+            self.prev_end,
+            self.created_ms,
+            self.clock.at_ms,
+        ] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
-        bytes.resize(USED - 4, 0);
+        bytes.extend_from_slice(&self.clock.ahead_min.to_le_bytes());
         let crc = checksum(0, &bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.resize(HEADER_LEN, 0);
@@ -128,6 +136,7 @@ impl SegmentHeader {
             capacity: u64_at(32),
             prev_end: u64_at(40),
             created_ms: u64_at(48),
+            clock: ClockSet { at_ms: u64_at(56), ahead_min: u32_at(64).cast_signed() },
             flags: Flags::from_byte(bytes[9]),
         })
     }
@@ -209,7 +218,8 @@ pub(crate) fn base_of(name: &str) -> Option<u64> {
 pub(crate) fn sample(base: u64, prev_end: u64) -> SegmentHeader {
     let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
     let (capacity, epoch, created_ms, flags) = (1 << 20, 3, 5, Flags::default());
-    SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, flags }
+    let clock = ClockSet::default();
+    SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, clock, flags }
 }
 
 #[cfg(test)]
@@ -219,9 +229,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, bit in 0usize..USED * 8) {
+        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, at_ms: u64, ahead_min: i32, bit in 0usize..USED * 8) {
             let (flags, identity) = (Flags::from_byte(flags), Identity { store: 7, uuid });
-            let header = SegmentHeader { base, epoch, identity, flags, ..sample(0, 0) };
+            let clock = ClockSet { at_ms, ahead_min };
+            let header = SegmentHeader { base, epoch, identity, clock, flags, ..sample(0, 0) };
             let mut bytes = header.to_bytes();
             prop_assert_eq!(bytes.len() as u64, SEGMENT_HEADER_BYTES);
             prop_assert_eq!(SegmentHeader::from_bytes(&bytes), Ok(header));

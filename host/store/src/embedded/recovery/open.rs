@@ -85,7 +85,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let shared = Shared::new(
         (settings, clock),
         (last_ms, last_wall_ms),
-        newest.identity,
+        newest,
         reader,
         index,
         states,

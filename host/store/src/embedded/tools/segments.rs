@@ -181,6 +181,7 @@ fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader>
         prev_end: if base == 0 { 0 } else { first.durable_lsn },
         epoch: first.epoch,
         created_ms: neighbour.created_ms,
+        clock: neighbour.clock,
         flags: Flags::default(),
     };
     let opens = base == 0
