@@ -53,8 +53,8 @@ pub enum StoreError {
     Unreadable { id: EventId, place: String },
     /// Some deliveries that a person wanted to drop.
     #[error(
-        "{dropped} deliveries were dropped; these events cannot be read and were not dropped, each place in the log \
-         becomes a dead letter when its target gets there: {}",
+        "{dropped} deliveries were dropped; these events cannot be read, and what of them waits for the target becomes a \
+         dead letter when it gets there: {}",
         list(unreadable)
     )]
     NotDropped { dropped: u64, unreadable: Vec<EventId> },

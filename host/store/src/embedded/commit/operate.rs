@@ -179,3 +179,19 @@ const fn lost_rows_number(start: u64, at_ms: u64) -> u64 {
         (event_number::number(start, 1), event_number::number(start + SEGMENT_HEADER_BYTES, 0));
     first + (at_ms / 1_000) % (end - first)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_loss_has_a_number_of_its_own_that_no_event_has() {
+        let start = 3 << 20;
+        let numbers: std::collections::BTreeSet<u64> = (0..1_000)
+            .map(|second| lost_rows_number(start, 1_790_000_000_000 + second * 1_000))
+            .collect();
+        assert_eq!(numbers.len(), 1_000);
+        let places = numbers.iter().map(|number| event_number::lsn_of(*number));
+        assert!(places.into_iter().all(|lsn| (start..start + SEGMENT_HEADER_BYTES).contains(&lsn)));
+    }
+}

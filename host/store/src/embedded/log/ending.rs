@@ -17,8 +17,8 @@ pub(crate) fn ended_at(file: &dyn DiskFile, segment: &SegmentHeader) -> io::Resu
     Ok(segment.ended_at(&bytes[..read]))
 }
 
-/// Says in that segment's file where it ended. The name of the next one must be durable before. The mark need not be
-/// durable, because without it less is proven and nothing is wrong: so it is not synced, and a failure is no matter.
+/// Says in that segment's file where it ended. The name of the next one must be durable before. Without the mark less
+/// is proven, but nothing is wrong: so it is not synced, and a failure is ignored.
 pub(crate) fn try_mark(disk: &dyn Disk, folder: &Path, segment: &SegmentHeader, end: u64) {
     if let Err(error) = mark(disk, folder, segment, end) {
         let segment = segment.path(folder);
