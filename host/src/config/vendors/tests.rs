@@ -5,6 +5,7 @@ use std::sync::Arc;
 mod handshakes;
 mod samples;
 mod templates;
+mod types_by_keys;
 mod vectors;
 
 use super::catalog::{Embedded, FILES};
