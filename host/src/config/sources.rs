@@ -94,6 +94,7 @@ fn source(
     let scheme = scheme::scheme(name, &mut table, context.schemes, notes);
     let scheme = scheme::token_in(scheme, &mut table, notes);
     let scheme = scheme::tolerance(scheme, &mut table, notes);
+    let scheme = scheme::methods(scheme, &mut table, notes);
     let sender_entry = table.entry("sender");
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);
     let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);

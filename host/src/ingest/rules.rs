@@ -143,7 +143,10 @@ impl Rules {
         } else {
             Repetition::Key(&repetition_key)
         };
-        let input = Input { headers, query, body, repetition, seed };
+        let form = if body.is_empty() { verified.form_in_query() } else { None };
+        let is_query = form.is_some();
+        let body = form.as_ref().unwrap_or(body);
+        let input = Input { headers, query, body, is_query, repetition, seed };
         let sender = sender.of_set(verified.header_set());
         let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())

@@ -37,9 +37,9 @@ impl Sender {
     /// How the body of a request with this query is read.
     #[must_use]
     pub fn reading(&self, query: Option<&str>) -> Reading {
-        match self.signed_body {
+        match &self.signed_body {
             None => Reading::Headers,
-            Some(SignedBody::Bytes) => Reading::Bytes,
+            Some(SignedBody::Bytes | SignedBody::Values(_)) => Reading::Bytes,
             Some(SignedBody::SortedForm) => {
                 let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
                 let has_hash = pairs.any(|(name, _)| name == "bodySHA256");

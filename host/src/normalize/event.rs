@@ -20,6 +20,8 @@ pub struct Input<'a> {
     pub query: Option<&'a str>,
     /// Decompressed if it was compressed.
     pub body: &'a Bytes,
+    /// The body is the form in the query of a request without a body.
+    pub is_query: bool,
     pub repetition: Repetition<'a>,
     /// The secret of the keys: of the store that the events are for.
     pub seed: RepetitionSeed,
@@ -30,7 +32,7 @@ impl<'a> Input<'a> {
     #[must_use]
     pub fn example(headers: &'a http::HeaderMap, body: &'a Bytes) -> Self {
         let (repetition, seed) = (Repetition::Unknown, RepetitionSeed::default());
-        Self { headers, query: None, body, repetition, seed }
+        Self { headers, query: None, body, is_query: false, repetition, seed }
     }
 }
 
@@ -39,11 +41,12 @@ impl<'a> Input<'a> {
 /// # Errors
 /// See [`Malformed`].
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
-    let Input { headers, query, body, repetition, seed } = input;
+    let Input { headers, query, body, is_query, repetition, seed } = input;
     let around = |root| Around { root, headers, query, seed };
     let mut keys = Keys::new(repetition);
     let keys = &mut keys;
     let view = match sender.reading(query) {
+        _ if is_query => View::Form(sorted_form::read_query(sender, body)?),
         Reading::SortedForm if !body.is_empty() => {
             View::Form(sorted_form::read(sender, query, body)?)
         }

@@ -32,6 +32,11 @@ enum Condition {
 const ONLY: &str = "only:";
 
 impl TypeByKeys {
+    /// Without rules.
+    pub(super) const fn none() -> Self {
+        Self { rules: Vec::new() }
+    }
+
     /// Prepares the rules; their paths become slots of `event`. If a condition is not valid, gives it with the reason.
     pub(super) fn new(
         rules: &[(&str, Vec<&str>)],

@@ -81,8 +81,10 @@ impl Verifier {
     /// Whether what its sender signs usually is such a text.
     #[must_use]
     pub fn expects_tokens(&self) -> bool {
-        let usual =
-            |signature: &Signature| signature.signs_only_tokens() || !signature.covers_content();
+        let usual = |signature: &Signature| {
+            signature.signs_only_tokens()
+                || !(signature.covers_content() || signature.signs_a_separator())
+        };
         self.scheme.signature().is_some_and(usual)
     }
 

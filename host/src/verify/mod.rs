@@ -27,6 +27,7 @@ mod repetition;
 mod scheme;
 mod show;
 mod sign;
+mod spot;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -42,9 +43,9 @@ pub use plain::{plain_schemes, token, token_in};
 pub use refusal::VerifyRefusal;
 pub use scheme::{
     Algorithm, Encoding, Handshake, KeyForm, Mark, Part, Place, Proof, Replay, Scheme, Signature,
-    Stamp, StampIn, Text, TokenIn, Unit,
+    Spot, Stamp, StampIn, Text, TokenIn, Unit,
 };
 pub use sign::{CannotSign, Signed, Signer, Unsigned, sign_body, trial_keys};
 pub use verifier::{InvalidSecrets, SECRETS_MAX, Verified, Verifier};
 
-use verifier::{body_text, id, without_query};
+use verifier::{id, inside_text, without_query};

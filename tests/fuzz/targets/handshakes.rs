@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use dispatcher::model::{Request, Secret, Timestamp};
-use dispatcher::verify::{self, Answer, Handshake, Part, Place, Proof, Scheme, Signer, Unsigned, Verifier};
+use dispatcher::verify::{self, Answer, Handshake, Part, Place, Proof, Scheme, Signer, Spot, Unsigned, Verifier};
 use http::{HeaderName, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use ring::rand::SystemRandom;
@@ -42,7 +42,7 @@ fn own() -> Vec<Arc<Scheme>> {
         vec![Part::BodySha256Hex],
         vec![Part::SortedForm],
         vec![Part::Method, Part::Body],
-        vec![Part::BodyText("/text".into())],
+        vec![Part::Text(vec![Spot::Json("/text".into())])],
     ];
     let one = |(signed, handshake): (Vec<Part>, Handshake)| {
         let mut signature = signature.clone();

@@ -5,7 +5,7 @@ use super::requests::{headers_read, keyed, sign};
 use super::*;
 use crate::model::Severity;
 use crate::normalize::Record;
-use crate::verify::{Part, Place, Proof, Signature, Stamp, StampIn, Unit};
+use crate::verify::{Part, Place, Proof, Signature, Spot, Stamp, StampIn, Unit};
 
 /// What takes the place of the vendor's name.
 pub(super) const NAME: &str = "own";
@@ -49,7 +49,7 @@ fn schemes() -> Vec<Arc<Scheme>> {
         vec![Part::Body, literal("\n"), Part::Header(header("x-title"))],
         vec![Part::StampIfSent(":".into()), Part::Body],
         vec![Part::ListedHeaders(header("x-listed")), literal("\n"), Part::Body],
-        vec![Part::BodyText("/id".into()), Part::Body],
+        vec![Part::Text(vec![Spot::Json("/id".into())]), Part::Body],
     ];
     let scheme = |signed: Vec<Part>| {
         let is_stamp = |part: &Part| {

@@ -15,7 +15,7 @@ use super::super::super::claim::Claims;
 use super::super::super::codec::{unbase64, unhex};
 use super::super::super::message::{Message, stamp_text};
 use super::super::super::{
-    Encoding, Part, Proof, Scheme, Signature, Signer, Stamp, StampIn, Unit, Unsigned, body_text, id,
+    Encoding, Part, Proof, Scheme, Signature, Signer, Spot, Stamp, StampIn, Unit, Unsigned, id, inside_text,
 };
 use super::super::*;
 use crate::config::vendors::{scheme, schemes};
@@ -83,8 +83,10 @@ fn own() -> Vec<Scheme> {
         vec![Part::BodySha256Hex],
         vec![Part::Stamp, Part::BodySha256Hex],
         vec![Part::SortedForm],
-        vec![Part::BodyText("/text".into())],
-        vec![Part::Stamp, Part::BodyText("/text".into())],
+        vec![Part::Text(vec![Spot::Json("/text".into())])],
+        vec![Part::Value { pointer: "/text".into(), open: false }],
+        vec![Part::Text(vec![Spot::Form("a".into()), Spot::Query("a".into())])],
+        vec![Part::Stamp, Part::Text(vec![Spot::Json("/text".into())])],
         vec![Part::Url, Part::Body],
         vec![Part::Path, Part::Body],
         vec![Part::ListedHeaders(HeaderName::from_static("x-listed")), Part::Body],
@@ -197,7 +199,7 @@ fn answers(scheme: &Arc<Scheme>, token: &str) -> Vec<String> {
 /// The bytes that the signature of a request must cover.
 fn message(scheme: &Scheme, request: &Request) -> Option<Vec<u8>> {
     let signature = scheme.signature()?;
-    let in_body = body_text(signature, &request.body).ok()?;
+    let in_body = inside_text(signature, request).ok()?;
     let claims = Claims::find(signature, &request.headers, in_body.as_deref()).ok()?;
     let stamp = stamp_text(signature, &request.headers, &claims).ok()?;
     let id = id(scheme, signature, &request.headers, claims.set).ok()?;
@@ -212,7 +214,7 @@ fn resigned(scheme: &Scheme, request: &Request, mac: &[u8], read_as: &HeaderMap)
         Encoding::Base64 => base64(mac),
     };
     let guess = Key::of(&signature.marks, &Secret::new(GUESS)).unwrap();
-    let in_body = body_text(signature, &request.body).unwrap();
+    let in_body = inside_text(signature, request).unwrap();
     let claims = Claims::find(signature, &request.headers, in_body.as_deref()).unwrap();
     let stamp = stamp_text(signature, &request.headers, &claims).unwrap();
     let id = id(scheme, signature, &request.headers, claims.set).unwrap();
