@@ -42,6 +42,7 @@ mod selftest;
 mod sms;
 mod targets;
 mod twilio;
+mod vendor_forms;
 mod vendors;
 mod verdicts;
 mod verify;

@@ -15,10 +15,10 @@ use super::reader::{Entry, Notes, Table};
 use crate::verify::{
     Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn,
 };
-pub(super) use values::{TOLERANCE, methods};
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, parts, separator, spots, stamp,
 };
+pub(super) use values::{TOLERANCE, methods};
 
 /// Most schemes in a configuration.
 const SCHEMES_MAX: usize = 100;

@@ -117,7 +117,11 @@ impl Ingest {
         match outcome {
             Ok(Handled::Stored(stored)) => {
                 seat.proved();
-                let answer = answer::accepted(id, &stored.durable);
+                let answer = if stored.source.empty_answer {
+                    answer::accepted_without_body(id, &stored.durable)
+                } else {
+                    answer::accepted(id, &stored.durable)
+                };
                 self.reporter.stored(id, stored);
                 answer
             }
@@ -145,7 +149,7 @@ impl Ingest {
         B::Error: fmt::Display,
     {
         let Admitted { rules, source, seat, .. } = admitted;
-        if let Some(outcome) = handshake::answer_get(&source.settings, &head).transpose() {
+        if let Some(outcome) = handshake::answer_head(&source.settings, &head).transpose() {
             let waits = head.headers.contains_key(http::header::EXPECT);
             let handled = outcome.map(|answer| Handled::Handshake(&source.settings, answer));
             return (handled, body::abandon(body, waits));
@@ -186,8 +190,7 @@ impl Ingest {
         let heard = self.reporter.has_listener();
         let now = || heard.then(Instant::now);
         if source.handshake
-            && let Some(answer) =
-                handshake::answer_confirmation(source, &request, peer, &self.reporter)
+            && let Some(answer) = handshake::answer_unsigned(source, &request, peer, &self.reporter)
         {
             return Ok(Handled::Handshake(source, answer));
         }

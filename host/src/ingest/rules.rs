@@ -109,7 +109,7 @@ impl Rules {
         let Source { settings: source, gate } = found;
         gate.admit(head.peer, Instant::now)?;
         let methods = &source.verifier.scheme().methods;
-        if !methods.contains(&head.parts.method) && !source.may_be_handshake(&head.parts.method) {
+        if !methods.contains(&head.parts.method) && !source.is_asked_by(head.parts) {
             return Err(RequestRefusal::Method { allowed: methods.clone() });
         }
         let bytes_max = source.body_bytes_max;

@@ -177,10 +177,16 @@ impl Fields {
         let pointers: Vec<Vec<&str>> =
             pointers.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
         // A signed list has one element.
-        let list: Vec<&str> = self.list.steps().into_iter().flat_map(|s| [s, vec!["0"]].concat()).collect();
+        let list: Vec<&str> =
+            self.list.steps().into_iter().flat_map(|s| [s, vec!["0"]].concat()).collect();
         let signed = |steps: Vec<&str>| pointers.contains(&steps);
         SignedSlots {
-            event: self.event.steps().into_iter().map(|s| signed([&list[..], &s].concat())).collect(),
+            event: self
+                .event
+                .steps()
+                .into_iter()
+                .map(|s| signed([&list[..], &s].concat()))
+                .collect(),
             root: self.root.steps().into_iter().map(signed).collect(),
         }
     }

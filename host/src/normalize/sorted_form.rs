@@ -27,7 +27,8 @@ pub(super) fn read(sender: &Sender, query: Option<&str>, body: &[u8]) -> Result<
 /// is in it: the fields of a form may have been moved behind the address.
 pub(super) fn read_query(sender: &Sender, query: &[u8]) -> Result<String, Malformed> {
     let fields: Vec<_> = form_urlencoded::parse(query).take(FORM_FIELDS_MAX + 1).collect();
-    if let (Read::Fields(known), Some(SignedBody::SortedForm)) = (&sender.read, &sender.signed_body) {
+    if let (Read::Fields(known), Some(SignedBody::SortedForm)) = (&sender.read, &sender.signed_body)
+    {
         let is_field = |known: &str| fields.iter().any(|(name, _)| *name == *known);
         let text: Vec<&str> = fields.iter().flat_map(|(name, value)| [&**name, &**value]).collect();
         let is_inside = |known: &str| text.iter().any(|text| text.contains(known));

@@ -254,7 +254,10 @@ mod tests {
         for (signed, expected) in [
             (vec![closed("/a")], &["/a"][..]),
             (vec![closed("/a"), literal(":"), closed("/b")], &["/a", "/b"]),
-            (vec![closed("/a"), literal(":"), open("/b"), literal(":"), closed("/c")], &["/a", "/b", "/c"]),
+            (
+                vec![closed("/a"), literal(":"), open("/b"), literal(":"), closed("/c")],
+                &["/a", "/b", "/c"],
+            ),
             (vec![open("/a"), literal(":"), closed("/b")], &["/a", "/b"]),
             (vec![open("/a"), literal(":"), open("/b"), literal(":"), closed("/c")], &["/c"]),
             (vec![closed("/a"), closed("/b")], &[]),

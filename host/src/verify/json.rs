@@ -20,10 +20,7 @@ pub(super) fn text_at<'b>(body: &'b [u8], pointer: &str) -> Option<Cow<'b, str>>
 pub(super) struct Unclear;
 
 /// The string, number, true or false at a pointer; `None` if there is nothing, or null.
-pub(super) fn value_at<'b>(
-    body: &'b [u8],
-    pointer: &str,
-) -> Result<Option<Cow<'b, str>>, Unclear> {
+pub(super) fn value_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<Cow<'b, str>>, Unclear> {
     let mut value = std::str::from_utf8(body).map_err(|_| Unclear)?;
     for name in pointer.strip_prefix('/').ok_or(Unclear)?.split('/') {
         let found = if value.starts_with('[') { only(value, name)? } else { member(value, name)? };
@@ -33,7 +30,9 @@ pub(super) fn value_at<'b>(
     match value.as_bytes().first() {
         Some(b'"') => match serde_json::from_str::<Borrowed<'_>>(value) {
             Ok(Borrowed(text)) => Ok(Some(Cow::Borrowed(text))),
-            Err(_) => serde_json::from_str(value).map(|text| Some(Cow::Owned(text))).map_err(|_| Unclear),
+            Err(_) => {
+                serde_json::from_str(value).map(|text| Some(Cow::Owned(text))).map_err(|_| Unclear)
+            }
         },
         Some(b'-' | b'0'..=b'9' | b't' | b'f') => Ok(Some(Cow::Borrowed(value))),
         Some(b'n') => Ok(None),
@@ -151,7 +150,11 @@ mod tests {
             ("", Err(Unclear)),
         ] {
             let found = value_at(body.as_bytes(), "/a");
-            assert_eq!(found.as_ref().map(|value| value.as_deref()), value.as_ref().map(|v| *v), "{body}");
+            assert_eq!(
+                found.as_ref().map(|value| value.as_deref()),
+                value.as_ref().map(|v| *v),
+                "{body}"
+            );
         }
         let deep =
             format!("{{\"b\": {}{}, \"a\": \"x\"}}", "[".repeat(100_000), "]".repeat(100_000));

@@ -22,6 +22,7 @@ mod message;
 mod plain;
 mod point;
 mod public;
+mod question;
 mod refusal;
 mod repetition;
 mod scheme;
@@ -40,6 +41,7 @@ pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, ex
 pub use handshake::{Answer, answer_zoom};
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use plain::{plain_schemes, token, token_in};
+pub use question::{Asked, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign};
 pub use refusal::VerifyRefusal;
 pub use scheme::{
     Algorithm, Encoding, Handshake, KeyForm, Mark, Part, Place, Proof, Replay, Scheme, Signature,

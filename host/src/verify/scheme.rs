@@ -243,6 +243,7 @@ pub enum Handshake {
     OktaVerification,
     HcpTest,
     NotionToken,
+    AsanaSecret,
     XCrc,
 }
 

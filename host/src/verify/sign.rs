@@ -444,7 +444,7 @@ fn is_form(body: &[u8]) -> bool {
     body.is_empty() || (body.contains(&b'=') && !matches!(body.first(), Some(b'{' | b'[')))
 }
 
-/// A form with the field, in place of those with that name; `None` if the body is no such form.
+/// A form with the field, in place of those with that name; `None` if the body is something else.
 fn put_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>> {
     if !is_form(body) || spot::is_multipart(body) {
         return None;

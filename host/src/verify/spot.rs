@@ -158,7 +158,12 @@ mod tests {
             (parts, Some("x y")),
             (&parts.replace("\"f\"; filename=\"token\"", "\"token\""), None),
             (&parts.replace("name=\"token\"\r", "name=\"token\"; filename=\"a\"\r"), None),
-            (&parts.replace("--b\r\ncontent", "--c\r\ncontent"), Some("x y\r\n--c\r\ncontent-disposition: form-data; name=\"f\"; filename=\"token\"\r\n\r\n1")),
+            (
+                &parts.replace("--b\r\ncontent", "--c\r\ncontent"),
+                Some(
+                    "x y\r\n--c\r\ncontent-disposition: form-data; name=\"f\"; filename=\"token\"\r\n\r\n1",
+                ),
+            ),
             (&parts[..60], None),
             ("", None),
         ] {

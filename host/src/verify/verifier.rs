@@ -11,6 +11,7 @@ use super::challenge::refuse_token;
 use super::claim::{self, Claims};
 use super::key::Key;
 use super::message::{self, Message};
+use super::question::Question;
 use super::refusal::VerifyRefusal;
 use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
 use super::{codec, spot, stamp, url};
@@ -29,6 +30,8 @@ pub struct Verifier {
     pub(super) verify_token: Option<Key>,
     /// See [`refuse_token`].
     pub(super) refuses_tokens: bool,
+    /// What it answers besides the scheme's handshake.
+    pub(super) questions: Arc<[Question]>,
 }
 
 /// Why a verifier cannot be built.
@@ -94,8 +97,7 @@ impl Verified {
         }
         let query = request.uri.query().filter(|query| !query.is_empty())?;
         let is_open = |signature: &Signature| {
-            signature.signs_url()
-                || !(signature.covers_content() || signature.signs_values())
+            signature.signs_url() || !(signature.covers_content() || signature.signs_values())
         };
         if !self.scheme.signature().is_none_or(is_open) {
             return None;
@@ -147,7 +149,8 @@ impl Verifier {
         let keys = secrets.iter().enumerate().map(keyed).collect::<Result<_, _>>()?;
         let (scheme, public_url) = (Arc::clone(scheme), public_url.map(Arc::from));
         let refuses_tokens = scheme.signs_tokens();
-        Ok(Self { scheme, keys, public_url, verify_token: None, refuses_tokens })
+        let (verify_token, questions) = (None, Arc::default());
+        Ok(Self { scheme, keys, public_url, verify_token, refuses_tokens, questions })
     }
 
     #[must_use]

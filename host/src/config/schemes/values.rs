@@ -32,7 +32,7 @@ const UNITS: [(&str, Unit); 4] = [
     ("rfc3339", Unit::Rfc3339),
     ("http-date", Unit::HttpDate),
 ];
-pub(super) const HANDSHAKES: [(&str, Handshake); 10] = [
+pub(super) const HANDSHAKES: [(&str, Handshake); 11] = [
     ("slack-url-verification", Handshake::SlackUrlVerification),
     ("zoom-url-validation", Handshake::ZoomUrlValidation),
     ("twitch-challenge", Handshake::TwitchChallenge),
@@ -42,6 +42,7 @@ pub(super) const HANDSHAKES: [(&str, Handshake); 10] = [
     ("okta-verification", Handshake::OktaVerification),
     ("hcp-test", Handshake::HcpTest),
     ("notion-token", Handshake::NotionToken),
+    ("asana-secret", Handshake::AsanaSecret),
     ("x-crc", Handshake::XCrc),
 ];
 const KEYS: [&str; 5] = ["text", "hex", "base64", "time-and-text", "public-key"];

@@ -108,10 +108,7 @@ fn gitea_knows_a_pull_request_from_what_only_has_one() {
             "repository.created",
         ),
         (r#"{"action":"created","repository":{},"thing":{},"sender":{}}"#, "unknown"),
-        (
-            r#"{"action":"failure","run":{},"prior_status":"running"}"#,
-            "action_run_failure.failure",
-        ),
+        (r#"{"action":"failure","run":{},"prior_status":"running"}"#, "action_run_failure.failure"),
     ];
     for vendor in ["gitea", "forgejo"] {
         check(vendor, &cases);

@@ -23,7 +23,8 @@ const SENDER: Record<'static> = Record {
     ..Record::EMPTY
 };
 
-const BODY: &str = r#"{"id":"7","kind":"door","title":"The door is open","level":"error","action":"opened"}"#;
+const BODY: &str =
+    r#"{"id":"7","kind":"door","title":"The door is open","level":"error","action":"opened"}"#;
 
 fn header(name: &'static str) -> HeaderName {
     HeaderName::from_static(name)

@@ -11,7 +11,11 @@ pub(super) const QUESTIONS: [(&str, &str); 5] = [
     ("discord", r#"{"type":0,"version":1}"#),
 ];
 
-pub(super) fn signed(vendor: &'static Vendor, types: UnsignedTypes, random: &SystemRandom) -> Vec<Signed> {
+pub(super) fn signed(
+    vendor: &'static Vendor,
+    types: UnsignedTypes,
+    random: &SystemRandom,
+) -> Vec<Signed> {
     let (Some(scheme), Some(sender)) = (vendor.scheme(), vendors::sender(vendor.name)) else {
         return Vec::new();
     };
@@ -47,7 +51,7 @@ pub(super) fn signed(vendor: &'static Vendor, types: UnsignedTypes, random: &Sys
             let Some(request) = sign(&signer, sent, &body, random) else { continue };
             let events = match events(&verifier, &sender, request.clone()) {
                 Some(events) => {
-                    // Compressed, it is no question that the vendor asks.
+                    // No vendor asks a compressed question.
                     if is_question {
                         assert!(!encoding.is_empty(), "{} is an event", sample.name);
                         continue;
@@ -142,4 +146,3 @@ pub(super) fn sign(
     }
     Some(request)
 }
-
