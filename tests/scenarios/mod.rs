@@ -29,6 +29,7 @@ mod overload;
 mod power;
 mod prism;
 mod process;
+mod questions;
 mod raw;
 mod rebuild;
 mod receive;

@@ -217,3 +217,58 @@ fn schemes_of_ones_own_read_fields_parameters_and_a_space_behind_the_prefix() {
         assert_eq!(status, expected, "{value:?}");
     }
 }
+
+#[test]
+fn the_content_type_of_what_came_is_kept_and_text_stays_text() {
+    let any = "scheme = \"token\"\ntoken_in = \"query:key\"\nsender = \"any\"";
+    let daemon = Daemon::new()
+        .head("senders.any.body = \"any\"\nsenders.any.severity_default = \"info\"")
+        .source_with("any", "hush", any)
+        .source_with("json", "hush", &any.replace("\"any\"", "\"json\""))
+        .source_with("signed", "hush", "scheme = \"sqreen\"\nsender = \"any\"")
+        .log("audit-log")
+        .start();
+    let mac = |body: &str| signature("hush", body.as_bytes());
+    let utf_16: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain("{\"id\":\"ö\"}".encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
+    let xml = "<?xml version=\"1.0\"?>\n<a>b</a>";
+    let rows: [(&str, &str, &[u8]); 7] = [
+        ("any", "text/xml; charset=utf-8", xml.as_bytes()),
+        ("any", "text/plain", b"\n  Backup failed\n on db-1\n"),
+        ("any", "application/x-www-form-urlencoded", b"a=J%F6rg&charset=windows-1252"),
+        ("json", "application/json; charset=utf-16", &utf_16),
+        ("json", "application/json; charset=windows-1252", b"{\"id\":\"\xe9\"}"),
+        ("signed", "text/html", b"hello"),
+        ("signed", "text/html", b"a=1"),
+    ];
+    for (source, content_type, body) in rows {
+        let text = String::from_utf8_lossy(body).into_owned();
+        let signed = mac(&text);
+        let headers =
+            [("content-type", content_type.as_bytes()), ("x-sqreen-integrity", signed.as_bytes())];
+        let path = format!("/{source}?key=hush");
+        let taken = daemon.client().send("POST", &path, &headers, body).unwrap();
+        assert_eq!(taken.status, 200, "{content_type}: {taken:?}");
+    }
+    wait_for("the events", || (daemon.log_lines("audit-log").len() >= rows.len()).then_some(()));
+    let shown = |line: &Value| {
+        let kind = line["datacontenttype"].as_str().unwrap_or("none");
+        format!("{kind} | {} | {}", line["title"].as_str().unwrap(), line["data"])
+    };
+    let mut lines: Vec<String> = daemon.log_lines("audit-log").iter().map(shown).collect();
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "application/x-www-form-urlencoded | unknown | \"a=1\"",
+            "application/x-www-form-urlencoded | unknown | \"a=J%F6rg&charset=windows-1252\"",
+            "none | unknown | {\"id\":\"é\"}",
+            "none | unknown | {\"id\":\"ö\"}",
+            "text/plain | Backup failed | \"\\n  Backup failed\\n on db-1\\n\"",
+            "text/plain; charset=utf-8 | hello | \"hello\"",
+            "text/xml; charset=utf-8 | <?xml version=\"1.0\"?> | \"<?xml version=\\\"1.0\\\"?>\\n<a>b</a>\"",
+        ]
+    );
+}

@@ -20,10 +20,11 @@ use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
+use crate::normalize::{self, Sender};
 use crate::route::Router;
 use crate::store::Queue;
 use crate::telemetry::Feed;
-use crate::verify::Answer;
+use crate::verify::{Answer, Verified};
 
 /// Receives requests for all sources.
 pub struct Ingest {
@@ -212,7 +213,8 @@ impl Ingest {
         let seed = self.queue.repetition_seed();
         let planned = rules.plan(&source.sender, source.repeat, &verified, &body, seed)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
-        let (first, others) = rules.new_requests(source, &verified, planned);
+        let media = media_type(&source.sender, &verified, &body);
+        let (first, others) = rules.new_requests(source, &verified, media.as_deref(), planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
         // request, another buffer would have to be allocated.
         drop(verified);
@@ -227,6 +229,16 @@ impl Ingest {
         let store = began.map(|began| began.elapsed()).unwrap_or_default();
         Ok(Handled::Stored(Stored { source, durable, received_at, verify, store, notes }))
     }
+}
+
+/// The media type of a body that is not JSON.
+fn media_type(sender: &Sender, verified: &Verified, body: &[u8]) -> Option<String> {
+    if matches!(body.first(), Some(b'{' | b'[')) {
+        return None;
+    }
+    let request = verified.request();
+    let is_query = body.is_empty() && verified.form_in_query().is_some();
+    normalize::media_type(sender, &request.headers, request.uri.query(), body, is_query)
 }
 
 impl net::Handler for Ingest {

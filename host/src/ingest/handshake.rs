@@ -1,4 +1,4 @@
-//! Handshakes that arrive without a signature, and HEAD, with which some vendors look whether there is anything.
+//! Handshakes that arrive without a signature.
 //!
 //! A source with `handshake = false` has none. What the answer is, is decided in `verify`.
 
@@ -12,6 +12,9 @@ use crate::model::Request;
 use crate::net::Peer;
 use crate::verify::Answer;
 
+/// Longest body of an unsigned question that is data, in bytes.
+const QUESTION_BYTES_MAX: usize = 4096;
+
 impl SourceSettings {
     /// Whether a request with this method and no body may be the vendor's handshake, though no event comes with it.
     fn may_be_handshake(&self, method: &Method) -> bool {
@@ -24,12 +27,19 @@ impl SourceSettings {
         self.may_be_handshake(&head.method)
             || (self.handshake
                 && (self.verifier.may_confirm(&head.headers)
-                    || self.verifier.may_be_asked(&head.method, &head.uri, &head.headers)))
+                    || (self.verifier.may_be_asked(&head.method, &head.uri, &head.headers)
+                        && is_short(head))))
     }
+}
 
-    /// Whether a request whose method brings no events is a question all the same.
-    pub(super) fn is_asked_by(&self, head: &Parts) -> bool {
-        self.handshake && (head.method == Method::HEAD || self.may_be_unsigned_handshake(head))
+/// Whether the body is announced to be as short as a question, so that strangers cannot make the daemon read more.
+fn is_short(head: &Parts) -> bool {
+    match head.headers.get(http::header::CONTENT_LENGTH) {
+        None => !head.headers.contains_key(http::header::TRANSFER_ENCODING),
+        Some(length) => {
+            let length = length.to_str().ok().and_then(|length| length.parse().ok());
+            length.is_some_and(|length: usize| length <= QUESTION_BYTES_MAX)
+        }
     }
 }
 
@@ -44,9 +54,6 @@ pub(super) fn answer_head(
     let Parts { method, uri, headers, .. } = head;
     if let Some(answer) = source.verifier.answer_head(method, uri, headers) {
         return Ok(Some(answer));
-    }
-    if *method == Method::HEAD {
-        return Ok(Some(Answer::nothing()));
     }
     if !source.may_be_handshake(method) {
         return Ok(None);

@@ -13,6 +13,7 @@
 
 use http::{HeaderMap, HeaderName, Method, Uri};
 
+use super::answer::Answer;
 use super::challenge::is_token;
 use super::codec::{base64, hex};
 use super::key::Key;
@@ -25,38 +26,6 @@ use crate::model::{Request, Secret};
 const ASANA_SECRET: HeaderName = HeaderName::from_static("x-hook-secret");
 /// Keys that make the same MAC of this text are the same.
 const SAMPLE: &[u8] = b"the same key?";
-
-/// The response to the vendor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// 200, or 204 without a body.
-    pub status: u16,
-    pub content_type: &'static str,
-    pub body: String,
-    /// A header that the vendor looks for.
-    pub header: Option<(HeaderName, String)>,
-}
-
-impl Answer {
-    pub(super) const fn text(body: String) -> Self {
-        let content_type = if body.is_empty() { "" } else { "text/plain" };
-        Self { status: 200, content_type, body, header: None }
-    }
-
-    pub(super) const fn json(body: String) -> Self {
-        Self { status: 200, content_type: "application/json", body, header: None }
-    }
-
-    pub(super) fn header(name: HeaderName, value: String) -> Self {
-        Self { header: Some((name, value)), ..Self::nothing() }
-    }
-
-    /// 200 without a body.
-    #[must_use]
-    pub const fn nothing() -> Self {
-        Self { status: 200, content_type: "", body: String::new(), header: None }
-    }
-}
 
 impl Handshake {
     /// Whether the vendor asks with GET, while it sends events with POST.

@@ -12,21 +12,21 @@ use serde_json::value::RawValue;
 
 /// The string or number at a pointer such as `/signature/token`, through objects, and through lists of one element.
 pub(super) fn text_at<'b>(body: &'b [u8], pointer: &str) -> Option<Cow<'b, str>> {
-    value_at(body, pointer).ok()?.filter(|value| !matches!(&**value, "true" | "false"))
+    value_at(body, pointer).ok()?
 }
 
-/// There is a list, an object or an error where a value should be, or a name or an element more than once.
+/// The truth value at a pointer.
+pub(super) fn truth_at(body: &[u8], pointer: &str) -> Option<bool> {
+    raw_at(body, pointer).ok()??.parse().ok()
+}
+
+/// There is something else where a text or a number should be, or a name or an element more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unclear;
 
-/// The string, number, true or false at a pointer; `None` if there is nothing, or null.
+/// The string or number at a pointer; `None` if there is nothing, or null.
 pub(super) fn value_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<Cow<'b, str>>, Unclear> {
-    let mut value = std::str::from_utf8(body).map_err(|_| Unclear)?;
-    for name in pointer.strip_prefix('/').ok_or(Unclear)?.split('/') {
-        let found = if value.starts_with('[') { only(value, name)? } else { member(value, name)? };
-        let Some(found) = found else { return Ok(None) };
-        value = found;
-    }
+    let Some(value) = raw_at(body, pointer)? else { return Ok(None) };
     match value.as_bytes().first() {
         Some(b'"') => match serde_json::from_str::<Borrowed<'_>>(value) {
             Ok(Borrowed(text)) => Ok(Some(Cow::Borrowed(text))),
@@ -34,10 +34,24 @@ pub(super) fn value_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<Cow<'
                 serde_json::from_str(value).map(|text| Some(Cow::Owned(text))).map_err(|_| Unclear)
             }
         },
-        Some(b'-' | b'0'..=b'9' | b't' | b'f') => Ok(Some(Cow::Borrowed(value))),
+        Some(b'-' | b'0'..=b'9') => Ok(Some(Cow::Borrowed(value))),
         Some(b'n') => Ok(None),
         _ => Err(Unclear),
     }
+}
+
+/// The JSON at a pointer.
+fn raw_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<&'b str>, Unclear> {
+    let mut value = std::str::from_utf8(body).map_err(|_| Unclear)?;
+    for name in pointer.strip_prefix('/').ok_or(Unclear)?.split('/') {
+        if value == "null" {
+            return Ok(None);
+        }
+        let found = if value.starts_with('[') { only(value, name)? } else { member(value, name)? };
+        let Some(found) = found else { return Ok(None) };
+        value = found;
+    }
+    Ok(Some(value))
 }
 
 /// The value of a member of an object; `None` if the object does not have it.
@@ -137,16 +151,18 @@ mod tests {
         }
         assert_eq!(text_at(b"{\"a\": \"\xff\"}", "/a"), None);
         for (body, value) in [
-            (r#"{"a": true}"#, Ok(Some("true"))),
+            (r#"{"a": true}"#, Err(Unclear)),
             (r#"{"a": "false"}"#, Ok(Some("false"))),
             (r#"{"a": -1.0}"#, Ok(Some("-1.0"))),
             (r#"{"a": ""}"#, Ok(Some(""))),
             (r#"{"a": null}"#, Ok(None)),
+            ("null", Ok(None)),
             ("{}", Ok(None)),
             (r#"{"a": {}}"#, Err(Unclear)),
             (r#"{"a": []}"#, Err(Unclear)),
             (r#"{"a": 1, "a": 1}"#, Err(Unclear)),
             (r#"{"a": tru}"#, Err(Unclear)),
+            (r#"{"a": nul}"#, Err(Unclear)),
             ("", Err(Unclear)),
         ] {
             let found = value_at(body.as_bytes(), "/a");

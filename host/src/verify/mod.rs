@@ -9,6 +9,7 @@
 //! How vendors sign is data: see [`Scheme`]. Every pass over a request is linear in its size, except for
 //! sorting the fields of a signed form, of which there are at most [`FORM_FIELDS_MAX`].
 
+mod answer;
 mod challenge;
 mod claim;
 mod codec;
@@ -35,10 +36,11 @@ mod tests;
 mod url;
 mod verifier;
 
+pub use answer::Answer;
 pub use challenge::TOKEN_BYTES_MAX;
 pub use claim::{ELEMENTS_MAX, SIGNATURES_MAX};
 pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, explain};
-pub use handshake::{Answer, answer_zoom};
+pub use handshake::answer_zoom;
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use plain::{plain_schemes, token, token_in};
 pub use question::{Asked, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign};

@@ -7,7 +7,7 @@
 
 use http::{HeaderMap, HeaderName, Method, Uri};
 
-use super::handshake::Answer;
+use super::answer::Answer;
 use super::scheme::{Place, Proof, Scheme, Spot, TokenIn};
 use super::{Text, spot, url};
 use crate::model::Request;
@@ -99,8 +99,7 @@ impl Asked {
 /// True or false in the body, as a text.
 fn truth(spot: &Spot, request: &Request) -> Option<String> {
     let Spot::Json(pointer) = spot else { return None };
-    let value = super::json::value_at(&request.body, pointer).ok()??;
-    Some(value.into_owned())
+    super::json::truth_at(&request.body, pointer).map(|truth| truth.to_string())
 }
 
 /// Only the body can tell.

@@ -38,7 +38,7 @@ pub enum VerifyRefusal {
     #[error("there is no value in {place}, or more than one")]
     NotInside { place: String },
     #[error(
-        "the value in the body at {pointer} is there twice, is a list or an object, or contains the text that \
+        "the value in the body at {pointer} is there twice, is not a text or a number, or contains the text that \
          separates it from the next one in the signed bytes"
     )]
     ValueUnclear { pointer: String },

@@ -189,7 +189,7 @@ pub enum Part {
     ListedHeaders(HeaderName),
     /// A text in the body or the query: the first of these that is there counts.
     Text(Vec<Spot>),
-    /// A text, number, true or false in the body's JSON at this pointer; nothing if it is missing.
+    /// A text or a number in the body's JSON at this pointer; nothing if it is missing.
     Value {
         pointer: Text,
         /// Whether it may contain the literal before or behind it. If it does not, the value is covered.

@@ -45,7 +45,7 @@ link = \"{header:X-Panel}\"
 #type_by_keys = { opened = \"key\" }         # types by keys, in place of a header or parameter that is not signed
 #unsigned_types = [\"opened\", \"closed\"]      # types that a header or the query may name without a signature
 #id_alone = true                            # a repetition may differ in everything but its id
-#body = \"any\"                               # also accept bodies that are neither JSON nor a form, and empty ones
+#body = \"any\"                               # also accept bodies that are neither JSON nor a form, and empty ones; a text is titled by its first line
 #may_repeat = true                          # two equal events without an id are two events
 #deadline = \"10s\"                           # how long it waits for a response; for people
 #retries = \"for 3 days\"                     # how it retries; for people
@@ -87,11 +87,13 @@ them ([schemes.md](schemes.md), column *covered*). So with a scheme that signs t
   `pullrequest:approval`, `pullrequest:changes_request`, `pullrequest:comment` and `repo:commit_status` stand for
   several events, GitHub's `exemption_request` and `custom_property` too, and Shopify's `shop` also means
   `app/uninstalled`. To tell them apart, set `unsigned_types`, or give each topic a source of its own.
-- The body's bytes decide how it is read, not `Content-Type` and `Content-Encoding`. It is JSON if it begins with
+- The body's bytes decide how it is read, and which content type goes on to targets, not `Content-Type` and
+  `Content-Encoding`. It is JSON if it begins with
   `{` or `[` (several objects, each on a line of its own, are as many events; a byte order mark is skipped), multipart if its first line is `--BOUNDARY`, and a form if it consists of `NAME=VALUE` fields in which
   everything is encoded that encoders encode (no space, quote or line break). Gzip, zstd and zlib are recognized by their
   first bytes. Brotli and raw deflate are not: `Content-Encoding` must name them, and a sender with `body = \"any\"`
-  refuses them.
+  refuses them. JSON in UTF-16 is recognized by its byte order mark or the zero beside its first bracket; windows-1252 is
+  read only if `Content-Type` names it, and refused otherwise.
 
 Schemes that sign no content (`token`, `basic`, `none`, and of the built-in ones `mailgun` and `okta`) have nothing to
 protect: anyone who can send a request can choose all of it. For them all templates are used, and the headers decide how a

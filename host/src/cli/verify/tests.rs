@@ -85,7 +85,7 @@ Other places and forms, which built-in vendors use:
   JSON or a form in the body (parts with a boundary too), or in the address. Several places, joined by `|`, may be
   written here, in `time` and among the signed parts: the first one that is there counts. A field that is there twice
   counts as missing. A pointer may lead through a list (`/items/0/id`) if the list has one element.
-- `value:/POINTER` among the signed parts: a text, number, true or false of the JSON, or nothing if it is missing. If the
+- `value:/POINTER` among the signed parts: a text or a number of the JSON, or nothing if it is missing. If the
   whole body is not signed, only such values are covered, and only if the text between two of them is one character that
   none of them contains; one of them may contain it if it is written `open-value:/POINTER`. Then nothing else of the body
   is read for type, severity, title and so on, and copies are identified by the signed values alone.

@@ -104,11 +104,13 @@ fn events(verifier: &Verifier, sender: &Sender, request: Request) -> Option<Vec<
         return None;
     }
     let body = decode::decoded(sender, verified.request(), kit::BODY_BYTES_MAX).ok()?;
+    let Request { headers, uri, .. } = verified.request();
+    let media = normalize::media_type(sender, headers, uri.query(), &body, false);
     let planned = RULES.plan(sender, SKIP, &verified, &body, RepetitionSeed::default()).ok()?;
     let seen = |planned: crate::model::Planned| {
         let event = planned.event;
         let a = event.attributes;
-        let rest = (a.severity, a.subject, a.time, a.link, event.dedup, event.shape);
+        let rest = (a.severity, a.subject, a.time, a.link, event.dedup, event.shape, &media);
         let (kind, title, rest) = (a.event_type, a.title, format!("{rest:?}"));
         Seen { kind, title, rest, data: event.data }
     };

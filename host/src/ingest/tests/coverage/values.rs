@@ -75,5 +75,5 @@ fn no_value_that_is_not_signed_changes_what_is_read() {
             assert_eq!(found, expected, "{} {body}", signed.name);
         }
     }
-    assert!(accepted > 300 && refused > 300, "{accepted} accepted, {refused} refused");
+    assert!(accepted > 250 && refused > 1_000, "{accepted} accepted, {refused} refused");
 }
