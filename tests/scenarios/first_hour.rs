@@ -61,7 +61,7 @@ fn the_files_of_init_pass_check_and_try_and_are_never_overwritten() {
     let output = user.types(&["init", "sqreen"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        err(&output).contains("dispatcher.toml exists and is not overwritten"),
+        err(&output).contains("dispatcher.toml has a source `sqreen`, which is not overwritten"),
         "{}",
         err(&output)
     );

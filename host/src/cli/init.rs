@@ -1,257 +1,113 @@
-//! `dispatcher init`: writes a first configuration with a new secret.
-//!
-//! It never overwrites: it writes both files or neither.
+//! `dispatcher init`: writes a first configuration, or adds sources to one, and shows what to do next.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+mod folder;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use folder::{CONFIG_FILE, Written};
+use plan::Plan;
 
 use super::exit::Failure;
 use super::out;
-use crate::config::vendors::Vendor;
-use crate::config::{self, ENV_FILE, Environment, vendors};
-use crate::model::{Secret, printable};
-use crate::verify::Verifier;
+use crate::config::{self, ENV_FILE, Environment};
+use crate::model::printable;
 
-const CONFIG_FILE: &str = "dispatcher.toml";
-const CONFIG: &str = include_str!("init/template.toml");
-const ENVIRONMENT: &str = include_str!("init/template.env");
-/// As many as an HMAC-SHA256 has; written as twice as many hexadecimal digits.
-const SECRET_BYTES: usize = 32;
-const LISTED: &str = "`dispatcher verify --list` lists all of them";
-
-/// Write a first configuration, with a new secret
+/// Write a first configuration, or add sources to one
 ///
-/// Writes dispatcher.toml, and dispatcher.env with the secret, which only you can
-/// read. Then shows what to do next. Never overwrites a file.
+/// Writes dispatcher.toml, dispatcher.env with the secrets, which only you can
+/// read, and .gitignore, so that no secret is committed. If dispatcher.toml is
+/// there, adds the sources to it. Then shows what to do next. Never overwrites.
 ///
-///   dispatcher init sqreen
-///   dispatcher init sqreen --directory /srv/dispatcher
+///   dispatcher init github
+///   dispatcher init github stripe --directory /srv/dispatcher
 #[derive(Clone, Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct InitArgs {
-    /// The sender: any of `dispatcher verify --list`.
-    source: Option<String>,
+    /// The senders, such as github and stripe: any of `dispatcher verify --list`
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<String>,
     /// The folder to write to. Created if it does not exist.
     #[arg(long, value_name = "DIR", default_value = ".")]
     directory: PathBuf,
 }
 
-/// Writes both files and shows the next steps.
+/// Writes the files and shows the next steps.
 pub(super) fn run(args: &InitArgs) -> Result<(), Failure> {
-    let vendor = known(args.source.as_deref())?;
-    let (source, variable) = (vendor.name, vendor.setup.variable.as_str());
-    let secret = new_secret()?;
-    let fill = |text: &str| {
-        text.replace("@SOURCE@", source)
-            .replace("@VARIABLE@", variable)
-            .replace("@SECRET@", secret.expose())
-    };
+    let mut seen = HashSet::new();
+    let names = args.sources.iter().filter(|name| seen.insert(name.as_str()));
+    let plans = names.map(|name| Plan::of(name)).collect::<Result<Vec<Plan>, Failure>>()?;
     let folder = &args.directory;
     fs::create_dir_all(folder)
         .map_err(|error| Failure::new(format!("cannot create {}: {error}", shown(folder))))?;
-    let file = folder.join(CONFIG_FILE);
-    write_both(folder, &fill(CONFIG), &fill(ENVIRONMENT))?;
-    let config = config::load(&file, &Environment::of_process())
-        .map_err(|problems| Failure::new(problems.to_string().trim_end()))?;
-    let (settings, in_force) =
-        config.source(source).ok_or_else(|| Failure::new("the new configuration has no source"))?;
-    let overruled = in_force.expose() != secret.expose();
-    let address = config.address(settings);
-    let made = Made { folder, vendor, address, secret, overruled };
-    out::line(&made.next_steps());
+    let written = folder::write(folder, &plans)?;
+    out::line(&next_steps(folder, &plans, &written));
     Ok(())
 }
 
-/// What `init` wrote.
-struct Made<'a> {
-    folder: &'a Path,
-    vendor: &'static Vendor,
-    address: String,
-    secret: Secret,
-    /// The environment has another secret with that name.
-    overruled: bool,
-}
-
-impl Made<'_> {
-    /// What a person reads next.
-    fn next_steps(&self) -> String {
-        let Self { folder, vendor, address, secret, overruled } = self;
-        let (source, variable) = (vendor.name, &vendor.setup.variable);
-        let place = match vendor.setup.place.as_str() {
-            "" => String::new(),
-            place => format!("  where    {place}\n"),
+/// What a person reads next.
+fn next_steps(folder: &Path, plans: &[Plan], written: &Written) -> String {
+    let mut text = format!("{}\n\nEnter these where you set up the sender:\n", written.done);
+    let config = config::load(&folder.join(CONFIG_FILE), &Environment::skipped()).ok();
+    let mut notes = String::new();
+    for plan in plans {
+        let source =
+            config.as_ref().and_then(|config| Some((config, config.source(plan.name())?.0)));
+        let address = match source {
+            Some((config, source)) => config.address(source),
+            None => format!("server.public_url, and /{} after it", plan.name()),
         };
-        let here = *folder == Path::new(".");
-        let enter = if here { String::new() } else { format!("  cd {}\n", shown(folder)) };
-        let warning = if *overruled {
-            format!(
-                "Your environment has another {variable}, which overrides the file: unset it, or \
-                 give the sender that one.\n"
-            )
-        } else {
-            String::new()
-        };
-        format!(
-            "wrote {config} and {environment}\n\n\
-             Enter these where you set up the sender:\n  \
-             address  {address}\n  \
-             secret   {secret}\n\
-             {place}\
-             If the sender shows you its own secret, write that into {environment} instead.\n\
-             Other machines cannot reach this address until you set server.listen or public_url.\n\
-             {warning}\n\
-             Next:\n\
-             {enter}  \
-             dispatcher check          show what this configuration does\n  \
-             dispatcher run            receive and deliver, until Ctrl-C\n  \
-             dispatcher send {source:<10}send a signed sample, in another terminal\n  \
-             cat logs/events.jsonl     show what arrived",
-            config = shown(&folder.join(CONFIG_FILE)),
-            environment = shown(&folder.join(ENV_FILE)),
-            secret = secret.expose(),
-        )
+        if plans.len() > 1 {
+            text.push_str(&format!("{}:\n", plan.vendor.short_name()));
+        }
+        let kept = written.kept.iter().any(|variable| variable == plan.variable());
+        text.push_str(&plan.steps(&address, kept));
+        notes.push_str(&note(plan));
     }
-}
-
-/// The vendor of that name, if a generated secret is all that its source needs.
-fn known(name: Option<&str>) -> Result<&'static Vendor, Failure> {
-    let Some(name) = name else {
-        let text = format!(
-            "name the sender: dispatcher init SENDER, as in dispatcher init sqreen; {LISTED}"
+    if config.as_ref().is_none_or(|config| config.public_url.is_none()) {
+        text.push_str(
+            "Other machines cannot reach this address until you set server.listen or public_url.\n",
         );
-        return Err(Failure::usage(text));
-    };
-    let found = vendors::vendor(name).and_then(|vendor| Some((vendor, vendor.scheme()?)));
-    let Some((vendor, scheme)) = found else {
-        if vendors::scheme(name).is_some() {
-            return Err(more_needed(name));
-        }
-        let meant =
-            config::near(name, vendors::names()).map(|near| format!("; did you mean `{near}`?"));
-        let (name, meant) = (printable(name), meant.unwrap_or_default());
-        return Err(Failure::usage(format!("unknown sender `{name}`{meant}; {LISTED}")));
-    };
-    let made = Secret::new("00".repeat(SECRET_BYTES));
-    let shares =
-        scheme.signature().is_some_and(|s| s.marks.iter().any(|m| m.algorithm.is_symmetric()));
-    if !shares || Verifier::new(scheme, &[made], None).is_err() {
-        return Err(more_needed(name));
     }
-    Ok(vendor)
+    let here = folder == Path::new(".");
+    let enter = if here { String::new() } else { format!("  cd {}\n", shown(folder)) };
+    let source = plans.first().map_or("", Plan::name);
+    format!(
+        "{text}{notes}\n\
+         Next:\n\
+         {enter}  \
+         dispatcher check          show what this configuration does\n  \
+         dispatcher run            receive and deliver, until Ctrl-C\n  \
+         dispatcher send {source:<10}send a signed sample, in another terminal\n  \
+         cat logs/events.jsonl     show what arrived"
+    )
 }
 
-fn more_needed(name: &str) -> Failure {
-    Failure::usage(format!(
-        "`{name}` needs more than a generated secret: start with `dispatcher init sqreen` and add \
-         [sources.{name}] to its file"
-    ))
-}
-
-fn new_secret() -> Result<Secret, Failure> {
-    let mut bytes = [0u8; SECRET_BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(format!("cannot generate a secret: {error}")))?;
-    Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
-}
-
-/// Writes the file with the secret first: a configuration without it is useless.
-fn write_both(folder: &Path, config: &str, environment: &str) -> Result<(), Failure> {
-    let (environment_file, config_file) = (folder.join(ENV_FILE), folder.join(CONFIG_FILE));
-    for file in [&config_file, &environment_file] {
-        // Also refuse a dangling link.
-        if file.symlink_metadata().is_ok() {
-            return Err(in_the_way(file));
-        }
+/// What else stands in the way of a source.
+fn note(plan: &Plan) -> String {
+    let (variable, vendor) = (plan.variable(), plan.vendor.short_name());
+    let mut text = String::new();
+    let in_force = std::env::var_os(variable);
+    let same = |value| plan.secret.as_ref().is_some_and(|secret| value == secret.expose());
+    if in_force.is_some_and(|value| !same(value)) {
+        text.push_str(&format!(
+            "Your environment has another {variable}, which overrides {ENV_FILE}: unset it, or give \
+             the sender that one.\n"
+        ));
     }
-    write_new(&environment_file, environment, 0o600)?;
-    write_new(&config_file, config, 0o644).inspect_err(|_| {
-        // It was created just now and is not in use.
-        let _ = fs::remove_file(&environment_file);
-    })
-}
-
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    written.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            return in_the_way(path);
-        }
-        Failure::new(format!("cannot write {}: {error}", shown(path)))
-    })
-}
-
-fn in_the_way(path: &Path) -> Failure {
-    Failure::new(format!(
-        "{} exists and is not overwritten; move it away, or choose another folder with \
-         --directory DIR",
-        shown(path)
-    ))
+    if plan.signs_address() {
+        text.push_str(&format!(
+            "{vendor} signs the address that it sends to: server.public_url must be exactly that.\n"
+        ));
+    }
+    text
 }
 
 /// A path as a person would type it.
 fn shown(path: &Path) -> String {
     printable(&path.strip_prefix(".").unwrap_or(path).display().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn init(folder: &Path) -> Result<(), Failure> {
-        run(&InitArgs { source: Some("sqreen".to_owned()), directory: folder.to_owned() })
-    }
-
-    #[test]
-    fn the_written_files_are_valid_private_and_have_a_new_secret() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let home = tempfile::tempdir().unwrap();
-        let mut secrets = Vec::new();
-        for name in ["one", "two"] {
-            let folder = home.path().join(name);
-            init(&folder).unwrap();
-            let config = config::load(&folder.join(CONFIG_FILE), &Environment::default()).unwrap();
-            assert_eq!(config.warnings, []);
-            assert_eq!(crate::app::check(&config), []);
-            let enabled: Vec<_> = config.targets.iter().map(|target| target.enabled).collect();
-            assert_eq!(enabled, [true, false]);
-            secrets.push(config.source("sqreen").unwrap().1.expose().to_owned());
-            let mode = folder.join(ENV_FILE).metadata().unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
-        assert!(secrets.iter().all(|secret| secret.len() == 64));
-        assert_ne!(secrets[0], secrets[1]);
-    }
-
-    #[test]
-    fn an_existing_file_is_named_and_not_overwritten() {
-        for name in [CONFIG_FILE, ENV_FILE] {
-            let home = tempfile::tempdir().unwrap();
-            let file = home.path().join(name);
-            fs::write(&file, "mine").unwrap();
-            let failure = init(home.path()).unwrap_err();
-            assert!(failure.text.contains(&file.display().to_string()), "{}", failure.text);
-            assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
-            assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
-        }
-    }
-
-    #[test]
-    fn an_unknown_sender_is_a_usage_error() {
-        let home = tempfile::tempdir().unwrap();
-        for (source, expected) in [
-            (Some("sqren"), "did you mean `sqreen`?"),
-            (None, "dispatcher init SENDER, as in dispatcher init sqreen"),
-            (Some("discord"), "needs more than a generated secret"),
-            (Some("square"), "needs more than a generated secret"),
-            (Some("token"), "needs more than a generated secret"),
-        ] {
-            let source = source.map(str::to_owned);
-            let failure = run(&InitArgs { source, directory: home.path().to_owned() }).unwrap_err();
-            assert_eq!(failure.code, super::super::exit::USAGE);
-            assert!(failure.text.contains(expected), "{}", failure.text);
-        }
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-    }
 }

@@ -81,7 +81,8 @@ impl Environment {
     }
 
     /// The names in `dispatcher.env`.
-    pub(super) fn names_from_file(&self) -> &[String] {
+    #[must_use]
+    pub fn names_from_file(&self) -> &[String] {
         &self.from_file
     }
 

@@ -8,6 +8,7 @@
 //! Limits: [`CONFIG_BYTES_MAX`] bytes for all files together. The limits of each setting are next to the code
 //! that reads it.
 
+mod addition;
 mod configuration;
 mod document;
 mod environment;
@@ -39,6 +40,7 @@ mod tests;
 mod units;
 pub mod vendors;
 
+pub use addition::{CannotAdd, addition};
 pub use configuration::Config;
 pub use document::{Document, Position};
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};

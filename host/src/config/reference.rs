@@ -12,6 +12,8 @@ use crate::model::Secret;
 
 /// Largest secret, in bytes.
 const SECRET_BYTES_MAX: usize = 64 * 1024;
+/// The problem of a reference whose value is empty.
+pub(super) const EMPTY: &str = "is empty";
 
 /// Why a reference on the command line gives no secret. No message repeats the text, which may be the secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,7 +112,7 @@ impl Resolver<'_> {
         };
         if text.trim().is_empty() {
             return Err(Unresolved::new(
-                "is empty",
+                EMPTY,
                 "the value is empty",
                 "an empty secret would accept requests from anyone; use the secret that the sender shows",
             ));

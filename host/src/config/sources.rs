@@ -99,7 +99,7 @@ fn source(
     let sender_entry = table.entry("sender");
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);
     let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
-    let secrets = secrets::secrets(name, open, &mut table, context.resolver, notes);
+    let secrets = secrets::secrets(name, scheme.as_deref(), &mut table, context.resolver, notes);
     let body_bytes_max = limits::body_bytes_max(&mut table, context.body_bytes_limits, notes);
     let events_max = limits::events_max(&mut table, notes);
     let verify_token =

@@ -3,15 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::super::environment::ENV_FILE;
 use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table, whole_dollar_name};
-use super::super::reference::{Reference, Resolver};
+use super::super::reference::{EMPTY, Reference, Resolver};
 use super::super::settings::{inside, warn_of_literal};
+use super::super::vendors::{self, IssuedBy, Setup, Vendor};
 use crate::model::Secret;
 use crate::verify::{Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier};
 
 /// Placeholder for a secret that `check` does not look up. Nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
+/// A secret with fewer bytes gets a warning.
+const SECRET_BYTES_RECOMMENDED: usize = 16;
 
 /// The secrets of a source that could be read.
 #[derive(Default)]
@@ -60,7 +64,7 @@ pub(super) fn verify_token(
         entry.refuse(notes, &title, "the handshake of this scheme has no such token", "");
         return None;
     }
-    secret(name, &entry, resolver, notes)
+    secret(name, None, &entry, resolver, notes)
 }
 
 /// Notes why no verifier can be made with these secrets.
@@ -94,14 +98,15 @@ pub(super) fn refuse_secrets(
     });
 }
 
-/// `None` if there is no usable secret; the reason is noted. `open`: the scheme needs none.
+/// `None` if there is no usable secret; the reason is noted.
 pub(super) fn secrets(
     name: &str,
-    open: bool,
+    scheme: Option<&Scheme>,
     table: &mut Table<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
 ) -> Option<Secrets> {
+    let open = scheme.is_some_and(|scheme| scheme.proof == Proof::None);
     let Some(entry) = table.entry("secrets") else {
         if !open {
             let title = format!("source `{name}` needs `secrets`");
@@ -126,7 +131,7 @@ pub(super) fn secrets(
     }
     let mut secrets = Secrets::default();
     for (index, entry) in entries.iter().enumerate() {
-        if let Some(secret) = secret(name, entry, resolver, notes) {
+        if let Some(secret) = secret(name, scheme, entry, resolver, notes) {
             secrets.values.push(secret);
             secrets.places.push((index + 1, entry.span.clone()));
         }
@@ -134,7 +139,14 @@ pub(super) fn secrets(
     (!secrets.values.is_empty()).then_some(secrets)
 }
 
-fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes) -> Option<Secret> {
+/// `scheme`: the one that the secret is for; `None` for another use, or if it is unknown.
+fn secret(
+    name: &str,
+    scheme: Option<&Scheme>,
+    entry: &Entry<'_>,
+    resolver: &Resolver<'_>,
+    notes: &Notes,
+) -> Option<Secret> {
     let toml::de::DeValue::String(text) = entry.value else {
         // A wrong type may still be a secret, so it is masked. `string` notes the wrong type.
         notes.mask(entry.span.clone());
@@ -158,15 +170,56 @@ fn secret(name: &str, entry: &Entry<'_>, resolver: &Resolver<'_>, notes: &Notes)
                 let problem = Problem::warning(title);
                 let problem = problem.at(entry.span.clone(), "it is part of the secret");
                 notes.add(if help.is_empty() { problem } else { problem.help(help) });
+            } else if let Some(scheme) = scheme {
+                warn_of_short(name, scheme, secret.expose(), entry, notes);
             }
             Some(secret)
         }
         Err(unresolved) => {
             let title = format!("the secret of source `{name}` {}", unresolved.problem);
-            entry.refuse(notes, &title, &unresolved.label, &unresolved.help);
+            let vendor = scheme.and_then(|scheme| vendors::vendor(&scheme.name));
+            let help = match (vendor, reference) {
+                (Some(vendor), Reference::Env(variable)) if unresolved.problem == EMPTY => {
+                    to_copy(vendor, variable).unwrap_or(unresolved.help)
+                }
+                _ => unresolved.help,
+            };
+            entry.refuse(notes, &title, &unresolved.label, &help);
             None
         }
     }
+}
+
+/// Where the vendor's secret comes from, if the vendor shows it.
+fn to_copy(vendor: &Vendor, variable: &str) -> Option<String> {
+    let Setup { place, secret, issued_by, .. } = &vendor.setup;
+    if *issued_by != Some(IssuedBy::Vendor) {
+        return None;
+    }
+    let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
+    let vendor = vendor.short_name();
+    Some(format!(
+        "copy the {secret} that {vendor} shows you into {ENV_FILE}, after {variable}={place}"
+    ))
+}
+
+/// Notes a secret that can be guessed. A token has the length that its vendor gave it.
+fn warn_of_short(name: &str, scheme: &Scheme, secret: &str, entry: &Entry<'_>, notes: &Notes) {
+    let is_issued = vendors::vendor(&scheme.name)
+        .is_some_and(|vendor| vendor.setup.issued_by == Some(IssuedBy::Vendor));
+    let (what, part) = match &scheme.proof {
+        Proof::Token(_) if is_issued => return,
+        Proof::Basic => ("the password of", secret.split_once(':').map_or(secret, |(_, it)| it)),
+        _ => ("a secret of", secret),
+    };
+    if part.len() >= SECRET_BYTES_RECOMMENDED {
+        return;
+    }
+    let (length, s) = (part.len(), if part.len() == 1 { "" } else { "s" });
+    let title = format!("{what} source `{name}` has only {length} byte{s}");
+    let label = format!("with fewer than {SECRET_BYTES_RECOMMENDED} it may be guessed");
+    let help = "choose a longer one, such as the output of `openssl rand -hex 32`, and give it to the sender";
+    notes.add(Problem::warning(title).at(entry.span.clone(), label).help(help));
 }
 
 /// What probably is in a secret by accident.

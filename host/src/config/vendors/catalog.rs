@@ -72,6 +72,20 @@ pub fn unsigned(name: &str) -> Option<&'static str> {
     }
 }
 
+/// The scheme that a source of that vendor must name: `None` if the vendor's name is enough. If it is unknown how the
+/// vendor signs, that of another file for the same bodies, or else `token`.
+#[must_use]
+pub fn scheme_to_write(vendor: &'static Vendor) -> Option<&'static str> {
+    let reads_alike = |other: &&Vendor| {
+        other.scheme().is_some() && matches!(&other.reads, Reads::Like(name) if name == vendor.name)
+    };
+    match &vendor.signs {
+        Signs::By(_) => None,
+        Signs::Not { instead } => Some(instead),
+        Signs::Unknown => Some(all().find(reads_alike).map_or("token", |other| other.name)),
+    }
+}
+
 /// The sender that reads that vendor's bodies.
 #[must_use]
 pub fn sender(name: &str) -> Option<&'static Arc<Sender>> {

@@ -81,9 +81,32 @@ pub struct Setup {
     pub variable: String,
     /// Where to enter the address and the secret at the vendor; may be empty.
     pub place: String,
+    /// `None`: unknown, or both are possible.
+    pub issued_by: Option<IssuedBy>,
+    /// What the vendor calls the secret.
+    pub secret: String,
 }
 
+/// Who makes the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssuedBy {
+    /// The vendor shows it, and the user copies it.
+    Vendor,
+    /// The user makes it, and enters it at the vendor.
+    User,
+}
+
+const ISSUERS: [(&str, IssuedBy); 2] = [("vendor", IssuedBy::Vendor), ("you", IssuedBy::User)];
+const USUAL_SECRET: &str = "signing secret";
+
 impl Vendor {
+    /// The vendor's name without a remark: `Twilio`, not `Twilio (messages and calls)`.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        let end = self.vendor.find([',', '(']).unwrap_or(self.vendor.len());
+        self.vendor.get(..end).unwrap_or_default().trim_end()
+    }
+
     #[must_use]
     pub const fn scheme(&self) -> Option<&Arc<Scheme>> {
         match &self.signs {
@@ -213,13 +236,33 @@ fn reads(name: &str, entry: Option<Entry<'_>>, notes: &Notes) -> Option<Reads> {
 
 fn setup(name: &str, table: &mut Table<'_>, notes: &Notes) -> Setup {
     let usual = format!("{}_SECRET", name.to_ascii_uppercase().replace('-', "_"));
-    let Some(mut table) = table.table("setup", notes) else {
-        return Setup { variable: usual, place: String::new() };
+    let mut setup = Setup {
+        variable: usual,
+        place: String::new(),
+        issued_by: None,
+        secret: USUAL_SECRET.to_owned(),
     };
-    let mut text = |key| Some(table.entry(key)?.string(notes)?.to_owned());
-    let (variable, place) = (text("variable"), text("where"));
+    let Some(mut table) = table.table("setup", notes) else { return setup };
+    let mut read = |key, into: &mut String| {
+        let text = table.entry(key).and_then(|entry| entry.string(notes));
+        text.into_iter().for_each(|text| text.clone_into(into));
+    };
+    read("variable", &mut setup.variable);
+    read("where", &mut setup.place);
+    read("secret", &mut setup.secret);
+    setup.issued_by = table.entry("issued_by").and_then(|entry| issued_by(&entry, notes));
     table.finish(notes, |_| None);
-    Setup { variable: variable.unwrap_or(usual), place: place.unwrap_or_default() }
+    setup
+}
+
+fn issued_by(entry: &Entry<'_>, notes: &Notes) -> Option<IssuedBy> {
+    let written = entry.string(notes)?;
+    let found = ISSUERS.iter().find(|(name, _)| *name == written);
+    if found.is_none() {
+        let names = ISSUERS.iter().map(|(name, _)| *name);
+        unknown(entry, "issuer", "issuers", written, names, notes);
+    }
+    found.map(|(_, issuer)| *issuer)
 }
 
 fn sample(vendor: &str, entry: &Entry<'_>, notes: &Notes) -> Option<Sample> {

@@ -11,6 +11,7 @@ mod file;
 mod tests;
 
 pub use catalog::{
-    all, names, sample, samples, scheme, schemes, sender, senders, unsigned, vendor,
+    all, names, sample, samples, scheme, scheme_to_write, schemes, sender, senders, unsigned,
+    vendor,
 };
-pub use file::{ConfirmedBy, Reads, Setup, Signs, Vendor};
+pub use file::{ConfirmedBy, IssuedBy, Reads, Setup, Signs, Vendor};
