@@ -94,7 +94,8 @@ Other places and forms, which built-in vendors use:
 - `versions = [{ prefix = "v1,", algorithm = "hmac-sha256", key = "base64:whsec_" }, …]` instead of `prefix`,
   `algorithm` and `key`: several kinds of signature, of which one must match.
 - `handshake`: `slack-url-verification`, `zoom-url-validation`, `twitch-challenge`, `meta-hub-challenge`,
-  `discord-ping`, `github-ping`, `okta-verification`, `hcp-test`, `notion-token` or `x-crc`.
+  `discord-ping`, `github-ping`, `okta-verification`, `hcp-test`, `notion-token`, `asana-secret` or
+  `x-crc`. Questions that are answered with their own text are data of a source: see [handshakes.md](handshakes.md).
 "#;
 
 fn page() -> String {
