@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::abi::{RCall, REvent};
 use crate::{Failure, Verdict, Verdicts, time};
 
+/// The media type of JSON.
+const JSON: &str = "application/json";
+
 /// How serious an event is, on one scale for all senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -130,6 +133,21 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn message(&self) -> &'a str {
         self.0.message.as_str()
+    }
+
+    /// The media type of [`data`](Self::data), as a value of `Content-Type`. It is `application/json` for a JSON object
+    /// or list. Otherwise it is what the daemon stored with the request: what the bytes are if the sender signs them, else what
+    /// the sender declared; without that, `application/octet-stream`.
+    #[must_use]
+    pub fn content_type(&self) -> &'a str {
+        let begins = self.data().iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(begins, Some(b'{' | b'[')) {
+            return JSON;
+        }
+        let fits = |text: &&str| {
+            text.contains('/') && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        };
+        self.header("content-type").filter(fits).unwrap_or("application/octet-stream")
     }
 
     /// The event's own bytes, exactly as sent: a JSON object.
