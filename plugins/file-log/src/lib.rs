@@ -187,6 +187,7 @@ fn push(piece: &mut Piece, event: Event<'_>, bytes_max: usize) -> Option<Piece> 
         title: event.title(),
         link: event.link(),
         data: event.data(),
+        content_type: event.content_type(),
     };
     piece.push(&line, bytes_max)
 }

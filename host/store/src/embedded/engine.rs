@@ -262,13 +262,7 @@ impl Queue for Embedded {
 
     fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
         let shared = self.shared.clone();
-        let read = move || {
-            let now_ms = shared.now().seen.as_millis();
-            let rows = shared.with_index(|index| index.windows(target.0, now_ms))?;
-            let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
-            Ok(rows.into_iter().map(window).collect())
-        };
-        Box::pin(blocking(read))
+        Box::pin(blocking(move || shared.windows(target.0)))
     }
 
     fn now(&self) -> Timestamp {
