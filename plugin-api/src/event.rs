@@ -265,7 +265,8 @@ impl<'a> Digest<'a> {
         self.0.count
     }
 
-    /// The events, or a bounded sample when [`count`](Self::count) is greater; at least one.
+    /// The events: at least one, and when [`count`](Self::count) is greater, the first of them: at most 20, and none
+    /// after 1 MiB of data.
     #[must_use]
     pub fn events(&self) -> Events<'a> {
         Events::of(self.0)

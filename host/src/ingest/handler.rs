@@ -23,7 +23,7 @@ use crate::net::{self, Peer, Seat};
 use crate::normalize::{self, Sender};
 use crate::route::Router;
 use crate::store::Queue;
-use crate::telemetry::Feed;
+use crate::telemetry::{Feed, Shortage};
 use crate::verify::{Answer, Verified};
 
 /// Receives requests for all sources.
@@ -242,6 +242,10 @@ fn media_type(sender: &Sender, verified: &Verified, body: &[u8]) -> Option<Strin
 }
 
 impl net::Handler for Ingest {
+    fn turned_away(&self) {
+        self.reporter.overloaded(Shortage::Connections);
+    }
+
     async fn handle(
         &self,
         request: http::Request<Incoming>,

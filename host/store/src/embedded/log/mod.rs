@@ -1,6 +1,7 @@
 //! The files of the log: writing, reading and scanning segments.
 
 pub(super) mod beginning;
+pub(super) mod ending;
 pub(super) mod prewriter;
 pub(super) mod reader;
 pub(super) mod recent;
