@@ -234,7 +234,7 @@ fn the_content_type_of_what_came_is_kept_and_text_stays_text() {
         .chain("{\"id\":\"ö\"}".encode_utf16().flat_map(u16::to_le_bytes))
         .collect();
     let xml = "<?xml version=\"1.0\"?>\n<a>b</a>";
-    let rows: [(&str, &str, &[u8]); 8] = [
+    let rows: [(&str, &str, &[u8]); 7] = [
         ("any", "text/xml; charset=utf-8", xml.as_bytes()),
         ("any", "text/plain", b"\n  Backup failed\n on db-1\n"),
         ("any", "application/x-www-form-urlencoded", b"a=J%F6rg&charset=windows-1252"),
@@ -242,7 +242,6 @@ fn the_content_type_of_what_came_is_kept_and_text_stays_text() {
         ("json", "application/json; charset=windows-1252", b"{\"id\":\"\xe9\"}"),
         ("signed", "text/html", b"hello"),
         ("signed", "text/html", b"a=1"),
-        ("signed", "text/html", b"[7]"),
     ];
     for (source, content_type, body) in rows {
         let text = String::from_utf8_lossy(body).into_owned();
@@ -265,7 +264,6 @@ fn the_content_type_of_what_came_is_kept_and_text_stays_text() {
         [
             "application/x-www-form-urlencoded | unknown | \"a=1\"",
             "application/x-www-form-urlencoded | unknown | \"a=J%F6rg&charset=windows-1252\"",
-            "none | not a JSON object: 7 | 7",
             "none | unknown | {\"id\":\"é\"}",
             "none | unknown | {\"id\":\"ö\"}",
             "text/plain | Backup failed | \"\\n  Backup failed\\n on db-1\\n\"",

@@ -18,7 +18,7 @@ use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
-use crate::model::{Planned, Request, Shape, Timestamp};
+use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
 use crate::normalize::{self, Sender};
 use crate::route::Router;
@@ -213,7 +213,7 @@ impl Ingest {
         let seed = self.queue.repetition_seed();
         let planned = rules.plan(&source.sender, source.repeat, &verified, &body, seed)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
-        let media = media_type(&source.sender, &verified, &body, &planned);
+        let media = media_type(&source.sender, &verified, &body);
         let (first, others) = rules.new_requests(source, &verified, media.as_deref(), planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
         // request, another buffer would have to be allocated.
@@ -231,21 +231,10 @@ impl Ingest {
     }
 }
 
-/// The media type, if it cannot be seen in the data of an event: of a body that is not JSON, and of a list of texts or
-/// numbers.
-fn media_type(
-    sender: &Sender,
-    verified: &Verified,
-    body: &[u8],
-    planned: &[Planned],
-) -> Option<String> {
-    match body.first() {
-        Some(b'{') => return None,
-        Some(b'[') => {
-            let is_other = |planned: &Planned| planned.event.shape == Shape::Other;
-            return planned.iter().any(is_other).then(|| "application/json".to_owned());
-        }
-        _ => {}
+/// The media type of a body that is not JSON.
+fn media_type(sender: &Sender, verified: &Verified, body: &[u8]) -> Option<String> {
+    if matches!(body.first(), Some(b'{' | b'[')) {
+        return None;
     }
     let request = verified.request();
     let is_query = body.is_empty() && verified.form_in_query().is_some();
