@@ -61,8 +61,7 @@ impl Durable {
     #[cfg(any(test, feature = "test-util"))]
     #[must_use]
     pub fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
-        let duplicates = (0..).take(duplicates).collect();
-        Self { ids, duplicates }
+        Self { ids, duplicates: (0..).take(duplicates).collect() }
     }
 
     /// The proof for both parts of a request.
@@ -225,8 +224,8 @@ pub struct EventFate {
     pub fates: Vec<(TargetNumber, Fate)>,
 }
 
-/// The durable queue. All methods may be called from any task. An engine that cannot do what people
-/// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
+/// The durable queue. All methods may be called from any task. An engine that cannot do what people ask of it, from
+/// [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
 pub trait Queue: Send + Sync + 'static {
     /// The secret with which the repetition keys of its events are made. It never changes, and no other store has it.
     fn repetition_seed(&self) -> RepetitionSeed;
@@ -251,9 +250,8 @@ pub trait Queue: Send + Sync + 'static {
         lease: Duration,
     ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>>;
 
-    /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail
-    /// cannot keep the others from a target that is being probed; also while it is held as broken. An engine that
-    /// cannot choose returns any.
+    /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail cannot keep the others
+    /// from a target that is being probed; also while it is held as broken. An engine that cannot choose returns any.
     fn claim_untried(
         &self,
         target: TargetNumber,
@@ -277,15 +275,13 @@ pub trait Queue: Send + Sync + 'static {
         &self,
         target: TargetNumber,
         outcomes: Vec<Settlement>,
-        window: Window,
+        _window: Window,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        let _ = window;
         self.settle(target, outcomes)
     }
 
     /// The windows of a target that are open, and perhaps some that have ended.
-    fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
-        let _ = target;
+    fn windows(&self, _target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
@@ -338,6 +334,11 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
+    /// Ends the hold of a target that was held as broken. A pause stays, also one that was asked for just before.
+    fn let_go(&self, _target: TargetNumber) -> BoxFuture<'_, Result<(), StoreError>> {
+        cannot()
+    }
+
     /// Why the target is on hold.
     fn held(&self, _target: TargetNumber) -> Option<Hold> {
         None
@@ -384,9 +385,8 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// Drops all that waits for `from` and is not claimed, after it made deliveries of `to` of it. What `to`
-    /// has already, or had, is not delivered to it again. Returns how many; durable then. After a crash a part may
-    /// wait for both.
+    /// Drops all that waits for `from` and is not claimed, after it made deliveries of `to` of it. What `to` has or
+    /// had is not delivered to it again. Returns how many; durable then. After a crash a part may wait for both.
     fn move_waiting(
         &self,
         _from: TargetNumber,

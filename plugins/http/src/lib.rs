@@ -88,7 +88,7 @@ impl Each for Http {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let request = request
-            .header("content-type", "application/json")
+            .header("content-type", event.content_type())
             .header("webhook-id", event.id())
             .header("webhook-timestamp", now.as_secs().to_string())
             .header("idempotency-key", event.id());

@@ -28,8 +28,7 @@ impl Committer {
             return drop(reply.send(Err(unknown(number))));
         };
         // Both may have been on their way at once: what a person wants counts.
-        let is_paused = || lock(&target.live).hold.as_ref().is_some_and(|hold| !hold.broken);
-        if matches!(&what, ActKind::Hold(Some(hold)) if hold.broken) && is_paused() {
+        if matches!(&what, ActKind::Hold(Some(hold)) if hold.broken) && self.is_paused(number) {
             return drop(reply.send(Ok(0)));
         }
         let now = self.shared.now();
@@ -63,6 +62,20 @@ impl Committer {
         if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Operated { reply, count });
         }
+    }
+
+    /// Ends a hold, unless a person paused the target: the pause may have come while this was on its way.
+    pub(crate) fn let_go(&mut self, number: TargetNumber, reply: Reply<u64>) {
+        if self.is_paused(number) {
+            return drop(reply.send(Ok(0)));
+        }
+        self.operate(number, ActKind::Hold(None), reply);
+    }
+
+    fn is_paused(&self, number: TargetNumber) -> bool {
+        let target = self.shared.target(number.0);
+        target
+            .is_some_and(|target| lock(&target.live).hold.as_ref().is_some_and(|hold| !hold.broken))
     }
 
     pub(crate) fn give_up(&mut self, number: TargetNumber, rows: Vec<Settled>, reply: Reply<u64>) {
