@@ -290,11 +290,10 @@ impl Shared {
         let there: BTreeSet<u64> = names.iter().filter_map(|name| base_of(name)).collect();
         // One that was made or removed meanwhile may be in the listing or not.
         let after = in_log();
+        let is_missing = |error: io::Error| error.kind() == ErrorKind::NotFound;
         let is_gone = |segment: &&SegmentHeader| {
-            let stays = after.iter().any(|other| other.base == segment.base);
-            let is_missing = |error: io::Error| error.kind() == ErrorKind::NotFound;
             !there.contains(&segment.base)
-                && stays
+                && after.iter().any(|other| other.base == segment.base)
                 && disk.open(&segment.path(folder)).err().is_some_and(is_missing)
         };
         match before.iter().find(is_gone) {
