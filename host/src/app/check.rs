@@ -56,7 +56,8 @@ pub(super) fn prepare(config: &Config, host: &PluginHost) -> Prepared {
     prepared
 }
 
-/// Files that cannot be written now. A target runs all the same: that may change at any time.
+/// Files that cannot be written now. At a start the target runs all the same, because that may change at any time; a reload
+/// with a path that cannot work is refused.
 pub(super) fn not_writable(config: &Config, host: &PluginHost, scope: Scope) -> Vec<Problem> {
     let mut problems = Vec::new();
     let wanted = |target: &&TargetConfig| target.enabled || scope == Scope::All;

@@ -4,7 +4,9 @@ use http::{HeaderName, Method};
 
 use super::naming::unknown;
 use super::reader::{Entry, Notes};
-use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Sign, Spot, Text};
+use super::vendors;
+use crate::normalize::Sender;
+use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Scheme, Sign, Spot, Text};
 
 const METHODS: [Method; 5] =
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT];
@@ -20,6 +22,36 @@ pub(super) fn questions(entry: &Entry<'_>, notes: &Notes) -> Vec<Question> {
         entry.refuse(notes, &title, &format!("at most {QUESTIONS_MAX}"), "");
     }
     entries.iter().take(QUESTIONS_MAX).filter_map(|entry| question(entry, notes)).collect()
+}
+
+/// What the vendors of a source's scheme and sender ask.
+pub(super) fn of_vendors(scheme: &Scheme, sender: &Sender) -> Vec<Question> {
+    let vendor = vendors::vendor(&scheme.name);
+    // Some vendors' senders are used with another scheme, such as CloudEvents with a token.
+    let other = vendors::vendor(&sender.name)
+        .filter(|other| vendor.is_none_or(|vendor| vendor.name != other.name));
+    let questions = vendor.into_iter().chain(other).flat_map(|vendor| &vendor.questions);
+    questions.filter(|question| !swallows(question, scheme)).cloned().collect()
+}
+
+/// Refuses a question of the source that is every request by a method with which events come.
+pub(super) fn refuse_swallowing(
+    source: &str,
+    asked: Option<&Entry<'_>>,
+    questions: &[Question],
+    scheme: &Scheme,
+    notes: &Notes,
+) {
+    if let (Some(entry), Some(one)) = (asked, questions.iter().find(|one| swallows(one, scheme))) {
+        let title = format!("source `{source}` takes events by {}", one.method);
+        let help = "say what the question has or repeats, or leave the method out of `methods`";
+        entry.refuse(notes, &title, "a question here is every request by that method", help);
+    }
+}
+
+/// It would answer every event by its method, and none would be stored.
+fn swallows(question: &Question, scheme: &Scheme) -> bool {
+    question.is_unconditional() && scheme.methods.contains(&question.method)
 }
 
 fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {

@@ -140,17 +140,15 @@ fn source(
     let place = sender_entry.map_or(place, |entry| entry.span);
     let sender = coverage::limited(&scheme, &sender, unsigned_types.as_ref(), place, notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
-    // Some vendors' senders are used with another scheme, such as CloudEvents with a token.
-    let vendor = vendors::vendor(&scheme.name);
-    let others =
-        vendors::vendor(&sender.name).filter(|other| vendor.is_none_or(|v| v.name != other.name));
-    questions.extend(vendor.into_iter().chain(others).flat_map(|vendor| vendor.questions.clone()));
+    questions::refuse_swallowing(name, asked.as_ref(), &questions, &scheme, notes);
+    questions.extend(questions::of_vendors(&scheme, &sender));
     let settings = ingest::SourceSettings {
         name: Arc::from(name),
         path,
         verifier: verifier.with_verify_token(verify_token.as_ref()).with_questions(questions),
         handshake: handshake.unwrap_or(answered_by_default),
-        empty_answer: empty_answer.unwrap_or(vendor.is_some_and(|vendor| vendor.empty_answer)),
+        empty_answer: empty_answer
+            .unwrap_or(vendors::vendor(&scheme.name).is_some_and(|vendor| vendor.empty_answer)),
         sender,
         body_bytes_max,
         allow,

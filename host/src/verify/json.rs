@@ -20,6 +20,9 @@ pub(super) fn truth_at(body: &[u8], pointer: &str) -> Option<bool> {
     raw_at(body, pointer).ok()??.parse().ok()
 }
 
+/// The place of the first element of a list, in a pointer.
+const FIRST: &str = "0";
+
 /// There is something else where a text or a number should be, or a name or an element more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unclear;
@@ -47,7 +50,12 @@ fn raw_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<&'b str>, Unclear>
         if value == "null" {
             return Ok(None);
         }
-        let found = if value.starts_with('[') { only(value, name)? } else { member(value, name)? };
+        // A sender takes its events from a list only, so the member "0" of an object is not the first of them.
+        let found = if value.starts_with('[') || name == FIRST {
+            only(value, name)?
+        } else {
+            member(value, name)?
+        };
         let Some(found) = found else { return Ok(None) };
         value = found;
     }
@@ -64,7 +72,7 @@ fn member<'b>(value: &'b str, name: &str) -> Result<Option<&'b str>, Unclear> {
 
 /// The element of a list that has no other.
 fn only<'b>(value: &'b str, place: &str) -> Result<Option<&'b str>, Unclear> {
-    if place != "0" {
+    if place != FIRST {
         return Err(Unclear);
     }
     let [element]: [&RawValue; 1] = serde_json::from_str(value).map_err(|_| Unclear)?;

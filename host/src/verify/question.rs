@@ -116,6 +116,12 @@ impl Sign {
 }
 
 impl Question {
+    /// Every request by its method is this question.
+    #[must_use]
+    pub const fn is_unconditional(&self) -> bool {
+        self.has.is_empty() && self.repeat.is_none()
+    }
+
     /// The answer, if the request is this question.
     pub(super) fn answer(&self, asking: Asking<'_>) -> Result<Option<Answer>, NeedsBody> {
         if self.method != asking.method {
