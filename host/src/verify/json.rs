@@ -21,7 +21,7 @@ pub(super) fn truth_at(body: &[u8], pointer: &str) -> Option<bool> {
 }
 
 /// The place of the first element of a list, in a pointer.
-const FIRST: &str = "0";
+pub(super) const FIRST: &str = "0";
 
 /// There is something else where a text or a number should be, or a name or an element more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,7 @@ mod tests {
             (r#"{"a": ["x"]}"#, "/a/1", None),
             (r#"{"a": ["x"]}"#, "/a/00", None),
             (r#"{"a": []}"#, "/a/0", None),
-            (r#"{"a": {"0": "x"}}"#, "/a/0", Some("x")),
+            (r#"{"a": {"0": "x"}}"#, "/a/0", None),
             (r#"{"a": true}"#, "/a", None),
             (r#"{"b": "x"}"#, "/a", None),
             (r#"["a"]"#, "/a", None),
