@@ -13,7 +13,7 @@ use super::sender::Sender;
 const MEDIA_TYPE_BYTES_MAX: usize = 256;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The media type; `None` for JSON and for an empty body. `is_query`: the content is the form in the address.
+/// The media type; `None` for JSON, and for an empty body of which no signature says that it is empty. `is_query`: the content is the form in the address.
 #[must_use]
 pub fn media_type(
     sender: &Sender,
@@ -25,10 +25,11 @@ pub fn media_type(
     if is_query {
         return Some(FORM.to_owned());
     }
-    if body.is_empty() || super::body::begins_like_json(super::body::unmarked(body)) {
+    if super::body::begins_like_json(super::body::unmarked(body)) {
         return None;
     }
     match sender.reading(query) {
+        Reading::Headers if body.is_empty() => None,
         Reading::Headers => Some(declared(headers).unwrap_or_else(|| of_bytes(body))),
         Reading::Bytes => Some(of_bytes(body)),
         Reading::SortedForm => Some(FORM.to_owned()),
@@ -77,7 +78,6 @@ mod tests {
         for (body, by_bytes) in [
             ("{\"a\":1}", None),
             ("\u{FEFF} [1]", None),
-            ("", None),
             ("a=1&b=%20", Some("application/x-www-form-urlencoded")),
             ("--x y\r\n\r\n", Some("multipart/form-data; boundary=\"x y\"")),
             (" <a/>", Some("application/xml")),
@@ -88,6 +88,9 @@ mod tests {
             let declared = by_bytes.and(text);
             assert_eq!(found("token", text, body).as_deref(), declared, "{body}");
         }
+        // An empty body is signed, too, and its header is not.
+        assert_eq!(found("github", text, "").as_deref(), Some("text/plain; charset=utf-8"));
+        assert_eq!(found("token", text, ""), None);
         let long = format!("text/{}", "a".repeat(MEDIA_TYPE_BYTES_MAX));
         for odd in ["", "text", &long] {
             assert_eq!(found("token", Some(odd), "a=1").as_deref(), Some(FORM), "{odd}");

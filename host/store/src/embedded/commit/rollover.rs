@@ -3,6 +3,7 @@
 use super::committer::Committer;
 use crate::embedded::core::inbox::Reply;
 use crate::embedded::core::shared::Shared;
+use crate::embedded::deliveries::backlog::END_OF_TIME;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record;
 use crate::embedded::indexing::indexer::Job;
@@ -62,10 +63,11 @@ impl Committer {
         Err(DiskError::SmallSegment)
     }
 
-    /// Ends the newest segment if its first request was received before then, so that its age can end too.
+    /// Ends the newest segment if its first request was received before then, so that its age can end too. At the end of
+    /// time one without requests ends as well. A full log gets no further segment.
     pub(super) fn end_old(&mut self, before: Timestamp, reply: Reply<bool>) {
         let old = self.summary.requests > 0 && self.summary.oldest_ms < before.as_millis();
-        let ends = old && self.log.is_open();
+        let ends = (old || before == END_OF_TIME) && self.log.is_open() && !self.is_full();
         let ended = if ends { self.next_segment() } else { Ok(()) };
         let _ = reply.send(ended.map(|()| ends).map_err(|error| error.to_store()));
     }
