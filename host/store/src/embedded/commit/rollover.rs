@@ -3,13 +3,13 @@
 use super::committer::Committer;
 use crate::embedded::core::inbox::Reply;
 use crate::embedded::core::shared::Shared;
-use crate::embedded::deliveries::backlog::END_OF_TIME;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record;
 use crate::embedded::indexing::indexer::Job;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::DiskError;
+use crate::embedded::platform::clock::END_OF_TIME;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::space::guard::Why;
 use dispatcher_model::Timestamp;
