@@ -9,6 +9,7 @@
 //! How vendors sign is data: see [`Scheme`]. Every pass over a request is linear in its size, except for
 //! sorting the fields of a signed form, of which there are at most [`FORM_FIELDS_MAX`].
 
+mod alone;
 mod answer;
 mod challenge;
 mod claim;

@@ -1,0 +1,71 @@
+//! Decides whether a request that could be an event has nothing besides what a question has.
+//!
+//! Only such a request is answered as a question; with anything more it is an event, and events are stored. What the
+//! scheme itself puts into the body or the query does not count.
+
+use http::Method;
+
+use super::question::{Asked, Question};
+use super::scheme::{Place, Proof, Scheme, Spot, StampIn, TokenIn};
+use super::{codec, json, spot};
+use crate::model::Request;
+
+impl Question {
+    /// Whether the request, which has all that the question has, has nothing else that an event could bring.
+    pub(super) fn is_alone_in(&self, request: &Request, scheme: &Scheme) -> bool {
+        let mut known: Vec<&Spot> = scheme.own_spots();
+        let asked = self.has.iter().map(|sign| &sign.place).chain(&self.repeat);
+        known.extend(asked.filter_map(|place| match place {
+            Asked::Inside(spot) => Some(spot),
+            Asked::Header(_) => None,
+        }));
+        let body = request.body.trim_ascii();
+        let body_is_known =
+            body.is_empty() || json_has_only(&known, body) || form_has_only(&known, body);
+        // By other methods events come in the body.
+        let query_matters = request.method == Method::GET;
+        body_is_known && (!query_matters || self.is_alone_in_query(request, &known, scheme))
+    }
+
+    fn is_alone_in_query(&self, request: &Request, known: &[&Spot], scheme: &Scheme) -> bool {
+        let query = request.uri.query().unwrap_or_default();
+        query.split('&').filter(|pair| !pair.is_empty()).all(|pair| {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            let name = codec::unescape(name.as_bytes(), true);
+            let is = |known: &str| known.as_bytes() == name;
+            let is_token =
+                matches!(&scheme.proof, Proof::Token(TokenIn::Query(token)) if is(token));
+            is_token || known.iter().any(|spot| matches!(spot, Spot::Query(known) if is(known)))
+        })
+    }
+}
+
+impl Scheme {
+    /// Where in the body or the query the signature and its time are.
+    fn own_spots(&self) -> Vec<&Spot> {
+        let Proof::Signature(signature) = &self.proof else { return Vec::new() };
+        let mut spots = Vec::new();
+        if let Place::Inside(inside) = &signature.place {
+            spots.extend(inside);
+        }
+        if let Some(StampIn::Inside(inside)) = signature.stamp.as_ref().map(|stamp| &stamp.place) {
+            spots.extend(inside);
+        }
+        spots
+    }
+}
+
+fn json_has_only(known: &[&Spot], body: &[u8]) -> bool {
+    let pointers = known.iter().filter_map(|spot| match spot {
+        Spot::Json(pointer) => pointer.strip_prefix('/'),
+        _ => None,
+    });
+    json::has_only(body, &pointers.collect::<Vec<_>>())
+}
+
+fn form_has_only(known: &[&Spot], body: &[u8]) -> bool {
+    let is_known = |name: &[u8]| {
+        known.iter().any(|spot| matches!(spot, Spot::Form(known) if known.as_bytes() == name))
+    };
+    spot::all_fields(body, is_known)
+}
