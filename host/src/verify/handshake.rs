@@ -163,7 +163,7 @@ impl Verifier {
             let token = body(pointer).unwrap_or_default();
             is_token(token.as_bytes()).then(|| token.into_owned()).ok_or(VerifyRefusal::Challenge)
         };
-        let has_event = || json::value_at(&request.body, "/event") != Ok(None);
+        let has_event = || json::values_at(&request.body, &["/event"]) != [Ok(None)];
         let answer = match handshake {
             Handshake::SlackUrlVerification if is("/type", "url_verification") => {
                 Answer::text(token("/challenge")?)
