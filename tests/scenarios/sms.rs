@@ -62,7 +62,10 @@ fn a_wrong_number_is_a_dead_letter_at_once_and_the_others_get_one_message_each()
 fn explain_shows_the_deliveries_of_the_recipients_and_no_others() {
     let twilio = Twilio::playing(|_, _| TAKEN);
     let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
-    let daemon = twilio.target(setup, &[ALICE, BOB], ROUTE).start();
+    // As `init` writes it: the store knows the target before its recipients.
+    let disabled = format!("enabled = false\n{ROUTE}");
+    let mut daemon = twilio.target(setup, &[ALICE, BOB], &disabled).start();
+    daemon.reload(|setup| twilio.target(setup, &[ALICE, BOB], ROUTE));
     let ids = daemon.post(&body(&events("both", 1))).json()["ids"].clone();
     let id = ids[0].as_str().unwrap();
     let shown = wait_for("the deliveries", || {

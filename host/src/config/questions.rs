@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 pub(super) use possible::{refuse_misfits, swallows};
 
 use super::naming::unknown;
+use super::problem::Problem;
 use super::reader::{Entry, Notes};
 use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Sign, Spot};
 
@@ -35,6 +36,20 @@ const REPLY_HEADERS_REFUSED: [&str; 17] = [
     "x-request-id",
 ];
 const PLACES: &str = "write \"query:NAME\", \"header:NAME\", \"form:NAME\" or \"body:/POINTER\"";
+
+/// The questions of a source. `handshake`: whether it answers any, if that is written.
+pub(super) fn of_source<'t>(
+    entry: &Entry<'t>,
+    handshake: Option<bool>,
+    notes: &Notes,
+) -> Vec<(Entry<'t>, Question)> {
+    if handshake == Some(false) {
+        let title = format!("`{}` has no effect", entry.path);
+        let problem = Problem::warning(title).at(entry.key.clone(), "`handshake` is false");
+        notes.add(problem.help("remove one of the two"));
+    }
+    questions(entry, notes)
+}
 
 /// A list of tables, with the place of each.
 pub(super) fn questions<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(Entry<'t>, Question)> {

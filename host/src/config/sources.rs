@@ -106,12 +106,7 @@ fn source(
         secrets::verify_token(name, scheme.as_deref(), &mut table, context.resolver, notes);
     let handshake = table.entry("handshake").and_then(|entry| entry.boolean(notes));
     let asked = table.entry("questions");
-    if let (Some(false), Some(entry)) = (handshake, &asked) {
-        let title = format!("`{}` has no effect", entry.path);
-        let problem = Problem::warning(title).at(entry.key.clone(), "`handshake` is false");
-        notes.add(problem.help("remove one of the two"));
-    }
-    let asked = asked.map_or_else(Vec::new, |entry| questions::questions(&entry, notes));
+    let asked = asked.map_or_else(Vec::new, |entry| questions::of_source(&entry, handshake, notes));
     let empty_answer = table.entry("empty_answer").and_then(|entry| entry.boolean(notes));
     let allow = limits::allow(&mut table, context.only_this_machine, notes);
     let rates = limits::rates(&mut table, notes);

@@ -3,11 +3,15 @@
 //! Only such a request is answered as a question; with anything more it is an event, and events are stored. What the
 //! scheme itself puts into the body or the query does not count.
 
-use http::Method;
+use std::collections::HashMap;
 
+use http::Method;
+use serde_json::value::RawValue;
+
+use super::json::FIRST;
 use super::question::{Asked, Question};
 use super::scheme::{Place, Proof, Scheme, Spot, StampIn, TokenIn};
-use super::{codec, json, spot};
+use super::{codec, spot};
 use crate::model::Request;
 
 impl Question {
@@ -60,7 +64,33 @@ fn json_has_only(known: &[&Spot], body: &[u8]) -> bool {
         Spot::Json(pointer) => pointer.strip_prefix('/'),
         _ => None,
     });
-    json::has_only(body, &pointers.collect::<Vec<_>>())
+    has_only(body, &pointers.collect::<Vec<_>>())
+}
+
+/// Whether every value of the body is at one of these pointers, or in the value at one. They are without the first slash.
+fn has_only(body: &[u8], pointers: &[&str]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|body| is_within(body.trim(), pointers))
+}
+
+/// As deep as the pointers at most.
+fn is_within(value: &str, pointers: &[&str]) -> bool {
+    let is_known = |name: &str, value: &str| {
+        let mut deeper = Vec::new();
+        for pointer in pointers {
+            match pointer.split_once('/') {
+                Some((first, rest)) if first == name => deeper.push(rest),
+                None if *pointer == name => return true,
+                _ => {}
+            }
+        }
+        !deeper.is_empty() && is_within(value, &deeper)
+    };
+    if value.starts_with('[') {
+        let only = serde_json::from_str::<[&RawValue; 1]>(value);
+        return only.is_ok_and(|[only]| is_known(FIRST, only.get()));
+    }
+    let members = serde_json::from_str::<HashMap<String, &RawValue>>(value);
+    members.is_ok_and(|members| members.iter().all(|(name, value)| is_known(name, value.get())))
 }
 
 fn form_has_only(known: &[&Spot], body: &[u8]) -> bool {
@@ -68,4 +98,33 @@ fn form_has_only(known: &[&Spot], body: &[u8]) -> bool {
         known.iter().any(|spot| matches!(spot, Spot::Form(known) if known.as_bytes() == name))
     };
     spot::all_fields(body, is_known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_more_than_what_is_named_is_found() {
+        for (body, pointers, only) in [
+            (r#"{"challenge": "x"}"#, &["challenge"][..], true),
+            (r#" {"challenge": "x"} "#, &["challenge"], true),
+            ("{}", &["challenge"], true),
+            (r#"{"challenge": "x", "event": {}}"#, &["challenge"], false),
+            (r#"{"challenge": "x", "type": "t"}"#, &["challenge", "type"], true),
+            (r#"{"a": {"b": 1}}"#, &["a/b"], true),
+            (r#"{"a": {"b": 1, "c": 2}}"#, &["a/b"], false),
+            (r#"{"a": {"b": 1, "c": 2}}"#, &["a/b", "a"], true),
+            (r#"{"a": {"b": 1, "c": 2}}"#, &["a/b", "a/c"], true),
+            (r#"{"a": 1}"#, &["a/b"], false),
+            (r#"[{"a": 1}]"#, &["0/a"], true),
+            (r#"[{"a": 1}, {"a": 1}]"#, &["0/a"], false),
+            (r#"[{"a": 1}]"#, &["a"], false),
+            ("1", &["a"], false),
+            ("{", &["a"], false),
+            ("", &["a"], false),
+        ] {
+            assert_eq!(has_only(body.as_bytes(), pointers), only, "{body} {pointers:?}");
+        }
+    }
 }

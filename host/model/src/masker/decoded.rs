@@ -49,7 +49,7 @@ fn collect(text: &[u8], place: Option<&Range<usize>>, levels: usize, found: &mut
         for skipped in 0..BASE64_GROUP_DIGITS {
             let bytes = base64(&text[run.clone()], skipped);
             collect(&bytes, Some(&place), levels - 1, found);
-            // Without a zero byte, it is no ASCII in UTF-16.
+            // ASCII in UTF-16 has zero bytes.
             for wide in bytes.contains(&0).then(|| utf16(&bytes)).into_iter().flatten() {
                 found.push(Decoded { bytes: wide, place: place.clone() });
             }

@@ -22,7 +22,7 @@ pub(in crate::config) fn refuse_misfits(
             let title = format!("source `{source}` takes events by {method}");
             let help = "say what the question has or repeats, or leave the method out of `methods`";
             entry.refuse(notes, &title, "this question is every request by that method", help);
-        } else if !takes_events && !question.unsigned && !(asks_by_get && *method == Method::GET) {
+        } else if !(takes_events || question.unsigned || asks_by_get && *method == Method::GET) {
             let title = format!("source `{source}` takes no requests by {method}");
             let help = "add the method to `methods`, or write unsigned = true";
             entry.refuse(notes, &title, "refused before it is verified", help);
@@ -61,7 +61,7 @@ pub(super) fn is_possible(
             let label = "a body is a form or JSON, not both";
             (label.to_owned(), "write two questions, one for each")
         } else if before().any(|before| excludes(before, place)) {
-            let label = "a value at a place is no object that has another place";
+            let label = "the text at one place cannot have another place in it";
             (label.to_owned(), "keep the longer pointer")
         } else {
             continue;

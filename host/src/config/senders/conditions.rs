@@ -57,7 +57,7 @@ impl<'t> Condition<'t> {
                 } else if text_is_object(values.is_some(), path, of_other)
                     || text_is_object(values_of_other.is_some(), of_other, path)
                 {
-                    Some("a value at a path is no object that has another path")
+                    Some("the text at one path cannot have another path in it")
                 } else {
                     None
                 }
