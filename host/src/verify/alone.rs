@@ -1,17 +1,18 @@
 //! Decides whether a request that could be an event has nothing besides what a question has.
 //!
 //! Only such a request is answered as a question; with anything more it is an event, and events are stored. What the
-//! scheme itself puts into the body or the query does not count.
+//! scheme itself puts into the body or the query does not count. A body in parts, or longer than
+//! [`QUESTION_BYTES_MAX`], is no question.
 
 use std::collections::HashMap;
 
 use http::Method;
 use serde_json::value::RawValue;
 
+use super::codec;
 use super::json::FIRST;
 use super::question::{Asked, Question};
 use super::scheme::{Place, Proof, Scheme, Spot, StampIn, TokenIn};
-use super::{codec, spot};
 use crate::model::Request;
 
 impl Question {
@@ -23,9 +24,12 @@ impl Question {
             Asked::Inside(spot) => Some(spot),
             Asked::Header(_) => None,
         }));
-        let body = request.body.trim_ascii();
-        let body_is_known =
-            body.is_empty() || json_has_only(&known, body) || form_has_only(&known, body);
+        let body_is_known = match request.body.trim_ascii() {
+            [] => true,
+            [b'{' | b'[', ..] => json_has_only(&known, &request.body),
+            [b'-', b'-', ..] => false,
+            form => form_has_only(&known, form),
+        };
         // By other methods events come in the body.
         let query_matters = request.method == Method::GET;
         body_is_known && (!query_matters || self.is_alone_in_query(request, &known, scheme))
@@ -90,14 +94,19 @@ fn is_within(value: &str, pointers: &[&str]) -> bool {
         return only.is_ok_and(|[only]| is_known(FIRST, only.get()));
     }
     let members = serde_json::from_str::<HashMap<String, &RawValue>>(value);
-    members.is_ok_and(|members| members.iter().all(|(name, value)| is_known(name, value.get())))
+    members.is_ok_and(|members| {
+        !members.is_empty() && members.iter().all(|(name, value)| is_known(name, value.get()))
+    })
 }
 
 fn form_has_only(known: &[&Spot], body: &[u8]) -> bool {
     let is_known = |name: &[u8]| {
         known.iter().any(|spot| matches!(spot, Spot::Form(known) if known.as_bytes() == name))
     };
-    spot::all_fields(body, is_known)
+    body.split(|byte| *byte == b'&').all(|field| {
+        let end = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
+        field.is_empty() || is_known(&codec::unescape(&field[..end], true))
+    })
 }
 
 #[cfg(test)]
@@ -109,7 +118,7 @@ mod tests {
         for (body, pointers, only) in [
             (r#"{"challenge": "x"}"#, &["challenge"][..], true),
             (r#" {"challenge": "x"} "#, &["challenge"], true),
-            ("{}", &["challenge"], true),
+            ("{}", &["challenge"], false),
             (r#"{"challenge": "x", "event": {}}"#, &["challenge"], false),
             (r#"{"challenge": "x", "type": "t"}"#, &["challenge", "type"], true),
             (r#"{"a": {"b": 1}}"#, &["a/b"], true),
@@ -117,6 +126,7 @@ mod tests {
             (r#"{"a": {"b": 1, "c": 2}}"#, &["a/b", "a"], true),
             (r#"{"a": {"b": 1, "c": 2}}"#, &["a/b", "a/c"], true),
             (r#"{"a": 1}"#, &["a/b"], false),
+            (r#"{"a": {}}"#, &["a/b"], false),
             (r#"[{"a": 1}]"#, &["0/a"], true),
             (r#"[{"a": 1}, {"a": 1}]"#, &["0/a"], false),
             (r#"[{"a": 1}]"#, &["a"], false),

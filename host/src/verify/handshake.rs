@@ -17,7 +17,7 @@ use super::answer::Answer;
 use super::challenge::is_token;
 use super::codec::{base64, hex};
 use super::key::Key;
-use super::question::{Asking, Question};
+use super::question::{Asking, QUESTION_BYTES_MAX, Question};
 use super::scheme::{Handshake, Place, Proof, Signature};
 use super::{Verified, Verifier, VerifyRefusal, json, url};
 use crate::model::{Request, Secret};
@@ -102,6 +102,9 @@ impl Verifier {
         request: &Request,
         may_be_event: bool,
     ) -> Option<Answer> {
+        if may_be_event && request.body.len() > QUESTION_BYTES_MAX {
+            return None;
+        }
         questions.find_map(|one| {
             let answer = one.answer(Asking::whole(request)).ok()??;
             (!may_be_event || one.is_alone_in(request, &self.scheme)).then_some(answer)

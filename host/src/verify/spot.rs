@@ -77,19 +77,6 @@ fn field<'b>(body: &'b [u8], name: &str) -> Option<Cow<'b, str>> {
     String::from_utf8(found).ok().map(Cow::Owned)
 }
 
-/// Whether the body is a form whose fields all have such names.
-pub(super) fn all_fields(body: &[u8], is_meant: impl Fn(&[u8]) -> bool) -> bool {
-    if let Some(delimiter) = delimiter(body) {
-        let name = |part| head(part).and_then(|(head, _)| parameter(head, "name"));
-        return parts(body, delimiter)
-            .all(|part| name(part).is_some_and(|name| is_meant(name.as_bytes())));
-    }
-    body.split(|byte| *byte == b'&').all(|field| {
-        let end = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
-        field.is_empty() || is_meant(&codec::unescape(&field[..end], true))
-    })
-}
-
 /// The only one; `None` if there are none or several.
 fn single<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
     let first = all.next()?;
@@ -117,28 +104,20 @@ fn parts<'b>(body: &'b [u8], delimiter: &'b [u8]) -> impl Iterator<Item = &'b [u
 
 /// The content of a part that is a field with this name and no file.
 fn value_of<'b>(part: &'b [u8], name: &str) -> Option<&'b [u8]> {
-    let (disposition, content) = head(part)?;
-    let is_meant = parameter(disposition, "name") == Some(name)
-        && parameter(disposition, "filename").is_none();
-    is_meant.then_some(content)
-}
-
-/// The disposition of a part, and its content.
-fn head(part: &[u8]) -> Option<(&str, &[u8])> {
     let end = memchr::memmem::find(part, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&part[..end]).ok()?;
     let disposition = head.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
         key.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
     })?;
-    Some((disposition, &part[end + 4..]))
-}
-
-fn parameter<'d>(disposition: &'d str, wanted: &str) -> Option<&'d str> {
-    disposition.split(';').find_map(|parameter| {
-        let (key, value) = parameter.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
-    })
+    let parameter = |wanted: &str| {
+        disposition.split(';').find_map(|parameter| {
+            let (key, value) = parameter.split_once('=')?;
+            key.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
+        })
+    };
+    let is_meant = parameter("name") == Some(name) && parameter("filename").is_none();
+    is_meant.then(|| &part[end + 4..])
 }
 
 #[cfg(test)]
