@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use dispatcher_model::RepetitionKey;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::window_row::WindowRow;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 pub(crate) use crate::embedded::format::record::DeadRow;
@@ -141,25 +142,6 @@ impl Seen {
 #[expect(clippy::cast_possible_truncation, reason = "hours since 1970 fit for 490,000 years")]
 pub(crate) const fn hour_of(ms: u64) -> u32 {
     (ms / HOUR_MS) as u32
-}
-
-/// The end of a window, in the seen time of the process that opened it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WindowRow {
-    pub until_ms: u64,
-    pub epoch: u32,
-}
-
-impl WindowRow {
-    pub(crate) fn to_bytes(self) -> Vec<u8> {
-        [&self.until_ms.to_le_bytes()[..], &self.epoch.to_le_bytes()].concat()
-    }
-
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (until, epoch) = bytes.split_first_chunk::<8>()?;
-        let epoch = epoch.try_into().map_or(0, u32::from_le_bytes);
-        Some(Self { until_ms: u64::from_le_bytes(*until), epoch })
-    }
 }
 
 /// Which repetition keys have rows: those of the longest window, and of the hour in which it begins.

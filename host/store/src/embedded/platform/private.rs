@@ -9,8 +9,8 @@ const LEVELS_MAX: usize = 8;
 
 const OTHERS: u32 = 0o077;
 
-/// Takes the rights of others to a folder, and to what is in it. A file that is removed meanwhile needs none; whatever
-/// else fails leaves the folder above, which nobody else may enter.
+/// Takes away the rights of others to what is in a folder. If that fails for a file, they still may not enter the folder
+/// above.
 pub(crate) fn make_private(folder: &Path) {
     if let Err(error) = walk(folder, LEVELS_MAX) {
         tracing::debug!(folder = %folder.display(), %error, "cannot make all files private");

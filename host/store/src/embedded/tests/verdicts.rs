@@ -274,7 +274,7 @@ async fn a_store_without_its_log_or_with_another_lock_has_the_verdict_of_its_sta
         let work = Work { dry_run: true, give_up: Vec::new() };
         match tools::repair(&settings.directory, &work, &mut |_, _| {}) {
             Ok(dry) => {
-                assert!(matches!(dry.before.start, Start::Fails(dry) if dry == said), "{what}")
+                assert!(matches!(dry.before.start, Start::Fails(dry) if dry == said), "{what}");
             }
             Err(error) => panic!("{what}: {error}"),
         }

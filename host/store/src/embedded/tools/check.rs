@@ -79,8 +79,8 @@ pub fn check(directory: &Path, progress: &mut Progress<'_>) -> Result<Report, To
         .or_else(|error| unread(directory, error))
 }
 
-/// The verdict on a store of which nothing can be read: what its start would say. `error`: why it cannot be read, if that
-/// is no fault that a start would meet, or if the folder is no data folder.
+/// The verdict on a store of which nothing can be read: what its start would say. Returns `error`, which says why it cannot
+/// be read, if the start would work, or if the folder has nothing of a store.
 pub(super) fn unread(directory: &Path, error: ToolError) -> Result<Report, ToolError> {
     let settings = Settings::new(directory);
     let parts = [settings.lock_file(), settings.index_folder(), settings.log_folder()];
