@@ -298,6 +298,12 @@ async fn the_newest_segment_keeps_its_numbers_if_a_foreign_file_is_given_up_with
     assert!(ids.iter().all(|id| id.number() < new.number()), "a number is given twice");
 }
 
+/// A text about one folder, as one about another.
+fn renamed(text: String, from: &Folder, to: &Folder) -> String {
+    let [from, to] = [from, to].map(|folder| folder.settings().directory);
+    text.replace(&*from.to_string_lossy(), &to.to_string_lossy())
+}
+
 #[tokio::test]
 async fn what_is_not_a_file_is_named_and_nothing_waits_for_it() {
     let (whole, ids) = stored(3).await;
@@ -353,10 +359,7 @@ async fn what_is_not_a_file_is_named_and_nothing_waits_for_it() {
         if let Start::Fails(why) = &report.start
             && path == folder.settings().lock_file()
         {
-            let [here, there] = [&folder, &copy].map(|f| f.settings().directory);
-            let said = started.unwrap_err();
-            let said = said.replace(&*there.to_string_lossy(), &here.to_string_lossy());
-            assert_eq!(*why, said, "{name}");
+            assert_eq!(*why, renamed(started.unwrap_err(), &copy, &folder), "{name}");
             continue;
         }
         assert_eq!(bad, if is_segment { vec![&path] } else { vec![] }, "{name}");
