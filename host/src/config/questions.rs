@@ -70,6 +70,7 @@ pub(super) fn questions<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(Entry<'t>,
             other.method == question.method
                 && other.has == question.has
                 && other.repeat == question.repeat
+                && (other.unsigned || !question.unsigned)
         };
         if let Some((before, _)) = all.iter().find(|(_, other)| is_same(other)) {
             let title = format!("`{}` is never answered", entry.path);
@@ -80,8 +81,8 @@ pub(super) fn questions<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(Entry<'t>,
     all
 }
 
-/// No event comes by this method, and no request by it has a body.
-const fn brings_no_events(method: &Method) -> bool {
+/// Whether requests by this method have no body.
+const fn has_no_body(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
@@ -128,9 +129,9 @@ fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {
         );
         return None;
     }
-    let unsigned = unsigned.unwrap_or(brings_no_events(&found));
+    let unsigned = unsigned.unwrap_or(has_no_body(&found));
     let has = has?;
-    if has.is_empty() && repeat.is_none() && !brings_no_events(&found) {
+    if has.is_empty() && repeat.is_none() && !has_no_body(&found) {
         let title = format!("`{}` does not say how a question differs from an event", entry.path);
         entry.refuse(notes, &title, "no `has` and no `repeat`", PLACES);
         return None;

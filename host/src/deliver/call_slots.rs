@@ -30,6 +30,8 @@ const BLOCKING_CALLS: usize = 8;
 /// Code that runs so long without a pause blocks its thread, or the thread got no core. It is as long as a call waits
 /// for a slot before it runs without one, so what is shorter delays no other call for longer.
 const BLOCKS: Duration = ATTEMPT_PAUSE.saturating_mul(ATTEMPTS_MAX);
+/// Code that runs so long did not only wait for a core: it counts as twice.
+const BLOCKS_SURELY: Duration = BLOCKS.saturating_mul(25);
 /// A target blocks if its code does that twice with fewer quick runs in between, until it has run so often quickly.
 const QUICK_RUNS: usize = 64;
 /// A call waits in vain when it made so many attempts.
@@ -65,7 +67,8 @@ impl Slots {
         let due = self.quick_runs_due.load(Ordering::Relaxed);
         // Written only if it changes.
         if time >= BLOCKS {
-            self.quick_runs_due.store((due + QUICK_RUNS).min(2 * QUICK_RUNS), Ordering::Relaxed);
+            let more = if time >= BLOCKS_SURELY { 2 * QUICK_RUNS } else { QUICK_RUNS };
+            self.quick_runs_due.store((due + more).min(2 * QUICK_RUNS), Ordering::Relaxed);
         } else if due > 0 {
             self.quick_runs_due.store(due - 1, Ordering::Relaxed);
         }
@@ -328,5 +331,7 @@ mod tests {
         (0..100).for_each(|_| slots.ran(BLOCKS));
         (0..QUICK_RUNS).for_each(|_| slots.ran(quick));
         assert!(!slots.blocks(), "however often before");
+        slots.ran(BLOCKS_SURELY);
+        assert!(slots.blocks(), "it is too long for that");
     }
 }

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::super::reader::{Entry, Notes};
-use super::{PLACES, brings_no_events};
+use super::{PLACES, has_no_body};
 use crate::verify::{Asked, Place, Question, Scheme, Sign, Spot};
 
 /// Refuses questions of a source that do not fit its scheme.
@@ -26,7 +26,7 @@ pub(in crate::config) fn refuse_misfits(
             let title = format!("source `{source}` takes no requests by {method}");
             let help = "add the method to `methods`, or write unsigned = true";
             entry.refuse(notes, &title, "refused before it is verified", help);
-        } else if question.unsigned && !brings_no_events(method) && takes_events && inside {
+        } else if question.unsigned && !has_no_body(method) && takes_events && inside {
             let title = format!("`{}` cannot be asked without a signature", entry.path);
             let label = format!("the signature of scheme `{}` is not in a header", scheme.name);
             entry.refuse(notes, &title, &label, "remove `unsigned`");
@@ -51,7 +51,7 @@ pub(super) fn is_possible(
     for (number, (entry, place)) in places.iter().enumerate() {
         let before = || places[..number].iter().map(|(_, before)| *before);
         let is_repeat = number >= has.len();
-        let (label, help) = if in_body(place) && brings_no_events(method) {
+        let (label, help) = if in_body(place) && has_no_body(method) {
             (format!("{method} has no body"), "write \"query:NAME\" or \"header:NAME\"")
         } else if !is_repeat && before().any(|before| before == *place) {
             ("its place is there twice".to_owned(), "name each place once, with all its values")

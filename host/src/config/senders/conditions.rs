@@ -1,7 +1,6 @@
 //! Finds conditions of `type_by_keys` that say nothing, that exclude one another, or that an earlier type has already.
 
-/// How a condition begins that lists all keys.
-const ONLY: &str = "only:";
+use crate::normalize::ONLY;
 
 /// One condition as written.
 enum Condition<'t> {
@@ -49,8 +48,9 @@ impl<'t> Condition<'t> {
             }
             (Self::Has { path, values }, Self::Has { path: of_other, values: values_of_other }) => {
                 let text_is_object = |text: bool, outer: &str, inner: &str| {
+                    let separator = if outer.starts_with('/') { '/' } else { '.' };
                     let rest = inner.strip_prefix(outer);
-                    text && rest.is_some_and(|rest| rest.starts_with(['.', '/']))
+                    text && rest.is_some_and(|rest| rest.starts_with(separator))
                 };
                 if path == of_other {
                     Some("its path has a condition already")
