@@ -428,13 +428,14 @@ impl Live {
             .filter_map(|n| Some((*n, self.open.get(n)?.received)))
             .filter(|(_, received)| *received < before)
             .collect();
-        let first = old.first().copied().or(range.first)?;
+        let mut first = old.first().copied().or(range.first)?;
         for (number, _) in &old {
             self.free.remove(number);
             self.open.remove(number);
         }
         let count = range.count + old.len() as u64;
         let to = range.to.max(self.next);
+        first.0 = self.first_without_letter(first.0, to);
         let kept: Vec<u64> = self.open.range(first.0..to).map(|(number, _)| *number).collect();
         let settled = self.done.within(first.0, to).to_deltas(first.0);
         let mut from = first.0;

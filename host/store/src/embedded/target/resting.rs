@@ -53,4 +53,17 @@ impl Live {
     pub(crate) fn check_lease(&mut self, until: Instant) {
         self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
     }
+
+    /// The first number for a letter of several: what is claimed or has a row may get a letter of its own.
+    pub(super) fn first_without_letter(&self, mut first: u64, to: u64) -> u64 {
+        loop {
+            let is_open = u64::from(self.open.contains_key(&first));
+            let next = self.done.gap_from(first + is_open);
+            if next == first || next >= to {
+                // No event has the last number of a place that cannot be read.
+                return next.min(to - 1);
+            }
+            first = next;
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::tests::support::{Folder, deliver_all, flip, large, offset_of, one_by_one};
-use crate::{Depth, Queue, StoreError};
+use crate::{Depth, Hold, HoldKind, Outcome, Queue, StoreError};
 
 /// Where a bit of a frame is flipped: in its header, in its length, which leads astray, and in its payload.
 const PLACES: [u64; 3] = [17, 9, HEADER_BYTES as u64 + 9];
@@ -185,4 +185,39 @@ async fn a_retry_whose_event_cannot_be_read_is_dropped() {
     flip(&folder.segments()[0], offset_of(ids[1]) + PLACES[1]);
     assert_eq!(store.drop_waiting(a, Some(ids), "dropped".into()).await.unwrap(), 5);
     assert_eq!(store.depth(a), Depth::default());
+}
+
+/// Two events of the damaged request are claimed, one without its answer and one that waits for a retry: what is lost of it
+/// must not have the number of either, since both get letters of their own.
+#[tokio::test]
+async fn a_place_and_the_events_of_it_that_died_alone_have_letters_of_their_own() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let ids = append(&*store, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    append(&*store, vec![planned("later", &[a])]).await;
+    store.close().await.unwrap();
+    drop(store);
+    let store = folder.store();
+    let mut claimed = claim(&*store, a, 2).await;
+    settle(&*store, a, &claimed.split_off(1), retry(now())).await;
+    store.flush().await.unwrap();
+    let tried_again = claim(&*store, a, 1).await;
+    assert_eq!(texts(&tried_again), ["1"]);
+    // Lets it read the place again.
+    let pause = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since: now() };
+    for hold in [Some(pause), None] {
+        store.hold(a, hold).await.unwrap();
+    }
+    flip(&folder.segments()[0], offset_of(ids[0]) + PLACES[2]);
+    assert_eq!(texts(&claim(&*store, a, 1).await), ["later"]);
+    for died in [claimed, tried_again] {
+        settle(&*store, a, &died, Outcome::Dead { reason: "rejected".into() }).await;
+    }
+    let dead = letters(&store, a).await;
+    let mut counts: Vec<u64> = dead.iter().map(|(count, ..)| *count).collect();
+    counts.sort_unstable();
+    assert_eq!((counts, store.depth(a).dead), (vec![1, 1, 2], 4), "{dead:?}");
+    assert_eq!(store.drop_dead(a, ids[..2].to_vec()).await.unwrap(), 2);
+    assert_eq!(store.depth(a).dead, 2);
 }
