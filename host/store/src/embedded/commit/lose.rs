@@ -16,8 +16,8 @@ use crate::embedded::platform::locks::lock;
 const RETRIES_LOST: &str =
     "a part of the log is lost, and with it which events were to be tried again";
 
-const LETTERS_LOST: &str =
-    "a part of the log is lost, and with it which events these dead letters were of";
+const LETTERS_LOST: &str = "a part of the log is lost, and with it which events these dead letters were of: there were \
+                            at most so many";
 
 impl Committer {
     pub(super) fn lose_rows(&mut self, lost: LostRows) {

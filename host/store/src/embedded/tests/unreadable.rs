@@ -221,3 +221,32 @@ async fn a_place_and_the_events_of_it_that_died_alone_have_letters_of_their_own(
     assert_eq!(store.drop_dead(a, ids[..2].to_vec()).await.unwrap(), 2);
     assert_eq!(store.depth(a).dead, 2);
 }
+
+/// How many a place had is not known while a later one cannot be read either, so it counts as one: also if more of it can
+/// be read again.
+#[tokio::test]
+async fn a_place_that_counts_as_one_is_not_listed_once_one_of_it_is_replayed() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let pair = |name: &str| ["0", "1"].map(|i| planned(format!("{name}{i}"), &[a])).to_vec();
+    let first = append(&*store, pair("first")).await;
+    let second = append(&*store, pair("second")).await;
+    store.close().await.unwrap();
+    drop(store);
+    let store = folder.store();
+    for ids in [&first, &second] {
+        flip(&folder.segments()[0], offset_of(ids[0]) + PLACES[2]);
+    }
+    append(&*store, vec![planned("later", &[a])]).await;
+    let later = claim(&*store, a, 1).await;
+    settle(&*store, a, &later, delivered()).await;
+    store.flush().await.unwrap();
+    assert_eq!(store.depth(a).dead, 4);
+    flip(&folder.segments()[0], offset_of(first[0]) + PLACES[2]);
+    assert_eq!(store.replay(a, vec![first[1]]).await.unwrap(), 1);
+    store.flush().await.unwrap();
+    let listed = store.dead_letters(a, None, 9).await.unwrap();
+    assert_eq!(listed.iter().map(|letter| letter.count).collect::<Vec<_>>(), [3], "{listed:?}");
+    assert_eq!(store.depth(a).dead, 3);
+}
