@@ -56,7 +56,7 @@ fn show(done: &BackedUp, folder: &Path, to: &Path) -> String {
         [folder.to_string(), format!("{folder}.before"), to.to_string()].map(|path| quoted(&path));
     // Neither moves into a folder that is there already, nor copies after the move failed.
     lines.push(format!(
-        "to restore it, stop the daemon and run:\n  mv -T {folder} {before} && cp -aT {to} {folder}"
+        "to restore it, stop the daemon and run:\n  mv -T {folder} {before} &&\n  cp -aT {to} {folder}"
     ));
     lines.join("\n")
 }
