@@ -54,7 +54,7 @@ impl Live {
         self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
     }
 
-    /// The first number for a letter of several: what is claimed or has a row may get a letter of its own.
+    /// The first number from there on that is neither claimed nor has a row: those may get a letter of their own.
     pub(super) fn first_without_letter(&self, mut first: u64, to: u64) -> u64 {
         loop {
             let is_open = u64::from(self.open.contains_key(&first));
