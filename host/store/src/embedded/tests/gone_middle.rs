@@ -36,11 +36,16 @@ async fn middle_segments_that_are_gone_are_counted_and_nothing_waits_for_them() 
             let lost = ids.iter().filter(is_gone).count() as u64;
             let depth = store.depth(a);
             assert_eq!((depth.pending, depth.retrying), (0, 0), "{what}");
-            assert_eq!(depth.dead, lost, "{what}");
             let letters = store.dead_letters(a, None, 99).await.unwrap();
-            assert_eq!(letters.iter().map(|letter| letter.count).sum::<u64>(), lost, "{what}");
+            // The retry is one of them if what recorded it is lost as well.
+            let (retries, places): (Vec<_>, Vec<_>) =
+                letters.iter().partition(|letter| letter.reason.contains("to be tried again"));
+            let sum = |letters: &[&crate::DeadLetter]| letters.iter().map(|l| l.count).sum::<u64>();
+            assert_eq!(sum(&places), lost, "{what}: {letters:?}");
+            assert_eq!(depth.dead, lost + sum(&retries), "{what}: {letters:?}");
+            assert!(sum(&retries) <= 1, "{what}: {letters:?}");
             // Only the last of several places knows how many were lost in all.
-            let known = letters.iter().filter(|letter| !letter.reason.contains("is not known"));
+            let known = places.iter().filter(|letter| !letter.reason.contains("is not known"));
             assert_eq!(known.count(), 1, "{what}: {letters:?}");
             assert_eq!(store.depth(b), Depth::default(), "{what}: it has taken everything");
             store.close().await.unwrap();
