@@ -189,7 +189,7 @@ fn check(
         let title = format!("scheme `{name}` signs an id, but does not say where it is");
         refuse(title, "no `id`", "write id = \"NAME-OF-THE-HEADER\"");
     }
-    if uses(&Part::SortedForm) && !signature.signs_url() {
+    if signature.signs_sorted_form() && !signature.signs_url() {
         let title = format!("scheme `{name}` signs a sorted form, but not the address");
         refuse(
             title,

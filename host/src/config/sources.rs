@@ -39,13 +39,6 @@ pub(super) struct Source {
     is_looked_up: bool,
 }
 
-impl Source {
-    /// Whether its handshake is answered with its real secret.
-    const fn is_asked(&self) -> bool {
-        self.is_looked_up && self.settings.handshake
-    }
-}
-
 /// What the reader of a source needs to know of the rest of the configuration.
 pub(super) struct Context<'a> {
     /// Longest body that the store can take, and that has room in flight, in bytes.
@@ -146,7 +139,9 @@ fn source(
     let settings = ingest::SourceSettings {
         name: Arc::from(name),
         path,
-        verifier: verifier.with_verify_token(verify_token.as_ref()).with_questions(questions),
+        verifier: verifier
+            .with_verify_token(verify_token.as_ref())
+            .with_questions(questions, sender.takes_any_body()),
         handshake: handshake.unwrap_or(answered_by_default),
         empty_answer: empty_answer
             .unwrap_or(vendors::vendor(&scheme.name).is_some_and(|vendor| vendor.empty_answer)),

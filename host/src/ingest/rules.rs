@@ -143,6 +143,8 @@ impl Rules {
             Repetition::Never
         } else if verified.is_known_by_signature_alone() {
             Repetition::KeyAlone(&repetition_key)
+        } else if sender.may_repeat() && verified.is_dated() {
+            Repetition::Dated(&repetition_key)
         } else {
             Repetition::Key(&repetition_key)
         };

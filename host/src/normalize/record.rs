@@ -15,7 +15,7 @@ use super::template::{InvalidTemplate, Places, SignedSlots, Slot, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::type_by_keys::TypeByKeys;
 use super::words::{self, Word};
-use crate::model::{Attributes, RepetitionSeed, Severity};
+use crate::model::{Attributes, RepetitionKey, RepetitionSeed, Severity};
 
 /// Most templates of one attribute, and most severity words of a record.
 pub const TEMPLATES_MAX: usize = 32;
@@ -126,7 +126,11 @@ impl Fields {
         let mut all = |attribute: &'static str, texts: &[&str]| {
             let template = |text: &&str| {
                 let invalid = |why| InvalidRecord { attribute, text: (*text).to_owned(), why };
-                Template::new(text, &mut event, &mut root).map_err(invalid)
+                match attribute {
+                    "id" => Template::id(text, &mut event, &mut root),
+                    _ => Template::new(text, &mut event, &mut root),
+                }
+                .map_err(invalid)
             };
             texts.iter().take(TEMPLATES_MAX).map(template).collect::<Result<Vec<_>, _>>()
         };
@@ -166,7 +170,7 @@ impl Fields {
         let mut fields = Self { id_alone: true, ..self.clone() };
         let template = |text: &&str| {
             let invalid = |why| InvalidRecord { attribute: "id", text: (*text).to_owned(), why };
-            Template::new(text, &mut fields.event, &mut fields.root).map_err(invalid)
+            Template::id(text, &mut fields.event, &mut fields.root).map_err(invalid)
         };
         fields.id = id.iter().map(template).collect::<Result<_, _>>()?;
         Ok(fields)
@@ -233,8 +237,11 @@ impl Fields {
             .or_else(|| first(&self.listed_type, &places, line(NAME_CHARS_MAX)))
             .unwrap_or_else(|| TYPE_UNKNOWN.to_owned());
         let subject = first(&self.subject, &places, line(NAME_CHARS_MAX));
-        let content = if self.id_alone { "" } else { element };
-        let id = first(&self.id, &places, |text| Some(of_event(around.seed, &[text], content)));
+        let id = if self.id_alone {
+            self.key_of_id(&places, around.seed)
+        } else {
+            first(&self.id, &places, |text| Some(of_event(around.seed, &[text], element)))
+        };
         let time = first(&self.time, &places, time);
         let link = first(&self.link, &places, |text| is_link(text).then(|| text.to_owned()));
         // Only severity and title may contain the type, and the severity only a signed one.
@@ -251,6 +258,16 @@ impl Fields {
             id => id.into(),
         };
         (attributes, identity)
+    }
+
+    /// The key that does not depend on the content. Values of other templates, or with other borders, are other ids.
+    fn key_of_id(&self, places: &Places<'_>, seed: RepetitionSeed) -> Option<RepetitionKey> {
+        let values = |template: &Template| template.values(places);
+        let (place, values) =
+            self.id.iter().enumerate().find_map(|(place, one)| Some((place, values(one)?)))?;
+        let place = place.to_string();
+        let id: Vec<&str> = std::iter::once(&*place).chain(values.iter().map(|v| &**v)).collect();
+        Some(of_event(seed, &id, ""))
     }
 }
 

@@ -11,7 +11,7 @@
 //! had before. Where other bytes have the same signature, ids and content may differ between two copies: there the
 //! request alone identifies the event ([`Repetition::KeyAlone`]), and it may bring only one.
 //!
-//! A sender may say that events without an id are always new. An empty body without a signed time has no key,
+//! A sender may say that events without an id are always new; a signed time or id of the request still identifies a copy. An empty body without a signed time has no key,
 //! because nothing distinguishes one such request from another.
 
 use std::fmt;
@@ -28,6 +28,9 @@ pub enum Repetition<'a> {
     Never,
     /// This key, for events without an id.
     Key(&'a dyn Fn() -> Option<RepetitionKey>),
+    /// The same. It differs between two honest requests even if their bodies are equal, so it counts also for a
+    /// sender whose equal events are several.
+    Dated(&'a dyn Fn() -> Option<RepetitionKey>),
     /// Only this key: neither the ids in the body nor the number of events is signed, so one request can bring
     /// only one event.
     KeyAlone(&'a dyn Fn() -> Option<RepetitionKey>),
@@ -39,6 +42,7 @@ impl fmt::Debug for Repetition<'_> {
             Self::Unknown => "Unknown",
             Self::Never => "Never",
             Self::Key(_) => "Key",
+            Self::Dated(_) => "Dated",
             Self::KeyAlone(_) => "KeyAlone",
         })
     }
@@ -50,7 +54,7 @@ pub(super) enum Identity {
     Known(RepetitionKey),
     /// It has no id.
     Unknown,
-    /// It has no id, and two equal events are two events.
+    /// It has no id, and two equal events are two events, unless the request is known.
     MayRepeat,
 }
 
@@ -87,7 +91,9 @@ impl<'a> Keys<'a> {
         self.place += 1;
         match (self.repetition, identity) {
             (Repetition::Never, _) => None,
-            (Repetition::KeyAlone(ask), _) | (Repetition::Key(ask), Identity::Unknown) => {
+            (Repetition::KeyAlone(ask), _)
+            | (Repetition::Key(ask) | Repetition::Dated(ask), Identity::Unknown)
+            | (Repetition::Dated(ask), Identity::MayRepeat) => {
                 Some(of_request((*self.key.get_or_insert_with(ask))?, place))
             }
             (_, Identity::Known(key)) => Some(key),
@@ -201,6 +207,11 @@ mod tests {
             let found = keys(sender(name).unwrap(), body, false);
             assert_eq!(found, (expected, asked), "{name} {body}");
         }
+        // A signed time or id distinguishes it though equal events are several.
+        let dated = |name| {
+            read(sender(name).unwrap(), "{\"a\":1}", Repetition::Dated(&|| Some(REQUEST))).unwrap()
+        };
+        assert_eq!(dated("dropbox"), [at(0)]);
         // Nothing distinguishes the request.
         let nothing = read(sender("zendesk").unwrap(), "", Repetition::Key(&|| None));
         assert_eq!(nothing.unwrap(), [None]);
@@ -234,9 +245,16 @@ mod tests {
         let body =
             r#"[{"order":1,"state":"a","id":7},{"order":1,"state":"a"},{"order":2},{"id":7}]"#;
         let request = Some(of_request(REQUEST, 3));
-        let known = |id: &str| Some(of_event(RepetitionSeed::default(), &[id], ""));
+        let known = |id: &[&str]| Some(of_event(RepetitionSeed::default(), id, ""));
         let found = keys(&keyed, body, false).0;
-        assert_eq!(found, [known("1-a"), known("1-a"), known("2"), request]);
+        let both = known(&["0", "1", "a"]);
+        assert_eq!(found, [both, both, known(&["1", "2"]), request]);
+        let body = r#"[{"order":"1-a"},{"order":"1-a","state":"b"},{"order":1,"state":"a-b"}]"#;
+        let found = keys(&keyed, body, false).0;
+        assert_eq!(
+            found,
+            [known(&["1", "1-a"]), known(&["0", "1-a", "b"]), known(&["0", "1", "a-b"])]
+        );
         assert!(sender("sqreen").unwrap().with_id_alone(&["{a}"]).unwrap().is_none());
         assert_eq!(json.with_id_alone(&["{a", "{b}"]).unwrap_err().text, "{a");
     }

@@ -87,6 +87,15 @@ impl Sender {
         Ok(Some(Self { read, ..self.clone() }))
     }
 
+    /// Whether two equal events without an id may be two events.
+    #[must_use]
+    pub fn may_repeat(&self) -> bool {
+        match &self.read {
+            Read::Sqreen => true,
+            Read::Fields(fields) => fields.may_repeat,
+        }
+    }
+
     /// Whether bodies that are neither JSON nor a form are events too.
     #[must_use]
     pub const fn takes_any_body(&self) -> bool {

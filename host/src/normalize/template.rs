@@ -71,6 +71,8 @@ pub enum InvalidTemplate {
     Path { path: String, why: InvalidPath },
     #[error("`{0}` is not a valid header name")]
     Header(String),
+    #[error("it has no place, so it is the same for all events")]
+    NoPlace,
     #[error("unknown variable `@{0}`; write `@type`")]
     Variable(String),
 }
@@ -86,6 +88,17 @@ pub(super) struct Places<'a> {
 }
 
 impl Template {
+    /// A template of an id, which must differ from event to event.
+    pub(super) fn id(
+        text: &str,
+        event: &mut Paths,
+        root: &mut Paths,
+    ) -> Result<Self, InvalidTemplate> {
+        let template = Self::new(text, event, root)?;
+        let is_constant = template.parts.iter().all(|part| matches!(part, Part::Literal(_)));
+        if is_constant { Err(InvalidTemplate::NoPlace) } else { Ok(template) }
+    }
+
     /// Parses a template; its places become slots of `event` and `root`.
     pub(super) fn new(
         text: &str,
@@ -145,6 +158,12 @@ impl Template {
             }
         }
         Some(Cow::Owned(text))
+    }
+
+    /// The values of its places, in order; nothing if one of them has none.
+    pub(super) fn values<'a>(&self, places: &Places<'a>) -> Option<Vec<Cow<'a, str>>> {
+        let places_of = self.parts.iter().filter(|part| !matches!(part, Part::Literal(_)));
+        places_of.map(|part| part.value(places)).collect()
     }
 
     /// The parts of the request that it reads and no signature covers.

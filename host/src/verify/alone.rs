@@ -1,7 +1,7 @@
 //! Decides whether a request that could be an event has nothing besides what a question has.
 //!
 //! Only such a request is answered as a question; with anything more it is an event, and events are stored. What the
-//! scheme itself puts into the body or the query does not count. A body in parts, or longer than
+//! scheme reads its signature, time or token from does not count. A body in parts, or longer than
 //! [`QUESTION_BYTES_MAX`](super::QUESTION_BYTES_MAX), is not a question.
 
 use std::collections::HashMap;
@@ -9,17 +9,18 @@ use std::collections::HashMap;
 use http::Method;
 use serde_json::value::RawValue;
 
-use super::codec;
 use super::json::FIRST;
 use super::question::{Asked, Question};
 use super::scheme::{Place, Proof, Scheme, Spot, StampIn, TokenIn};
+use super::{Verifier, codec};
+
 use crate::model::Request;
 
-impl Question {
+impl Verifier {
     /// Whether the request, which has all that the question has, has nothing else that an event could bring.
-    pub(super) fn is_alone_in(&self, request: &Request, scheme: &Scheme) -> bool {
-        let mut known: Vec<&Spot> = scheme.own_spots();
-        let asked = self.has.iter().map(|sign| &sign.place).chain(&self.repeat);
+    pub(super) fn is_alone(&self, question: &Question, request: &Request) -> bool {
+        let mut known: Vec<&Spot> = self.scheme.own_spots();
+        let asked = question.has.iter().map(|sign| &sign.place).chain(&question.repeat);
         known.extend(asked.filter_map(|place| match place {
             Asked::Inside(spot) => Some(spot),
             Asked::Header(_) => None,
@@ -31,25 +32,25 @@ impl Question {
             [b'-', b'-', ..] => false,
             form => form_has_only(&known, form),
         };
-        // An event is in the body if there is one.
-        let query_matters = request.method == Method::GET || body.is_empty();
-        body_is_known && (!query_matters || self.is_alone_in_query(request, &known, scheme))
+        // Only a GET is an event by its query.
+        let may_be_event =
+            request.method == Method::GET || (self.takes_empty_bodies && body.is_empty());
+        body_is_known && (!may_be_event || self.scheme.query_has_only(&known, request))
     }
+}
 
-    fn is_alone_in_query(&self, request: &Request, known: &[&Spot], scheme: &Scheme) -> bool {
+impl Scheme {
+    fn query_has_only(&self, known: &[&Spot], request: &Request) -> bool {
         let query = request.uri.query().unwrap_or_default();
         query.split('&').filter(|pair| !pair.is_empty()).all(|pair| {
             let name = pair.split_once('=').map_or(pair, |(name, _)| name);
             let name = codec::unescape(name.as_bytes(), true);
             let is = |known: &str| known.as_bytes() == name;
-            let is_token =
-                matches!(&scheme.proof, Proof::Token(TokenIn::Query(token)) if is(token));
+            let is_token = matches!(&self.proof, Proof::Token(TokenIn::Query(token)) if is(token));
             is_token || known.iter().any(|spot| matches!(spot, Spot::Query(known) if is(known)))
         })
     }
-}
 
-impl Scheme {
     /// Where in the body or the query the signature and its time are.
     fn own_spots(&self) -> Vec<&Spot> {
         let Proof::Signature(signature) = &self.proof else { return Vec::new() };

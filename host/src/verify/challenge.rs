@@ -112,7 +112,7 @@ impl Signature {
             Part::Id
             | Part::StampIfSent(_)
             | Part::Body
-            | Part::SortedForm
+            | Part::SortedForm { .. }
             | Part::Header(_)
             | Part::Text(_)
             | Part::Value { .. } => Plain::Sometimes,

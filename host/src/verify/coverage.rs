@@ -25,7 +25,7 @@ impl Scheme {
             Place::First(names) => names.len().max(1),
             Place::Each(_) | Place::Inside(_) => 1,
         };
-        let body = if signature.signed.contains(&Part::SortedForm) {
+        let body = if signature.signs_sorted_form() {
             SignedBody::SortedForm
         } else if signature.covers_content() {
             SignedBody::Bytes

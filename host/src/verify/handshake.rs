@@ -49,10 +49,10 @@ impl Verifier {
         Self { verify_token: token.map(Key::plain), ..self }
     }
 
-    /// Adds questions that it answers.
+    /// Adds questions that it answers. `takes_empty_bodies`: whether a POST without a body may be an event.
     #[must_use]
-    pub fn with_questions(self, questions: Vec<Question>) -> Self {
-        Self { questions: questions.into(), ..self }
+    pub fn with_questions(self, questions: Vec<Question>, takes_empty_bodies: bool) -> Self {
+        Self { questions: questions.into(), takes_empty_bodies, ..self }
     }
 
     /// Whether a request with this head may be a question without a signature; its body may decide.
@@ -107,7 +107,7 @@ impl Verifier {
         }
         questions.find_map(|one| {
             let answer = one.answer(Asking::whole(request)).ok()??;
-            (!may_be_event || one.is_alone_in(request, &self.scheme)).then_some(answer)
+            (!may_be_event || self.is_alone(one, request)).then_some(answer)
         })
     }
 
@@ -166,23 +166,28 @@ impl Verifier {
             let token = body(pointer).unwrap_or_default();
             is_token(token.as_bytes()).then(|| token.into_owned()).ok_or(VerifyRefusal::Challenge)
         };
-        let has_event = || json::values_at(&request.body, &["/event"]) != [Ok(None)];
+        // What a question never has, and an event does.
+        let brings = |pointer: &str| json::values_at(&request.body, &[pointer]) != [Ok(None)];
         let answer = match handshake {
-            Handshake::SlackUrlVerification if is("/type", "url_verification") => {
+            Handshake::SlackUrlVerification
+                if is("/type", "url_verification") && !brings("/event") =>
+            {
                 Answer::text(token("/challenge")?)
             }
-            Handshake::ZoomUrlValidation if is("/event", "endpoint.url_validation") => {
+            Handshake::ZoomUrlValidation
+                if is("/event", "endpoint.url_validation") && !brings("/payload/object") =>
+            {
                 self.zoom_answer(verified.key(), &token("/payload/plainToken")?)?
             }
             // The header that names the type of the message is not signed.
-            Handshake::TwitchChallenge if body("/challenge").is_some() && !has_event() => {
+            Handshake::TwitchChallenge if body("/challenge").is_some() && !brings("/event") => {
                 Answer::text(token("/challenge")?)
             }
-            Handshake::DiscordPing if is("/type", "1") && body("/event/type").is_none() => {
+            Handshake::DiscordPing if is("/type", "1") && !brings("/event") && !brings("/data") => {
                 Answer::json("{\"type\":1}".to_owned())
             }
             // The ping of webhook events expects an empty body.
-            Handshake::DiscordPing if is("/type", "0") => {
+            Handshake::DiscordPing if is("/type", "0") && !brings("/event") => {
                 Answer { status: 204, ..Answer::nothing() }
             }
             Handshake::OktaVerification if request.body.is_empty() => {

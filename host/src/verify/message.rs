@@ -53,7 +53,7 @@ impl<'r> Message<'r> {
         for (place, part) in signature.signed.iter().enumerate() {
             match part {
                 Part::BodySha256Hex => prepared.push(body_hash(request).into_bytes()),
-                Part::SortedForm => prepared.push(sorted_form(request)?),
+                Part::SortedForm { always } => prepared.push(sorted_form(request, always)?),
                 Part::ListedHeaders(list) => {
                     prepared.push(listed_headers(signature, request, list)?);
                 }
@@ -111,7 +111,7 @@ impl<'r> Message<'r> {
                     put(self.request.headers.get(name).map_or(&[][..], |value| value.as_bytes()));
                 }
                 Part::BodySha256Hex
-                | Part::SortedForm
+                | Part::SortedForm { .. }
                 | Part::ListedHeaders(_)
                 | Part::Text(_)
                 | Part::Value { .. } => put(prepared.next().map_or(&[][..], Vec::as_slice)),
@@ -190,13 +190,17 @@ fn unmoved(body: &[u8], behind: &str) -> Result<(), VerifyRefusal> {
 /// differ, and one may begin where another ends.
 pub(super) fn is_sorted_form(signature: &Signature, request: &Request) -> bool {
     let query = request.uri.query().unwrap_or_default();
-    signature.signed.contains(&Part::SortedForm)
-        && url::parameter(query, BODY_HASH).next().is_none()
+    signature.signs_sorted_form() && url::parameter(query, BODY_HASH).next().is_none()
 }
 
 /// Names and values of a form, sorted by name, without duplicates. Empty if the address has the body's
 /// hash, which then must match. Any other body would not be covered.
-fn sorted_form(request: &Request) -> Result<Vec<u8>, VerifyRefusal> {
+fn sorted_form(request: &Request, always: &str) -> Result<Vec<u8>, VerifyRefusal> {
+    let address = request.uri.path_and_query().map_or("", |address| address.as_str());
+    let unclear = || VerifyRefusal::FormUnclear { field: always.to_owned() };
+    if url::contains_beside_names(address, always) {
+        return Err(unclear());
+    }
     let query = request.uri.query().unwrap_or_default();
     let mut hashes = url::parameter(query, BODY_HASH);
     if let Some(hash) = hashes.next() {
@@ -219,6 +223,23 @@ fn sorted_form(request: &Request) -> Result<Vec<u8>, VerifyRefusal> {
     }
     fields.sort_unstable();
     fields.dedup();
+    let always = always.as_bytes();
+    let mut own = fields.iter().filter(|(name, _)| *name == always).peekable();
+    let is_moved = match own.peek() {
+        // An address with fields could be sent as a form.
+        Some(_) => own.any(|(_, value)| value.iter().any(|byte| b"=&".contains(byte))),
+        None => {
+            !fields.is_empty() && {
+                let pieces = fields.iter().flat_map(|(name, value)| [&name[..], &value[..]]);
+                let signed: Vec<&[u8]> =
+                    std::iter::once(address.as_bytes()).chain(pieces).collect();
+                memchr::memmem::find(&signed.concat(), always).is_some()
+            }
+        }
+    };
+    if is_moved {
+        return Err(unclear());
+    }
     Ok(fields.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
 }
 

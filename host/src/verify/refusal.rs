@@ -48,6 +48,10 @@ pub enum VerifyRefusal {
     NoForm { max: usize },
     #[error("the hash in the address does not match the body")]
     BodyHash,
+    #[error(
+        "{field} is not where the field of that name is, so it is unclear where the address ends and the form begins"
+    )]
+    FormUnclear { field: String },
     #[error("the body begins like a timestamp that was moved into it")]
     StampInBody,
     #[error("the signature covers the public address, which is unknown: set server.public_url")]

@@ -4,7 +4,7 @@
 
 use super::claim::Claims;
 use super::message::{self, Message};
-use super::scheme::{Part, Signature};
+use super::scheme::{Part, Signature, Stamp, StampIn};
 use super::{Replay, Verified, VerifyRefusal, id, inside_text};
 use crate::model::{KeyHasher, RepetitionKey, RepetitionSeed, Request};
 
@@ -36,6 +36,29 @@ impl Verified {
     pub fn is_known_by_signature_alone(&self) -> bool {
         let Some(signature) = self.scheme.signature() else { return false };
         !signature.covers_content() || message::is_sorted_form(signature, &self.request)
+    }
+
+    /// Whether the signature covers the time or an id of this request, so that only a copy of it has both the same
+    /// content and the same [`repetition_key`](Self::repetition_key).
+    #[must_use]
+    pub fn is_dated(&self) -> bool {
+        let Some(signature) = self.scheme.signature() else { return false };
+        let headers = &self.request.headers;
+        let has_time = || {
+            let in_body = inside_text(signature, &self.request)?;
+            let claims = Claims::find(signature, headers, in_body.as_deref())?;
+            message::stamp_text(signature, headers, &claims).map(|time| time.is_some())
+        };
+        let is_inside =
+            |stamp: &Stamp| matches!(stamp.place, StampIn::Inside(_)) && !stamp.optional;
+        match self.scheme.replay() {
+            Replay::Id => true,
+            _ => {
+                signature.covers_stamp()
+                    && (signature.stamp.as_ref().is_some_and(is_inside)
+                        || has_time().unwrap_or(false))
+            }
+        }
     }
 
     /// Adds the sender's id of the request, which the signature covers. False if it is empty.
@@ -83,7 +106,7 @@ impl Verified {
 /// Whether anything is signed, besides the time, that differs from request to request.
 fn distinguishes(signature: &Signature, request: &Request) -> bool {
     signature.signed.iter().any(|part| match part {
-        Part::Body | Part::BodySha256Hex | Part::SortedForm => !request.body.is_empty(),
+        Part::Body | Part::BodySha256Hex | Part::SortedForm { .. } => !request.body.is_empty(),
         Part::Url | Part::UrlAnyPort | Part::UrlDecoded | Part::Path => {
             request.uri.query().is_some_and(|query| !query.is_empty())
         }

@@ -182,7 +182,11 @@ pub enum Part {
     Path,
     /// Name and value of each form field, sorted by name. If the address has `bodySHA256`, nothing, and the
     /// body must have that hash.
-    SortedForm,
+    SortedForm {
+        /// A field that every form has. Nothing shows where the address ends and the fields begin, so a form
+        /// could be sent as an address that ends in its fields: the address may not contain this name.
+        always: Text,
+    },
     /// The value of a header.
     Header(HeaderName),
     /// `name:value` of each header that this header lists, joined by `;`. The timestamp's must be listed.
@@ -282,7 +286,7 @@ impl Scheme {
         let covered = signature.stamp.as_ref().is_some_and(covered);
         if !signature.covers_content() {
             Replay::OriginOnly
-        } else if signature.signed.contains(&Part::SortedForm) {
+        } else if signature.signs_sorted_form() {
             Replay::Fields
         } else if signature.signed.contains(&Part::Id) {
             Replay::Id
@@ -314,9 +318,16 @@ impl Signature {
     /// Whether the content is signed, and not only that the sender sent something.
     #[must_use]
     pub fn covers_content(&self) -> bool {
-        let content =
-            |part: &Part| matches!(part, Part::Body | Part::BodySha256Hex | Part::SortedForm);
+        let content = |part: &Part| {
+            matches!(part, Part::Body | Part::BodySha256Hex | Part::SortedForm { .. })
+        };
         self.signed.iter().any(content)
+    }
+
+    /// Whether only the fields of a form are signed, in sorted order.
+    #[must_use]
+    pub fn signs_sorted_form(&self) -> bool {
+        self.signed.iter().any(|part| matches!(part, Part::SortedForm { .. }))
     }
 
     /// Whether some values of the body are signed.

@@ -162,7 +162,7 @@ impl Part {
             Self::UrlAnyPort => "address-with-or-without-port".to_owned(),
             Self::UrlDecoded => "address-unescaped".to_owned(),
             Self::Path => "path".to_owned(),
-            Self::SortedForm => "sorted-form-fields".to_owned(),
+            Self::SortedForm { .. } => "sorted-form-fields".to_owned(),
             Self::Header(name) => name.to_string(),
             Self::ListedHeaders(list) => format!("headers-listed-in-{list}"),
             Self::Text(spots) => {

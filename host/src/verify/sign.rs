@@ -220,7 +220,7 @@ impl Signer {
                     let id = draft.id.clone();
                     self.put(draft, spots, &id, false)?;
                 }
-                Part::SortedForm if !is_form(&draft.request.body) => draft.add_body_hash(),
+                Part::SortedForm { .. } if !is_form(&draft.request.body) => draft.add_body_hash(),
                 Part::ListedHeaders(list) => {
                     let stamp = draft.signed.headers.first().map(|(name, _)| name.to_string());
                     let listed = stamp.map_or(list.to_string(), |stamp| format!("{list},{stamp}"));

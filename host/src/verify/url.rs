@@ -68,6 +68,14 @@ pub(super) fn decode(url: &str) -> String {
     decoded + rest
 }
 
+/// Whether this text is in the address, and is not just the name of a parameter.
+pub(super) fn contains_beside_names(address: &str, text: &str) -> bool {
+    address.match_indices(text).any(|(at, _)| {
+        let begins = address[..at].ends_with(['?', '&']);
+        !(begins && address[at + text.len()..].starts_with('='))
+    })
+}
+
 /// The values of a parameter, decoded.
 pub(super) fn parameter<'q>(
     query: &'q str,

@@ -32,6 +32,8 @@ pub struct Verifier {
     pub(super) refuses_tokens: bool,
     /// What it answers besides the scheme's handshake.
     pub(super) questions: Arc<[Question]>,
+    /// Whether a POST without a body may be an event.
+    pub(super) takes_empty_bodies: bool,
 }
 
 /// Why a verifier cannot be built.
@@ -150,7 +152,16 @@ impl Verifier {
         let (scheme, public_url) = (Arc::clone(scheme), public_url.map(Arc::from));
         let refuses_tokens = scheme.signs_tokens();
         let (verify_token, questions) = (None, Arc::default());
-        Ok(Self { scheme, keys, public_url, verify_token, refuses_tokens, questions })
+        let takes_empty_bodies = false;
+        Ok(Self {
+            scheme,
+            keys,
+            public_url,
+            verify_token,
+            refuses_tokens,
+            questions,
+            takes_empty_bodies,
+        })
     }
 
     #[must_use]

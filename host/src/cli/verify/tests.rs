@@ -68,12 +68,14 @@ secrets = "env:ACME_SECRET"
 ```
 
 Only `header` is required: alone, it means HMAC-SHA256 of the body, in hexadecimal. Parts that can be signed:
-`body`, `time`, `id`, `method`, `url`, `url-any-port`, `url-unescaped`, `path`, `sorted-form`, `body-sha256`,
+`body`, `time`, `id`, `method`, `url`, `url-any-port`, `url-unescaped`, `path`, `sorted-form:FIELD`, `body-sha256`,
 `literal:TEXT`, `header:NAME`, `listed-headers:NAME`, `body:/POINTER`, `form:NAME`, `query:NAME`, `value:/POINTER`,
 `open-value:/POINTER`. A time that is
 not signed is ignored, and `check` warns about it. With `time_optional = true`, a time in the body may be missing,
 or one in a header that is signed as `time-if-sent:TEXT` (the time and TEXT if it is sent, or else nothing).
-`sorted-form` needs a part with the address. The header of a `header:NAME` is covered only if it ends where a
+`sorted-form:FIELD` needs a part with the address. FIELD is a field that every form has: its name may be in the address
+only as the name of a parameter, because a captured form could otherwise be sent again with its fields in the address.
+The header of a `header:NAME` is covered only if it ends where a
 literal with a line break (`literal:\n`) begins, or is the last part behind one: the parts are joined without
 separators, so that anyone could move bytes from one part into the next. Of `listed-headers:NAME` only the time's
 header is covered, because it is the only one that must be listed.

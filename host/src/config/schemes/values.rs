@@ -56,8 +56,8 @@ const PARTS: [&str; 19] = [
     "url-any-port",
     "url-unescaped",
     "path",
-    "sorted-form",
     "body-sha256",
+    "sorted-form:",
     "literal:",
     "header:",
     "listed-headers:",
@@ -171,9 +171,11 @@ fn part(entry: &Entry<'_>, notes: &Notes) -> Option<Part> {
         "url-any-port" => Part::UrlAnyPort,
         "url-unescaped" => Part::UrlDecoded,
         "path" => Part::Path,
-        "sorted-form" => Part::SortedForm,
         "body-sha256" => Part::BodySha256Hex,
         _ => match written.split_once(':') {
+            Some(("sorted-form", field)) if !field.is_empty() => {
+                Part::SortedForm { always: field.to_owned().into() }
+            }
             Some(("literal", text)) => Part::Literal(text.to_owned().into()),
             Some(("header", name)) => Part::Header(header_name(entry, name, notes)?),
             Some(("listed-headers", name)) => Part::ListedHeaders(header_name(entry, name, notes)?),

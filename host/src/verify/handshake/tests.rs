@@ -95,6 +95,13 @@ fn each_vendor_gets_the_answer_that_it_asks_for() {
         assert_eq!(asked("twitch", event, &[verification]), Ok(None));
     }
 
+    for (name, event) in [
+        ("slack", r#"{"type":"url_verification","challenge":"abc","token":"t","event":{}}"#),
+        ("zoom", r#"{"event":"endpoint.url_validation","payload":{"plainToken":"a","object":{}}}"#),
+    ] {
+        assert_eq!(asked(name, event, &[]), Ok(None), "{event}");
+    }
+
     // A ping of GitHub is an event.
     assert_eq!(asked("github", r#"{"zen":"Keep it logically awesome."}"#, &[]), Ok(None));
 }
@@ -112,6 +119,8 @@ fn discord_gets_the_answer_to_each_of_its_two_pings() {
         (r#"{"version":1,"application_id":"1","type":0}"#, Some((204, ""))),
         (r#"{"version":1,"type":1,"event":{"type":"APPLICATION_AUTHORIZED"}}"#, None),
         (r#"{"type":2,"data":{"name":"deploy"}}"#, None),
+        (r#"{"type":1,"data":{"name":"deploy"}}"#, None),
+        (r#"{"type":0,"event":{"type":"APPLICATION_AUTHORIZED"}}"#, None),
     ] {
         let unsigned = Unsigned {
             method: Method::POST,
@@ -194,7 +203,7 @@ fn okta_and_notion_ask_once() {
 fn a_question_that_is_data_is_answered_with_its_own_text_or_nothing() {
     let ask = |name: &str, method: Method, path: &str, body: &str| {
         let questions = crate::config::vendors::vendor(name).unwrap().questions.clone();
-        let verifier = verifier(name).with_questions(questions);
+        let verifier = verifier(name).with_questions(questions, false);
         let asked = Request { method, ..request(path, body.as_bytes(), HeaderMap::new()) };
         let head = verifier.answer_head(&asked.method, &asked.uri, &asked.headers);
         let may = verifier.may_be_asked(&asked.method, &asked.uri, &asked.headers);

@@ -326,7 +326,7 @@ fn eight_signed_values_are_found_by_one_pass() {
 fn an_event_that_is_no_question_is_not_parsed_for_it() {
     for vendor in crate::config::vendors::all().filter(|vendor| !vendor.questions.is_empty()) {
         let verifier = Verifier::new(scheme("x").unwrap(), &[Secret::new("s")], None).unwrap();
-        let verifier = verifier.with_questions(vendor.questions.clone());
+        let verifier = verifier.with_questions(vendor.questions.clone(), false);
         let event =
             request(&[], br#"{"repository":{"name":"latest \u0019"},"text":"caf\u00e9\n"}"#);
         json::PASSES.set(0);

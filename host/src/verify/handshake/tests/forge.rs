@@ -106,7 +106,7 @@ fn own() -> Vec<Scheme> {
         vec![Part::StampIfSent(".".into()), Part::Body],
         vec![Part::BodySha256Hex],
         vec![Part::Stamp, Part::BodySha256Hex],
-        vec![Part::SortedForm],
+        vec![Part::SortedForm { always: "AccountSid".into() }],
         vec![Part::Text(vec![Spot::Json("/text".into())])],
         vec![Part::Value { pointer: "/text".into(), open: false }],
         vec![Part::Text(vec![
@@ -152,7 +152,7 @@ fn all() -> Vec<Arc<Scheme>> {
 
 fn verifier(scheme: &Arc<Scheme>) -> Verifier {
     let verifier = Verifier::new(scheme, &SECRETS.map(Secret::new), Some(URL)).unwrap();
-    verifier.with_verify_token(Some(&Secret::new(VERIFY_TOKEN))).with_questions(questions())
+    verifier.with_verify_token(Some(&Secret::new(VERIFY_TOKEN))).with_questions(questions(), false)
 }
 
 fn request(path: &str, headers: HeaderMap, body: Bytes) -> Request {

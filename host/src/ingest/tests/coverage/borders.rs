@@ -1,0 +1,118 @@
+//! Where the address and what follows it are signed without a separator, the signature holds wherever the border is.
+
+use sha2::{Digest as _, Sha256};
+
+use super::requests::keyed;
+use super::*;
+
+#[test]
+fn no_other_border_between_address_and_json_gives_an_event() {
+    for signed in SIGNED.iter().filter(|signed| signed.name.starts_with("square/")) {
+        let whole = [signed.request.uri.to_string().as_bytes(), &signed.request.body].concat();
+        let border = whole.len() - signed.request.body.len();
+        for at in (1..whole.len()).filter(|at| *at != border) {
+            let Ok(uri) = Uri::try_from(&whole[..at]) else { continue };
+            let body = Bytes::copy_from_slice(&whole[at..]);
+            let request = Request { uri, body, ..signed.request.clone() };
+            let found = events(&signed.verifier, &signed.sender, request);
+            assert!(found.is_none_or(|found| found == signed.events), "{} at {at}", signed.name);
+        }
+    }
+}
+
+/// What an attacker would like to be delivered.
+const EVENT: &str = r#"[{"MessageSid":"SM9","MessageStatus":"failed","Body":"call"}]"#;
+
+/// Requests whose address and fields, one after the other, are this text, with all of it in the address or with one field
+/// that begins and ends anywhere.
+fn requests(text: &str) -> Vec<(Method, Uri, String)> {
+    let mut all = Vec::new();
+    for at in 1..=text.len() {
+        let Ok(uri) = Uri::try_from(&text[..at]) else { continue };
+        let rest = &text[at..];
+        if rest.is_empty() {
+            all.push((Method::GET, uri.clone(), String::new()));
+            let bodies = ["", "=", "&=", EVENT];
+            all.extend(bodies.map(|body| (Method::POST, uri.clone(), body.to_owned())));
+            continue;
+        }
+        for (name, value) in (0..=rest.len()).map(|border| rest.split_at(border)) {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair(name, value);
+            all.push((Method::POST, uri.clone(), form.finish()));
+        }
+    }
+    all
+}
+
+/// A request as Twilio would sign it.
+fn signed(signer: &Signer, method: Method, path: &str, body: &str) -> Request {
+    let unsigned = Unsigned {
+        method: method.clone(),
+        public_url: Some(URL),
+        path,
+        headers: HeaderMap::new(),
+        body: body.as_bytes(),
+        now: NOW,
+        id: "",
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in signer.sign(unsigned, &SystemRandom::new()).unwrap().headers {
+        headers.insert(name, HeaderValue::from_str(&value).unwrap());
+    }
+    let (source, body) = (Arc::from("hook"), Bytes::copy_from_slice(body.as_bytes()));
+    Request { source, method, uri: path.parse().unwrap(), headers, body, received_at: NOW }
+}
+
+#[test]
+fn no_other_border_between_address_and_form_gives_an_event() {
+    let scheme = vendors::scheme("twilio").unwrap();
+    let (signer, verifier) = keyed(scheme, &SystemRandom::new());
+    let sender = vendors::sender("twilio").unwrap();
+    let sender = sender.limited(&scheme.coverage(), UnsignedTypes::Ignored);
+    let hash = |body: &str| {
+        Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let mut tried = 0;
+    // Someone else wrote the text before the request was captured.
+    for written in [
+        "hello".to_owned(),
+        "x&MessageSid=SM9&MessageStatus=failed&Body=call&".to_owned(),
+        "x&AccountSid=AC0&MessageSid=SM9&MessageStatus=failed&".to_owned(),
+        format!("x&bodySHA256={}&", hash(EVENT)),
+        format!("x&bodySHA256={}", hash(EVENT)),
+        format!("x&bodySHA256={}&MessageSid=SM9&MessageStatus=failed&", hash("")),
+    ] {
+        let fields = [
+            ("AccountSid", "AC0"),
+            ("ApiVersion", "2010-04-01"),
+            ("Body", written.as_str()),
+            ("From", "+33600000002"),
+            ("MessageSid", "SM1"),
+            ("To", "+33600000001"),
+        ];
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let joined: String = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
+        let posted = signed(&signer, Method::POST, ADDRESS, &form);
+        let mut captured = vec![(posted, format!("{ADDRESS}{joined}"))];
+        // Such a text cannot be sent by GET: nothing shows that it is not a form.
+        if !written.contains("AccountSid") {
+            let address = format!("{ADDRESS}&{form}");
+            captured.push((signed(&signer, Method::GET, &address, ""), address));
+        }
+        for (honest, signed_text) in captured {
+            let found = events(&verifier, &sender, honest.clone()).unwrap();
+            assert_eq!(found[0].title, format!("+33600000002: {written}"));
+            for (method, uri, body) in requests(&signed_text) {
+                if method == honest.method && uri == honest.uri {
+                    continue;
+                }
+                tried += 1;
+                let shown = format!("{method} {uri} {body}");
+                let request = Request { method, uri, body: body.into(), ..honest.clone() };
+                assert_eq!(events(&verifier, &sender, request), None, "{shown}");
+            }
+        }
+    }
+    assert!(tried > 10_000, "{tried}");
+}
