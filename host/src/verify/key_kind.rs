@@ -42,9 +42,15 @@ pub(super) fn mistaken(
         _ => text,
     };
     let inner = behind(inner, SHARED_PREFIX).unwrap_or(inner).trim_start();
-    if text.contains("PRIVATE KEY")
-        || behind(inner, PRIVATE_PREFIX).is_some()
-        || is_private_jwk(inner)
+    // A key that is a text may be encoded as a whole.
+    let encoded = public::bytes(inner).and_then(|bytes| String::from_utf8(bytes).ok());
+    let encoded = encoded.as_deref().map(str::trim_start).unwrap_or_default();
+    if is_private_text(encoded) {
+        return Some(NOT_PRIVATE);
+    }
+    if behind(inner, PRIVATE_PREFIX).is_some()
+        || is_private_text(text)
+        || is_private_text(inner)
         || public::bytes(inner).is_some_and(|bytes| public::is_private_der(&bytes))
     {
         return Some(NOT_PRIVATE);
@@ -56,7 +62,11 @@ pub(super) fn mistaken(
     let mut others = marks.iter().filter(|other| !other.algorithm.is_symmetric()).peekable();
     let is_known = others.peek().is_some();
     let has_form = !has_prefix && others.any(|other| is_key_of(other, text));
-    if has_form || behind(inner, PUBLIC_PREFIX).is_some() || is_public_key(inner) {
+    if has_form
+        || behind(inner, PUBLIC_PREFIX).is_some()
+        || is_public_key(inner)
+        || is_public_text(encoded)
+    {
         return Some(if is_known { PUBLIC_NEEDS_PREFIX } else { NOT_PUBLIC });
     }
     None
@@ -75,26 +85,33 @@ fn is_key_of(mark: &Mark, text: &str) -> bool {
 
 /// Whether the text can be nothing but a public key or a certificate.
 fn is_public_key(text: &str) -> bool {
-    let is_ssh = SSH_PREFIXES.iter().any(|prefix| behind(text, prefix).is_some());
-    if is_ssh || text.contains("-----BEGIN ") || text.contains("---- BEGIN SSH2") {
-        return true;
-    }
-    let is_jwk = text.starts_with('{') && text.contains("\"kty\"");
     let is_key = |bytes: Vec<u8>| {
-        public::is_whole(&bytes) || public::is_public_der(&bytes) || point::is_on_p256(&bytes)
+        public::is_whole(&bytes)
+            || public::is_public_der(&bytes)
+            || public::is_ssh(&bytes)
+            || point::is_on_p256(&bytes)
     };
-    is_jwk || public::bytes(text).is_some_and(is_key)
+    is_public_text(text) || public::bytes(text).is_some_and(is_key)
 }
 
-fn is_private_jwk(text: &str) -> bool {
-    text.starts_with('{') && text.contains("\"kty\"") && text.contains("\"d\"")
+/// Whether it is one in a form that is not only encoded bytes.
+fn is_public_text(text: &str) -> bool {
+    SSH_PREFIXES.iter().any(|prefix| behind(text, prefix).is_some())
+        || text.contains("-----BEGIN ")
+        || text.contains("---- BEGIN SSH2")
+        || (text.starts_with('{') && text.contains("\"kty\""))
+}
+
+fn is_private_text(text: &str) -> bool {
+    let is_jwk = text.starts_with('{') && text.contains("\"kty\"") && text.contains("\"d\"");
+    is_jwk || text.contains("PRIVATE KEY")
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::super::codec::{base64, hex, unhex};
+    use super::super::codec::{base64, hex};
     use super::super::{Algorithm, Scheme, Verifier};
     use super::*;
     use crate::config::vendors::schemes;
@@ -117,11 +134,18 @@ mod tests {
         let rsa = [
             &[0x30, 0x82, 1, 0x22, 0x30, 0x0d, 6, 9][..],
             &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1],
-            &[5, 0, 3, 0x82],
+            &[5, 0, 3, 0x82, 1, 0x0f, 0],
             &[7; 270],
         ];
+        let p384 = [
+            &[0x30, 0x76, 0x30, 0x10, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1][..],
+            &[6, 5, 0x2b, 0x81, 4, 0, 0x22, 3, 0x62, 0, 4],
+            &[7; 96],
+        ];
+        let x25519 =
+            [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 3, 0x21, 0][..], &[7; 32]].concat();
         let mut texts = Vec::new();
-        for whole in [ed, p256, rsa.concat()] {
+        for whole in [ed, p256, rsa.concat(), p384.concat(), x25519] {
             let text = base64(&whole);
             texts.push((hex(&whole), "a public key"));
             for label in ["PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"] {
@@ -140,6 +164,8 @@ mod tests {
             texts.push((hex(&der), kind));
             texts.push((format!("whsec_{}", base64(&der)), kind));
         }
+        let blob = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &[7; 32]].concat();
+        texts.push((base64(&blob), "a public key"));
         for kind in ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"]
         {
             texts.push((
@@ -155,13 +181,20 @@ mod tests {
         texts.push((private, "a private key"));
         texts.push((format!("whpk_{x}"), "a public key"));
         texts.push((format!("whsk_{}", base64(&[7; 64])), "a private key"));
+        // Texts as a whole in base64 or hexadecimal.
+        let is_text = |text: &str| text.contains("BEGIN ") || text.starts_with(['{', 's']);
+        let encoded = texts.iter().filter(|(text, _)| is_text(text)).flat_map(|(text, kind)| {
+            let bytes = text.as_bytes();
+            [base64(bytes), hex(bytes), format!("whsec_{}", base64(bytes))]
+                .map(|text| (text, *kind))
+        });
+        let encoded: Vec<_> = encoded.collect();
+        texts.extend(encoded);
         texts
     }
 
     /// Keys without a text around them.
     fn in_der() -> Vec<(Vec<u8>, &'static str)> {
-        let point = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
-            4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
         let pkcs8 = [
             &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20][..],
             &[7; 32],
@@ -171,7 +204,7 @@ mod tests {
         let rsa = [&[0x30, 0x82, 1, 10, 2, 0x82, 1, 1, 0][..], &[7; 256], &[2, 3, 1, 0, 1]];
         let certificate = [&[0x30, 0x82, 1, 8, 0x30, 0x82, 1, 4, 0xa0, 3, 2, 1, 2][..], &[7; 255]];
         vec![
-            (unhex(point).unwrap(), "a public key"),
+            (point::example(), "a public key"),
             (pkcs8.concat(), "a private key"),
             (sec1.concat(), "a private key"),
             (pkcs1.concat(), "a private key"),

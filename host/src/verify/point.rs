@@ -71,18 +71,21 @@ fn product(a: Number, b: Number) -> Number {
     product
 }
 
+/// The generator of the curve, of SEC 2.
 #[cfg(test)]
-mod tests {
-    use super::super::codec::unhex;
-    use super::*;
-
-    /// The generator of the curve, of SEC 2.
+pub(super) fn example() -> Vec<u8> {
     const POINT: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
         4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    super::codec::unhex(POINT).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn only_points_are_points() {
-        let point = unhex(POINT).unwrap();
+        let point = example();
         assert!(is_on_p256(&point));
         for place in 0..point.len() {
             let mut other = point.clone();

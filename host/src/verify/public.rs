@@ -4,6 +4,7 @@
 //! Reads only the two kinds that are needed. Each has one fixed beginning, so no ASN.1 parser is needed.
 
 use super::codec::{unbase64, unhex};
+use super::point;
 use super::scheme::Algorithm;
 
 /// The bytes before the raw key in an Ed25519 public key of RFC 8410.
@@ -31,34 +32,51 @@ pub(super) fn key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, &'static 
     }
     let bytes = bytes(text).ok_or(wrong)?;
     let raw = bytes.strip_prefix(head).unwrap_or(&bytes);
-    let is_point = algorithm != Algorithm::EcdsaP256 || raw.first() == Some(&4);
+    let is_point = algorithm != Algorithm::EcdsaP256 || point::is_on_p256(raw);
     if raw.len() == length && is_point { Ok(raw.to_vec()) } else { Err(wrong) }
 }
 
-/// The algorithm identifier of an RSA public key in SPKI form.
-const RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-/// It is within these first bytes.
-const RSA_HEAD_BYTES: usize = 24;
+const SEQUENCE: u8 = 0x30;
+const BIT_STRING: u8 = 3;
+const OBJECT_IDENTIFIER: u8 = 6;
 
-/// Whether the bytes are a public key in SPKI form.
+/// Whether the bytes are a public key of any algorithm in SPKI form: a sequence of the algorithm and a bit string.
 pub(super) fn is_whole(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(RSA_HEAD_BYTES)];
-    bytes.starts_with(ED25519_HEAD)
-        || bytes.starts_with(P256_HEAD)
-        || head.starts_with(&[0x30]) && head.windows(RSA.len()).any(|part| part == RSA)
+    let Some((algorithm, rest)) = sequence(bytes).and_then(|content| value(SEQUENCE, content))
+    else {
+        return false;
+    };
+    algorithm.first() == Some(&OBJECT_IDENTIFIER)
+        && value(BIT_STRING, rest)
+            .is_some_and(|(key, rest)| key.first() == Some(&0) && rest.is_empty())
 }
 
 /// The content of a DER sequence that is the whole of the bytes.
 fn sequence(bytes: &[u8]) -> Option<&[u8]> {
-    let (length, content) = match bytes {
-        [0x30, 0x82, high, low, content @ ..] => {
-            (usize::from(*high) << 8 | usize::from(*low), content)
+    value(SEQUENCE, bytes).filter(|(_, rest)| rest.is_empty()).map(|(content, _)| content)
+}
+
+/// The content of the DER value with which the bytes begin, if it has this tag, and what is behind it.
+fn value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (found, length, content) = match bytes {
+        [found, 0x82, high, low, content @ ..] => {
+            (found, usize::from(*high) << 8 | usize::from(*low), content)
         }
-        [0x30, 0x81, length, content @ ..] => (usize::from(*length), content),
-        [0x30, length @ ..=0x7f, content @ ..] => (usize::from(*length), content),
+        [found, 0x81, length, content @ ..] => (found, usize::from(*length), content),
+        [found, length @ ..=0x7f, content @ ..] => (found, usize::from(*length), content),
         _ => return None,
     };
-    (length == content.len()).then_some(content)
+    if *found == tag { content.split_at_checked(length) } else { None }
+}
+
+/// How the names of the kinds of keys begin in OpenSSH's form.
+const SSH_KINDS: [&[u8]; 3] = [b"ssh-", b"ecdsa-sha2-", b"sk-"];
+
+/// Whether the bytes are a public key in OpenSSH's form: the length of its kind, and the kind.
+pub(super) fn is_ssh(bytes: &[u8]) -> bool {
+    let [0, 0, 0, length, rest @ ..] = bytes else { return false };
+    let kind = rest.get(..usize::from(*length)).unwrap_or_default();
+    SSH_KINDS.iter().any(|begin| kind.starts_with(begin))
 }
 
 /// Whether the bytes are a private key of PKCS #8, PKCS #1 or SEC 1: a version, and what follows it there.
@@ -148,7 +166,7 @@ mod tests {
             assert_eq!(key(Algorithm::Ed25519, &text).as_ref(), Ok(&raw), "{text}");
             assert!(key(Algorithm::EcdsaP256, &text).is_err());
         }
-        let point: Vec<u8> = std::iter::once(4).chain(0..64).collect();
+        let point = point::example();
         let whole = [P256_HEAD, &point].concat();
         let (x, y) = (base64(&point[1..33]), base64(&point[33..]));
         let jwk = format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}"#);
@@ -171,6 +189,9 @@ mod tests {
             assert!(key(Algorithm::Ed25519, text).is_err(), "{text}");
             assert!(key(Algorithm::EcdsaP256, text).is_err(), "{text}");
         }
+        // Of another curve.
+        let point: Vec<u8> = std::iter::once(4).chain(0..64).collect();
+        assert!(key(Algorithm::EcdsaP256, &hex(&point)).is_err());
         // A compressed point is not accepted.
         assert!(key(Algorithm::EcdsaP256, &format!("02{}", "11".repeat(32))).is_err());
     }

@@ -82,7 +82,7 @@ impl Written<'_> {
     ) -> (Repeat, Arc<Sender>) {
         let repeat = match self.repeat {
             Repeat::Skip { window } => {
-                let raised = at_least_valid(window, self.window.as_ref(), scheme, notes);
+                let raised = at_least_valid(window, &self, scheme, notes);
                 if raised > window && raised > self.window_max {
                     let (valid, max) = (show_duration(raised), show_duration(self.window_max));
                     let title =
@@ -106,7 +106,7 @@ impl Written<'_> {
 /// The window, at least as long as a copy of a request with a signed time is valid: otherwise it could be sent again.
 fn at_least_valid(
     window: Duration,
-    written: Option<&Entry<'_>>,
+    written: &Written<'_>,
     scheme: &Scheme,
     notes: &Notes,
 ) -> Duration {
@@ -116,7 +116,8 @@ fn at_least_valid(
     };
     let valid = Duration::from_secs(u64::from(stamp.past_s) + u64::from(stamp.future_s));
     if window < valid
-        && let Some(entry) = written
+        && valid <= written.window_max
+        && let Some(entry) = &written.window
     {
         let title = format!("`{}` is shorter than a copy is valid", entry.path);
         let label = format!("write at least {}", show_duration(valid));
@@ -153,12 +154,6 @@ fn identified(
     let mut texts = Vec::new();
     for entry in &entries {
         let text = entry.string(notes)?;
-        if !text.is_empty() && !text.replace("{{", "").contains(['{', '}']) {
-            let title = format!("`{}` is the same for all events", entry.path);
-            let help = "only the first event would be delivered; write a place: \"{order.id}\"";
-            entry.refuse(notes, &title, "it has no place", help);
-            return None;
-        }
         let read = sender.with_id_alone(&[text]).ok().flatten();
         let unsigned = read.map(|sender| sender.unsigned(&coverage)).unwrap_or_default();
         if let Some(id) = unsigned.iter().find(|one| one.attribute == "id") {

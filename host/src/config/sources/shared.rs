@@ -12,12 +12,13 @@ pub(super) type Placed = (Range<usize>, Source);
 /// Makes each source refuse what the handshake of another one signs with its secret, and warns. If a source's own sender
 /// signs nothing else, sharing the secret is an error.
 pub(super) fn guard(sources: &mut [Placed], notes: &Notes) {
-    let asked = |index: &usize| sources[*index].1.is_asked();
+    // A text that was signed before a handshake was turned off stays signed.
+    let asked = |index: &usize| sources[*index].1.is_looked_up;
     let asked: Vec<usize> = (0..sources.len()).filter(asked).collect();
     for index in asked {
         let (place, asked) = &sources[index];
         let (place, name) = (place.clone(), asked.settings.name.clone());
-        let verifier = asked.settings.verifier.clone();
+        let (verifier, is_on) = (asked.settings.verifier.clone(), asked.settings.handshake);
         let (mut others, mut forgeable) = (Vec::new(), None);
         for (_, source) in sources.iter_mut().filter(|(_, source)| source.is_looked_up) {
             let settings = &mut source.settings;
@@ -38,7 +39,11 @@ pub(super) fn guard(sources: &mut [Placed], notes: &Notes) {
         };
         let problem =
             if forgeable.is_some() { Problem::error(title) } else { Problem::warning(title) };
-        let problem = problem.at(place, "its handshake signs texts for anyone");
+        let label = match is_on {
+            true => "its handshake signs texts for anyone",
+            false => "its handshake, which is turned off now, signs texts for anyone",
+        };
+        let problem = problem.at(place, label);
         notes.add(match forgeable {
             Some(source) => problem.help(format!(
                 "give each source its own secret: with this one anyone could forge requests to `{source}`"
