@@ -11,9 +11,11 @@
 pub mod contract;
 pub mod embedded;
 mod queue;
+mod search;
 
 pub use queue::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Fate, Full,
-    Hold, HoldKind, NewRequest, Outcome, PROGRESS_STORED_BYTES_MAX, Queue, REPEAT_WINDOW_DEFAULT,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, Full, Hold, HoldKind,
+    NewRequest, Outcome, PROGRESS_STORED_BYTES_MAX, Queue, REPEAT_WINDOW_DEFAULT,
     REPEAT_WINDOW_MAX, REQUEST_EVENTS_MAX, Rebuilding, Settlement, StoreError, Window,
 };
+pub use search::{EventFate, Fate, FoundEvent, FoundFates, Search, SearchPage, Wanted};

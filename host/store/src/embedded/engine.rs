@@ -17,21 +17,19 @@ use crate::embedded::core::inbox::{Append, Command, Stop, closed};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
-use crate::embedded::deliveries::dead_letters::DeadLetters;
-use crate::embedded::deliveries::gone::gone_note;
+use crate::embedded::deliveries::dead_letters::{DeadLetters, list};
 use crate::embedded::deliveries::waiting::Waiting;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
-use crate::embedded::index::queries::Queries as _;
-use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::indexing::indexer::{Indexer, Job};
 use crate::embedded::limits::millis;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::retention::retire::Retention;
 use crate::embedded::settings::Settings;
 use crate::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
-    HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding, Settlement, StoreError, Window,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, FoundEvent,
+    FoundFates, Full, Hold, HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding, Search,
+    SearchPage, Settlement, StoreError, Window,
 };
 
 /// An open store. Dropping it without [`close`](Queue::close) is like a crash of the
@@ -179,30 +177,6 @@ impl Embedded {
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
-
-    fn dead_letters_now(
-        shared: &Shared,
-        target: TargetNumber,
-        after: Option<EventId>,
-        max: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        let store = shared.identity.store;
-        shared.with_index(|index| {
-            let rows = index.dead(target.0, after.map(EventId::number), max)?;
-            let letter = |(number, row): (u64, DeadRow)| {
-                let note = gone_note(shared, index, number, &row)?;
-                Ok(DeadLetter {
-                    target,
-                    event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
-                    count: row.count,
-                    attempts: row.attempts,
-                    at: Timestamp::from_millis(row.at_ms),
-                    reason: row.reason + note,
-                })
-            };
-            rows.into_iter().map(letter).collect::<Result<_, IndexError>>()
-        })
-    }
 }
 
 impl Queue for Embedded {
@@ -343,7 +317,7 @@ impl Queue for Embedded {
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
         let shared = self.shared.clone();
         // A slow disk must not block a thread that receives.
-        let read = move || Self::dead_letters_now(&shared, target, after, max);
+        let read = move || list(&shared, target, after, max);
         Box::pin(blocking(read))
     }
 
@@ -437,6 +411,26 @@ impl Queue for Embedded {
     fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
         let targets = read_lock(&self.shared.targets);
         targets.iter().map(|target| (TargetNumber(target.number), target.name.clone())).collect()
+    }
+
+    fn search(&self, search: Search) -> BoxFuture<'_, Result<SearchPage, StoreError>> {
+        Box::pin(crate::embedded::deliveries::search::search(&self.shared, search))
+    }
+
+    fn fates(
+        &self,
+        events: Vec<FoundEvent>,
+        others: Vec<TargetNumber>,
+    ) -> BoxFuture<'_, Result<Vec<FoundFates>, StoreError>> {
+        Box::pin(crate::embedded::deliveries::fates::fates(&self.shared, events, others))
+    }
+
+    fn hasten(
+        &self,
+        target: TargetNumber,
+        events: Option<Vec<EventId>>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(crate::embedded::deliveries::hasten::hasten(&self.shared, target, events))
     }
 
     fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {
