@@ -46,6 +46,29 @@ fn the_data_is_sent_unchanged_with_the_same_id_each_time() {
 }
 
 #[test]
+fn what_the_event_is_stands_in_the_header_and_a_signature_covers_the_body() {
+    let host = TestHost::new();
+    host.answer(200, "");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let http = target(&host, json!({ "url": URL, "signing_secret": secret })).unwrap();
+    let event = TestEvent::new("{}").id("01J0000000000000000000000A").title("Zürich: 100%");
+    testing::each(&http, &event).unwrap();
+    let request = host.requests().remove(0);
+    let field = |name: &str| field(&request, name).unwrap_or_default().to_owned();
+    assert_eq!(field("ce-specversion"), "1.0");
+    assert_eq!(field("ce-id"), "01J0000000000000000000000A");
+    assert_eq!(field("ce-title"), "Z%C3%BCrich:%20100%25");
+    for name in ["ce-source", "ce-type", "ce-time", "ce-severity"] {
+        assert!(!field(name).is_empty(), "{name}");
+    }
+    let seconds = field("webhook-timestamp").parse().unwrap();
+    let key = signature::Key::new(&secret.into()).unwrap();
+    let expected = key.sign("01J0000000000000000000000A", seconds, b"{}").unwrap();
+    assert_eq!(field("webhook-signature"), expected);
+    assert!(!format!("{http:?}").contains("MfKQ"));
+}
+
+#[test]
 fn put_can_be_set() {
     let host = TestHost::new();
     host.answer(200, "");
@@ -77,6 +100,11 @@ fn invalid_settings_are_refused_with_their_key() {
         (json!({ "url": URL, "headers": { "": "x" } }), "headers.: not a valid name"),
         (json!({ "url": URL, "headers": { "Webhook-Id": "x" } }), "headers.Webhook-Id: is set"),
         (json!({ "url": URL, "headers": { "HOST": "x" } }), "headers.HOST: is set"),
+        (json!({ "url": URL, "headers": { "Ce-Type": "x" } }), "headers.Ce-Type: is set"),
+        (
+            json!({ "url": URL, "signing_secret": "secret" }),
+            "signing_secret: not a secret of Standard",
+        ),
         (json!({ "url": URL, "headers": { "x": "a\r\nb: c" } }), "headers.x: its value must"),
         (json!({ "url": URL, "headers": { "x": "é" } }), "headers.x: its value must"),
         (json!({ "url": URL, "headers": { "x": "y".repeat(4097) } }), "longer than 4096"),
