@@ -13,6 +13,7 @@ mod damage;
 mod damaged_plugins;
 mod data_folder;
 mod demo;
+mod find;
 mod first_hour;
 mod forgery;
 mod full_disk;

@@ -26,7 +26,8 @@ pub(crate) struct Args {
     #[arg(long)]
     peers: bool,
     /// Numbers of keep-alive connections of part ingest, each with one request in flight
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", default_values_t = [1, 16, 64, 256],
+    #[arg(long, value_delimiter = ',', num_args = 1.., value_name = "NUMBERS",
+          default_values_t = [1, 16, 64, 256],
           value_parser = clap::value_parser!(u16).range(1..=i64::from(CONNECTIONS_MAX)))]
     pub(crate) connections: Vec<u16>,
     /// Rounds; each measures every server once

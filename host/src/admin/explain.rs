@@ -120,7 +120,7 @@ fn attempt_stories(failed: Vec<Attempt>, fate: &Fate) -> Vec<AttemptStory> {
     stories
 }
 
-const fn kind(fate: &Fate) -> FateKind {
+pub(super) const fn kind(fate: &Fate) -> FateKind {
     match fate {
         Fate::Waiting => FateKind::Waiting,
         Fate::Retrying { .. } => FateKind::Retrying,

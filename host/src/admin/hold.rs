@@ -1,8 +1,9 @@
 //! Holds targets and lets them go: `pause` and `resume`.
 
 use super::error::RequestError;
+use super::retry::{is_failing, waiting};
 use super::status::now;
-use super::view::{Inner, TargetView};
+use super::view::Inner;
 use super::wire::{Count, Pause, Resume};
 use crate::model::{REASON_BYTES_MAX, Timestamp};
 use crate::store::{Hold, HoldKind};
@@ -25,12 +26,14 @@ pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, Reques
 
 pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
     let mut targets = inner.selected(Some(&request.target))?;
-    let is_failing = |target: &TargetView| {
-        matches!(inner.feed.history().target(&target.name).condition, Condition::Failing(_))
-    };
-    targets.retain(|target| inner.queue.held(target.number).is_some() || is_failing(target));
+    let waiting: u64 = targets.iter().map(|target| waiting(inner, target)).sum();
+    targets.retain(|target| inner.queue.held(target.number).is_some() || is_failing(inner, target));
     if targets.is_empty() {
-        return Err(RequestError::NotHeld { target: request.target });
+        let target = request.target;
+        return Err(match waiting {
+            0 => RequestError::NotHeld { target },
+            count => RequestError::OnlyWaits { target, count },
+        });
     }
     let mut all = Count { count: 0, skipped: 0 };
     for target in targets {

@@ -4,7 +4,7 @@
 //! waits in a queue of its own, of at most [`TAIL_BYTES_MAX`]. When that is full, further lines are skipped and
 //! counted until the reader has read what waits; the count follows at the place of the gap.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
@@ -14,11 +14,11 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
-use super::TAIL_BYTES_MAX;
 use super::view::Inner;
-use super::wire::TailLine;
+use super::wire::{EventLine, TailLine};
+use super::{LAST_MAX, TAIL_BYTES_MAX, events, refused};
 use crate::model::Timestamp;
-use crate::telemetry::{Note, StoredNote};
+use crate::telemetry::{NO_SOURCE, Note, StoredNote};
 
 /// The lines of one reader, until it is dropped or the daemon stops.
 pub(super) struct Lines {
@@ -38,18 +38,71 @@ struct LineQueue {
     reader: Option<Waker>,
 }
 
-pub(super) fn lines(inner: &Inner) -> Lines {
+/// The last lines of before come first: the newest events of the store, and the refusals that are remembered.
+pub(super) async fn lines(inner: &Inner, last: usize) -> Lines {
     let queue = Arc::<Mutex<LineQueue>>::default();
-    let filling = tokio::spawn(fill(inner.feed.listen(), Arc::clone(&queue)));
+    // Listens first, so that nothing is missing in between.
+    let notes = inner.feed.listen();
+    let before = if last > 0 { before(inner, last.min(LAST_MAX)).await } else { Vec::new() };
+    before.iter().for_each(|line| lock(&queue).push(line));
+    let shown = before.into_iter().filter_map(key).collect();
+    let filling = tokio::spawn(fill(notes, shown, Arc::clone(&queue)));
     Lines { queue, filling: filling.abort_handle() }
 }
 
-async fn fill(mut notes: Receiver<Note>, queue: Arc<Mutex<LineQueue>>) {
+/// What happened last, oldest first. If the store cannot be searched now, only its events are missing.
+async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
+    let found = events::newest(inner, last).await.unwrap_or_default();
+    let mut lines: Vec<_> = found.into_iter().rev().map(of_stored).collect();
+    let refusals = refused::list(inner, None).unwrap_or_default();
+    lines.extend(refusals.into_iter().rev().take(last).map(|refusal| TailLine::Refused {
+        time: refusal.time,
+        request: refusal.request,
+        source: Some(refusal.source).filter(|source| source != NO_SOURCE),
+        status: refusal.status,
+        reason: refusal.reason,
+    }));
+    lines.sort_by(|a, b| a.time().cmp(b.time()));
+    lines.split_off(lines.len().saturating_sub(last))
+}
+
+fn of_stored(event: EventLine) -> TailLine {
+    TailLine::Event {
+        time: event.received,
+        request: String::new(),
+        source: event.source,
+        event: event.id,
+        severity: event.severity,
+        title: event.title,
+        targets: event.targets,
+        duplicate: false,
+    }
+}
+
+/// What a line is recognized by, if it may come twice: as one of before, and as it happens.
+fn key(line: TailLine) -> Option<String> {
+    match line {
+        TailLine::Event { event, duplicate: false, .. } => Some(event),
+        TailLine::Refused { request, .. } => Some(request),
+        TailLine::Event { .. }
+        | TailLine::Delivered { .. }
+        | TailLine::Failed { .. }
+        | TailLine::Missed { .. } => None,
+    }
+}
+
+async fn fill(mut notes: Receiver<Note>, shown: BTreeSet<String>, queue: Arc<Mutex<LineQueue>>) {
+    let is_new = |line: &TailLine| {
+        shown.is_empty() || key(line.clone()).is_none_or(|key| !shown.contains(&key))
+    };
     loop {
         let received = notes.recv().await;
         let now = now();
         match received {
-            Ok(note) => of_note(&now, note).iter().for_each(|line| lock(&queue).push(line)),
+            Ok(note) => {
+                let lines = of_note(&now, note);
+                lines.iter().filter(|line| is_new(line)).for_each(|line| lock(&queue).push(line));
+            }
             Err(RecvError::Lagged(count)) => lock(&queue).skip(count),
             Err(RecvError::Closed) => return lock(&queue).close(),
         }

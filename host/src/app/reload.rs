@@ -194,6 +194,7 @@ impl Reloader {
         let view = wiring.view(config, self.fixed.address);
         let started = wiring.into_backends(&*self.queue, &changes);
         self.deliverer.change(&changes.ended, started, DELIVERY_GRACE);
+        self.retry_now(&changes.replaced);
         self.show(view);
         let names = |recipes: &Recipes, numbers: &[TargetNumber]| {
             let named = numbers.iter().filter_map(|number| recipes.get(number));
@@ -206,6 +207,18 @@ impl Reloader {
         };
         *in_force = InForce { recipes: new, count: Count::of(config) };
         names
+    }
+
+    /// What waits for its next attempt at a target that was replaced is attempted now: a person probably repaired it.
+    fn retry_now(&self, targets: &[TargetNumber]) {
+        for number in targets.iter().copied() {
+            let queue = Arc::clone(&self.queue);
+            self.delivering.spawn(async move {
+                if let Err(error) = queue.hasten(number, None).await {
+                    tracing::warn!("retries of a replaced target wait for their time: {error}");
+                }
+            });
+        }
     }
 
     /// Finds everything that can be wrong, all at once.

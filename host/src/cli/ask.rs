@@ -22,6 +22,8 @@ use crate::model::printable;
 
 /// Longest answer read, in bytes; `tail` has no end.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Longest data of an event read, in bytes: more than any request may have.
+const DATA_BYTES_MAX: usize = 128 << 20;
 /// Longest line of `tail`, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 /// Longest wait for a whole answer: replaying many dead letters takes long.
@@ -69,6 +71,11 @@ impl Daemon {
         self.whole(Method::GET, path, Bytes::new())
     }
 
+    /// The bytes of an answer that may be as long as an event's data.
+    pub(super) fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
+        self.answer(Method::GET, path, Bytes::new(), DATA_BYTES_MAX)
+    }
+
     pub(super) fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -84,15 +91,23 @@ impl Daemon {
         path: &str,
         body: Bytes,
     ) -> Result<T, Failure> {
+        let bytes = self.answer(method, path, body, ANSWER_BYTES_MAX)?;
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))
+    }
+
+    fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        bytes_max: usize,
+    ) -> Result<Bytes, Failure> {
         let exchange = async {
             let answer = self.send(method, path, body).await?;
             let status = answer.status();
-            let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let bytes = Limited::new(answer.into_body(), bytes_max).collect().await;
             let bytes = bytes.map_err(|error| self.lost(error))?.to_bytes();
-            if status.is_success() {
-                return serde_json::from_slice(&bytes).map_err(|error| unreadable(&error));
-            }
-            Err(refused(status, &bytes))
+            if status.is_success() { Ok(bytes) } else { Err(refused(status, &bytes)) }
         };
         self.runtime.block_on(async {
             tokio::time::timeout(ANSWER_TIMEOUT, exchange)

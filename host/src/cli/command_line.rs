@@ -8,8 +8,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::exit::{self, Failure, OK, PROBLEMS};
 use super::{
-    check, dead, demo, explain, find, help, hold, init, logging, out, plugin, refused, reload, run,
-    selftest, send, shell, sign, status, store, tail, try_target, verify, waiting,
+    check, dead, demo, events, explain, find, help, hold, init, logging, out, plugin,
+    refused, reload, retry, run, selftest, send, shell, show, sign, status, store, tail,
+    try_target, verify, waiting,
 };
 
 const ABOUT: &str = "\
@@ -51,6 +52,8 @@ enum Command {
     Plugin(plugin::PluginCommand),
     Status(status::StatusArgs),
     Tail(tail::TailArgs),
+    Events(events::EventsArgs),
+    Show(show::ShowArgs),
     Explain(explain::ExplainArgs),
     Refused(refused::RefusedArgs),
     /// List, show, replay or drop dead letters
@@ -60,6 +63,7 @@ enum Command {
     Move(waiting::MoveArgs),
     Pause(hold::PauseArgs),
     Resume(hold::ResumeArgs),
+    Retry(retry::RetryArgs),
     Reload(reload::ReloadArgs),
     /// Check, repair, dump and back up the store
     #[command(subcommand)]
@@ -125,6 +129,8 @@ impl Command {
             Self::Reload(args) => reload::reload(args, config)?,
             Self::Status(args) => status::run(args, config)?,
             Self::Tail(args) => tail::run(args, config).map(|()| true)?,
+            Self::Events(args) => events::run(args, config).map(|()| true)?,
+            Self::Show(args) => show::run(args, config).map(|()| true)?,
             Self::Explain(args) => explain::run(args, false, config).map(|()| true)?,
             Self::Refused(args) => refused::run(args, config).map(|()| true)?,
             Self::Dead(command) => command.run(config).map(|()| true)?,
@@ -132,6 +138,7 @@ impl Command {
             Self::Move(args) => waiting::relocate(args, config).map(|()| true)?,
             Self::Pause(args) => hold::pause(args, config).map(|()| true)?,
             Self::Resume(args) => hold::resume(args, config).map(|()| true)?,
+            Self::Retry(args) => retry::run(args, config).map(|()| true)?,
             Self::Init(args) => {
                 init::run(args)?;
                 true

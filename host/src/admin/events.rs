@@ -1,0 +1,193 @@
+//! Looks for stored events, and gives the data of one.
+//!
+//! A page reads at most [`SEARCH_BYTES_MAX`] of the log, and one search runs at a time, so that searches never slow receiving.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::error::RequestError;
+use super::explain::kind;
+use super::refused::configured;
+use super::view::Inner;
+use super::wire::{EventLine, EventPage, FateKind};
+use super::{PAGE_MAX, SEARCH_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::model::{EventId, Severity, StoredEvent, TargetNumber, Timestamp};
+use crate::route::TypePattern;
+use crate::store::{FoundEvent, Search, SearchPage};
+
+/// Which events are asked for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    source: Option<String>,
+    pattern: Option<TypePattern>,
+    severity: Option<Severity>,
+    target: Option<String>,
+    state: Option<FateKind>,
+    since: Option<Timestamp>,
+    /// In lower case.
+    text: Option<String>,
+    before: Option<EventId>,
+    max: usize,
+}
+
+impl Asked {
+    /// Reads the query: `get` gives the value of a name.
+    pub(super) fn read<'q>(
+        get: impl Fn(&str) -> Option<Cow<'q, str>>,
+    ) -> Result<Self, RequestError> {
+        let own = |name: &str| get(name).map(Cow::into_owned);
+        let pattern = own("type").map(|text| text.parse()).transpose();
+        let severity = own("severity")
+            .map(|word| Severity::from_word(&word).ok_or(RequestError::UnknownSeverity { word }));
+        let state = own("state")
+            .map(|word| FateKind::from_word(&word).ok_or(RequestError::UnknownState { word }));
+        let since = own("since_ms").map(|text| text.parse().map(Timestamp::from_millis));
+        let text = own("text").map(|text| text.to_lowercase());
+        if text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+            return Err(RequestError::TextTooLong);
+        }
+        let max = own("max").map_or(Ok(PAGE_MAX), |max| max.parse());
+        Ok(Self {
+            source: own("source"),
+            pattern: pattern.map_err(RequestError::InvalidPattern)?,
+            severity: severity.transpose()?,
+            target: own("target"),
+            state: state.transpose()?,
+            since: since.transpose().map_err(|_| RequestError::InvalidSince)?,
+            text,
+            before: own("before").map(|id| id.parse()).transpose()?,
+            max: max.map_err(|_| RequestError::InvalidMax)?.clamp(1, PAGE_MAX),
+        })
+    }
+
+    fn wants(&self, event: &StoredEvent) -> bool {
+        let attributes = &event.attributes;
+        let is_of_type =
+            |pattern: &TypePattern| pattern.matches(&attributes.event_type) != pattern.excludes();
+        self.source.as_ref().is_none_or(|source| **source == *event.source)
+            && self.severity.is_none_or(|least| attributes.severity >= least)
+            && self.pattern.as_ref().is_none_or(is_of_type)
+            && self.text.as_ref().is_none_or(|text| has_text(event, text))
+    }
+
+    /// Whether only what became of an event shows if it is wanted.
+    const fn needs_fates(&self) -> bool {
+        self.target.is_some() || self.state.is_some()
+    }
+}
+
+/// In the data as it was sent, and in the attributes, which may show it without escapes.
+fn has_text(event: &StoredEvent, text: &str) -> bool {
+    let attributes = &event.attributes;
+    let subject = attributes.subject.as_deref().unwrap_or_default();
+    let parts = [&attributes.title, &attributes.event_type, subject];
+    parts.iter().any(|part| part.to_lowercase().contains(text))
+        || String::from_utf8_lossy(&event.data).to_lowercase().contains(text)
+}
+
+pub(super) async fn events(inner: &Inner, asked: Asked) -> Result<EventPage, RequestError> {
+    let mut targets = Vec::new();
+    if let Some(name) = asked.target.as_deref() {
+        targets.extend(inner.selected(Some(name))?.into_iter().map(|target| target.number));
+    }
+    let asked = Arc::new(asked);
+    let wanting = Arc::clone(&asked);
+    let search = Search {
+        before: asked.before,
+        since: asked.since,
+        wanted: Box::new(move |event, _| wanting.wants(event)),
+        max: if asked.needs_fates() { PAGE_MAX } else { asked.max },
+        bytes_max: SEARCH_BYTES_MAX,
+    };
+    let mut page = inner.queue.search(search).await?;
+    if asked.needs_fates() {
+        page = of_fates(inner, &asked, targets, page).await?;
+    }
+    let is_configured = |name: &str| inner.view().sources.iter().any(|s| *s.name == *name);
+    if let Some(name) = asked.source.as_deref().filter(|name| !is_configured(name))
+        && page.events.is_empty()
+        && page.next.is_none()
+    {
+        let (name, configured) = (name.to_owned(), configured(inner));
+        return Err(RequestError::NoEventsOf { name, configured });
+    }
+    let SearchPage { events, next, is_cut, back_to, unreadable } = page;
+    Ok(EventPage {
+        events: lines(inner, events),
+        next: next.map(|id| id.to_string()),
+        is_cut,
+        back_to: back_to.map(|at| at.to_string()),
+        unreadable,
+    })
+}
+
+/// The newest events that one page finds.
+pub(super) async fn newest(inner: &Inner, max: usize) -> Result<Vec<EventLine>, RequestError> {
+    let wanted = Box::new(|_: &_, _: &_| true);
+    let search = Search { before: None, since: None, wanted, max, bytes_max: SEARCH_BYTES_MAX };
+    let page = inner.queue.search(search).await?;
+    Ok(lines(inner, page.events))
+}
+
+fn lines(inner: &Inner, events: Vec<FoundEvent>) -> Vec<EventLine> {
+    let names = inner.all().into_iter().map(|target| (target.number, target.name));
+    let names: BTreeMap<_, _> = names.collect();
+    events.into_iter().map(|event| line(event, &names)).collect()
+}
+
+/// Those events of a page that have the state, at the targets if some are named.
+async fn of_fates(
+    inner: &Inner,
+    asked: &Asked,
+    targets: Vec<TargetNumber>,
+    page: SearchPage,
+) -> Result<SearchPage, RequestError> {
+    let known = inner.queue.fates(page.events, targets.clone()).await?;
+    let is_named = |target: &TargetNumber| targets.is_empty() || targets.contains(target);
+    let mut events: Vec<_> = known
+        .into_iter()
+        .filter(|(_, fates)| {
+            let mut here = fates.iter().filter(|(target, _)| is_named(target));
+            match asked.state {
+                Some(FateKind::NotRouted) => here.next().is_none(),
+                Some(state) => here.any(|(_, fate)| kind(fate) == state),
+                None => here.next().is_some(),
+            }
+        })
+        .map(|(event, _)| event)
+        .collect();
+    if events.len() > asked.max {
+        events.truncate(asked.max);
+        let next = events.last().map(|event| event.id);
+        return Ok(SearchPage { events, next, is_cut: false, ..page });
+    }
+    Ok(SearchPage { events, ..page })
+}
+
+fn line(event: FoundEvent, names: &BTreeMap<TargetNumber, Arc<str>>) -> EventLine {
+    let name = |target: TargetNumber| {
+        names
+            .get(&target)
+            .map_or_else(|| format!("removed target #{}", target.0), |n| n.to_string())
+    };
+    EventLine {
+        id: event.id.to_string(),
+        received: event.id.received_at().to_string(),
+        source: event.source.to_string(),
+        severity: event.attributes.severity.as_str().to_owned(),
+        event_type: event.attributes.event_type,
+        title: event.attributes.title,
+        targets: event.targets.into_iter().map(name).collect(),
+    }
+}
+
+/// The data of an event, as it was sent.
+pub(super) async fn data(inner: &Inner, id: &str) -> Result<Bytes, RequestError> {
+    let id = id.parse::<EventId>().map_err(|_| RequestError::InvalidId)?;
+    let event = inner.queue.event(id).await?;
+    let event = event.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
+    Ok(event.data.clone())
+}
