@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::exit::{self, Failure, OK, PROBLEMS};
 use super::{
-    check, dead, demo, events, explain, find, help, hold, init, logging, out, plugin,
+    check, dead, demo, events, explain, find, help, hold, init, log_format, logging, out, plugin,
     refused, reload, retry, run, selftest, send, shell, show, sign, status, store, tail,
     try_target, verify, waiting,
 };
@@ -33,6 +33,10 @@ pub(super) struct Cli {
     #[arg(long, global = true, value_name = "LEVEL", hide_possible_values = true)]
     #[arg(display_order = LAST)]
     log_level: Option<logging::Level>,
+    /// json or text; default: text at a terminal, else JSON
+    #[arg(long, global = true, value_name = "FORMAT", hide_possible_values = true)]
+    #[arg(display_order = LAST)]
+    log_format: Option<log_format::LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,7 +106,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // The demo prints what it does; log lines would only interrupt it.
     let quiet = matches!(cli.command, Command::Demo(_)) && variable.is_none();
     let level = cli.log_level.or(quiet.then_some(logging::Level::Error));
-    let logging = match logging::start(level, variable.as_deref()) {
+    let logging = match logging::start(level, variable.as_deref(), cli.log_format) {
         Ok(logging) => logging,
         Err(error) => return ExitCode::from(report(&Failure::usage(error))),
     };

@@ -16,6 +16,7 @@ mod help;
 mod hold;
 mod http;
 mod init;
+mod log_format;
 mod logging;
 mod matrix;
 mod out;
