@@ -8,6 +8,9 @@ use serde::Deserialize;
 use crate::abi::{RCall, REvent};
 use crate::{Failure, Verdict, Verdicts, time};
 
+/// The media type of JSON.
+const JSON: &str = "application/json";
+
 /// How serious an event is, on one scale for all senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -132,6 +135,21 @@ impl<'a> Event<'a> {
         self.0.message.as_str()
     }
 
+    /// The media type of [`data`](Self::data), as a value of `Content-Type`. It is `application/json` for a JSON object
+    /// or list. Otherwise it is what the daemon stored with the request: what the bytes are if the sender signs them, else what
+    /// the sender declared; without that, `application/octet-stream`.
+    #[must_use]
+    pub fn content_type(&self) -> &'a str {
+        let begins = self.data().iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(begins, Some(b'{' | b'[')) {
+            return JSON;
+        }
+        let fits = |text: &&str| {
+            text.contains('/') && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        };
+        self.header("content-type").filter(fits).unwrap_or("application/octet-stream")
+    }
+
     /// The event's own bytes, exactly as sent: a JSON object.
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
@@ -247,7 +265,8 @@ impl<'a> Digest<'a> {
         self.0.count
     }
 
-    /// The events, or a bounded sample when [`count`](Self::count) is greater; at least one.
+    /// The events: at least one, and when [`count`](Self::count) is greater, the first of them: at most 20, and none
+    /// after 1 MiB of data.
     #[must_use]
     pub fn events(&self) -> Events<'a> {
         Events::of(self.0)

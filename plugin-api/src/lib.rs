@@ -93,7 +93,7 @@ pub mod prelude {
     pub use crate::{
         Batch, Deserialize, Digest, Each, Event, Events, Failure, Host, HttpError, HttpUrl,
         Invalid, JsonSchema, Level, LocalPath, Mistakes, Receipt, Response, Secret, Severity,
-        Target, Together, Verdict, Verdicts, export_target, json, schemars, serde,
+        Target, Together, Verdict, Verdicts, export_target, json, schemars, serde, serde_json,
     };
 }
 

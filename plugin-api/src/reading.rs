@@ -10,6 +10,9 @@ use crate::{Invalid, Mistakes};
 const MISTAKES_MAX: usize = 32;
 const MISSING: &str = "missing field `";
 const UNKNOWN: &str = "unknown field `";
+/// How serde's reason begins if an untagged enum has no such variant. It names the type in the plugin's code.
+const NO_VARIANT: &str = "data did not match any variant of ";
+const NONE_OF_ITS_FORMS: &str = "has none of the forms that the plugin's documentation shows";
 
 /// The settings, and what is wrong with them. With mistakes, they are what could be read without the wrong values,
 /// good for finding more.
@@ -56,7 +59,7 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Invalid> {
         // Line and column are useless here: they refer to the JSON, not to the configuration.
         let text = error.inner().to_string();
         let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-        Invalid::at(path, text)
+        Invalid::at(path, if text.starts_with(NO_VARIANT) { NONE_OF_ITS_FORMS } else { text })
     })
 }
 
@@ -126,6 +129,16 @@ mod tests {
         nested: Option<Nested>,
         #[serde(default)]
         map: BTreeMap<String, u8>,
+        #[serde(default)]
+        size: Option<Size>,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "only whether they can be read matters")]
+    enum Size {
+        Number(u8),
+        Word(String),
     }
 
     #[derive(Debug, Deserialize, JsonSchema)]
@@ -160,6 +173,11 @@ mod tests {
                     "nested.sise: unknown",
                     "map.a: invalid",
                 ],
+            ),
+            (
+                r#"{"url": "http://a", "name": "b", "size": []}"#,
+                true,
+                vec!["size: has none of the forms that the plugin's documentation shows"],
             ),
             ("[]", false, vec!["invalid"]),
         ] {

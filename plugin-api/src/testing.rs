@@ -30,6 +30,8 @@
 //! assert_eq!(host.requests()[0].body, b"{}");
 //! ```
 
+mod event;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
@@ -37,13 +39,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use event::{borrow, borrow_headers, message};
 use serde_json::Value;
 
 use crate::abi::{
-    self, BatchMode, EachMode, FfiFuture, HostApi, JobBox, Mode, RAnswer, RCall, REvent, RHeader,
-    RPair, RRequest, RSlice, RStr, Services, TogetherMode, outcome,
+    self, BatchMode, EachMode, FfiFuture, HostApi, JobBox, Mode, RAnswer, RCall, RField, RPair,
+    RRequest, RSlice, RStr, Services, TogetherMode, outcome,
 };
-use crate::{Batch, Each, Host, HttpError, Invalid, Severity, Target, Together, Verdict, Verdicts};
+use crate::{Batch, Each, Host, HttpError, Invalid, Target, Together, Verdict, Verdicts};
+
+pub use event::TestEvent;
 
 /// An HTTP request that a plugin made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +64,17 @@ pub struct SentRequest {
     pub body: Vec<u8>,
 }
 
+/// A queued response.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    answers: VecDeque<Result<(u16, String), HttpError>>,
+    answers: VecDeque<Result<Answer, HttpError>>,
     requests: Vec<SentRequest>,
     lines: Vec<String>,
     counters: BTreeMap<String, u64>,
@@ -96,7 +109,14 @@ impl TestHost {
 
     /// Queues a response. A request without a queued response is not sent.
     pub fn answer(&self, status: u16, body: &str) {
-        self.state().answers.push_back(Ok((status, body.to_owned())));
+        self.answer_with(status, &[], body);
+    }
+
+    /// Queues a response with header fields, such as `("retry-after", "30")`.
+    pub fn answer_with(&self, status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) {
+        let fields = headers.iter().map(|(name, value)| (name.to_lowercase(), (*value).to_owned()));
+        let answer = Answer { status, headers: fields.collect(), body: body.into() };
+        self.state().answers.push_back(Ok(answer));
     }
 
     /// Queues a failure.
@@ -141,19 +161,27 @@ impl HostApi for TestHost {
             body: request.body.into(),
         });
         let none = || Err(HttpError::NotSent("the test has queued no response".to_owned()));
-        let (outcome, status, text, reason) = match state.answers.pop_front().unwrap_or_else(none) {
-            Ok((status, body)) => (outcome::ANSWERED, status, body, String::new()),
-            Err(HttpError::NotSent(reason)) => (outcome::NOT_SENT, 0, String::new(), reason),
-            Err(HttpError::Ambiguous(reason)) => (outcome::AMBIGUOUS, 0, String::new(), reason),
-        };
-        abi::future(std::future::ready(RAnswer {
+        let failed = |outcome, reason: String| RAnswer {
             outcome,
-            status: status.into(),
+            status: 0,
             headers: Vec::new().into(),
-            body: text.into_bytes().into(),
+            body: Vec::new().into(),
             reason: reason.into(),
             meta: Vec::new().into(),
-        }))
+        };
+        let answer = match state.answers.pop_front().unwrap_or_else(none) {
+            Ok(Answer { status, headers, body }) => RAnswer {
+                outcome: outcome::ANSWERED,
+                status: status.into(),
+                headers: headers.into_iter().map(field).collect::<Vec<_>>().into(),
+                body: body.into(),
+                reason: String::new().into(),
+                meta: Vec::new().into(),
+            },
+            Err(HttpError::NotSent(reason)) => failed(outcome::NOT_SENT, reason),
+            Err(HttpError::Ambiguous(reason)) => failed(outcome::AMBIGUOUS, reason),
+        };
+        abi::future(std::future::ready(answer))
     }
 
     fn sleep(&self, _: u64) -> FfiFuture<()> {
@@ -176,85 +204,8 @@ impl HostApi for TestHost {
     }
 }
 
-/// An event for tests: type `test`, source `test`, severity info, first attempt.
-#[derive(Clone, Debug)]
-pub struct TestEvent {
-    id: String,
-    event_type: String,
-    title: String,
-    link: String,
-    severity: Severity,
-    attempt: u32,
-    data: Vec<u8>,
-    progress: Vec<u8>,
-    headers: Vec<(String, String)>,
-}
-
-impl TestEvent {
-    /// An event with this data.
-    #[must_use]
-    pub fn new(data: impl Into<Vec<u8>>) -> Self {
-        Self {
-            id: "01TESTTESTTESTTESTTESTTEST".to_owned(),
-            event_type: "test".to_owned(),
-            title: "a test event".to_owned(),
-            link: String::new(),
-            severity: Severity::Info,
-            attempt: 1,
-            data: data.into(),
-            progress: Vec::new(),
-            headers: Vec::new(),
-        }
-    }
-
-    /// With another id.
-    #[must_use]
-    pub fn id(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.id);
-        self
-    }
-
-    /// With another type.
-    #[must_use]
-    pub fn event_type(mut self, event_type: &str) -> Self {
-        event_type.clone_into(&mut self.event_type);
-        self
-    }
-
-    /// With another title, which is also the message.
-    #[must_use]
-    pub fn title(mut self, title: &str) -> Self {
-        title.clone_into(&mut self.title);
-        self
-    }
-
-    /// With a link.
-    #[must_use]
-    pub fn link(mut self, link: &str) -> Self {
-        link.clone_into(&mut self.link);
-        self
-    }
-
-    /// With another severity.
-    #[must_use]
-    pub const fn severity(mut self, severity: Severity) -> Self {
-        self.severity = severity;
-        self
-    }
-
-    /// At a later attempt, with the progress of the last one.
-    #[must_use]
-    pub fn attempt(mut self, attempt: u32, progress: impl Into<Vec<u8>>) -> Self {
-        (self.attempt, self.progress) = (attempt, progress.into());
-        self
-    }
-
-    /// With a header field of its request.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_lowercase(), value.to_owned()));
-        self
-    }
+fn field((key, value): (String, String)) -> RField {
+    RField { key: key.into(), value: value.into() }
 }
 
 /// Delivers one event.
@@ -266,7 +217,7 @@ pub fn each<T: Each>(target: &T, event: &TestEvent) -> Verdict {
     verdicts.next().unwrap_or_else(|| unreachable!("one event has one verdict"))
 }
 
-/// Delivers events as one message, the title of the first.
+/// Delivers events as one message, that of the first.
 ///
 /// # Errors
 /// The plugin's failure.
@@ -297,7 +248,7 @@ fn deliver<T: Target, M: Mode<T>>(target: &T, events: &[TestEvent]) -> Vec<Verdi
     let first = events.first();
     let call = RCall {
         events: borrowed.as_slice().into(),
-        message: first.map_or("", |event| &event.title).into(),
+        message: first.map_or("", message).into(),
         key: first.map_or("", |event| &event.id).into(),
         progress: first.map_or(&[][..], |event| &event.progress).into(),
         count: events.len() as u64,
@@ -310,33 +261,6 @@ fn deliver<T: Target, M: Mode<T>>(target: &T, events: &[TestEvent]) -> Vec<Verdi
             list
         }
         Err(verdict) => vec![verdict; events.len()],
-    }
-}
-
-fn borrow_headers(event: &TestEvent) -> Vec<RHeader<'_>> {
-    let fields = event.headers.iter();
-    fields
-        .map(|(name, value)| RHeader { name: name.as_str().into(), value: value.as_bytes().into() })
-        .collect()
-}
-
-fn borrow<'a>(event: &'a TestEvent, headers: &'a [RHeader<'a>]) -> REvent<'a> {
-    REvent {
-        id: event.id.as_str().into(),
-        source: "test".into(),
-        event_type: event.event_type.as_str().into(),
-        subject: "".into(),
-        time: "".into(),
-        title: event.title.as_str().into(),
-        message: event.title.as_str().into(),
-        link: event.link.as_str().into(),
-        severity: event.severity as u32,
-        attempt: event.attempt,
-        received_at_ms: 1_612_788_300_363,
-        data: event.data.as_slice().into(),
-        progress: event.progress.as_slice().into(),
-        headers: headers.into(),
-        meta: [].as_slice().into(),
     }
 }
 
@@ -415,6 +339,16 @@ mod tests {
         let sent = &host.requests()[0];
         assert_eq!((sent.method.as_str(), sent.headers.len()), ("PUT", 1));
         assert_eq!(sent.headers[0].1, "Basic YTpi");
+    }
+
+    #[test]
+    fn a_response_has_the_header_fields_that_the_test_gave_it() {
+        let host = TestHost::new();
+        host.answer_with(429, &[("Retry-After", "30")], "slow down");
+        let probe: Probe = host.create("a".into()).unwrap();
+        let failure = each(&probe, &TestEvent::new("{}")).unwrap_err();
+        let after = Some(Duration::from_secs(30));
+        assert_eq!(failure, Failure::throttled("answered 429: slow down", after));
     }
 
     #[test]

@@ -237,9 +237,9 @@ fn the_newest_file_of_a_killed_daemon_that_was_cut_by_a_few_bytes_is_refused() {
     });
 }
 
-#[test]
-fn oldest_segments_that_were_removed_by_hand_are_refused_and_a_repair_counts_what_is_lost() {
-    let mut daemon = Daemon::new()
+/// A daemon with a backlog, and its segments.
+fn backlog() -> (Daemon, Vec<PathBuf>) {
+    let daemon = Daemon::new()
         .head("store.segment = \"1MiB\"")
         .source("sqreen", SECRET)
         .target("down", DOWN)
@@ -248,13 +248,19 @@ fn oldest_segments_that_were_removed_by_hand_are_refused_and_a_repair_counts_wha
     let ids = events("backlog", 6_000);
     let done = post_all(daemon.address(), &ids, 10, 4, &AtomicUsize::new(0)).acknowledged;
     assert_eq!(done.len(), ids.len());
-    daemon.kill_9();
     let log = daemon.home().join("data/log");
     let names = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
     let mut segments: Vec<_> =
         names.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
     segments.sort();
     assert!(segments.len() > 2, "{segments:?}");
+    (daemon, segments)
+}
+
+#[test]
+fn oldest_segments_that_were_removed_by_hand_are_refused_and_a_repair_counts_what_is_lost() {
+    let (mut daemon, segments) = backlog();
+    daemon.kill_9();
     std::fs::remove_file(&segments[0]).unwrap();
     let text = exits(&daemon, &["run"], 1);
     assert!(text.contains("the log does not begin with"), "{text}");
@@ -272,6 +278,74 @@ fn oldest_segments_that_were_removed_by_hand_are_refused_and_a_repair_counts_wha
     wait_for("nothing to wait for", || {
         let target = status()["targets"][0].clone();
         (target["pending"] == 0 && target["dead"].as_u64() > Some(100)).then_some(())
+    });
+}
+
+#[test]
+fn the_newest_segment_that_was_removed_with_the_index_is_refused_and_a_repair_counts_it() {
+    let (mut daemon, segments) = backlog();
+    daemon.kill_9();
+    let [.., before, newest] = &segments[..] else { panic!("{segments:?}") };
+    std::fs::remove_file(newest).unwrap();
+    std::fs::remove_dir_all(daemon.home().join("data/index")).unwrap();
+    let text = exits(&daemon, &["run"], 1);
+    let named = format!("the log does not end with {}", before.display());
+    assert!(text.contains(&named), "{text}");
+    let text = exits(&daemon, &["store", "check"], 1);
+    for part in ["the file is missing", "1 damaged place", "the daemon does not start"] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+    assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
+    daemon.start();
+    daemon.open_folder();
+    wait_for("a dead letter for what is lost", || {
+        let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
+        dead.contains("how many deliveries that were is not known").then_some(())
+    });
+}
+
+#[test]
+fn an_older_segment_that_is_removed_while_the_daemon_runs_is_noticed_until_it_is_back() {
+    let (daemon, segments) = backlog();
+    let (path, away) = (&segments[1], daemon.home().join("away"));
+    std::fs::rename(path, &away).unwrap();
+    let named = format!("{} is gone: put it back", path.display());
+    wait_for("it is noticed", || {
+        let status = printed(&run(&daemon, &["status"]));
+        status.contains(&named).then_some(())
+    });
+    assert_eq!(daemon.post(&body(&events("refused", 1))).status, 503);
+    std::fs::rename(&away, path).unwrap();
+    let later = body(&events("later", 1));
+    wait_for("requests are accepted", || (daemon.post(&later).status == 200).then_some(()));
+}
+
+#[test]
+fn a_drop_names_the_events_that_it_cannot_read() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    exits(&daemon, &["pause", "audit-log"], 0);
+    let ids = events("waits", 4);
+    let posted = post_all(daemon.address(), &ids, 1, 1, &AtomicUsize::new(0));
+    assert_eq!(posted.acknowledged.len(), ids.len());
+    assert!(daemon.terminate().success());
+    let (file, place) = record_of(&daemon, &ids[2]);
+    let requests = records(&daemon).into_iter().filter(|record| record["kind"] == "request");
+    let stored: Vec<String> =
+        requests.map(|record| record["events"][0]["event"].as_str().unwrap().to_owned()).collect();
+    flip(&file, place + 60, 1);
+    flip(&file, place + 90, 1);
+    daemon.start();
+    let stored: Vec<&str> = stored.iter().map(String::as_str).collect();
+    let drop = [&["drop", "--target", "audit-log", "--yes"], &stored[..]].concat();
+    let text = exits(&daemon, &drop, 1);
+    assert!(text.contains("3 deliveries were dropped; these events cannot be read"), "{text}");
+    assert!(text.contains(stored[2]) && !text.contains(stored[1]), "{text}");
+    let text = exits(&daemon, &["explain", stored[2]], 1);
+    assert!(text.contains("cannot be read: the log is damaged at byte "), "{text}");
+    exits(&daemon, &["resume", "audit-log", "--held"], 0);
+    wait_for("a dead letter for what is lost", || {
+        let dead = exits(&daemon, &["dead", "list"], 0);
+        dead.contains("what was there is lost").then_some(())
     });
 }
 

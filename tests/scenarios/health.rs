@@ -26,9 +26,29 @@ fn shows(daemon: &Daemon, kind: &str, code: i32) -> String {
         let (row, exit) = status(daemon, "hook");
         (row["kind"] == kind).then(|| {
             assert_eq!(exit, Some(code), "{row}");
+            let shown = daemon.command(&["status"]).output().unwrap();
+            println!("{kind}:\n{}", String::from_utf8_lossy(&shown.stdout));
             row["state"].as_str().unwrap().to_owned()
         })
     })
+}
+
+/// A target whose name is changed while deliveries wait: they stay under the old name until a person moves them.
+fn is_renamed(daemon: &mut Daemon, receiver: &Receiver, now: &AtomicU16) {
+    now.store(500, Ordering::Relaxed);
+    assert_eq!(daemon.post(&body(&events("kept", 2))).status, 200);
+    shows(daemon, "failing", 1);
+    daemon.reload(|setup| receiver.target(setup.without_target("hook"), "new", ROUTE));
+    let state = shows(daemon, "removed", 1);
+    assert!(state.contains("stays until you move or drop it"), "{state}");
+    now.store(200, Ordering::Relaxed);
+    let moved =
+        daemon.command(&["move", "--from", "hook", "--to", "new", "--yes"]).output().unwrap();
+    assert!(moved.status.success(), "{moved:?}");
+    wait_for("the new name to have delivered them", || {
+        let (row, code) = status(daemon, "new");
+        (row["kind"] == "works" && row["pending"] == 0 && code == Some(0)).then_some(())
+    });
 }
 
 #[test]
@@ -92,6 +112,7 @@ fn the_life_of_a_target() {
     run(&daemon, &["resume", "hook", "--held"]);
     shows(&daemon, "works", 0);
     wait_for("all of them", || (status(&daemon, "hook").0["pending"] == 0).then_some(()));
+    is_renamed(&mut daemon, &receiver, &now);
 }
 
 #[test]

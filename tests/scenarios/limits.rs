@@ -178,6 +178,14 @@ fn a_429_says_when_to_retry_and_forgeries_do_not_count_towards_the_rate() {
     assert_eq!(post_after(&daemon, "/other", b"", &from(b"203.0.113.7"), "other").status, 200);
     let listed = refused(&daemon);
     assert!(listed.contains("above the source's rate limit; accepted again in "), "{listed}");
+    let status = daemon.command(&["status", "--json"]).output().unwrap();
+    assert!(status.status.success(), "a limit that was set needs no attention");
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["overload"], serde_json::json!({ "rate": 1 }), "{status}");
+    assert_eq!(status["last_overload"][1], "rate", "{status}");
+    let words =
+        "; refused for lack of room since the start: the rate limit of a source: 1; the last at ";
+    assert!(status["state"].as_str().unwrap().contains(words), "{status}");
     // A refused request is accepted when it is sent again: here because the rate was raised.
     daemon.reload(|setup| setup.source_with("sqreen", SECRET, "rate = \"100/s\"\n"));
     assert_eq!(post_with(&daemon, &from(b"203.0.113.7"), "late").status, 200);

@@ -4,6 +4,9 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
 
 use crate::harness::{Daemon, SECRET, body, events, wait_for};
 
@@ -13,24 +16,65 @@ const ENCODED: &str = "dXNlcjpxN1h6LTQxVG9rZW5PZlRoZUhvb2tfOTM=";
 /// So many bytes in a row must not be seen.
 const PART_BYTES: usize = 8;
 
-/// Whether the bytes have a part of the token in any of its two forms.
+/// Whether the bytes have a part of the token in any of its two forms, in any case.
 fn leaks(bytes: &[u8]) -> bool {
-    let encoded = &ENCODED.as_bytes()[8..];
-    let parts = TOKEN.as_bytes().windows(PART_BYTES).chain(encoded.windows(PART_BYTES));
+    let (token, encoded) = (TOKEN.to_ascii_lowercase(), ENCODED[8..].to_ascii_lowercase());
+    let forms = [token.as_bytes(), encoded.as_bytes()];
+    let parts = forms.into_iter().flat_map(|form| form.windows(PART_BYTES));
+    let bytes = bytes.to_ascii_lowercase();
     let parts: std::collections::HashSet<&[u8]> = parts.collect();
     // Most of a segment is zero.
     bytes.windows(PART_BYTES).any(|part| part[0] != 0 && parts.contains(part))
 }
 
-/// Answers every request with a refusal that repeats the token.
+/// What a server answers that repeats the token: the head after the version, and the body.
+const ANSWERS: [(&str, &str, &str); 9] = [
+    ("in-the-body", "418 X", "invalid token TOKEN, ENCODED, PART"),
+    (
+        "in-html",
+        "418 X",
+        "<pre>q7Xz&#x2D;41TokenOfTheHook&lowbar;93 q7Xz\\05541TokenOfTheHook_93</pre>",
+    ),
+    ("in-a-query", "418 X", "?token=q7Xz%2D41TokenOfTheHook%255F93"),
+    ("in-lower-case", "418 X", "q7xz-41tokenofthehook_93"),
+    ("in-the-location", "302 Found\r\nlocation: /login?token=TOKEN", ""),
+    ("in-a-header", "418 X\r\nwww-authenticate: Bearer error=TOKEN\r\nretry-after: TOKEN", ""),
+    ("in-the-phrase", "418 invalid TOKEN", ""),
+    ("in-a-throttle", "429 TOKEN\r\nretry-after: TOKEN", "slower, TOKEN"),
+    ("in-no-http", "TOKEN\r\nTOKEN: TOKEN", "TOKEN"),
+];
+
+/// What a plugin does that repeats it, by the `act` of the plugin for tests.
+const ACTS: [&str; 8] = [
+    "secret-in-reason",
+    "secret-everywhere",
+    "secret-progress",
+    "panic-at-once",
+    "panic-in-create",
+    "refuse-settings",
+    "log",
+    "post",
+];
+
+/// Answers every request as its path says.
 fn answer_with_the_token(listener: TcpListener) {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            let text = format!("invalid token {TOKEN}, {ENCODED}, {}", &TOKEN[..TOKEN.len() - 3]);
-            let head = format!("HTTP/1.1 418 X\r\ncontent-length: {}\r\n\r\n", text.len());
-            let _ = stream.write_all((head + &text).as_bytes());
+            let length = stream.read(&mut request).unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let Some((_, head, body)) = ANSWERS.iter().find(|(name, ..)| path[1..] == **name)
+            else {
+                continue;
+            };
+            let fill = |text: &str| {
+                let text = text.replace("TOKEN", TOKEN).replace("ENCODED", ENCODED);
+                text.replace("PART", &TOKEN[..TOKEN.len() - 3])
+            };
+            let (head, body) = (fill(head), fill(body));
+            let text = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(text.as_bytes());
         }
     });
 }
@@ -46,26 +90,66 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     files.collect()
 }
 
-#[test]
-fn a_token_that_a_target_repeats_is_nowhere() {
+/// A daemon with a target for each answer and each act.
+fn daemon_with_the_token() -> Daemon {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     answer_with_the_token(listener);
-    let hook = format!(
-        "allow = [\"127.0.0.1/32\"]\nretry.attempts_max = 1\nsettings.url = \"{url}\"\n\
-         settings.headers.authorization = \"env:HOOK\""
-    );
-    let mut daemon = Daemon::new()
+    let mut setup = Daemon::new()
         .source("sqreen", SECRET)
         .log("audit-log")
         .alarms()
         .variable("HOOK", &format!("\"Bearer {TOKEN}\""))
-        .target_of("hook", "http", &hook)
-        .start();
-    let ids = events("leak", 3);
-    assert_eq!(daemon.post(&body(&ids)).status, 200);
-    let dead = || wait_for("dead letters", || daemon.own_events("dead_letter").pop());
-    assert!(dead()["data"].to_string().contains("418"), "{}", dead());
+        .variable("TOKEN", TOKEN)
+        .variable("TOKEN_URL", &format!("http://{address}/in-the-body?{TOKEN}"))
+        .plugin("each")
+        .plugin("batch");
+    for (name, ..) in ANSWERS {
+        let lines = format!(
+            "allow = [\"127.0.0.1/32\"]\nretry.attempts_max = 1\n\
+             settings.url = \"http://{address}/{name}\"\nsettings.headers.authorization = \"env:HOOK\""
+        );
+        setup = setup.target_of(name, "http", &lines);
+    }
+    for act in ACTS {
+        let lines = format!(
+            "allow = [\"127.0.0.1/32\"]\nretry.attempts_max = 1\nsettings.act = \"{act}\"\n\
+             settings.token = \"env:TOKEN\"\nsettings.url = \"env:TOKEN_URL\""
+        );
+        setup = setup.target_of(act, "test-each", &lines);
+    }
+    let thread = "retry.attempts_max = 1\nsettings.act = \"panic-on-own-thread\"\nsettings.token = \"env:TOKEN\"";
+    setup = setup.target_of("thread", "test-batch", thread);
+    // The target that is created last knows no token.
+    setup.target_of("zz-last", "test-batch", "settings.act = \"each\"").start()
+}
+
+/// Waits until each target has done what it does.
+fn wait_settled(daemon: &Daemon) {
+    for name in ANSWERS.iter().map(|(name, ..)| *name).chain(ACTS).chain(["thread"]) {
+        wait_for(name, || {
+            let output = daemon.command(&["status", "--json"]).output().unwrap();
+            let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let row = status["targets"].as_array().unwrap().iter().find(|row| row["name"] == name);
+            row.is_some_and(|row| row["pending"] == 0 || row["kind"] == "failing").then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_token_that_a_target_or_plugin_repeats_in_any_place_is_nowhere() {
+    let mut daemon = daemon_with_the_token();
+    let mut tail = daemon.command(&["tail", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for("an event that tail shows", || {
+        let ids = events("leak", 1);
+        (daemon.post(&body(&ids)).status == 200).then_some(())
+    });
+    let ids = events("more", 2);
+    let answer = daemon.post(&body(&ids));
+    assert_eq!(answer.status, 200);
+    let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
+    wait_settled(&daemon);
+    wait_for("an alarm", || daemon.own_events("dead_letter").pop());
     let run = |arguments: &[&str]| {
         let output = daemon.command(arguments).output().unwrap();
         let shown = [output.stdout, output.stderr].concat();
@@ -73,24 +157,36 @@ fn a_token_that_a_target_repeats_is_nowhere() {
         assert!(!leaks(&shown), "{arguments:?}: {text}");
         text
     };
-    let id = dead()["data"]["event"].as_str().unwrap_or_default().to_owned();
     let listed = run(&["dead", "list"]);
     assert!(listed.contains("418"), "{listed}");
     for arguments in [
         &["status"][..],
         &["status", "--json"],
         &["explain", &id],
+        &["explain", &id, "--json"],
         &["refused"],
         &["check"],
-        &["try", "hook"],
+        &["check", "--json"],
+        &["reload"],
         &["plugin", "list"],
     ] {
         run(arguments);
     }
+    for name in ["in-the-body", "panic-at-once", "refuse-settings", "thread"] {
+        run(&["try", name]);
+        run(&["try", name, "--connect"]);
+    }
     assert!(daemon.log().contains("418"), "the log does not show the answer");
+    assert!(daemon.log().contains("a thread of the plugin panicked"), "{}", daemon.log());
     assert!(daemon.terminate().success());
+    let mut seen = Vec::new();
+    tail.stdout.take().unwrap().read_to_end(&mut seen).unwrap();
+    tail.wait().unwrap();
+    assert!(String::from_utf8_lossy(&seen).contains("in-the-location"));
+    assert!(!leaks(&seen), "{}", String::from_utf8_lossy(&seen));
     for file in files(daemon.home()) {
-        assert!(!leaks(&fs::read(&file).unwrap()), "{}", file.display());
+        let bytes = fs::read(&file).unwrap();
+        assert!(!leaks(&bytes), "{}", file.display());
     }
     let dump = daemon.command(&["store", "dump"]).output().unwrap();
     assert!(!leaks(&dump.stdout), "{}", String::from_utf8_lossy(&dump.stdout));

@@ -242,6 +242,12 @@ fn a_new_connection_takes_the_place_of_one_slow_body_and_every_accepted_event_is
     let many = events("flood", 2_000);
     let posted = post_all(daemon.address(), &many, 5, 64, &AtomicUsize::new(0));
     assert!(posted.refused.keys().all(|status| *status == 503), "{:?}", posted.refused);
+    let refused: usize = posted.refused.values().sum();
+    let output = daemon.command(&["status", "--json"]).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counted = status["overload"]["connections"].as_u64().unwrap_or_default();
+    assert!(counted >= refused as u64, "{refused}: {status}");
+    assert_eq!(output.status.success(), counted == 0, "{status}");
     daemon.wait_delivered("audit-log", &new);
     daemon.wait_delivered("audit-log", &served);
     daemon.wait_delivered("audit-log", &posted.acknowledged);

@@ -74,6 +74,35 @@ fn a_target_whose_file_is_one_of_the_daemons_does_not_start() {
 }
 
 #[test]
+fn a_path_that_cannot_work_is_reported_and_the_target_works_once_that_is_corrected() {
+    let mut daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .log("audit-log")
+        .target("late", "settings.path = \"logs/closed/late.jsonl\"\nretry.backoff_min = \"100ms\"")
+        .start();
+    daemon.kill_9();
+    daemon.close_folder();
+    daemon.start();
+    let words = "target `late` has no file to write to";
+    assert!(daemon.log().contains(words), "{}", daemon.log());
+    for arguments in ["check", "reload"] {
+        let output = daemon.command(&[arguments]).output().unwrap();
+        let shown = [output.stdout, output.stderr].concat();
+        let shown = String::from_utf8_lossy(&shown);
+        assert!(!output.status.success() && shown.contains(words), "{shown}");
+        assert!(shown.contains("logs/closed is a file, not a folder"), "{shown}");
+    }
+    let ids = events("late", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    wait_for("status to say why", || {
+        let output = daemon.command(&["status"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("logs/closed").then_some(())
+    });
+    daemon.open_folder();
+    daemon.wait_delivered("closed/late", &ids);
+}
+
+#[test]
 fn a_target_gets_only_the_events_of_its_route() {
     let daemon = Daemon::new()
         .source("sqreen", SECRET)

@@ -26,10 +26,12 @@ pub struct SignedParts {
 }
 
 /// How the body is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignedBody {
     /// Its bytes.
     Bytes,
     /// The fields of a form, sorted; or its bytes, if the address has their hash.
     SortedForm,
+    /// The values at these JSON pointers, and nothing else of it.
+    Values(Box<[Box<str>]>),
 }

@@ -6,7 +6,7 @@ use super::view::{Inner, TargetView};
 use super::wire::{Count, DeadPage, Letter, Selection};
 use super::{IDS_MAX, PAGE_MAX};
 use crate::model::{EventId, InvalidEventId};
-use crate::store::Fate;
+use crate::store::{Fate, StoreError};
 
 pub(super) async fn list(
     inner: &Inner,
@@ -113,7 +113,11 @@ async fn is_within_a_run(
     target: &TargetView,
     id: EventId,
 ) -> Result<bool, RequestError> {
-    let fates = inner.queue.fate(id).await?.map(|known| known.fates).unwrap_or_default();
+    let fates = match inner.queue.fate(id).await {
+        // What cannot be read is listed under the first event of its place.
+        Err(StoreError::Unreadable { .. }) => return Ok(false),
+        known => known?.map(|known| known.fates).unwrap_or_default(),
+    };
     let is_dead_here = |(number, fate): &(_, Fate)| {
         *number == target.number && matches!(fate, Fate::Dead { dropped: false, .. })
     };

@@ -7,9 +7,9 @@ use super::error::RequestError;
 use super::status::time;
 use super::view::{Inner, Standing, TargetView, View};
 use super::waiting::{DROPPED, MOVED};
-use super::wire::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
+use super::wire::{AttemptStory, Condition, EventStory, Explained, FateKind, TargetStory};
 use super::{DATA_BYTES_MAX, refused};
-use crate::model::{Event, EventId, Shape, StoredEvent, TargetNumber};
+use crate::model::{Event, EventId, Shape, StoredEvent, TargetNumber, Timestamp};
 use crate::store::Fate;
 use crate::telemetry::Attempt;
 
@@ -75,9 +75,9 @@ fn story(
         target.map_or_else(|| format!("removed target #{}", number.0), |t| t.name.to_string());
     let attempts = inner.feed.history().attempts(&name, &event.id.to_string());
     let attempts = attempt_stories(attempts, &fate);
-    let state = target.map(|target| condition(inner, target).1);
+    let state = target.map(|target| condition(inner, target));
     let tried = attempts.iter().any(|attempt| attempt.uncounted);
-    let text = text(&fate, tried, state.as_deref(), || {
+    let text = text(&fate, tried, (state, inner.queue.now()), || {
         let today = unrouted.iter().find(|(target, _)| **target == *name);
         today.map(|(_, reason)| reason.clone())
     });
@@ -131,22 +131,32 @@ pub(super) const fn kind(fate: &Fate) -> FateKind {
     }
 }
 
-/// The fate in words. `tried`: by an attempt that does not count. `state` is the target's now; `not_routed_now` says
+/// The fate in words. `tried`: by an attempt that does not count. `state` is the target's `now`; `not_routed_now` says
 /// why the current routes would not deliver the event either.
 fn text(
     fate: &Fate,
     tried_uncounted: bool,
-    state: Option<&str>,
+    (state, now): (Option<(Condition, String)>, Timestamp),
     not_routed_now: impl FnOnce() -> Option<String>,
 ) -> String {
     match fate {
         Fate::Waiting => {
-            let state = state.map_or_else(String::new, |state| format!("; target: {state}"));
+            let state = state.map_or_else(String::new, |(_, state)| format!("; target: {state}"));
             let next = if tried_uncounted { "next attempt" } else { "first attempt" };
             format!("waits for its {next}{state}")
         }
         Fate::Retrying { attempts, at, reason } => {
-            format!("{}; next attempt at {at}: {reason}", tried(*attempts))
+            let tried = tried(*attempts);
+            let when =
+                if *at > now { "next attempt at" } else { "next attempt in its turn, due since" };
+            match state {
+                // A target that does not work is tried with one delivery at a time, or with none.
+                Some((kind, state)) if !kind.takes_what_is_due() => {
+                    let due = if *at > now { "due at" } else { "due since" };
+                    format!("{tried}: {reason}; {due} {at}, and waits for the target: {state}")
+                }
+                _ => format!("{tried}; {when} {at}: {reason}"),
+            }
         }
         Fate::Delivered { attempts, at, .. } => {
             let at = at.map_or_else(String::new, |at| format!(" at {at}"));
@@ -252,10 +262,40 @@ mod tests {
             ),
         ] {
             assert_eq!(kind(&fate), expected);
-            let text = text(&fate, false, Some("works"), || None);
+            let works = Some((Condition::Works, "works".to_owned()));
+            let text = text(&fate, false, (works, Timestamp::from_millis(999)), || None);
             assert!(text.contains(text_part), "{text_part}: {text}");
         }
-        let throttled = text(&Fate::Waiting, true, Some("throttled"), || None);
+        let throttled = Some((Condition::Failing, "throttled".to_owned()));
+        let throttled = text(&Fate::Waiting, true, (throttled, at), || None);
         assert_eq!(throttled, "waits for its next attempt; target: throttled");
+    }
+
+    #[test]
+    fn a_retry_that_is_due_says_what_it_waits_for() {
+        let at = Timestamp::from_millis(1_000);
+        let fate = Fate::Retrying { attempts: 2, at, reason: "403".to_owned() };
+        for (kind, now_ms, expected) in [
+            (Condition::Works, 999, format!("tried 2 times; next attempt at {at}: 403")),
+            (
+                Condition::NotProven,
+                1_000,
+                format!("tried 2 times; next attempt in its turn, due since {at}: 403"),
+            ),
+            (
+                Condition::Failing,
+                1_000,
+                format!("tried 2 times: 403; due since {at}, and waits for the target: STATE"),
+            ),
+            (
+                Condition::Paused,
+                999,
+                format!("tried 2 times: 403; due at {at}, and waits for the target: STATE"),
+            ),
+        ] {
+            let state = Some((kind, "STATE".to_owned()));
+            let shown = text(&fate, false, (state, Timestamp::from_millis(now_ms)), || None);
+            assert_eq!(shown, expected);
+        }
     }
 }

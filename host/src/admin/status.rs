@@ -1,6 +1,7 @@
 //! The state of the daemon in one sentence, then every source and target.
 
-use std::time::SystemTime;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use super::COUNTERS_MAX;
 use super::condition::condition;
@@ -8,7 +9,10 @@ use super::view::{Inner, TargetView};
 use super::wire::{Condition, SourceStatus, Status, TargetStatus};
 use crate::model::{Timestamp, counted};
 use crate::store::{Full, Rebuilding};
-use crate::telemetry::{LOG_QUEUE, TargetHistory};
+use crate::telemetry::{LOG_QUEUE, Shortage, TargetHistory};
+
+/// A refusal for lack of room needs attention for so long.
+const OVERLOAD_NOW: Duration = Duration::from_secs(60);
 
 pub(super) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
@@ -59,8 +63,52 @@ pub(super) fn status(inner: &Inner) -> Status {
             dropped.all
         ));
     }
-    let log_lines_dropped = dropped.all;
-    Status { state, well, sources: sources.collect(), targets, reload, log_lines_dropped }
+    let Shortages { counts: overload, last: last_overload, text, now } = shortages(inner);
+    well &= !now;
+    state.push_str(&text);
+    let (log_lines_dropped, sources) = (dropped.all, sources.collect());
+    Status { state, well, sources, targets, reload, overload, last_overload, log_lines_dropped }
+}
+
+/// What was refused for lack of room.
+#[derive(Default)]
+struct Shortages {
+    counts: BTreeMap<String, u64>,
+    last: Option<(String, String)>,
+    text: String,
+    /// It happened within [`OVERLOAD_NOW`].
+    now: bool,
+}
+
+fn shortages(inner: &Inner) -> Shortages {
+    let overload = inner.feed.overload();
+    let Some((last_ms, last)) = overload.last() else { return Shortages::default() };
+    let counts = Shortage::ALL.map(|shortage| (shortage, overload.count(shortage)));
+    let some = counts.into_iter().filter(|(_, count)| *count > 0);
+    let named: Vec<_> =
+        some.clone().map(|(shortage, count)| format!("{}: {count}", words(shortage))).collect();
+    let since_last = now().since(Timestamp::from_millis(last_ms));
+    Shortages {
+        counts: some.map(|(shortage, count)| (shortage.as_str().to_owned(), count)).collect(),
+        last: Some((time(last_ms), last.as_str().to_owned())),
+        text: format!(
+            "; refused for lack of room since the start: {}; the last at {} ({})",
+            named.join(", "),
+            time(last_ms),
+            words(last)
+        ),
+        // A rate limit does what a person has set.
+        now: last != Shortage::Rate && since_last < OVERLOAD_NOW,
+    }
+}
+
+const fn words(shortage: Shortage) -> &'static str {
+    match shortage {
+        Shortage::Connections => "connections (server.connections_max)",
+        Shortage::BytesInFlight => "bodies in flight (server.in_flight_max)",
+        Shortage::Disk => "requests that wait for the disk",
+        Shortage::Rate => "the rate limit of a source",
+    }
 }
 
 fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {

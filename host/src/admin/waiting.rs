@@ -5,7 +5,7 @@ use super::error::RequestError;
 use super::view::{Inner, TargetView};
 use super::wire::{Count, Move, Selection};
 use crate::model::{EventId, InvalidEventId};
-use crate::store::Fate;
+use crate::store::{Fate, StoreError};
 
 /// The reason of what was dropped while it waited.
 pub(super) const DROPPED: &str = "dropped before it was delivered";
@@ -64,17 +64,27 @@ fn waiting(inner: &Inner, target: &TargetView) -> u64 {
     depth.pending.saturating_sub(depth.in_flight)
 }
 
-/// How many of these events wait for the target.
+/// How many of these events wait for the target; an error if there is none because they cannot be read.
 async fn waiting_of(
     inner: &Inner,
     target: &TargetView,
     ids: &[EventId],
 ) -> Result<u64, RequestError> {
-    let mut count = 0;
+    let (mut count, mut unreadable) = (0, None);
     for id in ids {
-        let fates = inner.queue.fate(*id).await?.map(|known| known.fates).unwrap_or_default();
+        let fates = match inner.queue.fate(*id).await {
+            Ok(known) => known.map(|known| known.fates).unwrap_or_default(),
+            Err(error @ StoreError::Unreadable { .. }) => {
+                unreadable.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let here = fates.into_iter().find(|(number, _)| *number == target.number);
         count += u64::from(matches!(here, Some((_, Fate::Waiting | Fate::Retrying { .. }))));
     }
-    Ok(count)
+    match unreadable {
+        Some(error) if count == 0 => Err(error.into()),
+        _ => Ok(count),
+    }
 }

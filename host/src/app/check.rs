@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime::Builder;
 
-use super::own_files::canonical;
+use super::own_files::{Identity, canonical, identity};
 use super::plugin_files::TemporaryCache;
 use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, Scope};
-use super::{TrialError, left_behind};
+use super::{TrialError, left_behind, writable};
 use crate::admin;
 use crate::config::{Config, Problem, TargetConfig};
 
@@ -52,7 +52,43 @@ pub(super) fn prepare(config: &Config, host: &PluginHost) -> Prepared {
     let mut prepared = Prepared::new(config, host, Scope::All);
     prepared.problems.extend(shared_files(config, host));
     prepared.problems.extend(denied_addresses(config, host));
+    prepared.problems.extend(not_writable(config, host, Scope::All));
     prepared
+}
+
+/// Files that cannot be written now. A target runs all the same: that may change at any time.
+pub(super) fn not_writable(config: &Config, host: &PluginHost, scope: Scope) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let wanted = |target: &&TargetConfig| target.enabled || scope == Scope::All;
+    for target in config.targets.iter().filter(wanted) {
+        // A plugin that cannot be loaded is reported elsewhere.
+        let Ok(plugin) = host.catalog.load(&target.plugin) else { continue };
+        let schema = &plugin.manifest().schema;
+        let found = target.paths(schema, &config.home).into_iter().filter_map(|(key, path)| {
+            let is_file = target.is_regular_file(schema, &key);
+            let not_a_file = is_file.then(|| writable::not_a_file(&path)).flatten();
+            not_a_file
+                .map(|what| wrong_path(target, &key, &what))
+                .or_else(|| writable::forbidden(&path).map(|of| forbidden_path(target, &key, of)))
+        });
+        // A disabled target writes nothing yet.
+        problems.extend(found.map(|p| if target.enabled { p } else { p.as_warning() }));
+    }
+    problems
+}
+
+fn wrong_path(target: &TargetConfig, key: &str, what: &str) -> Problem {
+    let title = format!("target `{}` has no file to write to", target.name);
+    let problem = target.at_setting(Problem::error(title), key, what);
+    let help = "write the path of a regular file, or of one that does not exist yet";
+    problem.help(help).of_a_target()
+}
+
+fn forbidden_path(target: &TargetConfig, key: &str, (place, cause): (PathBuf, &str)) -> Problem {
+    let title = format!("target `{}` cannot write to {}", target.name, place.display());
+    let label = format!("{cause}: every attempt will fail");
+    let problem = target.at_setting(Problem::warning(title), key, &label);
+    problem.help("let the user that runs the daemon write there, or choose another path")
 }
 
 /// Addresses that egress will refuse.
@@ -68,19 +104,23 @@ fn denied_addresses(config: &Config, host: &PluginHost) -> Vec<Problem> {
 /// Two targets that append to one file and rotate it would each lose what the other wrote.
 pub(super) fn shared_files(config: &Config, host: &PluginHost) -> Vec<Problem> {
     let mut owners: HashMap<PathBuf, &TargetConfig> = HashMap::new();
+    let mut files: HashMap<Identity, &TargetConfig> = HashMap::new();
     let (mut problems, mut all) = (Vec::new(), Vec::new());
     for target in &config.targets {
         // A plugin that cannot be loaded is reported elsewhere.
         let Ok(plugin) = host.catalog.load(&target.plugin) else { continue };
         for (key, path) in target.paths(&plugin.manifest().schema, &config.home) {
             let path = canonical(&path);
-            match owners.get(&path) {
+            let file = identity(&path);
+            let owner = owners.get(&path).or_else(|| files.get(&file?)).copied();
+            match owner {
                 Some(owner) if owner.name != target.name => {
                     let label = format!("both are {}", path.display());
                     problems.push(shared_file(owner, target, &key, &label));
                 }
                 _ => {
                     owners.insert(path.clone(), target);
+                    files.extend(file.map(|file| (file, target)));
                 }
             }
             all.push((target, key, path));
@@ -239,6 +279,56 @@ mod tests {
                 format!("[targets.a]\nplugin = \"file-log\"\nsettings.path = \"{path}\"\n");
             assert_eq!(check_text(&target), "", "{path}");
         }
+    }
+
+    #[test]
+    fn a_hard_link_of_a_file_of_the_daemon_or_of_another_target_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for parent in ["data/log", "conf.d", "plugins.d", "logs"] {
+            std::fs::create_dir_all(at(parent)).unwrap();
+        }
+        let file = at("dispatcher.toml");
+        let mut text = "[sources.sqreen]\nsecrets = \"file:secret\"\n".to_owned();
+        let expected = [
+            ("data/log/1", "the data folder"),
+            ("dispatcher.toml", "the configuration"),
+            ("conf.d/more.toml", "the configuration"),
+            ("plugins.d/x.so", "a plugin file"),
+            ("secret", "the file of a secret"),
+        ];
+        for (place, (name, _)) in expected.iter().enumerate() {
+            text += &format!(
+                "[targets.t{place}]\nplugin = \"file-log\"\nsettings.path = \"link{place}\"\n"
+            );
+            std::fs::write(at(name), if *name == "secret" { SECRET } else { "" }).unwrap();
+            std::fs::hard_link(at(name), at(&format!("link{place}"))).unwrap();
+        }
+        std::fs::write(at("logs/one"), "").unwrap();
+        std::fs::hard_link(at("logs/one"), at("logs/other")).unwrap();
+        // A link to a file that does not exist yet.
+        std::os::unix::fs::symlink("later", at("logs/link")).unwrap();
+        for path in ["one", "other", "later", "link"] {
+            text += &format!(
+                "[targets.{path}]\nplugin = \"file-log\"\nsettings.path = \"logs/{path}\"\n"
+            );
+        }
+        text += "[targets.the-secret]\nplugin = \"file-log\"\nsettings.path = \"./secret\"\n";
+        std::fs::write(&file, &text).unwrap();
+        let config = load(&file, &Environment::default()).unwrap();
+        let shown = config.problems(check(&config)).to_string();
+        for (place, (_, what)) in expected.iter().enumerate() {
+            let part = format!("target `t{place}` would write to {what}\n");
+            assert!(shown.contains(&part), "{part}{shown}");
+        }
+        for part in [
+            "target `the-secret` would write to the file of a secret\n",
+            "targets `one` and `other` have the same file\n",
+            "targets `later` and `link` have the same file\n",
+        ] {
+            assert!(shown.contains(part), "{part}{shown}");
+        }
+        assert!(!shown.contains(SECRET), "{shown}");
     }
 
     #[test]

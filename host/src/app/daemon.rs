@@ -54,8 +54,12 @@ impl App {
         let host = PluginHost::new(config, &config.plugins, delivering.handle())?;
         host.log_bad_files();
         let Prepared { targets, .. } = Prepared::new(config, &host, Scope::Enabled);
-        for problem in config.only(check::shared_files(config, &host)).lines() {
-            tracing::error!("{problem}");
+        let shared_files = check::shared_files(config, &host).into_iter();
+        for problem in shared_files.chain(check::not_writable(config, &host, Scope::Enabled)) {
+            let is_error = problem.is_error();
+            for line in config.only(vec![problem]).lines() {
+                if is_error { tracing::error!("{line}") } else { tracing::warn!("{line}") }
+            }
         }
         let ingest = Arc::new(idle_ingest(config, &shared, feed));
         let (watched, watching) = monitor::start(config, queue.clone(), feed, receiving.handle());

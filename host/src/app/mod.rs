@@ -7,6 +7,7 @@
 //! | `prepare`, `recipients`, `plugin_host` | from configured targets to instances of their plugins |
 //! | `wiring`, `recipe` | numbers, routes, and which targets a reload replaces |
 //! | `check`, `plugin_files`, `trial` | plugins and settings without a daemon |
+//! | `own_files`, `writable` | what is wrong with the files that targets write |
 //! | `monitor`, `free_space`, `silent_sources`, `silence_file` | alarms that no request and no delivery raises |
 //! | `own_events` | alarms become events |
 //! | `limits` | limits of the process |
@@ -32,6 +33,7 @@ mod silence_file;
 mod silent_sources;
 mod trial;
 mod wiring;
+mod writable;
 
 pub use check::check;
 pub use daemon::App;

@@ -112,6 +112,8 @@ mod tests {
             sources: Vec::new(),
             targets,
             reload: None,
+            overload: [].into(),
+            last_overload: None,
             log_lines_dropped: 0,
         };
         let shown = show(&status(vec![target.clone()]));

@@ -196,7 +196,9 @@ fn unreadable(rules: &Rules, verified: &Verified) -> Option<String> {
     let is_alone = verified.is_known_by_signature_alone();
     let repetition = if is_alone { Repetition::KeyAlone(&key) } else { Repetition::Key(&key) };
     let (headers, query) = (&request.headers, request.uri.query());
-    let input = Input { headers, query, body: &body, repetition, seed };
+    let form = if body.is_empty() { verified.form_in_query() } else { None };
+    let (is_query, body) = (form.is_some(), form.unwrap_or(body));
+    let input = Input { headers, query, body: &body, is_query, repetition, seed };
     let sender = rules.sender.of_set(verified.header_set());
     normalize::normalize(sender, input).err().map(|error| error.to_string())
 }

@@ -38,6 +38,8 @@ pub struct Config {
     /// In the order of the file.
     pub targets: Vec<TargetConfig>,
     pub warnings: Vec<Problem>,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
     /// The first secret of each source, in the order of `ingest.sources`.
     pub(super) signing_secrets: Vec<Secret>,
     pub(super) document: Arc<Document>,

@@ -124,6 +124,7 @@ struct Contents {
     schemes: Vec<Arc<Scheme>>,
     sources: Vec<sources::Source>,
     targets: Vec<TargetConfig>,
+    secret_files: Vec<PathBuf>,
 }
 
 impl Contents {
@@ -157,6 +158,7 @@ impl Contents {
             targets: self.targets,
             warnings: Vec::new(),
             signing_secrets,
+            secret_files: self.secret_files,
             document: Arc::new(Document::new(text.files, text.text, masks)),
         }
     }
@@ -173,7 +175,7 @@ fn read(
     let home = root.entry("home").and_then(|entry| server::home(&entry, folder, notes));
     let home_in_file = home.unwrap_or_else(|| folder.to_owned());
     let home = running_home.unwrap_or(&home_in_file).to_owned();
-    let resolver = Resolver { environment, home: &home };
+    let resolver = Resolver::new(environment, &home);
     let server = server::read(meant(&mut root, "server", notes).pop(), notes);
     let source_tables = meant(&mut root, "sources", notes);
     let names: Vec<&str> =
@@ -221,7 +223,8 @@ fn read(
         let title = "no target is configured: events are stored, but not delivered";
         notes.add(Problem::warning(title).help("add a [targets.NAME]").absence("targets"));
     }
-    Contents { home, home_in_file, server, store, plugins, schemes, sources, targets }
+    let secret_files = resolver.into_files();
+    Contents { home, home_in_file, server, store, plugins, schemes, sources, targets, secret_files }
 }
 
 /// The tables that mean this key: those with a similar, unknown name, and last the one with its name. The unknown

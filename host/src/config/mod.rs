@@ -21,6 +21,7 @@ mod names;
 mod naming;
 mod problem;
 mod problems;
+mod questions;
 mod reader;
 mod reference;
 mod regular_file;

@@ -2,6 +2,7 @@
 //!
 //! The value goes into a [`Secret`] and into no message.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::environment::{ENV_FILE, Environment, is_name};
@@ -36,7 +37,7 @@ pub fn resolve(
     home: &Path,
 ) -> Result<Secret, InvalidSecret> {
     let reference = Reference::parse(text).ok_or(InvalidSecret::NotAReference)?;
-    let resolver = Resolver { environment, home };
+    let resolver = Resolver::new(environment, home);
     resolver.resolve(reference).map_err(|Unresolved { problem, label, help }| {
         InvalidSecret::Unresolved { problem, label, help }
     })
@@ -86,10 +87,20 @@ impl Unresolved {
 pub(super) struct Resolver<'e> {
     pub(super) environment: &'e Environment,
     /// The folder that relative paths start from.
-    pub(super) home: &'e Path,
+    home: &'e Path,
+    /// The files of `file:` and `credential:` that were named.
+    files: RefCell<Vec<PathBuf>>,
 }
 
-impl Resolver<'_> {
+impl<'e> Resolver<'e> {
+    pub(super) const fn new(environment: &'e Environment, home: &'e Path) -> Self {
+        Self { environment, home, files: RefCell::new(Vec::new()) }
+    }
+
+    pub(super) fn into_files(self) -> Vec<PathBuf> {
+        self.files.into_inner()
+    }
+
     /// Whether the reference is not looked up because the environment is not available. If so, this is noted.
     pub(super) fn skips(&self, reference: Reference<'_>, path: &str, notes: &Notes) -> bool {
         let text = match reference {
@@ -106,8 +117,8 @@ impl Resolver<'_> {
     pub(super) fn resolve(&self, reference: Reference<'_>) -> Result<Secret, Unresolved> {
         let text = match reference {
             Reference::Env(name) => self.variable(name)?,
-            Reference::File(path) => read_secret(&self.home.join(non_empty(path, "file:PATH")?))?,
-            Reference::Credential(name) => read_secret(&self.credential(name)?)?,
+            Reference::File(path) => self.read(self.home.join(non_empty(path, "file:PATH")?))?,
+            Reference::Credential(name) => self.read(self.credential(name)?)?,
             Reference::Literal(text) => text.to_owned(),
         };
         if text.trim().is_empty() {
@@ -118,6 +129,12 @@ impl Resolver<'_> {
             ));
         }
         Ok(Secret::new(text))
+    }
+
+    fn read(&self, file: PathBuf) -> Result<String, Unresolved> {
+        let text = read_secret(&file);
+        self.files.borrow_mut().push(file);
+        text
     }
 
     fn variable(&self, name: &str) -> Result<String, Unresolved> {
@@ -210,7 +227,7 @@ mod tests {
         write("large", &vec![b'x'; SECRET_BYTES_MAX + 1]);
         let variables = [("A", "one"), ("NONE", ""), ("BLANK", "  ")];
         let environment = Environment::new(&variables, Some(home.path().to_owned()));
-        let resolver = Resolver { environment: &environment, home: home.path() };
+        let resolver = Resolver::new(&environment, home.path());
         let reference = Reference::parse(text).ok_or("not a reference")?;
         let secret = resolver.resolve(reference).map_err(|unresolved| unresolved.problem)?;
         Ok(secret.expose().to_owned())

@@ -7,7 +7,7 @@ mod values;
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use super::naming::named_by_user;
 use super::problem::Problem;
@@ -15,11 +15,10 @@ use super::reader::{Entry, Notes, Table};
 use crate::verify::{
     Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn,
 };
-pub(super) use values::TOLERANCE;
 use values::{
-    ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, methods, parts, pointer,
-    separator, stamp,
+    ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, parts, separator, spots, stamp,
 };
+pub(super) use values::{TOLERANCE, methods};
 
 /// Most schemes in a configuration.
 const SCHEMES_MAX: usize = 100;
@@ -47,7 +46,7 @@ pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     let id = header_names(table.entry("id"), notes).unwrap_or_default();
     let handshake = choice(&mut table, "handshake", &HANDSHAKES, notes);
     let remark = table.entry("remark").and_then(|entry| entry.string(notes)).map(str::to_owned);
-    let methods = methods(&mut table, notes);
+    let methods = methods(&mut table, notes).unwrap_or_else(|| vec![Method::POST]);
     let token = table.entry("token_in");
     let (proof, signed_at) = match token {
         Some(entry) => (token_in(&entry, notes).map(Proof::Token), place),
@@ -125,7 +124,13 @@ fn place(name: &str, table: &mut Table<'_>, at: Range<usize>, notes: &Notes) -> 
         [_] => {}
     }
     if let Some(entry) = in_body {
-        return Some(Place::Body(pointer(&entry, entry.string(notes)?, "", notes)?));
+        let written = entry.string(notes)?;
+        // A pointer alone is short for `body:`.
+        let spots = match written.strip_prefix('/') {
+            Some(_) => spots(&entry, &format!("body:{written}"), notes),
+            None => spots(&entry, written, notes),
+        };
+        return Some(Place::Inside(spots?));
     }
     let names = header_names(first, notes).map(Place::First);
     names.or_else(|| header_names(each, notes).map(Place::Each))
@@ -192,7 +197,7 @@ fn check(
             "a body that is not a form is signed by its hash in the address: add \"url\"",
         );
     }
-    if !signature.covers_content() {
+    if !signature.covers_content() && !signature.signs_values() {
         let title = format!("scheme `{name}` does not sign the content");
         let problem = Problem::warning(title).at(at.clone(), "nothing here is from the body");
         notes.add(

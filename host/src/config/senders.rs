@@ -157,9 +157,7 @@ fn unsigned_types<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<&'t str> {
     let entries = entry.one_to(UNSIGNED_TYPES_MAX, notes);
     let read = |entry: &Entry<'t>| {
         let text = entry.string(notes)?;
-        let fits = (1..=UNSIGNED_TYPE_BYTES_MAX).contains(&text.len())
-            && !text.contains(char::is_control)
-            && text.trim() == text;
+        let fits = is_type(text);
         if !fits {
             let title = format!("`{}` is not a type", entry.path);
             let label = format!("1 to {UNSIGNED_TYPE_BYTES_MAX} bytes without spaces around them");
@@ -178,11 +176,67 @@ fn type_by_keys<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(&'t str, Vec<&'t s
         let problem = Problem::error(format!("there are more than {TYPES_BY_KEYS_MAX} types"));
         notes.add(problem.at(entry.key.clone(), "one too many"));
     }
-    let rule = |(name, entry): (&'t str, Entry<'t>)| {
+    let mut rules: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, entry) in all.into_iter().take(TYPES_BY_KEYS_MAX) {
+        if !is_type(name) {
+            let label = format!(
+                "a type has 1 to {UNSIGNED_TYPE_BYTES_MAX} bytes without spaces around them"
+            );
+            let problem = Problem::error(format!("{name:?} is not a type"));
+            notes.add(problem.at(entry.key.clone(), label));
+        }
         let conditions = entry.one_to(TYPE_CONDITIONS_MAX, notes);
-        (name, conditions.iter().filter_map(|entry| entry.string(notes)).collect())
+        let mut texts: Vec<&str> = Vec::new();
+        for (condition, text) in
+            conditions.iter().filter_map(|entry| Some((entry, entry.string(notes)?)))
+        {
+            match odd_condition(text, &texts) {
+                Some(why) => {
+                    let title = format!("`{}` is not a condition", condition.path);
+                    let help = "write a path, such as \"review\", or a path and values: \"action=opened|closed\"";
+                    condition.refuse(notes, &title, why, help);
+                }
+                None => texts.push(text),
+            }
+        }
+        texts.sort_unstable();
+        if let Some((before, _)) =
+            rules.iter().find(|(_, of_other)| *of_other == texts && !texts.is_empty())
+        {
+            let title = format!("the type `{name}` is never used");
+            let label = format!("`{before}` has the same conditions and comes first");
+            entry.refuse(notes, &title, &label, "");
+        }
+        rules.push((name, texts));
+    }
+    rules
+}
+
+/// What is wrong with a condition after those before it.
+fn odd_condition(text: &str, before: &[&str]) -> Option<&'static str> {
+    let (path, values) = match text.split_once('=') {
+        Some((path, values)) => (path, Some(values)),
+        None => (text, None),
     };
-    all.into_iter().take(TYPES_BY_KEYS_MAX).map(rule).collect()
+    let values: Vec<&str> = values.map(|values| values.split('|').collect()).unwrap_or_default();
+    let same_path = |other: &&str| other.split('=').next() == Some(path);
+    if path.trim().is_empty() {
+        Some("the path is empty")
+    } else if values.contains(&"") {
+        Some("a value is empty")
+    } else if (1..values.len()).any(|at| values[..at].contains(&values[at])) {
+        Some("a value is there twice")
+    } else if before.iter().any(same_path) {
+        Some("its path has a condition already")
+    } else {
+        None
+    }
+}
+
+fn is_type(text: &str) -> bool {
+    (1..=UNSIGNED_TYPE_BYTES_MAX).contains(&text.len())
+        && !text.contains(char::is_control)
+        && text.trim() == text
 }
 
 fn words<'t>(table: &Table<'t>, notes: &Notes) -> Vec<(&'t str, Severity)> {

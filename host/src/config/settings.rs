@@ -101,6 +101,10 @@ impl PluginSettings {
         self.marked(PATH, schema)
     }
 
+    pub(super) fn is_regular_file(&self, schema: &Value, path: &str) -> bool {
+        has_mark(REGULAR_FILE, schema, schema, path)
+    }
+
     fn marked(&self, mark: Mark, schema: &Value) -> Vec<(&str, &str)> {
         let marked = self.places.keys().filter(|path| has_mark(mark, schema, schema, path));
         let text = |path: &str| self.json.pointer(&pointer(path)).and_then(Value::as_str);
@@ -114,6 +118,8 @@ type Mark = (&'static str, &'static str);
 const SECRET: Mark = ("writeOnly", "true");
 /// The setting is a file or folder that only this target may use.
 const PATH: Mark = ("format", "path");
+/// The path is that of a regular file.
+const REGULAR_FILE: Mark = ("x-file", "regular");
 /// The setting is the address of a server.
 const ADDRESS: Mark = ("format", "uri");
 /// Stands for a value that is missing.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::limits;
 use super::naming::{named, unknown};
 use super::problem::Problem;
+use super::questions;
 use super::reader::{Entry, Notes, Table};
 use super::reference::Resolver;
 use super::vendors;
@@ -94,6 +95,7 @@ fn source(
     let scheme = scheme::scheme(name, &mut table, context.schemes, notes);
     let scheme = scheme::token_in(scheme, &mut table, notes);
     let scheme = scheme::tolerance(scheme, &mut table, notes);
+    let scheme = scheme::methods(scheme, &mut table, notes);
     let sender_entry = table.entry("sender");
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);
     let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
@@ -103,6 +105,10 @@ fn source(
     let verify_token =
         secrets::verify_token(name, scheme.as_deref(), &mut table, context.resolver, notes);
     let handshake = table.entry("handshake").and_then(|entry| entry.boolean(notes));
+    let asked = table.entry("questions");
+    let mut questions =
+        asked.as_ref().map_or_else(Vec::new, |entry| questions::questions(entry, notes));
+    let empty_answer = table.entry("empty_answer").and_then(|entry| entry.boolean(notes));
     let allow = limits::allow(&mut table, context.only_this_machine, notes);
     let rates = limits::rates(&mut table, notes);
     let repeat = repeat::read(&mut table, context.kept_for, notes);
@@ -134,11 +140,17 @@ fn source(
     let place = sender_entry.map_or(place, |entry| entry.span);
     let sender = coverage::limited(&scheme, &sender, unsigned_types.as_ref(), place, notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
+    // Some vendors' senders are used with another scheme, such as CloudEvents with a token.
+    let vendor = vendors::vendor(&scheme.name);
+    let others =
+        vendors::vendor(&sender.name).filter(|other| vendor.is_none_or(|v| v.name != other.name));
+    questions.extend(vendor.into_iter().chain(others).flat_map(|vendor| vendor.questions.clone()));
     let settings = ingest::SourceSettings {
         name: Arc::from(name),
         path,
-        verifier: verifier.with_verify_token(verify_token.as_ref()),
+        verifier: verifier.with_verify_token(verify_token.as_ref()).with_questions(questions),
         handshake: handshake.unwrap_or(answered_by_default),
+        empty_answer: empty_answer.unwrap_or(vendor.is_some_and(|vendor| vendor.empty_answer)),
         sender,
         body_bytes_max,
         allow,

@@ -143,6 +143,12 @@ impl TargetConfig {
         paths.map(|(key, text)| (key.to_owned(), home.join(text))).collect()
     }
 
+    /// Whether a setting is the path of a regular file.
+    #[must_use]
+    pub fn is_regular_file(&self, schema: &serde_json::Value, key: &str) -> bool {
+        self.settings.is_regular_file(schema, key)
+    }
+
     /// Literal addresses among the settings that the target may not reach: each is an error at every attempt.
     #[must_use]
     pub fn denied_addresses(&self, schema: &serde_json::Value) -> Vec<Problem> {

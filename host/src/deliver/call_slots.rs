@@ -6,13 +6,16 @@
 //! which the runtime starts another thread. That costs more, so it is only done while slots are blocked, and by at most
 //! [`BLOCKING_CALLS`] calls at once, whatever the number of targets. While a call waits for that in vain, because others
 //! hang or block for long, the number grows; it is small again once they have ended.
+//!
+//! A target whose code blocks for [`BLOCKS`] or longer never takes the last slot. So however many such targets there
+//! are, the others wait only for one another.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
@@ -23,6 +26,10 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(1);
 const ATTEMPTS_MAX: u32 = 20;
 /// How many calls may run as blocking code at first, and how many more after each call that waited in vain.
 const BLOCKING_CALLS: usize = 8;
+/// A target whose code runs so long without a pause blocks its thread …
+const BLOCKS: Duration = Duration::from_millis(5);
+/// … until it has run so often without that.
+const QUICK_RUNS: usize = 64;
 /// A call waits in vain when it made so many attempts.
 const STALL_ATTEMPTS: u32 = 500;
 
@@ -33,17 +40,36 @@ struct Slots {
     taken: AtomicUsize,
     /// A call waited without success since a slot was last released, so no other call needs to wait.
     blocked: AtomicBool,
+    /// How often the code must still run quickly until the target no longer counts as one that blocks.
+    quick_runs_due: AtomicUsize,
 }
 
 impl Slots {
     const fn new(max: usize) -> Self {
-        Self { max, taken: AtomicUsize::new(0), blocked: AtomicBool::new(false) }
+        let (taken, quick_runs_due) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { max, taken, blocked: AtomicBool::new(false), quick_runs_due }
     }
 
-    fn take(&self) -> Option<Slot<'_>> {
+    /// A slot, unless only so many are left.
+    fn take(&self, left: usize) -> Option<Slot<'_>> {
         let slot = Slot(self);
         // If there was none, the drop undoes the addition.
-        (self.taken.fetch_add(1, Ordering::Relaxed) < self.max).then_some(slot)
+        (self.taken.fetch_add(1, Ordering::Relaxed) < self.max - left).then_some(slot)
+    }
+
+    /// Notes how long the code of the target ran.
+    fn ran(&self, time: Duration) {
+        let due = self.quick_runs_due.load(Ordering::Relaxed);
+        // Written only if it changes.
+        if time >= BLOCKS {
+            self.quick_runs_due.store(QUICK_RUNS, Ordering::Relaxed);
+        } else if due > 0 {
+            self.quick_runs_due.store(due - 1, Ordering::Relaxed);
+        }
+    }
+
+    fn blocks(&self) -> bool {
+        self.quick_runs_due.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -120,6 +146,13 @@ impl CallSlots {
         }
     }
 
+    /// One of each, if both are free.
+    fn take(&self) -> Result<[Slot<'_>; 2], &Slots> {
+        let Some(own) = self.own.take(0) else { return Err(&self.own) };
+        let left = usize::from(self.own.blocks() && self.all.max > 1);
+        self.all.take(left).map(|all| [own, all]).ok_or(&self.all)
+    }
+
     /// The slots of another target.
     pub(super) fn for_target(&self) -> Self {
         Self {
@@ -153,11 +186,13 @@ impl<F: Future> Future for RunWithSlot<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let Self { slots, call, attempts, raises, wait } = &mut *self;
         loop {
-            let full = match (slots.own.take(), slots.all.take()) {
-                (Some(own), Some(all)) => {
+            let full = match slots.take() {
+                Ok(taken) => {
                     (*attempts, *wait) = (0, None);
+                    let began = Instant::now();
                     let polled = call.as_mut().poll(context);
-                    for slot in [own, all] {
+                    slots.own.ran(began.elapsed());
+                    for slot in taken {
                         // Written only if it changes, because all threads read it.
                         if slot.0.blocked.load(Ordering::Relaxed) {
                             slot.0.blocked.store(false, Ordering::Relaxed);
@@ -165,8 +200,7 @@ impl<F: Future> Future for RunWithSlot<F> {
                     }
                     return polled;
                 }
-                (None, _) => &slots.own,
-                (_, None) => &slots.all,
+                Err(full) => full,
             };
             if full.blocked.load(Ordering::Relaxed) || *attempts >= ATTEMPTS_MAX {
                 full.blocked.store(true, Ordering::Relaxed);
@@ -174,7 +208,11 @@ impl<F: Future> Future for RunWithSlot<F> {
                     slots.blocking.raise(*raises);
                     *attempts = 0;
                 }
+                let began = Instant::now();
                 let polled = slots.blocking.run(|| call.as_mut().poll(context));
+                if polled.is_some() {
+                    slots.own.ran(began.elapsed());
+                }
                 if let Some(polled) = polled {
                     (*attempts, *wait) = (0, None);
                     return polled;
@@ -240,10 +278,31 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
         let slots = CallSlots::new(runtime.handle());
         let (one, other) = (slots.for_target(), slots.for_target());
-        let taken: Vec<_> = (0..8).filter_map(|_| one.own.take()).collect();
+        let taken: Vec<_> = (0..8).filter_map(|_| one.own.take(0)).collect();
         assert_eq!(taken.len(), 2);
-        assert!(other.own.take().is_some());
+        assert!(other.own.take(0).is_some());
         drop(taken);
-        assert!(one.own.take().is_some());
+        assert!(one.own.take(0).is_some());
+    }
+
+    #[test]
+    fn targets_that_block_leave_a_slot_to_those_that_do_not_however_many_they_are() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+        let slots = CallSlots::new(runtime.handle());
+        let blocking: Vec<_> = (0..300).map(|_| slots.for_target()).collect();
+        blocking.iter().for_each(|target| target.own.ran(BLOCKS));
+        let taken: Vec<_> = blocking.iter().filter_map(|target| target.take().ok()).collect();
+        assert_eq!(taken.len(), 2, "of three");
+        let other = slots.for_target();
+        for _ in 0..1_000 {
+            assert!(other.take().is_ok());
+        }
+        drop(taken);
+        // One that does not block any more has all of them again.
+        for left in (0..QUICK_RUNS).rev() {
+            blocking[0].own.ran(BLOCKS / 2);
+            assert_eq!(blocking[0].own.blocks(), left > 0);
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! the window is open wait in the store until it ends. The first window begins when its first event was received,
 //! and each further one at the end of the window before.
 //! - A message that failed keeps its members: its key and group are stored before the plugin's progress.
+//! - A message that was refused is sent again in two halves, so that in the end only what is refused by itself is given up,
+//!   unless the target refuses everything.
 //! - At most [`SAMPLE_MAX`] events of a message, with [`SAMPLE_BYTES_MAX`] of data, are in memory. Of the others, up
 //!   to [`DIGEST_EVENTS_MAX`], only the ids are. Further events go into the next message.
 
@@ -25,9 +27,11 @@ pub const GROUPS_MAX: usize = 1_000;
 const SHARED_REASON_BYTES_MAX: usize = 40;
 
 const KEY_BYTES: usize = 16;
-/// Stored before the plugin's progress: a mark, the key of the message, its group.
-const ENVELOPE_BYTES: usize = 1 + KEY_BYTES + 8;
-const ENVELOPE_MARK: u8 = 0xd1;
+/// Stored before the plugin's progress: a mark, the key of the message, its group, how often it was halved.
+const ENVELOPE_BYTES: usize = 1 + KEY_BYTES + 8 + 1;
+const ENVELOPE_MARK: u8 = 0xd3;
+/// The same without the last byte, from earlier versions.
+const ENVELOPE_MARK_1: u8 = 0xd1;
 /// The group that all groups beyond [`GROUPS_MAX`] share.
 const OTHERS: u64 = 0;
 
@@ -81,6 +85,8 @@ pub(super) struct Message {
     /// All of them. The first one represents the others in the log and the store.
     pub(super) members: Vec<EventId>,
     pub(super) attempt: u32,
+    /// How often it was halved; these attempts do not count.
+    halved: u8,
     pub(super) first_attempt_at: Option<Timestamp>,
     pub(super) window: Window,
     /// The end of the group's window before this one.
@@ -127,13 +133,13 @@ impl Digests {
         to.count += deliveries.len();
         for mut delivery in deliveries {
             let event = delivery.event.id;
-            if let Some((key, group, progress)) = open(&delivery.progress) {
+            if let Some(Envelope { key, group, halved, progress }) = open(&delivery.progress) {
                 delivery.progress = progress.to_vec();
                 let until = self.windows.get(&group).copied().unwrap_or(now);
                 let window = Window { group, until };
                 let message = to.retried.entry(key);
                 let message = message.or_insert_with(|| Message::new(window, None, &delivery));
-                message.key = key;
+                (message.key, message.halved) = (key, halved);
                 message.add(delivery);
                 continue;
             }
@@ -234,6 +240,7 @@ impl Message {
             digest,
             members: Vec::new(),
             attempt: first.attempt,
+            halved: 0,
             first_attempt_at: first.first_attempt_at,
             window,
             previous,
@@ -259,15 +266,35 @@ impl Message {
     /// Gives a new message its key, which is stored with its members.
     fn with_key(mut self) -> Self {
         self.members.sort_unstable();
-        let mut hash = Sha256::new();
-        hash.update(self.window.group.to_le_bytes());
-        for member in &self.members {
-            hash.update(member.to_string());
-        }
-        for (to, from) in self.key.iter_mut().zip(hash.finalize()) {
-            *to = from;
-        }
+        self.key = key(self.window.group, &self.members);
         self
+    }
+
+    /// The number of the attempt, without those after which the message was halved.
+    pub(super) fn counted_attempt(&self) -> u32 {
+        self.attempt.saturating_sub(u32::from(self.halved)).max(1)
+    }
+
+    /// Retries the members as two messages. What the plugin keeps is of the whole, so it is dropped.
+    pub(super) fn halve(&self, at: Timestamp, reason: &str, tried: &[u8]) -> Vec<Settlement> {
+        let (group, halved) = (self.window.group, self.halved.saturating_add(1));
+        let (first, second) = self.members.split_at(self.members.len() / 2);
+        let [first, second] =
+            [first, second].map(|half| (half, envelope(tried, key(group, half), group, halved)));
+        let shared = self.shared(reason);
+        let outcome = |progress: &Vec<u8>, reason: &str| Outcome::Retry {
+            at,
+            reason: reason.to_owned(),
+            progress: progress.clone(),
+        };
+        let settle = |(half, progress): &(&[EventId], Vec<u8>)| {
+            let each = half.iter().enumerate().map(|(place, event)| {
+                let reason = if place == 0 { reason } else { &shared };
+                Settlement { event: *event, outcome: outcome(progress, reason) }
+            });
+            each.collect::<Vec<_>>()
+        };
+        [settle(&first), settle(&second)].concat()
     }
 
     /// An outcome for each member. `outcome` gets whether it is the first one.
@@ -300,10 +327,7 @@ impl Message {
         (tried, progress): (&[u8], &[u8]),
     ) -> Vec<Settlement> {
         let shared = self.shared(reason);
-        let mut envelope = tried.to_vec();
-        envelope.push(ENVELOPE_MARK);
-        envelope.extend(self.key);
-        envelope.extend(self.window.group.to_le_bytes());
+        let envelope = envelope(tried, self.key, self.window.group, self.halved);
         let whole = [&envelope, progress].concat();
         self.all(|first| Outcome::Retry {
             at,
@@ -324,13 +348,49 @@ impl Message {
     }
 }
 
-/// The key, the group and the plugin's progress of a delivery that was part of a message before.
-fn open(progress: &[u8]) -> Option<([u8; KEY_BYTES], u64, &[u8])> {
-    let (envelope, rest) = progress.split_at_checked(ENVELOPE_BYTES)?;
-    let (mark, envelope) = envelope.split_first()?;
-    let (key, group) = envelope.split_first_chunk::<KEY_BYTES>()?;
-    let group = u64::from_le_bytes(group.try_into().ok()?);
-    (*mark == ENVELOPE_MARK).then_some((*key, group, rest))
+fn key(group: u64, members: &[EventId]) -> [u8; KEY_BYTES] {
+    let mut hash = Sha256::new();
+    hash.update(group.to_le_bytes());
+    for member in members {
+        hash.update(member.to_string());
+    }
+    let mut key = [0; KEY_BYTES];
+    for (to, from) in key.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    key
+}
+
+/// What is stored with a delivery that was part of a message before.
+struct Envelope<'p> {
+    key: [u8; KEY_BYTES],
+    group: u64,
+    halved: u8,
+    /// Of the plugin.
+    progress: &'p [u8],
+}
+
+/// The beginning of what is stored. `tried` is before it.
+fn envelope(tried: &[u8], key: [u8; KEY_BYTES], group: u64, halved: u8) -> Vec<u8> {
+    let mut envelope = Vec::with_capacity(tried.len() + ENVELOPE_BYTES);
+    envelope.extend_from_slice(tried);
+    envelope.push(ENVELOPE_MARK);
+    envelope.extend(key);
+    envelope.extend(group.to_le_bytes());
+    envelope.push(halved);
+    envelope
+}
+
+fn open(stored: &[u8]) -> Option<Envelope<'_>> {
+    let (mark, rest) = stored.split_first()?;
+    let (key, rest) = rest.split_first_chunk::<KEY_BYTES>()?;
+    let (group, rest) = rest.split_first_chunk::<8>()?;
+    let (halved, progress) = match *mark {
+        ENVELOPE_MARK => rest.split_first().map(|(halved, progress)| (*halved, progress))?,
+        ENVELOPE_MARK_1 => (0, rest),
+        _ => return None,
+    };
+    Some(Envelope { key: *key, group: u64::from_le_bytes(*group), halved, progress })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use super::report::Reporter;
 use super::sequence::Pace;
 use super::settings::Settings;
 use super::tried;
-use crate::model::{Delivery, EventId};
+use crate::model::{Delivery, EventId, Timestamp};
 use crate::retry::{Breaker, Evidence, Health, MaybeSent, Permit};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Queue, Settlement, StoreError};
 use crate::telemetry::Feed;
@@ -82,6 +82,8 @@ pub(super) struct Target {
     probe_last: bool,
     /// For a target that combines deliveries into messages.
     digests: Option<Digests>,
+    /// When it last accepted a message, in the time of the store.
+    delivered_at: Option<Timestamp>,
 }
 
 impl Target {
@@ -114,6 +116,7 @@ impl Target {
             untried_missing: false,
             probe_last: false,
             digests,
+            delivered_at: None,
         }
     }
 
@@ -140,7 +143,7 @@ impl Target {
                     self.reporter.store_failed("record outcomes", &error);
                     self.settle(Vec::new(), None, &stop).await;
                 },
-                () = self.resume.notified() => self.resumed(),
+                () = self.resume.notified() => self.resumed().await,
                 broken = self.check.ended(), if self.check.is_running() => {
                     if let Some(reason) = broken {
                         self.break_off(reason).await;
@@ -215,7 +218,7 @@ impl Target {
             }
         };
         if self.held && self.queue.held(self.settings.number).is_none() {
-            self.resumed();
+            self.resumed().await;
         }
         let probe = matches!(work, Work::Probe { .. });
         self.untried_missing =

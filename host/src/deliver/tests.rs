@@ -3,6 +3,7 @@
 mod broken;
 mod change;
 mod engine;
+mod halved;
 mod held;
 mod mixtures;
 pub(super) mod queue;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
@@ -78,6 +78,14 @@ pub(super) fn accepted(id: RequestId, durable: &Durable) -> Response<Full<Bytes>
     json(StatusCode::OK, id, body)
 }
 
+/// 200 for vendors that accept no body. The events are durable: only a source's setting leads here instead of to
+/// [`accepted`].
+pub(super) fn accepted_without_body(id: RequestId, _: &Durable) -> Response<Full<Bytes>> {
+    let mut response = json(StatusCode::OK, id, String::new());
+    response.headers_mut().remove(CONTENT_TYPE);
+    response
+}
+
 /// The answer to a handshake, in the form that the vendor requires.
 pub(super) fn handshake(
     id: RequestId,
@@ -90,6 +98,13 @@ pub(super) fn handshake(
     if !answer.content_type.is_empty() {
         let content_type = HeaderValue::from_static(answer.content_type);
         response.headers_mut().insert(CONTENT_TYPE, content_type);
+        // A text of the asker's must not be taken for HTML.
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if let Some((name, value)) = answer.header
+        && let Ok(value) = HeaderValue::try_from(value)
+    {
+        response.headers_mut().insert(name, value);
     }
     close(&mut response, after);
     response

@@ -18,12 +18,13 @@ use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
-use crate::model::{Request, Timestamp};
+use crate::model::{Planned, Request, Shape, Timestamp};
 use crate::net::{self, Peer, Seat};
+use crate::normalize::{self, Sender};
 use crate::route::Router;
 use crate::store::Queue;
-use crate::telemetry::Feed;
-use crate::verify::Answer;
+use crate::telemetry::{Feed, Shortage};
+use crate::verify::{Answer, Verified};
 
 /// Receives requests for all sources.
 pub struct Ingest {
@@ -117,7 +118,11 @@ impl Ingest {
         match outcome {
             Ok(Handled::Stored(stored)) => {
                 seat.proved();
-                let answer = answer::accepted(id, &stored.durable);
+                let answer = if stored.source.empty_answer {
+                    answer::accepted_without_body(id, &stored.durable)
+                } else {
+                    answer::accepted(id, &stored.durable)
+                };
                 self.reporter.stored(id, stored);
                 answer
             }
@@ -145,7 +150,7 @@ impl Ingest {
         B::Error: fmt::Display,
     {
         let Admitted { rules, source, seat, .. } = admitted;
-        if let Some(outcome) = handshake::answer_get(&source.settings, &head).transpose() {
+        if let Some(outcome) = handshake::answer_head(&source.settings, &head).transpose() {
             let waits = head.headers.contains_key(http::header::EXPECT);
             let handled = outcome.map(|answer| Handled::Handshake(&source.settings, answer));
             return (handled, body::abandon(body, waits));
@@ -186,8 +191,7 @@ impl Ingest {
         let heard = self.reporter.has_listener();
         let now = || heard.then(Instant::now);
         if source.handshake
-            && let Some(answer) =
-                handshake::answer_confirmation(source, &request, peer, &self.reporter)
+            && let Some(answer) = handshake::answer_unsigned(source, &request, peer, &self.reporter)
         {
             return Ok(Handled::Handshake(source, answer));
         }
@@ -209,7 +213,8 @@ impl Ingest {
         let seed = self.queue.repetition_seed();
         let planned = rules.plan(&source.sender, source.repeat, &verified, &body, seed)?;
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
-        let (first, others) = rules.new_requests(source, &verified, planned);
+        let media = media_type(&source.sender, &verified, &body, &planned);
+        let (first, others) = rules.new_requests(source, &verified, media.as_deref(), planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
         // request, another buffer would have to be allocated.
         drop(verified);
@@ -226,7 +231,32 @@ impl Ingest {
     }
 }
 
+/// The media type, if it cannot be seen in the data of an event: of a body that is not JSON, and of a list of texts or
+/// numbers.
+fn media_type(
+    sender: &Sender,
+    verified: &Verified,
+    body: &[u8],
+    planned: &[Planned],
+) -> Option<String> {
+    match body.first() {
+        Some(b'{') => return None,
+        Some(b'[') => {
+            let is_other = |planned: &Planned| planned.event.shape == Shape::Other;
+            return planned.iter().any(is_other).then(|| "application/json".to_owned());
+        }
+        _ => {}
+    }
+    let request = verified.request();
+    let is_query = body.is_empty() && verified.form_in_query().is_some();
+    normalize::media_type(sender, &request.headers, request.uri.query(), body, is_query)
+}
+
 impl net::Handler for Ingest {
+    fn turned_away(&self) {
+        self.reporter.overloaded(Shortage::Connections);
+    }
+
     async fn handle(
         &self,
         request: http::Request<Incoming>,

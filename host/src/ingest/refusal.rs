@@ -14,6 +14,7 @@ use super::decode::DecodeError;
 use super::settings::without_slash;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
+use crate::telemetry::Shortage;
 use crate::verify::VerifyRefusal;
 
 /// Longest part of a path that is shown or compared, in bytes.
@@ -128,6 +129,16 @@ impl RequestRefusal {
     pub(super) const fn is_ours(&self) -> bool {
         let is_path = matches!(self, Self::PathAfterChange { .. });
         matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE) && !is_path
+    }
+
+    /// What there was too little of, if that is why.
+    pub(super) const fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Self::BytesInFlight { .. } | Self::GaveWay => Some(Shortage::BytesInFlight),
+            Self::Store(AppendError::Overloaded) => Some(Shortage::Disk),
+            Self::Rate { .. } => Some(Shortage::Rate),
+            _ => None,
+        }
     }
 
     /// Whether the body arrived too slowly.

@@ -9,7 +9,7 @@ use super::settings::SourceSettings;
 use crate::model::Timestamp;
 use crate::net::Peer;
 use crate::store::Durable;
-use crate::telemetry::{self, AlarmKind, Feed, LogThrottle, Note, StoredNote};
+use crate::telemetry::{self, AlarmKind, Feed, LogThrottle, Note, Shortage, StoredNote};
 
 /// Most log lines about refused requests in each [`LINES_WINDOW`]; the others are counted.
 const LINES_MAX: u32 = 50;
@@ -82,6 +82,9 @@ impl Reporter {
         peer: Peer,
         refusal: &RequestRefusal,
     ) {
+        if let Some(shortage) = refusal.shortage() {
+            self.overloaded(shortage);
+        }
         // A full disk raises its own alarm.
         if let Some(source) = source.filter(|_| !refusal.is_full()) {
             let reason = refusal.to_string();
@@ -110,6 +113,12 @@ impl Reporter {
             status: refusal.status().as_u16(),
             reason: refusal.to_string(),
         });
+    }
+
+    /// A request or a connection was refused for lack of room.
+    pub(super) fn overloaded(&self, shortage: Shortage) {
+        let now = Timestamp::from(SystemTime::now()).as_millis();
+        self.feed.overload().refused(shortage, now);
     }
 
     pub(super) fn handshake(&self, id: RequestId, source: &SourceSettings) {

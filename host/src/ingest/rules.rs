@@ -109,7 +109,7 @@ impl Rules {
         let Source { settings: source, gate } = found;
         gate.admit(head.peer, Instant::now)?;
         let methods = &source.verifier.scheme().methods;
-        if !methods.contains(&head.parts.method) && !source.may_be_handshake(&head.parts.method) {
+        if !methods.contains(&head.parts.method) && !source.may_be_unsigned_handshake(head.parts) {
             return Err(RequestRefusal::Method { allowed: methods.clone() });
         }
         let bytes_max = source.body_bytes_max;
@@ -143,32 +143,38 @@ impl Rules {
         } else {
             Repetition::Key(&repetition_key)
         };
-        let input = Input { headers, query, body, repetition, seed };
+        let form = if body.is_empty() { verified.form_in_query() } else { None };
+        let is_query = form.is_some();
+        let body = form.as_ref().unwrap_or(body);
+        let input = Input { headers, query, body, is_query, repetition, seed };
         let sender = sender.of_set(verified.header_set());
         let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
         Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
     }
 
-    /// What is stored of a verified request, in one part unless it brings more events than a record takes.
+    /// What is stored of a verified request, in one part unless it brings more events than a record takes. `media` is
+    /// the media type of a body that is not JSON.
     pub(super) fn new_requests(
         &self,
         source: &SourceSettings,
         verified: &Verified,
+        media: Option<&str>,
         mut events: Vec<Planned>,
     ) -> (NewRequest, Vec<NewRequest>) {
         let mut others = Vec::new();
         while events.len() > store::REQUEST_EVENTS_MAX {
             let part = (events.len() - 1) / store::REQUEST_EVENTS_MAX * store::REQUEST_EVENTS_MAX;
-            others.push(self.new_request(source, verified, events.split_off(part)));
+            others.push(self.new_request(source, verified, media, events.split_off(part)));
         }
         others.reverse();
-        (self.new_request(source, verified, events), others)
+        (self.new_request(source, verified, media, events), others)
     }
 
     fn new_request(
         &self,
         source: &SourceSettings,
         verified: &Verified,
+        media: Option<&str>,
         events: Vec<Planned>,
     ) -> NewRequest {
         let request = verified.request();
@@ -179,7 +185,12 @@ impl Rules {
             scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
             config: self.config,
-            headers: stored_headers(&request.headers, verified.scheme()),
+            headers: match media {
+                None => stored_headers(&request.headers, verified.scheme()),
+                Some(media) => {
+                    stored_headers(&with_media(&request.headers, media), verified.scheme())
+                }
+            },
             repeat_window: source.repeat.window().unwrap_or(store::REPEAT_WINDOW_DEFAULT),
             events,
         }
@@ -206,6 +217,15 @@ impl Rules {
         };
         planned.iter().map(note).collect()
     }
+}
+
+/// The headers with this content type.
+fn with_media(headers: &http::HeaderMap, media: &str) -> http::HeaderMap {
+    let mut headers = headers.clone();
+    if let Ok(media) = http::HeaderValue::from_str(media) {
+        headers.insert(http::header::CONTENT_TYPE, media);
+    }
+    headers
 }
 
 /// The header fields to store, as far as they fit.

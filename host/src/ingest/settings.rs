@@ -40,6 +40,8 @@ pub struct SourceSettings {
     pub verifier: Verifier,
     /// Answer the vendor's handshake.
     pub handshake: bool,
+    /// A 200 has no body.
+    pub empty_answer: bool,
     pub sender: Arc<Sender>,
     /// Longest body in bytes.
     pub body_bytes_max: usize,

@@ -47,13 +47,16 @@ impl Acceptor {
         }
     }
 
-    /// The next connection for which there is room.
-    pub(super) async fn accept(&self, socket: &TcpListener) -> Accepted {
+    /// The next connection for which there is room. `turned_away` is called for each that is refused.
+    pub(super) async fn accept(&self, socket: &TcpListener, turned_away: impl Fn()) -> Accepted {
         loop {
             match socket.accept().await {
                 Ok((stream, address)) => match self.permit().await {
                     Some(permit) => return Accepted { stream, address, permit },
-                    None => self.refuse(stream),
+                    None => {
+                        turned_away();
+                        self.refuse(stream);
+                    }
                 },
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {

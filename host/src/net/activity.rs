@@ -271,11 +271,11 @@ impl Activity {
     }
 
     /// Notes bytes that arrived.
-    fn received(&self, bytes: &[u8], requests: &mut Requests) {
+    fn received(&self, bytes: &mut [u8], requests: &mut Requests) {
         if self.is(Phase::Idle) {
             self.set(Phase::Reading);
         }
-        if let Some(number) = requests.read(bytes) {
+        if let Some(number) = requests.read_and_correct(bytes) {
             self.ambiguous.store(number, Ordering::Relaxed);
         }
     }
@@ -326,7 +326,7 @@ impl AsyncRead for Watched {
         let this = &mut *self;
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            this.activity.received(&buffer.filled()[before..], &mut this.requests);
+            this.activity.received(&mut buffer.filled_mut()[before..], &mut this.requests);
         }
         read
     }

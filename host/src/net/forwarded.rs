@@ -27,7 +27,8 @@ pub fn client(headers: &HeaderMap, hop: IpAddr, trusted: &[Cidr]) -> Option<IpAd
     let simple = values(X_FORWARDED_FOR).flat_map(|value| value.as_bytes().rsplit(|b| *b == b','));
     let simple = walk(simple.map(plain_node), hop, trusted);
     let full = values(header::FORWARDED).flat_map(|value| Elements(Some(value.as_bytes())));
-    let full = walk(full.map(forwarded_for), hop, trusted);
+    let full = full.map(|element| element.map_or(Entry::Hidden, forwarded_for));
+    let full = walk(full, hop, trusted);
     match (simple, full) {
         (None, None) => Some(hop),
         (Some(one), None) | (None, Some(one)) => Some(one),
@@ -150,13 +151,13 @@ fn trimmed(text: &str) -> &str {
 }
 
 /// The elements of a `Forwarded` field, the last one first. Split from the right, so that an unclosed quote cannot
-/// swallow the elements to its right.
+/// swallow the elements to its right. `None`: a quote is not closed, so where its element begins is unknown.
 struct Elements<'a>(Option<&'a [u8]>);
 
 impl<'a> Iterator for Elements<'a> {
-    type Item = &'a [u8];
+    type Item = Option<&'a [u8]>;
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<Option<&'a [u8]>> {
         let text = self.0?;
         let mut quoted = false;
         for (at, byte) in text.iter().enumerate().rev() {
@@ -168,13 +169,13 @@ impl<'a> Iterator for Elements<'a> {
                 }
                 b',' if !quoted => {
                     self.0 = Some(&text[..at]);
-                    return Some(&text[at + 1..]);
+                    return Some(Some(&text[at + 1..]));
                 }
                 _ => {}
             }
         }
         self.0 = None;
-        Some(text)
+        Some((!quoted).then_some(text))
     }
 }
 

@@ -11,6 +11,9 @@ use super::seat::Seat;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
+    /// A connection was refused, because there are too many.
+    fn turned_away(&self) {}
+
     /// Dropped at any await when the connection ends.
     fn handle(
         &self,

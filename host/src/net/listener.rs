@@ -92,7 +92,7 @@ impl Listener {
             loop {
                 let Accepted { stream, address, permit } = tokio::select! {
                     () = &mut shutdown => break,
-                    accepted = acceptor.accept(&socket) => accepted,
+                    accepted = acceptor.accept(&socket, || handler.turned_away()) => accepted,
                 };
                 let activity = Arc::new(Activity::new(Owner::from(address.ip())));
                 let entry = acceptor.open.add(Arc::clone(&activity));

@@ -5,6 +5,11 @@
 //! the bodies too, through chunks and trailers, and the result does not depend on how the bytes are cut. It only has to
 //! be right for what hyper accepts: after anything else, and after the ambiguous request, hyper reads no further.
 
+/// The two lengths that hyper takes for too long a head (431), since they mean something else to it, and the one below
+/// them that it takes for a length.
+const NOT_LENGTHS: [&[u8]; 2] = [b"18446744073709551615", b"18446744073709551614"];
+const LONGEST: &[u8] = b"18446744073709551613";
+
 /// Length of the longest line with a length that is accepted, in bytes.
 const LENGTH_LINE_BYTES_MAX: usize = 64;
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
@@ -42,6 +47,8 @@ pub(super) struct Requests {
     heads: u64,
     /// The number of the request that must be refused.
     ambiguous: Option<u64>,
+    /// The last length was one of [`NOT_LENGTHS`].
+    not_a_length: bool,
 }
 
 /// The lines of a head that matter.
@@ -58,7 +65,8 @@ impl Default for Requests {
     fn default() -> Self {
         let (begun, head) = ([0; LENGTH_LINE_BYTES_MAX], Head::default());
         let (begun_bytes, begun_end) = (0, 0);
-        Self { at: At::Head, begun, begun_bytes, begun_end, head, heads: 0, ambiguous: None }
+        let (heads, ambiguous, not_a_length) = (0, None, false);
+        Self { at: At::Head, begun, begun_bytes, begun_end, head, heads, ambiguous, not_a_length }
     }
 }
 
@@ -98,6 +106,26 @@ impl Requests {
             }
         }
         self.ambiguous
+    }
+
+    /// Makes a length that hyper does not take a length that it does, in a piece that was just read: either is far above
+    /// every limit, so the request is refused for its length.
+    #[cold]
+    fn correct(bytes: &mut [u8]) {
+        let last =
+            NOT_LENGTHS.iter().filter_map(|length| memchr::memmem::rfind(bytes, length)).max();
+        if let Some(at) = last {
+            bytes[at..at + LONGEST.len()].copy_from_slice(LONGEST);
+        }
+    }
+
+    /// [`read`](Self::read), after which hyper may read the piece.
+    pub(super) fn read_and_correct(&mut self, bytes: &mut [u8]) -> Option<u64> {
+        let ambiguous = self.read(bytes);
+        if std::mem::take(&mut self.not_a_length) {
+            Self::correct(bytes);
+        }
+        ambiguous
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -144,7 +172,10 @@ impl Requests {
         self.at = match head.length {
             _ if head.chunked => At::ChunkSize,
             None | Some(0) => At::Head,
-            Some(bytes) => At::Body(bytes),
+            Some(bytes) => {
+                self.not_a_length |= bytes >= u64::MAX - 1;
+                At::Body(bytes)
+            }
         };
     }
 }
@@ -207,6 +238,27 @@ mod tests {
             &format!("POST / HTTP/1.1\r\nContent-Length:{spaces}5\r\n\r\n"),
         ] {
             in_every_cut(head.as_bytes(), Some(1));
+        }
+    }
+
+    #[test]
+    fn only_a_length_that_hyper_takes_for_no_length_is_corrected() {
+        for (length, seen) in [
+            ("18446744073709551615", "18446744073709551613"),
+            ("18446744073709551614", "18446744073709551613"),
+            ("18446744073709551613", "18446744073709551613"),
+            ("9223372036854775808", "9223372036854775808"),
+        ] {
+            let stream = |length: &str, number: &str| {
+                format!(
+                    "POST / HTTP/1.1\r\ncontent-length: 20\r\n\r\n{number}\
+                     POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n"
+                )
+            };
+            let in_body = "18446744073709551615";
+            let mut bytes = stream(length, in_body).into_bytes();
+            assert_eq!(Requests::default().read_and_correct(&mut bytes), None);
+            assert_eq!(String::from_utf8(bytes).unwrap(), stream(seen, in_body));
         }
     }
 

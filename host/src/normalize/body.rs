@@ -37,9 +37,9 @@ impl Sender {
     /// How the body of a request with this query is read.
     #[must_use]
     pub fn reading(&self, query: Option<&str>) -> Reading {
-        match self.signed_body {
+        match &self.signed_body {
             None => Reading::Headers,
-            Some(SignedBody::Bytes) => Reading::Bytes,
+            Some(SignedBody::Bytes | SignedBody::Values(_)) => Reading::Bytes,
             Some(SignedBody::SortedForm) => {
                 let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
                 let has_hash = pairs.any(|(name, _)| name == "bodySHA256");
@@ -63,11 +63,11 @@ pub fn is_readable(body: &[u8]) -> bool {
 /// Some programs write it in front of UTF-8, and it says nothing.
 const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
-fn unmarked(body: &[u8]) -> &[u8] {
+pub(super) fn unmarked(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-fn begins_like_json(body: &[u8]) -> bool {
+pub(super) fn begins_like_json(body: &[u8]) -> bool {
     let begins = body.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     matches!(begins, Some(b'{' | b'['))
 }
@@ -161,6 +161,16 @@ mod tests {
             seen("multipart/form-data; boundary=\"x\"", body, false).unwrap(),
             r#"form {"a":"one\r\ntwo","f":{"bytes":4,"content_type":"image/png","filename":"p.png"}}"#
         );
+        let json = body.replace("image/png", "application/json; charset=utf-8");
+        for (name, content, expected) in [
+            ("f", "{\"b\": [1]}", r#"form {"a":"one\r\ntwo","f":{"b":[1]}}"#),
+            ("f", "{\"b\": [1", r#"form {"a":"one\r\ntwo","f":"{\"b\": [1"}"#),
+            ("payload", "{\"b\": [1]}", r#"form {"b": [1]}"#),
+        ] {
+            let json = json.replace("\"f\"", &format!("\"{name}\"")).replace("1234", content);
+            let seen = seen("multipart/form-data; boundary=x", &json, false);
+            assert_eq!(seen.unwrap(), expected, "{json}");
+        }
         for (content_type, body, expected) in [
             ("multipart/form-data", body, Malformed::NoBoundary),
             ("multipart/form-data; boundary=y", body, Malformed::Truncated),

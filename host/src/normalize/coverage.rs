@@ -5,14 +5,16 @@
 //! takes the place of that part. A source, or a sender of the user's own, may decide that an unsigned part names
 //! the type all the same ([`UnsignedTypes::Listed`]): if nothing signed does, and only by a word from the sender's
 //! list (`unsigned_types`). The severity never depends on that type, and neither does what identifies a
-//! repetition. All of this is decided once for each source, when the configuration is loaded.
+//! repetition. If the signature covers only some values of the body, everything else of the body counts as unsigned too,
+//! and its keys give no type. All of this is decided once for each source, when the configuration is loaded.
 
 use std::sync::Arc;
 
-use super::record::Fields;
+use super::record::{Fields, Record};
 use super::sender::{Read, Sender};
-use super::template::Template;
-use crate::model::{Coverage, SignedParts};
+use super::template::{SignedSlots, Template};
+use super::type_by_keys::TypeByKeys;
+use crate::model::{Coverage, SignedBody, SignedParts};
 
 /// A part of the request that an attribute reads although no signature covers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,26 +91,42 @@ impl Sender {
 
     fn limited_to(&self, coverage: &Coverage, types: UnsignedTypes) -> Self {
         let Coverage::Signed(parts) = coverage else { return self.clone() };
+        let some_values = matches!(parts.body, SignedBody::Values(_));
         let read = match &self.read {
-            Read::Fields(fields) if fields.reads_around_body() => {
+            Read::Fields(fields) if some_values || fields.reads_around_body() => {
                 Read::Fields(Arc::new(fields.limited(parts, types)))
             }
+            // Code reads everything, so nothing is known to be signed.
+            Read::Sqreen if some_values => match Fields::new(&Record::EMPTY) {
+                Ok(nothing) => Read::Fields(Arc::new(nothing)),
+                Err(_) => self.read.clone(),
+            },
             read => read.clone(),
         };
-        Self { read, signed_body: Some(parts.body), ..self.clone() }
+        Self { read, signed_body: Some(parts.body.clone()), ..self.clone() }
     }
 }
 
 impl Fields {
     fn limited(&self, parts: &SignedParts, types: UnsignedTypes) -> Self {
-        let is_signed = |template: &Template| template.unsigned(parts).next().is_none();
+        let slots = self.signed_values(parts);
+        let reads_signed_values = |template: &Template| {
+            slots.as_ref().is_none_or(|slots| template.unsigned_values(slots).next().is_none())
+        };
+        let is_signed = |template: &Template| {
+            template.unsigned(parts).next().is_none() && reads_signed_values(template)
+        };
         let mut limited = self.in_set(parts);
+        if slots.is_some() {
+            limited.type_by_keys = TypeByKeys::none();
+        }
         let by_keys = |template: &Template| template.with_type_by_keys(parts);
         if types == UnsignedTypes::Listed && !self.unsigned_types.is_empty() {
             let unsigned = || self.event_type.iter().filter(|template| !is_signed(template));
             let listed = |template: &Template| template.with_listed(parts, &self.unsigned_types);
             limited.listed_type = unsigned().map(listed).chain(unsigned().map(by_keys)).collect();
-        } else if !self.type_by_keys.is_empty() {
+            limited.listed_type.retain(reads_signed_values);
+        } else if !limited.type_by_keys.is_empty() {
             limited.event_type = limited.event_type.iter().map(by_keys).collect();
         }
         for templates in [
@@ -123,6 +141,14 @@ impl Fields {
             templates.retain(is_signed);
         }
         limited
+    }
+
+    /// Which values of the body are signed, if not all of it is.
+    fn signed_values(&self, parts: &SignedParts) -> Option<SignedSlots> {
+        match &parts.body {
+            SignedBody::Values(pointers) => Some(self.signed_slots(pointers)),
+            SignedBody::Bytes | SignedBody::SortedForm => None,
+        }
     }
 
     /// The same, with the names of the set of headers that is signed.
@@ -161,8 +187,19 @@ impl Fields {
     }
 
     fn unsigned(&self, parts: &SignedParts) -> Vec<Unsigned> {
-        let mut found = Vec::new();
+        let (mut found, slots) = (Vec::new(), self.signed_values(parts));
+        let in_body = |template: &Template| {
+            let slots = slots.as_ref().map(|slots| template.unsigned_values(slots));
+            let path = |slot| format!("{} in the body", self.path_of(slot));
+            slots.into_iter().flatten().map(path).collect::<Vec<_>>()
+        };
         for (attribute, templates) in self.in_set(parts).templates() {
+            for part in templates.iter().flat_map(in_body) {
+                let unsigned = Unsigned { attribute, part, instead: Instead::Nothing };
+                if !found.contains(&unsigned) {
+                    found.push(unsigned);
+                }
+            }
             let instead = match attribute {
                 "type" if !self.unsigned_types.is_empty() => Instead::Listed,
                 "type" if !self.type_by_keys.is_empty() => Instead::Keys,
@@ -224,6 +261,7 @@ mod tests {
             headers: &headers,
             query,
             body: &body,
+            is_query: false,
             repetition,
             seed: RepetitionSeed::default(),
         };

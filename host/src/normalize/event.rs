@@ -9,7 +9,7 @@ use super::malformed::Malformed;
 use super::record::{Around, TYPE_UNKNOWN};
 use super::repetition::{Identity, Keys, Repetition};
 use super::sender::{Read, Sender};
-use super::{sorted_form, split, text};
+use super::{charset, sorted_form, split, text};
 use crate::model::{Attributes, Event, RepetitionSeed, Severity, Shape};
 
 /// A verified request.
@@ -20,6 +20,8 @@ pub struct Input<'a> {
     pub query: Option<&'a str>,
     /// Decompressed if it was compressed.
     pub body: &'a Bytes,
+    /// The body is the form in the query of a request without a body.
+    pub is_query: bool,
     pub repetition: Repetition<'a>,
     /// The secret of the keys: of the store that the events are for.
     pub seed: RepetitionSeed,
@@ -30,7 +32,7 @@ impl<'a> Input<'a> {
     #[must_use]
     pub fn example(headers: &'a http::HeaderMap, body: &'a Bytes) -> Self {
         let (repetition, seed) = (Repetition::Unknown, RepetitionSeed::default());
-        Self { headers, query: None, body, repetition, seed }
+        Self { headers, query: None, body, is_query: false, repetition, seed }
     }
 }
 
@@ -39,11 +41,23 @@ impl<'a> Input<'a> {
 /// # Errors
 /// See [`Malformed`].
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
-    let Input { headers, query, body, repetition, seed } = input;
+    match read(sender, input) {
+        Err(refused @ (Malformed::NotUtf8 { .. } | Malformed::NotJson { .. })) => {
+            let body = charset::in_utf8(input.headers, input.body).ok_or(refused)?;
+            read(sender, Input { body: &body, ..input })
+        }
+        events => events,
+    }
+}
+
+/// Reads a body in UTF-8.
+fn read(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
+    let Input { headers, query, body, is_query, repetition, seed } = input;
     let around = |root| Around { root, headers, query, seed };
     let mut keys = Keys::new(repetition);
     let keys = &mut keys;
     let view = match sender.reading(query) {
+        _ if is_query => View::Form(sorted_form::read_query(sender, body)?),
         Reading::SortedForm if !body.is_empty() => {
             View::Form(sorted_form::read(sender, query, body)?)
         }
@@ -78,11 +92,21 @@ pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malfor
             Ok(vec![event(sender, body.clone(), document, &around(root), keys)])
         }
         View::Opaque => {
-            let (attributes, identity) = sender.read("", &around(Vec::new()));
+            let (mut attributes, identity) = sender.read("", &around(Vec::new()));
+            if attributes.title == attributes.event_type {
+                attributes.title = first_line(body).unwrap_or(attributes.title);
+            }
             let (shape, dedup) = (Shape::Object, keys.next(identity));
             Ok(vec![Event { attributes, shape, dedup, data: body.clone() }])
         }
     }
+}
+
+/// What a text begins with, for people.
+fn first_line(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body::unmarked(body)).ok()?;
+    let mut lines = text.lines().filter_map(|line| text::one_line(line, text::TITLE_CHARS_MAX));
+    lines.next().map(Cow::into_owned)
 }
 
 fn events(

@@ -1,7 +1,7 @@
 //! Reads forms, also those in parts, as JSON documents; recognizes them by their bytes.
 //!
 //! Each field becomes a key with a text; a field `payload` that holds JSON is the document itself (GitHub,
-//! Slack). Of a file in a multipart body, only name, type and size are used. Limits: [`FORM_FIELDS_MAX`].
+//! Slack). In a multipart body, a part that is JSON becomes a value; of other files only name, type and size are used. Limits: [`FORM_FIELDS_MAX`].
 
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ pub(super) fn fields(body: &[u8]) -> Result<String, Malformed> {
 }
 
 /// The boundary in the first line.
-fn boundary(body: &[u8]) -> Option<&str> {
+pub(super) fn boundary(body: &[u8]) -> Option<&str> {
     let line = body.strip_prefix(b"--")?;
     let line =
         &line[..line.windows(2).take(2 * BOUNDARY_BYTES_MAX).position(|end| end == b"\r\n")?];
@@ -48,7 +48,7 @@ fn boundary(body: &[u8]) -> Option<&str> {
 }
 
 /// Whether a body is made of encoded fields.
-fn is_encoded(body: &[u8]) -> bool {
+pub(super) fn is_encoded(body: &[u8]) -> bool {
     let is_field =
         |field: &[u8]| field.iter().position(|byte| *byte == b'=').is_some_and(|at| at > 0);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;:@/?[]=&".contains(&byte);
@@ -99,10 +99,12 @@ fn multipart(boundary: &str, body: &[u8]) -> Result<String, Malformed> {
         let name = part_header(&head, "content-disposition")
             .and_then(|disposition| Some((parameter(disposition, "name")?, disposition)));
         if let Some((name, disposition)) = name {
+            let content_type = part_header(&head, "content-type");
             let value = match parameter(disposition, "filename") {
+                _ if content_type.is_some_and(is_json) => json(name, content)?,
                 Some(file) => serde_json::json!({
                     "filename": file,
-                    "content_type": part_header(&head, "content-type"),
+                    "content_type": content_type,
                     "bytes": content.len(),
                 }),
                 None => Value::String(String::from_utf8_lossy(content).into_owned()),
@@ -117,6 +119,21 @@ fn multipart(boundary: &str, body: &[u8]) -> Result<String, Malformed> {
         rest = next;
     }
     Ok(Value::Object(object).to_string())
+}
+
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// A part that is JSON: as a value, or as a text if it holds the document or is not valid.
+fn json(name: &str, content: &[u8]) -> Result<Value, Malformed> {
+    let text = std::str::from_utf8(content)
+        .map_err(|error| Malformed::NotUtf8 { at: error.valid_up_to() })?;
+    if name == PAYLOAD || super::split::split(text).is_err() {
+        return Ok(Value::String(text.to_owned()));
+    }
+    Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
 }
 
 /// The bytes before and after the first `mark`.

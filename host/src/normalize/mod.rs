@@ -10,11 +10,13 @@
 //! [`Reading`]. Nothing here recurses over the input.
 
 mod body;
+mod charset;
 mod coverage;
 mod event;
 mod fields;
 mod form;
 mod malformed;
+mod media;
 mod paths;
 mod record;
 mod repetition;
@@ -34,6 +36,7 @@ pub use body::{Reading, is_readable};
 pub use coverage::{Instead, Unsigned, UnsignedTypes};
 pub use event::{Input, normalize};
 pub use malformed::{DEPTH_MAX, EVENTS_LIMIT, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
+pub use media::media_type;
 pub use paths::InvalidPath;
 pub use record::{
     InvalidRecord, Record, TEMPLATES_MAX, TYPE_UNKNOWN, UNSIGNED_TYPE_BYTES_MAX, UNSIGNED_TYPES_MAX,

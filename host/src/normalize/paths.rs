@@ -78,6 +78,24 @@ impl Paths {
         }))
     }
 
+    /// The steps to each slot.
+    pub(super) fn steps(&self) -> Vec<Vec<&str>> {
+        let mut all = vec![Vec::new(); self.slots];
+        self.collect(0, &mut Vec::new(), &mut all);
+        all
+    }
+
+    fn collect<'a>(&'a self, node: usize, before: &mut Vec<&'a str>, all: &mut [Vec<&'a str>]) {
+        if let Some(slot) = self.nodes[node].slot {
+            all[slot].clone_from(before);
+        }
+        for &child in self.nodes[node].children.iter().flatten() {
+            before.push(&self.nodes[child].key);
+            self.collect(child, before, all);
+            before.pop();
+        }
+    }
+
     /// The first key of each path.
     pub(super) fn first_keys(&self) -> impl Iterator<Item = &str> {
         self.nodes[0].children.iter().flatten().map(|&child| &*self.nodes[child].key)
@@ -152,6 +170,11 @@ mod tests {
         ] {
             assert_eq!(texts(&[path], json), [expected.map(str::to_owned)], "{path}");
         }
+        let mut tree = Paths::new();
+        for path in ["a.b.0", "e", "/a/b.c", "a"] {
+            tree.slot(path).unwrap();
+        }
+        assert_eq!(tree.steps(), [vec!["a", "b", "0"], vec!["e"], vec!["a", "b.c"], vec!["a"]]);
         let both = texts(&["a.b.0", "e", "a.b.0"], json);
         assert_eq!(both, [Some("10".to_owned()), Some("2".to_owned()), Some("10".to_owned())]);
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::fields::Field;
 use super::paths::Paths;
 use super::repetition::{Identity, of_event};
-use super::template::{InvalidTemplate, Places, Template};
+use super::template::{InvalidTemplate, Places, SignedSlots, Slot, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
 use super::type_by_keys::TypeByKeys;
 use super::words::{self, Word};
@@ -172,6 +172,33 @@ impl Fields {
         Ok(fields)
     }
 
+    /// Which slots are one of the values at these JSON pointers of the body.
+    pub(super) fn signed_slots(&self, pointers: &[Box<str>]) -> SignedSlots {
+        let pointers: Vec<Vec<&str>> =
+            pointers.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
+        // A signed list has one element.
+        let list: Vec<&str> =
+            self.list.steps().into_iter().flat_map(|s| [s, vec!["0"]].concat()).collect();
+        let signed = |steps: Vec<&str>| pointers.contains(&steps);
+        SignedSlots {
+            event: self
+                .event
+                .steps()
+                .into_iter()
+                .map(|s| signed([&list[..], &s].concat()))
+                .collect(),
+            root: self.root.steps().into_iter().map(signed).collect(),
+        }
+    }
+
+    /// The path of a slot, as it may be written in a template.
+    pub(super) fn path_of(&self, slot: Slot) -> String {
+        match slot {
+            Slot::Event(slot) => self.event.steps()[slot].join("."),
+            Slot::Root(slot) => format!("root:{}", self.root.steps()[slot].join(".")),
+        }
+    }
+
     /// The first keys of the paths that are read in an event.
     pub(super) fn event_keys(&self) -> impl Iterator<Item = &str> {
         self.event.first_keys()
@@ -198,7 +225,7 @@ impl Fields {
             event_type: None,
             type_by_keys: None,
         };
-        places.type_by_keys = self.type_by_keys.of(&places.event);
+        places.type_by_keys = self.type_by_keys.of(&places.event, element);
         let line = |max: usize| move |text: &str| one_line(text, max).map(Cow::into_owned);
         let event_type = first(&self.event_type, &places, line(NAME_CHARS_MAX));
         let is_signed = event_type.is_some();

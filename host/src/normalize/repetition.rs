@@ -145,6 +145,7 @@ mod tests {
             headers: &headers,
             query: None,
             body: &body,
+            is_query: false,
             repetition,
             seed: RepetitionSeed::default(),
         };

@@ -8,6 +8,7 @@
 use super::form::document;
 use super::malformed::{FORM_FIELDS_MAX, Malformed};
 use super::sender::{Read, Sender};
+use crate::model::SignedBody;
 
 /// The form as a JSON document. The order of its fields does not matter.
 pub(super) fn read(sender: &Sender, query: Option<&str>, body: &[u8]) -> Result<String, Malformed> {
@@ -16,6 +17,22 @@ pub(super) fn read(sender: &Sender, query: Option<&str>, body: &[u8]) -> Result<
     if let Read::Fields(known) = &sender.read {
         let names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
         if known.event_keys().any(|known| is_moved(known, &names, query.unwrap_or_default())) {
+            return Err(Malformed::MovedField);
+        }
+    }
+    document(fields.into_iter())
+}
+
+/// The form in a query, as a JSON document. Refused if the sender reads none of its fields and the name of such a field
+/// is in it: the fields of a form may have been moved behind the address.
+pub(super) fn read_query(sender: &Sender, query: &[u8]) -> Result<String, Malformed> {
+    let fields: Vec<_> = form_urlencoded::parse(query).take(FORM_FIELDS_MAX + 1).collect();
+    if let (Read::Fields(known), Some(SignedBody::SortedForm)) = (&sender.read, &sender.signed_body)
+    {
+        let is_field = |known: &str| fields.iter().any(|(name, _)| *name == *known);
+        let text: Vec<&str> = fields.iter().flat_map(|(name, value)| [&**name, &**value]).collect();
+        let is_inside = |known: &str| text.iter().any(|text| text.contains(known));
+        if !known.event_keys().any(is_field) && known.event_keys().any(is_inside) {
             return Err(Malformed::MovedField);
         }
     }

@@ -43,6 +43,19 @@ enum Part {
     ByKeys,
 }
 
+/// Which slots have a value that a signature covers.
+pub(super) struct SignedSlots {
+    pub event: Vec<bool>,
+    pub root: Vec<bool>,
+}
+
+/// A value of the body.
+#[derive(Clone, Copy)]
+pub(super) enum Slot {
+    Event(usize),
+    Root(usize),
+}
+
 /// Why a text is not a valid template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
@@ -138,6 +151,15 @@ impl Template {
     pub(super) fn unsigned(&self, signed: &SignedParts) -> impl Iterator<Item = String> {
         let unsigned = |part: &&Part| !part.is_signed(signed);
         self.parts.iter().filter(unsigned).filter_map(Part::shown)
+    }
+
+    /// The values of the body that it reads, as slots of the event or the root, if they are not among these.
+    pub(super) fn unsigned_values(&self, signed: &SignedSlots) -> impl Iterator<Item = Slot> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Event(slot) if !signed.event[*slot] => Some(Slot::Event(*slot)),
+            Part::Root(slot) if !signed.root[*slot] => Some(Slot::Root(*slot)),
+            _ => None,
+        })
     }
 
     /// The same template, but with the names of the set of headers that is signed.

@@ -415,7 +415,7 @@ proptest! {
         let key = || Some([7; 16]);
         for sender in senders() {
             for repetition in [Repetition::Unknown, Repetition::Key(&key), Repetition::KeyAlone(&key)] {
-                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, repetition, seed: RepetitionSeed::default() };
+                let input = Input { headers: &headers, query: Some("a=%2"), body: &body, is_query: false, repetition, seed: RepetitionSeed::default() };
                 for event in normalize(sender, input).unwrap_or_default() {
                     prop_assert!(!event.attributes.title.trim().is_empty());
                 }

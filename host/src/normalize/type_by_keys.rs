@@ -2,9 +2,10 @@
 //!
 //! Rules are tried in order; the first one whose conditions all hold gives the type. A condition is a path,
 //! `review`, whose key must be there, even with the value null; or a path and values, `action=opened|closed`,
-//! one of which it must have.
+//! one of which it must have; or `only:action|repository`, if the event may have no other keys than these: an event
+//! of a kind that the table does not know must not get the type of a kind with fewer keys.
 
-use super::fields::Field;
+use super::fields::{Field, read};
 use super::paths::Paths;
 use super::template::InvalidTemplate;
 
@@ -20,27 +21,41 @@ pub(super) struct TypeByKeys {
 }
 
 #[derive(Clone, Debug)]
-struct Condition {
-    slot: usize,
-    /// Empty if any value will do.
-    values: Vec<Box<str>>,
+enum Condition {
+    /// The key of this slot is there, with one of these values if there are any.
+    Has { slot: usize, values: Vec<Box<str>> },
+    /// The event has no other keys.
+    Only(Vec<Box<str>>),
 }
 
+/// How a condition begins that lists all keys.
+const ONLY: &str = "only:";
+
 impl TypeByKeys {
+    /// Without rules.
+    pub(super) const fn none() -> Self {
+        Self { rules: Vec::new() }
+    }
+
     /// Prepares the rules; their paths become slots of `event`. If a condition is not valid, gives it with the reason.
     pub(super) fn new(
         rules: &[(&str, Vec<&str>)],
         event: &mut Paths,
     ) -> Result<Self, (String, InvalidTemplate)> {
+        let list = |texts: &str| {
+            texts.split('|').filter(|text| !text.is_empty()).map(Into::into).collect::<Vec<_>>()
+        };
         let mut condition = |text: &&str| {
+            if let Some(keys) = text.strip_prefix(ONLY) {
+                return Ok(Condition::Only(list(keys)));
+            }
             let (path, values) = text.split_once('=').unwrap_or((text, ""));
             let invalid = |why| {
                 let why = InvalidTemplate::Path { path: path.to_owned(), why };
                 ((*text).to_owned(), why)
             };
-            let values = values.split('|').filter(|value| !value.is_empty()).map(Into::into);
             let slot = event.slot(path).map_err(invalid)?;
-            Ok::<_, (String, InvalidTemplate)>(Condition { slot, values: values.collect() })
+            Ok::<_, (String, InvalidTemplate)>(Condition::Has { slot, values: list(values) })
         };
         let rule = |(name, conditions): &(&str, Vec<&str>)| {
             let conditions: Result<Vec<_>, _> = conditions.iter().map(&mut condition).collect();
@@ -54,13 +69,20 @@ impl TypeByKeys {
     }
 
     /// The type of an event with these values.
-    pub(super) fn of(&self, event: &[Field<'_>]) -> Option<&str> {
-        let holds = |condition: &Condition| {
-            let Some(field) = event.get(condition.slot).filter(|field| field.is_there()) else {
-                return false;
-            };
-            let is = |text: &str| condition.values.iter().any(|value| **value == *text);
-            condition.values.is_empty() || field.text().is_some_and(|text| is(&text))
+    pub(super) fn of(&self, event: &[Field<'_>], element: &str) -> Option<&str> {
+        let holds = |condition: &Condition| match condition {
+            Condition::Has { slot, values } => {
+                let field = event.get(*slot).filter(|field| field.is_there());
+                let is = |text: &str| values.iter().any(|value| **value == *text);
+                field.is_some_and(|field| {
+                    values.is_empty() || field.text().is_some_and(|text| is(&text))
+                })
+            }
+            Condition::Only(keys) => {
+                let mut others = false;
+                read(element, &mut |key, _| others |= !keys.iter().any(|known| **known == *key));
+                !others
+            }
         };
         let rule = self.rules.iter().find(|(_, conditions)| conditions.iter().all(holds));
         rule.map(|(name, _)| &**name)
@@ -79,6 +101,7 @@ mod tests {
             ("pull", vec!["pull_request"]),
             ("star", vec!["starred_at"]),
             ("watch", vec!["action=started|watched", "repository.id"]),
+            ("public", vec!["repository", "only:repository|sender"]),
         ];
         let types = TypeByKeys::new(&rules, &mut paths).unwrap();
         for (event, expected) in [
@@ -91,9 +114,13 @@ mod tests {
             (r#"{"action":"start","repository":{"id":1}}"#, None),
             (r#"{"action":null,"repository":{"id":1}}"#, None),
             (r#"{"action":"started","repository":1}"#, None),
+            (r#"{"repository":1}"#, Some("public")),
+            (r#"{"sender":{"id":1},"repository":{"id":1}}"#, Some("public")),
+            (r#"{"sender":{},"repository":{},"alert":null}"#, None),
+            (r#"{"sender":1}"#, None),
             ("[]", None),
         ] {
-            assert_eq!(types.of(&paths.read(event)), expected, "{event}");
+            assert_eq!(types.of(&paths.read(event), event), expected, "{event}");
         }
         let wrong = TypeByKeys::new(&[("a", vec!["b..c=1"])], &mut paths).unwrap_err();
         assert_eq!(wrong.0, "b..c=1");

@@ -26,7 +26,7 @@ pub(super) struct Facts {
 pub(super) enum InspectError {
     #[error("not a shared library (not an ELF file)")]
     NotElf,
-    #[error("not a dispatcher plugin (no {} section)", abi::SECTION)]
+    #[error("not a dispatcher plugin (no {} section); is `export_target!` missing?", abi::SECTION)]
     NotAPlugin,
     #[error("damaged or truncated: copy it again")]
     Damaged,

@@ -164,7 +164,7 @@ fn try_once(tryer: Tryer, path: &Path, input: &str) -> Result<(), ProofError> {
     let said = |output: Receiver<String>| output.recv_timeout(OUTPUT_TIME_MAX).unwrap_or_default();
     let (out, err) = (said(out), said(err));
     // With settings, it may have written secrets.
-    let err = if input == NO_SETTINGS { err } else { String::new() };
+    let (out, err) = if input == NO_SETTINGS { (out, err) } else { Default::default() };
     match status {
         Some(status) if status.success() => Ok(()),
         Some(status) if status.code() == Some(REFUSED) && !out.is_empty() => {

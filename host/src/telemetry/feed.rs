@@ -1,11 +1,11 @@
-//! Broadcasts notes to all listeners, and holds the history and the alarms.
+//! Broadcasts notes to all listeners, and holds the history, the alarms and the counts of refusals.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use super::{Alarms, History};
+use super::{Alarms, History, Overload};
 
 /// Most notes buffered for a slow listener.
 pub const FEED_NOTES_MAX: usize = 1024;
@@ -49,6 +49,7 @@ pub struct Feed {
     notes: broadcast::Sender<Note>,
     history: Arc<History>,
     alarms: Arc<Alarms>,
+    overload: Arc<Overload>,
 }
 
 impl Default for Feed {
@@ -57,6 +58,7 @@ impl Default for Feed {
             notes: broadcast::Sender::new(FEED_NOTES_MAX),
             history: Arc::default(),
             alarms: Arc::default(),
+            overload: Arc::default(),
         }
     }
 }
@@ -74,6 +76,12 @@ impl Feed {
     #[must_use]
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
+    }
+
+    /// What was refused for lack of room.
+    #[must_use]
+    pub fn overload(&self) -> &Overload {
+        &self.overload
     }
 
     /// Whether there is a listener: gathering what a note needs may be expensive.

@@ -93,6 +93,12 @@ impl Signature {
         least.sum::<Option<usize>>().is_some_and(|bytes| bytes <= TOKEN_BYTES_MAX)
     }
 
+    /// Whether the signed bytes of no request are a token.
+    #[must_use]
+    pub(super) fn signs_a_separator(&self) -> bool {
+        self.signed.iter().any(|part| self.plain(part) == Plain::Never)
+    }
+
     fn plain(&self, part: &Part) -> Plain {
         match part {
             Part::Literal(text) if is_plain(text.as_bytes()) => Plain::Always(text.len()),
@@ -108,7 +114,8 @@ impl Signature {
             | Part::Body
             | Part::SortedForm
             | Part::Header(_)
-            | Part::BodyText(_) => Plain::Sometimes,
+            | Part::Text(_)
+            | Part::Value { .. } => Plain::Sometimes,
             // An address has slashes, and a listed header a colon.
             Part::Literal(_)
             | Part::Url

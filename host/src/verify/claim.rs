@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::VerifyRefusal;
 use super::scheme::{Encoding, Place, Signature, StampIn};
-use super::{codec, stamp};
+use super::{codec, spot, stamp};
 
 /// Most elements in the text of a signature. While keys are rotated there are a few.
 pub const ELEMENTS_MAX: usize = 32;
@@ -34,7 +34,7 @@ pub(super) struct Claims<'r> {
 }
 
 impl<'r> Claims<'r> {
-    /// `in_body` is the signature's text if the scheme has it in the body.
+    /// `in_body` is the signature's text if the scheme does not have it in a header.
     pub(super) fn find(
         signature: &Signature,
         headers: &'r HeaderMap,
@@ -59,8 +59,8 @@ impl<'r> Claims<'r> {
                     claims.read_header(signature, headers, name)?;
                 }
             }
-            Place::Body(pointer) => {
-                let place = || format!("the body at {pointer}");
+            Place::Inside(spots) => {
+                let place = || spot::shown(spots);
                 claims.read(signature, in_body.unwrap_or_default().as_bytes(), &place)?;
             }
         }
@@ -193,9 +193,14 @@ pub(super) fn decode(
     text: &[u8],
     room: &mut [u8; SIGNATURE_BYTES_MAX],
 ) -> Option<usize> {
-    match signature.encoding {
+    let decoded = match signature.encoding {
         Encoding::Hex => codec::unhex_into(text, room),
         Encoding::Base64 => codec::unbase64_into(text, room),
+    };
+    match (decoded, text) {
+        // HaloPSA writes a space behind its prefix.
+        (None, [b' ', text @ ..]) => decode(signature, text, room),
+        _ => decoded,
     }
 }
 
@@ -211,7 +216,8 @@ fn check_form(
         Encoding::Base64 => most.div_ceil(3) * 4,
     };
     let found = claim.text.len();
-    if claim.text.is_ascii() && least == most && found != expected {
+    if claim.text.is_ascii() && least == most && found != expected && !claim.text.starts_with(b" ")
+    {
         return Err(VerifyRefusal::Length { header: name.clone(), found, expected });
     }
     let decoded = decode(signature, claim.text, &mut [0; SIGNATURE_BYTES_MAX]);

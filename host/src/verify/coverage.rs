@@ -7,7 +7,7 @@
 use http::HeaderName;
 
 use super::claim;
-use super::scheme::{KeyForm, Part, Place, Scheme, Signature, StampIn, Unit};
+use super::scheme::{KeyForm, Part, Place, Scheme, Signature, StampIn, Text, Unit};
 use super::verifier::Verified;
 use crate::model::{Coverage, SignedBody, SignedParts};
 
@@ -16,21 +16,28 @@ impl Scheme {
     /// signature under several names, and only those that go with the verified signature are covered.
     #[must_use]
     pub fn coverage(&self) -> Vec<Coverage> {
-        let Some(signature) = self.signature().filter(|signature| signature.covers_content())
-        else {
+        let Some(signature) = self.signature() else { return vec![Coverage::Nothing] };
+        let values = signature.covered_values();
+        if !signature.covers_content() && values.is_empty() {
             return vec![Coverage::Nothing];
-        };
+        }
         let sets = match &signature.place {
             Place::First(names) => names.len().max(1),
-            Place::Each(_) | Place::Body(_) => 1,
+            Place::Each(_) | Place::Inside(_) => 1,
         };
-        let form = signature.signed.contains(&Part::SortedForm);
+        let body = if signature.signed.contains(&Part::SortedForm) {
+            SignedBody::SortedForm
+        } else if signature.covers_content() {
+            SignedBody::Bytes
+        } else {
+            SignedBody::Values(values.iter().map(|pointer| Box::from(&***pointer)).collect())
+        };
         let covered = |set| {
             Coverage::Signed(SignedParts {
                 headers: signature.headers(&self.id, set),
                 same_as: signature.same_as(&self.id, set),
                 query: signature.signs_url(),
-                body: if form { SignedBody::SortedForm } else { SignedBody::Bytes },
+                body: body.clone(),
             })
         };
         (0..sets).map(covered).collect()
@@ -45,14 +52,15 @@ impl Scheme {
             Coverage::Nothing => "nothing".to_owned(),
             Coverage::Signed(SignedParts { headers, query, body, .. }) => {
                 let body = match body {
-                    SignedBody::Bytes => "body",
+                    SignedBody::Bytes => "body".to_owned(),
                     SignedBody::SortedForm => {
-                        "form fields, or the body if the address has its hash"
+                        "form fields, or the body if the address has its hash".to_owned()
                     }
+                    SignedBody::Values(pointers) => format!("body at {}", pointers.join(", ")),
                 };
                 let query = query.then(|| "query".to_owned());
                 let headers = headers.iter().map(|name| format!("header {name}"));
-                let parts = std::iter::once(body.to_owned()).chain(query).chain(headers);
+                let parts = std::iter::once(body).chain(query).chain(headers);
                 parts.collect::<Vec<_>>().join(", ")
             }
         });
@@ -113,15 +121,43 @@ impl Signature {
     fn stamp_header(&self, set: usize) -> Option<&HeaderName> {
         match &self.stamp.as_ref()?.place {
             StampIn::Headers(names) => names.get(set).or(names.last()),
-            StampIn::Element(_) | StampIn::Body(_) => None,
+            StampIn::Element(_) | StampIn::Inside(_) => None,
         }
+    }
+
+    /// The pointers of the values in the body that can be read in only one way.
+    pub(super) fn covered_values(&self) -> Vec<&Text> {
+        let value = |(place, part): (usize, &'_ Part)| match part {
+            Part::Value { .. } if self.is_between(place) => Some(place),
+            _ => None,
+        };
+        let places = self.signed.iter().enumerate().filter_map(value);
+        places
+            .filter_map(|place| match &self.signed[place] {
+                Part::Value { pointer, .. } => Some(pointer),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Whether the value at this place of the signed parts can be read in only one way: it and every value
     /// before it end where they must end, or it and every value behind it begin where they must begin.
     fn is_apart(&self, place: usize) -> bool {
+        (0..=place).all(|place| self.ends(place))
+            || (place..self.signed.len()).all(|place| self.begins(place))
+    }
+
+    /// The same, but its beginning may follow from what is before it, and its end from what is behind it.
+    fn is_between(&self, place: usize) -> bool {
+        let behind = |from: usize| (from..self.signed.len()).all(|place| self.begins(place));
+        let begins = (0..place).all(|place| self.ends(place)) || behind(place);
+        begins && ((0..=place).all(|place| self.ends(place)) || behind(place + 1))
+    }
+
+    /// Whether the part at this place ends where it must end, if it begins where it must.
+    fn ends(&self, place: usize) -> bool {
         let part = |place: usize| self.signed.get(place);
-        let ends = |place: usize| match (part(place), part(place + 1)) {
+        match (part(place), part(place + 1)) {
             (Some(Part::Literal(_) | Part::Method), _) | (_, None) => true,
             // An id that contains the text behind it is refused.
             (Some(Part::Id), Some(Part::Literal(text))) => !text.is_empty(),
@@ -130,16 +166,22 @@ impl Signature {
                 self.stamp.as_ref().is_some_and(|stamp| stamp.unit == Unit::Rfc3339)
             }
             (Some(Part::Header(_)), Some(Part::Literal(text))) => is_never_in_header(text),
+            (Some(Part::Value { open: false, .. }), Some(Part::Literal(text))) => text.len() == 1,
             _ => false,
-        };
-        let begins = |place: usize| match (place.checked_sub(1).and_then(part), part(place)) {
+        }
+    }
+
+    /// Whether the part at this place begins where it must begin, if it ends where it must.
+    fn begins(&self, place: usize) -> bool {
+        let part = |place: usize| self.signed.get(place);
+        match (place.checked_sub(1).and_then(part), part(place)) {
             (_, Some(Part::Literal(_))) | (None, _) => true,
             (Some(Part::Literal(text)), Some(Part::Header(_) | Part::Id)) => {
                 is_never_in_header(text)
             }
+            (Some(Part::Literal(text)), Some(Part::Value { open: false, .. })) => text.len() == 1,
             _ => false,
-        };
-        (0..=place).all(ends) || (place..self.signed.len()).all(begins)
+        }
     }
 }
 
@@ -199,7 +241,33 @@ mod tests {
         ] {
             let coverage = coverage(name);
             let [Coverage::Signed(parts)] = &coverage[..] else { panic!("{name}") };
-            assert_eq!((parts.query, parts.body), (query, body), "{name}");
+            assert_eq!((parts.query, &parts.body), (query, &body), "{name}");
+        }
+    }
+
+    /// One value may contain the text between values, if no other one does.
+    #[test]
+    fn a_value_of_the_body_is_covered_if_its_ends_are_known() {
+        let value = |open, pointer: &'static str| Part::Value { pointer: pointer.into(), open };
+        let (closed, open) = (|p| value(false, p), |p| value(true, p));
+        let literal = |text: &'static str| Part::Literal(text.into());
+        for (signed, expected) in [
+            (vec![closed("/a")], &["/a"][..]),
+            (vec![closed("/a"), literal(":"), closed("/b")], &["/a", "/b"]),
+            (
+                vec![closed("/a"), literal(":"), open("/b"), literal(":"), closed("/c")],
+                &["/a", "/b", "/c"],
+            ),
+            (vec![open("/a"), literal(":"), closed("/b")], &["/a", "/b"]),
+            (vec![open("/a"), literal(":"), open("/b"), literal(":"), closed("/c")], &["/c"]),
+            (vec![closed("/a"), closed("/b")], &[]),
+            (vec![closed("/a"), literal("::"), closed("/b")], &[]),
+            (vec![closed("/a"), literal(":"), closed("/b"), Part::Text(Vec::new())], &["/a"]),
+        ] {
+            let mut scheme = (**vendors::scheme("sqreen").unwrap()).clone();
+            let super::super::Proof::Signature(signature) = &mut scheme.proof else { panic!() };
+            signature.signed = signed;
+            assert_eq!(signature.covered_values(), expected, "{:?}", signature.signed);
         }
     }
 

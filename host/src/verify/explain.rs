@@ -14,7 +14,7 @@ use super::codec::{base64, hex};
 use super::key::Key;
 use super::message::{self, Message};
 use super::scheme::{Encoding, Proof, Scheme, Signature, StampIn};
-use super::{Verifier, VerifyRefusal, body_text, id, json, stamp};
+use super::{Verifier, VerifyRefusal, id, inside_text, spot, stamp};
 use crate::model::{Request, Secret, Timestamp, counted, printable};
 
 /// Bytes shown of what was signed: half from its beginning, half from its end.
@@ -85,7 +85,7 @@ impl Inside<'_> {
     fn lines(&self, keys: &[Key]) -> Vec<(&'static str, String)> {
         let Self { scheme, signature, public_url, request } = self;
         let mut lines = Vec::new();
-        let Ok(in_body) = body_text(signature, &request.body) else { return lines };
+        let Ok(in_body) = inside_text(signature, request) else { return lines };
         let Ok(claims) = Claims::find(signature, &request.headers, in_body.as_deref()) else {
             return lines;
         };
@@ -126,7 +126,7 @@ impl Inside<'_> {
     fn clock(&self, sent: Option<&[u8]>) -> Option<String> {
         let described = self.signature.stamp.as_ref()?;
         let in_body = match &described.place {
-            StampIn::Body(pointer) => json::text_at(&self.request.body, pointer),
+            StampIn::Inside(spots) => spot::text(spots, self.request),
             _ => None,
         };
         let text = sent.or(in_body.as_ref().map(|text| text.as_bytes()))?;

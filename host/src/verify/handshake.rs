@@ -11,36 +11,21 @@
 //! The other handshakes repeat the token or give a fixed answer. That signs nothing: no scheme accepts a repeated token
 //! as a signature.
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderName, Method, Uri};
 
+use super::answer::Answer;
 use super::challenge::is_token;
 use super::codec::{base64, hex};
 use super::key::Key;
+use super::question::{Asking, Question};
 use super::scheme::{Handshake, Place, Signature};
 use super::{Verified, Verifier, VerifyRefusal, json, url};
-use crate::model::Secret;
+use crate::model::{Request, Secret};
 
+/// With this header Asana says its secret, and expects it back.
+const ASANA_SECRET: HeaderName = HeaderName::from_static("x-hook-secret");
 /// Keys that make the same MAC of this text are the same.
 const SAMPLE: &[u8] = b"the same key?";
-
-/// The response to the vendor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// 200, or 204 without a body.
-    pub status: u16,
-    pub content_type: &'static str,
-    pub body: String,
-}
-
-impl Answer {
-    const fn text(body: String) -> Self {
-        Self { status: 200, content_type: "text/plain", body }
-    }
-
-    const fn json(body: String) -> Self {
-        Self { status: 200, content_type: "application/json", body }
-    }
-}
 
 impl Handshake {
     /// Whether the vendor asks with GET, while it sends events with POST.
@@ -53,7 +38,7 @@ impl Handshake {
     /// access.
     #[must_use]
     pub const fn is_answered_unasked(self) -> bool {
-        !matches!(self, Self::NotionToken)
+        !matches!(self, Self::NotionToken | Self::AsanaSecret)
     }
 }
 
@@ -62,6 +47,55 @@ impl Verifier {
     #[must_use]
     pub fn with_verify_token(self, token: Option<&Secret>) -> Self {
         Self { verify_token: token.map(Key::plain), ..self }
+    }
+
+    /// Adds questions that it answers.
+    #[must_use]
+    pub fn with_questions(self, questions: Vec<Question>) -> Self {
+        Self { questions: questions.into(), ..self }
+    }
+
+    /// Whether a request with this head may be a question without a signature; its body may decide.
+    #[must_use]
+    pub fn may_be_asked(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+        let asking = Asking { method, uri, headers, request: None };
+        !self.questions.is_empty()
+            && self.is_unproved(method, uri, headers)
+            && self
+                .questions
+                .iter()
+                .any(|question| question.unsigned && !matches!(question.answer(asking), Ok(None)))
+    }
+
+    /// The answer to a question that needs no body and no signature.
+    #[must_use]
+    pub fn answer_head(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Answer> {
+        if !self.is_unproved(method, uri, headers) {
+            return None;
+        }
+        let asking = Asking { method, uri, headers, request: None };
+        let unsigned = self.questions.iter().filter(|question| question.unsigned);
+        unsigned.filter_map(|question| question.answer(asking).ok()?).next()
+    }
+
+    /// The answer to a whole request that is a question without a signature.
+    #[must_use]
+    pub fn answer_unproved(&self, request: &Request) -> Option<Answer> {
+        let Request { method, uri, headers, .. } = request;
+        if self.questions.is_empty() || !self.is_unproved(method, uri, headers) {
+            return None;
+        }
+        let unsigned = self.questions.iter().filter(|question| question.unsigned);
+        unsigned.filter_map(|one| one.answer(Asking::whole(request)).ok()?).next()
+    }
+
+    fn answer_question(&self, request: &Request) -> Option<Answer> {
+        self.questions.iter().find_map(|one| one.answer(Asking::whole(request)).ok()?)
+    }
+
+    /// Whether nothing in the head is what the scheme verifies, or no event has this method.
+    fn is_unproved(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+        !self.scheme.methods.contains(method) || !self.scheme.is_proved_by(uri, headers)
     }
 
     /// Whether this verifier must refuse the texts that the handshake of the other one signs, because both have the
@@ -81,8 +115,10 @@ impl Verifier {
     /// Whether what its sender signs usually is such a text.
     #[must_use]
     pub fn expects_tokens(&self) -> bool {
-        let usual =
-            |signature: &Signature| signature.signs_only_tokens() || !signature.covers_content();
+        let usual = |signature: &Signature| {
+            signature.signs_only_tokens()
+                || !(signature.covers_content() || signature.signs_a_separator())
+        };
         self.scheme.signature().is_some_and(usual)
     }
 
@@ -96,8 +132,11 @@ impl Verifier {
     /// # Errors
     /// Its token is never answered.
     pub fn answer(&self, verified: &Verified) -> Result<Option<Answer>, VerifyRefusal> {
-        let Some(handshake) = self.scheme.handshake else { return Ok(None) };
         let request = verified.request();
+        if let Some(answer) = self.answer_question(request) {
+            return Ok(Some(answer));
+        }
+        let Some(handshake) = self.scheme.handshake else { return Ok(None) };
         let body = |pointer: &str| json::text_at(&request.body, pointer);
         let is = |pointer: &str, text: &str| body(pointer).is_some_and(|found| found == text);
         let token = |pointer: &str| {
@@ -120,7 +159,7 @@ impl Verifier {
             }
             // The ping of webhook events expects an empty body.
             Handshake::DiscordPing if is("/type", "0") => {
-                Answer { status: 204, content_type: "", body: String::new() }
+                Answer { status: 204, ..Answer::nothing() }
             }
             Handshake::OktaVerification => {
                 let Some(token) = header(&request.headers, "x-okta-verification-challenge") else {
@@ -170,14 +209,21 @@ impl Verifier {
         }
     }
 
-    /// The token in the first, unsigned request of a vendor. A person enters it there to confirm the address.
+    /// The token in the first, unsigned request of a vendor, and the answer. A person enters the token at the vendor or
+    /// makes it the secret.
     #[must_use]
-    pub fn token_to_confirm(&self, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    pub fn token_to_confirm(&self, headers: &HeaderMap, body: &[u8]) -> Option<(String, Answer)> {
         if !self.may_confirm(headers) {
             return None;
         }
+        if self.scheme.handshake == Some(Handshake::AsanaSecret) {
+            let token = header(headers, ASANA_SECRET.as_str())?.to_owned();
+            let answer = Answer::header(ASANA_SECRET, token.clone());
+            return is_token(token.as_bytes()).then_some((token, answer));
+        }
         let token = json::text_at(body, "/verification_token")?;
-        is_token(token.as_bytes()).then(|| token.into_owned())
+        let answer = Answer::json("{}".to_owned());
+        is_token(token.as_bytes()).then(|| (token.into_owned(), answer))
     }
 
     /// Whether a request without a signature may be such a request. Its body decides.
@@ -188,8 +234,12 @@ impl Verifier {
         else {
             return false;
         };
-        self.scheme.handshake == Some(Handshake::NotionToken)
-            && !names.iter().any(|name| headers.contains_key(name))
+        let asks_once = match self.scheme.handshake {
+            Some(Handshake::NotionToken) => true,
+            Some(Handshake::AsanaSecret) => headers.contains_key(ASANA_SECRET),
+            _ => false,
+        };
+        asks_once && !names.iter().any(|name| headers.contains_key(name))
     }
 
     fn zoom_answer(&self, key: u16, plain: &str) -> Result<Answer, VerifyRefusal> {

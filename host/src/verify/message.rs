@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::claim::single;
 use super::scheme::{Part, Signature, StampIn};
-use super::{VerifyRefusal, codec, json, stamp, url};
+use super::{VerifyRefusal, codec, json, spot, stamp, url};
 use crate::model::Request;
 
 /// Most fields of a signed form.
@@ -54,11 +54,12 @@ impl<'r> Message<'r> {
                 Part::ListedHeaders(list) => {
                     prepared.push(listed_headers(signature, request, list)?);
                 }
-                Part::BodyText(pointer) => {
-                    let text = json::text_at(&request.body, pointer)
-                        .ok_or_else(|| VerifyRefusal::NotInBody { pointer: pointer.to_string() })?;
+                Part::Text(spots) => {
+                    let text = spot::text(spots, request)
+                        .ok_or_else(|| VerifyRefusal::NotInside { place: spot::shown(spots) })?;
                     prepared.push(text.into_owned().into_bytes());
                 }
+                Part::Value { .. } => prepared.push(value(&signature.signed, part, request)?),
                 Part::Header(name) => {
                     single(&request.headers, name)?;
                 }
@@ -109,7 +110,8 @@ impl<'r> Message<'r> {
                 Part::BodySha256Hex
                 | Part::SortedForm
                 | Part::ListedHeaders(_)
-                | Part::BodyText(_) => put(prepared.next().map_or(&[][..], Vec::as_slice)),
+                | Part::Text(_)
+                | Part::Value { .. } => put(prepared.next().map_or(&[][..], Vec::as_slice)),
             }
         }
     }
@@ -120,6 +122,25 @@ impl<'r> Message<'r> {
         self.feed(url_form, |piece| bytes.extend_from_slice(piece));
         bytes
     }
+}
+
+/// The value of a part that is one, for `parts` of the request. Refused if it contains the text before or behind it: it
+/// could be read as a shorter value and a piece of the next one.
+fn value(parts: &[Part], part: &Part, request: &Request) -> Result<Vec<u8>, VerifyRefusal> {
+    let Part::Value { pointer, open } = part else { return Ok(Vec::new()) };
+    let unclear = || VerifyRefusal::ValueUnclear { pointer: pointer.to_string() };
+    let value = json::value_at(&request.body, pointer).map_err(|_| unclear())?;
+    let value = value.unwrap_or_default().into_owned().into_bytes();
+    let place = parts.iter().position(|other| std::ptr::eq(other, part)).unwrap_or_default();
+    let beside = [place.checked_sub(1), Some(place + 1)].into_iter().flatten();
+    let contains = |part: &Part| match part {
+        Part::Literal(text) => memchr::memmem::find(&value, text.as_bytes()).is_some(),
+        _ => false,
+    };
+    if !open && beside.filter_map(|place| parts.get(place)).any(contains) {
+        return Err(unclear());
+    }
+    Ok(value)
 }
 
 fn body_hash(request: &Request) -> String {
@@ -229,7 +250,7 @@ pub(super) fn stamp_text<'r>(
     let found = match &described.place {
         StampIn::Headers(_) => super::claim::stamp_header(signature, headers, claims.set)?,
         StampIn::Element(_) => claims.stamp,
-        StampIn::Body(_) => return Ok(None),
+        StampIn::Inside(_) => return Ok(None),
     };
     if found.is_none() && described.covered && !described.optional {
         return Err(VerifyRefusal::NoStamp { place: stamp::place(described) });

@@ -9,6 +9,7 @@
 //! How vendors sign is data: see [`Scheme`]. Every pass over a request is linear in its size, except for
 //! sorting the fields of a signed form, of which there are at most [`FORM_FIELDS_MAX`].
 
+mod answer;
 mod challenge;
 mod claim;
 mod codec;
@@ -22,29 +23,33 @@ mod message;
 mod plain;
 mod point;
 mod public;
+mod question;
 mod refusal;
 mod repetition;
 mod scheme;
 mod show;
 mod sign;
+mod spot;
 mod stamp;
 #[cfg(test)]
 mod tests;
 mod url;
 mod verifier;
 
+pub use answer::Answer;
 pub use challenge::TOKEN_BYTES_MAX;
 pub use claim::{ELEMENTS_MAX, SIGNATURES_MAX};
 pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, explain};
-pub use handshake::{Answer, answer_zoom};
+pub use handshake::answer_zoom;
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use plain::{plain_schemes, token, token_in};
+pub use question::{Asked, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign};
 pub use refusal::VerifyRefusal;
 pub use scheme::{
     Algorithm, Encoding, Handshake, KeyForm, Mark, Part, Place, Proof, Replay, Scheme, Signature,
-    Stamp, StampIn, Text, TokenIn, Unit,
+    Spot, Stamp, StampIn, Text, TokenIn, Unit,
 };
 pub use sign::{CannotSign, Signed, Signer, Unsigned, sign_body, trial_keys};
 pub use verifier::{InvalidSecrets, SECRETS_MAX, Verified, Verifier};
 
-use verifier::{body_text, id, without_query};
+use verifier::{id, inside_text, without_query};

@@ -35,8 +35,13 @@ pub enum VerifyRefusal {
     IdUnclear { separator: String },
     #[error("the signed headers do not include the timestamp's header, {header}")]
     StampNotListed { header: HeaderName },
-    #[error("the body has no value at {pointer}, or more than one")]
-    NotInBody { pointer: String },
+    #[error("there is no value in {place}, or more than one")]
+    NotInside { place: String },
+    #[error(
+        "the value in the body at {pointer} is there twice, is not a text or a number, or contains the text that \
+         separates it from the next one in the signed bytes"
+    )]
+    ValueUnclear { pointer: String },
     #[error(
         "the body is not a form of at most {max} fields, and the address does not have its hash"
     )]

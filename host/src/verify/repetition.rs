@@ -5,7 +5,7 @@
 use super::claim::Claims;
 use super::message::{self, Message};
 use super::scheme::{Part, Signature};
-use super::{Replay, Verified, VerifyRefusal, body_text, id};
+use super::{Replay, Verified, VerifyRefusal, id, inside_text};
 use crate::model::{KeyHasher, RepetitionKey, RepetitionSeed, Request};
 
 /// What a key is made of: separate, so that no id can be signed bytes.
@@ -41,7 +41,7 @@ impl Verified {
     /// Adds the sender's id of the request, which the signature covers. False if it is empty.
     fn add_id(&self, signature: &Signature, hash: &mut KeyHasher) -> Result<bool, VerifyRefusal> {
         let headers = &self.request.headers;
-        let in_body = body_text(signature, &self.request.body)?;
+        let in_body = inside_text(signature, &self.request)?;
         let set = Claims::find(signature, headers, in_body.as_deref())?.set;
         let id = id(&self.scheme, signature, headers, set)?;
         hash.update(&[OF_ID]);
@@ -62,7 +62,7 @@ impl Verified {
             hash.update(&request.body);
             return Ok(!request.body.is_empty());
         }
-        let in_body = body_text(signature, &request.body)?;
+        let in_body = inside_text(signature, request)?;
         let claims = Claims::find(signature, &request.headers, in_body.as_deref())?;
         let stamp = message::stamp_text(signature, &request.headers, &claims)?;
         let signed_at = stamp.filter(|_| signature.covers_stamp()).unwrap_or_default();
@@ -87,7 +87,8 @@ fn distinguishes(signature: &Signature, request: &Request) -> bool {
         Part::Url | Part::UrlAnyPort | Part::UrlDecoded | Part::Path => {
             request.uri.query().is_some_and(|query| !query.is_empty())
         }
-        Part::Header(_) | Part::ListedHeaders(_) | Part::BodyText(_) | Part::Id => true,
+        Part::Header(_) | Part::ListedHeaders(_) | Part::Id => true,
+        Part::Text(_) | Part::Value { .. } => true,
         Part::Literal(_) | Part::Method | Part::Stamp | Part::StampIfSent(_) => false,
     })
 }

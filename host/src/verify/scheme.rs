@@ -74,8 +74,19 @@ pub enum Place {
     First(Vec<HeaderName>),
     /// In each of these that is sent, one signature per key.
     Each(Vec<HeaderName>),
-    /// In the body: a JSON pointer.
-    Body(Text),
+    /// In the body or the query: the first of these that is there counts.
+    Inside(Vec<Spot>),
+}
+
+/// Where a text of a request is, if not in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// At a JSON pointer of the body.
+    Json(Text),
+    /// In a field of the form in the body.
+    Form(Text),
+    /// In a parameter of the address.
+    Query(Text),
 }
 
 /// How to recognize a signature among other elements, and how it is made.
@@ -176,8 +187,14 @@ pub enum Part {
     Header(HeaderName),
     /// `name:value` of each header that this header lists, joined by `;`. The timestamp's must be listed.
     ListedHeaders(HeaderName),
-    /// A text inside the body: a JSON pointer.
-    BodyText(Text),
+    /// A text in the body or the query: the first of these that is there counts.
+    Text(Vec<Spot>),
+    /// A text or a number in the body's JSON at this pointer; nothing if it is missing.
+    Value {
+        pointer: Text,
+        /// Whether it may contain the literal before or behind it. If it does not, the value is covered.
+        open: bool,
+    },
 }
 
 /// When the sender says that it signed.
@@ -201,8 +218,8 @@ pub enum StampIn {
     Headers(Vec<HeaderName>),
     /// In the signature's text: the element after this mark.
     Element(Text),
-    /// In the body: a JSON pointer.
-    Body(Text),
+    /// In the body or the query: the first of these that is there counts.
+    Inside(Vec<Spot>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +243,7 @@ pub enum Handshake {
     OktaVerification,
     HcpTest,
     NotionToken,
+    AsanaSecret,
     XCrc,
 }
 
@@ -291,6 +309,12 @@ impl Signature {
         self.signed.iter().any(content)
     }
 
+    /// Whether some values of the body are signed.
+    #[must_use]
+    pub fn signs_values(&self) -> bool {
+        self.signed.iter().any(|part| matches!(part, Part::Value { .. }))
+    }
+
     /// Whether the time in a signed request cannot be changed.
     #[must_use]
     pub fn covers_stamp(&self) -> bool {
@@ -301,8 +325,10 @@ impl Signature {
             (Part::Header(name), StampIn::Headers(names)) => names.contains(name),
             // The timestamp must be listed.
             (Part::ListedHeaders(_), StampIn::Headers(_)) => true,
-            (Part::Body | Part::BodySha256Hex, StampIn::Body(_)) => true,
-            (Part::BodyText(pointer), StampIn::Body(place)) => pointer == place,
+            (Part::Body | Part::BodySha256Hex, StampIn::Inside(spots)) => {
+                !spots.iter().any(|spot| matches!(spot, Spot::Query(_)))
+            }
+            (Part::Text(signed), StampIn::Inside(spots)) => signed == spots,
             _ => false,
         };
         in_key || self.signed.iter().any(part)

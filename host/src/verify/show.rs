@@ -1,9 +1,10 @@
 //! Describes a scheme in words, for lists, tables and `check`.
 
 use super::scheme::{
-    Algorithm, Encoding, KeyForm, Part, Place, Proof, Replay, Scheme, Signature, Stamp, StampIn,
-    TokenIn, Unit,
+    Algorithm, Encoding, KeyForm, Part, Place, Proof, Replay, Scheme, Signature, Spot, Stamp,
+    StampIn, TokenIn, Unit,
 };
+use super::spot;
 
 impl Scheme {
     /// Where the proof is: `header x-hub-signature-256, written sha256=…`.
@@ -86,7 +87,7 @@ impl Signature {
         let place = match &self.place {
             Place::First(list) => names(list, " or "),
             Place::Each(list) => names(list, ", "),
-            Place::Body(pointer) => format!("body at {pointer}"),
+            Place::Inside(spots) => inside(spots),
         };
         let stamp = match self.stamp.as_ref().map(|stamp| &stamp.place) {
             Some(StampIn::Element(mark)) => format!("{mark}…{}", self.separator_shown()),
@@ -113,6 +114,10 @@ impl Signature {
         };
         format!("{}, {encoding}", names.join(" or "))
     }
+}
+
+fn inside(spots: &[Spot]) -> String {
+    spot::shown(spots).replace("the body", "body")
 }
 
 impl Algorithm {
@@ -160,7 +165,12 @@ impl Part {
             Self::SortedForm => "sorted-form-fields".to_owned(),
             Self::Header(name) => name.to_string(),
             Self::ListedHeaders(list) => format!("headers-listed-in-{list}"),
-            Self::BodyText(pointer) => format!("body-at-{pointer}"),
+            Self::Text(spots) => {
+                spots.iter().map(Spot::written).collect::<Vec<_>>().join("|").replace(' ', "-")
+            }
+            Self::Value { pointer, open } => {
+                format!("{}:{pointer}", if *open { "open-value" } else { "value" })
+            }
         }
     }
 }
@@ -173,7 +183,7 @@ impl Stamp {
                 format!("header {}", names.join(" or "))
             }
             StampIn::Element(mark) => format!("{mark}…"),
-            StampIn::Body(pointer) => format!("body at {pointer}"),
+            StampIn::Inside(spots) => inside(spots),
         };
         let unit = match self.unit {
             Unit::Seconds => "s",

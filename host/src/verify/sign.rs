@@ -16,9 +16,9 @@ use super::codec::{base64, hex};
 use super::key::Key;
 use super::message::Message;
 use super::scheme::{
-    Algorithm, Encoding, Mark, Part, Place, Proof, Scheme, Signature, StampIn, TokenIn,
+    Algorithm, Encoding, Mark, Part, Place, Proof, Scheme, Signature, Spot, StampIn, TokenIn,
 };
-use super::{VerifyRefusal, public, stamp};
+use super::{VerifyRefusal, public, spot, stamp};
 use crate::model::{Request, Secret, Timestamp};
 
 /// Why signing failed. Never contains the secret.
@@ -33,6 +33,8 @@ pub enum CannotSign {
     NeedsPrivateKey { scheme: String },
     #[error("scheme `{scheme}` writes into the body, so the body must be a JSON object")]
     NoObject { scheme: String },
+    #[error("scheme `{scheme}` writes into the body, so the body must be a form without parts")]
+    NoForm { scheme: String },
     #[error("the request cannot be signed: {0}")]
     Request(#[from] VerifyRefusal),
     #[error("signing failed")]
@@ -167,7 +169,7 @@ impl Signer {
         let id = draft.id.clone();
         draft.header(self.scheme.id.first(), &id);
         self.fill(signature, stamp_text.as_deref(), &mut draft)?;
-        let in_element = |stamp: &super::Stamp| !matches!(stamp.place, StampIn::Body(_));
+        let in_element = |stamp: &super::Stamp| !matches!(stamp.place, StampIn::Inside(_));
         let sent = stamp_text.as_ref().filter(|_| stamp.is_some_and(in_element));
         let public_url = draft.public_url.clone();
         let message = Message::new(
@@ -193,7 +195,7 @@ impl Signer {
         let text = self.write(signature, stamp_text.as_deref(), &raw);
         match &signature.place {
             Place::First(names) | Place::Each(names) => draft.header(names.first(), &text),
-            Place::Body(pointer) => self.put(&mut draft, pointer, &text, false)?,
+            Place::Inside(spots) => self.put(&mut draft, spots, &text, false)?,
         }
         Ok(draft.signed)
     }
@@ -205,21 +207,18 @@ impl Signer {
         stamp: Option<&str>,
         draft: &mut Draft,
     ) -> Result<(), CannotSign> {
-        if let (Some(StampIn::Body(pointer)), Some(text)) =
+        if let (Some(StampIn::Inside(spots)), Some(text)) =
             (signature.stamp.as_ref().map(|stamp| &stamp.place), stamp)
         {
-            let pointer = pointer.clone();
             // Some vendors write it as a number; those that sign its text write a string.
-            let as_text = signature.signed.contains(&Part::BodyText(pointer.clone()));
-            self.put(draft, &pointer, text, !as_text)?;
+            let as_text = signature.signed.contains(&Part::Text(spots.clone()));
+            self.put(draft, spots, text, !as_text)?;
         }
         for part in &signature.signed {
             match part {
-                Part::BodyText(pointer)
-                    if super::json::text_at(&draft.request.body, pointer).is_none() =>
-                {
+                Part::Text(spots) if spot::text(spots, &draft.request).is_none() => {
                     let id = draft.id.clone();
-                    self.put(draft, pointer, &id, false)?;
+                    self.put(draft, spots, &id, false)?;
                 }
                 Part::SortedForm if !is_form(&draft.request.body) => draft.add_body_hash(),
                 Part::ListedHeaders(list) => {
@@ -233,18 +232,33 @@ impl Signer {
         Ok(())
     }
 
+    /// Writes the text to the first of these spots that a request with such a body can have.
     fn put(
         &self,
         draft: &mut Draft,
-        pointer: &str,
+        spots: &[Spot],
         text: &str,
         as_number: bool,
     ) -> Result<(), CannotSign> {
-        let body = put(&draft.request.body, pointer, text, as_number)
-            .ok_or_else(|| CannotSign::NoObject { scheme: self.scheme.name.to_string() })?;
-        draft.request.body = Bytes::from(body.clone());
-        draft.signed.body = Some(body);
-        Ok(())
+        let body = &draft.request.body;
+        for spot in spots {
+            let written = match spot {
+                Spot::Json(pointer) => put(body, pointer, text, as_number),
+                Spot::Form(name) => put_field(body, name, text),
+                Spot::Query(name) => {
+                    draft.add_parameter(name, &escaped(text));
+                    return Ok(());
+                }
+            };
+            if let Some(body) = written {
+                draft.request.body = Bytes::from(body.clone());
+                draft.signed.body = Some(body);
+                return Ok(());
+            }
+        }
+        let scheme = self.scheme.name.to_string();
+        let is_json = spots.iter().any(|spot| matches!(spot, Spot::Json(_)));
+        Err(if is_json { CannotSign::NoObject { scheme } } else { CannotSign::NoForm { scheme } })
     }
 
     /// The signature's text, with the timestamp if that is beside it.
@@ -308,8 +322,12 @@ impl Draft {
     /// A body that is not a form is signed through its hash in the address.
     fn add_body_hash(&mut self) {
         let hash = hex(&Sha256::digest(&self.request.body));
+        self.add_parameter("bodySHA256", &hash);
+    }
+
+    fn add_parameter(&mut self, name: &str, value: &str) {
         let path = self.request.uri.path_and_query().map_or("", |path| path.as_str());
-        let path = with_parameter(path, "bodySHA256", &hash);
+        let path = with_parameter(path, name, value);
         self.request.uri = path.parse().unwrap_or_default();
         self.signed.path = Some(path);
     }
@@ -426,11 +444,31 @@ fn is_form(body: &[u8]) -> bool {
     body.is_empty() || (body.contains(&b'=') && !matches!(body.first(), Some(b'{' | b'[')))
 }
 
-/// The body with a text or number at a JSON pointer, through objects only.
+/// A form with the field, in place of those with that name; `None` if the body is something else.
+fn put_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>> {
+    if !is_form(body) || spot::is_multipart(body) {
+        return None;
+    }
+    let is_other = |field: &&[u8]| {
+        let key = field.split(|byte| *byte == b'=').next().unwrap_or_default();
+        !field.is_empty() && super::codec::unescape(key, true) != name.as_bytes()
+    };
+    let new = format!("{}={}", escaped(name), escaped(value)).into_bytes();
+    let others = body.split(|byte| *byte == b'&').filter(is_other);
+    let fields: Vec<&[u8]> = others.chain(std::iter::once(&new[..])).collect();
+    Some(fields.join(&b'&'))
+}
+
+/// The body with a text or number at a JSON pointer, through objects, and through lists of one element.
 fn put(body: &[u8], pointer: &str, text: &str, as_number: bool) -> Option<Vec<u8>> {
     let mut document: serde_json::Value = serde_json::from_slice(body).ok()?;
     let mut place = &mut document;
     for name in pointer.strip_prefix('/')?.split('/') {
+        if place.is_array() {
+            let [only] = place.as_array_mut()?.as_mut_slice() else { return None };
+            place = Some(only).filter(|_| name == "0")?;
+            continue;
+        }
         let object = place.as_object_mut()?;
         place = object.entry(name).or_insert_with(|| serde_json::Value::Object(Default::default()));
     }

@@ -2,6 +2,7 @@
 
 use super::VerifyRefusal;
 use super::scheme::{Stamp, StampIn, Unit};
+use super::spot;
 use crate::model::Timestamp;
 
 /// Longest text of a timestamp, in bytes. The longest form of RFC 3339 with nanoseconds has 35.
@@ -61,7 +62,7 @@ pub(super) fn place(stamp: &Stamp) -> String {
             format!("header {}", names.join(" or "))
         }
         StampIn::Element(mark) => format!("the signature's header, written {mark}…"),
-        StampIn::Body(pointer) => format!("the body at {pointer}"),
+        StampIn::Inside(spots) => spot::shown(spots),
     }
 }
 

@@ -243,7 +243,7 @@ fn each_bit_of_the_headers(
         let at = |names: &[HeaderName]| names.contains(header);
         let signs = match &signature.place {
             Place::First(names) | Place::Each(names) => at(names),
-            Place::Body(_) => false,
+            Place::Inside(_) => false,
         };
         let stamps = matches!(
             signature.stamp.as_ref().map(|stamp| &stamp.place), Some(StampIn::Headers(n)) if at(n)

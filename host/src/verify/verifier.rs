@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
 
 use super::challenge::refuse_token;
 use super::claim::{self, Claims};
 use super::key::Key;
 use super::message::{self, Message};
+use super::question::Question;
 use super::refusal::VerifyRefusal;
 use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
-use super::{codec, json, stamp, url};
+use super::{codec, spot, stamp, url};
 use crate::model::{Request, Secret, Timestamp};
 
 /// Most secrets of one source: enough to rotate them. Each costs one hash per request.
@@ -28,6 +30,8 @@ pub struct Verifier {
     pub(super) verify_token: Option<Key>,
     /// See [`refuse_token`].
     pub(super) refuses_tokens: bool,
+    /// What it answers besides the scheme's handshake.
+    pub(super) questions: Arc<[Question]>,
 }
 
 /// Why a verifier cannot be built.
@@ -82,6 +86,31 @@ impl Verified {
     }
 }
 
+impl Verified {
+    /// The form in the address of a request by GET without a body, without the token: its content. `None` if the
+    /// signature covers the content, but not the query.
+    #[must_use]
+    pub fn form_in_query(&self) -> Option<Bytes> {
+        let request = &self.request;
+        if request.method != Method::GET || !request.body.is_empty() {
+            return None;
+        }
+        let query = request.uri.query().filter(|query| !query.is_empty())?;
+        let is_open = |signature: &Signature| {
+            signature.signs_url() || !(signature.covers_content() || signature.signs_values())
+        };
+        if !self.scheme.signature().is_none_or(is_open) {
+            return None;
+        }
+        let Proof::Token(TokenIn::Query(token)) = &self.scheme.proof else {
+            return Some(Bytes::copy_from_slice(query.as_bytes()));
+        };
+        let is_token = |pair: &str| url::parameter(pair, token).next().is_some();
+        let others: Vec<&str> = query.split('&').filter(|pair| !is_token(pair)).collect();
+        Some(Bytes::from(others.join("&"))).filter(|others| !others.is_empty())
+    }
+}
+
 impl Verifier {
     /// `public_url` is the public address before the source's path, without a slash at its end.
     ///
@@ -120,7 +149,8 @@ impl Verifier {
         let keys = secrets.iter().enumerate().map(keyed).collect::<Result<_, _>>()?;
         let (scheme, public_url) = (Arc::clone(scheme), public_url.map(Arc::from));
         let refuses_tokens = scheme.signs_tokens();
-        Ok(Self { scheme, keys, public_url, verify_token: None, refuses_tokens })
+        let (verify_token, questions) = (None, Arc::default());
+        Ok(Self { scheme, keys, public_url, verify_token, refuses_tokens, questions })
     }
 
     #[must_use]
@@ -145,7 +175,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<(), VerifyRefusal> {
         match &self.scheme.proof {
-            Proof::Signature(signature) if matches!(signature.place, Place::Body(_)) => Ok(()),
+            Proof::Signature(signature) if matches!(signature.place, Place::Inside(_)) => Ok(()),
             Proof::Signature(signature) => {
                 self.claims(signature, headers, None, now)?.claims.check_form(signature)
             }
@@ -225,7 +255,7 @@ impl Verifier {
 
     /// How the signature of the request was made.
     fn check(&self, signature: &Signature, request: &Request) -> Result<Matched, VerifyRefusal> {
-        let in_body = body_text(signature, &request.body)?;
+        let in_body = inside_text(signature, request)?;
         let now = request.received_at;
         let claimed = self.claims(signature, &request.headers, in_body.as_deref(), now)?;
         let Claimed { claims, stamp, id } = &claimed;
@@ -303,26 +333,29 @@ pub(super) fn id<'r>(
     }
 }
 
-/// The signature's text, if it is in the body.
-pub(super) fn body_text<'b>(
+/// The signature's text, if it is in the body or the query.
+pub(super) fn inside_text<'r>(
     signature: &Signature,
-    body: &'b [u8],
-) -> Result<Option<Cow<'b, str>>, VerifyRefusal> {
-    let Place::Body(pointer) = &signature.place else { return Ok(None) };
-    match json::text_at(body, pointer) {
+    request: &'r Request,
+) -> Result<Option<Cow<'r, str>>, VerifyRefusal> {
+    let Place::Inside(spots) = &signature.place else { return Ok(None) };
+    match spot::text(spots, request) {
         Some(text) => Ok(Some(text)),
-        None => Err(VerifyRefusal::NotInBody { pointer: pointer.to_string() }),
+        None => Err(VerifyRefusal::NotInside { place: spot::shown(spots) }),
     }
 }
 
-/// Checks a timestamp in the body. Only called once the signature of the body is verified.
+/// Checks a timestamp in the body or the query. Only called once the signature is verified.
 fn check_body_stamp(signature: &Signature, request: &Request) -> Result<(), VerifyRefusal> {
     let Some(described) = &signature.stamp else { return Ok(()) };
-    let StampIn::Body(pointer) = &described.place else { return Ok(()) };
-    match json::text_at(&request.body, pointer) {
+    let StampIn::Inside(spots) = &described.place else { return Ok(()) };
+    if !described.covered {
+        return Ok(());
+    }
+    match spot::text(spots, request) {
         Some(text) => stamp::check(described, text.as_bytes(), request.received_at),
         None if described.optional => Ok(()),
-        None => Err(VerifyRefusal::NotInBody { pointer: pointer.to_string() }),
+        None => Err(VerifyRefusal::NotInside { place: spot::shown(spots) }),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The contract that every engine keeps: the trait [`Queue`] and what goes in and out of it.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,8 @@ use dispatcher_model::{
     Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, RepetitionSeed, StoredEvent,
     TargetNumber, Timestamp,
 };
+
+use crate::error::{AppendError, StoreError};
 
 /// A boxed future: the trait is used as `Arc<dyn Queue>`, and every call is a batch.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -61,8 +62,7 @@ impl Durable {
     #[cfg(any(test, feature = "test-util"))]
     #[must_use]
     pub fn claimed(ids: Vec<EventId>, duplicates: usize) -> Self {
-        let duplicates = (0..).take(duplicates).collect();
-        Self { ids, duplicates }
+        Self { ids, duplicates: (0..).take(duplicates).collect() }
     }
 
     /// The proof for both parts of a request.
@@ -91,63 +91,6 @@ impl Durable {
     pub fn is_duplicate(&self, place: usize) -> bool {
         u16::try_from(place).is_ok_and(|place| self.duplicates.binary_search(&place).is_ok())
     }
-}
-
-/// Why a request could not be stored. None of it is stored; the sender may try again.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum AppendError {
-    /// The queue before the disk is full.
-    #[error("more requests than the disk takes")]
-    Overloaded,
-    /// Too large for a segment: it will never fit.
-    #[error("the request has {bytes} bytes, a segment takes {bytes_max}")]
-    TooLarge { bytes: usize, bytes_max: usize },
-    /// Refused until there is space on the disk or in the log; the text says what, where and what to do.
-    #[error("{reason}")]
-    Full { reason: String },
-    /// The disk refused; the text says what and where.
-    #[error("{0}")]
-    Disk(String),
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// Any other failure of the store: what, where and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    #[error("the store is closed")]
-    Closed,
-    #[error("unknown target number {0}: register its name first")]
-    UnknownTarget(u16),
-    /// The index answers when the rebuild is done.
-    #[error("{progress}: try again when it is done")]
-    Rebuilding { progress: String },
-    #[error("cannot read the index: {reason}")]
-    ReadIndex { reason: String },
-    #[error("cannot read the log in {folder}: {reason}")]
-    ReadLog { folder: PathBuf, reason: String },
-    /// The disk refused; the text says what and where.
-    #[error("{reason}")]
-    Disk { reason: String },
-    #[error("target {target} is too busy to expire its deliveries: try again")]
-    Busy { target: Arc<str> },
-    #[error(
-        "event {0} is no longer kept: [store] retention removed it. A dead letter without its event can \
-         be dropped, not replayed"
-    )]
-    NotKept(EventId),
-    #[error(
-        "the store knows {known} targets, and {new} new ones are too many (at most {max}): drop or move what waits for \
-         targets that were removed, keep an old name, or wait until store.retention has removed the old events"
-    )]
-    TooManyTargets { known: usize, new: usize, max: usize },
-    /// More than one of the limits allows.
-    #[error("too large: {what}, at most {max}")]
-    TooLarge { what: String, max: usize },
-    #[error("a task of the store ended early: {reason}")]
-    Interrupted { reason: String },
-    #[error("this kind of store cannot do that")]
-    Unsupported,
 }
 
 /// What became of a claimed delivery.
@@ -253,8 +196,8 @@ pub struct Hold {
     pub since: Timestamp,
 }
 
-/// The durable queue. All methods may be called from any task. An engine that cannot do what people
-/// ask of it, from [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
+/// The durable queue. All methods may be called from any task. An engine that cannot do what people ask of it, from
+/// [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
 pub trait Queue: Send + Sync + 'static {
     /// The secret with which the repetition keys of its events are made. It never changes, and no other store has it.
     fn repetition_seed(&self) -> RepetitionSeed;
@@ -279,9 +222,8 @@ pub trait Queue: Send + Sync + 'static {
         lease: Duration,
     ) -> BoxFuture<'_, Result<Vec<Delivery>, StoreError>>;
 
-    /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail
-    /// cannot keep the others from a target that is being probed; also while it is held as broken. An engine that
-    /// cannot choose returns any.
+    /// Like [`claim`](Self::claim), but only what was never tried, so that events which always fail cannot keep the others
+    /// from a target that is being probed; also while it is held as broken. An engine that cannot choose returns any.
     fn claim_untried(
         &self,
         target: TargetNumber,
@@ -305,15 +247,13 @@ pub trait Queue: Send + Sync + 'static {
         &self,
         target: TargetNumber,
         outcomes: Vec<Settlement>,
-        window: Window,
+        _window: Window,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        let _ = window;
         self.settle(target, outcomes)
     }
 
     /// The windows of a target that are open, and perhaps some that have ended.
-    fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
-        let _ = target;
+    fn windows(&self, _target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
@@ -366,6 +306,11 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
+    /// Ends the hold of a target that was held as broken. A pause stays, also one that was asked for just before.
+    fn let_go(&self, _target: TargetNumber) -> BoxFuture<'_, Result<(), StoreError>> {
+        cannot()
+    }
+
     /// Why the target is on hold.
     fn held(&self, _target: TargetNumber) -> Option<Hold> {
         None
@@ -412,9 +357,8 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// Drops all that waits for `from` and is not claimed, after it made deliveries of `to` of it. What `to`
-    /// has already, or had, is not delivered to it again. Returns how many; durable then. After a crash a part may
-    /// wait for both.
+    /// Drops all that waits for `from` and is not claimed, after it made deliveries of `to` of it. What `to` has or
+    /// had is not delivered to it again. Returns how many; durable then. After a crash a part may wait for both.
     fn move_waiting(
         &self,
         _from: TargetNumber,

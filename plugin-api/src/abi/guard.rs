@@ -35,14 +35,19 @@ pub(super) fn install_hook(host: &Host) {
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let host = CURRENT
+            let current = CURRENT
                 .try_with(|current| current.try_borrow().ok().and_then(|host| host.clone()))
                 .ok()
-                .flatten()
-                .or_else(|| LATEST.try_lock().ok()?.as_ref()?());
-            let Some(host) = host else { return previous(panic) };
+                .flatten();
             let place = panic.location().map_or_else(String::new, ToString::to_string);
-            host.log(Level::Error, text(panic.payload()), &[("panicked_at", &place)]);
+            if let Some(host) = current {
+                host.log(Level::Error, text(panic.payload()), &[("panicked_at", &place)]);
+                return;
+            }
+            // The message may have secrets of any target, and a host masks those of its own.
+            let latest = || LATEST.try_lock().ok()?.as_ref()?();
+            let Some(host) = latest() else { return previous(panic) };
+            host.log(Level::Error, "a thread of the plugin panicked", &[("panicked_at", &place)]);
         }));
     });
 }

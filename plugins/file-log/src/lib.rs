@@ -12,6 +12,7 @@
 
 mod escape;
 mod file;
+mod length;
 mod line;
 mod minify;
 mod size;
@@ -24,6 +25,7 @@ use std::time::SystemTime;
 use dispatcher_plugin_api::prelude::*;
 
 use file::{Log, Problem, Rotation};
+use length::too_long;
 use line::{Line, Piece};
 
 /// Most bytes of one append; a larger call needs several.
@@ -42,6 +44,7 @@ const OFF: &str = "off";
 #[serde(crate = "serde", deny_unknown_fields)]
 pub struct Settings {
     /// The file to append to; missing folders are created. A relative path starts at `home`.
+    #[schemars(extend("x-file" = "regular"))]
     path: LocalPath,
     /// When a new file is started, and how many old ones are kept.
     #[serde(default)]
@@ -94,6 +97,9 @@ impl Settings {
         let path = self.path.as_path();
         if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
             let reason = "is a folder: add the name of a file, such as logs/events.jsonl";
+            mistakes.add(Invalid::at("path", reason));
+        }
+        if let Some(reason) = rotation.and_then(|rotation| too_long(path, rotation)) {
             mistakes.add(Invalid::at("path", reason));
         }
         let rotation = mistakes.finish(rotation)?;
@@ -181,6 +187,7 @@ fn push(piece: &mut Piece, event: Event<'_>, bytes_max: usize) -> Option<Piece> 
         title: event.title(),
         link: event.link(),
         data: event.data(),
+        content_type: event.content_type(),
     };
     piece.push(&line, bytes_max)
 }

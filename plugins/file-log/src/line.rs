@@ -44,6 +44,8 @@ pub(crate) struct Line<'a> {
     pub(crate) title: &'a str,
     pub(crate) link: Option<&'a str>,
     pub(crate) data: &'a [u8],
+    /// The media type of the data.
+    pub(crate) content_type: &'a str,
 }
 
 impl Line<'_> {
@@ -64,16 +66,38 @@ impl Line<'_> {
         if let Some(link) = self.link {
             attribute(out, "link", link);
         }
+        if let Some(text) = self.text() {
+            attribute(out, "datacontenttype", self.content_type);
+            attribute(out, "data", text);
+            out.extend_from_slice(b"}\n");
+            return;
+        }
         let before = out.len();
         out.extend_from_slice(b",\"data\":");
         if minify(self.data, out).is_err() {
             out.truncate(before);
-            attribute(out, "datacontenttype", "application/octet-stream");
+            let is_json = self.content_type.starts_with("application/json");
+            let kind = if is_json { "application/octet-stream" } else { self.content_type };
+            attribute(out, "datacontenttype", kind);
             out.extend_from_slice(b",\"data_base64\":\"");
             push_base64(out, self.data);
             out.push(b'"');
         }
         out.extend_from_slice(b"}\n");
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The data, if it is not JSON, but text.
+    fn text(&self) -> Option<&'a str> {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        let kind = self.content_type.split(';').next().unwrap_or_default().trim();
+        let is_text = kind.starts_with("text/")
+            || kind.starts_with("multipart/")
+            || kind.ends_with("/xml")
+            || kind.ends_with("+xml")
+            || kind.eq_ignore_ascii_case(FORM);
+        std::str::from_utf8(self.data).ok().filter(|_| is_text)
     }
 }
 
@@ -132,6 +156,7 @@ mod tests {
         title: "Tor",
         link: None,
         data: b"{\"a\": 1}",
+        content_type: "application/json",
     };
 
     fn text(line: &Line<'_>) -> String {
@@ -206,6 +231,29 @@ mod tests {
                 Some("application/octet-stream")
             );
             assert!(!fields(&line).contains_key("data"));
+        }
+    }
+
+    #[test]
+    fn text_is_written_as_text_with_its_type() {
+        for (content_type, data) in [
+            ("application/x-www-form-urlencoded", "a=1&b=%20"),
+            ("multipart/form-data; boundary=\"b\"", "--b\r\n\r\n\r\n--b--\r\n"),
+            ("text/plain; charset=utf-8", "line 1\nline \u{2028}2"),
+            ("application/xml", "<a>é</a>"),
+            ("image/svg+xml", "<svg/>"),
+        ] {
+            let line = text(&Line { data: data.as_bytes(), content_type, ..PLAIN });
+            assert_eq!(field(&line, "datacontenttype").as_deref(), Some(content_type));
+            assert_eq!(field(&line, "data").as_deref(), Some(data), "{line}");
+            assert_eq!(line.lines().count(), 1);
+        }
+        for (content_type, data) in
+            [("text/plain; charset=windows-1252", &b"caf\xe9"[..]), ("image/png", b"\x89PNG")]
+        {
+            let line = text(&Line { data, content_type, ..PLAIN });
+            assert_eq!(field(&line, "datacontenttype").as_deref(), Some(content_type));
+            assert!(fields(&line).contains_key("data_base64"), "{line}");
         }
     }
 

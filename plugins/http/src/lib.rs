@@ -103,7 +103,7 @@ impl Each for Http {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let request = request
-            .header("content-type", "application/json")
+            .header("content-type", event.content_type())
             .header("webhook-id", event.id())
             .header("webhook-timestamp", now.to_string())
             .header("idempotency-key", event.id());

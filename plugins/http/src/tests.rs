@@ -69,6 +69,32 @@ fn what_the_event_is_stands_in_the_header_and_a_signature_covers_the_body() {
 }
 
 #[test]
+fn the_content_type_is_that_of_the_data() {
+    let host = TestHost::new();
+    let http = target(&host, json!({ "url": URL })).unwrap();
+    for (declared, data, expected) in [
+        (Some("text/xml"), "<a/>", "text/xml"),
+        (Some("multipart/form-data; boundary=b"), "--b--", "multipart/form-data; boundary=b"),
+        (Some("text/xml"), " [1]", "application/json"),
+        (Some("application/json"), "7", "application/json"),
+        (Some("no type"), "a", "application/octet-stream"),
+        (None, "a", "application/octet-stream"),
+        (None, "{}", "application/json"),
+    ] {
+        host.answer(200, "");
+        let event = TestEvent::new(data);
+        let event = match declared {
+            Some(declared) => event.header("Content-Type", declared),
+            None => event,
+        };
+        testing::each(&http, &event).unwrap();
+        let requests = host.requests();
+        let found = requests.last().and_then(|request| field(request, "content-type"));
+        assert_eq!(found, Some(expected), "{data}");
+    }
+}
+
+#[test]
 fn put_can_be_set() {
     let host = TestHost::new();
     host.answer(200, "");

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use dispatcher::model::{Request, Secret, Timestamp};
-use dispatcher::verify::{self, Answer, Handshake, Part, Place, Proof, Scheme, Signer, Unsigned, Verifier};
+use dispatcher::verify::{self, Answer, Handshake, Part, Place, Proof, Scheme, Signer, Spot, Unsigned, Verifier};
 use http::{HeaderName, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
 use ring::rand::SystemRandom;
@@ -42,7 +42,7 @@ fn own() -> Vec<Arc<Scheme>> {
         vec![Part::BodySha256Hex],
         vec![Part::SortedForm],
         vec![Part::Method, Part::Body],
-        vec![Part::BodyText("/text".into())],
+        vec![Part::Text(vec![Spot::Json("/text".into())])],
     ];
     let one = |(signed, handshake): (Vec<Part>, Handshake)| {
         let mut signature = signature.clone();
@@ -82,7 +82,7 @@ fuzz_target!(|input: &[u8]| {
         received_at: NOW,
     };
 
-    if let Some(token) = row.verifier.token_to_confirm(&headers, body) {
+    if let Some((token, _)) = row.verifier.token_to_confirm(&headers, body) {
         assert!(is_token(&token));
     }
     if let Ok(answer) = verify::answer_zoom(&row.verifier, body) {

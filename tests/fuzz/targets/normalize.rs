@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
     let body = Bytes::copy_from_slice(body);
     let key = || Some([7; 16]);
     for repetition in [Repetition::Key(&key), Repetition::KeyAlone(&key)] {
-        let input = Input { headers: &headers, query: Some("a=1&b"), body: &body, repetition, seed: RepetitionSeed::default() };
+        let input = Input { headers: &headers, query: Some("a=1&b"), body: &body, is_query: false, repetition, seed: RepetitionSeed::default() };
         let Ok(events) = normalize::normalize(sender, input) else { continue };
         assert!(events.len() <= EVENTS_MAX);
         for event in events {

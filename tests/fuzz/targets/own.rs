@@ -84,7 +84,7 @@ fn templates(input: &[u8]) {
 
 fn read(sender: &Sender, headers: &HeaderMap, body: &Bytes) {
     let key = || None;
-    let input = Input { headers, query: Some("a=1"), body, repetition: Repetition::Key(&key), seed: RepetitionSeed::default() };
+    let input = Input { headers, query: Some("a=1"), body, is_query: false, repetition: Repetition::Key(&key), seed: RepetitionSeed::default() };
     for event in normalize::normalize(sender, input).unwrap_or_default() {
         assert!(!event.attributes.title.is_empty());
     }

@@ -55,6 +55,12 @@ fn forwarded_lists(input: &[u8]) {
     };
     let mut forged = headers.clone();
     for (name, entry) in [(X_FORWARDED_FOR, &b"198.51.100.1, "[..]), (header::FORWARDED, b"for=198.51.100.1, ")] {
+        // A list without an entry is as if there were none: then what is added is not at its left, but a list that the
+        // sender alone wrote, which may contradict the other.
+        let is_entry = |value: &HeaderValue| value.as_bytes().iter().any(|byte| !b" \t,".contains(byte));
+        if !headers.get_all(&name).iter().any(is_entry) {
+            continue;
+        }
         let Some(first) = forged.get_mut(&name) else { continue };
         let value = [entry, first.as_bytes()].concat();
         *first = HeaderValue::from_bytes(&value).expect("it was a value before");

@@ -1,4 +1,4 @@
-//! The forms in which a secret may come back: plain, escaped, in hexadecimal and in base64.
+//! The forms in which a secret may come back: plain, escaped, in hexadecimal, base32 and base64.
 
 use std::fmt::Write as _;
 
@@ -6,6 +6,10 @@ use crate::base64::{self, Alphabet};
 
 /// A shorter secret is not hidden: it could be part of harmless words.
 pub(super) const SECRET_BYTES_MIN: usize = 6;
+
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const BASE32_DIGIT_BITS: usize = 5;
+const BASE32_GROUP_BYTES: usize = 5;
 
 /// A shorter word of a secret, such as `Bearer`, may be harmless.
 const WORD_BYTES_MIN: usize = 8;
@@ -53,7 +57,9 @@ fn credentials(word: &str) -> Option<String> {
 fn forms_of_part(text: &str) -> Vec<Vec<u8>> {
     let bytes = text.as_bytes();
     let hex = |upper| bytes.iter().fold(String::new(), |hex, byte| hex + &hex_of(*byte, upper));
-    let mut forms = vec![text.to_owned(), hex(false), hex(true), html(text)];
+    let twice = hex(false).bytes().map(|digit| hex_of(digit, false)).collect();
+    let mut forms = vec![text.to_owned(), hex(false), hex(true), twice, html(text)];
+    forms.extend((0..BASE32_GROUP_BYTES).map(|before| base32_after(bytes, before)));
     // Escapers that spare no character, and separated digits.
     let each = |escape: &str, upper| {
         bytes.iter().fold(String::new(), |all, byte| all + escape + &hex_of(*byte, upper))
@@ -131,6 +137,19 @@ fn json(text: &str, ascii: bool) -> String {
 fn html(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+/// Without padding. `before`: as in [`base64_after`].
+fn base32_after(bytes: &[u8], before: usize) -> String {
+    let bytes = std::iter::repeat_n(0, before).chain(bytes.iter().copied());
+    let bits: Vec<u8> =
+        bytes.flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let digit = |bits: &[u8]| {
+        let number = bits.iter().fold(0, |number, bit| number << 1 | usize::from(*bit));
+        char::from(BASE32[number << (BASE32_DIGIT_BITS - bits.len())])
+    };
+    let digits = bits.chunks(BASE32_DIGIT_BITS).map(digit);
+    digits.skip((before * 8).div_ceil(BASE32_DIGIT_BITS)).collect()
 }
 
 /// Padded. `before`: how many unknown bytes precede it; the digits that they decide are left out.

@@ -53,6 +53,52 @@ fn what_is_encoded_twice_is_hidden() {
     }
 }
 
+/// As frameworks escape it in an error page: some of the characters, or all of them.
+const ESCAPED: [&str; 17] = [
+    "s3cr3t/Token+&quot;é",
+    "s3cr3t/Token+&#34;é",
+    "s3cr3t&#x2F;Token&#x2b;&#x22;&#xE9;",
+    "s3cr3t&#47;Token&#43;&QUOT;&#233;",
+    "s3cr3t&sol;Token&plus;&quot;é",
+    "&#115;&#51;&#99;&#114;&#51;&#116;&#47;&#84;&#111;&#107;&#101;&#110;&#43;&#34;&#233;",
+    // In HTML that is escaped, and in a query that is.
+    "s3cr3t&amp;#x2F;Token+&amp;quot;é",
+    "s3cr3t%252FToken%252B%2522%25C3%25A9",
+    "s3cr3t%25252fToken+%22é",
+    "s3cr3t=2FToken=2B=22=C3=A9",
+    "s3cr3t/To=\r\nken=2B=22=C3=\r\n=A9",
+    "s3cr3t\\057Token\\053\\042\\303\\251",
+    "s3cr3t\\u002FToken\\u{2b}\\x22é",
+    "s3cr3t\\/Token\\+\\\"é",
+    "7333637233742F546f6B656e2B22C3a9",
+    "3733333336333732333337343266353436663662363536653262323263336139",
+    "S3CR3T/tOKEN+\"é",
+];
+/// base32: of the token, and after one and after four bytes.
+const BASE32: [&str; 3] = [
+    "OMZWG4RTOQXVI33LMVXCWIWDVE======",
+    "nvztgy3sgn2c6vdpnnsw4kzcyouq",
+    "MFQWCYLTGNRXEM3UF5KG62 3FNYVSFQ5J",
+];
+
+#[test]
+fn what_frameworks_escape_is_hidden() {
+    let masker = masker(&[&format!("Bearer {TOKEN}")]);
+    for form in ESCAPED {
+        for page in [form.to_owned(), format!("<p>got token={form}&amp;x=1</p>")] {
+            let hidden = masker.hide(&page).into_owned();
+            assert!(hidden.len() <= "<p>got token=***&amp;x=1</p>".len() + 2, "{page}: {hidden}");
+        }
+    }
+    for form in BASE32 {
+        let hidden = masker.hide(&form.replace(' ', "")).into_owned();
+        assert!(hidden.len() <= "MFQWCY***".len() + 7, "{form}: {hidden}");
+    }
+    for text in ["100% &amp; more &#x41; \\u0041 =41", "%zz &#; &#x; \\8 &unknown; \\"] {
+        assert_eq!(masker.hide(text), text);
+    }
+}
+
 #[test]
 fn a_secret_that_is_wrapped_is_hidden_in_every_form() {
     let masker = masker(&[TOKEN]);

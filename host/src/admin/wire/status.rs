@@ -16,6 +16,13 @@ pub struct Status {
     /// The outcome of the last reload; `None` before the first.
     #[serde(default)]
     pub reload: Option<Reload>,
+    /// What was refused for lack of room since the start, by what there was too little of: `connections`,
+    /// `bytes_in_flight`, `disk` or `rate`. Only what happened.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overload: BTreeMap<String, u64>,
+    /// When that last happened, and the word.
+    #[serde(default)]
+    pub last_overload: Option<(String, String)>,
     /// Log lines since the start that standard error did not take.
     #[serde(default)]
     pub log_lines_dropped: u64,
@@ -88,6 +95,12 @@ impl Condition {
             Self::Failing => "failing",
             Self::Removed => "removed",
         }
+    }
+
+    /// Whether a delivery that is due is attempted in its turn.
+    #[must_use]
+    pub const fn takes_what_is_due(self) -> bool {
+        matches!(self, Self::Unknown | Self::Works | Self::NotProven)
     }
 
     /// Whether a person should look at the target.

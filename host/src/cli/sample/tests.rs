@@ -45,7 +45,7 @@ link = \"{header:X-Panel}\"
 #type_by_keys = { opened = \"key\" }         # types by keys, in place of a header or parameter that is not signed
 #unsigned_types = [\"opened\", \"closed\"]      # types that a header or the query may name without a signature
 #id_alone = true                            # a repetition may differ in everything but its id
-#body = \"any\"                               # also accept bodies that are neither JSON nor a form, and empty ones
+#body = \"any\"                               # also accept bodies that are neither JSON nor a form, and empty ones; a text is titled by its first line
 #may_repeat = true                          # two equal events without an id are two events
 #deadline = \"10s\"                           # how long it waits for a response; for people
 #retries = \"for 3 days\"                     # how it retries; for people
@@ -76,8 +76,8 @@ them ([schemes.md](schemes.md), column *covered*). So with a scheme that signs t
   scheme and sender.
 - For the `type`, the keys of the event can take the place of such a header or parameter. `type_by_keys` lists types,
   each with one condition or several; the first type whose conditions all hold counts. A condition is the path of a key
-  that must be there (`review`), or a path and values of which it must have one (`action=opened|closed`). If none holds,
-  the type is `unknown`.
+  that must be there (`review`), a path and values of which it must have one (`action=opened|closed`), or
+  `only:action|repository` if the event may have no other keys than these. If none holds, the type is `unknown`.
 - A source decides with `unsigned_types = true` that the header names the type all the same, by a word from the list
   `unsigned_types` of the sender; a sender of your own needs only its list. **Then someone who has captured a request
   can choose another word of the list.** Any other word counts as if there were none. Covered templates come first, and
@@ -85,12 +85,15 @@ them ([schemes.md](schemes.md), column *covered*). So with a scheme that signs t
 - What the body does not tell, the type does not: of events of Shopify, WooCommerce and Contentful it names the thing
   and not what happened to it (`orders`, not `orders/create`), and Bitbucket's `pullrequest`,
   `pullrequest:approval`, `pullrequest:changes_request`, `pullrequest:comment` and `repo:commit_status` stand for
-  several events. To tell them apart, set `unsigned_types`, or give each topic a source of its own.
-- The body's bytes decide how it is read, not `Content-Type` and `Content-Encoding`. It is JSON if it begins with
+  several events, GitHub's `exemption_request` and `custom_property` too, and Shopify's `shop` also means
+  `app/uninstalled`. To tell them apart, set `unsigned_types`, or give each topic a source of its own.
+- The body's bytes decide how it is read, and which content type goes on to targets, not `Content-Type` and
+  `Content-Encoding`. It is JSON if it begins with
   `{` or `[` (several objects, each on a line of its own, are as many events; a byte order mark is skipped), multipart if its first line is `--BOUNDARY`, and a form if it consists of `NAME=VALUE` fields in which
   everything is encoded that encoders encode (no space, quote or line break). Gzip, zstd and zlib are recognized by their
   first bytes. Brotli and raw deflate are not: `Content-Encoding` must name them, and a sender with `body = \"any\"`
-  refuses them.
+  refuses them. JSON in UTF-16 is recognized by its byte order mark or the zero beside its first bracket; windows-1252 is
+  read only if `Content-Type` names it, and refused otherwise.
 
 Schemes that sign no content (`token`, `basic`, `none`, and of the built-in ones `mailgun` and `okta`) have nothing to
 protect: anyone who can send a request can choose all of it. For them all templates are used, and the headers decide how a

@@ -77,20 +77,19 @@ fn advice(report: &Report) -> Vec<String> {
     let hopeless = report.damages.iter().filter(|damage| !damage.repairable);
     let mut segments: Vec<_> = hopeless.map(|damage| &damage.segment).collect();
     segments.dedup();
-    lines.extend(segments.iter().map(|segment| give_up(segment)));
-    if matches!(report.start, Start::Fails(_)) && report.damages.is_empty() {
-        lines.push(
-            "a repair would find nothing to do: restore a backup of the data folder, or start without a \
-             segment: `dispatcher store repair --give-up SEGMENT`"
-                .to_owned(),
-        );
-    }
+    lines.extend(segments.iter().map(|segment| give_up(segment, report)));
     lines
 }
 
 /// What to do about a segment that cannot be repaired.
-pub(super) fn give_up(segment: &Path) -> String {
+pub(super) fn give_up(segment: &Path, report: &Report) -> String {
     let name = segment.file_name().unwrap_or_default().to_string_lossy();
+    if !report.can_give_up {
+        return format!(
+            "{name} cannot be repaired, and no other segment says what belongs in its place: restore a backup \
+             of the data folder, or move the data folder away to start with an empty store"
+        );
+    }
     format!(
         "{name} cannot be repaired: restore that file from a backup, or start without it, with the daemon \
          stopped: `dispatcher store repair --give-up {name}` keeps the file in damaged/ and counts what is lost"

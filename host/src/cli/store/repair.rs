@@ -66,7 +66,7 @@ fn show(done: &Repaired, dry_run: bool) -> String {
         } else if damage.repairable {
             format!("    its place {will} marked as lost; the records around it stay unchanged")
         } else {
-            format!("    {}", check::give_up(&damage.segment))
+            format!("    {}", check::give_up(&damage.segment, &done.before))
         });
     }
     if done.index_removed {

@@ -54,7 +54,7 @@ algorithm = "hmac-sha256"                    # hmac-sha1, hmac-sha256, hmac-sha5
 encoding = "hex"                             # hex, base64
 key = "text"                                 # text, hex, base64, base64:PREFIX, time-and-text, public-key
 signed = ["time", "literal:.", "body"]       # in this order
-time = "element:t="                          # header:NAME, element:MARK, body:/POINTER
+time = "element:t="                          # header:NAME, element:MARK, body:/POINTER, form:NAME, query:NAME
 time_unit = "seconds"                        # seconds, milliseconds, rfc3339, http-date
 tolerance = "5m"                             # how old; also how far in the future, unless:
 tolerance_future = "1m"
@@ -69,7 +69,8 @@ secrets = "env:ACME_SECRET"
 
 Only `header` is required: alone, it means HMAC-SHA256 of the body, in hexadecimal. Parts that can be signed:
 `body`, `time`, `id`, `method`, `url`, `url-any-port`, `url-unescaped`, `path`, `sorted-form`, `body-sha256`,
-`literal:TEXT`, `header:NAME`, `listed-headers:NAME`, `body:/POINTER`. A time that is
+`literal:TEXT`, `header:NAME`, `listed-headers:NAME`, `body:/POINTER`, `form:NAME`, `query:NAME`, `value:/POINTER`,
+`open-value:/POINTER`. A time that is
 not signed is ignored, and `check` warns about it. With `time_optional = true`, a time in the body may be missing,
 or one in a header that is signed as `time-if-sent:TEXT` (the time and TEXT if it is sent, or else nothing).
 `sorted-form` needs a part with the address. The header of a `header:NAME` is covered only if it ends where a
@@ -80,13 +81,21 @@ header is covered, because it is the only one that must be listed.
 Other places and forms, which built-in vendors use:
 
 - `each_header = ["A", "B"]` instead of `header`: a signature in each header that is sent, one per key.
-- `signature_in_body = "/POINTER"` instead of `header`: the signature is in the body.
+- `signature_in_body = "body:/POINTER"`, `"form:NAME"` or `"query:NAME"` instead of `header`: the signature is in the
+  JSON or a form in the body (parts with a boundary too), or in the address. Several places, joined by `|`, may be
+  written here, in `time` and among the signed parts: the first one that is there counts. A field that is there twice
+  counts as missing. A pointer may lead through a list (`/items/0/id`) if the list has one element.
+- `value:/POINTER` among the signed parts: a text or a number of the JSON, or nothing if it is missing. If the
+  whole body is not signed, only such values are covered, and only if the text between two of them is one character that
+  none of them contains; one of them may contain it if it is written `open-value:/POINTER`. Then nothing else of the body
+  is read for type, severity, title and so on, and copies are identified by the signed values alone.
 - `token_in = "header:NAME"` or `"query:NAME"` instead of everything else: a plain token, no signature.
 - `time = ["header:A", "header:B"]`: the first one that is sent counts.
 - `versions = [{ prefix = "v1,", algorithm = "hmac-sha256", key = "base64:whsec_" }, …]` instead of `prefix`,
   `algorithm` and `key`: several kinds of signature, of which one must match.
 - `handshake`: `slack-url-verification`, `zoom-url-validation`, `twitch-challenge`, `meta-hub-challenge`,
-  `discord-ping`, `github-ping`, `okta-verification`, `hcp-test`, `notion-token` or `x-crc`.
+  `discord-ping`, `github-ping`, `okta-verification`, `hcp-test`, `notion-token`, `asana-secret` or
+  `x-crc`. Questions that are answered with their own text are data of a source: see [handshakes.md](handshakes.md).
 "#;
 
 fn page() -> String {

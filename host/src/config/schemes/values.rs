@@ -7,7 +7,9 @@ use http::{HeaderName, Method};
 
 use super::super::naming::unknown;
 use super::super::reader::{Entry, Notes, Table};
-use crate::verify::{Algorithm, Encoding, Handshake, KeyForm, Part, Stamp, StampIn, Text, Unit};
+use crate::verify::{
+    Algorithm, Encoding, Handshake, KeyForm, Part, Spot, Stamp, StampIn, Text, Unit,
+};
 
 /// Limits of `tolerance`.
 pub(in crate::config) const TOLERANCE: RangeInclusive<Duration> =
@@ -30,7 +32,7 @@ const UNITS: [(&str, Unit); 4] = [
     ("rfc3339", Unit::Rfc3339),
     ("http-date", Unit::HttpDate),
 ];
-pub(super) const HANDSHAKES: [(&str, Handshake); 10] = [
+pub(super) const HANDSHAKES: [(&str, Handshake); 11] = [
     ("slack-url-verification", Handshake::SlackUrlVerification),
     ("zoom-url-validation", Handshake::ZoomUrlValidation),
     ("twitch-challenge", Handshake::TwitchChallenge),
@@ -40,11 +42,12 @@ pub(super) const HANDSHAKES: [(&str, Handshake); 10] = [
     ("okta-verification", Handshake::OktaVerification),
     ("hcp-test", Handshake::HcpTest),
     ("notion-token", Handshake::NotionToken),
+    ("asana-secret", Handshake::AsanaSecret),
     ("x-crc", Handshake::XCrc),
 ];
 const KEYS: [&str; 5] = ["text", "hex", "base64", "time-and-text", "public-key"];
 /// What can be signed; a text follows those with a colon.
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 19] = [
     "body",
     "time",
     "id",
@@ -59,6 +62,10 @@ const PARTS: [&str; 15] = [
     "header:",
     "listed-headers:",
     "body:",
+    "form:",
+    "query:",
+    "value:",
+    "open-value:",
     "time-if-sent:",
 ];
 
@@ -170,9 +177,11 @@ fn part(entry: &Entry<'_>, notes: &Notes) -> Option<Part> {
             Some(("literal", text)) => Part::Literal(text.to_owned().into()),
             Some(("header", name)) => Part::Header(header_name(entry, name, notes)?),
             Some(("listed-headers", name)) => Part::ListedHeaders(header_name(entry, name, notes)?),
-            Some(("body", pointer)) => {
-                Part::BodyText(self::pointer(entry, pointer, "body:", notes)?)
-            }
+            Some(("body" | "form" | "query", _)) => Part::Text(spots(entry, written, notes)?),
+            Some((kind @ ("value" | "open-value"), pointer)) => Part::Value {
+                pointer: self::pointer(entry, pointer, &format!("{kind}:"), notes)?,
+                open: kind == "open-value",
+            },
             Some(("time-if-sent", behind)) => Part::StampIfSent(behind.to_owned().into()),
             _ => {
                 unknown(entry, "part", "parts", written, PARTS.into_iter(), notes);
@@ -180,6 +189,22 @@ fn part(entry: &Entry<'_>, notes: &Notes) -> Option<Part> {
             }
         },
     })
+}
+
+/// Places in the body or the query, joined by `|`: the first one that is there counts.
+pub(super) fn spots(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<Vec<Spot>> {
+    let spot = |text: &str| match text.split_once(':') {
+        Some(("body", pointer)) => self::pointer(entry, pointer, "body:", notes).map(Spot::Json),
+        Some(("form", name)) if !name.is_empty() => Some(Spot::Form(name.to_owned().into())),
+        Some(("query", name)) if !name.is_empty() => Some(Spot::Query(name.to_owned().into())),
+        _ => {
+            let title = format!("`{}` is not a valid place", entry.path);
+            let label = "write \"body:/POINTER\", \"form:NAME\" or \"query:NAME\"";
+            entry.refuse(notes, &title, label, "several are joined by `|`: the first one counts");
+            None
+        }
+    };
+    text.split('|').map(spot).collect()
 }
 
 /// A JSON pointer; `before` is the text before it in the same value.
@@ -202,7 +227,8 @@ pub(super) fn stamp(table: &mut Table<'_>, signed: &[Part], notes: &Notes) -> Op
     let optional = optional_entry.as_ref().and_then(|entry| entry.boolean(notes)).unwrap_or(false);
     let entry = table.entry("time")?;
     let place = stamp_place(&entry, notes)?;
-    let absence_is_signed = matches!(place, StampIn::Body(_))
+    let in_body = |spot: &Spot| !matches!(spot, Spot::Query(_));
+    let absence_is_signed = matches!(&place, StampIn::Inside(spots) if spots.iter().all(in_body))
         || signed.iter().any(|part| matches!(part, Part::StampIfSent(_)));
     if let (true, Some(entry), false) = (optional, optional_entry, absence_is_signed) {
         // Anyone with a captured request could move the time from its header into the body.
@@ -223,8 +249,8 @@ fn stamp_place(entry: &Entry<'_>, notes: &Notes) -> Option<StampIn> {
             Some(("element", mark)) if !mark.is_empty() => {
                 return Some(StampIn::Element(mark.to_owned().into()));
             }
-            Some(("body", text)) => {
-                return Some(StampIn::Body(pointer(one, text, "body:", notes)?));
+            Some(("body" | "form" | "query", _)) => {
+                return Some(StampIn::Inside(spots(one, written, notes)?));
             }
             _ => {}
         }
@@ -242,8 +268,9 @@ fn stamp_place(entry: &Entry<'_>, notes: &Notes) -> Option<StampIn> {
     (!names.is_empty()).then_some(StampIn::Headers(names))
 }
 
-pub(super) fn methods(table: &mut Table<'_>, notes: &Notes) -> Vec<Method> {
-    let Some(entry) = table.entry("methods") else { return vec![Method::POST] };
+/// `None` if they are not given.
+pub(in crate::config) fn methods(table: &mut Table<'_>, notes: &Notes) -> Option<Vec<Method>> {
+    let entry = table.entry("methods")?;
     let known = [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE];
     let entries = entry.one_or_more(notes);
     let method = |entry: &Entry<'_>| {
@@ -255,5 +282,6 @@ pub(super) fn methods(table: &mut Table<'_>, notes: &Notes) -> Vec<Method> {
         }
         found
     };
-    entries.iter().filter_map(method).collect()
+    let methods: Vec<Method> = entries.iter().filter_map(method).collect();
+    Some(methods).filter(|methods| !methods.is_empty())
 }

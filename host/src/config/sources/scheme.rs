@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::names::near;
 use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
-use super::super::schemes::TOLERANCE;
+use super::super::schemes::{self, TOLERANCE};
 use super::super::vendors;
 use crate::verify::{self, Proof, Scheme, TokenIn};
 
@@ -91,6 +91,16 @@ pub(super) fn tolerance(
     };
     stamp.past_s = u32::try_from(tolerance.as_secs()).unwrap_or(u32::MAX);
     Some(Arc::new(scheme))
+}
+
+/// Reads `methods` and gives the scheme with those.
+pub(super) fn methods(
+    scheme: Option<Arc<Scheme>>,
+    table: &mut Table<'_>,
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let Some(methods) = schemes::methods(table, notes) else { return scheme };
+    Some(Arc::new(Scheme { methods, ..(*scheme?).clone() }))
 }
 
 /// Reads `token_in` and gives the scheme with that place. Only scheme `token` has one.

@@ -7,9 +7,9 @@ use toml::de::DeTable;
 use super::super::naming::unknown;
 use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
-use super::super::{schemes, senders};
+use super::super::{questions, schemes, senders};
 use crate::normalize::{Sample, Sender};
-use crate::verify::Scheme;
+use crate::verify::{Question, Scheme};
 
 /// What is known about one vendor.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub struct Vendor {
     pub confirmed_by: Option<ConfirmedBy>,
     pub signs: Signs,
     pub reads: Reads,
+    /// How it asks whether an address is ours, besides the handshake of the scheme.
+    pub questions: Vec<Question>,
+    /// Whether it accepts no body in a 200.
+    pub empty_answer: bool,
     pub setup: Setup,
     pub samples: Vec<Sample>,
 }
@@ -139,6 +143,9 @@ fn read(name: &'static str, mut table: Table<'_>, notes: &Notes) -> Option<Vendo
     let confirmed_by = if is_described { confirmed_by(&mut table, read_in, notes) } else { None };
     let signs = signs(name, scheme, confirmed_by, notes);
     let reads = reads(name, table.entry("sender"), notes);
+    let questions = table.entry("questions");
+    let questions = questions.map_or_else(Vec::new, |entry| questions::questions(&entry, notes));
+    let empty_answer = table.boolean("empty_answer", false, notes);
     let setup = setup(name, &mut table, notes);
     let samples = table.entry("samples").map_or_else(Vec::new, |entry| entry.items(notes));
     let samples = samples.iter().filter_map(|entry| sample(name, entry, notes)).collect();
@@ -147,7 +154,18 @@ fn read(name: &'static str, mut table: Table<'_>, notes: &Notes) -> Option<Vendo
     table.finish(notes, |_| None);
     let (read_in, signs, reads) = (read_in?.to_owned(), signs?, reads?);
     let vendor = vendor?.to_owned();
-    Some(Vendor { name, vendor, read_in, confirmed_by, signs, reads, setup, samples })
+    Some(Vendor {
+        name,
+        vendor,
+        read_in,
+        confirmed_by,
+        signs,
+        reads,
+        questions,
+        empty_answer,
+        setup,
+        samples,
+    })
 }
 
 fn required<'t>(table: &mut Table<'t>, key: &'static str, notes: &Notes) -> Option<&'t str> {

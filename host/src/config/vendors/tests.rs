@@ -5,6 +5,7 @@ use std::sync::Arc;
 mod handshakes;
 mod samples;
 mod templates;
+mod types_by_keys;
 mod vectors;
 
 use super::catalog::{Embedded, FILES};
@@ -57,7 +58,7 @@ signed = ["corpus"]
         "unknown key `snder`\n --> host/vendors/a.toml:4:1",
         "did you mean `sender`?",
         "unknown key `colour`\n --> host/vendors/a.toml:5:1",
-        "help: known keys: confirmed_by, read_in, samples, scheme, sender, setup, vectors, vendor",
+        "help: known keys: confirmed_by, empty_answer, questions, read_in, samples, scheme, sender, setup, vectors, vendor",
         "did you mean `header`?",
         "unknown key `scheme.speed`\n --> host/vendors/a.toml:9:1",
         "help: known keys: algorithm, each_header, encoding, ",

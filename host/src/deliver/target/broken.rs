@@ -149,9 +149,10 @@ impl Target {
     /// A probe of the held target showed that it works.
     pub(super) async fn let_go(&mut self) {
         if self.broken_hold().is_some()
-            && let Err(error) = self.queue.hold(self.settings.number, None).await
+            && let Err(error) = self.queue.let_go(self.settings.number).await
         {
             // The store still holds it, so it is probed again.
+            self.held = true;
             self.breaker.observe(Sign::Broken, false, self.clock.elapsed());
             return self.reporter.store_failed("let the target go", &error);
         }
@@ -160,13 +161,17 @@ impl Target {
     }
 
     /// A person resumed the target: nothing that was known of it counts any more.
-    pub(super) fn resumed(&mut self) {
+    pub(super) async fn resumed(&mut self) {
         self.held = false;
         self.breaker = Breaker::default();
         self.evidence.forget();
         self.check.cancel();
         self.health.forget();
         self.reporter.resumed();
+        // A hold that was on its way when the person resumed the target is of before.
+        if self.broken_hold().is_some() {
+            self.let_go().await;
+        }
     }
 }
 

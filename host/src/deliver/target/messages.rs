@@ -11,7 +11,7 @@ use super::super::digest::{Digests, Gathered, Message};
 use super::super::report::failed_attempt;
 use super::super::tried;
 use super::Target;
-use crate::model::{Delivery, Verdict};
+use crate::model::{Delivery, FailureKind, Timestamp, Verdict};
 use crate::retry::{self, Decision, FinishedAttempt};
 use crate::store::{DIGEST_EVENTS_MAX, Outcome, Settlement, Window};
 use crate::telemetry::AlarmKind;
@@ -95,8 +95,12 @@ impl Target {
         }
         let failed = failed_attempt(message.attempt, &verdict, wall);
         let first_at = message.first_attempt_at.unwrap_or(ended.call.began_at);
+        let halved = self.is_halved(message, &verdict, first_at);
+        if verdict.is_ok() {
+            self.delivered_at = Some(now);
+        }
         let attempt = FinishedAttempt {
-            number: message.attempt,
+            number: message.counted_attempt(),
             first_at,
             ended_at: now,
             verdict,
@@ -111,6 +115,14 @@ impl Target {
         }
         let outcomes = match decision {
             Decision::Delivered(receipt) => message.delivered(&receipt),
+            Decision::Dead { reason } if halved == Some(FailureKind::Reject) => {
+                self.reporter.log.failed(first, message.attempt, &reason);
+                message.halve(now, &reason, &tried)
+            }
+            Decision::RetryAt { at, reason, .. } if halved.is_some() => {
+                self.reporter.log.failed(first, message.attempt, &reason);
+                message.halve(at, &reason, &tried)
+            }
             Decision::Dead { reason } => {
                 self.reporter.log.dead(first, message.attempt, &reason);
                 if !ended.call.load.is_own() {
@@ -130,6 +142,25 @@ impl Target {
             }
         };
         DecidedMessage { outcomes, window: Some(message.window) }
+    }
+
+    /// Why a message is sent again in two halves, if it is: it was refused, which may be the fault of one of its events.
+    /// Not by a target that refuses everything: halves would only be more requests. A verdict "broken" is of an event only
+    /// if the target has accepted something since.
+    fn is_halved(
+        &self,
+        message: &Message,
+        verdict: &Verdict,
+        first_at: Timestamp,
+    ) -> Option<FailureKind> {
+        let kind = verdict.as_ref().err()?.kind;
+        let works = || self.delivered_at.is_some_and(|at| at >= first_at);
+        let refused = match kind {
+            FailureKind::Reject => true,
+            FailureKind::Broken => works(),
+            FailureKind::Retry | FailureKind::Throttled => false,
+        };
+        (refused && message.members.len() > 1 && !self.breaker.is_held()).then_some(kind)
     }
 
     /// Releases the events of a message that does not count as attempted.

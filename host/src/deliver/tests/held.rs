@@ -6,7 +6,7 @@ use crate::store::HoldKind;
 use crate::store::contract::{append, planned, register};
 use crate::store::embedded::{self, Embedded};
 
-fn begin(
+pub(super) fn begin(
     queue: &Arc<Embedded>,
     settings: Settings,
     backend: Arc<dyn Backend>,
@@ -16,7 +16,7 @@ fn begin(
     Deliverer::start(&Handle::current(), queue, vec![(settings, backend)], feed.clone())
 }
 
-async fn until(what: &str, mut probe: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut probe: impl FnMut() -> bool) {
     let asked = Instant::now();
     while !probe() {
         assert!(asked.elapsed() < secs(60), "no {what} within 60 s");

@@ -153,6 +153,41 @@ async fn a_target_with_a_wrong_token_is_broken_and_delivers_everything_once_it_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_that_is_written_while_a_broken_target_is_let_go_stays() {
+    let firewall = Firewall::new(vec![(200, false)]);
+    firewall.token_is_wrong.store(true, Ordering::Relaxed);
+    let queue = Memory::with_holds();
+    queue.put(A, 0..100);
+    let _deliverer = start(&queue, vec![(target(A), firewall.backend())]);
+    assert!(within(secs(60), || is_broken(&queue)).await.is_some());
+    firewall.token_is_wrong.store(false, Ordering::Relaxed);
+    queue.pause_before_let_go();
+    assert!(within(secs(1_800), || !is_broken(&queue)).await.is_some());
+    let taken = firewall.taken();
+    sleep(secs(3_600)).await;
+    assert!(queue.held(A).is_some_and(|hold| hold.kind == HoldKind::Paused));
+    assert_eq!((firewall.taken(), taken), (1, 1), "only the probe");
+    queue.hold(A, None).await.unwrap();
+    queue.emptied().await;
+    assert_eq!(firewall.taken(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_is_written_while_a_person_resumes_the_target_ends_with_that() {
+    let firewall = Firewall::new(vec![(200, false)]);
+    firewall.token_is_wrong.store(true, Ordering::Relaxed);
+    let queue = Memory::with_holds();
+    queue.put(A, 0..100);
+    let deliverer = start(&queue, vec![(target(A), firewall.backend())]);
+    assert!(within(secs(60), || is_broken(&queue)).await.is_some());
+    firewall.token_is_wrong.store(false, Ordering::Relaxed);
+    // The person's end of the hold came before the hold.
+    deliverer.resume(A);
+    assert!(within(secs(60), || firewall.taken() > 50).await.is_some());
+    assert_eq!(queue.held(A), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_hold_is_ended_by_a_person_only() {
     let firewall = Firewall::new(vec![(100, false)]);
     firewall.token_is_wrong.store(true, Ordering::Relaxed);

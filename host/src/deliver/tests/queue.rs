@@ -33,6 +33,7 @@ struct State {
     expired: Vec<(u64, String)>,
     /// `None`: it cannot hold targets.
     holds: Option<BTreeMap<TargetNumber, Hold>>,
+    pause_before_let_go: Option<Hold>,
     settles_to_fail: u32,
     panics: bool,
     flushed: bool,
@@ -87,6 +88,12 @@ impl Memory {
             self.state.lock().unwrap().pending.insert((target, id), entry);
         }
         self.changed.notify_waiters();
+    }
+
+    /// A person pauses the target while it is being let go.
+    pub(super) fn pause_before_let_go(&self) {
+        let hold = Hold { kind: HoldKind::Paused, reason: "by hand".to_owned(), since: self.now() };
+        self.state.lock().unwrap().pause_before_let_go = Some(hold);
     }
 
     pub(super) fn fail_settles(&self, count: u32) {
@@ -296,6 +303,21 @@ impl Queue for Memory {
             match hold {
                 Some(hold) => drop(holds.insert(target, hold)),
                 None => drop(holds.remove(&target)),
+            }
+            self.changed.notify_waiters();
+            Ok(())
+        })
+    }
+
+    fn let_go(&self, target: TargetNumber) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = self.state.lock().unwrap();
+            // A person's pause arrives just before this.
+            let pause = state.pause_before_let_go.take();
+            let holds = state.holds.as_mut().ok_or(StoreError::Unsupported)?;
+            holds.extend(pause.map(|hold| (target, hold)));
+            if holds.get(&target).is_some_and(|hold| hold.kind == HoldKind::Broken) {
+                holds.remove(&target);
             }
             self.changed.notify_waiters();
             Ok(())

@@ -1,4 +1,9 @@
-//! No change of what a signature does not cover changes the events of a request: over every vendor's file.
+//! No change of what a signature does not cover changes the events of a request, or makes an event of a question:
+//! over every vendor's file, and over schemes that a user could write.
+
+mod own;
+mod requests;
+mod values;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -15,8 +20,8 @@ use super::super::settings::Repeat;
 use super::*;
 use crate::config::vendors::{self, Vendor};
 use crate::model::{Coverage, RepetitionSeed, Secret, SignedBody, SignedParts};
-use crate::normalize::{Sender, UnsignedTypes};
-use crate::verify::{self, KeyForm, Proof, Signer, Unsigned, Verifier};
+use crate::normalize::{Sample, Sender, UnsignedTypes};
+use crate::verify::{self, KeyForm, Scheme, Signer, Unsigned, Verifier};
 
 /// Vendors that sign no content: anyone who can send a request can choose every part of it.
 const SIGN_NOTHING: [&str; 4] = ["cloudflare-token", "gitlab-token", "mailgun", "okta"];
@@ -35,6 +40,7 @@ const NAMED_BY_HEADER: [&str; 9] = [
 ];
 
 const URL: &str = "https://hooks.example.org";
+const ADDRESS: &str = "/hook?x=1";
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 /// What an attacker would like a person to read.
 const FREE_TEXT: &str = "call +1-900-555-0199";
@@ -72,6 +78,7 @@ struct Signed {
     request: Request,
     /// Headers that the sender reads.
     headers: Vec<HeaderName>,
+    /// None for a question.
     events: Vec<Seen>,
 }
 
@@ -79,8 +86,9 @@ struct Signed {
 struct Seen {
     kind: String,
     title: String,
-    /// Everything else of the event.
+    /// Everything else that is read from the event.
     rest: String,
+    data: Bytes,
 }
 
 const SKIP: Repeat = Repeat::Skip { window: Duration::from_secs(3_600) };
@@ -96,125 +104,28 @@ fn events(verifier: &Verifier, sender: &Sender, request: Request) -> Option<Vec<
         return None;
     }
     let body = decode::decoded(sender, verified.request(), kit::BODY_BYTES_MAX).ok()?;
+    let Request { headers, uri, .. } = verified.request();
+    let media = normalize::media_type(sender, headers, uri.query(), &body, false);
     let planned = RULES.plan(sender, SKIP, &verified, &body, RepetitionSeed::default()).ok()?;
     let seen = |planned: crate::model::Planned| {
         let event = planned.event;
         let a = event.attributes;
-        let rest = (a.severity, a.subject, a.time, a.link, event.dedup, event.shape, event.data);
-        Seen { kind: a.event_type, title: a.title, rest: format!("{rest:?}") }
+        let rest = (a.severity, a.subject, a.time, a.link, event.dedup, event.shape, &media);
+        let (kind, title, rest) = (a.event_type, a.title, format!("{rest:?}"));
+        Seen { kind, title, rest, data: event.data }
     };
     Some(planned.into_iter().map(seen).collect())
 }
 
-/// Every sample of every vendor that signs its content, plain and compressed.
+/// Every sample of every vendor that signs its content, plain and compressed, and every question.
 static SIGNED: LazyLock<Vec<Signed>> = LazyLock::new(|| {
     let random = SystemRandom::new();
-    let default = vendors::all().flat_map(|vendor| signed(vendor, UnsignedTypes::Ignored, &random));
+    let default =
+        vendors::all().flat_map(|vendor| requests::signed(vendor, UnsignedTypes::Ignored, &random));
     let named = vendors::all().filter(|vendor| NAMED_BY_HEADER.contains(&vendor.name));
-    let listed = named.flat_map(|vendor| signed(vendor, UnsignedTypes::Listed, &random));
-    default.chain(listed).collect()
+    let listed = named.flat_map(|vendor| requests::signed(vendor, UnsignedTypes::Listed, &random));
+    default.chain(listed).chain(own::signed(&random)).collect()
 });
-
-fn signed(vendor: &'static Vendor, types: UnsignedTypes, random: &SystemRandom) -> Vec<Signed> {
-    let (Some(scheme), Some(sender)) = (vendor.scheme(), vendors::sender(vendor.name)) else {
-        return Vec::new();
-    };
-    let coverage = scheme.coverage();
-    let Proof::Signature(signature) = &scheme.proof else { return Vec::new() };
-    if coverage == [Coverage::Nothing] {
-        return Vec::new();
-    }
-    let text = match signature.marks[0].key {
-        KeyForm::Hex => "00ff11ee",
-        KeyForm::Base64 { .. } => "whsec_dGVzdHRlc3Q=",
-        _ => "a secret",
-    };
-    let (private, public) =
-        verify::trial_keys(scheme, random).unwrap_or((Secret::new(text), text.to_owned()));
-    let signer = Signer::new(scheme, &private, random).unwrap();
-    let verifier = Verifier::new(scheme, &[Secret::new(public)], Some(URL)).unwrap();
-    let (headers, same_as) = (Vec::new(), Vec::new());
-    let none = SignedParts { headers, same_as, query: false, body: SignedBody::Bytes };
-    let read = sender.unsigned(&[Coverage::Signed(none)]).into_iter();
-    let headers: BTreeSet<String> =
-        read.filter_map(|one| Some(one.part.strip_prefix("header ")?.to_owned())).collect();
-    let headers: Vec<HeaderName> = headers.iter().map(|name| name.parse().unwrap()).collect();
-    let sender = sender.limited(&coverage, types);
-    let mut all = Vec::new();
-    for sample in vendors::samples(&sender.name) {
-        for (encoding, body) in bodies(&sample.body) {
-            let mut sent = HeaderMap::new();
-            for (name, value) in &sample.headers {
-                let name: HeaderName = name.parse().unwrap();
-                sent.insert(name, HeaderValue::from_str(value).unwrap());
-            }
-            if !encoding.is_empty() {
-                sent.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-            }
-            let Some(request) = sign(&signer, sent, &body, random) else { continue };
-            let Some(events) = events(&verifier, &sender, request.clone()) else {
-                assert!(!encoding.is_empty(), "{} is refused", sample.name);
-                continue;
-            };
-            all.push(Signed {
-                vendor: vendor.name,
-                name: format!("{} {encoding}", sample.name),
-                verifier: verifier.clone(),
-                sender: sender.clone(),
-                types,
-                request,
-                headers: headers.clone(),
-                events,
-            });
-        }
-    }
-    all
-}
-
-/// The body as it is, and compressed with and without a magic number.
-fn bodies(body: &str) -> [(&'static str, Vec<u8>); 3] {
-    let best = flate2::Compression::best();
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), best);
-    gzip.write_all(body.as_bytes()).unwrap();
-    let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), best);
-    bare.write_all(body.as_bytes()).unwrap();
-    [
-        ("", body.as_bytes().to_vec()),
-        ("gzip", gzip.finish().unwrap()),
-        ("deflate", bare.finish().unwrap()),
-    ]
-}
-
-/// `None` if the scheme cannot sign this body.
-fn sign(
-    signer: &Signer,
-    headers: HeaderMap,
-    body: &[u8],
-    random: &SystemRandom,
-) -> Option<Request> {
-    let unsigned = Unsigned {
-        method: Method::POST,
-        public_url: Some(URL),
-        path: "/hook?x=1",
-        headers: headers.clone(),
-        body,
-        now: NOW,
-        id: "msg_1",
-    };
-    let made = signer.sign(unsigned, random).ok()?;
-    let mut request = Request {
-        source: Arc::from("hook"),
-        method: Method::POST,
-        uri: made.path.as_deref().unwrap_or("/hook?x=1").parse().unwrap(),
-        headers,
-        body: Bytes::from(made.body.unwrap_or_else(|| body.to_vec())),
-        received_at: NOW,
-    };
-    for (name, value) in made.headers {
-        request.headers.insert(name, HeaderValue::from_str(&value).unwrap());
-    }
-    Some(request)
-}
 
 /// One change of what may be unsigned.
 #[derive(Clone, Debug)]
@@ -222,9 +133,19 @@ enum Change {
     Set(HeaderName, &'static str),
     Add(HeaderName, &'static str),
     Remove(HeaderName),
+    /// Sent twice.
+    Double(HeaderName),
+    /// In upper case.
+    Upper(HeaderName),
+    /// All headers in the opposite order.
+    Reverse,
     Query(&'static str),
+    /// Another spelling of the path.
+    Path(&'static str),
     Method(usize),
 }
+
+const PATHS: [&str; 5] = ["/HOOK", "/hook/", "//hook", "/ho%6Fk", "/hook;x=1"];
 
 /// Headers that say how a request is to be read, besides those that its sender reads.
 fn common_headers() -> Vec<HeaderName> {
@@ -257,6 +178,27 @@ fn change(request: &mut Request, change: &Change, methods: &[Method]) {
         Change::Remove(name) => {
             request.headers.remove(name);
         }
+        Change::Double(name) => {
+            if let Some(value) = request.headers.get(name).cloned() {
+                request.headers.append(name, value);
+            }
+        }
+        Change::Upper(name) => {
+            if let Some(value) = request.headers.get_mut(name) {
+                *value = HeaderValue::from_bytes(&value.as_bytes().to_ascii_uppercase()).unwrap();
+            }
+        }
+        Change::Reverse => {
+            let all: Vec<_> = request.headers.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+            request.headers.clear();
+            for (name, value) in all.into_iter().rev() {
+                request.headers.append(name, value);
+            }
+        }
+        Change::Path(path) => {
+            let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+            request.uri = format!("{path}{query}").parse::<Uri>().unwrap();
+        }
         Change::Query(query) => {
             request.uri = format!("/hook?{query}").parse::<Uri>().unwrap();
         }
@@ -274,7 +216,7 @@ fn check(signed: &Signed, changes: &[Change]) {
     let what = || format!("{}, {} with {changes:?}", signed.vendor, signed.name);
     assert_eq!(found.len(), signed.events.len(), "{}", what());
     for (found, expected) in found.iter().zip(&signed.events) {
-        assert_eq!(found.rest, expected.rest, "{}", what());
+        assert_eq!((&found.rest, &found.data), (&expected.rest, &expected.data), "{}", what());
         if signed.types == UnsignedTypes::Listed {
             let shown = format!("{} {}", found.kind, found.title);
             assert!(!shown.contains(FREE_TEXT), "{}: {shown}", what());
@@ -287,7 +229,8 @@ fn check(signed: &Signed, changes: &[Change]) {
 
 #[test]
 fn every_vendor_that_signs_its_content_is_tried() {
-    let tried: BTreeSet<&str> = SIGNED.iter().map(|signed| signed.vendor).collect();
+    let vendors = SIGNED.iter().filter(|signed| signed.vendor != own::NAME);
+    let tried: BTreeSet<&str> = vendors.map(|signed| signed.vendor).collect();
     let expected: BTreeSet<&str> = vendors::all()
         .filter(|vendor| vendor.scheme().is_some() && !SIGN_NOTHING.contains(&vendor.name))
         .map(|vendor| vendor.name)
@@ -296,6 +239,8 @@ fn every_vendor_that_signs_its_content_is_tried() {
     for name in SIGN_NOTHING {
         assert_eq!(vendors::scheme(name).unwrap().coverage(), [Coverage::Nothing], "{name}");
     }
+    let questions = SIGNED.iter().filter(|signed| signed.events.is_empty());
+    assert_eq!(questions.count(), requests::QUESTIONS.len());
     assert!(SIGNED.iter().any(|signed| signed.name.ends_with(" gzip")));
     assert!(SIGNED.iter().any(|signed| signed.name.ends_with(" deflate")));
 }
@@ -303,7 +248,7 @@ fn every_vendor_that_signs_its_content_is_tried() {
 #[test]
 fn the_type_changes_only_where_the_source_lets_a_header_name_it() {
     for signed in SIGNED.iter().filter(|signed| signed.types == UnsignedTypes::Ignored) {
-        for name in &signed.headers {
+        for name in signed.headers.iter().filter(|_| !signed.events.is_empty()) {
             let mut request = signed.request.clone();
             request.headers.remove(name);
             if let Some(found) = events(&signed.verifier, &signed.sender, request) {
@@ -321,15 +266,21 @@ fn the_type_changes_only_where_the_source_lets_a_header_name_it() {
 fn no_single_change_of_an_unsigned_part_changes_an_event() {
     for signed in &*SIGNED {
         for name in &signed.headers {
-            check(signed, &[Change::Remove(name.clone())]);
+            for change in [Change::Remove, Change::Double, Change::Upper] {
+                check(signed, &[change(name.clone())]);
+            }
             for value in VALUES {
                 check(signed, &[Change::Set(name.clone(), value)]);
             }
         }
+        check(signed, &[Change::Reverse]);
+        for path in PATHS {
+            check(signed, &[Change::Path(path)]);
+        }
     }
     // How a body is read does not depend on the vendor.
     for signed in
-        SIGNED.iter().filter(|signed| ["slack", "github", "zendesk"].contains(&signed.vendor))
+        SIGNED.iter().filter(|s| ["slack", "github", "zendesk", own::NAME].contains(&s.vendor))
     {
         for name in common_headers() {
             check(signed, &[Change::Remove(name.clone())]);
@@ -373,7 +324,7 @@ proptest! {
     fn no_change_of_unsigned_parts_changes_an_event(
         index in any::<prop::sample::Index>(),
         changes in prop::collection::vec(
-            (0usize..5, any::<prop::sample::Index>(), 0..VALUES.len()), 1..6,
+            (0usize..9, any::<prop::sample::Index>(), 0..VALUES.len()), 1..6,
         ),
     ) {
         const QUERIES: [&str; 4] = ["", "x=2", "event=push&bodySHA256=00", "x=1&severity=critical"];
@@ -387,6 +338,10 @@ proptest! {
                 1 => Change::Add(name, text),
                 2 => Change::Remove(name),
                 3 => Change::Query(QUERIES[value % QUERIES.len()]),
+                4 => Change::Double(name),
+                5 => Change::Upper(name),
+                6 => Change::Reverse,
+                7 => Change::Path(PATHS[value % PATHS.len()]),
                 _ => Change::Method(value),
             }
         };

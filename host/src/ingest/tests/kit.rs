@@ -101,6 +101,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         verifier: Verifier::new(vendors::scheme("sqreen").unwrap(), &secrets, None).unwrap(),
         sender: Arc::new(vendors::sender("sqreen").unwrap().with_events_max(EVENTS_MAX)),
         handshake: true,
+        empty_answer: false,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
         allow: Arc::default(),

@@ -86,6 +86,9 @@ fn forwarded_is_read_the_same_way() {
         ("for=203.0.113.7, for=2001:db8::7", HOP),
         ("for=203.0.113.7, for=\"[2001:db8::7]\"x", HOP),
         ("for=203.0.113.7, for=\"1.1.1.1", HOP),
+        // Where an element with an unclosed quote begins depends on what is at its left.
+        ("for=203.0.113.7;proto=h\"a\", for=\"b", HOP),
+        ("for=1.1.1.1, for=203.0.113.7;proto=h\"a\", for=\"b", HOP),
         ("for=203.0.113.7, for=", HOP),
     ] {
         assert_eq!(sender(HOP, &[("forwarded", value.as_bytes())]), expected, "{value}");
@@ -138,6 +141,15 @@ proptest! {
             };
             prop_assert_eq!(found, address.to_string());
         }
+    }
+
+    #[test]
+    fn what_is_written_at_the_left_of_a_list_never_changes_an_address_in_it(
+        list in "(for=203\\.0\\.113\\.7|for=10\\.0\\.0\\.2|[\",;= \\\\]|proto=h){0,8}", left in "[for=\",;. \\\\1]{0,20}",
+    ) {
+        let whole = format!("{left}, {list}");
+        let [alone, found] = [&list, &whole].map(|list| sender(HOP, &[("forwarded", list.as_bytes())]));
+        prop_assert!(alone.starts_with("10.") || found == alone, "{whole}: {found}, not {alone}");
     }
 
     #[test]

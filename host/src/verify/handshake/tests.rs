@@ -9,7 +9,7 @@ use http::Method;
 use proptest::prelude::*;
 use ring::rand::SystemRandom;
 
-use super::super::{Signer, Unsigned};
+use super::super::{REPEAT_BYTES_MAX, Signer, Unsigned};
 use super::*;
 use crate::config::vendors::scheme;
 use crate::model::{Request, Timestamp};
@@ -168,12 +168,60 @@ fn okta_and_notion_ask_once() {
     let notion = verifier("notion");
     let body = br#"{"verification_token":"secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}"#;
     let found = notion.token_to_confirm(&HeaderMap::new(), body);
-    assert_eq!(found.as_deref(), Some("secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"));
+    let token = found.as_ref().map(|(token, _)| &**token);
+    assert_eq!(token, Some("secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"));
     assert_eq!(
         notion.token_to_confirm(&HeaderMap::new(), br#"{"verification_token":"a b"}"#),
         None
     );
     assert_eq!(verifier("github").token_to_confirm(&HeaderMap::new(), body), None);
+
+    let asana = verifier("asana");
+    let mut headers = HeaderMap::new();
+    assert_eq!(asana.token_to_confirm(&headers, b""), None);
+    headers.insert("x-hook-secret", "b537207f20cbfa02357cf448134da559".parse().unwrap());
+    let (token, answer) = asana.token_to_confirm(&headers, b"").unwrap();
+    assert_eq!(token, "b537207f20cbfa02357cf448134da559");
+    assert_eq!(answer.header.unwrap(), (http::HeaderName::from_static("x-hook-secret"), token));
+    headers.insert("x-hook-signature", "00".parse().unwrap());
+    assert_eq!(asana.token_to_confirm(&headers, b""), None);
+}
+
+#[test]
+fn a_question_that_is_data_is_answered_with_its_own_text_or_nothing() {
+    let ask = |name: &str, method: Method, path: &str, body: &str| {
+        let questions = crate::config::vendors::vendor(name).unwrap().questions.clone();
+        let verifier = verifier(name).with_questions(questions);
+        let asked = Request { method, ..request(path, body.as_bytes(), HeaderMap::new()) };
+        let head = verifier.answer_head(&asked.method, &asked.uri, &asked.headers);
+        let may = verifier.may_be_asked(&asked.method, &asked.uri, &asked.headers);
+        let answer = head.or_else(|| verifier.answer_unproved(&asked));
+        assert!(may || answer.is_none(), "{name} {path} {body}");
+        answer.map(|answer| answer.body)
+    };
+    let (get, post) = (|| Method::GET, || Method::POST);
+    for (name, method, path, body, expected) in [
+        ("dropbox", get(), "/dropbox?challenge=abcDEF123_-", "", Some("abcDEF123_-")),
+        ("dropbox", get(), "/dropbox?challenge=a%3Cscript%3E", "", None),
+        ("dropbox", get(), "/dropbox?challenge=a&challenge=b", "", None),
+        ("dropbox", get(), "/dropbox?challenge=", "", None),
+        ("dropbox", get(), "/dropbox", "", None),
+        ("dropbox", post(), "/dropbox?challenge=abc", "", None),
+        ("nylas", get(), "/nylas?challenge=abcDEF123", "", Some("abcDEF123")),
+        ("woocommerce", post(), "/woocommerce", "webhook_id=2", Some("")),
+        ("woocommerce", post(), "/woocommerce", "{\"webhook_id\":2}", None),
+        ("woocommerce", get(), "/woocommerce", "", None),
+        ("bitbucket", post(), "/bitbucket", "{\"test\": true}", Some("")),
+        ("bitbucket", post(), "/bitbucket", "{\"test\": \"yes\"}", None),
+        ("slack", post(), "/slack", "ssl_check=1&token=t", Some("")),
+        ("slack", post(), "/slack", "ssl_check=0", None),
+        ("github", post(), "/github", "{\"test\": true}", None),
+    ] {
+        let answer = ask(name, method, path, body);
+        assert_eq!(answer.as_deref(), expected, "{name} {path} {body}");
+    }
+    let long = format!("/dropbox?challenge={}", "a".repeat(REPEAT_BYTES_MAX + 1));
+    assert_eq!(ask("dropbox", Method::GET, &long, ""), None);
 }
 
 proptest! {

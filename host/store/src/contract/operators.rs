@@ -87,7 +87,13 @@ pub async fn a_target_held_as_broken_is_probed_with_what_was_never_tried(opener:
     queue.hold(a, hold(HoldKind::Broken)).await.unwrap();
     assert!(queue.held(a).is_some_and(|hold| hold.kind == HoldKind::Paused));
     assert!(poll_once(&mut waiting).await.is_none());
+    // Also one that is found to work.
+    queue.let_go(a).await.unwrap();
+    assert!(queue.held(a).is_some_and(|hold| hold.kind == HoldKind::Paused));
     queue.hold(a, None).await.unwrap();
+    queue.hold(a, hold(HoldKind::Broken)).await.unwrap();
+    queue.let_go(a).await.unwrap();
+    assert_eq!(queue.held(a), None);
     queue.hold(a, hold(HoldKind::Broken)).await.unwrap();
     let probe = waiting.await.unwrap();
     assert_eq!(texts(&probe), ["1", "2", "3"]);

@@ -32,8 +32,7 @@ use crate::{
     SearchPage, Settlement, StoreError, Window,
 };
 
-/// An open store. Dropping it without [`close`](Queue::close) is like a crash of the
-/// process: nothing acknowledged is lost.
+/// An open store. Dropping it without [`close`](Queue::close) is like a crash: nothing acknowledged is lost.
 pub struct Embedded {
     pub(crate) shared: Arc<Shared>,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
@@ -237,13 +236,7 @@ impl Queue for Embedded {
 
     fn windows(&self, target: TargetNumber) -> BoxFuture<'_, Result<Vec<Window>, StoreError>> {
         let shared = self.shared.clone();
-        let read = move || {
-            let now_ms = shared.now().seen.as_millis();
-            let rows = shared.with_index(|index| index.windows(target.0, now_ms))?;
-            let window = |(group, until)| Window { group, until: Timestamp::from_millis(until) };
-            Ok(rows.into_iter().map(window).collect())
-        };
-        Box::pin(blocking(read))
+        Box::pin(blocking(move || shared.windows(target.0)))
     }
 
     fn now(&self) -> Timestamp {
@@ -317,8 +310,7 @@ impl Queue for Embedded {
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
         let shared = self.shared.clone();
         // A slow disk must not block a thread that receives.
-        let read = move || list(&shared, target, after, max);
-        Box::pin(blocking(read))
+        Box::pin(blocking(move || list(&shared, target, after, max)))
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>> {
@@ -327,10 +319,8 @@ impl Queue for Embedded {
                 return Err(closed());
             }
             let shared = self.shared.clone();
-            let event =
-                blocking(move || crate::embedded::core::events::event(&shared, id.number()))
-                    .await?;
-            Ok(event.filter(|event| event.id == id))
+            let read = move || crate::embedded::core::events::event(&shared, id.number());
+            Ok(blocking(read).await?.filter(|event| event.id == id))
         })
     }
 
@@ -340,14 +330,18 @@ impl Queue for Embedded {
         hold: Option<Hold>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let row = hold.map(|hold| HoldRow {
+            let what = ActKind::Hold(hold.map(|hold| HoldRow {
                 broken: hold.kind == HoldKind::Broken,
                 reason: crate::embedded::limits::cut(hold.reason, REASON_BYTES_MAX),
                 since_ms: hold.since.as_millis(),
-            });
-            let what = ActKind::Hold(row);
+            }));
             self.shared.ask(|reply| Command::Operate { target, what, reply }).await.map(drop)
         })
+    }
+
+    fn let_go(&self, target: TargetNumber) -> BoxFuture<'_, Result<(), StoreError>> {
+        let asked = self.shared.ask(move |reply| Command::LetGo { target, reply });
+        Box::pin(async { asked.await.map(drop) })
     }
 
     fn held(&self, target: TargetNumber) -> Option<Hold> {

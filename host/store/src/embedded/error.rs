@@ -12,7 +12,7 @@ pub enum OpenError {
     )]
     Locked { directory: PathBuf },
     #[error(
-        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` shows what is lost, `dispatcher store repair` repairs it; or restore that file from a backup. Nothing was changed"
+        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` shows what is lost and what works: `dispatcher store repair`, or for some damage `dispatcher store repair --give-up`. Or restore that file from a backup. Nothing was changed"
     )]
     Corrupt { segment: PathBuf, offset: u64, what: &'static str },
     /// The index has read more than there is.
@@ -29,8 +29,13 @@ pub enum OpenError {
         "the log does not begin with {segment}: older files are missing, and events in them may be lost. Nothing was changed. Restore the oldest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
     )]
     NoBeginning { segment: PathBuf },
+    /// The newest file says that another one follows it.
     #[error(
-        "{folder} has no log, but there is an index of one: all events are lost. Nothing was changed. Restore a backup of the data folder, or move the data folder away to start with an empty store"
+        "the log does not end with {segment}: newer files are missing, and acknowledged events in them are lost. Nothing was changed. Restore the newest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
+    )]
+    NoEnd { segment: PathBuf },
+    #[error(
+        "{folder} has no log, but it had one: all events are lost. Nothing was changed. Restore a backup of the data folder, or move the data folder away to start with an empty store"
     )]
     NoLog { folder: PathBuf },
     #[error(

@@ -12,6 +12,7 @@ enum Act {
     TooFew,
     TooMany,
     None,
+    PanicOnOwnThread,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -19,6 +20,9 @@ enum Act {
 struct Settings {
     /// How to answer.
     act: Act,
+    /// Put where it must not be shown.
+    #[serde(default)]
+    token: Option<Secret>,
 }
 
 struct Answering(Settings);
@@ -45,6 +49,11 @@ impl Batch for Answering {
             Act::TooFew => events.iter().skip(1).map(by_title).collect(),
             Act::TooMany => events.iter().chain(events).map(by_title).collect(),
             Act::None => Vec::new().into(),
+            Act::PanicOnOwnThread => {
+                let token = self.0.token.as_ref().map_or("", Secret::expose).to_owned();
+                let thread = std::thread::spawn(move || panic!("bomb on a thread, {token}"));
+                events.all(thread.join().map_err(|_| Failure::reject("the thread panicked")))
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::all;
+use super::super::{Vendor, all};
 use crate::verify::Handshake;
 
 const PAGE: &str = include_str!("../../../../../docs/reference/handshakes.md");
@@ -11,12 +11,13 @@ const PAGE: &str = include_str!("../../../../../docs/reference/handshakes.md");
 fn the_page_lists_each_vendor_whose_handshake_is_answered() {
     let is_answered =
         |handshake: &Handshake| !matches!(handshake, Handshake::GithubPing | Handshake::HcpTest);
-    let asks = |name: &&str| {
-        let scheme = super::scheme(name);
-        scheme.and_then(|scheme| scheme.handshake).as_ref().is_some_and(is_answered)
+    let asks = |vendor: &&Vendor| {
+        let handshake = vendor.scheme().and_then(|scheme| scheme.handshake);
+        handshake.as_ref().is_some_and(is_answered) || !vendor.questions.is_empty()
     };
-    let in_files: BTreeSet<&str> = all().map(|vendor| vendor.name).filter(asks).collect();
-    let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+    let in_files: BTreeSet<&str> = all().filter(asks).map(|vendor| vendor.name).collect();
+    let (page, _) = PAGE.split_once("## Questions of your own").unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
     let names = rows.filter_map(|row| row.split('|').nth(1));
     let on_page: BTreeSet<&str> =
         names.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();

@@ -158,20 +158,23 @@ impl<'t> Alone<'t> {
     fn fills(&self, sample: &Sample, attribute: &str, template: &str) -> bool {
         let template = [template];
         let record = self.record(attribute, &template);
-        let read = |otherwise: Severity| -> Vec<Event> {
-            let sender = Sender::new("alone", &Record { otherwise, ..record }).unwrap();
+        let read = |record: Record<'_>| -> Vec<Event> {
+            let sender = Sender::new("alone", &record).unwrap();
             let headers = sample.headers.iter().map(|(name, value)| (&**name, &**value));
             events(&sender, headers, &sample.body)
         };
-        let (first, second) = (read(Severity::Info), read(Severity::Error));
-        first.iter().zip(&second).any(|(event, other)| {
+        let otherwise = |otherwise: Severity| read(Record { otherwise, ..record });
+        let (first, second) = (otherwise(Severity::Info), otherwise(Severity::Error));
+        // A text has a title of its own.
+        let bare = read(Record { title: &[], ..record });
+        first.iter().zip(&second).zip(&bare).any(|((event, other), bare)| {
             let found = &event.attributes;
             match attribute {
                 "id" => event.dedup.is_some(),
                 "type" => found.event_type != TYPE_UNKNOWN,
                 "subject" => found.subject.is_some(),
                 "time" => found.time.is_some(),
-                "title" => found.title != TYPE_UNKNOWN || template == ["{@type}"],
+                "title" => found.title != bare.attributes.title || template == ["{@type}"],
                 "severity" => found.severity == other.attributes.severity,
                 _ => found.link.is_some(),
             }

@@ -110,7 +110,7 @@ fn required(scheme: &Scheme) -> Vec<HeaderName> {
         Proof::Signature(signature) => {
             let mut names = match &signature.place {
                 Place::First(names) | Place::Each(names) => names.clone(),
-                Place::Body(_) => Vec::new(),
+                Place::Inside(_) => Vec::new(),
             };
             if let Some(stamp) = &signature.stamp
                 && let (StampIn::Headers(stamps), true) = (&stamp.place, stamp.covered)

@@ -14,8 +14,10 @@ use ring::rand::SystemRandom;
 use super::super::super::claim::Claims;
 use super::super::super::codec::{unbase64, unhex};
 use super::super::super::message::{Message, stamp_text};
+use super::super::super::question::Asking;
 use super::super::super::{
-    Encoding, Part, Proof, Scheme, Signature, Signer, Stamp, StampIn, Unit, Unsigned, body_text, id,
+    Asked, Encoding, Part, Proof, Question, Reply, Scheme, Signature, Signer, Spot, Stamp, StampIn,
+    Unit, Unsigned, id, inside_text,
 };
 use super::super::*;
 use crate::config::vendors::{scheme, schemes};
@@ -28,7 +30,7 @@ const GUESS: &str = "22ff22ff";
 const VERIFY_TOKEN: &str = "chosen-by-us";
 const URL: &str = "https://hooks.example.org";
 const NOW: Timestamp = Timestamp::from_millis(1_768_469_400_000);
-const HANDSHAKES: [Handshake; 10] = [
+const HANDSHAKES: [Handshake; 11] = [
     Handshake::SlackUrlVerification,
     Handshake::ZoomUrlValidation,
     Handshake::TwitchChallenge,
@@ -38,6 +40,7 @@ const HANDSHAKES: [Handshake; 10] = [
     Handshake::OktaVerification,
     Handshake::HcpTest,
     Handshake::NotionToken,
+    Handshake::AsanaSecret,
     Handshake::XCrc,
 ];
 const CONTENT_TYPES: [Option<&str>; 6] = [
@@ -61,6 +64,27 @@ const BODIES: [&str; 8] = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 ];
 
+/// Questions as data, with each form of the answer, which repeat the token from each place.
+fn questions() -> Vec<Question> {
+    let header = HeaderName::from_static("x-asked");
+    let places = [
+        Asked::Header(header.clone()),
+        Asked::Inside(Spot::Query("asked".into())),
+        Asked::Inside(Spot::Json("/asked".into())),
+        Asked::Inside(Spot::Form("asked".into())),
+    ];
+    let replies = [Reply::Text, Reply::Json("asked".into()), Reply::Header(header)];
+    let pairs = places.iter().flat_map(|place| replies.iter().map(move |reply| (place, reply)));
+    let question = |(place, reply): (&Asked, &Reply)| Question {
+        method: Method::GET,
+        has: Vec::new(),
+        repeat: Some(place.clone()),
+        reply: reply.clone(),
+        unsigned: true,
+    };
+    pairs.map(question).collect()
+}
+
 /// The scheme with another handshake.
 fn with(scheme: &Scheme, handshake: Option<Handshake>) -> Arc<Scheme> {
     Arc::new(Scheme { handshake, ..scheme.clone() })
@@ -83,8 +107,14 @@ fn own() -> Vec<Scheme> {
         vec![Part::BodySha256Hex],
         vec![Part::Stamp, Part::BodySha256Hex],
         vec![Part::SortedForm],
-        vec![Part::BodyText("/text".into())],
-        vec![Part::Stamp, Part::BodyText("/text".into())],
+        vec![Part::Text(vec![Spot::Json("/text".into())])],
+        vec![Part::Value { pointer: "/text".into(), open: false }],
+        vec![Part::Text(vec![
+            Spot::Form("a".into()),
+            Spot::Query("a".into()),
+            Spot::Json("/text".into()),
+        ])],
+        vec![Part::Stamp, Part::Text(vec![Spot::Json("/text".into())])],
         vec![Part::Url, Part::Body],
         vec![Part::Path, Part::Body],
         vec![Part::ListedHeaders(HeaderName::from_static("x-listed")), Part::Body],
@@ -122,7 +152,7 @@ fn all() -> Vec<Arc<Scheme>> {
 
 fn verifier(scheme: &Arc<Scheme>) -> Verifier {
     let verifier = Verifier::new(scheme, &SECRETS.map(Secret::new), Some(URL)).unwrap();
-    verifier.with_verify_token(Some(&Secret::new(VERIFY_TOKEN)))
+    verifier.with_verify_token(Some(&Secret::new(VERIFY_TOKEN))).with_questions(questions())
 }
 
 fn request(path: &str, headers: HeaderMap, body: Bytes) -> Request {
@@ -169,6 +199,25 @@ fn answers(scheme: &Arc<Scheme>, token: &str) -> Vec<String> {
     if let Ok(uri) = format!("/source?{query}").parse() {
         answers.extend(verifier.answer_unsigned(&uri).ok().flatten());
     }
+    let asked = token.parse().map(|token| [(HeaderName::from_static("x-asked"), token)]);
+    let asked: HeaderMap = asked.into_iter().flatten().collect();
+    let json = serde_json::json!({ "asked": token }).to_string();
+    for (path, body) in [
+        (format!("/source?asked={token}"), String::new()),
+        ("/source".to_owned(), format!("asked={token}")),
+        ("/source".to_owned(), json),
+    ] {
+        if path.parse::<Uri>().is_ok() {
+            let asking = request(&path, asked.clone(), Bytes::from(body));
+            let asking = Request { method: Method::GET, ..asking };
+            answers.extend(
+                verifier
+                    .questions
+                    .iter()
+                    .filter_map(|question| question.answer(Asking::whole(&asking)).ok().flatten()),
+            );
+        }
+    }
     let mut more = headers(&[
         ("twitch-eventsub-message-type", "webhook_callback_verification"),
         ("x-part", "part"),
@@ -191,13 +240,16 @@ fn answers(scheme: &Arc<Scheme>, token: &str) -> Vec<String> {
             answers.extend(answer.and_then(|answer| answer.ok().flatten()));
         }
     }
-    answers.iter().flat_map(|answer| answer.body.split('"')).map(str::to_owned).collect()
+    let header = |answer: &Answer| answer.header.as_ref().map(|(_, value)| value.clone());
+    let headers: Vec<String> = answers.iter().filter_map(header).collect();
+    let texts = answers.iter().flat_map(|answer| answer.body.split('"')).map(str::to_owned);
+    texts.chain(headers).collect()
 }
 
 /// The bytes that the signature of a request must cover.
 fn message(scheme: &Scheme, request: &Request) -> Option<Vec<u8>> {
     let signature = scheme.signature()?;
-    let in_body = body_text(signature, &request.body).ok()?;
+    let in_body = inside_text(signature, request).ok()?;
     let claims = Claims::find(signature, &request.headers, in_body.as_deref()).ok()?;
     let stamp = stamp_text(signature, &request.headers, &claims).ok()?;
     let id = id(scheme, signature, &request.headers, claims.set).ok()?;
@@ -212,7 +264,7 @@ fn resigned(scheme: &Scheme, request: &Request, mac: &[u8], read_as: &HeaderMap)
         Encoding::Base64 => base64(mac),
     };
     let guess = Key::of(&signature.marks, &Secret::new(GUESS)).unwrap();
-    let in_body = body_text(signature, &request.body).unwrap();
+    let in_body = inside_text(signature, request).unwrap();
     let claims = Claims::find(signature, &request.headers, in_body.as_deref()).unwrap();
     let stamp = stamp_text(signature, &request.headers, &claims).unwrap();
     let id = id(scheme, signature, &request.headers, claims.set).unwrap();

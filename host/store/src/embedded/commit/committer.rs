@@ -208,6 +208,7 @@ impl Committer {
                 Command::Flush { reply } => self.flush(reply),
                 Command::CatchUp { reply } => self.catching_up.push(reply),
                 Command::Operate { target, what, reply } => self.operate(target, what, reply),
+                Command::LetGo { target, reply } => self.let_go(target, reply),
                 Command::Relocate { copies, reply } => self.relocate(copies, reply),
                 Command::EndSegment { before, reply } => self.end_old(before, reply),
                 Command::GiveUp { target, rows, reply } => self.give_up(target, rows, reply),

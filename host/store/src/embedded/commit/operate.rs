@@ -17,6 +17,7 @@ use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{
     self, Act, ActKind, DeadRange, Settled, Settlements, TargetSettlements,
 };
+use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::expire_range::ExpireRange;
 use crate::embedded::target::live::RowLease;
@@ -27,8 +28,7 @@ impl Committer {
             return drop(reply.send(Err(unknown(number))));
         };
         // Both may have been on their way at once: what a person wants counts.
-        let is_paused = || lock(&target.live).hold.as_ref().is_some_and(|hold| !hold.broken);
-        if matches!(&what, ActKind::Hold(Some(hold)) if hold.broken) && is_paused() {
+        if matches!(&what, ActKind::Hold(Some(hold)) if hold.broken) && self.is_paused(number) {
             return drop(reply.send(Ok(0)));
         }
         let now = self.shared.now();
@@ -62,6 +62,20 @@ impl Committer {
         if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Operated { reply, count });
         }
+    }
+
+    /// Ends a hold, unless a person paused the target: the pause may have come while this was on its way.
+    pub(crate) fn let_go(&mut self, number: TargetNumber, reply: Reply<u64>) {
+        if self.is_paused(number) {
+            return drop(reply.send(Ok(0)));
+        }
+        self.operate(number, ActKind::Hold(None), reply);
+    }
+
+    fn is_paused(&self, number: TargetNumber) -> bool {
+        let target = self.shared.target(number.0);
+        target
+            .is_some_and(|target| lock(&target.live).hold.as_ref().is_some_and(|hold| !hold.broken))
     }
 
     pub(crate) fn give_up(&mut self, number: TargetNumber, rows: Vec<Settled>, reply: Reply<u64>) {
@@ -108,15 +122,12 @@ impl Committer {
 
     pub(super) fn lose_rows(&mut self, number: TargetNumber, count: u64) {
         let Some(target) = self.shared.target(number.0) else { return };
-        let start = self.shared.reader.start();
-        let reason = format!(
-            "the log before {} is lost, and with it which event was to be tried again",
-            self.shared.place(start)
-        );
+        let reason =
+            "a part of the log is lost, and with it which events were to be tried again".to_owned();
         self.shared.log_unreadable(&target.name, &reason);
         let at_ms = self.shared.clock.wall_ms();
-        // No event has that number, and no other dead letter.
-        let at = event_number::number(start, 1);
+        // No event has that number, and no other letter: one loss is found in more than a second.
+        let at = lost_rows_number(self.shared.reader.start(), at_ms);
         let mut live = lock(&target.live);
         live.counts.lost_rows(count);
         let record = Arc::new(DeadRange {
@@ -172,5 +183,28 @@ impl Committer {
         if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Expired { reply, count });
         }
+    }
+}
+
+/// A number that no event has: the header of a segment is there.
+const fn lost_rows_number(start: u64, at_ms: u64) -> u64 {
+    let (first, end) =
+        (event_number::number(start, 1), event_number::number(start + SEGMENT_HEADER_BYTES, 0));
+    first + (at_ms / 1_000) % (end - first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_loss_has_a_number_of_its_own_that_no_event_has() {
+        let start = 3 << 20;
+        let numbers: std::collections::BTreeSet<u64> = (0..1_000)
+            .map(|second| lost_rows_number(start, 1_790_000_000_000 + second * 1_000))
+            .collect();
+        assert_eq!(numbers.len(), 1_000);
+        let places = numbers.iter().map(|number| event_number::lsn_of(*number));
+        assert!(places.into_iter().all(|lsn| (start..start + SEGMENT_HEADER_BYTES).contains(&lsn)));
     }
 }

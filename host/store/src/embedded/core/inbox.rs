@@ -88,6 +88,11 @@ pub(crate) enum Command {
         what: ActKind,
         reply: Reply<u64>,
     },
+    /// Ends the hold of a target, unless a person paused it.
+    LetGo {
+        target: TargetNumber,
+        reply: Reply<u64>,
+    },
     /// Copies events to the head of the log. Replies how many.
     Relocate {
         copies: Vec<Copy>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::embedded::format::segment_header::Identity;
-use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::index::fjall_home::FjallHome;
 use crate::embedded::index::rows::IndexHome;
 use crate::embedded::platform::clock::{Clock, SystemClock};
 use crate::embedded::platform::disk::{Disk, Files};

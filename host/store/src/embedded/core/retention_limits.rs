@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::REPEAT_WINDOW_MAX;
 use crate::embedded::log::segments::Segments;
-use crate::embedded::platform::clock::Now;
+use crate::embedded::platform::clock::{ClockSet, Now};
 use crate::embedded::platform::clock_trust::Wall;
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::settings::Settings;
+
+/// Repetition keys are kept no longer.
+const KEYS_AGE_MAX: Duration = REPEAT_WINDOW_MAX;
 
 #[derive(Default)]
 struct Bell {
@@ -29,11 +33,12 @@ pub(crate) struct RetentionLimits {
 }
 
 impl RetentionLimits {
-    pub(crate) fn new(settings: &Settings, now: Now, last_wall_ms: u64) -> Self {
+    /// `set`: what the newest segment says of the clock.
+    pub(crate) fn new(settings: &Settings, now: Now, (last_wall_ms, set): (u64, ClockSet)) -> Self {
         Self {
             age_ms: settings.retention_age_ms,
             bytes_max: settings.retention_bytes,
-            wall: Mutex::new(Wall::new(now, last_wall_ms)),
+            wall: Mutex::new(Wall::new(now, last_wall_ms, set)),
             overflow: RwLock::default(),
             kept_by: Mutex::default(),
             bell: Mutex::default(),
@@ -52,6 +57,12 @@ impl RetentionLimits {
         let age = Duration::from_millis(self.age_ms.unwrap_or_default());
         let (ahead_ms, _) = lock(&self.wall).ahead_ms(age, now);
         now.wall.as_millis().saturating_sub_signed(ahead_ms.max(0))
+    }
+
+    /// What a new segment says of the clock, so that a start knows it as long as it matters.
+    pub(crate) fn clock_set(&self, now: Now) -> ClockSet {
+        let age = Duration::from_millis(self.age_ms.unwrap_or_default()).max(KEYS_AGE_MAX);
+        lock(&self.wall).set(age, now)
     }
 
     pub(crate) fn may_overflow(&self, target: u16) -> bool {

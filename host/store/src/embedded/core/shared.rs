@@ -1,6 +1,7 @@
 //! What callers, committer and index thread share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -13,14 +14,14 @@ use super::inbox::{Answer, Command, Inbox, Reply, closed};
 use super::index_slot::IndexSlot;
 use super::rebuild::Rebuild;
 use super::retention_limits::RetentionLimits;
-use crate::embedded::format::segment_header::Identity;
+use crate::embedded::format::segment_header::{Identity, SegmentHeader, base_of};
 use crate::embedded::index::recent::{KeyWindow, NEVER_ASKED};
 use crate::embedded::index::rows::{HOUR_MS, Index, IndexError, IndexHome, KeysKept};
 use crate::embedded::limits::millis;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
 use crate::embedded::log::spare::Spare;
-use crate::embedded::platform::clock::{Clock, Now, SeenTime};
+use crate::embedded::platform::clock::{Clock, ClockSet, Now, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::platform::repeated::Repeated;
@@ -29,7 +30,7 @@ use crate::embedded::space::guard::{Room, Why};
 use crate::embedded::space::opened_files::Opened;
 use crate::embedded::state::apply::TargetState;
 use crate::embedded::target::live::Live;
-use crate::{AppendError, StoreError};
+use crate::{AppendError, StoreError, Window};
 
 /// Longest time in which requests are answered without a look at the files of the store.
 const FILES_LOOK_MS: u64 = 1_000;
@@ -82,10 +83,14 @@ pub(crate) struct Shared {
     window_ms: AtomicU64,
     /// How far the wall clock is ahead of the time that passed since keys were stored; usually zero.
     ahead_ms: AtomicI64,
+    /// What was known of the clock at the start.
+    set: ClockSet,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     /// Dead letters for what cannot be read.
     unreadable: Mutex<Repeated>,
+    /// Targets for which the log could not be read the last time, and why.
+    unread: Mutex<BTreeMap<u16, StoreError>>,
     /// What became of the last index that failed, and how many did.
     index_damage: Mutex<(Option<String>, Repeated)>,
     lock: Mutex<Option<Lock>>,
@@ -99,7 +104,7 @@ impl Shared {
     pub(crate) fn new(
         (settings, clock): (&Settings, Arc<dyn Clock>),
         (last_seen_ms, last_wall_ms): (u64, u64),
-        identity: Identity,
+        newest: SegmentHeader,
         reader: Reader,
         index: Option<Box<dyn Index>>,
         states: &[TargetState],
@@ -114,10 +119,14 @@ impl Shared {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
-            retention: RetentionLimits::new(settings, seen.now(&*clock), last_wall_ms),
+            retention: RetentionLimits::new(
+                settings,
+                seen.now(&*clock),
+                (last_wall_ms, newest.clock),
+            ),
             clock,
             seen,
-            identity,
+            identity: newest.identity,
             reader,
             tail: Tail::new(end),
             inbox: Inbox::default(),
@@ -128,8 +137,10 @@ impl Shared {
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             window_ms: AtomicU64::new(settings.window_ms()),
             ahead_ms: AtomicI64::new(0),
+            set: newest.clock,
             damage: Mutex::new(None),
             unreadable: Mutex::default(),
+            unread: Mutex::default(),
             index_damage: Mutex::default(),
             lock: Mutex::new(lock),
             files_seen_ms: AtomicU64::new(0),
@@ -139,6 +150,15 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Now {
         self.seen.now(&*self.clock)
+    }
+
+    /// The windows of a target that are open.
+    pub(crate) fn windows(&self, target: u16) -> Result<Vec<Window>, StoreError> {
+        let now = self.now();
+        let from_ms = now.seen.as_millis().saturating_sub(self.set.ahead_ms());
+        let rows = self.with_index(|index| index.windows(target, from_ms))?;
+        let window = |(group, until_ms)| Window { group, until: self.set.due(until_ms, now) };
+        Ok(rows.into_iter().map(window).collect())
     }
 
     pub(crate) fn target(&self, number: u16) -> Option<Arc<Target>> {
@@ -191,6 +211,26 @@ impl Shared {
         }
     }
 
+    /// Notes whether the log could be read for a target, for `status`: as long as it cannot, its deliveries wait.
+    pub(crate) fn note_read(&self, target: u16, error: Option<&StoreError>) {
+        let mut unread = lock(&self.unread);
+        match error {
+            Some(error) => drop(unread.insert(target, error.clone())),
+            None => drop(unread.remove(&target)),
+        }
+    }
+
+    fn unread(&self) -> Option<String> {
+        let unread = lock(&self.unread);
+        let (first, error) = unread.first_key_value()?;
+        let name = self.target(*first).map_or_else(String::new, |target| target.name.to_string());
+        let more = match unread.len() {
+            1 => String::new(),
+            n => format!(" and {} more targets", n - 1),
+        };
+        Some(format!("{error}; it is tried again, and deliveries to {name}{more} wait"))
+    }
+
     /// Reports an index that failed and was replaced, for `status`.
     pub(crate) fn note_index_damage(&self, what: String) {
         let mut damage = lock(&self.index_damage);
@@ -206,8 +246,8 @@ impl Shared {
             0 | 1 => format!("the log is damaged at {first}"),
             n => format!("the log is damaged at {n} places, first met at {first}"),
         });
-        let parts: Vec<String> =
-            log.into_iter().chain(lock(&self.index_damage).0.clone()).collect();
+        let index = lock(&self.index_damage).0.clone();
+        let parts: Vec<String> = self.unread().into_iter().chain(log).chain(index).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
@@ -238,6 +278,38 @@ impl Shared {
         }
     }
 
+    /// Looks whether the closed segments still have their names: one listing of the folder.
+    pub(crate) fn look_at_closed_segments(&self) {
+        let Reader { disk, folder, .. } = &self.reader;
+        let in_log = || -> Vec<SegmentHeader> {
+            read_lock(&self.reader.segments).list.iter().map(|segment| segment.header).collect()
+        };
+        let before = in_log();
+        // If it cannot be read, the look at the newest segment says why.
+        let Ok(names) = disk.list(folder) else { return };
+        let there: BTreeSet<u64> = names.iter().filter_map(|name| base_of(name)).collect();
+        // One that was made or removed meanwhile may be in the listing or not.
+        let after = in_log();
+        let is_gone = |segment: &&SegmentHeader| {
+            let stays = after.iter().any(|other| other.base == segment.base);
+            let is_missing = |error: io::Error| error.kind() == ErrorKind::NotFound;
+            !there.contains(&segment.base)
+                && stays
+                && disk.open(&segment.path(folder)).err().is_some_and(is_missing)
+        };
+        match before.iter().find(is_gone) {
+            Some(segment) => self.room.close(
+                Why::Part,
+                format!(
+                    "{} is gone: put it back, or stop the daemon, and `dispatcher store check` says what to do",
+                    segment.path(folder).display()
+                ),
+            ),
+            None if self.room.is_closed(Why::Part) => self.room.open(Why::Part),
+            None => {}
+        }
+    }
+
     /// Why no request may be answered: the log that is written is not the one in the data folder. Looked at
     /// once a second, and after an idle time.
     pub(crate) fn gone(&self, steady: Instant) -> Option<String> {
@@ -259,7 +331,12 @@ impl Shared {
 
     /// Watches space and files until the store is closed.
     pub(crate) fn watch_room(&self) {
-        self.room.run(&*self.reader.disk, &|| self.look_at_files());
+        self.room.run(&*self.reader.disk, &|| {
+            self.look_at_files();
+            if !self.room.is_closed(Why::Gone) {
+                self.look_at_closed_segments();
+            }
+        });
     }
 
     pub(crate) fn wake_all(&self) {
@@ -307,7 +384,10 @@ impl Shared {
         // Of the hour in which the window begins, too.
         let oldest = Duration::from_millis(window_ms.saturating_add(HOUR_MS));
         let (ahead_ms, at_most_ms) = lock(&self.retention.wall).ahead_ms(oldest, now);
-        self.ahead_ms.store(ahead_ms, Ordering::Release);
+        if self.ahead_ms.swap(ahead_ms, Ordering::AcqRel) != ahead_ms {
+            // A new segment has to say so.
+            self.retention.ring();
+        }
         let now_ms = now.wall.as_millis().saturating_sub_signed(at_most_ms.max(0));
         KeysKept { now_ms, window_ms }
     }

@@ -246,7 +246,9 @@ fn read_log(
     max: usize,
 ) -> Result<Option<GivenUp>, StoreError> {
     let found = shared.reader.deliveries(target.number, from, max);
-    let found = found.map_err(|error| log_error(shared, &error))?;
+    let found = found.map_err(|error| log_error(shared, &error));
+    shared.note_read(target.number, found.as_ref().err());
+    let found = found?;
     let Some(damaged) = found.damaged else {
         lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
         return Ok(None);

@@ -1,6 +1,6 @@
 //! What callers do with deliveries: claim, expire, find, explain, hasten, replay, drop and move.
 
-mod backlog;
+pub(super) mod backlog;
 pub(super) mod claim;
 pub(super) mod dead_letters;
 pub(super) mod expire;

@@ -1,6 +1,6 @@
 //! What of the log cannot be read becomes dead letters: the deliveries of a place, or those of one event.
 
-use dispatcher_model::Timestamp;
+use dispatcher_model::{EventId, Timestamp};
 
 use crate::StoreError;
 use crate::embedded::core::events::log_error;
@@ -27,18 +27,21 @@ pub(crate) fn lost_range(
     from: u64,
     damaged: &Damaged,
 ) -> Result<(ExpireRange, Timestamp), StoreError> {
-    let reason = lost_place(shared, damaged);
+    let mut reason = lost_place(shared, damaged);
+    let count = lost(shared, target, damaged.to)?;
+    if count.is_none() {
+        reason.push_str("; how many deliveries that were is not known, so they count as one");
+    }
     shared.log_unreadable(&target.name, &reason);
     let at = shared.clock.wall();
-    let first = Some((number(damaged.lsn, 0), at));
-    let count = lost(shared, target, damaged.to)?;
+    let (first, count) = (Some((number(damaged.lsn, 0), at)), count.unwrap_or(1));
     let range = ExpireRange { from, to: damaged.to, count, first, at, reason, drops: false };
     Ok((range, Timestamp::default()))
 }
 
-/// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. One if that is
+/// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. `None` if that is
 /// not known: another place cannot be read either, or the records that counted them are lost as well.
-fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
+fn lost(shared: &Shared, target: &Target, to: u64) -> Result<Option<u64>, StoreError> {
     let (waiting, last, done) = {
         let live = lock(&target.live);
         let held = live.open.len() as u64 + live.counts.retrying;
@@ -46,7 +49,16 @@ fn lost(shared: &Shared, target: &Target, to: u64) -> Result<u64, StoreError> {
     };
     let left = shared.reader.remaining(target.number, (to, last.unwrap_or(to)), &done);
     let left = left.map_err(|error| log_error(shared, &error))?;
-    Ok(left.map_or(1, |left| waiting.saturating_sub(left).max(1)))
+    Ok(left.map(|left| waiting.saturating_sub(left)).filter(|lost| *lost > 0))
+}
+
+/// The place of an event that cannot be read; `None` if there never was one, or it was removed.
+pub(crate) fn damaged(shared: &Shared, id: EventId) -> Result<Option<Damaged>, StoreError> {
+    let lsn = lsn_of(id.number());
+    if id.store() != shared.identity.store || lsn < shared.reader.start() {
+        return Ok(None);
+    }
+    shared.reader.damaged_at(lsn).map_err(|error| log_error(shared, &error))
 }
 
 /// Why the delivery of an event is given up that cannot be read.

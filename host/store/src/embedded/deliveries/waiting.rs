@@ -14,7 +14,7 @@ use super::backlog::{
     CHUNK_MAX, END_OF_TIME, Found, Page, Untried, dead, rows, rows_after, untried, untried_row,
 };
 use super::expire::Frozen;
-use super::unreadable::lost_event;
+use super::unreadable::{damaged, lost_event};
 use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
@@ -26,6 +26,7 @@ use crate::embedded::format::record::{
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::limits::{OUT_OF_ORDER_MAX, cut};
+use crate::embedded::log::reader::Damaged;
 use crate::embedded::platform::locks::lock;
 
 /// How often the log is read again because the target read on meanwhile.
@@ -114,11 +115,12 @@ impl Waiting<'_> {
         let _alone = target.loading.clone().lock_owned().await;
         let _still = Still::new(&target);
         self.flush().await?;
-        let mut dropped = 0;
+        let (mut dropped, mut lost) = (0, Vec::new());
         for chunk in events.chunks(CHUNK_MAX) {
             let (shared, on, ids) = (self.0.clone(), target.clone(), chunk.to_vec());
             let why = reason.clone();
-            let rows = blocking(move || chosen(&shared, &on, ids, &why)).await?;
+            let (rows, unreadable) = blocking(move || chosen(&shared, &on, ids, &why)).await?;
+            lost.extend(unreadable);
             let asked = rows.len() as u64;
             if rows.is_empty() {
                 continue;
@@ -131,7 +133,10 @@ impl Waiting<'_> {
             }
         }
         self.flush().await?;
-        Ok(dropped)
+        match lost.is_empty() {
+            true => Ok(dropped),
+            false => Err(StoreError::NotDropped { dropped, unreadable: lost }),
+        }
     }
 
     /// Drops everything that waits, or moves it to another target.
@@ -316,18 +321,34 @@ fn drop_rows(
     })
 }
 
-/// Drops of the deliveries of these events, as far as they wait and are not claimed.
+/// Drops of the deliveries of these events, as far as they wait and are not claimed; and the events that cannot be read
+/// and wait for their first attempt, if they are the target's.
 fn chosen(
     shared: &Shared,
     target: &Target,
     ids: Vec<EventId>,
     reason: &str,
-) -> Result<Vec<Settled>, StoreError> {
-    let (mut rows, mut others) = (Vec::new(), BTreeSet::new());
+) -> Result<(Vec<Settled>, Vec<EventId>), StoreError> {
+    let (mut rows, mut others, mut lost) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let mut places: Vec<Damaged> = Vec::new();
     for id in ids.into_iter().collect::<BTreeSet<_>>() {
         let number = id.number();
-        if event(shared, number)?.is_none_or(|event| event.id != id) {
-            continue;
+        match event(shared, number)? {
+            Some(event) if event.id == id => {}
+            Some(_) => continue,
+            None => {
+                if !places.iter().any(|place| place.includes(number)) {
+                    let Some(place) = damaged(shared, id)? else { continue };
+                    places.push(place);
+                }
+                if lock(&target.live).is_open(number) {
+                    lost.push(id);
+                } else {
+                    // If it has a row, it is the target's.
+                    others.insert(number);
+                }
+                continue;
+            }
         }
         let is_open = lock(&target.live).is_open(number);
         let is_planned = |index: &dyn Index| shared.is_planned(index, number, target.number);
@@ -340,11 +361,12 @@ fn chosen(
     let mut next = (!others.is_empty()).then_some((0, 0));
     while let Some(from) = next {
         let page = rows_after(shared, target, from, END_OF_TIME)?;
-        rows.extend(page.rows.into_iter().filter(|row| others.contains(&row.number)));
+        let all = page.rows.into_iter().chain(page.unreadable);
+        rows.extend(all.filter(|row| others.contains(&row.number)));
         next = page.next;
     }
     drop_rows(shared, target.number, &mut rows, reason)?;
-    Ok(rows)
+    Ok((rows, lost))
 }
 
 /// Those of these events that the target does not have: not routed to it, or dropped, and without a row.

@@ -24,6 +24,12 @@ impl Runs {
         self.0.insert(from, to);
     }
 
+    pub(crate) fn insert_all(&mut self, other: &Self) {
+        for (&from, &to) in &other.0 {
+            self.insert(from, to);
+        }
+    }
+
     /// Where the run that contains `number` ends.
     pub(crate) fn end_of(&self, number: u64) -> Option<u64> {
         let (_, &end) = self.0.range(..=number).next_back()?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::frame::checksum;
+use crate::embedded::platform::clock::ClockSet;
 
 /// A page of its own, so that writing frames never touches the page of the header.
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = HEADER_LEN as u64;
@@ -20,6 +21,11 @@ pub(crate) const USED: usize = 72;
 pub(crate) const BEGINNING_AT: usize = 512;
 
 pub(crate) const BEGINNING_LEN: usize = 12;
+
+/// Where the mark of a segment that has ended is: in a sector of its own, too.
+pub(crate) const ENDING_AT: usize = 1_024;
+
+pub(crate) const ENDING_LEN: usize = 12;
 
 /// No segment begins at this place or behind it: the numbers of events have room for the places of the log below.
 const BASE_MAX: u64 = 1 << 53;
@@ -70,6 +76,7 @@ pub(crate) struct SegmentHeader {
     pub prev_end: u64,
     pub epoch: u32,
     pub created_ms: u64,
+    pub clock: ClockSet,
     pub flags: Flags,
 }
 
@@ -87,11 +94,17 @@ impl SegmentHeader {
         bytes.extend_from_slice(&[VERSION, self.flags.to_byte()]);
         bytes.extend_from_slice(&self.identity.store.to_le_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
-        for field in [self.identity.uuid, self.base, self.capacity, self.prev_end, self.created_ms]
-        {
+        for field in [
+            self.identity.uuid,
+            self.base,
+            self.capacity,
+            self.prev_end,
+            self.created_ms,
+            self.clock.at_ms,
+        ] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
-        bytes.resize(USED - 4, 0);
+        bytes.extend_from_slice(&self.clock.ahead_min.to_le_bytes());
         let crc = checksum(0, &bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.resize(HEADER_LEN, 0);
@@ -123,6 +136,7 @@ impl SegmentHeader {
             capacity: u64_at(32),
             prev_end: u64_at(40),
             created_ms: u64_at(48),
+            clock: ClockSet { at_ms: u64_at(56), ahead_min: u32_at(64).cast_signed() },
             flags: Flags::from_byte(bytes[9]),
         })
     }
@@ -141,6 +155,27 @@ impl SegmentHeader {
     pub(crate) fn begins_log(&self, bytes: &[u8]) -> bool {
         let mark = bytes.get(BEGINNING_AT..BEGINNING_AT + BEGINNING_LEN);
         self.base == 0 || mark == Some(&self.beginning()[..])
+    }
+
+    /// The mark that says that this segment ended there and that the next one has its name, for [`ENDING_AT`].
+    pub(crate) fn ending(&self, end: u64) -> [u8; ENDING_LEN] {
+        let mut summed = [0; 16];
+        let (base, at) = summed.split_at_mut(8);
+        base.copy_from_slice(&self.base.to_le_bytes());
+        at.copy_from_slice(&end.to_le_bytes());
+        let mut bytes = [0; ENDING_LEN];
+        let (at, sum) = bytes.split_at_mut(8);
+        at.copy_from_slice(&end.to_le_bytes());
+        sum.copy_from_slice(&checksum(self.identity.salt(), &summed).to_le_bytes());
+        bytes
+    }
+
+    /// Where this segment, whose first bytes these are, ended; `None` if no mark says so.
+    pub(crate) fn ended_at(&self, bytes: &[u8]) -> Option<u64> {
+        let mark = bytes.get(ENDING_AT..ENDING_AT + ENDING_LEN)?;
+        let end = u64::from_le_bytes(*mark.first_chunk()?);
+        let is_ours = mark == &self.ending(end)[..];
+        (is_ours && (self.first()..=self.limit()).contains(&end)).then_some(end)
     }
 
     /// The length of the file since it got its name; zero if that is not known.
@@ -178,30 +213,26 @@ pub(crate) fn base_of(name: &str) -> Option<u64> {
     base.filter(|base| *base < BASE_MAX)
 }
 
+/// The header of a segment of 1 MiB.
+#[cfg(test)]
+pub(crate) fn sample(base: u64, prev_end: u64) -> SegmentHeader {
+    let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
+    let (capacity, epoch, created_ms, flags) = (1 << 20, 3, 5, Flags::default());
+    let clock = ClockSet::default();
+    SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, clock, flags }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn header(base: u64, prev_end: u64) -> SegmentHeader {
-        let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
-        let flags = Flags::default();
-        SegmentHeader {
-            identity,
-            base,
-            capacity: 1 << 20,
-            prev_end,
-            epoch: 3,
-            created_ms: 5,
-            flags,
-        }
-    }
-
     proptest! {
         #[test]
-        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, bit in 0usize..USED * 8) {
+        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, at_ms: u64, ahead_min: i32, bit in 0usize..USED * 8) {
             let (flags, identity) = (Flags::from_byte(flags), Identity { store: 7, uuid });
-            let header = SegmentHeader { base, epoch, identity, flags, ..header(0, 0) };
+            let clock = ClockSet { at_ms, ahead_min };
+            let header = SegmentHeader { base, epoch, identity, clock, flags, ..sample(0, 0) };
             let mut bytes = header.to_bytes();
             prop_assert_eq!(bytes.len() as u64, SEGMENT_HEADER_BYTES);
             prop_assert_eq!(SegmentHeader::from_bytes(&bytes), Ok(header));
@@ -212,9 +243,9 @@ mod tests {
 
     #[test]
     fn only_its_own_mark_says_that_the_log_begins_there() {
-        let (one, other) = (header(1 << 20, 0), header(2 << 20, 0));
+        let (one, other) = (sample(1 << 20, 0), sample(2 << 20, 0));
         let mut bytes = one.to_bytes();
-        assert!(!one.begins_log(&bytes) && header(0, 0).begins_log(&[]));
+        assert!(!one.begins_log(&bytes) && sample(0, 0).begins_log(&[]));
         bytes[BEGINNING_AT..BEGINNING_AT + BEGINNING_LEN].copy_from_slice(&one.beginning());
         assert!(one.begins_log(&bytes) && !other.begins_log(&bytes));
         bytes[BEGINNING_AT] ^= 1;
@@ -222,8 +253,23 @@ mod tests {
     }
 
     #[test]
+    fn only_its_own_mark_says_where_a_segment_ended() {
+        let (one, other) = (sample(1 << 20, 0), sample(2 << 20, 0));
+        let mut bytes = one.to_bytes();
+        assert_eq!(one.ended_at(&bytes), None);
+        for end in [one.first(), one.limit()] {
+            bytes[ENDING_AT..ENDING_AT + ENDING_LEN].copy_from_slice(&one.ending(end));
+            assert_eq!((one.ended_at(&bytes), other.ended_at(&bytes)), (Some(end), None));
+        }
+        bytes[ENDING_AT + 1] ^= 1;
+        assert_eq!(one.ended_at(&bytes), None);
+        bytes[ENDING_AT..ENDING_AT + ENDING_LEN].copy_from_slice(&one.ending(one.base));
+        assert_eq!(one.ended_at(&bytes), None, "no segment ends before it begins");
+    }
+
+    #[test]
     fn another_version_is_named() {
-        let mut bytes = header(0, 0).to_bytes();
+        let mut bytes = sample(0, 0).to_bytes();
         bytes[8] = 2;
         assert_eq!(SegmentHeader::from_bytes(&bytes), Err(BadHeader::Version(2)));
     }

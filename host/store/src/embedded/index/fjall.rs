@@ -5,10 +5,11 @@
 //! a key twice (its items have no order among themselves), which the map in [`Batch`] ensures.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 
 use dispatcher_model::RepetitionKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -16,16 +17,14 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::key_filter::Filter;
 use super::rows::IndexError;
 use super::rows::{
-    Batch, Index, IndexHome, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key,
-    window_prefix,
+    Batch, Index, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key, window_prefix,
 };
-use super::set_aside::{set_aside, set_aside_before};
 use crate::embedded::format::event_number::lsn_of;
-use crate::embedded::platform::disk::{Disk, is_full, make_folders};
+use crate::embedded::platform::disk::is_full;
 use crate::embedded::platform::regular::irregular_in;
 
-/// A file that the engine makes with the index and holds open.
-const LOCK: &str = "lock";
+/// The engine's folder of keyspaces, each in a folder named by its number.
+const KEYSPACES: &str = "keyspaces";
 
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
@@ -41,43 +40,6 @@ const SPACES: [&str; 8] =
 
 /// Memory of all filters: some 25 million keys. Hours beyond that are looked up without one.
 const FILTER_BYTES_MAX: usize = 32 << 20;
-
-/// The folder of the index.
-pub(crate) struct FjallHome {
-    /// Of its folder; the engine has its own way to its files.
-    pub disk: Arc<dyn Disk>,
-    pub folder: PathBuf,
-    /// Where damaged ones are kept.
-    pub aside: PathBuf,
-}
-
-impl IndexHome for FjallHome {
-    fn open(&self) -> Result<Box<dyn Index>, IndexError> {
-        // The engine would make the folder, but not sync its name.
-        make_folders(&*self.disk, &self.folder).map_err(fjall::Error::Io)?;
-        Ok(Box::new(FjallIndex::open(&self.folder)?))
-    }
-
-    fn watched(&self) -> Option<PathBuf> {
-        Some(self.folder.join(LOCK))
-    }
-
-    fn remove(&self) -> std::io::Result<()> {
-        if self.folder.exists() { std::fs::remove_dir_all(&self.folder) } else { Ok(()) }
-    }
-
-    fn set_aside(&self) -> std::io::Result<Option<PathBuf>> {
-        set_aside(&self.folder, &self.aside)
-    }
-
-    fn clear_evidence(&self) -> std::io::Result<()> {
-        for path in set_aside_before(&self.aside)? {
-            std::fs::remove_dir_all(&path)?;
-            tracing::warn!(path = %path.display(), "removed a damaged index that was kept: its space is needed");
-        }
-        Ok(())
-    }
-}
 
 /// How many events, and some of them: numbers and times of receipt.
 pub(crate) type KnownThere = (u64, BTreeMap<u64, u64>);
@@ -125,6 +87,16 @@ fn hour_name(hour: u32) -> String {
     format!("seen-{hour}")
 }
 
+/// A folder among the keyspaces that the engine did not make: it would abort the process.
+fn foreign_in(keyspaces: &Path) -> Option<PathBuf> {
+    let is_ours = |entry: &DirEntry| {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        is_file || entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok())
+    };
+    let entries = std::fs::read_dir(keyspaces).ok()?;
+    entries.flatten().find(|entry| !is_ours(entry)).map(|entry| entry.path())
+}
+
 impl FjallIndex {
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
         // The engine would wait for the other end of a FIFO.
@@ -132,6 +104,10 @@ impl FjallIndex {
             Ok(None) => {}
             Ok(Some(what)) => return Err(IndexError::Irregular(what)),
             Err(error) => return Err(IndexError::Engine(error.to_string())),
+        }
+        if let Some(path) = foreign_in(&folder.join(KEYSPACES)) {
+            let what = format!("{} does not belong to the index", path.display());
+            return Err(IndexError::Irregular(what));
         }
         unbroken(|| Self::open_now(folder))
     }

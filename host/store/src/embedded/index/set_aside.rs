@@ -13,7 +13,7 @@ const PREFIX: &str = "index-";
 /// Moves the folder of an index to a new name in `aside`, and removes what was set aside before the last
 /// few. `None`: the folder is missing.
 pub(crate) fn set_aside(index: &Path, aside: &Path) -> io::Result<Option<PathBuf>> {
-    if !index.exists() {
+    if index.symlink_metadata().is_err() {
         return Ok(None);
     }
     // Something that a person put there stays until a person takes it away.
@@ -54,7 +54,8 @@ fn place(aside: &Path, number: u32) -> PathBuf {
 fn numbers(aside: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     let names = match fs::read_dir(aside) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(numbers),
+        // Something that is not a folder has none of them.
+        Err(_) if !aside.is_dir() => return Ok(numbers),
         names => names?,
     };
     for name in names {

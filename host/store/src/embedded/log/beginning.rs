@@ -41,16 +41,12 @@ pub(crate) fn write(file: &dyn DiskFile, segment: &SegmentHeader) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::format::segment_header::{Flags, Identity};
+    use crate::embedded::format::segment_header::sample;
     use crate::embedded::simulation::hardware::disk::SimDisk;
 
     #[test]
     fn a_mark_whose_sync_failed_is_synced_the_next_time() {
-        let identity = Identity { store: 1, uuid: 1 };
-        let (base, capacity, flags) = (1 << 20, 1 << 20, Flags::default());
-        let (prev_end, epoch, created_ms) = (base, 1, 1);
-        let segment =
-            SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, flags };
+        let segment = sample(1 << 20, 1 << 20);
         let folder = Path::new("/log");
         let path = segment.path(folder);
         let mut in_memory_alone = 0;

@@ -2,6 +2,7 @@
 
 pub(super) mod backwards;
 pub(super) mod beginning;
+pub(super) mod ending;
 pub(super) mod prewriter;
 pub(super) mod reader;
 pub(super) mod recent;

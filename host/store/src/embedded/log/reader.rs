@@ -38,6 +38,13 @@ pub(crate) struct Damaged {
     pub repaired: bool,
 }
 
+impl Damaged {
+    /// Whether the event of that number was there, if there was one.
+    pub(crate) fn includes(&self, wanted: u64) -> bool {
+        (number(self.lsn, 0)..self.to).contains(&wanted)
+    }
+}
+
 /// What was found for a target.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -263,6 +270,33 @@ impl Reader {
         }
         let repaired = repaired || (lsn == stretch.from && self.is_repaired(lsn));
         Ok(Damaged { lsn, to: number(scanner.at(), 0), repaired })
+    }
+
+    /// The place that cannot be read, or that a repair has filled, if it includes that one.
+    pub(crate) fn damaged_at(&self, lsn: u64) -> io::Result<Option<Damaged>> {
+        let Some((stretch, _read)) = self.stretch(lsn) else { return Ok(None) };
+        let file = self.disk.open(&self.path(&stretch))?;
+        let from = stretch.segment.first();
+        let mut scanner = Scanner::new(&*file, Stretch { from, ..stretch }, CHUNK_BYTES);
+        while scanner.at() <= lsn {
+            let (at, repaired) = match scanner.step()? {
+                Step::Frame(header, payload) if is_lost(&header, payload) => (header.lsn, true),
+                Step::Frame(header, payload)
+                    if header.kind == Kind::Request as u8
+                        && Read::new(header.lsn, payload).is_err() =>
+                {
+                    (header.lsn, false)
+                }
+                Step::Frame(..) => continue,
+                Step::Bad(at) => (at, false),
+                Step::End => return Ok(None),
+            };
+            let damaged = self.behind(&mut scanner, &stretch, (at, repaired))?;
+            if damaged.includes(number(lsn, 0)) {
+                return Ok(Some(damaged));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a repair has filled that place.

@@ -154,7 +154,7 @@ impl<'a> Scanner<'a> {
 mod tests {
     use super::*;
     use crate::embedded::format::frame::{Frame, Kind};
-    use crate::embedded::format::segment_header::{Flags, Identity};
+    use crate::embedded::format::segment_header::{Identity, sample};
 
     /// A file in memory.
     struct Memory(Vec<u8>);
@@ -182,15 +182,7 @@ mod tests {
 
     fn segment() -> SegmentHeader {
         let identity = Identity { store: 1, uuid: 77 };
-        SegmentHeader {
-            identity,
-            base: 1 << 20,
-            capacity: 1 << 20,
-            prev_end: 0,
-            epoch: 1,
-            created_ms: 0,
-            flags: Flags::default(),
-        }
+        SegmentHeader { identity, epoch: 1, ..sample(1 << 20, 0) }
     }
 
     /// A segment's bytes with frames of these payloads.

@@ -87,26 +87,12 @@ impl Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::format::segment_header::{Flags, Identity};
-
-    fn header(base: u64, prev_end: u64) -> SegmentHeader {
-        let identity = Identity { store: 9, uuid: 0x1234_5678_9abc_def0 };
-        let flags = Flags::default();
-        SegmentHeader {
-            identity,
-            base,
-            capacity: 1 << 20,
-            prev_end,
-            epoch: 3,
-            created_ms: 5,
-            flags,
-        }
-    }
+    use crate::embedded::format::segment_header::sample;
 
     #[test]
     fn reading_goes_on_in_the_next_segment_where_one_really_ends() {
         let mib = 1 << 20;
-        let list = [header(0, 0), header(mib, 9_000)].map(|header| Segment::new(header, None));
+        let list = [sample(0, 0), sample(mib, 9_000)].map(|header| Segment::new(header, None));
         let segments = Segments { list: list.to_vec(), tail: mib + 6_000 };
         let place = |lsn| segments.stretch(lsn).map(|s| (s.segment.base, s.from, s.to));
         assert_eq!(place(0), Some((0, 4_096, 9_000)));

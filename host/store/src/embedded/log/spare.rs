@@ -91,20 +91,12 @@ impl Spare {
         let path = &segment.path(folder);
         let has_holes = segment.flags.full_length && !segment.flags.prewritten;
         if has_holes || !self.begin() {
-            // An earlier call may have got as far as the sync.
-            if let Err(error) = disk.remove(path)
-                && error.kind() != ErrorKind::NotFound
-            {
-                return Err(error);
-            }
-            return disk.sync_folder(folder);
+            return remove(disk, path, folder);
         }
-        if let Err(error) = disk.rename(path, &self.path) {
+        if disk.rename(path, &self.path).is_err() {
+            // A folder may have the name of the spare.
             self.put(None);
-            if error.kind() == ErrorKind::NotFound {
-                return disk.sync_folder(folder);
-            }
-            return Err(error);
+            return remove(disk, path, folder);
         }
         let file = usable(disk, &self.path, self.capacity);
         if file.is_none() {
@@ -113,6 +105,14 @@ impl Spare {
         }
         self.put(file);
         disk.sync_folder(folder)
+    }
+}
+
+/// Removes a file for good. An earlier call may have got as far as the sync.
+fn remove(disk: &dyn Disk, path: &Path, folder: &Path) -> std::io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => disk.sync_folder(folder),
     }
 }
 

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ending;
 use super::prewriter::Prewriter;
 use super::spare::Spare;
 use crate::embedded::format::frame::Frame;
@@ -15,7 +16,7 @@ use crate::embedded::format::segment_header::{
     Flags, Identity, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 use crate::embedded::limits::GROUP_BYTES_MAX;
-use crate::embedded::platform::clock::Clock;
+use crate::embedded::platform::clock::{Clock, ClockSet};
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, is_full};
 use crate::embedded::space::guard::{Room, Why};
 use crate::{AppendError, StoreError};
@@ -232,13 +233,21 @@ impl Log {
 
     /// Continues in a new segment that opens with `checkpoint`. Everything placed must be durable or
     /// given up. The file gets its name only when its first bytes are durable.
-    pub(crate) fn roll(&mut self, checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
-        let rolled = self.start_next(checkpoint);
+    pub(crate) fn roll(
+        &mut self,
+        checkpoint: Frame,
+        set: ClockSet,
+    ) -> Result<SegmentHeader, DiskError> {
+        let rolled = self.start_next(checkpoint, set);
         self.stuck = rolled.is_err();
         rolled
     }
 
-    fn start_next(&mut self, mut checkpoint: Frame) -> Result<SegmentHeader, DiskError> {
+    fn start_next(
+        &mut self,
+        mut checkpoint: Frame,
+        set: ClockSet,
+    ) -> Result<SegmentHeader, DiskError> {
         let epoch = self.epoch + u32::from(self.file.is_none());
         let (file, from, grows) = self.next_file()?;
         let segment = SegmentHeader {
@@ -248,6 +257,7 @@ impl Log {
             prev_end: self.durable,
             epoch,
             created_ms: self.clock.wall_ms(),
+            clock: set,
             flags: flags(&*file, self.capacity, !grows),
         };
         let mut bytes = segment.to_bytes();
@@ -280,6 +290,7 @@ impl Log {
         }
         self.room.disk_wrote();
         self.room.files.segment_opened(&path, &*file, segment.len_min());
+        ending::try_mark(&*self.disk, &self.folder, &self.segment, self.durable);
         self.segment = segment;
         self.grows = grows;
         self.file = Some(file);
@@ -331,8 +342,9 @@ pub(crate) fn create_first(
     let next = folder.join(NEXT);
     let file = disk.create(&next)?;
     let flags = flags(&*file, capacity, false);
-    let (base, prev_end, epoch) = (0, 0, 1);
-    let segment = SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, flags };
+    let (base, prev_end, epoch, clock) = (0, 0, 1, ClockSet::default());
+    let segment =
+        SegmentHeader { identity, base, capacity, prev_end, epoch, created_ms, clock, flags };
     let path = segment.path(folder);
     file.write_all_at(&segment.to_bytes(), 0)?;
     file.sync()?;

@@ -48,6 +48,33 @@ impl Now {
     }
 }
 
+/// That the wall clock was set while the store was open, and is ahead of the time that passed. A start cannot see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClockSet {
+    /// When it was found last, by that clock; zero if it was not set, or if that does not matter any more.
+    pub at_ms: u64,
+    /// How far it is ahead, or behind.
+    pub ahead_min: i32,
+}
+
+/// Nothing that waits is due later than that.
+const DUE_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+impl ClockSet {
+    /// How far the clock is ahead, in ms; zero if it is not.
+    pub(crate) fn ahead_ms(self) -> u64 {
+        u64::try_from(self.ahead_min).unwrap_or_default().saturating_mul(60_000)
+    }
+
+    /// The seen time of a due time that may be from before the last start. The seen time starts like the wall clock, so it
+    /// went ahead of the time that passed if that clock had been set.
+    pub(crate) fn due(self, due_ms: u64, now: Now) -> Timestamp {
+        let (due, moved) = (Timestamp::from_millis(due_ms), due_ms.saturating_add(self.ahead_ms()));
+        let moved = Timestamp::from_millis(moved);
+        if due_ms < self.at_ms && moved <= now.seen.plus(DUE_MAX) { moved } else { due }
+    }
+}
+
 pub(crate) trait Clock: Send + Sync + 'static {
     fn wall(&self) -> Timestamp;
     fn steady(&self) -> Instant;

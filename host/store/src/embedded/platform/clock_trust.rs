@@ -10,11 +10,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use dispatcher_model::Timestamp;
 use tokio::time::Instant;
 
-use super::clock::Now;
+use super::clock::{ClockSet, Now};
+use crate::embedded::limits::millis;
 
 const APART_MS_MAX: u64 = 3_600_000;
+
+const MINUTE_MS: i64 = 60_000;
 
 const AGREES: Duration = Duration::from_millis(APART_MS_MAX);
 
@@ -39,12 +43,30 @@ struct Set {
 }
 
 impl Wall {
-    /// `last_ms`: when the last record of the log was made, by the wall clock.
-    pub(crate) fn new(now: Now, last_ms: u64) -> Self {
+    /// `last_ms`: when the last record of the log was made, by the wall clock. `known`: how far it was set before.
+    pub(crate) fn new(now: Now, last_ms: u64, known: ClockSet) -> Self {
         let far = now.wall.as_millis().abs_diff(last_ms) > APART_MS_MAX;
         let ahead_ms = apart(now.wall.as_millis(), last_ms);
         let set = Set { at: now.steady, ahead_ms, unsure_ms: ahead_ms.max(0) };
-        Self { base: now, sets: far.then_some(set).into_iter().collect() }
+        let before = (known.at_ms > 0).then(|| {
+            let since = now.wall.since(Timestamp::from_millis(known.at_ms));
+            // The machine may have been started later.
+            let at = now.steady.checked_sub(since).unwrap_or(now.steady);
+            Set { at, ahead_ms: i64::from(known.ahead_min) * MINUTE_MS, unsure_ms: 0 }
+        });
+        Self { base: now, sets: before.into_iter().chain(far.then_some(set)).collect() }
+    }
+
+    /// How far the clock was set, as far as that is certain and matters for something of that age.
+    pub(crate) fn set(&mut self, age: Duration, now: Now) -> ClockSet {
+        let (ahead_ms, _) = self.ahead_ms(age, now);
+        let certain = |set: &&Set| set.ahead_ms != set.unsure_ms && set.matters(age, now);
+        let Some(last) = self.sets.iter().rev().find(certain) else { return ClockSet::default() };
+        let passed = now.steady.saturating_duration_since(last.at);
+        let at_ms = now.wall.as_millis().saturating_sub(millis(passed)).max(1);
+        let ahead_min = i32::try_from(ahead_ms / MINUTE_MS);
+        let most = if ahead_ms < 0 { i32::MIN } else { i32::MAX };
+        ClockSet { at_ms, ahead_min: ahead_min.unwrap_or(most) }
     }
 
     /// Whether it is trusted to compute ages.
@@ -110,7 +132,6 @@ const fn apart(found_ms: u64, expected_ms: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dispatcher_model::Timestamp;
 
     const HOUR_MS: u64 = 3_600_000;
     const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
@@ -124,7 +145,7 @@ mod tests {
             seen: Timestamp::default(),
         };
         let start = 10 * YEAR_MS;
-        let mut wall = Wall::new(at(start, 0), start - HOUR_MS);
+        let mut wall = Wall::new(at(start, 0), start - HOUR_MS, ClockSet::default());
         for (jumped_ms, passed_ms, trusted) in [
             (0, 5, true),
             (0, 3 * HOUR_MS, true),
@@ -149,8 +170,8 @@ mod tests {
             steady: steady + Duration::from_millis(passed_ms),
             seen: Timestamp::default(),
         };
-        assert!(Wall::new(now(0), YEAR_MS).is_trusted(now(1)));
-        let mut wall = Wall::new(now(0), YEAR_MS - HOUR_MS - 1);
+        assert!(Wall::new(now(0), YEAR_MS, ClockSet::default()).is_trusted(now(1)));
+        let mut wall = Wall::new(now(0), YEAR_MS - HOUR_MS - 1, ClockSet::default());
         assert!(!wall.is_trusted(now(1)) && wall.is_trusted(now(HOUR_MS)));
     }
 
@@ -165,7 +186,7 @@ mod tests {
             seen: Timestamp::default(),
         };
         let hours = |n| Duration::from_millis(n * HOUR_MS);
-        let mut wall = Wall::new(at(0, 0), 10 * YEAR_MS - 48 * HOUR_MS);
+        let mut wall = Wall::new(at(0, 0), 10 * YEAR_MS - 48 * HOUR_MS, ClockSet::default());
         let (day, year) = (24 * HOUR_MS.cast_signed(), YEAR_MS.cast_signed());
         assert_eq!(wall.ahead_ms(hours(24), at(0, 1)), (0, 2 * day));
         assert_eq!(wall.ahead_ms(hours(100), at(year, 10 * HOUR_MS)), (year, year + 2 * day));

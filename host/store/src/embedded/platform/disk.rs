@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::regular::open_with;
+use super::regular::{open_with, remove};
 
 /// What the system's cache holds of a file at once.
 pub(crate) const PAGE_BYTES: usize = 4_096;
@@ -162,7 +162,7 @@ impl Disk for Files {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
+        remove(path)
     }
 
     fn links(&self, path: &Path) -> io::Result<u64> {
@@ -182,7 +182,9 @@ impl Disk for Files {
     fn make_folder(&self, path: &Path) -> io::Result<bool> {
         match std::fs::DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -1,6 +1,8 @@
-//! One process at a time on a data folder. The kernel releases the lock when the process ends.
+//! One process at a time on a data folder. The kernel releases the lock when the process ends. The file also says that the
+//! folder has a log: without it, a folder without segments would pass for a new one.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -11,6 +13,9 @@ use crate::embedded::error::{OpenError, at};
 use crate::embedded::platform::disk::FileId;
 use crate::embedded::platform::regular::open_with;
 use crate::embedded::settings::folder_of;
+
+/// What the file says once the log has a segment.
+const HAS_LOG: &[u8] = b"The log of this data folder has segments.\n";
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -28,6 +33,20 @@ impl Lock {
             }
             Err(error) => Err(at("lock", path)(error.into())),
         }
+    }
+
+    /// Whether the log has had a segment.
+    pub(crate) fn says_that_there_is_a_log(&self) -> bool {
+        self.0.metadata().is_ok_and(|file| file.len() > 0)
+    }
+
+    /// Says that the log has a segment, whose name is durable.
+    pub(crate) fn say_that_there_is_a_log(&self) -> io::Result<()> {
+        if self.says_that_there_is_a_log() {
+            return Ok(());
+        }
+        (&self.0).write_all(HAS_LOG)?;
+        self.0.sync_all()
     }
 
     pub(crate) fn id(&self) -> Option<FileId> {

@@ -12,7 +12,7 @@ use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::recent::Recent;
-use crate::embedded::index::rows::{Index, IndexError, KeysKept, Seen};
+use crate::embedded::index::rows::{Batch, Index, IndexError, KeysKept, Seen};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::indexing::indexer::Replay;
 use crate::embedded::indexing::lookup::{Found, Usable, replace};
@@ -78,8 +78,9 @@ impl Recovery<'_> {
         let kept = KeysKept { now_ms, window_ms };
         let mut replay = Replay::new(&*index, oldest.identity.uuid, kept, u64::MAX);
         let from = stamp.map_or((oldest.first(), oldest.epoch), |stamp| (stamp.end, stamp.epoch));
-        let mut failed = Ok(());
+        let (mut failed, mut has_lost) = (Ok(()), false);
         let tail = self.replay(from, &mut |entry| {
+            has_lost |= matches!(entry.effects, Effects::Lost(_));
             if failed.is_ok() {
                 failed = replay.read(&mut state, entry);
             }
@@ -89,6 +90,8 @@ impl Recovery<'_> {
         let swept = failed
             .and_then(|()| replay.commit(&state))
             .and_then(|()| sweep(&*index, targets, oldest.base))
+            // What was lost may have had rows.
+            .and_then(|()| if has_lost { index.commit(Batch::mark(true)) } else { Ok(()) })
             .and_then(|()| lost_rows::finish(&*index, &state));
         let recent = Recent::new(self.machine.clock.steady());
         Ok(swept.map(|lost| Begun { index: Some(index), damaged, lost, state, recent, tail }))

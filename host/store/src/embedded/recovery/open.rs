@@ -18,6 +18,7 @@ use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::recent::Recent;
 use crate::embedded::indexing::lost_rows;
 use crate::embedded::log::beginning::{is_marked, mark};
+use crate::embedded::log::ending;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::segments::Segments;
 use crate::embedded::log::spare::SPARE;
@@ -49,7 +50,11 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     // A process that made the folder may have ended before it synced its name.
     disk.sync_folder(&settings.directory).map_err(at("sync", &settings.directory))?;
     let lock = if machine.alone { None } else { Some(Lock::take(&settings.lock_file())?) };
-    let list = segments(machine, &folder, settings.segment_bytes)?;
+    let had_log = lock.as_ref().is_some_and(Lock::says_that_there_is_a_log);
+    let list = segments(machine, &folder, settings.segment_bytes, had_log)?;
+    if let Some(Err(error)) = lock.as_ref().map(Lock::say_that_there_is_a_log) {
+        tracing::debug!(%error, "cannot say in the lock file that there is a log");
+    }
     let Some(newest) = list.last().copied() else {
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
     };
@@ -62,6 +67,10 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     // In a log of an earlier program no segment is marked.
     if let Some(oldest) = recovery.list.first() {
         mark(&*disk, &folder, oldest).map_err(at("write to", &oldest.path(&folder)))?;
+    }
+    // The last process may have ended before it did that.
+    if let [.., ended, _] = &recovery.list[..] {
+        ending::try_mark(&*disk, &folder, ended, newest.prev_end);
     }
     let list = recovery.closed()?;
     let (epoch, summary) = (recovery.epoch, recovery.summary);
@@ -76,7 +85,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let shared = Shared::new(
         (settings, clock),
         (last_ms, last_wall_ms),
-        newest.identity,
+        newest,
         reader,
         index,
         states,
@@ -100,6 +109,7 @@ fn segments(
     machine: &Machine,
     folder: &Path,
     capacity: u64,
+    had_log: bool,
 ) -> Result<Vec<SegmentHeader>, OpenError> {
     let disk = &*machine.disk;
     let mut bases = Vec::new();
@@ -138,7 +148,8 @@ fn segments(
             return Err(OpenError::NoBeginning { segment });
         }
     } else {
-        if let Ok(Some(_)) = machine.index.open().and_then(|index| index.stamp()) {
+        let index = || machine.index.open().and_then(|index| index.stamp());
+        if had_log || matches!(index(), Ok(Some(_))) {
             return Err(OpenError::NoLog { folder: folder.to_path_buf() });
         }
         let first = machine.new_identity().and_then(|identity| {

@@ -6,7 +6,7 @@
 //! A place without a frame is damage if a later frame or the next segment proves that it was durable.
 //! Otherwise it is the end of the log, which is cut off there. The index only reads what is durable: a log
 //! that ends before the place that its index has read is damaged, too. So is one whose newest file is shorter than
-//! it was made.
+//! it was made, or says that another one follows it.
 
 use std::path::PathBuf;
 
@@ -18,6 +18,7 @@ use crate::embedded::format::entry::Entry;
 use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::embedded::indexing::lookup::Lookup;
+use crate::embedded::log::ending::ended_at;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::{self, Summary};
@@ -55,7 +56,7 @@ impl Recovery<'_> {
             }
             let len = file.len().map_err(at("read", &path))?;
             let to = next.map_or(segment.base + len, |next| next.prev_end);
-            let was_cut = next.is_none() && segment.was_cut(len);
+            let is_short = next.is_none() && self.is_short(&*file, &segment)?;
             let stretch = Stretch { segment, from: lsn.max(segment.first()), to };
             if next.is_none() {
                 self.newest(&*file, stretch, epoch).map_err(at("read or write", &path))?;
@@ -81,7 +82,7 @@ impl Recovery<'_> {
                     Step::Bad(lsn) if next.is_some() || lsn < durable => {
                         return Err(corrupt(lsn, "a frame is missing"));
                     }
-                    Step::Bad(lsn) if was_cut || lsn < self.proven => break,
+                    Step::Bad(lsn) if is_short || lsn < self.proven => break,
                     Step::Bad(lsn) => {
                         let rest = Stretch { from: lsn, ..stretch };
                         let Some(newest) = torn_tail::cut(&*file, &path, rest, scanner.epoch())?
@@ -105,7 +106,7 @@ impl Recovery<'_> {
             epoch = epoch.max(scanner.epoch());
             lsn = scanner.at();
             if next.is_none() {
-                self.check_end(path, &segment, lsn, len)?;
+                self.check_end(&*file, path, &segment, lsn)?;
             }
         }
         // A new epoch: what an earlier process wrote behind the end is never taken for a new frame.
@@ -113,19 +114,30 @@ impl Recovery<'_> {
         Ok(lsn)
     }
 
+    /// Whether something is missing behind what the newest file has.
+    fn is_short(&self, file: &dyn DiskFile, newest: &SegmentHeader) -> Result<bool, OpenError> {
+        let path = newest.path(&self.folder);
+        let len = file.len().map_err(at("read", &path))?;
+        Ok(newest.was_cut(len) || ended_at(file, newest).map_err(at("read", &path))?.is_some())
+    }
+
     /// Whether the newest segment may end there.
     fn check_end(
         &self,
+        file: &dyn DiskFile,
         path: PathBuf,
         newest: &SegmentHeader,
         end: u64,
-        len: u64,
     ) -> Result<(), OpenError> {
         let offset = end - newest.base;
         if end < self.proven {
             let missing_bytes = self.proven - end;
             return Err(OpenError::Lost { segment: path, offset, missing_bytes });
         }
+        if ended_at(file, newest).map_err(at("read", &path))?.is_some() {
+            return Err(OpenError::NoEnd { segment: path });
+        }
+        let len = file.len().map_err(at("read", &path))?;
         // Nothing can be missing where no record has room.
         if newest.was_cut(len) && newest.limit() - end >= HEADER_BYTES as u64 {
             let missing_bytes = newest.capacity - len;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::StoreError;
 use crate::embedded::core::inbox::{Command, Reply};
 use crate::embedded::core::shared::Shared;
+use crate::embedded::deliveries::backlog::END_OF_TIME;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::beginning::mark;
@@ -140,18 +141,21 @@ impl Retention {
     /// Ends the newest segment when it is old enough: otherwise it would stay until it is full.
     fn end_newest(&mut self, meanwhile: Meanwhile<'_>) {
         let (now, limits) = (self.shared.now(), &self.shared.retention);
-        let Some(age_ms) = limits.age_ms.filter(|_| limits.is_clock_trusted(now)) else { return };
         let is_due = |looked: Instant| now.steady >= looked + LOOK;
-        let crowded = {
+        let (crowded, said) = {
             let segments = read_lock(&self.shared.reader.segments);
-            limits.bytes_max.is_some_and(|max| segments.bytes() > max / SIZE_PARTS)
+            let crowded = limits.bytes_max.is_some_and(|max| segments.bytes() > max / SIZE_PARTS);
+            (crowded, segments.list.last().map(|newest| newest.header.clock.ahead_min))
         };
-        if crowded || !self.looked.is_none_or(is_due) {
-            return;
-        }
+        // The next segment says how far the clock was set, so that a start knows it.
+        let is_news = said.is_some_and(|said| said != limits.clock_set(now).ahead_min);
+        let is_old = || {
+            let age_ms = limits.age_ms.filter(|_| limits.is_clock_trusted(now) && !crowded)?;
+            Some(Timestamp::from_millis(limits.now_ms(now).saturating_sub(age_ms / AGE_PARTS)))
+        };
+        let before = if is_news { Some(END_OF_TIME) } else { is_old() };
+        let Some(before) = before.filter(|_| self.looked.is_none_or(is_due)) else { return };
         self.looked = Some(now.steady);
-        let before = limits.now_ms(now).saturating_sub(age_ms / AGE_PARTS);
-        let before = Timestamp::from_millis(before);
         let ended = ask(&self.shared, |reply| Command::EndSegment { before, reply }, meanwhile);
         if let Err(error) = ended
             && !self.shared.inbox.stopped()

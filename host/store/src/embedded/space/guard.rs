@@ -1,7 +1,7 @@
 //! Whether requests are accepted, and if not, why.
 //!
 //! The one place that knows why the store takes no requests, and how much space it has. A request costs one load of an atomic; all else
-//! happens on a separate thread, which looks every [`LOOK_MS`] and after each new segment. Several reasons
+//! happens on a separate thread, which looks every [`LOOK`] and after each new segment. Several reasons
 //! may hold at once: the code that detects one sets it and lifts it, and requests are accepted again when
 //! none is left.
 //!
@@ -26,11 +26,11 @@ use crate::embedded::space::opened_files::OpenedFiles;
 use crate::embedded::space::sizes::{floor_bytes, reserve_bytes};
 use crate::{AppendError, Full};
 
-/// Time between two looks at the free space.
-const LOOK_MS: u64 = 5_000;
+/// Time between two looks at the free space …
+const LOOK: Duration = Duration::from_secs(5);
 
-/// The same, while requests are refused.
-const LOOK_REFUSING_MS: u64 = 1_000;
+/// … and while requests are refused, or at the files.
+const LOOK_SOON: Duration = Duration::from_secs(1);
 
 /// Pause before the disk is tried again after it refused. The pause doubles each time that the disk refuses again within
 /// `HELD_MS`, because each try may leave a short segment behind.
@@ -61,6 +61,8 @@ pub(crate) enum Why {
     Ended,
     /// The files that are open are not those in the data folder any more.
     Gone,
+    /// A closed segment is not in the data folder any more.
+    Part,
     /// A write failed, and not for lack of space. Each request tries again.
     Failed,
     /// The disk is full: it refused to write.
@@ -71,7 +73,7 @@ pub(crate) enum Why {
     Quota,
 }
 
-const WHYS: usize = 6;
+const WHYS: usize = 7;
 
 /// Requests go on to where they are refused.
 const NOT_BARRED: u8 = Why::Ended.bit() | Why::Failed.bit();
@@ -168,7 +170,8 @@ impl Room {
     /// Why requests are refused; `None` when they are accepted.
     pub(crate) fn full(&self) -> Option<Full> {
         let reason = self.why()?;
-        let other = [Why::Ended, Why::Gone, Why::Failed].into_iter().any(|why| self.is_closed(why));
+        let other = [Why::Ended, Why::Gone, Why::Part, Why::Failed];
+        let other = other.into_iter().any(|why| self.is_closed(why));
         Some(Full { reason, refused: self.refused(), lacks_room: !other })
     }
 
@@ -311,23 +314,25 @@ impl Room {
         self.woken.notify_one();
     }
 
-    /// Looks at the disk regularly until it is stopped.
+    /// Looks at files and disk regularly until it is stopped.
     pub(crate) fn run(&self, disk: &dyn Disk, look_at_files: &dyn Fn()) {
+        let (mut asked, mut looked) = (true, Instant::now());
         loop {
             look_at_files();
-            self.look(disk);
-            let state = lock(&self.state);
             let refusing = self.closed.load(Ordering::Acquire) != 0;
-            let wait = Duration::from_millis(if refusing { LOOK_REFUSING_MS } else { LOOK_MS });
+            if asked || refusing || looked.elapsed() >= LOOK {
+                self.look(disk);
+                looked = Instant::now();
+            }
             let waits = |state: &mut State| !state.look;
             let (mut state, _) = self
                 .woken
-                .wait_timeout_while(state, wait, waits)
+                .wait_timeout_while(lock(&self.state), LOOK_SOON, waits)
                 .unwrap_or_else(PoisonError::into_inner);
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            state.look = false;
+            asked = std::mem::take(&mut state.look);
         }
     }
 

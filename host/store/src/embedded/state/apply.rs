@@ -106,6 +106,19 @@ impl TargetState {
         }
     }
 
+    /// Takes over from a checkpoint what records said that are lost. Dead letters whose rows are lost stay so.
+    fn adopt(&mut self, row: &TargetRow) {
+        let Counts { pending, retrying, dead } = self.counts;
+        if (pending, retrying, self.cursor) == (row.pending, row.retrying, row.cursor) {
+            return;
+        }
+        self.counts = Counts { pending: row.pending, retrying: row.retrying, dead };
+        self.done.insert_all(&Runs::from_deltas(row.cursor, &row.done));
+        self.last_routed = self.last_routed.max(row.last_routed);
+        self.hold.clone_from(&row.hold);
+        self.advance(row.cursor);
+    }
+
     fn advance(&mut self, cursor: u64) {
         self.cursor = self.cursor.max(cursor);
         self.done.forget_below(self.cursor);
@@ -202,14 +215,11 @@ impl State {
     /// It repeats what the frames before it said, unless some of them are lost.
     fn read_checkpoint(&mut self, record: &Checkpoint, lsn: u64) {
         for (place, row) in record.targets.iter().enumerate() {
-            let known = self.targets.get(place);
-            // Another name: the record that gave the number again is lost.
-            if known.is_none_or(|known| known.name != row.name) {
-                let row = TargetState::from_row(row.clone());
-                match self.targets.get_mut(place) {
-                    Some(known) => *known = row,
-                    None => self.targets.push(row),
-                }
+            match self.targets.get_mut(place) {
+                Some(known) if known.name == row.name => known.adopt(row),
+                // Another name: the record that gave the number again is lost.
+                Some(known) => *known = TargetState::from_row(row.clone()),
+                None => self.targets.push(TargetState::from_row(row.clone())),
             }
         }
         self.pass_by(number(lsn, 0));

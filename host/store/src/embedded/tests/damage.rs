@@ -9,17 +9,14 @@ use crate::embedded::format::segment_header::{SegmentHeader, VERSION};
 use crate::embedded::{Embedded, OpenError};
 use crate::{Depth, Queue};
 
-use crate::embedded::tests::support::{Folder, flip, large, offset_of};
+use crate::embedded::tests::support::{Folder, flip, large, offset_of, one_by_one};
 
 #[tokio::test]
 async fn a_start_names_the_place_of_a_flipped_bit() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
-    let mut ids = Vec::new();
-    for i in 0..3 {
-        ids.extend(append(&*store, vec![planned(i.to_string(), &[a])]).await);
-    }
+    let ids = one_by_one(&store, 3, &[a]).await;
     drop(store);
     folder.delete_index();
     let (log, place) = (&folder.segments()[0], offset_of(ids[1]));
@@ -83,10 +80,7 @@ async fn damage_found_while_running_costs_only_the_damaged_event() {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
-    let mut ids = Vec::new();
-    for i in 0..5 {
-        ids.extend(append(&*store, vec![planned(i.to_string(), &[a, b])]).await);
-    }
+    let ids = one_by_one(&store, 5, &[a, b]).await;
     let some = claim(&*store, b, 5).await;
     settle(&*store, b, &some[1..2], retry(now())).await;
     settle(&*store, b, &some[..1], delivered()).await;

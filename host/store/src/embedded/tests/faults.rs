@@ -3,7 +3,7 @@
 use crate::contract::*;
 use crate::embedded::simulation::hardware::disk::Faults;
 use crate::embedded::tests::support::Folder;
-use crate::{AppendError, Queue};
+use crate::{AppendError, Queue, StoreError};
 
 #[tokio::test]
 async fn a_failed_sync_or_write_starts_a_new_segment() {
@@ -76,4 +76,26 @@ async fn a_failing_disk_is_tried_again_each_time() {
     append(&*store, vec![planned("taken", &[a])]).await;
     drop(store);
     assert_eq!(claimable(&*folder.store(), a).await, ["taken"]);
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_is_shown_and_read_again_when_the_disk_answers() {
+    let (folder, disk) = Folder::simulated();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    store.close().await.unwrap();
+    drop(store);
+    let store = folder.store();
+    disk.plan(|faults| faults.bad_reads = u32::MAX);
+    for _ in 0..20 {
+        let refused = store.claim(a, 9, HOUR).await.unwrap_err();
+        assert!(matches!(refused, StoreError::ReadLog { .. }), "{refused}");
+        let shown = store.damage().unwrap();
+        assert!(shown.starts_with("cannot read the log in "), "{shown}");
+        assert!(shown.ends_with("it is tried again, and deliveries to a wait"), "{shown}");
+    }
+    disk.plan(|faults| faults.bad_reads = 0);
+    assert_eq!(claimable(&*store, a).await, ["0", "1", "2", "3"]);
+    assert_eq!((store.damage(), store.depth(a).dead), (None, 0));
 }

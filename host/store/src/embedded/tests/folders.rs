@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::Queue;
 use crate::contract::*;
 use crate::embedded::core::machine::Machine;
-use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::index::fjall_home::FjallHome;
 use crate::embedded::platform::disk::{Disk, DiskFile, FileId, Files};
 use crate::embedded::{Embedded, Settings};
 

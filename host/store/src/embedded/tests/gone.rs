@@ -2,7 +2,7 @@
 
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::tests::support::{Folder, until};
+use crate::embedded::tests::support::{Folder, large, until};
 use crate::{AppendError, Queue};
 use dispatcher_model::TargetNumber;
 
@@ -192,4 +192,30 @@ async fn damaged_indexes_that_are_kept_go_before_requests_are_refused_for_their_
     disk.plan(|faults| faults.free_bytes = None);
     store.shared.room.measure(&disk);
     assert_eq!(store.full(), None);
+}
+
+#[tokio::test]
+async fn a_closed_segment_that_is_gone_refuses_requests_until_it_is_back() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    while folder.segments().len() < 4 {
+        append(&*store, (0..50).map(|i| planned(large(&i.to_string()), &[a])).collect()).await;
+    }
+    for gone in [0, 1] {
+        let path = folder.segments()[gone].clone();
+        let away = folder.dir.path().join("away");
+        std::fs::rename(&path, &away).unwrap();
+        until("it is noticed without a request", || store.full().is_some()).await;
+        let reason = refusal(&store, a).await;
+        assert!(
+            reason.starts_with(&format!("{} is gone: put it back", path.display())),
+            "{reason}"
+        );
+        assert!(!store.full().unwrap().lacks_room);
+        std::fs::rename(&away, &path).unwrap();
+        until("requests to be accepted", || store.full().is_none()).await;
+        append(&*store, vec![planned("again", &[a])]).await;
+    }
+    assert!(store.rebuilding().is_none());
 }

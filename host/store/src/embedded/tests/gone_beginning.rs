@@ -15,7 +15,7 @@ use crate::embedded::tests::support::{
 
 /// A killed store with so many segments, and its events for `a`, of which the third of the first segment waits for a
 /// retry; `b` has taken everything.
-async fn stored(segments: usize) -> (Folder, Vec<EventId>) {
+pub(super) async fn stored(segments: usize) -> (Folder, Vec<EventId>) {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
@@ -39,18 +39,23 @@ async fn stored(segments: usize) -> (Folder, Vec<EventId>) {
     (folder, ids)
 }
 
-fn check(folder: &Folder) -> Report {
+pub(super) fn check(folder: &Folder) -> Report {
     tools::check(&folder.settings().directory, &mut |_, _| {}).unwrap()
 }
 
-fn repair(folder: &Folder, give_up: Vec<String>) -> Repaired {
+pub(super) fn repair(folder: &Folder, give_up: Vec<String>) -> Repaired {
     let work = Work { dry_run: false, give_up };
     tools::repair(&folder.settings().directory, &work, &mut |_, _| {}).unwrap()
 }
 
 /// Every delivery to `a` that was not made before is made now or is a dead letter, and nothing is left, also after
 /// another start.
-async fn all_accounted(folder: &Folder, ids: &[EventId], newest_is_lost: bool, what: &str) {
+pub(super) async fn all_accounted(
+    folder: &Folder,
+    ids: &[EventId],
+    newest_is_lost: bool,
+    what: &str,
+) {
     let store = folder.store();
     let a = TargetNumber(0);
     let delivered = deliver_all(&store, a).await;

@@ -111,6 +111,9 @@ async fn a_log_that_is_gone_is_not_taken_for_a_new_store() {
         assert!(matches!(refused, OpenError::NoLog { .. }), "{refused}");
     }
     folder.delete_index();
+    // The file of the lock still says that there was one.
+    assert!(matches!(Embedded::open(folder.settings()), Err(OpenError::NoLog { .. })));
+    std::fs::remove_file(folder.settings().lock_file()).unwrap();
     drop(folder.store());
 }
 

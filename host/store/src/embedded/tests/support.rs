@@ -18,7 +18,7 @@ use crate::embedded::platform::disk::{DiskFile, Files};
 use crate::embedded::simulation::hardware::disk::SimDisk;
 use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::embedded::{Embedded, Settings};
-use dispatcher_model::TargetNumber;
+use dispatcher_model::{EventId, TargetNumber};
 
 pub(super) struct Folder {
     pub dir: TempDir,
@@ -152,6 +152,19 @@ pub(super) async fn deliver_all(store: &Embedded, target: TargetNumber) -> u64 {
     }
 }
 
+/// So many events, each in a request of its own.
+pub(super) async fn one_by_one(
+    store: &Embedded,
+    count: usize,
+    targets: &[TargetNumber],
+) -> Vec<EventId> {
+    let mut ids = Vec::new();
+    for i in 0..count {
+        ids.extend(append(store, vec![planned(i.to_string(), targets)]).await);
+    }
+    ids
+}
+
 /// A copy of a folder with all that is in it.
 pub(super) fn copy_tree(from: &Path, to: &Path) {
     use std::os::unix::fs::FileTypeExt as _;
@@ -185,7 +198,7 @@ pub(super) fn flip(file: &std::path::Path, offset: u64) {
 }
 
 /// Where the frame of an event lies in a log of one segment.
-pub(super) fn offset_of(event: dispatcher_model::EventId) -> u64 {
+pub(super) fn offset_of(event: EventId) -> u64 {
     crate::embedded::format::event_number::lsn_of(event.number())
 }
 

@@ -9,8 +9,8 @@ use dispatcher_model::{EventId, TargetNumber};
 use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::format::frame::HEADER_BYTES;
-use crate::embedded::tests::support::{Folder, flip, large, offset_of};
-use crate::{Depth, Queue};
+use crate::embedded::tests::support::{Folder, deliver_all, flip, large, offset_of, one_by_one};
+use crate::{Depth, Queue, StoreError};
 
 /// Where a bit of a frame is flipped: in its header, in its length, which leads astray, and in its payload.
 const PLACES: [u64; 3] = [17, 9, HEADER_BYTES as u64 + 9];
@@ -20,10 +20,7 @@ async fn five() -> (Folder, Arc<Embedded>, [TargetNumber; 2], Vec<EventId>) {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
-    let mut ids = Vec::new();
-    for i in 0..5 {
-        ids.extend(append(&*store, vec![planned(i.to_string(), &[a])]).await);
-    }
+    let ids = one_by_one(&store, 5, &[a]).await;
     store.close().await.unwrap();
     drop(store);
     let store = folder.store();
@@ -142,4 +139,50 @@ async fn a_released_delivery_whose_segment_is_gone_does_not_stop_the_others() {
     assert_eq!(numbers, [ids[0].number(), ids[1].number()]);
     let file = "seg-0000000000000000.log can no longer be read";
     assert!(dead.iter().all(|letter| letter.2.contains(file)), "{dead:?}");
+}
+
+#[tokio::test]
+async fn a_drop_of_events_says_which_it_cannot_read_and_they_become_dead_letters() {
+    for lost in 0..5 {
+        let (folder, store, [a, b], ids) = five().await;
+        flip(&folder.segments()[0], offset_of(ids[lost]) + PLACES[lost % 3]);
+        let refused = store.drop_waiting(a, Some(ids.clone()), "dropped".into()).await.unwrap_err();
+        let StoreError::NotDropped { dropped, unreadable } = &refused else { panic!("{refused}") };
+        assert_eq!((*dropped, unreadable), (4, &vec![ids[lost]]), "{refused}");
+        let text = refused.to_string();
+        assert!(
+            text.starts_with("4 deliveries were dropped; ")
+                && text.contains(&ids[lost].to_string())
+        );
+        let unread = store.fate(ids[lost]).await.unwrap_err();
+        assert!(matches!(unread, StoreError::Unreadable { id, .. } if id == ids[lost]), "{unread}");
+        // An event that never was is not a damaged one.
+        let number = ids[lost].number();
+        for never in [number + 1, number + 999 * 1_024, number + 1_024 * 1_024] {
+            let never = EventId::new(ids[lost].received_at(), ids[lost].store(), never);
+            let fate = store.fate(never).await;
+            assert!(matches!(fate, Ok(None) | Err(StoreError::Unreadable { .. })), "{fate:?}");
+        }
+        let other = EventId::new(ids[lost].received_at(), !ids[lost].store(), number);
+        assert!(store.fate(other).await.unwrap().is_none());
+        assert_eq!(store.drop_waiting(b, Some(vec![other]), "none".into()).await.unwrap(), 0);
+        assert_eq!(deliver_all(&store, a).await, 0);
+        lost_alone(&store, a, ids[lost]).await;
+        assert_eq!(store.depth(a), Depth { dead: 1, ..Depth::default() });
+    }
+}
+
+/// A row says whose it is, so its event need not be read.
+#[tokio::test]
+async fn a_retry_whose_event_cannot_be_read_is_dropped() {
+    let (folder, store, [a, _], ids) = five().await;
+    let two = claim(&*store, a, 2).await;
+    settle(&*store, a, &two, retry(now().plus(HOUR))).await;
+    store.flush().await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let store = folder.store();
+    flip(&folder.segments()[0], offset_of(ids[1]) + PLACES[1]);
+    assert_eq!(store.drop_waiting(a, Some(ids), "dropped".into()).await.unwrap(), 5);
+    assert_eq!(store.depth(a), Depth::default());
 }

@@ -8,7 +8,7 @@ use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::tools::{self, Report, Start, ToolError, Work};
 
-use crate::embedded::format::segment_header::file_name;
+use crate::embedded::format::segment_header::{Identity, SegmentHeader, file_name};
 use crate::embedded::tests::support::{Folder, deliver_all, large, make_fifo};
 
 const SEEDS: u64 = 8;
@@ -181,5 +181,52 @@ fn agree(folder: &Folder, what: &str) {
             assert!(started.is_ok(), "{what}: given up, but {started:?} {last:?}");
         }
         Err(error) => assert!(matches!(error, ToolError::Alone { .. }), "{what}: {error}"),
+    }
+}
+
+/// What `check` says can be done can be done: repair, give up, or neither if no segment is left that knows the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_advice_for_segments_that_a_repair_cannot_repair_works() {
+    let whole = stored().await;
+    let count = whole.segments().len();
+    type Spoil = fn(&[PathBuf]);
+    let overlaps: Spoil = |segments| {
+        let between = segments[0].with_file_name(file_name((1 << 20) + 4_096));
+        std::fs::copy(&segments[1], between).unwrap();
+    };
+    let twice: Spoil = |segments| {
+        std::fs::copy(&segments[1], &segments[2]).unwrap();
+    };
+    let foreign: Spoil = |segments| {
+        // The store and its identity are another one.
+        let mut bytes = std::fs::read(&segments[1]).unwrap();
+        let header = SegmentHeader::from_bytes(&bytes).unwrap();
+        let identity = Identity { uuid: !header.identity.uuid, ..header.identity };
+        let header = SegmentHeader { identity, ..header }.to_bytes();
+        bytes[..header.len()].copy_from_slice(&header);
+        std::fs::write(&segments[1], bytes).unwrap();
+    };
+    let spoilt = [("overlapping", overlaps), ("there twice", twice), ("of another store", foreign)];
+    for (what, spoil) in spoilt {
+        let folder = whole.copy();
+        spoil(&folder.segments());
+        agree(&folder, what);
+        assert!(starts(&folder).is_ok(), "{what}");
+    }
+    for set in 1..1u32 << count {
+        let folder = whole.copy();
+        for (place, path) in folder.segments().iter().enumerate() {
+            if set & (1 << place) != 0 {
+                std::fs::write(path, b"").unwrap();
+            }
+        }
+        let what = format!("emptied: {set:03b}");
+        let refused = starts(&folder).unwrap_err();
+        assert!(refused.contains("store repair --give-up"), "{what}: {refused}");
+        let report = check(&folder).unwrap();
+        let all = set.count_ones() as usize == count;
+        assert_eq!(report.can_give_up, !all, "{what}: {report:?}");
+        agree(&folder, &what);
+        assert_eq!(starts(&folder).is_ok(), !all, "{what}");
     }
 }

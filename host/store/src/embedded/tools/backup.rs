@@ -1,9 +1,10 @@
 //! Copies a store, also while a daemon uses it.
 //!
 //! The records of closed segments never change: they are hard-linked where possible and copied otherwise. A file with a
-//! second link is never written to again, but for the mark that says that the log begins there. Of the newest segment
-//! the whole records are copied. If a segment is removed meanwhile, the copy starts over, because what was still needed
-//! of it is now further on in the log. The index is not copied; it can be rebuilt from the log.
+//! second link is never written to again, but for the marks that say that the log begins there or that it has ended. Of
+//! the newest segment the whole records are copied. If a segment is removed or added meanwhile, the copy starts over,
+//! because what was still needed of it is now further on in the log. The index is not copied; it can be rebuilt from the
+//! log.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use dispatcher_model::{EventId, Timestamp};
 
 use crate::embedded::format::entry::Effects;
-use crate::embedded::format::segment_header::{Flags, SegmentHeader, USED};
+use crate::embedded::format::segment_header::{Flags, SegmentHeader, USED, file_name};
+use crate::embedded::log::ending;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::platform::regular;
 use crate::embedded::settings::folder_of;
@@ -166,7 +168,13 @@ impl Copy<'_> {
             return Err(at("copy", &segment.path)(what.into()));
         }
         let to = self.target(segment);
-        match std::fs::hard_link(&segment.path, &to) {
+        // The copy of a link leads elsewhere.
+        let is_link = segment.path.symlink_metadata().is_ok_and(|there| there.is_symlink());
+        let linked = match is_link {
+            true => Err(io::ErrorKind::Unsupported.into()),
+            false => std::fs::hard_link(&segment.path, &to),
+        };
+        match linked {
             Ok(()) => Ok(One::Linked),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(One::Gone),
             // It is another file system, or links are not supported or not allowed.
@@ -217,11 +225,22 @@ impl Copy<'_> {
             .into());
         };
         let mut end = End { end: header.first(), event: None, damages: 0 };
+        if segment.ended.is_some() {
+            if self.log.join(file_name(header.limit())).exists() {
+                return Ok(false);
+            }
+            // What it says is missing is missing in the copy, too.
+            end.damages += 1;
+        }
         let one = std::slice::from_ref(segment);
         Walk::new(&self.log, &mut end, &mut |_, _| {}).over(one)?;
         // The copy is shorter, but nothing was cut.
         let flags = Flags { full_length: false, prewritten: false, ..header.flags };
         let finish = |copy: &File| {
+            // The next one may have been made meanwhile.
+            if segment.ended.is_none() {
+                ending::clear(copy)?;
+            }
             if segment.header_damaged {
                 return Ok(());
             }

@@ -45,6 +45,8 @@ pub struct Report {
     pub set_aside: Vec<PathBuf>,
     /// Whether the daemon would start.
     pub start: Start,
+    /// Segments that cannot be repaired can be given up: another one says what belongs in their place.
+    pub can_give_up: bool,
     pub newest_event: Option<(EventId, Timestamp)>,
 }
 
@@ -109,6 +111,11 @@ pub(super) fn survey(
     let base = all.first().map_or(0, |segment| segment.base);
     report.bytes = walked.end.saturating_sub(base);
     report.running = matches!(view, IndexView::InUse);
+    let is_hopeless = |one: &&Damage| !one.repairable;
+    let hopeless: Vec<_> =
+        report.damages.iter().filter(is_hopeless).map(|one| &one.segment).collect();
+    report.can_give_up =
+        all.iter().any(|one| one.header.is_some() && !hopeless.contains(&&one.path));
     let sound = report.damages_count == 0 && report.repaired == 0;
     let agrees = against(&view, at_stamp.as_ref(), sound);
     // A start reads what the index lacks, or everything.
@@ -129,7 +136,10 @@ pub(super) fn survey(
         }
         report.start = match trial(directory, &shadow) {
             Ok(()) => Start::Works,
-            Err(error) => Start::Fails(shadow.in_place(brief(&error))),
+            Err(error) => {
+                let advice = if report.damages.is_empty() { advice(&error) } else { "" };
+                Start::Fails(shadow.in_place(brief(&error)) + advice)
+            }
         };
     }
     if let Start::Works = report.start {
@@ -163,7 +173,25 @@ fn brief(error: &OpenError) -> String {
         OpenError::NoBeginning { segment } => {
             format!("the files before {} are missing", segment.display())
         }
+        OpenError::NoEnd { segment } => {
+            format!("the files behind {} are missing", segment.display())
+        }
         other => other.to_string(),
+    }
+}
+
+/// What to do about a start that fails although nothing is damaged that a repair would find.
+const fn advice(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Corrupt { .. }
+        | OpenError::Lost { .. }
+        | OpenError::Cut { .. }
+        | OpenError::NoBeginning { .. }
+        | OpenError::NoEnd { .. } => {
+            "; a repair would find nothing to do: restore a backup of the data folder, or start without a segment: \
+             `dispatcher store repair --give-up SEGMENT`"
+        }
+        _ => "",
     }
 }
 

@@ -100,6 +100,10 @@ impl DiskFile for DryFile {
 pub(super) struct DryDisk(Mutex<BTreeMap<PathBuf, Option<DryFile>>>);
 
 impl DryDisk {
+    fn knows(&self, path: &Path) -> bool {
+        lock(&self.0).contains_key(path)
+    }
+
     fn get(&self, path: &Path) -> io::Result<DryFile> {
         let mut files = lock(&self.0);
         match files.get(path) {
@@ -118,6 +122,9 @@ impl DryDisk {
 
 impl Disk for DryDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        if !self.knows(path) {
+            regular::file_or_nothing(path)?;
+        }
         let file = DryFile(Arc::default());
         lock(&self.0).insert(path.to_path_buf(), Some(file.clone()));
         Ok(Box::new(file))
@@ -136,6 +143,9 @@ impl Disk for DryDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        if !self.knows(path) {
+            regular::not_a_folder(path)?;
+        }
         lock(&self.0).insert(path.to_path_buf(), None);
         Ok(())
     }
@@ -191,6 +201,9 @@ mod tests {
         names.sort();
         assert_eq!(names, ["b", "c"]);
         assert!(disk.open(&a).is_err());
+        std::fs::create_dir(folder.path().join("d")).unwrap();
+        assert!(disk.remove(&folder.path().join("d")).is_err());
+        assert!(disk.create(&folder.path().join("d")).is_err());
         assert!(std::fs::read(&a).unwrap() == whole && !b.exists());
     }
 }

@@ -15,7 +15,7 @@ use crate::embedded::tools::{ToolError, at};
 /// The folder for what was damaged, made if it is missing.
 pub(super) fn damaged_folder(directory: &Path) -> Result<PathBuf, ToolError> {
     let folder = Settings::new(directory).damaged_folder();
-    if !folder.exists() {
+    if !folder.is_dir() {
         let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
         made.map_err(at("make the folder", &folder))?;
         let opened = File::open(&folder).map_err(at("open", &folder))?;

@@ -134,7 +134,8 @@ impl Visitor for Nothing {}
 /// Where that segment really ends, and the epoch there.
 fn end_of(log: &Path, one: &Segment, header: SegmentHeader) -> Result<(u64, u32), ToolError> {
     let walked = Walk::new(log, &mut Nothing, &mut |_, _| {}).over(std::slice::from_ref(one))?;
-    Ok((walked.end.max(header.first()), walked.epoch.max(header.epoch)))
+    let end = one.ended.unwrap_or(walked.end);
+    Ok((end.max(header.first()), walked.epoch.max(header.epoch)))
 }
 
 /// Keeps the file among what was damaged, and puts a segment in its place that says that all is lost.

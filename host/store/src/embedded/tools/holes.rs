@@ -64,6 +64,11 @@ pub(super) fn between(
     vec![Hole { header: first, to }, Hole { header: last, to: next.prev_end }]
 }
 
+/// Up to where the log was durable if that segment was not its last.
+pub(super) const fn followed(segment: SegmentHeader) -> u64 {
+    segment.limit() + SEGMENT_HEADER_BYTES + 1
+}
+
 /// The file behind one that really ends at `end`, which was durable up to `proven`; `None` if none is missing.
 pub(super) fn behind(last: SegmentHeader, end: u64, epoch: u32, proven: u64) -> Option<Hole> {
     let base = last.limit();

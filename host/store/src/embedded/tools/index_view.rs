@@ -158,7 +158,7 @@ impl Shadow {
         if folder.is_dir() {
             fs::create_dir(shadow.index())?;
             copy(&fs::canonicalize(folder)?, &shadow.index())?;
-        } else if folder.exists() {
+        } else if folder.symlink_metadata().is_ok() {
             stand_in(&shadow.index())?;
         }
         Ok(shadow)
@@ -187,7 +187,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             fs::create_dir(&copied)?;
             copy(&source, &copied)?;
-        } else if source.exists() && !source.is_file() {
+        } else if !source.is_file() {
             stand_in(&copied)?;
         } else if is_tables {
             symlink(&source, &copied)?;

@@ -96,12 +96,13 @@ pub fn repair(
     for damages in found.report.damages.chunk_by(|one, other| one.segment == other.segment) {
         repairer.repair(damages)?;
     }
-    if found.index_is_wrong {
-        let index = settings.index_folder();
+    let index = settings.index_folder();
+    // What else lies in its place stays, and the report says so.
+    let index_removed = found.index_is_wrong && index.is_dir();
+    if index_removed {
         set_aside(&index, &damaged_folder(directory)?).map_err(at("set aside", &index))?;
     }
     let after = survey(directory, true, progress)?.report;
-    let index_removed = found.index_is_wrong;
     Ok(Repaired { before: found.report, kept, index_removed, given_up, after: Some(after) })
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Segment {
     pub header_damaged: bool,
     /// The log may begin there.
     pub begins_log: bool,
+    /// Where it ended, if it says that the next one was made.
+    pub ended: Option<u64>,
     /// Something else lies in its place.
     pub irregular: Option<Irregular>,
     pub len: u64,
@@ -37,8 +39,16 @@ pub(super) struct Segment {
 
 impl Segment {
     const fn irregular(base: u64, path: PathBuf, what: Irregular) -> Self {
-        let irregular = Some(what);
-        Self { base, path, header: None, header_damaged: true, begins_log: true, irregular, len: 0 }
+        Self {
+            base,
+            path,
+            header: None,
+            header_damaged: true,
+            begins_log: true,
+            ended: None,
+            irregular: Some(what),
+            len: 0,
+        }
     }
 }
 
@@ -110,8 +120,18 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
         let header = header.or_else(|| flipped(&bytes, base));
         let begins_log =
             header.map_or(found.is_empty(), |header| header.begins_log(&bytes[..read]));
+        let ended = header.and_then(|header| header.ended_at(&bytes[..read]));
         let irregular = None;
-        found.push(Segment { base, path, header, header_damaged, begins_log, irregular, len });
+        found.push(Segment {
+            base,
+            path,
+            header,
+            header_damaged,
+            begins_log,
+            ended,
+            irregular,
+            len,
+        });
         files.push(Some(file));
     }
     // All segments of a log have one version: among others, a file of another version is damaged.
@@ -161,6 +181,7 @@ fn reasoned(all: &[Segment], place: usize, file: &File) -> Option<SegmentHeader>
         prev_end: if base == 0 { 0 } else { first.durable_lsn },
         epoch: first.epoch,
         created_ms: neighbour.created_ms,
+        clock: neighbour.clock,
         flags: Flags::default(),
     };
     let opens = base == 0

@@ -8,7 +8,7 @@ use tracing::subscriber::NoSubscriber;
 
 use crate::embedded::core::machine::Machine;
 use crate::embedded::error::OpenError;
-use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::index::fjall_home::FjallHome;
 use crate::embedded::platform::disk::Files;
 use crate::embedded::recovery::open::open;
 use crate::embedded::settings::Settings;

@@ -84,7 +84,7 @@ struct Ground<'a> {
     path: &'a Path,
     segment: SegmentHeader,
     to: u64,
-    /// The next segment says that this one ends at `to`.
+    /// The next segment, or the mark of this one, says that it ends at `to`.
     sure: bool,
     /// The index, or the length that the file had, says that it does not end before this place.
     proven: u64,
@@ -127,15 +127,18 @@ impl<'w> Walk<'w> {
             }
         }
         for (place, segment) in all.iter().enumerate() {
-            let previous = place.checked_sub(1).and_then(|place| all[place].header);
+            let previous = place.checked_sub(1).map(|place| &all[place]);
             let next = all.get(place + 1);
             if self.follows(segment, previous).is_break() || self.one(segment, next)?.is_break() {
                 break;
             }
             self.bytes_before += segment.len;
         }
-        if let Some(last) = all.last().and_then(|segment| segment.header) {
-            self.missing_newest(last);
+        if let Some(last) = all.last()
+            && let Some(header) = last.header
+        {
+            self.ended(last, header);
+            self.missing_newest(header);
         }
         (self.progress)(self.bytes_all, self.bytes_all);
         self.walked.epoch = self.epoch;
@@ -150,7 +153,19 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Shows the files that the index has read behind the last one that is there.
+    /// The last file may say that another one follows it. While a daemon runs, that may be a newer one.
+    fn ended(&mut self, last: &Segment, header: SegmentHeader) {
+        let next = self.folder.join(file_name(header.limit()));
+        if let Some(end) = last.ended
+            && self.is_complete
+            && next.symlink_metadata().is_err()
+        {
+            self.walked.end = self.walked.end.max(end);
+            self.proven = self.proven.max(holes::followed(header));
+        }
+    }
+
+    /// Shows the files that were behind the last one, as it says or as the index has read.
     fn missing_newest(&mut self, mut last: SegmentHeader) {
         for _ in 0..DAMAGES_MAX {
             let Some(hole) = holes::behind(last, self.walked.end, self.epoch, self.proven) else {
@@ -185,7 +200,9 @@ impl<'w> Walk<'w> {
     }
 
     /// Shows what is wrong between a segment and the one before it.
-    fn follows(&mut self, segment: &Segment, previous: Option<SegmentHeader>) -> ControlFlow<()> {
+    fn follows(&mut self, segment: &Segment, previous: Option<&Segment>) -> ControlFlow<()> {
+        let end = previous.and_then(|previous| previous.ended).unwrap_or(self.walked.end);
+        let previous = previous.and_then(|previous| previous.header);
         let (Some(previous), Some(header)) = (previous, segment.header) else {
             return ControlFlow::Continue(());
         };
@@ -195,7 +212,7 @@ impl<'w> Walk<'w> {
             && header.base > previous.limit()
             && (least..=header.base).contains(&header.prev_end)
         {
-            for hole in holes::between(previous, header, self.walked.end, self.epoch) {
+            for hole in holes::between(previous, header, end, self.epoch) {
                 if self.visitor.damage(self.missing(&hole)).is_break() {
                     return ControlFlow::Break(());
                 }
@@ -270,6 +287,7 @@ impl<'w> Walk<'w> {
         let said = next.and_then(|next| next.header);
         let said =
             said.filter(|next| next.base == header.limit() && next.prev_end >= header.first());
+        let said = said.map(|next| next.prev_end).or(segment.ended);
         let len = DiskFile::len(&file).map_err(at("read", &segment.path))?;
         // The end of the newest file may be missing.
         let was_cut = next.is_none() && header.was_cut(len);
@@ -284,7 +302,7 @@ impl<'w> Walk<'w> {
             file: &file,
             path: &segment.path,
             segment: header,
-            to: said.map_or(found, |next| next.prev_end),
+            to: said.unwrap_or(found),
             sure: said.is_some(),
             proven,
         };

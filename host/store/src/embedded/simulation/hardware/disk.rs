@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -41,6 +42,7 @@ pub(crate) struct Faults {
     /// What the disk reports as free; `None`: no end.
     pub free_bytes: Option<u64>,
     /// How many of the next calls of a kind fail.
+    pub bad_reads: u32,
     pub bad_writes: u32,
     pub bad_syncs: u32,
     pub bad_names: u32,
@@ -268,12 +270,21 @@ impl SimDisk {
 
     /// Whether the file's name and that many of its bytes are on the medium.
     pub(crate) fn is_durable(&self, path: &Path, len: usize) -> bool {
+        self.is_durable_but(path, len, 0..0)
+    }
+
+    /// The same, whatever is at these places.
+    pub(crate) fn is_durable_but(&self, path: &Path, len: usize, but: Range<usize>) -> bool {
         let mut world = self.world();
         let Some(&file) = world.names.get(path) else { return false };
         let from = world.checked.get(&file).copied().unwrap_or(0).min(len);
         let data = &world.files[file];
         let whole = data.medium.len() >= len && data.cache.len() >= len;
-        let same = whole && data.cache[from..len] == data.medium[from..len];
+        let is_same = |part: Range<usize>| {
+            let part = part.start.max(from)..part.end.min(len);
+            part.is_empty() || data.cache[part.clone()] == data.medium[part]
+        };
+        let same = whole && is_same(0..but.start) && is_same(but.end..len);
         let named = world.on_medium.get(path) == Some(&file);
         world.checked.insert(file, len);
         same && named
@@ -299,7 +310,7 @@ struct SimFile(SimDisk, usize);
 impl DiskFile for SimFile {
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut world = self.0.world();
-        if world.faults.off {
+        if world.faults.off || is_due(&mut world.faults.bad_reads) {
             return Err(broken());
         }
         let cache = &world.files[self.1].cache;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::embedded::Settings;
-use crate::embedded::index::fjall::FjallHome;
+use crate::embedded::index::fjall_home::FjallHome;
 use crate::embedded::index::rows::IndexHome;
 use crate::embedded::platform::disk::Files;
 

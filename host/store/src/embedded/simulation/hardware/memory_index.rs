@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use dispatcher_model::RepetitionKey;
 
-use crate::embedded::format::segment_header::{base_of, file_name};
+use crate::embedded::format::segment_header::{ENDING_AT, ENDING_LEN, base_of, file_name};
 use crate::embedded::index::rows::{
     Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space, Stamp, hour_of,
     split_window_key, window_prefix,
@@ -91,7 +91,9 @@ impl MemoryHome {
         let bases = disk.names(folder).iter().filter_map(|name| base_of(name)).collect::<Vec<_>>();
         let base = bases.into_iter().filter(|base| *base <= stamp.lsn).max()?;
         let len = usize::try_from(stamp.end - base).unwrap();
-        let durable = disk.is_durable(&folder.join(file_name(base)), len);
+        // That a segment has ended need not be durable.
+        let mark = ENDING_AT..ENDING_AT + ENDING_LEN;
+        let durable = disk.is_durable_but(&folder.join(file_name(base)), len, mark);
         (!durable).then(|| format!("the index has read up to {}, which is not durable", stamp.end))
     }
 }

@@ -1,7 +1,5 @@
 //! Removal by age: everything removed is reported, and only while the clock can be trusted.
 
-use crate::{Hold, HoldKind};
-
 use crate::embedded::tests::retention::*;
 use crate::embedded::tests::support::{flip, offset_of};
 
@@ -13,9 +11,7 @@ async fn events_of_a_paused_target_become_one_dead_letter_that_stays_listed_for_
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
     let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
-    let since = small.time.wall();
-    let hold = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since };
-    store.hold(paused, Some(hold)).await.unwrap();
+    small.pause(&store, paused).await;
     let ids = small.append(&store, &["1".into(), "2".into(), "3".into()], &[paused]).await;
     small.traffic(&store, a, 11).await;
     assert_eq!(first_base(&store), 0);
@@ -49,9 +45,7 @@ async fn what_cannot_be_read_is_given_up_with_its_segment() {
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
     let [paused, a] = register(&*store, &["paused", "a"]).await[..] else { panic!() };
-    let since = small.time.wall();
-    let hold = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since };
-    store.hold(paused, Some(hold)).await.unwrap();
+    small.pause(&store, paused).await;
     let mut ids = Vec::new();
     for text in ["1", "2", "3"] {
         ids.extend(small.append(&store, &[text.into()], &[paused]).await);
@@ -189,6 +183,56 @@ async fn a_clock_that_is_set_forward_for_good_makes_nothing_older() {
     // Neither what was received before nor what was received after stays longer.
     small.time.pass(2 * DAY_MS);
     until(&store, |store| read_lock(&store.shared.reader.segments).list.len() == 1).await;
+}
+
+/// A start finds the clock where the last record says that it was.
+#[tokio::test]
+async fn a_clock_that_was_set_forward_makes_nothing_older_after_a_restart() {
+    let small = Small::new(None, Some(AGE_MS));
+    let mut store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.traffic(&store, a, 11).await;
+    small.time.jump(i64::try_from(400 * DAY_MS).unwrap());
+    small.stepped(&store);
+    for day in 0..29 {
+        small.append(&store, &[day.to_string()], &[a]).await;
+        store.close().await.unwrap();
+        drop(store);
+        small.time.pass(3_600_000);
+        store = small.store();
+        small.time.pass(DAY_MS - 3_600_000);
+        small.stepped(&store);
+        assert_eq!(first_base(&store), 0, "day {day}");
+    }
+    // It is removed when it is as old as it may be, and so is what came later.
+    small.time.pass(2 * DAY_MS);
+    until(&store, |store| first_base(store) > 0).await;
+    small.time.pass(AGE_MS);
+    until(&store, |store| read_lock(&store.shared.reader.segments).list.len() == 1).await;
+}
+
+#[tokio::test]
+async fn a_window_of_a_digest_ends_no_earlier_after_a_restart_with_a_clock_that_was_set_forward() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.append(&store, &["1".into()], &[a]).await;
+    let some = claim(&*store, a, 1).await;
+    let outcome = crate::Outcome::Delivered { receipt: dispatcher_model::Receipt::default() };
+    let settled = vec![crate::Settlement { event: some[0].event.id, outcome }];
+    let window = crate::Window { group: 7, until: store.now().plus(HOUR) };
+    store.settle_digest(a, settled, window).await.unwrap();
+    small.time.jump(3 * 3_600_000);
+    small.append(&store, &["2".into()], &[a]).await;
+    small.stepped(&store);
+    store.close().await.unwrap();
+    drop(store);
+    small.time.pass(600_000);
+    let store = small.store();
+    let windows = store.windows(a).await.unwrap();
+    let [crate::Window { group: 7, until }] = windows[..] else { panic!("{windows:?}") };
+    let left = until.since(store.now());
+    assert!(left > HOUR / 2 && left <= HOUR, "{left:?}");
 }
 
 #[tokio::test]

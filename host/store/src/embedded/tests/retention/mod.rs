@@ -15,7 +15,7 @@ use crate::embedded::index::rows::Space;
 use crate::embedded::platform::locks::read_lock;
 use crate::embedded::simulation::hardware::time::Time;
 use crate::embedded::{Embedded, Settings};
-use crate::{AppendError, Queue};
+use crate::{AppendError, Hold, HoldKind, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
 use crate::embedded::tests::support::{Folder, large};
@@ -66,6 +66,11 @@ impl Small {
         request.received_at = self.time.wall();
         request.verified_at = self.time.wall();
         store.append(request).await.unwrap().ids().to_vec()
+    }
+
+    async fn pause(&self, store: &Embedded, target: TargetNumber) {
+        let (kind, since) = (HoldKind::Paused, self.time.wall());
+        store.hold(target, Some(Hold { kind, reason: "a pause".into(), since })).await.unwrap();
     }
 
     async fn append_when_there_is_room(&self, store: &Embedded, texts: &[String], a: TargetNumber) {
