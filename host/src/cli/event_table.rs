@@ -8,7 +8,7 @@ const HEAD: [&str; 6] = ["ID", "TIME", "SOURCE", "SEVERITY", "TYPE", "TITLE"];
 /// Between two columns.
 const GAP: &str = "  ";
 /// Where a source and a type are cut at the earliest.
-const LEAST: usize = 8;
+const LEAST: usize = 6;
 /// What the title keeps if others can be cut.
 const TITLE_LEAST: usize = 20;
 /// Length of a date in RFC 3339, and of a time of day in seconds.

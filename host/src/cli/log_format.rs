@@ -58,7 +58,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>, N: for<'a> FormatFields<'a> + 'stat
     }
 }
 
-/// The fields of a line, in their order.
+/// The fields of a line, by name.
 #[derive(Debug, Default)]
 struct Fields {
     message: String,
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(line, expected);
         assert_eq!(
             written(LogFormat::Text, sample),
-            " WARN it failed target=sms error=\"no \\\"space\\\"\\u001b\" count=0\n"
+            " WARN it failed count=0 error=\"no \\\"space\\\"\\u001b\" target=sms\n"
         );
     }
 

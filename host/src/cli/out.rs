@@ -148,7 +148,7 @@ mod tests {
             table_in(&rows, Some(44)),
             "TARGET  PENDING  STATE\n\
              sms     0        works\n\
-             hook    17       failing: answered 503 for\n                 20 min; last tried at\n                 12:45"
+             hook    17       failing: answered 503 for\n                 20 min; last tried at 12:45"
         );
         assert_eq!(
             table_in(&rows, Some(30)).lines().skip(2).collect::<Vec<_>>(),
