@@ -1,7 +1,7 @@
 //! One log line: a JSON object, or text for people.
 //!
 //! The field `target` means a target of the configuration, wherever the code calls it `to`; the part of the program that
-//! wrote the line is `logger`. Fields without content and counts of nothing left out are not written.
+//! wrote the line is `logger`. A reason, fields of a plugin and a count of lines left out are written only if there are any.
 
 use std::fmt::{self, Debug};
 use std::time::SystemTime;
@@ -75,30 +75,18 @@ impl Fields {
             "to" => "target",
             PLUGIN_FIELDS => {
                 let parsed = value.as_str().and_then(|text| serde_json::from_str(text).ok());
-                if let Some(Value::Object(fields)) =
-                    parsed.filter(|fields: &Value| !is_noise(fields))
+                if let Some(Value::Object(fields)) = parsed
+                    && !fields.is_empty()
                 {
                     self.others.insert("fields".to_owned(), Value::Object(fields));
                 }
                 return;
             }
             "left_out" | "skipped" if value == 0 => return,
+            "reason" if value == "" => return,
             name => name,
         };
-        if !is_noise(&value) {
-            self.others.insert(name.to_owned(), value);
-        }
-    }
-}
-
-/// Whether a value says nothing.
-fn is_noise(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty() || text == "[]",
-        Value::Array(list) => list.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
+        self.others.insert(name.to_owned(), value);
     }
 }
 
@@ -220,8 +208,8 @@ mod tests {
     }
 
     fn sample() {
-        let (error, nothing) = (std::io::Error::other("no \"space\"\u{1b}"), Vec::<u8>::new());
-        tracing::warn!(to = "sms", %error, left_out = 0, reason = "", ?nothing, count = 0, "it {}", "failed");
+        let error = std::io::Error::other("no \"space\"\u{1b}");
+        tracing::warn!(to = "sms", %error, left_out = 0, reason = "", count = 0, "it {}", "failed");
     }
 
     #[test]
