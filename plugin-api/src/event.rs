@@ -150,7 +150,7 @@ impl<'a> Event<'a> {
         self.header("content-type").filter(fits).unwrap_or("application/octet-stream")
     }
 
-    /// The event's own bytes, exactly as sent: a JSON object.
+    /// The event's own bytes, exactly as sent: mostly a JSON object, see [`content_type`](Self::content_type).
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
         self.0.data.as_slice()

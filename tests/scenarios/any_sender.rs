@@ -97,20 +97,20 @@ const SEEN: &[(&str, &str, &[Seen])] = &[
 fn six() -> Setup {
     Daemon::new()
         .server("public_url = \"https://hooks.example.org\"")
-        .source_with("sqreen", "of-sqreen", "")
-        .source_with("github", "of-github", "scheme = \"github\"")
-        .source_with("stripe", "whsec_of-stripe", "scheme = \"stripe\"")
+        .source_with("sqreen", "the-secret-of-sqreen", "")
+        .source_with("github", "the-secret-of-github", "scheme = \"github\"")
+        .source_with("stripe", "whsec_the-secret-of-stripe", "scheme = \"stripe\"")
         .source_with(
             "falco",
-            "of-falco",
+            "the-secret-of-falco",
             "scheme = \"token\"\ntoken_in = \"header:X-Token\"\nsender = \"falco\"",
         )
         .source_with(
             "alertmanager",
-            "prometheus:of-alerts",
+            "prometheus:the-password-of-alerts",
             "scheme = \"basic\"\nsender = \"alertmanager\"",
         )
-        .source_with("slack", "of-slack", "scheme = \"slack\"")
+        .source_with("slack", "the-secret-of-slack", "scheme = \"slack\"")
         .log("audit-log")
         .log_with("pages", "route = [{ severity = \"error\" }]")
 }

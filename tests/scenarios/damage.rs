@@ -31,6 +31,17 @@ fn exits(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
     printed(&output)
 }
 
+/// Repairs the store and starts the daemon, which then has a dead letter with these words for what is lost.
+#[track_caller]
+fn repair_and_find(daemon: &mut Daemon, words: &str) {
+    assert!(exits(daemon, &["store", "repair"], 0).contains("0 damaged places"));
+    daemon.start();
+    daemon.open_folder();
+    wait_for("a dead letter for what is lost", || {
+        exits(daemon, &["dead", "list", "--target", "down"], 0).contains(words).then_some(())
+    });
+}
+
 /// The records of the daemon's log.
 fn records(daemon: &Daemon) -> Vec<Value> {
     let dumped = run(daemon, &["store", "dump", "--json", "--bodies"]);
@@ -201,13 +212,7 @@ fn a_newest_segment_that_was_cut_is_refused_and_a_repair_counts_what_is_lost() {
     for part in ["the daemon does not start", "the index knows of", "dispatcher store repair"] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
-    assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
-    daemon.start();
-    daemon.open_folder();
-    wait_for("a dead letter for what is lost", || {
-        let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
-        dead.contains("what was there is lost").then_some(())
-    });
+    repair_and_find(&mut daemon, "what was there is lost");
     let later = events("later", 3);
     assert_eq!(daemon.post(&body(&later)).status, 200);
     daemon.wait_delivered("closed/down", &later);
@@ -228,13 +233,7 @@ fn the_newest_file_of_a_killed_daemon_that_was_cut_by_a_few_bytes_is_refused() {
     assert!(text.contains("was cut") && text.contains("dispatcher store repair"), "{text}");
     let text = exits(&daemon, &["store", "check"], 1);
     assert!(text.contains("the daemon does not start"), "{text}");
-    assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
-    daemon.start();
-    daemon.open_folder();
-    wait_for("a dead letter for what is lost", || {
-        let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
-        dead.contains("what was there is lost").then_some(())
-    });
+    repair_and_find(&mut daemon, "what was there is lost");
 }
 
 /// A daemon with a backlog, and its segments.
@@ -295,13 +294,7 @@ fn the_newest_segment_that_was_removed_with_the_index_is_refused_and_a_repair_co
     for part in ["the file is missing", "1 damaged place", "the daemon does not start"] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
-    assert!(exits(&daemon, &["store", "repair"], 0).contains("0 damaged places"));
-    daemon.start();
-    daemon.open_folder();
-    wait_for("a dead letter for what is lost", || {
-        let dead = exits(&daemon, &["dead", "list", "--target", "down"], 0);
-        dead.contains("how many deliveries that were is not known").then_some(())
-    });
+    repair_and_find(&mut daemon, "how many deliveries that were is not known");
 }
 
 #[test]

@@ -21,9 +21,10 @@ fn leaks(bytes: &[u8]) -> bool {
     let (token, encoded) = (TOKEN.to_ascii_lowercase(), ENCODED[8..].to_ascii_lowercase());
     let forms = [token.as_bytes(), encoded.as_bytes()];
     let parts = forms.into_iter().flat_map(|form| form.windows(PART_BYTES));
-    let bytes = bytes.to_ascii_lowercase();
+    // Most of a segment is zero, at its end.
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let bytes = bytes[..end].to_ascii_lowercase();
     let parts: std::collections::HashSet<&[u8]> = parts.collect();
-    // Most of a segment is zero.
     bytes.windows(PART_BYTES).any(|part| part[0] != 0 && parts.contains(part))
 }
 
@@ -79,11 +80,12 @@ fn answer_with_the_token(listener: TcpListener) {
     });
 }
 
-/// Every file below the folder, except the one with the secrets.
+/// Every file below the folder, except the one with the secrets and plugins.
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
     let files = entries.flat_map(|path| match path.is_dir() {
         true => files(&path),
+        false if path.extension().is_some_and(|extension| extension == "so") => Vec::new(),
         false if path.is_file() && !path.ends_with("dispatcher.env") => vec![path],
         false => Vec::new(),
     });

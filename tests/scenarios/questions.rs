@@ -106,6 +106,16 @@ fn what_is_not_the_question_is_refused_or_an_event() {
 }
 
 #[test]
+fn a_signed_event_that_also_has_what_a_question_has_is_stored() {
+    let daemon = asked();
+    let body = "{\"test\":true,\"push\":{\"changes\":[]}}";
+    let mac = format!("sha256={}", signature("hush", body.as_bytes()));
+    let given = ask(&daemon, "POST", "/bitbucket", &[("x-hub-signature", &mac)], body);
+    assert_eq!((given.status, &given.json()["accepted"]), (200, &1.into()), "{given:?}");
+    wait_for("the event", || (daemon.log_lines("audit-log").len() == 1).then_some(()));
+}
+
+#[test]
 fn xero_gets_an_answer_without_a_body() {
     let daemon = Daemon::new()
         .source_with("plain", "hush", "scheme = \"sqreen\"\nsender = \"json\"\nempty_answer = true")

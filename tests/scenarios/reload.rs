@@ -89,7 +89,11 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
     let connections = under_load(&mut daemon, |daemon| {
         let outcome = daemon.reload(|setup| {
             let setup = setup.log_with("first", ELSEWHERE).log_with("second", HERE);
-            let setup = setup.server("lisen = 1").source_with("third", "hush-hush", "body_max = 7");
+            let setup = setup.server("lisen = 1").source_with(
+                "third",
+                "hush-hush-hush-hush",
+                "body_max = 7",
+            );
             setup.target_of("typo", "file-logs", "").log_with("odd", "settings.colour = 1")
         });
         let message = outcome["message"].as_str().unwrap();
@@ -101,7 +105,7 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
             assert!(message.contains(part), "{part} is missing in:\n{message}");
         }
         assert!(message.contains("dispatcher.toml:") && message.contains("^^^"), "{message}");
-        assert!(!message.contains("hush-hush") && !message.contains(SECRET), "{message}");
+        assert!(!message.contains("hush-hush-hush-hush") && !message.contains(SECRET), "{message}");
         // A file that is not TOML, and a missing file.
         let file = daemon.home().join("dispatcher.toml");
         fs::write(&file, "[server\n").unwrap();

@@ -123,3 +123,22 @@ fn a_target_gets_only_the_events_of_its_route() {
     assert_eq!(daemon.log_lines("only-other").len(), 0);
     assert_eq!(daemon.log_lines("off").len(), 0);
 }
+
+#[test]
+fn a_target_with_the_file_of_another_one_does_not_start_and_keeps_its_events() {
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .target("one", "settings.path = \"logs/one.jsonl\"")
+        .target("old", "settings.path = \"logs/one.jsonl.1\"")
+        .start();
+    let ids = events("shared", 3);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("one", &ids);
+    let output = daemon.command(&["status"]).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("cannot be used: targets `one` and `old` have the same file"),
+        "{shown}"
+    );
+    assert!(!daemon.home().join("logs/one.jsonl.1").exists());
+}

@@ -240,3 +240,29 @@ fn a_success_counts_whatever_becomes_of_the_rest_of_the_answer() {
         assert_eq!((hook.bodies().len(), sms.bodies().len()), (1, 1), "sent once");
     }
 }
+
+#[test]
+fn of_a_digest_only_the_event_that_is_refused_becomes_a_dead_letter() {
+    let lines = "digest.every = \"1h\"\nsettings.reject = \"-00005\"\nretry.attempts_max = 1";
+    let daemon = Daemon::new()
+        .source("sqreen", SECRET)
+        .plugin("together")
+        .target_of("chat", "test-together", lines)
+        .start();
+    let answer = daemon.post(&body(&events("digest", 12)));
+    assert_eq!(answer.status, 200);
+    let ids = answer.json()["ids"].clone();
+    wait_for("all of them", || {
+        let output = daemon.command(&["status", "--json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let row = &status["targets"][0];
+        (row["pending"] == 0 && row["dead"] == 1).then_some(())
+    });
+    for (place, id) in ids.as_array().unwrap().iter().enumerate() {
+        let output = daemon.command(&["explain", id.as_str().unwrap()]).output().unwrap();
+        let story = String::from_utf8(output.stdout).unwrap();
+        let fate = if place == 5 { "→ chat  given up at " } else { "→ chat  delivered" };
+        assert!(story.contains(fate), "{story}");
+        assert!(story.contains("an event of it is refused"), "{story}");
+    }
+}

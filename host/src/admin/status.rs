@@ -87,7 +87,7 @@ fn shortages(inner: &Inner) -> Shortages {
     let some = counts.into_iter().filter(|(_, count)| *count > 0);
     let named: Vec<_> =
         some.clone().map(|(shortage, count)| format!("{}: {count}", words(shortage))).collect();
-    let since_last = now().since(Timestamp::from_millis(last_ms));
+    let is_recent = |at_ms| now().since(Timestamp::from_millis(at_ms)) < OVERLOAD_NOW;
     Shortages {
         counts: some.map(|(shortage, count)| (shortage.as_str().to_owned(), count)).collect(),
         last: Some((time(last_ms), last.as_str().to_owned())),
@@ -97,8 +97,10 @@ fn shortages(inner: &Inner) -> Shortages {
             time(last_ms),
             words(last)
         ),
-        // A rate limit does what a person has set.
-        now: last != Shortage::Rate && since_last < OVERLOAD_NOW,
+        now: Shortage::ALL.into_iter().any(|shortage| {
+            // A rate limit does what a person has set.
+            shortage != Shortage::Rate && overload.last_of(shortage).is_some_and(is_recent)
+        }),
     }
 }
 

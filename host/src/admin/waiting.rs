@@ -21,7 +21,7 @@ pub(super) async fn discard(inner: &Inner, selection: Selection) -> Result<Count
     let ids = selection.events.iter().map(|id| id.parse());
     let ids = ids.collect::<Result<Vec<EventId>, InvalidEventId>>()?;
     let ids = (!selection.all).then_some(ids);
-    let mut count = 0;
+    let (mut count, mut not_dropped) = (0, None);
     for target in targets {
         count += if selection.dry {
             match &ids {
@@ -30,12 +30,20 @@ pub(super) async fn discard(inner: &Inner, selection: Selection) -> Result<Count
             }
         } else {
             let dropped = inner.queue.drop_waiting(target.number, ids.clone(), DROPPED.to_owned());
-            let count = dropped.await?;
+            let count = match dropped.await {
+                Ok(count) => count,
+                // Those of the other recipients are dropped all the same.
+                Err(error @ StoreError::NotDropped { dropped, .. }) => {
+                    not_dropped = Some(error);
+                    dropped
+                }
+                Err(error) => return Err(error.into()),
+            };
             tracing::info!(to = %target.name, count, "deliveries dropped by hand");
             count
         };
     }
-    Ok(Count { count, skipped: 0 })
+    not_dropped.map_or(Ok(Count { count, skipped: 0 }), |error| Err(error.into()))
 }
 
 pub(super) async fn relocate(inner: &Inner, request: Move) -> Result<Count, RequestError> {

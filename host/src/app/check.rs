@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::runtime::Builder;
 
 use super::own_files::{Identity, canonical, identity};
 use super::plugin_files::TemporaryCache;
 use super::plugin_host::PluginHost;
-use super::prepare::{Prepared, Scope};
+use super::prepare::{Prepared, Scope, SharedFile};
 use super::{TrialError, left_behind, writable};
 use crate::admin;
 use crate::config::{Config, Problem, TargetConfig};
@@ -50,13 +51,14 @@ fn prepare_apart(config: &Config) -> Result<Prepared, TrialError> {
 /// All targets, checked as a whole.
 pub(super) fn prepare(config: &Config, host: &PluginHost) -> Prepared {
     let mut prepared = Prepared::new(config, host, Scope::All);
-    prepared.problems.extend(shared_files(config, host));
+    prepared.problems.extend(shared_files(config, host).into_iter().map(|shared| shared.problem));
     prepared.problems.extend(denied_addresses(config, host));
     prepared.problems.extend(not_writable(config, host, Scope::All));
     prepared
 }
 
-/// Files that cannot be written now. A target runs all the same: that may change at any time.
+/// Files that cannot be written now. At a start the target runs all the same, because that may change at any time; a reload
+/// with a path that cannot work is refused.
 pub(super) fn not_writable(config: &Config, host: &PluginHost, scope: Scope) -> Vec<Problem> {
     let mut problems = Vec::new();
     let wanted = |target: &&TargetConfig| target.enabled || scope == Scope::All;
@@ -102,7 +104,7 @@ fn denied_addresses(config: &Config, host: &PluginHost) -> Vec<Problem> {
 }
 
 /// Two targets that append to one file and rotate it would each lose what the other wrote.
-pub(super) fn shared_files(config: &Config, host: &PluginHost) -> Vec<Problem> {
+pub(super) fn shared_files(config: &Config, host: &PluginHost) -> Vec<SharedFile> {
     let mut owners: HashMap<PathBuf, &TargetConfig> = HashMap::new();
     let mut files: HashMap<Identity, &TargetConfig> = HashMap::new();
     let (mut problems, mut all) = (Vec::new(), Vec::new());
@@ -143,12 +145,14 @@ fn rotated(path: &Path) -> Option<PathBuf> {
     is_number.then(|| path.with_extension(""))
 }
 
-fn shared_file(owner: &TargetConfig, target: &TargetConfig, key: &str, label: &str) -> Problem {
+fn shared_file(owner: &TargetConfig, target: &TargetConfig, key: &str, label: &str) -> SharedFile {
     let title = format!("targets `{}` and `{}` have the same file", owner.name, target.name);
     let problem = target.at_setting(Problem::error(title), key, label);
     let problem = problem.help("each needs a file of its own").of_a_target();
     // A disabled target writes nothing yet.
-    if owner.enabled && target.enabled { problem } else { problem.as_warning() }
+    let both = owner.enabled && target.enabled;
+    let problem = if both { problem } else { problem.as_warning() };
+    SharedFile { target: Arc::clone(&target.name), problem }
 }
 
 #[cfg(test)]

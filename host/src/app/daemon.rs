@@ -53,9 +53,11 @@ impl App {
         let shared: Arc<dyn Queue> = queue.clone();
         let host = PluginHost::new(config, &config.plugins, delivering.handle())?;
         host.log_bad_files();
-        let Prepared { targets, .. } = Prepared::new(config, &host, Scope::Enabled);
-        let shared_files = check::shared_files(config, &host).into_iter();
-        for problem in shared_files.chain(check::not_writable(config, &host, Scope::Enabled)) {
+        let mut prepared = Prepared::new(config, &host, Scope::Enabled);
+        for shared in check::shared_files(config, &host) {
+            prepared.refuse(&shared);
+        }
+        for problem in check::not_writable(config, &host, Scope::Enabled) {
             let is_error = problem.is_error();
             for line in config.only(vec![problem]).lines() {
                 if is_error { tracing::error!("{line}") } else { tracing::warn!("{line}") }
@@ -81,7 +83,7 @@ impl App {
             in_force: Mutex::default(),
             last: Mutex::default(),
         });
-        reloader.start(config, targets)?;
+        reloader.start(config, prepared.targets)?;
         // Needs the routes that are now in force.
         receiving.spawn(own_events::run(feed.clone(), shared, Arc::clone(&ingest)));
         let (stop, stopped) = oneshot::channel();

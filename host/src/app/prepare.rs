@@ -57,6 +57,12 @@ pub(super) struct Prepared {
     pub(super) problems: Vec<Problem>,
 }
 
+/// A target that writes to the file of another one.
+pub(super) struct SharedFile {
+    pub(super) target: Arc<str>,
+    pub(super) problem: Problem,
+}
+
 /// Why a target cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
@@ -99,6 +105,15 @@ impl Prepared {
             prepared.add(target, (host, &own, &config.home), scope);
         }
         prepared
+    }
+
+    /// Gives up a target that writes to the file of another one, if both are enabled.
+    pub(super) fn refuse(&mut self, shared: &SharedFile) {
+        let SharedFile { target, problem } = shared;
+        let found = self.targets.iter_mut().filter(|_| problem.is_error());
+        for prepared in found.filter(|prepared| prepared.name == *target) {
+            prepared.state = State::Unusable(format!("{}: {}", problem.title, problem.label));
+        }
     }
 
     fn add(&mut self, target: &TargetConfig, context: Context<'_>, scope: Scope) {

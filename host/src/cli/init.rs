@@ -66,9 +66,12 @@ fn next_steps(folder: &Path, plans: &[Plan], written: &Written) -> String {
         }
         let kept = written.kept.iter().any(|variable| variable == plan.variable());
         text.push_str(&plan.steps(&address, kept));
-        notes.push_str(&note(plan));
+        notes.push_str(&note(plan, kept));
     }
-    if config.as_ref().is_none_or(|config| config.public_url.is_none()) {
+    let is_local = |config: &config::Config| {
+        config.public_url.is_none() && config.server.listen.ip().is_loopback()
+    };
+    if config.as_ref().is_none_or(is_local) {
         text.push_str(
             "Other machines cannot reach this address until you set server.listen or public_url.\n",
         );
@@ -87,17 +90,20 @@ fn next_steps(folder: &Path, plans: &[Plan], written: &Written) -> String {
     )
 }
 
-/// What else stands in the way of a source.
-fn note(plan: &Plan) -> String {
+/// What else stands in the way of a source. `kept`: dispatcher.env had a line for its secret.
+fn note(plan: &Plan, kept: bool) -> String {
     let (variable, vendor) = (plan.variable(), plan.vendor.short_name());
     let mut text = String::new();
-    let in_force = std::env::var_os(variable);
-    let same = |value| plan.secret.as_ref().is_some_and(|secret| value == secret.expose());
-    if in_force.is_some_and(|value| !same(value)) {
-        text.push_str(&format!(
+    let in_force = std::env::var_os(variable).filter(|_| !kept);
+    match (in_force, &plan.secret) {
+        (Some(value), Some(secret)) if value != secret.expose() => text.push_str(&format!(
             "Your environment has another {variable}, which overrides {ENV_FILE}: unset it, or give \
              the sender that one.\n"
-        ));
+        )),
+        (Some(_), None) => text.push_str(&format!(
+            "Your environment has {variable}, which overrides {ENV_FILE}.\n"
+        )),
+        _ => {}
     }
     if plan.signs_address() {
         text.push_str(&format!(

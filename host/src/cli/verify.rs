@@ -200,7 +200,7 @@ fn unreadable(rules: &Rules, verified: &Verified) -> Option<String> {
     let (is_query, body) = (form.is_some(), form.unwrap_or(body));
     let input = Input { headers, query, body: &body, is_query, repetition, seed };
     let sender = rules.sender.of_set(verified.header_set());
-    normalize::normalize(sender, input).err().map(|error| error.to_string())
+    normalize::normalize_up_to(sender, input, bytes_max).err().map(|error| error.to_string())
 }
 
 fn lines(lines: &[(&str, String)]) {

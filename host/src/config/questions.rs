@@ -4,22 +4,67 @@ use http::{HeaderName, Method};
 
 use super::naming::unknown;
 use super::reader::{Entry, Notes};
-use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Sign, Spot, Text};
+use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Scheme, Sign, Spot, Text};
 
 const METHODS: [Method; 5] =
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT];
 /// Most things that one question has.
 const SIGNS_MAX: usize = 8;
+/// Headers that say how a response is read, or that the daemon sets.
+const REPLY_HEADERS_REFUSED: [&str; 17] = [
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "keep-alive",
+    "location",
+    "proxy-authenticate",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "www-authenticate",
+    "x-request-id",
+];
 const PLACES: &str = "write \"query:NAME\", \"header:NAME\", \"form:NAME\" or \"body:/POINTER\"";
 
 /// A list of tables.
 pub(super) fn questions(entry: &Entry<'_>, notes: &Notes) -> Vec<Question> {
+    if !matches!(entry.value, toml::de::DeValue::Array(_)) {
+        let title = format!("`{}` must be a list of tables", entry.path);
+        let help = "write questions = [{ method = \"GET\", repeat = \"query:challenge\" }]";
+        entry.refuse(notes, &title, "not a list", help);
+    }
     let entries = entry.items(notes);
     if entries.len() > QUESTIONS_MAX {
         let title = format!("`{}` has too many questions", entry.path);
         entry.refuse(notes, &title, &format!("at most {QUESTIONS_MAX}"), "");
     }
     entries.iter().take(QUESTIONS_MAX).filter_map(|entry| question(entry, notes)).collect()
+}
+
+/// Refuses a question of the source that is every request by a method with which events come.
+pub(super) fn refuse_swallowing(
+    source: &str,
+    asked: Option<&Entry<'_>>,
+    questions: &[Question],
+    scheme: &Scheme,
+    notes: &Notes,
+) {
+    if let (Some(entry), Some(one)) = (asked, questions.iter().find(|one| swallows(one, scheme))) {
+        let title = format!("source `{source}` takes events by {}", one.method);
+        let help = "say what the question has or repeats, or leave the method out of `methods`";
+        entry.refuse(notes, &title, "a question here is every request by that method", help);
+    }
+}
+
+/// It would answer every event by its method, and none would be stored.
+pub(super) fn swallows(question: &Question, scheme: &Scheme) -> bool {
+    question.is_unconditional() && scheme.methods.contains(&question.method)
 }
 
 fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {
@@ -83,14 +128,22 @@ fn reply(entry: &Entry<'_>, notes: &Notes) -> Option<Reply> {
             return Some(Reply::Json(name.to_owned().into()));
         }
         Some(("header", name)) => {
-            if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let Some(name) =
+                name.ok().filter(|name| !REPLY_HEADERS_REFUSED.contains(&name.as_str()))
+            {
                 return Some(Reply::Header(name));
             }
         }
         _ => {}
     }
     let title = format!("`{}` is not a form of an answer", entry.path);
-    entry.refuse(notes, &title, "write \"text\", \"json:NAME\" or \"header:NAME\"", "");
+    entry.refuse(
+        notes,
+        &title,
+        "write \"text\", \"json:NAME\" or \"header:NAME\", a header that no response has anyway",
+        "",
+    );
     None
 }
 

@@ -193,16 +193,19 @@ fn type_by_keys<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(&'t str, Vec<&'t s
             match odd_condition(text, &texts) {
                 Some(why) => {
                     let title = format!("`{}` is not a condition", condition.path);
-                    let help = "write a path, such as \"review\", or a path and values: \"action=opened|closed\"";
+                    let help = "write a path, such as \"review\", a path and values, \"action=opened|closed\", or all keys, \"only:action|review\"";
                     condition.refuse(notes, &title, why, help);
                 }
                 None => texts.push(text),
             }
         }
-        texts.sort_unstable();
-        if let Some((before, _)) =
-            rules.iter().find(|(_, of_other)| *of_other == texts && !texts.is_empty())
-        {
+        // In any order.
+        let is_same = |other: &Vec<&str>| {
+            !texts.is_empty()
+                && other.len() == texts.len()
+                && texts.iter().all(|text| other.contains(text))
+        };
+        if let Some((before, _)) = rules.iter().find(|(_, of_other)| is_same(of_other)) {
             let title = format!("the type `{name}` is never used");
             let label = format!("`{before}` has the same conditions and comes first");
             entry.refuse(notes, &title, &label, "");
@@ -220,7 +223,7 @@ fn odd_condition(text: &str, before: &[&str]) -> Option<&'static str> {
     };
     let values: Vec<&str> = values.map(|values| values.split('|').collect()).unwrap_or_default();
     let same_path = |other: &&str| other.split('=').next() == Some(path);
-    if path.trim().is_empty() {
+    if path.trim().is_empty() || text.trim() == "only:" {
         Some("the path is empty")
     } else if values.contains(&"") {
         Some("a value is empty")

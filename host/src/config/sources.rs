@@ -22,7 +22,7 @@ use super::vendors;
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
 use crate::normalize::Sender;
-use crate::verify::{Handshake, Proof, Scheme};
+use crate::verify::{Handshake, Proof, Question, Scheme};
 
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
@@ -140,17 +140,15 @@ fn source(
     let place = sender_entry.map_or(place, |entry| entry.span);
     let sender = coverage::limited(&scheme, &sender, unsigned_types.as_ref(), place, notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
-    // Some vendors' senders are used with another scheme, such as CloudEvents with a token.
-    let vendor = vendors::vendor(&scheme.name);
-    let others =
-        vendors::vendor(&sender.name).filter(|other| vendor.is_none_or(|v| v.name != other.name));
-    questions.extend(vendor.into_iter().chain(others).flat_map(|vendor| vendor.questions.clone()));
+    questions::refuse_swallowing(name, asked.as_ref(), &questions, &scheme, notes);
+    questions.extend(questions_of_vendors(&scheme, &sender));
     let settings = ingest::SourceSettings {
         name: Arc::from(name),
         path,
         verifier: verifier.with_verify_token(verify_token.as_ref()).with_questions(questions),
         handshake: handshake.unwrap_or(answered_by_default),
-        empty_answer: empty_answer.unwrap_or(vendor.is_some_and(|vendor| vendor.empty_answer)),
+        empty_answer: empty_answer
+            .unwrap_or(vendors::vendor(&scheme.name).is_some_and(|vendor| vendor.empty_answer)),
         sender,
         body_bytes_max,
         allow,
@@ -161,6 +159,16 @@ fn source(
     let is_looked_up = secrets.values.iter().all(secrets::is_looked_up);
     let signing_secret = secrets.values.into_iter().next().unwrap_or_else(|| Secret::new(""));
     Some(Source { settings, signing_secret, is_looked_up })
+}
+
+/// What the vendors of a source's scheme and sender ask.
+fn questions_of_vendors(scheme: &Scheme, sender: &Sender) -> Vec<Question> {
+    let vendor = vendors::vendor(&scheme.name);
+    // Some vendors' senders are used with another scheme, such as CloudEvents with a token.
+    let other = vendors::vendor(&sender.name)
+        .filter(|other| vendor.is_none_or(|vendor| vendor.name != other.name));
+    let questions = vendor.into_iter().chain(other).flat_map(|vendor| &vendor.questions);
+    questions.filter(|question| !questions::swallows(question, scheme)).cloned().collect()
 }
 
 /// Notes a sender that takes any body next to a handshake that signs text of the asker's choice. Each body that is such

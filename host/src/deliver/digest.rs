@@ -4,8 +4,8 @@
 //! the window is open wait in the store until it ends. The first window begins when its first event was received,
 //! and each further one at the end of the window before.
 //! - A message that failed keeps its members: its key and group are stored before the plugin's progress.
-//! - A message that was refused is sent again in two halves, so that in the end only what is refused by itself is given up,
-//!   unless the target refuses everything.
+//! - A refused message is sent again in two halves, so that in the end only events that are refused alone are given up. A
+//!   target that refuses everything gets no halves.
 //! - At most [`SAMPLE_MAX`] events of a message, with [`SAMPLE_BYTES_MAX`] of data, are in memory. Of the others, up
 //!   to [`DIGEST_EVENTS_MAX`], only the ids are. Further events go into the next message.
 

@@ -18,7 +18,7 @@ use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
-use crate::model::{Planned, Request, Shape, Timestamp};
+use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
 use crate::normalize::{self, Sender};
 use crate::route::Router;
@@ -211,9 +211,19 @@ impl Ingest {
             reservation.grow(body.len())?;
         }
         let seed = self.queue.repetition_seed();
-        let planned = rules.plan(&source.sender, source.repeat, &verified, &body, seed)?;
+        let (planned, in_utf8) = rules.plan(
+            &source.sender,
+            source.repeat,
+            &verified,
+            &body,
+            source.body_bytes_max,
+            seed,
+        )?;
+        if let Some(body) = &in_utf8 {
+            reservation.grow(body.len())?;
+        }
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
-        let media = media_type(&source.sender, &verified, &body, &planned);
+        let media = media_type(&source.sender, &verified, &body, in_utf8.as_deref());
         let (first, others) = rules.new_requests(source, &verified, media.as_deref(), planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
         // request, another buffer would have to be allocated.
@@ -231,25 +241,22 @@ impl Ingest {
     }
 }
 
-/// The media type, if it cannot be seen in the data of an event: of a body that is not JSON, and of a list of texts or
-/// numbers.
+/// The media type of a body that is not JSON, or that is in UTF-8 now.
 fn media_type(
     sender: &Sender,
     verified: &Verified,
     body: &[u8],
-    planned: &[Planned],
+    in_utf8: Option<&[u8]>,
 ) -> Option<String> {
-    match body.first() {
-        Some(b'{') => return None,
-        Some(b'[') => {
-            let is_other = |planned: &Planned| planned.event.shape == Shape::Other;
-            return planned.iter().any(is_other).then(|| "application/json".to_owned());
-        }
-        _ => {}
+    let Request { headers, uri, .. } = verified.request();
+    if let Some(body) = in_utf8 {
+        return normalize::media_type_in_utf8(sender, headers, uri.query(), body);
     }
-    let request = verified.request();
+    if matches!(body.first(), Some(b'{' | b'[')) {
+        return None;
+    }
     let is_query = body.is_empty() && verified.form_in_query().is_some();
-    normalize::media_type(sender, &request.headers, request.uri.query(), body, is_query)
+    normalize::media_type(sender, headers, uri.query(), body, is_query)
 }
 
 impl net::Handler for Ingest {

@@ -12,7 +12,7 @@
 //! | answer | when |
 //! |---|---|
 //! | 200 | the events are on disk, or were before; or the request is a handshake, which is answered |
-//! | 400 | verified, but the body is not a JSON object or array, or is nested too deeply |
+//! | 400 | verified, but the body cannot be read (not JSON, a form or multipart, for most senders), or is nested too deeply |
 //! | 401 | the signature is missing, malformed or wrong; before the body is read if the headers show it |
 //! | 403 | the sender's address is not in `allow` of the source; before the body is read |
 //! | 404, 405 | no source has this path; the scheme does not use this method |

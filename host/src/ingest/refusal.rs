@@ -110,7 +110,7 @@ impl RequestRefusal {
             Self::Address { .. } | Self::UnknownAddress => StatusCode::FORBIDDEN,
             Self::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLong { .. }
-            | Self::Malformed(Malformed::TooMany { .. })
+            | Self::Malformed(Malformed::TooMany { .. } | Malformed::TooLongInUtf8 { .. })
             | Self::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed(_) | Self::IncompleteBody(_) | Self::InvalidEncoding(_) => {
                 StatusCode::BAD_REQUEST

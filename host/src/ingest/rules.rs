@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use super::limits::{Gate, Shares};
@@ -124,15 +125,17 @@ impl Rules {
         Ok(found)
     }
 
-    /// The events of a verified request with their targets. `body` is its body, decompressed.
+    /// The events of a verified request with their targets, and its body in UTF-8 if it was in another character set.
+    /// `body` is its body, decompressed; in UTF-8 it may have at most `bytes_max`.
     pub(super) fn plan(
         &self,
         sender: &Sender,
         repeat: Repeat,
         verified: &Verified,
         body: &Bytes,
+        bytes_max: usize,
         seed: RepetitionSeed,
-    ) -> Result<Vec<Planned>, RequestRefusal> {
+    ) -> Result<(Vec<Planned>, Option<Bytes>), RequestRefusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
         let repetition_key = || verified.repetition_key(seed);
@@ -148,12 +151,14 @@ impl Rules {
         let body = form.as_ref().unwrap_or(body);
         let input = Input { headers, query, body, is_query, repetition, seed };
         let sender = sender.of_set(verified.header_set());
-        let events = normalize::normalize(sender, input).map_err(RequestRefusal::Malformed)?;
-        Ok(events.into_iter().map(|event| self.router.plan(&request.source, event)).collect())
+        let (events, in_utf8) = normalize::normalize_up_to(sender, input, bytes_max)
+            .map_err(RequestRefusal::Malformed)?;
+        let planned = events.into_iter().map(|event| self.router.plan(&request.source, event));
+        Ok((planned.collect(), in_utf8))
     }
 
     /// What is stored of a verified request, in one part unless it brings more events than a record takes. `media` is
-    /// the media type of a body that is not JSON.
+    /// the media type of a body whose content type as sent may be wrong.
     pub(super) fn new_requests(
         &self,
         source: &SourceSettings,
@@ -185,12 +190,7 @@ impl Rules {
             scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
             config: self.config,
-            headers: match media {
-                None => stored_headers(&request.headers, verified.scheme()),
-                Some(media) => {
-                    stored_headers(&with_media(&request.headers, media), verified.scheme())
-                }
-            },
+            headers: stored_headers(&request.headers, media, verified.scheme()),
             repeat_window: source.repeat.window().unwrap_or(store::REPEAT_WINDOW_DEFAULT),
             events,
         }
@@ -219,31 +219,34 @@ impl Rules {
     }
 }
 
-/// The headers with this content type.
-fn with_media(headers: &http::HeaderMap, media: &str) -> http::HeaderMap {
-    let mut headers = headers.clone();
-    if let Ok(media) = http::HeaderValue::from_str(media) {
-        headers.insert(http::header::CONTENT_TYPE, media);
-    }
-    headers
+/// The header fields to store, as far as they fit, with this content type in place of the one that was sent.
+fn stored_headers(headers: &http::HeaderMap, media: Option<&str>, scheme: &Scheme) -> Headers {
+    let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let Some(media) = media else { return fitting(fields, scheme) };
+    let media = (CONTENT_TYPE.as_str(), media.as_bytes());
+    let has_one = headers.contains_key(CONTENT_TYPE);
+    let mut is_first = true;
+    let replaced = fields.filter_map(|field| match field.0 {
+        name if name != media.0 => Some(field),
+        _ => std::mem::take(&mut is_first).then_some(media),
+    });
+    fitting(replaced.chain((!has_one).then_some(media)), scheme)
 }
 
-/// The header fields to store, as far as they fit.
-fn stored_headers(headers: &http::HeaderMap, scheme: &Scheme) -> Headers {
+/// The first of these fields, without secret ones.
+fn fitting<'h>(fields: impl Iterator<Item = (&'h str, &'h [u8])>, scheme: &Scheme) -> Headers {
     let token = match &scheme.proof {
-        Proof::Token(TokenIn::Header(name)) => Some(name),
+        Proof::Token(TokenIn::Header(name)) => Some(name.as_str()),
         _ => None,
     };
     let mut bytes = 0;
-    headers
-        .iter()
-        .filter(|(name, _)| !HEADERS_SECRET.contains(&name.as_str()) && Some(*name) != token)
+    fields
+        .filter(|(name, _)| !HEADERS_SECRET.contains(name) && Some(*name) != token)
         .take(HEADERS_MAX)
         .take_while(|(name, value)| {
-            bytes += name.as_str().len() + value.len();
+            bytes += name.len() + value.len();
             bytes <= HEADER_BYTES_MAX
         })
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect()
 }
 
@@ -262,10 +265,10 @@ mod tests {
             let name: http::HeaderName = format!("x-{number}").parse().unwrap();
             headers.insert(name, "v".parse().unwrap());
         }
-        assert_eq!(stored_headers(&headers, scheme("sqreen")).len(), HEADERS_MAX);
+        assert_eq!(stored_headers(&headers, None, scheme("sqreen")).len(), HEADERS_MAX);
         headers.clear();
         headers.insert("x-long", "v".repeat(HEADER_BYTES_MAX).parse().unwrap());
-        assert_eq!(stored_headers(&headers, scheme("sqreen")).len(), 0);
+        assert_eq!(stored_headers(&headers, None, scheme("sqreen")).len(), 0);
     }
 
     #[test]
@@ -273,9 +276,29 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         headers.append("x-gitlab-token", http::HeaderValue::from_static("hush"));
         headers.append("x-gitlab-event", http::HeaderValue::from_static("Push Hook"));
-        let stored = stored_headers(&headers, scheme("gitlab-token"));
+        let stored = stored_headers(&headers, None, scheme("gitlab-token"));
         let names: Vec<&str> = stored.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["x-gitlab-event"]);
-        assert_eq!(stored_headers(&headers, scheme("github")).len(), 2);
+        assert_eq!(stored_headers(&headers, None, scheme("github")).len(), 2);
+    }
+
+    #[test]
+    fn a_media_type_takes_the_place_of_the_content_type() {
+        let stored = |names: &[&'static str]| -> Vec<(String, String)> {
+            let mut headers = http::HeaderMap::new();
+            for name in names {
+                headers.append(*name, http::HeaderValue::from_static("sent"));
+            }
+            let stored = stored_headers(&headers, Some("a/b"), scheme("github"));
+            let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+            stored.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+        };
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = [field("content-type", "a/b"), field("x", "sent")];
+        for names in [&["content-type", "x"][..], &["content-type", "content-type", "x"], &["x"]] {
+            let mut stored = stored(names);
+            stored.sort();
+            assert_eq!(stored, expected, "{names:?}");
+        }
     }
 }

@@ -171,6 +171,13 @@ mod tests {
             let seen = seen("multipart/form-data; boundary=x", &json, false);
             assert_eq!(seen.unwrap(), expected, "{json}");
         }
+        // Said to be JSON, but not even a text.
+        let (start, end) = json.split_once("1234").unwrap();
+        let bytes = [start.as_bytes(), b"\xff", end.as_bytes()].concat();
+        let mut headers = http::HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "multipart/form-data; boundary=x".parse().unwrap());
+        let seen_bytes = shown(view(Reading::Headers, &headers, &bytes, false)).unwrap();
+        assert!(seen_bytes.contains(r#""bytes":1"#), "{seen_bytes}");
         for (content_type, body, expected) in [
             ("multipart/form-data", body, Malformed::NoBoundary),
             ("multipart/form-data; boundary=y", body, Malformed::Truncated),

@@ -41,12 +41,26 @@ impl<'a> Input<'a> {
 /// # Errors
 /// See [`Malformed`].
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
+    normalize_up_to(sender, input, usize::MAX).map(|(events, _)| events)
+}
+
+/// The same; a body in another character set may have at most `bytes_max` in UTF-8. It is given, too: the events
+/// are slices of it.
+///
+/// # Errors
+/// See [`Malformed`].
+pub fn normalize_up_to(
+    sender: &Sender,
+    input: Input<'_>,
+    bytes_max: usize,
+) -> Result<(Vec<Event>, Option<Bytes>), Malformed> {
     match read(sender, input) {
         Err(refused @ (Malformed::NotUtf8 { .. } | Malformed::NotJson { .. })) => {
-            let body = charset::in_utf8(input.headers, input.body).ok_or(refused)?;
-            read(sender, Input { body: &body, ..input })
+            let body = charset::in_utf8(input.headers, input.body, bytes_max)?.ok_or(refused)?;
+            let events = read(sender, Input { body: &body, ..input })?;
+            Ok((events, Some(body)))
         }
-        events => events,
+        events => Ok((events?, None)),
     }
 }
 

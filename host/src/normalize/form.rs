@@ -100,14 +100,16 @@ fn multipart(boundary: &str, body: &[u8]) -> Result<String, Malformed> {
             .and_then(|disposition| Some((parameter(disposition, "name")?, disposition)));
         if let Some((name, disposition)) = name {
             let content_type = part_header(&head, "content-type");
-            let value = match parameter(disposition, "filename") {
-                _ if content_type.is_some_and(is_json) => json(name, content)?,
-                Some(file) => serde_json::json!({
+            let text = content_type.filter(|kind| is_json(kind));
+            let text = text.and_then(|_| std::str::from_utf8(content).ok());
+            let value = match (text, parameter(disposition, "filename")) {
+                (Some(text), _) => json(name, text),
+                (None, Some(file)) => serde_json::json!({
                     "filename": file,
                     "content_type": content_type,
                     "bytes": content.len(),
                 }),
-                None => Value::String(String::from_utf8_lossy(content).into_owned()),
+                (None, None) => Value::String(String::from_utf8_lossy(content).into_owned()),
             };
             if let (PAYLOAD, Value::String(text)) = (name, &value)
                 && text.trim_start().starts_with(['{', '['])
@@ -127,13 +129,12 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// A part that is JSON: as a value, or as a text if it holds the document or is not valid.
-fn json(name: &str, content: &[u8]) -> Result<Value, Malformed> {
-    let text = std::str::from_utf8(content)
-        .map_err(|error| Malformed::NotUtf8 { at: error.valid_up_to() })?;
+fn json(name: &str, text: &str) -> Value {
+    let whole = || Value::String(text.to_owned());
     if name == PAYLOAD || super::split::split(text).is_err() {
-        return Ok(Value::String(text.to_owned()));
+        return whole();
     }
-    Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
+    serde_json::from_str(text).unwrap_or_else(|_| whole())
 }
 
 /// The bytes before and after the first `mark`.

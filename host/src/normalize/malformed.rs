@@ -16,6 +16,8 @@ pub enum Malformed {
     Empty,
     #[error("the body is not UTF-8 from byte {at} on")]
     NotUtf8 { at: usize },
+    #[error("the body is longer than {bytes_max} bytes in UTF-8")]
+    TooLongInUtf8 { bytes_max: usize },
     #[error("the body is not valid JSON, at line {line} column {column}")]
     NotJson { line: usize, column: usize },
     #[error("the JSON in the body ends too early")]

@@ -6,14 +6,15 @@
 use http::header::CONTENT_TYPE;
 
 use super::body::Reading;
-use super::form;
 use super::sender::Sender;
+use super::{charset, form};
 
 /// Longest content type that is kept, in bytes.
 const MEDIA_TYPE_BYTES_MAX: usize = 256;
 const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
 
-/// The media type; `None` for JSON and for an empty body. `is_query`: the content is the form in the address.
+/// The media type; `None` for JSON, and for an empty body of which no signature says that it is empty. `is_query`: the content is the form in the address.
 #[must_use]
 pub fn media_type(
     sender: &Sender,
@@ -25,14 +26,32 @@ pub fn media_type(
     if is_query {
         return Some(FORM.to_owned());
     }
-    if body.is_empty() || super::body::begins_like_json(super::body::unmarked(body)) {
+    if super::body::begins_like_json(super::body::unmarked(body)) {
         return None;
     }
     match sender.reading(query) {
+        Reading::Headers if body.is_empty() => None,
         Reading::Headers => Some(declared(headers).unwrap_or_else(|| of_bytes(body))),
         Reading::Bytes => Some(of_bytes(body)),
         Reading::SortedForm => Some(FORM.to_owned()),
     }
+}
+
+/// The media type of a body that was sent in another character set, JSON included, for its text in UTF-8; `None` for
+/// JSON whose content type is missing.
+#[must_use]
+pub fn media_type_in_utf8(
+    sender: &Sender,
+    headers: &http::HeaderMap,
+    query: Option<&str>,
+    body: &[u8],
+) -> Option<String> {
+    let json = || {
+        let is_named = headers.contains_key(CONTENT_TYPE);
+        is_named.then(|| declared(headers).unwrap_or_else(|| JSON.to_owned()))
+    };
+    let media = media_type(sender, headers, query, body, false).or_else(json)?;
+    Some(charset::relabelled(&media))
 }
 
 /// The content type as sent, if it is one line of plain text.
@@ -77,7 +96,6 @@ mod tests {
         for (body, by_bytes) in [
             ("{\"a\":1}", None),
             ("\u{FEFF} [1]", None),
-            ("", None),
             ("a=1&b=%20", Some("application/x-www-form-urlencoded")),
             ("--x y\r\n\r\n", Some("multipart/form-data; boundary=\"x y\"")),
             (" <a/>", Some("application/xml")),
@@ -88,6 +106,9 @@ mod tests {
             let declared = by_bytes.and(text);
             assert_eq!(found("token", text, body).as_deref(), declared, "{body}");
         }
+        // An empty body is signed, too, and its header is not.
+        assert_eq!(found("github", text, "").as_deref(), Some("text/plain; charset=utf-8"));
+        assert_eq!(found("token", text, ""), None);
         let long = format!("text/{}", "a".repeat(MEDIA_TYPE_BYTES_MAX));
         for odd in ["", "text", &long] {
             assert_eq!(found("token", Some(odd), "a=1").as_deref(), Some(FORM), "{odd}");
@@ -98,5 +119,38 @@ mod tests {
     fn content_in_the_address_is_a_form() {
         let (sender, headers) = (vendors::sender("json").unwrap(), http::HeaderMap::new());
         assert_eq!(media_type(sender, &headers, None, b"a=1", true).as_deref(), Some(FORM));
+    }
+
+    #[test]
+    fn a_body_that_is_in_utf_8_now_says_so() {
+        let found = |scheme: &str, content_type: Option<&str>, body: &str| {
+            let coverage = vendors::scheme(scheme).unwrap().coverage();
+            let sender =
+                vendors::sender("json").unwrap().limited(&coverage, UnsignedTypes::Ignored);
+            let mut headers = http::HeaderMap::new();
+            headers.extend(content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap())));
+            media_type_in_utf8(&sender, &headers, None, body.as_bytes())
+        };
+        let xml = Some("text/xml; charset=utf-8");
+        for charset in ["utf-16", "\"UTF-16LE\"", "windows-1252", "iso-8859-1"] {
+            let named = |kind: &str| Some(format!("{kind}; charset={charset}"));
+            for (kind, body, if_signed, if_not) in [
+                (
+                    "a/x+json",
+                    "[1,2]",
+                    Some("a/x+json; charset=utf-8"),
+                    Some("a/x+json; charset=utf-8"),
+                ),
+                ("text/xml", "<a/>", Some("application/xml"), xml),
+                ("text/xml", "a=1", Some(FORM), xml),
+                ("text/xml", "hello, world", Some("text/plain; charset=utf-8"), xml),
+            ] {
+                let sent = named(kind);
+                assert_eq!(found("github", sent.as_deref(), body).as_deref(), if_signed, "{body}");
+                assert_eq!(found("token", sent.as_deref(), body).as_deref(), if_not, "{body}");
+            }
+        }
+        assert_eq!(found("github", None, "[1,2]"), None);
+        assert_eq!(found("github", Some("odd"), "[1,2]").as_deref(), Some(JSON));
     }
 }

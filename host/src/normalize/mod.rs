@@ -34,9 +34,9 @@ mod words;
 
 pub use body::{Reading, is_readable};
 pub use coverage::{Instead, Unsigned, UnsignedTypes};
-pub use event::{Input, normalize};
+pub use event::{Input, normalize, normalize_up_to};
 pub use malformed::{DEPTH_MAX, EVENTS_LIMIT, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
-pub use media::media_type;
+pub use media::{media_type, media_type_in_utf8};
 pub use paths::InvalidPath;
 pub use record::{
     InvalidRecord, Record, TEMPLATES_MAX, TYPE_UNKNOWN, UNSIGNED_TYPE_BYTES_MAX, UNSIGNED_TYPES_MAX,

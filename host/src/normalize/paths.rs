@@ -19,6 +19,8 @@ const PLACE_MAX: usize = 99;
 pub(super) struct Paths {
     nodes: Vec<Node>,
     slots: usize,
+    /// The slot for a value of a first key that is not listed.
+    others: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -26,6 +28,8 @@ struct Node {
     key: Box<str>,
     /// The slot for the value.
     slot: Option<usize>,
+    /// Whether this first key is not one of the others.
+    is_listed: bool,
     /// By the length of their keys: most keys of a document have no node, and that is seen without comparing.
     children: Vec<Vec<usize>>,
 }
@@ -43,7 +47,7 @@ pub enum InvalidPath {
 
 impl Paths {
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::default()], slots: 0 }
+        Self { nodes: vec![Node::default()], slots: 0, others: None }
     }
 
     /// The slot for the value at `path`; the same one if the path was added before.
@@ -61,21 +65,35 @@ impl Paths {
         if steps.iter().any(String::is_empty) {
             return Err(InvalidPath::Empty);
         }
-        let mut at = 0;
-        for step in steps {
-            at = self.child(at, &step).unwrap_or_else(|| {
-                let (new, length) = (self.nodes.len(), step.len());
-                self.nodes.push(Node { key: step.into(), ..Node::default() });
-                let children = &mut self.nodes[at].children;
-                children.resize(children.len().max(length + 1), Vec::new());
-                children[length].push(new);
-                new
-            });
-        }
-        Ok(*self.nodes[at].slot.get_or_insert_with(|| {
-            self.slots += 1;
-            self.slots - 1
-        }))
+        let node = steps.iter().fold(0, |at, step| self.child_or_new(at, step));
+        Ok(self.slot_of(node))
+    }
+
+    /// The slot for the value of a first key, as it is written in the document; it is then not one of the others.
+    pub(super) fn listed_key(&mut self, key: &str) -> usize {
+        let node = self.child_or_new(0, key);
+        self.nodes[node].is_listed = true;
+        self.slot_of(node)
+    }
+
+    /// The slot that has a value if a document has a first key that is not listed.
+    pub(super) fn others(&mut self) -> usize {
+        *self.others.get_or_insert_with(|| next(&mut self.slots))
+    }
+
+    fn child_or_new(&mut self, at: usize, key: &str) -> usize {
+        self.child(at, key).unwrap_or_else(|| {
+            let (new, length) = (self.nodes.len(), key.len());
+            self.nodes.push(Node { key: key.into(), ..Node::default() });
+            let children = &mut self.nodes[at].children;
+            children.resize(children.len().max(length + 1), Vec::new());
+            children[length].push(new);
+            new
+        })
+    }
+
+    fn slot_of(&mut self, node: usize) -> usize {
+        *self.nodes[node].slot.get_or_insert_with(|| next(&mut self.slots))
     }
 
     /// The steps to each slot.
@@ -117,7 +135,13 @@ impl Paths {
 
     fn fill<'a>(&self, node: usize, json: &'a str, values: &mut [Field<'a>]) {
         let mut take = |key: &str, value: Field<'a>| {
-            let Some(child) = self.child(node, key) else { return };
+            let child = self.child(node, key);
+            if let Some(slot) = self.others.filter(|_| node == 0)
+                && child.is_none_or(|child| !self.nodes[child].is_listed)
+            {
+                values[slot] = value;
+            }
+            let Some(child) = child else { return };
             if let Some(slot) = self.nodes[child].slot {
                 values[slot] = value;
             }
@@ -135,6 +159,11 @@ impl Paths {
             }
         }
     }
+}
+
+fn next(slots: &mut usize) -> usize {
+    *slots += 1;
+    *slots - 1
 }
 
 /// A key of a JSON Pointer, unescaped.

@@ -225,7 +225,7 @@ impl Fields {
             event_type: None,
             type_by_keys: None,
         };
-        places.type_by_keys = self.type_by_keys.of(&places.event, element);
+        places.type_by_keys = self.type_by_keys.of(&places.event);
         let line = |max: usize| move |text: &str| one_line(text, max).map(Cow::into_owned);
         let event_type = first(&self.event_type, &places, line(NAME_CHARS_MAX));
         let is_signed = event_type.is_some();

@@ -5,7 +5,7 @@
 //! one of which it must have; or `only:action|repository`, if the event may have no other keys than these: an event
 //! of a kind that the table does not know must not get the type of a kind with fewer keys.
 
-use super::fields::{Field, read};
+use super::fields::Field;
 use super::paths::Paths;
 use super::template::InvalidTemplate;
 
@@ -24,8 +24,8 @@ pub(super) struct TypeByKeys {
 enum Condition {
     /// The key of this slot is there, with one of these values if there are any.
     Has { slot: usize, values: Vec<Box<str>> },
-    /// The event has no other keys.
-    Only(Vec<Box<str>>),
+    /// The event has no key of these slots, of which one stands for all keys that no rule lists.
+    Without(Vec<usize>),
 }
 
 /// How a condition begins that lists all keys.
@@ -42,12 +42,20 @@ impl TypeByKeys {
         rules: &[(&str, Vec<&str>)],
         event: &mut Paths,
     ) -> Result<Self, (String, InvalidTemplate)> {
-        let list = |texts: &str| {
-            texts.split('|').filter(|text| !text.is_empty()).map(Into::into).collect::<Vec<_>>()
-        };
+        let all = || rules.iter().flat_map(|(_, conditions)| conditions);
+        let only: Vec<(&str, usize)> = all()
+            .filter_map(|condition| condition.strip_prefix(ONLY))
+            .flat_map(list)
+            .map(|key| (key, event.listed_key(key)))
+            .collect();
         let mut condition = |text: &&str| {
             if let Some(keys) = text.strip_prefix(ONLY) {
-                return Ok(Condition::Only(list(keys)));
+                let is_other = |(key, _): &&(&str, usize)| !list(keys).any(|known| known == *key);
+                let others = only.iter().filter(is_other).map(|(_, slot)| *slot);
+                let mut without: Vec<_> = std::iter::once(event.others()).chain(others).collect();
+                without.sort_unstable();
+                without.dedup();
+                return Ok(Condition::Without(without));
             }
             let (path, values) = text.split_once('=').unwrap_or((text, ""));
             let invalid = |why| {
@@ -55,7 +63,8 @@ impl TypeByKeys {
                 ((*text).to_owned(), why)
             };
             let slot = event.slot(path).map_err(invalid)?;
-            Ok::<_, (String, InvalidTemplate)>(Condition::Has { slot, values: list(values) })
+            let values = list(values).map(Into::into).collect();
+            Ok::<_, (String, InvalidTemplate)>(Condition::Has { slot, values })
         };
         let rule = |(name, conditions): &(&str, Vec<&str>)| {
             let conditions: Result<Vec<_>, _> = conditions.iter().map(&mut condition).collect();
@@ -69,24 +78,23 @@ impl TypeByKeys {
     }
 
     /// The type of an event with these values.
-    pub(super) fn of(&self, event: &[Field<'_>], element: &str) -> Option<&str> {
+    pub(super) fn of(&self, event: &[Field<'_>]) -> Option<&str> {
+        let value = |slot: usize| event.get(slot).filter(|field| field.is_there());
         let holds = |condition: &Condition| match condition {
-            Condition::Has { slot, values } => {
-                let field = event.get(*slot).filter(|field| field.is_there());
-                let is = |text: &str| values.iter().any(|value| **value == *text);
-                field.is_some_and(|field| {
-                    values.is_empty() || field.text().is_some_and(|text| is(&text))
-                })
-            }
-            Condition::Only(keys) => {
-                let mut others = false;
-                read(element, &mut |key, _| others |= !keys.iter().any(|known| **known == *key));
-                !others
-            }
+            Condition::Has { slot, values } => value(*slot).is_some_and(|field| {
+                values.is_empty()
+                    || field.text().is_some_and(|text| values.iter().any(|one| **one == *text))
+            }),
+            Condition::Without(slots) => slots.iter().all(|slot| value(*slot).is_none()),
         };
         let rule = self.rules.iter().find(|(_, conditions)| conditions.iter().all(holds));
         rule.map(|(name, _)| &**name)
     }
+}
+
+/// The texts of a list `a|b`.
+fn list(texts: &str) -> impl Iterator<Item = &str> {
+    texts.split('|').filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -102,8 +110,11 @@ mod tests {
             ("star", vec!["starred_at"]),
             ("watch", vec!["action=started|watched", "repository.id"]),
             ("public", vec!["repository", "only:repository|sender"]),
+            ("list", vec!["only:a.b|list|alert"]),
         ];
         let types = TypeByKeys::new(&rules, &mut paths).unwrap();
+        // Paths that are added later are other keys, too.
+        paths.slot("later").unwrap();
         for (event, expected) in [
             (r#"{"pull_request":{},"review":{}}"#, Some("review")),
             (r#"{"pull_request":{}}"#, Some("pull")),
@@ -118,9 +129,12 @@ mod tests {
             (r#"{"sender":{"id":1},"repository":{"id":1}}"#, Some("public")),
             (r#"{"sender":{},"repository":{},"alert":null}"#, None),
             (r#"{"sender":1}"#, None),
-            ("[]", None),
+            (r#"{"list":[],"a.b":1,"alert":{"rule":1}}"#, Some("list")),
+            (r#"{"list":[],"a":{"b":1}}"#, None),
+            (r#"{"list":[],"later":1}"#, None),
+            ("[]", Some("list")),
         ] {
-            assert_eq!(types.of(&paths.read(event), event), expected, "{event}");
+            assert_eq!(types.of(&paths.read(event)), expected, "{event}");
         }
         let wrong = TypeByKeys::new(&[("a", vec!["b..c=1"])], &mut paths).unwrap_err();
         assert_eq!(wrong.0, "b..c=1");

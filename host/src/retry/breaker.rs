@@ -106,6 +106,12 @@ impl Breaker {
         self.hold.is_some_and(|hold| hold.cause == Cause::Broken)
     }
 
+    /// So many calls in a row were rejected that the destination may reject everything.
+    #[must_use]
+    pub const fn rejects_everything(&self) -> bool {
+        self.rejections >= REJECTIONS_TO_OPEN
+    }
+
     /// When a throttled target gets the next delivery.
     #[must_use]
     pub fn throttled_until(&self) -> Option<Duration> {

@@ -1,7 +1,6 @@
 //! Counts what was refused for lack of room, for `status`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// What there was too little of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +34,15 @@ impl Shortage {
 pub struct Overload {
     /// In the order of [`Shortage::ALL`].
     counts: [AtomicU64; Shortage::ALL.len()],
-    /// When it last happened, in ms since 1970, and what there was too little of.
-    last: Mutex<Option<(u64, Shortage)>>,
+    /// When each last happened, in ms since 1970; 0: never.
+    last_ms: [AtomicU64; Shortage::ALL.len()],
 }
 
 impl Overload {
     /// A connection or a request was refused.
     pub fn refused(&self, shortage: Shortage, at_ms: u64) {
         self.counts[shortage as usize].fetch_add(1, Ordering::Relaxed);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((at_ms, shortage));
+        self.last_ms[shortage as usize].store(at_ms, Ordering::Relaxed);
     }
 
     /// How often that happened since the start.
@@ -52,9 +51,17 @@ impl Overload {
         self.counts[shortage as usize].load(Ordering::Relaxed)
     }
 
+    /// When that last happened, in ms since 1970.
+    #[must_use]
+    pub fn last_of(&self, shortage: Shortage) -> Option<u64> {
+        Some(self.last_ms[shortage as usize].load(Ordering::Relaxed)).filter(|at_ms| *at_ms > 0)
+    }
+
+    /// When any last happened, and what there was too little of.
     #[must_use]
     pub fn last(&self) -> Option<(u64, Shortage)> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        let each = Shortage::ALL.into_iter();
+        each.filter_map(|shortage| Some((self.last_of(shortage)?, shortage))).max_by_key(|it| it.0)
     }
 }
 
@@ -74,5 +81,6 @@ mod tests {
             );
         }
         assert_eq!(overload.count(Shortage::Connections), 1);
+        assert_eq!(overload.last_of(Shortage::Connections), Some(1), "others do not hide it");
     }
 }

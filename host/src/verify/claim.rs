@@ -193,15 +193,12 @@ pub(super) fn decode(
     text: &[u8],
     room: &mut [u8; SIGNATURE_BYTES_MAX],
 ) -> Option<usize> {
-    let decoded = match signature.encoding {
+    let mut decode = |text| match signature.encoding {
         Encoding::Hex => codec::unhex_into(text, room),
         Encoding::Base64 => codec::unbase64_into(text, room),
     };
-    match (decoded, text) {
-        // HaloPSA writes a space behind its prefix.
-        (None, [b' ', text @ ..]) => decode(signature, text, room),
-        _ => decoded,
-    }
+    // HaloPSA writes a space behind its prefix.
+    decode(text).or_else(|| decode(text.strip_prefix(b" ")?))
 }
 
 fn check_form(

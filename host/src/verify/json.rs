@@ -1,32 +1,48 @@
-//! Finds one text in a JSON body without building the rest.
+//! Finds texts in a JSON body without building the rest.
 //!
-//! Linear, without recursion over the input. A name that appears twice on the path gives nothing, because
-//! it is unclear which one the vendor meant and which one later readers will use.
+//! One pass gives the values at any number of pointers. Linear, without recursion over the input: only a pointer leads
+//! deeper. A name that appears twice on the path gives nothing, because it is unclear which one the vendor meant and
+//! which one later readers will use.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserializer as _;
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
+use memchr::memmem;
+use serde::Deserialize as _;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The string or number at a pointer such as `/signature/token`, through objects, and through lists of one element.
 pub(super) fn text_at<'b>(body: &'b [u8], pointer: &str) -> Option<Cow<'b, str>> {
-    value_at(body, pointer).ok()?
+    text_of(likely_at(body, pointer)?).ok()?
 }
 
-/// The truth value at a pointer.
-pub(super) fn truth_at(body: &[u8], pointer: &str) -> Option<bool> {
-    raw_at(body, pointer).ok()??.parse().ok()
+/// The same; true and false are texts, too.
+pub(super) fn text_or_truth_at<'b>(body: &'b [u8], pointer: &str) -> Option<Cow<'b, str>> {
+    match likely_at(body, pointer)? {
+        truth @ ("true" | "false") => Some(Cow::Borrowed(truth)),
+        value => text_of(value).ok()?,
+    }
 }
+
+/// The place of the first element of a list, in a pointer.
+pub(super) const FIRST: &str = "0";
 
 /// There is something else where a text or a number should be, or a name or an element more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unclear;
 
-/// The string or number at a pointer; `None` if there is nothing, or null.
-pub(super) fn value_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<Cow<'b, str>>, Unclear> {
-    let Some(value) = raw_at(body, pointer)? else { return Ok(None) };
+/// The strings or numbers at these pointers, in order, by one pass; `None` if there is nothing, or null.
+pub(super) fn values_at<'b>(
+    body: &'b [u8],
+    pointers: &[&str],
+) -> Vec<Result<Option<Cow<'b, str>>, Unclear>> {
+    let value = |found: Found<'b>| found?.map_or(Ok(None), text_of);
+    all_at(body, pointers).into_iter().map(value).collect()
+}
+
+/// A JSON value as text: a string, or a number as it is written; `None` for null.
+fn text_of(value: &str) -> Result<Option<Cow<'_, str>>, Unclear> {
     match value.as_bytes().first() {
         Some(b'"') => match serde_json::from_str::<Borrowed<'_>>(value) {
             Ok(Borrowed(text)) => Ok(Some(Cow::Borrowed(text))),
@@ -40,89 +56,232 @@ pub(super) fn value_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<Cow<'
     }
 }
 
-/// The JSON at a pointer.
-fn raw_at<'b>(body: &'b [u8], pointer: &str) -> Result<Option<&'b str>, Unclear> {
-    let mut value = std::str::from_utf8(body).map_err(|_| Unclear)?;
-    for name in pointer.strip_prefix('/').ok_or(Unclear)?.split('/') {
-        if value == "null" {
-            return Ok(None);
+/// The JSON at a pointer. A body that cannot have it, the usual case, is not parsed.
+fn likely_at<'b>(body: &'b [u8], pointer: &str) -> Option<&'b str> {
+    let names = || pointer.split('/').skip(1).filter(|name| *name != FIRST);
+    if !names().all(|name| may_name(body, name)) {
+        return None;
+    }
+    all_at(body, &[pointer]).pop()?.ok()?
+}
+
+/// Whether there may be a member of this name: it is there in quotes, or an escape that could be a part of it.
+fn may_name(body: &[u8], name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"/\\".contains(&byte);
+    let is_quoted = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| body.get(at));
+        before == Some(&b'"') && body.get(at + name.len()) == Some(&b'"')
+    };
+    let is_graphic = |at: usize| matches!(body.get(at + 4), Some(b'2'..=b'7'));
+    name.is_empty()
+        || !name.bytes().all(plain)
+        || memmem::find_iter(body, name).any(is_quoted)
+        || memmem::find_iter(body, br"\u00").any(is_graphic)
+}
+
+/// The JSON at a pointer; `None` if there is none.
+type Found<'b> = Result<Option<&'b str>, Unclear>;
+
+/// The JSON at each of these pointers, in order.
+fn all_at<'b>(body: &'b [u8], pointers: &[&str]) -> Vec<Found<'b>> {
+    #[cfg(test)]
+    PASSES.set(PASSES.get() + 1);
+    let unclear = || vec![Err(Unclear); pointers.len()];
+    let mut found = vec![Ok(None); pointers.len()];
+    let mut paths = Vec::with_capacity(pointers.len());
+    for (number, pointer) in pointers.iter().enumerate() {
+        match pointer.strip_prefix('/') {
+            Some(rest) => paths.push(Path { number, rest: Some(rest) }),
+            None => found[number] = Err(Unclear),
         }
-        let found = if value.starts_with('[') { only(value, name)? } else { member(value, name)? };
-        let Some(found) = found else { return Ok(None) };
-        value = found;
     }
-    Ok(Some(value))
+    let Ok(text) = std::str::from_utf8(body) else { return unclear() };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = Values { paths, found: &mut found }.deserialize(&mut json).and_then(|()| json.end());
+    if read.is_err() { unclear() } else { found }
 }
 
-/// The value of a member of an object; `None` if the object does not have it.
-fn member<'b>(value: &'b str, name: &str) -> Result<Option<&'b str>, Unclear> {
-    let mut json = serde_json::Deserializer::from_str(value);
-    let found = json.deserialize_map(Member(name)).map_err(|_| Unclear)?;
-    json.end().map_err(|_| Unclear)?;
-    Ok(found.map(RawValue::get))
-}
-
-/// The element of a list that has no other.
-fn only<'b>(value: &'b str, place: &str) -> Result<Option<&'b str>, Unclear> {
-    if place != "0" {
-        return Err(Unclear);
-    }
-    let [element]: [&RawValue; 1] = serde_json::from_str(value).map_err(|_| Unclear)?;
-    Ok(Some(element.get()))
+#[cfg(test)]
+thread_local! {
+    /// How many times this thread has parsed a body.
+    pub(super) static PASSES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// A string without escapes.
 #[derive(serde::Deserialize)]
 struct Borrowed<'b>(&'b str);
 
-/// The value of one member of an object.
-struct Member<'n>(&'n str);
+/// What of a pointer is still ahead.
+#[derive(Clone, Copy)]
+struct Path<'p> {
+    /// Its place among the results.
+    number: usize,
+    /// `None` if it leads no further.
+    rest: Option<&'p str>,
+}
 
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+impl<'p> Path<'p> {
+    /// The next name.
+    fn name(self) -> Option<&'p str> {
+        self.rest.map(|rest| rest.split_once('/').map_or(rest, |(name, _)| name))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(is_meant) = map.next_key_seed(NameIs(self.0))? {
-            if !is_meant {
-                map.next_value::<IgnoredAny>()?;
-            } else if found.replace(map.next_value()?).is_some() {
-                return Err(A::Error::custom("appears twice"));
-            }
-        }
-        Ok(found)
+    /// The path behind the next name.
+    fn step(self) -> Self {
+        let behind = self.rest.and_then(|rest| rest.split_once('/'));
+        Self { rest: behind.map(|(_, behind)| behind), ..self }
     }
 }
 
-struct NameIs<'n>(&'n str);
+/// Finds the values at these paths inside one value.
+struct Values<'f, 'p, 'b> {
+    paths: Vec<Path<'p>>,
+    found: &'f mut [Found<'b>],
+}
 
-impl<'de> DeserializeSeed<'de> for NameIs<'_> {
-    type Value = bool;
+impl Values<'_, '_, '_> {
+    /// Removes the paths that are not wanted, and marks them as unclear.
+    fn keep(&mut self, wanted: impl Fn(Path<'_>) -> bool) {
+        let found = &mut *self.found;
+        self.paths.retain(|path| {
+            let is_wanted = wanted(*path);
+            if !is_wanted {
+                found[path.number] = Err(Unclear);
+            }
+            is_wanted
+        });
+    }
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, name: D) -> Result<bool, D::Error> {
+    fn unclear(mut self) {
+        self.keep(|_| false);
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Values<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(mut self, value: D) -> Result<(), D::Error> {
+        if self.paths.iter().all(|path| path.rest.is_some()) {
+            return value.deserialize_any(self);
+        }
+        let value = <&RawValue>::deserialize(value)?.get();
+        for path in self.paths.iter().filter(|path| path.rest.is_none()) {
+            self.found[path.number] = Ok(Some(value));
+        }
+        // A value is wanted as a text, so no other path leads through it.
+        self.keep(|path| path.rest.is_none() || value == "null");
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for Values<'_, '_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        // A sender takes its events from a list only, so the member "0" of an object is not the first of them.
+        self.keep(|path| path.name() != Some(FIRST));
+        let mut seen = vec![false; self.paths.len()];
+        while let Some(meant) = map.next_key_seed(Meant(&self.paths))? {
+            let paths: Vec<_> = meant.iter().map(|at| self.paths[*at].step()).collect();
+            // They all have this name, so all of them were seen before, or none.
+            let is_again = meant.iter().any(|at| std::mem::replace(&mut seen[*at], true));
+            let inner = Values { paths, found: &mut *self.found };
+            if is_again {
+                inner.unclear();
+                map.next_value::<IgnoredAny>()?;
+            } else if inner.paths.is_empty() {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                map.next_value_seed(inner)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A list must have one element.
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        self.keep(|path| path.name() == Some(FIRST));
+        let paths = self.paths.iter().map(|path| path.step()).collect();
+        let first = list.next_element_seed(Values { paths, found: &mut *self.found })?;
+        let mut is_only = first.is_some();
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            is_only = false;
+        }
+        if !is_only {
+            self.unclear();
+        }
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.unclear();
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.unclear();
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.unclear();
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.unclear();
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.unclear();
+        Ok(())
+    }
+}
+
+/// Reads a name: the places of the paths that it is the next name of.
+struct Meant<'f, 'p>(&'f [Path<'p>]);
+
+impl<'de> DeserializeSeed<'de> for Meant<'_, '_> {
+    type Value = Vec<usize>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, name: D) -> Result<Vec<usize>, D::Error> {
         name.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for NameIs<'_> {
-    type Value = bool;
+impl Visitor<'_> for Meant<'_, '_> {
+    type Value = Vec<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
-        Ok(name == self.0)
+    fn visit_str<E>(self, name: &str) -> Result<Vec<usize>, E> {
+        let meant = |(at, path): (usize, &Path<'_>)| (path.name() == Some(name)).then_some(at);
+        Ok(self.0.iter().enumerate().filter_map(meant).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn values(body: &str, pointers: &[&str]) -> Vec<Result<Option<String>, Unclear>> {
+        let owned =
+            |value: Result<Option<Cow<'_, str>>, _>| value.map(|text| text.map(Cow::into_owned));
+        values_at(body.as_bytes(), pointers).into_iter().map(owned).collect()
+    }
 
     #[test]
     fn finds_one_text_or_number_and_nothing_ambiguous() {
@@ -140,7 +299,7 @@ mod tests {
             (r#"{"a": ["x"]}"#, "/a/1", None),
             (r#"{"a": ["x"]}"#, "/a/00", None),
             (r#"{"a": []}"#, "/a/0", None),
-            (r#"{"a": {"0": "x"}}"#, "/a/0", Some("x")),
+            (r#"{"a": {"0": "x"}}"#, "/a/0", None),
             (r#"{"a": true}"#, "/a", None),
             (r#"{"b": "x"}"#, "/a", None),
             (r#"["a"]"#, "/a", None),
@@ -165,15 +324,71 @@ mod tests {
             (r#"{"a": nul}"#, Err(Unclear)),
             ("", Err(Unclear)),
         ] {
-            let found = value_at(body.as_bytes(), "/a");
             assert_eq!(
-                found.as_ref().map(|value| value.as_deref()),
-                value.as_ref().map(|v| *v),
+                values(body, &["/a"]),
+                [value.map(|text| text.map(str::to_owned))],
                 "{body}"
             );
         }
         let deep =
             format!("{{\"b\": {}{}, \"a\": \"x\"}}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(text_at(deep.as_bytes(), "/a").as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn one_pass_finds_all_values() {
+        let body = r#"{"l":[{"i":{"a":"x","b":{"c":1,"d":null},"e":"1","e":"2"}}],"z":true}"#;
+        let pointers =
+            ["/l/0/i/b/c", "/l/0/i/a", "/l/0/i/b/d", "/l/0/i/e", "/z", "/y", "/l/0/i/a", "l"];
+        PASSES.set(0);
+        let text = |text: &str| Ok(Some(text.to_owned()));
+        let expected = [
+            text("1"),
+            text("x"),
+            Ok(None),
+            Err(Unclear),
+            Err(Unclear),
+            Ok(None),
+            text("x"),
+            Err(Unclear),
+        ];
+        assert_eq!(values(body, &pointers), expected);
+        assert_eq!(PASSES.get(), 1);
+    }
+
+    #[test]
+    fn a_body_without_the_names_is_not_parsed() {
+        for (body, pointer, found, passes) in [
+            (r#"{"a":"test","latest":1,"c":"\u00e9 \u0019\n"}"#, "/b/0/x", None, 0),
+            (r#"{"latest":1,"tests":2}"#, "/test", None, 0),
+            (r#"{"test":1}"#, "/test/x", None, 0),
+            (r#"{"test":1}"#, "/test", Some("1"), 1),
+            (r#"{"test":true}"#, "/test", Some("true"), 1),
+            (r#"{"te\u0073t":1}"#, "/test", Some("1"), 1),
+            (r#"{"test":{"x":"y"}}"#, "/test/x", Some("y"), 1),
+        ] {
+            PASSES.set(0);
+            assert_eq!(text_or_truth_at(body.as_bytes(), pointer).as_deref(), found, "{body}");
+            assert_eq!(PASSES.get(), passes, "{body}");
+        }
+    }
+
+    proptest! {
+        /// Together the pointers find what each of them finds alone, and no check by bytes hides a value.
+        #[test]
+        fn pointers_do_not_disturb_each_other(
+            body in r#"([{}\[\],:]|"a"|"b"|"0"|"\\u0061"|null|1|true|\{"a":|\{"b":|\[\{"a":| ){0,12}[}\]]{0,4}"#,
+            pointers in proptest::collection::vec("(/a|/b|/0){1,3}", 1..5),
+        ) {
+            let pointers: Vec<&str> = pointers.iter().map(|pointer| &**pointer).collect();
+            let together: Result<Vec<_>, _> = values(&body, &pointers).into_iter().collect();
+            let alone: Result<Vec<_>, _> =
+                pointers.iter().map(|pointer| values(&body, &[pointer]).remove(0)).collect();
+            prop_assert_eq!(together, alone);
+            for pointer in pointers {
+                let found = text_at(body.as_bytes(), pointer).map(Cow::into_owned);
+                prop_assert_eq!(found, values(&body, &[pointer]).remove(0).ok().flatten());
+            }
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Parts that are signed as sent are not copied; parts that must be computed are computed once per
 //! request. Limits: [`FORM_FIELDS_MAX`], [`LISTED_HEADERS_MAX`].
 
+use std::borrow::Cow;
+
 use sha2::{Digest as _, Sha256};
 
 use super::claim::single;
@@ -47,7 +49,8 @@ impl<'r> Message<'r> {
         }
         unambiguous(&signature.signed, id)?;
         let mut prepared = Vec::new();
-        for part in &signature.signed {
+        let mut values = Values::new(&signature.signed, request);
+        for (place, part) in signature.signed.iter().enumerate() {
             match part {
                 Part::BodySha256Hex => prepared.push(body_hash(request).into_bytes()),
                 Part::SortedForm => prepared.push(sorted_form(request)?),
@@ -59,7 +62,7 @@ impl<'r> Message<'r> {
                         .ok_or_else(|| VerifyRefusal::NotInside { place: spot::shown(spots) })?;
                     prepared.push(text.into_owned().into_bytes());
                 }
-                Part::Value { .. } => prepared.push(value(&signature.signed, part, request)?),
+                Part::Value { .. } => prepared.push(values.next_of(&signature.signed, place)?),
                 Part::Header(name) => {
                     single(&request.headers, name)?;
                 }
@@ -124,23 +127,38 @@ impl<'r> Message<'r> {
     }
 }
 
-/// The value of a part that is one, for `parts` of the request. Refused if it contains the text before or behind it: it
-/// could be read as a shorter value and a piece of the next one.
-fn value(parts: &[Part], part: &Part, request: &Request) -> Result<Vec<u8>, VerifyRefusal> {
-    let Part::Value { pointer, open } = part else { return Ok(Vec::new()) };
-    let unclear = || VerifyRefusal::ValueUnclear { pointer: pointer.to_string() };
-    let value = json::value_at(&request.body, pointer).map_err(|_| unclear())?;
-    let value = value.unwrap_or_default().into_owned().into_bytes();
-    let place = parts.iter().position(|other| std::ptr::eq(other, part)).unwrap_or_default();
-    let beside = [place.checked_sub(1), Some(place + 1)].into_iter().flatten();
-    let contains = |part: &Part| match part {
-        Part::Literal(text) => memchr::memmem::find(&value, text.as_bytes()).is_some(),
-        _ => false,
-    };
-    if !open && beside.filter_map(|place| parts.get(place)).any(contains) {
-        return Err(unclear());
+/// The values of the parts that are one, in order.
+struct Values<'r>(std::vec::IntoIter<Result<Option<Cow<'r, str>>, json::Unclear>>);
+
+impl<'r> Values<'r> {
+    /// Finds all of them by one pass through the body, however many there are.
+    fn new(parts: &[Part], request: &'r Request) -> Self {
+        let pointers: Vec<&str> = parts.iter().filter_map(Part::pointer).collect();
+        let values = if pointers.is_empty() {
+            Vec::new()
+        } else {
+            json::values_at(&request.body, &pointers)
+        };
+        Self(values.into_iter())
     }
-    Ok(value)
+
+    /// The value of the part at this place. Refused if it contains the text before or behind it: it could be read as a
+    /// shorter value and a piece of the next one.
+    fn next_of(&mut self, parts: &[Part], place: usize) -> Result<Vec<u8>, VerifyRefusal> {
+        let Some(Part::Value { pointer, open }) = parts.get(place) else { return Ok(Vec::new()) };
+        let unclear = || VerifyRefusal::ValueUnclear { pointer: pointer.to_string() };
+        let value = self.0.next().unwrap_or(Err(json::Unclear)).map_err(|_| unclear())?;
+        let value = value.unwrap_or_default().into_owned().into_bytes();
+        let beside = [place.checked_sub(1), Some(place + 1)].into_iter().flatten();
+        let contains = |part: &Part| match part {
+            Part::Literal(text) => memchr::memmem::find(&value, text.as_bytes()).is_some(),
+            _ => false,
+        };
+        if !open && beside.filter_map(|place| parts.get(place)).any(contains) {
+            return Err(unclear());
+        }
+        Ok(value)
+    }
 }
 
 fn body_hash(request: &Request) -> String {

@@ -5,11 +5,13 @@
 //! is asked without the header of the signature, so no signed event is taken for one. Text is repeated only if it has at most
 //! [`REPEAT_BYTES_MAX`] printable ASCII characters, none of which has a meaning in HTML.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::answer::Answer;
 use super::scheme::{Place, Proof, Scheme, Spot, TokenIn};
-use super::{Text, spot, url};
+use super::{Text, json, spot, url};
 use crate::model::Request;
 
 /// Longest text that is repeated, in bytes.
@@ -87,19 +89,15 @@ impl Asked {
                 let query = asking.uri.query().unwrap_or_default();
                 single(Box::new(url::parameter(query, name)))
             }
+            (Self::Inside(Spot::Json(pointer)), Some(request)) => {
+                json::text_or_truth_at(&request.body, pointer).map(Cow::into_owned)
+            }
             (Self::Inside(spot), Some(request)) => {
-                let text = spot::text(std::slice::from_ref(spot), request);
-                text.map(|text| text.into_owned()).or_else(|| truth(spot, request))
+                spot::text(std::slice::from_ref(spot), request).map(Cow::into_owned)
             }
             (Self::Inside(_), None) => return Err(NeedsBody),
         })
     }
-}
-
-/// True or false in the body, as a text.
-fn truth(spot: &Spot, request: &Request) -> Option<String> {
-    let Spot::Json(pointer) = spot else { return None };
-    super::json::truth_at(&request.body, pointer).map(|truth| truth.to_string())
 }
 
 /// Only the body can tell.
@@ -116,6 +114,12 @@ impl Sign {
 }
 
 impl Question {
+    /// Every request by its method is this question.
+    #[must_use]
+    pub const fn is_unconditional(&self) -> bool {
+        self.has.is_empty() && self.repeat.is_none()
+    }
+
     /// The answer, if the request is this question.
     pub(super) fn answer(&self, asking: Asking<'_>) -> Result<Option<Answer>, NeedsBody> {
         if self.method != asking.method {

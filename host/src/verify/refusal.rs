@@ -35,7 +35,7 @@ pub enum VerifyRefusal {
     IdUnclear { separator: String },
     #[error("the signed headers do not include the timestamp's header, {header}")]
     StampNotListed { header: HeaderName },
-    #[error("there is no value in {place}, or more than one")]
+    #[error("{place} must have exactly one value")]
     NotInside { place: String },
     #[error(
         "the value in the body at {pointer} is there twice, is not a text or a number, or contains the text that \

@@ -300,6 +300,16 @@ impl Scheme {
     }
 }
 
+impl Part {
+    /// The place in the body of a signed value.
+    pub(super) fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::Value { pointer, .. } => Some(pointer),
+            _ => None,
+        }
+    }
+}
+
 impl Signature {
     /// Whether the content is signed, and not only that the sender sent something.
     #[must_use]

@@ -18,7 +18,7 @@ use super::message::Message;
 use super::scheme::{
     Algorithm, Encoding, Mark, Part, Place, Proof, Scheme, Signature, Spot, StampIn, TokenIn,
 };
-use super::{VerifyRefusal, public, spot, stamp};
+use super::{VerifyRefusal, json, public, spot, stamp};
 use crate::model::{Request, Secret, Timestamp};
 
 /// Why signing failed. Never contains the secret.
@@ -463,14 +463,17 @@ fn put_field(body: &[u8], name: &str, value: &str) -> Option<Vec<u8>> {
 fn put(body: &[u8], pointer: &str, text: &str, as_number: bool) -> Option<Vec<u8>> {
     let mut document: serde_json::Value = serde_json::from_slice(body).ok()?;
     let mut place = &mut document;
-    for name in pointer.strip_prefix('/')?.split('/') {
+    let mut names = pointer.strip_prefix('/')?.split('/').peekable();
+    while let Some(name) = names.next() {
         if place.is_array() {
             let [only] = place.as_array_mut()?.as_mut_slice() else { return None };
-            place = Some(only).filter(|_| name == "0")?;
+            place = Some(only).filter(|_| name == json::FIRST)?;
             continue;
         }
-        let object = place.as_object_mut()?;
-        place = object.entry(name).or_insert_with(|| serde_json::Value::Object(Default::default()));
+        let object = place.as_object_mut().filter(|_| name != json::FIRST)?;
+        let is_list = names.peek() == Some(&json::FIRST);
+        let new = if is_list { serde_json::json!([{}]) } else { serde_json::json!({}) };
+        place = object.entry(name).or_insert(new);
     }
     let number = text.parse::<u64>().ok().filter(|_| as_number);
     *place = number.map_or_else(|| text.into(), Into::into);

@@ -91,12 +91,12 @@ impl<'a> Line<'a> {
     /// The data, if it is not JSON, but text.
     fn text(&self) -> Option<&'a str> {
         const FORM: &str = "application/x-www-form-urlencoded";
-        let kind = self.content_type.split(';').next().unwrap_or_default().trim();
+        let kind = self.content_type.split(';').next().unwrap_or_default().trim().to_lowercase();
         let is_text = kind.starts_with("text/")
             || kind.starts_with("multipart/")
             || kind.ends_with("/xml")
             || kind.ends_with("+xml")
-            || kind.eq_ignore_ascii_case(FORM);
+            || kind == FORM;
         std::str::from_utf8(self.data).ok().filter(|_| is_text)
     }
 }

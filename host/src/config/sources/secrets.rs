@@ -98,7 +98,7 @@ pub(super) fn refuse_secrets(
     });
 }
 
-/// `None` if there is no usable secret; the reason is noted.
+/// Returns `None` and notes why if no secret can be used.
 pub(super) fn secrets(
     name: &str,
     scheme: Option<&Scheme>,

@@ -28,6 +28,9 @@ pub(super) struct DecidedMessage {
     pub(super) window: Option<Window>,
 }
 
+/// A target that took a message so recently takes some, however many it refuses in a row.
+const ACCEPTS: Duration = Duration::from_secs(3_600);
+
 impl Target {
     /// Restores the windows that the store has recorded.
     pub(super) async fn restore_windows(&mut self) {
@@ -145,8 +148,8 @@ impl Target {
     }
 
     /// Why a message is sent again in two halves, if it is: it was refused, which may be the fault of one of its events.
-    /// Not by a target that refuses everything: halves would only be more requests. A verdict "broken" is of an event only
-    /// if the target has accepted something since.
+    /// Not by a target that refuses everything and has accepted nothing for [`ACCEPTS`]: halves would only be more
+    /// requests. A verdict "broken" is of an event only if the target has accepted something since.
     fn is_halved(
         &self,
         message: &Message,
@@ -160,7 +163,12 @@ impl Target {
             FailureKind::Broken => works(),
             FailureKind::Retry | FailureKind::Throttled => false,
         };
-        (refused && message.members.len() > 1 && !self.breaker.is_held()).then_some(kind)
+        let accepts = || {
+            let now = self.queue.now();
+            self.delivered_at.is_some_and(|at| now.since(at) < ACCEPTS)
+        };
+        let is_useful = !self.breaker.rejects_everything() || accepts();
+        (refused && message.members.len() > 1 && is_useful).then_some(kind)
     }
 
     /// Releases the events of a message that does not count as attempted.

@@ -98,6 +98,28 @@ async fn a_message_with_an_event_that_a_firewall_refuses_is_halved_once_others_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_refusals_in_a_row_do_not_end_the_halving_of_a_target_that_has_accepted_something() {
+    let bad = (1..17).filter(|number| number % 2 == 0);
+    let backend = Arc::new(Picky {
+        refuses: bad.collect(),
+        with: FailureKind::Reject,
+        given: Mutex::default(),
+    });
+    let queue = Memory::with_holds();
+    queue.put(A, 0..1);
+    let digest = Some(DigestSettings { every: secs(300), by: Vec::new() });
+    let deliverer = start(&queue, vec![(Settings { digest, ..target(A) }, backend.clone())]);
+    sleep(secs(400)).await;
+    // More refusals than open the breaker come before the first single event.
+    queue.put(A, 1..17);
+    sleep(secs(12 * 3_600)).await;
+    deliverer.stop(GRACE).await;
+    let given = backend.given.lock().unwrap().clone();
+    let settled = queue.settled(A);
+    assert_eq!((settled["dead"], settled["delivered"]), (8, 9), "{given:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_that_refuses_everything_gets_few_messages() {
     let all: Vec<u64> = (0..40).collect();
     let (_, given) =

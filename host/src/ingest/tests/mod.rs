@@ -370,3 +370,36 @@ fn debug_output_contains_no_secret() {
     let shown = format!("{:?}", Kit::new().ingest);
     assert!(shown.contains("sqreen") && !shown.contains(SECRET), "{shown}");
 }
+
+#[tokio::test]
+async fn a_body_in_another_character_set_is_stored_in_utf_8_within_the_limits() {
+    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let windows = |euros: usize| [b"[\"", &vec![0x80; euros][..], b"\"]"].concat();
+    let euros = |count: usize| format!("\"{}\"", "\u{20ac}".repeat(count));
+    // Of the limit of 20,000 bytes, 4 are around the text, and each character takes three.
+    let most = (kit::BODY_BYTES_MAX - 4) / 3;
+    for (charset, body, events, status) in [
+        ("utf-16", utf_16("[1,2]"), vec!["1".to_owned(), "2".to_owned()], 200),
+        ("windows-1252", windows(2), vec![euros(2)], 200),
+        ("utf-16", utf_16(&format!("[{}]", euros(3))), vec![euros(3)], 200),
+        ("windows-1252", windows(most + 1), vec![], 413),
+        ("utf-16", utf_16(&format!("[{}]", euros(most + 1))), vec![], 413),
+    ] {
+        let kit = Kit::new();
+        let request = kit::with_signature("/sqreen", SECRET, &body);
+        let mut request = request.map(|()| Full::new(Bytes::from(body)));
+        let content_type = format!("application/json; charset={charset}");
+        request.headers_mut().insert("content-type", content_type.parse().unwrap());
+        let answer = kit.send(request).await;
+        assert_eq!(answer.status.as_u16(), status, "{charset}: {:?}", answer.json);
+        assert_eq!(kit.in_flight(), 0);
+        if status != 200 {
+            assert_eq!(answer.json["error"], "the body is longer than 20000 bytes in UTF-8");
+            continue;
+        }
+        let stored = kit.queue.only();
+        let data: Vec<_> = stored.events.iter().map(|planned| &planned.event.data[..]).collect();
+        assert_eq!(data, events.iter().map(|event| event.as_bytes()).collect::<Vec<_>>());
+        assert_eq!(stored.headers.get("content-type"), Some("application/json; charset=utf-8"));
+    }
+}

@@ -308,3 +308,29 @@ fn only_the_signed_bytes_identify_a_copy() {
     });
     assert_ne!(keys[0], keys[1]);
 }
+
+#[test]
+fn eight_signed_values_are_found_by_one_pass() {
+    let random = SystemRandom::new();
+    let scheme = scheme("adyen-payments").unwrap();
+    let (signer, verifier) = both(scheme, &random);
+    let body = br#"{"notificationItems":[{"NotificationRequestItem":{"additionalData":{},"pspReference":"1","amount":{"value":1130,"currency":"EUR"}}}]}"#;
+    let request = signed(&signer, body, "/", &random);
+    json::PASSES.set(0);
+    verifier.verify(request).unwrap();
+    // One for the signature, and one for the values.
+    assert_eq!(json::PASSES.get(), 2);
+}
+
+#[test]
+fn an_event_that_is_no_question_is_not_parsed_for_it() {
+    for vendor in crate::config::vendors::all().filter(|vendor| !vendor.questions.is_empty()) {
+        let verifier = Verifier::new(scheme("x").unwrap(), &[Secret::new("s")], None).unwrap();
+        let verifier = verifier.with_questions(vendor.questions.clone());
+        let event =
+            request(&[], br#"{"repository":{"name":"latest \u0019"},"text":"caf\u00e9\n"}"#);
+        json::PASSES.set(0);
+        assert!(verifier.answer_unproved(&event).is_none(), "{}", vendor.name);
+        assert_eq!(json::PASSES.get(), 0, "{}", vendor.name);
+    }
+}

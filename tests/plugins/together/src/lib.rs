@@ -10,6 +10,9 @@ struct Settings {
     /// Whether to fail with progress instead.
     #[serde(default)]
     fail: bool,
+    /// Rejects a message with an event whose title contains that.
+    #[serde(default)]
+    reject: Option<String>,
 }
 
 struct Echo(Settings);
@@ -26,6 +29,11 @@ impl Together for Echo {
     async fn deliver(&self, digest: Digest<'_>) -> Verdict {
         if self.0.fail {
             return Err(Failure::retry("half").progress(*b"half"));
+        }
+        if let Some(words) = &self.0.reject
+            && digest.events().iter().any(|event| event.title().contains(words.as_str()))
+        {
+            return Err(Failure::reject("an event of it is refused"));
         }
         let ids: Vec<_> = digest.events().iter().map(|event| event.id().to_owned()).collect();
         Ok(Receipt::id(digest.key())

@@ -52,6 +52,7 @@ impl Committer {
             self.in_use.rotate_left(1);
             if let Some(last) = self.in_use.last_mut() {
                 *last = numbers.iter().map(|number| number.0).collect();
+                self.shared.keep_unread(last);
             }
         }
         Ok(numbers)

@@ -9,6 +9,7 @@ use crate::embedded::indexing::indexer::Job;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::DiskError;
+use crate::embedded::platform::clock::END_OF_TIME;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::space::guard::Why;
 use dispatcher_model::Timestamp;
@@ -62,10 +63,11 @@ impl Committer {
         Err(DiskError::SmallSegment)
     }
 
-    /// Ends the newest segment if its first request was received before then, so that its age can end too.
+    /// Ends the newest segment if its first request was received before then, so that its age can end too. At the end of
+    /// time one without requests ends as well. A full log gets no further segment.
     pub(super) fn end_old(&mut self, before: Timestamp, reply: Reply<bool>) {
         let old = self.summary.requests > 0 && self.summary.oldest_ms < before.as_millis();
-        let ends = old && self.log.is_open();
+        let ends = (old || before == END_OF_TIME) && self.log.is_open() && !self.is_full();
         let ended = if ends { self.next_segment() } else { Ok(()) };
         let _ = reply.send(ended.map(|()| ends).map_err(|error| error.to_store()));
     }

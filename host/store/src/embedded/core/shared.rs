@@ -220,14 +220,24 @@ impl Shared {
         }
     }
 
+    /// Forgets that for targets that are not configured any more: nothing is read for them.
+    pub(crate) fn keep_unread(&self, configured: &BTreeSet<u16>) {
+        lock(&self.unread).retain(|target, _| configured.contains(target));
+    }
+
     fn unread(&self) -> Option<String> {
-        let unread = lock(&self.unread);
-        let (first, error) = unread.first_key_value()?;
-        let name = self.target(*first).map_or_else(String::new, |target| target.name.to_string());
-        let more = match unread.len() {
+        let unread = lock(&self.unread).clone();
+        // A target that is paused is not read for.
+        let reads = |target: &Arc<Target>| !lock(&target.live).is_closed(true);
+        let mut waiting = unread
+            .iter()
+            .filter_map(|(number, error)| Some((self.target(*number).filter(reads)?, error)));
+        let (first, error) = waiting.next()?;
+        let more = match 1 + waiting.count() {
             1 => String::new(),
             n => format!(" and {} more targets", n - 1),
         };
+        let name = &first.name;
         Some(format!("{error}; it is tried again, and deliveries to {name}{more} wait"))
     }
 
@@ -290,11 +300,10 @@ impl Shared {
         let there: BTreeSet<u64> = names.iter().filter_map(|name| base_of(name)).collect();
         // One that was made or removed meanwhile may be in the listing or not.
         let after = in_log();
+        let is_missing = |error: io::Error| error.kind() == ErrorKind::NotFound;
         let is_gone = |segment: &&SegmentHeader| {
-            let stays = after.iter().any(|other| other.base == segment.base);
-            let is_missing = |error: io::Error| error.kind() == ErrorKind::NotFound;
             !there.contains(&segment.base)
-                && stays
+                && after.iter().any(|other| other.base == segment.base)
                 && disk.open(&segment.path(folder)).err().is_some_and(is_missing)
         };
         match before.iter().find(is_gone) {

@@ -19,8 +19,6 @@ use crate::embedded::target::expire_range::ExpireRange;
 /// Most deliveries in one record.
 pub(super) const CHUNK_MAX: usize = 1_000;
 
-pub(crate) const END_OF_TIME: Timestamp = Timestamp::from_millis(u64::MAX);
-
 /// A delivery that waits: its number, and when its event was received.
 pub(super) type Found = (u64, Timestamp);
 

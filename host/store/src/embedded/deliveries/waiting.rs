@@ -11,7 +11,7 @@ use std::sync::Arc;
 use dispatcher_model::{EventId, REASON_BYTES_MAX, TargetNumber, Timestamp};
 
 use super::backlog::{
-    CHUNK_MAX, END_OF_TIME, Found, Page, Untried, dead, rows, rows_after, untried, untried_row,
+    CHUNK_MAX, Found, Page, Untried, dead, rows, rows_after, untried, untried_row,
 };
 use super::expire::Frozen;
 use super::unreadable::{damaged, lost_event};
@@ -27,6 +27,7 @@ use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::limits::{OUT_OF_ORDER_MAX, cut};
 use crate::embedded::log::reader::Damaged;
+use crate::embedded::platform::clock::END_OF_TIME;
 use crate::embedded::platform::locks::lock;
 
 /// How often the log is read again because the target read on meanwhile.

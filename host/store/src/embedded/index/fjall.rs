@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
+use std::time::{Duration, Instant};
 
 use dispatcher_model::RepetitionKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -33,6 +34,9 @@ const CACHE_BYTES_MAX: u64 = 16 << 20;
 const MEMTABLE_BYTES_MAX: u64 = 8 << 20;
 
 const THREADS: usize = 2;
+
+/// An index that this process closed is unlocked within that time, when the threads of the engine have ended.
+const UNLOCKED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Names of the keyspaces of rows, all made when the index is.
 const SPACES: [&str; 8] =
@@ -113,11 +117,20 @@ impl FjallIndex {
     }
 
     fn open_now(folder: &Path) -> Result<Self, IndexError> {
-        let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES_MAX)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .worker_threads(THREADS)
-            .open()?;
+        let open = || {
+            Database::builder(folder)
+                .cache_size(CACHE_BYTES_MAX)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .worker_threads(THREADS)
+                .open()
+        };
+        let until = Instant::now() + UNLOCKED_WITHIN;
+        let database = loop {
+            match open() {
+                Err(fjall::Error::Locked) if Instant::now() < until => {}
+                opened => break opened?,
+            }
+        };
         let names = database.list_keyspace_names();
         let there =
             SPACES.iter().filter(|space| names.iter().any(|name| **name == ***space)).count();

@@ -301,14 +301,24 @@ impl Log {
         Ok(segment)
     }
 
+    /// Whether the file is still the one with that name: someone may have removed or replaced it, and then a rename
+    /// would give the segment's name to another file than the one that is written.
+    fn has_name(&self, file: &dyn DiskFile, path: &Path) -> bool {
+        matches!((file.id(), self.disk.id(path)), (Ok(open), Ok(named)) if open == named)
+    }
+
     /// A file to become the next segment, where it lies, and whether it grows.
     fn next_file(&mut self) -> Result<(Box<dyn DiskFile>, PathBuf, bool), DiskError> {
         if let Some((file, path)) = self.spare.take() {
-            return Ok((file, path, false));
+            if self.has_name(&*file, &path) {
+                return Ok((file, path, false));
+            }
+            self.spare.put(None);
         }
         // On a full disk, what has to be written uses the reserve.
         if self.room.is_closed(Why::Disk)
             && let Some((file, path)) = self.room.take_reserve()
+            && self.has_name(&*file, &path)
         {
             return Ok((file, path, true));
         }

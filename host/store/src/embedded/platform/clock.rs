@@ -17,6 +17,9 @@ const LEASE_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// Seen time and the time of day that differ by less are the same: neither was set.
 const SAME: Duration = Duration::from_secs(1);
 
+/// Later than every event.
+pub(crate) const END_OF_TIME: Timestamp = Timestamp::from_millis(u64::MAX);
+
 /// All clocks at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {

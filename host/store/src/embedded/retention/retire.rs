@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use crate::StoreError;
 use crate::embedded::core::inbox::{Command, Reply};
 use crate::embedded::core::shared::Shared;
-use crate::embedded::deliveries::backlog::END_OF_TIME;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::log::beginning::mark;
 use crate::embedded::log::segments::Segment;
 use crate::embedded::log::summary::Summary;
+use crate::embedded::platform::clock::END_OF_TIME;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::space::guard::Why;
@@ -118,8 +118,10 @@ impl Retention {
         if self.shared.rebuild.is_on() {
             return Stepped::Rest(Some(LOOK));
         }
-        self.end_newest(meanwhile);
-        let Some(oldest) = self.oldest() else { return Stepped::Rest(self.next_look()) };
+        let has_news = self.end_newest(meanwhile);
+        let Some(oldest) = self.oldest() else {
+            return Stepped::Rest(if has_news { Some(LOOK) } else { self.next_look() });
+        };
         match self.reclaim(&oldest, meanwhile) {
             Ok(true) => Stepped::More,
             Ok(false) => Stepped::Rest(Some(self.look_again())),
@@ -138,8 +140,9 @@ impl Retention {
         if self.shared.room.is_closed(Why::Quota) { LOOK_FULL } else { LOOK }
     }
 
-    /// Ends the newest segment when it is old enough: otherwise it would stay until it is full.
-    fn end_newest(&mut self, meanwhile: Meanwhile<'_>) {
+    /// Ends the newest segment when it is old enough: otherwise it would stay until it is full. Returns whether the next
+    /// one still has to say how far the clock was set.
+    fn end_newest(&mut self, meanwhile: Meanwhile<'_>) -> bool {
         let (now, limits) = (self.shared.now(), &self.shared.retention);
         let is_due = |looked: Instant| now.steady >= looked + LOOK;
         let (crowded, said) = {
@@ -154,14 +157,17 @@ impl Retention {
             Some(Timestamp::from_millis(limits.now_ms(now).saturating_sub(age_ms / AGE_PARTS)))
         };
         let before = if is_news { Some(END_OF_TIME) } else { is_old() };
-        let Some(before) = before.filter(|_| self.looked.is_none_or(is_due)) else { return };
+        let Some(before) = before.filter(|_| self.looked.is_none_or(is_due)) else {
+            return is_news;
+        };
         self.looked = Some(now.steady);
         let ended = ask(&self.shared, |reply| Command::EndSegment { before, reply }, meanwhile);
-        if let Err(error) = ended
+        if let Err(error) = &ended
             && !self.shared.inbox.stopped()
         {
-            tracing::warn!(%error, "cannot end the newest log segment for its age yet");
+            tracing::warn!(%error, "cannot end the newest log segment yet");
         }
+        is_news && !matches!(ended, Ok(true))
     }
 
     fn oldest(&self) -> Option<Oldest> {

@@ -106,13 +106,16 @@ impl TargetState {
         }
     }
 
-    /// Takes over from a checkpoint what records said that are lost. Dead letters whose rows are lost stay so.
+    /// Takes over from a checkpoint what lost records said; without a loss that changes nothing. Dead letters whose rows
+    /// are lost stay so. A row whose outcome is lost is still there: its delivery is made again.
     fn adopt(&mut self, row: &TargetRow) {
-        let Counts { pending, retrying, dead } = self.counts;
-        if (pending, retrying, self.cursor) == (row.pending, row.retrying, row.cursor) {
-            return;
-        }
-        self.counts = Counts { pending: row.pending, retrying: row.retrying, dead };
+        let Counts { retrying, dead, .. } = self.counts;
+        let again = retrying.saturating_sub(row.retrying);
+        self.counts = Counts {
+            pending: row.pending.saturating_add(again),
+            retrying: retrying.max(row.retrying),
+            dead,
+        };
         self.done.insert_all(&Runs::from_deltas(row.cursor, &row.done));
         self.last_routed = self.last_routed.max(row.last_routed);
         self.hold.clone_from(&row.hold);

@@ -2,6 +2,7 @@
 
 use crate::contract::*;
 use crate::embedded::Embedded;
+use crate::embedded::platform::locks::read_lock;
 use crate::embedded::tests::support::{Folder, large, until};
 use crate::{AppendError, Queue};
 use dispatcher_model::TargetNumber;
@@ -69,6 +70,38 @@ async fn requests_are_accepted_again_when_the_folder_is_back_and_nothing_is_lost
     let events = claimable(&*folder.store(), a).await;
     assert_eq!(events[0], "before");
     assert!(events.contains(&"after".to_owned()), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_spare_that_is_removed_or_replaced_costs_no_request_and_loses_no_event() {
+    let remove = |spare: &std::path::Path| std::fs::remove_file(spare).unwrap();
+    let replace = |spare: &std::path::Path| {
+        std::fs::remove_file(spare).unwrap();
+        std::os::unix::fs::symlink("/dev/full", spare).unwrap();
+    };
+    let changes: [&dyn Fn(&std::path::Path); 2] = [&remove, &replace];
+    for change in changes {
+        let folder = Folder::new();
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        let mut count = 0;
+        // It is written once the log is in use.
+        while !store.shared.spare.is_ready() {
+            append(&*store, vec![planned(large(&count.to_string()), &[a])]).await;
+            count += 1;
+        }
+        change(&store.shared.spare.path);
+        let before = read_lock(&store.shared.reader.segments).list.len();
+        while read_lock(&store.shared.reader.segments).list.len() == before {
+            append(&*store, vec![planned(large(&count.to_string()), &[a])]).await;
+            count += 1;
+        }
+        append(&*store, vec![planned("last", &[a])]).await;
+        assert_eq!(store.full(), None);
+        drop(store);
+        let events = claimable(&*folder.store(), a).await;
+        assert_eq!((events.len(), events.last().unwrap().as_str()), (count + 1, "last"));
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contract::*;
 use crate::embedded::{Embedded, OpenError};
-use crate::{Depth, Queue};
+use crate::{Depth, Hold, HoldKind, Queue};
 use dispatcher_model::TargetNumber;
 
 use crate::embedded::tests::gone_beginning::{check, repair, stored};
@@ -95,4 +95,97 @@ async fn a_retry_that_a_lost_segment_recorded_is_not_forgotten() {
             assert_eq!((store.depth(a), dump(&store)), (depth, kept));
         }
     }
+}
+
+/// A store that was closed, with so many files: the one that is removed has what `middle` did for `a`, which has no more
+/// in the later ones than `begin` left.
+async fn without_the_middle<T>(
+    begin: impl AsyncFnOnce(&Embedded, TargetNumber) -> T,
+    middle: impl AsyncFnOnce(&Embedded, TargetNumber, T),
+) -> Folder {
+    let folder = Folder::new();
+    let store = folder.store();
+    let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    let fill = async |segments: usize| {
+        while folder.segments().len() < segments {
+            append(&*store, (0..20).map(|i| planned(large(&i.to_string()), &[b])).collect()).await;
+            deliver_all(&store, b).await;
+        }
+    };
+    let begun = begin(&store, a).await;
+    fill(2).await;
+    middle(&store, a, begun).await;
+    fill(4).await;
+    store.close().await.unwrap();
+    drop(store);
+    std::fs::remove_file(&folder.segments()[1]).unwrap();
+    folder.delete_index();
+    assert!(repair(&folder, Vec::new()).after.unwrap().is_clean());
+    folder
+}
+
+#[tokio::test]
+async fn a_pause_and_a_resume_that_a_lost_segment_recorded_still_count() {
+    for pauses in [true, false] {
+        let hold = |pauses: bool| {
+            let (kind, reason) = (HoldKind::Paused, "a pause".into());
+            pauses.then(|| Hold { kind, reason, since: now() })
+        };
+        let folder = without_the_middle(
+            async |store, a| {
+                append(store, vec![planned("open", &[a])]).await;
+                store.hold(a, hold(!pauses)).await.unwrap();
+            },
+            async |store, a, ()| store.hold(a, hold(pauses)).await.unwrap(),
+        )
+        .await;
+        assert_eq!(folder.store().held(TargetNumber(0)).is_some(), pauses);
+    }
+}
+
+/// The counts are as before: it also brought one.
+#[tokio::test]
+async fn what_a_lost_segment_delivered_is_not_delivered_again() {
+    let folder = without_the_middle(
+        async |store, a| {
+            append(store, vec![planned("open", &[a]), planned("delivered", &[a])]).await;
+            claim(store, a, 2).await.split_off(1)
+        },
+        async |store, a, one| {
+            append(store, vec![planned("lost", &[a])]).await;
+            settle(store, a, &one, delivered()).await;
+        },
+    )
+    .await;
+    let (store, a) = (folder.store(), TargetNumber(0));
+    assert_eq!(deliver_all(&store, a).await, 1);
+    assert_eq!(store.depth(a), Depth { dead: 1, ..Depth::default() });
+}
+
+#[tokio::test]
+async fn a_retry_waits_on_though_another_one_is_made_twice() {
+    let folder = without_the_middle(
+        async |store, a| {
+            append(store, vec![planned("x", &[a]), planned("y", &[a])]).await;
+            let two = claim(store, a, 2).await;
+            settle(store, a, &two, retry(now())).await;
+            store.flush().await.unwrap();
+        },
+        async |store, a, ()| {
+            let x = claim(store, a, 1).await;
+            settle(store, a, &x, delivered()).await;
+        },
+    )
+    .await;
+    let (store, a) = (folder.store(), TargetNumber(0));
+    let waiting = |n| Depth { pending: n, retrying: n, ..Depth::default() };
+    assert_eq!(store.depth(a), waiting(2));
+    let two = claim(&*store, a, 2).await;
+    settle(&*store, a, &two[..1], delivered()).await;
+    settle(&*store, a, &two[1..], retry(now())).await;
+    store.close().await.unwrap();
+    drop(store);
+    let store = folder.store();
+    assert_eq!(store.depth(a), waiting(1));
+    assert_eq!(claimable(&*store, a).await, texts(&two[1..]));
 }

@@ -212,6 +212,29 @@ async fn a_clock_that_was_set_forward_makes_nothing_older_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_is_known_after_a_restart_of_a_store_without_new_requests() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.append(&store, &["1".into(), "2".into()], &[a]).await;
+    let two = claim(&*store, a, 2).await;
+    let count = |store: &Embedded| read_lock(&store.shared.reader.segments).list.len();
+    small.time.pass(AGE_MS / 10 + 60_000);
+    until(&store, |store| count(store) == 2).await;
+    small.time.pass(60_000);
+    small.time.jump(i64::try_from(400 * DAY_MS).unwrap());
+    settle(&*store, a, &two[..1], delivered()).await;
+    small.stepped(&store);
+    store.close().await.unwrap();
+    drop(store);
+    small.time.pass(60_000);
+    let store = small.store();
+    small.time.pass(2 * 3_600_000);
+    small.stepped(&store);
+    assert_eq!((store.depth(a).pending, store.depth(a).dead), (1, 0));
+}
+
+#[tokio::test]
 async fn a_window_of_a_digest_ends_no_earlier_after_a_restart_with_a_clock_that_was_set_forward() {
     let small = Small::new(None, Some(AGE_MS));
     let store = small.store();
@@ -257,7 +280,7 @@ async fn a_clock_that_jumps_removes_nothing() {
 
 impl Small {
     /// One look by hand, besides those of the thread.
-    fn stepped(&self, store: &Embedded) -> crate::embedded::retention::retire::Stepped {
+    pub(super) fn stepped(&self, store: &Embedded) -> crate::embedded::retention::retire::Stepped {
         let mut retention =
             crate::embedded::retention::retire::Retention::new(store.shared.clone());
         retention.step(&mut || std::thread::sleep(Duration::from_millis(1)))

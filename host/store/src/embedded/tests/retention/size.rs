@@ -339,3 +339,27 @@ async fn an_outcome_is_removed_with_its_event() {
     let (made, kept) = small.both(store).await;
     assert!(made.keys().chain(kept.keys()).all(|(space, _)| *space != Space::Outcome));
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_again_and_again_makes_a_full_log_no_larger() {
+    let small = Small::new(Some(5 * MIB), None);
+    let store = small.store();
+    let paused = register(&*store, &["paused"]).await[0];
+    small.pause(&store, paused).await;
+    let texts: Vec<String> = (0..50).map(|i| large(&i.to_string())).collect();
+    let full = || {
+        let segments = read_lock(&store.shared.reader.segments);
+        store.shared.retention.is_full(&segments, store.shared.spare.capacity)
+    };
+    while !full() {
+        small.append(&store, &texts, &[paused]).await;
+    }
+    let bytes = || read_lock(&store.shared.reader.segments).bytes();
+    let before = bytes();
+    for _ in 0..3 {
+        small.time.jump(2 * 3_600_000);
+        small.stepped(&store);
+        small.time.pass(60_000);
+    }
+    assert_eq!(bytes(), before);
+}
