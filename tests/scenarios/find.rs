@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
+use super::twilio::{TAKEN, Twilio, events_in};
 use crate::harness::{Daemon, SECRET, body, events, wait_for};
 
 #[track_caller]
@@ -106,6 +107,9 @@ fn events_are_found_newest_first_by_what_they_are_and_by_what_became_of_them() {
         (&["events", "--severity", "bad"], 2, "critical"),
         (&["events", "--type", "!!x"], 2, "at most one !"),
         (&["events", "--since", "yesterday"], 2, "2h"),
+        (&["events", "--max", "0"], 2, "--max"),
+        (&["events", "--max", "10001"], 2, "at most 10000 without --json"),
+        (&["tail", "--last", "101"], 2, "--last"),
     ] {
         let error = refused(&daemon, arguments, code);
         assert!(error.contains(part), "{arguments:?}: {error}");
@@ -188,9 +192,66 @@ fn a_retry_attempts_now_what_waits_for_its_time() {
         let none = stdout(&daemon, &["retry", "--all"]);
         (none == "nothing waits for its next attempt\n").then_some(())
     });
-    stdout(&daemon, &["pause", "frail"]);
-    assert!(refused(&daemon, &["retry", "frail"], 2).contains("paused; `dispatcher resume`"));
     assert!(refused(&daemon, &["retry", &ids[0]], 1).contains("`dispatcher explain ID`"));
+    assert!(refused(&daemon, &["retry", "fril"], 1).contains("unknown target"));
+    let error = refused(&daemon, &["retry", "01KB5XG3ZJ0003N0000000400A"], 1);
+    assert!(error.contains("is not stored"), "{error}");
+}
+
+#[test]
+fn a_retry_leaves_a_pause_alone() {
+    let (daemon, ids) = waiting(2);
+    daemon.open_folder();
+    stdout(&daemon, &["pause", "frail"]);
+    for what in ["frail", &ids[0]] {
+        let error = refused(&daemon, &["retry", what, "--yes"], 2);
+        assert!(error.contains("target frail is paused; `dispatcher resume` ends that"), "{error}");
+    }
+    let all = stdout(&daemon, &["retry", "--all", "--yes"]);
+    let stay = "2 deliveries stay at targets that cannot deliver: ";
+    assert!(
+        all.starts_with(stay) && all.ends_with("\nnothing waits for its next attempt\n"),
+        "{all}"
+    );
+    let held = &stdout_of_status(&daemon)["targets"][0];
+    assert_eq!((&held["pending"], &held["retrying"]), (&2.into(), &2.into()));
+    stdout(&daemon, &["resume", "frail", "--held"]);
+    assert_eq!(
+        stdout(&daemon, &["retry", "frail", "--yes"]).lines().last(),
+        Some("attempted now: 2")
+    );
+    daemon.wait_delivered("closed/frail", &events("late", 2));
+}
+
+#[test]
+fn a_retry_sends_a_message_whole_and_leaves_what_waits_for_the_next_one() {
+    let twilio = Twilio::playing(|number, to| match (number, to) {
+        (0, to) if !to.is_empty() => (503, "", ""),
+        _ => TAKEN,
+    });
+    let lines = "route = { sources = [\"sqreen\"] }\ndigest.every = \"1h\"\n\
+                 retry.backoff_min = \"1h\"\nretry.backoff_max = \"2h\"";
+    let setup = Daemon::new().source("sqreen", SECRET);
+    let daemon = twilio.target(setup, &["+33600000001"], lines).start();
+    let ids = post(&daemon, &body(&events("early", 3)));
+    let rows = |count: usize| {
+        wait_for("the rows", || {
+            (stdout_of_status(&daemon)["targets"][0]["retrying"] == count).then_some(())
+        });
+    };
+    rows(3);
+    let next = post(&daemon, &body(&events("next", 2)));
+    rows(5);
+    for what in [&next[0], &next[1]] {
+        assert!(refused(&daemon, &["retry", what], 1).contains("`dispatcher explain ID`"));
+    }
+    let one = stdout(&daemon, &["retry", &ids[1], "--yes"]);
+    assert_eq!(one, "3 deliveries wait for their next attempt\nattempted now: 3\n");
+    let taken = wait_for("the message", || twilio.taken().pop());
+    assert_eq!(events_in(&taken), 3, "{taken:?}");
+    rows(2);
+    assert_eq!(stdout(&daemon, &["retry", "--all"]), "nothing waits for its next attempt\n");
+    assert_eq!(twilio.asked().len(), 2);
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod many_targets;
 mod masking;
 mod misbehave;
 mod name_servers;
+mod onward;
 mod output;
 mod overload;
 mod power;

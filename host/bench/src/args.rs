@@ -90,3 +90,28 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
     Ok(Duration::from_secs_f64(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_one_argument_or_several() {
+        let read = |line: &[&str]| {
+            let parsed = Args::try_parse_from([&["dispatcher-bench"], line].concat());
+            parsed.map(|args| args.connections).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&[]), Ok(vec![1, 16, 64, 256]));
+        for line in [
+            &["--connections", "1", "16"][..],
+            &["--connections", "1,16"],
+            &["--connections", "1", "--connections", "16"],
+            &["--connections=1,16", "--markdown"],
+        ] {
+            assert_eq!(read(line), Ok(vec![1, 16]), "{line:?}");
+        }
+        for wrong in [&["--connections"][..], &["--connections", "0"], &["--connections", "1025"]] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -18,6 +18,11 @@ use crate::model::{EventId, Severity, StoredEvent, TargetNumber, Timestamp};
 use crate::route::TypePattern;
 use crate::store::{FoundEvent, Search, SearchPage};
 
+/// Most bytes of the texts of one page. As JSON they are at most six times as long, which a command reads as one answer.
+const PAGE_BYTES_MAX: usize = 2 << 20;
+/// About what an event takes besides its texts.
+const LINE_BYTES: usize = 200;
+
 /// Which events are asked for.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
@@ -115,13 +120,26 @@ pub(super) async fn events(inner: &Inner, asked: Asked) -> Result<EventPage, Req
         return Err(RequestError::NoEventsOf { name, configured });
     }
     let SearchPage { events, next, is_cut, back_to, unreadable } = page;
-    Ok(EventPage {
-        events: lines(inner, events),
-        next: next.map(|id| id.to_string()),
-        is_cut,
-        back_to: back_to.map(|at| at.to_string()),
-        unreadable,
-    })
+    let (mut events, found) = (lines(inner, events), next.map(|id| id.to_string()));
+    let fits = fitting(&events);
+    let (next, is_cut) = match events.len() > fits {
+        true => (events.get(fits - 1).map(|event| event.id.clone()), false),
+        false => (found, is_cut),
+    };
+    events.truncate(fits);
+    Ok(EventPage { events, next, is_cut, back_to: back_to.map(|at| at.to_string()), unreadable })
+}
+
+/// How many of the events, at least one, fit into an answer: each has the names of its targets.
+fn fitting(events: &[EventLine]) -> usize {
+    let mut bytes = 0;
+    let fits = events.iter().take_while(|event| {
+        let texts = [&event.source, &event.event_type, &event.title];
+        bytes +=
+            LINE_BYTES + texts.into_iter().chain(&event.targets).map(String::len).sum::<usize>();
+        bytes <= PAGE_BYTES_MAX
+    });
+    fits.count().max(1)
 }
 
 /// The newest events that one page finds.
@@ -190,4 +208,26 @@ pub(super) async fn data(inner: &Inner, id: &str) -> Result<Bytes, RequestError>
     let event = inner.queue.event(id).await?;
     let event = event.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
     Ok(event.data.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_as_many_events_as_an_answer_takes() {
+        let event = |targets: usize| EventLine {
+            id: String::new(),
+            received: String::new(),
+            source: "s".repeat(40),
+            severity: String::new(),
+            event_type: String::new(),
+            title: String::new(),
+            targets: vec!["t".repeat(80); targets],
+        };
+        for (targets, events, fits) in [(0, PAGE_MAX, PAGE_MAX), (1_000, 30, 26), (30_000, 2, 1)] {
+            assert_eq!(fitting(&vec![event(targets); events]), fits);
+        }
+        assert_eq!(fitting(&[]), 1);
+    }
 }

@@ -1,49 +1,58 @@
 //! Attempts now what waits for its time: a retry, the end of a throttle, the next probe of a target that is down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::IDS_MAX;
 use super::error::RequestError;
 use super::view::{Inner, Standing, TargetView};
 use super::wire::{Count, Retry};
 use crate::model::{EventId, InvalidEventId, TargetNumber};
-use crate::store::{Fate, HoldKind};
+use crate::store::{Fate, HoldKind, Later};
 use crate::telemetry::Condition;
 
 pub(super) async fn retry(inner: &Inner, request: Retry) -> Result<Count, RequestError> {
     let mut targets = inner.selected(request.target.as_deref())?;
-    if request.target.is_some()
-        && let [only] = &targets[..]
-    {
-        can_deliver(inner, only)?;
-    }
-    targets.retain(|target| can_deliver(inner, target).is_ok());
     let chosen = chosen(inner, &request).await?;
-    let mut count = 0;
+    targets.retain(|target| chosen.as_ref().is_none_or(|all| all.contains_key(&target.number)));
+    let (mut all, mut first_held) = (Count { count: 0, skipped: 0 }, None);
     for target in targets {
-        let events = match &chosen {
-            None => None,
-            Some(chosen) => match chosen.get(&target.number) {
-                Some(events) => Some(events.clone()),
-                None => continue,
-            },
-        };
-        let here = events.as_ref().map_or_else(|| waiting(inner, &target), |e| e.len() as u64);
-        if here == 0 {
+        let here = chosen.as_ref().and_then(|chosen| chosen.get(&target.number));
+        if let Err(error) = can_deliver(inner, &target) {
+            let depth = inner.queue.depth(target.number);
+            all.skipped += here.map_or(depth.pending, |here| here.events.len() as u64);
+            first_held.get_or_insert(error);
             continue;
         }
-        count += here;
+        let count = waiting(inner, &target, here).await?;
+        if count == 0 {
+            continue;
+        }
+        all.count += count;
         if !request.dry {
-            inner.queue.hasten(target.number, events).await?;
-            if is_failing(inner, &target) {
-                // The next attempt shows whether it works now.
-                inner.feed.history().condition(&target.name, Condition::Unknown);
-            }
-            inner.host.resume(target.number);
-            tracing::info!(to = %target.name, count = here, "deliveries attempted now, by hand");
+            attempt_now(inner, &target, here, count).await?;
         }
     }
-    Ok(Count { count, skipped: 0 })
+    let is_asked_for = request.target.is_some() || !request.events.is_empty();
+    match first_held {
+        Some(error) if all.count == 0 && is_asked_for => Err(error),
+        _ => Ok(all),
+    }
+}
+
+async fn attempt_now(
+    inner: &Inner,
+    target: &TargetView,
+    chosen: Option<&Chosen>,
+    count: u64,
+) -> Result<(), RequestError> {
+    inner.queue.hasten(target.number, chosen.map(|chosen| chosen.events.clone())).await?;
+    if is_failing(inner, target) {
+        // The next attempt shows whether it works now.
+        inner.feed.history().condition(&target.name, Condition::Unknown);
+    }
+    inner.host.resume(target.number);
+    tracing::info!(to = %target.name, count, "deliveries attempted now, by hand");
+    Ok(())
 }
 
 fn can_deliver(inner: &Inner, target: &TargetView) -> Result<(), RequestError> {
@@ -63,21 +72,51 @@ pub(super) fn is_failing(inner: &Inner, target: &TargetView) -> bool {
     matches!(inner.feed.history().target(&target.name).condition, Condition::Failing(_))
 }
 
-/// How many deliveries wait for their time: all of a target that gets none at the moment, else its retries.
-pub(super) fn waiting(inner: &Inner, target: &TargetView) -> u64 {
-    let depth = inner.queue.depth(target.number);
-    if is_failing(inner, target) {
-        depth.pending.saturating_sub(depth.in_flight)
-    } else {
-        depth.retrying
+/// The chosen deliveries that wait at one target.
+#[derive(Debug, Default)]
+struct Chosen {
+    events: Vec<EventId>,
+    /// How many of them were not attempted yet.
+    untried: u64,
+}
+
+/// How many deliveries wait for their time: retries, and all that wait for a target that gets none at the moment. What
+/// waits for a digest is sent with the next one.
+async fn waiting(
+    inner: &Inner,
+    target: &TargetView,
+    chosen: Option<&Chosen>,
+) -> Result<u64, RequestError> {
+    let events = chosen.map(|chosen| chosen.events.clone());
+    let Later { retries, for_digest } = inner.queue.later(target.number, events).await?;
+    if !is_failing(inner, target) {
+        return Ok(retries);
     }
+    let all = match chosen {
+        // A message that failed is sent whole, also with events that were not chosen.
+        Some(Chosen { events, untried }) => untried + retries.max(events.len() as u64 - untried),
+        None => {
+            let depth = inner.queue.depth(target.number);
+            depth.pending.saturating_sub(depth.in_flight)
+        }
+    };
+    Ok(all.saturating_sub(for_digest))
+}
+
+/// How many deliveries wait at these targets; none if that cannot be found out now.
+pub(super) async fn all_waiting(inner: &Inner, targets: &[TargetView]) -> u64 {
+    let mut all = 0;
+    for target in targets {
+        all += waiting(inner, target, None).await.unwrap_or_default();
+    }
+    all
 }
 
 /// The chosen events that wait, by their targets; `None`: everything that waits is chosen.
 async fn chosen(
     inner: &Inner,
     request: &Retry,
-) -> Result<Option<BTreeMap<TargetNumber, Vec<EventId>>>, RequestError> {
+) -> Result<Option<BTreeMap<TargetNumber, Chosen>>, RequestError> {
     if request.events.is_empty() {
         return Ok(None);
     }
@@ -85,15 +124,21 @@ async fn chosen(
         return Err(RequestError::TooManyIds);
     }
     let ids = request.events.iter().map(|id| id.parse());
-    let ids = ids.collect::<Result<Vec<EventId>, InvalidEventId>>()?;
-    let mut chosen = BTreeMap::<_, Vec<_>>::new();
+    let ids = ids.collect::<Result<BTreeSet<EventId>, InvalidEventId>>()?;
+    let mut all = BTreeMap::<_, Chosen>::new();
     for id in ids {
-        let fates = inner.queue.fate(id).await?.map(|known| known.fates).unwrap_or_default();
-        for (target, fate) in fates {
-            if matches!(fate, Fate::Waiting | Fate::Retrying { .. }) {
-                chosen.entry(target).or_default().push(id);
-            }
+        let known = inner.queue.fate(id).await?;
+        let known = known.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
+        for (target, fate) in known.fates {
+            let untried = match fate {
+                Fate::Waiting => 1,
+                Fate::Retrying { .. } => 0,
+                Fate::Delivered { .. } | Fate::Dead { .. } | Fate::NotRouted { .. } => continue,
+            };
+            let here = all.entry(target).or_default();
+            here.events.push(id);
+            here.untried += untried;
         }
     }
-    Ok(Some(chosen))
+    Ok(Some(all))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 
 use super::ask::{self, Ask, Daemon};
 use super::event_table::table;
@@ -15,6 +15,8 @@ use crate::model::{Severity, Timestamp, counted};
 
 /// Events shown unless `--max` says otherwise.
 const MAX_DEFAULT: usize = 50;
+/// Most events of a table, which is made in memory.
+const TABLE_MAX: usize = 10_000;
 /// Characters of a date in RFC 3339.
 const DATE_CHARS: usize = 10;
 
@@ -49,8 +51,9 @@ pub(super) struct EventsArgs {
     /// Only with this text in the title or the data, in any case
     #[arg(long)]
     text: Option<String>,
-    /// Most events; default: 50
+    /// Most events; default: 50. Without --json at most 10,000
     #[arg(long, value_name = "N", default_value_t = MAX_DEFAULT, hide_default_value = true)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     max: usize,
     /// One JSON object a line
     #[arg(long)]
@@ -58,32 +61,46 @@ pub(super) struct EventsArgs {
 }
 
 pub(super) fn run(args: &EventsArgs, config: Option<&Path>) -> Result<(), Failure> {
-    let found = find(args, &args.ask.daemon(config)?)?;
+    if args.max > TABLE_MAX && !args.json {
+        let (given, most) = (args.max, TABLE_MAX);
+        return Err(Failure::usage(format!("--max {given}: at most {most} without --json")));
+    }
+    let daemon = args.ask.daemon(config)?;
+    let (mut events, mut notes) = (Vec::new(), Vec::new());
     if args.json {
-        found.events.iter().try_for_each(out::json)?;
-    } else if found.events.is_empty() {
-        out::line("no such events");
+        let print = |event: EventLine| {
+            let text = serde_json::to_string(&event).map_err(Failure::new)?;
+            Ok(out::is_read(&text))
+        };
+        find(args, &daemon, &mut notes, print)?;
     } else {
+        let keep = |event| {
+            events.push(event);
+            Ok(true)
+        };
+        find(args, &daemon, &mut notes, keep)?;
         let today = Timestamp::from(SystemTime::now()).to_string();
         let today = today.get(..DATE_CHARS).unwrap_or_default();
-        out::line(&table(&found.events, today, terminal::columns()));
+        out::line(&match events.is_empty() {
+            true => "no such events".to_owned(),
+            false => table(&events, today, terminal::columns()),
+        });
     }
-    found.notes.iter().for_each(|note| out::error(note));
+    notes.iter().for_each(|note| out::error(note));
     Ok(())
 }
 
-struct Found {
-    events: Vec<EventLine>,
-    /// For standard error.
-    notes: Vec<String>,
-}
-
-fn find(args: &EventsArgs, daemon: &Daemon) -> Result<Found, Failure> {
-    let (mut found, mut unreadable) = (Found { events: Vec::new(), notes: Vec::new() }, 0);
-    let mut before = None;
-    while found.events.len() < args.max {
-        let left = (args.max - found.events.len()).to_string();
-        let since = args.since.map(|since| since.as_millis().to_string());
+/// Asks for pages until there are enough events, or none is left, or `take` wants no more. `notes`: for standard error.
+fn find(
+    args: &EventsArgs,
+    daemon: &Daemon,
+    notes: &mut Vec<String>,
+    mut take: impl FnMut(EventLine) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let (mut left, mut unreadable, mut before) = (args.max, 0, None::<String>);
+    let since = args.since.map(|since| since.as_millis().to_string());
+    loop {
+        let max = left.to_string();
         let query = [
             ("source", args.source.as_deref()),
             ("type", args.r#type.as_deref()),
@@ -93,27 +110,31 @@ fn find(args: &EventsArgs, daemon: &Daemon) -> Result<Found, Failure> {
             ("since_ms", since.as_deref()),
             ("text", args.text.as_deref()),
             ("before", before.as_deref()),
-            ("max", Some(left.as_str())),
+            ("max", Some(max.as_str())),
         ];
         let query = query.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let page: EventPage = daemon.get(&ask::path("/events", query))?;
-        found.events.extend(page.events);
         unreadable += page.unreadable;
+        left = left.saturating_sub(page.events.len());
+        for event in page.events {
+            if !take(event)? {
+                return Ok(());
+            }
+        }
         before = page.next;
-        if before.is_none() {
+        if left == 0 || before.is_none() {
             break;
         }
         if page.is_cut && args.since.is_none() {
             let back_to = page.back_to.unwrap_or_default();
-            found.notes.push(format!("searched back to {back_to}; --since TIME goes further"));
+            notes.push(format!("searched back to {back_to}; --since TIME goes further"));
             break;
         }
     }
     if unreadable > 0 {
         let places = counted(unreadable, "place", "places");
-        found.notes.push(format!(
-            "{places} of the log cannot be read; `dispatcher store check` says more"
-        ));
+        let more = "`dispatcher store check` says more";
+        notes.push(format!("{places} of the log cannot be read; {more}"));
     }
-    Ok(found)
+    Ok(())
 }

@@ -35,7 +35,12 @@ pub(super) fn run(args: &RetryArgs, config: Option<&Path>) -> Result<(), Failure
     let (target, events) = selection(args)?;
     let request = |dry| Retry { target: target.clone(), events: events.clone(), dry };
     let daemon = args.ask.daemon(config)?;
-    let Count { count, .. } = daemon.post("/retry", &request(true))?;
+    let Count { count, skipped } = daemon.post("/retry", &request(true))?;
+    if skipped > 0 {
+        let (one, many) = ("delivery stays at a target", "deliveries stay at targets");
+        let at = "paused, broken, disabled or not configured; `dispatcher status` shows which";
+        out::line(&format!("{} that cannot deliver: {at}", counted(skipped, one, many)));
+    }
     if count == 0 && !events.is_empty() {
         let none = "no such event waits for an attempt; `dispatcher explain ID` says why";
         return Err(Failure::new(none));

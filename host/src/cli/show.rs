@@ -37,10 +37,14 @@ pub(super) fn run(args: &ShowArgs, config: Option<&Path>) -> Result<(), Failure>
     Ok(())
 }
 
+/// A tab indents lines of XML and forms; it cannot do harm.
+const TAB: &str = "    ";
+
 fn for_people(text: &str) -> String {
     let pretty = pretty(text);
     let text = pretty.as_deref().unwrap_or(text);
-    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+    let shown = text.lines().map(|line| printable(&line.replace('\t', TAB)));
+    shown.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -52,6 +56,7 @@ mod tests {
         for (text, shown) in [
             (r#"{"a":1}"#, "{\n  \"a\": 1\n}"),
             ("plain\r\ntext \u{1b}[2J", "plain\ntext \\u{1b}[2J"),
+            ("<a>\n\t<b>é</b>\u{7}\n</a>", "<a>\n    <b>é</b>\\u{7}\n</a>"),
             ("\"\u{202e}x\"", "\"\\u{202e}x\""),
         ] {
             assert_eq!(for_people(text), shown);

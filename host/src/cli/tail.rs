@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use clap::builder::RangedU64ValueParser;
+
 use super::ask::{self, Ask};
 use super::exit::Failure;
 use super::out;
@@ -20,13 +22,15 @@ pub(super) struct TailArgs {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Begin with so many lines of before, at most 100; default: 10, with --json 0
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(..=LAST_MAX))]
     last: Option<usize>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
 }
 
+/// Most lines of before that the daemon sends.
+const LAST_MAX: u64 = crate::admin::LAST_MAX as u64;
 /// Lines of before that people see.
 const LAST_DEFAULT: usize = 10;
 

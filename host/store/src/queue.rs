@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::search::{EventFate, FoundEvent, FoundFates, Search, SearchPage};
+use super::search::{EventFate, FoundEvent, FoundFates, Later, Search, SearchPage};
 use dispatcher_model::{
     Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, RepetitionSeed, StoredEvent,
     TargetNumber, Timestamp,
@@ -388,7 +388,17 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// Makes retries due now: those of these events, or all. Returns how many; durable then.
+    /// What [`hasten`](Self::hasten) would make due, and what it would leave waiting for a digest.
+    fn later(
+        &self,
+        _target: TargetNumber,
+        _events: Option<Vec<EventId>>,
+    ) -> BoxFuture<'_, Result<Later, StoreError>> {
+        cannot()
+    }
+
+    /// Makes retries due now: those of these events, or all. The events of a message that failed stay together. Returns
+    /// how many; durable then.
     fn hasten(
         &self,
         _target: TargetNumber,

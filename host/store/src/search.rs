@@ -58,6 +58,15 @@ pub struct SearchPage {
     pub unreadable: u64,
 }
 
+/// What waits for its time at a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Later {
+    /// Deliveries that failed and are due later.
+    pub retries: u64,
+    /// Deliveries that were not attempted and wait for the next message.
+    pub for_digest: u64,
+}
+
 /// What became of an event at one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {

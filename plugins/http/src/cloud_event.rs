@@ -14,7 +14,7 @@ pub(crate) const NAMES: [&str; 8] = [
     "ce-title",
 ];
 
-/// The fields of an event. Values are ASCII without spaces.
+/// The fields of an event. Values are ASCII without spaces, and not empty, as CloudEvents requires.
 pub(crate) fn fields(event: Event<'_>) -> Vec<(&'static str, String)> {
     let received_at = event.received_at_rfc3339();
     let time = event.time().filter(|time| is_rfc3339(time)).unwrap_or(&received_at);
@@ -29,7 +29,9 @@ pub(crate) fn fields(event: Event<'_>) -> Vec<(&'static str, String)> {
         Some(event.title()),
     ];
     let all = NAMES.into_iter().zip(values);
-    all.filter_map(|(name, value)| Some((name, encoded(value?)))).collect()
+    let known =
+        all.filter_map(|(name, value)| Some((name, value.filter(|text| !text.is_empty())?)));
+    known.map(|(name, value)| (name, encoded(value))).collect()
 }
 
 /// As the HTTP binding of CloudEvents requires: a space, `"`, `%` and everything that is not printable ASCII is

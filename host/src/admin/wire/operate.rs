@@ -81,6 +81,6 @@ pub struct Retry {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Count {
     pub count: u64,
-    /// Dead letters that a resume made.
+    /// Dead letters that a resume made; what waits at targets that a retry left out.
     pub skipped: u64,
 }

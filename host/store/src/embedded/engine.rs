@@ -28,8 +28,8 @@ use crate::embedded::retention::retire::Retention;
 use crate::embedded::settings::Settings;
 use crate::{
     AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, FoundEvent,
-    FoundFates, Full, Hold, HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding, Search,
-    SearchPage, Settlement, StoreError, Window,
+    FoundFates, Full, Hold, HoldKind, Later, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding,
+    Search, SearchPage, Settlement, StoreError, Window,
 };
 
 /// An open store. Dropping it without [`close`](Queue::close) is like a crash: nothing acknowledged is lost.
@@ -417,6 +417,14 @@ impl Queue for Embedded {
         others: Vec<TargetNumber>,
     ) -> BoxFuture<'_, Result<Vec<FoundFates>, StoreError>> {
         Box::pin(crate::embedded::deliveries::fates::fates(&self.shared, events, others))
+    }
+
+    fn later(
+        &self,
+        target: TargetNumber,
+        events: Option<Vec<EventId>>,
+    ) -> BoxFuture<'_, Result<Later, StoreError>> {
+        Box::pin(crate::embedded::deliveries::hasten::later(&self.shared, target, events))
     }
 
     fn hasten(

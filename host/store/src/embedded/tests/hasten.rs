@@ -2,7 +2,7 @@
 
 use crate::contract::*;
 use crate::embedded::tests::support::Folder;
-use crate::{Fate, Queue};
+use crate::{Fate, Later, Outcome, Queue, Settlement, Window};
 
 /// More than one record takes.
 const MANY: usize = 2_300;
@@ -49,4 +49,69 @@ async fn only_the_chosen_ones_that_are_not_being_attempted_are_due() {
     assert_eq!(texts(&claim(&*store, a, 1).await), ["1"]);
     let fate = store.fate(ids[0]).await.unwrap().unwrap().fates[0].1.clone();
     assert!(matches!(fate, Fate::Retrying { attempts: 1, .. }), "{fate:?}");
+}
+
+#[tokio::test]
+async fn the_events_of_a_message_stay_together_and_those_for_the_next_one_wait() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let ids = append(&*store, (0..5).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    let claimed = claim(&*store, a, 5).await;
+    let (later, until) = (store.now().plus(HOUR), store.now().plus(HOUR));
+    let outcomes = |of: &[dispatcher_model::Delivery], outcome: Outcome| {
+        let settle = |delivery: &dispatcher_model::Delivery| Settlement {
+            event: delivery.event.id,
+            outcome: outcome.clone(),
+        };
+        of.iter().map(settle).collect::<Vec<_>>()
+    };
+    let window = Window { group: 7, until };
+    store.settle_digest(a, outcomes(&claimed[..3], retry(later)), window).await.unwrap();
+    settle(&*store, a, &claimed[3..4], Outcome::Wait { until }).await;
+    settle(&*store, a, &claimed[4..], retry(later.plus(HOUR))).await;
+    let waits = |events| store.later(a, events);
+    assert_eq!(waits(None).await.unwrap(), Later { retries: 4, for_digest: 1 });
+    let chosen = vec![ids[1], ids[3]];
+    let expected = Later { retries: 3, for_digest: 1 };
+    assert_eq!(waits(Some(chosen.clone())).await.unwrap(), expected);
+    assert_eq!(store.hasten(a, Some(chosen)).await.unwrap(), 3);
+    assert_eq!(texts(&claim(&*store, a, 3).await), ["0", "1", "2"]);
+    assert_eq!(waits(None).await.unwrap(), Later { retries: 1, for_digest: 1 });
+}
+
+/// A claim at any moment gets each retry once, also while they are made due.
+#[tokio::test]
+async fn what_is_delivered_meanwhile_is_not_recorded_again() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let (many, soon) = (600, std::time::Duration::from_millis(1));
+    append(&*store, (0..many).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    let claimed = claim(&*store, a, many).await;
+    for (i, delivery) in (0u32..).zip(&claimed) {
+        let at = store.now().plus(soon * i);
+        settle(&*store, a, std::slice::from_ref(delivery), retry(at)).await;
+    }
+    let taking = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut all = Vec::new();
+            while all.len() < many {
+                let some = within(store.claim(a, 7, HOUR)).await.unwrap();
+                settle(&*store, a, &some, delivered()).await;
+                all.extend(texts(&some));
+            }
+            all
+        })
+    };
+    while !taking.is_finished() {
+        store.hasten(a, None).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut all = taking.await.unwrap();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), many);
+    assert_eq!(store.depth(a).pending, 0);
 }
