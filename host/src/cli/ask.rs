@@ -24,6 +24,9 @@ use crate::model::printable;
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest data of an event read, in bytes: more than any request may have.
 const DATA_BYTES_MAX: usize = 128 << 20;
+/// What asks for stored events, which can also be read without a daemon.
+const OF_THE_LOG: [&str; 3] = ["/events", "/data", "/explain"];
+const OTHERWISE: &str = "; `dispatcher store dump --json` reads the log without a daemon";
 /// Longest line of `tail`, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 /// Longest wait for a whole answer: replaying many dead letters takes long.
@@ -148,8 +151,9 @@ impl Daemon {
         path: &str,
         body: Bytes,
     ) -> Result<http::Response<Incoming>, Failure> {
-        let stream =
-            UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.unreachable(&error, path))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.lost(error))?;
         // An error of the connection also ends the answer, and is reported there.
@@ -159,12 +163,14 @@ impl Daemon {
         sender.send_request(request).await.map_err(|error| self.lost(error))
     }
 
-    fn unreachable(&self, error: &io::Error) -> Failure {
+    fn unreachable(&self, error: &io::Error, path: &str) -> Failure {
         let socket = self.socket.display();
+        let reads_log = OF_THE_LOG.iter().any(|of_log| path.starts_with(of_log));
+        let otherwise = if reads_log { OTHERWISE } else { "" };
         Failure::new(match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
                 "no daemon answers at {socket}; start it with `dispatcher run`, or give its socket: \
-                 --socket PATH"
+                 --socket PATH{otherwise}"
             ),
             io::ErrorKind::PermissionDenied => format!(
                 "no permission to open {socket}; run this command as the daemon's user or as root"
