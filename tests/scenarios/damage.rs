@@ -199,6 +199,60 @@ fn a_damaged_index_is_set_aside_and_made_again() {
     assert!(!printed(&run(&daemon, &["status"])).contains("the index was damaged"));
 }
 
+/// The engine panics at some of these bytes, in its checks of debug builds.
+#[test]
+fn a_damaged_journal_of_the_index_is_one_line_of_the_log_without_a_panic() {
+    let (mut daemon, ids) = stopped();
+    let index = daemon.home().join("data/index");
+    let is_journal = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "jnl");
+    let paths = std::fs::read_dir(&index).unwrap().map(|entry| entry.unwrap().path());
+    let journals: Vec<PathBuf> = paths.filter(is_journal).collect();
+    for (place, journal) in journals.iter().flat_map(|path| [30, 33, 36].map(|at| (at, path))) {
+        flip(journal, place, 1);
+    }
+    let text = exits(&daemon, &["store", "check"], 1);
+    assert!(!text.contains("panicked"), "{text}");
+    daemon.start();
+    let later = events("later", 3);
+    assert_eq!(daemon.post(&body(&later)).status, 200);
+    daemon.wait_delivered("audit-log", &later);
+    let log = daemon.log();
+    assert!(!log.contains("panicked"), "{log}");
+    assert_eq!(log.matches("the index was damaged").count(), 1, "{log}");
+    daemon.open_folder();
+    daemon.wait_delivered("closed/down", &ids);
+}
+
+#[test]
+fn a_damaged_header_is_written_again_and_everything_that_is_said_of_it_agrees() {
+    let (mut daemon, ids) = stopped();
+    let log = daemon.home().join("data/log");
+    let segments = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segments.filter(|path| path.extension().is_some_and(|ext| ext == "log")).min();
+    flip(&segment.unwrap(), 20, 1);
+    for entry in std::fs::read_dir(daemon.home().join("data/index")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            File::options().write(true).open(&path).unwrap().write_all_at(&[0xa5; 64], 0).unwrap();
+        }
+    }
+    let checked = exits(&daemon, &["store", "check"], 1);
+    let places = |text: &str| {
+        let at = text.find(" damaged place").unwrap_or_else(|| panic!("{text}"));
+        text[..at].rsplit(|c: char| !c.is_ascii_digit()).next().unwrap().to_owned()
+    };
+    let dry = exits(&daemon, &["store", "repair", "--dry-run"], 0);
+    assert_eq!(places(&checked), places(&dry), "{checked}{dry}");
+    let done = exits(&daemon, &["store", "repair"], 0);
+    for text in [&dry, &done] {
+        assert!(text.contains("nothing is lost") && text.contains("written again"), "{text}");
+        assert!(!text.contains("marked as lost"), "{text}");
+    }
+    daemon.start();
+    daemon.open_folder();
+    daemon.wait_delivered("closed/down", &ids);
+}
+
 #[test]
 fn a_newest_segment_that_was_cut_is_refused_and_a_repair_counts_what_is_lost() {
     let (mut daemon, ids) = stopped();

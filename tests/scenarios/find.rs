@@ -126,7 +126,7 @@ fn show_prints_the_data_as_it_was_sent() {
     assert_eq!(stdout(&daemon, &["show", "--raw", &id]), data);
     let error = refused(&daemon, &["show", "01KB5XG3ZJ0003N0000000400A"], 1);
     assert!(error.contains("is not stored"), "{error}");
-    assert!(refused(&daemon, &["show", "x"], 2).contains("not a valid id"));
+    assert!(refused(&daemon, &["show", "x"], 2).contains("not a valid event id"));
 }
 
 #[test]

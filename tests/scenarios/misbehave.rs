@@ -88,3 +88,41 @@ fn a_plugin_that_misbehaves_costs_only_its_own_deliveries() {
     assert!(!cancelled.is_empty(), "the drop of a cancelled future");
     assert!(!daemon.log().contains(SECRET));
 }
+
+/// They hold their threads until the daemon ends.
+const HOLDING: usize = 12;
+
+#[test]
+fn plugins_that_hold_their_threads_stop_neither_other_targets_nor_the_end() {
+    let mut setup = Daemon::new().source("sqreen", SECRET).plugin("each").log("audit-log");
+    setup = setup.target_of("quick", "test-each", "settings.act = \"sleep\"");
+    for number in 0..HOLDING {
+        let lines =
+            format!("settings.act = \"hold-the-thread\"\nsettings.file = \"held-{number}\"");
+        setup = setup.target_of(&format!("holding-{number}"), "test-each", &lines);
+    }
+    let mut daemon = setup.start();
+    let first = events("first", 20);
+    assert_eq!(daemon.post(&body(&first)).status, 200);
+    let files: Vec<_> =
+        (0..HOLDING).map(|number| daemon.home().join(format!("held-{number}"))).collect();
+    let held = || files.iter().map(|file| std::fs::read_to_string(file).unwrap_or_default());
+    wait_for("a held thread of each target", || {
+        held().all(|text| text.contains("begin")).then_some(())
+    });
+    for round in 0..5 {
+        let ids = events(&format!("later-{round}"), 10);
+        let answer = daemon.post(&body(&ids));
+        assert_eq!(answer.status, 200);
+        daemon.wait_delivered("audit-log", &ids);
+        for id in answer.json()["ids"].as_array().unwrap() {
+            wait_for("the delivery of the quick target", || {
+                let output = daemon.command(&["explain", id.as_str().unwrap()]).output().unwrap();
+                let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+                shown.contains("→ quick  delivered").then_some(())
+            });
+        }
+    }
+    assert!(daemon.terminate().success());
+    assert!(held().all(|text| !text.contains("end")), "a thread was given back");
+}

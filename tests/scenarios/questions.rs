@@ -115,6 +115,59 @@ fn a_signed_event_that_also_has_what_a_question_has_is_stored() {
     wait_for("the event", || (daemon.log_lines("audit-log").len() == 1).then_some(()));
 }
 
+/// A question is answered if the request has nothing else; with more it is an event, and `true` here.
+#[test]
+fn an_event_that_also_has_what_a_question_of_its_source_has_is_stored() {
+    let asks = "sender = \"json\"\nquestions = [{ method = \"POST\", repeat = \"body:/challenge\", answer = \"json:challenge\" }]";
+    let open = "sources.open = { scheme = \"none\", sender = \"json\", questions = [{ method = \"POST\", \
+                repeat = \"body:/challenge\", answer = \"json:challenge\", unsigned = true }] }";
+    let daemon = Daemon::new()
+        .head(open)
+        .source_with("signed", "hush", &format!("scheme = \"sqreen\"\n{asks}"))
+        .source_with(
+            "either",
+            "hush",
+            &format!("scheme = \"sqreen\"\n{}", asks.replace(" }]", ", unsigned = true }]")),
+        )
+.source_with("graph", "hush", &format!("scheme = \"token\"\ntoken_in = \"query:key\"\n{}", asks.replace("body:/challenge", "query:validationToken")))
+        .source_with("get", "hush", "scheme = \"token\"\ntoken_in = \"query:key\"\nmethods = [\"GET\"]\nsender = \"json\"\nquestions = [{ method = \"GET\", repeat = \"query:challenge\" }]")
+        .log("audit-log")
+        .start();
+    let (question, event) = ("{\"challenge\":\"c\"}", "{\"challenge\":\"c\",\"event\":{\"id\":1}}");
+    let mut stored = Vec::new();
+    for (method, path, body, is_event) in [
+        ("POST", "/signed", question, false),
+        ("POST", "/signed", event, true),
+        ("POST", "/either", question, false),
+        ("POST", "/either", event, true),
+        ("POST", "/open", question, false),
+        ("POST", "/open", event, true),
+        ("POST", "/graph?key=hush&validationToken=c", "", false),
+        ("POST", "/graph?key=hush&validationToken=c", event, true),
+        ("GET", "/get?key=hush&challenge=c", "", false),
+        ("GET", "/get?key=hush&challenge=c&id=1", "", true),
+    ] {
+        let mac = signature("hush", body.as_bytes());
+        let given = ask(&daemon, method, path, &[("x-sqreen-integrity", &mac)], body);
+        let answer = String::from_utf8_lossy(&given.body).into_owned();
+        assert_eq!(
+            (given.status, answer.contains("\"accepted\":1")),
+            (200, is_event),
+            "{method} {path} {body}: {answer}"
+        );
+        if is_event {
+            stored.push(path[1..].split('?').next().unwrap().to_owned());
+        }
+    }
+    // Without its signature as well, if the question says so.
+    let given = ask(&daemon, "POST", "/either", &[], question);
+    assert_eq!((given.status, &*given.body), (200, question.as_bytes()), "{given:?}");
+    wait_for("the events", || (daemon.log_lines("audit-log").len() == stored.len()).then_some(()));
+    let lines = daemon.log_lines("audit-log");
+    let sources: Vec<&str> = lines.iter().map(|line| line["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, stored);
+}
+
 #[test]
 fn xero_gets_an_answer_without_a_body() {
     let daemon = Daemon::new()

@@ -59,6 +59,28 @@ fn a_wrong_number_is_a_dead_letter_at_once_and_the_others_get_one_message_each()
 }
 
 #[test]
+fn explain_shows_the_deliveries_of_the_recipients_and_no_others() {
+    let twilio = Twilio::playing(|_, _| TAKEN);
+    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
+    // As `init` writes it: the store knows the target before its recipients.
+    let disabled = format!("enabled = false\n{ROUTE}");
+    let mut daemon = twilio.target(setup, &[ALICE, BOB], &disabled).start();
+    daemon.reload(|setup| twilio.target(setup, &[ALICE, BOB], ROUTE));
+    let ids = daemon.post(&body(&events("both", 1))).json()["ids"].clone();
+    let id = ids[0].as_str().unwrap();
+    let shown = wait_for("the deliveries", || {
+        let output = daemon.command(&["explain", id]).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(!shown.contains("not routed"), "{shown}");
+        let are_delivered = shown.matches("  delivered").count() == 3;
+        are_delivered.then_some(shown)
+    });
+    for number in [ALICE, BOB] {
+        assert!(shown.contains(&format!("→ sms/{number}  delivered")), "{shown}");
+    }
+}
+
+#[test]
 fn a_thousand_attacks_are_two_messages_that_count_them_with_a_crash_in_between() {
     let twilio = Twilio::playing(|_, _| TAKEN);
     let mut daemon =

@@ -12,6 +12,7 @@ use self::forms::{SECRET_BYTES_MIN, forms};
 use self::view::View;
 use crate::Secret;
 
+mod decoded;
 mod forms;
 mod view;
 
@@ -85,7 +86,10 @@ impl Masker {
         let views = View::all(bytes);
         let in_view =
             |view: &View| self.find_in(&view.bytes).map(|run| view.place(run)).collect::<Vec<_>>();
+        let decoded = decoded::all(bytes).into_iter();
+        let decoded = decoded.filter(|decoded| self.find_in(&decoded.bytes).next().is_some());
         let mut found: Vec<_> = views.iter().flat_map(in_view).collect();
+        found.extend(decoded.map(|decoded| decoded.place));
         found.sort_unstable_by_key(|run| run.start);
         found.dedup_by(|next, last| {
             let overlaps = next.start < last.end;

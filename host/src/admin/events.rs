@@ -204,7 +204,7 @@ fn line(event: FoundEvent, names: &BTreeMap<TargetNumber, Arc<str>>) -> EventLin
 
 /// The data of an event, as it was sent.
 pub(super) async fn data(inner: &Inner, id: &str) -> Result<Bytes, RequestError> {
-    let id = id.parse::<EventId>().map_err(|_| RequestError::InvalidId)?;
+    let id = id.parse::<EventId>()?;
     let event = inner.queue.event(id).await?;
     let event = event.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
     Ok(event.data.clone())

@@ -29,15 +29,29 @@ pub(super) async fn explain(
     let known = known.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
     let (view, event) = (inner.view(), known.event);
     let (unrouted, targets) = (unrouted(&view, &event), inner.all());
-    let stories = known.fates.into_iter().filter_map(|(number, fate)| {
+    let fates = known.fates;
+    // Targets with recipients that got the event before their recipients were known.
+    let whole: Vec<&TargetView> = view
+        .unrouted
+        .iter()
+        .filter(|target| {
+            fates.iter().any(|(number, fate)| *number == target.number && is_routed(fate))
+        })
+        .collect();
+    let mut stories = Vec::new();
+    for (number, fate) in fates {
         let target = targets.iter().find(|target| target.number == number);
-        let removed = target.is_none_or(|target| target.standing == Standing::Removed);
-        if removed && matches!(fate, Fate::NotRouted { .. }) {
-            // A removed target that did not get the event.
-            return None;
+        let is_silent = target.is_none_or(|target| {
+            target.standing == Standing::Removed
+                // Its recipients have the deliveries, unless it has them for all of them.
+                || view.unrouted.iter().any(|unrouted| unrouted.number == number)
+                || whole.iter().any(|whole| target.is_meant(&whole.name))
+        });
+        if is_silent && !is_routed(&fate) {
+            continue;
         }
-        Some(story(inner, target, number, &event, fate, &unrouted))
-    });
+        stories.push(story(inner, target, number, &event, fate, &unrouted));
+    }
     let shown = &event.data[..event.data.len().min(DATA_BYTES_MAX)];
     Ok(Explained::Event(Box::new(EventStory {
         id: id.to_string(),
@@ -49,7 +63,7 @@ pub(super) async fn explain(
         verified: known.verified_at.to_string(),
         scheme: known.scheme,
         secret: u32::from(known.key) + 1,
-        targets: stories.collect(),
+        targets: stories,
         data: data.then(|| String::from_utf8_lossy(shown).into_owned()),
     })))
 }
@@ -118,6 +132,10 @@ fn attempt_stories(failed: Vec<Attempt>, fate: &Fate) -> Vec<AttemptStory> {
         counted = story.number - u32::from(story.uncounted).min(story.number);
     }
     stories
+}
+
+const fn is_routed(fate: &Fate) -> bool {
+    !matches!(fate, Fate::NotRouted { .. })
 }
 
 pub(super) const fn kind(fate: &Fate) -> FateKind {

@@ -149,7 +149,8 @@ fn summary(targets: &[TargetStatus]) -> (String, bool) {
     };
     let of_kind = |kind| targets.iter().filter(move |target| target.kind == kind);
     let unproven: Vec<_> = of_kind(Condition::NotProven).collect();
-    let unknown = match of_kind(Condition::Unknown).count() {
+    let unused = of_kind(Condition::Unknown).count();
+    let unknown = match unused {
         0 => String::new(),
         1 => "; 1 target was not used since it started".to_owned(),
         n => format!("; {n} targets were not used since they started"),
@@ -160,10 +161,54 @@ fn summary(targets: &[TargetStatus]) -> (String, bool) {
             many => format!("{} of {n} targets are not proven", many.len()),
         },
         ([], 0) => "no target is enabled".to_owned(),
+        // What was never tried is not said to work.
+        ([], 1) if unused == 1 => "1 target, not proven yet".to_owned(),
+        ([], n) if unused == n => format!("{n} targets, none proven yet"),
         ([], 1) => "the target works".to_owned(),
-        ([], n) => format!("all {n} targets work"),
+        ([], n) if unused == 0 => format!("all {n} targets work"),
+        ([], n) => match n - unused {
+            1 => format!("1 of {n} targets works"),
+            work => format!("{work} of {n} targets work"),
+        },
         ([one], _) => format!("target {} needs attention ({})", one.name, one.kind.as_str()),
         (many, _) => format!("{} targets need attention", many.len()),
     };
     (format!("{state}; {backlog}{letters}{unknown}"), bad.is_empty() && dead == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_targets_that_were_used_are_said_to_work() {
+        use Condition::{Disabled, Failing, NotProven, Unknown, Works};
+        for (kinds, expected) in [
+            (&[][..], "no target is enabled"),
+            (&[Disabled], "no target is enabled"),
+            (&[Works], "the target works"),
+            (&[Works, Works, Disabled], "all 2 targets work"),
+            (&[Unknown], "1 target, not proven yet"),
+            (&[Unknown, Unknown, Unknown, Disabled], "3 targets, none proven yet"),
+            (&[Works, Unknown, Unknown], "1 of 3 targets works"),
+            (&[Works, Works, Unknown], "2 of 3 targets work"),
+            (&[NotProven, Unknown], "target t is not proven"),
+            (&[Failing, Unknown], "target t needs attention (failing)"),
+        ] {
+            let target = |kind: &Condition| TargetStatus {
+                name: "t".to_owned(),
+                state: String::new(),
+                kind: *kind,
+                pending: 0,
+                retrying: 0,
+                dead: 0,
+                last_delivery: None,
+                last_error: None,
+                counters: BTreeMap::new(),
+            };
+            let targets: Vec<_> = kinds.iter().map(target).collect();
+            let (state, _) = summary(&targets);
+            assert_eq!(state.split(';').next(), Some(expected), "{kinds:?}");
+        }
+    }
 }

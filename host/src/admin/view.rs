@@ -37,7 +37,7 @@ pub struct TargetView {
 
 impl TargetView {
     /// Whether that name means this target, perhaps as one of its recipients.
-    fn is_meant(&self, name: &str) -> bool {
+    pub(super) fn is_meant(&self, name: &str) -> bool {
         let rest = self.name.strip_prefix(name);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }

@@ -97,6 +97,10 @@ pub(super) fn start(
         // Fails only without a thread, and then the daemon fails to start as well.
         let _ = LOG_QUEUE.start(io::stderr(), notice);
         std::panic::set_hook(Box::new(|panic| {
+            // The store reports it as an error.
+            if crate::store::embedded::is_panic_caught() {
+                return;
+            }
             let thread = std::thread::current();
             let name = thread.name().unwrap_or("unnamed");
             tracing::error!("thread {name} panicked: {}", printable(&panic.to_string()));

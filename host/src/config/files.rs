@@ -197,6 +197,24 @@ pub(super) fn names(file: &Path) -> Vec<PathBuf> {
     [file.to_owned()].into_iter().chain(more).collect()
 }
 
+/// The file that has a table, such as `["sources", "github"]`. The named file if none of them has it or can be read.
+#[must_use]
+pub fn file_with(file: &Path, table: &[&str]) -> PathBuf {
+    let has_table = |file: &PathBuf| {
+        let Ok(text) = regular_file::read(file, CONFIG_BYTES_MAX) else { return false };
+        let Ok(whole) = DeTable::parse(&text) else { return false };
+        let mut inner = Some(whole.get_ref());
+        for name in table {
+            inner = match inner.and_then(|outer| outer.get(*name)).map(Spanned::get_ref) {
+                Some(DeValue::Table(next)) => Some(next),
+                _ => None,
+            };
+        }
+        inner.is_some()
+    };
+    names(file).into_iter().find(has_table).unwrap_or_else(|| file.to_owned())
+}
+
 /// The table with every place moved by `by` bytes.
 fn shift_table(table: DeTable<'_>, by: usize) -> DeTable<'_> {
     if by == 0 {

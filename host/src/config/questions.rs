@@ -1,10 +1,15 @@
 //! Reads `questions`: how a vendor asks whether an address is ours, of a source and of the vendors' files.
 
+mod possible;
+
 use http::{HeaderName, Method};
 
+pub(super) use possible::{refuse_misfits, swallows};
+
 use super::naming::unknown;
+use super::problem::Problem;
 use super::reader::{Entry, Notes};
-use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Scheme, Sign, Spot, Text};
+use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Sign, Spot};
 
 const METHODS: [Method; 5] =
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT];
@@ -32,8 +37,22 @@ const REPLY_HEADERS_REFUSED: [&str; 17] = [
 ];
 const PLACES: &str = "write \"query:NAME\", \"header:NAME\", \"form:NAME\" or \"body:/POINTER\"";
 
-/// A list of tables.
-pub(super) fn questions(entry: &Entry<'_>, notes: &Notes) -> Vec<Question> {
+/// The questions of a source. `handshake`: whether it answers any, if that is written.
+pub(super) fn of_source<'t>(
+    entry: &Entry<'t>,
+    handshake: Option<bool>,
+    notes: &Notes,
+) -> Vec<(Entry<'t>, Question)> {
+    if handshake == Some(false) {
+        let title = format!("`{}` has no effect", entry.path);
+        let problem = Problem::warning(title).at(entry.key.clone(), "`handshake` is false");
+        notes.add(problem.help("remove one of the two"));
+    }
+    questions(entry, notes)
+}
+
+/// A list of tables, with the place of each.
+pub(super) fn questions<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(Entry<'t>, Question)> {
     if !matches!(entry.value, toml::de::DeValue::Array(_)) {
         let title = format!("`{}` must be a list of tables", entry.path);
         let help = "write questions = [{ method = \"GET\", repeat = \"query:challenge\" }]";
@@ -44,34 +63,35 @@ pub(super) fn questions(entry: &Entry<'_>, notes: &Notes) -> Vec<Question> {
         let title = format!("`{}` has too many questions", entry.path);
         entry.refuse(notes, &title, &format!("at most {QUESTIONS_MAX}"), "");
     }
-    entries.iter().take(QUESTIONS_MAX).filter_map(|entry| question(entry, notes)).collect()
-}
-
-/// Refuses a question of the source that is every request by a method with which events come.
-pub(super) fn refuse_swallowing(
-    source: &str,
-    asked: Option<&Entry<'_>>,
-    questions: &[Question],
-    scheme: &Scheme,
-    notes: &Notes,
-) {
-    if let (Some(entry), Some(one)) = (asked, questions.iter().find(|one| swallows(one, scheme))) {
-        let title = format!("source `{source}` takes events by {}", one.method);
-        let help = "say what the question has or repeats, or leave the method out of `methods`";
-        entry.refuse(notes, &title, "a question here is every request by that method", help);
+    let mut all: Vec<(Entry<'t>, Question)> = Vec::new();
+    for entry in entries.into_iter().take(QUESTIONS_MAX) {
+        let Some(question) = question(&entry, notes) else { continue };
+        let is_same = |other: &Question| {
+            other.method == question.method
+                && other.has == question.has
+                && other.repeat == question.repeat
+                && (other.unsigned || !question.unsigned)
+        };
+        if let Some((before, _)) = all.iter().find(|(_, other)| is_same(other)) {
+            let title = format!("`{}` is never answered", entry.path);
+            entry.refuse(notes, &title, &format!("`{}` is the same question", before.path), "");
+        }
+        all.push((entry, question));
     }
+    all
 }
 
-/// It would answer every event by its method, and none would be stored.
-pub(super) fn swallows(question: &Question, scheme: &Scheme) -> bool {
-    question.is_unconditional() && scheme.methods.contains(&question.method)
+/// Whether requests by this method have no body.
+const fn has_no_body(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {
     let mut table = entry.table(notes)?;
     let method = table.entry("method");
     let has = table.entry("has").map_or_else(Vec::new, |entry| entry.one_to(SIGNS_MAX, notes));
-    let has: Option<Vec<Sign>> = has.iter().map(|entry| sign(entry, notes)).collect();
+    let has: Option<Vec<(Entry<'_>, Sign)>> =
+        has.into_iter().map(|entry| sign(&entry, notes).map(|sign| (entry, sign))).collect();
     let repeat_entry = table.entry("repeat");
     let repeat = match &repeat_entry {
         Some(entry) => Some(place(entry, entry.string(notes)?, notes)?),
@@ -109,14 +129,17 @@ fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {
         );
         return None;
     }
-    let brings_no_events = matches!(found, Method::GET | Method::HEAD | Method::OPTIONS);
-    let unsigned = unsigned.unwrap_or(brings_no_events);
+    let unsigned = unsigned.unwrap_or(has_no_body(&found));
     let has = has?;
-    if has.is_empty() && repeat.is_none() && !brings_no_events {
+    if has.is_empty() && repeat.is_none() && !has_no_body(&found) {
         let title = format!("`{}` does not say how a question differs from an event", entry.path);
         entry.refuse(notes, &title, "no `has` and no `repeat`", PLACES);
         return None;
     }
+    if !possible::is_possible(&found, &has, repeat_entry.as_ref().zip(repeat.as_ref()), notes) {
+        return None;
+    }
+    let has = has.into_iter().map(|(_, sign)| sign).collect();
     Some(Question { method: found, has, repeat, reply, unsigned })
 }
 
@@ -150,10 +173,16 @@ fn reply(entry: &Entry<'_>, notes: &Notes) -> Option<Reply> {
 /// `query:NAME` or `query:NAME=this|that`.
 fn sign(entry: &Entry<'_>, notes: &Notes) -> Option<Sign> {
     let written = entry.string(notes)?;
-    let (at, values) = written.split_once('=').unwrap_or((written, ""));
-    let values = values.split('|').filter(|value| !value.is_empty());
-    let values: Vec<Text> = values.map(|value| value.to_owned().into()).collect();
-    Some(Sign { place: place(entry, at, notes)?, values })
+    let (at, values) = match written.split_once('=') {
+        Some((at, values)) => (at, values.split('|').collect()),
+        None => (written, Vec::new()),
+    };
+    let place = place(entry, at, notes)?;
+    if !possible::values_are_possible(entry, &place, &values, notes) {
+        return None;
+    }
+    let values = values.into_iter().map(|value| value.to_owned().into()).collect();
+    Some(Sign { place, values })
 }
 
 fn place(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<Asked> {

@@ -35,13 +35,7 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes
         Some(Arc::from(name))
     });
     let sources = names.collect();
-    let types = table.entry("types").map(|entry| entry.one_or_more(notes)).unwrap_or_default();
-    let types = types.iter().filter_map(|entry| {
-        let read = entry.string(notes)?.parse::<TypePattern>();
-        let title = format!("`{}` is not a valid pattern", entry.path);
-        read.map_err(|error| entry.refuse(notes, &title, &error.to_string(), "")).ok()
-    });
-    let types = types.collect();
+    let types = table.entry("types").map_or_else(Vec::new, |entry| types(&entry, notes));
     let severity = table.entry("severity").and_then(|entry| {
         let word = entry.string(notes)?;
         let severity = Severity::from_word(word);
@@ -53,4 +47,23 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes
     });
     table.finish(notes, |_| None);
     Rule { sources, types, severity }
+}
+
+fn types(entry: &Entry<'_>, notes: &Notes) -> Vec<TypePattern> {
+    let read = |entry: Entry<'_>| {
+        let read = entry.string(notes)?.parse::<TypePattern>();
+        let title = format!("`{}` is not a valid pattern", entry.path);
+        read.map_err(|error| entry.refuse(notes, &title, &error.to_string(), "")).ok()
+    };
+    let types: Vec<TypePattern> = entry.one_or_more(notes).into_iter().filter_map(read).collect();
+    let (excluded, included): (Vec<_>, Vec<_>) = types.iter().partition(|one| one.excludes());
+    // Without a pattern that includes, every type is included.
+    let is_excluded = |one: &&TypePattern| excluded.iter().any(|other| other.covers(one));
+    let none_is_left = !included.is_empty() && included.iter().all(is_excluded);
+    if none_is_left || excluded.iter().any(|one| one.matches_all()) {
+        let title = format!("`{}` matches no type", entry.path);
+        let help = "an event must match a pattern without `!`, if there are any, and none with it";
+        entry.refuse(notes, &title, "every type is excluded", help);
+    }
+    types
 }

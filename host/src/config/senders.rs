@@ -2,6 +2,8 @@
 //!
 //! `[sender]` of the vendors' files is read by the same code, so both have the same keys.
 
+mod conditions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,6 +179,8 @@ fn type_by_keys<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(&'t str, Vec<&'t s
         notes.add(problem.at(entry.key.clone(), "one too many"));
     }
     let mut rules: Vec<(&str, Vec<&str>)> = Vec::new();
+    // Those without a mistake.
+    let mut whole: Vec<(&str, Vec<&str>)> = Vec::new();
     for (name, entry) in all.into_iter().take(TYPES_BY_KEYS_MAX) {
         if !is_type(name) {
             let label = format!(
@@ -190,7 +194,7 @@ fn type_by_keys<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(&'t str, Vec<&'t s
         for (condition, text) in
             conditions.iter().filter_map(|entry| Some((entry, entry.string(notes)?)))
         {
-            match odd_condition(text, &texts) {
+            match conditions::odd(text, &texts) {
                 Some(why) => {
                     let title = format!("`{}` is not a condition", condition.path);
                     let help = "write a path, such as \"review\", a path and values, \"action=opened|closed\", or all keys, \"only:action|review\"";
@@ -199,41 +203,20 @@ fn type_by_keys<'t>(entry: &Entry<'t>, notes: &Notes) -> Vec<(&'t str, Vec<&'t s
                 None => texts.push(text),
             }
         }
-        // In any order.
-        let is_same = |other: &Vec<&str>| {
-            !texts.is_empty()
-                && other.len() == texts.len()
-                && texts.iter().all(|text| other.contains(text))
-        };
-        if let Some((before, _)) = rules.iter().find(|(_, of_other)| is_same(of_other)) {
+        let is_whole = texts.len() == conditions.len();
+        if let Some((before, _)) =
+            whole.iter().find(|(_, earlier)| is_whole && conditions::imply(&texts, earlier))
+        {
             let title = format!("the type `{name}` is never used");
-            let label = format!("`{before}` has the same conditions and comes first");
+            let label = format!("`{before}` holds whenever it does and comes first");
             entry.refuse(notes, &title, &label, "");
+        }
+        if is_whole {
+            whole.push((name, texts.clone()));
         }
         rules.push((name, texts));
     }
     rules
-}
-
-/// What is wrong with a condition after those before it.
-fn odd_condition(text: &str, before: &[&str]) -> Option<&'static str> {
-    let (path, values) = match text.split_once('=') {
-        Some((path, values)) => (path, Some(values)),
-        None => (text, None),
-    };
-    let values: Vec<&str> = values.map(|values| values.split('|').collect()).unwrap_or_default();
-    let same_path = |other: &&str| other.split('=').next() == Some(path);
-    if path.trim().is_empty() || text.trim() == "only:" {
-        Some("the path is empty")
-    } else if values.contains(&"") {
-        Some("a value is empty")
-    } else if (1..values.len()).any(|at| values[..at].contains(&values[at])) {
-        Some("a value is there twice")
-    } else if before.iter().any(same_path) {
-        Some("its path has a condition already")
-    } else {
-        None
-    }
 }
 
 fn is_type(text: &str) -> bool {

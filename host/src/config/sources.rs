@@ -106,8 +106,7 @@ fn source(
         secrets::verify_token(name, scheme.as_deref(), &mut table, context.resolver, notes);
     let handshake = table.entry("handshake").and_then(|entry| entry.boolean(notes));
     let asked = table.entry("questions");
-    let mut questions =
-        asked.as_ref().map_or_else(Vec::new, |entry| questions::questions(entry, notes));
+    let asked = asked.map_or_else(Vec::new, |entry| questions::of_source(&entry, handshake, notes));
     let empty_answer = table.entry("empty_answer").and_then(|entry| entry.boolean(notes));
     let allow = limits::allow(&mut table, context.only_this_machine, notes);
     let rates = limits::rates(&mut table, notes);
@@ -132,6 +131,7 @@ fn source(
         }
     };
     refuse_any_body(&scheme, &sender, place.clone(), notes);
+    scheme::refuse_bodyless(name, &scheme, place.clone(), notes);
     let (repeat, sender) = repeat.of(&scheme, sender, place.clone(), notes);
     let sender = match events_max {
         Some(events_max) => Arc::new(sender.with_events_max(events_max)),
@@ -140,7 +140,8 @@ fn source(
     let place = sender_entry.map_or(place, |entry| entry.span);
     let sender = coverage::limited(&scheme, &sender, unsigned_types.as_ref(), place, notes);
     let answered_by_default = scheme.handshake.is_none_or(Handshake::is_answered_unasked);
-    questions::refuse_swallowing(name, asked.as_ref(), &questions, &scheme, notes);
+    questions::refuse_misfits(name, &asked, &scheme, notes);
+    let mut questions: Vec<Question> = asked.into_iter().map(|(_, question)| question).collect();
     questions.extend(questions_of_vendors(&scheme, &sender));
     let settings = ingest::SourceSettings {
         name: Arc::from(name),

@@ -7,8 +7,9 @@
 //! [`BLOCKING_CALLS`] calls at once, whatever the number of targets. While a call waits for that in vain, because others
 //! hang or block for long, the number grows; it is small again once they have ended.
 //!
-//! A target whose code blocks for [`BLOCKS`] or longer never takes the last slot. So however many such targets there
-//! are, the others wait only for one another.
+//! A target whose code blocks for [`BLOCKS`] or longer, again and again, never takes the last slot. So however many
+//! such targets there are, the others wait only for one another. Once proves nothing: on a busy machine the thread may
+//! have waited for a core.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,9 +27,12 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(1);
 const ATTEMPTS_MAX: u32 = 20;
 /// How many calls may run as blocking code at first, and how many more after each call that waited in vain.
 const BLOCKING_CALLS: usize = 8;
-/// A target whose code runs so long without a pause blocks its thread …
-const BLOCKS: Duration = Duration::from_millis(5);
-/// … until it has run so often without that.
+/// Code that runs so long without a pause blocks its thread, or the thread got no core. It is as long as a call waits
+/// for a slot before it runs without one, so what is shorter delays no other call for longer.
+const BLOCKS: Duration = ATTEMPT_PAUSE.saturating_mul(ATTEMPTS_MAX);
+/// Code that runs so long did not only wait for a core: it counts as twice.
+const BLOCKS_SURELY: Duration = BLOCKS.saturating_mul(25);
+/// A target blocks if its code does that twice with fewer quick runs in between, until it has run so often quickly.
 const QUICK_RUNS: usize = 64;
 /// A call waits in vain when it made so many attempts.
 const STALL_ATTEMPTS: u32 = 500;
@@ -40,7 +44,8 @@ struct Slots {
     taken: AtomicUsize,
     /// A call waited without success since a slot was last released, so no other call needs to wait.
     blocked: AtomicBool,
-    /// How often the code must still run quickly until the target no longer counts as one that blocks.
+    /// How often the code must still run quickly until its long runs are forgotten. Each one adds [`QUICK_RUNS`], so the
+    /// target blocks while there are more.
     quick_runs_due: AtomicUsize,
 }
 
@@ -62,14 +67,15 @@ impl Slots {
         let due = self.quick_runs_due.load(Ordering::Relaxed);
         // Written only if it changes.
         if time >= BLOCKS {
-            self.quick_runs_due.store(QUICK_RUNS, Ordering::Relaxed);
+            let more = if time >= BLOCKS_SURELY { 2 * QUICK_RUNS } else { QUICK_RUNS };
+            self.quick_runs_due.store((due + more).min(2 * QUICK_RUNS), Ordering::Relaxed);
         } else if due > 0 {
             self.quick_runs_due.store(due - 1, Ordering::Relaxed);
         }
     }
 
     fn blocks(&self) -> bool {
-        self.quick_runs_due.load(Ordering::Relaxed) > 0
+        self.quick_runs_due.load(Ordering::Relaxed) > QUICK_RUNS
     }
 }
 
@@ -291,7 +297,7 @@ mod tests {
             tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
         let slots = CallSlots::new(runtime.handle());
         let blocking: Vec<_> = (0..300).map(|_| slots.for_target()).collect();
-        blocking.iter().for_each(|target| target.own.ran(BLOCKS));
+        blocking.iter().chain(&blocking).for_each(|target| target.own.ran(BLOCKS));
         let taken: Vec<_> = blocking.iter().filter_map(|target| target.take().ok()).collect();
         assert_eq!(taken.len(), 2, "of three");
         let other = slots.for_target();
@@ -304,5 +310,28 @@ mod tests {
             blocking[0].own.ran(BLOCKS / 2);
             assert_eq!(blocking[0].own.blocks(), left > 0);
         }
+    }
+
+    #[test]
+    fn a_target_whose_thread_waited_for_a_core_once_does_not_count_as_one_that_blocks() {
+        let slots = Slots::new(1);
+        let quick = BLOCKS - Duration::from_nanos(1);
+        for _ in 0..10 {
+            slots.ran(BLOCKS);
+            assert!(!slots.blocks(), "once");
+            (0..QUICK_RUNS).for_each(|_| slots.ran(quick));
+        }
+        // Not only in a row: other code of the same call may be quick.
+        slots.ran(BLOCKS);
+        (1..QUICK_RUNS).for_each(|_| slots.ran(quick));
+        slots.ran(BLOCKS);
+        assert!(slots.blocks());
+        slots.ran(quick);
+        assert!(!slots.blocks());
+        (0..100).for_each(|_| slots.ran(BLOCKS));
+        (0..QUICK_RUNS).for_each(|_| slots.ran(quick));
+        assert!(!slots.blocks(), "however often before");
+        slots.ran(BLOCKS_SURELY);
+        assert!(slots.blocks(), "it is too long for that");
     }
 }

@@ -10,10 +10,7 @@ use super::report::Reporter;
 use super::settings::SourceSettings;
 use crate::model::Request;
 use crate::net::Peer;
-use crate::verify::Answer;
-
-/// Longest body of an unsigned question that is data, in bytes.
-const QUESTION_BYTES_MAX: usize = 4096;
+use crate::verify::{Answer, QUESTION_BYTES_MAX};
 
 impl SourceSettings {
     /// Whether a request with this method and no body may be the vendor's handshake, though no event comes with it.

@@ -45,4 +45,4 @@ pub use repetition::Repetition;
 pub use sample::Sample;
 pub use sender::{RetryHabit, Sender};
 pub use template::{InvalidTemplate, TEMPLATE_BYTES_MAX};
-pub use type_by_keys::{TYPE_CONDITIONS_MAX, TYPES_BY_KEYS_MAX};
+pub use type_by_keys::{ONLY, TYPE_CONDITIONS_MAX, TYPES_BY_KEYS_MAX};

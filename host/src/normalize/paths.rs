@@ -28,8 +28,8 @@ struct Node {
     key: Box<str>,
     /// The slot for the value.
     slot: Option<usize>,
-    /// Whether this first key is not one of the others.
-    is_listed: bool,
+    /// The slot for the value of a first key that is listed, so that it is not one of the others.
+    listed: Option<usize>,
     /// By the length of their keys: most keys of a document have no node, and that is seen without comparing.
     children: Vec<Vec<usize>>,
 }
@@ -66,14 +66,13 @@ impl Paths {
             return Err(InvalidPath::Empty);
         }
         let node = steps.iter().fold(0, |at, step| self.child_or_new(at, step));
-        Ok(self.slot_of(node))
+        Ok(*self.nodes[node].slot.get_or_insert_with(|| next(&mut self.slots)))
     }
 
     /// The slot for the value of a first key, as it is written in the document; it is then not one of the others.
     pub(super) fn listed_key(&mut self, key: &str) -> usize {
         let node = self.child_or_new(0, key);
-        self.nodes[node].is_listed = true;
-        self.slot_of(node)
+        *self.nodes[node].listed.get_or_insert_with(|| next(&mut self.slots))
     }
 
     /// The slot that has a value if a document has a first key that is not listed.
@@ -90,10 +89,6 @@ impl Paths {
             children[length].push(new);
             new
         })
-    }
-
-    fn slot_of(&mut self, node: usize) -> usize {
-        *self.nodes[node].slot.get_or_insert_with(|| next(&mut self.slots))
     }
 
     /// The steps to each slot.
@@ -114,9 +109,11 @@ impl Paths {
         }
     }
 
-    /// The first key of each path.
+    /// The first key of each path. Keys that are only listed are not read.
     pub(super) fn first_keys(&self) -> impl Iterator<Item = &str> {
-        self.nodes[0].children.iter().flatten().map(|&child| &*self.nodes[child].key)
+        let first = self.nodes[0].children.iter().flatten().map(|&child| &self.nodes[child]);
+        let is_read = |node: &&Node| node.slot.is_some() || !node.children.is_empty();
+        first.filter(is_read).map(|node| &*node.key)
     }
 
     /// The value of each slot. If a key appears twice, the last one counts.
@@ -136,10 +133,11 @@ impl Paths {
     fn fill<'a>(&self, node: usize, json: &'a str, values: &mut [Field<'a>]) {
         let mut take = |key: &str, value: Field<'a>| {
             let child = self.child(node, key);
-            if let Some(slot) = self.others.filter(|_| node == 0)
-                && child.is_none_or(|child| !self.nodes[child].is_listed)
-            {
-                values[slot] = value;
+            if node == 0 {
+                let listed = child.and_then(|child| self.nodes[child].listed);
+                if let Some(slot) = listed.or(self.others) {
+                    values[slot] = value;
+                }
             }
             let Some(child) = child else { return };
             if let Some(slot) = self.nodes[child].slot {

@@ -29,7 +29,7 @@ enum Condition {
 }
 
 /// How a condition begins that lists all keys.
-const ONLY: &str = "only:";
+pub const ONLY: &str = "only:";
 
 impl TypeByKeys {
     /// Without rules.

@@ -32,6 +32,20 @@ impl TypePattern {
         fits(&self.glob, event_type)
     }
 
+    /// Whether this pattern surely matches all that the other one matches, both without their `!`. A `*` of the other
+    /// one stands for any number of characters, so only a `*` matches it.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_certain = !(self.glob.contains('?') && other.glob.contains('*'));
+        is_certain && fits(&self.glob, &other.glob)
+    }
+
+    /// Whether the pattern, without its `!`, matches every type.
+    #[must_use]
+    pub fn matches_all(&self) -> bool {
+        self.glob.bytes().all(|byte| byte == b'*')
+    }
+
     /// Whether the pattern begins with `!`.
     #[must_use]
     pub const fn excludes(&self) -> bool {
@@ -126,6 +140,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_that_matches_more_covers_another() {
+        for (glob, other, expected) in [
+            ("a", "a", true),
+            ("a*", "a*b", true),
+            ("*", "a?b*", true),
+            ("a?", "a?", true),
+            ("a?", "ab", true),
+            ("a?", "a*", false),
+            ("a", "a*", false),
+            ("a*b", "a*", false),
+        ] {
+            assert_eq!(pattern(glob).covers(&pattern(other)), expected, "{glob} and {other}");
+        }
+    }
+
+    #[test]
     fn useless_or_ambiguous_patterns_are_errors() {
         for (text, expected) in [
             ("", InvalidPattern::Empty),
@@ -157,6 +187,16 @@ mod tests {
         fn matching_agrees_with_the_definition(glob in "[ab*?é]{1,8}", text in "[abé]{0,8}") {
             let (g, t): (Vec<_>, Vec<_>) = (glob.chars().collect(), text.chars().collect());
             prop_assert_eq!(pattern(&glob).matches(&text), by_definition(&g, &t));
+        }
+
+        #[test]
+        fn what_a_covered_pattern_matches_the_other_one_matches(
+            glob in "[ab*?]{1,5}", other in "[ab*?]{1,5}", text in "[ab]{0,6}",
+        ) {
+            let (glob, other) = (pattern(&glob), pattern(&other));
+            if glob.covers(&other) && other.matches(&text) {
+                prop_assert!(glob.matches(&text));
+            }
         }
 
         #[test]

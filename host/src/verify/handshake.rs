@@ -17,8 +17,8 @@ use super::answer::Answer;
 use super::challenge::is_token;
 use super::codec::{base64, hex};
 use super::key::Key;
-use super::question::{Asking, Question};
-use super::scheme::{Handshake, Place, Signature};
+use super::question::{Asking, QUESTION_BYTES_MAX, Question};
+use super::scheme::{Handshake, Place, Proof, Signature};
 use super::{Verified, Verifier, VerifyRefusal, json, url};
 use crate::model::{Request, Secret};
 
@@ -70,7 +70,8 @@ impl Verifier {
     /// The answer to a question that needs no body and no signature.
     #[must_use]
     pub fn answer_head(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Answer> {
-        if !self.is_unproved(method, uri, headers) {
+        // The body of what may be an event without a signature decides.
+        if !self.is_unproved(method, uri, headers) || self.may_be_open_event(method) {
             return None;
         }
         let asking = Asking { method, uri, headers, request: None };
@@ -86,14 +87,33 @@ impl Verifier {
             return None;
         }
         let unsigned = self.questions.iter().filter(|question| question.unsigned);
-        unsigned.filter_map(|one| one.answer(Asking::whole(request)).ok()?).next()
+        self.answer_of(unsigned, request, self.may_be_open_event(method))
     }
 
-    /// A verified request with a body is an event, if the vendor asks without a signature.
+    /// A verified request that brings more than a question does is an event.
     fn answer_question(&self, request: &Request) -> Option<Answer> {
-        let has_body = |one: &Question| matches!(one.method, Method::POST | Method::PUT);
-        let asked = self.questions.iter().filter(|one| !(one.unsigned && has_body(one)));
-        asked.filter_map(|one| one.answer(Asking::whole(request)).ok()?).next()
+        let may_be_event = self.scheme.methods.contains(&request.method);
+        self.answer_of(self.questions.iter(), request, may_be_event)
+    }
+
+    fn answer_of<'q>(
+        &self,
+        mut questions: impl Iterator<Item = &'q Question>,
+        request: &Request,
+        may_be_event: bool,
+    ) -> Option<Answer> {
+        if may_be_event && request.body.len() > QUESTION_BYTES_MAX {
+            return None;
+        }
+        questions.find_map(|one| {
+            let answer = one.answer(Asking::whole(request)).ok()??;
+            (!may_be_event || one.is_alone_in(request, &self.scheme)).then_some(answer)
+        })
+    }
+
+    /// Whether a request by this method is accepted as an event without a signature.
+    fn may_be_open_event(&self, method: &Method) -> bool {
+        self.scheme.proof == Proof::None && self.scheme.methods.contains(method)
     }
 
     /// Whether nothing in the head is what the scheme verifies, or no event has this method.
@@ -146,6 +166,7 @@ impl Verifier {
             let token = body(pointer).unwrap_or_default();
             is_token(token.as_bytes()).then(|| token.into_owned()).ok_or(VerifyRefusal::Challenge)
         };
+        let has_event = || json::values_at(&request.body, &["/event"]) != [Ok(None)];
         let answer = match handshake {
             Handshake::SlackUrlVerification if is("/type", "url_verification") => {
                 Answer::text(token("/challenge")?)
@@ -154,7 +175,7 @@ impl Verifier {
                 self.zoom_answer(verified.key(), &token("/payload/plainToken")?)?
             }
             // The header that names the type of the message is not signed.
-            Handshake::TwitchChallenge if body("/challenge").is_some() => {
+            Handshake::TwitchChallenge if body("/challenge").is_some() && !has_event() => {
                 Answer::text(token("/challenge")?)
             }
             Handshake::DiscordPing if is("/type", "1") && body("/event/type").is_none() => {
@@ -164,7 +185,7 @@ impl Verifier {
             Handshake::DiscordPing if is("/type", "0") => {
                 Answer { status: 204, ..Answer::nothing() }
             }
-            Handshake::OktaVerification => {
+            Handshake::OktaVerification if request.body.is_empty() => {
                 let Some(token) = header(&request.headers, "x-okta-verification-challenge") else {
                     return Ok(None);
                 };

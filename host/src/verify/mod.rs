@@ -9,6 +9,7 @@
 //! How vendors sign is data: see [`Scheme`]. Every pass over a request is linear in its size, except for
 //! sorting the fields of a signed form, of which there are at most [`FORM_FIELDS_MAX`].
 
+mod alone;
 mod answer;
 mod challenge;
 mod claim;
@@ -43,7 +44,9 @@ pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, ex
 pub use handshake::answer_zoom;
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use plain::{plain_schemes, token, token_in};
-pub use question::{Asked, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign};
+pub use question::{
+    Asked, QUESTION_BYTES_MAX, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign,
+};
 pub use refusal::VerifyRefusal;
 pub use scheme::{
     Algorithm, Encoding, Handshake, KeyForm, Mark, Part, Place, Proof, Replay, Scheme, Signature,

@@ -1,9 +1,9 @@
 //! Answers the questions of vendors that only want to see their own text, or a 2xx, before they send events.
 //!
 //! A question is data: a method, what must be there, and what to answer. No answer contains anything that is made with
-//! a secret, so no answer is of use to a forger; handshakes that sign are in `handshake`. A question that is not signed
-//! is asked without the header of the signature, so no signed event is taken for one. Text is repeated only if it has at most
-//! [`REPEAT_BYTES_MAX`] printable ASCII characters, none of which has a meaning in HTML.
+//! a secret, so no answer is of use to a forger; handshakes that sign are in `handshake`. A request that could be an event
+//! is a question only if it has nothing else (`alone`). Text is repeated only if it has at most [`REPEAT_BYTES_MAX`]
+//! printable ASCII characters, none of which has a meaning in HTML.
 
 use std::borrow::Cow;
 
@@ -16,6 +16,8 @@ use crate::model::Request;
 
 /// Longest text that is repeated, in bytes.
 pub const REPEAT_BYTES_MAX: usize = 512;
+/// Longest body of a question that is unsigned or could be an event, in bytes.
+pub const QUESTION_BYTES_MAX: usize = 4096;
 /// Most questions of a source or a vendor.
 pub const QUESTIONS_MAX: usize = 8;
 

@@ -57,14 +57,9 @@ pub(super) fn write(folder: &Path, plans: &[Plan]) -> Result<Written, Failure> {
     }
     let has_env = exists(ENV_FILE);
     let env = if is_new { ENVIRONMENT.replace("@SOURCES@", lines.trim()) } else { lines };
-    let ignored = ignore(folder)?;
-    // The secret comes first: a configuration without it is useless.
-    let changed =
-        (!env.is_empty()).then(|| add(&folder.join(ENV_FILE), &env, 0o600)).transpose()?;
-    if let Err(failure) = add(&folder.join(CONFIG_FILE), &config, 0o644) {
-        changed.iter().for_each(undo);
-        return Err(failure);
-    }
+    let mut changes = Vec::new();
+    let ignored = write_all(folder, &env, &config, &mut changes)
+        .inspect_err(|_| changes.iter().rev().for_each(undo))?;
     let tables: Vec<String> =
         plans.iter().map(|plan| format!("[sources.{}]", plan.name())).collect();
     let variables = plans.iter().map(Plan::variable).filter(|it| !kept.iter().any(|old| old == it));
@@ -85,6 +80,23 @@ pub(super) fn write(folder: &Path, plans: &[Plan]) -> Result<Written, Failure> {
     Ok(Written { done: done.join("\n"), kept })
 }
 
+/// Appends to the files, or makes them; says what was done to `.gitignore`. `changes` has what must be undone after a
+/// failure.
+fn write_all(
+    folder: &Path,
+    env: &str,
+    config: &str,
+    changes: &mut Vec<Change>,
+) -> Result<Option<String>, Failure> {
+    let ignored = ignore(folder, changes)?;
+    // The secret comes before the configuration, which is useless without it.
+    if !env.is_empty() {
+        changes.push(add(&folder.join(ENV_FILE), env, 0o600)?);
+    }
+    changes.push(add(&folder.join(CONFIG_FILE), config, 0o644)?);
+    Ok(ignored)
+}
+
 /// The first configuration.
 fn first(plans: &[Plan]) -> String {
     let tables: Vec<String> = plans.iter().map(Plan::table).collect();
@@ -99,9 +111,9 @@ fn further(folder: &Path, plans: &[Plan]) -> Result<String, Failure> {
     // Without the environment: a secret may be set later.
     let config = config::load(&file, &Environment::skipped()).map_err(|problems| {
         let problems = problems.to_string();
+        // They name their files.
         Failure::new(format!(
-            "{} has errors: correct them first\n{}",
-            shown(&file),
+            "the configuration has errors: correct them first\n{}",
             problems.trim_end()
         ))
     })?;
@@ -111,14 +123,14 @@ fn further(folder: &Path, plans: &[Plan]) -> Result<String, Failure> {
         if sources.iter().any(|source| &*source.name == name) {
             return Err(Failure::new(format!(
                 "{} has a source `{name}`, which is not overwritten; nothing was changed",
-                shown(&file)
+                shown(&config::file_with(&file, &["sources", name]))
             )));
         }
         if plan.signs_address() && config.public_url.is_none() {
             return Err(Failure::new(format!(
                 "{} signs the address that it sends to: set server.public_url in {}, then repeat this",
                 plan.vendor.short_name(),
-                shown(&file)
+                shown(&config::file_with(&file, &["server"]))
             )));
         }
     }
@@ -135,12 +147,12 @@ fn further(folder: &Path, plans: &[Plan]) -> Result<String, Failure> {
 }
 
 /// Keeps dispatcher.env out of version control; says what was done.
-fn ignore(folder: &Path) -> Result<Option<String>, Failure> {
+fn ignore(folder: &Path, changes: &mut Vec<Change>) -> Result<Option<String>, Failure> {
     let path = folder.join(IGNORE_FILE);
     let text = match fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            add(&path, &format!("{ENV_FILE}\n"), 0o644)?;
+            changes.push(add(&path, &format!("{ENV_FILE}\n"), 0o644)?);
             return Ok(Some(format!("wrote {}, so that Git ignores {ENV_FILE}", shown(&path))));
         }
         Err(error) => return Err(cannot("read", &path, &error)),
@@ -154,7 +166,7 @@ fn ignore(folder: &Path) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     let start = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    add(&path, &format!("{start}{ENV_FILE}\n"), 0o644)?;
+    changes.push(add(&path, &format!("{start}{ENV_FILE}\n"), 0o644)?);
     Ok(Some(format!("added {ENV_FILE} to {}", shown(&path))))
 }
 

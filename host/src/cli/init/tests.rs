@@ -155,6 +155,56 @@ fn nothing_is_added_if_the_source_is_there_or_needs_something_first() {
 }
 
 #[test]
+fn a_source_or_table_in_another_file_is_named_with_that_file() {
+    let home = tempfile::tempdir().unwrap();
+    init_of(&["github"], home.path()).unwrap();
+    let more = home.path().join("conf.d");
+    fs::create_dir(&more).unwrap();
+    fs::write(more.join("a.toml"), "[targets.t]\nplugin = \"file-log\"\nsettings.path = \"t\"\n")
+        .unwrap();
+    let stripe = more.join("shop.toml");
+    fs::write(&stripe, "[sources.stripe]\nsecrets = \"env:S\"\n").unwrap();
+    let failure = init_of(&["stripe"], home.path()).unwrap_err();
+    let expected = format!("{} has a source `stripe`, which", stripe.display());
+    assert!(failure.text.contains(&expected), "{}", failure.text);
+    // The table `server`, and a file with an error.
+    let toml = read(home.path(), CONFIG_FILE);
+    let without = toml.replace("[server]", "[store]").replace("listen =", "#listen =");
+    fs::write(home.path().join(CONFIG_FILE), without).unwrap();
+    let server = more.join("server.toml");
+    fs::write(&server, "[server]\nlisten = \"127.0.0.1:8080\"\n").unwrap();
+    let failure = init_of(&["square"], home.path()).unwrap_err();
+    let expected = format!("set server.public_url in {}", server.display());
+    assert!(failure.text.contains(&expected), "{}", failure.text);
+    fs::write(&server, "[server]\nlisten = 7\n").unwrap();
+    let failure = init_of(&["sqreen"], home.path()).unwrap_err();
+    assert!(failure.text.contains("the configuration has errors"), "{}", failure.text);
+    assert!(failure.text.contains(&server.display().to_string()), "{}", failure.text);
+}
+
+#[test]
+fn if_a_file_cannot_be_written_every_change_is_undone() {
+    for before in [None, Some("target"), Some("!dispatcher.env\n")] {
+        let home = tempfile::tempdir().unwrap();
+        init_of(&["github"], home.path()).unwrap();
+        let ignored = home.path().join(".gitignore");
+        match before {
+            None => fs::remove_file(&ignored).unwrap(),
+            Some(text) => fs::write(&ignored, text).unwrap(),
+        }
+        // A link that leads nowhere: no file can be made there.
+        let env = home.path().join(ENV_FILE);
+        fs::remove_file(&env).unwrap();
+        std::os::unix::fs::symlink(home.path().join("no/folder"), &env).unwrap();
+        let toml = read(home.path(), CONFIG_FILE);
+        let failure = init_of(&["stripe"], home.path()).unwrap_err();
+        assert!(failure.text.contains("cannot write"), "{}", failure.text);
+        assert_eq!(fs::read_to_string(&ignored).ok().as_deref(), before);
+        assert_eq!(read(home.path(), CONFIG_FILE), toml);
+    }
+}
+
+#[test]
 fn git_ignores_the_file_with_the_secrets() {
     for (before, after) in [
         (None, "dispatcher.env\n"),

@@ -85,8 +85,7 @@ them ([schemes.md](schemes.md), column *covered*). So with a scheme that signs t
 - What the body does not tell, the type does not: of events of Shopify, WooCommerce and Contentful it names the thing
   and not what happened to it (`orders`, not `orders/create`), and Bitbucket's `pullrequest`,
   `pullrequest:approval`, `pullrequest:changes_request`, `pullrequest:comment` and `repo:commit_status` stand for
-  several events, GitHub's `exemption_request` and `custom_property` too, and Shopify's `shop` also means
-  `app/uninstalled`. To tell them apart, set `unsigned_types`, or give each topic a source of its own.
+  several events, GitHub's `exemption_request` and `custom_property` too. To tell them apart, set `unsigned_types`, or give each topic a source of its own.
 - The body's bytes decide how it is read, and which content type goes on to targets, not `Content-Type` and
   `Content-Encoding`. It is JSON if it begins with
   `{` or `[` (several objects, each on a line of its own, are as many events; a byte order mark is skipped), multipart if its first line is `--BOUNDARY`, and a form if it consists of `NAME=VALUE` fields in which

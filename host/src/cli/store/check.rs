@@ -64,13 +64,7 @@ pub(super) fn show(report: &Report) -> String {
 
 /// Whether the daemon starts, and what to do.
 fn advice(report: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
-    match &report.start {
-        Start::Unknown => {}
-        Start::Works if report.is_clean() => {}
-        Start::Works => lines.push("the daemon starts with this folder".to_owned()),
-        Start::Fails(why) => lines.push(format!("the daemon does not start: {}", printable(why))),
-    }
+    let mut lines: Vec<String> = verdict(report).into_iter().collect();
     if report.damages.iter().any(|damage| damage.repairable) {
         lines.push("to repair it: stop the daemon, then run `dispatcher store repair` (--dry-run shows what it would do)".into());
     }
@@ -79,6 +73,21 @@ fn advice(report: &Report) -> Vec<String> {
     segments.dedup();
     lines.extend(segments.iter().map(|segment| give_up(segment, report)));
     lines
+}
+
+/// Whether the daemon starts, if that is in question.
+pub(super) fn verdict(report: &Report) -> Option<String> {
+    match &report.start {
+        Start::Unknown => None,
+        Start::Works if report.is_clean() => None,
+        Start::Works => Some("the daemon starts with this folder".to_owned()),
+        Start::Fails(why) => Some(format!("the daemon does not start: {}", printable(why))),
+    }
+}
+
+/// How many places are damaged; the index is one.
+pub(super) fn places(report: &Report) -> String {
+    count(report.damages_count + u64::from(report.index.is_some()), "damaged place")
 }
 
 /// What to do about a segment that cannot be repaired.
@@ -103,6 +112,6 @@ fn summary(report: &Report) -> String {
         count(report.frames, "frame"),
         count(report.events, "event"),
         count(report.bytes, "byte"),
-        count(report.damages_count + u64::from(report.index.is_some()), "damaged place"),
+        places(report),
     )
 }

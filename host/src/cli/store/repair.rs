@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::bar::Bar;
-use super::{DataFolder, check, count, describe, failed};
+use super::{DataFolder, check, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::store::embedded::tools::{self, GivenUp, Lay, Repaired, Work};
@@ -36,6 +36,7 @@ pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Fail
     out::line(&show(&done, args.dry_run));
     Ok(match &done.after {
         Some(after) => after.is_clean(),
+        None if done.before.damages.is_empty() => done.before.is_clean(),
         None => done.before.damages.iter().all(|damage| damage.repairable),
     })
 }
@@ -61,12 +62,15 @@ fn show(done: &Repaired, dry_run: bool) -> String {
         if let Some(kept) = kept {
             lines.push(format!("    its bytes {were} copied to {}", kept.display()));
         }
-        lines.push(if let Lay::OneBit { .. } = damage.lay {
-            format!("    it {will} corrected")
-        } else if damage.repairable {
-            format!("    its place {will} marked as lost; the records around it stay unchanged")
-        } else {
-            format!("    {}", check::give_up(&damage.segment, &done.before))
+        lines.push(match damage.lay {
+            Lay::OneBit { .. } => format!("    it {will} corrected"),
+            Lay::Header if damage.repairable => {
+                format!("    it {will} written again; the records in the file stay unchanged")
+            }
+            _ if damage.repairable => {
+                format!("    its place {will} marked as lost; the records around it stay unchanged")
+            }
+            _ => format!("    {}", check::give_up(&damage.segment, &done.before)),
         });
     }
     if done.index_removed {
@@ -74,10 +78,10 @@ fn show(done: &Repaired, dry_run: bool) -> String {
     }
     match &done.after {
         None if done.before.is_clean() => lines.push("nothing to repair".to_owned()),
-        None => lines.push(format!(
-            "{}; nothing was changed",
-            count(done.before.damages_count, "damaged place")
-        )),
+        None => {
+            lines.extend(check::verdict(&done.before));
+            lines.push(format!("{}; nothing was changed", check::places(&done.before)));
+        }
         Some(after) => {
             lines.push("afterwards:".to_owned());
             lines.push(check::show(after));

@@ -1,13 +1,16 @@
 //! `scheme` of a source and, for scheme `token`, where the token is.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use http::Method;
 
 use super::super::names::near;
 use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
 use super::super::schemes::{self, TOLERANCE};
 use super::super::vendors;
-use crate::verify::{self, Proof, Scheme, TokenIn};
+use crate::verify::{self, Part, Place, Proof, Scheme, Spot, StampIn, TokenIn};
 
 const LIST_OF_SCHEMES: &str = "`dispatcher verify --list` names every built-in scheme; your own schemes are tables [schemes.NAME]";
 
@@ -101,6 +104,28 @@ pub(super) fn methods(
 ) -> Option<Arc<Scheme>> {
     let Some(methods) = schemes::methods(table, notes) else { return scheme };
     Some(Arc::new(Scheme { methods, ..(*scheme?).clone() }))
+}
+
+/// Refuses a scheme that needs something of a body when events come by GET only.
+pub(super) fn refuse_bodyless(source: &str, scheme: &Scheme, at: Range<usize>, notes: &Notes) {
+    let Some(signature) = scheme.signature() else { return };
+    let in_body = |spots: &[Spot]| !spots.iter().any(|spot| matches!(spot, Spot::Query(_)));
+    let place = match &signature.place {
+        Place::Inside(spots) => in_body(spots),
+        Place::First(_) | Place::Each(_) => false,
+    };
+    let time = signature.stamp.as_ref().is_some_and(|stamp| match &stamp.place {
+        StampIn::Inside(spots) => stamp.covered && !stamp.optional && in_body(spots),
+        StampIn::Headers(_) | StampIn::Element(_) => false,
+    });
+    let signed = |part: &Part| matches!(part, Part::Text(spots) if in_body(spots));
+    let needs_body = place || time || signature.signed.iter().any(signed);
+    if needs_body && scheme.methods.iter().all(|method| *method == Method::GET) {
+        let title = format!("source `{source}` takes GET only, which has no body");
+        let label = format!("scheme `{}` verifies parts of the body", scheme.name);
+        let problem = Problem::error(title).at(at, label);
+        notes.add(problem.help("add another method to `methods`, or read it from \"query:NAME\""));
+    }
 }
 
 /// Reads `token_in` and gives the scheme with that place. Only scheme `token` has one.

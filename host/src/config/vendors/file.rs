@@ -145,6 +145,7 @@ fn read(name: &'static str, mut table: Table<'_>, notes: &Notes) -> Option<Vendo
     let reads = reads(name, table.entry("sender"), notes);
     let questions = table.entry("questions");
     let questions = questions.map_or_else(Vec::new, |entry| questions::questions(&entry, notes));
+    let questions = questions.into_iter().map(|(_, question)| question).collect();
     let empty_answer = table.boolean("empty_answer", false, notes);
     let setup = setup(name, &mut table, notes);
     let samples = table.entry("samples").map_or_else(Vec::new, |entry| entry.items(notes));

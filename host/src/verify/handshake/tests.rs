@@ -89,8 +89,11 @@ fn each_vendor_gets_the_answer_that_it_asks_for() {
     // The header is not signed, so it neither makes a question an event nor an event a question.
     let notification = ("twitch-eventsub-message-type", "notification");
     assert_eq!(asked("twitch", twitch, &[notification]), Ok(Some(answer)));
-    let event = r#"{"event":{},"subscription":{}}"#;
-    assert_eq!(asked("twitch", event, &[verification]), Ok(None));
+    for event in
+        [r#"{"event":{},"subscription":{}}"#, r#"{"challenge":"c","event":{},"subscription":{}}"#]
+    {
+        assert_eq!(asked("twitch", event, &[verification]), Ok(None));
+    }
 
     // A ping of GitHub is an event.
     assert_eq!(asked("github", r#"{"zen":"Keep it logically awesome."}"#, &[]), Ok(None));

@@ -84,6 +84,7 @@ pub mod tools;
 pub use engine::Embedded;
 pub use error::OpenError;
 pub use limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, TARGETS_MAX};
+pub use platform::caught::is_panic_caught;
 pub use settings::{
     RETENTION_AGE_MS_DEFAULT, RETENTION_BYTES_DEFAULT, RETENTION_SEGMENTS_MIN,
     SEGMENT_BYTES_DEFAULT, Settings,

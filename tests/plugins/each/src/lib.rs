@@ -33,6 +33,7 @@ enum Act {
     Sleep,
     SleepForEver,
     BlockTheThread,
+    HoldTheThread,
     EndlessLoop,
     Chatter,
     HiddenChatter,
@@ -60,7 +61,7 @@ struct Settings {
     file: Option<LocalPath>,
     #[serde(default)]
     to: Vec<HttpUrl>,
-    /// What `trace` writes.
+    /// What `trace` and `hold-the-thread` write.
     #[serde(default)]
     label: String,
 }
@@ -160,6 +161,7 @@ impl Each for Acting {
                 std::thread::sleep(Duration::from_millis(1100));
                 Ok(Receipt::none())
             }
+            Act::HoldTheThread => self.hold_the_thread(),
             Act::EndlessLoop => loop {
                 std::hint::spin_loop();
             },
@@ -220,19 +222,34 @@ impl Acting {
 
     /// Writes a line, waits for a file of the same name with `.open`, and writes another line.
     async fn trace(&self) -> Verdict {
-        let Some(file) = &self.settings.file else { return Err(Failure::broken("no file")) };
-        let write = |what: &str| {
-            let line = format!("{what} {}\n", self.settings.label);
-            let file = std::fs::File::options().create(true).append(true).open(&**file);
-            file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()))
-                .map_err(|error| Failure::retry(error.to_string()))
-        };
-        write("begin")?;
-        while !file.with_extension("open").exists() {
+        self.write("begin")?;
+        while !self.is_open() {
             self.host.sleep(Duration::from_millis(10)).await;
         }
-        write("end")?;
+        self.write("end")?;
         Ok(Receipt::none())
+    }
+
+    /// The same without giving the thread back.
+    fn hold_the_thread(&self) -> Verdict {
+        self.write("begin")?;
+        while !self.is_open() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.write("end")?;
+        Ok(Receipt::none())
+    }
+
+    fn write(&self, what: &str) -> Result<(), Failure> {
+        let Some(file) = &self.settings.file else { return Err(Failure::broken("no file")) };
+        let line = format!("{what} {}\n", self.settings.label);
+        let file = std::fs::File::options().create(true).append(true).open(&**file);
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()))
+            .map_err(|error| Failure::retry(error.to_string()))
+    }
+
+    fn is_open(&self) -> bool {
+        self.settings.file.as_ref().is_some_and(|file| file.with_extension("open").exists())
     }
 
     fn chatter(&self) -> Receipt {

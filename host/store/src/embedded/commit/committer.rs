@@ -212,7 +212,9 @@ impl Committer {
                 Command::Relocate { copies, reply } => self.relocate(copies, reply),
                 Command::EndSegment { before, reply } => self.end_old(before, reply),
                 Command::GiveUp { target, rows, reply } => self.give_up(target, rows, reply),
-                Command::LoseRows { target, count } => self.lose_rows(target, count),
+                Command::LoseRows { target, retries, letters, uncounted } => {
+                    self.lose_rows(target, (retries, letters), &uncounted);
+                }
                 Command::Settle { .. } => {}
             }
         }

@@ -3,6 +3,7 @@
 pub(super) mod append;
 pub(super) mod committer;
 pub(super) mod group;
+mod lose;
 pub(super) mod operate;
 mod register;
 pub(super) mod relocate;

@@ -12,12 +12,10 @@ use super::group::{Unwritten, Waiting};
 use crate::StoreError;
 use crate::embedded::core::inbox::{Reply, unknown};
 use crate::embedded::format::entry::Effects;
-use crate::embedded::format::event_number;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{
-    self, Act, ActKind, DeadRange, Settled, Settlements, TargetSettlements,
+    self, Act, ActKind, Settled, Settlements, TargetSettlements,
 };
-use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::expire_range::ExpireRange;
 use crate::embedded::target::live::RowLease;
@@ -120,35 +118,6 @@ impl Committer {
         }
     }
 
-    pub(super) fn lose_rows(&mut self, number: TargetNumber, count: u64) {
-        let Some(target) = self.shared.target(number.0) else { return };
-        let reason =
-            "a part of the log is lost, and with it which events were to be tried again".to_owned();
-        self.shared.log_unreadable(&target.name, &reason);
-        let at_ms = self.shared.clock.wall_ms();
-        // No event has that number, and no other letter: one loss is found in more than a second.
-        let at = lost_rows_number(self.shared.reader.start(), at_ms);
-        let mut live = lock(&target.live);
-        live.counts.lost_rows(count);
-        let record = Arc::new(DeadRange {
-            target: number.0,
-            from: at,
-            to: at,
-            kept: Vec::new(),
-            count,
-            first: at,
-            first_received_ms: at_ms,
-            at_ms,
-            reason,
-            cursor: live.cursor(),
-            settled: Vec::new(),
-        });
-        drop(live);
-        if let Some(frame) = record::frame(Kind::DeadRange, &*record, 256) {
-            self.place_or_queue(Unwritten { frame, effects: Effects::DeadRange(record) });
-        }
-    }
-
     pub(super) fn expire(
         &mut self,
         number: TargetNumber,
@@ -183,28 +152,5 @@ impl Committer {
         if let Some(reply) = self.unless_refused(reply) {
             self.group.wait(Waiting::Expired { reply, count });
         }
-    }
-}
-
-/// A number that no event has: the header of a segment is there.
-const fn lost_rows_number(start: u64, at_ms: u64) -> u64 {
-    let (first, end) =
-        (event_number::number(start, 1), event_number::number(start + SEGMENT_HEADER_BYTES, 0));
-    first + (at_ms / 1_000) % (end - first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_loss_has_a_number_of_its_own_that_no_event_has() {
-        let start = 3 << 20;
-        let numbers: std::collections::BTreeSet<u64> = (0..1_000)
-            .map(|second| lost_rows_number(start, 1_790_000_000_000 + second * 1_000))
-            .collect();
-        assert_eq!(numbers.len(), 1_000);
-        let places = numbers.iter().map(|number| event_number::lsn_of(*number));
-        assert!(places.into_iter().all(|lsn| (start..start + SEGMENT_HEADER_BYTES).contains(&lsn)));
     }
 }

@@ -109,10 +109,13 @@ pub(crate) enum Command {
         rows: Vec<Settled>,
         reply: Reply<u64>,
     },
-    /// Makes a dead letter of that many retries whose rows are lost.
+    /// Makes a dead letter of that many retries whose rows are lost, and one of that many dead letters. Counts rows again
+    /// that are not counted.
     LoseRows {
         target: TargetNumber,
-        count: u64,
+        retries: u64,
+        letters: u64,
+        uncounted: Vec<Settled>,
     },
 }
 

@@ -16,12 +16,12 @@ use super::rebuild::Rebuild;
 use super::retention_limits::RetentionLimits;
 use crate::embedded::format::segment_header::{Identity, SegmentHeader, base_of};
 use crate::embedded::index::recent::{KeyWindow, NEVER_ASKED};
-use crate::embedded::index::rows::{HOUR_MS, Index, IndexError, IndexHome, KeysKept};
+use crate::embedded::index::rows::{HOUR_MS, Index, IndexError, IndexHome, KeysKept, WindowRow};
 use crate::embedded::limits::millis;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
 use crate::embedded::log::spare::Spare;
-use crate::embedded::platform::clock::{Clock, ClockSet, Now, SeenTime};
+use crate::embedded::platform::clock::{Clock, ClockSets, Now, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::platform::repeated::Repeated;
@@ -50,10 +50,13 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn new(number: u16, state: &TargetState) -> Self {
+        // Rows are looked for once, also if none are counted: what counted them may be lost.
+        let mut live = Live::new(number, state);
+        live.low_water_ms = 0;
         Self {
             number,
             name: state.name.as_str().into(),
-            live: Mutex::new(Live::new(number, state)),
+            live: Mutex::new(live),
             woken: Notify::new(),
             loading: Arc::default(),
         }
@@ -84,7 +87,7 @@ pub(crate) struct Shared {
     /// How far the wall clock is ahead of the time that passed since keys were stored; usually zero.
     ahead_ms: AtomicI64,
     /// What was known of the clock at the start.
-    set: ClockSet,
+    sets: ClockSets,
     /// The first damage found, and how many places.
     damage: Mutex<Option<(String, BTreeSet<u64>)>>,
     /// Dead letters for what cannot be read.
@@ -110,7 +113,11 @@ impl Shared {
         states: &[TargetState],
         lock: Option<Lock>,
     ) -> Self {
-        let end = read_lock(&reader.segments).tail;
+        let (end, sets) = {
+            let segments = read_lock(&reader.segments);
+            let headers = segments.list.iter().map(|segment| segment.header);
+            (segments.tail, ClockSets::new(headers.map(|header| (header.epoch, header.clock))))
+        };
         let began = clock.steady();
         let seen = SeenTime::starting(&*clock, last_seen_ms);
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
@@ -137,7 +144,7 @@ impl Shared {
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             window_ms: AtomicU64::new(settings.window_ms()),
             ahead_ms: AtomicI64::new(0),
-            set: newest.clock,
+            sets,
             damage: Mutex::new(None),
             unreadable: Mutex::default(),
             unread: Mutex::default(),
@@ -155,9 +162,12 @@ impl Shared {
     /// The windows of a target that are open.
     pub(crate) fn windows(&self, target: u16) -> Result<Vec<Window>, StoreError> {
         let now = self.now();
-        let from_ms = now.seen.as_millis().saturating_sub(self.set.ahead_ms());
+        let from_ms = now.seen.as_millis().saturating_sub(self.sets.ahead_ms());
         let rows = self.with_index(|index| index.windows(target, from_ms))?;
-        let window = |(group, until_ms)| Window { group, until: self.set.due(until_ms, now) };
+        let window = |(group, row): (u64, WindowRow)| {
+            let until = self.sets.due((row.epoch, row.until_ms), now);
+            Window { group, until }
+        };
         Ok(rows.into_iter().map(window).collect())
     }
 

@@ -277,10 +277,12 @@ fn spare(
     let mut spared = Runs::from_deltas(first, &row.spared);
     spared.insert(number, number + 1);
     row.spared = spared.to_deltas(first);
-    row.count = row.count.saturating_sub(1).max(1);
+    row.count = row.count.saturating_sub(1);
+    let is_empty = row.count == 0;
     Ok(Some(DeadLetterChange {
+        gone: if is_empty { vec![first] } else { Vec::new() },
         count: 1,
-        left: Some((first, row)),
+        left: (!is_empty).then_some((first, row)),
         replayed: vec![number],
         ..DeadLetterChange::default()
     }))

@@ -75,9 +75,13 @@ impl Effects {
         }
     }
 
-    /// Whether they make dead letters of the retries that an index has no rows of.
+    /// Whether they make dead letters of what an index has no rows of.
     pub(crate) fn gives_up_lost_rows(&self) -> bool {
-        matches!(self, Self::DeadRange(record) if record.is_of_lost_rows())
+        match self {
+            Self::DeadRange(record) => record.is_of_lost_rows(),
+            Self::Act(record) => record.what.lists_lost_rows(),
+            _ => false,
+        }
     }
 
     /// Those of a request without events.

@@ -207,6 +207,14 @@ pub(crate) enum ActKind {
     DropRange(DeadRange),
 }
 
+impl ActKind {
+    /// Whether it only lists dead letters whose rows are lost: which events they were of is not known.
+    pub(crate) fn lists_lost_rows(&self) -> bool {
+        let Self::DeadLetters(change) = self else { return false };
+        change.left.as_ref().is_some_and(|(first, row)| row.to == *first)
+    }
+}
+
 /// Why a target's deliveries wait.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct HoldRow {

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::fs::DirEntry;
 use std::ops::RangeInclusive;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
@@ -18,10 +17,13 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::key_filter::Filter;
 use super::rows::IndexError;
 use super::rows::{
-    Batch, Index, Order, Row, RowVisit, Seen, Space, hour_of, split_window_key, window_prefix,
+    Batch, Index, Order, Row, RowVisit, Seen, Space, WindowRow, hour_of, split_window_key,
+    window_prefix,
 };
 use crate::embedded::format::event_number::lsn_of;
+use crate::embedded::platform::caught::caught;
 use crate::embedded::platform::disk::is_full;
+use crate::embedded::platform::private::make_private;
 use crate::embedded::platform::regular::irregular_in;
 
 /// The engine's folder of keyspaces, each in a folder named by its number.
@@ -59,6 +61,7 @@ pub(crate) struct FjallIndex {
     place: Keyspace,
     outcome: Keyspace,
     hours: RwLock<BTreeMap<u32, Hour>>,
+    folder: PathBuf,
 }
 
 /// The keys of an hour.
@@ -113,7 +116,9 @@ impl FjallIndex {
             let what = format!("{} does not belong to the index", path.display());
             return Err(IndexError::Irregular(what));
         }
-        unbroken(|| Self::open_now(folder))
+        let opened = unbroken(|| Self::open_now(folder))?;
+        make_private(folder);
+        Ok(opened)
     }
 
     fn open_now(folder: &Path) -> Result<Self, IndexError> {
@@ -156,6 +161,7 @@ impl FjallIndex {
             outcome: space("outcome")?,
             hours: RwLock::new(hours),
             database,
+            folder: folder.to_owned(),
         })
     }
 
@@ -178,6 +184,7 @@ impl FjallIndex {
             return Ok(hour.space.clone());
         }
         let space = self.database.keyspace(&hour_name(hour), options)?;
+        make_private(&self.folder);
         let filter = Some(Filter::default());
         crate::embedded::platform::locks::write_lock(&self.hours)
             .insert(hour, Hour { space: space.clone(), filter });
@@ -213,7 +220,7 @@ impl FjallIndex {
 /// The engine may panic: on damaged files, and in debug builds when the disk refuses in the middle of a
 /// record. That is an error of the index, and must not end the thread that asks.
 fn unbroken<T>(ask: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    std::panic::catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| Err(IndexError::Panicked))
+    caught(ask).unwrap_or(Err(IndexError::Panicked))
 }
 
 impl Index for FjallIndex {
@@ -239,7 +246,7 @@ impl Index for FjallIndex {
         unbroken(|| self.look_up(key, from_ms))
     }
 
-    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {
         unbroken(|| self.open_windows(target, now_ms))
     }
 
@@ -252,6 +259,7 @@ impl Index for FjallIndex {
     }
 
     fn sync(&self) -> Result<(), IndexError> {
+        make_private(&self.folder);
         unbroken(|| Ok(self.database.persist(PersistMode::SyncData)?))
     }
 
@@ -414,7 +422,7 @@ impl FjallIndex {
         Ok(None)
     }
 
-    fn open_windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+    fn open_windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {
         let mut windows = Vec::new();
         for (_, hour) in
             crate::embedded::platform::locks::read_lock(&self.hours).range(hour_of(now_ms)..)
@@ -422,12 +430,12 @@ impl FjallIndex {
             for row in hour.space.prefix(window_prefix(target)) {
                 let (key, value) = row.into_inner()?;
                 if let Some(group) = split_window_key(&key) {
-                    let until = value.as_ref().try_into().map_err(|_| IndexError::Unreadable)?;
-                    windows.push((group, u64::from_le_bytes(until)));
+                    let row = WindowRow::from_bytes(&value).ok_or(IndexError::Unreadable)?;
+                    windows.push((group, row));
                 }
             }
         }
-        windows.sort_unstable_by_key(|(_, until)| *until);
+        windows.sort_unstable_by_key(|(_, row)| *row);
         Ok(windows)
     }
 }

@@ -8,3 +8,4 @@ pub(super) mod recent;
 pub(super) mod rows;
 pub(super) mod set_aside;
 pub(super) mod sweep;
+mod window_row;

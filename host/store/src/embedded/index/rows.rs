@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use dispatcher_model::RepetitionKey;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::window_row::WindowRow;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
 pub(crate) use crate::embedded::format::record::DeadRow;
@@ -21,7 +22,7 @@ use crate::embedded::format::runs::Runs;
 use crate::embedded::state::apply::State;
 
 /// Version of the rows. An index with another version is rebuilt.
-pub(crate) const LAYOUT: u8 = 4;
+pub(crate) const LAYOUT: u8 = 5;
 
 /// The key of a mark: rows may be missing before the place that the index has read.
 pub(crate) const UNFINISHED: &[u8] = b"unfinished";
@@ -36,7 +37,7 @@ pub(crate) enum IndexError {
     Full(String),
     #[error("the engine of the index failed: {0}")]
     Engine(String),
-    #[error("the engine of the index panicked")]
+    #[error("the engine of the index gave up on its files")]
     Panicked,
     /// A file of it is not a file: what it is.
     #[error("{0}")]
@@ -182,8 +183,8 @@ pub(crate) trait Index: Send + Sync {
     ) -> Result<(), IndexError>;
     /// The newest event of that key; of those before the hour of `from_ms`, none.
     fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError>;
-    /// Windows of a target that end in the hour of `now_ms` or later: group and end, the latest last.
-    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError>;
+    /// Windows of a target that end in the hour of `now_ms` or later: group and row, the latest last.
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError>;
     /// Rows of a space from that key on, at most `max`: keys and values.
     fn scan(&self, space: Space, from: &[u8], max: usize) -> Result<Vec<Row>, IndexError>;
     /// Syncs what was committed.
@@ -320,7 +321,7 @@ impl Batch {
             Effects::Settlements(record) => {
                 for target in &record.targets {
                     for settled in &target.others {
-                        self.settled(target.target, record.at_ms, settled, kept);
+                        self.settled(target.target, (record.at_ms, entry.epoch), settled, kept);
                     }
                 }
             }
@@ -398,7 +399,13 @@ impl Batch {
         }
     }
 
-    fn settled(&mut self, target: u16, at_ms: u64, settled: &Settled, kept: KeysKept) {
+    fn settled(
+        &mut self,
+        target: u16,
+        (at_ms, epoch): (u64, u32),
+        settled: &Settled,
+        kept: KeysKept,
+    ) {
         let number = settled.number;
         if let Some(due_ms) = settled.row_due_ms {
             self.rows.insert((Space::Retry, retry_key(target, due_ms, number)), None);
@@ -437,9 +444,9 @@ impl Batch {
             }
             &RecordedOutcome::Window { group, until_ms } => {
                 // A rebuild reads of windows that ended long ago.
-                if until_ms.saturating_add(kept.window_ms) >= at_ms.max(kept.now_ms) {
+                if until_ms.saturating_add(kept.window_ms) >= kept.now_ms {
                     let key = (Space::Seen(hour_of(until_ms)), window_key(target, group));
-                    self.rows.insert(key, Some(until_ms.to_le_bytes().to_vec()));
+                    self.rows.insert(key, Some(WindowRow { until_ms, epoch }.to_bytes()));
                 }
             }
             RecordedOutcome::Dead { reason } => {

@@ -21,6 +21,8 @@ pub(crate) struct Found {
     pub stamp: Option<Stamp>,
     /// What became of a damaged index that this one replaces.
     pub damaged: Option<String>,
+    /// Why another index, which was not damaged, was removed.
+    pub other: Option<&'static str>,
 }
 
 pub(crate) enum Usable {
@@ -33,7 +35,7 @@ impl Found {
     /// An index to be made. If that is interrupted, it is continued.
     fn empty(index: Box<dyn Index>, damaged: Option<String>) -> Result<Self, IndexError> {
         index.commit(Batch::mark(true))?;
-        Ok(Self { index, state: State::default(), stamp: None, damaged })
+        Ok(Self { index, state: State::default(), stamp: None, damaged, other: None })
     }
 }
 
@@ -89,9 +91,8 @@ impl Lookup<'_> {
         match usable {
             Ok(Usable::Found(found)) => Ok(found),
             Ok(Usable::Other(why)) => {
-                tracing::warn!(why, "the index is rebuilt from the log");
                 remove(self.home)?;
-                Found::empty(self.home.open()?, None)
+                Ok(Found { other: Some(why), ..Found::empty(self.home.open()?, None)? })
             }
             Err(error) if error.is_damage() => {
                 let damaged = replace(self.home, &error)?;
@@ -125,6 +126,7 @@ impl Lookup<'_> {
             state: State { targets },
             stamp: Some(stamp),
             damaged: None,
+            other: None,
         }))
     }
 

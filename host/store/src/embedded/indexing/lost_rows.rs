@@ -1,6 +1,7 @@
-//! Retries that the state counts and the index has no rows of, because the part of the log that recorded them is lost.
+//! Where the counts of a new index and its rows differ, because a part of the log that recorded them is lost.
 //!
-//! A checkpoint keeps how many they are. Which events they are for was in the rows, so they become one dead letter.
+//! A checkpoint keeps how many there are. Which events they are for was in the rows, so what has none becomes one dead
+//! letter, and a row that is not counted is counted again: its delivery is made again.
 
 use std::ops::ControlFlow;
 
@@ -8,37 +9,72 @@ use dispatcher_model::TargetNumber;
 
 use crate::embedded::core::inbox::Command;
 use crate::embedded::core::shared::Shared;
+use crate::embedded::format::record::{RecordedOutcome, Settled};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::state::apply::State;
 
-/// How many retries of a target have no row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Dead letters read at once.
+const PAGE_ROWS: usize = 1_000;
+
+/// What of a target has no row, or is not counted.
+#[derive(Debug)]
 pub(crate) struct LostRows {
     target: TargetNumber,
-    count: u64,
+    retries: u64,
+    letters: u64,
+    uncounted: Vec<Settled>,
 }
 
-/// The retries without rows in an index that has read all of the log.
+/// The differences in an index that has read all of the log.
 fn find(index: &dyn Index, state: &State) -> Result<Vec<LostRows>, IndexError> {
     let mut lost = Vec::new();
     for (target, known) in (0..).zip(&state.targets) {
-        let mut count = known.counts.retrying;
-        if count > 0 {
-            index.retries(target, 0, &mut |_, _, _| {
-                count = count.saturating_sub(1);
-                if count > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
-        }
-        if count > 0 {
-            lost.push(LostRows { target: TargetNumber(target), count });
+        let mut retries = known.counts.retrying;
+        let mut uncounted = Vec::new();
+        index.retries(target, 0, &mut |due_ms, number, row| {
+            if retries > 0 {
+                retries -= 1;
+            } else {
+                uncounted.push(Settled {
+                    number,
+                    received_ms: row.first_attempt_ms,
+                    row_due_ms: Some(due_ms),
+                    attempts: row.attempts,
+                    first_attempt_ms: row.first_attempt_ms,
+                    what: RecordedOutcome::Retry {
+                        due_ms,
+                        reason: row.reason,
+                        progress: row.progress,
+                    },
+                });
+            }
+            ControlFlow::Continue(())
+        })?;
+        let letters = known.counts.dead.saturating_sub(listed(index, target)?);
+        if retries > 0 || letters > 0 || !uncounted.is_empty() {
+            lost.push(LostRows { target: TargetNumber(target), retries, letters, uncounted });
         }
     }
     Ok(lost)
 }
 
-/// Ends the making of an index that has read all of the log. One that lacks rows stays unfinished: if the process ends
-/// before [`give_up`] is durable, the next one finds them again. The indexer ends it with the record.
+/// How many dead letters of the target have rows.
+fn listed(index: &dyn Index, target: u16) -> Result<u64, IndexError> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = index.dead(target, after, PAGE_ROWS)?;
+        count += page.iter().map(|(_, row)| row.count).sum::<u64>();
+        match page.last() {
+            Some((last, _)) if page.len() == PAGE_ROWS => after = Some(*last),
+            _ => return Ok(count),
+        }
+    }
+}
+
+/// Ends the making of an index that has read all of the log. One that differs stays unfinished: if the process ends
+/// before [`give_up`] is durable, the next one finds it again. The indexer ends it with the record, or else the next start
+/// does.
 pub(crate) fn finish(index: &dyn Index, state: &State) -> Result<Vec<LostRows>, IndexError> {
     if !index.is_unfinished()? {
         return Ok(Vec::new());
@@ -50,9 +86,9 @@ pub(crate) fn finish(index: &dyn Index, state: &State) -> Result<Vec<LostRows>, 
     Ok(lost)
 }
 
-/// Has them recorded as dead letters.
+/// Has them recorded: as dead letters, or as retries that wait.
 pub(crate) fn give_up(shared: &Shared, lost: Vec<LostRows>) {
-    for LostRows { target, count } in lost {
-        shared.post(Command::LoseRows { target, count });
+    for LostRows { target, retries, letters, uncounted } in lost {
+        shared.post(Command::LoseRows { target, retries, letters, uncounted });
     }
 }

@@ -201,6 +201,8 @@ pub(crate) fn rebuild_once(
 
 fn install(shared: &Shared, made: Made) -> (State, u64) {
     let Made { index, state, to, moved, lost } = made;
+    // Before anything of them can be claimed.
+    lost_rows::give_up(shared, lost);
     shared.index.put(index);
     shared.indexed.store(to, Ordering::Release);
     tell(shared, moved);
@@ -209,7 +211,6 @@ fn install(shared: &Shared, made: Made) -> (State, u64) {
         lock(&target.live).low_water_ms = 0;
         target.woken.notify_waiters();
     }
-    lost_rows::give_up(shared, lost);
     let unchecked = shared.rebuild.end();
     tracing::info!(
         unchecked,
@@ -228,7 +229,10 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let first = list.first().map_or(0, SegmentHeader::first);
     let (disk, home) = (&*machine.disk, &*machine.index);
     let lookup = Lookup { disk, home, folder: &folder, list: &list };
-    let Found { index, mut state, stamp: from, damaged } = lookup.index()?;
+    let Found { index, mut state, stamp: from, damaged, other } = lookup.index()?;
+    if let Some(why) = other {
+        tracing::warn!(why, "the index is rebuilt from the log");
+    }
     if let Some(damaged) = damaged {
         shared.note_index_damage(damaged);
     }

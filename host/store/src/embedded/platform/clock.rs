@@ -63,18 +63,37 @@ pub(crate) struct ClockSet {
 /// Nothing that waits is due later than that.
 const DUE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
+/// How far the clock was ahead of the time that passed, as the segments of the log say it: the epoch in which each was made,
+/// and what it says. The seen time starts like the wall clock, so with each start it went ahead as far as that clock had
+/// been set since the one before.
+#[derive(Debug, Default)]
+pub(crate) struct ClockSets(Vec<(u32, u64)>);
+
+impl ClockSets {
+    /// Oldest first.
+    pub(crate) fn new(segments: impl Iterator<Item = (u32, ClockSet)>) -> Self {
+        Self(segments.map(|(epoch, set)| (epoch, set.ahead_ms())).collect())
+    }
+
+    /// How far the clock is ahead in all, in ms.
+    pub(crate) fn ahead_ms(&self) -> u64 {
+        self.0.last().map_or(0, |(_, ahead_ms)| *ahead_ms)
+    }
+
+    /// The seen time of a due time of that epoch.
+    pub(crate) fn due(&self, (epoch, due_ms): (u32, u64), now: Now) -> Timestamp {
+        let before = self.0.iter().rev().find(|(made, _)| *made < epoch);
+        let ahead_ms = self.ahead_ms().saturating_sub(before.map_or(0, |(_, ahead_ms)| *ahead_ms));
+        let moved = Timestamp::from_millis(due_ms.saturating_add(ahead_ms));
+        let is_possible = moved <= now.seen.plus(DUE_MAX);
+        if is_possible { moved } else { Timestamp::from_millis(due_ms) }
+    }
+}
+
 impl ClockSet {
     /// How far the clock is ahead, in ms; zero if it is not.
     pub(crate) fn ahead_ms(self) -> u64 {
         u64::try_from(self.ahead_min).unwrap_or_default().saturating_mul(60_000)
-    }
-
-    /// The seen time of a due time that may be from before the last start. The seen time starts like the wall clock, so it
-    /// went ahead of the time that passed if that clock had been set.
-    pub(crate) fn due(self, due_ms: u64, now: Now) -> Timestamp {
-        let (due, moved) = (Timestamp::from_millis(due_ms), due_ms.saturating_add(self.ahead_ms()));
-        let moved = Timestamp::from_millis(moved);
-        if due_ms < self.at_ms && moved <= now.seen.plus(DUE_MAX) { moved } else { due }
     }
 }
 

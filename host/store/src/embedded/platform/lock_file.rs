@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::platform::disk::FileId;
-use crate::embedded::platform::regular::open_with;
+use crate::embedded::platform::regular::{file_or_nothing, open_with};
 use crate::embedded::settings::folder_of;
 
 /// What the file says once the log has a segment.
@@ -38,6 +38,12 @@ impl Lock {
     /// Whether the log has had a segment.
     pub(crate) fn says_that_there_is_a_log(&self) -> bool {
         self.0.metadata().is_ok_and(|file| file.len() > 0)
+    }
+
+    /// The same of a file that is not locked, with the errors of [`take`](Self::take).
+    pub(crate) fn said_that_there_is_a_log(path: &Path) -> Result<bool, OpenError> {
+        file_or_nothing(path).map_err(at("create", path))?;
+        Ok(path.metadata().is_ok_and(|file| file.len() > 0))
     }
 
     /// Says that the log has a segment, whose name is durable.

@@ -47,9 +47,9 @@ impl Recovery<'_> {
                 Ok(begun) => return Ok(begun),
                 Err(error) if error.is_damage() => match replace(&*self.machine.index, &error) {
                     Ok(what) => damaged = Some(what),
-                    Err(error) => tracing::warn!(%error, "the index is rebuilt from the log"),
+                    Err(error) => self.rebuilt_for = Some(error.to_string()),
                 },
-                Err(error) => tracing::warn!(%error, "the index is rebuilt from the log"),
+                Err(error) => self.rebuilt_for = Some(error.to_string()),
             }
         }
         let mut recent = Recent::new(self.machine.clock.steady());
@@ -70,7 +70,7 @@ impl Recovery<'_> {
         found: Found,
         window_ms: u64,
     ) -> Result<Result<Begun, IndexError>, OpenError> {
-        let Found { index, mut state, stamp, damaged } = found;
+        let Found { index, mut state, stamp, damaged, .. } = found;
         let Some(oldest) = self.list.first().copied() else { return Ok(Err(IndexError::Closing)) };
         // A clock that is wrong at the start removes no keys.
         let created_ms = self.list.last().map_or(0, |newest| newest.created_ms);
@@ -112,7 +112,7 @@ impl Recovery<'_> {
         let found = match opened.and_then(|(_, index)| lookup.usable(index)) {
             // If it is ahead of the log, it is the proof of a loss.
             Ok(Usable::Other(why)) if self.proven > 0 || !is_near(oldest.first()) => {
-                tracing::warn!(why, "the index is rebuilt from the log");
+                self.rebuilt_for = Some(why.to_owned());
                 return None;
             }
             other if is_near(oldest.first()) => lookup.or_empty(other),
@@ -122,11 +122,12 @@ impl Recovery<'_> {
         };
         match found {
             Ok(found) => {
+                self.rebuilt_for = found.other.map(str::to_owned);
                 let place = found.stamp.map_or(oldest.first(), |stamp| stamp.end);
                 (is_near(place) || place > newest.first()).then_some(found)
             }
             Err(error) => {
-                tracing::warn!(%error, "the index cannot be opened; it is rebuilt from the log");
+                self.rebuilt_for = Some(format!("it cannot be opened: {error}"));
                 None
             }
         }

@@ -50,7 +50,10 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     // A process that made the folder may have ended before it synced its name.
     disk.sync_folder(&settings.directory).map_err(at("sync", &settings.directory))?;
     let lock = if machine.alone { None } else { Some(Lock::take(&settings.lock_file())?) };
-    let had_log = lock.as_ref().is_some_and(Lock::says_that_there_is_a_log);
+    let had_log = match &lock {
+        Some(lock) => lock.says_that_there_is_a_log(),
+        None => Lock::said_that_there_is_a_log(&settings.lock_file())?,
+    };
     let list = segments(machine, &folder, settings.segment_bytes, had_log)?;
     if let Some(Err(error)) = lock.as_ref().map(Lock::say_that_there_is_a_log) {
         tracing::debug!(%error, "cannot say in the lock file that there is a log");
@@ -59,8 +62,15 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
         return Err(OpenError::Corrupt { segment: folder, offset: 0, what: "no segment" });
     };
     let (epoch, summary) = (newest.epoch, Summary::default());
-    let mut recovery =
-        Recovery { machine, folder: folder.clone(), list, epoch, summary, proven: 0 };
+    let mut recovery = Recovery {
+        machine,
+        folder: folder.clone(),
+        list,
+        epoch,
+        summary,
+        proven: 0,
+        rebuilt_for: None,
+    };
     let Begun { index, damaged, lost, state, recent, tail } = recovery.begin(settings)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
@@ -91,6 +101,9 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
         states,
         lock,
     );
+    if let Some(why) = recovery.rebuilt_for {
+        tracing::warn!(why, "the index is rebuilt from the log");
+    }
     if let Some(damaged) = damaged {
         shared.note_index_damage(damaged);
     }

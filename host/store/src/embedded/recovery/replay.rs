@@ -33,6 +33,8 @@ pub(crate) struct Recovery<'a> {
     pub summary: Summary,
     /// The log was durable up to here, as its index proves.
     pub proven: u64,
+    /// Why the index is rebuilt, to be logged if the store opens.
+    pub rebuilt_for: Option<String>,
 }
 
 impl Recovery<'_> {

@@ -7,6 +7,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use rustix::io::Errno;
+
 use crate::embedded::platform::disk::{Disk, DiskFile, FileId};
 use crate::embedded::platform::locks::lock;
 
@@ -94,6 +96,11 @@ impl OpenedFiles {
             {
                 Some(Missing::Gone(format!("{shown} is gone")))
             }
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+                let loops =
+                    format!("{shown} cannot be reached: a link in its path leads to itself");
+                Some(Missing::Gone(loops))
+            }
             Err(error) => Some(Missing::Hidden(format!("cannot look at {shown}: {error}"))),
         }
     }
@@ -128,5 +135,14 @@ mod tests {
         assert!(files.missing(&Files).unwrap().contains("lock was cut from 5 to 4 bytes: "));
         files.opened(Opened::Segment, &path.join("below"), file.id().unwrap());
         assert!(files.missing(&Files).unwrap().contains("lock/below is gone"));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("link", &link).unwrap();
+        for what in [Opened::Lock, Opened::Segment] {
+            files.opened(what, &link.join("below"), file.id().unwrap());
+        }
+        let missing = files.missing(&Files).unwrap();
+        assert!(missing.contains("leads to itself: the data folder was removed"), "{missing}");
+        files.opened(Opened::Index, &link.join("below"), file.id().unwrap());
+        assert!(files.index_missing(&Files).unwrap().contains("leads to itself"));
     }
 }

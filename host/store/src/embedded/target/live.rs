@@ -226,7 +226,7 @@ impl Live {
 
     /// Corrects the count of pending deliveries once nothing is left to read: damage in the log may have
     /// lost an unknown number.
-    fn settle_pending_when_idle(&mut self) {
+    pub(super) fn settle_pending_when_idle(&mut self) {
         if !self.unread() && self.ready.is_empty() {
             self.counts.pending = self.open.len() as u64 + self.counts.retrying;
         }

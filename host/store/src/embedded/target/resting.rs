@@ -1,4 +1,5 @@
-//! Deliveries whose event cannot be read now: they rest, so that the others go on.
+//! What cannot be read, so that the rest goes on: deliveries whose event cannot be read now rest, and a place without
+//! deliveries is passed over.
 
 use dispatcher_model::Timestamp;
 use tokio::time::Instant;
@@ -17,6 +18,18 @@ impl Live {
         let failed = self.reads_failed.entry(number).or_default();
         *failed += 1;
         *failed
+    }
+
+    /// Continues behind a place that cannot be read and that had nothing for the target, unless the target read on
+    /// meanwhile.
+    pub(crate) fn pass_over(&mut self, from: u64, to: u64) {
+        if self.next != from {
+            return;
+        }
+        self.ready.clear();
+        (self.next, self.read) = (to, to);
+        self.advance();
+        self.settle_pending_when_idle();
     }
 
     pub(crate) fn was_read(&mut self, number: u64) {

@@ -107,3 +107,35 @@ async fn the_name_of_every_new_folder_is_synced() {
         }
     }
 }
+
+/// Also what the engine of the index makes, which has its own way to its files.
+#[tokio::test]
+async fn files_and_folders_are_for_the_user_of_the_daemon_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = super::support::Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, (0..50).map(|i| keyed(&i.to_string(), 1, &[a])).collect()).await;
+    let some = claim(&*store, a, 9).await;
+    settle(&*store, a, &some, retry(now())).await;
+    store.caught_up().await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let all = |found: &mut Vec<PathBuf>| {
+        let mut at = vec![folder.settings().directory];
+        while let Some(path) = at.pop() {
+            if path.is_dir() {
+                at.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+            found.push(path);
+        }
+    };
+    let mut found = Vec::new();
+    all(&mut found);
+    assert!(found.iter().any(|path| path.extension().is_some_and(|ext| ext == "jnl")));
+    for path in found {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        let wanted = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, wanted, "{:o} {}", mode, path.display());
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contract::*;
 use crate::embedded::{Embedded, OpenError};
-use crate::{Depth, Hold, HoldKind, Queue};
+use crate::{Depth, Hold, HoldKind, Outcome, Queue};
 use dispatcher_model::TargetNumber;
 
 use crate::embedded::tests::gone_beginning::{check, repair, stored};
@@ -103,6 +103,15 @@ async fn without_the_middle<T>(
     begin: impl AsyncFnOnce(&Embedded, TargetNumber) -> T,
     middle: impl AsyncFnOnce(&Embedded, TargetNumber, T),
 ) -> Folder {
+    with_an_end(begin, middle, async |_, _| {}).await
+}
+
+/// The same, with what `end` did in the third file.
+async fn with_an_end<T>(
+    begin: impl AsyncFnOnce(&Embedded, TargetNumber) -> T,
+    middle: impl AsyncFnOnce(&Embedded, TargetNumber, T),
+    end: impl AsyncFnOnce(&Embedded, TargetNumber),
+) -> Folder {
     let folder = Folder::new();
     let store = folder.store();
     let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
@@ -115,6 +124,8 @@ async fn without_the_middle<T>(
     let begun = begin(&store, a).await;
     fill(2).await;
     middle(&store, a, begun).await;
+    fill(3).await;
+    end(&store, a).await;
     fill(4).await;
     store.close().await.unwrap();
     drop(store);
@@ -188,4 +199,140 @@ async fn a_retry_waits_on_though_another_one_is_made_twice() {
     let store = folder.store();
     assert_eq!(store.depth(a), waiting(1));
     assert_eq!(claimable(&*store, a).await, texts(&two[1..]));
+}
+
+/// Dead letters of the target as it is asked, which are as many as it has in all.
+async fn letters(store: &Embedded, target: TargetNumber) -> u64 {
+    store.flush().await.unwrap();
+    let letters = store.dead_letters(target, None, 99).await.unwrap();
+    let count = letters.iter().map(|letter| letter.count).sum::<u64>();
+    assert_eq!(store.depth(target).dead, count, "{letters:?}");
+    count
+}
+
+/// The counts are as before: one retry ended, and another one was made.
+#[tokio::test]
+async fn a_retry_that_a_lost_segment_recorded_is_a_dead_letter_though_it_also_ended_one() {
+    let in_an_hour = now().plus(Duration::from_secs(3_600));
+    let folder = without_the_middle(
+        async |store, a| {
+            append(store, vec![planned("x", &[a]), planned("z", &[a])]).await;
+            let mut two = claim(store, a, 2).await;
+            settle(store, a, &two[..1], retry(now())).await;
+            store.flush().await.unwrap();
+            two.split_off(1)
+        },
+        async |store, a, z| {
+            let x = claim(store, a, 1).await;
+            settle(store, a, &x, delivered()).await;
+            settle(store, a, &z, retry(in_an_hour)).await;
+        },
+    )
+    .await;
+    let (store, a) = (folder.store(), TargetNumber(0));
+    assert_eq!(letters(&store, a).await, 1);
+    assert_eq!(store.depth(a), Depth { pending: 1, retrying: 1, dead: 1, ..Depth::default() });
+    assert_eq!(claimable(&*store, a).await, ["x"]);
+}
+
+#[tokio::test]
+async fn a_retry_waits_though_a_later_record_counts_another_one_away() {
+    for replayed in [false, true] {
+        let folder = with_an_end(
+            async |store, a| {
+                append(store, vec![planned("x", &[a]), planned("z", &[a])]).await;
+                let mut two = claim(store, a, 2).await;
+                settle(store, a, &two[..1], retry(now())).await;
+                let z = two.split_off(1);
+                if replayed {
+                    let reason = "rejected".into();
+                    settle(store, a, &z, Outcome::Dead { reason }).await;
+                }
+                store.flush().await.unwrap();
+                z
+            },
+            async |store, a, z| {
+                let x = claim(store, a, 1).await;
+                settle(store, a, &x, delivered()).await;
+                if replayed {
+                    let z = z[0].event.id;
+                    assert_eq!(store.replay(a, vec![z]).await.unwrap(), 1);
+                } else {
+                    settle(store, a, &z, retry(now())).await;
+                }
+                store.flush().await.unwrap();
+            },
+            async |store, a| {
+                let z = claim(store, a, 1).await;
+                assert_eq!(texts(&z), ["z"]);
+                settle(store, a, &z, delivered()).await;
+            },
+        )
+        .await;
+        let (store, a) = (folder.store(), TargetNumber(0));
+        // What replayed it is lost, so it is still listed.
+        assert_eq!(letters(&store, a).await, u64::from(replayed));
+        let one = Depth { pending: 1, retrying: 1, ..Depth::default() };
+        assert_eq!(Depth { dead: 0, ..store.depth(a) }, one);
+        store.close().await.unwrap();
+        drop(store);
+        let store = folder.store();
+        assert_eq!(Depth { dead: 0, ..store.depth(a) }, one, "after another start");
+        assert_eq!(claimable(&*store, a).await, ["x"]);
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_of_a_lost_segment_are_listed_as_one() {
+    let folder = without_the_middle(
+        async |store, a| {
+            append(store, vec![planned("x", &[a]), planned("y", &[a]), planned("z", &[a])]).await;
+            let mut three = claim(store, a, 3).await;
+            let reason = "rejected".to_owned();
+            settle(store, a, &three[..1], Outcome::Dead { reason }).await;
+            three.split_off(1)
+        },
+        async |store, a, two| {
+            let reason = "rejected".to_owned();
+            settle(store, a, &two, Outcome::Dead { reason }).await;
+        },
+    )
+    .await;
+    let (store, a) = (folder.store(), TargetNumber(0));
+    assert_eq!(letters(&store, a).await, 3);
+    let listed = store.dead_letters(a, None, 9).await.unwrap();
+    let lost = listed.iter().find(|letter| letter.count == 2).unwrap();
+    assert!(lost.reason.contains("a part of the log is lost"), "{}", lost.reason);
+    let (lost, kept) = (lost.event, dump(&store));
+    store.close().await.unwrap();
+    drop(store);
+    let store = folder.store();
+    assert_eq!((letters(&store, a).await, dump(&store)), (3, kept));
+    assert_eq!(store.replay(a, vec![lost]).await.unwrap(), 0, "there is nothing to read");
+    assert_eq!(store.drop_dead(a, vec![lost]).await.unwrap(), 2);
+    assert_eq!(letters(&store, a).await, 1);
+}
+
+#[tokio::test]
+async fn dead_letters_of_a_lost_beginning_are_listed() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    append(&*store, vec![planned("x", &[a]), planned("y", &[a])]).await;
+    let two = claim(&*store, a, 2).await;
+    settle(&*store, a, &two, Outcome::Dead { reason: "rejected".into() }).await;
+    while folder.segments().len() < 4 {
+        append(&*store, (0..20).map(|i| planned(large(&i.to_string()), &[b])).collect()).await;
+        deliver_all(&store, b).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    std::fs::remove_file(&folder.segments()[0]).unwrap();
+    folder.delete_index();
+    assert!(repair(&folder, Vec::new()).after.unwrap().is_clean());
+    for _ in 0..2 {
+        let store = folder.store();
+        assert_eq!(letters(&store, a).await, 2);
+        store.close().await.unwrap();
+    }
 }

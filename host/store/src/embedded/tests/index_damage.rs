@@ -197,3 +197,40 @@ async fn damage_of_the_index_loses_nothing_and_stops_nothing() {
         assert_eq!(again.duplicates(), 1, "{what}");
     }
 }
+
+/// The engine panics at some of them, in its checks of debug builds: an error says what the index is.
+#[tokio::test]
+async fn a_panic_of_the_engine_at_a_damaged_journal_is_an_error_alone() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static LOUD: AtomicUsize = AtomicUsize::new(0);
+    static QUIET: AtomicUsize = AtomicUsize::new(0);
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    append(&*store, vec![keyed("1", 0, &[a])]).await;
+    store.close().await.unwrap();
+    drop(store);
+    let index = folder.settings().index_folder();
+    let is_journal = |path: &&PathBuf| path.extension().is_some_and(|ext| ext == "jnl");
+    let journal = files(&index).iter().find(is_journal).unwrap().clone();
+    let whole_bytes = std::fs::read(&journal).unwrap();
+    let (ours, before) = (std::thread::current().id(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() != ours {
+            return before(panic);
+        }
+        let count = if crate::embedded::is_panic_caught() { &QUIET } else { &LOUD };
+        count.fetch_add(1, Ordering::Relaxed);
+    }));
+    for place in (0..120).step_by(3) {
+        let mut bytes = whole_bytes.clone();
+        bytes[place] ^= 1;
+        let copy = tempfile::tempdir().unwrap();
+        copy_tree(&index, copy.path());
+        std::fs::write(copy.path().join(journal.file_name().unwrap()), bytes).unwrap();
+        let _ = FjallIndex::open(copy.path());
+    }
+    let _ = std::panic::take_hook();
+    assert_eq!(LOUD.load(Ordering::Relaxed), 0);
+    assert!(QUIET.load(Ordering::Relaxed) > 0, "the engine did not panic");
+}

@@ -10,7 +10,7 @@ use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::tests::support::{Folder, deliver_all, flip, large, offset_of, one_by_one};
-use crate::{Depth, Queue, StoreError};
+use crate::{Depth, Hold, HoldKind, Queue, StoreError};
 
 /// Where a bit of a frame is flipped: in its header, in its length, which leads astray, and in its payload.
 const PLACES: [u64; 3] = [17, 9, HEADER_BYTES as u64 + 9];
@@ -184,5 +184,36 @@ async fn a_retry_whose_event_cannot_be_read_is_dropped() {
     let store = folder.store();
     flip(&folder.segments()[0], offset_of(ids[1]) + PLACES[1]);
     assert_eq!(store.drop_waiting(a, Some(ids), "dropped".into()).await.unwrap(), 5);
+    assert_eq!(store.depth(a), Depth::default());
+}
+
+/// Of the damaged request one delivery is claimed, and the others were made: nothing of it is lost but that one.
+#[tokio::test]
+async fn a_place_whose_deliveries_are_settled_or_claimed_is_no_further_loss() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let ids = append(&*store, (0..3).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    append(&*store, vec![planned("later", &[a])]).await;
+    let some = claim(&*store, a, 3).await;
+    settle(&*store, a, &some[..2], delivered()).await;
+    store.close().await.unwrap();
+    drop(store);
+    let store = folder.store();
+    let claimed = claim(&*store, a, 1).await;
+    assert_eq!(texts(&claimed), ["2"]);
+    // Lets it read the place again.
+    let pause = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since: now() };
+    for hold in [Some(pause), None] {
+        store.hold(a, hold).await.unwrap();
+    }
+    flip(&folder.segments()[0], offset_of(ids[0]) + PLACES[2]);
+    let later = claim(&*store, a, 1).await;
+    assert_eq!(texts(&later), ["later"]);
+    assert_eq!(letters(&store, a).await, []);
+    assert!(store.damage().is_some());
+    settle(&*store, a, &claimed, delivered()).await;
+    settle(&*store, a, &later, delivered()).await;
+    store.flush().await.unwrap();
     assert_eq!(store.depth(a), Depth::default());
 }

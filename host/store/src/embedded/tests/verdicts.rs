@@ -230,3 +230,63 @@ async fn the_advice_for_segments_that_a_repair_cannot_repair_works() {
         assert_eq!(starts(&folder).is_ok(), !all, "{what}");
     }
 }
+
+/// What the start says of the store itself, with its folder named as it is.
+fn refusal(folder: &Folder) -> String {
+    let copy = folder.copy();
+    let said = Embedded::open(copy.settings()).unwrap_err().to_string();
+    let [here, there] = [folder, &copy].map(|folder| folder.settings().directory);
+    said.replace(&*there.to_string_lossy(), &here.to_string_lossy())
+}
+
+#[tokio::test]
+async fn a_store_without_its_log_or_with_another_lock_has_the_verdict_of_its_start() {
+    let whole = stored().await;
+    for what in [
+        "log gone",
+        "log a file",
+        "log a pipe",
+        "lock a pipe",
+        "lock a folder",
+        "log and index gone",
+    ] {
+        let folder = whole.copy();
+        let settings = folder.settings();
+        let (log, lock) = (settings.log_folder(), settings.lock_file());
+        if what.starts_with("log") {
+            std::fs::remove_dir_all(&log).unwrap();
+        } else {
+            std::fs::remove_file(&lock).unwrap();
+        }
+        match what {
+            "log a file" => std::fs::write(&log, "a file").unwrap(),
+            "log a pipe" => make_fifo(&log),
+            "lock a pipe" => make_fifo(&lock),
+            "lock a folder" => std::fs::create_dir(&lock).unwrap(),
+            "log and index gone" => folder.delete_index(),
+            _ => {}
+        }
+        let said = refusal(&folder);
+        let report = check(&folder).unwrap();
+        let Start::Fails(why) = &report.start else { panic!("{what}: {report:?}") };
+        assert_eq!(*why, said, "{what}");
+        assert!(!report.is_clean() && report.damages_count == 0, "{what}: {report:?}");
+        let work = Work { dry_run: true, give_up: Vec::new() };
+        match tools::repair(&settings.directory, &work, &mut |_, _| {}) {
+            Ok(dry) => {
+                assert!(matches!(dry.before.start, Start::Fails(dry) if dry == said), "{what}");
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+        match tools::repair(&settings.directory, &Work::default(), &mut |_, _| {}) {
+            Ok(done) => assert!(done.after.is_none(), "{what}: {done:?}"),
+            // The lock is taken first.
+            Err(error) => assert_eq!(error.to_string(), said, "{what}"),
+        }
+        assert_eq!(refusal(&folder), said, "{what}: nothing was changed");
+    }
+    // A folder of something else is named as such.
+    let other = tempfile::tempdir().unwrap();
+    let refused = tools::check(other.path(), &mut |_, _| {}).unwrap_err();
+    assert!(matches!(refused, ToolError::NoLog { .. }), "{refused}");
+}

@@ -74,7 +74,27 @@ pub enum Start {
 ///
 /// The folder cannot be read, or is of a newer version.
 pub fn check(directory: &Path, progress: &mut Progress<'_>) -> Result<Report, ToolError> {
-    Ok(survey(directory, false, progress)?.report)
+    survey(directory, false, progress)
+        .map(|found| found.report)
+        .or_else(|error| unread(directory, error))
+}
+
+/// The verdict on a store of which nothing can be read: what its start would say. Returns `error`, which says why it cannot
+/// be read, if the start would work, or if the folder has nothing of a store.
+pub(super) fn unread(directory: &Path, error: ToolError) -> Result<Report, ToolError> {
+    let settings = Settings::new(directory);
+    let parts = [settings.lock_file(), settings.index_folder(), settings.log_folder()];
+    if parts.iter().all(|part| part.symlink_metadata().is_err()) {
+        return Err(error);
+    }
+    let Ok(shadow) = Shadow::of(&settings.index_folder()) else { return Err(error) };
+    match trial(directory, &shadow) {
+        Err(OpenError::Locked { .. }) | Ok(()) => Err(error),
+        Err(why) => {
+            let start = Start::Fails(shadow.in_place(why.to_string()));
+            Ok(Report { start, ..Report::default() })
+        }
+    }
 }
 
 /// A report, and what else a repair needs.

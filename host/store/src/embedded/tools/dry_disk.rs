@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use rustix::io::Errno;
+
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::platform::regular;
@@ -152,7 +154,12 @@ impl Disk for DryDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder)? {
+        let there = match std::fs::read_dir(folder) {
+            // It was made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            there => Some(there?),
+        };
+        for entry in there.into_iter().flatten() {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         for (path, file) in &*lock(&self.0) {
@@ -166,8 +173,10 @@ impl Disk for DryDisk {
         Ok(names)
     }
 
-    fn make_folder(&self, _: &Path) -> io::Result<bool> {
-        Ok(false)
+    fn make_folder(&self, path: &Path) -> io::Result<bool> {
+        // A link to nothing is in the way, too.
+        let is_free = path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        if is_free || path.is_dir() { Ok(false) } else { Err(Errno::EXIST.into()) }
     }
 
     fn sync_folder(&self, _: &Path) -> io::Result<()> {

@@ -147,7 +147,7 @@ impl Shadow {
         text.replace(&*self.index().to_string_lossy(), &self.of.to_string_lossy())
     }
 
-    fn of(folder: &Path) -> io::Result<Self> {
+    pub(super) fn of(folder: &Path) -> io::Result<Self> {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let name = format!("dispatcher-index-{:016x}", u64::from_be_bytes(bytes));

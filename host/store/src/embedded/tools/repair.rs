@@ -16,7 +16,7 @@ use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::regular;
 use crate::embedded::settings::Settings;
-use crate::embedded::tools::check::survey;
+use crate::embedded::tools::check::{Survey, survey, unread};
 use crate::embedded::tools::damage::{Damage, Lay};
 use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
 use crate::embedded::tools::give_up::{self, GivenUp};
@@ -63,7 +63,10 @@ pub fn repair(
 ) -> Result<Repaired, ToolError> {
     let Work { dry_run, ref give_up } = *work;
     let settings = Settings::new(directory);
-    segments::stable_bases(&settings.log_folder())?;
+    if let Err(error) = segments::stable_bases(&settings.log_folder()) {
+        let (before, kept, given_up) = (unread(directory, error)?, Vec::new(), Vec::new());
+        return Ok(Repaired { before, kept, index_removed: false, given_up, after: None });
+    }
     let _lock = if dry_run {
         None
     } else {
@@ -79,9 +82,12 @@ pub fn repair(
             given_up.push(give_up::give_up(directory, &wanted)?);
         }
     }
-    let found = survey(directory, !dry_run, progress)?;
+    let found = match survey(directory, !dry_run, progress) {
+        Ok(found) => found,
+        Err(error) => Survey { report: unread(directory, error)?, index_is_wrong: false },
+    };
     let kept = found.report.damages.iter().map(|damage| evidence_path(directory, damage)).collect();
-    if dry_run || found.report.is_clean() {
+    if dry_run || found.report.is_clean() || found.report.segments == 0 {
         let index_removed = found.index_is_wrong;
         let after = (!given_up.is_empty()).then(|| found.report.clone());
         return Ok(Repaired { before: found.report, kept, index_removed, given_up, after });

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use dispatcher_model::RepetitionKey;
 
 use crate::embedded::index::rows::{
-    Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space,
+    Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space, WindowRow,
 };
 
 use super::memory_index::MemoryHome;
@@ -125,7 +125,7 @@ impl Index for FaultyIndex {
         self.index.seen(key, from_ms)
     }
 
-    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {
         self.works()?;
         self.index.windows(target, now_ms)
     }

@@ -12,8 +12,8 @@ use dispatcher_model::RepetitionKey;
 
 use crate::embedded::format::segment_header::{ENDING_AT, ENDING_LEN, base_of, file_name};
 use crate::embedded::index::rows::{
-    Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space, Stamp, hour_of,
-    split_window_key, window_prefix,
+    Batch, Index, IndexError, IndexHome, Order, Row, RowVisit, Seen, Space, Stamp, WindowRow,
+    hour_of, split_window_key, window_prefix,
 };
 use crate::embedded::platform::locks::lock;
 
@@ -157,17 +157,16 @@ impl Index for MemoryIndex {
         Ok(found.and_then(|(_, value)| Seen::from_bytes(value)))
     }
 
-    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, u64)>, IndexError> {
+    fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {
         let content = lock(&self.0.content);
         let all = content.rows.range((Space::Seen(hour_of(now_ms)), Vec::new())..);
-        let mut windows: Vec<(u64, u64)> = all
+        let mut windows: Vec<(u64, WindowRow)> = all
             .filter(|((_, key), _)| key.starts_with(&window_prefix(target)))
             .filter_map(|((_, key), value)| {
-                let until = value.as_slice().try_into().ok()?;
-                Some((split_window_key(key)?, u64::from_le_bytes(until)))
+                Some((split_window_key(key)?, WindowRow::from_bytes(value)?))
             })
             .collect();
-        windows.sort_by_key(|(_, until)| *until);
+        windows.sort_by_key(|(_, row)| *row);
         Ok(windows)
     }
 

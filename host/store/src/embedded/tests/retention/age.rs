@@ -258,6 +258,71 @@ async fn a_window_of_a_digest_ends_no_earlier_after_a_restart_with_a_clock_that_
     assert!(left > HOUR / 2 && left <= HOUR, "{left:?}");
 }
 
+/// How long the only window of the target stays open.
+async fn left(store: &Embedded, target: TargetNumber) -> Duration {
+    let windows = store.windows(target).await.unwrap();
+    let [crate::Window { group: 7, until }] = windows[..] else { panic!("{windows:?}") };
+    until.since(store.now())
+}
+
+/// Opened before the jump or after it; shorter than the jump or longer; and a second start changes nothing.
+#[tokio::test]
+async fn a_window_follows_the_time_that_passed_over_starts_with_a_clock_that_was_set_forward() {
+    for (jump_ms, before) in [(3, true), (3, false), (400 * 24, true), (400 * 24, false)]
+        .map(|(hours, before)| (hours * 3_600_000, before))
+    {
+        for length in [HOUR, 5 * HOUR] {
+            let what = format!("{jump_ms} ms, opened before: {before}, {length:?}");
+            let small = Small::new(None, Some(AGE_MS));
+            let mut store = small.store();
+            let a = register(&*store, &["a"]).await[0];
+            small.append(&store, &["1".into()], &[a]).await;
+            let some = claim(&*store, a, 1).await;
+            if !before {
+                small.time.jump(jump_ms);
+            }
+            let outcome = delivered();
+            let settled = vec![crate::Settlement { event: some[0].event.id, outcome }];
+            let window = crate::Window { group: 7, until: store.now().plus(length) };
+            store.settle_digest(a, settled, window).await.unwrap();
+            small.time.jump(if before { jump_ms } else { 0 });
+            small.append(&store, &["2".into()], &[a]).await;
+            small.stepped(&store);
+            for start in 1..3 {
+                store.close().await.unwrap();
+                drop(store);
+                small.time.pass(600_000);
+                store = small.store();
+                let passed = Duration::from_millis(start * 600_000);
+                let apart = left(&store, a).await.abs_diff(length - passed);
+                assert!(apart < Duration::from_secs(61), "{what}: {apart:?} at start {start}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_window_of_a_later_process_is_not_moved_by_what_an_earlier_one_saw() {
+    let small = Small::new(None, Some(AGE_MS));
+    let store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    small.time.jump(3 * 3_600_000);
+    small.append(&store, &["1".into()], &[a]).await;
+    small.stepped(&store);
+    store.close().await.unwrap();
+    drop(store);
+    let store = small.store();
+    let some = claim(&*store, a, 1).await;
+    let settled = vec![crate::Settlement { event: some[0].event.id, outcome: delivered() }];
+    let window = crate::Window { group: 7, until: store.now().plus(HOUR) };
+    store.settle_digest(a, settled, window).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    small.time.pass(600_000);
+    let store = small.store();
+    assert_eq!(left(&store, a).await, HOUR - Duration::from_secs(600));
+}
+
 #[tokio::test]
 async fn a_clock_that_jumps_removes_nothing() {
     let small = Small::new(None, Some(AGE_MS));
