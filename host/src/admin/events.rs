@@ -119,15 +119,23 @@ pub(super) async fn events(inner: &Inner, asked: Asked) -> Result<EventPage, Req
         let (name, configured) = (name.to_owned(), configured(inner));
         return Err(RequestError::NoEventsOf { name, configured });
     }
-    let SearchPage { events, next, is_cut, back_to, unreadable } = page;
-    let (mut events, found) = (lines(inner, events), next.map(|id| id.to_string()));
+    let ids: Vec<EventId> = page.events.iter().map(|event| event.id).collect();
+    let mut events = lines(inner, page.events);
     let fits = fitting(&events);
     let (next, is_cut) = match events.len() > fits {
-        true => (events.get(fits - 1).map(|event| event.id.clone()), false),
-        false => (found, is_cut),
+        true => (ids.get(fits - 1).copied(), false),
+        false => (page.next, page.is_cut),
     };
     events.truncate(fits);
-    Ok(EventPage { events, next, is_cut, back_to: back_to.map(|at| at.to_string()), unreadable })
+    // Others are counted for the next page.
+    let is_of_this = |place: &&u64| next.is_none_or(|next| **place >= next.number());
+    Ok(EventPage {
+        events,
+        next: next.map(|id| id.to_string()),
+        is_cut,
+        back_to: page.back_to.map(|at| at.to_string()),
+        unreadable: page.unreadable.iter().filter(is_of_this).count() as u64,
+    })
 }
 
 /// How many of the events, at least one, fit into an answer: each has the names of its targets.

@@ -24,14 +24,25 @@ pub(super) fn table(events: &[EventLine], today: &str, columns: Option<usize>) -
     let rows = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect::<Vec<_>>();
     let mut widths: [usize; 6] =
         std::array::from_fn(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0));
-    if let Some(columns) = columns {
-        fit(&mut widths, columns);
+    if let Some(columns) = columns
+        && !fit(&mut widths, columns)
+    {
+        return stacked(&rows[1..], columns);
     }
     let line = |row: &[String; 6]| {
         let cells = row.iter().zip(widths).map(|(cell, width)| padded(&cut(cell, width), width));
         cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Two lines for each event: the id takes most of a narrow terminal.
+fn stacked(rows: &[[String; 6]], columns: usize) -> String {
+    let lines = rows.iter().map(|[id, time, source, severity, kind, title]| {
+        let rest = [severity, source, kind, title].map(String::as_str).join(" ");
+        format!("{id}  {time}\n{GAP}{}", cut(&rest, columns.saturating_sub(GAP.len())))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn row(event: &EventLine, all_today: bool, columns: Option<usize>) -> [String; 6] {
@@ -53,8 +64,8 @@ fn short(time: &str, all_today: bool) -> String {
     }
 }
 
-/// Shortens type, source and title until the line fits. The id is needed whole.
-fn fit(widths: &mut [usize; 6], columns: usize) {
+/// Shortens type, source and title until the line fits, if it can. The id is needed whole.
+fn fit(widths: &mut [usize; 6], columns: usize) -> bool {
     const SOURCE: usize = 2;
     const KIND: usize = 4;
     const TITLE: usize = 5;
@@ -64,6 +75,7 @@ fn fit(widths: &mut [usize; 6], columns: usize) {
         let spare = widths[column].saturating_sub(least);
         widths[column] -= spare.min(over(widths));
     }
+    over(widths) == 0
 }
 
 #[cfg(test)]
@@ -93,13 +105,17 @@ mod tests {
                 "\u{1b}[2J 日本語 日本語 日本語 日本語",
             ),
         ];
-        for columns in [60, 80, 100, 120] {
+        for columns in [78, 80, 100, 120] {
             let shown = table(&events, "2026-11-28", Some(columns));
             for line in shown.lines().skip(1) {
-                assert!(width(line) <= columns.max(78), "{columns}: {line}");
+                assert!(width(line) <= columns, "{columns}: {line}");
                 assert!(line.starts_with("01KB5XG3ZJ0003N0000000400A  11-2"), "{line}");
             }
         }
+        assert_eq!(
+            table(&events[..1], "2026-11-28", Some(40)),
+            "01KB5XG3ZJ0003N0000000400A  12:45:00\n  critical github pull_request.review_requ…"
+        );
         let shown = table(&events, "2026-11-28", None);
         assert!(shown.contains("pull_request.review_requested") && !shown.contains('…'), "{shown}");
         assert!(

@@ -54,8 +54,9 @@ pub struct SearchPage {
     pub is_cut: bool,
     /// When the oldest event that was looked at was received.
     pub back_to: Option<Timestamp>,
-    /// Places of the log that cannot be read.
-    pub unreadable: u64,
+    /// Places of the log that cannot be read, as the numbers that events there would have. Those before `next` are read
+    /// again for the next page.
+    pub unreadable: Vec<u64>,
 }
 
 /// What waits for its time at a target.

@@ -54,7 +54,7 @@ impl Pages<'_> {
             let block = read.map_err(|error| log_error(self.shared, &error))?;
             let Some(block) = block else { break };
             self.page.back_to = oldest.or(self.page.back_to);
-            self.page.unreadable += block.unreadable;
+            self.page.unreadable.extend(block.unreadable);
             bytes += block.bytes;
             for listed in block.events.into_iter().rev() {
                 if self.is_full(search) {

@@ -24,8 +24,8 @@ pub(crate) struct Block {
     pub begin: u64,
     /// How much was read for it.
     pub bytes: u64,
-    /// Places in it that cannot be read.
-    pub unreadable: u64,
+    /// Places in it that cannot be read, as the numbers that events there would have.
+    pub unreadable: Vec<u64>,
 }
 
 impl Reader {
@@ -59,7 +59,8 @@ impl Reader {
                 Some(block) => return Ok(Some(Block { bytes, ..block })),
                 None if skipped == 0 => {
                     let begin = stretch.from;
-                    return Ok(Some(Block { begin, bytes, unreadable: 1, ..Block::default() }));
+                    let unreadable = vec![number(begin, 0)];
+                    return Ok(Some(Block { begin, bytes, unreadable, ..Block::default() }));
                 }
                 // Longer than the block.
                 None => bytes_wanted *= 2,
@@ -85,7 +86,7 @@ impl Reader {
                     wants,
                 );
             }
-            Step::Bad(_) => block.unreadable = 1,
+            Step::Bad(lsn) => block.unreadable.push(number(lsn, 0)),
             Step::End => {}
         }
         Ok(block)
@@ -109,7 +110,7 @@ fn of_part(
             }
             Step::Bad(lsn) => {
                 if let Some(block) = block.as_mut().filter(|_| !is_bad) {
-                    block.unreadable += 1;
+                    block.unreadable.push(number(lsn, 0));
                 }
                 is_bad = true;
                 if scanner.at() == lsn {
@@ -134,7 +135,7 @@ impl Block {
         }
         match Read::new(lsn, payload) {
             Ok(request) => self.events.extend(request.listed(store).filter(|event| wants(event))),
-            Err(_) => self.unreadable += 1,
+            Err(_) => self.unreadable.push(number(lsn, 0)),
         }
     }
 }

@@ -60,7 +60,7 @@ async fn every_event_is_found_once_the_newest_first_in_pages_of_any_size() {
     {
         let pages = pages(&store, max, bytes_max).await;
         assert_eq!(ids(&pages), all, "{max} {bytes_max}");
-        assert!(pages.iter().all(|page| page.events.len() <= max && page.unreadable == 0));
+        assert!(pages.iter().all(|page| page.events.len() <= max && page.unreadable.is_empty()));
         let event = &pages[0].events[0];
         assert_eq!((&*event.source, &event.targets[..]), ("sqreen", &[a][..]));
         assert!(event.attributes.title.starts_with("title of 1-xx"));
@@ -101,7 +101,12 @@ async fn damage_hides_only_the_request_that_it_hit() {
         let pages = pages(&store, 50, u64::MAX).await;
         let expected: Vec<_> = all.iter().flatten().rev().copied().collect();
         assert_eq!(ids(&pages), expected);
-        assert!(pages.iter().map(|page| page.unreadable).sum::<u64>() >= 1);
+        // Pages that read a place again count it once.
+        let is_new = |page: &SearchPage, place: u64| page.next.is_none_or(|n| place >= n.number());
+        let counted = |page: &SearchPage| {
+            page.unreadable.iter().filter(|place| is_new(page, **place)).count()
+        };
+        assert_eq!(pages.iter().map(counted).sum::<usize>(), 1);
         flip(&folder.segments()[0], at);
     }
 }
