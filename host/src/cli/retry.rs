@@ -12,7 +12,8 @@ use crate::model::{EventId, counted, printable};
 /// Attempt now what waits for its next attempt
 ///
 /// For a destination that was repaired: retries do not wait for their time any more, nor a target for the end of
-/// a throttle or for its next probe. Attempts go on counting. A paused or broken target needs `resume`.
+/// a throttle or for its next probe, also with the ID of one event. Attempts go on counting. What waits for a digest
+/// goes on waiting, and a paused or broken target needs `resume`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RetryArgs {
     #[command(flatten)]
