@@ -114,7 +114,7 @@ mod tests {
         }
         assert_eq!(
             table(&events[..1], "2026-11-28", Some(40)),
-            "01KB5XG3ZJ0003N0000000400A  12:45:00\n  critical github pull_request.review_requ…"
+            "01KB5XG3ZJ0003N0000000400A  12:45:00\n  critical github pull_request.review_r…"
         );
         let shown = table(&events, "2026-11-28", None);
         assert!(shown.contains("pull_request.review_requested") && !shown.contains('…'), "{shown}");
