@@ -2,7 +2,7 @@
 //!
 //! Only such a request is answered as a question; with anything more it is an event, and events are stored. What the
 //! scheme itself puts into the body or the query does not count. A body in parts, or longer than
-//! [`QUESTION_BYTES_MAX`], is no question.
+//! [`QUESTION_BYTES_MAX`], is not a question.
 
 use std::collections::HashMap;
 
