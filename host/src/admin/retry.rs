@@ -7,12 +7,12 @@ use super::error::RequestError;
 use super::view::{Inner, Standing, TargetView};
 use super::wire::{Count, Retry};
 use crate::model::{EventId, InvalidEventId, TargetNumber};
-use crate::store::{Fate, HoldKind, Later};
+use crate::store::{Fate, FoundEvent, HoldKind, Later, Retries};
 use crate::telemetry::Condition;
 
 pub(super) async fn retry(inner: &Inner, request: Retry) -> Result<Count, RequestError> {
     let mut targets = inner.selected(request.target.as_deref())?;
-    let chosen = chosen(inner, &request).await?;
+    let chosen = chosen(inner, &request, &targets).await?;
     targets.retain(|target| chosen.as_ref().is_none_or(|all| all.contains_key(&target.number)));
     let (mut all, mut first_held) = (Count { count: 0, skipped: 0 }, None);
     for target in targets {
@@ -45,14 +45,24 @@ async fn attempt_now(
     chosen: Option<&Chosen>,
     count: u64,
 ) -> Result<(), RequestError> {
-    inner.queue.hasten(target.number, chosen.map(|chosen| chosen.events.clone())).await?;
-    if is_failing(inner, target) {
-        // The next attempt shows whether it works now.
-        inner.feed.history().condition(&target.name, Condition::Unknown);
+    inner.queue.hasten(target.number, retries(target, chosen)).await?;
+    // Ends no hold that came meanwhile.
+    if can_deliver(inner, target).is_ok() {
+        if is_failing(inner, target) {
+            // The next attempt shows whether it works now.
+            inner.feed.history().condition(&target.name, Condition::Unknown);
+        }
+        inner.host.resume(target.number);
     }
-    inner.host.resume(target.number);
     tracing::info!(to = %target.name, count, "deliveries attempted now, by hand");
     Ok(())
+}
+
+/// Those of the chosen events; all without any.
+fn retries(target: &TargetView, chosen: Option<&Chosen>) -> Retries {
+    let Some(Chosen { events, .. }) = chosen else { return Retries::All };
+    let events = events.clone();
+    if target.combines { Retries::OfMessagesWith(events) } else { Retries::Of(events) }
 }
 
 fn can_deliver(inner: &Inner, target: &TargetView) -> Result<(), RequestError> {
@@ -87,8 +97,8 @@ async fn waiting(
     target: &TargetView,
     chosen: Option<&Chosen>,
 ) -> Result<u64, RequestError> {
-    let events = chosen.map(|chosen| chosen.events.clone());
-    let Later { retries, for_digest } = inner.queue.later(target.number, events).await?;
+    let later = inner.queue.later(target.number, retries(target, chosen)).await?;
+    let Later { retries, for_digest } = later;
     if !is_failing(inner, target) {
         return Ok(retries);
     }
@@ -112,10 +122,12 @@ pub(super) async fn all_waiting(inner: &Inner, targets: &[TargetView]) -> u64 {
     all
 }
 
-/// The chosen events that wait, by their targets; `None`: everything that waits is chosen.
+/// The chosen events that wait, by their targets: those that they were routed to, and `targets`. `None`: everything that
+/// waits is chosen.
 async fn chosen(
     inner: &Inner,
     request: &Retry,
+    targets: &[TargetView],
 ) -> Result<Option<BTreeMap<TargetNumber, Chosen>>, RequestError> {
     if request.events.is_empty() {
         return Ok(None);
@@ -125,18 +137,24 @@ async fn chosen(
     }
     let ids = request.events.iter().map(|id| id.parse());
     let ids = ids.collect::<Result<BTreeSet<EventId>, InvalidEventId>>()?;
+    let ids: Vec<EventId> = ids.into_iter().collect();
+    let known = inner.queue.find(ids.clone()).await?;
+    let known = ids
+        .into_iter()
+        .zip(known)
+        .map(|(id, event)| event.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() }));
+    let known = known.collect::<Result<Vec<FoundEvent>, _>>()?;
+    let targets = targets.iter().map(|target| target.number).collect();
     let mut all = BTreeMap::<_, Chosen>::new();
-    for id in ids {
-        let known = inner.queue.fate(id).await?;
-        let known = known.ok_or_else(|| RequestError::UnknownEvent { id: id.to_string() })?;
-        for (target, fate) in known.fates {
+    for (event, fates) in inner.queue.fates(known, targets).await? {
+        for (target, fate) in fates {
             let untried = match fate {
                 Fate::Waiting => 1,
                 Fate::Retrying { .. } => 0,
                 Fate::Delivered { .. } | Fate::Dead { .. } | Fate::NotRouted { .. } => continue,
             };
             let here = all.entry(target).or_default();
-            here.events.push(id);
+            here.events.push(event.id);
             here.untried += untried;
         }
     }

@@ -20,4 +20,6 @@ pub use queue::{
     Outcome, PROGRESS_STORED_BYTES_MAX, Queue, REPEAT_WINDOW_DEFAULT, REPEAT_WINDOW_MAX,
     REQUEST_EVENTS_MAX, Rebuilding, Settlement, Window,
 };
-pub use search::{EventFate, Fate, FoundEvent, FoundFates, Later, Search, SearchPage, Wanted};
+pub use search::{
+    EventFate, Fate, FoundEvent, FoundFates, Later, Retries, Search, SearchPage, Wanted,
+};

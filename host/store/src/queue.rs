@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::search::{EventFate, FoundEvent, FoundFates, Later, Search, SearchPage};
+use super::search::{EventFate, FoundEvent, FoundFates, Later, Retries, Search, SearchPage};
 use dispatcher_model::{
     Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, RepetitionSeed, StoredEvent,
     TargetNumber, Timestamp,
@@ -378,7 +378,15 @@ pub trait Queue: Send + Sync + 'static {
         cannot()
     }
 
-    /// What became of each of these events, found by a [`search`](Self::search), at the targets that it was routed to
+    /// These events, as a search finds them. `None`: it is not stored.
+    fn find(
+        &self,
+        _ids: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<FoundEvent>>, StoreError>> {
+        cannot()
+    }
+
+    /// What became of each of these events, found before, at the targets that it was routed to
     /// and at those of `others` that got it otherwise.
     fn fates(
         &self,
@@ -392,17 +400,16 @@ pub trait Queue: Send + Sync + 'static {
     fn later(
         &self,
         _target: TargetNumber,
-        _events: Option<Vec<EventId>>,
+        _which: Retries,
     ) -> BoxFuture<'_, Result<Later, StoreError>> {
         cannot()
     }
 
-    /// Makes retries due now: those of these events, or all. The events of a message that failed stay together. Returns
-    /// how many; durable then.
+    /// Makes retries due now. Returns how many; durable then. Goes on if the future is dropped.
     fn hasten(
         &self,
         _target: TargetNumber,
-        _events: Option<Vec<EventId>>,
+        _which: Retries,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
         cannot()
     }

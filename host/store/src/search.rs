@@ -50,13 +50,23 @@ pub struct SearchPage {
     pub events: Vec<FoundEvent>,
     /// The next page is of what was stored before that. `None`: nothing is left.
     pub next: Option<EventId>,
-    /// The bound of bytes ended the page.
+    /// The bound on what is read for it ended the page.
     pub is_cut: bool,
     /// When the oldest event that was looked at was received.
     pub back_to: Option<Timestamp>,
     /// Places of the log that cannot be read, as the numbers that events there would have. Those before `next` are read
     /// again for the next page.
     pub unreadable: Vec<u64>,
+}
+
+/// Which retries of a target are meant.
+#[derive(Clone, Debug)]
+pub enum Retries {
+    All,
+    /// Those of these events.
+    Of(Vec<EventId>),
+    /// Those of these events, and of all that were in one message with them: for a target that combines events.
+    OfMessagesWith(Vec<EventId>),
 }
 
 /// What waits for its time at a target.

@@ -18,6 +18,8 @@ use crate::embedded::core::machine::Machine;
 use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
 use crate::embedded::deliveries::dead_letters::{DeadLetters, list};
+use crate::embedded::deliveries::expire::expire;
+use crate::embedded::deliveries::search::{by_ids, search};
 use crate::embedded::deliveries::waiting::Waiting;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
@@ -29,7 +31,7 @@ use crate::embedded::settings::Settings;
 use crate::{
     AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, FoundEvent,
     FoundFates, Full, Hold, HoldKind, Later, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding,
-    Search, SearchPage, Settlement, StoreError, Window,
+    Retries, Search, SearchPage, Settlement, StoreError, Window,
 };
 
 /// An open store. Dropping it without [`close`](Queue::close) is like a crash: nothing acknowledged is lost.
@@ -271,13 +273,7 @@ impl Queue for Embedded {
             if !lock(&self.shared.retention.wall).is_trusted_over(age, now) {
                 return Ok(0);
             }
-            crate::embedded::deliveries::expire::expire(
-                &self.shared,
-                target,
-                received_before,
-                reason,
-            )
-            .await
+            expire(&self.shared, target, received_before, reason).await
         })
     }
 
@@ -407,8 +403,16 @@ impl Queue for Embedded {
         targets.iter().map(|target| (TargetNumber(target.number), target.name.clone())).collect()
     }
 
-    fn search(&self, search: Search) -> BoxFuture<'_, Result<SearchPage, StoreError>> {
-        Box::pin(crate::embedded::deliveries::search::search(&self.shared, search))
+    fn search(&self, wanted: Search) -> BoxFuture<'_, Result<SearchPage, StoreError>> {
+        Box::pin(search(&self.shared, wanted))
+    }
+
+    fn find(
+        &self,
+        ids: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<FoundEvent>>, StoreError>> {
+        let shared = self.shared.clone();
+        Box::pin(blocking(move || by_ids(&shared, ids)))
     }
 
     fn fates(
@@ -422,17 +426,17 @@ impl Queue for Embedded {
     fn later(
         &self,
         target: TargetNumber,
-        events: Option<Vec<EventId>>,
+        which: Retries,
     ) -> BoxFuture<'_, Result<Later, StoreError>> {
-        Box::pin(crate::embedded::deliveries::hasten::later(&self.shared, target, events))
+        Box::pin(crate::embedded::deliveries::hasten::later(&self.shared, target, which))
     }
 
     fn hasten(
         &self,
         target: TargetNumber,
-        events: Option<Vec<EventId>>,
+        which: Retries,
     ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(crate::embedded::deliveries::hasten::hasten(&self.shared, target, events))
+        Box::pin(crate::embedded::deliveries::hasten::hasten(&self.shared, target, which))
     }
 
     fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {

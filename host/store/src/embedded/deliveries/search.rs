@@ -7,11 +7,12 @@ use std::sync::Arc;
 use dispatcher_model::{EventId, TargetNumber, Timestamp};
 use tokio::sync::Semaphore;
 
+use super::unreadable::{damaged, lost_place};
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::log_error;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::event_number::number;
-use crate::embedded::format::stored_request::Listed;
+use crate::embedded::format::stored_request::{Listed, Origin};
 use crate::embedded::index::rows::{Order, Space, place_key, word};
 use crate::{FoundEvent, Search, SearchPage, StoreError};
 
@@ -22,10 +23,14 @@ static ONE: Semaphore = Semaphore::const_new(1);
 const MOVED_MAX: usize = 1_000;
 
 pub(crate) async fn search(shared: &Arc<Shared>, wanted: Search) -> Result<SearchPage, StoreError> {
-    // It is never closed.
-    let _one = ONE.acquire().await.ok();
+    // It is never closed. The work keeps it, because it goes on if the caller does not wait for it.
+    let one = ONE.acquire().await.ok();
     let shared = shared.clone();
-    blocking(move || Pages { shared: &shared, page: SearchPage::default() }.read(&wanted)).await
+    blocking(move || {
+        let _one = one;
+        Pages { shared: &shared, page: SearchPage::default() }.read(&wanted)
+    })
+    .await
 }
 
 struct Pages<'a> {
@@ -107,12 +112,12 @@ impl Pages<'_> {
         for (place, number) in numbers.into_iter().enumerate() {
             if place == MOVED_MAX {
                 self.page.next = Some(self.cursor(number + 1));
+                self.page.is_cut = true;
                 return Ok(());
             }
             let Some(origin) = self.shared.origin(number)? else { continue };
             self.page.back_to = Some(origin.event.received_at);
-            let targets = origin.targets.into_iter().map(TargetNumber).collect();
-            let listed = Listed { event: origin.event, targets };
+            let listed = listed(origin);
             if is_wanted(search, &listed) {
                 if self.is_full(search) {
                     return Ok(());
@@ -122,6 +127,29 @@ impl Pages<'_> {
         }
         Ok(())
     }
+}
+
+/// These events. `None`: it is not stored.
+///
+/// # Errors
+/// [`StoreError::Unreadable`], among others.
+pub(crate) fn by_ids(
+    shared: &Shared,
+    ids: Vec<EventId>,
+) -> Result<Vec<Option<FoundEvent>>, StoreError> {
+    let by_id = |id: EventId| {
+        let Some(origin) = shared.origin(id.number())? else {
+            let Some(place) = damaged(shared, id)? else { return Ok(None) };
+            return Err(StoreError::Unreadable { id, place: lost_place(shared, &place) });
+        };
+        Ok(Some(listed(origin)).filter(|listed| listed.event.id == id).map(found))
+    };
+    ids.into_iter().map(by_id).collect()
+}
+
+fn listed(origin: Origin) -> Listed {
+    let targets = origin.targets.into_iter().map(TargetNumber).collect();
+    Listed { event: origin.event, targets }
 }
 
 fn is_wanted(search: &Search, Listed { event, targets }: &Listed) -> bool {

@@ -1,8 +1,12 @@
 //! A retry that waits for its time is due at once when a person asks for it, with the attempts that it had.
 
+use std::time::Duration;
+
+use dispatcher_model::Timestamp;
+
 use crate::contract::*;
 use crate::embedded::tests::support::Folder;
-use crate::{Fate, Later, Outcome, Queue, Settlement, Window};
+use crate::{DIGEST_EVENTS_MAX, Fate, Later, Outcome, Queue, Retries, Settlement, Window};
 
 /// More than one record takes.
 const MANY: usize = 2_300;
@@ -22,8 +26,8 @@ async fn retries_are_due_now_with_their_attempts_also_after_a_restart() {
         settle(&*store, target, &claimed, retry(later)).await;
     }
     assert_eq!(store.depth(a).retrying, MANY as u64 - 2);
-    assert_eq!(store.hasten(a, None).await.unwrap(), MANY as u64 - 2);
-    assert_eq!(store.hasten(a, None).await.unwrap(), 0, "they are due");
+    assert_eq!(store.hasten(a, Retries::All).await.unwrap(), MANY as u64 - 2);
+    assert_eq!(store.hasten(a, Retries::All).await.unwrap(), 0, "they are due");
     assert_eq!(store.depth(a).retrying, MANY as u64 - 2);
     store.close().await.unwrap();
     drop(store);
@@ -45,7 +49,7 @@ async fn only_the_chosen_ones_that_are_not_being_attempted_are_due() {
     // One is chosen and waits, one is chosen and claimed, one is unknown.
     let unknown = dispatcher_model::EventId::new(now(), 1, 9 << 20);
     let chosen = vec![ids[1], ids[3], unknown];
-    assert_eq!(store.hasten(a, Some(chosen)).await.unwrap(), 1);
+    assert_eq!(store.hasten(a, Retries::Of(chosen)).await.unwrap(), 1);
     assert_eq!(texts(&claim(&*store, a, 1).await), ["1"]);
     let fate = store.fate(ids[0]).await.unwrap().unwrap().fates[0].1.clone();
     assert!(matches!(fate, Fate::Retrying { attempts: 1, .. }), "{fate:?}");
@@ -70,14 +74,52 @@ async fn the_events_of_a_message_stay_together_and_those_for_the_next_one_wait()
     store.settle_digest(a, outcomes(&claimed[..3], retry(later)), window).await.unwrap();
     settle(&*store, a, &claimed[3..4], Outcome::Wait { until }).await;
     settle(&*store, a, &claimed[4..], retry(later.plus(HOUR))).await;
-    let waits = |events| store.later(a, events);
-    assert_eq!(waits(None).await.unwrap(), Later { retries: 4, for_digest: 1 });
-    let chosen = vec![ids[1], ids[3]];
+    let waits = |which| store.later(a, which);
+    assert_eq!(waits(Retries::All).await.unwrap(), Later { retries: 4, for_digest: 1 });
+    let chosen = Retries::OfMessagesWith(vec![ids[1], ids[3]]);
     let expected = Later { retries: 3, for_digest: 1 };
-    assert_eq!(waits(Some(chosen.clone())).await.unwrap(), expected);
-    assert_eq!(store.hasten(a, Some(chosen)).await.unwrap(), 3);
+    assert_eq!(waits(chosen.clone()).await.unwrap(), expected);
+    assert_eq!(store.hasten(a, chosen).await.unwrap(), 3);
     assert_eq!(texts(&claim(&*store, a, 3).await), ["0", "1", "2"]);
-    assert_eq!(waits(None).await.unwrap(), Later { retries: 1, for_digest: 1 });
+    assert_eq!(waits(Retries::All).await.unwrap(), Later { retries: 1, for_digest: 1 });
+}
+
+#[tokio::test]
+async fn the_events_of_a_message_stay_together_after_its_window_ended() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    let ids = append(&*store, (0..3).map(|i| planned(i.to_string(), &[a])).collect()).await;
+    claim(&*store, a, 3).await;
+    let outcome = retry(store.now().plus(HOUR));
+    let outcomes = ids.iter().map(|event| Settlement { event: *event, outcome: outcome.clone() });
+    let until = Timestamp::from_millis(store.now().as_millis() - 2 * 3_600_000);
+    store.settle_digest(a, outcomes.collect(), Window { group: 7, until }).await.unwrap();
+    assert!(store.windows(a).await.unwrap().is_empty());
+    let chosen = Retries::OfMessagesWith(vec![ids[1]]);
+    assert_eq!(store.later(a, chosen.clone()).await.unwrap().retries, 3);
+    assert_eq!(store.hasten(a, chosen).await.unwrap(), 3);
+    assert_eq!(texts(&claim(&*store, a, 3).await), ["0", "1", "2"]);
+}
+
+/// As when the person who asked for it leaves.
+#[tokio::test]
+async fn it_is_done_whole_also_if_nothing_waits_for_it() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let a = register(&*store, &["a"]).await[0];
+    for part in 0..3 {
+        let events = part * 1_000..(part + 1) * 1_000;
+        append(&*store, events.map(|i| planned(i.to_string(), &[a])).collect()).await;
+    }
+    let claimed = claim(&*store, a, 3_000).await;
+    let (one, other) = claimed.split_at(DIGEST_EVENTS_MAX);
+    settle(&*store, a, one, retry(store.now().plus(HOUR))).await;
+    settle(&*store, a, other, retry(store.now().plus(HOUR * 2))).await;
+    let mut hastened = store.hasten(a, Retries::All);
+    assert!(tokio::time::timeout(Duration::ZERO, &mut hastened).await.is_err());
+    drop(hastened);
+    assert_eq!(claim(&*store, a, 3_000).await.len(), 3_000);
 }
 
 /// A claim at any moment gets each retry once, also while they are made due.
@@ -86,7 +128,7 @@ async fn what_is_delivered_meanwhile_is_not_recorded_again() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
-    let (many, soon) = (600, std::time::Duration::from_millis(1));
+    let (many, soon) = (600, Duration::from_millis(1));
     append(&*store, (0..many).map(|i| planned(i.to_string(), &[a])).collect()).await;
     let claimed = claim(&*store, a, many).await;
     for (i, delivery) in (0u32..).zip(&claimed) {
@@ -106,7 +148,7 @@ async fn what_is_delivered_meanwhile_is_not_recorded_again() {
         })
     };
     while !taking.is_finished() {
-        store.hasten(a, None).await.unwrap();
+        store.hasten(a, Retries::All).await.unwrap();
         tokio::task::yield_now().await;
     }
     let mut all = taking.await.unwrap();

@@ -1,6 +1,7 @@
 //! A search finds every stored event once, the newest first, whatever the sizes of pages, requests and segments.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use dispatcher_model::{EventId, StoredEvent, TargetNumber};
 
@@ -112,6 +113,28 @@ async fn damage_hides_only_the_request_that_it_hit() {
 }
 
 #[tokio::test]
+async fn another_search_waits_for_one_that_its_caller_left() {
+    let (_folder, store, ..) = filled().await;
+    let ((began, begins), (end, ends)) = (mpsc::channel(), mpsc::channel::<()>());
+    let ends = Mutex::new(ends);
+    let waits = move |_: &StoredEvent, _: &[TargetNumber]| {
+        // Fails once the test has ended both channels.
+        let _ = (began.send(()), ends.lock().unwrap().recv());
+        true
+    };
+    let mut left = store.search(Search { wanted: Box::new(waits), ..any(9, 1, None) });
+    while begins.try_recv().is_err() {
+        assert!(tokio::time::timeout(Duration::ZERO, &mut left).await.is_err());
+        tokio::task::yield_now().await;
+    }
+    drop(left);
+    let mut other = store.search(any(2, 1, None));
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut other).await.is_err());
+    drop(end);
+    assert_eq!(within(other).await.unwrap().events.len(), 2);
+}
+
+#[tokio::test]
 async fn fates_are_those_of_each_event_alone() {
     let folder = Folder::new();
     let store = folder.store();
@@ -126,6 +149,11 @@ async fn fates_are_those_of_each_event_alone() {
     settle(&*store, a, &claimed[2..], dead("no")).await;
     store.replay(c, vec![all[3]]).await.unwrap();
     let page = store.search(any(9, u64::MAX, None)).await.unwrap();
+    let unknown = EventId::new(all[0].received_at(), 1, 9 << 20);
+    let found = store.find([&all[..], &[unknown]].concat()).await.unwrap();
+    assert!(found[all.len()].is_none());
+    let found: Vec<_> = found.into_iter().flatten().map(|event| event.id).collect();
+    assert_eq!(found, all);
     let known = store.fates(page.events, vec![c]).await.unwrap();
     assert_eq!(known.len(), all.len());
     for (event, mut fates) in known {
