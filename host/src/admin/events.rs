@@ -78,6 +78,19 @@ impl Asked {
             && self.text.as_ref().is_none_or(|text| has_text(event, text))
     }
 
+    /// The source, if only its events are asked for, from the newest on.
+    fn only_source(&self) -> Option<&str> {
+        let Self { source, pattern, severity, target, state, since, text, before, max: _ } = self;
+        let is_narrower = pattern.is_some()
+            || severity.is_some()
+            || target.is_some()
+            || state.is_some()
+            || since.is_some()
+            || text.is_some()
+            || before.is_some();
+        source.as_deref().filter(|_| !is_narrower)
+    }
+
     /// Whether only what became of an event shows if it is wanted.
     const fn needs_fates(&self) -> bool {
         self.target.is_some() || self.state.is_some()
@@ -112,7 +125,7 @@ pub(super) async fn events(inner: &Inner, asked: Asked) -> Result<EventPage, Req
         page = of_fates(inner, &asked, targets, page).await?;
     }
     let is_configured = |name: &str| inner.view().sources.iter().any(|s| *s.name == *name);
-    if let Some(name) = asked.source.as_deref().filter(|name| !is_configured(name))
+    if let Some(name) = asked.only_source().filter(|name| !is_configured(name))
         && page.events.is_empty()
         && page.next.is_none()
     {
@@ -221,6 +234,31 @@ pub(super) async fn data(inner: &Inner, id: &str) -> Result<Bytes, RequestError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_nothing_of_a_source_is_stored_is_known_only_without_other_conditions() {
+        let asked = |query: &[(&str, &'static str)]| {
+            let get = |name: &str| {
+                let value = query.iter().find(|(given, _)| *given == name);
+                value.map(|(_, value)| Cow::Borrowed(*value))
+            };
+            Asked::read(get).unwrap().only_source().is_some()
+        };
+        let source = ("source", "old");
+        assert!(asked(&[source]) && asked(&[source, ("max", "3")]));
+        for other in [
+            ("type", "push"),
+            ("severity", "critical"),
+            ("target", "a"),
+            ("state", "dead"),
+            ("since_ms", "1"),
+            ("text", "x"),
+            ("before", "01KB5XG3ZJ0003N0000000400A"),
+        ] {
+            assert!(!asked(&[source, other]), "{other:?}");
+        }
+        assert!(!asked(&[]));
+    }
 
     #[test]
     fn a_page_has_as_many_events_as_an_answer_takes() {
