@@ -7,18 +7,22 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::view::Inner;
 use super::wire::{EventLine, TailLine};
 use super::{LAST_MAX, TAIL_BYTES_MAX, events, refused};
 use crate::model::Timestamp;
 use crate::telemetry::{NO_SOURCE, Note, StoredNote};
+
+/// Longest search for the last lines: notes are not read meanwhile, and another search may run first.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The lines of one reader, until it is dropped or the daemon stops.
 pub(super) struct Lines {
@@ -50,9 +54,10 @@ pub(super) async fn lines(inner: &Inner, last: usize) -> Lines {
     Lines { queue, filling: filling.abort_handle() }
 }
 
-/// What happened last, oldest first. If the store cannot be searched now, only its events are missing.
+/// What happened last, oldest first. If the store cannot be searched now, or not in time, only its events are missing.
 async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
-    let found = events::newest(inner, last).await.unwrap_or_default();
+    let found = timeout(SEARCH_TIME_MAX, events::newest(inner, last)).await;
+    let found = found.ok().and_then(Result::ok).unwrap_or_default();
     let mut lines: Vec<_> = found.into_iter().rev().map(of_stored).collect();
     let refusals = refused::list(inner, None).unwrap_or_default();
     lines.extend(refusals.into_iter().rev().take(last).map(|refusal| TailLine::Refused {
