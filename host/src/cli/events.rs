@@ -17,6 +17,11 @@ use crate::model::{Severity, Timestamp, counted};
 const MAX_DEFAULT: usize = 50;
 /// Most events of a table, which is made in memory.
 const TABLE_MAX: usize = 10_000;
+/// Without `--since`, most pages with few events of a search for what became of events. Each looks at 1,000 events, and at
+/// all that waits for their targets.
+const SPARSE_PAGES_MAX: usize = 50;
+/// A page with fewer events than that has few.
+const SPARSE_EVENTS: usize = 100;
 /// Characters of a date in RFC 3339.
 const DATE_CHARS: usize = 10;
 
@@ -98,6 +103,7 @@ fn find(
     mut take: impl FnMut(EventLine) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let (mut left, mut unreadable, mut before) = (args.max, 0, None::<String>);
+    let mut reach = Reach::default();
     let since = args.since.map(|since| since.as_millis().to_string());
     loop {
         let max = left.to_string();
@@ -116,6 +122,7 @@ fn find(
         let page: EventPage = daemon.get(&ask::path("/events", query))?;
         unreadable += page.unreadable;
         left = left.saturating_sub(page.events.len());
+        let is_end = reach.add(&page, args.target.is_some() || args.state.is_some());
         for event in page.events {
             if !take(event)? {
                 return Ok(());
@@ -125,9 +132,8 @@ fn find(
         if left == 0 || before.is_none() {
             break;
         }
-        if page.is_cut && args.since.is_none() {
-            let back_to = page.back_to.unwrap_or_default();
-            notes.push(format!("searched back to {back_to}; --since TIME goes further"));
+        if is_end && args.since.is_none() {
+            notes.push(reach.note());
             break;
         }
     }
@@ -137,4 +143,57 @@ fn find(
         notes.push(format!("{places} of the log cannot be read; {more}"));
     }
     Ok(())
+}
+
+/// How far a search without `--since` has come.
+#[derive(Debug, Default)]
+struct Reach {
+    back_to: Option<String>,
+    /// Pages that found few events.
+    sparse: usize,
+}
+
+impl Reach {
+    /// Whether the search ends behind this page. `by_fate`: the page looked at what became of a limited number of events.
+    fn add(&mut self, page: &EventPage, by_fate: bool) -> bool {
+        self.back_to = page.back_to.clone().or(self.back_to.take());
+        self.sparse += usize::from(by_fate && page.events.len() < SPARSE_EVENTS);
+        page.is_cut || self.sparse >= SPARSE_PAGES_MAX
+    }
+
+    fn note(&self) -> String {
+        match &self.back_to {
+            Some(back_to) => format!("searched back to {back_to}; --since TIME goes further"),
+            None => "searched only the end of the log; --since TIME goes further".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(is_cut: bool, back_to: Option<&str>) -> EventPage {
+        let back_to = back_to.map(str::to_owned);
+        EventPage { events: Vec::new(), next: None, is_cut, back_to, unreadable: 0 }
+    }
+
+    #[test]
+    fn a_search_says_how_far_it_came_also_if_its_last_page_had_no_request() {
+        let mut reach = Reach::default();
+        assert!(reach.add(&page(true, None), false));
+        assert!(reach.note().starts_with("searched only the end"), "{}", reach.note());
+        assert!(!reach.add(&page(false, Some("2026-01-31")), false));
+        assert!(reach.add(&page(true, None), false));
+        assert!(reach.note().starts_with("searched back to 2026-01-31;"), "{}", reach.note());
+    }
+
+    #[test]
+    fn a_search_by_what_became_of_events_ends_after_many_pages_that_found_few() {
+        let (mut reach, mut other) = (Reach::default(), Reach::default());
+        for pages in 1..=SPARSE_PAGES_MAX {
+            assert_eq!(reach.add(&page(false, None), true), pages == SPARSE_PAGES_MAX);
+            assert!(!other.add(&page(false, None), false));
+        }
+    }
 }
