@@ -45,11 +45,16 @@ pub(super) fn run(args: &StatusArgs, config: Option<&Path>) -> Result<bool, Fail
         // A daemon that restarts is seen again.
         let shown = daemon.get::<Status>("/status");
         let shown = match (&shown, args.json) {
-            (Ok(status), true) => serde_json::to_string(status).map_err(Failure::new)?,
-            (Ok(status), false) => format!("{clear}{}", show(status)),
-            (Err(failure), _) => format!("{clear}{}", failure.text),
+            (Ok(status), true) => Some(serde_json::to_string(status).map_err(Failure::new)?),
+            (Ok(status), false) => Some(format!("{clear}{}", show(status))),
+            (Err(failure), true) => {
+                // Standard output has only JSON.
+                out::error(&failure.text);
+                None
+            }
+            (Err(failure), false) => Some(format!("{clear}{}", failure.text)),
         };
-        if !out::is_read(&shown) {
+        if shown.is_some_and(|shown| !out::is_read(&shown)) {
             return Ok(true);
         }
         std::thread::sleep(Duration::from_secs(seconds));
