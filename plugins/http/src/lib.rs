@@ -24,6 +24,9 @@ use dispatcher_plugin_api::prelude::*;
 const HEADERS_MAX: usize = 32;
 /// Longest value of such a field.
 const VALUE_BYTES_MAX: usize = 4096;
+/// Most bytes of all such fields, names and values. The daemon sends at most 16 KiB of fields, and what an event is can take
+/// more than half of it.
+const HEADERS_BYTES_MAX: usize = 6 * 1024;
 /// Fields that this plugin or the daemon's HTTP client sets.
 const RESERVED: [&str; 15] = [
     "content-type",
@@ -122,6 +125,12 @@ impl Each for Http {
 fn check(headers: &BTreeMap<String, Secret>, mistakes: &mut Mistakes) {
     if headers.len() > HEADERS_MAX {
         let reason = format_args!("more than {HEADERS_MAX} header fields");
+        mistakes.add(Invalid::at("headers", reason));
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.expose().len()).sum();
+    if bytes > HEADERS_BYTES_MAX {
+        let reason =
+            format_args!("more than {HEADERS_BYTES_MAX} bytes of names and values: shorten them");
         mistakes.add(Invalid::at("headers", reason));
     }
     for (name, value) in headers.iter().take(HEADERS_MAX) {
