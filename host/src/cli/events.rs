@@ -53,7 +53,7 @@ pub(super) struct EventsArgs {
     /// Only what was received since: 2h, or 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// Only with this text in the title or the data, in any case
+    /// Only with this text in the title, type, subject or data, in any case
     #[arg(long)]
     text: Option<String>,
     /// Most events; default: 50. Without --json at most 10,000
