@@ -76,6 +76,7 @@ fn events_are_found_newest_first_by_what_they_are_and_by_what_became_of_them() {
         (&["--target", "audit-log"], &newest[..]),
         (&["--target", "frail", "--state", "not-routed"], &test[..]),
         (&["--severity", "critical", "--type", "test"], &[]),
+        (&["--source", "other", "--severity", "critical"], &[]),
     ] {
         assert_eq!(found(&daemon, arguments), expected, "{arguments:?}");
     }
@@ -263,4 +264,23 @@ fn a_reload_that_replaces_a_target_attempts_now_what_waits_for_it() {
     let reloaded = daemon.reload(|setup| setup.target("frail", &lines));
     assert_eq!(reloaded["replaced"], "frail");
     daemon.wait_delivered("closed/frail", &events("late", 2));
+}
+
+#[test]
+fn a_status_that_is_watched_prints_only_json_also_while_the_daemon_is_away() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let mut watch = daemon.command(&["status", "--watch", "1", "--json"]);
+    let watch = watch.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    daemon.kill_9();
+    let mut said = String::new();
+    BufReader::new(watch.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("daemon"), "{said}");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    for line in [first].into_iter().chain(lines) {
+        assert!(serde_json::from_str::<Value>(&line).unwrap()["targets"].is_array(), "{line}");
+    }
 }
