@@ -56,8 +56,7 @@ pub(super) async fn lines(inner: &Inner, last: usize) -> Lines {
 
 /// What happened last, oldest first. If the store cannot be searched now, or not in time, only its events are missing.
 async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
-    let found = timeout(SEARCH_TIME_MAX, events::newest(inner, last)).await;
-    let found = found.ok().and_then(Result::ok).unwrap_or_default();
+    let found = in_time(events::newest(inner, last)).await;
     let mut lines: Vec<_> = found.into_iter().rev().map(of_stored).collect();
     let refusals = refused::list(inner, None).unwrap_or_default();
     lines.extend(refusals.into_iter().rev().take(last).map(|refusal| TailLine::Refused {
@@ -69,6 +68,11 @@ async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
     }));
     lines.sort_by(|a, b| a.time().cmp(b.time()));
     lines.split_off(lines.len().saturating_sub(last))
+}
+
+async fn in_time<E>(search: impl Future<Output = Result<Vec<EventLine>, E>>) -> Vec<EventLine> {
+    let found = timeout(SEARCH_TIME_MAX, search).await;
+    found.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 fn of_stored(event: EventLine) -> TailLine {
@@ -239,6 +243,11 @@ mod tests {
     fn read(queue: &mut LineQueue) -> Vec<TailLine> {
         let lines = std::iter::from_fn(|| queue.pop());
         lines.map(|line| serde_json::from_slice(&line).unwrap()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_that_waits_behind_another_one_does_not_keep_the_notes_waiting() {
+        assert!(in_time::<()>(std::future::pending()).await.is_empty());
     }
 
     #[test]
