@@ -217,6 +217,32 @@ fn an_index_that_is_removed_is_made_again_while_requests_are_accepted() {
 }
 
 #[test]
+fn a_link_to_itself_in_place_of_the_index_ends_with_requests_that_are_served() {
+    let daemon = start();
+    let index = daemon.home().join("data/index");
+    let mut ids = events("before", 5);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+    fs::rename(&index, daemon.home().join("moved")).unwrap();
+    std::os::unix::fs::symlink("index", &index).unwrap();
+    wait_for("status to say it", || {
+        let more = events(&format!("while-{}", ids.len()), 1);
+        assert_eq!(daemon.post(&body(&more)).status, 200);
+        ids.extend(more);
+        let (state, well) = status(&daemon);
+        (!well && state.contains("index")).then_some(())
+    });
+    let _ = fs::remove_file(&index);
+    wait_for("an index", || index.join("lock").exists().then_some(()));
+    wait_for("the end of its making", || {
+        (!status(&daemon).0.contains("being rebuilt")).then_some(())
+    });
+    daemon.wait_delivered("audit-log", &ids);
+    let again = daemon.post(&body(&ids[..5])).json();
+    assert_eq!(again["duplicates"], 5, "{again}");
+}
+
+#[test]
 fn an_admin_socket_that_is_removed_is_made_again() {
     let daemon = start();
     let socket = daemon.home().join("admin.sock");

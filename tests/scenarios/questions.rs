@@ -129,8 +129,20 @@ fn an_event_that_also_has_what_a_question_of_its_source_has_is_stored() {
             "hush",
             &format!("scheme = \"sqreen\"\n{}", asks.replace(" }]", ", unsigned = true }]")),
         )
-.source_with("graph", "hush", &format!("scheme = \"token\"\ntoken_in = \"query:key\"\n{}", asks.replace("body:/challenge", "query:validationToken")))
-        .source_with("get", "hush", "scheme = \"token\"\ntoken_in = \"query:key\"\nmethods = [\"GET\"]\nsender = \"json\"\nquestions = [{ method = \"GET\", repeat = \"query:challenge\" }]")
+        .source_with(
+            "graph",
+            "hush",
+            &format!(
+                "scheme = \"token\"\ntoken_in = \"query:key\"\n{}",
+                asks.replace("body:/challenge", "query:validationToken")
+            ),
+        )
+        .source_with(
+            "get",
+            "hush",
+            "scheme = \"token\"\ntoken_in = \"query:key\"\nmethods = [\"GET\"]\nsender = \"json\"\n\
+             questions = [{ method = \"GET\", repeat = \"query:challenge\" }]",
+        )
         .log("audit-log")
         .start();
     let (question, event) = ("{\"challenge\":\"c\"}", "{\"challenge\":\"c\",\"event\":{\"id\":1}}");
@@ -144,6 +156,7 @@ fn an_event_that_also_has_what_a_question_of_its_source_has_is_stored() {
         ("POST", "/open", event, true),
         ("POST", "/graph?key=hush&validationToken=c", "", false),
         ("POST", "/graph?key=hush&validationToken=c", event, true),
+        ("POST", "/graph?key=hush&validationToken=c", "{}", true),
         ("GET", "/get?key=hush&challenge=c", "", false),
         ("GET", "/get?key=hush&challenge=c&id=1", "", true),
     ] {

@@ -54,3 +54,20 @@ fn without_its_index_it_accepts_requests_at_once_and_delivers_everything_once() 
         assert_eq!(daemon.log_lines(log).len(), all.len(), "{log}");
     }
 }
+
+/// The index proves the loss, so nothing is made from what is left.
+#[test]
+fn a_start_that_is_refused_does_not_say_that_the_index_is_rebuilt() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let ids = events("before", 9);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    daemon.wait_delivered("audit-log", &ids);
+    assert!(daemon.terminate().success());
+    let segment = std::fs::read_dir(daemon.home().join("data/log")).unwrap();
+    let mut segments = segment.map(|entry| entry.unwrap().path());
+    let segment = segments.find(|path| path.extension().is_some_and(|end| end == "log")).unwrap();
+    std::fs::File::options().write(true).open(segment).unwrap().set_len(5_000).unwrap();
+    let text = printed(&daemon, &["run"]);
+    assert!(text.contains("acknowledged events are lost"), "{text}");
+    assert!(!text.contains("the index is rebuilt"), "{text}");
+}

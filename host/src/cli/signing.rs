@@ -122,6 +122,6 @@ impl Ready {
 }
 
 /// The text as one word for a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -2,7 +2,7 @@
 //!
 //! Only such a request is answered as a question; with anything more it is an event, and events are stored. What the
 //! scheme itself puts into the body or the query does not count. A body in parts, or longer than
-//! [`QUESTION_BYTES_MAX`], is not a question.
+//! [`QUESTION_BYTES_MAX`](super::QUESTION_BYTES_MAX), is not a question.
 
 use std::collections::HashMap;
 
@@ -24,14 +24,15 @@ impl Question {
             Asked::Inside(spot) => Some(spot),
             Asked::Header(_) => None,
         }));
-        let body_is_known = match request.body.trim_ascii() {
-            [] => true,
-            [b'{' | b'[', ..] => json_has_only(&known, &request.body),
+        let body = &request.body;
+        let body_is_known = match body.trim_ascii() {
+            [] => body.is_empty(),
+            [b'{' | b'[', ..] => json_has_only(&known, body),
             [b'-', b'-', ..] => false,
             form => form_has_only(&known, form),
         };
-        // By other methods events come in the body.
-        let query_matters = request.method == Method::GET;
+        // An event is in the body if there is one.
+        let query_matters = request.method == Method::GET || body.is_empty();
         body_is_known && (!query_matters || self.is_alone_in_query(request, &known, scheme))
     }
 
@@ -103,10 +104,12 @@ fn form_has_only(known: &[&Spot], body: &[u8]) -> bool {
     let is_known = |name: &[u8]| {
         known.iter().any(|spot| matches!(spot, Spot::Form(known) if known.as_bytes() == name))
     };
-    body.split(|byte| *byte == b'&').all(|field| {
-        let end = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
-        field.is_empty() || is_known(&codec::unescape(&field[..end], true))
-    })
+    let fields = || body.split(|byte| *byte == b'&').filter(|field| !field.is_empty());
+    fields().next().is_some()
+        && fields().all(|field| {
+            let end = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
+            is_known(&codec::unescape(&field[..end], true))
+        })
 }
 
 #[cfg(test)]
@@ -135,6 +138,21 @@ mod tests {
             ("", &["a"], false),
         ] {
             assert_eq!(has_only(body.as_bytes(), pointers), only, "{body} {pointers:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_form_has_nothing_that_is_named() {
+        let known = [&Spot::Form("a".into())];
+        for (body, only) in [
+            ("a=1", true),
+            ("a=1&", true),
+            ("%61=1&a=2", true),
+            ("a=1&b=2", false),
+            ("&", false),
+            ("b", false),
+        ] {
+            assert_eq!(form_has_only(&known, body.as_bytes()), only, "{body}");
         }
     }
 }

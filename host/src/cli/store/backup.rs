@@ -6,6 +6,7 @@ use super::bar::Bar;
 use super::{DataFolder, count, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
+use crate::cli::signing::quoted;
 use crate::store::embedded::tools::{self, BackedUp};
 
 /// Copy the whole store to a new folder
@@ -51,8 +52,11 @@ fn show(done: &BackedUp, folder: &Path, to: &Path) -> String {
         let places = count(done.damages, "place");
         lines.push(format!("the newest segment is damaged at {places} and was copied with the damage: see `dispatcher store check`"));
     }
+    let [folder, before, to] =
+        [folder.to_string(), format!("{folder}.before"), to.to_string()].map(|path| quoted(&path));
+    // Neither moves into a folder that is there already, nor copies after the move failed.
     lines.push(format!(
-        "to restore it, stop the daemon and run:\n  mv '{folder}' '{folder}.before'\n  cp -a '{to}' '{folder}'"
+        "to restore it, stop the daemon and run:\n  mv -T {folder} {before} &&\n  cp -aT {to} {folder}"
     ));
     lines.join("\n")
 }

@@ -36,7 +36,10 @@ pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Fail
     out::line(&show(&done, args.dry_run));
     Ok(match &done.after {
         Some(after) => after.is_clean(),
-        None if done.before.damages.is_empty() => done.before.is_clean(),
+        // A start rebuilds an index.
+        None if done.before.damages.is_empty() => {
+            !matches!(done.before.start, tools::Start::Fails(_))
+        }
         None => done.before.damages.iter().all(|damage| damage.repairable),
     })
 }

@@ -153,6 +153,12 @@ fn identified(
     let mut texts = Vec::new();
     for entry in &entries {
         let text = entry.string(notes)?;
+        if !text.is_empty() && !text.replace("{{", "").contains(['{', '}']) {
+            let title = format!("`{}` is the same for all events", entry.path);
+            let help = "only the first event would be delivered; write a place: \"{order.id}\"";
+            entry.refuse(notes, &title, "it has no place", help);
+            return None;
+        }
         let read = sender.with_id_alone(&[text]).ok().flatten();
         let unsigned = read.map(|sender| sender.unsigned(&coverage)).unwrap_or_default();
         if let Some(id) = unsigned.iter().find(|one| one.attribute == "id") {

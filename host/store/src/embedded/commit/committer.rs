@@ -212,9 +212,7 @@ impl Committer {
                 Command::Relocate { copies, reply } => self.relocate(copies, reply),
                 Command::EndSegment { before, reply } => self.end_old(before, reply),
                 Command::GiveUp { target, rows, reply } => self.give_up(target, rows, reply),
-                Command::LoseRows { target, retries, letters, uncounted } => {
-                    self.lose_rows(target, (retries, letters), &uncounted);
-                }
+                Command::LoseRows(lost) => lost.into_iter().for_each(|lost| self.lose_rows(lost)),
                 Command::Settle { .. } => {}
             }
         }

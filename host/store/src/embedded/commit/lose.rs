@@ -1,60 +1,34 @@
-//! Records what a lost part of the log leaves: retries and dead letters without rows, and rows that are not counted.
+//! Records retries and dead letters whose rows are lost with a part of the log as dead letters.
 
 use std::sync::Arc;
 
-use dispatcher_model::TargetNumber;
-
 use super::committer::Committer;
 use super::group::Unwritten;
+use crate::embedded::core::inbox::LostRows;
 use crate::embedded::core::shared::Target;
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number;
 use crate::embedded::format::frame::Kind;
-use crate::embedded::format::record::{
-    self, Act, ActKind, DeadLetterChange, DeadRange, DeadRow, Settled, Settlements,
-    TargetSettlements,
-};
+use crate::embedded::format::record::{self, Act, ActKind, DeadLetterChange, DeadRange, DeadRow};
 use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::embedded::platform::locks::lock;
 
-const RETRIES_LOST: &str = "a part of the log is lost, and with it which events were to be tried again: there were at \
-                            most so many";
+const RETRIES_LOST: &str =
+    "a part of the log is lost, and with it which events were to be tried again";
 
-const LETTERS_LOST: &str =
-    "a part of the log is lost, and with it which events these dead letters were of";
+const LETTERS_LOST: &str = "a part of the log is lost, and with it which events these dead letters were of: there were \
+                            at most so many";
 
 impl Committer {
-    pub(super) fn lose_rows(
-        &mut self,
-        number: TargetNumber,
-        (retries, letters): (u64, u64),
-        uncounted: &[Settled],
-    ) {
-        let Some(target) = self.shared.target(number.0) else { return };
-        for row in uncounted {
-            self.count_again(&target, row);
-        }
+    pub(super) fn lose_rows(&mut self, lost: LostRows) {
+        let LostRows { target, retries, letters } = lost;
+        let Some(target) = self.shared.target(target.0) else { return };
         if letters > 0 {
             self.list_again(&target, letters);
         }
         if retries > 0 {
             self.give_up_retries(&target, retries);
         }
-    }
-
-    /// Nothing but the count changes: the row is made as a replay makes one, and then as it was.
-    fn count_again(&mut self, target: &Target, row: &Settled) {
-        let change = DeadLetterChange { replayed: vec![row.number], ..DeadLetterChange::default() };
-        let at_ms = row.row_due_ms.unwrap_or_default();
-        self.change(target, at_ms, change);
-        let mut live = lock(&target.live);
-        live.counts.settled(row);
-        let (cursor, others) = (live.cursor(), vec![row.clone()]);
-        drop(live);
-        let settled =
-            TargetSettlements { target: target.number, cursor, delivered: Vec::new(), others };
-        let at_ms = self.shared.clock.wall_ms();
-        self.seal(&mut Settlements { at_ms, targets: vec![settled] });
     }
 
     /// Dead letters that are counted, and that no row lists.
@@ -65,15 +39,7 @@ impl Committer {
         let reason = LETTERS_LOST.to_owned();
         let (attempts, to, spared) = (0, at, Vec::new());
         let row = DeadRow { received_ms: at_ms, count, attempts, at_ms, reason, to, spared };
-        self.change(
-            target,
-            at_ms,
-            DeadLetterChange { left: Some((at, row)), ..DeadLetterChange::default() },
-        );
-    }
-
-    fn change(&mut self, target: &Target, at_ms: u64, change: DeadLetterChange) {
-        lock(&target.live).counts.changed(&change);
+        let change = DeadLetterChange { left: Some((at, row)), ..DeadLetterChange::default() };
         let what = ActKind::DeadLetters(change);
         let record = Arc::new(Act { target: target.number, at_ms, what });
         if let Some(frame) = record::frame(Kind::Act, &*record, 256) {

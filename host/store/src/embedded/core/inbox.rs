@@ -23,6 +23,14 @@ use crate::{AppendError, Settlement, StoreError, Window};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// How many retries and dead letters of a target have no row, because the part of the log that recorded them is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LostRows {
+    pub target: TargetNumber,
+    pub retries: u64,
+    pub letters: u64,
+}
+
 /// The answer to a command that was sent.
 pub(crate) struct Answer<T>(pub oneshot::Receiver<Result<T, StoreError>>);
 
@@ -109,14 +117,8 @@ pub(crate) enum Command {
         rows: Vec<Settled>,
         reply: Reply<u64>,
     },
-    /// Makes a dead letter of that many retries whose rows are lost, and one of that many dead letters. Counts rows again
-    /// that are not counted.
-    LoseRows {
-        target: TargetNumber,
-        retries: u64,
-        letters: u64,
-        uncounted: Vec<Settled>,
-    },
+    /// Makes dead letters of retries, and of dead letters, whose rows are lost.
+    LoseRows(Vec<LostRows>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

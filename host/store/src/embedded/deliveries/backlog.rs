@@ -63,22 +63,19 @@ pub(super) fn untried(
     target: &Target,
     reason: &str,
 ) -> Result<Option<Untried>, StoreError> {
-    let (from, found) = loop {
-        let (from, done) = {
-            let live = lock(&target.live);
-            (live.next, live.done.clone())
-        };
-        let found = shared.reader.planned(target.number, from..u64::MAX, CHUNK_MAX, &done);
-        let (mut found, damaged) = found.map_err(|error| log_error(shared, &error))?;
-        let Some(place) = damaged.first() else { break (from, found) };
+    let (from, done) = {
+        let live = lock(&target.live);
+        (live.next, live.done.clone())
+    };
+    let found = shared.reader.planned(target.number, from..u64::MAX, CHUNK_MAX, &done);
+    let (mut found, damaged) = found.map_err(|error| log_error(shared, &error))?;
+    if let Some(place) = damaged.first() {
         found.retain(|(number, _)| lsn_of(*number) < place.lsn);
-        if !found.is_empty() {
-            break (from, found);
-        }
-        if let Some((range, _)) = lost_range(shared, target, from, place)? {
+        if found.is_empty() {
+            let (range, _) = lost_range(shared, target, from, place)?;
             return Ok(Some(Untried { range, numbers: Vec::new() }));
         }
-    };
+    }
     let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else {
         return Ok(None);
     };

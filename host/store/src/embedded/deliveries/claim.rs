@@ -253,9 +253,7 @@ fn read_log(
         lock(&target.live).fill_from_log(from, found.to, found.events.into_iter());
         return Ok(None);
     };
-    let Some((range, before)) = lost_range(shared, target, from, &damaged)? else {
-        return Ok(None);
-    };
+    let (range, before) = lost_range(shared, target, from, &damaged)?;
     let target = TargetNumber(target.number);
     shared.send(|reply| Command::Expire { target, range, before, reply }).map(Some)
 }

@@ -22,6 +22,7 @@ use crate::embedded::format::runs::Runs;
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index, IndexError};
 use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
+use crate::embedded::log::reader::Damaged;
 use crate::embedded::platform::locks::lock;
 use crate::{DeadLetter, StoreError};
 
@@ -316,13 +317,16 @@ fn chunk_of_range(
         to = place.to.min(row.to);
     }
     let damaged = places.clone().next();
+    // What is spared may have a letter of its own.
+    let first_in = |place: &Damaged, spared: &Runs| spared.gap_from(number(place.lsn, 0));
     let left = match (damaged, next) {
         (None, None) => None,
         (None, Some((next, received))) => Some((next, received.as_millis(), row.to)),
-        (Some(place), None) => Some((number(place.lsn, 0), row.at_ms, to)),
+        (Some(place), None) => Some((first_in(place, &spared).min(to - 1), row.at_ms, to)),
         (Some(place), Some((next, _))) => {
+            let first = first_in(place, &spared);
             spared.insert(to, next);
-            Some((number(place.lsn, 0), row.at_ms, row.to))
+            Some((first, row.at_ms, row.to))
         }
     };
     let left = left.map(|(from, received_ms, to)| {

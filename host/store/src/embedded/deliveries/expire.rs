@@ -76,20 +76,16 @@ pub(crate) fn look(
     (before, aged_to): (Timestamp, u64),
     reason: String,
 ) -> Result<Option<Looked>, StoreError> {
-    let (from, old, given_back) = loop {
-        let (from, done, given_back) = {
-            let live = lock(&target.live);
-            (live.next, live.done.clone(), !live.free.is_empty())
-        };
-        let old = shared.reader.old(target.number, from, (before, aged_to), &done);
-        let old = old.map_err(|error| log_error(shared, &error))?;
-        let Some(damaged) = old.damaged.filter(|_| old.count == 0) else {
-            break (from, old, given_back);
-        };
-        if let Some((range, before)) = lost_range(shared, target, from, &damaged)? {
-            return Ok(Some(Looked { range, before, more: true }));
-        }
+    let (from, done, given_back) = {
+        let live = lock(&target.live);
+        (live.next, live.done.clone(), !live.free.is_empty())
     };
+    let old = shared.reader.old(target.number, from, (before, aged_to), &done);
+    let old = old.map_err(|error| log_error(shared, &error))?;
+    if let Some(damaged) = old.damaged.filter(|_| old.count == 0) {
+        let (range, before) = lost_range(shared, target, from, &damaged)?;
+        return Ok(Some(Looked { range, before, more: true }));
+    }
     if old.count == 0 && !given_back {
         return Ok(None);
     }

@@ -20,20 +20,15 @@ pub(crate) fn lost_place(shared: &Shared, damaged: &Damaged) -> String {
     format!("the log is damaged at {place}: what was there is lost")
 }
 
-/// The dead letter of a target that has reached a place that cannot be read. No released delivery is in it. `None` if
-/// nothing that waits for the target was there: the target continues behind it.
+/// The dead letter of a target that has reached a place that cannot be read. No released delivery is in it.
 pub(crate) fn lost_range(
     shared: &Shared,
     target: &Target,
     from: u64,
     damaged: &Damaged,
-) -> Result<Option<(ExpireRange, Timestamp)>, StoreError> {
+) -> Result<(ExpireRange, Timestamp), StoreError> {
     let mut reason = lost_place(shared, damaged);
-    let count = lost(shared, target, damaged)?;
-    if count == Some(0) {
-        lock(&target.live).pass_over(from, damaged.to);
-        return Ok(None);
-    }
+    let count = lost(shared, target, damaged.to)?;
     if count.is_none() {
         reason.push_str("; how many deliveries that were is not known, so they count as one");
     }
@@ -41,13 +36,12 @@ pub(crate) fn lost_range(
     let at = shared.clock.wall();
     let (first, count) = (Some((number(damaged.lsn, 0), at)), count.unwrap_or(1));
     let range = ExpireRange { from, to: damaged.to, count, first, at, reason, drops: false };
-    Ok(Some((range, Timestamp::default())))
+    Ok((range, Timestamp::default()))
 }
 
-/// How many deliveries to the target were lost in that place: those that wait, but are nowhere. `None` if that is not
-/// known: another place cannot be read either, or the records that counted them are lost as well.
-fn lost(shared: &Shared, target: &Target, damaged: &Damaged) -> Result<Option<u64>, StoreError> {
-    let to = damaged.to;
+/// How many deliveries to the target were lost before the number `to`: those that wait, but are nowhere. `None` if that is
+/// not known: another place cannot be read either, or the records that counted them are lost as well.
+fn lost(shared: &Shared, target: &Target, to: u64) -> Result<Option<u64>, StoreError> {
     let (waiting, last, done) = {
         let live = lock(&target.live);
         let held = live.open.len() as u64 + live.counts.retrying;
@@ -55,13 +49,7 @@ fn lost(shared: &Shared, target: &Target, damaged: &Damaged) -> Result<Option<u6
     };
     let left = shared.reader.remaining(target.number, (to, last.unwrap_or(to)), &done);
     let left = left.map_err(|error| log_error(shared, &error))?;
-    let lost = left.map(|left| waiting.saturating_sub(left));
-    if lost != Some(0) || !damaged.repaired {
-        return Ok(lost);
-    }
-    // A start after the repair knows what the place brought only from such a checkpoint.
-    let counted = shared.reader.is_counted(damaged.lsn);
-    Ok(lost.filter(|_| counted.unwrap_or(false)))
+    Ok(left.map(|left| waiting.saturating_sub(left)).filter(|lost| *lost > 0))
 }
 
 /// The place of an event that cannot be read; `None` if there never was one, or it was removed.

@@ -36,6 +36,12 @@ impl Runs {
         (number < end).then_some(end)
     }
 
+    /// The first number from there on that no run contains.
+    pub(crate) fn gap_from(&self, number: u64) -> u64 {
+        // Runs that touch are one.
+        self.end_of(number).unwrap_or(number)
+    }
+
     pub(crate) fn contains(&self, number: u64) -> bool {
         self.end_of(number).is_some()
     }

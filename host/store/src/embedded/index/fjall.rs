@@ -29,6 +29,8 @@ use crate::embedded::platform::regular::irregular_in;
 /// The engine's folder of keyspaces, each in a folder named by its number.
 const KEYSPACES: &str = "keyspaces";
 
+/// In the folder of a keyspace: says which tables it has.
+const VERSION_FILE: &str = "current";
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
 const CACHE_BYTES_MAX: u64 = 16 << 20;
@@ -104,6 +106,14 @@ fn foreign_in(keyspaces: &Path) -> Option<PathBuf> {
     entries.flatten().find(|entry| !is_ours(entry)).map(|entry| entry.path())
 }
 
+/// A keyspace with tables, but without the file that names them: the engine would remove it without an error.
+fn without_list_in(keyspaces: &Path) -> Option<PathBuf> {
+    let mut folders = std::fs::read_dir(keyspaces).ok()?.flatten().map(|entry| entry.path());
+    let has_tables =
+        |path: &Path| std::fs::read_dir(path).is_ok_and(|mut all| all.next().is_some());
+    folders.find(|path| has_tables(&path.join("tables")) && !path.join(VERSION_FILE).exists())
+}
+
 impl FjallIndex {
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
         // The engine would wait for the other end of a FIFO.
@@ -115,6 +125,9 @@ impl FjallIndex {
         if let Some(path) = foreign_in(&folder.join(KEYSPACES)) {
             let what = format!("{} does not belong to the index", path.display());
             return Err(IndexError::Irregular(what));
+        }
+        if let Some(path) = without_list_in(&folder.join(KEYSPACES)) {
+            return Err(IndexError::Engine(format!("{} has lost a file", path.display())));
         }
         let opened = unbroken(|| Self::open_now(folder))?;
         make_private(folder);

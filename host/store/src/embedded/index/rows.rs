@@ -22,7 +22,7 @@ use crate::embedded::format::runs::Runs;
 use crate::embedded::state::apply::State;
 
 /// Version of the rows. An index with another version is rebuilt.
-pub(crate) const LAYOUT: u8 = 5;
+pub(crate) const LAYOUT: u8 = 4;
 
 /// The key of a mark: rows may be missing before the place that the index has read.
 pub(crate) const UNFINISHED: &[u8] = b"unfinished";

@@ -12,6 +12,7 @@ impl WindowRow {
         [&self.until_ms.to_le_bytes()[..], &self.epoch.to_le_bytes()].concat()
     }
 
+    /// Rows of earlier versions have no epoch.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (until, epoch) = bytes.split_first_chunk::<8>()?;
         let epoch = epoch.try_into().map_or(0, u32::from_le_bytes);

@@ -1,15 +1,14 @@
-//! Where the counts of a new index and its rows differ, because a part of the log that recorded them is lost.
+//! Retries and dead letters that the state counts and the index has no rows of, because the part of the log that recorded
+//! them is lost.
 //!
-//! A checkpoint keeps how many there are. Which events they are for was in the rows, so what has none becomes one dead
-//! letter, and a row that is not counted is counted again: its delivery is made again.
+//! A checkpoint keeps how many there are. Which events they are for was in the rows, so they become one dead letter.
 
 use std::ops::ControlFlow;
 
 use dispatcher_model::TargetNumber;
 
-use crate::embedded::core::inbox::Command;
+use crate::embedded::core::inbox::{Command, LostRows};
 use crate::embedded::core::shared::Shared;
-use crate::embedded::format::record::{RecordedOutcome, Settled};
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError};
 use crate::embedded::state::apply::State;
@@ -17,43 +16,20 @@ use crate::embedded::state::apply::State;
 /// Dead letters read at once.
 const PAGE_ROWS: usize = 1_000;
 
-/// What of a target has no row, or is not counted.
-#[derive(Debug)]
-pub(crate) struct LostRows {
-    target: TargetNumber,
-    retries: u64,
-    letters: u64,
-    uncounted: Vec<Settled>,
-}
-
-/// The differences in an index that has read all of the log.
+/// What has no rows in an index that has read all of the log.
 fn find(index: &dyn Index, state: &State) -> Result<Vec<LostRows>, IndexError> {
     let mut lost = Vec::new();
     for (target, known) in (0..).zip(&state.targets) {
         let mut retries = known.counts.retrying;
-        let mut uncounted = Vec::new();
-        index.retries(target, 0, &mut |due_ms, number, row| {
-            if retries > 0 {
-                retries -= 1;
-            } else {
-                uncounted.push(Settled {
-                    number,
-                    received_ms: row.first_attempt_ms,
-                    row_due_ms: Some(due_ms),
-                    attempts: row.attempts,
-                    first_attempt_ms: row.first_attempt_ms,
-                    what: RecordedOutcome::Retry {
-                        due_ms,
-                        reason: row.reason,
-                        progress: row.progress,
-                    },
-                });
-            }
-            ControlFlow::Continue(())
-        })?;
+        if retries > 0 {
+            index.retries(target, 0, &mut |_, _, _| {
+                retries = retries.saturating_sub(1);
+                if retries > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
         let letters = known.counts.dead.saturating_sub(listed(index, target)?);
-        if retries > 0 || letters > 0 || !uncounted.is_empty() {
-            lost.push(LostRows { target: TargetNumber(target), retries, letters, uncounted });
+        if retries > 0 || letters > 0 {
+            lost.push(LostRows { target: TargetNumber(target), retries, letters });
         }
     }
     Ok(lost)
@@ -73,7 +49,7 @@ fn listed(index: &dyn Index, target: u16) -> Result<u64, IndexError> {
 }
 
 /// Ends the making of an index that has read all of the log. One that differs stays unfinished: if the process ends
-/// before [`give_up`] is durable, the next one finds it again. The indexer ends it with the record, or else the next start
+/// before [`give_up`] is durable, the next one finds it again. The indexer ends it with the records, or else the next start
 /// does.
 pub(crate) fn finish(index: &dyn Index, state: &State) -> Result<Vec<LostRows>, IndexError> {
     if !index.is_unfinished()? {
@@ -86,9 +62,9 @@ pub(crate) fn finish(index: &dyn Index, state: &State) -> Result<Vec<LostRows>, 
     Ok(lost)
 }
 
-/// Has them recorded: as dead letters, or as retries that wait.
+/// Has them recorded as dead letters, all at once.
 pub(crate) fn give_up(shared: &Shared, lost: Vec<LostRows>) {
-    for LostRows { target, retries, letters, uncounted } in lost {
-        shared.post(Command::LoseRows { target, retries, letters, uncounted });
+    if !lost.is_empty() {
+        shared.post(Command::LoseRows(lost));
     }
 }

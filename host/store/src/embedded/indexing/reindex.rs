@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::indexer::{Job, Moved, Replay, tell};
 use super::lookup::{Found, Lookup, replace};
-use super::lost_rows::{self, LostRows};
+use super::lost_rows;
+use crate::embedded::core::inbox::LostRows;
 use crate::embedded::core::index_slot::Failed;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;

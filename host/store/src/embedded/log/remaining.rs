@@ -12,38 +12,7 @@ use crate::embedded::format::runs::Runs;
 use crate::embedded::format::stored_request::Read;
 use crate::embedded::platform::locks::read_lock;
 
-/// Bytes read at once when looking at one frame.
-const FRAME_CHUNK_BYTES: usize = 64 << 10;
-
 impl Reader {
-    /// Whether a checkpoint that was written before the repair of that place says what it brought: one behind it, and no
-    /// later process wrote it.
-    pub(crate) fn is_counted(&self, lsn: u64) -> io::Result<bool> {
-        let segments = read_lock(&self.segments).clone();
-        let (mut lost_in, mut counted) = (None, false);
-        for (place, segment) in segments.list.iter().enumerate() {
-            let header = segment.header;
-            let to =
-                segments.list.get(place + 1).map_or(segments.tail, |next| next.header.prev_end);
-            let is_there = (header.base..to).contains(&lsn);
-            if !is_there && lost_in.is_none_or(|lost_in| header.epoch > lost_in) {
-                continue;
-            }
-            let from = if is_there { lsn } else { header.first() };
-            let stretch = Stretch { segment: header, from, to };
-            let file = self.disk.open(&self.path(&stretch))?;
-            let mut scanner = Scanner::new(&*file, stretch, FRAME_CHUNK_BYTES);
-            let Step::Frame(found, _) = scanner.step()? else { continue };
-            if is_there {
-                lost_in = Some(found.epoch);
-            } else {
-                let kinds = [Kind::Checkpoint, Kind::CheckpointPart];
-                counted |= kinds.iter().any(|kind| found.kind == *kind as u8);
-            }
-        }
-        Ok(counted)
-    }
-
     /// How many events from the number `from` on, up to the number `last`, were planned for the target and are not in
     /// `done`; `None` if a place cannot be read. Only the segments at both ends, and those in which something is done, are
     /// read.

@@ -5,6 +5,7 @@
 //! and to make new deliveries. The index is then rebuilt in the background, see `reindex`.
 
 use super::replay::Recovery;
+use crate::embedded::core::inbox::LostRows;
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
@@ -16,7 +17,7 @@ use crate::embedded::index::rows::{Batch, Index, IndexError, KeysKept, Seen};
 use crate::embedded::index::sweep::sweep;
 use crate::embedded::indexing::indexer::Replay;
 use crate::embedded::indexing::lookup::{Found, Usable, replace};
-use crate::embedded::indexing::lost_rows::{self, LostRows};
+use crate::embedded::indexing::lost_rows;
 use crate::embedded::log::scanner::{Scanner, Step, Stretch};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;

@@ -29,8 +29,6 @@ pub(crate) struct TargetState {
     pub counts: Counts,
     /// Why the target gets no deliveries.
     pub hold: Option<HoldRow>,
-    /// Records since the last checkpoint are lost: the newest delivery planned before.
-    pub lost_behind: Option<Option<u64>>,
 }
 
 impl TargetState {
@@ -50,7 +48,7 @@ impl TargetState {
     pub(crate) fn from_row(row: TargetRow) -> Self {
         let TargetRow { name, cursor, done, last_routed, pending, retrying, dead, hold } = row;
         let (done, counts) = (Runs::from_deltas(cursor, &done), Counts { pending, retrying, dead });
-        Self { name, cursor, done, last_routed, counts, hold, lost_behind: None }
+        Self { name, cursor, done, last_routed, counts, hold }
     }
 
     /// Whether nothing is left of it but its name.
@@ -113,32 +111,16 @@ impl TargetState {
     /// dead letters.
     fn adopt(&mut self, row: &TargetRow) {
         let Counts { retrying, dead, .. } = self.counts;
-        let retrying = retrying + self.retries_lost(row);
+        let again = retrying.saturating_sub(row.retrying);
         self.counts = Counts {
-            pending: row.pending.saturating_add(retrying.saturating_sub(row.retrying)),
-            retrying,
+            pending: row.pending.saturating_add(again),
+            retrying: retrying.max(row.retrying),
             dead: dead.max(row.dead),
         };
-        self.lost_behind = None;
         self.done.insert_all(&Runs::from_deltas(row.cursor, &row.done));
         self.last_routed = self.last_routed.max(row.last_routed);
         self.hold.clone_from(&row.hold);
         self.advance(row.cursor);
-    }
-
-    /// How many retries lost records may have made: those that the checkpoint counts and that were not waiting before,
-    /// and otherwise at most as many as were tried for the first time. Which of the others ended is not known.
-    fn retries_lost(&self, row: &TargetRow) -> u64 {
-        let settled = Runs::from_deltas(row.cursor, &row.done);
-        let first_tried = match self.lost_behind {
-            Some(_) if (row.cursor, &settled) == (self.cursor, &self.done) => 0,
-            Some(last_routed) if last_routed != row.last_routed => u64::MAX,
-            Some(_) => {
-                self.counts.untried().saturating_sub(row.pending.saturating_sub(row.retrying))
-            }
-            None => 0,
-        };
-        row.retrying.min(first_tried).max(row.retrying.saturating_sub(self.counts.retrying))
     }
 
     fn advance(&mut self, cursor: u64) {
@@ -225,7 +207,6 @@ impl State {
             Effects::Lost(record) => {
                 let there = number(entry.lsn, 0);
                 for target in &mut self.targets {
-                    target.lost_behind.get_or_insert(target.last_routed);
                     if !record.no_requests && target.cursor <= there {
                         target.last_routed = Some(there);
                     }

@@ -15,11 +15,6 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Deliveries that wait for their first attempt.
-    pub(crate) const fn untried(&self) -> u64 {
-        self.pending.saturating_sub(self.retrying)
-    }
-
     /// A request brought this many deliveries.
     pub(crate) const fn routed(&mut self, count: u64) {
         self.pending += count;

@@ -226,7 +226,7 @@ impl Live {
 
     /// Corrects the count of pending deliveries once nothing is left to read: damage in the log may have
     /// lost an unknown number.
-    pub(super) fn settle_pending_when_idle(&mut self) {
+    fn settle_pending_when_idle(&mut self) {
         if !self.unread() && self.ready.is_empty() {
             self.counts.pending = self.open.len() as u64 + self.counts.retrying;
         }
@@ -428,13 +428,16 @@ impl Live {
             .filter_map(|n| Some((*n, self.open.get(n)?.received)))
             .filter(|(_, received)| *received < before)
             .collect();
-        let first = old.first().copied().or(range.first)?;
+        let to = range.to.max(self.next);
+        // What was claimed before may have a letter of its own.
+        let unclaimed = |number: u64| self.first_without_letter(number.max(range.from), to);
+        let in_range = range.first.map(|(number, received)| (unclaimed(number), received));
+        let first = old.first().copied().or(in_range)?;
         for (number, _) in &old {
             self.free.remove(number);
             self.open.remove(number);
         }
         let count = range.count + old.len() as u64;
-        let to = range.to.max(self.next);
         let kept: Vec<u64> = self.open.range(first.0..to).map(|(number, _)| *number).collect();
         let settled = self.done.within(first.0, to).to_deltas(first.0);
         let mut from = first.0;
@@ -444,8 +447,7 @@ impl Live {
         }
         self.done.insert(from, to);
         self.ready.clear();
-        self.next = to;
-        self.read = to;
+        (self.next, self.read) = (to, to);
         self.advance();
         if range.drops {
             self.counts.dropped(count);

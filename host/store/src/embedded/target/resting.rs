@@ -1,5 +1,4 @@
-//! What cannot be read, so that the rest goes on: deliveries whose event cannot be read now rest, and a place without
-//! deliveries is passed over.
+//! Deliveries whose event cannot be read now: they rest, so that the others go on.
 
 use dispatcher_model::Timestamp;
 use tokio::time::Instant;
@@ -18,18 +17,6 @@ impl Live {
         let failed = self.reads_failed.entry(number).or_default();
         *failed += 1;
         *failed
-    }
-
-    /// Continues behind a place that cannot be read and that had nothing for the target, unless the target read on
-    /// meanwhile.
-    pub(crate) fn pass_over(&mut self, from: u64, to: u64) {
-        if self.next != from {
-            return;
-        }
-        self.ready.clear();
-        (self.next, self.read) = (to, to);
-        self.advance();
-        self.settle_pending_when_idle();
     }
 
     pub(crate) fn was_read(&mut self, number: u64) {
@@ -65,5 +52,18 @@ impl Live {
     /// A lease ends then.
     pub(crate) fn check_lease(&mut self, until: Instant) {
         self.lease_check = Some(self.lease_check.map_or(until, |check| check.min(until)));
+    }
+
+    /// The first number from there on that is neither claimed nor has a row: those may get a letter of their own.
+    pub(super) fn first_without_letter(&self, mut first: u64, to: u64) -> u64 {
+        loop {
+            let is_open = u64::from(self.open.contains_key(&first));
+            let next = self.done.gap_from(first + is_open);
+            if next == first || next >= to {
+                // No event has the last number of a place that cannot be read.
+                return next.min(to - 1);
+            }
+            first = next;
+        }
     }
 }

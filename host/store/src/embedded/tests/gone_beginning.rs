@@ -30,6 +30,7 @@ pub(super) async fn stored(segments: usize) -> (Folder, Vec<EventId>) {
     let three = claim(&*store, a, 3).await;
     settle(&*store, a, &three[..2], delivered()).await;
     settle(&*store, a, &three[2..], retry(now())).await;
+    store.flush().await.unwrap();
     while folder.segments().len() < segments {
         round(&mut ids).await;
     }

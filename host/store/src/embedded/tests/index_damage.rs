@@ -198,6 +198,30 @@ async fn damage_of_the_index_loses_nothing_and_stops_nothing() {
     }
 }
 
+/// The engine takes such a keyspace for one that was never made, and removes it.
+#[tokio::test]
+async fn a_keyspace_that_lost_the_list_of_its_tables_is_damage_and_nothing_of_it_is_lost() {
+    let loaded = loaded().await;
+    let all = files(&loaded.folder.settings().index_folder());
+    let has_tables = |path: &&PathBuf| {
+        let tables = path.parent().unwrap().join("tables");
+        path.ends_with("current") && std::fs::read_dir(tables).is_ok_and(|all| all.count() > 0)
+    };
+    let lists: Vec<&PathBuf> = all.iter().filter(has_tables).collect();
+    assert!(lists.len() > 4, "{lists:?}");
+    for list in lists {
+        let folder = loaded.folder.copy();
+        let from = loaded.folder.settings().index_folder();
+        let list = folder.settings().index_folder().join(list.strip_prefix(from).unwrap());
+        std::fs::remove_file(&list).unwrap();
+        let refused = FjallIndex::open(&folder.settings().index_folder()).err();
+        assert!(refused.is_some_and(|error| error.is_damage()), "{}", list.display());
+        let store = folder.store();
+        check(&store, &loaded, &list.display().to_string()).await;
+        store.close().await.unwrap();
+    }
+}
+
 /// The engine panics at some of them, in its checks of debug builds: an error says what the index is.
 #[tokio::test]
 async fn a_panic_of_the_engine_at_a_damaged_journal_is_an_error_alone() {

@@ -10,7 +10,7 @@ use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::tests::support::{Folder, deliver_all, flip, large, offset_of, one_by_one};
-use crate::{Depth, Hold, HoldKind, Queue, StoreError};
+use crate::{Depth, Hold, HoldKind, Outcome, Queue, StoreError};
 
 /// Where a bit of a frame is flipped: in its header, in its length, which leads astray, and in its payload.
 const PLACES: [u64; 3] = [17, 9, HEADER_BYTES as u64 + 9];
@@ -187,33 +187,69 @@ async fn a_retry_whose_event_cannot_be_read_is_dropped() {
     assert_eq!(store.depth(a), Depth::default());
 }
 
-/// Of the damaged request one delivery is claimed, and the others were made: nothing of it is lost but that one.
+/// Two events of the damaged request are claimed, one of them or both again after a retry: what is lost of it must not
+/// have the number of either, since both get letters of their own.
 #[tokio::test]
-async fn a_place_whose_deliveries_are_settled_or_claimed_is_no_further_loss() {
+async fn a_place_and_the_events_of_it_that_died_alone_have_letters_of_their_own() {
+    for first_tried in [0, 1] {
+        let folder = Folder::new();
+        let store = folder.store();
+        let a = register(&*store, &["a"]).await[0];
+        let ids = append(&*store, (0..4).map(|i| planned(i.to_string(), &[a])).collect()).await;
+        append(&*store, vec![planned("later", &[a])]).await;
+        store.close().await.unwrap();
+        drop(store);
+        let store = folder.store();
+        let claimed = claim(&*store, a, 2).await;
+        let (kept, tried) = claimed.split_at(first_tried);
+        settle(&*store, a, tried, retry(now())).await;
+        store.flush().await.unwrap();
+        let tried_again = claim(&*store, a, tried.len()).await;
+        assert_eq!(texts(&tried_again), texts(tried));
+        // Lets it read the place again.
+        let pause = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since: now() };
+        for hold in [Some(pause), None] {
+            store.hold(a, hold).await.unwrap();
+        }
+        flip(&folder.segments()[0], offset_of(ids[0]) + PLACES[2]);
+        assert_eq!(texts(&claim(&*store, a, 1).await), ["later"]);
+        for died in [kept, &tried_again] {
+            settle(&*store, a, died, Outcome::Dead { reason: "rejected".into() }).await;
+        }
+        let dead = letters(&store, a).await;
+        let mut counts: Vec<u64> = dead.iter().map(|(count, ..)| *count).collect();
+        counts.sort_unstable();
+        assert_eq!((counts, store.depth(a).dead), (vec![1, 1, 2], 4), "{dead:?}");
+        assert_eq!(store.drop_dead(a, ids[..2].to_vec()).await.unwrap(), 2);
+        assert_eq!(store.depth(a).dead, 2);
+    }
+}
+
+/// How many a place had is not known while a later one cannot be read either, so it counts as one: also if more of it can
+/// be read again.
+#[tokio::test]
+async fn a_place_that_counts_as_one_is_not_listed_once_one_of_it_is_replayed() {
     let folder = Folder::new();
     let store = folder.store();
     let a = register(&*store, &["a"]).await[0];
-    let ids = append(&*store, (0..3).map(|i| planned(i.to_string(), &[a])).collect()).await;
-    append(&*store, vec![planned("later", &[a])]).await;
-    let some = claim(&*store, a, 3).await;
-    settle(&*store, a, &some[..2], delivered()).await;
+    let pair = |name: &str| ["0", "1"].map(|i| planned(format!("{name}{i}"), &[a])).to_vec();
+    let first = append(&*store, pair("first")).await;
+    let second = append(&*store, pair("second")).await;
     store.close().await.unwrap();
     drop(store);
     let store = folder.store();
-    let claimed = claim(&*store, a, 1).await;
-    assert_eq!(texts(&claimed), ["2"]);
-    // Lets it read the place again.
-    let pause = Hold { kind: HoldKind::Paused, reason: "a pause".into(), since: now() };
-    for hold in [Some(pause), None] {
-        store.hold(a, hold).await.unwrap();
+    for ids in [&first, &second] {
+        flip(&folder.segments()[0], offset_of(ids[0]) + PLACES[2]);
     }
-    flip(&folder.segments()[0], offset_of(ids[0]) + PLACES[2]);
+    append(&*store, vec![planned("later", &[a])]).await;
     let later = claim(&*store, a, 1).await;
-    assert_eq!(texts(&later), ["later"]);
-    assert_eq!(letters(&store, a).await, []);
-    assert!(store.damage().is_some());
-    settle(&*store, a, &claimed, delivered()).await;
     settle(&*store, a, &later, delivered()).await;
     store.flush().await.unwrap();
-    assert_eq!(store.depth(a), Depth::default());
+    assert_eq!(store.depth(a).dead, 4);
+    flip(&folder.segments()[0], offset_of(first[0]) + PLACES[2]);
+    assert_eq!(store.replay(a, vec![first[1]]).await.unwrap(), 1);
+    store.flush().await.unwrap();
+    let listed = store.dead_letters(a, None, 9).await.unwrap();
+    assert_eq!(listed.iter().map(|letter| letter.count).collect::<Vec<_>>(), [3], "{listed:?}");
+    assert_eq!(store.depth(a).dead, 3);
 }

@@ -2,14 +2,17 @@
 //! repair says can be done, can be done.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::Queue;
 use crate::contract::*;
 use crate::embedded::Embedded;
-use crate::embedded::tools::{self, Report, Start, ToolError, Work};
+use crate::embedded::tools::{self, Lay, Report, Start, ToolError, Work};
 
-use crate::embedded::format::segment_header::{Identity, SegmentHeader, file_name};
-use crate::embedded::tests::support::{Folder, deliver_all, large, make_fifo};
+use crate::embedded::format::segment_header::{
+    Identity, SEGMENT_HEADER_BYTES, SegmentHeader, file_name,
+};
+use crate::embedded::tests::support::{Folder, deliver_all, large, make_device, make_fifo};
 
 const SEEDS: u64 = 8;
 
@@ -134,7 +137,10 @@ async fn check_repair_and_start_agree_whatever_is_damaged() {
 
 /// All that waits is delivered or becomes a dead letter.
 async fn nothing_is_left(folder: &Folder, what: &str) {
-    let store = folder.store();
+    nothing_is_left_of(folder.store(), folder, what).await;
+}
+
+async fn nothing_is_left_of(store: Arc<Embedded>, folder: &Folder, what: &str) {
     let a = register(&*store, &["a"]).await[0];
     deliver_all(&store, a).await;
     assert_eq!(store.depth(a).pending, 0, "{what}");
@@ -248,6 +254,7 @@ async fn a_store_without_its_log_or_with_another_lock_has_the_verdict_of_its_sta
         "log a pipe",
         "lock a pipe",
         "lock a folder",
+        "lock a device",
         "log and index gone",
     ] {
         let folder = whole.copy();
@@ -262,6 +269,7 @@ async fn a_store_without_its_log_or_with_another_lock_has_the_verdict_of_its_sta
             "log a file" => std::fs::write(&log, "a file").unwrap(),
             "log a pipe" => make_fifo(&log),
             "lock a pipe" => make_fifo(&lock),
+            "lock a device" => make_device(&lock),
             "lock a folder" => std::fs::create_dir(&lock).unwrap(),
             "log and index gone" => folder.delete_index(),
             _ => {}
@@ -289,4 +297,42 @@ async fn a_store_without_its_log_or_with_another_lock_has_the_verdict_of_its_sta
     let other = tempfile::tempdir().unwrap();
     let refused = tools::check(other.path(), &mut |_, _| {}).unwrap_err();
     assert!(matches!(refused, ToolError::NoLog { .. }), "{refused}");
+}
+
+/// Whole headers of zeros, as a block that a disk forgot.
+#[tokio::test]
+async fn a_header_of_zeros_is_said_to_be_the_same_by_check_dry_run_repair_and_start() {
+    use std::os::unix::fs::FileExt as _;
+    let whole = stored().await;
+    for place in 0..whole.segments().len() {
+        for bytes in [SEGMENT_HEADER_BYTES, 512] {
+            let what = format!("{bytes} bytes of segment {place}");
+            let folder = whole.copy();
+            let path = folder.segments()[place].clone();
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.write_all_at(&vec![0; usize::try_from(bytes).unwrap()], 0).unwrap();
+            let said = refusal(&folder);
+            let report = check(&folder).unwrap();
+            let [damage] = &report.damages[..] else { panic!("{what}: {report:?}") };
+            assert!(damage.segment == path && damage.repairable, "{what}: {report:?}");
+            assert!(
+                matches!(damage.lay, Lay::Header) && report.damages_count == 1,
+                "{what}: {report:?}"
+            );
+            let Start::Fails(why) = &report.start else { panic!("{what}: {report:?}") };
+            assert!(said.starts_with(why.as_str()), "{what}: {why} and {said}");
+            for dry_run in [true, false] {
+                let work = Work { dry_run, give_up: Vec::new() };
+                let done = tools::repair(&folder.settings().directory, &work, &mut |_, _| {});
+                let done = done.unwrap();
+                assert_eq!(format!("{:?}", done.before), format!("{report:?}"), "{what}");
+                assert_eq!(done.after.is_none(), dry_run, "{what}");
+                assert!(done.after.is_none_or(|after| after.is_clean()), "{what}");
+            }
+            let (here, there) = (folder.store(), whole.copy());
+            let a = dispatcher_model::TargetNumber(0);
+            assert_eq!(here.depth(a), there.store().depth(a), "{what}: something is lost");
+            nothing_is_left_of(here, &folder, &what).await;
+        }
+    }
 }
