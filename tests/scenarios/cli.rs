@@ -138,7 +138,18 @@ fn sign_prints_the_published_signature() {
     let expected = "x-sqreen-integrity: \
                     9d101d2bf630748679226b767d2031634c520390ff0e926afc09bc65a05bfdb2\n";
     assert_eq!(out(&output), expected, "{}", err(&output));
-    let output = folder.run(&["sign", "--scheme", "sqreen", "--secret", SECRET], b"4567");
+    // The text itself is a secret, too, as for `verify`.
+    let output = folder.run(&["sign", "--scheme", "sqreen", "--secret", "1234"], b"4567");
+    assert_eq!(out(&output), expected, "{}", err(&output));
+    // A secret that the scheme cannot use is not printed.
+    for wrong in ["whsec_!no base64!", "literal:whsec_!no base64!"] {
+        let output = folder.run(&["sign", "--scheme", "standard-webhooks", "--secret", wrong], b"");
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        assert!(!err(&output).contains("!no base64!"), "{}", err(&output));
+    }
+    // Nor is what stands where the name of a variable belongs, if it cannot be one.
+    let wrong = format!("env:{SECRET}");
+    let output = folder.run(&["sign", "--scheme", "sqreen", "--secret", &wrong], b"4567");
     assert_eq!(output.status.code(), Some(2));
     assert!(!err(&output).contains(SECRET), "{}", err(&output));
 }

@@ -29,7 +29,7 @@ const DELIVERING: [&str; 4] = ["block-the-thread", "panic-in-drop", "chatter", "
 fn logged(daemon: &Daemon, message: &str, target: &str) -> Vec<Value> {
     let log = daemon.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let about = lines.filter(|line| line["to"] == target);
+    let about = lines.filter(|line| line["target"] == target);
     about.filter(|line| line["message"].as_str().is_some_and(|m| m.contains(message))).collect()
 }
 

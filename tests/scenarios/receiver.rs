@@ -11,7 +11,7 @@ type Script = dyn Fn(usize, &str, &mut TcpStream) + Send + Sync;
 
 pub(crate) struct Receiver {
     port: u16,
-    bodies: Arc<Mutex<Vec<String>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl Receiver {
@@ -20,16 +20,16 @@ impl Receiver {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let bodies: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (heard, script): (_, Arc<Script>) = (Arc::clone(&bodies), Arc::new(script));
+        let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
+        let (hears, script): (_, Arc<Script>) = (Arc::clone(&heard), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (heard, script) = (Arc::clone(&heard), Arc::clone(&script));
+                let (hears, script) = (Arc::clone(&hears), Arc::clone(&script));
                 // Ends with the connection, which the daemon closes.
-                std::thread::spawn(move || serve(stream.unwrap(), &heard, &*script));
+                std::thread::spawn(move || serve(stream.unwrap(), &hears, &*script));
             }
         });
-        Self { port, bodies }
+        Self { port, heard }
     }
 
     /// Answers each request with the status that `status` gives for its body.
@@ -61,7 +61,12 @@ impl Receiver {
 
     /// The bodies of all requests so far.
     pub(crate) fn bodies(&self) -> Vec<String> {
-        self.bodies.lock().unwrap().clone()
+        self.heard.lock().unwrap().iter().map(|request| request.body.clone()).collect()
+    }
+
+    /// All requests so far.
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
     }
 }
 
@@ -74,23 +79,36 @@ pub(crate) fn answer(stream: &mut TcpStream, status: u16, body: &str) {
 }
 
 /// A request that a destination got.
+#[derive(Clone, Debug)]
 pub(crate) struct Heard {
     /// Its method is GET.
     pub(crate) is_get: bool,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
+}
+
+impl Heard {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
 }
 
 /// Reads the next request. `None`: the connection has ended.
 pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<Heard> {
-    let (mut length, mut is_get) = (0, false);
+    let (mut length, mut is_get, mut headers) = (0, false, Vec::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) == 0 {
             return None;
         }
         is_get |= line.starts_with("GET ");
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
+        if let Some((name, value)) = line.split_once(':') {
+            let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
+            if name == "content-length" {
+                length = value.parse().unwrap();
+            }
+            headers.push((name, value));
         }
         if line == "\r\n" {
             break;
@@ -98,17 +116,17 @@ pub(crate) fn read_request(reader: &mut impl BufRead) -> Option<Heard> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Heard { is_get, body: String::from_utf8(body).unwrap() })
+    Some(Heard { is_get, headers, body: String::from_utf8(body).unwrap() })
 }
 
-fn serve(mut stream: TcpStream, heard: &Mutex<Vec<String>>, script: &Script) {
+fn serve(mut stream: TcpStream, heard: &Mutex<Vec<Heard>>, script: &Script) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    while let Some(Heard { body, .. }) = read_request(&mut reader) {
+    while let Some(request) = read_request(&mut reader) {
         let number = {
             let mut heard = heard.lock().unwrap();
-            heard.push(body.clone());
+            heard.push(request.clone());
             heard.len() - 1
         };
-        script(number, &body, &mut stream);
+        script(number, &request.body, &mut stream);
     }
 }

@@ -94,7 +94,7 @@ pub(crate) fn events_in(sms: &Sms) -> u64 {
 fn serve(stream: TcpStream, asked: &Mutex<Vec<Sms>>, script: &dyn Fn(usize, &str) -> Reply) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
-    while let Some(Heard { is_get, body: form }) = read_request(&mut reader) {
+    while let Some(Heard { is_get, body: form, .. }) = read_request(&mut reader) {
         let field = |name: &str| {
             let mut pairs = form.split('&').filter_map(|pair| pair.split_once('='));
             let found = pairs.find(|(key, _)| *key == name);

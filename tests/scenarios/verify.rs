@@ -185,6 +185,29 @@ fn the_usual_accident_is_named() {
 }
 
 #[test]
+fn a_line_break_at_the_end_of_the_body_is_named_once() {
+    let (body, added) = (r#"{"a":1}"#, "such as `echo` and editors add");
+    for (signed, sent, expected) in [
+        (body, "{\"a\":1}\n", added),
+        (body, "{\"a\":1}\r\n", added),
+        (body, "{\"a\":1} \n", "white space that was not signed was added at the end"),
+        ("{\"a\":1}\n", body, "the body lost the line break at its end"),
+    ] {
+        let sign = ["sign", "--scheme", "github", "--secret", "hush"];
+        let header = dispatcher(&Installed::new(), &sign, signed.as_bytes()).text;
+        let header = header.lines().next().unwrap();
+        let all = ["--scheme", "github", "--secret", "hush", "--header", header];
+        let text = verify(&all, sent).text;
+        assert!(text.contains(expected), "{sent:?}: {text}");
+        assert_eq!(
+            text.matches("end of the body").count() + text.matches("at its end").count(),
+            1,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn an_address_that_a_proxy_changed_is_named() {
     let reference = "literal:hush";
     let signed = dispatcher(

@@ -26,7 +26,8 @@ pub(crate) struct Args {
     #[arg(long)]
     peers: bool,
     /// Numbers of keep-alive connections of part ingest, each with one request in flight
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", default_values_t = [1, 16, 64, 256],
+    #[arg(long, value_delimiter = ',', num_args = 1.., value_name = "NUMBERS",
+          default_values_t = [1, 16, 64, 256],
           value_parser = clap::value_parser!(u16).range(1..=i64::from(CONNECTIONS_MAX)))]
     pub(crate) connections: Vec<u16>,
     /// Rounds; each measures every server once
@@ -88,4 +89,29 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err("must be between 0.05 and 600 seconds".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_one_argument_or_several() {
+        let read = |line: &[&str]| {
+            let parsed = Args::try_parse_from([&["dispatcher-bench"], line].concat());
+            parsed.map(|args| args.connections).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(&[]), Ok(vec![1, 16, 64, 256]));
+        for line in [
+            &["--connections", "1", "16"][..],
+            &["--connections", "1,16"],
+            &["--connections", "1", "--connections", "16"],
+            &["--connections=1,16", "--markdown"],
+        ] {
+            assert_eq!(read(line), Ok(vec![1, 16]), "{line:?}");
+        }
+        for wrong in [&["--connections"][..], &["--connections", "0"], &["--connections", "1025"]] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 pub mod base64;
 mod cidr;
+mod counted;
 mod coverage;
 mod event;
 mod id;
@@ -20,6 +21,7 @@ mod verdict;
 pub const OWN_SOURCE: &str = "dispatcher";
 
 pub use cidr::{Cidr, InvalidCidr};
+pub use counted::counted;
 pub use coverage::{Coverage, SignedBody, SignedParts};
 pub use event::{
     Attributes, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request,

@@ -2,8 +2,9 @@
 
 use http::StatusCode;
 
-use super::{BODY_BYTES_MAX, COMMANDS_RESERVED, IDS_MAX};
-use crate::model::{InvalidEventId, REASON_BYTES_MAX};
+use super::{BODY_BYTES_MAX, COMMANDS_RESERVED, IDS_MAX, TEXT_BYTES_MAX};
+use crate::model::{InvalidEventId, REASON_BYTES_MAX, counted};
+use crate::route::InvalidPattern;
 use crate::store::StoreError;
 use crate::telemetry::{NO_SOURCE, REFUSALS_MAX};
 
@@ -21,6 +22,18 @@ pub(super) enum RequestError {
         "unknown source {name:?}; configured: {configured}; {NO_SOURCE} for requests to unknown paths"
     )]
     UnknownSource { name: String, configured: String },
+    #[error("no stored event is of source {name:?}; configured: {configured}")]
+    NoEventsOf { name: String, configured: String },
+    #[error("unknown severity {word:?}: critical, error, warning or info")]
+    UnknownSeverity { word: String },
+    #[error("unknown state {word:?}: waiting, retrying, delivered, dead, dropped or not-routed")]
+    UnknownState { word: String },
+    #[error("not a valid type: {0}")]
+    InvalidPattern(InvalidPattern),
+    #[error("since_ms is not a number")]
+    InvalidSince,
+    #[error("the text is longer than {TEXT_BYTES_MAX} bytes")]
+    TextTooLong,
     #[error(
         "event {id} is not stored: it belongs to another store, or was removed by store.retention"
     )]
@@ -36,6 +49,13 @@ pub(super) enum RequestError {
     InvalidEventId(#[from] InvalidEventId),
     #[error("target {target} is not paused, broken, throttled or down")]
     NotHeld { target: String },
+    #[error(
+        "target {target} is not paused, broken, throttled or down; {}: `dispatcher retry {target}` attempts what waits now",
+        counted(*count, "delivery waits for its next attempt", "deliveries wait for their next attempt")
+    )]
+    OnlyWaits { target: String, count: u64 },
+    #[error("target {target} is {why}")]
+    CannotDeliver { target: String, why: &'static str },
     #[error("more than {IDS_MAX} ids in one request")]
     TooManyIds,
     #[error("the reason is longer than {REASON_BYTES_MAX} bytes")]
@@ -74,12 +94,20 @@ impl RequestError {
         match self {
             Self::UnknownTarget { .. }
             | Self::UnknownSource { .. }
+            | Self::NoEventsOf { .. }
             | Self::UnknownEvent { .. }
             | Self::UnknownRequest { .. }
             | Self::UnknownPath { .. } => StatusCode::NOT_FOUND,
             Self::InvalidId
             | Self::InvalidEventId(_)
+            | Self::UnknownSeverity { .. }
+            | Self::UnknownState { .. }
+            | Self::InvalidPattern(_)
+            | Self::InvalidSince
+            | Self::TextTooLong
             | Self::NotHeld { .. }
+            | Self::OnlyWaits { .. }
+            | Self::CannotDeliver { .. }
             | Self::SeveralRecipients { .. }
             | Self::SameTarget { .. }
             | Self::NoTarget

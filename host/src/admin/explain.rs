@@ -138,7 +138,7 @@ const fn is_routed(fate: &Fate) -> bool {
     !matches!(fate, Fate::NotRouted { .. })
 }
 
-const fn kind(fate: &Fate) -> FateKind {
+pub(super) const fn kind(fate: &Fate) -> FateKind {
     match fate {
         Fate::Waiting => FateKind::Waiting,
         Fate::Retrying { .. } => FateKind::Retrying,

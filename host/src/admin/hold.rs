@@ -1,6 +1,7 @@
 //! Holds targets and lets them go: `pause` and `resume`.
 
 use super::error::RequestError;
+use super::retry::{all_waiting, is_failing};
 use super::status::now;
 use super::view::{Inner, TargetView};
 use super::wire::{Count, Pause, Resume};
@@ -25,13 +26,17 @@ pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, Reques
 
 pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
     let mut targets = inner.selected(Some(&request.target))?;
-    let is_failing = |target: &TargetView| {
-        matches!(inner.feed.history().target(&target.name).condition, Condition::Failing(_))
+    let is_stopped = |target: &TargetView| {
+        inner.queue.held(target.number).is_some() || is_failing(inner, target)
     };
-    targets.retain(|target| inner.queue.held(target.number).is_some() || is_failing(target));
-    if targets.is_empty() {
-        return Err(RequestError::NotHeld { target: request.target });
+    if !targets.iter().any(is_stopped) {
+        let target = request.target;
+        return Err(match all_waiting(inner, &targets).await {
+            0 => RequestError::NotHeld { target },
+            count => RequestError::OnlyWaits { target, count },
+        });
     }
+    targets.retain(is_stopped);
     let mut all = Count { count: 0, skipped: 0 };
     for target in targets {
         let mut skipped = 0;

@@ -4,19 +4,22 @@
 //! Limits: [`CONNECTIONS_MAX`] connections at once, [`CONNECTIONS_PER_PEER_MAX`] of a process; beyond that an older
 //! one that runs no command gives way, and the last [`COMMANDS_RESERVED`] commands at once are for processes that run
 //! none. A whole answer is read within [`ANSWER_TIMEOUT`]. A body of [`BODY_BYTES_MAX`] within [`BODY_TIMEOUT`]; [`IDS_MAX`] ids in a
-//! request; [`PAGE_MAX`] dead letters in a page; [`DATA_BYTES_MAX`] of an event's data; [`COUNTERS_MAX`] counters of a
+//! request; [`PAGE_MAX`] dead letters or events in a page; [`SEARCH_BYTES_MAX`] of the log read for it; [`DATA_BYTES_MAX`] of an event's data; [`COUNTERS_MAX`] counters of a
 //! target; [`TAIL_BYTES_MAX`] of lines that wait for a slow reader of `tail`, which then misses some.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /status` | [`wire::Status`] |
-//! | `GET /tail` | [`wire::TailLine`]s until the client leaves |
+//! | `GET /tail?last=` | the [`wire::TailLine`]s of what happened last, at most [`LAST_MAX`], then others until the client leaves |
 //! | `GET /refused?source=` | [`wire::Refusal`]s, the newest last |
 //! | `GET /explain?id=&data=1` | [`wire::Explained`] |
+//! | `GET /events?source=&type=&severity=&target=&state=&since_ms=&text=&before=&max=` | [`wire::EventPage`] |
+//! | `GET /data?id=` | the data of an event, as it was sent |
 //! | `GET /dead?target=&max=` | [`wire::DeadPage`] |
 //! | `POST /dead/replay`, `POST /dead/drop` | [`wire::Selection`] → [`wire::Count`] |
 //! | `POST /drop` | [`wire::Selection`] → [`wire::Count`], of deliveries that wait |
 //! | `POST /move` | [`wire::Move`] → [`wire::Count`] |
+//! | `POST /retry` | [`wire::Retry`] → [`wire::Count`] |
 //! | `POST /reload` | [`wire::Reload`], once the configuration is in force or refused |
 //! | `POST /pause`, `POST /resume` | [`wire::Pause`], [`wire::Resume`] → [`wire::Count`] |
 //!
@@ -25,9 +28,11 @@
 mod condition;
 mod dead;
 mod error;
+mod events;
 mod explain;
 mod hold;
 mod refused;
+mod retry;
 mod route;
 mod seats;
 mod server;
@@ -61,11 +66,17 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most ids in one request.
 pub const IDS_MAX: usize = 1_000;
-/// Most dead letters in one answer.
+/// Most dead letters or events in one answer.
 pub const PAGE_MAX: usize = 1_000;
 /// Most bytes of an event's data in an answer.
 pub const DATA_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of lines that wait for one slow reader of `tail`; beyond that, lines are skipped and counted.
 pub const TAIL_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of the log that are read for one page of events, besides the block that reaches it.
+pub const SEARCH_BYTES_MAX: u64 = 256 << 20;
+/// Longest text to look for in events.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+/// Most lines of before that a `tail` begins with.
+pub const LAST_MAX: usize = 100;
 /// Most counters of one target in an answer.
 pub const COUNTERS_MAX: usize = 32;

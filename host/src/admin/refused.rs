@@ -10,12 +10,20 @@ pub(super) fn list(inner: &Inner, source: Option<&str>) -> Result<Vec<Refusal>, 
     let view = inner.view();
     let is_known = |name: &str| name == NO_SOURCE || view.sources.iter().any(|s| *s.name == *name);
     if let Some(name) = source.filter(|name| !is_known(name)) {
-        let names: Vec<_> = view.sources.iter().map(|source| &*source.name).collect();
-        let (name, configured) = (name.to_owned(), names.join(", "));
-        return Err(RequestError::UnknownSource { name, configured });
+        return Err(RequestError::UnknownSource {
+            name: name.to_owned(),
+            configured: configured(inner),
+        });
     }
     let all = inner.feed.history().refusals(source);
     Ok(all.into_iter().map(|(source, refusal)| shown(&source, refusal)).collect())
+}
+
+/// The names of the configured sources, for an error.
+pub(super) fn configured(inner: &Inner) -> String {
+    let view = inner.view();
+    let names: Vec<_> = view.sources.iter().map(|source| &*source.name).collect();
+    names.join(", ")
 }
 
 /// The refused request of that id.

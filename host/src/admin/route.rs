@@ -14,12 +14,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::RequestError;
+use super::events::Asked;
 use super::seats::{Begun, Seat};
 use super::tail::Lines;
 use super::view::Inner;
 use super::wire::{ErrorBody, Reload};
 use super::{
-    BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, explain, hold, refused, status, tail, waiting,
+    BODY_BYTES_MAX, BODY_TIMEOUT, PAGE_MAX, dead, events, explain, hold, refused, retry, status,
+    tail, waiting,
 };
 
 /// A whole answer, or a stream of lines.
@@ -82,11 +84,22 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> An
     }
     match (is_get, head.uri.path()) {
         (true, "/status") => json(&status::status(&inner)),
-        (true, "/tail") => Ok(Answer::Lines(tail::lines(&inner))),
+        (true, "/tail") => {
+            let last = query.get("last").map_or(Ok(0), |last| last.parse());
+            let last = last.map_err(|_| RequestError::InvalidMax)?;
+            Ok(Answer::Lines(tail::lines(&inner, last).await))
+        }
         (true, "/refused") => json(&refused::list(&inner, query.get("source").as_deref())?),
         (true, "/explain") => {
             let id = query.get("id").unwrap_or_default();
             json(&explain::explain(&inner, &id, query.get("data").is_some()).await?)
+        }
+        (true, "/events") => {
+            json(&events::events(&inner, Asked::read(|name| query.get(name))?).await?)
+        }
+        (true, "/data") => {
+            let id = query.get("id").unwrap_or_default();
+            Ok(Answer::Whole(Some(events::data(&inner, &id).await?)))
         }
         (true, "/dead") => {
             let max = query.get("max").map_or(Ok(PAGE_MAX), |max| max.parse());
@@ -97,6 +110,7 @@ async fn route(inner: Arc<Inner>, request: Request<Incoming>, seat: &Seat) -> An
         (false, "/dead/drop") => json(&dead::discard(&inner, read(&body)?).await?),
         (false, "/drop") => json(&waiting::discard(&inner, read(&body)?).await?),
         (false, "/move") => json(&waiting::relocate(&inner, read(&body)?).await?),
+        (false, "/retry") => json(&retry::retry(&inner, read(&body)?).await?),
         (false, "/pause") => json(&hold::pause(&inner, read(&body)?).await?),
         (false, "/resume") => json(&hold::resume(&inner, read(&body)?).await?),
         (false, "/reload") => json(&reload(inner, query.get("allow_empty").is_some()).await?),

@@ -7,7 +7,7 @@ use super::COUNTERS_MAX;
 use super::condition::condition;
 use super::view::{Inner, TargetView};
 use super::wire::{Condition, SourceStatus, Status, TargetStatus};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, counted};
 use crate::store::{Full, Rebuilding};
 use crate::telemetry::{LOG_QUEUE, Shortage, TargetHistory};
 
@@ -139,13 +139,13 @@ fn summary(targets: &[TargetStatus]) -> (String, bool) {
     let dead: u64 = targets.iter().map(|target| target.dead).sum();
     let backlog = match pending {
         0 => "no deliveries wait".to_owned(),
-        1 => "1 delivery waits".to_owned(),
-        n => format!("{n} deliveries wait"),
+        n => counted(n, "delivery waits", "deliveries wait"),
     };
     let letters = match dead {
         0 => String::new(),
-        1 => "; 1 dead letter (see `dispatcher dead list`)".to_owned(),
-        n => format!("; {n} dead letters (see `dispatcher dead list`)"),
+        n => {
+            format!("; {} (see `dispatcher dead list`)", counted(n, "dead letter", "dead letters"))
+        }
     };
     let of_kind = |kind| targets.iter().filter(move |target| target.kind == kind);
     let unproven: Vec<_> = of_kind(Condition::NotProven).collect();

@@ -4,21 +4,25 @@
 //! waits in a queue of its own, of at most [`TAIL_BYTES_MAX`]. When that is full, further lines are skipped and
 //! counted until the reader has read what waits; the count follows at the place of the gap.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
-use super::TAIL_BYTES_MAX;
 use super::view::Inner;
-use super::wire::TailLine;
+use super::wire::{EventLine, TailLine};
+use super::{LAST_MAX, TAIL_BYTES_MAX, events, refused};
 use crate::model::Timestamp;
-use crate::telemetry::{Note, StoredNote};
+use crate::telemetry::{NO_SOURCE, Note, StoredNote};
+
+/// Longest search for the last lines: notes are not read meanwhile, and another search may run first.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The lines of one reader, until it is dropped or the daemon stops.
 pub(super) struct Lines {
@@ -38,18 +42,76 @@ struct LineQueue {
     reader: Option<Waker>,
 }
 
-pub(super) fn lines(inner: &Inner) -> Lines {
+/// The last lines of before come first: the newest events of the store, and the refusals that are remembered.
+pub(super) async fn lines(inner: &Inner, last: usize) -> Lines {
     let queue = Arc::<Mutex<LineQueue>>::default();
-    let filling = tokio::spawn(fill(inner.feed.listen(), Arc::clone(&queue)));
+    // Listens first, so that nothing is missing in between.
+    let notes = inner.feed.listen();
+    let before = if last > 0 { before(inner, last.min(LAST_MAX)).await } else { Vec::new() };
+    before.iter().for_each(|line| lock(&queue).push(line));
+    let shown = before.into_iter().filter_map(key).collect();
+    let filling = tokio::spawn(fill(notes, shown, Arc::clone(&queue)));
     Lines { queue, filling: filling.abort_handle() }
 }
 
-async fn fill(mut notes: Receiver<Note>, queue: Arc<Mutex<LineQueue>>) {
+/// What happened last, oldest first. If the store cannot be searched now, or not in time, only its events are missing.
+async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
+    let found = in_time(events::newest(inner, last)).await;
+    let mut lines: Vec<_> = found.into_iter().rev().map(of_stored).collect();
+    let refusals = refused::list(inner, None).unwrap_or_default();
+    lines.extend(refusals.into_iter().rev().take(last).map(|refusal| TailLine::Refused {
+        time: refusal.time,
+        request: refusal.request,
+        source: Some(refusal.source).filter(|source| source != NO_SOURCE),
+        status: refusal.status,
+        reason: refusal.reason,
+    }));
+    lines.sort_by(|a, b| a.time().cmp(b.time()));
+    lines.split_off(lines.len().saturating_sub(last))
+}
+
+async fn in_time<E>(search: impl Future<Output = Result<Vec<EventLine>, E>>) -> Vec<EventLine> {
+    let found = timeout(SEARCH_TIME_MAX, search).await;
+    found.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+fn of_stored(event: EventLine) -> TailLine {
+    TailLine::Event {
+        time: event.received,
+        request: String::new(),
+        source: event.source,
+        event: event.id,
+        severity: event.severity,
+        title: event.title,
+        targets: event.targets,
+        duplicate: false,
+    }
+}
+
+/// What a line is recognized by, if it may come twice: as one of before, and as it happens.
+fn key(line: TailLine) -> Option<String> {
+    match line {
+        TailLine::Event { event, duplicate: false, .. } => Some(event),
+        TailLine::Refused { request, .. } => Some(request),
+        TailLine::Event { .. }
+        | TailLine::Delivered { .. }
+        | TailLine::Failed { .. }
+        | TailLine::Missed { .. } => None,
+    }
+}
+
+async fn fill(mut notes: Receiver<Note>, shown: BTreeSet<String>, queue: Arc<Mutex<LineQueue>>) {
+    let is_new = |line: &TailLine| {
+        shown.is_empty() || key(line.clone()).is_none_or(|key| !shown.contains(&key))
+    };
     loop {
         let received = notes.recv().await;
         let now = now();
         match received {
-            Ok(note) => of_note(&now, note).iter().for_each(|line| lock(&queue).push(line)),
+            Ok(note) => {
+                let lines = of_note(&now, note);
+                lines.iter().filter(|line| is_new(line)).for_each(|line| lock(&queue).push(line));
+            }
             Err(RecvError::Lagged(count)) => lock(&queue).skip(count),
             Err(RecvError::Closed) => return lock(&queue).close(),
         }
@@ -181,6 +243,11 @@ mod tests {
     fn read(queue: &mut LineQueue) -> Vec<TailLine> {
         let lines = std::iter::from_fn(|| queue.pop());
         lines.map(|line| serde_json::from_slice(&line).unwrap()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_search_that_waits_behind_another_one_does_not_keep_the_notes_waiting() {
+        assert!(in_time::<()>(std::future::pending()).await.is_empty());
     }
 
     #[test]

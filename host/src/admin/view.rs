@@ -33,6 +33,8 @@ pub struct TargetView {
     pub name: Arc<str>,
     pub number: TargetNumber,
     pub standing: Standing,
+    /// Whether it combines events into messages.
+    pub combines: bool,
 }
 
 impl TargetView {
@@ -100,7 +102,12 @@ impl Inner {
         let known = self.queue.targets().into_iter();
         known
             .filter(|(_, name)| !is_configured(name, &configured))
-            .map(|(number, name)| TargetView { name, number, standing: Standing::Removed })
+            .map(|(number, name)| TargetView {
+                name,
+                number,
+                standing: Standing::Removed,
+                combines: false,
+            })
             .collect()
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::admin::is_configured;
 use crate::config::{Config, Problem};
-use crate::model::{TargetNumber, printable};
+use crate::model::{TargetNumber, counted, printable};
 use crate::store::embedded::Settings;
 use crate::store::embedded::tools::{Backlog, NamesFit, backlogs, names_fit};
 use crate::store::{Queue, StoreError};
@@ -65,11 +65,7 @@ pub(super) fn line(backlog: &Backlog) -> String {
 /// What is wrong, and what to do.
 fn words(Backlog { target, pending, dead }: &Backlog) -> (String, String) {
     let target = printable(target);
-    let count = |n: u64, one: &str, many: &str| match n {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        n => Some(format!("{n} {many}")),
-    };
+    let count = |n: u64, one: &str, many: &str| (n > 0).then(|| counted(n, one, many));
     let counts =
         [count(*pending, "delivery", "deliveries"), count(*dead, "dead letter", "dead letters")];
     let counts = counts.into_iter().flatten().collect::<Vec<_>>().join(" and ");

@@ -32,6 +32,10 @@ impl fmt::Debug for Recipe {
 }
 
 impl Recipe {
+    pub(super) const fn has_digest(&self) -> bool {
+        self.deliver.digest.is_some()
+    }
+
     /// `settings` are those of the target, or of one of its recipients.
     pub(super) fn new(target: &TargetConfig, settings: &Value, plugin: &Plugin) -> Self {
         Self {

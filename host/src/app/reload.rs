@@ -30,7 +30,7 @@ use crate::deliver::Deliverer;
 use crate::ingest::Ingest;
 use crate::model::TargetNumber;
 use crate::route::Router;
-use crate::store::{Queue, StoreError};
+use crate::store::{Queue, Retries, StoreError};
 use crate::telemetry::{AlarmKind, Condition, Feed};
 
 /// How long a stop, and a target that is replaced, waits for running attempts.
@@ -194,6 +194,7 @@ impl Reloader {
         let view = wiring.view(config, self.fixed.address);
         let started = wiring.into_backends(&*self.queue, &changes);
         self.deliverer.change(&changes.ended, started, DELIVERY_GRACE);
+        self.retry_now(&changes.replaced, &new);
         self.show(view);
         let names = |recipes: &Recipes, numbers: &[TargetNumber]| {
             let named = numbers.iter().filter_map(|number| recipes.get(number));
@@ -206,6 +207,22 @@ impl Reloader {
         };
         *in_force = InForce { recipes: new, count: Count::of(config) };
         names
+    }
+
+    /// What waits for its next attempt at a target that was replaced is attempted now: a person probably repaired it.
+    fn retry_now(&self, targets: &[TargetNumber], recipes: &Recipes) {
+        for number in targets.iter().copied() {
+            let Some(NamedRecipe { name, .. }) = recipes.get(&number) else { continue };
+            let (queue, to) = (Arc::clone(&self.queue), Arc::clone(name));
+            self.delivering.spawn(async move {
+                if let Err(error) = queue.hasten(number, Retries::All).await {
+                    tracing::warn!(
+                        %to,
+                        "retries of a replaced target wait for their time: {error}"
+                    );
+                }
+            });
+        }
     }
 
     /// Finds everything that can be wrong, all at once.

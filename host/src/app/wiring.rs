@@ -95,6 +95,10 @@ impl Wiring {
             name: Arc::clone(&wired.target.name),
             number: wired.number,
             standing: if wired.target.enabled { Standing::Enabled } else { Standing::Disabled },
+            combines: match &wired.target.state {
+                State::Ready(ready) => ready.recipe.has_digest(),
+                State::Disabled | State::Unusable(_) => false,
+            },
         };
         let unrouted = self.targets.iter().filter(|wired| !wired.target.routed);
         View {

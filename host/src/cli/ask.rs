@@ -22,6 +22,11 @@ use crate::model::printable;
 
 /// Longest answer read, in bytes; `tail` has no end.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Longest data of an event read, in bytes: more than any request may have.
+const DATA_BYTES_MAX: usize = 128 << 20;
+/// What asks for stored events, which can also be read without a daemon.
+const OF_THE_LOG: [&str; 3] = ["/events", "/data", "/explain"];
+const OTHERWISE: &str = "; `dispatcher store dump --json` reads the log without a daemon";
 /// Longest line of `tail`, in bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 /// Longest wait for a whole answer: replaying many dead letters takes long.
@@ -69,6 +74,11 @@ impl Daemon {
         self.whole(Method::GET, path, Bytes::new())
     }
 
+    /// The bytes of an answer that may be as long as an event's data.
+    pub(super) fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
+        self.answer(Method::GET, path, Bytes::new(), DATA_BYTES_MAX)
+    }
+
     pub(super) fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -84,15 +94,23 @@ impl Daemon {
         path: &str,
         body: Bytes,
     ) -> Result<T, Failure> {
+        let bytes = self.answer(method, path, body, ANSWER_BYTES_MAX)?;
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))
+    }
+
+    fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        bytes_max: usize,
+    ) -> Result<Bytes, Failure> {
         let exchange = async {
             let answer = self.send(method, path, body).await?;
             let status = answer.status();
-            let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let bytes = Limited::new(answer.into_body(), bytes_max).collect().await;
             let bytes = bytes.map_err(|error| self.lost(error))?.to_bytes();
-            if status.is_success() {
-                return serde_json::from_slice(&bytes).map_err(|error| unreadable(&error));
-            }
-            Err(refused(status, &bytes))
+            if status.is_success() { Ok(bytes) } else { Err(refused(status, &bytes)) }
         };
         self.runtime.block_on(async {
             tokio::time::timeout(ANSWER_TIMEOUT, exchange)
@@ -133,8 +151,9 @@ impl Daemon {
         path: &str,
         body: Bytes,
     ) -> Result<http::Response<Incoming>, Failure> {
-        let stream =
-            UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.unreachable(&error, path))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.lost(error))?;
         // An error of the connection also ends the answer, and is reported there.
@@ -144,12 +163,14 @@ impl Daemon {
         sender.send_request(request).await.map_err(|error| self.lost(error))
     }
 
-    fn unreachable(&self, error: &io::Error) -> Failure {
+    fn unreachable(&self, error: &io::Error, path: &str) -> Failure {
         let socket = self.socket.display();
+        let reads_log = OF_THE_LOG.iter().any(|of_log| path.starts_with(of_log));
+        let otherwise = if reads_log { OTHERWISE } else { "" };
         Failure::new(match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
                 "no daemon answers at {socket}; start it with `dispatcher run`, or give its socket: \
-                 --socket PATH"
+                 --socket PATH{otherwise}"
             ),
             io::ErrorKind::PermissionDenied => format!(
                 "no permission to open {socket}; run this command as the daemon's user or as root"

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::exit::{Failure, OK, PROBLEMS};
 use super::{find, matrix, out};
 use crate::config::{self, Config, Environment, Problems};
-use crate::model::printable;
+use crate::model::{counted, printable};
 
 /// What a check found, and the exit code.
 pub(super) struct Found {
@@ -80,9 +80,8 @@ fn show(loaded: Result<Config, Problems>, styled: bool) -> Found {
 /// `dispatcher.toml is valid: 2 sources, 3 targets; 1 warning`.
 fn valid(config: &Config, warnings: &Problems) -> String {
     let file = config.file.file_name().unwrap_or_default().to_string_lossy();
-    let of = |count: usize, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    let sources = of(config.ingest.sources.len(), "source");
-    let targets = of(config.targets.len(), "target");
+    let sources = counted(config.ingest.sources.len() as u64, "source", "sources");
+    let targets = counted(config.targets.len() as u64, "target", "targets");
     let warnings =
         if warnings.is_empty() { String::new() } else { format!("; {}", warnings.count()) };
     format!("{} is valid: {sources}, {targets}{warnings}", printable(&file))

@@ -8,8 +8,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use super::exit::{self, Failure, OK, PROBLEMS};
 use super::{
-    check, dead, demo, explain, find, help, hold, init, logging, out, plugin, refused, reload, run,
-    selftest, send, shell, sign, status, store, tail, try_target, verify, waiting,
+    check, dead, demo, events, explain, find, help, hold, init, log_format, logging, out, plugin,
+    refused, reload, retry, run, selftest, send, shell, show, sign, status, store, tail,
+    try_target, verify, waiting,
 };
 
 const ABOUT: &str = "\
@@ -32,6 +33,10 @@ pub(super) struct Cli {
     #[arg(long, global = true, value_name = "LEVEL", hide_possible_values = true)]
     #[arg(display_order = LAST)]
     log_level: Option<logging::Level>,
+    /// json or text; default: text at a terminal, else JSON
+    #[arg(long, global = true, value_name = "FORMAT", hide_possible_values = true)]
+    #[arg(display_order = LAST)]
+    log_format: Option<log_format::LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -51,6 +56,8 @@ enum Command {
     Plugin(plugin::PluginCommand),
     Status(status::StatusArgs),
     Tail(tail::TailArgs),
+    Events(events::EventsArgs),
+    Show(show::ShowArgs),
     Explain(explain::ExplainArgs),
     Refused(refused::RefusedArgs),
     /// List, show, replay or drop dead letters
@@ -60,6 +67,7 @@ enum Command {
     Move(waiting::MoveArgs),
     Pause(hold::PauseArgs),
     Resume(hold::ResumeArgs),
+    Retry(retry::RetryArgs),
     Reload(reload::ReloadArgs),
     /// Check, repair, dump and back up the store
     #[command(subcommand)]
@@ -98,7 +106,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // The demo prints what it does; log lines would only interrupt it.
     let quiet = matches!(cli.command, Command::Demo(_)) && variable.is_none();
     let level = cli.log_level.or(quiet.then_some(logging::Level::Error));
-    let logging = match logging::start(level, variable.as_deref()) {
+    let logging = match logging::start(level, variable.as_deref(), cli.log_format) {
         Ok(logging) => logging,
         Err(error) => return ExitCode::from(report(&Failure::usage(error))),
     };
@@ -125,6 +133,8 @@ impl Command {
             Self::Reload(args) => reload::reload(args, config)?,
             Self::Status(args) => status::run(args, config)?,
             Self::Tail(args) => tail::run(args, config).map(|()| true)?,
+            Self::Events(args) => events::run(args, config).map(|()| true)?,
+            Self::Show(args) => show::run(args, config).map(|()| true)?,
             Self::Explain(args) => explain::run(args, false, config).map(|()| true)?,
             Self::Refused(args) => refused::run(args, config).map(|()| true)?,
             Self::Dead(command) => command.run(config).map(|()| true)?,
@@ -132,6 +142,7 @@ impl Command {
             Self::Move(args) => waiting::relocate(args, config).map(|()| true)?,
             Self::Pause(args) => hold::pause(args, config).map(|()| true)?,
             Self::Resume(args) => hold::resume(args, config).map(|()| true)?,
+            Self::Retry(args) => retry::run(args, config).map(|()| true)?,
             Self::Init(args) => {
                 init::run(args)?;
                 true

@@ -1,8 +1,11 @@
-//! Reads arguments that several commands take: an address, a body.
+//! Reads arguments that several commands take: an address, a body, a time.
 
-use std::io::{self, Read as _};
+use std::io::{self, IsTerminal as _, Read as _};
+use std::time::SystemTime;
 
 use super::exit::Failure;
+use super::out;
+use crate::model::Timestamp;
 
 /// Longest body read, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -18,6 +21,15 @@ pub(super) fn address(url: Option<&str>) -> Result<(Option<String>, String), Fai
     Ok((Some(base.to_owned()), path))
 }
 
+/// Reads the body from standard input. At a terminal it says so, because nothing would show that it waits.
+pub(super) fn body_from_input() -> Result<Vec<u8>, Failure> {
+    let mut input = io::stdin().lock();
+    if input.is_terminal() {
+        out::error("waiting for the body on standard input; Ctrl-D ends it (or: < FILE)");
+    }
+    read_body(&mut input, "standard input")
+}
+
 /// Reads a whole file or standard input.
 pub(super) fn read_body(from: &mut dyn io::Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
@@ -28,6 +40,30 @@ pub(super) fn read_body(from: &mut dyn io::Read, name: &str) -> Result<Vec<u8>, 
         return Err(Failure::new(format!("{name} has more than {BODY_BYTES_MAX} bytes")));
     }
     Ok(body)
+}
+
+/// Why an argument of `--since` is not valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidTime {
+    #[error("write a time such as 2026-01-31T08:00:00Z, or how long ago, such as 2h")]
+    Form,
+    #[error("before 1970")]
+    Before1970,
+    #[error("in the future")]
+    Future,
+}
+
+/// A moment, or how long ago it was.
+pub(super) fn time(text: &str) -> Result<Timestamp, InvalidTime> {
+    let moment = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
+    if let Some(moment) = moment {
+        let millis = u64::try_from(moment).map_err(|_| InvalidTime::Before1970)?;
+        return Ok(Timestamp::from_millis(millis));
+    }
+    let ago = text.parse::<jiff::SignedDuration>().map_err(|_| InvalidTime::Form)?;
+    let now = Timestamp::from(SystemTime::now()).as_millis();
+    let ago = u64::try_from(ago.as_millis()).map_err(|_| InvalidTime::Future)?;
+    Ok(Timestamp::from_millis(now.saturating_sub(ago)))
 }
 
 #[cfg(test)]
@@ -44,5 +80,18 @@ mod tests {
             assert_eq!(address(Some(url)).unwrap(), (Some(base.to_owned()), path.to_owned()));
         }
         assert!(address(Some("a.example/x")).is_err());
+    }
+
+    #[test]
+    fn a_time_is_a_moment_or_how_long_ago() {
+        let at = |text| time(text).map(Timestamp::as_millis);
+        assert_eq!(at("1970-01-01T00:00:01Z"), Ok(1_000));
+        assert_eq!(at("1970-01-01T01:00:01+01:00"), Ok(1_000));
+        let now = Timestamp::from(SystemTime::now()).as_millis();
+        let ago = now - at("2h").unwrap();
+        assert!((7_190_000..=7_200_000).contains(&ago), "{ago}");
+        for wrong in ["", "2", "yesterday", "-2h"] {
+            assert!(at(wrong).is_err(), "{wrong}");
+        }
     }
 }

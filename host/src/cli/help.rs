@@ -6,7 +6,7 @@ use clap::Command;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Getting started", &["init", "demo", "run", "check"]),
     ("Testing", &["try", "send", "sign", "verify"]),
-    ("Monitoring", &["status", "tail", "explain", "refused"]),
+    ("Monitoring", &["status", "tail", "events", "show", "explain", "refused"]),
     (
         "Operations",
         &[
@@ -18,6 +18,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "move",
             "pause",
             "resume",
+            "retry",
             "reload",
         ],
     ),
@@ -46,6 +47,7 @@ Examples:
   dispatcher run                    receive and deliver until SIGTERM or Ctrl-C
   dispatcher send sqreen            post a signed sample to the running daemon
   dispatcher try oncall-sms         send one sample to that target alone
+  dispatcher events --since 2h      what was received; shows ids
   dispatcher explain ID             what happened to an event, or why a request
                                     was refused
   dispatcher --config x.toml check  another configuration

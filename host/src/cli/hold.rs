@@ -1,14 +1,14 @@
 //! `dispatcher pause` and `dispatcher resume`: holds a target's deliveries, and lets them go.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::ask::Ask;
 use super::confirm::confirm;
 use super::exit::Failure;
+use super::given::time;
 use super::out;
 use crate::admin::wire::{Count, Pause, Resume};
-use crate::model::{Timestamp, printable};
+use crate::model::{Timestamp, counted, printable};
 
 /// Hold a target's deliveries until `resume`
 ///
@@ -46,7 +46,9 @@ pub(super) fn pause(args: &PauseArgs, config: Option<&Path>) -> Result<(), Failu
     let request = Pause { target: args.target.clone(), reason: args.reason.clone() };
     let Count { count, .. } = args.ask.daemon(config)?.post("/pause", &request)?;
     let target = printable(&args.target);
-    out::line(&format!("{target} is paused; {} until `dispatcher resume {target}`", wait(count)));
+    let later = if count == 0 { "; what comes waits" } else { "" };
+    let until = format!("until `dispatcher resume {target}`");
+    out::line(&format!("{target} is paused; {}{later} {until}", wait(count)));
     Ok(())
 }
 
@@ -61,61 +63,21 @@ pub(super) fn resume(args: &ResumeArgs, config: Option<&Path>) -> Result<(), Fai
     }
     let Count { count, skipped } = daemon.post("/resume", &request(false))?;
     let target = printable(&args.target);
+    let sending = match count {
+        0 => String::new(),
+        n => format!("; sending {n}"),
+    };
     let skipped = match skipped {
         0 => String::new(),
-        1 => "; 1 became a dead letter".to_owned(),
-        n => format!("; {n} became dead letters"),
+        n => format!("; {}", counted(n, "became a dead letter", "became dead letters")),
     };
-    out::line(&format!("{target} is resumed; sending {count}{skipped}"));
+    out::line(&format!("{target} is resumed{sending}{skipped}"));
     Ok(())
 }
 
 fn wait(count: u64) -> String {
     match count {
         0 => "no deliveries wait".to_owned(),
-        1 => "1 delivery waits".to_owned(),
-        n => format!("{n} deliveries wait"),
-    }
-}
-
-/// Why an argument of `--since` is not valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum InvalidTime {
-    #[error("write a time such as 2026-01-31T08:00:00Z, or how long ago, such as 2h")]
-    Form,
-    #[error("before 1970")]
-    Before1970,
-    #[error("in the future")]
-    Future,
-}
-
-/// A moment, or how long ago it was.
-fn time(text: &str) -> Result<Timestamp, InvalidTime> {
-    let moment = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
-    if let Some(moment) = moment {
-        let millis = u64::try_from(moment).map_err(|_| InvalidTime::Before1970)?;
-        return Ok(Timestamp::from_millis(millis));
-    }
-    let ago = text.parse::<jiff::SignedDuration>().map_err(|_| InvalidTime::Form)?;
-    let now = Timestamp::from(SystemTime::now()).as_millis();
-    let ago = u64::try_from(ago.as_millis()).map_err(|_| InvalidTime::Future)?;
-    Ok(Timestamp::from_millis(now.saturating_sub(ago)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_a_moment_or_how_long_ago() {
-        let at = |text| time(text).map(Timestamp::as_millis);
-        assert_eq!(at("1970-01-01T00:00:01Z"), Ok(1_000));
-        assert_eq!(at("1970-01-01T01:00:01+01:00"), Ok(1_000));
-        let now = Timestamp::from(SystemTime::now()).as_millis();
-        let ago = now - at("2h").unwrap();
-        assert!((7_190_000..=7_200_000).contains(&ago), "{ago}");
-        for wrong in ["", "2", "yesterday", "-2h"] {
-            assert!(at(wrong).is_err(), "{wrong}");
-        }
+        n => counted(n, "delivery waits", "deliveries wait"),
     }
 }

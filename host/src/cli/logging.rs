@@ -1,4 +1,5 @@
-//! The log lines of the daemon, on standard error: text on a terminal, otherwise one JSON object a line.
+//! The log lines of the daemon, on standard error: text on a terminal, otherwise one JSON object a line, unless the
+//! command line says otherwise.
 //!
 //! The formatter escapes the values of fields; text of senders goes through
 //! [`printable`] before it becomes part of a message.
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing::level_filters::LevelFilter;
 
+use super::log_format::{Lines, LogFormat};
 use crate::model::{Timestamp, printable};
 use crate::telemetry::LOG_QUEUE;
 
@@ -78,19 +80,20 @@ pub(super) fn print(text: &str) {
 ///
 /// # Errors
 /// The variable is not a level.
-pub(super) fn start(option: Option<Level>, variable: Option<&str>) -> Result<Logging, BadLevel> {
+pub(super) fn start(
+    option: Option<Level>,
+    variable: Option<&str>,
+    format: Option<LogFormat>,
+) -> Result<Logging, BadLevel> {
     let level = choose(option, variable)?;
-    let builder = tracing_subscriber::fmt().with_writer(|| Line).with_max_level(level);
-    let builder = builder.log_internal_errors(false);
     let terminal = io::stderr().is_terminal();
+    let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    let lines = Lines { format, colours: terminal && colours_wanted() };
+    let builder = tracing_subscriber::fmt().with_writer(|| Line).with_max_level(level);
+    let builder = builder.log_internal_errors(false).event_format(lines);
     // Starting twice in one process (tests) keeps the first.
-    let begun = if terminal {
-        builder.with_target(false).with_ansi(colours_wanted()).try_init()
-    } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
-    };
-    if begun.is_ok() {
-        let notice = move |count| notice(terminal, count);
+    if builder.try_init().is_ok() {
+        let notice = move |count| notice(format, count);
         // Fails only without a thread, and then the daemon fails to start as well.
         let _ = LOG_QUEUE.start(io::stderr(), notice);
         std::panic::set_hook(Box::new(|panic| {
@@ -126,10 +129,10 @@ pub(super) fn colours_wanted() -> bool {
 }
 
 /// The line that says how many were dropped.
-fn notice(terminal: bool, count: u64) -> String {
+fn notice(format: LogFormat, count: u64) -> String {
     let now = Timestamp::from(SystemTime::now());
     let text = format!("{count} log lines were dropped: standard error did not take them");
-    if terminal {
+    if format == LogFormat::Text {
         return format!("{now}  WARN {text}\n");
     }
     let line =

@@ -45,7 +45,7 @@ fn own(name: &str, config: Option<&Path>) -> Result<Arc<Scheme>, Failure> {
 }
 
 /// The environment that references are resolved in: the process's, and dispatcher.env beside the configuration.
-pub(super) fn environment(config: Option<&Path>) -> Result<Environment, Failure> {
+fn environment(config: Option<&Path>) -> Result<Environment, Failure> {
     let mut environment = Environment::of_process();
     let folder = find::file(config).map_or(PathBuf::from("."), |file| config::folder(&file));
     let problems = environment.read_file(&folder);
@@ -55,7 +55,13 @@ pub(super) fn environment(config: Option<&Path>) -> Result<Environment, Failure>
     }
 }
 
-/// Resolves a reference to a secret.
-pub(super) fn secret(reference: &str, environment: &Environment) -> Result<Secret, Failure> {
-    config::resolve(reference, environment, Path::new(".")).map_err(Failure::usage)
+/// Kinds of references to a secret; any other text is the secret itself.
+const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
+
+/// A secret of the command line: a reference that is resolved, or the text itself.
+pub(super) fn given(text: &str, config: Option<&Path>) -> Result<Secret, Failure> {
+    if !REFERENCES.iter().any(|kind| text.starts_with(kind)) {
+        return Ok(Secret::new(text));
+    }
+    config::resolve(text, &environment(config)?, Path::new(".")).map_err(Failure::usage)
 }

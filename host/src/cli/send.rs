@@ -69,10 +69,7 @@ struct Destination {
 
 /// Posts and prints each answer; returns whether all were 2xx.
 pub(super) fn run(args: &SendArgs, config: Option<&Path>) -> Result<bool, Failure> {
-    let key = match &args.key {
-        Some(reference) => Some(scheme::secret(reference, &scheme::environment(config)?)?),
-        None => None,
-    };
+    let key = args.key.as_deref().map(|text| scheme::given(text, config)).transpose()?;
     let config = find::load(config)?;
     let (source, secret) = find::source(&config, &args.source)?;
     let body = Body::choose(args, source)?;

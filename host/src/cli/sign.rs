@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::Failure;
-use super::given::{address, read_body};
+use super::given::{address, body_from_input};
 use super::signing::Sender;
 use super::{find, out, scheme};
 use crate::verify::Part;
@@ -16,7 +16,7 @@ use crate::verify::Part;
 /// pair is generated for the trial.
 ///
 ///   dispatcher sign --source sqreen < body.json
-///   printf 4567 | dispatcher sign --scheme sqreen --secret literal:1234
+///   printf 4567 | dispatcher sign --scheme sqreen --secret 1234
 ///   curl -H "$(dispatcher sign --source sqreen < b.json)" \
 ///     --data-binary @b.json http://127.0.0.1:7070/sqreen
 #[derive(Clone, Debug, clap::Args)]
@@ -28,8 +28,9 @@ pub(super) struct SignArgs {
     /// Sign with this scheme.
     #[arg(long, value_name = "NAME", conflicts_with = "source")]
     scheme: Option<String>,
-    /// The secret or private key: env:NAME, file:PATH (from here), credential:NAME or literal:TEXT.
-    #[arg(long, value_name = "REFERENCE")]
+    /// The secret or private key: the text itself, or env:NAME, file:PATH (from here),
+    /// credential:NAME, literal:TEXT
+    #[arg(long, value_name = "SECRET", allow_hyphen_values = true)]
     secret: Option<String>,
     /// The address that the sender was given, for schemes that sign it.
     #[arg(long, value_name = "URL")]
@@ -45,10 +46,7 @@ pub(super) struct SignArgs {
 /// Prints the header lines.
 pub(super) fn run(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure> {
     let (base, path) = address(args.url.as_deref())?;
-    let given = match &args.secret {
-        Some(reference) => Some(scheme::secret(reference, &scheme::environment(config)?)?),
-        None => None,
-    };
+    let given = args.secret.as_deref().map(|text| scheme::given(text, config)).transpose()?;
     let sender = match (&args.source, &args.scheme) {
         (Some(source), _) => {
             let config = find::load(config)?;
@@ -67,10 +65,10 @@ pub(super) fn run(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure>
             public_url: base,
             path,
         },
-        _ => return Err(Failure::usage("give --source NAME, or --scheme NAME --secret REFERENCE")),
+        _ => return Err(Failure::usage("give --source NAME, or --scheme NAME --secret SECRET")),
     };
     let signer = sender.signer(args.source.is_some())?;
-    let body = read_body(&mut std::io::stdin().lock(), "standard input")?;
+    let body = body_from_input()?;
     let ready = sender.sign(&signer, &[], &body)?;
     let base = sender.public_url.as_deref();
     if args.curl {

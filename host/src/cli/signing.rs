@@ -42,7 +42,7 @@ impl Sender {
             Err(CannotSign::NeedsPrivateKey { .. }) if !of_source => {
                 let Some((private, public)) = verify::trial_keys(&self.scheme, &random) else {
                     return Err(Failure::usage(
-                        "give the secret or private key with --secret REFERENCE",
+                        "give the secret or private key with --secret SECRET",
                     ));
                 };
                 out::error(&format!(

@@ -1,10 +1,11 @@
 //! `dispatcher status`: whether the daemon works, with every source and target.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::ask::Ask;
 use super::exit::Failure;
-use super::{out, reload};
+use super::{out, reload, terminal};
 use crate::admin::wire::Status;
 use crate::model::printable;
 
@@ -16,19 +17,48 @@ use crate::model::printable;
 pub(super) struct StatusArgs {
     #[command(flatten)]
     ask: Ask,
+    /// Show it again every 2 s, or so many, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    watch: Option<u64>,
     /// For scripts
     #[arg(long)]
     json: bool,
 }
 
+/// Clears the terminal and goes to its first line.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
 pub(super) fn run(args: &StatusArgs, config: Option<&Path>) -> Result<bool, Failure> {
-    let status: Status = args.ask.daemon(config)?.get("/status")?;
-    if args.json {
-        out::json(&status)?;
-    } else {
-        out::line(&show(&status));
+    let daemon = args.ask.daemon(config)?;
+    let Some(seconds) = args.watch else {
+        let status: Status = daemon.get("/status")?;
+        if args.json {
+            out::json(&status)?;
+        } else {
+            out::line(&show(&status));
+        }
+        return Ok(status.well);
+    };
+    let clear = if terminal::columns().is_some() { CLEAR } else { "" };
+    loop {
+        // A daemon that restarts is seen again.
+        let shown = daemon.get::<Status>("/status");
+        let shown = match (&shown, args.json) {
+            (Ok(status), true) => Some(serde_json::to_string(status).map_err(Failure::new)?),
+            (Ok(status), false) => Some(format!("{clear}{}", show(status))),
+            (Err(failure), true) => {
+                // Standard output has only JSON.
+                out::error(&failure.text);
+                None
+            }
+            (Err(failure), false) => Some(format!("{clear}{}", failure.text)),
+        };
+        if shown.is_some_and(|shown| !out::is_read(&shown)) {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_secs(seconds));
     }
-    Ok(status.well)
 }
 
 fn show(status: &Status) -> String {

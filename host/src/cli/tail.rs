@@ -1,34 +1,51 @@
 //! `dispatcher tail`: follows what the daemon receives and delivers.
 
 use std::path::Path;
+use std::time::SystemTime;
 
-use super::ask::Ask;
+use clap::builder::RangedU64ValueParser;
+
+use super::ask::{self, Ask};
 use super::exit::Failure;
 use super::out;
 use crate::admin::wire::TailLine;
-use crate::model::printable;
+use crate::model::{Timestamp, counted, printable};
 
 /// Follow what is received and delivered
+///
+/// Begins with the last ten events and refusals.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TailArgs {
     #[command(flatten)]
     ask: Ask,
-    /// End after this many lines
+    /// End after this many lines of what happens from now on
     #[arg(long, value_name = "N")]
     count: Option<u64>,
+    /// Begin with so many lines of before, at most 100; default: 10, with --json 0
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(..=LAST_MAX))]
+    last: Option<usize>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
 }
+
+/// Most lines of before that the daemon sends.
+const LAST_MAX: u64 = crate::admin::LAST_MAX as u64;
+/// Lines of before that people see.
+const LAST_DEFAULT: usize = 10;
 
 pub(super) fn run(args: &TailArgs, config: Option<&Path>) -> Result<(), Failure> {
     let mut left = args.count.unwrap_or(u64::MAX);
     if left == 0 {
         return Ok(());
     }
-    args.ask.daemon(config)?.lines("/tail", |line| {
-        let is_read = if args.json { out::is_read(line) } else { out::is_read(&show(line)) };
-        left -= 1;
+    let began = Timestamp::from(SystemTime::now()).to_string();
+    let last = args.last.unwrap_or(if args.json { 0 } else { LAST_DEFAULT }).to_string();
+    args.ask.daemon(config)?.lines(&ask::path("/tail", [("last", last.as_str())]), |text| {
+        let line = serde_json::from_str::<TailLine>(text);
+        let is_of_before = line.as_ref().is_ok_and(|line| line.time() < began.as_str());
+        let is_read = if args.json { out::is_read(text) } else { out::is_read(&show(text)) };
+        left -= u64::from(!is_of_before);
         is_read && left > 0
     })
 }
@@ -61,7 +78,9 @@ fn words(line: TailLine) -> String {
         TailLine::Failed { time, target, event, attempt, reason } => {
             format!("{time} failed    {event} → {target}  attempt {attempt}: {reason}")
         }
-        TailLine::Missed { time, count } => format!("{time} … {count} lines skipped"),
+        TailLine::Missed { time, count } => {
+            format!("{time} … {} skipped", counted(count, "line", "lines"))
+        }
     }
 }
 

@@ -8,16 +8,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::exit::{Failure, OK, PROBLEMS};
-use super::given::{address, read_body};
+use super::given::{address, body_from_input};
 use super::{find, out, scheme};
 use crate::config::vendors;
 use crate::ingest;
 use crate::model::{RepetitionSeed, Request, Secret, Timestamp};
 use crate::normalize::{self, Input, Repetition, Sender, UnsignedTypes};
 use crate::verify::{self, InvalidSecrets, Scheme, Verified, Verifier};
-
-/// Kinds of references to a secret; any other text is the secret itself.
-const REFERENCES: [&str; 4] = ["env:", "file:", "credential:", "literal:"];
 
 /// Check whether a request would be accepted, and show why not
 ///
@@ -99,7 +96,7 @@ pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failur
         .map_err(|_| Failure::usage("--method is not a valid HTTP method"))?;
     let uri: Uri = path.parse().map_err(|_| Failure::usage("--url is not a valid address"))?;
     let rules = rules(args, config, base)?;
-    let body = read_body(&mut std::io::stdin().lock(), "standard input")?;
+    let body = body_from_input()?;
     let now = args.now.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)));
     let received_at = now.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
     let body = Bytes::from(body);
@@ -111,7 +108,7 @@ fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> 
     let zoom = scheme::chosen("zoom", None, config)?;
     let verifier =
         Verifier::new(&zoom, &secrets(&args.secret, config)?, None).map_err(Failure::usage)?;
-    let body = read_body(&mut std::io::stdin().lock(), "standard input")?;
+    let body = body_from_input()?;
     match verify::answer_zoom(&verifier, &body) {
         Ok(answer) => {
             out::line(&answer.body);
@@ -268,19 +265,7 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
 }
 
 fn secrets(texts: &[String], config: Option<&Path>) -> Result<Vec<Secret>, Failure> {
-    let is_reference = |text: &str| REFERENCES.iter().any(|kind| text.starts_with(kind));
-    if !texts.iter().any(|text| is_reference(text)) {
-        return Ok(texts.iter().map(|text| Secret::new(text.as_str())).collect());
-    }
-    let environment = scheme::environment(config)?;
-    let resolved = texts.iter().map(|text| {
-        if is_reference(text) {
-            scheme::secret(text, &environment)
-        } else {
-            Ok(Secret::new(text.as_str()))
-        }
-    });
-    resolved.collect()
+    texts.iter().map(|text| scheme::given(text, config)).collect()
 }
 
 fn headers(texts: &[String]) -> Result<HeaderMap, Failure> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::document::{Document, Position};
 use super::problem::{Kind, Place, Problem};
-use crate::model::printable;
+use crate::model::{counted, printable};
 
 /// Most problems shown at once; the rest are only counted.
 pub const PROBLEMS_SHOWN_MAX: usize = 100;
@@ -118,8 +118,7 @@ impl Problems {
     /// `2 errors, 1 warning`.
     #[must_use]
     pub fn count(&self) -> String {
-        let of =
-            |count: usize, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let of = |count: usize, word: &str| counted(count as u64, word, &format!("{word}s"));
         match (self.errors(), self.warnings()) {
             (0, warnings) => of(warnings, "warning"),
             (errors, 0) => of(errors, "error"),

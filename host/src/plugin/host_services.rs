@@ -21,7 +21,7 @@ use super::blocking::BlockingJobs;
 use super::sanitize::Sanitizer;
 use crate::egress::{self, EgressError, ErrorKind, Outgoing};
 use crate::model::{Cidr, Secret};
-use crate::telemetry::LogThrottle;
+use crate::telemetry::{LogThrottle, PLUGIN_FIELDS};
 
 /// Longest request outside a delivery.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
@@ -195,20 +195,23 @@ impl HostApi for PluginHost {
             tracing::warn!(to, left_out, "the plugin wrote too many lines");
         }
         let message = self.0.sanitizer.line(message.as_str(), LOG_BYTES_MAX);
-        let mut text = String::new();
+        let (mut shown, mut bytes) = (serde_json::Map::new(), 0);
         for pair in fields.iter() {
-            if text.len() > LOG_BYTES_MAX {
+            let left = LOG_BYTES_MAX.saturating_sub(bytes);
+            if left == 0 {
                 break;
             }
-            let separator = if text.is_empty() { "" } else { " " };
-            text += &format!("{separator}{}={}", pair.key, pair.value);
+            let [key, value] = [pair.key.as_str(), pair.value.as_str()]
+                .map(|text| self.0.sanitizer.line(text, left));
+            bytes += key.len() + value.len();
+            shown.insert(key, value.into());
         }
-        let fields = self.0.sanitizer.line(&text, LOG_BYTES_MAX);
+        let fields = serde_json::Value::Object(shown).to_string();
         match level {
-            0 => tracing::error!(to, fields, "{message}"),
-            1 => tracing::warn!(to, fields, "{message}"),
-            LEVEL_INFO => tracing::info!(to, fields, "{message}"),
-            _ => tracing::debug!(to, fields, "{message}"),
+            0 => tracing::error!(to, { PLUGIN_FIELDS } = fields, "{message}"),
+            1 => tracing::warn!(to, { PLUGIN_FIELDS } = fields, "{message}"),
+            LEVEL_INFO => tracing::info!(to, { PLUGIN_FIELDS } = fields, "{message}"),
+            _ => tracing::debug!(to, { PLUGIN_FIELDS } = fields, "{message}"),
         }
     }
 

@@ -9,7 +9,7 @@ mod pattern;
 mod router;
 mod rule;
 
-pub use pattern::TypePattern;
+pub use pattern::{InvalidPattern, TypePattern};
 pub use router::{Router, TargetRoute};
 pub use rule::Rule;
 

@@ -7,6 +7,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The field of a line with what a plugin gave it: a JSON object as text.
+pub const PLUGIN_FIELDS: &str = "plugin_fields";
 /// Most lines that wait.
 pub const LINES_MAX: usize = 8192;
 /// Most bytes that wait; a longer line waits only alone.

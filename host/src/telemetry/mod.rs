@@ -15,6 +15,6 @@ mod overload;
 pub use alarms::{Alarm, AlarmKind, Alarms};
 pub use feed::{Feed, Note, StoredNote};
 pub use history::{Attempt, Condition, History, NO_SOURCE, REFUSALS_MAX, Refusal, TargetHistory};
-pub use log_queue::LOG_QUEUE;
+pub use log_queue::{LOG_QUEUE, PLUGIN_FIELDS};
 pub use log_throttle::LogThrottle;
 pub use overload::{Overload, Shortage};

@@ -15,7 +15,7 @@ use super::key::Key;
 use super::message::{self, Message};
 use super::scheme::{Encoding, Proof, Scheme, Signature, StampIn};
 use super::{Verifier, VerifyRefusal, id, inside_text, spot, stamp};
-use crate::model::{Request, Secret, Timestamp, printable};
+use crate::model::{Request, Secret, Timestamp, counted, printable};
 
 /// Bytes shown of what was signed: half from its beginning, half from its end.
 pub const PREVIEW_BYTES_MAX: usize = 160;
@@ -154,5 +154,5 @@ fn preview(bytes: &[u8]) -> String {
 }
 
 fn count(bytes: usize) -> String {
-    format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" })
+    counted(bytes as u64, "byte", "bytes")
 }

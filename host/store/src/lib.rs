@@ -12,10 +12,14 @@ pub mod contract;
 pub mod embedded;
 mod error;
 mod queue;
+mod search;
 
 pub use error::{AppendError, StoreError};
 pub use queue::{
-    BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Fate, Full, Hold,
-    HoldKind, NewRequest, Outcome, PROGRESS_STORED_BYTES_MAX, Queue, REPEAT_WINDOW_DEFAULT,
-    REPEAT_WINDOW_MAX, REQUEST_EVENTS_MAX, Rebuilding, Settlement, Window,
+    BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, Full, Hold, HoldKind, NewRequest,
+    Outcome, PROGRESS_STORED_BYTES_MAX, Queue, REPEAT_WINDOW_DEFAULT, REPEAT_WINDOW_MAX,
+    REQUEST_EVENTS_MAX, Rebuilding, Settlement, Window,
+};
+pub use search::{
+    EventFate, Fate, FoundEvent, FoundFates, Later, Retries, Search, SearchPage, Wanted,
 };

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::search::{EventFate, FoundEvent, FoundFates, Later, Retries, Search, SearchPage};
 use dispatcher_model::{
     Delivery, EventId, Headers, PROGRESS_BYTES_MAX, Planned, Receipt, RepetitionSeed, StoredEvent,
     TargetNumber, Timestamp,
@@ -195,35 +196,6 @@ pub struct Hold {
     pub since: Timestamp,
 }
 
-/// What became of an event at one target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Not attempted yet, or in its first attempt.
-    Waiting,
-    /// Failed, to be retried at `at`.
-    Retrying { attempts: u32, at: Timestamp, reason: String },
-    /// `at` is unknown for a first attempt without a receipt.
-    Delivered { receipt: Receipt, attempts: u32, at: Option<Timestamp> },
-    /// `dropped`: a person dropped it.
-    Dead { attempts: u32, at: Timestamp, reason: String, dropped: bool },
-    /// Has a reason if no target got the event; else it is empty.
-    NotRouted { reason: String },
-}
-
-/// An event, its request, and its fate at every target that ever existed.
-#[derive(Clone, Debug)]
-pub struct EventFate {
-    pub event: Arc<StoredEvent>,
-    pub verified_at: Timestamp,
-    /// Name of the scheme that verified it.
-    pub scheme: String,
-    /// Which of the source's secrets matched, from 0.
-    pub key: u16,
-    /// Hash of the configuration that routed it.
-    pub config: u64,
-    pub fates: Vec<(TargetNumber, Fate)>,
-}
-
 /// The durable queue. All methods may be called from any task. An engine that cannot do what people ask of it, from
 /// [`hold`](Self::hold) to [`recent`](Self::recent), returns `Unsupported`.
 pub trait Queue: Send + Sync + 'static {
@@ -399,6 +371,47 @@ pub trait Queue: Send + Sync + 'static {
     /// All targets that the store knows, including those that the configuration does not have any more.
     fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
         Vec::new()
+    }
+
+    /// Looks for stored events, the newest first. One search runs at a time; it never keeps a thread that receives.
+    fn search(&self, _search: Search) -> BoxFuture<'_, Result<SearchPage, StoreError>> {
+        cannot()
+    }
+
+    /// These events, as a search finds them. `None`: it is not stored.
+    fn find(
+        &self,
+        _ids: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<FoundEvent>>, StoreError>> {
+        cannot()
+    }
+
+    /// What became of each of these events, found before, at the targets that it was routed to
+    /// and at those of `others` that got it otherwise.
+    fn fates(
+        &self,
+        _events: Vec<FoundEvent>,
+        _others: Vec<TargetNumber>,
+    ) -> BoxFuture<'_, Result<Vec<FoundFates>, StoreError>> {
+        cannot()
+    }
+
+    /// What [`hasten`](Self::hasten) would make due, and what it would leave waiting for a digest.
+    fn later(
+        &self,
+        _target: TargetNumber,
+        _which: Retries,
+    ) -> BoxFuture<'_, Result<Later, StoreError>> {
+        cannot()
+    }
+
+    /// Makes retries due now. Returns how many; durable then. Goes on if the future is dropped.
+    fn hasten(
+        &self,
+        _target: TargetNumber,
+        _which: Retries,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        cannot()
     }
 
     /// What became of the event; `None` when it is not stored.

@@ -1,5 +1,8 @@
 //! Target plugin `http`: sends each event as one HTTP request, its data exactly as the sender wrote it.
 //!
+//! What the event is stands in the header fields of a CloudEvent in binary mode (`ce-id`, `ce-source`, `ce-type` and others).
+//! With `signing_secret` the request is signed as Standard Webhooks describes.
+//!
 //! `webhook-id` and `idempotency-key` are the same for each attempt at an event, so that the receiver can
 //! recognize a duplicate; only `webhook-timestamp` belongs to the attempt. The daemon pools the connections and
 //! limits the response; the status of the response decides what happens next.
@@ -8,6 +11,9 @@
 //! tell.
 
 #![deny(unsafe_code)]
+
+mod cloud_event;
+mod signature;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,12 +24,16 @@ use dispatcher_plugin_api::prelude::*;
 const HEADERS_MAX: usize = 32;
 /// Longest value of such a field.
 const VALUE_BYTES_MAX: usize = 4096;
+/// Most bytes of all such fields, names and values. The daemon sends at most 16 KiB of fields, and what an event is can take
+/// more than half of it.
+const HEADERS_BYTES_MAX: usize = 6 * 1024;
 /// Fields that this plugin or the daemon's HTTP client sets.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "content-type",
     "idempotency-key",
     "webhook-id",
     "webhook-timestamp",
+    signature::NAME,
     "connection",
     "content-length",
     "expect",
@@ -49,6 +59,9 @@ pub struct Settings {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     headers: BTreeMap<String, Secret>,
+    /// Signs each request (`webhook-signature`, Standard Webhooks): whsec_ and the base64 of 24 to 64 random bytes, best as
+    /// `env:NAME`. The receiver checks it with the same secret.
+    signing_secret: Option<Secret>,
 }
 
 /// The methods that send a body.
@@ -66,6 +79,7 @@ pub enum Method {
 #[derive(Debug)]
 pub struct Http {
     settings: Settings,
+    key: Option<signature::Key>,
     host: Host,
 }
 
@@ -75,23 +89,31 @@ impl Target for Http {
     fn create(settings: Settings, host: Host) -> Result<Self, Invalid> {
         let mut mistakes = Mistakes::default();
         check(&settings.headers, &mut mistakes);
-        mistakes.finish(Some(Self { settings, host }))
+        let key = settings.signing_secret.as_ref().map(|secret| {
+            signature::Key::new(secret).map_err(|error| Invalid::at("signing_secret", error))
+        });
+        let key = key.transpose().map_err(|mistake| mistakes.add(mistake)).ok().flatten();
+        mistakes.finish(Some(Self { settings, key, host }))
     }
 }
 
 impl Each for Http {
     async fn deliver(&self, event: Event<'_>) -> Verdict {
-        let Settings { url, method, headers } = &self.settings;
+        let Settings { url, method, headers, .. } = &self.settings;
         let request = match method {
             Method::Post => self.host.post(url),
             Method::Put => self.host.put(url),
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let request = request
             .header("content-type", event.content_type())
             .header("webhook-id", event.id())
-            .header("webhook-timestamp", now.as_secs().to_string())
+            .header("webhook-timestamp", now.to_string())
             .header("idempotency-key", event.id());
+        let signed = self.key.as_ref().and_then(|key| key.sign(event.id(), now, event.data()));
+        let signed = signed.map(|value| (signature::NAME, value));
+        let own = cloud_event::fields(event).into_iter().chain(signed);
+        let request = own.fold(request, |request, (name, value)| request.header(name, value));
         let request = headers
             .iter()
             .fold(request, |request, (name, value)| request.header(name, value.expose()));
@@ -105,13 +127,23 @@ fn check(headers: &BTreeMap<String, Secret>, mistakes: &mut Mistakes) {
         let reason = format_args!("more than {HEADERS_MAX} header fields");
         mistakes.add(Invalid::at("headers", reason));
     }
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.expose().len()).sum();
+    if bytes > HEADERS_BYTES_MAX {
+        let reason =
+            format_args!("more than {HEADERS_BYTES_MAX} bytes of names and values: shorten them");
+        mistakes.add(Invalid::at("headers", reason));
+    }
     for (name, value) in headers.iter().take(HEADERS_MAX) {
         let mut refuse =
             |reason: &str| mistakes.add(Invalid::at(format!("headers.{name}"), reason));
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(token) {
             refuse("not a valid name of a header field: use letters, digits and -");
-        } else if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+        } else if RESERVED
+            .iter()
+            .chain(&cloud_event::NAMES)
+            .any(|reserved| name.eq_ignore_ascii_case(reserved))
+        {
             refuse("is set by dispatcher: remove it");
         }
         let value = value.expose();

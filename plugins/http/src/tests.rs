@@ -46,6 +46,29 @@ fn the_data_is_sent_unchanged_with_the_same_id_each_time() {
 }
 
 #[test]
+fn what_the_event_is_stands_in_the_header_and_a_signature_covers_the_body() {
+    let host = TestHost::new();
+    host.answer(200, "");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let http = target(&host, json!({ "url": URL, "signing_secret": secret })).unwrap();
+    let event = TestEvent::new("{}").id("01J0000000000000000000000A").title("Zürich: 100%");
+    testing::each(&http, &event).unwrap();
+    let request = host.requests().remove(0);
+    let field = |name: &str| field(&request, name).unwrap_or_default().to_owned();
+    assert_eq!(field("ce-specversion"), "1.0");
+    assert_eq!(field("ce-id"), "01J0000000000000000000000A");
+    assert_eq!(field("ce-title"), "Z%C3%BCrich:%20100%25");
+    for name in ["ce-source", "ce-type", "ce-time", "ce-severity"] {
+        assert!(!field(name).is_empty(), "{name}");
+    }
+    let seconds = field("webhook-timestamp").parse().unwrap();
+    let key = signature::Key::new(&secret.into()).unwrap();
+    let expected = key.sign("01J0000000000000000000000A", seconds, b"{}").unwrap();
+    assert_eq!(field("webhook-signature"), expected);
+    assert!(!format!("{http:?}").contains("MfKQ"));
+}
+
+#[test]
 fn the_content_type_is_that_of_the_data() {
     let host = TestHost::new();
     let http = target(&host, json!({ "url": URL })).unwrap();
@@ -91,6 +114,32 @@ fn a_request_that_may_have_arrived_is_marked() {
     assert_eq!(testing::each(&http, &event), Err(Failure::retry("cut").maybe_sent()));
 }
 
+/// Fields of the most bytes that are allowed, and so many more.
+fn large(more: usize) -> BTreeMap<String, String> {
+    let half = HEADERS_BYTES_MAX / 2;
+    let fields = [("a".to_owned(), half - 1), ("b".to_owned(), half - 1 + more)];
+    fields.into_iter().map(|(name, bytes)| (name, "y".repeat(bytes))).collect()
+}
+
+#[test]
+fn the_longest_fields_of_an_event_are_sent_beside_the_longest_of_the_settings() {
+    let host = TestHost::new();
+    host.answer(200, "");
+    let settings = json!({
+        "url": URL, "headers": large(0), "signing_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    });
+    // As long as the daemon makes them, of characters that take 12 bytes.
+    let [title, name] = [300, 200].map(|chars| "😀".repeat(chars));
+    let event = TestEvent::new("a").id("01J0000000000000000000000A").title(&title);
+    let event = event.event_type(&name).subject(&name).source(&"s".repeat(64));
+    let media_type = format!("text/{}", "x".repeat(251));
+    testing::each(&target(&host, settings).unwrap(), &event.header("content-type", &media_type))
+        .unwrap();
+    let request = host.requests().remove(0);
+    let bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(bytes > 15_000 && bytes <= 16 * 1024, "{bytes}");
+}
+
 #[test]
 fn invalid_settings_are_refused_with_their_key() {
     let many: BTreeMap<String, &str> = (0..33).map(|n| (format!("x-{n}"), "y")).collect();
@@ -103,10 +152,16 @@ fn invalid_settings_are_refused_with_their_key() {
         (json!({ "url": URL, "headers": { "": "x" } }), "headers.: not a valid name"),
         (json!({ "url": URL, "headers": { "Webhook-Id": "x" } }), "headers.Webhook-Id: is set"),
         (json!({ "url": URL, "headers": { "HOST": "x" } }), "headers.HOST: is set"),
+        (json!({ "url": URL, "headers": { "Ce-Type": "x" } }), "headers.Ce-Type: is set"),
+        (
+            json!({ "url": URL, "signing_secret": "secret" }),
+            "signing_secret: not a secret of Standard",
+        ),
         (json!({ "url": URL, "headers": { "x": "a\r\nb: c" } }), "headers.x: its value must"),
         (json!({ "url": URL, "headers": { "x": "é" } }), "headers.x: its value must"),
         (json!({ "url": URL, "headers": { "x": "y".repeat(4097) } }), "longer than 4096"),
         (json!({ "url": URL, "headers": many }), "headers: more than 32"),
+        (json!({ "url": URL, "headers": large(1) }), "headers: more than 6144 bytes"),
     ] {
         let invalid = target(&TestHost::new(), settings.clone()).err();
         let shown = invalid.map(|invalid| invalid.to_string()).unwrap_or_default();

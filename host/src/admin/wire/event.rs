@@ -45,13 +45,46 @@ pub struct TargetStory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FateKind {
+    /// For its first attempt.
     Waiting,
+    /// After a failed attempt.
     Retrying,
     Delivered,
+    /// Given up.
     Dead,
-    /// A dead letter that a person dropped.
+    /// By a person.
     Dropped,
     NotRouted,
+}
+
+impl FateKind {
+    pub const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Retrying,
+        Self::Delivered,
+        Self::Dead,
+        Self::Dropped,
+        Self::NotRouted,
+    ];
+
+    /// The word of the command line and of a query.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Retrying => "retrying",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Dropped => "dropped",
+            Self::NotRouted => "not-routed",
+        }
+    }
+
+    /// The kind that `word` names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

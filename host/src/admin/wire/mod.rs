@@ -5,13 +5,15 @@
 //! fails on a word that it does not know, instead of guessing.
 
 mod event;
+mod found;
 mod operate;
 mod refusal;
 mod status;
 mod tail;
 
 pub use event::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
-pub use operate::{Count, DeadPage, Letter, Move, Pause, Resume, Selection};
+pub use found::{EventLine, EventPage};
+pub use operate::{Count, DeadPage, Letter, Move, Pause, Resume, Retry, Selection};
 pub use refusal::{ErrorBody, Refusal};
 pub use status::{Condition, Reload, SourceStatus, Status, TargetStatus};
 pub use tail::TailLine;

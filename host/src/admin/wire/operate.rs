@@ -65,10 +65,22 @@ pub struct Resume {
     pub dry: bool,
 }
 
+/// `POST /retry`: what waits for its time is attempted now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// `None`: every target that is not on hold.
+    pub target: Option<String>,
+    /// Only the deliveries of these events; empty: all.
+    pub events: Vec<String>,
+    /// Count only.
+    pub dry: bool,
+}
+
 /// How many deliveries were changed, or would be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Count {
     pub count: u64,
-    /// Dead letters that a resume made.
+    /// Dead letters that a resume made; what waits at targets that a retry left out.
     pub skipped: u64,
 }

@@ -9,6 +9,7 @@ pub enum TailLine {
     /// An event was stored.
     Event {
         time: String,
+        /// Empty for an event of before.
         request: String,
         source: String,
         event: String,
@@ -27,6 +28,20 @@ pub enum TailLine {
     Failed { time: String, target: String, event: String, attempt: u32, reason: String },
     /// The client was too slow: this many notes were skipped.
     Missed { time: String, count: u64 },
+}
+
+impl TailLine {
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        match self {
+            Self::Event { time, .. }
+            | Self::Refused { time, .. }
+            | Self::Delivered { time, .. }
+            | Self::Failed { time, .. }
+            | Self::Missed { time, .. } => time,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One place of damage in a few lines: where it is, what was stored there, whom it affects.
 
 use super::count;
-use crate::model::{EventId, printable};
+use crate::model::{EventId, counted, printable};
 use crate::store::embedded::tools::{Damage, Lay, Meets, Unsure};
 
 pub(super) fn describe(damage: &Damage) -> String {
@@ -84,7 +84,7 @@ fn describe_unsure(unsure: &Unsure) -> String {
 }
 
 fn deliveries(n: u64) -> String {
-    if n == 1 { "1 delivery".to_owned() } else { format!("{n} deliveries") }
+    counted(n, "delivery", "deliveries")
 }
 
 fn shown(events: &[EventId]) -> String {

@@ -14,6 +14,7 @@ mod tests;
 use std::path::Path;
 
 use super::exit::Failure;
+use crate::model::counted;
 use crate::store::embedded::tools::ToolError;
 use damage::describe;
 use data_folder::DataFolder;
@@ -50,6 +51,5 @@ fn failed(error: ToolError) -> Failure {
 
 /// `1 frame`, `2 frames`.
 fn count(n: u64, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{s}")
+    counted(n, what, &format!("{what}s"))
 }

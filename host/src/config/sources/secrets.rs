@@ -9,7 +9,7 @@ use super::super::reader::{Entry, Notes, Table, whole_dollar_name};
 use super::super::reference::{EMPTY, Reference, Resolver};
 use super::super::settings::{inside, warn_of_literal};
 use super::super::vendors::{self, IssuedBy, Setup, Vendor};
-use crate::model::Secret;
+use crate::model::{Secret, counted};
 use crate::verify::{Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier};
 
 /// Placeholder for a secret that `check` does not look up. Nothing is ever verified with it.
@@ -215,8 +215,8 @@ fn warn_of_short(name: &str, scheme: &Scheme, secret: &str, entry: &Entry<'_>, n
     if part.len() >= SECRET_BYTES_RECOMMENDED {
         return;
     }
-    let (length, s) = (part.len(), if part.len() == 1 { "" } else { "s" });
-    let title = format!("{what} source `{name}` has only {length} byte{s}");
+    let length = counted(part.len() as u64, "byte", "bytes");
+    let title = format!("{what} source `{name}` has only {length}");
     let label = format!("with fewer than {SECRET_BYTES_RECOMMENDED} it may be guessed");
     let help = "choose a longer one, such as the output of `openssl rand -hex 32`, and give it to the sender";
     notes.add(Problem::warning(title).at(entry.span.clone(), label).help(help));

@@ -111,7 +111,7 @@ async fn a_panic_is_a_retry_with_its_text_and_a_log_line_with_its_location() {
         if act != "panic-in-blocking" {
             let log = log.text();
             assert!(log.contains("ERROR") && log.contains(text), "{log}");
-            assert!(log.contains("panicked_at=tests/plugins/each/src/lib.rs:"), "{log}");
+            assert!(log.contains(r#"\"panicked_at\":\"tests/plugins/each/src/lib.rs:"#), "{log}");
         }
     }
 }

@@ -146,14 +146,10 @@ impl Search<'_> {
         if body.len() > SEARCH_BYTES_MAX || !covers {
             return;
         }
-        let ended = |end: &[u8]| [&body, end].concat();
-        let lost = "the body lost the line break at its end on the way";
-        self.try_body(ended(b"\n"), lost);
-        self.try_body(ended(b"\r\n"), lost);
-        self.try_body(
-            body.trim_ascii_end().to_vec(),
-            "white space that was not signed, such as a line break, was added at the end of the body",
-        );
+        if self.ends(&body) {
+            // In another style it would be found again, as a second cause.
+            return;
+        }
         self.try_body(Vec::new(), "the signature is over an empty body");
         let Ok(text) = std::str::from_utf8(&body) else { return };
         if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
@@ -171,6 +167,25 @@ impl Search<'_> {
             }
             self.try_body(ascii.into_bytes(), &accident);
         }
+    }
+
+    /// Whether white space was lost or added at the end of the body.
+    fn ends(&mut self, body: &[u8]) -> bool {
+        let causes_before = self.found.len();
+        let lost = "the body lost the line break at its end on the way";
+        for end in [&b"\n"[..], b"\r\n"] {
+            self.try_body([body, end].concat(), lost);
+        }
+        let added = "white space that was not signed was added at the end of the body";
+        if let Some(rest) = body.strip_suffix(b"\n") {
+            let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
+            let accident = format!("{added}: a line break, such as `echo` and editors add");
+            self.try_body(rest.to_vec(), &accident);
+        }
+        if self.found.len() == causes_before {
+            self.try_body(body.trim_ascii_end().to_vec(), added);
+        }
+        self.found.len() > causes_before
     }
 
     /// Another encoding, prefix or algorithm of the signature.

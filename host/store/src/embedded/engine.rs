@@ -17,21 +17,21 @@ use crate::embedded::core::inbox::{Append, Command, Stop, closed};
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::prepared::{Prepared, Slot};
 use crate::embedded::core::shared::Shared;
-use crate::embedded::deliveries::dead_letters::DeadLetters;
-use crate::embedded::deliveries::gone::gone_note;
+use crate::embedded::deliveries::dead_letters::{DeadLetters, list};
+use crate::embedded::deliveries::expire::expire;
+use crate::embedded::deliveries::search::{by_ids, search};
 use crate::embedded::deliveries::waiting::Waiting;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
-use crate::embedded::index::queries::Queries as _;
-use crate::embedded::index::rows::{DeadRow, IndexError};
 use crate::embedded::indexing::indexer::{Indexer, Job};
 use crate::embedded::limits::millis;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::retention::retire::Retention;
 use crate::embedded::settings::Settings;
 use crate::{
-    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, Full, Hold,
-    HoldKind, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding, Settlement, StoreError, Window,
+    AppendError, BoxFuture, DIGEST_EVENTS_MAX, DeadLetter, Depth, Durable, EventFate, FoundEvent,
+    FoundFates, Full, Hold, HoldKind, Later, NewRequest, Queue, REQUEST_EVENTS_MAX, Rebuilding,
+    Retries, Search, SearchPage, Settlement, StoreError, Window,
 };
 
 /// An open store. Dropping it without [`close`](Queue::close) is like a crash: nothing acknowledged is lost.
@@ -178,30 +178,6 @@ impl Embedded {
         self.shared.wake_all();
         std::mem::take(&mut *lock(&self.threads))
     }
-
-    fn dead_letters_now(
-        shared: &Shared,
-        target: TargetNumber,
-        after: Option<EventId>,
-        max: usize,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        let store = shared.identity.store;
-        shared.with_index(|index| {
-            let rows = index.dead(target.0, after.map(EventId::number), max)?;
-            let letter = |(number, row): (u64, DeadRow)| {
-                let note = gone_note(shared, index, number, &row)?;
-                Ok(DeadLetter {
-                    target,
-                    event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
-                    count: row.count,
-                    attempts: row.attempts,
-                    at: Timestamp::from_millis(row.at_ms),
-                    reason: row.reason + note,
-                })
-            };
-            rows.into_iter().map(letter).collect::<Result<_, IndexError>>()
-        })
-    }
 }
 
 impl Queue for Embedded {
@@ -297,13 +273,7 @@ impl Queue for Embedded {
             if !lock(&self.shared.retention.wall).is_trusted_over(age, now) {
                 return Ok(0);
             }
-            crate::embedded::deliveries::expire::expire(
-                &self.shared,
-                target,
-                received_before,
-                reason,
-            )
-            .await
+            expire(&self.shared, target, received_before, reason).await
         })
     }
 
@@ -336,7 +306,7 @@ impl Queue for Embedded {
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
         let shared = self.shared.clone();
         // A slow disk must not block a thread that receives.
-        Box::pin(blocking(move || Self::dead_letters_now(&shared, target, after, max)))
+        Box::pin(blocking(move || list(&shared, target, after, max)))
     }
 
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>> {
@@ -431,6 +401,42 @@ impl Queue for Embedded {
     fn targets(&self) -> Vec<(TargetNumber, Arc<str>)> {
         let targets = read_lock(&self.shared.targets);
         targets.iter().map(|target| (TargetNumber(target.number), target.name.clone())).collect()
+    }
+
+    fn search(&self, wanted: Search) -> BoxFuture<'_, Result<SearchPage, StoreError>> {
+        Box::pin(search(&self.shared, wanted))
+    }
+
+    fn find(
+        &self,
+        ids: Vec<EventId>,
+    ) -> BoxFuture<'_, Result<Vec<Option<FoundEvent>>, StoreError>> {
+        let shared = self.shared.clone();
+        Box::pin(blocking(move || by_ids(&shared, ids)))
+    }
+
+    fn fates(
+        &self,
+        events: Vec<FoundEvent>,
+        others: Vec<TargetNumber>,
+    ) -> BoxFuture<'_, Result<Vec<FoundFates>, StoreError>> {
+        Box::pin(crate::embedded::deliveries::fates::fates(&self.shared, events, others))
+    }
+
+    fn later(
+        &self,
+        target: TargetNumber,
+        which: Retries,
+    ) -> BoxFuture<'_, Result<Later, StoreError>> {
+        Box::pin(crate::embedded::deliveries::hasten::later(&self.shared, target, which))
+    }
+
+    fn hasten(
+        &self,
+        target: TargetNumber,
+        which: Retries,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(crate::embedded::deliveries::hasten::hasten(&self.shared, target, which))
     }
 
     fn fate(&self, id: EventId) -> BoxFuture<'_, Result<Option<EventFate>, StoreError>> {

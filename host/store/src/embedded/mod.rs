@@ -53,7 +53,7 @@
 //! | `indexing` | the thread that keeps the index, and rebuilds it |
 //! | `recovery` | opening a store |
 //! | `commit` | the thread that writes the log |
-//! | `deliveries` | claim, expire, explain, replay, drop |
+//! | `deliveries` | claim, expire, find, explain, hasten, replay, drop |
 //! | `retention` | removing old segments |
 //! | `tools` | check, repair, dump and backup of a store that is not open |
 //! | `engine` | the type that callers use |

@@ -111,7 +111,7 @@ pub(crate) enum Command {
         before: Timestamp,
         reply: Reply<bool>,
     },
-    /// Gives up retries that are not claimed. Replies how many.
+    /// Gives up retries that are not claimed, or makes them due at another time. Replies how many.
     GiveUp {
         target: TargetNumber,
         rows: Vec<Settled>,

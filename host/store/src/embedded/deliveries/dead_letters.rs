@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use dispatcher_model::{EventId, TargetNumber, Timestamp};
 
-use super::gone::{is_lost, row_bytes, unlist};
+use super::gone::{gone_note, is_lost, row_bytes, unlist};
 use super::unreadable::lost_place;
-use crate::StoreError;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::event;
 use crate::embedded::core::events::log_error;
@@ -21,13 +20,39 @@ use crate::embedded::format::event_number::number;
 use crate::embedded::format::record::{ActKind, DeadLetterChange, to_deltas};
 use crate::embedded::format::runs::Runs;
 use crate::embedded::index::queries::Queries as _;
-use crate::embedded::index::rows::{DeadRow, Index};
+use crate::embedded::index::rows::{DeadRow, Index, IndexError};
 use crate::embedded::limits::SETTLEMENT_BYTES_MAX;
 use crate::embedded::log::reader::Damaged;
 use crate::embedded::platform::locks::lock;
+use crate::{DeadLetter, StoreError};
 
 /// Most deliveries in one record.
 const CHUNK_MAX: usize = 1_000;
+
+/// Dead letters of a target behind that event, oldest first.
+pub(crate) fn list(
+    shared: &Shared,
+    target: TargetNumber,
+    after: Option<EventId>,
+    max: usize,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let store = shared.identity.store;
+    shared.with_index(|index| {
+        let rows = index.dead(target.0, after.map(EventId::number), max)?;
+        let letter = |(number, row): (u64, DeadRow)| {
+            let note = gone_note(shared, index, number, &row)?;
+            Ok(DeadLetter {
+                target,
+                event: EventId::new(Timestamp::from_millis(row.received_ms), store, number),
+                count: row.count,
+                attempts: row.attempts,
+                at: Timestamp::from_millis(row.at_ms),
+                reason: row.reason + note,
+            })
+        };
+        rows.into_iter().map(letter).collect::<Result<_, IndexError>>()
+    })
+}
 
 /// What operators do with the dead letters of a target.
 pub(crate) struct DeadLetters<'a>(pub &'a Arc<Shared>);

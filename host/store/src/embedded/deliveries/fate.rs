@@ -74,29 +74,42 @@ fn of_target(
         if row_number != number {
             return ControlFlow::Continue(());
         }
-        found = Some(if row.attempts == 0 {
-            Fate::Waiting
-        } else {
-            let at = now.show(due_ms);
-            Fate::Retrying { attempts: row.attempts, at, reason: row.reason }
-        });
+        found = Some(of_row(due_ms, row, now));
         ControlFlow::Break(())
     };
     index.retries(target.number, 0, &mut visit)?;
-    if found.is_some() {
-        return Ok(found);
+    match found {
+        Some(fate) => Ok(Some(fate)),
+        None => ended_at(index, target.number, number, planned),
     }
-    if let Some(row) = dead(index, target.number, number, planned, false)? {
+}
+
+/// Of a delivery that has a row of retries.
+pub(super) fn of_row(due_ms: u64, row: RetryRow, now: Now) -> Fate {
+    if row.attempts == 0 {
+        return Fate::Waiting;
+    }
+    Fate::Retrying { attempts: row.attempts, at: now.show(due_ms), reason: row.reason }
+}
+
+/// Of a delivery that does not wait.
+pub(super) fn ended_at(
+    index: &dyn Index,
+    target: u16,
+    number: u64,
+    planned: bool,
+) -> Result<Option<Fate>, IndexError> {
+    if let Some(row) = dead(index, target, number, planned, false)? {
         return Ok(Some(ended(row, false)));
     }
     // A replay removes the outcome, so an outcome is newer than any drop. Times are not compared, because
     // the clock may have been set.
-    if let Some(row) = index.outcome(target.number, number)? {
+    if let Some(row) = index.outcome(target, number)? {
         let receipt = Receipt { id: row.receipt, fields: row.fields };
         let at = Some(Timestamp::from_millis(row.at_ms));
         return Ok(Some(Fate::Delivered { receipt, attempts: row.attempts, at }));
     }
-    if let Some(row) = dead(index, target.number, number, planned, true)? {
+    if let Some(row) = dead(index, target, number, planned, true)? {
         return Ok(Some(ended(row, true)));
     }
     // Neither open nor an exception: delivered at the first attempt, without a receipt.

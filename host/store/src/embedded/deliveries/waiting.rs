@@ -34,10 +34,10 @@ use crate::embedded::platform::locks::lock;
 const TRIES_MAX: usize = 8;
 
 /// Stops all claims of a target while it exists.
-struct Still(Arc<Target>);
+pub(super) struct Still(Arc<Target>);
 
 impl Still {
-    fn new(target: &Arc<Target>) -> Self {
+    pub(super) fn new(target: &Arc<Target>) -> Self {
         lock(&target.live).still = true;
         Self(target.clone())
     }

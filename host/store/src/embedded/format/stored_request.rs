@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dispatcher_model::{Attributes, EventId, Headers, Severity, StoredEvent, Timestamp};
+use dispatcher_model::{
+    Attributes, EventId, Headers, Severity, StoredEvent, TargetNumber, Timestamp,
+};
 
 use super::event_number::{lsn_of, number};
 use super::record::{self, Unreadable, decode};
@@ -24,6 +26,13 @@ pub(crate) struct Origin {
     pub scheme: String,
     pub key: u16,
     pub config: u64,
+}
+
+/// An event with the targets that it was routed to.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub event: StoredEvent,
+    pub targets: Vec<TargetNumber>,
 }
 
 /// A request as it lies in the log.
@@ -83,6 +92,14 @@ impl<'a> Read<'a> {
     pub(crate) fn event(&self, store: u16, place: u16) -> Option<StoredEvent> {
         let event = self.record.events.get(usize::from(place))?;
         Some(self.stored(store, place, event, Bytes::copy_from_slice(event.data)))
+    }
+
+    /// All events with their targets, one at a time. Their bytes are copied.
+    pub(crate) fn listed(&self, store: u16) -> impl Iterator<Item = Listed> {
+        (0u16..).zip(&self.record.events).map(move |(place, event)| Listed {
+            event: self.stored(store, place, event, Bytes::copy_from_slice(event.data)),
+            targets: event.targets.iter().copied().map(TargetNumber).collect(),
+        })
     }
 
     /// All events with their targets; their bytes are slices of `payload`, which this was read from.

@@ -1,5 +1,6 @@
 //! The files of the log: writing, reading and scanning segments.
 
+pub(super) mod backwards;
 pub(super) mod beginning;
 pub(super) mod ending;
 pub(super) mod prewriter;

@@ -56,6 +56,11 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// The store whose log this is.
+    pub(crate) const fn store(&self) -> u16 {
+        self.segment.identity.store
+    }
+
     pub(crate) const fn epoch(&self) -> u32 {
         self.epoch
     }

@@ -54,6 +54,17 @@ impl Segments {
         self.wanted(lsn_of(from), |summary| summary.may_have(target, from))
     }
 
+    /// What can be read before `lsn` within one segment: of the newest one that has anything there. Hold the second part
+    /// of the answer while reading.
+    pub(crate) fn before(&self, lsn: u64) -> Option<(Stretch, Arc<()>)> {
+        (0..self.list.len()).rev().find_map(|i| {
+            let Segment { header: segment, read, .. } = &self.list[i];
+            let end = self.list.get(i + 1).map_or(self.tail, |next| next.header.prev_end);
+            let (from, to) = (segment.first(), end.min(lsn));
+            (from < to).then(|| (Stretch { segment: *segment, from, to }, read.clone()))
+        })
+    }
+
     /// The stretch from `lsn` on of the first segment that is wanted.
     pub(crate) fn wanted(
         &self,
@@ -88,5 +99,10 @@ mod tests {
         assert_eq!(place(5_000), Some((0, 5_000, 9_000)));
         assert_eq!(place(9_000), Some((mib, mib + 4_096, mib + 6_000)));
         assert_eq!(place(mib + 6_000), None);
+        let before = |lsn| segments.before(lsn).map(|(s, _)| (s.segment.base, s.from, s.to));
+        assert_eq!(before(u64::MAX), Some((mib, mib + 4_096, mib + 6_000)));
+        assert_eq!(before(mib + 5_000), Some((mib, mib + 4_096, mib + 5_000)));
+        assert_eq!(before(mib + 4_096), Some((0, 4_096, 9_000)));
+        assert_eq!(before(4_096), None);
     }
 }

@@ -6,7 +6,7 @@ use crate::embedded::simulation::hardware::faulty_index::{FaultyHome, IndexFault
 
 use crate::embedded::tests::retention::*;
 use crate::embedded::tests::support::{flip, offset_of};
-use crate::{Depth, Fate};
+use crate::{Depth, Fate, Search};
 
 #[tokio::test]
 async fn settled_segments_are_removed_and_their_files_reused() {
@@ -28,6 +28,34 @@ async fn settled_segments_are_removed_and_their_files_reused() {
     let newest = small.append(&store, &["newest".into()], &[a]).await[0];
     assert_eq!(store.event(newest).await.unwrap().unwrap().data, "newest");
     small.same_after_rebuild(store).await;
+}
+
+#[tokio::test]
+async fn a_search_also_finds_what_was_relocated() {
+    let small = Small::new(Some(5 * MIB), None);
+    let store = small.store();
+    let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    let waits = small.append(&store, &["waits".into(), "too".into()], &[b]).await;
+    let both = claim(&*store, b, 2).await;
+    settle(&*store, b, &both, retry(small.time.wall().plus(HOUR))).await;
+    while first_base(&store) == 0 {
+        small.traffic(&store, a, 5).await;
+        settled(&store).await;
+    }
+    for max in [1_000, 1] {
+        let (mut found, mut before) = (Vec::new(), None);
+        loop {
+            let wanted = Box::new(move |_: &_, targets: &[TargetNumber]| targets.contains(&b));
+            let search = Search { before, since: None, wanted, max, bytes_max: u64::MAX };
+            let page = store.search(search).await.unwrap();
+            found.extend(page.events.into_iter().map(|event| event.id));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, [waits[1], waits[0]], "{max}");
+    }
 }
 
 #[tokio::test]
