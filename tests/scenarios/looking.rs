@@ -189,3 +189,21 @@ fn status_shows_the_counters_of_a_plugin() {
     let shown = exits(&mut daemon.command(&["status"]), 0);
     assert!(shown.contains("counts  counter_0   6"), "{shown}");
 }
+
+#[test]
+fn status_counts_every_refused_request() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let refused = || {
+        let output = daemon.command(&["status", "--json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        status["sources"][0]["refused"].as_u64().unwrap()
+    };
+    assert_eq!(refused(), 0);
+    // More than are remembered one by one.
+    for _ in 0..103 {
+        assert_eq!(daemon.post_signed(b"{}", "00").status, 401);
+    }
+    assert_eq!(refused(), 103);
+    let listed = exits(&mut daemon.command(&["refused", "sqreen", "--json"]), 0);
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&listed).unwrap().len(), 100);
+}

@@ -6,7 +6,7 @@ use super::view::{Inner, TargetView};
 use super::wire::{Count, Pause, Resume};
 use crate::model::{REASON_BYTES_MAX, Timestamp};
 use crate::store::{Hold, HoldKind};
-use crate::telemetry::Condition;
+use crate::telemetry::Act;
 
 pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, RequestError> {
     let targets = inner.selected(Some(&request.target))?;
@@ -25,9 +25,8 @@ pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, Reques
 
 pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
     let mut targets = inner.selected(Some(&request.target))?;
-    let is_failing = |target: &TargetView| {
-        matches!(inner.feed.history().target(&target.name).condition, Condition::Failing(_))
-    };
+    let is_failing =
+        |target: &TargetView| inner.feed.history().target(&target.name).condition.is_held_off();
     targets.retain(|target| inner.queue.held(target.number).is_some() || is_failing(target));
     if targets.is_empty() {
         return Err(RequestError::NotHeld { target: request.target });
@@ -42,10 +41,8 @@ pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, Requ
         }
         let count = inner.queue.depth(target.number).pending;
         if !request.dry {
-            if inner.queue.held(target.number).is_none_or(|hold| hold.kind == HoldKind::Broken) {
-                // The next attempt shows whether it works now.
-                inner.feed.history().condition(&target.name, Condition::Unknown);
-            }
+            // The next attempt shows whether it works now.
+            inner.feed.history().untried(&target.name, Act::Resumed, now().as_millis());
             if inner.queue.held(target.number).is_some() {
                 inner.queue.hold(target.number, None).await?;
             }

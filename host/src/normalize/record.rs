@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::fields::Field;
-use super::paths::Paths;
+use super::paths::{Paths, unescaped};
 use super::repetition::{Identity, of_event};
 use super::template::{InvalidTemplate, Places, SignedSlots, Slot, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
@@ -109,8 +109,8 @@ pub(super) struct Fields {
     pub(super) title: Vec<Template>,
     pub(super) severity: Vec<Template>,
     pub(super) link: Vec<Template>,
-    words: Vec<(Word, Severity)>,
-    otherwise: Severity,
+    pub(super) words: Vec<(Word, Severity)>,
+    pub(super) otherwise: Severity,
 }
 
 impl Fields {
@@ -174,12 +174,17 @@ impl Fields {
 
     /// Which slots are one of the values at these JSON pointers of the body.
     pub(super) fn signed_slots(&self, pointers: &[Box<str>]) -> SignedSlots {
-        let pointers: Vec<Vec<&str>> =
-            pointers.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
+        let pointers: Vec<Vec<String>> = pointers
+            .iter()
+            .map(|pointer| pointer.split('/').skip(1).map(unescaped).collect())
+            .collect();
         // A signed list has one element.
         let list: Vec<&str> =
             self.list.steps().into_iter().flat_map(|s| [s, vec!["0"]].concat()).collect();
-        let signed = |steps: Vec<&str>| pointers.contains(&steps);
+        let signed = |steps: Vec<&str>| {
+            let is = |pointer: &Vec<String>| pointer.iter().eq(steps.iter().copied());
+            pointers.iter().any(is)
+        };
         SignedSlots {
             event: self
                 .event

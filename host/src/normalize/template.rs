@@ -174,6 +174,33 @@ impl Template {
         Self { parts: self.parts.iter().map(part).collect() }
     }
 
+    /// Its text, if that is the same for all events.
+    pub(super) fn constant(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it reads nothing but such headers and parameters of the address.
+    pub(super) fn reads_only(
+        &self,
+        header: &impl Fn(&http::HeaderName) -> bool,
+        query: &impl Fn(&str) -> bool,
+    ) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Literal(_) => true,
+            Part::Header(name) => header(name),
+            Part::Query(name) => query(name),
+            _ => false,
+        })
+    }
+
+    /// Whether it has the type of the event in it.
+    pub(super) fn has_type(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Type))
+    }
+
     /// Whether it reads a header or the query.
     pub(super) fn reads_around_body(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Header(_) | Part::Query(_)))

@@ -4,14 +4,28 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, header};
+
 use crate::config::problem::Problem;
 use crate::config::reader::{Entry, Notes, Table};
 use crate::config::units::show_duration;
 use crate::ingest::Repeat;
 use crate::normalize::{Sender, TEMPLATES_MAX};
 use crate::store;
-use crate::verify::{Replay, Scheme};
+use crate::verify::{Proof, Replay, Scheme, TokenIn};
 
+/// Headers that a sender sends with each request in the same way.
+const SAME_HEADERS: [HeaderName; 9] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::TRANSFER_ENCODING,
+    header::USER_AGENT,
+];
 /// Limits of `repeat_window`.
 const REPEAT_WINDOW: RangeInclusive<Duration> = Duration::from_secs(60)..=store::REPEAT_WINDOW_MAX;
 
@@ -126,6 +140,26 @@ fn at_least_valid(
     window.max(valid)
 }
 
+/// Why the ids of this sender distinguish no events: title, label and help.
+fn useless(sender: &Sender, scheme: &Scheme) -> Option<(&'static str, &'static str, &'static str)> {
+    if sender.id_has_type() {
+        let help = "write the place in the body that has it";
+        return Some(("is never complete", "the type is read after the id", help));
+    }
+    let is_usual = |name: &HeaderName| match &scheme.proof {
+        Proof::Token(TokenIn::Header(token)) if name == token => true,
+        Proof::Basic if *name == header::AUTHORIZATION => true,
+        _ => SAME_HEADERS.contains(name),
+    };
+    let is_token =
+        |name: &str| matches!(&scheme.proof, Proof::Token(TokenIn::Query(token)) if name == token);
+    sender.id_reads_only(is_usual, is_token).then_some((
+        "is the same for all events",
+        "only the first event would be delivered",
+        "write a place that differs from event to event: \"{order.id}\"",
+    ))
+}
+
 /// The sender whose events are identified by these templates; `None` if something is wrong.
 fn identified(
     entry: &Entry<'_>,
@@ -160,6 +194,10 @@ fn identified(
             return None;
         }
         let read = sender.with_id_alone(&[text]).ok().flatten();
+        if let Some((title, label, help)) = read.as_ref().and_then(|read| useless(read, scheme)) {
+            entry.refuse(notes, &format!("`{}` {title}", entry.path), label, help);
+            return None;
+        }
         let unsigned = read.map(|sender| sender.unsigned(&coverage)).unwrap_or_default();
         if let Some(id) = unsigned.iter().find(|one| one.attribute == "id") {
             let title = format!("`{}` is not signed", entry.path);

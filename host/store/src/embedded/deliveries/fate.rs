@@ -74,10 +74,10 @@ fn of_target(
         if row_number != number {
             return ControlFlow::Continue(());
         }
+        let at = now.show(due_ms);
         found = Some(if row.attempts == 0 {
-            Fate::Waiting
+            Fate::Again { since: now.show(row.first_attempt_ms), due: at }
         } else {
-            let at = now.show(due_ms);
             Fate::Retrying { attempts: row.attempts, at, reason: row.reason }
         });
         ControlFlow::Break(())
