@@ -131,14 +131,6 @@ fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {
         );
         return None;
     }
-    if let Some(entry) = repeat_entry.as_ref().filter(|_| found == Method::HEAD)
-        && !matches!(reply, Reply::Header(_))
-    {
-        let title = format!("`{}` cannot be repeated", entry.path);
-        let help = "write answer = \"header:NAME\", or method = \"GET\"";
-        entry.refuse(notes, &title, "the answer to HEAD has no body", help);
-        return None;
-    }
     let unsigned = unsigned.unwrap_or(has_no_body(&found));
     let has = has?;
     if has.is_empty() && repeat.is_none() && !has_no_body(&found) {
@@ -147,6 +139,14 @@ fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {
         return None;
     }
     if !possible::is_possible(&found, &has, repeat_entry.as_ref().zip(repeat.as_ref()), notes) {
+        return None;
+    }
+    if let Some(entry) = repeat_entry.as_ref().filter(|_| found == Method::HEAD)
+        && !matches!(reply, Reply::Header(_))
+    {
+        let title = format!("`{}` cannot be repeated", entry.path);
+        let help = "write answer = \"header:NAME\", or method = \"GET\"";
+        entry.refuse(notes, &title, "the answer to HEAD has no body", help);
         return None;
     }
     let has = has.into_iter().map(|(_, sign)| sign).collect();

@@ -96,7 +96,10 @@ fn warn_never(entry: &Entry<'_>, rule: &Rule, what: &str, routable: &Routable<'_
         Some(fixed) => {
             let words = [
                 fixed.event_type.as_ref().map(|event_type| format!("type `{event_type}`")),
-                fixed.severity.map(|severity| format!("severity `{severity}`")),
+                fixed
+                    .severity
+                    .filter(|_| what == "severity")
+                    .map(|severity| format!("severity `{severity}`")),
             ];
             let words: Vec<String> = words.into_iter().flatten().collect();
             format!("all events of source `{source}` have {}", words.join(" and "))

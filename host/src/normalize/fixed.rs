@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use super::record::{Fields, TYPE_UNKNOWN};
 use super::sender::{Read, Sender};
-use super::template::Template;
 use super::text::{NAME_CHARS_MAX, one_line};
 use super::words;
 use crate::model::Severity;
@@ -40,12 +39,6 @@ impl Sender {
     ) -> bool {
         let Read::Fields(fields) = &self.read else { return false };
         fields.id.first().is_some_and(|template| template.reads_only(&header, &query))
-    }
-
-    /// Whether an id has the type of the event in it, which is read after the id.
-    #[must_use]
-    pub fn id_has_type(&self) -> bool {
-        matches!(&self.read, Read::Fields(fields) if fields.id.iter().any(Template::has_type))
     }
 }
 

@@ -126,7 +126,8 @@ impl Fields {
         let mut all = |attribute: &'static str, texts: &[&str]| {
             let template = |text: &&str| {
                 let invalid = |why| InvalidRecord { attribute, text: (*text).to_owned(), why };
-                Template::new(text, &mut event, &mut root).map_err(invalid)
+                let template = Template::new(text, &mut event, &mut root);
+                template.and_then(|template| with_type(attribute, template)).map_err(invalid)
             };
             texts.iter().take(TEMPLATES_MAX).map(template).collect::<Result<Vec<_>, _>>()
         };
@@ -166,7 +167,8 @@ impl Fields {
         let mut fields = Self { id_alone: true, ..self.clone() };
         let template = |text: &&str| {
             let invalid = |why| InvalidRecord { attribute: "id", text: (*text).to_owned(), why };
-            Template::new(text, &mut fields.event, &mut fields.root).map_err(invalid)
+            let template = Template::new(text, &mut fields.event, &mut fields.root);
+            template.and_then(|template| with_type("id", template)).map_err(invalid)
         };
         fields.id = id.iter().map(template).collect::<Result<_, _>>()?;
         Ok(fields)
@@ -257,6 +259,12 @@ impl Fields {
         };
         (attributes, identity)
     }
+}
+
+/// The template, if the type is known when the attribute is read.
+fn with_type(attribute: &str, template: Template) -> Result<Template, InvalidTemplate> {
+    let is_known = matches!(attribute, "title" | "severity");
+    if template.has_type() && !is_known { Err(InvalidTemplate::TypeUnknown) } else { Ok(template) }
 }
 
 /// What surrounds an event.

@@ -73,6 +73,10 @@ pub enum InvalidTemplate {
     Header(String),
     #[error("unknown variable `@{0}`; write `@type`")]
     Variable(String),
+    #[error(
+        "only a title and a severity can have `@type` in them: everything else is read before it"
+    )]
+    TypeUnknown,
 }
 
 /// All values that a template may name.

@@ -140,12 +140,8 @@ fn at_least_valid(
     window.max(valid)
 }
 
-/// Why the ids of this sender distinguish no events: title, label and help.
-fn useless(sender: &Sender, scheme: &Scheme) -> Option<(&'static str, &'static str, &'static str)> {
-    if sender.id_has_type() {
-        let help = "write the place in the body that has it";
-        return Some(("is never complete", "the type is read after the id", help));
-    }
+/// Whether the ids of this sender are the same for all events.
+fn is_useless(sender: &Sender, scheme: &Scheme) -> bool {
     let is_usual = |name: &HeaderName| match &scheme.proof {
         Proof::Token(TokenIn::Header(token)) if name == token => true,
         Proof::Basic if *name == header::AUTHORIZATION => true,
@@ -153,11 +149,7 @@ fn useless(sender: &Sender, scheme: &Scheme) -> Option<(&'static str, &'static s
     };
     let is_token =
         |name: &str| matches!(&scheme.proof, Proof::Token(TokenIn::Query(token)) if name == token);
-    sender.id_reads_only(is_usual, is_token).then_some((
-        "is the same for all events",
-        "only the first event would be delivered",
-        "write a place that differs from event to event: \"{order.id}\"",
-    ))
+    sender.id_reads_only(is_usual, is_token)
 }
 
 /// The sender whose events are identified by these templates; `None` if something is wrong.
@@ -194,8 +186,10 @@ fn identified(
             return None;
         }
         let read = sender.with_id_alone(&[text]).ok().flatten();
-        if let Some((title, label, help)) = read.as_ref().and_then(|read| useless(read, scheme)) {
-            entry.refuse(notes, &format!("`{}` {title}", entry.path), label, help);
+        if read.as_ref().is_some_and(|read| is_useless(read, scheme)) {
+            let title = format!("`{}` is the same for all events", entry.path);
+            let help = "only the first event would be delivered; write a place: \"{order.id}\"";
+            entry.refuse(notes, &title, "a sender sends it with every request", help);
             return None;
         }
         let unsigned = read.map(|sender| sender.unsigned(&coverage)).unwrap_or_default();
