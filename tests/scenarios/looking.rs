@@ -44,17 +44,15 @@ fn commands_that_read_work_while_the_configuration_is_invalid() {
     let (installed, socket) = (Installed::new(), daemon.home().join("admin.sock"));
     let by_file = [Path::new("--config"), &config];
     let by_socket = [Path::new("--socket"), &socket];
-    // It is not proven again after it was resumed.
-    for (place, state) in
-        [(by_file, "the target works; "), (by_socket, "1 target, not proven yet; ")]
-    {
+    for place in [by_file, by_socket] {
         let command = |arguments: &[&str]| {
             let mut command = installed.command();
             command.args(arguments).args(place).current_dir("/");
             command
         };
         wait_for("the state of the target", || {
-            exits(&mut command(&["status"]), 0).starts_with(state).then_some(())
+            // A resume takes nothing away from what is known of it.
+            exits(&mut command(&["status"]), 0).starts_with("the target works; ").then_some(())
         });
         assert!(exits(&mut command(&["explain", &id]), 0).contains("→ audit-log  delivered"));
         exits(&mut command(&["refused", "sqreen"]), 0);
