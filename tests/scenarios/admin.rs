@@ -76,8 +76,15 @@ fn dead_letters_are_listed_shown_replayed_and_dropped() {
     assert_eq!(unasked.status.code(), Some(2));
     let error = String::from_utf8(unasked.stderr).unwrap();
     assert!(error.contains("replay 3 dead letters") && error.contains("--yes"), "{error}");
-    daemon.open_folder();
+    // A replay that was not tried yet.
+    stdout(&daemon, &["pause", "frail"]);
     assert_eq!(stdout(&daemon, &["dead", "replay", &ids[1]]), "replayed: 1\n");
+    let waits = stdout(&daemon, &["explain", &ids[1]]);
+    let since = "frail  queued again by hand at 20";
+    let due = "; waits for its first attempt after that, due since 20";
+    assert!([since, due, "target: paused"].iter().all(|part| waits.contains(part)), "{waits}");
+    daemon.open_folder();
+    stdout(&daemon, &["resume", "frail", "--held"]);
     assert_eq!(stdout(&daemon, &["dead", "replay", "--all", "--yes"]), "replayed: 2\n");
     daemon.wait_delivered("closed/frail", &names[..3]);
     assert_eq!(stdout(&daemon, &["dead", "list"]), "no dead letters\n");

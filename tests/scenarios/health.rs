@@ -116,6 +116,65 @@ fn the_life_of_a_target() {
 }
 
 #[test]
+fn what_was_known_of_a_target_stays_shown_until_its_next_attempt() {
+    let now = Arc::new(AtomicU16::new(500));
+    let seen = Arc::clone(&now);
+    let receiver = Receiver::answering(move |_| seen.load(Ordering::Relaxed));
+    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
+    // Nothing is tried again while this runs.
+    let retry = format!("retry.backoff_min = \"1h\"\n{ROUTE}");
+    let setup = receiver.target(setup, "hook", &retry);
+    let mut daemon = setup.target_of("lost", "no-such-plugin", "route.types = \"none\"").start();
+    let resume = |daemon: &Daemon, target: &str| {
+        daemon.command(&["resume", target, "--held"]).output().unwrap().status.code()
+    };
+    assert_eq!(daemon.post(&body(&events("down", 5))).status, 200);
+    let down = shows(&daemon, "failing", 1);
+    assert!(down.contains("down, probing: answered 500; failing since 20"), "{down}");
+
+    assert_eq!(resume(&daemon, "hook"), Some(0));
+    // The other target is unusable, which no resume changes.
+    let state = shows(&daemon, "not_proven", 1);
+    let known = [
+        "not proven: resumed by hand at 20",
+        "not tried since; 5 retrying",
+        "before: down, probing: answered 500; failing since 20",
+    ];
+    assert!(known.iter().all(|words| state.contains(words)), "{state}");
+    assert_eq!(resume(&daemon, "hook"), Some(2), "it is not held");
+
+    assert_eq!(resume(&daemon, "lost"), Some(2));
+    let (row, _) = status(&daemon, "lost");
+    let state = row["state"].as_str().unwrap();
+    assert!(row["kind"] == "failing" && state.starts_with("cannot be used: "), "{row}");
+
+    daemon.reload(|setup| {
+        let setup = setup.without_target("hook").without_target("lost");
+        receiver.target(setup, "hook", &format!("timeout = \"7s\"\n{retry}"))
+    });
+    let state = shows(&daemon, "not_proven", 0);
+    assert!(state.contains("by hand at 20") && state.contains("answered 500"), "{state}");
+    assert_eq!(daemon.post(&body(&events("again", 1))).status, 200);
+    let state = wait_for("the attempt", || {
+        let state = status(&daemon, "hook").0["state"].as_str().unwrap().to_owned();
+        (!state.contains("not tried since")).then_some(state)
+    });
+    assert_eq!(state, "not proven: 6 retrying, last error: answered 500");
+    daemon.reload(|setup| receiver.target(setup.without_target("hook"), "hook", &retry));
+    let state = shows(&daemon, "not_proven", 0);
+    assert!(state.contains("not proven: started again at 20"), "{state}");
+
+    // What answers but takes nothing was tried, and does not work.
+    now.store(400, Ordering::Relaxed);
+    assert_eq!(daemon.post(&body(&events("bad", 1))).status, 200);
+    wait_for("the rejection", || {
+        let state = status(&daemon, "hook").0["state"].as_str().unwrap().to_owned();
+        (state == "not proven, it only rejected so far: 6 retrying, last error: answered 400")
+            .then_some(())
+    });
+}
+
+#[test]
 fn a_target_that_fails_everything_is_failing_whatever_it_fails_with() {
     let down = Receiver::answering(|_| 500);
     let setup = Daemon::new().source("sqreen", SECRET).plugin("each").log("audit-log").alarms();

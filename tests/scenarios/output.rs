@@ -156,16 +156,12 @@ fn every_command_notices_that_its_output_was_not_written() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let answer = daemon.post(&body(&events("seen", 1)));
     let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
-    let help = daemon.command(&["--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let (begin, end) = (help.find("\n\n").unwrap(), help.find("Options:").unwrap());
-    let names = help[begin..end].lines().filter_map(|line| line.strip_prefix("  "));
-    let helps = names.map(|line| {
-        let name = line.split_at_checked(15).map_or(line, |(name, _)| name);
-        name.split_whitespace().chain(["--help"]).map(str::to_owned).collect()
-    });
+    let names = listed(&daemon);
+    let helps = names
+        .iter()
+        .map(|name| name.split_whitespace().chain(["--help"]).map(str::to_owned).collect());
     let mut commands: Vec<Vec<String>> = helps.collect();
-    assert!(commands.len() > 20, "{help}");
+    assert!(commands.len() > 20, "{names:?}");
     let plugin = daemon.command(&[]).get_program().to_owned();
     let plugin = Path::new(&plugin).with_file_name("libdispatcher_file_log.so");
     for command in [
@@ -221,6 +217,91 @@ fn every_command_notices_that_its_output_was_not_written() {
         }
         ended.store(true, Ordering::Relaxed);
     });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// With arguments that give the same result again and again.
+const COMMANDS: [&str; 33] = [
+    "init nope",
+    "demo --help",
+    "run --help",
+    "check",
+    "try audit-log",
+    "try nope",
+    "send sqreen",
+    "send nope",
+    "sign sqreen",
+    "verify --list",
+    "status",
+    "tail --count 0",
+    "explain ID",
+    "refused nope",
+    "dead list",
+    "dead show ID",
+    "dead replay ID",
+    "dead drop --all --yes",
+    "drop --all --target audit-log --yes",
+    "move --from a --to b",
+    "pause audit-log",
+    "resume nope",
+    "reload",
+    "plugin list",
+    "plugin check nope",
+    "store check",
+    "store repair",
+    "store dump",
+    "store backup nope/nope",
+    "selftest crash --help",
+    "completions bash",
+    "man --help",
+    "nope",
+];
+
+/// The commands that `--help` lists.
+fn listed(daemon: &Daemon) -> Vec<String> {
+    let help = daemon.command(&["--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (begin, end) = (help.find("\n\n").unwrap(), help.find("Options:").unwrap());
+    let names = help[begin..end].lines().filter_map(|line| line.strip_prefix("  "));
+    let name = |line: &str| line.split_at_checked(15).map_or(line, |(name, _)| name).trim().into();
+    names.map(name).collect()
+}
+
+#[test]
+fn no_command_panics_or_ends_otherwise_if_an_output_takes_nothing() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let answer = daemon.post(&body(&events("seen", 1)));
+    let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
+    for name in listed(&daemon).iter().filter(|name| !name.is_empty()) {
+        let is_of = |command: &&str| format!("{command} ").starts_with(&format!("{name} "));
+        assert!(COMMANDS.iter().any(|command| is_of(command)), "{name} is not in the table");
+    }
+    let mut wrong = Vec::new();
+    for command in COMMANDS {
+        let words: Vec<&str> =
+            command.split(' ').map(|word| if word == "ID" { &*id } else { word }).collect();
+        let run = |stdout: Stdio, stderr: Stdio| {
+            let mut command = daemon.command(&words);
+            command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).output().unwrap()
+        };
+        let expected = run(Stdio::piped(), Stdio::piped());
+        let (code, prints) = (expected.status.code(), !expected.stdout.is_empty());
+        let lost = if code == Some(0) && prints { Some(1) } else { code };
+        for (what, expected, output) in [
+            ("output full", lost, run(full(), Stdio::piped())),
+            ("output closed", code, run(closed(), Stdio::piped())),
+            ("error full", code, run(Stdio::piped(), full())),
+            ("error closed", code, run(Stdio::piped(), closed())),
+            ("both full", lost, run(full(), full())),
+            ("both closed", code, run(closed(), closed())),
+        ] {
+            let is_ended = matches!(output.status.code(), Some(0..=2));
+            let panicked = text(&output).contains("panicked");
+            if output.status.code() != expected || !is_ended || panicked {
+                wrong.push(format!("{command}, {what}: {expected:?} {output:?}"));
+            }
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -61,6 +61,10 @@ impl Masker {
         }
         let (mut shown, mut from) = (String::with_capacity(text.len()), 0);
         for Range { start, end } in hidden {
+            // A run may begin with the space before a word of a secret.
+            let is_space = |at: &usize| text.as_bytes()[*at].is_ascii_whitespace();
+            let start = (start..end).find(|at| !is_space(at)).unwrap_or(start);
+            let end = (start..end).rev().find(|at| !is_space(at)).map_or(end, |last| last + 1);
             // A run may begin or end within a character.
             let begins = |at: &usize| text.is_char_boundary(*at);
             let start = (from..=start).rev().find(begins).unwrap_or(from);

@@ -140,7 +140,7 @@ const fn is_routed(fate: &Fate) -> bool {
 
 pub(super) const fn kind(fate: &Fate) -> FateKind {
     match fate {
-        Fate::Waiting => FateKind::Waiting,
+        Fate::Waiting | Fate::Again { .. } => FateKind::Waiting,
         Fate::Retrying { .. } => FateKind::Retrying,
         Fate::Delivered { .. } => FateKind::Delivered,
         Fate::Dead { dropped: false, .. } => FateKind::Dead,
@@ -162,6 +162,13 @@ fn text(
             let state = state.map_or_else(String::new, |(_, state)| format!("; target: {state}"));
             let next = if tried_uncounted { "next attempt" } else { "first attempt" };
             format!("waits for its {next}{state}")
+        }
+        Fate::Again { since, due } => {
+            let state = state.map_or_else(String::new, |(_, state)| format!("; target: {state}"));
+            let when = if *due > now { "due at" } else { "due since" };
+            format!(
+                "queued again by hand at {since}; waits for its first attempt after that, {when} {due}{state}"
+            )
         }
         Fate::Retrying { attempts, at, reason } => {
             let tried = tried(*attempts);
@@ -258,6 +265,11 @@ mod tests {
         let (receipt, none) = (Receipt::default(), String::new());
         for (fate, expected, text_part) in [
             (Fate::Waiting, FateKind::Waiting, "first attempt; target: works"),
+            (
+                Fate::Again { since: at, due: at },
+                FateKind::Waiting,
+                "queued again by hand at 1970-01-01T00:00:01.000Z; waits for its first attempt after that, due at 1970",
+            ),
             (by_hand(DROPPED), FateKind::Dropped, "dropped before it was delivered, by hand at "),
             (by_hand("moved to target b"), FateKind::Dropped, "moved to target b, by hand at "),
             (

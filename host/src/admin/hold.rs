@@ -7,7 +7,7 @@ use super::view::{Inner, TargetView};
 use super::wire::{Count, Pause, Resume};
 use crate::model::{REASON_BYTES_MAX, Timestamp};
 use crate::store::{Hold, HoldKind};
-use crate::telemetry::Condition;
+use crate::telemetry::Act;
 
 pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, RequestError> {
     let targets = inner.selected(Some(&request.target))?;
@@ -47,10 +47,8 @@ pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, Requ
         }
         let count = inner.queue.depth(target.number).pending;
         if !request.dry {
-            if inner.queue.held(target.number).is_none_or(|hold| hold.kind == HoldKind::Broken) {
-                // The next attempt shows whether it works now.
-                inner.feed.history().condition(&target.name, Condition::Unknown);
-            }
+            // The next attempt shows whether it works now.
+            inner.feed.history().untried(&target.name, Act::Resumed, now().as_millis());
             if inner.queue.held(target.number).is_some() {
                 inner.queue.hold(target.number, None).await?;
             }

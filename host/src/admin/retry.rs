@@ -149,7 +149,7 @@ async fn chosen(
     for (event, fates) in inner.queue.fates(known, targets).await? {
         for (target, fate) in fates {
             let untried = match fate {
-                Fate::Waiting => 1,
+                Fate::Waiting | Fate::Again { .. } => 1,
                 Fate::Retrying { .. } => 0,
                 Fate::Delivered { .. } | Fate::Dead { .. } | Fate::NotRouted { .. } => continue,
             };

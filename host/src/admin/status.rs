@@ -30,7 +30,7 @@ pub(super) fn status(inner: &Inner) -> Status {
         name: source.name.to_string(),
         address: source.address.clone(),
         last_event: history.last_event_ms(&source.name).map(time),
-        refused: history.refusals(Some(&source.name)).len(),
+        refused: history.refused_count(&source.name),
         duplicates: history.duplicates(&source.name),
     });
     let (mut state, mut well) = summary(&targets);

@@ -89,7 +89,10 @@ async fn waiting_of(
             Err(error) => return Err(error.into()),
         };
         let here = fates.into_iter().find(|(number, _)| *number == target.number);
-        count += u64::from(matches!(here, Some((_, Fate::Waiting | Fate::Retrying { .. }))));
+        let waits = |fate: &Fate| {
+            matches!(fate, Fate::Waiting | Fate::Again { .. } | Fate::Retrying { .. })
+        };
+        count += u64::from(here.is_some_and(|(_, fate)| waits(&fate)));
     }
     match unreadable {
         Some(error) if count == 0 => Err(error.into()),

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::ingest::Ingest;
-use crate::model::{Attributes, Event, Headers, OWN_SOURCE, Severity, Shape, Timestamp, printable};
+use crate::model::{Attributes, Event, Headers, OWN_SOURCE, Shape, Timestamp, printable};
+use crate::route::own_severity;
 use crate::store::{AppendError, NewRequest, Queue};
 use crate::telemetry::{Alarm, AlarmKind, Feed, LogThrottle};
 
@@ -85,23 +86,12 @@ fn event(alarm: &Alarm, now: Timestamp) -> Event {
             subject: Some(subject.to_string()),
             time: Some(time),
             title: title(alarm),
-            severity: severity(*kind),
+            severity: own_severity(*kind),
             link: None,
         },
         shape: Shape::Object,
         dedup: None,
         data: Bytes::from(data.to_string()),
-    }
-}
-
-fn severity(kind: AlarmKind) -> Severity {
-    match kind {
-        AlarmKind::TargetRecovered => Severity::Info,
-        AlarmKind::SourceRejecting | AlarmKind::SourceSilent => Severity::Warning,
-        AlarmKind::DeadLetter | AlarmKind::TargetDown | AlarmKind::ConfigRejected => {
-            Severity::Error
-        }
-        AlarmKind::TargetBroken | AlarmKind::DiskLow | AlarmKind::StoreDown => Severity::Critical,
     }
 }
 
@@ -137,6 +127,7 @@ fn title(alarm: &Alarm) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Severity;
 
     #[test]
     fn a_title_says_what_and_how_often_and_the_data_is_json() {

@@ -139,8 +139,7 @@ impl Reloader {
                 to = %name,
                 "{reason}; what is routed to it is kept until a start or reload that can use it"
             );
-            let condition = format!("cannot be used: {reason}");
-            self.feed.history().condition(name, Condition::Failing(condition));
+            self.feed.history().condition(name, Condition::Unusable(reason.to_owned()));
         }
         for warning in wiring.left_behind(&*self.queue) {
             tracing::warn!("{warning}");

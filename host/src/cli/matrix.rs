@@ -6,6 +6,7 @@ use crate::config::{Config, TargetConfig, show_rate};
 use crate::ingest::{Repeat, SourceSettings};
 use crate::model::{Cidr, OWN_SOURCE};
 use crate::retry::{SCHEDULE_WAITS_MAX, schedule};
+use crate::route::Rule;
 use crate::store::REPEAT_WINDOW_DEFAULT;
 use crate::verify::{Proof, Replay};
 
@@ -101,11 +102,10 @@ fn cell(target: &TargetConfig, source: &str) -> String {
     }
 }
 
-/// Whether a target gets events of source `dispatcher`.
+/// Whether a target gets some events of source `dispatcher`.
 fn routes_own_events(config: &Config) -> bool {
-    let names_it = |target: &TargetConfig| {
-        target.enabled && target.route.rules.iter().any(|rule| rule.is_for(Some(OWN_SOURCE)))
-    };
+    let names_it =
+        |target: &TargetConfig| target.enabled && target.route.rules.iter().any(Rule::gets_alarms);
     config.targets.iter().any(names_it)
 }
 

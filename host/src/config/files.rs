@@ -192,7 +192,8 @@ fn read_text(file: &Path, bytes_max: usize, is_first: bool) -> Result<String, St
 }
 
 /// The files that are read: the named file and those in `conf.d`, as far as that can be listed.
-pub(super) fn names(file: &Path) -> Vec<PathBuf> {
+#[must_use]
+pub fn configuration_files(file: &Path) -> Vec<PathBuf> {
     let more = more(file).unwrap_or_default();
     [file.to_owned()].into_iter().chain(more).collect()
 }
@@ -212,7 +213,7 @@ pub fn file_with(file: &Path, table: &[&str]) -> PathBuf {
         }
         inner.is_some()
     };
-    names(file).into_iter().find(has_table).unwrap_or_else(|| file.to_owned())
+    configuration_files(file).into_iter().find(has_table).unwrap_or_else(|| file.to_owned())
 }
 
 /// The table with every place moved by `by` bytes.

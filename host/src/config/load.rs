@@ -18,7 +18,7 @@ use super::problems::Problems;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::target::TargetConfig;
-use super::{limits, masks, schemes, senders, server, sources, targets, vendors};
+use super::{limits, masks, route, schemes, senders, server, sources, targets, vendors};
 use crate::model::OWN_SOURCE;
 use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
@@ -203,11 +203,15 @@ fn read(
     let sources: Vec<_> =
         source_tables.iter().flat_map(|table| sources::read(table, &context, notes)).collect();
     // A route can name the daemon's own events.
-    let known: Vec<&str> = names.iter().copied().chain([OWN_SOURCE]).collect();
+    let fixed = |source: &'_ sources::Source| source.settings.sender.fixed();
+    let routable = route::Routable {
+        names: names.iter().copied().chain([OWN_SOURCE]).collect(),
+        fixed: sources.iter().map(|source| (&*source.settings.name, fixed(source))).collect(),
+    };
     let target_tables = meant(&mut root, "targets", notes);
     let targets = target_tables.iter();
     let targets: Vec<_> =
-        targets.flat_map(|table| targets::read(table, &known, &resolver, notes)).collect();
+        targets.flat_map(|table| targets::read(table, &routable, &resolver, notes)).collect();
     root.finish(notes, |key| match key {
         "listen" | "public_url" => Some(format!("`{key}` belongs to [server]: write server.{key}")),
         "source" | "target" | "scheme" | "sender" => Some(format!("write [{key}s.NAME]")),

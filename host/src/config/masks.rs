@@ -14,9 +14,24 @@ use super::settings::inside;
 /// The value of a key with one of these in its name may be a secret.
 const SUSPICIOUS: [&str; 6] = ["secret", "token", "password", "passwd", "api_key", "auth"];
 
-/// Adds the places of strings under a suspicious key that are not references, and of every `literal:`.
+/// Adds the places of strings under a suspicious key that are not references, and of every `literal:`, except those in
+/// what a scheme signs, which is known to everybody.
 pub(super) fn of_table(table: &DeTable<'_>, masks: &mut Vec<Range<usize>>) {
     for (key, value) in table {
+        match value.get_ref() {
+            DeValue::Table(schemes) if key.get_ref() == "schemes" => {
+                for (_, scheme) in schemes {
+                    of_scheme(scheme, masks);
+                }
+            }
+            found => of_value(value, is_suspicious_entry(key.get_ref(), found), masks),
+        }
+    }
+}
+
+fn of_scheme(scheme: &toml::Spanned<DeValue<'_>>, masks: &mut Vec<Range<usize>>) {
+    let DeValue::Table(table) = scheme.get_ref() else { return of_value(scheme, false, masks) };
+    for (key, value) in table.iter().filter(|(key, _)| key.get_ref() != "signed") {
         of_value(value, is_suspicious_entry(key.get_ref(), value.get_ref()), masks);
     }
 }
@@ -112,13 +127,14 @@ mod tests {
     #[test]
     fn literal_secrets_are_masked_and_references_are_not() {
         let text = "secrets = [\"pw1\", 'env:A']\nsettings = {auth_token = \"pw2\", url = \"https://x\"}\n\
-                    k = \"literal:pw3\"\npassword.x = 4711\n";
+                    k = \"literal:pw3\"\npassword.x = 4711\n\
+                    [schemes.s]\nsigned = [\"literal:v0:\", \"body\"]\nkey = \"literal:pw4\"\n";
         let table = DeTable::parse(text).unwrap();
         let mut masks = Vec::new();
         of_table(table.get_ref(), &mut masks);
         let mut hidden: Vec<&str> = masks.into_iter().map(|mask| &text[mask]).collect();
         hidden.sort_unstable();
-        assert_eq!(hidden, ["4711", "literal:pw3", "pw1", "pw2"]);
+        assert_eq!(hidden, ["4711", "literal:pw3", "literal:pw4", "pw1", "pw2"]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub(super) use possible::{refuse_misfits, swallows};
 use super::naming::unknown;
 use super::problem::Problem;
 use super::reader::{Entry, Notes};
+use super::schemes::refuse_escape;
+use crate::normalize::has_valid_escapes;
 use crate::verify::{Asked, QUESTIONS_MAX, Question, Reply, Sign, Spot};
 
 const METHODS: [Method; 5] =
@@ -139,6 +141,14 @@ fn question(entry: &Entry<'_>, notes: &Notes) -> Option<Question> {
     if !possible::is_possible(&found, &has, repeat_entry.as_ref().zip(repeat.as_ref()), notes) {
         return None;
     }
+    if let Some(entry) = repeat_entry.as_ref().filter(|_| found == Method::HEAD)
+        && !matches!(reply, Reply::Header(_))
+    {
+        let title = format!("`{}` cannot be repeated", entry.path);
+        let help = "write answer = \"header:NAME\", or method = \"GET\"";
+        entry.refuse(notes, &title, "the answer to HEAD has no body", help);
+        return None;
+    }
     let has = has.into_iter().map(|(_, sign)| sign).collect();
     Some(Question { method: found, has, repeat, reply, unsigned })
 }
@@ -191,6 +201,10 @@ fn place(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<Asked> {
         Some((_, "")) | None => None,
         Some(("query", name)) => Some(Asked::Inside(Spot::Query(name.to_owned().into()))),
         Some(("form", name)) => Some(Asked::Inside(Spot::Form(name.to_owned().into()))),
+        Some(("body", pointer)) if pointer.starts_with('/') && !has_valid_escapes(pointer) => {
+            refuse_escape(entry, notes);
+            return None;
+        }
         Some(("body", pointer)) if pointer.starts_with('/') => {
             Some(Asked::Inside(Spot::Json(pointer.to_owned().into())))
         }

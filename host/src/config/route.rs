@@ -1,14 +1,25 @@
 //! `route` of a target: which events it gets.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::naming::{unknown, unknown_severity};
+use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
-use crate::model::Severity;
+use crate::model::{OWN_SOURCE, Severity};
+use crate::normalize::Fixed;
 use crate::route::{Rule, TypePattern};
+use crate::telemetry::AlarmKind;
 
-/// Reads one table, or a list of tables of which any may match. `sources` are the names of known sources.
-pub(super) fn rules(entry: &Entry<'_>, sources: &[&str], notes: &Notes) -> Vec<Rule> {
+/// The sources that a route may name.
+pub(super) struct Routable<'a> {
+    pub(super) names: Vec<&'a str>,
+    /// What all events of a source have in common.
+    pub(super) fixed: HashMap<&'a str, Fixed>,
+}
+
+/// Reads one table, or a list of tables of which any may match.
+pub(super) fn rules(entry: &Entry<'_>, sources: &Routable<'_>, notes: &Notes) -> Vec<Rule> {
     entry
         .one_or_more(notes)
         .iter()
@@ -16,7 +27,7 @@ pub(super) fn rules(entry: &Entry<'_>, sources: &[&str], notes: &Notes) -> Vec<R
         .collect()
 }
 
-fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes) -> Rule {
+fn rule(mut table: Table<'_>, place: &Entry<'_>, routable: &Routable<'_>, notes: &Notes) -> Rule {
     if table.all().is_empty() {
         let title = format!("`{}` has no condition", place.path);
         place.refuse(
@@ -29,24 +40,80 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, sources: &[&str], notes: &Notes
     let names = table.entry("sources").map(|entry| entry.one_or_more(notes)).unwrap_or_default();
     let names = names.iter().filter_map(|entry| {
         let name = entry.string(notes)?;
-        if !sources.contains(&name) {
-            unknown(entry, "source", "sources", name, sources.iter().copied(), notes);
+        if !routable.names.contains(&name) {
+            unknown(entry, "source", "sources", name, routable.names.iter().copied(), notes);
         }
         Some(Arc::from(name))
     });
     let sources = names.collect();
-    let types = table.entry("types").map_or_else(Vec::new, |entry| types(&entry, notes));
-    let severity = table.entry("severity").and_then(|entry| {
+    let types_entry = table.entry("types");
+    let types = types_entry.as_ref().map_or_else(Vec::new, |entry| types(entry, notes));
+    let severity_entry = table.entry("severity");
+    let severity = severity_entry.as_ref().and_then(|entry| {
         let word = entry.string(notes)?;
         let severity = Severity::from_word(word);
         if severity.is_none() {
             let help = "; an event matches if it is at least this severe";
-            unknown_severity(&entry, word, help, notes);
+            unknown_severity(entry, word, help, notes);
         }
         severity
     });
     table.finish(notes, |_| None);
-    Rule { sources, types, severity }
+    let rule = Rule { sources, types, severity };
+    let by_type = Rule { severity: None, ..rule.clone() };
+    match (types_entry, severity_entry) {
+        (Some(entry), _) if never_matches(&by_type, routable) => {
+            warn_never(&entry, &by_type, "type", routable, notes);
+        }
+        (_, Some(entry)) if never_matches(&rule, routable) => {
+            warn_never(&entry, &rule, "severity", routable, notes);
+        }
+        _ => {}
+    }
+    rule
+}
+
+/// The sources that the rule is for.
+fn sources_of<'a>(rule: &Rule, routable: &Routable<'a>) -> Vec<&'a str> {
+    routable.names.iter().copied().filter(|name| rule.is_for(Some(name))).collect()
+}
+
+/// Whether no event can match, because all events of its sources have another type or are less severe.
+fn never_matches(rule: &Rule, routable: &Routable<'_>) -> bool {
+    let never = |name: &&str| match routable.fixed.get(name) {
+        _ if **name == *OWN_SOURCE => !rule.gets_alarms(),
+        // The source could not be read.
+        None => false,
+        Some(fixed) => !rule.may_match(fixed.event_type.as_deref(), fixed.severity),
+    };
+    let sources = sources_of(rule, routable);
+    !sources.is_empty() && sources.iter().all(never)
+}
+
+fn warn_never(entry: &Entry<'_>, rule: &Rule, what: &str, routable: &Routable<'_>, notes: &Notes) {
+    let Some(source) = sources_of(rule, routable).first().copied() else { return };
+    let label = match routable.fixed.get(source) {
+        Some(fixed) => {
+            let words = [
+                fixed.event_type.as_ref().map(|event_type| format!("type `{event_type}`")),
+                fixed
+                    .severity
+                    .filter(|_| what == "severity")
+                    .map(|severity| format!("severity `{severity}`")),
+            ];
+            let words: Vec<String> = words.into_iter().flatten().collect();
+            format!("all events of source `{source}` have {}", words.join(" and "))
+        }
+        None => format!("no event of source `{source}` has it"),
+    };
+    let problem = Problem::warning(format!("`{}` matches no event", entry.path));
+    notes.add(problem.at(entry.span.clone(), label).help(match source == OWN_SOURCE {
+        true => format!(
+            "the daemon's own events have the types {}",
+            AlarmKind::ALL.map(AlarmKind::as_str).join(", ")
+        ),
+        false => format!("the sender of a source says where the {what} of its events is"),
+    }));
 }
 
 fn types(entry: &Entry<'_>, notes: &Notes) -> Vec<TypePattern> {

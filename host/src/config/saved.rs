@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::environment::ENV_FILE;
-use super::files::{MORE_FOLDER, names};
+use super::files::{MORE_FOLDER, configuration_files};
 use super::load::folder;
 
 /// A file that changed within this time may be half saved.
@@ -34,7 +34,7 @@ pub fn read_saved<T>(file: &Path, mut read: impl FnMut() -> T) -> T {
 fn changes(file: &Path) -> Vec<(PathBuf, SystemTime)> {
     let folder = folder(file);
     let beside = [folder.join(ENV_FILE), folder.join(MORE_FOLDER)];
-    let all = names(file).into_iter().chain(beside);
+    let all = configuration_files(file).into_iter().chain(beside);
     all.filter_map(|path| {
         let changed = std::fs::metadata(&path).ok()?.modified().ok()?;
         Some((path, changed))

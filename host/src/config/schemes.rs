@@ -18,7 +18,7 @@ use crate::verify::{
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, parts, separator, spots, stamp,
 };
-pub(super) use values::{TOLERANCE, methods};
+pub(super) use values::{TOLERANCE, methods, refuse_escape};
 
 /// Most schemes in a configuration.
 const SCHEMES_MAX: usize = 100;

@@ -8,6 +8,7 @@ use super::naming::{named, unknown};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use super::reference::Resolver;
+use super::route::Routable;
 use super::target::TargetConfig;
 use super::{limits, retry, route, settings};
 use crate::deliver;
@@ -31,7 +32,7 @@ const OVERFLOW: [(&str, bool); 2] = [("refuse", false), ("drop-oldest-to-dead", 
 /// Reads every target, in the order of the file. `sources` are the names that a route may use.
 pub(super) fn read(
     table: &Table<'_>,
-    sources: &[&str],
+    sources: &Routable<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
 ) -> Vec<TargetConfig> {
@@ -47,7 +48,7 @@ pub(super) fn read(
 fn target(
     name: &str,
     mut table: Table<'_>,
-    sources: &[&str],
+    sources: &Routable<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
 ) -> TargetConfig {

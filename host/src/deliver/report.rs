@@ -5,21 +5,23 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::log_lines::LogLines;
 use crate::model::{Delivery, EventId, OWN_SOURCE, Timestamp, Verdict};
 use crate::retry::{Cause, Change, Standing};
 use crate::store::StoreError;
-use crate::telemetry::{AlarmKind, Attempt, Condition, Feed, Note};
+use crate::telemetry::{Act, AlarmKind, Attempt, Condition, Feed, Note};
 
 /// Reports about one target.
 pub(super) struct Reporter {
     target: Arc<str>,
     feed: Feed,
+    clock: Clock,
     pub(super) log: LogLines,
     /// When an alarm said that the target is down or broken.
     alarmed: Option<Instant>,
     /// Why the circuit breaker is open.
-    held: Option<String>,
+    held: Option<Condition>,
     standing: Standing,
     last_error: String,
     /// The last failure was one of the daemon's own events.
@@ -27,15 +29,20 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new(target: Arc<str>, feed: Feed) -> Self {
+    pub(super) fn new(target: Arc<str>, feed: Feed, clock: Clock) -> Self {
         let log = LogLines::new(Arc::clone(&target));
         let (alarmed, held, standing) = (None, None, Standing::default());
-        Self { target, feed, log, alarmed, held, standing, last_error: String::new(), own: false }
+        let (last_error, own) = (String::new(), false);
+        Self { target, feed, clock, log, alarmed, held, standing, last_error, own }
     }
 
-    /// The target starts: the condition of an earlier instance no longer applies.
+    /// The target starts, perhaps after an earlier instance.
     pub(super) fn started(&self) {
-        self.feed.history().condition(&self.target, Condition::Unknown);
+        self.untried(Act::StartedAgain);
+    }
+
+    fn untried(&self, act: Act) {
+        self.feed.history().untried(&self.target, act, self.clock.wall().as_millis());
     }
 
     /// The target was broken when this instance started; an alarm has said so.
@@ -45,11 +52,13 @@ impl Reporter {
         self.show(0);
     }
 
-    /// A person resumed the target: nothing is known of it.
+    /// A person resumed the target: the next attempt shows what it does now.
     pub(super) fn resumed(&mut self) {
-        self.held = None;
         self.standing = Standing::Unknown;
-        self.show(0);
+        // Otherwise an attempt may have shown something since it was resumed.
+        if self.held.take().is_some() {
+            self.untried(Act::Resumed);
+        }
     }
 
     /// Whether a failure was the last thing that was reported, and time alone may make the target count as failing.
@@ -76,8 +85,20 @@ impl Reporter {
     /// An attempt failed. `own`: of the daemon's own events.
     pub(super) fn failed(&mut self, error: &str, own: bool) {
         self.own = own;
+        self.set_last_error(error);
+    }
+
+    fn set_last_error(&mut self, error: &str) {
         error.clone_into(&mut self.last_error);
-        self.feed.history().last_error(&self.target, error);
+        self.feed.history().last_error(&self.target, error, self.clock.wall().as_millis());
+    }
+
+    /// It rejected what it got, and nothing else is known of it.
+    pub(super) fn rejects(&mut self, reason: &str) {
+        if self.held.is_none() && self.standing == Standing::Unknown {
+            self.set_last_error(reason);
+            self.feed.history().condition(&self.target, Condition::Rejects(reason.to_owned()));
+        }
     }
 
     /// What the attempts show after `failures` of them in a row.
@@ -114,8 +135,8 @@ impl Reporter {
     /// Shows the condition to `status`.
     fn show(&self, failures: u32) {
         let condition = match (&self.held, self.standing) {
-            (Some(why), _) => Condition::Failing(why.clone()),
-            (None, Standing::Unknown) => Condition::Unknown,
+            (Some(held), _) => held.clone(),
+            (None, Standing::Unknown) => return,
             (None, Standing::Works) => Condition::Works,
             (None, Standing::NotProven) => Condition::NotProven,
             (None, Standing::Failing) => Condition::Failing(format!(
@@ -169,7 +190,6 @@ impl Reporter {
             Change::Recovered { .. } => {
                 self.held = None;
                 self.standing = Standing::Unknown;
-                self.show(0);
                 self.recovered();
             }
         }
@@ -177,7 +197,8 @@ impl Reporter {
 
     /// The target asked to wait until that time.
     pub(super) fn throttled(&mut self, until: Timestamp, reason: &str) {
-        self.held = Some(format!("throttled until {until}: {reason}"));
+        let (until_ms, reason) = (until.as_millis(), reason.to_owned());
+        self.held = Some(Condition::Throttled { until_ms, reason });
         self.show(0);
     }
 
@@ -219,10 +240,11 @@ pub(super) fn failed_attempt(number: u32, verdict: &Verdict, now: Timestamp) -> 
 }
 
 /// Why the circuit breaker is open, for `status`.
-fn condition(cause: Cause, reason: &str) -> String {
+fn condition(cause: Cause, reason: &str) -> Condition {
     match cause {
-        Cause::Failing => format!("down, probing: {reason}"),
-        Cause::Throttled => format!("throttled: {reason}"),
-        Cause::Broken => format!("broken: {reason}"),
+        Cause::Failing => Condition::Down(reason.to_owned()),
+        // When it ends is said next.
+        Cause::Throttled => Condition::Failing(format!("throttled: {reason}")),
+        Cause::Broken => Condition::Failing(format!("broken: {reason}")),
     }
 }

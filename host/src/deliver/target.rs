@@ -98,7 +98,7 @@ impl Target {
         Self {
             check: Check::new(Arc::clone(&backend), slots.clone()),
             calls: Calls::new(Arc::clone(&backend), slots),
-            reporter: Reporter::new(Arc::clone(&settings.name), feed),
+            reporter: Reporter::new(Arc::clone(&settings.name), feed, clock),
             writer: OutcomeWriter::new(Arc::clone(&queue), settings.number),
             breaker: Breaker::default(),
             health: Health::default(),

@@ -43,6 +43,8 @@ pub enum InvalidPath {
     Deep,
     #[error("it has more than {PATH_BYTES_MAX} bytes")]
     Long,
+    #[error("in a path that begins with `/`, write ~0 for `~` and ~1 for `/` in a key")]
+    Escape,
 }
 
 impl Paths {
@@ -54,6 +56,9 @@ impl Paths {
     pub(super) fn slot(&mut self, path: &str) -> Result<usize, InvalidPath> {
         if path.len() > PATH_BYTES_MAX {
             return Err(InvalidPath::Long);
+        }
+        if path.starts_with('/') && !has_valid_escapes(path) {
+            return Err(InvalidPath::Escape);
         }
         let steps: Vec<String> = match path.strip_prefix('/') {
             Some(pointer) => pointer.split('/').map(unescaped).collect(),
@@ -164,8 +169,14 @@ fn next(slots: &mut usize) -> usize {
     *slots - 1
 }
 
+/// Whether each `~` of a JSON Pointer stands for itself (`~0`) or for a slash (`~1`).
+#[must_use]
+pub fn has_valid_escapes(pointer: &str) -> bool {
+    pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
+}
+
 /// A key of a JSON Pointer, unescaped.
-fn unescaped(step: &str) -> String {
+pub(super) fn unescaped(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::fields::Field;
-use super::paths::Paths;
+use super::paths::{Paths, unescaped};
 use super::repetition::{Identity, of_event};
 use super::template::{InvalidTemplate, Places, SignedSlots, Slot, Template};
 use super::text::{NAME_CHARS_MAX, TITLE_CHARS_MAX, is_link, one_line, time};
@@ -109,8 +109,8 @@ pub(super) struct Fields {
     pub(super) title: Vec<Template>,
     pub(super) severity: Vec<Template>,
     pub(super) link: Vec<Template>,
-    words: Vec<(Word, Severity)>,
-    otherwise: Severity,
+    pub(super) words: Vec<(Word, Severity)>,
+    pub(super) otherwise: Severity,
 }
 
 impl Fields {
@@ -126,11 +126,8 @@ impl Fields {
         let mut all = |attribute: &'static str, texts: &[&str]| {
             let template = |text: &&str| {
                 let invalid = |why| InvalidRecord { attribute, text: (*text).to_owned(), why };
-                match attribute {
-                    "id" => Template::id(text, &mut event, &mut root),
-                    _ => Template::new(text, &mut event, &mut root),
-                }
-                .map_err(invalid)
+                let template = Template::new(text, &mut event, &mut root);
+                template.and_then(|template| fitting(attribute, template)).map_err(invalid)
             };
             texts.iter().take(TEMPLATES_MAX).map(template).collect::<Result<Vec<_>, _>>()
         };
@@ -170,7 +167,8 @@ impl Fields {
         let mut fields = Self { id_alone: true, ..self.clone() };
         let template = |text: &&str| {
             let invalid = |why| InvalidRecord { attribute: "id", text: (*text).to_owned(), why };
-            Template::id(text, &mut fields.event, &mut fields.root).map_err(invalid)
+            let template = Template::new(text, &mut fields.event, &mut fields.root);
+            template.and_then(|template| fitting("id", template)).map_err(invalid)
         };
         fields.id = id.iter().map(template).collect::<Result<_, _>>()?;
         Ok(fields)
@@ -178,12 +176,17 @@ impl Fields {
 
     /// Which slots are one of the values at these JSON pointers of the body.
     pub(super) fn signed_slots(&self, pointers: &[Box<str>]) -> SignedSlots {
-        let pointers: Vec<Vec<&str>> =
-            pointers.iter().map(|pointer| pointer.split('/').skip(1).collect()).collect();
+        let pointers: Vec<Vec<String>> = pointers
+            .iter()
+            .map(|pointer| pointer.split('/').skip(1).map(unescaped).collect())
+            .collect();
         // A signed list has one element.
         let list: Vec<&str> =
             self.list.steps().into_iter().flat_map(|s| [s, vec!["0"]].concat()).collect();
-        let signed = |steps: Vec<&str>| pointers.contains(&steps);
+        let signed = |steps: Vec<&str>| {
+            let is = |pointer: &Vec<String>| pointer.iter().eq(steps.iter().copied());
+            pointers.iter().any(is)
+        };
         SignedSlots {
             event: self
                 .event
@@ -269,6 +272,17 @@ impl Fields {
         let id: Vec<&str> = std::iter::once(&*place).chain(values.iter().map(|v| &**v)).collect();
         Some(of_event(seed, &id, ""))
     }
+}
+
+/// The template, if the attribute can have it: an id differs from event to event, and not all know the type yet.
+fn fitting(attribute: &str, template: Template) -> Result<Template, InvalidTemplate> {
+    if template.has_type() && !matches!(attribute, "title" | "severity") {
+        return Err(InvalidTemplate::TypeUnknown);
+    }
+    if attribute == "id" && template.is_constant() {
+        return Err(InvalidTemplate::NoPlace);
+    }
+    Ok(template)
 }
 
 /// What surrounds an event.

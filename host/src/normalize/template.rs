@@ -75,6 +75,10 @@ pub enum InvalidTemplate {
     NoPlace,
     #[error("unknown variable `@{0}`; write `@type`")]
     Variable(String),
+    #[error(
+        "only a title and a severity can have `@type` in them: everything else is read before it"
+    )]
+    TypeUnknown,
 }
 
 /// All values that a template may name.
@@ -88,15 +92,9 @@ pub(super) struct Places<'a> {
 }
 
 impl Template {
-    /// A template of an id, which must differ from event to event.
-    pub(super) fn id(
-        text: &str,
-        event: &mut Paths,
-        root: &mut Paths,
-    ) -> Result<Self, InvalidTemplate> {
-        let template = Self::new(text, event, root)?;
-        let is_constant = template.parts.iter().all(|part| matches!(part, Part::Literal(_)));
-        if is_constant { Err(InvalidTemplate::NoPlace) } else { Ok(template) }
+    /// Whether it has no place.
+    pub(super) fn is_constant(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
     }
 
     /// Parses a template; its places become slots of `event` and `root`.
@@ -191,6 +189,33 @@ impl Template {
             part => part.clone(),
         };
         Self { parts: self.parts.iter().map(part).collect() }
+    }
+
+    /// Its text, if that is the same for all events.
+    pub(super) fn constant(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [Part::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it reads nothing but such headers and parameters of the address.
+    pub(super) fn reads_only(
+        &self,
+        header: &impl Fn(&http::HeaderName) -> bool,
+        query: &impl Fn(&str) -> bool,
+    ) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Literal(_) => true,
+            Part::Header(name) => header(name),
+            Part::Query(name) => query(name),
+            _ => false,
+        })
+    }
+
+    /// Whether it has the type of the event in it.
+    pub(super) fn has_type(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Type))
     }
 
     /// Whether it reads a header or the query.

@@ -62,6 +62,14 @@ pub fn failures(verdicts: &[Verdict]) -> Option<(u32, &str)> {
     Some((count, &last.reason))
 }
 
+/// The reason of the last rejection.
+#[must_use]
+pub fn rejection(verdicts: &[Verdict]) -> Option<&str> {
+    let mut failures = verdicts.iter().rev().filter_map(|verdict| verdict.as_ref().err());
+    let last = failures.find(|failure| failure.kind == FailureKind::Reject)?;
+    Some(&last.reason)
+}
+
 /// The verdicts of a call for `count` deliveries; a failure each if it gave another number of them.
 #[must_use]
 pub fn counted(verdicts: Vec<Verdict>, count: usize) -> Vec<Verdict> {

@@ -11,7 +11,7 @@ mod rule;
 
 pub use pattern::{InvalidPattern, TypePattern};
 pub use router::{Router, TargetRoute};
-pub use rule::Rule;
+pub use rule::{Rule, own_severity};
 
 #[cfg(test)]
 mod tests;

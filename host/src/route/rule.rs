@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::pattern::TypePattern;
 use crate::model::{Attributes, OWN_SOURCE, Severity};
+use crate::telemetry::AlarmKind;
 
 /// One rule of a target's `route`. All of its conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,16 +32,33 @@ impl Rule {
             || source.is_some_and(|source| self.sources.iter().any(|name| **name == *source))
     }
 
-    fn mismatch(&self, event: &Attributes) -> Option<Mismatch<'_>> {
+    /// Whether it gets some of the daemon's own events.
+    #[must_use]
+    pub fn gets_alarms(&self) -> bool {
+        let is_wanted =
+            |kind: AlarmKind| self.may_match(Some(kind.as_str()), Some(own_severity(kind)));
+        self.is_for(Some(OWN_SOURCE)) && AlarmKind::ALL.into_iter().any(is_wanted)
+    }
+
+    /// Whether events may match that have this type and this severity, as far as they are known before.
+    #[must_use]
+    pub fn may_match(&self, event_type: Option<&str>, severity: Option<Severity>) -> bool {
+        event_type.is_none_or(|event_type| self.mismatch_of_type(event_type).is_none())
+            && severity.is_none_or(|severity| self.severity.is_none_or(|least| severity >= least))
+    }
+
+    fn mismatch_of_type(&self, event_type: &str) -> Option<Mismatch<'_>> {
         let mut includes = self.types.iter().filter(|pattern| !pattern.excludes()).peekable();
-        if includes.peek().is_some() && !includes.any(|p| p.matches(&event.event_type)) {
+        if includes.peek().is_some() && !includes.any(|p| p.matches(event_type)) {
             return Some(Mismatch::NotIncluded);
         }
         let mut excludes = self.types.iter().filter(|pattern| pattern.excludes());
-        if let Some(pattern) = excludes.find(|p| p.matches(&event.event_type)) {
-            return Some(Mismatch::Excluded(pattern));
-        }
-        self.severity.filter(|least| event.severity < *least).map(Mismatch::Below)
+        excludes.find(|p| p.matches(event_type)).map(Mismatch::Excluded)
+    }
+
+    fn mismatch(&self, event: &Attributes) -> Option<Mismatch<'_>> {
+        self.mismatch_of_type(&event.event_type)
+            .or_else(|| self.severity.filter(|least| event.severity < *least).map(Mismatch::Below))
     }
 
     /// Whether an event of a source that the rule is for matches.
@@ -59,5 +77,18 @@ impl Rule {
             Mismatch::Excluded(by) => format!("type {event_type} is excluded by {by}"),
             Mismatch::Below(least) => format!("severity {} is below {least}", event.severity),
         })
+    }
+}
+
+/// How severe an alarm is as an event.
+#[must_use]
+pub const fn own_severity(kind: AlarmKind) -> Severity {
+    match kind {
+        AlarmKind::TargetRecovered => Severity::Info,
+        AlarmKind::SourceRejecting | AlarmKind::SourceSilent => Severity::Warning,
+        AlarmKind::DeadLetter | AlarmKind::TargetDown | AlarmKind::ConfigRejected => {
+            Severity::Error
+        }
+        AlarmKind::TargetBroken | AlarmKind::DiskLow | AlarmKind::StoreDown => Severity::Critical,
     }
 }

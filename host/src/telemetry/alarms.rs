@@ -31,6 +31,18 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
+    pub const ALL: [Self; 9] = [
+        Self::DeadLetter,
+        Self::TargetDown,
+        Self::TargetRecovered,
+        Self::TargetBroken,
+        Self::SourceRejecting,
+        Self::SourceSilent,
+        Self::ConfigRejected,
+        Self::DiskLow,
+        Self::StoreDown,
+    ];
+
     /// The type of its event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -8,6 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::condition::{Act, Condition};
+
 /// Most refused requests kept of one source.
 pub const REFUSALS_MAX: usize = 100;
 /// Most failed attempts kept of one target.
@@ -42,19 +44,6 @@ pub struct Attempt {
     pub counted: bool,
 }
 
-/// Whether a target works, as far as its attempts show.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Condition {
-    /// Nothing was delivered and nothing failed since it started or was resumed.
-    #[default]
-    Unknown,
-    Works,
-    /// It failed, not yet often or long enough to count as failing.
-    NotProven,
-    /// It does not work, with the reason.
-    Failing(String),
-}
-
 /// What is remembered of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetHistory {
@@ -63,6 +52,8 @@ pub struct TargetHistory {
     pub condition: Condition,
     /// Of the last failed attempt; empty if there was none.
     pub last_error: String,
+    /// The oldest failure since the last delivery, in ms since 1970.
+    pub failing_since_ms: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +62,13 @@ struct OfTarget {
     attempts: VecDeque<Attempt>,
     /// Of all attempts.
     events: usize,
+}
+
+/// The newest refusals of a source, and how many there were since the start.
+#[derive(Debug, Default)]
+struct Refusals {
+    newest: VecDeque<Refusal>,
+    count: usize,
 }
 
 /// What is remembered of a source since the start.
@@ -84,7 +82,7 @@ struct OfSource {
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct History {
-    refusals: Mutex<HashMap<Arc<str>, VecDeque<Refusal>>>,
+    refusals: Mutex<HashMap<Arc<str>, Refusals>>,
     targets: Mutex<HashMap<Arc<str>, OfTarget>>,
     stored: RwLock<HashMap<Arc<str>, OfSource>>,
     /// When the last event of a source was stored before the start, in ms since 1970.
@@ -94,7 +92,10 @@ pub struct History {
 impl History {
     pub fn refused(&self, source: Option<&Arc<str>>, refusal: Refusal) {
         let source = source.cloned().unwrap_or_else(|| NO_SOURCE.into());
-        push(lock(&self.refusals).entry(source).or_default(), refusal, REFUSALS_MAX);
+        let mut refusals = lock(&self.refusals);
+        let of = refusals.entry(source).or_default();
+        of.count += 1;
+        push(&mut of.newest, refusal, REFUSALS_MAX);
     }
 
     /// A request of the source was stored. `duplicates`: how many of its events were repetitions.
@@ -123,7 +124,10 @@ impl History {
     }
 
     pub fn delivered(&self, target: &Arc<str>, at_ms: u64) {
-        self.of(target, |of| of.now.delivered_ms = Some(at_ms));
+        self.of(target, |of| {
+            of.now.delivered_ms = Some(at_ms);
+            of.now.failing_since_ms = None;
+        });
     }
 
     pub fn failed(&self, target: &Arc<str>, attempt: Attempt) {
@@ -144,9 +148,17 @@ impl History {
         self.of(target, |of| of.now.condition = condition);
     }
 
+    /// The target was resumed or started again. What was known of it stays known until its next attempt.
+    pub fn untried(&self, target: &Arc<str>, act: Act, at_ms: u64) {
+        self.of(target, |of| of.now.condition.leave(act, at_ms));
+    }
+
     /// Sets the reason of the last failed attempt.
-    pub fn last_error(&self, target: &Arc<str>, error: &str) {
-        self.of(target, |of| error.clone_into(&mut of.now.last_error));
+    pub fn last_error(&self, target: &Arc<str>, error: &str, at_ms: u64) {
+        self.of(target, |of| {
+            error.clone_into(&mut of.now.last_error);
+            of.now.failing_since_ms.get_or_insert(at_ms);
+        });
     }
 
     /// The refusals of one source or of all, the newest last.
@@ -155,10 +167,16 @@ impl History {
         let refusals = lock(&self.refusals);
         let wanted = refusals.iter().filter(|(name, _)| source.is_none_or(|s| s == &***name));
         let mut all: Vec<_> = wanted
-            .flat_map(|(name, list)| list.iter().map(|one| (Arc::clone(name), one.clone())))
+            .flat_map(|(name, of)| of.newest.iter().map(|one| (Arc::clone(name), one.clone())))
             .collect();
         all.sort_by_key(|(_, refusal)| refusal.at_ms);
         all
+    }
+
+    /// How many requests to the source were refused since the start.
+    #[must_use]
+    pub fn refused_count(&self, source: &str) -> usize {
+        lock(&self.refusals).get(source).map_or(0, |of| of.count)
     }
 
     /// The failed attempts of one event at a target, the newest last.
@@ -243,6 +261,7 @@ mod tests {
         }
         let of_a = history.refusals(Some("a"));
         assert_eq!((of_a.len(), of_a[0].1.at_ms), (REFUSALS_MAX, 5));
+        assert_eq!((history.refused_count("a"), history.refused_count("b")), (REFUSALS_MAX + 5, 0));
         assert_eq!(history.refusals(None).len(), 2 * REFUSALS_MAX);
         history.restore("b".into(), 2);
         history.restore("a".into(), 2);
@@ -253,8 +272,11 @@ mod tests {
         assert_eq!((history.last_event_ms("a"), history.last_event_ms("b")), (Some(4), Some(2)));
         assert_eq!((history.last_stored_ms("a"), history.last_stored_ms("b")), (Some(4), None));
         history.condition(&b, Condition::Failing("down".into()));
-        history.last_error(&b, "no answer");
+        history.last_error(&b, "no answer", 7);
+        history.last_error(&b, "no answer", 8);
+        assert_eq!(history.target("b").failing_since_ms, Some(7), "of the oldest failure");
         history.delivered(&b, 9);
+        assert_eq!(history.target("b").failing_since_ms, None);
         let of_b = history.target("b");
         assert_eq!(of_b.condition, Condition::Failing("down".into()));
         assert_eq!((of_b.delivered_ms, of_b.last_error.as_str()), (Some(9), "no answer"));

@@ -6,6 +6,7 @@
 //! them until they are written.
 
 mod alarms;
+mod condition;
 mod feed;
 mod history;
 mod log_queue;
@@ -13,8 +14,9 @@ mod log_throttle;
 mod overload;
 
 pub use alarms::{Alarm, AlarmKind, Alarms};
+pub use condition::{Act, Condition};
 pub use feed::{Feed, Note, StoredNote};
-pub use history::{Attempt, Condition, History, NO_SOURCE, REFUSALS_MAX, Refusal, TargetHistory};
+pub use history::{Attempt, History, NO_SOURCE, REFUSALS_MAX, Refusal, TargetHistory};
 pub use log_queue::{LOG_QUEUE, PLUGIN_FIELDS};
 pub use log_throttle::LogThrottle;
 pub use overload::{Overload, Shortage};

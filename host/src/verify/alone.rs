@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use http::Method;
 use serde_json::value::RawValue;
 
-use super::json::FIRST;
+use super::json::{FIRST, is_named};
 use super::question::{Asked, Question};
 use super::scheme::{Place, Proof, Scheme, Spot, StampIn, TokenIn};
 use super::{Verifier, codec};
@@ -84,8 +84,8 @@ fn is_within(value: &str, pointers: &[&str]) -> bool {
         let mut deeper = Vec::new();
         for pointer in pointers {
             match pointer.split_once('/') {
-                Some((first, rest)) if first == name => deeper.push(rest),
-                None if *pointer == name => return true,
+                Some((first, rest)) if is_named(first, name) => deeper.push(rest),
+                None if is_named(pointer, name) => return true,
                 _ => {}
             }
         }
@@ -130,6 +130,8 @@ mod tests {
             (r#"{"a": {"b": 1, "c": 2}}"#, &["a/b", "a"], true),
             (r#"{"a": {"b": 1, "c": 2}}"#, &["a/b", "a/c"], true),
             (r#"{"a": 1}"#, &["a/b"], false),
+            (r#"{"a/b~": {"c": 1}}"#, &["a~1b~0/c"], true),
+            (r#"{"a~1b": 1}"#, &["a~1b"], false),
             (r#"{"a": {}}"#, &["a/b"], false),
             (r#"[{"a": 1}]"#, &["0/a"], true),
             (r#"[{"a": 1}, {"a": 1}]"#, &["0/a"], false),

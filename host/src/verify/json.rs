@@ -74,6 +74,7 @@ fn may_name(body: &[u8], name: &str) -> bool {
     };
     let is_graphic = |at: usize| matches!(body.get(at + 4), Some(b'2'..=b'7'));
     name.is_empty()
+        || name.contains('~')
         || !name.bytes().all(plain)
         || memmem::find_iter(body, name).any(is_quoted)
         || memmem::find_iter(body, br"\u00").any(is_graphic)
@@ -81,6 +82,16 @@ fn may_name(body: &[u8], name: &str) -> bool {
 
 /// The JSON at a pointer; `None` if there is none.
 type Found<'b> = Result<Option<&'b str>, Unclear>;
+
+/// A name of a pointer, in which `~1` stands for a slash and `~0` for a tilde.
+pub(super) fn unescaped(written: &str) -> String {
+    written.replace("~1", "/").replace("~0", "~")
+}
+
+/// Whether a name of a pointer is that name.
+pub(super) fn is_named(written: &str, name: &str) -> bool {
+    if written.contains('~') { unescaped(written) == name } else { written == name }
+}
 
 /// The JSON at each of these pointers, in order.
 fn all_at<'b>(body: &'b [u8], pointers: &[&str]) -> Vec<Found<'b>> {
@@ -124,6 +135,11 @@ impl<'p> Path<'p> {
     /// The next name.
     fn name(self) -> Option<&'p str> {
         self.rest.map(|rest| rest.split_once('/').map_or(rest, |(name, _)| name))
+    }
+
+    /// Whether that is the next name.
+    fn is_next(self, name: &str) -> bool {
+        self.name().is_some_and(|next| is_named(next, name))
     }
 
     /// The path behind the next name.
@@ -266,7 +282,7 @@ impl Visitor<'_> for Meant<'_, '_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Vec<usize>, E> {
-        let meant = |(at, path): (usize, &Path<'_>)| (path.name() == Some(name)).then_some(at);
+        let meant = |(at, path): (usize, &Path<'_>)| path.is_next(name).then_some(at);
         Ok(self.0.iter().enumerate().filter_map(meant).collect())
     }
 }
@@ -290,6 +306,9 @@ mod tests {
             (r#"{"a": "x", "b": 17}"#, "/b", Some("17")),
             (r#"{"a": {"b": "\u0041\n"}}"#, "/a/b", Some("A\n")),
             (r#"{"\u0061": "x"}"#, "/a", Some("x")),
+            (r#"{"a/b~": {"c": "x"}}"#, "/a~1b~0/c", Some("x")),
+            (r#"{"~1": "x", "/": "y"}"#, "/~01", Some("x")),
+            (r#"{"a~1b": "x"}"#, "/a~1b", None),
             (r#"{"a": "x", "a": "y"}"#, "/a", None),
             (r#"{"a": "x", "\u0061": "y"}"#, "/a", None),
             (r#"{"a": null}"#, "/a", None),

@@ -46,6 +46,7 @@ pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use plain::{plain_schemes, token, token_in};
 pub use question::{
     Asked, QUESTION_BYTES_MAX, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign,
+    is_repeatable,
 };
 pub use refusal::VerifyRefusal;
 pub use scheme::{

@@ -154,7 +154,8 @@ impl Question {
 }
 
 /// Whether a text is short and plain enough to be repeated to a stranger.
-fn is_repeatable(text: &str) -> bool {
+#[must_use]
+pub fn is_repeatable(text: &str) -> bool {
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && !b"<>&\"'`\\".contains(&byte);
     (1..=REPEAT_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
 }

@@ -473,7 +473,7 @@ fn put(body: &[u8], pointer: &str, text: &str, as_number: bool) -> Option<Vec<u8
         let object = place.as_object_mut().filter(|_| name != json::FIRST)?;
         let is_list = names.peek() == Some(&json::FIRST);
         let new = if is_list { serde_json::json!([{}]) } else { serde_json::json!({}) };
-        place = object.entry(name).or_insert(new);
+        place = object.entry(json::unescaped(name)).or_insert(new);
     }
     let number = text.parse::<u64>().ok().filter(|_| as_number);
     *place = number.map_or_else(|| text.into(), Into::into);

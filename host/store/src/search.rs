@@ -83,6 +83,8 @@ pub struct Later {
 pub enum Fate {
     /// Not attempted yet, or in its first attempt.
     Waiting,
+    /// A person replayed it, or moved it to this target, at `since`. It was not attempted after that.
+    Again { since: Timestamp, due: Timestamp },
     /// Failed, to be retried at `at`.
     Retrying { attempts: u32, at: Timestamp, reason: String },
     /// `at` is unknown for a first attempt without a receipt.

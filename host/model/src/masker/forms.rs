@@ -58,7 +58,15 @@ fn forms_of_part(text: &str) -> Vec<Vec<u8>> {
     let bytes = text.as_bytes();
     let hex = |upper| bytes.iter().fold(String::new(), |hex, byte| hex + &hex_of(*byte, upper));
     let twice = hex(false).bytes().map(|digit| hex_of(digit, false)).collect();
+    // 16-bit words on a little-endian machine, of which the secret may begin with either byte.
+    let swapped = |from: usize| {
+        let pairs = bytes.get(from..).unwrap_or_default().chunks_exact(2);
+        pairs.fold(String::new(), |all, pair| {
+            all + &hex_of(pair[1], false) + &hex_of(pair[0], false)
+        })
+    };
     let mut forms = vec![text.to_owned(), hex(false), hex(true), twice, html(text)];
+    forms.extend([swapped(0), swapped(1)]);
     forms.extend((0..BASE32_GROUP_BYTES).map(|before| base32_after(bytes, before)));
     // Escapers that spare no character, and separated digits.
     let each = |escape: &str, upper| {

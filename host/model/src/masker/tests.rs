@@ -239,3 +239,48 @@ proptest! {
         prop_assert_eq!(masker(&["0123456789"]).hide(&text), text.as_str());
     }
 }
+
+#[test]
+fn the_spaces_around_a_secret_stay() {
+    let masker = masker(&["Bearer hunter22", "pass 66 word"]);
+    for (text, expected) in [
+        ("got hunter22 and", "got *** and"),
+        ("got\thunter22\nand", "got\t***\nand"),
+        ("Bearer  hunter22", "Bearer  ***"),
+        ("a pass 66 word b", "a *** b"),
+    ] {
+        assert_eq!(masker.hide(text), expected);
+    }
+}
+
+/// As programs show bytes to people, and as a text in UTF-16 looks to who expects UTF-8.
+#[test]
+fn dumps_and_utf_16_are_hidden() {
+    let masker = masker(&["s3cr3t/Token+4711"]);
+    let utf_16 = |big: bool| -> String {
+        let pair = |c: char| if big { ['\0', c] } else { [c, '\0'] };
+        "s3cr3t/Token+4711".chars().flat_map(pair).collect()
+    };
+    for dump in [
+        // xxd, xxd -g 4, od -x, hexdump -C
+        "00000000: 7333 6372 3374 2f54 6f6b 656e 2b34 3731  s3cr3t/Token+471\n00000010: 310a  1.",
+        "00000000: 73336372 33742f54 6f6b656e 2b343731  s3cr3t/Token+471",
+        "0000000 3373 7263 7433 542f 6b6f 6e65 342b 3137",
+        "00000000  73 33 63 72 33 74 2f 54  6f 6b 65 6e 2b 34 37 31  |s3cr3t/Token+471|",
+        "0000000 733a 7333 6372 3374 2f54",
+        &utf_16(true),
+        &utf_16(false),
+        &utf_16(false).replace('\0', "\\u0000"),
+        &utf_16(true).replace('\0', "\\x00"),
+        &utf_16(true).replace('\0', "%00"),
+    ] {
+        let hidden = masker.hide(dump).into_owned();
+        let shown: String = hidden.chars().filter(char::is_ascii_alphanumeric).collect();
+        let shown = shown.to_lowercase();
+        let runs = ["s3cr", "oken", "6372", "7263", "6f6b", "6b6f", "656e", "3731", "4711"];
+        assert!(runs.iter().all(|run| !shown.contains(run)), "{dump}: {hidden}");
+    }
+    for text in ["0a1b 2c3d 4e5f 6071 is plain", "face 1234\0 beef", "at 10:00 2026 1128 7080"] {
+        assert_eq!(masker.hide(text), text);
+    }
+}

@@ -7,6 +7,9 @@ use std::ops::Range;
 
 /// How often a text is taken as escaped.
 const LEVELS_MAX: usize = 3;
+/// Hexadecimal digits of a group of two or four bytes, and most spaces before it.
+const GROUP_DIGITS: [usize; 2] = [4, 8];
+const GROUP_SPACES_MAX: usize = 2;
 /// Longest escape that is decoded, in bytes.
 const ESCAPE_BYTES_MAX: usize = 12;
 
@@ -71,7 +74,7 @@ impl View {
     pub(super) fn all(text: &[u8]) -> Vec<Self> {
         let text = Self { bytes: text.to_ascii_lowercase(), places: None };
         let mut views = Vec::new();
-        for first in [text.read(escape), text.read(quoted_printable)] {
+        for first in [text.read(escape), text.read(quoted_printable), text.read(grouped)] {
             let mut next = first;
             for _ in 1..LEVELS_MAX {
                 let Some(view) = next else { break };
@@ -117,12 +120,23 @@ impl View {
 }
 
 /// A line break, plain, escaped or of quoted-printable, with the indentation after it, reads as nothing. A secret may be
-/// wrapped, as base64 and mail are.
+/// wrapped, as base64 and mail are. So does the zero in each character of a text in UTF-16.
 fn line_break(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
-    const BREAKS: [&[u8]; 6] = [b"=\r\n", b"=\n", b"\r", b"\n", b"\\r", b"\\n"];
+    const BREAKS: [&[u8]; 7] = [b"=\r\n", b"=\n", b"\r", b"\n", b"\\r", b"\\n", b"\0"];
     let text = BREAKS.into_iter().find(|text| bytes.starts_with(text))?;
     let indented = bytes[text.len()..].iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
     Some((Vec::new(), text.len() + indented.count()))
+}
+
+/// Spaces before a group of hexadecimal digits, as `xxd` and `od` show two or four bytes, read as nothing.
+fn grouped(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let spaces = bytes.iter().take_while(|byte| **byte == b' ').count();
+    if !(1..=GROUP_SPACES_MAX).contains(&spaces) {
+        return None;
+    }
+    let digits = bytes[spaces..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let ends = bytes.get(spaces + digits).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    (GROUP_DIGITS.contains(&digits) && ends).then_some((Vec::new(), spaces))
 }
 
 /// `=2B`, or a line break. Apart from the others, because a value often follows an equals sign.
@@ -136,7 +150,7 @@ fn quoted_printable(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
 /// A line break, or an escape of an address, of HTML, of JSON or of a programming language.
 fn escape(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     match bytes {
-        _ if matches!(bytes, [b'=' | b'\n' | b'\r', ..] | [b'\\', b'n' | b'r', ..]) => {
+        _ if matches!(bytes, [b'=' | b'\n' | b'\r' | b'\0', ..] | [b'\\', b'n' | b'r', ..]) => {
             line_break(bytes)
         }
         [b'%', ..] => number(bytes, 1, 2, 16).map(byte),

@@ -35,7 +35,7 @@ pub struct SourceStatus {
     pub address: String,
     /// When the last event was stored, also before the start as far as that was saved; `None` if there was none.
     pub last_event: Option<String>,
-    /// How many refused requests are remembered.
+    /// How many requests were refused since the start. The last 100 are remembered.
     pub refused: usize,
     /// Events since the start that were received before, and are not delivered again.
     #[serde(default)]
@@ -65,10 +65,11 @@ pub struct TargetStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// There was no attempt since it started or was resumed.
+    /// No attempt showed anything since it started.
     Unknown,
     Works,
-    /// Its last attempts failed, not yet often or long enough to count as failing.
+    /// Its last attempts failed, not yet often or long enough to count as failing; or it did not work and was not tried
+    /// since it was resumed, started again or throttled.
     NotProven,
     /// `enabled = false` in the configuration.
     Disabled,

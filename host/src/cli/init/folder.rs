@@ -39,6 +39,13 @@ pub(super) fn write(folder: &Path, plans: &[Plan]) -> Result<Written, Failure> {
     if is_new && exists(ENV_FILE) {
         return Err(in_the_way(&folder.join(ENV_FILE)));
     }
+    if is_new && let Some(more) = config::configuration_files(&folder.join(CONFIG_FILE)).get(1) {
+        return Err(Failure::new(format!(
+            "{} is there without a {CONFIG_FILE} beside {}: make an empty {CONFIG_FILE}, then repeat this",
+            shown(more),
+            config::MORE_FOLDER
+        )));
+    }
     let config = if is_new { first(plans) } else { further(folder, plans)? };
     let mut environment = Environment::default();
     if let Some(problem) = environment.read_file(folder).iter().find(|it| it.is_error()) {
@@ -124,6 +131,15 @@ fn further(folder: &Path, plans: &[Plan]) -> Result<String, Failure> {
             return Err(Failure::new(format!(
                 "{} has a source `{name}`, which is not overwritten; nothing was changed",
                 shown(&config::file_with(&file, &["sources", name]))
+            )));
+        }
+        let path = format!("/{name}");
+        if let Some(other) = sources.iter().find(|it| it.path.trim_end_matches('/') == path) {
+            let (other, file) = (&*other.name, config::file_with(&file, &["sources", &other.name]));
+            return Err(Failure::new(format!(
+                "source `{other}` in {} has the path {path} already: give it another one, or add \
+                 [sources.{name}] with a `path` yourself; nothing was changed",
+                shown(&file)
             )));
         }
         if plan.signs_address() && config.public_url.is_none() {

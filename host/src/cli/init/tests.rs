@@ -183,6 +183,45 @@ fn a_source_or_table_in_another_file_is_named_with_that_file() {
 }
 
 #[test]
+fn the_path_of_another_source_is_not_taken() {
+    let home = tempfile::tempdir().unwrap();
+    init_of(&["github"], home.path()).unwrap();
+    let more = home.path().join("conf.d");
+    fs::create_dir(&more).unwrap();
+    let shop = more.join("shop.toml");
+    fs::write(
+        &shop,
+        "[sources.shop]\nscheme = \"github\"\nsecrets = \"env:S\"\npath = \"/stripe/\"\n",
+    )
+    .unwrap();
+    let before = [CONFIG_FILE, ENV_FILE].map(|name| read(home.path(), name));
+    let failure = init_of(&["sqreen", "stripe"], home.path()).unwrap_err();
+    let expected = format!("source `shop` in {} has the path /stripe already", shop.display());
+    assert!(failure.text.starts_with(&expected), "{}", failure.text);
+    assert_eq!([CONFIG_FILE, ENV_FILE].map(|name| read(home.path(), name)), before);
+}
+
+#[test]
+fn files_of_conf_d_without_the_first_file_are_not_ignored() {
+    let home = tempfile::tempdir().unwrap();
+    let more = home.path().join("conf.d");
+    fs::create_dir(&more).unwrap();
+    fs::write(more.join("README"), "no configuration").unwrap();
+    let file = more.join("a.toml");
+    fs::write(&file, "[sources.github]\nsecrets = \"env:S\"\n").unwrap();
+    let failure = init_of(&["github"], home.path()).unwrap_err();
+    let expected = format!("{} is there without a dispatcher.toml", file.display());
+    assert!(failure.text.starts_with(&expected), "{}", failure.text);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    // As it says.
+    fs::write(home.path().join(CONFIG_FILE), "").unwrap();
+    let failure = init_of(&["github"], home.path()).unwrap_err();
+    assert!(failure.text.contains("has a source `github`"), "{}", failure.text);
+    init_of(&["stripe"], home.path()).unwrap();
+    assert!(read(home.path(), CONFIG_FILE).contains("[sources.stripe]"));
+}
+
+#[test]
 fn if_a_file_cannot_be_written_every_change_is_undone() {
     for before in [None, Some("target"), Some("!dispatcher.env\n")] {
         let home = tempfile::tempdir().unwrap();

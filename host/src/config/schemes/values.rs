@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 
 use super::super::naming::unknown;
 use super::super::reader::{Entry, Notes, Table};
+use crate::normalize::has_valid_escapes;
 use crate::verify::{
     Algorithm, Encoding, Handshake, KeyForm, Part, Spot, Stamp, StampIn, Text, Unit,
 };
@@ -211,13 +212,25 @@ pub(super) fn spots(entry: &Entry<'_>, text: &str, notes: &Notes) -> Option<Vec<
 
 /// A JSON pointer; `before` is the text before it in the same value.
 pub(super) fn pointer(entry: &Entry<'_>, text: &str, before: &str, notes: &Notes) -> Option<Text> {
-    if text.len() > 1 && text.starts_with('/') {
+    let is_pointer = text.len() > 1 && text.starts_with('/');
+    if is_pointer && has_valid_escapes(text) {
         return Some(text.to_owned().into());
+    }
+    if is_pointer {
+        refuse_escape(entry, notes);
+        return None;
     }
     let title = format!("`{}` is not a JSON pointer", entry.path);
     let label = format!("write {before}/NAME or {before}/NAME/NAME");
     entry.refuse(notes, &title, &label, "");
     None
+}
+
+/// Refuses a pointer with a `~` that stands for nothing.
+pub(in crate::config) fn refuse_escape(entry: &Entry<'_>, notes: &Notes) {
+    let title = format!("`{}` is not a JSON pointer", entry.path);
+    let label = "a `~` is followed by neither 0 nor 1";
+    entry.refuse(notes, &title, label, "in a name, write ~0 for `~` and ~1 for `/`");
 }
 
 pub(super) fn stamp(table: &mut Table<'_>, signed: &[Part], notes: &Notes) -> Option<Stamp> {

@@ -4,14 +4,28 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, header};
+
 use crate::config::problem::Problem;
 use crate::config::reader::{Entry, Notes, Table};
 use crate::config::units::show_duration;
 use crate::ingest::Repeat;
 use crate::normalize::{Sender, TEMPLATES_MAX};
 use crate::store;
-use crate::verify::{Replay, Scheme};
+use crate::verify::{Proof, Replay, Scheme, TokenIn};
 
+/// Headers that a sender sends with each request in the same way.
+const SAME_HEADERS: [HeaderName; 9] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::TRANSFER_ENCODING,
+    header::USER_AGENT,
+];
 /// Limits of `repeat_window`.
 const REPEAT_WINDOW: RangeInclusive<Duration> = Duration::from_secs(60)..=store::REPEAT_WINDOW_MAX;
 
@@ -127,6 +141,18 @@ fn at_least_valid(
     window.max(valid)
 }
 
+/// Whether the ids of this sender are the same for all events.
+fn is_useless(sender: &Sender, scheme: &Scheme) -> bool {
+    let is_usual = |name: &HeaderName| match &scheme.proof {
+        Proof::Token(TokenIn::Header(token)) if name == token => true,
+        Proof::Basic if *name == header::AUTHORIZATION => true,
+        _ => SAME_HEADERS.contains(name),
+    };
+    let is_token =
+        |name: &str| matches!(&scheme.proof, Proof::Token(TokenIn::Query(token)) if name == token);
+    sender.id_reads_only(is_usual, is_token)
+}
+
 /// The sender whose events are identified by these templates; `None` if something is wrong.
 fn identified(
     entry: &Entry<'_>,
@@ -155,6 +181,12 @@ fn identified(
     for entry in &entries {
         let text = entry.string(notes)?;
         let read = sender.with_id_alone(&[text]).ok().flatten();
+        if read.as_ref().is_some_and(|read| is_useless(read, scheme)) {
+            let title = format!("`{}` is the same for all events", entry.path);
+            let help = "only the first event would be delivered; write a place: \"{order.id}\"";
+            entry.refuse(notes, &title, "a sender sends it with every request", help);
+            return None;
+        }
         let unsigned = read.map(|sender| sender.unsigned(&coverage)).unwrap_or_default();
         if let Some(id) = unsigned.iter().find(|one| one.attribute == "id") {
             let title = format!("`{}` is not signed", entry.path);

@@ -11,7 +11,7 @@ use super::super::tried;
 use super::broken::Judgement;
 use super::{Target, release};
 use crate::model::{Delivery, Timestamp};
-use crate::retry::verdicts::{all_refused, failures, signs};
+use crate::retry::verdicts::{all_refused, failures, rejection, signs};
 use crate::retry::{self, Change, Decision, FinishedAttempt, Sign};
 use crate::store::{Outcome, Settlement};
 
@@ -106,6 +106,8 @@ impl Target {
             self.health.failed(attempts, now);
             self.reporter.failed(error, own());
             self.report_health();
+        } else if let Some(reason) = rejection(&ended.verdicts) {
+            self.reporter.rejects(reason);
         }
         reason
     }

@@ -333,6 +333,7 @@ pub async fn fate_reports_every_target_of_an_event(opener: &dyn Opener) {
     settle(&*queue, a, &all[2..3], retry(due)).await;
     settle(&*queue, a, &all[3..], dead("no")).await;
     queue.drop_dead(a, vec![ids[4]]).await.unwrap();
+    let before = now();
     queue.replay(a, vec![ids[5]]).await.unwrap();
     let mut fates = Vec::new();
     for id in &ids {
@@ -348,7 +349,9 @@ pub async fn fate_reports_every_target_of_an_event(opener: &dyn Opener) {
     for (place, gone) in [(3, false), (4, true)] {
         assert!(matches!(of(place), Fate::Dead { dropped, attempts: 1, .. } if dropped == gone));
     }
-    assert_eq!((of(5), of(6)), (Fate::Waiting, Fate::Waiting));
+    let Fate::Again { since, due } = of(5) else { panic!("{:?}", of(5)) };
+    assert_eq!((since, since >= before && since <= now()), (due, true), "{since}");
+    assert_eq!(of(6), Fate::Waiting);
     assert_eq!(fates[7][usize::from(b.0)], Fate::NotRouted { reason: "so".into() });
     assert_eq!(fates[0][usize::from(b.0)], Fate::NotRouted { reason: String::new() });
     assert!(queue.fate(EventId::new(now(), 0, 7)).await.unwrap().is_none());

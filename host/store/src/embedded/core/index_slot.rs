@@ -106,6 +106,11 @@ impl IndexSlot {
 
 #[cfg(test)]
 impl IndexSlot {
+    /// While this lives, whoever asks the index waits.
+    pub(crate) fn hold_up(&self) -> impl Drop + '_ {
+        self.open.write().unwrap()
+    }
+
     /// Replaces it without a word.
     pub(crate) fn swap(&self, index: Option<Box<dyn Index>>) {
         write_lock(&self.open).index = index;

@@ -86,10 +86,11 @@ fn of_target(
 
 /// Of a delivery that has a row of retries.
 pub(super) fn of_row(due_ms: u64, row: RetryRow, now: Now) -> Fate {
+    let at = now.show(due_ms);
     if row.attempts == 0 {
-        return Fate::Waiting;
+        return Fate::Again { since: now.show(row.first_attempt_ms), due: at };
     }
-    Fate::Retrying { attempts: row.attempts, at: now.show(due_ms), reason: row.reason }
+    Fate::Retrying { attempts: row.attempts, at, reason: row.reason }
 }
 
 /// Of a delivery that does not wait.

@@ -31,3 +31,37 @@ async fn a_reader_of_a_closed_store_gets_an_error() {
     store.close().await.unwrap();
     assert!(store.caught_up().await.is_err());
 }
+
+/// The only thread of a runtime goes on while the index does not answer: a slow disk must not hold up requests.
+#[test]
+fn whatever_asks_a_slow_index_blocks_no_async_thread() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = Folder::new();
+            let store = folder.store();
+            let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+            let ids = append(&*store, vec![planned("1", &[a]), planned("2", &[a])]).await;
+            let one = claim(&*store, a, 1).await;
+            settle(&*store, a, &one, dead("no")).await;
+            store.caught_up().await.unwrap();
+            let slow = store.shared.index.hold_up();
+            let short = Duration::from_millis(20);
+            let _ = tokio::time::timeout(short, store.dead_letters(a, None, 9)).await;
+            let _ = tokio::time::timeout(short, store.fate(ids[0])).await;
+            let _ = tokio::time::timeout(short, store.event(ids[0])).await;
+            let _ = tokio::time::timeout(short, store.replay(a, vec![ids[0]])).await;
+            let _ = tokio::time::timeout(short, store.drop_dead(a, vec![ids[0]])).await;
+            let _ = tokio::time::timeout(short, store.skip(a, now(), "old".into())).await;
+            let dropped = store.drop_waiting(a, Some(ids.clone()), "dropped".into());
+            let _ = tokio::time::timeout(short, dropped).await;
+            let _ = tokio::time::timeout(short, store.move_waiting(a, b, "moved".into())).await;
+            drop(slow);
+            // The threads that wait for the index end before the folder is removed.
+            store.close().await.unwrap();
+            done.send(()).unwrap();
+        });
+    });
+    ended.recv_timeout(Duration::from_secs(30)).expect("the thread of the runtime is blocked");
+}

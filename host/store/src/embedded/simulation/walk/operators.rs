@@ -308,7 +308,7 @@ impl Walk {
 
 pub(super) fn status(fate: &Fate) -> Status {
     match fate {
-        Fate::Waiting | Fate::Retrying { .. } => Status::Open,
+        Fate::Waiting | Fate::Again { .. } | Fate::Retrying { .. } => Status::Open,
         Fate::Delivered { .. } => Status::Delivered,
         Fate::Dead { dropped: false, .. } => Status::Dead,
         // Not routed, and not replayed either.
