@@ -8,6 +8,7 @@ mod coverage;
 mod event;
 mod id;
 mod masker;
+mod plural;
 mod printable;
 mod repetition;
 mod secret;
@@ -27,6 +28,7 @@ pub use event::{
 };
 pub use id::{EventId, InvalidEventId};
 pub use masker::{Masker, PART_BYTES};
+pub use plural::count;
 pub use printable::printable;
 pub use repetition::{KeyHasher, RepetitionKey, RepetitionSeed};
 pub use secret::Secret;

@@ -41,15 +41,10 @@ impl StoreCommand {
 /// A wrong folder or name is wrong usage.
 fn failed(error: ToolError) -> Failure {
     match error {
-        ToolError::NoLog { .. } | ToolError::NotEmpty { .. } | ToolError::NoSegment { .. } => {
-            Failure::usage(error)
-        }
+        ToolError::NoLog { .. }
+        | ToolError::NotEmpty { .. }
+        | ToolError::NoSegment { .. }
+        | ToolError::Unsuited { .. } => Failure::usage(error),
         other => Failure::new(other),
     }
-}
-
-/// `1 frame`, `2 frames`.
-fn count(n: u64, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{s}")
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use dispatcher_model::count;
+
 use super::inbox::{Answer, Command, Inbox, Reply, closed};
 use super::index_slot::IndexSlot;
 use super::key_sets::PublishedSets;
@@ -251,7 +253,7 @@ impl Shared {
         let (first, error) = waiting.next()?;
         let more = match 1 + waiting.count() {
             1 => String::new(),
-            n => format!(" and {} more targets", n - 1),
+            n => format!(" and {}", count(n as u64 - 1, "more target")),
         };
         let name = &first.name;
         Some(format!("{error}; it is tried again, and deliveries to {name}{more} wait"))

@@ -23,7 +23,7 @@ use super::rows::{
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::caught::caught;
 use crate::embedded::platform::disk::is_full;
-use crate::embedded::platform::private::make_private;
+use crate::embedded::platform::private::{make_new_private, make_private};
 use crate::embedded::platform::regular::irregular_in;
 
 /// The engine's folder of keyspaces, each in a folder named by its number.
@@ -197,7 +197,8 @@ impl FjallIndex {
             return Ok(hour.space.clone());
         }
         let space = self.database.keyspace(&hour_name(hour), options)?;
-        make_private(&self.folder);
+        // What the engine adds later in its own folders cannot be reached by others.
+        make_new_private(&self.folder.join(KEYSPACES));
         let filter = Some(Filter::default());
         crate::embedded::platform::locks::write_lock(&self.hours)
             .insert(hour, Hour { space: space.clone(), filter });
@@ -233,7 +234,7 @@ impl FjallIndex {
 /// The engine may panic: on damaged files, and in debug builds when the disk refuses in the middle of a
 /// record. That is an error of the index, and must not end the thread that asks.
 fn unbroken<T>(ask: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    caught(ask).unwrap_or(Err(IndexError::Panicked))
+    caught(ask).unwrap_or_else(|why| Err(IndexError::Panicked(why)))
 }
 
 impl Index for FjallIndex {

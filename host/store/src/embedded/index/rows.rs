@@ -37,8 +37,9 @@ pub(crate) enum IndexError {
     Full(String),
     #[error("the engine of the index failed: {0}")]
     Engine(String),
-    #[error("the engine of the index gave up on its files")]
-    Panicked,
+    /// The first line of its panic.
+    #[error("the engine of the index gave up on its files: {0}")]
+    Panicked(String),
     /// A file of it is not a file: what it is.
     #[error("{0}")]
     Irregular(String),
@@ -63,7 +64,7 @@ impl IndexError {
 
     /// Whether the index itself is at fault, not its disk, the log or the store.
     pub(crate) const fn is_damage(&self) -> bool {
-        matches!(self, Self::Engine(_) | Self::Panicked | Self::Irregular(_) | Self::Unreadable)
+        matches!(self, Self::Engine(_) | Self::Panicked(_) | Self::Irregular(_) | Self::Unreadable)
     }
 }
 
