@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::lost_rows;
 use super::reindex::{self, Rest};
 use crate::embedded::core::inbox::Reply;
 use crate::embedded::core::machine::Machine;
@@ -215,7 +216,9 @@ impl Indexer {
         }
         let mut done = commit(&self.shared, &mut gathered, &self.state, kept, sync);
         if whole && done.is_ok() {
-            done = self.shared.try_index(|index| index.finish()).unwrap_or(Ok(()));
+            // Further records may follow: then it is not whole yet.
+            let finish = |index: &dyn Index| lost_rows::finish(index, &self.state).map(drop);
+            done = self.shared.try_index(finish).unwrap_or(Ok(()));
         }
         // After a failure everything is still in the log, and readers of the index get an error.
         for reply in replies {

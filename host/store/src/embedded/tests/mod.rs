@@ -24,4 +24,5 @@ mod summaries;
 mod support;
 mod tools;
 mod unreadable;
+mod unsuited;
 mod verdicts;

@@ -191,10 +191,6 @@ impl Copy<'_> {
                 continue;
             }
             done.missing = gaps(&self.log, &all);
-            if newest.ended.is_some() {
-                let next = newest.header.map_or(newest.base, |header| header.limit());
-                done.missing.push(self.log.join(file_name(next)));
-            }
             done.segments += 1;
             progress(total, total);
             return Ok(done);
@@ -282,6 +278,8 @@ impl Copy<'_> {
             if self.log.join(file_name(header.limit())).exists() {
                 return Ok(false);
             }
+            // What it says is missing is missing in the copy, too.
+            end.damages += 1;
         }
         let one = std::slice::from_ref(segment);
         Walk::new(&self.log, &mut end, &mut |_, _| {}).over(one)?;
