@@ -15,7 +15,6 @@ use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record::ActKind;
-use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Batch, Index, IndexError, KeysKept, LAYOUT, Stamp};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::state::apply::State;

@@ -11,6 +11,7 @@ mod gone;
 mod gone_beginning;
 mod gone_end;
 mod gone_middle;
+mod histories;
 mod index_damage;
 mod limits;
 mod lost_end;

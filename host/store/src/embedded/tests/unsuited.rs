@@ -94,7 +94,7 @@ async fn every_event_of_an_empty_segment_may_have_been_there() {
     let damage = report.damages.iter().find(|damage| damage.segment == segment).unwrap();
     let (from, to) = damage.numbers();
     let there = |id: &&dispatcher_model::EventId| (from..to).contains(&id.number());
-    assert!(ids.iter().any(|id| there(&&*id)), "{from} to {to}");
+    assert!(ids.iter().any(|id| there(&id)), "{from} to {to}");
     let named = report.damages.iter().filter(|damage| damage.segment == segment);
     assert!(named.clone().all(|damage| damage.bytes == 0), "{report:?}");
 }
