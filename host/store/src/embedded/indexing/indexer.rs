@@ -216,8 +216,9 @@ impl Indexer {
         let mut done = commit(&self.shared, &mut gathered, &self.state, kept, sync);
         if whole && done.is_ok() {
             // Further records may follow: then it is not whole yet.
-            let finish = |index: &dyn Index| lost_rows::finish(index, &self.state).map(drop);
-            done = self.shared.try_index(finish).unwrap_or(Ok(()));
+            let Self { shared, state, .. } = self;
+            let finish = |index: &dyn Index| lost_rows::finish(index, state).map(drop);
+            done = shared.try_index(finish).unwrap_or(Ok(()));
         }
         // After a failure everything is still in the log, and readers of the index get an error.
         for reply in replies {
