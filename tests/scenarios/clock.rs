@@ -62,6 +62,8 @@ fn set(by: i64, moment: Moment) {
             daemon.start();
         }
     }
+    let again = daemon.post(&body(&ids));
+    assert_eq!(again.json()["duplicates"], 3, "{again:?}");
     let after = events("after", 2);
     assert_eq!(daemon.post(&body(&after)).status, 200);
     ids.extend(after);

@@ -25,7 +25,7 @@ fn printed(output: &Output) -> String {
 
 /// Runs a command that must exit with that code; returns what it printed.
 #[track_caller]
-fn exits(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
+pub(super) fn exits(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
     let output = run(daemon, arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", printed(&output));
     printed(&output)
@@ -43,7 +43,7 @@ fn repair_and_find(daemon: &mut Daemon, words: &str) {
 }
 
 /// The records of the daemon's log.
-fn records(daemon: &Daemon) -> Vec<Value> {
+pub(super) fn records(daemon: &Daemon) -> Vec<Value> {
     let dumped = run(daemon, &["store", "dump", "--json", "--bodies"]);
     assert!(dumped.status.success(), "{}", printed(&dumped));
     let lines = String::from_utf8(dumped.stdout).unwrap();
@@ -51,7 +51,7 @@ fn records(daemon: &Daemon) -> Vec<Value> {
 }
 
 /// File and offset of the record that holds an event.
-fn record_of(daemon: &Daemon, id: &str) -> (PathBuf, u64) {
+pub(super) fn record_of(daemon: &Daemon, id: &str) -> (PathBuf, u64) {
     let holds = |record: &&Value| {
         let events = record["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         events.iter().any(|event| event["data"].as_str().is_some_and(|data| data.contains(id)))
@@ -62,7 +62,7 @@ fn record_of(daemon: &Daemon, id: &str) -> (PathBuf, u64) {
     (file, record["offset_bytes"].as_u64().unwrap())
 }
 
-fn flip(file: &PathBuf, offset: u64, bits: u8) {
+pub(super) fn flip(file: &PathBuf, offset: u64, bits: u8) {
     let file = File::options().read(true).write(true).open(file).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();

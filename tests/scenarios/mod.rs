@@ -21,6 +21,7 @@ mod half_saved;
 mod health;
 mod limits;
 mod looking;
+mod lost_events;
 mod many_targets;
 mod masking;
 mod misbehave;

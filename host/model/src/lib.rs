@@ -21,7 +21,7 @@ mod verdict;
 pub const OWN_SOURCE: &str = "dispatcher";
 
 pub use cidr::{Cidr, InvalidCidr};
-pub use counted::counted;
+pub use counted::{count, counted};
 pub use coverage::{Coverage, SignedBody, SignedParts};
 pub use event::{
     Attributes, Delivery, Digest, Event, HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, Request,

@@ -1,12 +1,14 @@
 //! Lists, replays and drops dead letters.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::error::RequestError;
 use super::status::now;
 use super::view::{Inner, TargetView};
 use super::wire::{Count, DeadPage, Letter, Selection};
 use super::{IDS_MAX, PAGE_MAX};
 use crate::model::{EventId, InvalidEventId};
-use crate::store::{Fate, StoreError};
+use crate::store::{DeadLetter, Fate, StoreError};
 
 pub(super) async fn list(
     inner: &Inner,
@@ -70,25 +72,44 @@ async fn operate(
                 false => operate_on_all(inner, target, operation).await?,
             };
         }
-        return Ok(Count { count, skipped: 0 });
+        return Ok(Count { count, ..Count::default() });
     }
     if selection.events.len() > IDS_MAX {
         return Err(RequestError::TooManyIds);
     }
     let ids: Result<Vec<EventId>, InvalidEventId> =
         selection.events.iter().map(|id| id.parse()).collect();
-    let ids = ids?;
+    operate_on(inner, (&targets, &ids?), operation, &selection).await
+}
+
+/// Operates on single dead letters, and says of the others why not.
+async fn operate_on(
+    inner: &Inner,
+    (targets, ids): (&[TargetView], &[EventId]),
+    operation: Operation,
+    selection: &Selection,
+) -> Result<Count, RequestError> {
+    let mut refused = BTreeMap::new();
+    for id in ids {
+        refused.extend(lost(inner, *id).await?.map(|why| (*id, why)));
+    }
     // A replay to a named target may deliver any stored event; without a name only dead letters.
     let any_event = operation == Operation::Replay && selection.target.is_some();
-    for target in &targets {
+    let (mut count, mut found) = (0, BTreeSet::new());
+    for target in targets {
         let mut here = Vec::new();
-        for id in &ids {
-            let mut letters = letters_at(inner, target, *id).await?;
+        for id in ids {
+            let is_lost = refused.contains_key(id);
+            if is_lost && operation == Operation::Replay {
+                continue;
+            }
+            let (listed, mut letters) = letters_at(inner, target, *id, is_lost).await?;
             if letters == 0 && operation == Operation::Replay {
                 letters = u64::from(is_within_a_run(inner, target, *id).await?);
             }
             if letters > 0 || any_event {
-                here.push(*id);
+                found.insert(*id);
+                here.push(listed);
                 count += if selection.dry { letters.max(1) } else { 0 };
             }
         }
@@ -96,15 +117,39 @@ async fn operate(
             count += apply(inner, target, operation, here).await?;
         }
     }
-    Ok(Count { count, skipped: 0 })
+    let reason = |id: &EventId| {
+        let why = refused.get(id).map_or("no dead letter has this id", |why| why);
+        format!("{id}: {why}")
+    };
+    let reasons = ids.iter().filter(|id| !found.contains(id)).map(reason).collect();
+    Ok(Count { count, reasons, ..Count::default() })
 }
 
-/// How many dead letters of the target are listed under this id.
-async fn letters_at(inner: &Inner, target: &TargetView, id: EventId) -> Result<u64, RequestError> {
+/// Why the event cannot be delivered again, if it is lost.
+async fn lost(inner: &Inner, id: EventId) -> Result<Option<String>, RequestError> {
+    match inner.queue.fate(id).await {
+        Err(error @ StoreError::Unreadable { .. }) => Ok(Some(error.to_string())),
+        known => Ok(known.map(|_| None)?),
+    }
+}
+
+/// How many dead letters of the target are listed under this id, and the id of the list: that of an event which is lost has
+/// another time.
+async fn letters_at(
+    inner: &Inner,
+    target: &TargetView,
+    id: EventId,
+    is_lost: bool,
+) -> Result<(EventId, u64), RequestError> {
     let before = id.number().checked_sub(1);
     let after = before.map(|number| EventId::new(id.received_at(), id.store(), number));
     let found = inner.queue.dead_letters(target.number, after, 1).await?;
-    Ok(found.first().filter(|letter| letter.event == id).map_or(0, |letter| letter.count))
+    let is_it = |letter: &&DeadLetter| {
+        let listed = letter.event;
+        let same_place = (listed.number(), listed.store()) == (id.number(), id.store());
+        listed == id || (is_lost && same_place)
+    };
+    Ok(found.first().filter(is_it).map_or((id, 0), |letter| (letter.event, letter.count)))
 }
 
 /// Whether the event is a dead letter that a run lists under another id.

@@ -21,7 +21,7 @@ pub(super) async fn pause(inner: &Inner, request: Pause) -> Result<Count, Reques
         inner.queue.hold(target.number, Some(hold.clone())).await?;
         count += inner.queue.depth(target.number).pending;
     }
-    Ok(Count { count, skipped: 0 })
+    Ok(Count { count, ..Count::default() })
 }
 
 pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, RequestError> {
@@ -37,7 +37,7 @@ pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, Requ
         });
     }
     targets.retain(is_stopped);
-    let mut all = Count { count: 0, skipped: 0 };
+    let mut all = Count::default();
     for target in targets {
         let mut skipped = 0;
         if let Some(since_ms) = request.since_ms.filter(|_| !request.dry) {
@@ -56,7 +56,7 @@ pub(super) async fn resume(inner: &Inner, request: Resume) -> Result<Count, Requ
             inner.host.resume(target.number);
             tracing::info!(to = %target.name, count, skipped, "target resumed by hand");
         }
-        all = Count { count: all.count + count, skipped: all.skipped + skipped };
+        all = Count { count: all.count + count, skipped: all.skipped + skipped, ..all };
     }
     Ok(all)
 }

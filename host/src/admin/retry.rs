@@ -14,7 +14,7 @@ pub(super) async fn retry(inner: &Inner, request: Retry) -> Result<Count, Reques
     let mut targets = inner.selected(request.target.as_deref())?;
     let chosen = chosen(inner, &request, &targets).await?;
     targets.retain(|target| chosen.as_ref().is_none_or(|all| all.contains_key(&target.number)));
-    let (mut all, mut first_held) = (Count { count: 0, skipped: 0 }, None);
+    let (mut all, mut first_held) = (Count::default(), None);
     for target in targets {
         let here = chosen.as_ref().and_then(|chosen| chosen.get(&target.number));
         if let Err(error) = can_deliver(inner, &target) {

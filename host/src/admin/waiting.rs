@@ -43,7 +43,7 @@ pub(super) async fn discard(inner: &Inner, selection: Selection) -> Result<Count
             count
         };
     }
-    not_dropped.map_or(Ok(Count { count, skipped: 0 }), |error| Err(error.into()))
+    not_dropped.map_or(Ok(Count { count, ..Count::default() }), |error| Err(error.into()))
 }
 
 pub(super) async fn relocate(inner: &Inner, request: Move) -> Result<Count, RequestError> {
@@ -63,7 +63,7 @@ pub(super) async fn relocate(inner: &Inner, request: Move) -> Result<Count, Requ
             count
         };
     }
-    Ok(Count { count, skipped: 0 })
+    Ok(Count { count, ..Count::default() })
 }
 
 /// How many deliveries wait and are not being attempted.

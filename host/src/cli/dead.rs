@@ -10,6 +10,7 @@ use super::explain::{self, ExplainArgs};
 use super::out;
 use crate::admin::PAGE_MAX;
 use crate::admin::wire::{Count, DeadPage, Selection};
+use crate::model::printable;
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(super) enum DeadCommand {
@@ -133,19 +134,27 @@ fn change(change: Change, args: &ChangeArgs, config: Option<&Path>) -> Result<()
         all: args.all,
         dry,
     };
-    let Count { count, .. } = daemon.post(change.path(), &selection(true))?;
+    let Count { count, reasons, .. } = daemon.post(change.path(), &selection(true))?;
     if count == 0 && args.all {
         out::line(NONE);
         return Ok(());
     }
     if count == 0 {
-        let none = "no dead letter has such an id; `dispatcher dead list` shows them";
-        return Err(Failure::new(none));
+        return Err(not_done(&reasons));
     }
     if count > 1 && !args.yes {
         confirm(&format!("{} {count} dead letters", change.verb()), "add --yes")?;
     }
-    let Count { count, .. } = daemon.post(change.path(), &selection(false))?;
+    let Count { count, reasons, .. } = daemon.post(change.path(), &selection(false))?;
     out::line(&format!("{}: {count}", change.done()));
-    Ok(())
+    if reasons.is_empty() { Ok(()) } else { Err(not_done(&reasons)) }
+}
+
+/// With these ids nothing was done.
+fn not_done(reasons: &[String]) -> Failure {
+    let reasons: Vec<String> = reasons.iter().map(|reason| printable(reason)).collect();
+    Failure::new(format!(
+        "{}\n  `dispatcher dead list` shows the dead letters",
+        reasons.join("\n  ")
+    ))
 }

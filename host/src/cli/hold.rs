@@ -61,7 +61,7 @@ pub(super) fn resume(args: &ResumeArgs, config: Option<&Path>) -> Result<(), Fai
     if count > 0 && !args.held && args.since.is_none() {
         confirm("send them now", "add --held, or --since TIME to skip older ones")?;
     }
-    let Count { count, skipped } = daemon.post("/resume", &request(false))?;
+    let Count { count, skipped, .. } = daemon.post("/resume", &request(false))?;
     let target = printable(&args.target);
     let sending = match count {
         0 => String::new(),

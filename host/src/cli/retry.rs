@@ -36,7 +36,7 @@ pub(super) fn run(args: &RetryArgs, config: Option<&Path>) -> Result<(), Failure
     let (target, events) = selection(args)?;
     let request = |dry| Retry { target: target.clone(), events: events.clone(), dry };
     let daemon = args.ask.daemon(config)?;
-    let Count { count, skipped } = daemon.post("/retry", &request(true))?;
+    let Count { count, skipped, .. } = daemon.post("/retry", &request(true))?;
     if skipped > 0 {
         let (one, many) = ("delivery stays at a target", "deliveries stay at targets");
         let at = "paused, broken, disabled or not configured; `dispatcher status` shows which";

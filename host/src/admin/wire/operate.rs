@@ -78,9 +78,12 @@ pub struct Retry {
 }
 
 /// How many deliveries were changed, or would be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Count {
     pub count: u64,
     /// Dead letters that a resume made; what waits at targets that a retry left out.
     pub skipped: u64,
+    /// Ids with which nothing was done, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::bar::Bar;
-use super::{DataFolder, count, failed};
+use super::{DataFolder, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::cli::signing::quoted;
-use crate::store::embedded::tools::{self, BackedUp};
+use crate::model::count;
+use crate::store::embedded::tools::{self, BEFORE, BackedUp};
 
 /// Copy the whole store to a new folder
 ///
@@ -33,7 +34,7 @@ pub(super) fn run(args: &BackupArgs, config: Option<&Path>) -> Result<bool, Fail
     let to = std::path::absolute(&args.to)?;
     let folder = std::path::absolute(&folder)?;
     out::line(&show(&done, &folder, &to));
-    Ok(done.damages == 0)
+    Ok(done.damages == 0 && done.missing.is_empty())
 }
 
 fn show(done: &BackedUp, folder: &Path, to: &Path) -> String {
@@ -52,8 +53,14 @@ fn show(done: &BackedUp, folder: &Path, to: &Path) -> String {
         let places = count(done.damages, "place");
         lines.push(format!("the newest segment is damaged at {places} and was copied with the damage: see `dispatcher store check`"));
     }
+    if let [first, ..] = &done.missing[..] {
+        let (gaps, first) = (count(done.missing.len() as u64, "place"), first.display());
+        lines.push(format!(
+            "the log lacks files at {gaps}, the first is {first}, and so does the copy: see `dispatcher store check`"
+        ));
+    }
     let [folder, before, to] =
-        [folder.to_string(), format!("{folder}.before"), to.to_string()].map(|path| quoted(&path));
+        [folder.to_string(), format!("{folder}{BEFORE}"), to.to_string()].map(|path| quoted(&path));
     // Neither moves into a folder that is there already, nor copies after the move failed.
     lines.push(format!(
         "to restore it, stop the daemon and run:\n  mv -T {folder} {before} &&\n  cp -aT {to} {folder}"

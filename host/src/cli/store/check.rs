@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::bar::Bar;
-use super::{DataFolder, count, describe, failed};
+use super::{DataFolder, describe, failed};
 use crate::cli::exit::Failure;
 use crate::cli::out;
-use crate::model::printable;
+use crate::model::{count, printable};
 use crate::store::embedded::tools::{self, Report, Start};
 
 /// Read the whole store and show what is damaged, and where
@@ -36,19 +36,14 @@ pub(super) fn show(report: &Report) -> String {
         report.damages.iter().map(|damage| format!("damage: {}", describe(damage))).collect();
     let more = report.damages_count - report.damages.len() as u64;
     if more > 0 {
-        lines.push(format!("damage: at {more} more places"));
+        lines.push(format!("damage: at {}", count(more, "more place")));
     }
-    if let Some(wrong) = &report.index {
-        let when = match report.start {
-            Start::Fails(_) => "once the daemon can start, it rebuilds the index from the log",
-            Start::Works | Start::Unknown => "the next start rebuilds it from the log",
-        };
-        lines.push(format!("the index: {}; {when}", printable(wrong)));
-    }
+    lines.extend(index(report));
     lines.extend(report.set_aside.iter().map(|path| {
         format!("an index that was damaged before is kept in {}; it is not used", path.display())
     }));
     lines.extend(advice(report));
+    lines.extend(report.denied.iter().map(|why| printable(why)));
     if report.running {
         lines.push("a daemon is running: its index was not checked".into());
     }
@@ -60,6 +55,18 @@ pub(super) fn show(report: &Report) -> String {
     }
     lines.push(summary(report));
     lines.join("\n")
+}
+
+/// What is wrong with the index, and what becomes of it.
+pub(super) fn index(report: &Report) -> Option<String> {
+    let when = match report.start {
+        _ if report.index_in_way => {
+            "take it away: the daemon leaves it there and works without an index until then"
+        }
+        Start::Fails(_) => "once the daemon can start, it rebuilds the index from the log",
+        Start::Works | Start::Unknown => "the next start rebuilds it from the log",
+    };
+    report.index.as_ref().map(|wrong| format!("the index: {}; {when}", printable(wrong)))
 }
 
 /// Whether the daemon starts, and what to do.

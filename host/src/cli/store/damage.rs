@@ -1,7 +1,6 @@
 //! One place of damage in a few lines: where it is, what was stored there, whom it affects.
 
-use super::count;
-use crate::model::{EventId, counted, printable};
+use crate::model::{EventId, count, printable};
 use crate::store::embedded::tools::{Damage, Lay, Meets, Unsure};
 
 pub(super) fn describe(damage: &Damage) -> String {
@@ -14,7 +13,7 @@ pub(super) fn describe(damage: &Damage) -> String {
         lines.push(format!("the index knows of {count} there that had a repetition key: {shown}"));
     }
     for concerned in &damage.concerned {
-        let (target, pending) = (&concerned.target, deliveries(concerned.pending));
+        let (target, pending) = (&concerned.target, count(concerned.pending, "delivery"));
         lines.push(format!(
             "target {target} has not read this place yet ({pending} in its backlog): it gets a dead letter for what was stored there"
         ));
@@ -39,7 +38,7 @@ pub(super) fn describe(damage: &Damage) -> String {
 fn lost(damage: &Damage) -> String {
     let (from, to) = damage.numbers();
     let unknown = match to.saturating_sub(from) {
-        0 => "no event can have had its place".to_owned(),
+        0 => "which events these were is not known".to_owned(),
         1 => format!("its event would have the number {from}"),
         _ => format!("its events would have numbers from {from} to {}", to - 1),
     };
@@ -73,18 +72,14 @@ fn lost(damage: &Damage) -> String {
 
 /// Deliveries whose outcome is lost.
 fn describe_unsure(unsure: &Unsure) -> String {
-    let Unsure { target, events, count, .. } = unsure;
-    let more = if *count > events.len() as u64 { " …" } else { "" };
-    let shown = shown(events);
+    let Unsure { target, events, count: number, .. } = unsure;
+    let more = if *number > events.len() as u64 { " …" } else { "" };
+    let (shown, were) = (shown(events), if *number == 1 { "was" } else { "were" });
     format!(
-        "whether {} to target {target} were made is unknown; `dispatcher dead replay ID --target {target}` \
+        "whether {} to target {target} {were} made is unknown; `dispatcher dead replay ID --target {target}` \
          delivers one (again): {shown}{more}",
-        deliveries(*count)
+        count(*number, "delivery")
     )
-}
-
-fn deliveries(n: u64) -> String {
-    counted(n, "delivery", "deliveries")
 }
 
 fn shown(events: &[EventId]) -> String {

@@ -14,7 +14,6 @@ mod tests;
 use std::path::Path;
 
 use super::exit::Failure;
-use crate::model::counted;
 use crate::store::embedded::tools::ToolError;
 use damage::describe;
 use data_folder::DataFolder;
@@ -42,14 +41,10 @@ impl StoreCommand {
 /// A wrong folder or name is wrong usage.
 fn failed(error: ToolError) -> Failure {
     match error {
-        ToolError::NoLog { .. } | ToolError::NotEmpty { .. } | ToolError::NoSegment { .. } => {
-            Failure::usage(error)
-        }
+        ToolError::NoLog { .. }
+        | ToolError::NotEmpty { .. }
+        | ToolError::NoSegment { .. }
+        | ToolError::Unsuited { .. } => Failure::usage(error),
         other => Failure::new(other),
     }
-}
-
-/// `1 frame`, `2 frames`.
-fn count(n: u64, what: &str) -> String {
-    counted(n, what, &format!("{what}s"))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::cli::exit::USAGE;
+use crate::model::count;
 
 #[test]
 fn a_count_has_its_plural() {

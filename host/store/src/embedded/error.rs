@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dispatcher_model::count;
+
 use crate::embedded::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 #[derive(Debug, thiserror::Error)]
@@ -17,12 +19,12 @@ pub enum OpenError {
     Corrupt { segment: PathBuf, offset: u64, what: &'static str },
     /// The index has read more than there is.
     #[error(
-        "the log ends at byte {offset} of {segment}, but its index has read {missing_bytes} bytes more: acknowledged events are lost. Nothing was changed. Restore the newest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
+        "the log ends at byte {offset} of {segment}, but its index has read {} more: acknowledged events are lost. Nothing was changed. Restore the newest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it", count(*.missing_bytes, "byte")
     )]
     Lost { segment: PathBuf, offset: u64, missing_bytes: u64 },
     /// The newest file is shorter than it was made.
     #[error(
-        "{segment} was cut: {missing_bytes} bytes of the file are missing, and what was stored behind byte {offset} may be lost. Nothing was changed. Restore that file, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
+        "{segment} was cut: the file lacks {}, and what was stored behind byte {offset} may be lost. Nothing was changed. Restore that file, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it", count(*.missing_bytes, "byte")
     )]
     Cut { segment: PathBuf, offset: u64, missing_bytes: u64 },
     #[error(

@@ -5,6 +5,7 @@ pub(super) mod blocking;
 pub(super) mod events;
 pub(super) mod inbox;
 pub(super) mod index_slot;
+pub(super) mod key_sets;
 pub(super) mod machine;
 pub(super) mod prepared;
 pub(super) mod rebuild;

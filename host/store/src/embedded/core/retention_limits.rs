@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::REPEAT_WINDOW_MAX;
 use crate::embedded::log::segments::Segments;
-use crate::embedded::platform::clock::{ClockSet, Now};
+use crate::embedded::platform::clock::{ClockSet, KeySets, Now};
 use crate::embedded::platform::clock_trust::Wall;
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::settings::Settings;
@@ -57,6 +57,18 @@ impl RetentionLimits {
         let age = Duration::from_millis(self.age_ms.unwrap_or_default());
         let (ahead_ms, _) = lock(&self.wall).ahead_ms(age, now);
         now.wall.as_millis().saturating_sub_signed(ahead_ms.max(0))
+    }
+
+    /// How far the clock is ahead at most for keys of that age, and when it was set.
+    pub(crate) fn keys(&self, age: Duration, now: Now) -> (i64, KeySets) {
+        let mut wall = lock(&self.wall);
+        let (_, at_most_ms) = wall.ahead_ms(age, now);
+        (at_most_ms, wall.key_sets(age, now))
+    }
+
+    /// How much time may have passed without a daemon before the start.
+    pub(crate) fn stopped_ms(&self) -> u64 {
+        lock(&self.wall).stopped_ms
     }
 
     /// What a new segment says of the clock, so that a start knows it as long as it matters.

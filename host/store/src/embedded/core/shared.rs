@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use dispatcher_model::count;
+
 use super::inbox::{Answer, Command, Inbox, Reply, closed};
 use super::index_slot::IndexSlot;
+use super::key_sets::PublishedSets;
 use super::rebuild::Rebuild;
 use super::retention_limits::RetentionLimits;
 use crate::embedded::format::segment_header::{Identity, SegmentHeader, base_of};
@@ -37,6 +40,11 @@ const FILES_LOOK_MS: u64 = 1_000;
 
 /// Most places of damage that are counted.
 const DAMAGES_NOTED_MAX: usize = 1_000;
+
+/// What was received longer ago than that has no key any more: also of the hour in which the window begins.
+const fn keys_age(window_ms: u64) -> Duration {
+    Duration::from_millis(window_ms.saturating_add(HOUR_MS))
+}
 
 pub(crate) struct Target {
     pub number: u16,
@@ -84,8 +92,8 @@ pub(crate) struct Shared {
     pub keys_dropped: AtomicU64,
     /// The longest window of repetitions: how long the index keeps keys.
     window_ms: AtomicU64,
-    /// How far the wall clock is ahead of the time that passed since keys were stored; usually zero.
-    ahead_ms: AtomicI64,
+    /// How far the wall clock is ahead of the time that passed since keys were stored.
+    key_sets: PublishedSets,
     /// What was known of the clock at the start.
     sets: ClockSets,
     /// The first damage found, and how many places.
@@ -106,31 +114,31 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         (settings, clock): (&Settings, Arc<dyn Clock>),
-        (last_seen_ms, last_wall_ms): (u64, u64),
+        (last_seen_ms, last_wall_ms, epoch): (u64, u64, u32),
         newest: SegmentHeader,
         reader: Reader,
         index: Option<Box<dyn Index>>,
         states: &[TargetState],
         lock: Option<Lock>,
     ) -> Self {
+        let began = clock.steady();
+        let seen = SeenTime::starting(&*clock, last_seen_ms);
+        let now = seen.now(&*clock);
+        let retention = RetentionLimits::new(settings, now, (last_wall_ms, newest.clock));
+        let (_, key_sets) = retention.keys(keys_age(settings.window_ms()), now);
         let (end, sets) = {
             let segments = read_lock(&reader.segments);
             let headers = segments.list.iter().map(|segment| segment.header);
-            (segments.tail, ClockSets::new(headers.map(|header| (header.epoch, header.clock))))
+            let said = headers.map(|header| (header.epoch, header.clock));
+            (segments.tail, ClockSets::new(said, (epoch, retention.stopped_ms())))
         };
-        let began = clock.steady();
-        let seen = SeenTime::starting(&*clock, last_seen_ms);
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
         let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
             directory: settings.directory.clone(),
             room: Arc::new(Room::new(settings)),
             spare: Arc::new(spare),
-            retention: RetentionLimits::new(
-                settings,
-                seen.now(&*clock),
-                (last_wall_ms, newest.clock),
-            ),
+            retention,
             clock,
             seen,
             identity: newest.identity,
@@ -143,7 +151,7 @@ impl Shared {
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             window_ms: AtomicU64::new(settings.window_ms()),
-            ahead_ms: AtomicI64::new(0),
+            key_sets: PublishedSets::new(key_sets),
             sets,
             damage: Mutex::new(None),
             unreadable: Mutex::default(),
@@ -245,7 +253,7 @@ impl Shared {
         let (first, error) = waiting.next()?;
         let more = match 1 + waiting.count() {
             1 => String::new(),
-            n => format!(" and {} more targets", n - 1),
+            n => format!(" and {}", count(n as u64 - 1, "more target")),
         };
         let name = &first.name;
         Some(format!("{error}; it is tried again, and deliveries to {name}{more} wait"))
@@ -400,10 +408,8 @@ impl Shared {
     /// The keys that the index keeps at the moment.
     pub(crate) fn keys_kept(&self) -> KeysKept {
         let (now, window_ms) = (self.now(), self.window_ms.load(Ordering::Relaxed));
-        // Of the hour in which the window begins, too.
-        let oldest = Duration::from_millis(window_ms.saturating_add(HOUR_MS));
-        let (ahead_ms, at_most_ms) = lock(&self.retention.wall).ahead_ms(oldest, now);
-        if self.ahead_ms.swap(ahead_ms, Ordering::AcqRel) != ahead_ms {
+        let (at_most_ms, sets) = self.retention.keys(keys_age(window_ms), now);
+        if self.key_sets.publish(sets) {
             // A new segment has to say so.
             self.retention.ring();
         }
@@ -413,7 +419,7 @@ impl Shared {
 
     /// What decides whether an event that was received at `now_ms` is a repetition.
     pub(crate) fn window(&self, now_ms: u64, window_ms: u64) -> KeyWindow {
-        KeyWindow { now_ms, ahead_ms: self.ahead_ms.load(Ordering::Acquire), window_ms }
+        KeyWindow { now_ms, sets: self.key_sets.get(), window_ms }
     }
 
     pub(crate) fn set_tail(&self, lsn: u64) {

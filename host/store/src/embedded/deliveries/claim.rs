@@ -216,7 +216,8 @@ fn due_rows(
         if far_from_ms.is_some() {
             live.look_far();
         }
-        live.low_water_ms = later_ms;
+        // A rebuilt index is put in place before it wakes the targets.
+        live.low_water_ms = if shared.index.is_open() { later_ms } else { u64::MAX };
         return Vec::new();
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);

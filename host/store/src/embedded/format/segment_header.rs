@@ -57,6 +57,9 @@ pub(crate) struct Flags {
     pub beginning_marked: bool,
 }
 
+/// Bit of the flags' byte: what the header says of the clock is unsure.
+const CLOCK_UNSURE: u8 = 8;
+
 impl Flags {
     const fn to_byte(self) -> u8 {
         self.full_length as u8 | (self.prewritten as u8) << 1 | (self.beginning_marked as u8) << 2
@@ -91,7 +94,8 @@ impl SegmentHeader {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&[VERSION, self.flags.to_byte()]);
+        let unsure = if self.clock.unsure { CLOCK_UNSURE } else { 0 };
+        bytes.extend_from_slice(&[VERSION, self.flags.to_byte() | unsure]);
         bytes.extend_from_slice(&self.identity.store.to_le_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
         for field in [
@@ -136,7 +140,11 @@ impl SegmentHeader {
             capacity: u64_at(32),
             prev_end: u64_at(40),
             created_ms: u64_at(48),
-            clock: ClockSet { at_ms: u64_at(56), ahead_min: u32_at(64).cast_signed() },
+            clock: ClockSet {
+                at_ms: u64_at(56),
+                ahead_min: u32_at(64).cast_signed(),
+                unsure: bytes[9] & CLOCK_UNSURE > 0,
+            },
             flags: Flags::from_byte(bytes[9]),
         })
     }
@@ -229,9 +237,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, at_ms: u64, ahead_min: i32, bit in 0usize..USED * 8) {
+        fn a_header_survives_and_no_flipped_bit_goes_unseen(base: u64, epoch: u32, uuid: u64, flags in 0u8..8, at_ms: u64, ahead_min: i32, unsure: bool, bit in 0usize..USED * 8) {
             let (flags, identity) = (Flags::from_byte(flags), Identity { store: 7, uuid });
-            let clock = ClockSet { at_ms, ahead_min };
+            let clock = ClockSet { at_ms, ahead_min, unsure };
             let header = SegmentHeader { base, epoch, identity, clock, flags, ..sample(0, 0) };
             let mut bytes = header.to_bytes();
             prop_assert_eq!(bytes.len() as u64, SEGMENT_HEADER_BYTES);

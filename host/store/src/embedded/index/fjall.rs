@@ -4,7 +4,7 @@
 //! and keyspaces never cleared, the two features of fjall 3 that lost data. A batch must not name
 //! a key twice (its items have no order among themselves), which the map in [`Batch`] ensures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use super::rows::{
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::platform::caught::caught;
 use crate::embedded::platform::disk::is_full;
-use crate::embedded::platform::private::make_private;
+use crate::embedded::platform::private::{make_new_private, make_private};
 use crate::embedded::platform::regular::irregular_in;
 
 /// The engine's folder of keyspaces, each in a folder named by its number.
@@ -90,6 +90,13 @@ impl From<fjall::Error> for IndexError {
 
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX)
+}
+
+/// Begins the keys of rows of `meta` that say which hours there are.
+const HOUR_MARK: &[u8] = b"hour-";
+
+fn hour_mark(hour: u32) -> Vec<u8> {
+    [HOUR_MARK, &hour.to_be_bytes()].concat()
 }
 
 fn hour_name(hour: u32) -> String {
@@ -163,8 +170,16 @@ impl FjallIndex {
                 hours.insert(hour, Hour { space: space(&name)?, filter: None });
             }
         }
+        let meta = space("meta")?;
+        for row in meta.prefix(HOUR_MARK) {
+            let (key, _) = row.into_inner()?;
+            let hour = key[HOUR_MARK.len()..].try_into().ok().map(u32::from_be_bytes);
+            if hour.is_none_or(|hour| !hours.contains_key(&hour)) {
+                return Err(IndexError::Engine("an hour of repetition keys is missing".into()));
+            }
+        }
         Ok(Self {
-            meta: space("meta")?,
+            meta,
             target: space("target")?,
             retry: space("retry")?,
             dead: space("dead")?,
@@ -197,7 +212,8 @@ impl FjallIndex {
             return Ok(hour.space.clone());
         }
         let space = self.database.keyspace(&hour_name(hour), options)?;
-        make_private(&self.folder);
+        // What the engine adds later in its own folders cannot be reached by others.
+        make_new_private(&self.folder.join(KEYSPACES));
         let filter = Some(Filter::default());
         crate::embedded::platform::locks::write_lock(&self.hours)
             .insert(hour, Hour { space: space.clone(), filter });
@@ -218,12 +234,17 @@ impl FjallIndex {
     }
 
     fn drop_hours(&self, before: u32) -> Result<(), IndexError> {
-        let old: Vec<Hour> = {
+        let old = {
             let mut hours = crate::embedded::platform::locks::write_lock(&self.hours);
             let kept = hours.split_off(&before);
-            std::mem::replace(&mut *hours, kept).into_values().collect()
+            std::mem::replace(&mut *hours, kept)
         };
-        for hour in old {
+        let mut marks = self.database.batch();
+        old.keys().for_each(|hour| marks.remove(&self.meta, hour_mark(*hour)));
+        marks.commit()?;
+        // An hour that is missing and has its mark would be damage.
+        self.database.persist(PersistMode::SyncData)?;
+        for hour in old.into_values() {
             self.database.delete_keyspace(hour.space)?;
         }
         Ok(())
@@ -233,7 +254,7 @@ impl FjallIndex {
 /// The engine may panic: on damaged files, and in debug builds when the disk refuses in the middle of a
 /// record. That is an error of the index, and must not end the thread that asks.
 fn unbroken<T>(ask: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    caught(ask).unwrap_or(Err(IndexError::Panicked))
+    caught(ask).unwrap_or_else(|why| Err(IndexError::Panicked(why)))
 }
 
 impl Index for FjallIndex {
@@ -296,7 +317,10 @@ impl Index for FjallIndex {
                 ((space, key.to_vec()), value.to_vec())
             })
         };
-        spaces.into_iter().flat_map(rows).collect()
+        let is_row = |((space, key), _): &((Space, Vec<u8>), Vec<u8>)| {
+            *space != Space::Meta || !key.starts_with(HOUR_MARK)
+        };
+        spaces.into_iter().flat_map(rows).filter(is_row).collect()
     }
 }
 
@@ -368,12 +392,13 @@ impl FjallIndex {
     }
 
     fn write(&self, mut batch: Batch) -> Result<(), IndexError> {
-        let mut writes = self.database.batch();
+        let (mut writes, mut hours) = (self.database.batch(), BTreeSet::new());
         // Stable: of rows with one key the newest stays behind the others, and it alone is written.
         batch.seen.sort_by_key(|(hour, key, _)| (*hour, *key));
         for rows in batch.seen.chunk_by(|one, other| one.0 == other.0) {
             let hour = rows[0].0;
             let space = self.hour(hour)?;
+            hours.insert(hour);
             self.expect(hour, rows);
             for same in rows.chunk_by(|one, other| one.1 == other.1) {
                 if let Some((_, key, seen)) = same.last() {
@@ -383,6 +408,9 @@ impl FjallIndex {
         }
         let mut last: Option<(Space, Keyspace)> = None;
         for ((space, key), value) in batch.rows {
+            if let Space::Seen(hour) = space {
+                hours.insert(hour);
+            }
             let keyspace = match &last {
                 Some((same, keyspace)) if *same == space => keyspace,
                 _ => &last.insert((space, self.space(space)?)).1,
@@ -390,6 +418,12 @@ impl FjallIndex {
             match value {
                 Some(value) => writes.insert(keyspace, key, value),
                 None => writes.remove(keyspace, key),
+            }
+        }
+        // Together with the first rows: an interrupted making leaves no mark.
+        for hour in hours {
+            if !self.meta.contains_key(hour_mark(hour))? {
+                writes.insert(&self.meta, hour_mark(hour), &[][..]);
             }
         }
         writes.commit()?;
@@ -454,47 +488,4 @@ impl FjallIndex {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ops::ControlFlow;
-
-    use super::*;
-    use crate::embedded::index::queries::Queries as _;
-    use crate::embedded::index::rows::{RetryRow, retry_key};
-
-    fn retry(n: u32) -> Vec<u8> {
-        let row =
-            RetryRow { attempts: n, first_attempt_ms: 0, reason: "r".into(), progress: vec![] };
-        postcard::to_allocvec(&row).unwrap()
-    }
-
-    #[test]
-    fn rows_come_back_in_order_after_a_reopen_and_old_hours_go() {
-        let folder = tempfile::tempdir().unwrap();
-        {
-            let index = FjallIndex::open(folder.path()).unwrap();
-            let mut batch = Batch::default();
-            for (target, due, number) in [(1, 30, 7), (1, 10, 9), (2, 5, 1)] {
-                batch.rows.insert((Space::Retry, retry_key(target, due, number)), Some(retry(1)));
-            }
-            let seen = Seen { number: 5, received_ms: 3_600_000 };
-            batch.seen.push((1, [3; 16], Seen { number: 4, ..seen }));
-            batch.seen.push((1, [3; 16], seen));
-            index.commit(batch).unwrap();
-            assert_eq!(index.seen(&[3; 16], 1).unwrap(), Some(seen));
-            let mut batch = Batch { hours_from: 2, ..Batch::default() };
-            batch.rows.insert((Space::Retry, retry_key(1, 30, 7)), None);
-            index.commit(batch).unwrap();
-            assert_eq!(index.seen(&[3; 16], 1).unwrap(), None);
-        }
-        let index = FjallIndex::open(folder.path()).unwrap();
-        let mut found = Vec::new();
-        index
-            .retries(1, 0, &mut |due, number, _| {
-                found.push((due, number));
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        assert_eq!(found, vec![(10, 9)]);
-        assert_eq!(index.dump().len(), 2);
-    }
-}
+mod tests;

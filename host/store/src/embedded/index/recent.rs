@@ -12,6 +12,7 @@ use dispatcher_model::RepetitionKey;
 use tokio::time::Instant;
 
 use super::rows::Seen;
+use crate::embedded::platform::clock::KeySets;
 
 /// A generation is closed after this time …
 const GENERATION: Duration = Duration::from_secs(1);
@@ -30,26 +31,28 @@ pub(crate) const NEVER_ASKED: u64 = 0;
 pub(crate) struct KeyWindow {
     /// When the later event was received.
     pub now_ms: u64,
-    /// How far the clock was set forward since the earlier one was stored, or back if negative.
-    pub ahead_ms: i64,
+    /// When the clock was set since the earlier one was stored.
+    pub sets: KeySets,
     pub window_ms: u64,
 }
 
 impl KeyWindow {
-    /// That moment on the clock as it was before it was set.
-    const fn before_set_ms(self) -> u64 {
-        self.now_ms.saturating_sub_signed(self.ahead_ms)
+    /// That moment on the clock as it was when something was received at `received_ms`. Only a clock that was set back
+    /// may have shown that time before and after.
+    fn before_sets_ms(self, received_ms: u64) -> u64 {
+        let sets = self.sets.0.iter().filter(|(at_ms, by)| *by < 0 || received_ms < *at_ms);
+        sets.fold(self.now_ms, |now, (_, by)| now.saturating_sub_signed(*by))
     }
 
     /// When the window begins. Before that nothing has to be looked up.
     pub(crate) fn begins_ms(self) -> u64 {
-        self.now_ms.min(self.before_set_ms()).saturating_sub(self.window_ms)
+        self.now_ms.min(self.before_sets_ms(0)).saturating_sub(self.window_ms)
     }
 
     /// Whether an event that was received at `received_ms` is repeated. It was received by the clock as it is or
     /// as it was before, and the shorter of both ages is right.
     pub(crate) fn has(self, received_ms: u64) -> bool {
-        let ages = [self.now_ms, self.before_set_ms()];
+        let ages = [self.now_ms, self.before_sets_ms(received_ms)];
         let age = ages.into_iter().filter_map(|now| now.checked_sub(received_ms)).min();
         age.is_none_or(|age| age < self.window_ms)
     }
@@ -144,7 +147,9 @@ mod tests {
     #[test]
     fn a_repetition_is_received_within_the_window_of_its_source() {
         let minute = 60_000;
-        let has = |now_ms, window_ms| KeyWindow { now_ms, ahead_ms: 0, window_ms }.has(1_000);
+        let has = |now_ms, window_ms| {
+            KeyWindow { now_ms, sets: KeySets::default(), window_ms }.has(1_000)
+        };
         for window_ms in [minute, 1_440 * minute] {
             assert!(has(1_000 + window_ms - 1, window_ms));
             assert!(!has(1_000 + window_ms, window_ms));
@@ -163,7 +168,9 @@ mod tests {
             // What passed before and since the clock was set.
             for (before, since) in [(0, 1), (hour, hour), (window_ms - 2, 1), (23 * hour, hour)] {
                 let now_ms = ahead(since);
-                let window = KeyWindow { now_ms, ahead_ms, window_ms };
+                let mut sets = KeySets::default();
+                sets.0[0] = (ahead(0), ahead_ms);
+                let window = KeyWindow { now_ms, sets, window_ms };
                 let within = before + since < window_ms;
                 assert_eq!(window.has(start - before), within, "{ahead_ms} {before} {since}");
                 assert!(!within || window.begins_ms() <= start - before);

@@ -19,7 +19,7 @@ use crate::embedded::format::record::{
     Act, ActKind, DeadRange, MovedRow, MovedRows, RecordedOutcome, Settled, from_deltas,
 };
 use crate::embedded::format::runs::Runs;
-use crate::embedded::state::apply::State;
+use crate::embedded::state::apply::{State, TargetState};
 
 /// Version of the rows. An index with another version is rebuilt.
 pub(crate) const LAYOUT: u8 = 4;
@@ -37,8 +37,9 @@ pub(crate) enum IndexError {
     Full(String),
     #[error("the engine of the index failed: {0}")]
     Engine(String),
-    #[error("the engine of the index gave up on its files")]
-    Panicked,
+    /// The first line of its panic.
+    #[error("the engine of the index gave up on its files: {0}")]
+    Panicked(String),
     /// A file of it is not a file: what it is.
     #[error("{0}")]
     Irregular(String),
@@ -63,7 +64,7 @@ impl IndexError {
 
     /// Whether the index itself is at fault, not its disk, the log or the store.
     pub(crate) const fn is_damage(&self) -> bool {
-        matches!(self, Self::Engine(_) | Self::Panicked | Self::Irregular(_) | Self::Unreadable)
+        matches!(self, Self::Engine(_) | Self::Panicked(_) | Self::Irregular(_) | Self::Unreadable)
     }
 }
 
@@ -467,6 +468,12 @@ impl Batch {
         }
     }
 
+    /// The row of a target as it is now.
+    pub(crate) fn target(&mut self, target: u16, state: &TargetState) {
+        let key = target.to_be_bytes().to_vec();
+        self.rows.insert((Space::Target, key), value(&state.to_row()));
+    }
+
     /// Rows of targets as they are now, and the frame they are as of.
     pub(crate) fn stamp(
         &mut self,
@@ -476,8 +483,7 @@ impl Batch {
     ) {
         for target in targets {
             if let Some(state) = state.targets.get(usize::from(target)) {
-                let key = target.to_be_bytes().to_vec();
-                self.rows.insert((Space::Target, key), value(&state.to_row()));
+                self.target(target, state);
             }
         }
         self.rows.insert((Space::Meta, b"stamp".to_vec()), value(&stamp));

@@ -85,11 +85,11 @@ fn pages(
     }
 }
 
-/// A range that is not listed any more needs no mark.
+/// A range that is not listed any more needs no mark. A single letter of its first event has none.
 fn remove_mark(index: &dyn Index, batch: &mut Batch, key: &[u8]) -> Result<(), IndexError> {
     let (target, first) = (key.first_chunk().copied().map(u16::from_be_bytes), word(key, 2));
     if let Some((target, first)) = target.zip(first)
-        && index.dead_at(target, first, false)?.is_none()
+        && index.dead_at(target, first, false)?.is_none_or(|row| row.to == 0)
     {
         batch.rows.insert((Space::Range, key.to_vec()), None);
     }

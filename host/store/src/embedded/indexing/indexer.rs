@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::lost_rows;
 use super::reindex::{self, Rest};
 use crate::embedded::core::inbox::Reply;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::record::ActKind;
-use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Batch, Index, IndexError, KeysKept, LAYOUT, Stamp};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::state::apply::State;
@@ -215,7 +215,10 @@ impl Indexer {
         }
         let mut done = commit(&self.shared, &mut gathered, &self.state, kept, sync);
         if whole && done.is_ok() {
-            done = self.shared.try_index(|index| index.finish()).unwrap_or(Ok(()));
+            // Further records may follow: then it is not whole yet.
+            let Self { shared, state, .. } = self;
+            let finish = |index: &dyn Index| lost_rows::finish(index, state).map(drop);
+            done = shared.try_index(finish).unwrap_or(Ok(()));
         }
         // After a failure everything is still in the log, and readers of the index get an error.
         for reply in replies {

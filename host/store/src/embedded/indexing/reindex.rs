@@ -259,7 +259,7 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let moved = replay.into_moved();
     let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
     sweep(&*index, targets, shared.reader.start())?;
-    let lost = lost_rows::finish(&*index, &state)?;
+    let lost = lost_rows::finish(&*index, &mut state)?;
     index.sync()?;
     Ok(Made { index, state, to, moved, lost })
 }

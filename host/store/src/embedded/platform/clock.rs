@@ -58,7 +58,16 @@ pub(crate) struct ClockSet {
     pub at_ms: u64,
     /// How far it is ahead, or behind.
     pub ahead_min: i32,
+    /// All of that may be time without a daemon, before the start of the process that says it.
+    pub unsure: bool,
 }
+
+/// Most times that are known apart at which the clock was set.
+pub(crate) const KEY_SETS: usize = 4;
+
+/// When the clock was set, by the clock as it was then, and how far it is ahead since. Zero: it was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeySets(pub [(u64, i64); KEY_SETS]);
 
 /// Nothing that waits is due later than that.
 const DUE_MAX: Duration = Duration::from_secs(7 * 86_400);
@@ -70,9 +79,18 @@ const DUE_MAX: Duration = Duration::from_secs(7 * 86_400);
 pub(crate) struct ClockSets(Vec<(u32, u64)>);
 
 impl ClockSets {
-    /// Oldest first.
-    pub(crate) fn new(segments: impl Iterator<Item = (u32, ClockSet)>) -> Self {
-        Self(segments.map(|(epoch, set)| (epoch, set.ahead_ms())).collect())
+    /// `segments`: oldest first. `stopped_ms`: how much time may have passed without a daemon before `epoch` began.
+    pub(crate) fn new(
+        segments: impl Iterator<Item = (u32, ClockSet)>,
+        (epoch, stopped_ms): (u32, u64),
+    ) -> Self {
+        // What passed before an epoch moves what was due before it, and nothing of its own.
+        let before =
+            |epoch: u32, unsure: bool| if unsure { epoch.saturating_sub(1) } else { epoch };
+        let said = segments.map(|(epoch, set)| (before(epoch, set.unsure), set.ahead_ms()));
+        let mut sets = Self(said.collect());
+        sets.0.push((before(epoch, true), sets.ahead_ms().saturating_add(stopped_ms)));
+        sets
     }
 
     /// How far the clock is ahead in all, in ms.

@@ -5,7 +5,8 @@
 //! last record of the log, it has to agree with the steady clock for an hour first.
 //!
 //! As long as it matters it is known how far the clock was set: what was received before is as old as the steady
-//! clock says, see [`Wall::ahead_ms`].
+//! clock says, see [`Wall::ahead_ms`]. Between the last record and a start nobody measured the time: for what must not
+//! be forgotten early none of it passed, see [`Wall::key_sets`], and for `retention.age` all of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,12 +14,15 @@ use std::time::Duration;
 use dispatcher_model::Timestamp;
 use tokio::time::Instant;
 
-use super::clock::{ClockSet, Now};
+use super::clock::{ClockSet, KEY_SETS, KeySets, Now};
 use crate::embedded::limits::millis;
 
 const APART_MS_MAX: u64 = 3_600_000;
 
 const MINUTE_MS: i64 = 60_000;
+
+/// A time without a daemon that a segment says: it may be a clock that was set by a day or more.
+const SAID_MS_MIN: i64 = 12 * 60 * MINUTE_MS;
 
 const AGREES: Duration = Duration::from_millis(APART_MS_MAX);
 
@@ -31,6 +35,8 @@ pub(crate) struct Wall {
     base: Now,
     /// When the clock was set, or started far from the log: the newest last.
     sets: VecDeque<Set>,
+    /// How much time may have passed without a daemon before the start, in ms. Less than an hour is taken for passed.
+    pub(crate) stopped_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,21 +58,47 @@ impl Wall {
             let since = now.wall.since(Timestamp::from_millis(known.at_ms));
             // The machine may have been started later.
             let at = now.steady.checked_sub(since).unwrap_or(now.steady);
-            Set { at, ahead_ms: i64::from(known.ahead_min) * MINUTE_MS, unsure_ms: 0 }
+            let ahead_ms = i64::from(known.ahead_min) * MINUTE_MS;
+            let unsure_ms = if known.unsure { ahead_ms.max(0) } else { 0 };
+            Set { at, ahead_ms, unsure_ms }
         });
-        Self { base: now, sets: before.into_iter().chain(far.then_some(set)).collect() }
+        let stopped_ms = if far { set.unsure_ms.unsigned_abs() } else { 0 };
+        let sets = before.into_iter().chain(far.then_some(set)).collect();
+        Self { base: now, sets, stopped_ms }
     }
 
-    /// How far the clock was set, as far as that is certain and matters for something of that age.
+    /// How far the clock was set, as far as that matters for something of that age. A short time without a daemon is not
+    /// worth a new segment, which would have to say it.
     pub(crate) fn set(&mut self, age: Duration, now: Now) -> ClockSet {
-        let (ahead_ms, _) = self.ahead_ms(age, now);
-        let certain = |set: &&Set| set.ahead_ms != set.unsure_ms && set.matters(age, now);
-        let Some(last) = self.sets.iter().rev().find(certain) else { return ClockSet::default() };
+        let (certain_ms, at_most_ms) = self.ahead_ms(age, now);
+        let unsure = certain_ms == 0 && at_most_ms > 0;
+        let counts = |set: &&Set| {
+            let is_certain = set.ahead_ms != set.unsure_ms;
+            set.matters(age, now) && (is_certain || set.unsure_ms >= SAID_MS_MIN)
+        };
+        let Some(last) = self.sets.iter().rev().find(counts) else { return ClockSet::default() };
         let passed = now.steady.saturating_duration_since(last.at);
         let at_ms = now.wall.as_millis().saturating_sub(millis(passed)).max(1);
-        let ahead_min = i32::try_from(ahead_ms / MINUTE_MS);
-        let most = if ahead_ms < 0 { i32::MIN } else { i32::MAX };
-        ClockSet { at_ms, ahead_min: ahead_min.unwrap_or(most) }
+        let ahead_min = i32::try_from(at_most_ms / MINUTE_MS);
+        let most = if at_most_ms < 0 { i32::MIN } else { i32::MAX };
+        ClockSet { at_ms, ahead_min: ahead_min.unwrap_or(most), unsure }
+    }
+
+    /// When the clock was set, and how far at most, for keys of that age.
+    pub(crate) fn key_sets(&mut self, age: Duration, now: Now) -> KeySets {
+        self.compare(now);
+        let (mut found, mut later_ms) = (KeySets::default(), 0);
+        let matter = self.sets.iter().rev().filter(|set| set.matters(age, now));
+        for (i, set) in matter.enumerate() {
+            let passed = now.steady.saturating_duration_since(set.at);
+            let since_ms = now.wall.as_millis().saturating_sub(millis(passed));
+            let place = &mut found.0[i.min(KEY_SETS - 1)];
+            // What was received between two that share a place is taken for younger than it is.
+            place.0 = place.0.max(since_ms.saturating_sub_signed(later_ms));
+            place.1 = place.1.saturating_add(set.ahead_ms);
+            later_ms = later_ms.saturating_add(set.ahead_ms);
+        }
+        found
     }
 
     /// Whether it is trusted to compute ages.

@@ -17,6 +17,19 @@ pub(crate) fn make_private(folder: &Path) {
     }
 }
 
+/// The same for what is new in a folder of folders: those that are private already were made so with all that is in them.
+pub(crate) fn make_new_private(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() && metadata.permissions().mode() & OTHERS != 0 {
+            make_private(&entry.path());
+            let mode = metadata.permissions().mode() & !OTHERS;
+            let _ = set_permissions(entry.path(), Permissions::from_mode(mode));
+        }
+    }
+}
+
 fn walk(folder: &Path, levels: usize) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)?.flatten() {
         let (path, Ok(metadata)) = (entry.path(), entry.metadata()) else { continue };

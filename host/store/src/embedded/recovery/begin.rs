@@ -93,7 +93,7 @@ impl Recovery<'_> {
             .and_then(|()| sweep(&*index, targets, oldest.base))
             // What was lost may have had rows.
             .and_then(|()| if has_lost { index.commit(Batch::mark(true)) } else { Ok(()) })
-            .and_then(|()| lost_rows::finish(&*index, &state));
+            .and_then(|()| lost_rows::finish(&*index, &mut state));
         let recent = Recent::new(self.machine.clock.steady());
         Ok(swept.map(|lost| Begun { index: Some(index), damaged, lost, state, recent, tail }))
     }

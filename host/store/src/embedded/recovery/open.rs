@@ -94,7 +94,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let clock = machine.clock.clone();
     let shared = Shared::new(
         (settings, clock),
-        (last_ms, last_wall_ms),
+        (last_ms, last_wall_ms, epoch),
         newest,
         reader,
         index,

@@ -4,6 +4,9 @@
 use std::time::Duration;
 
 use crate::contract::*;
+use crate::embedded::core::inbox::{Command, LostRows};
+use crate::embedded::index::queries::Queries as _;
+use crate::embedded::index::rows::{Batch, Index, Space};
 use crate::embedded::{Embedded, OpenError};
 use crate::{Depth, Hold, HoldKind, Outcome, Queue};
 use dispatcher_model::TargetNumber;
@@ -257,5 +260,34 @@ async fn dead_letters_of_a_lost_beginning_are_listed() {
         let store = folder.store();
         assert_eq!(letters(&store, a).await, 2);
         store.close().await.unwrap();
+    }
+}
+
+/// The records of several targets may be durable one after the other, with the end of the process between them.
+#[tokio::test]
+async fn an_index_is_whole_only_with_the_last_record_of_lost_rows() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let both = register(&*store, &["a", "b"]).await;
+    append(&*store, vec![planned("1", &both)]).await;
+    for target in &both {
+        let some = claim(&*store, *target, 1).await;
+        settle(&*store, *target, &some, retry(now().plus(Duration::from_secs(9_999)))).await;
+    }
+    store.caught_up().await.unwrap();
+    let lost = |index: &dyn Index| {
+        let mut batch = Batch::mark(true);
+        let rows = index.scan(Space::Retry, &[], 9)?;
+        batch.rows.extend(rows.into_iter().map(|(key, _)| ((Space::Retry, key), None)));
+        index.commit(batch)
+    };
+    store.shared.with_index(lost).unwrap();
+    for (target, is_last) in [(both[0], false), (both[1], true)] {
+        let lost = LostRows { target, retries: 1, letters: 0 };
+        store.shared.post(Command::LoseRows(vec![lost]));
+        store.flush().await.unwrap();
+        store.caught_up().await.unwrap();
+        let unfinished = store.shared.with_index(|index| index.is_unfinished()).unwrap();
+        assert_eq!(unfinished, !is_last, "{target:?}");
     }
 }

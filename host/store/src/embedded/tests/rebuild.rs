@@ -8,6 +8,7 @@ use crate::contract::*;
 use crate::embedded::Embedded;
 use crate::embedded::format::frame::Kind;
 use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
+use crate::embedded::platform::locks::lock;
 use crate::embedded::retention::retire::{Retention, Stepped};
 use crate::embedded::simulation::hardware::memory_index::Rows;
 use crate::{Depth, Queue};
@@ -91,6 +92,10 @@ async fn without_an_index_new_events_are_delivered_and_retries_wait() {
     assert_eq!(store.event(new[0].event.id).await.unwrap().unwrap().data, new[0].event.data);
     let mut retention = Retention::new(store.shared.clone());
     assert!(matches!(retention.step(&mut || {}), Stepped::Rest(Some(_))));
+
+    assert!(claimable(&*store, a).await.is_empty());
+    let waits = store.shared.target(a.0).unwrap();
+    assert_eq!(lock(&waits.live).low_water_ms, u64::MAX, "it is not asked again meanwhile");
 
     pass(&gate, &store).await;
     let letters = store.dead_letters(a, None, 9).await.unwrap();

@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::ControlFlow;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use dispatcher_model::{EventId, Timestamp};
@@ -23,9 +23,13 @@ use crate::embedded::settings::folder_of;
 use crate::embedded::tools::check::newest;
 use crate::embedded::tools::damage::Damage;
 use crate::embedded::tools::files::{hand_over, new_file};
+use crate::embedded::tools::holes;
 use crate::embedded::tools::segments::{self, Segment, still_named};
 use crate::embedded::tools::walk::{Seen, Visitor, Walk};
 use crate::embedded::tools::{OpenError, Progress, ToolError, at};
+
+/// What a restore adds to the name of the folder that it replaces.
+pub const BEFORE: &str = ".before";
 
 /// How often the copy starts over.
 const ROUNDS_MAX: u32 = 20;
@@ -42,6 +46,8 @@ pub struct BackedUp {
     pub newest_event: Option<(EventId, Timestamp)>,
     /// Places in the newest segment that cannot be read; they are copied unchanged.
     pub damages: u64,
+    /// Files that the log lacks, and so does the copy: the first of each gap.
+    pub missing: Vec<PathBuf>,
 }
 
 /// Copies the store in `directory` to the new folder `to`.
@@ -56,6 +62,8 @@ pub fn backup(
 ) -> Result<BackedUp, ToolError> {
     let log = segments::log_folder(directory);
     segments::stable_bases(&log)?;
+    let to = &without_slash(to);
+    may_be_made(directory, to)?;
     if is_inside(to, directory).map_err(at("find", to))? {
         let (folder, directory) = (to.to_path_buf(), directory.to_path_buf());
         return Err(ToolError::Inside { folder, directory });
@@ -96,6 +104,46 @@ pub fn backup(
     };
     finish().map_err(at("finish", to))?;
     Ok(done)
+}
+
+/// The name of the folder itself: with a slash behind it a link is what it leads to.
+fn without_slash(to: &Path) -> PathBuf {
+    to.components().collect()
+}
+
+/// Looks for what would stop the last step, which gives the copy its name, or a restore.
+fn may_be_made(directory: &Path, to: &Path) -> Result<(), ToolError> {
+    let refused = |why| ToolError::Unsuited { folder: to.to_path_buf(), why };
+    let real = |path: &Path| -> io::Result<PathBuf> {
+        let path = std::path::absolute(path)?;
+        let parent = folder_of(&path).canonicalize().unwrap_or_else(|_| folder_of(&path).into());
+        Ok(parent.join(path.file_name().unwrap_or_default()))
+    };
+    let mut before = real(directory).map_err(at("find", directory))?.into_os_string();
+    before.push(BEFORE);
+    if real(to).map_err(at("find", to))?.starts_with(&before) {
+        return Err(refused("a restore gives that name to the folder that is there"));
+    }
+    match to.symlink_metadata() {
+        Ok(there) if there.is_symlink() => Err(refused("it is a link")),
+        Ok(there) if !there.is_dir() => Err(refused("it is not a folder")),
+        Ok(there) => {
+            let above = std::fs::metadata(real(to).map_err(at("find", to))?.join(".."));
+            let is_mounted = above.is_ok_and(|above| above.dev() != there.dev());
+            if is_mounted { Err(refused("something is mounted there")) } else { Ok(()) }
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+/// The first file of each gap in the log.
+fn gaps(log: &Path, all: &[Segment]) -> Vec<PathBuf> {
+    let before = holes::beginning(all).map(|hole| hole.header.base);
+    let between = all.windows(2).filter_map(|two| {
+        let limit = two[0].header?.limit();
+        (two[1].base > limit).then_some(limit)
+    });
+    before.into_iter().chain(between).map(|base| log.join(file_name(base))).collect()
 }
 
 /// Whether `to`, which need not exist, is in the folder or is that folder, also by way of links.
@@ -142,6 +190,7 @@ impl Copy<'_> {
             if !self.newest(newest, &mut done)? {
                 continue;
             }
+            done.missing = gaps(&self.log, &all);
             done.segments += 1;
             progress(total, total);
             return Ok(done);

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use dispatcher_model::{EventId, Timestamp};
+use dispatcher_model::{EventId, Timestamp, count};
 
 use crate::embedded::error::OpenError;
 use crate::embedded::format::entry::Effects;
@@ -16,6 +16,7 @@ use crate::embedded::index::rows::Stamp;
 use crate::embedded::index::set_aside::set_aside_before;
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::{State, TargetState};
+use crate::embedded::tools::access::{Denied, denied_of_log};
 use crate::embedded::tools::damage::{Damage, Known, Meets};
 use crate::embedded::tools::index_view::{IndexView, Looked, Shadow, look};
 use crate::embedded::tools::segments::{self, Segment};
@@ -41,10 +42,14 @@ pub struct Report {
     pub running: bool,
     /// What is wrong with the index. The next start rebuilds it.
     pub index: Option<String>,
+    /// It is something that a person put there, not a folder: a start leaves it.
+    pub index_in_way: bool,
     /// Damaged indexes that earlier starts set aside.
     pub set_aside: Vec<PathBuf>,
     /// Whether the daemon would start.
     pub start: Start,
+    /// A file that the owner of the folder may not read or write, while root looks.
+    pub denied: Option<String>,
     /// Segments that cannot be repaired can be given up: another one says what belongs in their place.
     pub can_give_up: bool,
     pub newest_event: Option<(EventId, Timestamp)>,
@@ -53,7 +58,8 @@ pub struct Report {
 impl Report {
     #[must_use]
     pub const fn is_clean(&self) -> bool {
-        self.damages_count == 0 && self.index.is_none() && !matches!(self.start, Start::Fails(_))
+        let starts = !matches!(self.start, Start::Fails(_)) && self.denied.is_none();
+        self.damages_count == 0 && self.index.is_none() && starts
     }
 }
 
@@ -86,6 +92,9 @@ pub(super) fn unread(directory: &Path, error: ToolError) -> Result<Report, ToolE
     let parts = [settings.lock_file(), settings.index_folder(), settings.log_folder()];
     if parts.iter().all(|part| part.symlink_metadata().is_err()) {
         return Err(error);
+    }
+    if let Some(Denied { text, own: true }) = denied_of_log(directory) {
+        return Ok(Report { start: Start::Fails(text), ..Report::default() });
     }
     let Ok(shadow) = Shadow::of(&settings.index_folder()) else { return Err(error) };
     match trial(directory, &shadow) {
@@ -162,6 +171,12 @@ pub(super) fn survey(
             }
         };
     }
+    // While a daemon runs it is plain that it may.
+    let denied = denied_of_log(directory).filter(|_| !matches!(report.start, Start::Unknown));
+    match denied {
+        Some(Denied { text, own: true }) => report.start = Start::Fails(text),
+        other => report.denied = other.map(|denied| denied.text),
+    }
     if let Start::Works = report.start {
         report.damages.iter_mut().for_each(Damage::start_works);
     }
@@ -169,6 +184,8 @@ pub(super) fn survey(
     report.set_aside = set_aside_before(&aside).map_err(at("read", &aside))?;
     let index_is_wrong = agrees.is_err();
     report.index = agrees.err();
+    let index = Settings::new(directory).index_folder();
+    report.index_in_way = report.index.is_some() && !index.is_dir();
     Ok(Survey { report, index_is_wrong })
 }
 
@@ -179,15 +196,15 @@ fn brief(error: &OpenError) -> String {
             format!("the log is damaged at byte {offset} of {} ({what})", segment.display())
         }
         OpenError::Lost { segment, offset, missing_bytes } => {
-            let segment = segment.display();
+            let (segment, missing) = (segment.display(), count(*missing_bytes, "byte"));
             format!(
-                "the log ends at byte {offset} of {segment}, {missing_bytes} bytes before the place that its index has read"
+                "the log ends at byte {offset} of {segment}, {missing} before the place that its index has read"
             )
         }
         OpenError::Cut { segment, offset, missing_bytes } => {
-            let segment = segment.display();
+            let (segment, missing) = (segment.display(), count(*missing_bytes, "byte"));
             format!(
-                "{segment} was cut: {missing_bytes} bytes of the file are missing, its last record ends at byte {offset}"
+                "{segment} was cut: the file lacks {missing}, its last record ends at byte {offset}"
             )
         }
         OpenError::NoBeginning { segment } => {
@@ -267,14 +284,19 @@ fn against(view: &IndexView, log: Option<&AtStamp>, sound: bool) -> Result<(), S
     let differs = targets.iter().zip(&log.targets).find(|(one, other)| !same(one, other));
     if let Some((one, other)) = differs {
         return Err(format!(
-            "for target {} it has {} dead letters and cursor {}, the log has {} and {}",
-            one.name, one.counts.dead, one.cursor, other.counts.dead, other.cursor
+            "for target {} it has {} and cursor {}, the log has {} and {}",
+            one.name,
+            count(one.counts.dead, "dead letter"),
+            one.cursor,
+            other.counts.dead,
+            other.cursor
         ));
     }
     if targets.len() == log.targets.len() {
         return Ok(());
     }
-    Err(format!("it has {} targets, the log has {}", targets.len(), log.targets.len()))
+    let there = count(targets.len() as u64, "target");
+    Err(format!("it has {there}, the log has {}", log.targets.len()))
 }
 
 struct Checker {

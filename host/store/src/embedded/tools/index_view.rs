@@ -18,6 +18,7 @@ use crate::embedded::index::rows::{IndexError, LAYOUT, Stamp};
 use crate::embedded::platform::regular::{self, irregular_in};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::TargetState;
+use crate::embedded::tools::access::{Denied, denied_of_index};
 use crate::embedded::tools::{ToolError, at};
 
 /// The folder of a keyspace whose files never change.
@@ -75,14 +76,22 @@ pub(super) fn look(directory: &Path, held: bool) -> Result<Looked, ToolError> {
     if !held && is_in_use(directory)? {
         return Ok(in_use);
     }
-    let shadow = copied.map_err(at("copy", &folder))?;
-    let view = match irregular_in(&folder).map_err(at("read", &folder))? {
-        Some(why) => IndexView::Unusable { why, stamp: None },
-        None if folder.is_dir() => {
+    let shadow = copied.map_err(at("make a copy of", &folder))?;
+    let view = match (irregular_in(&folder), &shadow.unread) {
+        (Ok(Some(why)), _) => IndexView::Unusable { why, stamp: None },
+        (Ok(None), None) if folder.is_dir() => {
             let view = read(&shadow.index()).unwrap_or_else(|error| unusable(&error, None));
             view.in_place(&shadow)
         }
-        None => IndexView::Missing,
+        (Ok(None), None) => IndexView::Missing,
+        (_, Some(why)) => IndexView::Unusable { why: why.clone(), stamp: None },
+        (Err(error), None) => {
+            IndexView::Unusable { why: at("read", &folder)(error).to_string(), stamp: None }
+        }
+    };
+    let view = match denied_of_index(directory) {
+        Some(Denied { text, .. }) => IndexView::Unusable { why: text, stamp: view.stamp() },
+        None => view,
     };
     Ok(Looked { view, shadow: Some(shadow) })
 }
@@ -131,6 +140,8 @@ pub(super) struct Shadow {
     folder: PathBuf,
     /// The folder of the index that it is a copy of.
     of: PathBuf,
+    /// Why a part of it could not be copied.
+    unread: Option<String>,
 }
 
 impl Shadow {
@@ -154,10 +165,17 @@ impl Shadow {
         let path = std::env::temp_dir().join(name);
         // Fails if the folder exists, which may be another user's.
         DirBuilder::new().mode(0o700).create(&path)?;
-        let shadow = Self { folder: path, of: folder.to_path_buf() };
+        let mut shadow = Self { folder: path, of: folder.to_path_buf(), unread: None };
         if folder.is_dir() {
             fs::create_dir(shadow.index())?;
-            copy(&fs::canonicalize(folder)?, &shadow.index())?;
+            let copied = fs::canonicalize(folder).map_err(at("read", folder));
+            let copied = copied.and_then(|from| copy(&from, &shadow.index()));
+            if let Err(error) = copied {
+                // A start cannot read it either.
+                shadow.unread = Some(error.to_string());
+                fs::remove_dir_all(shadow.index())?;
+                stand_in(&shadow.index())?;
+            }
         } else if folder.symlink_metadata().is_ok() {
             stand_in(&shadow.index())?;
         }
@@ -179,20 +197,27 @@ fn stand_in(path: &Path) -> io::Result<()> {
 
 /// Copies files and folders, and links to the files of `tables`. A link to a folder is not followed, because that may be
 /// any folder of the machine.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+fn copy(from: &Path, to: &Path) -> Result<(), ToolError> {
     let is_tables = from.file_name().is_some_and(|name| name == TABLES);
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
+    for entry in fs::read_dir(from).map_err(at("read", from))? {
+        let entry = entry.map_err(at("read", from))?;
         let (source, copied) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            fs::create_dir(&copied)?;
+        let one = || -> io::Result<bool> {
+            if entry.file_type()?.is_dir() {
+                fs::create_dir(&copied)?;
+                return Ok(true);
+            }
+            if !source.is_file() {
+                stand_in(&copied)?;
+            } else if is_tables {
+                symlink(&source, &copied)?;
+            } else {
+                fs::copy(&source, &copied)?;
+            }
+            Ok(false)
+        };
+        if one().map_err(at("read", &source))? {
             copy(&source, &copied)?;
-        } else if !source.is_file() {
-            stand_in(&copied)?;
-        } else if is_tables {
-            symlink(&source, &copied)?;
-        } else {
-            fs::copy(&source, &copied)?;
         }
     }
     Ok(())

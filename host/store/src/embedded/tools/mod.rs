@@ -3,6 +3,7 @@
 //! All but `repair` only read, and work while a daemon uses the folder: what it removes or writes meanwhile
 //! does not count as damage. Memory is bounded by the largest frame and the number of targets.
 
+mod access;
 mod backlogs;
 mod backup;
 mod check;
@@ -24,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use backlogs::{Backlog, NamesFit, backlogs, names_fit};
-pub use backup::{BackedUp, backup};
+pub use backup::{BEFORE, BackedUp, backup};
 pub use check::{Report, Start, check};
 pub use damage::{Concerned, Damage, Known, Lay, Meets, Unsure};
 pub use dump::{DumpOptions, dump};
@@ -47,6 +48,8 @@ pub enum ToolError {
     NoLog { folder: PathBuf },
     #[error("cannot {act} {path}: {source}")]
     Io { act: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {act} {path}: permission denied; {run_as}")]
+    Denied { act: &'static str, path: PathBuf, run_as: String },
     #[error("a daemon uses {directory}: stop it first; nothing was changed")]
     Running { directory: PathBuf },
     #[error(transparent)]
@@ -57,6 +60,8 @@ pub enum ToolError {
         "{folder} is inside the store's own folder {directory}, which a restore moves away: name a folder outside it; nothing was written"
     )]
     Inside { folder: PathBuf, directory: PathBuf },
+    #[error("{folder} cannot be the new folder: {why}; name another one; nothing was written")]
+    Unsuited { folder: PathBuf, why: &'static str },
     #[error(
         "{folder} is left from an interrupted backup, or another backup is running: if none is, remove it"
     )]
@@ -77,7 +82,13 @@ pub enum ToolError {
 
 /// Adds to an error what failed and where.
 fn at<'a>(act: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> ToolError + 'a {
-    move |source| ToolError::Io { act, path: path.to_path_buf(), source }
+    move |source| match source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let run_as = access::run_as(path);
+            ToolError::Denied { act, path: path.to_path_buf(), run_as }
+        }
+        _ => ToolError::Io { act, path: path.to_path_buf(), source },
+    }
 }
 
 /// Progress: bytes done, and bytes in all.

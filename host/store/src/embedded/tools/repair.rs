@@ -88,7 +88,7 @@ pub fn repair(
     };
     let kept = found.report.damages.iter().map(|damage| evidence_path(directory, damage)).collect();
     if dry_run || found.report.is_clean() || found.report.segments == 0 {
-        let index_removed = found.index_is_wrong;
+        let index_removed = found.index_is_wrong && !found.report.index_in_way;
         let after = (!given_up.is_empty()).then(|| found.report.clone());
         return Ok(Repaired { before: found.report, kept, index_removed, given_up, after });
     }

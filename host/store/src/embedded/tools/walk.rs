@@ -64,6 +64,8 @@ pub(super) struct Walk<'w> {
     epoch: u32,
     walked: Walked,
     is_complete: bool,
+    /// Of the segments, as far as one of them says it.
+    capacity: Option<u64>,
     /// The log was durable up to here, as its index proves.
     proven: u64,
 }
@@ -107,6 +109,7 @@ impl<'w> Walk<'w> {
             epoch: 0,
             walked,
             is_complete: false,
+            capacity: None,
             proven: 0,
         }
     }
@@ -120,6 +123,7 @@ impl<'w> Walk<'w> {
     /// Walks over these segments, which follow one another.
     pub(super) fn over(mut self, all: &[Segment]) -> Result<Walked, ToolError> {
         self.bytes_all = all.iter().map(|segment| segment.len).sum();
+        self.capacity = all.iter().find_map(|segment| Some(segment.header?.capacity));
         if let Some(hole) = holes::beginning(all).filter(|_| self.is_complete) {
             let damage = Damage { begins_log: true, ..self.missing(&hole) };
             if self.visitor.damage(damage).is_break() {
@@ -234,11 +238,16 @@ impl<'w> Walk<'w> {
     /// A file that cannot be used, or not from its beginning.
     fn whole(&self, segment: &Segment, what: &'static str, repairable: bool) -> Damage {
         let header = segment.header;
-        let to = header.map_or(segment.base + segment.len, |header| header.first());
+        let len = header.map_or(segment.len, |header| header.first() - segment.base);
+        // An event may have been anywhere in a file of which nothing is known.
+        let to = match (header, self.capacity) {
+            (None, Some(capacity)) => segment.base + capacity.max(len),
+            _ => segment.base + len,
+        };
         Damage {
             segment: segment.path.clone(),
             offset: 0,
-            bytes: to - segment.base,
+            bytes: len,
             what,
             lay: if repairable { Lay::Header } else { Lay::Unknown },
             concerned: Vec::new(),

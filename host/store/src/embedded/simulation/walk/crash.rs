@@ -75,6 +75,7 @@ impl Walk {
         let read_at_open_bytes_max = if self.step.is_multiple_of(2) { 0 } else { u64::MAX };
         let machine = Machine { read_at_open_bytes_max, ..self.machine() };
         self.open_on(&machine)?;
+        self.model.opened_steady_ms = self.steady_ms();
         let running = self.running.as_mut().ok_or("no store is open")?;
         if running.store.rebuilding().is_some() {
             running.rebuild_index()?;

@@ -133,6 +133,8 @@ pub(super) struct Model {
     pub numbers: BTreeMap<u64, Label>,
     /// The latest time that the wall clock ever showed.
     pub wall_max_ms: u64,
+    /// When the store was opened last, by the steady clock.
+    pub opened_steady_ms: u64,
 }
 
 impl Model {

@@ -157,11 +157,13 @@ impl Walk {
         windows.retain(|window| recent(window.until_ms));
         for target in self.model.targets.clone() {
             let store = self.store();
-            let there = self.must("windows", store.windows(target.1))?;
+            // As they were recorded: where the clock was set they end later.
+            let rows = store.shared.with_index(|index| index.windows(target.1.0, now_ms));
+            let there = rows.map_err(|error| format!("windows: {error}"))?;
             for window in windows.iter_mut().filter(|window| window.target == target.1.0) {
                 let found = there
                     .iter()
-                    .any(|w| w.group == window.group && w.until.as_millis() == window.until_ms);
+                    .any(|(group, row)| (*group, row.until_ms) == (window.group, window.until_ms));
                 // A rebuilt index does not know the windows of removed segments.
                 let whole = self.start() == 0;
                 let must =

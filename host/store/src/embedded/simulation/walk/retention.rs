@@ -148,6 +148,10 @@ impl Walk {
         self.model.fold(key, now);
         let Some(delivery) = self.model.deliveries.get_mut(&key) else { return Ok(()) };
         if ended_before && now == Status::Delivered && delivery.status != Status::Open {
+            if delivery.status == Status::Dead {
+                let status = Status::Dropped;
+                *delivery = Delivery { status, durable: status, ..Delivery::new() };
+            }
             return Ok(());
         }
         let fine = now == delivery.status

@@ -135,8 +135,12 @@ impl Walk {
         if let Some(first) = self.model.label(id) {
             let old = &self.model.events[first];
             let passed_ms = new.steady_ms - old.steady_ms;
-            let in_time =
-                passed_ms < new.window_ms || new.received_ms < old.received_ms + new.window_ms;
+            let opened_ms = self.model.opened_steady_ms;
+            // Before a start the time may not have passed.
+            let proven_ms = if old.steady_ms <= opened_ms { opened_ms } else { old.steady_ms };
+            let in_time = passed_ms < new.window_ms
+                || new.steady_ms - proven_ms < new.window_ms
+                || new.received_ms < old.received_ms + new.window_ms;
             if new.key.is_none() || old.key != new.key || !in_time {
                 return Err(format!("event {label} was taken for a repetition of event {first}"));
             }

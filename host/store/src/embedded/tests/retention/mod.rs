@@ -4,6 +4,7 @@
 mod age;
 mod crashes;
 mod size;
+mod starts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
