@@ -1,12 +1,14 @@
 //! Where an id comes from, what an event said, and what waits for its time: `events`, `show`, `tail`, `retry`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 
 use super::twilio::{TAKEN, Twilio, events_in};
-use crate::harness::{Daemon, SECRET, body, events, wait_for};
+use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
 
 #[track_caller]
 fn output(daemon: &Daemon, arguments: &[&str]) -> Output {
@@ -71,6 +73,7 @@ fn events_are_found_newest_first_by_what_they_are_and_by_what_became_of_them() {
     assert_eq!(found(&daemon, &["--max", "2", "--source", "sqreen"]), newest[..2]);
     for (arguments, expected) in [
         (&["--source", "sqreen", "--since", "1h"][..], &newest[..]),
+        (&["--source", "sqreen", "--since", "7d"], &newest[..]),
         (&["--type", "test"], &test[..]),
         (&["--type", "!sec*", "--source", "sqreen"], &test[..]),
         (&["--text", "zÜRICH"], &test[..]),
@@ -86,7 +89,7 @@ fn events_are_found_newest_first_by_what_they_are_and_by_what_became_of_them() {
     assert_eq!(found(&daemon, &["--target", "frail"]), failed);
     wait_for("a retry", || {
         let waits = ["waiting", "retrying"].map(|state| found(&daemon, &["--state", state]));
-        let all: std::collections::BTreeSet<_> = waits.concat().into_iter().collect();
+        let all: BTreeSet<_> = waits.concat().into_iter().collect();
         (!waits[1].is_empty() && all.len() == 3).then_some(())
     });
     wait_for("the deliveries", || {
@@ -103,6 +106,11 @@ fn events_are_found_newest_first_by_what_they_are_and_by_what_became_of_them() {
         "{first}"
     );
     assert_eq!(stdout(&daemon, &["events", "--text", "nothing has this"]), "no such events\n");
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_with_its_reason() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     for (arguments, code, part) in [
         (&["events", "--source", "sqren"][..], 1, "configured: sqreen"),
         (&["events", "--target", "fril"], 1, "unknown target"),
@@ -112,7 +120,14 @@ fn events_are_found_newest_first_by_what_they_are_and_by_what_became_of_them() {
         (&["events", "--since", "yesterday"], 2, "2h"),
         (&["events", "--max", "0"], 2, "--max"),
         (&["events", "--max", "10001"], 2, "at most 10000 without --json"),
+        (&["events", "--source", ""], 2, "--source"),
+        (&["events", "--type", ""], 2, "--type"),
+        (&["refused", ""], 2, "[SOURCE]"),
+        (&["dead", "list", "--target", ""], 2, "--target"),
         (&["tail", "--last", "101"], 2, "--last"),
+        (&["tail", "--count", "0", "--last", "5"], 2, "--count"),
+        (&["sign"], 2, "give --source NAME, or --scheme NAME --secret SECRET"),
+        (&["verify"], 2, "give --source NAME, or --scheme NAME --secret SECRET, or --list"),
     ] {
         let error = refused(&daemon, arguments, code);
         assert!(error.contains(part), "{arguments:?}: {error}");
@@ -151,6 +166,45 @@ fn tail_begins_with_what_happened_last() {
     assert!(tail.wait().unwrap().success());
 }
 
+#[test]
+fn tail_loses_no_event_between_those_of_before_and_what_happens() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let is_followed = AtomicBool::new(false);
+    post(&daemon, &body(&events("before", 60)));
+    let (seen, marker) = std::thread::scope(|scope| {
+        let senders = scope.spawn(|| {
+            let batches = (0..).take_while(|_| !is_followed.load(Ordering::Relaxed));
+            for batch in batches {
+                let ids = events(&format!("flow-{batch}"), 40);
+                post_all(daemon.address(), &ids, 1, 4, &AtomicUsize::new(0));
+            }
+        });
+        let mut tail = daemon.command(&["tail", "--json", "--last", "60"]);
+        let mut tail = tail.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(tail.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let lines = lines.map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let mut lines = lines.filter(|line| line["what"] == "event" && line["source"] == "sqreen");
+        let mut seen: Vec<Value> = lines.by_ref().take(80).collect();
+        is_followed.store(true, Ordering::Relaxed);
+        senders.join().unwrap();
+        // Comes after all others.
+        let marker = post(&daemon, &body(&events("marker", 1))).remove(0);
+        seen.extend(lines.take_while(|line| line["event"] != *marker));
+        tail.kill().unwrap();
+        tail.wait().unwrap();
+        (seen, marker)
+    });
+    let seen: Vec<&str> = seen.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    let stored = found(&daemon, &["--source", "sqreen", "--max", "100000"]);
+    let mut stored: Vec<&str> = stored.iter().map(String::as_str).collect();
+    stored.reverse();
+    let from = stored.iter().position(|id| seen.contains(id)).unwrap();
+    let expected: BTreeSet<&str> = stored[from..].iter().copied().collect();
+    let all: BTreeSet<&str> = seen.iter().copied().chain([marker.as_str()]).collect();
+    assert_eq!(all, expected);
+    assert_eq!(seen.len() + 1, all.len(), "each is shown once");
+}
+
 /// A target that failed and waits an hour for its next attempt.
 fn waiting(count: usize) -> (Daemon, Vec<String>) {
     let daemon = Daemon::new()
@@ -184,10 +238,10 @@ fn a_retry_attempts_now_what_waits_for_its_time() {
     let asked = String::from_utf8(unasked.stdout).unwrap();
     assert_eq!(asked, "3 deliveries wait for their next attempt at frail\n");
     let one = stdout(&daemon, &["retry", &ids[1]]);
-    assert_eq!(one, "1 delivery waits for its next attempt\nattempted now: 1\n");
+    assert_eq!(one, "1 delivery waits for its next attempt\ndue now: 1\n");
     daemon.wait_delivered("closed/frail", &events("late", 3)[1..2]);
     let others = stdout(&daemon, &["retry", "frail", "--yes"]);
-    assert!(others.ends_with("attempted now: 2\n"), "{others}");
+    assert!(others.ends_with("due now: 2\n"), "{others}");
     daemon.wait_delivered("closed/frail", &events("late", 3));
     let explained = stdout(&daemon, &["explain", &ids[0]]);
     assert!(explained.contains("attempt 2"), "{explained}");
@@ -219,10 +273,7 @@ fn a_retry_leaves_a_pause_alone() {
     let held = &stdout_of_status(&daemon)["targets"][0];
     assert_eq!((&held["pending"], &held["retrying"]), (&2.into(), &2.into()));
     stdout(&daemon, &["resume", "frail", "--held"]);
-    assert_eq!(
-        stdout(&daemon, &["retry", "frail", "--yes"]).lines().last(),
-        Some("attempted now: 2")
-    );
+    assert_eq!(stdout(&daemon, &["retry", "frail", "--yes"]).lines().last(), Some("due now: 2"));
     daemon.wait_delivered("closed/frail", &events("late", 2));
 }
 
@@ -249,7 +300,7 @@ fn a_retry_sends_a_message_whole_and_leaves_what_waits_for_the_next_one() {
         assert!(refused(&daemon, &["retry", what], 1).contains("`dispatcher explain ID`"));
     }
     let one = stdout(&daemon, &["retry", &ids[1], "--yes"]);
-    assert_eq!(one, "3 deliveries wait for their next attempt\nattempted now: 3\n");
+    assert_eq!(one, "3 deliveries wait for their next attempt\ndue now: 3\n");
     let taken = wait_for("the message", || twilio.taken().pop());
     assert_eq!(events_in(&taken), 3, "{taken:?}");
     rows(2);

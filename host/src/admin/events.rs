@@ -171,6 +171,15 @@ pub(super) async fn newest(inner: &Inner, max: usize) -> Result<Vec<EventLine>, 
     Ok(lines(inner, page.events))
 }
 
+/// Those of the events that are stored.
+pub(super) async fn of_ids(
+    inner: &Inner,
+    ids: Vec<EventId>,
+) -> Result<Vec<EventLine>, RequestError> {
+    let found = inner.queue.find(ids).await?;
+    Ok(lines(inner, found.into_iter().flatten().collect()))
+}
+
 fn lines(inner: &Inner, events: Vec<FoundEvent>) -> Vec<EventLine> {
     let names = inner.all().into_iter().map(|target| (target.number, target.name));
     let names: BTreeMap<_, _> = names.collect();

@@ -54,7 +54,7 @@ async fn attempt_now(
         }
         inner.host.resume(target.number);
     }
-    tracing::info!(to = %target.name, count, "deliveries attempted now, by hand");
+    tracing::info!(to = %target.name, count, "deliveries made due by hand");
     Ok(())
 }
 

@@ -4,8 +4,8 @@
 //! waits in a queue of its own, of at most [`TAIL_BYTES_MAX`]. When that is full, further lines are skipped and
 //! counted until the reader has read what waits; the count follows at the place of the gap.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -43,14 +43,14 @@ struct LineQueue {
 }
 
 /// The last lines of before come first: the newest events of the store, and the refusals that are remembered.
-pub(super) async fn lines(inner: &Inner, last: usize) -> Lines {
+pub(super) async fn lines(inner: &Arc<Inner>, last: usize) -> Lines {
     let queue = Arc::<Mutex<LineQueue>>::default();
     // Listens first, so that nothing is missing in between.
     let notes = inner.feed.listen();
     let before = if last > 0 { before(inner, last.min(LAST_MAX)).await } else { Vec::new() };
     before.iter().for_each(|line| lock(&queue).push(line));
     let shown = before.into_iter().filter_map(key).collect();
-    let filling = tokio::spawn(fill(notes, shown, Arc::clone(&queue)));
+    let filling = tokio::spawn(fill(notes, Arc::downgrade(inner), shown, Arc::clone(&queue)));
     Lines { queue, filling: filling.abort_handle() }
 }
 
@@ -100,7 +100,13 @@ fn key(line: TailLine) -> Option<String> {
     }
 }
 
-async fn fill(mut notes: Receiver<Note>, shown: BTreeSet<String>, queue: Arc<Mutex<LineQueue>>) {
+/// Does not keep `inner`, which has the feed: it closes when the daemon stops.
+async fn fill(
+    mut notes: Receiver<Note>,
+    inner: Weak<Inner>,
+    shown: BTreeSet<String>,
+    queue: Arc<Mutex<LineQueue>>,
+) {
     let is_new = |line: &TailLine| {
         shown.is_empty() || key(line.clone()).is_none_or(|key| !shown.contains(&key))
     };
@@ -109,13 +115,48 @@ async fn fill(mut notes: Receiver<Note>, shown: BTreeSet<String>, queue: Arc<Mut
         let now = now();
         match received {
             Ok(note) => {
-                let lines = of_note(&now, note);
+                let lines = match note {
+                    Note::StoredUnheard { request, events } => {
+                        let (lines, unknown) = of_unheard(&inner, &now, &request, events).await;
+                        lock(&queue).skip(unknown);
+                        lines
+                    }
+                    note => of_note(&now, note),
+                };
                 lines.iter().filter(|line| is_new(line)).for_each(|line| lock(&queue).push(line));
             }
             Err(RecvError::Lagged(count)) => lock(&queue).skip(count),
             Err(RecvError::Closed) => return lock(&queue).close(),
         }
     }
+}
+
+/// Looks up the events of a request; also returns how many could not be found.
+async fn of_unheard(
+    inner: &Weak<Inner>,
+    now: &str,
+    request: &str,
+    events: Vec<(String, bool)>,
+) -> (Vec<TailLine>, u64) {
+    let count = events.len() as u64;
+    let Some(inner) = inner.upgrade() else { return (Vec::new(), count) };
+    let ids = events.iter().filter_map(|(id, _)| id.parse().ok()).collect();
+    let found = in_time(events::of_ids(&inner, ids)).await;
+    let found: BTreeMap<_, _> = found.into_iter().map(|event| (event.id.clone(), event)).collect();
+    let mut lines = Vec::new();
+    for (id, is_duplicate) in events {
+        // The same event may be in a request twice.
+        let Some(event) = found.get(&id).cloned() else { continue };
+        let mut line = of_stored(event);
+        if let TailLine::Event { time, request: shown, duplicate, .. } = &mut line {
+            now.clone_into(time);
+            request.clone_into(shown);
+            *duplicate = is_duplicate;
+        }
+        lines.push(line);
+    }
+    let unknown = count - lines.len() as u64;
+    (lines, unknown)
 }
 
 fn lock(queue: &Mutex<LineQueue>) -> MutexGuard<'_, LineQueue> {
@@ -162,6 +203,9 @@ impl LineQueue {
     }
 
     fn skip(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
         self.skipped += count;
         self.wake();
     }
@@ -210,6 +254,8 @@ fn of_note(now: &str, note: Note) -> Vec<TailLine> {
             };
             events.into_iter().map(line).collect()
         }
+        // It is looked up.
+        Note::StoredUnheard { .. } => Vec::new(),
         Note::Refused { request, source, status, reason } => vec![TailLine::Refused {
             time,
             request: request.to_string(),

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use clap::builder::NonEmptyStringValueParser;
+
 use super::ask::{self, Ask};
 use super::confirm::confirm;
 use super::exit::Failure;
@@ -31,7 +33,7 @@ pub(super) struct ListArgs {
     #[command(flatten)]
     ask: Ask,
     /// Only of this target
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     target: Option<String>,
     /// For scripts
     #[arg(long)]

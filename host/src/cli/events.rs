@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, RangedU64ValueParser};
 
 use super::ask::{self, Ask, Daemon};
 use super::event_table::table;
@@ -27,34 +27,34 @@ const DATE_CHARS: usize = 10;
 
 /// Find stored events, newest first
 ///
-/// `show ID` prints the data of one, `explain ID` says what became of it. Times are in UTC; the short form of a
+/// In the order of the log: the daemon's own events may be some milliseconds out of order. `show ID` prints the data of one, `explain ID` says what became of it. Times are in UTC; the short form of a
 /// terminal leaves out the year, and the date of today.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct EventsArgs {
     #[command(flatten)]
     ask: Ask,
     /// Only of this source
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     source: Option<String>,
     /// Only of types that match, such as 'push' or 'pull_request.*'; with ! in front, of others
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = NonEmptyStringValueParser::new())]
     r#type: Option<String>,
     /// Only of this severity or a worse one: info, warning, error, critical
     #[arg(long, value_name = "MIN", hide_possible_values = true)]
     #[arg(value_parser = PossibleValuesParser::new(Severity::ALL.map(Severity::as_str)))]
     severity: Option<String>,
     /// Only what this target got, or with --state what became of it there
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     target: Option<String>,
-    /// waiting, retrying, delivered, dead, dropped or not-routed, at any target
+    /// waiting, retrying, delivered, dead or dropped at a target; or not-routed: to no target, with --target not to that one
     #[arg(long, hide_possible_values = true)]
     #[arg(value_parser = PossibleValuesParser::new(FateKind::ALL.map(FateKind::as_str)))]
     state: Option<String>,
-    /// Only what was received since: 2h, or 2026-01-31T08:00:00Z
+    /// Only what was received since: 2h, 7d or 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Only with this text in the title, type, subject or data, in any case
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     text: Option<String>,
     /// Most events; default: 50. Without --json at most 10,000
     #[arg(long, value_name = "N", default_value_t = MAX_DEFAULT, hide_default_value = true)]

@@ -45,7 +45,7 @@ pub(super) fn read_body(from: &mut dyn io::Read, name: &str) -> Result<Vec<u8>, 
 /// Why an argument of `--since` is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidTime {
-    #[error("write a time such as 2026-01-31T08:00:00Z, or how long ago, such as 2h")]
+    #[error("write a time such as 2026-01-31T08:00:00Z, or how long ago, such as 2h or 7d")]
     Form,
     #[error("before 1970")]
     Before1970,
@@ -60,7 +60,9 @@ pub(super) fn time(text: &str) -> Result<Timestamp, InvalidTime> {
         let millis = u64::try_from(moment).map_err(|_| InvalidTime::Before1970)?;
         return Ok(Timestamp::from_millis(millis));
     }
-    let ago = text.parse::<jiff::SignedDuration>().map_err(|_| InvalidTime::Form)?;
+    let ago = text.parse::<jiff::Span>().map_err(|_| InvalidTime::Form)?;
+    let ago = ago.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+    let ago = ago.map_err(|_| InvalidTime::Form)?;
     let now = Timestamp::from(SystemTime::now()).as_millis();
     let ago = u64::try_from(ago.as_millis()).map_err(|_| InvalidTime::Future)?;
     Ok(Timestamp::from_millis(now.saturating_sub(ago)))
@@ -90,7 +92,9 @@ mod tests {
         let now = Timestamp::from(SystemTime::now()).as_millis();
         let ago = now - at("2h").unwrap();
         assert!((7_190_000..=7_200_000).contains(&ago), "{ago}");
-        for wrong in ["", "2", "yesterday", "-2h"] {
+        let day = Timestamp::from(SystemTime::now()).as_millis() - at("1d").unwrap();
+        assert!((86_390_000..=86_400_000).contains(&day), "{day}");
+        for wrong in ["", "2", "yesterday", "-2h", "-1d", "1month"] {
             assert!(at(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,7 +1,8 @@
 //! One log line: a JSON object, or text for people.
 //!
 //! The field `target` means a target of the configuration, wherever the code calls it `to`; the part of the program that
-//! wrote the line is `logger`. A reason, fields of a plugin and a count of lines left out are written only if there are any.
+//! wrote the line is `logger`. A reason, fields of a plugin, the
+//! targets that a reload changed and a count of lines left out are written only if there are any.
 
 use std::fmt::{self, Debug};
 use std::time::SystemTime;
@@ -83,7 +84,7 @@ impl Fields {
                 return;
             }
             "left_out" | "skipped" if value == 0 => return,
-            "reason" if value == "" => return,
+            "reason" | "started" | "replaced" | "ended" if value == "" => return,
             name => name,
         };
         self.others.insert(name.to_owned(), value);
@@ -224,6 +225,14 @@ mod tests {
             written(LogFormat::Text, sample),
             " WARN it failed count=0 error=\"no \\\"space\\\"\\u001b\" target=sms\n"
         );
+    }
+
+    #[test]
+    fn a_reload_names_only_what_it_changed() {
+        let line = written(LogFormat::Text, || {
+            tracing::info!(started = "", replaced = "sms", ended = "", "reloaded");
+        });
+        assert_eq!(line, " INFO reloaded replaced=sms\n");
     }
 
     #[test]

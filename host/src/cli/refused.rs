@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clap::builder::NonEmptyStringValueParser;
+
 use super::ask::{self, Ask};
 use super::exit::Failure;
 use super::out;
@@ -15,6 +17,7 @@ pub(super) struct RefusedArgs {
     #[command(flatten)]
     ask: Ask,
     /// Only of this source
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     source: Option<String>,
     /// For scripts
     #[arg(long)]

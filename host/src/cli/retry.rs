@@ -1,4 +1,4 @@
-//! `dispatcher retry`: attempts now what waits for its time.
+//! `dispatcher retry`: makes due now what waits for its time.
 
 use std::path::Path;
 
@@ -12,8 +12,9 @@ use crate::model::{EventId, counted, printable};
 /// Attempt now what waits for its next attempt
 ///
 /// For a destination that was repaired: retries do not wait for their time any more, nor a target for the end of
-/// a throttle or for its next probe, also with the ID of one event. Attempts go on counting. What waits for a digest
-/// goes on waiting, and a paused or broken target needs `resume`.
+/// a throttle or for its next probe, also with the ID of one event. If the target still fails, only a few deliveries
+/// are attempted before the others wait again. Attempts go on counting. What waits for a digest goes on waiting, and
+/// a paused or broken target needs `resume`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RetryArgs {
     #[command(flatten)]
@@ -57,7 +58,7 @@ pub(super) fn run(args: &RetryArgs, config: Option<&Path>) -> Result<(), Failure
         confirm(&format!("attempt {count} deliveries now"), "add --yes")?;
     }
     let Count { count, .. } = daemon.post("/retry", &request(false))?;
-    out::line(&format!("attempted now: {count}"));
+    out::line(&format!("due now: {count}"));
     Ok(())
 }
 

@@ -11,14 +11,15 @@ use crate::model::printable;
 
 /// Print the data of an event
 ///
-/// As it was sent, byte for byte. At a terminal, JSON is indented and control characters are escaped.
+/// As it was sent, with its spaces and numbers as they were; text in another encoding is in UTF-8, without a byte order
+/// mark. At a terminal, JSON is indented and control characters are escaped.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     ask: Ask,
     /// An event; `events` shows ids
     id: String,
-    /// As it was sent, also at a terminal
+    /// The bytes as they are stored, also at a terminal
     #[arg(long)]
     raw: bool,
 }

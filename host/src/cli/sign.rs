@@ -23,7 +23,7 @@ use crate::verify::Part;
 #[command(verbatim_doc_comment)]
 pub(super) struct SignArgs {
     /// Sign as this source's sender does: with its scheme and its first secret.
-    #[arg(long, value_name = "NAME", required_unless_present = "scheme")]
+    #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// Sign with this scheme.
     #[arg(long, value_name = "NAME", conflicts_with = "source")]

@@ -19,7 +19,7 @@ pub(super) struct TailArgs {
     #[command(flatten)]
     ask: Ask,
     /// End after this many lines of what happens from now on
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     count: Option<u64>,
     /// Begin with so many lines of before, at most 100; default: 10, with --json 0
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(..=LAST_MAX))]
@@ -36,9 +36,6 @@ const LAST_DEFAULT: usize = 10;
 
 pub(super) fn run(args: &TailArgs, config: Option<&Path>) -> Result<(), Failure> {
     let mut left = args.count.unwrap_or(u64::MAX);
-    if left == 0 {
-        return Ok(());
-    }
     let began = Timestamp::from(SystemTime::now()).to_string();
     let last = args.last.unwrap_or(if args.json { 0 } else { LAST_DEFAULT }).to_string();
     args.ask.daemon(config)?.lines(&ask::path("/tail", [("last", last.as_str())]), |text| {

@@ -33,7 +33,7 @@ use crate::verify::{self, InvalidSecrets, Scheme, Verified, Verifier};
 #[command(verbatim_doc_comment)]
 pub(super) struct VerifyArgs {
     /// Verify with this scheme, built in or in the configuration.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["source", "list"])]
+    #[arg(long, value_name = "NAME")]
     scheme: Option<String>,
     /// Verify as this source does, with its secrets.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["scheme", "secret", "token_in"])]
@@ -243,7 +243,11 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
             public_url: config.public_url,
         });
     }
-    let name = args.scheme.as_deref().unwrap_or_default();
+    let Some(name) = args.scheme.as_deref() else {
+        return Err(Failure::usage(
+            "give --source NAME, or --scheme NAME --secret SECRET, or --list",
+        ));
+    };
     let scheme = scheme::chosen(name, args.token_in.as_deref(), config)?;
     let secrets = secrets(&args.secret, config)?;
     let verifier =

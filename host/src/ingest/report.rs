@@ -28,7 +28,7 @@ pub(super) struct Stored<'a> {
     /// How long verifying and storing took. Zero if the feed has no listener.
     pub(super) verify: Duration,
     pub(super) store: Duration,
-    /// One for each event, without its id. None if the feed has no listener.
+    /// One for each event, without its id. None if the feed had no listener when the request was read.
     pub(super) notes: Vec<StoredNote>,
 }
 
@@ -66,12 +66,18 @@ impl Reporter {
         );
         self.feed.history().stored(&source.name, received_at.as_millis(), durable.duplicates());
         self.feed.send(|| {
+            let request = id.to_string().into();
+            if notes.is_empty() && !durable.ids().is_empty() {
+                let ids = durable.ids().iter().enumerate();
+                let ids = ids.map(|(place, id)| (id.to_string(), durable.is_duplicate(place)));
+                return Note::StoredUnheard { request, events: ids.collect() };
+            }
             for (place, (note, event)) in notes.iter_mut().zip(durable.ids()).enumerate() {
                 note.id = event.to_string();
                 note.duplicate = durable.is_duplicate(place);
             }
             let source = Arc::clone(&source.name);
-            Note::Stored { request: id.to_string().into(), source, verify, store, events: notes }
+            Note::Stored { request, source, verify, store, events: notes }
         });
     }
 

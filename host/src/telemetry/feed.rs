@@ -21,6 +21,9 @@ pub enum Note {
         store: Duration,
         events: Vec<StoredNote>,
     },
+    /// The same, of a request that was read before there was a listener: the id of each event, and whether it is a
+    /// duplicate.
+    StoredUnheard { request: Arc<str>, events: Vec<(String, bool)> },
     /// A request was refused.
     Refused { request: Arc<str>, source: Option<Arc<str>>, status: u16, reason: String },
     /// A target took an event.

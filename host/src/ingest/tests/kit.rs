@@ -214,6 +214,8 @@ pub(super) struct Memory {
     /// Sources whose requests are never stored.
     stalled: Mutex<Vec<&'static str>>,
     full: AtomicBool,
+    /// Runs before the next request is stored.
+    before_append: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Memory {
@@ -232,6 +234,11 @@ impl Memory {
     /// From now on requests of these sources, and no others, wait for ever.
     pub(super) fn stall(&self, sources: &[&'static str]) {
         *self.stalled.lock().unwrap() = sources.to_vec();
+    }
+
+    /// What happens while the next request is stored.
+    pub(super) fn before_append(&self, act: impl FnOnce() + Send + 'static) {
+        *self.before_append.lock().unwrap() = Some(Box::new(act));
     }
 
     /// How many events each request has.
@@ -277,6 +284,9 @@ impl Queue for Memory {
         Box::pin(async move {
             if self.stalled.lock().unwrap().contains(&&*request.source) {
                 std::future::pending::<()>().await;
+            }
+            if let Some(act) = self.before_append.lock().unwrap().take() {
+                act();
             }
             if let Some(answer) = self.answer.lock().unwrap().clone() {
                 return answer;

@@ -342,6 +342,19 @@ async fn the_feed_reports_stored_events_and_their_targets() {
     assert_eq!(event.unrouted, [(Arc::from("pager"), "severity info is below error".to_owned())]);
 }
 
+#[tokio::test]
+async fn a_listener_that_comes_while_a_request_is_stored_hears_the_ids_of_its_events() {
+    let kit = Kit::new();
+    let (feed, (sender, listener)) = (kit.feed.clone(), std::sync::mpsc::channel());
+    kit.queue.before_append(move || sender.send(feed.listen()).unwrap());
+    let answer = kit.send(signed("/sqreen", sample("sqreen/test"))).await;
+    let Ok(Note::StoredUnheard { request, events }) = listener.recv().unwrap().try_recv() else {
+        panic!("another note")
+    };
+    assert_eq!(answer.json["request"].as_str(), Some(&*request));
+    assert_eq!(events, [(answer.json["ids"][0].as_str().unwrap().to_owned(), false)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dropped_request_releases_its_bytes() {
     let kit = Kit::new();
