@@ -294,7 +294,7 @@ pub trait Queue: Send + Sync + 'static {
         max: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
 
-    /// The event of that id, if it is stored.
+    /// The event of that id; `None`: it is not stored. An error says where the log is damaged, if it was there.
     fn event(&self, id: EventId) -> BoxFuture<'_, Result<Option<Arc<StoredEvent>>, StoreError>>;
 
     /// Holds the target's deliveries, or releases them; durable when it returns. A paused target does not become broken.

@@ -6,7 +6,7 @@ use dispatcher_model::{EventId, Receipt, TargetNumber, Timestamp};
 
 use crate::embedded::core::shared::Shared;
 use crate::embedded::core::shared::Target;
-use crate::embedded::deliveries::unreadable::{damaged, lost_place};
+use crate::embedded::deliveries::unreadable::stored;
 use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{DeadRow, Index, IndexError, RetryRow};
 use crate::embedded::platform::clock::Now;
@@ -31,13 +31,7 @@ impl Shared {
 /// # Errors
 /// [`StoreError::Unreadable`], among others.
 pub(crate) fn fate(shared: &Shared, id: EventId) -> Result<Option<EventFate>, StoreError> {
-    let Some(origin) = shared.origin(id.number())? else {
-        let Some(place) = damaged(shared, id)? else { return Ok(None) };
-        return Err(StoreError::Unreadable { id, place: lost_place(shared, &place) });
-    };
-    if origin.event.id != id {
-        return Ok(None);
-    }
+    let Some(origin) = stored(shared, id)? else { return Ok(None) };
     let fates = shared.with_index(|index| {
         let (mut fates, now) = (Vec::new(), shared.now());
         for target in read_lock(&shared.targets).iter() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dispatcher_model::{EventId, TargetNumber, Timestamp};
 use tokio::sync::Semaphore;
 
-use super::unreadable::{damaged, lost_place};
+use super::unreadable::stored;
 use crate::embedded::core::blocking::blocking;
 use crate::embedded::core::events::log_error;
 use crate::embedded::core::shared::Shared;
@@ -137,13 +137,7 @@ pub(crate) fn by_ids(
     shared: &Shared,
     ids: Vec<EventId>,
 ) -> Result<Vec<Option<FoundEvent>>, StoreError> {
-    let by_id = |id: EventId| {
-        let Some(origin) = shared.origin(id.number())? else {
-            let Some(place) = damaged(shared, id)? else { return Ok(None) };
-            return Err(StoreError::Unreadable { id, place: lost_place(shared, &place) });
-        };
-        Ok(Some(listed(origin)).filter(|listed| listed.event.id == id).map(found))
-    };
+    let by_id = |id: EventId| Ok(stored(shared, id)?.map(|origin| found(listed(origin))));
     ids.into_iter().map(by_id).collect()
 }
 

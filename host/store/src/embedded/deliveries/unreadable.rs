@@ -6,6 +6,7 @@ use crate::StoreError;
 use crate::embedded::core::events::log_error;
 use crate::embedded::core::shared::{Shared, Target};
 use crate::embedded::format::event_number::{lsn_of, number};
+use crate::embedded::format::stored_request::Origin;
 use crate::embedded::log::reader::Damaged;
 use crate::embedded::platform::locks::lock;
 use crate::embedded::target::expire_range::ExpireRange;
@@ -59,6 +60,18 @@ pub(crate) fn damaged(shared: &Shared, id: EventId) -> Result<Option<Damaged>, S
         return Ok(None);
     }
     shared.reader.damaged_at(lsn).map_err(|error| log_error(shared, &error))
+}
+
+/// The stored event of that id; `None` if it is not stored.
+///
+/// # Errors
+/// [`StoreError::Unreadable`] if the log is damaged there, among others.
+pub(crate) fn stored(shared: &Shared, id: EventId) -> Result<Option<Origin>, StoreError> {
+    let Some(origin) = shared.origin(id.number())? else {
+        let Some(place) = damaged(shared, id)? else { return Ok(None) };
+        return Err(StoreError::Unreadable { id, place: lost_place(shared, &place) });
+    };
+    Ok(Some(origin).filter(|origin| origin.event.id == id))
 }
 
 /// Why the delivery of an event is given up that cannot be read.
