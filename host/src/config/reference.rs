@@ -125,7 +125,7 @@ impl<'e> Resolver<'e> {
             return Err(Unresolved::new(
                 EMPTY,
                 "the value is empty",
-                "an empty secret would accept requests from anyone; use the secret that the sender shows",
+                "give it a value, or remove the key if it is not needed",
             ));
         }
         Ok(Secret::new(text))

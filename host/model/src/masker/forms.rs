@@ -7,6 +7,9 @@ use crate::base64::{self, Alphabet};
 /// A shorter secret is not hidden: it could be part of harmless words.
 pub(super) const SECRET_BYTES_MIN: usize = 6;
 
+/// What secrets of vendors begin with, as documentation and help show it. On its own it is not a secret.
+const PREFIXES: [&str; 4] = ["whsec_", "whpk_", "pdl_ntfset_", "Bearer"];
+
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const BASE32_DIGIT_BITS: usize = 5;
 const BASE32_GROUP_BYTES: usize = 5;
@@ -16,6 +19,9 @@ const WORD_BYTES_MIN: usize = 8;
 
 /// Every form of a secret, and of what is secret in it.
 pub(super) fn forms(secret: &str) -> Vec<Vec<u8>> {
+    if PREFIXES.iter().any(|prefix| secret.trim().eq_ignore_ascii_case(prefix)) {
+        return Vec::new();
+    }
     let credentials: Vec<String> = secret.split_whitespace().filter_map(credentials).collect();
     let passwords = credentials
         .iter()

@@ -207,6 +207,15 @@ fn words_and_whole_values_are_hidden_and_other_text_is_not() {
 }
 
 #[test]
+fn a_secret_that_is_only_a_prefix_hides_nothing_and_a_longer_one_does() {
+    let help = "such as `echo whsec_$(openssl rand -base64 32)` prints; pdl_ntfset_ and Bearer too";
+    for prefix in ["whsec_", " whsec_", "pdl_ntfset_", "Bearer "] {
+        assert_eq!(masker(&[prefix]).hide(help), help, "{prefix}");
+    }
+    assert_eq!(masker(&["whsec_abc"]).hide("it is whsec_abc"), "it is ***");
+}
+
+#[test]
 fn debug_shows_no_secret() {
     assert_eq!(format!("{:?}", masker(&["hunter22"])), "Masker(***)");
 }

@@ -12,6 +12,10 @@ use super::super::vendors::{self, IssuedBy, Setup, Vendor};
 use crate::model::{Secret, counted};
 use crate::verify::{Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, TokenIn, Verifier};
 
+/// What to do about an empty secret of a source.
+const EMPTY_HELP: &str =
+    "an empty secret would accept requests from anyone; use the secret that the sender shows";
+
 /// Placeholder for a secret that `check` does not look up. Nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
 /// A secret with fewer bytes gets a warning.
@@ -180,8 +184,9 @@ fn secret(
             let vendor = scheme.and_then(|scheme| vendors::vendor(&scheme.name));
             let help = match (vendor, reference) {
                 (Some(vendor), Reference::Env(variable)) if unresolved.problem == EMPTY => {
-                    to_copy(vendor, variable).unwrap_or(unresolved.help)
+                    to_copy(vendor, variable).unwrap_or_else(|| EMPTY_HELP.to_owned())
                 }
+                _ if unresolved.problem == EMPTY => EMPTY_HELP.to_owned(),
                 _ => unresolved.help,
             };
             entry.refuse(notes, &title, &unresolved.label, &help);
