@@ -15,7 +15,7 @@
 mod cloud_event;
 mod signature;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dispatcher_plugin_api::prelude::*;
@@ -133,6 +133,7 @@ fn check(headers: &BTreeMap<String, Secret>, mistakes: &mut Mistakes) {
             format_args!("more than {HEADERS_BYTES_MAX} bytes of names and values: shorten them");
         mistakes.add(Invalid::at("headers", reason));
     }
+    let mut names = BTreeSet::new();
     for (name, value) in headers.iter().take(HEADERS_MAX) {
         let mut refuse =
             |reason: &str| mistakes.add(Invalid::at(format!("headers.{name}"), reason));
@@ -145,6 +146,8 @@ fn check(headers: &BTreeMap<String, Secret>, mistakes: &mut Mistakes) {
             .any(|reserved| name.eq_ignore_ascii_case(reserved))
         {
             refuse("is set by dispatcher: remove it");
+        } else if !names.insert(name.to_ascii_lowercase()) {
+            refuse("is there twice, in upper and lower case: remove one of them");
         }
         let value = value.expose();
         if value.len() > VALUE_BYTES_MAX {

@@ -158,6 +158,10 @@ fn invalid_settings_are_refused_with_their_key() {
             "signing_secret: not a secret of Standard",
         ),
         (json!({ "url": URL, "headers": { "x": "a\r\nb: c" } }), "headers.x: its value must"),
+        (
+            json!({ "url": URL, "headers": { "x-a": "1", "X-A": "2" } }),
+            "headers.x-a: is there twice",
+        ),
         (json!({ "url": URL, "headers": { "x": "é" } }), "headers.x: its value must"),
         (json!({ "url": URL, "headers": { "x": "y".repeat(4097) } }), "longer than 4096"),
         (json!({ "url": URL, "headers": many }), "headers: more than 32"),
