@@ -20,7 +20,7 @@ use crate::embedded::core::shared::Shared;
 use crate::embedded::deliveries::dead_letters::{DeadLetters, list};
 use crate::embedded::deliveries::expire::expire;
 use crate::embedded::deliveries::search::{by_ids, search};
-use crate::embedded::deliveries::unreadable::stored;
+use crate::embedded::deliveries::unreadable::stored_event;
 use crate::embedded::deliveries::waiting::Waiting;
 use crate::embedded::error::OpenError;
 use crate::embedded::format::record::{ActKind, HoldRow};
@@ -316,11 +316,7 @@ impl Queue for Embedded {
                 return Err(closed());
             }
             let shared = self.shared.clone();
-            let read = move || match shared.tail.event(id.number()) {
-                Some(event) => Ok(Some(event).filter(|event| event.id == id)),
-                None => Ok(stored(&shared, id)?.map(|origin| Arc::new(origin.event))),
-            };
-            blocking(read).await
+            blocking(move || stored_event(&shared, id)).await
         })
     }
 

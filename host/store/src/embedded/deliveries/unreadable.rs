@@ -1,6 +1,8 @@
 //! What of the log cannot be read becomes dead letters: the deliveries of a place, or those of one event.
 
-use dispatcher_model::{EventId, Timestamp};
+use std::sync::Arc;
+
+use dispatcher_model::{EventId, StoredEvent, Timestamp};
 
 use crate::StoreError;
 use crate::embedded::core::events::log_error;
@@ -72,6 +74,17 @@ pub(crate) fn stored(shared: &Shared, id: EventId) -> Result<Option<Origin>, Sto
         return Err(StoreError::Unreadable { id, place: lost_place(shared, &place) });
     };
     Ok(Some(origin).filter(|origin| origin.event.id == id))
+}
+
+/// The same, from memory if it is there.
+pub(crate) fn stored_event(
+    shared: &Shared,
+    id: EventId,
+) -> Result<Option<Arc<StoredEvent>>, StoreError> {
+    match shared.tail.event(id.number()) {
+        Some(event) => Ok(Some(event).filter(|event| event.id == id)),
+        None => Ok(stored(shared, id)?.map(|origin| Arc::new(origin.event))),
+    }
 }
 
 /// Why the delivery of an event is given up that cannot be read.
