@@ -9,7 +9,7 @@ use super::out;
 use crate::admin::wire::{Count, Retry};
 use crate::model::{EventId, counted, printable};
 
-/// Attempt now what waits for its next attempt
+/// Make due now what waits for its next attempt
 ///
 /// For a destination that was repaired: retries do not wait for their time any more, nor a target for the end of
 /// a throttle or for its next probe, also with the ID of one event. If the target still fails, only a few deliveries
@@ -55,7 +55,7 @@ pub(super) fn run(args: &RetryArgs, config: Option<&Path>) -> Result<(), Failure
     let one = format!("delivery waits for its next attempt{of}");
     out::line(&counted(count, &one, &format!("deliveries wait for their next attempt{of}")));
     if count > 1 && !args.yes {
-        confirm(&format!("attempt {count} deliveries now"), "add --yes")?;
+        confirm(&format!("make {count} deliveries due now"), "add --yes")?;
     }
     let Count { count, .. } = daemon.post("/retry", &request(false))?;
     out::line(&format!("due now: {count}"));
