@@ -76,7 +76,7 @@ impl Acceptor {
         loop {
             let first = self.first_waiting();
             let waited = first.is_some();
-            let next = if waited { first } else { self.from_kernel(socket).await };
+            let next = if waited { first } else { self.arriving(socket).await };
             let Some((stream, address)) = next else { continue };
             match self.permit(address, waited).await {
                 Ok(permit) => return Accepted { stream, address, permit },
@@ -103,7 +103,7 @@ impl Acceptor {
     }
 
     /// The next connection of the kernel's queue. `None`: there was an error, or it is time to look for room.
-    async fn from_kernel(&self, socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    async fn arriving(&self, socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         let accepted = if self.waiting.is_empty() {
             socket.accept().await
         } else {
