@@ -24,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for the end of a connection that was closed to make room.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
-/// Most newcomers that wait their turn, and most for each connection there may be, which bounds the wait to about 1 s.
+/// Most newcomers that wait their turn, and most for each connection there may be, which bounds the wait to seconds.
 /// With more of them, turns are cut short.
 const WAITING_MAX: usize = 256;
 const WAITING_PER_SEAT: usize = 4;
