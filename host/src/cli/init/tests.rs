@@ -196,7 +196,8 @@ fn the_path_of_another_source_is_not_taken() {
     .unwrap();
     let before = [CONFIG_FILE, ENV_FILE].map(|name| read(home.path(), name));
     let failure = init_of(&["sqreen", "stripe"], home.path()).unwrap_err();
-    let expected = format!("error: source `shop` in {} has the path /stripe already", shop.display());
+    let expected =
+        format!("error: source `shop` in {} has the path /stripe already", shop.display());
     assert!(failure.text.starts_with(&expected), "{}", failure.text);
     assert_eq!([CONFIG_FILE, ENV_FILE].map(|name| read(home.path(), name)), before);
 }
