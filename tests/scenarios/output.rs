@@ -274,7 +274,7 @@ fn no_command_panics_or_ends_otherwise_if_an_output_takes_nothing() {
     let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
     for name in listed(&daemon).iter().filter(|name| !name.is_empty()) {
         let is_of = |command: &&str| format!("{command} ").starts_with(&format!("{name} "));
-        assert!(COMMANDS.iter().any(|command| is_of(command)), "{name} is not in the table");
+        assert!(COMMANDS.iter().any(is_of), "{name} is not in the table");
     }
     let mut wrong = Vec::new();
     for command in COMMANDS {
