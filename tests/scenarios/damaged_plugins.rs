@@ -60,6 +60,20 @@ fn flipped_bytes_do_not_end_the_check_of_a_file() {
     assert!(refused > files() / 4 && damaged > 0, "{refused} refused, {damaged} of them damaged");
 }
 
+/// The daemon loads files on threads, whose memory is elsewhere and was used before.
+#[test]
+fn a_file_that_crashes_only_on_a_thread_ends_its_trial_and_not_the_daemon() {
+    let setup = Daemon::new().source("sqreen", SECRET).plugin("each").log("audit-log");
+    let mut daemon = setup.start();
+    let lines = "settings.act = \"abort-on-a-thread\"";
+    let result = daemon.reload(|setup| setup.target_of("each", "test-each", lines)).to_string();
+    assert!(
+        result.contains("it is damaged: the process that tried it ended by signal 6"),
+        "{result}"
+    );
+    receives(&daemon, "after");
+}
+
 #[test]
 fn flipped_bytes_end_neither_a_reload_nor_a_start() {
     reload_and_start(FILES);

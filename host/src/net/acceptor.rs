@@ -1,5 +1,9 @@
 //! Accepts connections, and makes room for them.
+//!
+//! A newcomer for which there will be room soon waits its turn here, so that those behind it in the kernel's queue which
+//! need not wait are served at once.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection;
-use super::open_connections::OpenConnections;
+use super::open_connections::{Newcomer, OpenConnections, Room};
+use super::peer::Proxies;
 use crate::telemetry::LogThrottle;
 
 /// Most connections at a time that get a 503. Further ones are closed at once.
@@ -18,6 +23,13 @@ const BEING_REFUSED_MAX: usize = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for the end of a connection that was closed to make room.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// Most newcomers that wait their turn, and most for each connection there may be, which bounds the wait to seconds.
+/// With more of them, turns are cut short.
+const WAITING_MAX: usize = 256;
+const WAITING_PER_SEAT: usize = 4;
+/// How often those that wait look for room.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// An accepted connection.
 pub(super) struct Accepted {
@@ -31,16 +43,24 @@ pub(super) struct Accepted {
 pub(super) struct Acceptor {
     pub(super) permits: Arc<Semaphore>,
     pub(super) open: Arc<OpenConnections>,
+    waiting: VecDeque<(TcpStream, SocketAddr)>,
+    waiting_max: usize,
+    look_again: tokio::time::Instant,
+    proxies: Arc<Proxies>,
     being_refused: Arc<Semaphore>,
     full_lines: LogThrottle,
     error_lines: LogThrottle,
 }
 
 impl Acceptor {
-    pub(super) fn new(connections_max: usize) -> Self {
+    pub(super) fn new(connections_max: usize, proxies: Arc<Proxies>) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(connections_max)),
             open: Arc::default(),
+            waiting: VecDeque::new(),
+            waiting_max: WAITING_MAX.min(connections_max.saturating_mul(WAITING_PER_SEAT)),
+            look_again: tokio::time::Instant::now(),
+            proxies,
             being_refused: Arc::new(Semaphore::new(BEING_REFUSED_MAX)),
             full_lines: LogThrottle::new(1, Duration::from_secs(60)),
             error_lines: LogThrottle::new(1, Duration::from_secs(10)),
@@ -48,51 +68,98 @@ impl Acceptor {
     }
 
     /// The next connection for which there is room. `turned_away` is called for each that is refused.
-    pub(super) async fn accept(&self, socket: &TcpListener, turned_away: impl Fn()) -> Accepted {
+    pub(super) async fn accept(
+        &mut self,
+        socket: &TcpListener,
+        turned_away: impl Fn(),
+    ) -> Accepted {
         loop {
-            match socket.accept().await {
-                Ok((stream, address)) => match self.permit().await {
-                    Some(permit) => return Accepted { stream, address, permit },
-                    None => {
-                        turned_away();
-                        self.refuse(stream);
-                    }
-                },
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) => {
-                    let closed = self.open.make_room(tokio::time::Instant::now());
-                    if self.error_lines.admit(Instant::now()).is_some() {
-                        tracing::error!(
-                            %error,
-                            closed,
-                            "cannot accept connections; is the limit of open files too low?"
-                        );
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+            let first = self.first_waiting();
+            let waited = first.is_some();
+            let next = if waited { first } else { self.arriving(socket).await };
+            let Some((stream, address)) = next else { continue };
+            match self.permit(address, waited).await {
+                Ok(permit) => return Accepted { stream, address, permit },
+                Err(Room::Later) if waited => {
+                    self.waiting.push_front((stream, address));
+                    self.look_again = tokio::time::Instant::now() + LOOK_AGAIN;
+                }
+                Err(Room::Later) => self.waiting.push_back((stream, address)),
+                Err(_) => {
+                    turned_away();
+                    self.refuse(stream);
                 }
             }
         }
     }
 
-    /// A permit for one more connection, which may close others. `None`: there is no room.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Some(permit);
+    /// The first of those that wait, if it is time to look for room.
+    fn first_waiting(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        let due = !self.waiting.is_empty()
+            && (self.waiting.len() > self.waiting_max
+                || self.permits.available_permits() > 0
+                || self.look_again <= tokio::time::Instant::now());
+        due.then(|| self.waiting.pop_front())?
+    }
+
+    /// The next connection of the kernel's queue. `None`: there was an error, or it is time to look for room.
+    async fn arriving(&self, socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+        let accepted = if self.waiting.is_empty() {
+            socket.accept().await
+        } else {
+            tokio::time::timeout_at(self.look_again, socket.accept()).await.ok()?
+        };
+        match accepted {
+            Ok(newcomer) => return Some(newcomer),
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
+                let room = self.open.make_room(Newcomer::WaitsForNone, tokio::time::Instant::now());
+                if self.error_lines.admit(Instant::now()).is_some() {
+                    tracing::error!(
+                        %error,
+                        closed = room.closed(),
+                        "cannot accept connections; is the limit of open files too low?"
+                    );
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
-        let closed = self.open.make_room(tokio::time::Instant::now());
+        None
+    }
+
+    /// A permit for one more connection, which may close others. `waited`: it is the first of those that waited.
+    async fn permit(
+        &self,
+        address: SocketAddr,
+        waited: bool,
+    ) -> Result<OwnedSemaphorePermit, Room> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let newcomer = if waited && self.waiting.len() >= self.waiting_max {
+            Newcomer::WaitsForNone
+        } else if self.proxies.trusts(address) {
+            Newcomer::WaitsForAll
+        } else {
+            Newcomer::Of(address.ip().into())
+        };
+        let room = self.open.make_room(newcomer, tokio::time::Instant::now());
         if let Some(left_out) = self.full_lines.admit(Instant::now()) {
             tracing::warn!(
-                closed,
+                closed = room.closed(),
                 left_out,
                 "server.connections_max is reached; idle and slow connections are closed to make room"
             );
         }
-        if closed == 0 {
-            return None;
+        if room.closed() == 0 {
+            return Err(room);
         }
         // They end as soon as their tasks run. Not waited for longer, because one may be busy.
         let permit = Arc::clone(&self.permits).acquire_owned();
-        tokio::time::timeout(ROOM_WAIT, permit).await.ok()?.ok()
+        match tokio::time::timeout(ROOM_WAIT, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Room::None),
+        }
     }
 
     fn refuse(&self, stream: TcpStream) {

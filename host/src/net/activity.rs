@@ -29,6 +29,8 @@ const STEADY_AFTER: Duration = Duration::from_millis(500);
 /// How long a head may take before its connection counts as any other, even a trusted proxy's, or one that has brought
 /// a stored request.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
+/// How long a new connection may take for its first head, and again for the body, before it gives way to one like it.
+const FIRST_TURN: Duration = Duration::from_millis(300);
 /// A request that has not been answered after this time is considered stuck.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -134,6 +136,11 @@ impl Activity {
         self.of_proxy.store(of_proxy, Ordering::Relaxed);
     }
 
+    /// Whether it is a trusted proxy's own connection at the moment.
+    pub(super) fn is_of_proxy(&self) -> bool {
+        self.of_proxy.load(Ordering::Relaxed)
+    }
+
     pub(super) fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
     }
@@ -167,6 +174,13 @@ impl Activity {
             return true;
         }
         self.standing(now).is_some()
+    }
+
+    /// Whether the connection is so new that its first request may be under way.
+    pub(super) fn is_new(&self, now: Instant) -> bool {
+        !self.is(Phase::Idle)
+            && now.saturating_duration_since(self.since()) < FIRST_TURN
+            && now.saturating_duration_since(self.began) < 2 * FIRST_TURN
     }
 
     fn leave_receiving(&self, next: Phase) -> bool {
@@ -238,7 +252,7 @@ impl Activity {
                 }
             }
             phase if phase != Phase::Idle as u8 && behind(HEAD_GRACE) => Standing::Unproven,
-            _ if self.of_proxy.load(Ordering::Relaxed) => Standing::OfProxy,
+            _ if self.is_of_proxy() => Standing::OfProxy,
             _ if proven => Standing::Proven,
             _ => Standing::Unproven,
         })

@@ -101,6 +101,7 @@ pub(super) async fn serve<H: Handler>(
 async fn with_client_address(
     mut remote: Remote,
     due: Instant,
+    activity: &Activity,
     stages: &mut watch::Receiver<Stage>,
 ) -> Option<Remote> {
     if !remote.proxies.sends_header(remote.address) {
@@ -108,7 +109,10 @@ async fn with_client_address(
     }
     let answer = tokio::select! {
         source = remote.proxies.read_header(&mut remote.stream, remote.address) => match source {
-            Some(address) => return Some(Remote { address, ..remote }),
+            Some(address) => {
+                activity.held_for(address.ip().into(), remote.proxies.trusts(address));
+                return Some(Remote { address, ..remote });
+            }
             None => NO_PROXY_HEADER,
         },
         _ = next_stage(stages) => return None,
@@ -127,10 +131,11 @@ async fn speak<H: Handler>(
     mut stages: watch::Receiver<Stage>,
 ) {
     let due = activity.began + times.header;
-    let Some(remote) = with_client_address(remote, due, &mut stages).await else { return };
+    let Some(remote) = with_client_address(remote, due, &activity, &mut stages).await else {
+        return;
+    };
     let Remote { stream, address: peer, proxies } = remote;
-    let (hop, of_proxy) = (Owner::from(peer.ip()), proxies.trusts(peer));
-    activity.held_for(hop, of_proxy);
+    let (hop, of_proxy) = (activity.owner(), activity.is_of_proxy());
     let session = Arc::new((handler, Seat::of(Arc::clone(&activity)), proxies));
     let service = service_fn(move |request: Request<Incoming>| {
         let session = Arc::clone(&session);

@@ -83,10 +83,10 @@ impl Listener {
         // `acquire_many` takes a u32. The bound is more than the kernel could ever open.
         let connections_max =
             u32::try_from(settings.connections_max.max(1)).unwrap_or(u32::MAX >> 4);
-        let acceptor = Acceptor::new(connections_max as usize);
         let (stage, stages) = watch::channel(Stage::Serving);
         let times = Times::of(&settings);
         let proxies = Arc::new(Proxies::of(&settings));
+        let mut acceptor = Acceptor::new(connections_max as usize, Arc::clone(&proxies));
         {
             let mut shutdown = pin!(shutdown);
             loop {
@@ -94,7 +94,10 @@ impl Listener {
                     () = &mut shutdown => break,
                     accepted = acceptor.accept(&socket, || handler.turned_away()) => accepted,
                 };
-                let activity = Arc::new(Activity::new(Owner::from(address.ip())));
+                let owner = Owner::from(address.ip());
+                let activity = Arc::new(Activity::new(owner));
+                // From the start: its first bytes may be late only because the processor is busy.
+                activity.held_for(owner, proxies.trusts(address));
                 let entry = acceptor.open.add(Arc::clone(&activity));
                 let number = entry.number();
                 let remote = Remote { stream, address, proxies: Arc::clone(&proxies) };

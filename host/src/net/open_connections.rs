@@ -40,6 +40,33 @@ struct Connection {
     task: Option<AbortHandle>,
 }
 
+/// For whose first turn a newcomer waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Newcomer {
+    /// For those of addresses that hold and lost no more than its own, or hold no more than their share.
+    Of(Owner),
+    /// It is of a trusted proxy, so its sender is not known.
+    WaitsForAll,
+    WaitsForNone,
+}
+
+/// Whether there is room for a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// So many connections are being closed.
+    Made(usize),
+    /// Those that could be closed are as new as the newcomer would be.
+    Later,
+    /// All are in use.
+    None,
+}
+
+impl Room {
+    pub(super) const fn closed(self) -> usize {
+        if let Self::Made(closed) = self { closed } else { 0 }
+    }
+}
+
 /// The entry of one connection; removed when dropped.
 pub(super) struct Entry {
     open: Arc<OpenConnections>,
@@ -62,14 +89,16 @@ impl OpenConnections {
         }
     }
 
-    /// Closes some connections that are not in use, and returns how many.
-    pub(super) fn make_room(&self, now: Instant) -> usize {
+    /// Closes some connections that are not in use, but not those whose first turn the newcomer must wait for. So those
+    /// that come back at once wait, and each turn is long enough to send a request.
+    pub(super) fn make_room(&self, newcomer: Newcomer, now: Instant) -> Room {
         let mut entries = self.lock();
         let Entries { by_number, displaced, .. } = &mut *entries;
         let open = by_number.len();
         let share = (open / PART_OF_SHARE).max(SHARE_MIN);
         let (mut first, mut candidates, mut holdings) = (Standing::Stuck, Vec::new(), Vec::new());
-        for (connection, standing) in standings(by_number, share, now) {
+        let held = held(by_number);
+        for (connection, standing) in standings(by_number, &held, share, now) {
             if standing > first {
                 continue;
             }
@@ -84,22 +113,47 @@ impl OpenConnections {
             candidates.push(connection);
         }
         let (count, share) = ((open / PART).max(1), share as u64);
+        let lost = |owner| displaced.weight(owner, share, now);
+        let has_turn = |&Holding { owner, .. }: &Holding, activity: &Activity| {
+            let of = |owner| held.get(&owner).copied().unwrap_or(0) as u64;
+            let waits = match newcomer {
+                Newcomer::WaitsForNone => false,
+                Newcomer::WaitsForAll => true,
+                Newcomer::Of(newcomer) => {
+                    of(owner) <= share.max(of(newcomer) + 1) && lost(owner) <= lost(newcomer)
+                }
+            };
+            waits && activity.is_new(now)
+        };
         let mut closing = Vec::with_capacity(count);
-        for place in order(&holdings, share, |owner| displaced.weight(owner, share, now)) {
+        let (mut noted, mut waits) = (Vec::new(), false);
+        for place in order(&holdings, share, lost) {
             let Connection { activity, task: Some(task) } = candidates[place] else { continue };
-            if closing.len() < count && activity.close(now) {
+            if closing.len() == count {
+                break;
+            }
+            if has_turn(&holdings[place], activity) {
+                waits = true;
+            } else if activity.close(now) {
                 closing.push(task.clone());
-                // Its address is not one that takes seats without using them.
+                // The address of a steady body is not one that takes seats without using them.
                 if !holdings[place].steady {
-                    displaced.note(holdings[place].owner, now);
+                    noted.push(holdings[place].owner);
                 }
             }
+        }
+        for owner in noted {
+            displaced.note(owner, now);
         }
         drop(entries);
         for task in &closing {
             task.abort();
         }
-        closing.len()
+        match closing.len() {
+            0 if waits => Room::Later,
+            0 => Room::None,
+            closed => Room::Made(closed),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -107,17 +161,23 @@ impl OpenConnections {
     }
 }
 
-/// The connections that may be closed, and how they stand. Bodies at a good pace speak for their connections only
-/// within the share of their address.
-fn standings(
-    by_number: &HashMap<u64, Connection>,
-    share: usize,
-    now: Instant,
-) -> impl Iterator<Item = (&Connection, Standing)> {
-    let mut held = HashMap::<Owner, usize>::new();
+/// How many connections each address holds.
+fn held(by_number: &HashMap<u64, Connection>) -> HashMap<Owner, usize> {
+    let mut held = HashMap::new();
     for connection in by_number.values() {
         *held.entry(connection.activity.owner()).or_default() += 1;
     }
+    held
+}
+
+/// The connections that may be closed, and how they stand. Bodies at a good pace speak for their connections only
+/// within the share of their address.
+fn standings<'a>(
+    by_number: &'a HashMap<u64, Connection>,
+    held: &'a HashMap<Owner, usize>,
+    share: usize,
+    now: Instant,
+) -> impl Iterator<Item = (&'a Connection, Standing)> {
     by_number.values().filter(|connection| connection.task.is_some()).filter_map(
         move |connection| {
             let activity = &connection.activity;

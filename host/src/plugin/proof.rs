@@ -2,8 +2,8 @@
 //! finds ends those, and not the daemon. First they load the file and let it describe itself; later they create a
 //! target with each of the settings that the file gets.
 //!
-//! Memory is laid out differently in each process, and damaged code may survive by luck. So a file must pass
-//! [`TRIALS`] times. What no trial runs, such as the code that delivers, is not proven.
+//! Memory is laid out differently in each process, and damaged code may survive by luck, mostly because new memory is
+//! zero. So a file must pass several times, with memory as a process finds it that runs for long: [`USED_MEMORY`]. What no trial runs, such as the code that delivers, is not proven.
 //!
 //! What was proven is remembered for the run only: a disk may damage a file while no process watches.
 
@@ -24,8 +24,10 @@ use super::settings::PROBLEM_BYTES_MAX;
 /// The program and arguments that call [`try_file`](super::try_file()) with the path that follows them.
 type Tryer = &'static [&'static str];
 
-/// How many processes try a file, at the same time.
-const TRIALS: usize = 3;
+/// What each process that tries a file finds in memory that was used before: all try it at the same time.
+const USED_MEMORY: [u8; 4] = [0, 0x01, 0x7f, 0xff];
+/// The variable of glibc that fills memory which is given out or back.
+pub(super) const PERTURB: &str = "MALLOC_PERTURB_";
 /// How long a file may take to be loaded, to describe itself and to create a target.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(10);
 /// How often to look whether the process has ended.
@@ -142,7 +144,7 @@ fn key(hash: &str, settings: &str) -> Key {
 fn try_often(tryer: Tryer, path: &Path, input: &str) -> Result<(), ProofError> {
     std::thread::scope(|scope| {
         let trials: Vec<_> =
-            (0..TRIALS).map(|_| scope.spawn(|| try_once(tryer, path, input))).collect();
+            USED_MEMORY.map(|fill| scope.spawn(move || try_once(tryer, path, input, fill))).into();
         let outcomes = trials.into_iter().map(|trial| {
             let lost = |_| Err(ProofError::Lost(io::Error::other("its thread panicked")));
             trial.join().unwrap_or_else(lost)
@@ -152,10 +154,10 @@ fn try_often(tryer: Tryer, path: &Path, input: &str) -> Result<(), ProofError> {
     })
 }
 
-fn try_once(tryer: Tryer, path: &Path, input: &str) -> Result<(), ProofError> {
+fn try_once(tryer: Tryer, path: &Path, input: &str, fill: u8) -> Result<(), ProofError> {
     let [program, arguments @ ..] = tryer else { return Ok(()) };
     let mut command = Command::new(program);
-    command.args(arguments).arg(path).stdin(Stdio::piped());
+    command.args(arguments).arg(path).stdin(Stdio::piped()).env(PERTURB, fill.to_string());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(ProofError::NoProcess)?;
     give(child.stdin.take(), input.to_owned());

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::host_services::TargetContext;
 use super::library::Plugin;
-use super::proof::{REFUSED, TIME_MAX};
+use super::proof::{PERTURB, REFUSED, TIME_MAX};
 
+/// How much of the stack has been used before a file is loaded.
+const USED_STACK_BYTES: usize = 512 * 1024;
 /// Longest settings that a trial reads.
 const SETTINGS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -29,12 +31,33 @@ pub fn try_file(path: &Path, settings: impl Read, out: &mut impl Write) -> io::R
         let problem = format!("the settings have more than {SETTINGS_BYTES_MAX} bytes");
         return Err(io::Error::other(problem));
     }
-    let plugin = match Plugin::open(path, String::new(), path) {
-        Ok(plugin) => plugin,
-        Err(error) => return writeln!(out, "{error}").map(|()| false),
-    };
     let settings: Vec<Value> = serde_json::from_str(&text)?;
-    create(&plugin, &settings).map(|()| true)
+    let fill = std::env::var(PERTURB).ok().and_then(|fill| fill.parse().ok()).unwrap_or_default();
+    // As in the daemon: memory of a thread is elsewhere than that of the first one.
+    let trial = || {
+        use_stack(fill);
+        let plugin = match Plugin::open(path, String::new(), path) {
+            Ok(plugin) => plugin,
+            Err(error) => return Ok(Some(error.to_string())),
+        };
+        use_stack(fill);
+        create(&plugin, &settings).map(|()| None)
+    };
+    let refused = std::thread::scope(|scope| match fill {
+        0 => trial(),
+        _ => scope.spawn(trial).join().unwrap_or_else(|_| Err(io::Error::other("a panic"))),
+    })?;
+    match refused {
+        None => Ok(true),
+        Some(error) => writeln!(out, "{error}").map(|()| false),
+    }
+}
+
+/// Leaves these bytes on the stack for what is called next, as in a thread that ran something before.
+#[inline(never)]
+#[expect(clippy::large_stack_arrays, reason = "it is the stack that is to be used")]
+fn use_stack(fill: u8) {
+    std::hint::black_box([fill; USED_STACK_BYTES]);
 }
 
 fn create(plugin: &Plugin, settings: &[Value]) -> io::Result<()> {

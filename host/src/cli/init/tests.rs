@@ -196,7 +196,8 @@ fn the_path_of_another_source_is_not_taken() {
     .unwrap();
     let before = [CONFIG_FILE, ENV_FILE].map(|name| read(home.path(), name));
     let failure = init_of(&["sqreen", "stripe"], home.path()).unwrap_err();
-    let expected = format!("source `shop` in {} has the path /stripe already", shop.display());
+    let expected =
+        format!("error: source `shop` in {} has the path /stripe already", shop.display());
     assert!(failure.text.starts_with(&expected), "{}", failure.text);
     assert_eq!([CONFIG_FILE, ENV_FILE].map(|name| read(home.path(), name)), before);
 }
@@ -210,7 +211,7 @@ fn files_of_conf_d_without_the_first_file_are_not_ignored() {
     let file = more.join("a.toml");
     fs::write(&file, "[sources.github]\nsecrets = \"env:S\"\n").unwrap();
     let failure = init_of(&["github"], home.path()).unwrap_err();
-    let expected = format!("{} is there without a dispatcher.toml", file.display());
+    let expected = format!("error: {} is there without a dispatcher.toml", file.display());
     assert!(failure.text.starts_with(&expected), "{}", failure.text);
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     // As it says.

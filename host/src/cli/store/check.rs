@@ -63,6 +63,9 @@ pub(super) fn index(report: &Report) -> Option<String> {
         _ if report.index_in_way => {
             "take it away: the daemon leaves it there and works without an index until then"
         }
+        _ if report.index_denied => {
+            "the next start rebuilds it from the log if it may move it away, and works without an index otherwise"
+        }
         Start::Fails(_) => "once the daemon can start, it rebuilds the index from the log",
         Start::Works | Start::Unknown => "the next start rebuilds it from the log",
     };

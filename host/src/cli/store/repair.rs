@@ -38,7 +38,8 @@ pub(super) fn run(args: &RepairArgs, config: Option<&Path>) -> Result<bool, Fail
         Some(after) => after.is_clean(),
         // A start rebuilds an index.
         None if done.before.damages.is_empty() => {
-            !matches!(done.before.start, tools::Start::Fails(_))
+            let starts = !matches!(done.before.start, tools::Start::Fails(_));
+            starts && !done.before.index_in_way && done.before.denied.is_none()
         }
         None => done.before.damages.iter().all(|damage| damage.repairable),
     })

@@ -25,6 +25,7 @@ enum Act {
     SecretEverywhere,
     RefuseSettings,
     PanicInCreate,
+    AbortOnAThread,
     PanicAtOnce,
     PanicAfterAwait,
     PanicInDrop,
@@ -93,6 +94,13 @@ impl Target for Acting {
         match settings.act {
             Act::RefuseSettings => Err(Invalid::at("to[1]", format_args!("{token}\nis refused"))),
             Act::PanicInCreate => panic!("bomb in create, {token}"),
+            // Only the first thread of a process has its number.
+            Act::AbortOnAThread
+                if std::fs::read_link("/proc/thread-self")
+                    .is_ok_and(|path| path.file_name() != path.iter().next()) =>
+            {
+                std::process::abort()
+            }
             _ => Ok(Self { settings, host }),
         }
     }
@@ -123,7 +131,7 @@ impl Each for Acting {
             Act::Describe => Ok(self.describe(event)),
             Act::Receipt => Ok(Receipt::id("SM1").with("price", 7).with("nasty\n", "\u{1b}[2J")),
             Act::Retry => Err(Failure::retry("later").after(hour).maybe_sent()),
-            Act::Reject => Err(Failure::reject("never")),
+            Act::Reject | Act::AbortOnAThread => Err(Failure::reject("never")),
             Act::Throttled => Err(Failure::throttled("too fast", Some(hour))),
             Act::Broken => Err(Failure::broken("no such account")),
             Act::Progress if event.progress().is_empty() => {

@@ -106,7 +106,7 @@ impl IndexSlot {
 
 #[cfg(test)]
 impl IndexSlot {
-    /// While this lives, whoever asks the index waits.
+    /// While this lives, every question to the index waits.
     pub(crate) fn hold_up(&self) -> impl Drop + '_ {
         self.open.write().unwrap()
     }

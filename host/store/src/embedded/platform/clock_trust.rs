@@ -5,7 +5,7 @@
 //! last record of the log, it has to agree with the steady clock for an hour first.
 //!
 //! As long as it matters it is known how far the clock was set: what was received before is as old as the steady
-//! clock says, see [`Wall::ahead_ms`]. Between the last record and a start nobody measured the time: for what must not
+//! clock says, see [`Wall::ahead_ms`]. Between the last record and a start no daemon measured the time: for what must not
 //! be forgotten early none of it passed, see [`Wall::key_sets`], and for `retention.age` all of it.
 
 use std::collections::VecDeque;

@@ -13,7 +13,7 @@ use dispatcher_model::{EventId, TargetNumber};
 use crate::embedded::tests::gone_beginning::repair;
 use crate::embedded::tests::support::{Folder, large};
 
-const HISTORIES: u64 = 12;
+const HISTORIES: u64 = 3;
 const SEGMENTS: usize = 5;
 
 struct History {

@@ -54,10 +54,10 @@ async fn files_that_the_start_may_not_open_are_named() {
             Start::Fails(why) => Some(why.clone()),
             _ => None,
         };
-        let told = start.or(report.denied).or(report.index).unwrap();
+        let said = start.or(report.denied).or(report.index).unwrap();
         assert!(
-            told.contains("permission denied") && told.contains(&*path.to_string_lossy()),
-            "{told}"
+            said.contains("permission denied") && said.contains(&*path.to_string_lossy()),
+            "{said}"
         );
         std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
     }

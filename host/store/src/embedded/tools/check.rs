@@ -16,7 +16,7 @@ use crate::embedded::index::rows::Stamp;
 use crate::embedded::index::set_aside::set_aside_before;
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::{State, TargetState};
-use crate::embedded::tools::access::{Denied, denied_of_log};
+use crate::embedded::tools::access::{Denied, denied_of_index, denied_of_log};
 use crate::embedded::tools::damage::{Damage, Known, Meets};
 use crate::embedded::tools::index_view::{IndexView, Looked, Shadow, look};
 use crate::embedded::tools::segments::{self, Segment};
@@ -44,6 +44,8 @@ pub struct Report {
     pub index: Option<String>,
     /// It is something that a person put there, not a folder: a start leaves it.
     pub index_in_way: bool,
+    /// The start may not read or write a part of it.
+    pub index_denied: bool,
     /// Damaged indexes that earlier starts set aside.
     pub set_aside: Vec<PathBuf>,
     /// Whether the daemon would start.
@@ -186,6 +188,7 @@ pub(super) fn survey(
     report.index = agrees.err();
     let index = Settings::new(directory).index_folder();
     report.index_in_way = report.index.is_some() && !index.is_dir();
+    report.index_denied = report.index.is_some() && denied_of_index(directory).is_some();
     Ok(Survey { report, index_is_wrong })
 }
 
