@@ -169,7 +169,7 @@ fn what_was_known_of_a_target_stays_shown_until_its_next_attempt() {
     assert_eq!(daemon.post(&body(&events("bad", 1))).status, 200);
     wait_for("the rejection", || {
         let state = status(&daemon, "hook").0["state"].as_str().unwrap().to_owned();
-        (state == "not proven, it only rejected so far: 6 retrying, last error: answered 400")
+        (state == "not proven, it rejected what it got last: 6 retrying, last error: answered 400")
             .then_some(())
     });
 }

@@ -60,11 +60,12 @@ fn shown(history: &TargetHistory, depth: Depth, now: Timestamp) -> (Condition, S
         Known::Unknown => (Condition::Unknown, "unknown: no attempt since it started".to_owned()),
         Known::NotProven => (Condition::NotProven, format!("not proven: {retries}")),
         Known::Rejects(_) => {
-            (Condition::NotProven, format!("not proven, it only rejected so far: {retries}"))
+            (Condition::NotProven, format!("not proven, it rejected what it got last: {retries}"))
         }
         Known::Untried { act, at_ms, before } => {
             let act = match act {
                 Act::Resumed => "resumed by hand",
+                Act::MadeDue => "its retries were made due by hand",
                 Act::StartedAgain => "started again",
             };
             let waits =
@@ -78,7 +79,7 @@ fn shown(history: &TargetHistory, depth: Depth, now: Timestamp) -> (Condition, S
         }
         Known::Throttled { until_ms, .. } if now.as_millis() >= *until_ms => {
             let text = not_working(&history.condition, history, depth);
-            (Condition::NotProven, format!("not proven: {text}, and not tried since"))
+            (Condition::NotProven, format!("not proven: {text}, and took nothing since"))
         }
         bad @ (Known::Throttled { .. }
         | Known::Failing(_)
@@ -96,13 +97,13 @@ fn not_working(condition: &telemetry::Condition, history: &TargetHistory, depth:
     match condition {
         Known::Unusable(why) => format!("cannot be used: {why}"),
         Known::Throttled { until_ms, reason } => {
-            format!("throttled until {}: {reason}", Timestamp::from_millis(*until_ms))
+            format!("throttled until {}: {}", Timestamp::from_millis(*until_ms), bounded(reason))
         }
-        Known::Failing(why) => format!("{why}{since}"),
+        Known::Failing(why) => format!("{}{since}", bounded(why)),
         Known::Down(why) if depth.pending == 0 => {
-            format!("down, the next event probes it: {why}{since}")
+            format!("down, the next event probes it: {}{since}", bounded(why))
         }
-        Known::Down(why) => format!("down, probing: {why}{since}"),
+        Known::Down(why) => format!("down, probing: {}{since}", bounded(why)),
         Known::Unknown
         | Known::Works
         | Known::NotProven
@@ -166,8 +167,11 @@ mod tests {
         use Condition as Kind;
         use telemetry::Condition::{Down, Failing, NotProven, Rejects, Throttled, Unusable};
         let at = |ms| Timestamp::from_millis(ms);
-        let [resumed, again] =
-            [(Act::Resumed, "resumed by hand"), (Act::StartedAgain, "started again")];
+        let acts = [
+            (Act::Resumed, "resumed by hand"),
+            (Act::MadeDue, "its retries were made due by hand"),
+            (Act::StartedAgain, "started again"),
+        ];
         let since = format!("; failing since {}", at(1_000));
         for (condition, pending, kind, text) in [
             (NotProven, 2, Kind::NotProven, "last error: no".to_owned() + &since),
@@ -194,7 +198,7 @@ mod tests {
             if kind == Kind::Failing {
                 assert_eq!(shown_text, text);
             }
-            for (act, words) in [resumed, again] {
+            for (act, words) in acts {
                 let before = Box::new(condition.clone());
                 let untried = telemetry::Condition::Untried { act, at_ms: 4_000, before };
                 let untried = history(untried, "no", Some(1_000));
@@ -213,12 +217,12 @@ mod tests {
         assert_eq!(kind, Kind::NotProven);
         assert_eq!(
             text,
-            format!("not proven: throttled until {}: 429, and not tried since", at(9_000))
+            format!("not proven: throttled until {}: 429, and took nothing since", at(9_000))
         );
         let unusable = history(Unusable("no plugin".into()), "", None);
         let text = "cannot be used: no plugin".to_owned();
         assert_eq!(shown(&unusable, depth(2, 0), at(9_000)), (Kind::Failing, text));
         let (_, text) = shown(&history(Rejects("no".into()), "no", None), depth(0, 0), at(0));
-        assert_eq!(text, "not proven, it only rejected so far: last error: no");
+        assert_eq!(text, "not proven, it rejected what it got last: last error: no");
     }
 }

@@ -76,7 +76,7 @@ pub const TAIL_BYTES_MAX: usize = 64 * 1024;
 pub const SEARCH_BYTES_MAX: u64 = 256 << 20;
 /// Longest text to look for in events.
 pub const TEXT_BYTES_MAX: usize = 1_024;
-/// Most lines of before that a `tail` begins with.
+/// Most earlier lines that a `tail` begins with.
 pub const LAST_MAX: usize = 100;
 /// Most counters of one target in an answer.
 pub const COUNTERS_MAX: usize = 32;

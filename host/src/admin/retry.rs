@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::IDS_MAX;
 use super::error::RequestError;
+use super::status::now;
 use super::view::{Inner, Standing, TargetView};
 use super::wire::{Count, Retry};
 use crate::model::{EventId, InvalidEventId, TargetNumber};
 use crate::store::{Fate, FoundEvent, HoldKind, Later, Retries};
-use crate::telemetry::Condition;
+use crate::telemetry::{Act, Condition};
 
 pub(super) async fn retry(inner: &Inner, request: Retry) -> Result<Count, RequestError> {
     let mut targets = inner.selected(request.target.as_deref())?;
@@ -50,7 +51,7 @@ async fn attempt_now(
     if can_deliver(inner, target).is_ok() {
         if is_failing(inner, target) {
             // The next attempt shows whether it works now.
-            inner.feed.history().condition(&target.name, Condition::Unknown);
+            inner.feed.history().untried(&target.name, Act::MadeDue, now().as_millis());
         }
         inner.host.resume(target.number);
     }
@@ -73,13 +74,18 @@ fn can_deliver(inner: &Inner, target: &TargetView) -> Result<(), RequestError> {
             "paused; `dispatcher resume` ends that"
         }
         (Standing::Enabled, Some(_)) => "broken; fix it, then use `dispatcher resume`",
-        (Standing::Enabled, None) => return Ok(()),
+        (Standing::Enabled, None) => match inner.feed.history().target(&target.name).condition {
+            Condition::Unusable(_) => {
+                "not usable as it is configured; `dispatcher status` says why"
+            }
+            _ => return Ok(()),
+        },
     };
     Err(RequestError::CannotDeliver { target: target.name.to_string(), why })
 }
 
 pub(super) fn is_failing(inner: &Inner, target: &TargetView) -> bool {
-    matches!(inner.feed.history().target(&target.name).condition, Condition::Failing(_))
+    inner.feed.history().target(&target.name).condition.is_held_off()
 }
 
 /// The chosen deliveries that wait at one target.

@@ -42,7 +42,7 @@ struct LineQueue {
     reader: Option<Waker>,
 }
 
-/// The last lines of before come first: the newest events of the store, and the refusals that are remembered.
+/// Earlier lines come first: the newest events of the store, and the refusals that are remembered.
 pub(super) async fn lines(inner: &Arc<Inner>, last: usize) -> Lines {
     let queue = Arc::<Mutex<LineQueue>>::default();
     // Listens first, so that nothing is missing in between.

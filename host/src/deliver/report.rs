@@ -54,7 +54,9 @@ impl Reporter {
 
     /// A person resumed the target: the next attempt shows what it does now.
     pub(super) fn resumed(&mut self) {
-        self.standing = Standing::Unknown;
+        if self.standing != Standing::Works {
+            self.standing = Standing::Unknown;
+        }
         // Otherwise an attempt may have shown something since it was resumed.
         if self.held.take().is_some() {
             self.untried(Act::Resumed);

@@ -34,6 +34,8 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Resumed,
+    /// A person made its retries due.
+    MadeDue,
     /// By a reload, or after a fault of the daemon.
     StartedAgain,
 }
@@ -51,7 +53,7 @@ impl Condition {
         let before = std::mem::take(self);
         *self = match (before, act) {
             (Self::Works | Self::Unusable(_), Act::StartedAgain) => Self::Unknown,
-            (before @ (Self::Works | Self::Unusable(_)), Act::Resumed) => before,
+            (before @ (Self::Works | Self::Unusable(_)), Act::Resumed | Act::MadeDue) => before,
             (before @ (Self::Unknown | Self::Untried { .. }), _) => before,
             (before, _) => Self::Untried { act, at_ms, before: Box::new(before) },
         };
@@ -79,7 +81,11 @@ mod tests {
             (Down("x".into()), None, None),
             (Throttled { until_ms: 9, reason: "x".into() }, None, None),
         ] {
-            for (act, after) in [(Act::Resumed, resumed), (Act::StartedAgain, started)] {
+            for (act, after) in [
+                (Act::Resumed, resumed.clone()),
+                (Act::MadeDue, resumed),
+                (Act::StartedAgain, started),
+            ] {
                 let expected = after.unwrap_or_else(|| untried(act, &before));
                 let mut now = before.clone();
                 now.leave(act, 5);

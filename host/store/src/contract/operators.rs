@@ -325,13 +325,15 @@ pub async fn fate_reports_every_target_of_an_event(opener: &dyn Opener) {
     unrouted.unrouted = vec![Unrouted { target: "b".into(), reason: "so".into() }];
     events.push(unrouted);
     let ids = append(&*queue, events).await;
-    let all = claim(&*queue, a, 6).await;
+    let all = claim(&*queue, a, 7).await;
     let receipt = Receipt { id: Some("SM1".into()), fields: Vec::new() };
     let due = now().plus(HOUR);
     settle(&*queue, a, &all[..1], delivered()).await;
     settle(&*queue, a, &all[1..2], Outcome::Delivered { receipt: receipt.clone() }).await;
     settle(&*queue, a, &all[2..3], retry(due)).await;
-    settle(&*queue, a, &all[3..], dead("no")).await;
+    settle(&*queue, a, &all[3..6], dead("no")).await;
+    // For a digest.
+    settle(&*queue, a, &all[6..], Outcome::Wait { until: due }).await;
     queue.drop_dead(a, vec![ids[4]]).await.unwrap();
     let before = now();
     queue.replay(a, vec![ids[5]]).await.unwrap();

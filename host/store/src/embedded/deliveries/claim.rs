@@ -217,7 +217,10 @@ fn due_rows(
             live.look_far();
         }
         // A rebuilt index is put in place before it wakes the targets.
-        live.low_water_ms = if shared.index.is_open() { later_ms } else { u64::MAX };
+        live.low_water_ms = match shared.index.is_open() {
+            true => live.low_water_ms.min(later_ms),
+            false => u64::MAX,
+        };
         return Vec::new();
     }
     let (mut loaded, mut bytes) = (Vec::new(), 0);

@@ -82,7 +82,9 @@ fn of_target(
 pub(super) fn of_row(due_ms: u64, row: RetryRow, now: Now) -> Fate {
     let at = now.show(due_ms);
     if row.attempts == 0 {
-        return Fate::Again { since: now.show(row.first_attempt_ms), due: at };
+        // What waits for a digest has a row too, but is due later than at once.
+        let is_again = due_ms == row.first_attempt_ms;
+        return if is_again { Fate::Again { since: at, due: at } } else { Fate::Waiting };
     }
     Fate::Retrying { attempts: row.attempts, at, reason: row.reason }
 }

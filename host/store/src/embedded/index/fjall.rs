@@ -66,6 +66,9 @@ pub(crate) struct FjallIndex {
     folder: PathBuf,
 }
 
+/// Most hours with keys: twice as many as the longest window has, because time in which no daemon ran may not count.
+const HOURS_MAX: usize = 2 * 7 * 24;
+
 /// The keys of an hour.
 struct Hour {
     space: Keyspace,
@@ -427,11 +430,14 @@ impl FjallIndex {
             }
         }
         writes.commit()?;
-        let stale = |hours: &BTreeMap<u32, Hour>| {
-            hours.first_key_value().is_some_and(|(hour, _)| *hour < batch.hours_from)
+        let stale_before = |hours: &BTreeMap<u32, Hour>| {
+            let most = hours.len().checked_sub(HOURS_MAX).and_then(|over| hours.keys().nth(over));
+            let before = batch.hours_from.max(most.copied().unwrap_or_default());
+            hours.first_key_value().is_some_and(|(hour, _)| *hour < before).then_some(before)
         };
-        if stale(&crate::embedded::platform::locks::read_lock(&self.hours)) {
-            self.drop_hours(batch.hours_from)?;
+        let before = stale_before(&crate::embedded::platform::locks::read_lock(&self.hours));
+        if let Some(before) = before {
+            self.drop_hours(before)?;
         }
         Ok(())
     }
