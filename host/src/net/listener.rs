@@ -110,9 +110,9 @@ impl Listener {
                 acceptor.open.served_by(number, task.abort_handle());
             }
         }
-        let permits = acceptor.permits;
-        // Closes the listening socket: from now on the kernel refuses connections.
-        drop(socket);
+        let permits = Arc::clone(&acceptor.permits);
+        // Closes the listening socket, from now on the kernel refuses connections; and those that wait for room.
+        drop((socket, acceptor));
         stage.send_replace(Stage::Draining);
         let drained = permits.acquire_many(connections_max);
         if tokio::time::timeout(settings.drain_timeout, drained).await.is_err() {
