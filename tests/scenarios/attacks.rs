@@ -13,6 +13,15 @@ const ATTACK_MIN: Duration = Duration::from_secs(3);
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How the sender behaves on each connection.
+#[derive(Clone, Copy, Default)]
+struct Sender {
+    /// Waits before its request until so many connections of attackers have followed its own.
+    followers: usize,
+    /// Waits before its head, within it and before its body.
+    latency: Duration,
+}
+
 fn setup(server: &str) -> Setup {
     Daemon::new().source("sqreen", SECRET).log("audit-log").server(server)
 }
@@ -35,13 +44,12 @@ fn attack(attackers: usize, begin: String, piece: &'static str) -> Attack {
 /// Posts signed requests beside the attack, each on a connection that begins with `first`, with these lines in its head.
 #[track_caller]
 fn others_are_served(name: &str, server: &str, attack: &Attack, first: &str, lines: &str) {
-    others_are_served_after(0, name, server, attack, first, lines);
+    sender_is_served(Sender::default(), name, server, attack, first, lines);
 }
 
-/// The same, but each connection waits before its request until so many connections of attackers have followed it.
 #[track_caller]
-fn others_are_served_after(
-    followers: usize,
+fn sender_is_served(
+    Sender { followers, latency }: Sender,
     name: &str,
     server: &str,
     attack: &Attack,
@@ -78,8 +86,14 @@ fn others_are_served_after(
                 client.write(head.as_bytes())?;
                 assert_eq!(client.answer()?.status, 100);
                 client.write(&body)?;
-            } else {
+            } else if latency.is_zero() {
                 client.write(&[head.as_bytes(), &body].concat())?;
+            } else {
+                let (begin, end) = head.as_bytes().split_at(head.len() / 2);
+                for part in [begin, end, &body] {
+                    std::thread::sleep(latency);
+                    client.write(part)?;
+                }
             }
             client.answer()
         });
@@ -116,7 +130,8 @@ fn a_sender_that_connects_before_many_slow_heads_is_served() {
     for (name, addresses) in [("one address", 1), ("many addresses", 160)] {
         let begin = "POST /sqreen HTTP/1.1\r\nx-long: ".to_owned();
         let attack = Attack { addresses, ..attack(160, begin, "x") };
-        others_are_served_after(100, name, "connections_max = 64", &attack, "", "");
+        let sender = Sender { followers: 100, ..Sender::default() };
+        sender_is_served(sender, name, "connections_max = 64", &attack, "", "");
     }
 }
 
@@ -196,6 +211,36 @@ fn attackers_behind_a_trusted_proxy_block_no_sender() {
             let slow = attack(160, first(address) + &begin, "x");
             others_are_served(name, &protocol, &slow, &honest, "");
         }
+    }
+}
+
+#[test]
+fn a_proxy_that_opens_a_connection_for_each_request_is_served_even_if_it_is_not_quick() {
+    let sender = Sender { latency: Duration::from_millis(20), ..Sender::default() };
+    let trusted = "connections_max = 64\ntrusted_proxies = \"127.0.0.0/8\"";
+    let forwarded = "x-forwarded-for: 198.51.100.{n}";
+    for begin in [
+        head(&format!("content-length: 60000\r\n{forwarded}")),
+        format!("POST /sqreen HTTP/1.1\r\n{forwarded}\r\nx: "),
+    ] {
+        let slow = attack(160, begin, "x");
+        let honest = "x-forwarded-for: 203.0.113.7\r\n";
+        sender_is_served(sender, "new connections", trusted, &slow, "", honest);
+    }
+    let protocol = format!("{trusted}\nproxy_protocol = true");
+    let first = |address: &str| format!("PROXY TCP4 {address} 127.0.0.1 4711 80\r\n");
+    let slow = attack(160, first("198.51.100.{n}") + &body_of(0), "x");
+    let honest = first("203.0.113.7");
+    sender_is_served(sender, "PROXY, new connections", &protocol, &slow, &honest, "");
+}
+
+#[test]
+fn a_sender_with_some_latency_shares_its_address_with_attackers_and_is_served() {
+    let sender = Sender { latency: Duration::from_millis(20), ..Sender::default() };
+    for begin in ["POST /sqreen HTTP/1.1\r\nx-long: ".to_owned(), body_of(0)] {
+        let lines = "x-forwarded-for: 203.0.113.7\r\n";
+        let slow = Attack { addresses: 1, ..attack(160, begin, "x") };
+        sender_is_served(sender, "shared address", "connections_max = 64", &slow, "", lines);
     }
 }
 

@@ -114,31 +114,32 @@ impl OpenConnections {
         }
         let (count, share) = ((open / PART).max(1), share as u64);
         let lost = |owner| displaced.weight(owner, share, now);
-        let has_turn = |&Holding { owner, .. }: &Holding, activity: &Activity| {
-            let of = |owner| held.get(&owner).copied().unwrap_or(0) as u64;
-            let waits = match newcomer {
-                Newcomer::WaitsForNone => false,
-                Newcomer::WaitsForAll => true,
-                Newcomer::Of(newcomer) => {
-                    of(owner) <= share.max(of(newcomer) + 1) && lost(owner) <= lost(newcomer)
-                }
-            };
-            waits && activity.is_new(now)
+        let of = |owner| held.get(&owner).copied().unwrap_or(0) as u64;
+        let waits_for = |owner| match newcomer {
+            Newcomer::WaitsForNone => false,
+            Newcomer::WaitsForAll => true,
+            Newcomer::Of(own) => of(owner) <= share.max(of(own) + 1) && lost(owner) <= lost(own),
         };
         let mut closing = Vec::with_capacity(count);
-        let (mut noted, mut waits) = (Vec::new(), false);
+        let (mut noted, mut waits) = (Vec::new(), None);
         for place in order(&holdings, share, lost) {
             let Connection { activity, task: Some(task) } = candidates[place] else { continue };
-            if closing.len() == count {
+            let Holding { owner, steady, .. } = holdings[place];
+            let (flood, lost) = (of(owner) > share, lost(owner));
+            // A newcomer that waits for a flood, or for one that comes back often, takes no other's place meanwhile.
+            let spared = waits
+                .is_some_and(|(floods, most)| floods && !flood || lost.saturating_mul(2) < most);
+            if closing.len() == count || spared {
                 break;
             }
-            if has_turn(&holdings[place], activity) {
-                waits = true;
+            if activity.is_new(now) && waits_for(owner) {
+                let (floods, most) = waits.unwrap_or_default();
+                waits = Some((floods || flood, lost.max(most)));
             } else if activity.close(now) {
                 closing.push(task.clone());
                 // The address of a steady body is not one that takes seats without using them.
-                if !holdings[place].steady {
-                    noted.push(holdings[place].owner);
+                if !steady {
+                    noted.push(owner);
                 }
             }
         }
@@ -150,7 +151,7 @@ impl OpenConnections {
             task.abort();
         }
         match closing.len() {
-            0 if waits => Room::Later,
+            0 if waits.is_some() => Room::Later,
             0 => Room::None,
             closed => Room::Made(closed),
         }
@@ -198,5 +199,111 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.open.lock().by_number.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::activity::Phase;
+    use std::time::Duration;
+    use tokio::time::advance;
+
+    /// As long as a first turn.
+    const TURN: Duration = Duration::from_millis(300);
+
+    fn owner(bits: u64) -> Owner {
+        Owner::from_bits(bits)
+    }
+
+    type Connections = Vec<(Arc<Activity>, Entry)>;
+
+    /// Opens connections of these addresses.
+    fn add(open: &Arc<OpenConnections>, owners: &[u64]) -> Connections {
+        let add = |&bits| {
+            let activity = Arc::new(Activity::new(owner(bits)));
+            let entry = open.add(Arc::clone(&activity));
+            let task = tokio::spawn(std::future::pending::<()>());
+            open.served_by(entry.number(), task.abort_handle());
+            (activity, entry)
+        };
+        owners.iter().map(add).collect()
+    }
+
+    fn open(owners: &[u64]) -> (Arc<OpenConnections>, Connections) {
+        let open = Arc::new(OpenConnections::default());
+        let connections = add(&open, owners);
+        (open, connections)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_waits_for_the_first_turn_of_those_like_it() {
+        let made = Room::Made(1);
+        for (what, owners, newcomer, at_once) in [
+            ("of the same address, within its share", &[1; 4][..], Newcomer::Of(owner(1)), false),
+            ("of the same address, beyond its share", &[1; 40], Newcomer::Of(owner(1)), false),
+            ("of another address within its share", &[1; 4], Newcomer::Of(owner(2)), false),
+            ("not for a flood", &[1; 40], Newcomer::Of(owner(2)), true),
+            ("of an unknown client", &[1; 40], Newcomer::WaitsForAll, false),
+            ("for no other", &[1; 4], Newcomer::WaitsForNone, true),
+        ] {
+            let (open, _connections) = open(owners);
+            let expected = if at_once { made } else { Room::Later };
+            assert_eq!(open.make_room(newcomer, Instant::now()), expected, "{what}");
+            advance(TURN - Duration::from_millis(1)).await;
+            assert_eq!(open.make_room(newcomer, Instant::now()), expected, "{what}, later");
+            advance(Duration::from_millis(1)).await;
+            assert_eq!(open.make_room(newcomer, Instant::now()), made, "{what}, after its turn");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_come_back_most_give_way_at_once_and_wait_themselves() {
+        let (open, _connections) = open(&[1, 2, 3, 4]);
+        open.lock().displaced.note(owner(1), Instant::now());
+        assert_eq!(open.make_room(Newcomer::Of(owner(1)), Instant::now()), Room::Later);
+        assert_eq!(open.make_room(Newcomer::Of(owner(9)), Instant::now()), Room::Made(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_flood_or_for_one_that_comes_back_takes_no_other_seat_meanwhile() {
+        for attackers in [&[8; 40][..], &[8]] {
+            let (open, _sender) = open(&[9]);
+            advance(2 * TURN).await;
+            let _attackers = add(&open, attackers);
+            open.lock().displaced.note(owner(8), Instant::now());
+            let room = || open.make_room(Newcomer::Of(owner(8)), Instant::now());
+            assert_eq!(room(), Room::Later);
+            advance(TURN).await;
+            assert_eq!(room(), Room::Made(1));
+            let sender_lost = open.lock().displaced.weight(owner(9), 1, Instant::now());
+            assert_eq!(sender_lost, 0, "{} attackers", attackers.len());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_of_one_head_and_one_body() {
+        let (open, connections) = open(&[1]);
+        let activity = &connections[0].0;
+        let room = || open.make_room(Newcomer::Of(owner(1)), Instant::now());
+        advance(TURN / 2).await;
+        activity.enter(Phase::Answering);
+        assert_eq!(room(), Room::None);
+        activity.receive();
+        advance(TURN / 2).await;
+        assert_eq!(room(), Room::Later, "the body has a turn of its own");
+        activity.receive();
+        advance(TURN - Duration::from_millis(1)).await;
+        assert_eq!(room(), Room::Later);
+        activity.set(Phase::Reading);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(room(), Room::Made(1), "the connection is not new any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_has_no_turn() {
+        let (open, connections) = open(&[1]);
+        connections[0].0.set(Phase::Idle);
+        assert_eq!(open.make_room(Newcomer::Of(owner(1)), Instant::now()), Room::Made(1));
     }
 }
