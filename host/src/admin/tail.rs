@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::view::Inner;
-use super::wire::{EventLine, TailLine};
+use super::wire::{EventLine, Refusal, TailLine};
 use super::{LAST_MAX, TAIL_BYTES_MAX, events, refused};
 use crate::model::Timestamp;
 use crate::telemetry::{NO_SOURCE, Note, StoredNote};
@@ -57,15 +57,10 @@ pub(super) async fn lines(inner: &Arc<Inner>, last: usize) -> Lines {
 /// What happened last, oldest first. If the store cannot be searched now, or not in time, only its events are missing.
 async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
     let found = in_time(events::newest(inner, last)).await;
-    let mut lines: Vec<_> = found.into_iter().rev().map(of_stored).collect();
-    let refusals = refused::list(inner, None).unwrap_or_default();
-    lines.extend(refusals.into_iter().rev().take(last).map(|refusal| TailLine::Refused {
-        time: refusal.time,
-        request: refusal.request,
-        source: Some(refusal.source).filter(|source| source != NO_SOURCE),
-        status: refusal.status,
-        reason: refusal.reason,
-    }));
+    let refusals = refused::list(inner, None).unwrap_or_default().into_iter();
+    let mut lines: Vec<_> = refusals.map(of_refusal).collect();
+    lines.extend(found.into_iter().rev().map(of_stored));
+    // Of the same millisecond, refusals come first.
     lines.sort_by(|a, b| a.time().cmp(b.time()));
     lines.split_off(lines.len().saturating_sub(last))
 }
@@ -73,6 +68,16 @@ async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
 async fn in_time<E>(search: impl Future<Output = Result<Vec<EventLine>, E>>) -> Vec<EventLine> {
     let found = timeout(SEARCH_TIME_MAX, search).await;
     found.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+fn of_refusal(refusal: Refusal) -> TailLine {
+    TailLine::Refused {
+        time: refusal.time,
+        request: refusal.request,
+        source: Some(refusal.source).filter(|source| source != NO_SOURCE),
+        status: refusal.status,
+        reason: refusal.reason,
+    }
 }
 
 fn of_stored(event: EventLine) -> TailLine {
