@@ -60,43 +60,63 @@ async fn a_clock_that_was_set_before_a_start_forgets_nothing_early_and_delays_no
     for (name, jump_ms) in jumps(&Time::new()) {
         for starts in 1..=3 {
             let what = format!("{name}, start {starts}");
-            let small = Small::new(None, Some(AGE_MS));
-            let mut store = small.store();
-            let a = register(&*store, &["a"]).await[0];
-            let before = with_all_kinds(&small, &store, a).await;
-            store.wait_at_most(a, HOUR);
-            store.flush().await.unwrap();
-            for start in 1..=starts {
-                let by = if start == 1 { jump_ms } else { 0 };
-                store = small.restarted(store, by).await;
-                store.wait_at_most(a, HOUR);
-                small.stepped(&store);
-            }
-            assert_eq!(small.keyed(&store, "before", a).await, before, "{what}");
-            let windows = store.windows(a).await.unwrap();
-            let left = windows.first().map_or(Duration::ZERO, |w| w.until.since(store.now()));
-            // An hour without a daemon counts as passed.
-            let moved =
-                if name == "+1h" { HOUR - Duration::from_secs(600) } else { Duration::ZERO };
-            let passed = Duration::from_secs(60) * starts + moved;
-            let apart = left.abs_diff(HOUR.saturating_sub(passed));
-            // A daemon that recorded nothing proves no time.
-            assert!(apart <= Duration::from_secs(60) * (starts + 1), "{what}: {left:?}");
-            let depth = store.depth(a);
-            assert_eq!((depth.pending, depth.dead), (2, 1), "{what}");
-            let old = small.time.wall().as_millis().saturating_sub(3_600_000);
-            let old = dispatcher_model::Timestamp::from_millis(old);
-            assert_eq!(store.expire(a, old, "old".into()).await.unwrap(), 0, "{what}");
-            assert_eq!((first_base(&store), store.depth(a).dead), (0, 1), "{what}");
-            // Not so long that the clock is trusted again, and what waits is given up for its age.
-            small.time.pass(3_590_000);
-            // The retry is due within its longest wait.
-            let mut due = Vec::new();
-            while due.len() < 2 {
-                due.extend(within(store.claim(a, 9, HOUR)).await.unwrap());
-            }
+            forgets_nothing(name, jump_ms, starts, &what).await;
+            delays_nothing(jump_ms, starts, &what).await;
         }
     }
+}
+
+/// The store after so many starts, and the event that has the key `before`.
+async fn started(
+    small: &Small,
+    jump_ms: i64,
+    starts: u64,
+) -> (Arc<Embedded>, TargetNumber, EventId) {
+    let mut store = small.store();
+    let a = register(&*store, &["a"]).await[0];
+    let before = with_all_kinds(small, &store, a).await;
+    store.wait_at_most(a, HOUR);
+    store.flush().await.unwrap();
+    for start in 1..=starts {
+        let by = if start == 1 { jump_ms } else { 0 };
+        store = small.restarted(store, by).await;
+        store.wait_at_most(a, HOUR);
+        small.stepped(&store);
+    }
+    (store, a, before)
+}
+
+async fn forgets_nothing(name: &str, jump_ms: i64, starts: u64, what: &str) {
+    let small = Small::new(None, Some(AGE_MS));
+    let (store, a, before) = started(&small, jump_ms, starts).await;
+    assert_eq!(small.keyed(&store, "before", a).await, before, "{what}");
+    let windows = store.windows(a).await.unwrap();
+    let left = windows.first().map_or(Duration::ZERO, |w| w.until.since(store.now()));
+    // An hour without a daemon counts as passed.
+    let moved = if name == "+1h" { HOUR - Duration::from_secs(600) } else { Duration::ZERO };
+    let passed = Duration::from_secs(60 * starts) + moved;
+    let apart = left.abs_diff(HOUR.saturating_sub(passed));
+    // A daemon that recorded nothing proves no time.
+    assert!(apart <= Duration::from_secs(60 * (starts + 1)), "{what}: {left:?}");
+    let depth = store.depth(a);
+    assert_eq!((depth.pending, depth.dead), (2, 1), "{what}");
+    let old = small.time.wall().as_millis().saturating_sub(3_600_000);
+    let old = dispatcher_model::Timestamp::from_millis(old);
+    assert_eq!(store.expire(a, old, "old".into()).await.unwrap(), 0, "{what}");
+    assert_eq!((first_base(&store), store.depth(a).dead), (0, 1), "{what}");
+}
+
+/// A retry is due within its longest wait. Without an age of the log: after that hour the clock is trusted, and what is too
+/// old is given up.
+async fn delays_nothing(jump_ms: i64, starts: u64, what: &str) {
+    let small = Small::new(None, None);
+    let (store, a, _) = started(&small, jump_ms, starts).await;
+    small.time.pass(3_600_000);
+    let mut due = 0;
+    while due < 2 {
+        due += within(store.claim(a, 9, HOUR)).await.unwrap().len();
+    }
+    assert_eq!(due, 2, "{what}");
 }
 
 /// What was received after the start is as old as the clock says.
