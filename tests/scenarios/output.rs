@@ -168,6 +168,9 @@ fn every_command_notices_that_its_output_was_not_written() {
         "--version",
         "status",
         "status --json",
+        "events",
+        "show ID",
+        "show nope",
         "explain ID",
         "refused sqreen",
         "dead list --json",
@@ -221,7 +224,7 @@ fn every_command_notices_that_its_output_was_not_written() {
 }
 
 /// With arguments that give the same result again and again.
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 37] = [
     "init nope",
     "demo --help",
     "run --help",
@@ -244,6 +247,7 @@ const COMMANDS: [&str; 33] = [
     "move --from a --to b",
     "pause audit-log",
     "resume nope",
+    "retry --all --yes",
     "reload",
     "plugin list",
     "plugin check nope",

@@ -180,7 +180,9 @@ impl Verifier {
                 self.zoom_answer(verified.key(), &token("/payload/plainToken")?)?
             }
             // The header that names the type of the message is not signed.
-            Handshake::TwitchChallenge if body("/challenge").is_some() && !brings("/event") => {
+            Handshake::TwitchChallenge
+                if body("/challenge").is_some() && !brings("/event") && !brings("/events") =>
+            {
                 Answer::text(token("/challenge")?)
             }
             Handshake::DiscordPing if is("/type", "1") && !brings("/event") && !brings("/data") => {

@@ -22,6 +22,10 @@ const PUBLIC_PREFIX: &str = "whpk_";
 const PRIVATE_PREFIX: &str = "whsk_";
 /// How OpenSSH writes its kinds of public keys.
 const SSH_PREFIXES: [&str; 4] = ["ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-", "sk-ssh-"];
+/// How the second word of such a line begins, or a later one if options are before its kind.
+const SSH_BODY: &str = "AAAA";
+/// Most times that a key is encoded again.
+const ENCODINGS_MAX: usize = 3;
 
 /// What `text` is, if it is not a key for `mark`, the one of `marks` that was chosen for it. `has_prefix`: the text
 /// has the prefix of that mark.
@@ -43,16 +47,11 @@ pub(super) fn mistaken(
     };
     let inner = behind(inner, SHARED_PREFIX).unwrap_or(inner).trim_start();
     // A key that is a text may be encoded as a whole.
-    let encoded = public::bytes(inner).and_then(|bytes| String::from_utf8(bytes).ok());
-    let encoded = encoded.as_deref().map(str::trim_start).unwrap_or_default();
-    if is_private_text(encoded) {
+    let encoded = decoded(inner);
+    if encoded.iter().any(|text| is_private(text)) {
         return Some(NOT_PRIVATE);
     }
-    if behind(inner, PRIVATE_PREFIX).is_some()
-        || is_private_text(text)
-        || is_private_text(inner)
-        || public::bytes(inner).is_some_and(|bytes| public::is_private_der(&bytes))
-    {
+    if behind(inner, PRIVATE_PREFIX).is_some() || is_private(text) || is_private(inner) {
         return Some(NOT_PRIVATE);
     }
     if !mark.algorithm.is_symmetric() {
@@ -65,7 +64,7 @@ pub(super) fn mistaken(
     if has_form
         || behind(inner, PUBLIC_PREFIX).is_some()
         || is_public_key(inner)
-        || is_public_text(encoded)
+        || encoded.iter().any(|text| is_public_key(text))
     {
         return Some(if is_known { PUBLIC_NEEDS_PREFIX } else { NOT_PUBLIC });
     }
@@ -96,15 +95,32 @@ fn is_public_key(text: &str) -> bool {
 
 /// Whether it is one in a form that is not only encoded bytes.
 fn is_public_text(text: &str) -> bool {
+    let is_ssh = |word: &str| {
+        word.starts_with(SSH_BODY)
+            && public::bytes(word).is_some_and(|bytes| public::is_ssh(&bytes))
+    };
     SSH_PREFIXES.iter().any(|prefix| behind(text, prefix).is_some())
+        || text.split_whitespace().any(is_ssh)
         || text.contains("-----BEGIN ")
         || text.contains("---- BEGIN SSH2")
         || (text.starts_with('{') && text.contains("\"kty\""))
 }
 
-fn is_private_text(text: &str) -> bool {
+fn is_private(text: &str) -> bool {
     let is_jwk = text.starts_with('{') && text.contains("\"kty\"") && text.contains("\"d\"");
-    is_jwk || text.contains("PRIVATE KEY")
+    is_jwk
+        || text.contains("PRIVATE KEY")
+        || text.starts_with("PuTTY-User-Key-File")
+        || public::bytes(text).is_some_and(|bytes| public::is_private_der(&bytes))
+}
+
+/// The texts that this text encodes, one in the other.
+fn decoded(text: &str) -> Vec<String> {
+    let next = |text: &String| {
+        let inner = String::from_utf8(public::bytes(text)?).ok()?;
+        Some(inner.trim_start().to_owned())
+    };
+    std::iter::successors(next(&text.to_owned()), next).take(ENCODINGS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -165,7 +181,11 @@ mod tests {
             texts.push((format!("whsec_{}", base64(&der)), kind));
         }
         let blob = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &[7; 32]].concat();
-        texts.push((base64(&blob), "a public key"));
+        let blob = base64(&blob);
+        texts.push((base64(base64(blob.as_bytes()).as_bytes()), "a public key"));
+        texts.push((format!("from=\"192.0.2.7\" ssh-ed448\t{blob} me"), "a public key"));
+        texts.push((blob, "a public key"));
+        texts.push(("PuTTY-User-Key-File-3: ssh-ed25519".to_owned(), "a private key"));
         for kind in ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"]
         {
             texts.push((
@@ -202,6 +222,8 @@ mod tests {
         let sec1 = [&[0x30, 0x31, 2, 1, 1, 4, 0x20][..], &[7; 32], &[0xa0, 10], &[6; 10]];
         let pkcs1 = [&[0x30, 0x82, 1, 7, 2, 1, 0, 2, 0x82, 1, 0][..], &[7; 256]];
         let rsa = [&[0x30, 0x82, 1, 10, 2, 0x82, 1, 1, 0][..], &[7; 256], &[2, 3, 1, 0, 1]];
+        let rsa_3 = [&[0x30, 0x82, 1, 8, 2, 0x82, 1, 1, 0][..], &[7; 256], &[2, 1, 3]];
+        let encrypted = [&[0x30, 0x4e, 0x30, 0x0b, 6, 9][..], &[7; 9], &[4, 0x3f], &[7; 63]];
         let certificate = [&[0x30, 0x82, 1, 8, 0x30, 0x82, 1, 4, 0xa0, 3, 2, 1, 2][..], &[7; 255]];
         vec![
             (point::example(), "a public key"),
@@ -209,6 +231,9 @@ mod tests {
             (sec1.concat(), "a private key"),
             (pkcs1.concat(), "a private key"),
             (rsa.concat(), "a public key"),
+            (rsa_3.concat(), "a public key"),
+            (encrypted.concat(), "a private key"),
+            ([&b"openssh-key-v1\0"[..], &[7; 64]].concat(), "a private key"),
             (certificate.concat(), "a public key"),
         ]
     }

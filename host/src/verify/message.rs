@@ -223,24 +223,29 @@ fn sorted_form(request: &Request, always: &str) -> Result<Vec<u8>, VerifyRefusal
     }
     fields.sort_unstable();
     fields.dedup();
-    let always = always.as_bytes();
-    let mut own = fields.iter().filter(|(name, _)| *name == always).peekable();
-    let is_moved = match own.peek() {
-        // An address with fields could be sent as a form.
-        Some(_) => own.any(|(_, value)| value.iter().any(|byte| b"=&".contains(byte))),
-        None => {
-            !fields.is_empty() && {
-                let pieces = fields.iter().flat_map(|(name, value)| [&name[..], &value[..]]);
-                let signed: Vec<&[u8]> =
-                    std::iter::once(address.as_bytes()).chain(pieces).collect();
-                memchr::memmem::find(&signed.concat(), always).is_some()
-            }
-        }
-    };
-    if is_moved {
+    let joined: Vec<u8> = fields
+        .iter()
+        .flat_map(|(name, value)| [&name[..], &value[..]])
+        .flatten()
+        .copied()
+        .collect();
+    if !request.body.is_empty() && is_moved(address, &fields, &joined, always) {
         return Err(unclear());
     }
-    Ok(fields.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
+    Ok(joined)
+}
+
+/// Whether a part of these fields could have been signed as a part of the address.
+fn is_moved(address: &str, fields: &[(Vec<u8>, Vec<u8>)], joined: &[u8], always: &str) -> bool {
+    let signed = [address.as_bytes(), joined].concat();
+    let contains = |text: &str| memchr::memmem::find(&signed, text.as_bytes()).is_some();
+    let is_name = |name: &[u8]| !name.is_empty() && !name.iter().any(|byte| b"?&=".contains(byte));
+    let has_it = fields.iter().any(|(name, _)| name == always.as_bytes());
+    fields.is_empty()
+        || !fields.iter().all(|(name, _)| is_name(name))
+        || contains(&format!("{BODY_HASH}="))
+        || ["?", "&"].iter().any(|before| contains(&format!("{before}{always}=")))
+        || (!has_it && contains(always))
 }
 
 /// `name:value;name:value` of the headers that a request lists as signed.

@@ -37,7 +37,9 @@ pub(super) fn key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, &'static 
 }
 
 const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 2;
 const BIT_STRING: u8 = 3;
+const OCTET_STRING: u8 = 4;
 const OBJECT_IDENTIFIER: u8 = 6;
 
 /// Whether the bytes are a public key of any algorithm in SPKI form: a sequence of the algorithm and a bit string.
@@ -82,11 +84,20 @@ pub(super) fn is_ssh(bytes: &[u8]) -> bool {
 /// Whether the bytes are a private key of PKCS #8, PKCS #1 or SEC 1: a version, and what follows it there.
 pub(super) fn is_private_der(bytes: &[u8]) -> bool {
     let content = sequence(bytes).unwrap_or_default();
-    matches!(content, [2, 1, 0 | 1, 0x30, ..] | [2, 1, 0, 2, ..] | [2, 1, 1, 4, ..])
+    // Encrypted: an algorithm and the rest as a string of bytes.
+    let is_encrypted = value(SEQUENCE, content).is_some_and(|(algorithm, rest)| {
+        algorithm.first() == Some(&OBJECT_IDENTIFIER)
+            && value(OCTET_STRING, rest).is_some_and(|(_, rest)| rest.is_empty())
+    });
+    is_encrypted
+        || bytes.starts_with(SSH_PRIVATE)
+        || matches!(content, [2, 1, 0 | 1, 0x30, ..] | [2, 1, 0, 2, ..] | [2, 1, 1, 4, ..])
 }
 
-/// The usual exponent, with which an RSA public key of PKCS #1 ends.
-const RSA_EXPONENT: &[u8] = &[2, 3, 1, 0, 1];
+/// How a private key of OpenSSH begins.
+const SSH_PRIVATE: &[u8] = b"openssh-key-v1\0";
+/// Fewest bytes of the modulus of an RSA key.
+const MODULUS_BYTES_MIN: usize = 64;
 /// The version with which a certificate begins, within its first bytes.
 const CERTIFICATE_VERSION: &[u8] = &[0xa0, 3, 2, 1];
 const CERTIFICATE_HEAD_BYTES: usize = 8;
@@ -97,8 +108,11 @@ pub(super) fn is_public_der(bytes: &[u8]) -> bool {
     let head = &content[..content.len().min(CERTIFICATE_HEAD_BYTES)];
     let holds_version =
         head.windows(CERTIFICATE_VERSION.len()).any(|part| part == CERTIFICATE_VERSION);
-    content.starts_with(&[2]) && content.ends_with(RSA_EXPONENT)
-        || content.starts_with(&[0x30]) && holds_version
+    let is_rsa = value(INTEGER, content).is_some_and(|(modulus, rest)| {
+        modulus.len() >= MODULUS_BYTES_MIN
+            && value(INTEGER, rest).is_some_and(|(_, rest)| rest.is_empty())
+    });
+    is_rsa || content.starts_with(&[SEQUENCE]) && holds_version
 }
 
 /// A raw key in its SPKI form.
@@ -120,7 +134,8 @@ pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
         let inner = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         return unbase64(&inner.collect::<String>());
     }
-    unhex(text).or_else(|| unbase64(&text.split_whitespace().collect::<String>()))
+    let without_colons = text.replace(':', "");
+    unhex(&without_colons).or_else(|| unbase64(&text.split_whitespace().collect::<String>()))
 }
 
 #[derive(serde::Deserialize)]

@@ -89,9 +89,11 @@ fn each_vendor_gets_the_answer_that_it_asks_for() {
     // The header is not signed, so it neither makes a question an event nor an event a question.
     let notification = ("twitch-eventsub-message-type", "notification");
     assert_eq!(asked("twitch", twitch, &[notification]), Ok(Some(answer)));
-    for event in
-        [r#"{"event":{},"subscription":{}}"#, r#"{"challenge":"c","event":{},"subscription":{}}"#]
-    {
+    for event in [
+        r#"{"event":{},"subscription":{}}"#,
+        r#"{"challenge":"c","event":{},"subscription":{}}"#,
+        r#"{"challenge":"c","events":[{}],"subscription":{}}"#,
+    ] {
         assert_eq!(asked("twitch", event, &[verification]), Ok(None));
     }
 

@@ -45,14 +45,27 @@ fn requests(text: &str) -> Vec<(Method, Uri, String)> {
     all
 }
 
-/// A request as Twilio would sign it.
-fn signed(signer: &Signer, method: Method, path: &str, body: &str) -> Request {
+/// What verifies and reads Twilio's requests, and who signs any address with the same secret.
+fn twilio() -> (Verifier, Sender, Signer) {
+    let twilio = vendors::scheme("twilio").unwrap();
+    let (_, verifier) = keyed(twilio, &SystemRandom::new());
+    let sender =
+        vendors::sender("twilio").unwrap().limited(&twilio.coverage(), UnsignedTypes::Ignored);
+    let mut scheme = Scheme::clone(twilio);
+    let verify::Proof::Signature(signature) = &mut scheme.proof else { panic!() };
+    signature.signed = vec![verify::Part::Url];
+    let (signer, _) = keyed(&Arc::new(scheme), &SystemRandom::new());
+    (verifier, sender, signer)
+}
+
+/// A request whose signature is of this text.
+fn signed(signer: &Signer, text: &str, method: Method, path: &str, body: &str) -> Request {
     let unsigned = Unsigned {
         method: method.clone(),
         public_url: Some(URL),
-        path,
+        path: text,
         headers: HeaderMap::new(),
-        body: body.as_bytes(),
+        body: &[],
         now: NOW,
         id: "",
     };
@@ -66,10 +79,7 @@ fn signed(signer: &Signer, method: Method, path: &str, body: &str) -> Request {
 
 #[test]
 fn no_other_border_between_address_and_form_gives_an_event() {
-    let scheme = vendors::scheme("twilio").unwrap();
-    let (signer, verifier) = keyed(scheme, &SystemRandom::new());
-    let sender = vendors::sender("twilio").unwrap();
-    let sender = sender.limited(&scheme.coverage(), UnsignedTypes::Ignored);
+    let (verifier, sender, signer) = twilio();
     let hash = |body: &str| {
         Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
@@ -93,17 +103,23 @@ fn no_other_border_between_address_and_form_gives_an_event() {
         ];
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let joined: String = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
-        let posted = signed(&signer, Method::POST, ADDRESS, &form);
-        let mut captured = vec![(posted, format!("{ADDRESS}{joined}"))];
-        // Such a text cannot be sent by GET: nothing shows that it is not a form.
-        if !written.contains("AccountSid") {
-            let address = format!("{ADDRESS}&{form}");
-            captured.push((signed(&signer, Method::GET, &address, ""), address));
-        }
-        for (honest, signed_text) in captured {
-            let found = events(&verifier, &sender, honest.clone()).unwrap();
-            assert_eq!(found[0].title, format!("+33600000002: {written}"));
-            for (method, uri, body) in requests(&signed_text) {
+        let post = format!("{ADDRESS}{joined}");
+        let get = format!("{ADDRESS}&{form}");
+        let is_clear = |words: &[&str]| !words.iter().any(|word| written.contains(word));
+        for (honest, signed_text, is_taken) in [
+            (
+                signed(&signer, &post, Method::POST, ADDRESS, &form),
+                &post,
+                is_clear(&["&AccountSid=", "bodySHA256="]),
+            ),
+            (signed(&signer, &get, Method::GET, &get, ""), &get, is_clear(&["AccountSid"])),
+        ] {
+            let found = events(&verifier, &sender, honest.clone());
+            assert_eq!(found.is_some(), is_taken, "{written}");
+            if let Some(found) = found {
+                assert_eq!(found[0].title, format!("+33600000002: {written}"));
+            }
+            for (method, uri, body) in requests(signed_text) {
                 if method == honest.method && uri == honest.uri {
                     continue;
                 }
@@ -115,4 +131,46 @@ fn no_other_border_between_address_and_form_gives_an_event() {
         }
     }
     assert!(tried > 10_000, "{tried}");
+}
+
+/// Someone who wrote a text of a request sends its signature with the address as a form.
+#[test]
+fn no_form_is_accepted_whose_fields_were_in_a_signed_address() {
+    let (verifier, sender, signer) = twilio();
+    let text = "A0AccountSidAC1BodyPayNowFromEvilMessageSidSMEMessageStatusfailedTo911z";
+    let get = format!("/hook?ToCountry=FR&Body={text}&To=1&AccountSid=AC0&From=2");
+    let early = format!("/hook?AccountSid=AC0&Body={text}&To=1");
+    let json = "/hook?a=23&bodySHA256=00ff";
+    let fields = |first: (&str, &str), last: &str| {
+        let all = [
+            first,
+            ("AccountSid", "AC1"),
+            ("Body", "PayNow"),
+            ("From", "Evil"),
+            ("MessageSid", "SME"),
+            ("MessageStatus", "failed"),
+            ("To", "911"),
+            ("z", last),
+        ];
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish()
+    };
+    let one = |name: &str, value: &str| {
+        form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
+    };
+    for (captured, address, body) in [
+        (&*get, "/hook", fields(("?", "ToCountry=FR&Body=A0"), "&To=1&AccountSid=AC0&From=2")),
+        (&get, "/hook", fields(("", "?ToCountry=FR&Body=A0"), "&To=1&AccountSid=AC0&From=2")),
+        (&get, "/hook?ToCountry=FR&Body=A", fields(("0", ""), "&To=1&AccountSid=AC0&From=2")),
+        (&early, "/hook?AccountSid=AC0&Body=A", fields(("0", ""), "&To=1")),
+        (&get, &get, "&".to_owned()),
+        (json, "/hook", one("?a", "=23&bodySHA256=00ff")),
+        (json, "/hook?a=2", one("3", "&bodySHA256=00ff")),
+        (json, "/hook?a=23&bo", one("dySHA256", "=00ff")),
+    ] {
+        let fields = form_urlencoded::parse(body.as_bytes());
+        let joined: String = fields.flat_map(|(name, value)| [name, value]).collect();
+        assert_eq!(format!("{address}{joined}"), captured, "the signature holds");
+        let request = signed(&signer, captured, Method::POST, address, &body);
+        assert_eq!(events(&verifier, &sender, request), None, "{captured} as {address} {body}");
+    }
 }
