@@ -153,8 +153,8 @@ fn what_was_known_of_a_target_stays_shown_until_its_next_attempt() {
         receiver.target(setup, "hook", &format!("timeout = \"7s\"\n{retry}"))
     });
     // A reload that replaces a target makes its retries due.
-    let down = shows(&daemon, "failing", 1);
-    assert!(down.contains("down, probing: answered 500"), "{down}");
+    let fails = shows(&daemon, "failing", 1);
+    assert!(fails.contains("answered 500; failing since 20"), "{fails}");
 
     // What answers but takes nothing was tried, and does not work.
     now.store(400, Ordering::Relaxed);
