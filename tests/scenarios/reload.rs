@@ -38,14 +38,14 @@ fn under_load(daemon: &mut Daemon, story: impl FnOnce(&mut Daemon)) -> Vec<Vec<S
     std::thread::scope(|scope| {
         let post = &post;
         let posting: Vec<_> = (0..CONNECTIONS).map(|c| scope.spawn(move || post(c))).collect();
-        let told = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
             more();
             story(daemon);
             more();
         }));
         // Otherwise a story that fails would never end.
         over.store(true, Ordering::Relaxed);
-        told.unwrap_or_else(|panic| resume_unwind(panic));
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
         posting.into_iter().map(|posting| posting.join().unwrap()).collect()
     })
 }
