@@ -73,8 +73,9 @@ Only `header` is required: alone, it means HMAC-SHA256 of the body, in hexadecim
 `open-value:/POINTER`. A time that is
 not signed is ignored, and `check` warns about it. With `time_optional = true`, a time in the body may be missing,
 or one in a header that is signed as `time-if-sent:TEXT` (the time and TEXT if it is sent, or else nothing).
-`sorted-form:FIELD` needs a part with the address. FIELD is a field that every form has: its name may be in the address
-only as the name of a parameter, because a captured form could otherwise be sent again with its fields in the address.
+`sorted-form:FIELD` needs a part with the address. FIELD is a field that every form has. Its name may be in the address
+only as the name of a parameter of a request without a form, and neither `&FIELD=`, `?FIELD=` nor `bodySHA256=` may be in a
+form: a captured request could otherwise be sent again with its fields in the address, or the other way round.
 The header of a `header:NAME` is covered only if it ends where a
 literal with a line break (`literal:\n`) begins, or is the last part behind one: the parts are joined without
 separators, so that anyone could move bytes from one part into the next. Of `listed-headers:NAME` only the time's
