@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::connection;
 use super::open_connections::{Newcomer, OpenConnections, Room};
 use super::peer::Proxies;
+use super::room::Owner;
 use crate::telemetry::LogThrottle;
 
 /// Most connections at a time that get a 503. Further ones are closed at once.
@@ -24,8 +25,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Longest wait for the end of a connection that was closed to make room.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
-/// Most newcomers that wait their turn, and most for each connection there may be, which bounds the wait to seconds.
-/// With more of them, turns are cut short.
+/// Most newcomers that wait their turn, in all and for each of `connections_max`. With more of them, turns are cut short,
+/// so that none waits longer than a few seconds.
 const WAITING_MAX: usize = 256;
 const WAITING_PER_SEAT: usize = 4;
 /// How often those that wait look for room.
@@ -78,6 +79,11 @@ impl Acceptor {
             let waited = first.is_some();
             let next = if waited { first } else { self.arriving(socket).await };
             let Some((stream, address)) = next else { continue };
+            // Behind others of its address, without a look at all connections: a flood would cost one each time.
+            if !waited && self.waiting.iter().any(|(_, other)| is_same_owner(*other, address)) {
+                self.waiting.push_back((stream, address));
+                continue;
+            }
             match self.permit(address, waited).await {
                 Ok(permit) => return Accepted { stream, address, permit },
                 Err(Room::Later) if waited => {
@@ -170,6 +176,10 @@ impl Acceptor {
             });
         }
     }
+}
+
+fn is_same_owner(one: SocketAddr, other: SocketAddr) -> bool {
+    Owner::from(one.ip()) == Owner::from(other.ip())
 }
 
 /// Whether the error concerns only the connection that caused it.

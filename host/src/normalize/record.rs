@@ -37,7 +37,7 @@ pub struct Record<'a> {
     pub id: &'a [&'a str],
     /// Only the id counts: the rest may differ when the sender sends an event again.
     pub id_alone: bool,
-    /// An event without an id is always new, even if the signature shows a copy.
+    /// Equal events without an id are several events, unless the signature covers a time or an id, which shows a copy.
     pub may_repeat: bool,
     pub event_type: &'a [&'a str],
     /// The values that a header or the query may give to `event_type` if the signature does not cover them.

@@ -11,8 +11,8 @@
 //! had before. Where other bytes have the same signature, ids and content may differ between two copies: there the
 //! request alone identifies the event ([`Repetition::KeyAlone`]), and it may bring only one.
 //!
-//! A sender may say that events without an id are always new; a signed time or id of the request still identifies a copy. An empty body without a signed time has no key,
-//! because nothing distinguishes one such request from another.
+//! A sender may say that equal events without an id are several; a signed time or id of the request still identifies a
+//! copy. An empty body without a signed time has no key, because nothing distinguishes one such request from another.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ pub enum Repetition<'a> {
     Never,
     /// This key, for events without an id.
     Key(&'a dyn Fn() -> Option<RepetitionKey>),
-    /// The same. It differs between two honest requests even if their bodies are equal, so it counts also for a
-    /// sender whose equal events are several.
+    /// The same. It contains the signed time or id, by which two honest requests differ though their bodies are equal
+    /// (unless both are of the same second), so it counts also for a sender whose equal events are several.
     Dated(&'a dyn Fn() -> Option<RepetitionKey>),
     /// Only this key: neither the ids in the body nor the number of events is signed, so one request can bring
     /// only one event.

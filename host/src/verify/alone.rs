@@ -13,7 +13,6 @@ use super::json::{FIRST, is_named};
 use super::question::{Asked, Question};
 use super::scheme::{Place, Proof, Scheme, Spot, StampIn, TokenIn};
 use super::{Verifier, codec};
-
 use crate::model::Request;
 
 impl Verifier {
@@ -32,7 +31,7 @@ impl Verifier {
             [b'-', b'-', ..] => false,
             form => form_has_only(&known, form),
         };
-        // Only a GET is an event by its query.
+        // Events by their query: a GET, and where empty bodies are events, a request without a body.
         let may_be_event =
             request.method == Method::GET || (self.takes_empty_bodies && body.is_empty());
         body_is_known && (!may_be_event || self.scheme.query_has_only(&known, request))

@@ -85,10 +85,7 @@ fn is_key_of(mark: &Mark, text: &str) -> bool {
 /// Whether the text can be nothing but a public key or a certificate.
 fn is_public_key(text: &str) -> bool {
     let is_key = |bytes: Vec<u8>| {
-        public::is_whole(&bytes)
-            || public::is_public_der(&bytes)
-            || public::is_ssh(&bytes)
-            || point::is_on_p256(&bytes)
+        public::is_der(&bytes) || public::is_ssh(&bytes) || point::is_on_p256(&bytes)
     };
     is_public_text(text) || public::bytes(text).is_some_and(is_key)
 }
@@ -178,6 +175,10 @@ mod tests {
         for (der, kind) in in_der() {
             texts.push((base64(&der), kind));
             texts.push((hex(&der), kind));
+            // As `openssl` shows it.
+            let digits: Vec<String> = der.iter().map(|byte| format!("{byte:02x}")).collect();
+            let lines: Vec<String> = digits.chunks(15).map(|line| line.join(":")).collect();
+            texts.push((lines.join(":\n    "), kind));
             texts.push((format!("whsec_{}", base64(&der)), kind));
         }
         let blob = [&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &[7; 32]].concat();
@@ -224,8 +225,18 @@ mod tests {
         let rsa = [&[0x30, 0x82, 1, 10, 2, 0x82, 1, 1, 0][..], &[7; 256], &[2, 3, 1, 0, 1]];
         let rsa_3 = [&[0x30, 0x82, 1, 8, 2, 0x82, 1, 1, 0][..], &[7; 256], &[2, 1, 3]];
         let encrypted = [&[0x30, 0x4e, 0x30, 0x0b, 6, 9][..], &[7; 9], &[4, 0x3f], &[7; 63]];
-        let certificate = [&[0x30, 0x82, 1, 8, 0x30, 0x82, 1, 4, 0xa0, 3, 2, 1, 2][..], &[7; 255]];
-        vec![
+        let algorithm_and_signature =
+            [&[0x30, 10, 6, 8][..], &[7; 8], &[3, 0x48, 0], &[7; 71]].concat();
+        // Of version 3, of version 1, and a request for one.
+        let signed = [&[0xa0, 3, 2, 1, 2][..], &[2, 1, 7], &[2, 1, 0]].map(|begin| {
+            let inner = [&[0x30, 72][..], begin, &[4; 72][..72 - begin.len()]].concat();
+            let content = [inner, algorithm_and_signature.clone()].concat();
+            (
+                [&[0x30, 0x81, u8::try_from(content.len()).unwrap()][..], &content].concat(),
+                "a public key",
+            )
+        });
+        let mut keys = vec![
             (point::example(), "a public key"),
             (pkcs8.concat(), "a private key"),
             (sec1.concat(), "a private key"),
@@ -234,8 +245,9 @@ mod tests {
             (rsa_3.concat(), "a public key"),
             (encrypted.concat(), "a private key"),
             ([&b"openssh-key-v1\0"[..], &[7; 64]].concat(), "a private key"),
-            (certificate.concat(), "a public key"),
-        ]
+        ];
+        keys.extend(signed);
+        keys
     }
 
     fn refused(scheme: &Arc<Scheme>, text: &str) -> Option<String> {

@@ -240,12 +240,22 @@ fn is_moved(address: &str, fields: &[(Vec<u8>, Vec<u8>)], joined: &[u8], always:
     let signed = [address.as_bytes(), joined].concat();
     let contains = |text: &str| memchr::memmem::find(&signed, text.as_bytes()).is_some();
     let is_name = |name: &[u8]| !name.is_empty() && !name.iter().any(|byte| b"?&=".contains(byte));
-    let has_it = fields.iter().any(|(name, _)| name == always.as_bytes());
-    fields.is_empty()
+    let named = |(name, _): &&(Vec<u8>, Vec<u8>)| name == always.as_bytes();
+    let own: Vec<_> = fields.iter().filter(named).collect();
+    let is_clear = match own.as_slice() {
+        [] => !contains(always),
+        // The fields are in order. If one were before it, or its name were there again, that could be the end of an
+        // address.
+        [(name, value)] => {
+            fields[0].0 == *name && memchr::memmem::find(value, always.as_bytes()).is_none()
+        }
+        _ => false,
+    };
+    !is_clear
+        || fields.is_empty()
         || !fields.iter().all(|(name, _)| is_name(name))
         || contains(&format!("{BODY_HASH}="))
         || ["?", "&"].iter().any(|before| contains(&format!("{before}{always}=")))
-        || (!has_it && contains(always))
 }
 
 /// `name:value;name:value` of the headers that a request lists as signed.

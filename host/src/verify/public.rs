@@ -41,17 +41,20 @@ const INTEGER: u8 = 2;
 const BIT_STRING: u8 = 3;
 const OCTET_STRING: u8 = 4;
 const OBJECT_IDENTIFIER: u8 = 6;
-
-/// Whether the bytes are a public key of any algorithm in SPKI form: a sequence of the algorithm and a bit string.
-pub(super) fn is_whole(bytes: &[u8]) -> bool {
-    let Some((algorithm, rest)) = sequence(bytes).and_then(|content| value(SEQUENCE, content))
-    else {
-        return false;
-    };
-    algorithm.first() == Some(&OBJECT_IDENTIFIER)
-        && value(BIT_STRING, rest)
-            .is_some_and(|(key, rest)| key.first() == Some(&0) && rest.is_empty())
-}
+/// What a key or certificate consists of at its first level; 0xa0 to 0xa3 are its optional parts.
+const TAGS: [u8; 11] = [
+    INTEGER,
+    BIT_STRING,
+    OCTET_STRING,
+    5,
+    OBJECT_IDENTIFIER,
+    SEQUENCE,
+    0x31,
+    0xa0,
+    0xa1,
+    0xa2,
+    0xa3,
+];
 
 /// The content of a DER sequence that is the whole of the bytes.
 fn sequence(bytes: &[u8]) -> Option<&[u8]> {
@@ -96,23 +99,19 @@ pub(super) fn is_private_der(bytes: &[u8]) -> bool {
 
 /// How a private key of OpenSSH begins.
 const SSH_PRIVATE: &[u8] = b"openssh-key-v1\0";
-/// Fewest bytes of the modulus of an RSA key.
-const MODULUS_BYTES_MIN: usize = 64;
-/// The version with which a certificate begins, within its first bytes.
-const CERTIFICATE_VERSION: &[u8] = &[0xa0, 3, 2, 1];
-const CERTIFICATE_HEAD_BYTES: usize = 8;
 
-/// Whether the bytes are an RSA public key of PKCS #1 or a certificate.
-pub(super) fn is_public_der(bytes: &[u8]) -> bool {
-    let content = sequence(bytes).unwrap_or_default();
-    let head = &content[..content.len().min(CERTIFICATE_HEAD_BYTES)];
-    let holds_version =
-        head.windows(CERTIFICATE_VERSION.len()).any(|part| part == CERTIFICATE_VERSION);
-    let is_rsa = value(INTEGER, content).is_some_and(|(modulus, rest)| {
-        modulus.len() >= MODULUS_BYTES_MIN
-            && value(INTEGER, rest).is_some_and(|(_, rest)| rest.is_empty())
-    });
-    is_rsa || content.starts_with(&[SEQUENCE]) && holds_version
+/// Whether the bytes are a DER sequence of two values or more, as every key, certificate and request for one is. No
+/// shared secret is that by chance: tags and lengths would have to fit to the last byte.
+pub(super) fn is_der(bytes: &[u8]) -> bool {
+    let mut rest = sequence(bytes).unwrap_or_default();
+    let mut values = 0;
+    while let Some((_, behind)) = rest.first().and_then(|tag| value(*tag, rest)) {
+        if !TAGS.contains(&rest[0]) {
+            return false;
+        }
+        (rest, values) = (behind, values + 1);
+    }
+    rest.is_empty() && values >= 2
 }
 
 /// A raw key in its SPKI form.
@@ -134,8 +133,8 @@ pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
         let inner = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         return unbase64(&inner.collect::<String>());
     }
-    let without_colons = text.replace(':', "");
-    unhex(&without_colons).or_else(|| unbase64(&text.split_whitespace().collect::<String>()))
+    let bare: String = text.split_whitespace().collect();
+    unhex(&bare.replace(':', "")).or_else(|| unbase64(&bare))
 }
 
 #[derive(serde::Deserialize)]

@@ -49,7 +49,8 @@ pub enum VerifyRefusal {
     #[error("the hash in the address does not match the body")]
     BodyHash,
     #[error(
-        "{field} is not where the field of that name is, so it is unclear where the address ends and the form begins"
+        "it is unclear where the address ends and the form begins: {field} must be the first field in the order of \
+         names, and no value may contain what looks like a parameter `{field}` or `bodySHA256` of an address"
     )]
     FormUnclear { field: String },
     #[error("the body begins like a timestamp that was moved into it")]

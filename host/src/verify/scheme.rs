@@ -183,8 +183,8 @@ pub enum Part {
     /// Name and value of each form field, sorted by name. If the address has `bodySHA256`, nothing, and the
     /// body must have that hash.
     SortedForm {
-        /// A field that every form has. Nothing shows where the address ends and the fields begin, so a form could be
-        /// sent as an address that ends in its fields, and the other way round. Where this name is shows it.
+        /// The first field of every form. Nothing else shows where the address ends and the fields begin: a form could
+        /// be sent as an address that ends in its fields, and the other way round.
         always: Text,
     },
     /// The value of a header.

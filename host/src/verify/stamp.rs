@@ -34,6 +34,8 @@ pub(super) fn millis(unit: Unit, text: &[u8]) -> Option<i64> {
     match unit {
         Unit::Seconds => number().and_then(|seconds: i64| seconds.checked_mul(1000)),
         Unit::Millis => number(),
+        // No sign before the year: an id that is signed before the time could end in it.
+        Unit::Rfc3339 if !text.starts_with(|first: char| first.is_ascii_digit()) => None,
         Unit::Rfc3339 => text.parse().ok().map(jiff::Timestamp::as_millisecond),
         Unit::HttpDate => {
             let parser = jiff::fmt::rfc2822::DateTimeParser::new();

@@ -31,8 +31,9 @@ timestamp. Signatures of an unknown version are ignored; one of a known version 
 - **copies** are events that are sent again within `repeat_window` (a day, unless set): they are answered with 200, counted in `duplicates`
   and not delivered again. The column says what identifies one. The id that the sender gives its event comes
   first, together with the content. Without an id, an event is identified by what the signature covers and by its
-  position in the request, unless its sender may repeat itself (Alertmanager and Grafana, Dropbox, Sqreen's test
-  message, your own sender with `may_repeat = true`, an empty body without a signed time). If the signature covers
+  position in the request. Not if its sender may repeat itself (Alertmanager and Grafana, Dropbox, Sqreen's test
+  message, your own sender with `may_repeat = true`) or the body is empty: then each is a new event, unless the
+  signature covers a time or an id. If the signature covers
   no content, or only the fields of a form, ids in the content prove nothing: only the signed bytes count, and a
   request that brings several events is refused.
 - **unconfirmed**: read in second-hand sources only. Try it with a real request before you rely on it.
@@ -72,10 +73,12 @@ Only `header` is required: alone, it means HMAC-SHA256 of the body, in hexadecim
 `literal:TEXT`, `header:NAME`, `listed-headers:NAME`, `body:/POINTER`, `form:NAME`, `query:NAME`, `value:/POINTER`,
 `open-value:/POINTER`. A time that is
 not signed is ignored, and `check` warns about it. With `time_optional = true`, a time in the body may be missing,
-or one in a header that is signed as `time-if-sent:TEXT` (the time and TEXT if it is sent, or else nothing).
-`sorted-form:FIELD` needs a part with the address. FIELD is a field that every form has. Its name may be in the address
-only as the name of a parameter of a request without a form, and neither `&FIELD=`, `?FIELD=` nor `bodySHA256=` may be in a
-form: a captured request could otherwise be sent again with its fields in the address, or the other way round.
+or one in a header that is signed as `time-if-sent:TEXT` (the time and TEXT if it is sent, or else nothing), if it is a
+number and only literals are before it, and the body behind it.
+`sorted-form:FIELD` needs a part with the address. FIELD is the first field of every form in the order of names. It may
+be in the address only as the name of a parameter of a request without a form, and neither `&FIELD=`, `?FIELD=` nor
+`bodySHA256=` may be in a form, nor a name that is empty or has `?`, `&` or `=`: a captured request could otherwise be sent
+again with its fields in the address, or the other way round.
 The header of a `header:NAME` is covered only if it ends where a
 literal with a line break (`literal:\n`) begins, or is the last part behind one: the parts are joined without
 separators, so that anyone could move bytes from one part into the next. Of `listed-headers:NAME` only the time's

@@ -244,15 +244,27 @@ pub(super) fn stamp(table: &mut Table<'_>, signed: &[Part], notes: &Notes) -> Op
     let place = stamp_place(&entry, notes)?;
     let in_body = |spot: &Spot| !matches!(spot, Spot::Query(_));
     let absence_is_signed = matches!(&place, StampIn::Inside(spots) if spots.iter().all(in_body))
-        || signed.iter().any(|part| matches!(part, Part::StampIfSent(_)));
+        || signs_absence(signed, unit);
     if let (true, Some(entry), false) = (optional, optional_entry, absence_is_signed) {
         // Anyone with a captured request could move the time from its header into the body.
         let title = format!("`{}` cannot be set here", entry.path);
-        let label = "only a time in the body, or one signed as \"time-if-sent:\", may be optional";
-        entry.refuse(notes, &title, label, "");
+        let label = "only a time in the body, or a number signed before \"body\", may be optional";
+        let help = "write signed = [\"time-if-sent:TEXT\", \"body\"]; TEXT does not begin with a digit, and only \
+                    literals may be before it";
+        entry.refuse(notes, &title, label, help);
     }
     // Whether it is covered depends on the whole scheme, which sets it.
     Some(Stamp { place, unit, past_s: past, future_s: future, covered: true, optional })
+}
+
+/// Whether a request without a time cannot be one whose time was moved from its header into the part behind it:
+/// that must be the body, which is refused if it begins like a time.
+fn signs_absence(signed: &[Part], unit: Unit) -> bool {
+    let is_fixed = |part: &&Part| matches!(part, Part::Literal(_) | Part::Method);
+    let begins = signed.iter().take_while(is_fixed).count();
+    let is_clear = |behind: &str| behind.starts_with(|first: char| !first.is_ascii_digit());
+    matches!(unit, Unit::Seconds | Unit::Millis)
+        && matches!(&signed[begins..], [Part::StampIfSent(behind), Part::Body, ..] if is_clear(behind))
 }
 
 /// One place, or a list of headers, of which the first that is sent counts.

@@ -23,6 +23,28 @@ fn no_other_border_between_address_and_json_gives_an_event() {
 /// What an attacker would like to be delivered.
 const EVENT: &str = r#"[{"MessageSid":"SM9","MessageStatus":"failed","Body":"call"}]"#;
 
+/// Forms whose address and fields, one after the other, are an honest request's, with the end of its address as a field.
+fn forms_at_the_beginning_of(address: &str, fields: &[(&str, &str)]) -> Vec<(Method, Uri, String)> {
+    let mut all = Vec::new();
+    for at in 1..address.len() {
+        let (Ok(uri), rest) = (Uri::try_from(&address[..at]), &address[at..]) else { continue };
+        for (name, value) in (0..=rest.len()).map(|border| rest.split_at(border)) {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair(name, value).extend_pairs(fields);
+            all.push((Method::POST, uri.clone(), form.finish()));
+        }
+        // Its end before the first field, whose own name is a part of its value.
+        if let Some(((first, value), others)) = fields.split_first() {
+            for (name, begin) in (0..=rest.len()).map(|border| rest.split_at(border)) {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                form.append_pair(name, &format!("{begin}{first}{value}")).extend_pairs(others);
+                all.push((Method::POST, uri.clone(), form.finish()));
+            }
+        }
+    }
+    all
+}
+
 /// Requests whose address and fields, one after the other, are this text, with all of it in the address or with one field
 /// that begins and ends anywhere.
 fn requests(text: &str) -> Vec<(Method, Uri, String)> {
@@ -131,6 +153,34 @@ fn no_other_border_between_address_and_form_gives_an_event() {
         }
     }
     assert!(tried > 10_000, "{tried}");
+}
+
+/// All hooks of an account are signed with one secret, so its end may also lead from one source to another.
+#[test]
+fn no_end_of_the_address_becomes_a_field_of_the_form() {
+    let (verifier, sender, signer) = twilio();
+    let fields = [("AccountSid", "AC0"), ("Body", "hi"), ("MessageSid", "SM1"), ("To", "+336")];
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let joined: String = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
+    for address in [
+        ADDRESS,
+        "/hook/2",
+        "/hook-2",
+        "/hook2",
+        "/hook.AccountSid",
+        "/hook.AccountSidX",
+        "/hook%41",
+    ] {
+        let text = format!("{address}{joined}");
+        let honest = signed(&signer, &text, Method::POST, address, &form);
+        let is_taken = !address.contains("AccountSid");
+        assert_eq!(events(&verifier, &sender, honest.clone()).is_some(), is_taken, "{address}");
+        for (method, uri, body) in forms_at_the_beginning_of(address, &fields) {
+            let shown = format!("{uri} {body}");
+            let request = Request { method, uri, body: body.into(), ..honest.clone() };
+            assert_eq!(events(&verifier, &sender, request), None, "{shown}");
+        }
+    }
 }
 
 /// Someone who wrote a text of a request sends its signature with the address as a form.
