@@ -206,6 +206,13 @@ fn check(
             ),
         );
     }
+    if !signature.delimits_body() {
+        let title = format!("scheme `{name}` does not separate the body from the part beside it");
+        let problem = Problem::warning(title).at(at.clone(), "only JSON bodies are accepted");
+        notes.add(problem.help(
+            "with any other body, bytes of it could be moved into the other part, and the signature would still match",
+        ));
+    }
     let covered = signature.covers_stamp();
     if let Some(stamp) = &mut signature.stamp {
         stamp.covered = covered;

@@ -154,7 +154,7 @@ impl Acceptor {
             tracing::warn!(
                 closed = room.closed(),
                 left_out,
-                "server.connections_max is reached; idle and slow connections are closed to make room"
+                "server.connections_max is reached; idle and slow connections are closed, and newcomers wait their turn"
             );
         }
         if room.closed() == 0 {

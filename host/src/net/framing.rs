@@ -34,8 +34,8 @@ pub(super) enum Fault {
     TransferEncoding,
 }
 
-/// Which bytes a host with a port may have (RFC 3986, 3.2.2), except a comma, which joins two lines.
-const IN_HOST: [bool; 256] = {
+/// Which bytes the name of a host may have (RFC 3986, 3.2.2), except a comma, which joins two lines.
+const IN_NAME: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -44,7 +44,7 @@ const IN_HOST: [bool; 256] = {
         allowed[byte] = text.is_ascii_alphanumeric();
         byte += 1;
     }
-    let others = b"-._~%!$&'()*+;=:[]";
+    let others = b"-._~%!$&'()*+;=";
     let mut place = 0;
     while place < others.len() {
         allowed[others[place] as usize] = true;
@@ -53,15 +53,36 @@ const IN_HOST: [bool; 256] = {
     allowed
 };
 
+/// Whether it is a name or an address, with or without a port. An address of IPv6 is in brackets.
+fn is_host(text: &[u8]) -> bool {
+    let (name, behind) = match text {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let (address, behind) = (&rest[..end], &rest[end + 1..]);
+            if !address.iter().all(|byte| *byte == b':' || IN_NAME[usize::from(*byte)]) {
+                return false;
+            }
+            (&[][..], behind)
+        }
+        text => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
+    };
+    let is_port = match behind {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_port && name.iter().all(|byte| IN_NAME[usize::from(*byte)])
+}
+
 /// The fault of a request. `two_lengths`: its raw head has two lengths, or both a length and a transfer encoding.
 pub(super) fn fault<B>(request: &Request<B>, two_lengths: bool) -> Option<Fault> {
     let (mut hosts, mut encodings, mut chunked) = (0_usize, 0_usize, true);
-    let (mut is_host, mut lengths, mut is_number) = (true, 0_usize, true);
+    let (mut has_host, mut lengths, mut is_number) = (true, 0_usize, true);
     // One pass instead of several look-ups, each of which would hash a name.
     for (name, value) in request.headers() {
         if *name == header::HOST {
             hosts += 1;
-            is_host = value.as_bytes().iter().all(|byte| IN_HOST[usize::from(*byte)]);
+            has_host = is_host(value.as_bytes());
         } else if *name == header::CONTENT_LENGTH {
             lengths += 1;
             // hyper also takes a list of equal numbers, which RFC 9110 allows and another parser may not.
@@ -73,7 +94,7 @@ pub(super) fn fault<B>(request: &Request<B>, two_lengths: bool) -> Option<Fault>
     }
     match hosts {
         0 if request.version() >= Version::HTTP_11 => Some(Fault::NoHost),
-        0 | 1 if !is_host => Some(Fault::NotHost),
+        0 | 1 if !has_host => Some(Fault::NotHost),
         0 | 1 if lengths > 1 || !is_number => Some(Fault::Lengths),
         0 | 1 if two_lengths && encodings == 0 => Some(Fault::Lengths),
         0 | 1 if two_lengths => Some(Fault::TwoLengths),

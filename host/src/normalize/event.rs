@@ -80,7 +80,13 @@ fn read(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
     match view {
         View::Json(text) => {
             let text = text.trim_matches(split::SPACE);
-            let elements = split::split(text)?;
+            let elements = match split::split(text) {
+                // A text may begin like JSON: `[URGENT] disk is full`.
+                Err(error) if sender.any_body && error.is_of_syntax() => {
+                    return Ok(vec![opaque(sender, body, &around(Vec::new()), keys)]);
+                }
+                elements => elements?,
+            };
             match &sender.read {
                 Read::Sqreen => events(sender, body, elements, &around(Vec::new()), keys),
                 // Each line is an event, and nothing is around it.
@@ -105,15 +111,18 @@ fn read(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
             };
             Ok(vec![event(sender, body.clone(), document, &around(root), keys)])
         }
-        View::Opaque => {
-            let (mut attributes, identity) = sender.read("", &around(Vec::new()));
-            if attributes.title == attributes.event_type {
-                attributes.title = first_line(body).unwrap_or(attributes.title);
-            }
-            let (shape, dedup) = (Shape::Object, keys.next(identity));
-            Ok(vec![Event { attributes, shape, dedup, data: body.clone() }])
-        }
+        View::Opaque => Ok(vec![opaque(sender, body, &around(Vec::new()), keys)]),
     }
+}
+
+/// The event of a body in another format.
+fn opaque(sender: &Sender, body: &Bytes, around: &Around<'_>, keys: &mut Keys<'_>) -> Event {
+    let (mut attributes, identity) = sender.read("", around);
+    if attributes.title == attributes.event_type {
+        attributes.title = first_line(body).unwrap_or(attributes.title);
+    }
+    let (shape, dedup) = (Shape::Object, keys.next(identity));
+    Event { attributes, shape, dedup, data: body.clone() }
 }
 
 /// What a text begins with, for people.

@@ -44,6 +44,11 @@ pub enum Malformed {
 }
 
 impl Malformed {
+    /// Whether the body has not the syntax of JSON.
+    pub(super) const fn is_of_syntax(self) -> bool {
+        matches!(self, Self::NotJson { .. } | Self::Truncated | Self::Trailing { .. })
+    }
+
     /// The same for a text that follows `before`.
     pub(super) fn behind(self, before: &str) -> Self {
         let lines = before.bytes().filter(|byte| *byte == b'\n').count();

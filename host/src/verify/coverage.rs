@@ -154,11 +154,28 @@ impl Signature {
         begins && ((0..=place).all(|place| self.ends(place)) || behind(place + 1))
     }
 
+    /// Whether the signed bytes show where the body begins and ends. If not, anyone could move bytes of a captured body
+    /// into the part beside it, or back, unless the body shows it itself, as JSON does.
+    #[must_use]
+    pub fn delimits_body(&self) -> bool {
+        let is_body = |part: &Part| matches!(part, Part::Body);
+        let Some(place) = self.signed.iter().position(is_body) else { return true };
+        (0..place).all(|place| self.ends(place))
+            && (place + 1..self.signed.len()).all(|place| self.begins(place))
+    }
+
     /// Whether the part at this place ends where it must end, if it begins where it must.
     fn ends(&self, place: usize) -> bool {
         let part = |place: usize| self.signed.get(place);
         match (part(place), part(place + 1)) {
             (Some(Part::Literal(_) | Part::Method), _) | (_, None) => true,
+            // A time has one form, and one that is shorter or longer is too old or too far ahead.
+            (Some(Part::Stamp | Part::StampIfSent(_)), _) => true,
+            (
+                Some(Part::Url | Part::UrlAnyPort | Part::UrlDecoded | Part::Path),
+                Some(Part::Literal(text)),
+            ) => is_never_in_address(text),
+            (Some(Part::ListedHeaders(_)), Some(Part::Literal(text))) => is_never_in_header(text),
             // An id that contains the text behind it is refused.
             (Some(Part::Id), Some(Part::Literal(text))) => !text.is_empty(),
             // A time of this form has a fixed beginning.
@@ -175,14 +192,20 @@ impl Signature {
     fn begins(&self, place: usize) -> bool {
         let part = |place: usize| self.signed.get(place);
         match (place.checked_sub(1).and_then(part), part(place)) {
-            (_, Some(Part::Literal(_))) | (None, _) => true,
-            (Some(Part::Literal(text)), Some(Part::Header(_) | Part::Id)) => {
-                is_never_in_header(text)
-            }
+            (_, Some(Part::Literal(_) | Part::Method | Part::Stamp)) | (None, _) => true,
+            (
+                Some(Part::Literal(text)),
+                Some(Part::Header(_) | Part::ListedHeaders(_) | Part::Id),
+            ) => is_never_in_header(text),
             (Some(Part::Literal(text)), Some(Part::Value { open: false, .. })) => text.len() == 1,
             _ => false,
         }
     }
+}
+
+/// Whether the text contains a byte that no address contains.
+fn is_never_in_address(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ')
 }
 
 /// Whether the text contains a byte that no value of a header contains.

@@ -12,6 +12,14 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Whether the body is one JSON object or array, after a byte order mark and white space or not. No proper part of such
+/// a body that ends where it ends is one.
+pub(super) fn is_document(body: &[u8]) -> bool {
+    let body = body.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(body);
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+        && serde_json::from_slice::<&RawValue>(body).is_ok()
+}
+
 /// The string or number at a pointer such as `/signature/token`, through objects, and through lists of one element.
 pub(super) fn text_at<'b>(body: &'b [u8], pointer: &str) -> Option<Cow<'b, str>> {
     text_of(likely_at(body, pointer)?).ok()?

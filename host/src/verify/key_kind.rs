@@ -14,8 +14,9 @@ const NOT_SHARED: &str = "a shared secret, but this scheme needs the public key"
 const VERSIONED: &str = "a secret with the version of a signature in front of it; remove `v1,`, so that it begins with \
     `whsec_`";
 
-/// How a vendor's page may show the version of the signatures in front of the secret.
+/// How a vendor's page may show the version of the signatures in front of the secret, or of a public key.
 const VERSION: &str = "v1,";
+const PUBLIC_VERSION: &str = "v1a,";
 /// How Standard Webhooks writes its kinds of keys.
 const SHARED_PREFIX: &str = "whsec_";
 const PUBLIC_PREFIX: &str = "whpk_";
@@ -35,7 +36,7 @@ pub(super) fn mistaken(
     has_prefix: bool,
     text: &str,
 ) -> Option<&'static str> {
-    let text = text.trim();
+    let text = bare(text);
     if text.strip_prefix(VERSION).is_some_and(|rest| behind(rest, SHARED_PREFIX).is_some()) {
         return Some(VERSIONED);
     }
@@ -46,6 +47,10 @@ pub(super) fn mistaken(
         _ => text,
     };
     let inner = behind(inner, SHARED_PREFIX).unwrap_or(inner).trim_start();
+    let inner = [VERSION, PUBLIC_VERSION]
+        .iter()
+        .find_map(|version| inner.strip_prefix(version))
+        .unwrap_or(inner);
     // A key that is a text may be encoded as a whole.
     let encoded = decoded(inner);
     if encoded.iter().any(|text| is_private(text)) {
@@ -69,6 +74,20 @@ pub(super) fn mistaken(
         return Some(if is_known { PUBLIC_NEEDS_PREFIX } else { NOT_PUBLIC });
     }
     None
+}
+
+/// The same for a token or a password, which may be any text but a key.
+pub(super) fn mistaken_token(text: &str) -> Option<&'static str> {
+    let text = bare(text);
+    if is_private(text) || behind(text, PRIVATE_PREFIX).is_some() {
+        return Some(NOT_PRIVATE);
+    }
+    (is_public_key(text) || behind(text, PUBLIC_PREFIX).is_some()).then_some(NOT_PUBLIC)
+}
+
+/// A key as it may stand in a file of settings, without quotes.
+fn bare(text: &str) -> &str {
+    text.trim().trim_matches(['"', '\'', '`']).trim()
 }
 
 /// What is behind a prefix in upper or lower case.
@@ -100,15 +119,46 @@ fn is_public_text(text: &str) -> bool {
         || text.split_whitespace().any(is_ssh)
         || text.contains("-----BEGIN ")
         || text.contains("---- BEGIN SSH2")
-        || (text.starts_with('{') && text.contains("\"kty\""))
+        || jwks(text).is_some()
 }
 
 fn is_private(text: &str) -> bool {
-    let is_jwk = text.starts_with('{') && text.contains("\"kty\"") && text.contains("\"d\"");
-    is_jwk
+    let is_private_jwk = |keys: Vec<Jwk>| keys.iter().any(|key| key.d.is_some());
+    jwks(text).is_some_and(is_private_jwk)
         || text.contains("PRIVATE KEY")
-        || text.starts_with("PuTTY-User-Key-File")
+        || PRIVATE_MARKS.iter().any(|mark| contains(text, mark))
         || public::bytes(text).is_some_and(|bytes| public::is_private_der(&bytes))
+}
+
+/// What only private keys contain: of PuTTY, age and minisign.
+const PRIVATE_MARKS: [&str; 3] = ["PuTTY-User-Key-File", "AGE-SECRET-KEY-1", "secret key\n"];
+
+/// Whether the text contains this in upper or lower case.
+fn contains(text: &str, mark: &str) -> bool {
+    text.to_ascii_lowercase().contains(&mark.to_ascii_lowercase())
+}
+
+/// What tells the kind of a JWK.
+#[derive(serde::Deserialize)]
+struct Jwk {
+    #[serde(rename = "kty")]
+    _kind: serde::de::IgnoredAny,
+    d: Option<serde::de::IgnoredAny>,
+}
+
+/// The keys of a JWK, or of a set or list of them.
+fn jwks(text: &str) -> Option<Vec<Jwk>> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Keys {
+        Set { keys: Vec<Jwk> },
+        List(Vec<Jwk>),
+        One(Jwk),
+    }
+    match serde_json::from_str(text.trim()).ok()? {
+        Keys::Set { keys } | Keys::List(keys) => Some(keys),
+        Keys::One(key) => Some(vec![key]),
+    }
 }
 
 /// The texts that this text encodes, one in the other.
@@ -186,7 +236,7 @@ mod tests {
         texts.push((base64(base64(blob.as_bytes()).as_bytes()), "a public key"));
         texts.push((format!("from=\"192.0.2.7\" ssh-ed448\t{blob} me"), "a public key"));
         texts.push((blob, "a public key"));
-        texts.push(("PuTTY-User-Key-File-3: ssh-ed25519".to_owned(), "a private key"));
+        texts.extend(with_a_mark());
         for kind in ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com"]
         {
             texts.push((
@@ -211,6 +261,24 @@ mod tests {
         });
         let encoded: Vec<_> = encoded.collect();
         texts.extend(encoded);
+        texts
+    }
+
+    /// Keys that are known by a word in them.
+    fn with_a_mark() -> Vec<(String, &'static str)> {
+        let mut texts = Vec::new();
+        texts.push(("PuTTY-User-Key-File-3: ssh-ed25519".to_owned(), "a private key"));
+        texts.push(("# mine\nputty-user-key-file-2: ssh-rsa".to_owned(), "a private key"));
+        texts.push((format!("AGE-SECRET-KEY-1{}", "Q".repeat(58)), "a private key"));
+        let minisign = "untrusted comment: minisign encrypted secret key\nRWRTY0Iy";
+        texts.push((minisign.to_owned(), "a private key"));
+        texts.push((format!("v1a,whpk_{}", base64(&[7; 32])), "a public key"));
+        texts.push((format!("\"whpk_{}\"", base64(&[7; 32])), "a public key"));
+        let okp = r#"{"\u006bty":"OKP","crv":"Ed25519","x":"AA"}"#;
+        texts.push((okp.to_owned(), "a public key"));
+        texts.push((format!("[{okp}]"), "a public key"));
+        texts.push((format!(r#"{{"keys":[{okp}]}}"#), "a public key"));
+        texts.push((r#"[{"kty":"OKP","d":"AA"}]"#.to_owned(), "a private key"));
         texts
     }
 
@@ -279,6 +347,23 @@ mod tests {
             }
         }
         assert!(cases > 1000, "{cases}");
+    }
+
+    #[test]
+    fn a_key_is_not_a_token_and_not_a_password() {
+        for name in ["token", "basic", "gitlab-token", "okta"] {
+            let scheme = crate::config::vendors::scheme(name).unwrap();
+            for (text, kind) in foreign() {
+                let Some(error) = refused(scheme, &text) else {
+                    // Other texts are tokens, too, if they are encoded.
+                    assert!(!text.contains("BEGIN ") && !text.contains("kty"), "{name}: {text}");
+                    continue;
+                };
+                let expected =
+                    [format!("secret 1 is {kind}"), "secret 1 is not written".to_owned()];
+                assert!(expected.iter().any(|text| error.starts_with(text)), "{name}: {error}");
+            }
+        }
     }
 
     #[test]

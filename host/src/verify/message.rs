@@ -48,6 +48,9 @@ impl<'r> Message<'r> {
             urls = url::forms(base, path, signature.signed.contains(&Part::UrlAnyPort));
         }
         unambiguous(&signature.signed, id)?;
+        if !signature.delimits_body() && !json::is_document(&request.body) {
+            return Err(VerifyRefusal::BodyUnclear);
+        }
         let mut prepared = Vec::new();
         let mut values = Values::new(&signature.signed, request);
         for (place, part) in signature.signed.iter().enumerate() {

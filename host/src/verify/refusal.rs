@@ -53,6 +53,11 @@ pub enum VerifyRefusal {
          names, and no value may contain what looks like a parameter `{field}` or `bodySHA256` of an address"
     )]
     FormUnclear { field: String },
+    #[error(
+        "the body is not a JSON document, and nothing in the signed bytes separates it from the part beside it, so it \
+         is unclear where it begins and ends"
+    )]
+    BodyUnclear,
     #[error("the body begins like a timestamp that was moved into it")]
     StampInBody,
     #[error("the signature covers the public address, which is unknown: set server.public_url")]

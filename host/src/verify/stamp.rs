@@ -26,22 +26,62 @@ pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), Ve
     Ok(())
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970. Each unit has one form, and no text of that form begins or ends another one of about the same
+/// time. Otherwise anyone could move bytes between the time and the signed part beside it.
 pub(super) fn millis(unit: Unit, text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= STAMP_BYTES_MAX)?;
-    // No sign and no space: one form only.
-    let number = || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
     match unit {
-        Unit::Seconds => number().and_then(|seconds: i64| seconds.checked_mul(1000)),
-        Unit::Millis => number(),
-        // No sign before the year: an id that is signed before the time could end in it.
-        Unit::Rfc3339 if !text.starts_with(|first: char| first.is_ascii_digit()) => None,
+        Unit::Seconds => number(text).and_then(|seconds| seconds.checked_mul(1000)),
+        Unit::Millis => number(text),
+        Unit::Rfc3339 if !is_rfc3339(text) => None,
         Unit::Rfc3339 => text.parse().ok().map(jiff::Timestamp::as_millisecond),
         Unit::HttpDate => {
             let parser = jiff::fmt::rfc2822::DateTimeParser::new();
-            parser.parse_timestamp(text).ok().map(jiff::Timestamp::as_millisecond)
+            let time = parser.parse_timestamp(text).ok().map(jiff::Timestamp::as_millisecond)?;
+            // The only form of RFC 9110 that is sent today.
+            let written = write(unit, Timestamp::from_millis(u64::try_from(time).ok()?));
+            (written == text).then_some(time)
         }
     }
+}
+
+/// No sign, no space, no zeros in front.
+fn number(text: &str) -> Option<i64> {
+    let is_padded = text.len() > 1 && text.starts_with('0');
+    let is_number = !is_padded && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
+}
+
+/// `2026-11-29T01:38:02Z`, with or without a fraction, in UTC or with an offset in hours and minutes.
+fn is_rfc3339(text: &str) -> bool {
+    const DATE_AND_TIME: &[u8] = b"0000-00-00T00:00:00";
+    const OFFSET: &[u8] = b"00:00";
+    let fits = |text: &[u8], form: &[u8]| {
+        let same = |(byte, form): (&u8, &u8)| match form {
+            b'0' => byte.is_ascii_digit(),
+            form => byte == form,
+        };
+        text.len() == form.len() && text.iter().zip(form).all(same)
+    };
+    let Some((begin, rest)) = text.as_bytes().split_at_checked(DATE_AND_TIME.len()) else {
+        return false;
+    };
+    let zone = match rest {
+        [b'.', fraction @ ..] => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return false;
+            }
+            &fraction[digits..]
+        }
+        rest => rest,
+    };
+    let is_zone = match zone {
+        [b'Z'] => true,
+        [b'+' | b'-', offset @ ..] => fits(offset, OFFSET),
+        _ => false,
+    };
+    fits(begin, DATE_AND_TIME) && is_zone
 }
 
 /// Writes `now` in this unit.
@@ -109,6 +149,50 @@ mod tests {
             for unit in UNITS {
                 assert_eq!(millis(unit, text.as_bytes()), None, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_time_has_one_spelling() {
+        let unpadded = |unit, text: &str| millis(unit, format!("0{text}").as_bytes()).is_none();
+        assert!(unpadded(Unit::Seconds, "1700000000") && unpadded(Unit::Millis, "1700000000000"));
+        assert_eq!(millis(Unit::Seconds, b"0"), Some(0));
+        for text in [
+            "2023-11-14T22:13:20Z",
+            "2023-11-14T22:13:20.5Z",
+            "2023-11-14T22:13:20+00:00",
+            "2023-11-14T22:13:20.123456789-07:30",
+        ] {
+            assert!(millis(Unit::Rfc3339, text.as_bytes()).is_some(), "{text}");
+        }
+        for text in [
+            "+002023-11-14T22:13:20Z",
+            "-002023-11-14T22:13:20Z",
+            "20231114T221320Z",
+            "2023-11-14 22:13:20Z",
+            "2023-11-14t22:13:20z",
+            "2023-11-14T22:13Z",
+            "2023-11-14T22:13:20",
+            "2023-11-14T22:13:20.Z",
+            "2023-11-14T22:13:20,5Z",
+            "2023-11-14T22:13:20Z[UTC]",
+            "2023-11-14T22:13:20Z[null]",
+            "2023-11-14T22:13:20+00",
+            "2023-11-14T22:13:20+00:00:00",
+            "2023-11-14T22:13:20+0000",
+        ] {
+            assert_eq!(millis(Unit::Rfc3339, text.as_bytes()), None, "{text}");
+        }
+        for text in [
+            "14 Nov 2023 22:13:20 GMT",
+            "Tue, 14 Nov 2023 22:13:20 GMTno",
+            "Tue, 14 Nov 2023 22:13:20 G",
+            "Tue, 14 Nov 2023 22:13:20 GMT (x)",
+            "Tue, 14 Nov 2023 22:13:20 +0000",
+            "Tue, 14 Nov 2023 22:13:20  GMT",
+            "tue, 14 nov 2023 22:13:20 GMT",
+        ] {
+            assert_eq!(millis(Unit::HttpDate, text.as_bytes()), None, "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::message::{self, Message};
 use super::question::Question;
 use super::refusal::VerifyRefusal;
 use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
-use super::{codec, spot, stamp, url};
+use super::{codec, key_kind, spot, stamp, url};
 use crate::model::{Request, Secret, Timestamp};
 
 /// Most secrets of one source: enough to rotate them. Each costs one hash per request.
@@ -145,7 +145,10 @@ impl Verifier {
                 Proof::Basic if !secret.expose().contains(':') => {
                     Err(InvalidSecrets::Form { number, what: "not written user:password" })
                 }
-                _ => Ok(Key::plain(secret)),
+                _ => match key_kind::mistaken_token(secret.expose()) {
+                    Some(what) => Err(InvalidSecrets::Form { number, what }),
+                    None => Ok(Key::plain(secret)),
+                },
             }
         };
         let keys = secrets.iter().enumerate().map(keyed).collect::<Result<_, _>>()?;

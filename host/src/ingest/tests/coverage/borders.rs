@@ -2,8 +2,10 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::requests::keyed;
+use super::requests::{keyed, sign};
 use super::*;
+use crate::normalize::Record;
+use crate::verify::{Part, Unit};
 
 #[test]
 fn no_other_border_between_address_and_json_gives_an_event() {
@@ -223,4 +225,139 @@ fn no_form_is_accepted_whose_fields_were_in_a_signed_address() {
         let request = signed(&signer, captured, Method::POST, address, &body);
         assert_eq!(events(&verifier, &sender, request), None, "{captured} as {address} {body}");
     }
+}
+
+/// The bytes of a request that are signed as this part, if they can be changed.
+fn bytes_of(request: &Request, part: &Part) -> Option<Vec<u8>> {
+    let header = |name| Some(request.headers.get(name)?.as_bytes().to_vec());
+    match part {
+        Part::Path => Some(request.uri.to_string().into_bytes()),
+        Part::Url => Some(format!("{URL}{}", request.uri).into_bytes()),
+        Part::Id => header("x-id"),
+        Part::Stamp | Part::StampIfSent(_) => header("x-time"),
+        Part::Header(name) => header(name.as_str()),
+        _ => None,
+    }
+}
+
+/// The request with other bytes for this part; `None` if it cannot be sent.
+fn with(request: &Request, part: &Part, bytes: &[u8]) -> Option<Request> {
+    let mut request = request.clone();
+    let name = match part {
+        Part::Path => {
+            request.uri = Uri::try_from(bytes).ok()?;
+            return Some(request);
+        }
+        Part::Url => {
+            request.uri = Uri::try_from(bytes.strip_prefix(URL.as_bytes())?).ok()?;
+            return Some(request);
+        }
+        Part::Id => "x-id",
+        Part::Stamp | Part::StampIfSent(_) => "x-time",
+        Part::Header(name) => name.as_str(),
+        _ => return None,
+    };
+    let name: HeaderName = name.parse().ok()?;
+    request.headers.insert(name, HeaderValue::from_bytes(bytes).ok()?);
+    Some(request)
+}
+
+/// Each request whose border between this part and the body is elsewhere; `between` is signed at the border.
+fn with_other_borders(
+    request: &Request,
+    part: &Part,
+    between: &[u8],
+    is_before: bool,
+) -> Vec<Request> {
+    let Some(bytes) = bytes_of(request, part) else { return Vec::new() };
+    let both = if is_before { [&bytes, &request.body[..]] } else { [&request.body[..], &bytes] };
+    let whole = both.join(between);
+    let mut all = Vec::new();
+    for at in (0..=whole.len()).filter(|at| whole[*at..].starts_with(between)) {
+        let (left, right) = (&whole[..at], &whole[at + between.len()..]);
+        let (bytes, body) = if is_before { (left, right) } else { (right, left) };
+        let moved = with(request, part, bytes);
+        all.extend(moved.map(|moved| Request { body: Bytes::copy_from_slice(body), ..moved }));
+    }
+    all
+}
+
+/// Each request with the same signed bytes, but other borders of its body.
+fn with_moved_bytes(honest: &Request, signed: &[Part]) -> Vec<Request> {
+    let place = signed.iter().position(|part| *part == Part::Body).unwrap();
+    let text = |place: usize| match signed.get(place) {
+        Some(Part::Literal(text)) => text.as_bytes(),
+        _ => &[],
+    };
+    let mut moved = Vec::new();
+    if place > 0 {
+        let (between, beside) = match text(place - 1) {
+            [] => (&b""[..], place - 1),
+            between => (between, place.saturating_sub(2)),
+        };
+        let between = if matches!(signed[beside], Part::StampIfSent(_)) { b":" } else { between };
+        moved.extend(with_other_borders(honest, &signed[beside], between, true));
+    }
+    if place + 1 < signed.len() {
+        let between = text(place + 1);
+        let beside = if between.is_empty() { place + 1 } else { place + 2 };
+        moved.extend(with_other_borders(honest, &signed[beside], between, false));
+    }
+    moved
+}
+
+#[test]
+fn no_bytes_move_between_a_body_and_the_part_beside_it() {
+    let random = SystemRandom::new();
+    let literal = |text: &'static str| Part::Literal(text.into());
+    let event = || Part::Header(HeaderName::from_static("x-event"));
+    let mut lists = Vec::new();
+    for part in [event, || Part::Id, || Part::Stamp, || Part::Path, || Part::Url] {
+        lists.push(vec![part(), Part::Body]);
+        lists.push(vec![Part::Body, part()]);
+        for between in [".", "\n", "&"] {
+            lists.push(vec![part(), literal(between), Part::Body]);
+            lists.push(vec![Part::Body, literal(between), part()]);
+        }
+    }
+    lists.push(vec![Part::Method, Part::Url, Part::Body, Part::Stamp]);
+    lists.push(vec![Part::StampIfSent(":".into()), Part::Body]);
+    let (mut tried, mut accepted) = (0, 0);
+    for (signed, unit) in lists.into_iter().flat_map(|list| {
+        [Unit::Seconds, Unit::Millis, Unit::Rfc3339, Unit::HttpDate]
+            .map(|unit| (list.clone(), unit))
+    }) {
+        let scheme = own::scheme(signed.clone(), unit);
+        let (signer, verifier) = keyed(&scheme, &random);
+        let sender = Sender::new("own", &Record { any_body: true, ..own::SENDER }).unwrap();
+        let sender = sender.limited(&scheme.coverage(), UnsignedTypes::Ignored);
+        for body in [
+            r#"{"id":7,"title":"a\nb.c&d","level":"error"}"#,
+            "a=1&title=x&level=critical&id=5&b=0001",
+            "noseverity=critical&level=critical&id=9&title=a.b&x=\n1.2",
+            "[UTC] all is well (x) GMT\n+00:00 1.1",
+            "0001790000000",
+            "",
+        ] {
+            let headers = [("x-event", "push"), ("x-id", "evt-1+00")];
+            let headers = headers.map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            let Some(honest) =
+                sign(&signer, headers.into_iter().collect(), body.as_bytes(), &random)
+            else {
+                continue;
+            };
+            let found = events(&verifier, &sender, honest.clone());
+            accepted += usize::from(found.is_some());
+            let moved = with_moved_bytes(&honest, &signed);
+            for request in moved {
+                tried += 1;
+                let shown = format!("{signed:?} {unit:?} {body:?} as {request:?}");
+                let other = events(&verifier, &sender, request);
+                assert!(other.is_none() || other == found, "{shown}");
+            }
+        }
+    }
+    assert!(tried > 3_000 && accepted > 500, "{tried} {accepted}");
 }

@@ -10,7 +10,7 @@ use crate::verify::{Part, Place, Proof, Signature, Spot, Stamp, StampIn, Unit};
 /// What takes the place of the vendor's name.
 pub(super) const NAME: &str = "own";
 
-const SENDER: Record<'static> = Record {
+pub(super) const SENDER: Record<'static> = Record {
     id: &["{header:x-id}/{query:id}", "{header:x-event-id}", "{id}"],
     event_type: &["{header:x-event}.{action}", "{query:event}", "{kind}"],
     unsigned_types: &["push", "issue"],
@@ -33,7 +33,7 @@ fn header(name: &'static str) -> HeaderName {
 /// A scheme for each way to combine the parts.
 fn schemes() -> Vec<Arc<Scheme>> {
     let literal = |text: &'static str| Part::Literal(text.into());
-    let lists = [
+    let lists = vec![
         vec![Part::Body],
         vec![Part::BodySha256Hex],
         vec![Part::Stamp, Part::Body],
@@ -52,27 +52,28 @@ fn schemes() -> Vec<Arc<Scheme>> {
         vec![Part::ListedHeaders(header("x-listed")), literal("\n"), Part::Body],
         vec![Part::Text(vec![Spot::Json("/id".into())]), Part::Body],
     ];
-    let scheme = |signed: Vec<Part>| {
-        let is_stamp = |part: &Part| {
-            matches!(part, Part::Stamp | Part::StampIfSent(_) | Part::ListedHeaders(_))
-        };
-        let stamp = signed.iter().any(is_stamp).then(|| Stamp {
-            place: StampIn::Headers(vec![header("x-time")]),
-            unit: Unit::Seconds,
-            past_s: 300,
-            future_s: 300,
-            covered: true,
-            optional: signed.iter().any(|part| matches!(part, Part::StampIfSent(_))),
-        });
-        let mut scheme = (**vendors::scheme("github").unwrap()).clone();
-        let Proof::Signature(github) = &scheme.proof else { panic!("GitHub signs") };
-        let place = Place::First(vec![header("x-signature")]);
-        scheme.proof = Proof::Signature(Signature { place, signed, stamp, ..github.clone() });
-        scheme.id = vec![header("x-id")];
-        scheme.methods = vec![Method::POST, Method::PUT];
-        Arc::new(scheme)
-    };
-    lists.into_iter().map(scheme).collect()
+    lists.into_iter().map(|signed| scheme(signed, Unit::Seconds)).collect()
+}
+
+/// A scheme that signs these parts, with a time of this unit.
+pub(super) fn scheme(signed: Vec<Part>, unit: Unit) -> Arc<Scheme> {
+    let is_stamp =
+        |part: &Part| matches!(part, Part::Stamp | Part::StampIfSent(_) | Part::ListedHeaders(_));
+    let stamp = signed.iter().any(is_stamp).then(|| Stamp {
+        place: StampIn::Headers(vec![header("x-time")]),
+        unit,
+        past_s: 300,
+        future_s: 300,
+        covered: true,
+        optional: signed.iter().any(|part| matches!(part, Part::StampIfSent(_))),
+    });
+    let mut scheme = (**vendors::scheme("github").unwrap()).clone();
+    let Proof::Signature(github) = &scheme.proof else { panic!("GitHub signs") };
+    let place = Place::First(vec![header("x-signature")]);
+    scheme.proof = Proof::Signature(Signature { place, signed, stamp, ..github.clone() });
+    scheme.id = vec![header("x-id")];
+    scheme.methods = vec![Method::POST, Method::PUT];
+    Arc::new(scheme)
 }
 
 pub(super) fn signed(random: &SystemRandom) -> Vec<Signed> {
