@@ -13,7 +13,7 @@ use super::naming::named_by_user;
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use crate::verify::{
-    Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Text, TokenIn,
+    Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Stamp, StampIn, Text, TokenIn,
 };
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, parts, separator, spots, stamp,
@@ -183,6 +183,15 @@ fn check(
             title,
             "no `time`",
             "write time = \"header:NAME\", \"element:t=\" or \"body:/POINTER\"",
+        );
+    }
+    let is_inside = |stamp: &Stamp| matches!(stamp.place, StampIn::Inside(_));
+    if signature.stamp.as_ref().is_some_and(is_inside) && (uses(&Part::Stamp) || if_sent) {
+        let title = format!("scheme `{name}` signs \"time\", but its time is in the content");
+        refuse(
+            title,
+            "\"time\" is a header or an element",
+            "write the place of the time here too, as in `time`, or \"body\" if the whole body is signed",
         );
     }
     if id.is_empty() && uses(&Part::Id) {

@@ -47,6 +47,8 @@ pub(super) struct Acceptor {
     waiting: VecDeque<(TcpStream, SocketAddr)>,
     waiting_max: usize,
     look_again: tokio::time::Instant,
+    /// The last newcomer that had to wait at once, and until when that is taken to hold for all of its address.
+    must_wait: Option<(Owner, tokio::time::Instant)>,
     proxies: Arc<Proxies>,
     being_refused: Arc<Semaphore>,
     full_lines: LogThrottle,
@@ -61,6 +63,7 @@ impl Acceptor {
             waiting: VecDeque::new(),
             waiting_max: WAITING_MAX.min(connections_max.saturating_mul(WAITING_PER_SEAT)),
             look_again: tokio::time::Instant::now(),
+            must_wait: None,
             proxies,
             being_refused: Arc::new(Semaphore::new(BEING_REFUSED_MAX)),
             full_lines: LogThrottle::new(1, Duration::from_secs(60)),
@@ -79,8 +82,12 @@ impl Acceptor {
             let waited = first.is_some();
             let next = if waited { first } else { self.arriving(socket).await };
             let Some((stream, address)) = next else { continue };
-            // Behind others of its address, without a look at all connections: a flood would cost one each time.
-            if !waited && self.waiting.iter().any(|(_, other)| is_same_owner(*other, address)) {
+            let owner = Owner::from(address.ip());
+            let now = tokio::time::Instant::now();
+            // Another one of its address must wait, too: a flood would cost a look at all connections for each.
+            let is_known =
+                self.must_wait.is_some_and(|(other, until)| other == owner && now < until);
+            if !waited && is_known {
                 self.waiting.push_back((stream, address));
                 continue;
             }
@@ -90,7 +97,10 @@ impl Acceptor {
                     self.waiting.push_front((stream, address));
                     self.look_again = tokio::time::Instant::now() + LOOK_AGAIN;
                 }
-                Err(Room::Later) => self.waiting.push_back((stream, address)),
+                Err(Room::Later) => {
+                    self.must_wait = Some((owner, now + LOOK_AGAIN));
+                    self.waiting.push_back((stream, address));
+                }
                 Err(_) => {
                     turned_away();
                     self.refuse(stream);
@@ -176,10 +186,6 @@ impl Acceptor {
             });
         }
     }
-}
-
-fn is_same_owner(one: SocketAddr, other: SocketAddr) -> bool {
-    Owner::from(one.ip()) == Owner::from(other.ip())
 }
 
 /// Whether the error concerns only the connection that caused it.

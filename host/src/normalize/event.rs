@@ -54,14 +54,32 @@ pub fn normalize_up_to(
     input: Input<'_>,
     bytes_max: usize,
 ) -> Result<(Vec<Event>, Option<Bytes>), Malformed> {
-    match read(sender, input) {
-        Err(refused @ (Malformed::NotUtf8 { .. } | Malformed::NotJson { .. })) => {
-            let body = charset::in_utf8(input.headers, input.body, bytes_max)?.ok_or(refused)?;
-            let events = read(sender, Input { body: &body, ..input })?;
-            Ok((events, Some(body)))
-        }
-        events => Ok((events?, None)),
+    let refused = match read(sender, input) {
+        Err(refused) => refused,
+        Ok(events) => return Ok((events, None)),
+    };
+    if matches!(refused, Malformed::NotUtf8 { .. } | Malformed::NotJson { .. })
+        && let Some(body) = charset::in_utf8(input.headers, input.body, bytes_max)?
+    {
+        let input = Input { body: &body, ..input };
+        let events = read(sender, input).or_else(|refused| text_event(sender, input, refused))?;
+        return Ok((events, Some(body)));
     }
+    Ok((text_event(sender, input, refused)?, None))
+}
+
+/// The event of a text that begins like JSON, such as `[URGENT] disk is full`, if its sender may send texts.
+fn text_event(
+    sender: &Sender,
+    input: Input<'_>,
+    refused: Malformed,
+) -> Result<Vec<Event>, Malformed> {
+    if !(sender.any_body && refused.is_of_syntax()) {
+        return Err(refused);
+    }
+    let Input { headers, query, body, repetition, seed, .. } = input;
+    let around = Around { root: Vec::new(), headers, query, seed };
+    Ok(vec![opaque(sender, body, &around, &mut Keys::new(repetition))])
 }
 
 /// Reads a body in UTF-8.
@@ -80,13 +98,7 @@ fn read(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
     match view {
         View::Json(text) => {
             let text = text.trim_matches(split::SPACE);
-            let elements = match split::split(text) {
-                // A text may begin like JSON: `[URGENT] disk is full`.
-                Err(error) if sender.any_body && error.is_of_syntax() => {
-                    return Ok(vec![opaque(sender, body, &around(Vec::new()), keys)]);
-                }
-                elements => elements?,
-            };
+            let elements = split::split(text)?;
             match &sender.read {
                 Read::Sqreen => events(sender, body, elements, &around(Vec::new()), keys),
                 // Each line is an event, and nothing is around it.

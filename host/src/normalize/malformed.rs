@@ -44,7 +44,7 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// Whether the body has not the syntax of JSON.
+    /// Whether the body does not have the syntax of JSON.
     pub(super) const fn is_of_syntax(self) -> bool {
         matches!(self, Self::NotJson { .. } | Self::Truncated | Self::Trailing { .. })
     }

@@ -168,7 +168,7 @@ impl Signature {
     fn ends(&self, place: usize) -> bool {
         let part = |place: usize| self.signed.get(place);
         match (part(place), part(place + 1)) {
-            (Some(Part::Literal(_) | Part::Method), _) | (_, None) => true,
+            (Some(Part::Literal(_) | Part::Method | Part::BodySha256Hex), _) | (_, None) => true,
             // A time has one form, and one that is shorter or longer is too old or too far ahead.
             (Some(Part::Stamp | Part::StampIfSent(_)), _) => true,
             (
@@ -192,7 +192,8 @@ impl Signature {
     fn begins(&self, place: usize) -> bool {
         let part = |place: usize| self.signed.get(place);
         match (place.checked_sub(1).and_then(part), part(place)) {
-            (_, Some(Part::Literal(_) | Part::Method | Part::Stamp)) | (None, _) => true,
+            (_, Some(Part::Literal(_) | Part::Method | Part::BodySha256Hex | Part::Stamp))
+            | (None, _) => true,
             (
                 Some(Part::Literal(text)),
                 Some(Part::Header(_) | Part::ListedHeaders(_) | Part::Id),

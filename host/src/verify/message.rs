@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use sha2::{Digest as _, Sha256};
 
 use super::claim::single;
-use super::scheme::{Part, Signature, StampIn};
+use super::scheme::{Part, Signature, StampIn, Unit};
 use super::{VerifyRefusal, codec, json, spot, stamp, url};
 use crate::model::Request;
 
@@ -47,7 +47,7 @@ impl<'r> Message<'r> {
             let path = request.uri.path_and_query().map_or("", |path| path.as_str());
             urls = url::forms(base, path, signature.signed.contains(&Part::UrlAnyPort));
         }
-        unambiguous(&signature.signed, id)?;
+        unambiguous(signature, id)?;
         if !signature.delimits_body() && !json::is_document(&request.body) {
             return Err(VerifyRefusal::BodyUnclear);
         }
@@ -168,14 +168,23 @@ fn body_hash(request: &Request) -> String {
     codec::hex(&Sha256::digest(&request.body))
 }
 
-/// Refuses an id that contains the text after it: it could be read as a shorter id and another time.
-fn unambiguous(parts: &[Part], id: &[u8]) -> Result<(), VerifyRefusal> {
-    for pair in parts.windows(2) {
-        if let [Part::Id, Part::Literal(end)] = pair
-            && !end.is_empty()
-            && id.windows(end.len()).any(|piece| piece == end.as_bytes())
-        {
-            return Err(VerifyRefusal::IdUnclear { separator: end.to_string() });
+/// Refuses an id that could be read as a shorter one: with the text after it, or the beginning of a time, before its end.
+fn unambiguous(signature: &Signature, id: &[u8]) -> Result<(), VerifyRefusal> {
+    let unit = signature.stamp.as_ref().map(|stamp| stamp.unit);
+    for pair in signature.signed.windows(2) {
+        let (is_clear, separator) = match pair {
+            [Part::Id, Part::Literal(end)] if !end.is_empty() => {
+                let whole = [id, end.as_bytes()].concat();
+                let first = memchr::memmem::find(&whole, end.as_bytes());
+                (first == Some(id.len()), end.to_string())
+            }
+            [Part::Id, Part::Stamp] if unit == Some(Unit::Rfc3339) => {
+                (!stamp::contains_date(id), "a date".to_owned())
+            }
+            _ => continue,
+        };
+        if !is_clear {
+            return Err(VerifyRefusal::IdUnclear { separator });
         }
     }
     Ok(())

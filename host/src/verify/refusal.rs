@@ -49,8 +49,8 @@ pub enum VerifyRefusal {
     #[error("the hash in the address does not match the body")]
     BodyHash,
     #[error(
-        "it is unclear where the address ends and the form begins: {field} must be the first field in the order of \
-         names, and no value may contain what looks like a parameter `{field}` or `bodySHA256` of an address"
+        "it is unclear where the address ends and the form begins: in the order of names {field} must be the first \
+         field, and a value or the address may not contain what looks like {field} or `bodySHA256=` at another place"
     )]
     FormUnclear { field: String },
     #[error(

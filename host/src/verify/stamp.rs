@@ -10,7 +10,11 @@ const STAMP_BYTES_MAX: usize = 64;
 
 /// Refuses a timestamp that is too far from `now`. The limits are inclusive.
 pub(super) fn check(stamp: &Stamp, text: &[u8], now: Timestamp) -> Result<(), VerifyRefusal> {
-    let millis = millis(stamp.unit, text).ok_or_else(|| VerifyRefusal::StampMalformed {
+    // Nothing is signed beside a time in the content that is signed as a whole.
+    let is_free = matches!(stamp.place, StampIn::Inside(_));
+    let read = millis(stamp.unit, text)
+        .or_else(|| if is_free { any_form(stamp.unit, text) } else { None });
+    let millis = read.ok_or_else(|| VerifyRefusal::StampMalformed {
         place: place(stamp),
         expected: stamp.unit.name(),
     })?;
@@ -45,6 +49,33 @@ pub(super) fn millis(unit: Unit, text: &[u8]) -> Option<i64> {
     }
 }
 
+/// The same in other forms of the unit that senders write into their content.
+fn any_form(unit: Unit, text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= STAMP_BYTES_MAX)?;
+    let time: Option<jiff::Timestamp> = match unit {
+        Unit::Seconds | Unit::Millis => None,
+        Unit::Rfc3339 => text.parse().ok(),
+        Unit::HttpDate => jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok(),
+    };
+    time.map(jiff::Timestamp::as_millisecond)
+}
+
+/// Whether a part of the text could be the beginning of an RFC 3339 time.
+pub(super) fn contains_date(text: &[u8]) -> bool {
+    text.windows(DATE.len()).any(|part| fits(part, DATE))
+}
+
+const DATE: &[u8] = b"0000-00-00T";
+
+/// Whether the text has this form, in which `0` stands for any digit.
+fn fits(text: &[u8], form: &[u8]) -> bool {
+    let same = |(byte, form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        form => byte == form,
+    };
+    text.len() == form.len() && text.iter().zip(form).all(same)
+}
+
 /// No sign, no space, no zeros in front.
 fn number(text: &str) -> Option<i64> {
     let is_padded = text.len() > 1 && text.starts_with('0');
@@ -56,13 +87,6 @@ fn number(text: &str) -> Option<i64> {
 fn is_rfc3339(text: &str) -> bool {
     const DATE_AND_TIME: &[u8] = b"0000-00-00T00:00:00";
     const OFFSET: &[u8] = b"00:00";
-    let fits = |text: &[u8], form: &[u8]| {
-        let same = |(byte, form): (&u8, &u8)| match form {
-            b'0' => byte.is_ascii_digit(),
-            form => byte == form,
-        };
-        text.len() == form.len() && text.iter().zip(form).all(same)
-    };
     let Some((begin, rest)) = text.as_bytes().split_at_checked(DATE_AND_TIME.len()) else {
         return false;
     };

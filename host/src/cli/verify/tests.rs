@@ -79,9 +79,9 @@ number and only literals are before it, and the body behind it.
 be in the address only as the name of a parameter of a request without a form, and neither `&FIELD=`, `?FIELD=` nor
 `bodySHA256=` may be in a form, nor a name that is empty or has `?`, `&` or `=`: a captured request could otherwise be sent
 again with its fields in the address, or the other way round.
-A body is accepted in any format only if what is beside it in `signed` shows where the body begins and ends: a literal or a
-time, before a literal an id, and a literal with a line break between it and an address or header. Otherwise only JSON
-bodies are accepted, and `check` warns.
+A body is accepted in any format only if it is certain where each part before it ends and each part behind it begins: that of
+a literal, `time`, `method` and `body-sha256` is, of `id` before a literal or an RFC 3339 `time`, and of an address or header
+that a literal with a line break separates from the body. Otherwise only JSON bodies are accepted, and `check` warns.
 The header of a `header:NAME` is covered only if it ends where a
 literal with a line break (`literal:\n`) begins, or is the last part behind one: the parts are joined without
 separators, so that anyone could move bytes from one part into the next. Of `listed-headers:NAME` only the time's

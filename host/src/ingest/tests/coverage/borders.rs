@@ -322,6 +322,10 @@ fn no_bytes_move_between_a_body_and_the_part_beside_it() {
     }
     lists.push(vec![Part::Method, Part::Url, Part::Body, Part::Stamp]);
     lists.push(vec![Part::StampIfSent(":".into()), Part::Body]);
+    for between in ["--", "::", "aa"] {
+        lists.push(vec![Part::Id, literal(between), Part::Body]);
+        lists.push(vec![event(), literal(between), Part::Body]);
+    }
     let (mut tried, mut accepted) = (0, 0);
     for (signed, unit) in lists.into_iter().flat_map(|list| {
         [Unit::Seconds, Unit::Millis, Unit::Rfc3339, Unit::HttpDate]
@@ -337,6 +341,8 @@ fn no_bytes_move_between_a_body_and_the_part_beside_it() {
             "noseverity=critical&level=critical&id=9&title=a.b&x=\n1.2",
             "[UTC] all is well (x) GMT\n+00:00 1.1",
             "0001790000000",
+            "-disk full",
+            ":a",
             "",
         ] {
             let headers = [("x-event", "push"), ("x-id", "evt-1+00")];
