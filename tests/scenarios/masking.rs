@@ -13,13 +13,16 @@ use crate::harness::{Daemon, SECRET, body, events, wait_for};
 const TOKEN: &str = "q7Xz-41TokenOfTheHook_93";
 /// In the request it follows the word `Bearer`; this is base64 of `user:TOKEN`, as a proxy may show it.
 const ENCODED: &str = "dXNlcjpxN1h6LTQxVG9rZW5PZlRoZUhvb2tfOTM=";
+/// The hexadecimal form of that.
+const HEX: &str = "64584e6c636a70784e3168364c54517856473972\
+    5a5735505a6c526f5a556876623274664f544d3d";
 /// So many bytes in a row must not be seen.
 const PART_BYTES: usize = 8;
 
-/// Whether the bytes have a part of the token in any of its two forms, in any case.
+/// Whether the bytes have a part of the token in any of its three forms, in any case.
 fn leaks(bytes: &[u8]) -> bool {
     let (token, encoded) = (TOKEN.to_ascii_lowercase(), ENCODED[8..].to_ascii_lowercase());
-    let forms = [token.as_bytes(), encoded.as_bytes()];
+    let forms = [token.as_bytes(), encoded.as_bytes(), &HEX.as_bytes()[16..]];
     let parts = forms.into_iter().flat_map(|form| form.windows(PART_BYTES));
     // Most of a segment is zero, at its end.
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -29,7 +32,8 @@ fn leaks(bytes: &[u8]) -> bool {
 }
 
 /// What a server answers that repeats the token: the head after the version, and the body.
-const ANSWERS: [(&str, &str, &str); 9] = [
+const ANSWERS: [(&str, &str, &str); 10] = [
+    ("in-hexadecimal", "418 X", "got HEX"),
     ("in-the-body", "418 X", "invalid token TOKEN, ENCODED, PART"),
     (
         "in-html",
@@ -70,7 +74,8 @@ fn answer_with_the_token(listener: TcpListener) {
                 continue;
             };
             let fill = |text: &str| {
-                let text = text.replace("TOKEN", TOKEN).replace("ENCODED", ENCODED);
+                let text =
+                    text.replace("TOKEN", TOKEN).replace("ENCODED", ENCODED).replace("HEX", HEX);
                 text.replace("PART", &TOKEN[..TOKEN.len() - 3])
             };
             let (head, body) = (fill(head), fill(body));

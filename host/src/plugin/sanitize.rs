@@ -2,6 +2,12 @@
 
 use crate::model::{Masker, Secret};
 
+/// Longest text in which secrets are searched for, in bytes: far more than any line shows. What follows is left out,
+/// because a search through megabytes would take seconds of a delivery thread.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Stands for what is left out.
+const CUT: &str = "…";
+
 /// Masks the secrets of one target.
 #[derive(Debug)]
 pub(super) struct Sanitizer(Masker);
@@ -13,7 +19,13 @@ impl Sanitizer {
 
     /// Masks before it escapes and cuts: an escaped or cut secret would not be found.
     pub(super) fn line(&self, text: &str, bytes_max: usize) -> String {
-        one_line(&self.0.hide(text), bytes_max)
+        let most = TEXT_BYTES_MAX.min(text.len());
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        let mut shown = self.0.hide(&text[..end]);
+        if end < text.len() {
+            shown.to_mut().push_str(CUT);
+        }
+        one_line(&shown, bytes_max)
     }
 
     /// Whether the bytes contain a secret.
@@ -25,7 +37,6 @@ impl Sanitizer {
 /// The text on one line of at most `bytes_max` bytes. Control characters and those that change the
 /// direction of writing are escaped.
 pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
-    const CUT: &str = "…";
     let mut line = String::with_capacity(text.len().min(bytes_max));
     for character in text.chars() {
         let before = line.len();
@@ -79,6 +90,20 @@ mod tests {
             let line = sanitizer.line("abcd0123456789efgh", bytes_max);
             assert!(!line.contains('0'), "{line}");
         }
+    }
+
+    /// What is masked makes room for what follows it, and the end of what is searched is not the end of a secret.
+    #[test]
+    fn of_a_long_text_the_beginning_is_searched_and_the_rest_is_left_out() {
+        let secret = "0123456789abcdef";
+        let sanitizer = Sanitizer::new(&[Secret::new(secret)]);
+        for before in TEXT_BYTES_MAX - 20..TEXT_BYTES_MAX + 4 {
+            let text = format!("{}{secret}{}", "0123456789".repeat(before / 10), "é".repeat(9_999));
+            let line = sanitizer.line(&text, 64);
+            assert!(line.ends_with(CUT) && !line.contains("01234567"), "{line}");
+        }
+        let megabytes = secret.repeat(1 << 17);
+        assert_eq!(sanitizer.line(&megabytes, 2 * TEXT_BYTES_MAX).matches("***").count(), 1024);
     }
 
     proptest! {
