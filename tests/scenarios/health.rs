@@ -168,6 +168,32 @@ fn what_was_known_of_a_target_stays_shown_until_its_next_attempt() {
 }
 
 #[test]
+fn after_a_restart_the_last_error_stays_shown_although_nothing_is_tried_yet() {
+    let receiver = Receiver::answering(|body| if body.contains("bad") { 500 } else { 200 });
+    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
+    let setup = receiver.target(setup, "hook", &format!("retry.backoff_min = \"1h\"\n{ROUTE}"));
+    let mut daemon = setup.start();
+    assert_eq!(daemon.post(&body(&events("bad", 2))).status, 200);
+    shows(&daemon, "not_proven", 0);
+    wait_for("its retries", || (status(&daemon, "hook").0["retrying"] == 2).then_some(()));
+    let expected = "not proven since it started: 2 retrying, last error: answered 500";
+    assert!(daemon.terminate().success());
+    for _ in 0..2 {
+        daemon.start();
+        let row = wait_for("the last error", || {
+            Some(status(&daemon, "hook").0).filter(|row| row["last_error"].is_string())
+        });
+        assert_eq!((&row["state"], &row["last_error"]), (&expected.into(), &"answered 500".into()));
+        daemon.kill_9();
+    }
+    daemon.start();
+    assert_eq!(receiver.bodies().len(), 2, "nothing was tried again");
+    assert_eq!(daemon.post(&body(&events("good", 1))).status, 200);
+    let state = shows(&daemon, "works", 0);
+    assert_eq!(state, "works; 2 retrying, last error: answered 500");
+}
+
+#[test]
 fn a_target_that_fails_everything_is_failing_whatever_it_fails_with() {
     let down = Receiver::answering(|_| 500);
     let setup = Daemon::new().source("sqreen", SECRET).plugin("each").log("audit-log").alarms();
