@@ -88,8 +88,12 @@ fn the_life_of_a_target() {
     let state = row["state"].as_str().unwrap();
     assert!(state.starts_with("not proven") || state.starts_with("failing"), "{state}");
 
-    post(&daemon, "third");
-    shows(&daemon, "failing", 1);
+    // So many new events in a row make it down.
+    assert_eq!(daemon.post(&body(&events("third", 6))).status, 200);
+    wait_for("the target to be down", || {
+        let state = shows(&daemon, "failing", 1);
+        state.starts_with("down, probing: answered 500; failing since 20").then_some(())
+    });
     wait_for("the event", || (daemon.own_events("target.down").len() == 2).then_some(()));
     now.store(200, Ordering::Relaxed);
     post(&daemon, "fourth");

@@ -147,10 +147,10 @@ fn wait_settled(daemon: &Daemon) {
 fn a_token_that_a_target_or_plugin_repeats_in_any_place_is_nowhere() {
     let mut daemon = daemon_with_the_token();
     let mut tail = daemon.command(&["tail", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
-    wait_for("an event that tail shows", || {
-        let ids = events("leak", 1);
-        (daemon.post(&body(&ids)).status == 200).then_some(())
-    });
+    let mut shown = tail.stdout.take().unwrap();
+    assert_eq!(daemon.post(&body(&events("leak", 1))).status, 200);
+    let mut seen = vec![0];
+    shown.read_exact(&mut seen).expect("an event that tail shows");
     let ids = events("more", 2);
     let answer = daemon.post(&body(&ids));
     assert_eq!(answer.status, 200);
@@ -186,8 +186,7 @@ fn a_token_that_a_target_or_plugin_repeats_in_any_place_is_nowhere() {
     assert!(daemon.log().contains("418"), "the log does not show the answer");
     assert!(daemon.log().contains("a thread of the plugin panicked"), "{}", daemon.log());
     assert!(daemon.terminate().success());
-    let mut seen = Vec::new();
-    tail.stdout.take().unwrap().read_to_end(&mut seen).unwrap();
+    shown.read_to_end(&mut seen).unwrap();
     tail.wait().unwrap();
     assert!(String::from_utf8_lossy(&seen).contains("in-the-location"));
     assert!(!leaks(&seen), "{}", String::from_utf8_lossy(&seen));
