@@ -197,3 +197,26 @@ fn a_token_that_a_target_or_plugin_repeats_in_any_place_is_nowhere() {
     let dump = daemon.command(&["store", "dump"]).output().unwrap();
     assert!(!leaks(&dump.stdout), "{}", String::from_utf8_lossy(&dump.stdout));
 }
+
+#[test]
+fn a_token_that_stands_in_the_file_as_it_is_is_shown_nowhere_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/in-the-body", listener.local_addr().unwrap());
+    answer_with_the_token(listener);
+    let lines = format!(
+        "allow = [\"127.0.0.1/32\"]\nretry.attempts_max = 1\nsettings.url = \"{url}\"\n\
+         settings.headers.x-api-key = \"{TOKEN}\""
+    );
+    let setup = Daemon::new().source("sqreen", SECRET).alarms();
+    let daemon = setup.target_of("hook", "http", &lines).start();
+    let answer = daemon.post(&body(&events("leak", 1)));
+    let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
+    let alarm = wait_for("the alarm", || daemon.own_events("dead_letter").pop());
+    assert!(!leaks(alarm.to_string().as_bytes()) && !leaks(daemon.log().as_bytes()), "{alarm}");
+    for arguments in [&["explain", &id][..], &["dead", "list"], &["try", "hook"], &["status"]] {
+        let output = daemon.command(arguments).output().unwrap();
+        let shown = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&shown);
+        assert!(!leaks(&shown) && (arguments[0] == "status" || text.contains("418")), "{text}");
+    }
+}

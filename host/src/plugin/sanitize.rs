@@ -1,6 +1,8 @@
 //! Makes text from a plugin safe to log, store and show: secrets masked, one line, bounded.
 
-use crate::model::{Masker, Secret};
+use serde_json::Value;
+
+use crate::model::{Masker, Secret, sounds_secret};
 
 /// Longest text in which secrets are searched for, in bytes: far more than any line shows. What follows is left out,
 /// because a search through megabytes would take seconds of a delivery thread.
@@ -17,6 +19,14 @@ impl Sanitizer {
         Self(Masker::new(secrets))
     }
 
+    /// Masks these, and the values of settings whose names sound like secrets: such as a header with a token that is
+    /// written in the file as it is.
+    pub(super) fn of_target(secrets: &[Secret], settings: &Value) -> Self {
+        let mut all = secrets.to_vec();
+        collect(settings, false, &mut all);
+        Self::new(&all)
+    }
+
     /// Masks before it escapes and cuts: an escaped or cut secret would not be found.
     pub(super) fn line(&self, text: &str, bytes_max: usize) -> String {
         let most = TEXT_BYTES_MAX.min(text.len());
@@ -31,6 +41,20 @@ impl Sanitizer {
     /// Whether the bytes contain a secret.
     pub(super) fn finds_secret(&self, bytes: &[u8]) -> bool {
         self.0.finds(bytes)
+    }
+}
+
+/// Adds the texts under such names.
+fn collect(value: &Value, sounds: bool, secrets: &mut Vec<Secret>) {
+    match value {
+        Value::String(text) if sounds => secrets.push(Secret::new(text.as_str())),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, sounds, secrets)),
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                collect(value, sounds || sounds_secret(name), secrets);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -81,6 +105,17 @@ mod tests {
             assert_eq!(sanitizer.line(text, 100), expected);
         }
         assert!(sanitizer.finds_secret(b"\xff hunter22") && !sanitizer.finds_secret(b"hunter2 "));
+    }
+
+    #[test]
+    fn settings_that_sound_like_secrets_are_masked_too() {
+        let settings = serde_json::json!({
+            "headers": { "X-Api-Key": "plain-one", "authorization": "Bearer plain-two", "x-host": "a-plain-host" },
+            "proxy": { "passwords": ["plain-three", 7] },
+        });
+        let sanitizer = Sanitizer::of_target(&[Secret::new("resolved")], &settings);
+        let text = "plain-one, plain-two, plain-three, resolved, a-plain-host, Bearer";
+        assert_eq!(sanitizer.line(text, 100), "***, ***, ***, ***, a-plain-host, Bearer");
     }
 
     #[test]
