@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use crate::harness::{Daemon, SECRET, body, events, plugin_file};
+use crate::harness::{Daemon, SECRET, body, events, plugin_file, wait_for};
 
 /// How many files are tried; `DISPATCHER_FLIPS=200` tries that many.
 const FILES: u64 = 32;
@@ -47,7 +47,9 @@ fn assert_survived(seed: u64, output: &Output) {
 #[test]
 fn flipped_bytes_do_not_end_the_check_of_a_file() {
     let good = fs::read(plugin_file("each")).unwrap();
-    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    daemon.add_plugin("each", |file| file);
+    daemon.reload(|setup| setup.target_of("each", "test-each", "settings.act = \"receipt\""));
     let path = daemon.home().join("plugins.d/plugin.so");
     let (mut refused, mut damaged) = (0, 0);
     for seed in 0..files() {
@@ -55,8 +57,20 @@ fn flipped_bytes_do_not_end_the_check_of_a_file() {
         let check = daemon.command(&["plugin", "check", path.to_str().unwrap()]).output().unwrap();
         assert_survived(seed, &check);
         refused += u64::from(check.status.code() == Some(1));
-        damaged += u64::from(String::from_utf8_lossy(&check.stdout).contains("it is damaged: "));
+        if !String::from_utf8_lossy(&check.stdout).contains("it is damaged: ") {
+            continue;
+        }
+        damaged += 1;
+        // Every other command that loads it.
+        for arguments in [&["plugin", "list"][..], &["check"], &["try", "each"]] {
+            let output = daemon.command(arguments).output().unwrap();
+            let shown = [output.stdout, output.stderr].concat();
+            let shown = String::from_utf8_lossy(&shown);
+            assert_eq!(output.status.code(), Some(1), "seed {seed}: {arguments:?}: {shown}");
+            assert_eq!(shown.matches("it is damaged: ").count(), 1, "seed {seed}: {shown}");
+        }
     }
+    println!("{refused} of {} files were refused, {damaged} of them as damaged", files());
     assert!(refused > files() / 4 && damaged > 0, "{refused} refused, {damaged} of them damaged");
 }
 
@@ -76,17 +90,49 @@ fn a_file_that_crashes_only_on_a_thread_ends_its_trial_and_not_the_daemon() {
 
 #[test]
 fn flipped_bytes_end_neither_a_reload_nor_a_start() {
-    reload_and_start(FILES);
+    reload_and_start(FILES, 8);
+}
+
+#[test]
+fn the_old_plugin_delivers_while_a_damaged_file_is_in_its_place() {
+    let good = fs::read(plugin_file("each")).unwrap();
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    daemon.add_plugin("each", |file| file);
+    let lines = "settings.act = \"receipt\"";
+    daemon.reload(|setup| setup.target_of("each", "test-each", lines));
+    let mut damaged = 0;
+    for seed in 0.. {
+        daemon.add_plugin("each", |_| flipped(good.clone(), seed));
+        let result = daemon.reload_what_is_there().to_string();
+        if !result.contains("it is damaged: ") {
+            // Damage where it delivers is found by no trial.
+            daemon.add_plugin("each", |file| file);
+            daemon.reload_what_is_there();
+            continue;
+        }
+        assert!(result.contains("reload refused"), "{result}");
+        let answer = daemon.post(&body(&events(&format!("seed-{seed}"), 1)));
+        let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
+        wait_for("the delivery by the old plugin", || {
+            let story = daemon.command(&["explain", &id]).output().unwrap().stdout;
+            String::from_utf8_lossy(&story).contains("→ each  delivered").then_some(())
+        });
+        damaged += 1;
+        if damaged == 3 {
+            return;
+        }
+    }
 }
 
 /// What the test above does, with more files.
 #[test]
 #[ignore = "takes minutes"]
 fn flipped_bytes_of_200_files_end_neither_a_reload_nor_a_start() {
-    reload_and_start(200);
+    reload_and_start(200, 1);
 }
 
-fn reload_and_start(files: u64) {
+/// Starts with each file of `every`, reloads with all of them.
+fn reload_and_start(files: u64, every: usize) {
     let good = fs::read(plugin_file("each")).unwrap();
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     daemon.add_plugin("each", |file| file);
@@ -107,12 +153,21 @@ fn reload_and_start(files: u64) {
         receives(&daemon, &format!("seed-{seed}"));
     }
     assert!(refused > files / 4, "{refused} were refused");
-    for seed in (0..files).step_by(8) {
+    let mut unusable = 0;
+    for seed in (0..files).step_by(every) {
         assert!(daemon.terminate().success());
         daemon.add_plugin("each", |_| flipped(good.clone(), seed));
+        let before = daemon.log().len();
         daemon.start();
         receives(&daemon, &format!("start-{seed}"));
+        let log = daemon.log().split_off(before);
+        let lines = log.lines().filter(|line| line.contains("plugin.so")).count();
+        assert!(lines <= 1, "seed {seed}: {log}");
+        unusable += lines;
     }
+    println!(
+        "{refused} of {files} reloads were refused, {unusable} starts found the file unusable"
+    );
 }
 
 fn receives(daemon: &Daemon, name: &str) {

@@ -88,8 +88,12 @@ fn the_life_of_a_target() {
     let state = row["state"].as_str().unwrap();
     assert!(state.starts_with("not proven") || state.starts_with("failing"), "{state}");
 
-    post(&daemon, "third");
-    shows(&daemon, "failing", 1);
+    // So many new events in a row make it down.
+    assert_eq!(daemon.post(&body(&events("third", 6))).status, 200);
+    wait_for("the target to be down", || {
+        let state = shows(&daemon, "failing", 1);
+        state.starts_with("down, probing: answered 500; failing since 20").then_some(())
+    });
     wait_for("the event", || (daemon.own_events("target.down").len() == 2).then_some(()));
     now.store(200, Ordering::Relaxed);
     post(&daemon, "fourth");
@@ -165,6 +169,32 @@ fn what_was_known_of_a_target_stays_shown_until_its_next_attempt() {
         (state == "not proven, it rejected what it got last: last error: answered 400")
             .then_some(())
     });
+}
+
+#[test]
+fn after_a_restart_the_last_error_stays_shown_although_nothing_is_tried_yet() {
+    let receiver = Receiver::answering(|body| if body.contains("bad") { 500 } else { 200 });
+    let setup = Daemon::new().source("sqreen", SECRET).log("audit-log");
+    let setup = receiver.target(setup, "hook", &format!("retry.backoff_min = \"1h\"\n{ROUTE}"));
+    let mut daemon = setup.start();
+    assert_eq!(daemon.post(&body(&events("bad", 2))).status, 200);
+    shows(&daemon, "not_proven", 0);
+    wait_for("its retries", || (status(&daemon, "hook").0["retrying"] == 2).then_some(()));
+    let expected = "not proven since it started: 2 retrying, last error: answered 500";
+    assert!(daemon.terminate().success());
+    for _ in 0..2 {
+        daemon.start();
+        let row = wait_for("the last error", || {
+            Some(status(&daemon, "hook").0).filter(|row| row["last_error"].is_string())
+        });
+        assert_eq!((&row["state"], &row["last_error"]), (&expected.into(), &"answered 500".into()));
+        daemon.kill_9();
+    }
+    daemon.start();
+    assert_eq!(receiver.bodies().len(), 2, "nothing was tried again");
+    assert_eq!(daemon.post(&body(&events("good", 1))).status, 200);
+    let state = shows(&daemon, "works", 0);
+    assert_eq!(state, "works; 2 retrying, last error: answered 500");
 }
 
 #[test]

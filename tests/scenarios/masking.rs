@@ -13,13 +13,16 @@ use crate::harness::{Daemon, SECRET, body, events, wait_for};
 const TOKEN: &str = "q7Xz-41TokenOfTheHook_93";
 /// In the request it follows the word `Bearer`; this is base64 of `user:TOKEN`, as a proxy may show it.
 const ENCODED: &str = "dXNlcjpxN1h6LTQxVG9rZW5PZlRoZUhvb2tfOTM=";
+/// The hexadecimal form of that.
+const HEX: &str = "64584e6c636a70784e3168364c54517856473972\
+    5a5735505a6c526f5a556876623274664f544d3d";
 /// So many bytes in a row must not be seen.
 const PART_BYTES: usize = 8;
 
-/// Whether the bytes have a part of the token in any of its two forms, in any case.
+/// Whether the bytes have a part of the token in any of its three forms, in any case.
 fn leaks(bytes: &[u8]) -> bool {
     let (token, encoded) = (TOKEN.to_ascii_lowercase(), ENCODED[8..].to_ascii_lowercase());
-    let forms = [token.as_bytes(), encoded.as_bytes()];
+    let forms = [token.as_bytes(), encoded.as_bytes(), &HEX.as_bytes()[16..]];
     let parts = forms.into_iter().flat_map(|form| form.windows(PART_BYTES));
     // Most of a segment is zero, at its end.
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -29,7 +32,8 @@ fn leaks(bytes: &[u8]) -> bool {
 }
 
 /// What a server answers that repeats the token: the head after the version, and the body.
-const ANSWERS: [(&str, &str, &str); 9] = [
+const ANSWERS: [(&str, &str, &str); 10] = [
+    ("in-hexadecimal", "418 X", "got HEX"),
     ("in-the-body", "418 X", "invalid token TOKEN, ENCODED, PART"),
     (
         "in-html",
@@ -70,7 +74,8 @@ fn answer_with_the_token(listener: TcpListener) {
                 continue;
             };
             let fill = |text: &str| {
-                let text = text.replace("TOKEN", TOKEN).replace("ENCODED", ENCODED);
+                let text =
+                    text.replace("TOKEN", TOKEN).replace("ENCODED", ENCODED).replace("HEX", HEX);
                 text.replace("PART", &TOKEN[..TOKEN.len() - 3])
             };
             let (head, body) = (fill(head), fill(body));
@@ -142,10 +147,10 @@ fn wait_settled(daemon: &Daemon) {
 fn a_token_that_a_target_or_plugin_repeats_in_any_place_is_nowhere() {
     let mut daemon = daemon_with_the_token();
     let mut tail = daemon.command(&["tail", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
-    wait_for("an event that tail shows", || {
-        let ids = events("leak", 1);
-        (daemon.post(&body(&ids)).status == 200).then_some(())
-    });
+    let mut shown = tail.stdout.take().unwrap();
+    assert_eq!(daemon.post(&body(&events("leak", 1))).status, 200);
+    let mut seen = vec![0];
+    shown.read_exact(&mut seen).expect("an event that tail shows");
     let ids = events("more", 2);
     let answer = daemon.post(&body(&ids));
     assert_eq!(answer.status, 200);
@@ -181,8 +186,7 @@ fn a_token_that_a_target_or_plugin_repeats_in_any_place_is_nowhere() {
     assert!(daemon.log().contains("418"), "the log does not show the answer");
     assert!(daemon.log().contains("a thread of the plugin panicked"), "{}", daemon.log());
     assert!(daemon.terminate().success());
-    let mut seen = Vec::new();
-    tail.stdout.take().unwrap().read_to_end(&mut seen).unwrap();
+    shown.read_to_end(&mut seen).unwrap();
     tail.wait().unwrap();
     assert!(String::from_utf8_lossy(&seen).contains("in-the-location"));
     assert!(!leaks(&seen), "{}", String::from_utf8_lossy(&seen));
@@ -192,4 +196,27 @@ fn a_token_that_a_target_or_plugin_repeats_in_any_place_is_nowhere() {
     }
     let dump = daemon.command(&["store", "dump"]).output().unwrap();
     assert!(!leaks(&dump.stdout), "{}", String::from_utf8_lossy(&dump.stdout));
+}
+
+#[test]
+fn a_token_that_stands_in_the_file_as_it_is_is_shown_nowhere_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/in-the-body", listener.local_addr().unwrap());
+    answer_with_the_token(listener);
+    let lines = format!(
+        "allow = [\"127.0.0.1/32\"]\nretry.attempts_max = 1\nsettings.url = \"{url}\"\n\
+         settings.headers.x-api-key = \"{TOKEN}\""
+    );
+    let setup = Daemon::new().source("sqreen", SECRET).alarms();
+    let daemon = setup.target_of("hook", "http", &lines).start();
+    let answer = daemon.post(&body(&events("leak", 1)));
+    let id = answer.json()["ids"][0].as_str().unwrap().to_owned();
+    let alarm = wait_for("the alarm", || daemon.own_events("dead_letter").pop());
+    assert!(!leaks(alarm.to_string().as_bytes()) && !leaks(daemon.log().as_bytes()), "{alarm}");
+    for arguments in [&["explain", &id][..], &["dead", "list"], &["try", "hook"], &["status"]] {
+        let output = daemon.command(arguments).output().unwrap();
+        let shown = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&shown);
+        assert!(!leaks(&shown) && (arguments[0] == "status" || text.contains("418")), "{text}");
+    }
 }

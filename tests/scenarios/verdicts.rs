@@ -149,6 +149,64 @@ fn a_target_that_refuses_every_event_is_broken_and_a_resume_does_not_fall_back_f
 }
 
 #[test]
+fn an_event_that_its_target_refuses_is_dropped_while_it_is_retried_and_while_it_holds_the_target() {
+    let refuses_all = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&refuses_all);
+    let receiver = Receiver::answering(move |body| {
+        let refused = seen.load(Ordering::Relaxed) || body.contains(POISON);
+        if refused { 403 } else { 200 }
+    });
+    let lines = format!("{ROUTE}retry.backoff_min = \"1h\"");
+    let daemon = receiver.target(setup(), "hook", &lines).start();
+    let post = |ids: &[String]| {
+        let answer = daemon.post(&body(ids));
+        assert_eq!(answer.status, 200);
+        answer.json()["ids"][0].as_str().unwrap().to_owned()
+    };
+    let run = |arguments: &[&str]| {
+        let output = daemon.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Nothing waits for the target but the one event, which is never attempted again.
+    let attempts = || receiver.bodies().iter().filter(|body| body.contains(POISON)).count();
+    let drops = |id: &str, waits: u64| {
+        let row = || Some(status(&daemon, "hook"));
+        wait_for("the end of the attempts", || row().filter(|row| row["retrying"] == waits));
+        let before = attempts();
+        assert_eq!(run(&["drop", id, "--target", "hook"]), "dropped: 1\n");
+        let story = run(&["explain", id]);
+        assert!(story.contains("dropped before it was delivered"), "{story}");
+        before
+    };
+    let first = post(&[POISON.to_owned()]);
+    let before = drops(&first, 1);
+    assert_eq!(status(&daemon, "hook")["pending"], 0);
+    let others = events("other", 20);
+    post(&others);
+    wait_for("the others", || (arrived(&receiver, &others) == others.len()).then_some(()));
+    assert_eq!(attempts(), before);
+
+    refuses_all.store(true, Ordering::Relaxed);
+    let second = post(&[format!("{POISON} again")]);
+    let held = events("held", 20);
+    post(&held);
+    wait_for("the hold", || (status(&daemon, "hook")["kind"] == "broken").then_some(()));
+    wait_for("the end of its attempt", || {
+        let story = run(&["explain", &second]);
+        story.contains("answered 403").then_some(())
+    });
+    assert_eq!(run(&["drop", &second, "--target", "hook"]), "dropped: 1\n");
+    let before = attempts();
+    refuses_all.store(false, Ordering::Relaxed);
+    run(&["resume", "hook", "--held"]);
+    run(&["retry", "hook", "--yes"]);
+    let row =
+        wait_for("the others", || Some(status(&daemon, "hook")).filter(|row| row["pending"] == 0));
+    assert_eq!((&row["kind"], &row["dead"], attempts()), (&"works".into(), &0.into(), before));
+}
+
+#[test]
 fn a_backlog_waits_out_a_time_of_not_found_and_becomes_no_dead_letter() {
     for (name, code) in [("hook", 404), ("hook", 302), ("hook", 405), ("sms", 404), ("sms", 302)] {
         let now = Arc::new(AtomicU16::new(code));
@@ -196,7 +254,7 @@ fn a_run_of_rejections_costs_a_few_events_and_not_the_backlog() {
 #[test]
 fn a_success_counts_whatever_becomes_of_the_rest_of_the_answer() {
     type Play = fn(&mut std::net::TcpStream);
-    let plays: [(Play, &str); 3] = [
+    let plays: [(Play, &str); 6] = [
         (
             |stream| {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{");
@@ -216,6 +274,32 @@ fn a_success_counts_whatever_becomes_of_the_rest_of_the_answer() {
         (
             |stream| {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+                let _ = stream.shutdown(Shutdown::Both);
+            },
+            "the connection was lost within its body",
+        ),
+        (
+            |stream| {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+                while stream.write_all(b"1\r\n \r\n").is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                }
+            },
+            "its body did not end in time",
+        ),
+        (
+            |stream| {
+                let _ = stream.write_all(
+                    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nno\r\n",
+                );
+            },
+            "the connection was lost within its body",
+        ),
+        (
+            |stream| {
+                let _ = stream.write_all(
+                    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+                );
                 let _ = stream.shutdown(Shutdown::Both);
             },
             "the connection was lost within its body",

@@ -31,7 +31,7 @@ pub use id::{EventId, InvalidEventId};
 pub use masker::{Masker, PART_BYTES};
 pub use printable::printable;
 pub use repetition::{KeyHasher, RepetitionKey, RepetitionSeed};
-pub use secret::Secret;
+pub use secret::{Secret, sounds_secret};
 pub use severity::Severity;
 pub use size::about_bytes;
 pub use time::Timestamp;

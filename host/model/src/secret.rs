@@ -3,6 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// The value of a setting with one of these in its name may be a secret. A hyphen is like an underscore.
+const NAMES: [&str; 8] =
+    ["secret", "token", "password", "passwd", "api_key", "apikey", "auth", "cookie"];
+
+/// Whether a setting of that name may be a secret.
+#[must_use]
+pub fn sounds_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    NAMES.iter().any(|word| name.contains(word))
+}
+
 /// A resolved secret. `Debug` does not show it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);

@@ -10,9 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::reader::whole_dollar_name;
 use super::reference::Reference;
 use super::settings::inside;
-
-/// The value of a key with one of these in its name may be a secret.
-const SUSPICIOUS: [&str; 6] = ["secret", "token", "password", "passwd", "api_key", "auth"];
+use crate::model::sounds_secret;
 
 /// Adds the places of strings under a suspicious key that are not references, and of every `literal:`, except those in
 /// what a scheme signs, which is known to everybody.
@@ -58,7 +56,7 @@ pub(super) fn of_addresses(text: &str, masks: &mut Vec<Range<usize>>) {
 /// `token_in` sounds like a secret, but a valid place of a token is not one.
 fn is_suspicious_entry(key: &str, value: &DeValue<'_>) -> bool {
     let place = |text: &str| key == "token_in" && crate::verify::token_in(text).is_some();
-    is_suspicious(key) && !matches!(value, DeValue::String(text) if place(text))
+    sounds_secret(key) && !matches!(value, DeValue::String(text) if place(text))
 }
 
 fn of_value(value: &toml::Spanned<DeValue<'_>>, suspicious: bool, masks: &mut Vec<Range<usize>>) {
@@ -107,17 +105,12 @@ pub(super) fn of_invalid_line(text: &str, place: &Range<usize>, key: &str) -> Op
     let open = opens.starts_with(['[', '{']) && !opens.ends_with([']', '}'])
         || opens.starts_with("\"\"\"")
         || opens.starts_with("'''");
-    let continues = !line.contains('=') && open && is_suspicious(key);
-    if !is_suspicious(line) && !continues && !line.contains("literal:") {
+    let continues = !line.contains('=') && open && sounds_secret(key);
+    if !sounds_secret(line) && !continues && !line.contains("literal:") {
         return None;
     }
     let value = line.find('=').map_or(line, |equals| line[equals + 1..].trim_start());
     Some(end - value.len()..end)
-}
-
-fn is_suspicious(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SUSPICIOUS.iter().any(|word| name.contains(word))
 }
 
 #[cfg(test)]
@@ -126,7 +119,7 @@ mod tests {
 
     #[test]
     fn literal_secrets_are_masked_and_references_are_not() {
-        let text = "secrets = [\"pw1\", 'env:A']\nsettings = {auth_token = \"pw2\", url = \"https://x\"}\n\
+        let text = "secrets = [\"pw1\", 'env:A']\nheaders = {X-Api-Key = \"pw0\"}\nsettings = {auth_token = \"pw2\", url = \"https://x\"}\n\
                     k = \"literal:pw3\"\npassword.x = 4711\n\
                     [schemes.s]\nsigned = [\"literal:v0:\", \"body\"]\nkey = \"literal:pw4\"\n";
         let table = DeTable::parse(text).unwrap();
@@ -134,7 +127,7 @@ mod tests {
         of_table(table.get_ref(), &mut masks);
         let mut hidden: Vec<&str> = masks.into_iter().map(|mask| &text[mask]).collect();
         hidden.sort_unstable();
-        assert_eq!(hidden, ["4711", "literal:pw3", "literal:pw4", "pw1", "pw2"]);
+        assert_eq!(hidden, ["4711", "literal:pw3", "literal:pw4", "pw0", "pw1", "pw2"]);
     }
 
     #[test]

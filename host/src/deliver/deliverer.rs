@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::backend::Backend;
 use super::call_slots::CallSlots;
 use super::clock::Clock;
+use super::earlier;
 use super::settings::Settings;
 use super::target::{STOP_MARGIN, Target, Wiring};
 use super::target_task::TargetTask;
@@ -91,6 +92,9 @@ impl Deliverer {
                 task.stop(until);
             }
         }
+        let names = started.iter().map(|(of, _)| (of.number, Arc::clone(&of.name))).collect();
+        let (queue, feed) = (Arc::clone(&self.queue), self.feed.clone());
+        self.runtime.spawn(earlier::show_errors(queue, names, feed));
         for (settings, backend) in started {
             let before = targets.remove(&settings.number);
             if let Some(before) = &before {

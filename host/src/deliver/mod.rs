@@ -20,6 +20,7 @@ mod calls;
 mod clock;
 mod deliverer;
 mod digest;
+mod earlier;
 mod log_lines;
 mod outcome_writer;
 mod report;

@@ -155,7 +155,7 @@ impl Plugin {
         settings: &serde_json::Value,
         context: &TargetContext,
     ) -> Result<Instance, Invalid> {
-        let sanitizer = Arc::new(Sanitizer::new(&context.secrets));
+        let sanitizer = Arc::new(Sanitizer::of_target(&context.secrets, settings));
         let services = Arc::new(HostServices::new(target, context, Arc::clone(&sanitizer)));
         let home = context.home.to_str().ok_or_else(|| {
             let home = context.home.display();

@@ -24,8 +24,9 @@ use super::settings::PROBLEM_BYTES_MAX;
 /// The program and arguments that call [`try_file`](super::try_file()) with the path that follows them.
 type Tryer = &'static [&'static str];
 
-/// What each process that tries a file finds in memory that was used before: all try it at the same time.
-const USED_MEMORY: [u8; 4] = [0, 0x01, 0x7f, 0xff];
+/// What each process that tries a file finds in memory that was used before: all try it at the same time. glibc gives
+/// memory out with the complement of each byte; that of 0xff would be zeros, as new memory is anyway.
+const USED_MEMORY: [u8; 4] = [0, 0x01, 0x7f, 0xfe];
 /// The variable of glibc that fills memory which is given out or back.
 pub(super) const PERTURB: &str = "MALLOC_PERTURB_";
 /// How long a file may take to be loaded, to describe itself and to create a target.
@@ -226,5 +227,20 @@ fn end(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("signal {signal} ({})", name(signal)),
         (None, code) => format!("exit code {}", code.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Damaged code mostly survives in zeros.
+    #[test]
+    fn only_the_first_process_finds_zeros() {
+        let [first, used @ ..] = USED_MEMORY;
+        assert_eq!(first, 0);
+        for fill in used {
+            assert!(fill != 0 && !fill != 0, "{fill}");
+        }
     }
 }

@@ -1,6 +1,14 @@
 //! Makes text from a plugin safe to log, store and show: secrets masked, one line, bounded.
 
-use crate::model::{Masker, Secret};
+use serde_json::Value;
+
+use crate::model::{Masker, Secret, sounds_secret};
+
+/// Longest text in which secrets are searched for, in bytes: far more than any line shows. What follows is left out,
+/// because a search through megabytes would take seconds of a delivery thread.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Stands for what is left out.
+const CUT: &str = "…";
 
 /// Masks the secrets of one target.
 #[derive(Debug)]
@@ -11,9 +19,23 @@ impl Sanitizer {
         Self(Masker::new(secrets))
     }
 
+    /// Masks these, and the values of settings whose names sound like secrets: such as a header with a token that is
+    /// written in the file as it is.
+    pub(super) fn of_target(secrets: &[Secret], settings: &Value) -> Self {
+        let mut all = secrets.to_vec();
+        collect(settings, false, &mut all);
+        Self::new(&all)
+    }
+
     /// Masks before it escapes and cuts: an escaped or cut secret would not be found.
     pub(super) fn line(&self, text: &str, bytes_max: usize) -> String {
-        one_line(&self.0.hide(text), bytes_max)
+        let most = TEXT_BYTES_MAX.min(text.len());
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        let mut shown = self.0.hide(&text[..end]);
+        if end < text.len() {
+            shown.to_mut().push_str(CUT);
+        }
+        one_line(&shown, bytes_max)
     }
 
     /// Whether the bytes contain a secret.
@@ -22,10 +44,23 @@ impl Sanitizer {
     }
 }
 
+/// Adds the texts under such names.
+fn collect(value: &Value, sounds: bool, secrets: &mut Vec<Secret>) {
+    match value {
+        Value::String(text) if sounds => secrets.push(Secret::new(text.as_str())),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, sounds, secrets)),
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                collect(value, sounds || sounds_secret(name), secrets);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// The text on one line of at most `bytes_max` bytes. Control characters and those that change the
 /// direction of writing are escaped.
 pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
-    const CUT: &str = "…";
     let mut line = String::with_capacity(text.len().min(bytes_max));
     for character in text.chars() {
         let before = line.len();
@@ -73,12 +108,37 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_sound_like_secrets_are_masked_too() {
+        let settings = serde_json::json!({
+            "headers": { "X-Api-Key": "plain-one", "authorization": "Bearer plain-two", "x-host": "a-plain-host" },
+            "proxy": { "passwords": ["plain-three", 7] },
+        });
+        let sanitizer = Sanitizer::of_target(&[Secret::new("resolved")], &settings);
+        let text = "plain-one, plain-two, plain-three, resolved, a-plain-host, Bearer";
+        assert_eq!(sanitizer.line(text, 100), "***, ***, ***, ***, a-plain-host, Bearer");
+    }
+
+    #[test]
     fn a_cut_never_leaves_a_piece_of_a_secret() {
         let sanitizer = Sanitizer::new(&[Secret::new("0123456789")]);
         for bytes_max in 4..20 {
             let line = sanitizer.line("abcd0123456789efgh", bytes_max);
             assert!(!line.contains('0'), "{line}");
         }
+    }
+
+    /// What is masked makes room for what follows it, and the end of what is searched is not the end of a secret.
+    #[test]
+    fn of_a_long_text_the_beginning_is_searched_and_the_rest_is_left_out() {
+        let secret = "0123456789abcdef";
+        let sanitizer = Sanitizer::new(&[Secret::new(secret)]);
+        for before in TEXT_BYTES_MAX - 20..TEXT_BYTES_MAX + 4 {
+            let text = format!("{}{secret}{}", "0123456789".repeat(before / 10), "é".repeat(9_999));
+            let line = sanitizer.line(&text, 64);
+            assert!(line.ends_with(CUT) && !line.contains("01234567"), "{line}");
+        }
+        let megabytes = secret.repeat(1 << 17);
+        assert_eq!(sanitizer.line(&megabytes, 2 * TEXT_BYTES_MAX).matches("***").count(), 1024);
     }
 
     proptest! {

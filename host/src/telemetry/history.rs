@@ -161,6 +161,15 @@ impl History {
         });
     }
 
+    /// Sets the reason of the last failed attempt before the start, unless there was one since.
+    pub fn earlier_error(&self, target: &Arc<str>, error: &str) {
+        self.of(target, |of| {
+            if of.now.last_error.is_empty() {
+                error.clone_into(&mut of.now.last_error);
+            }
+        });
+    }
+
     /// The refusals of one source or of all, the newest last.
     #[must_use]
     pub fn refusals(&self, source: Option<&str>) -> Vec<(Arc<str>, Refusal)> {
@@ -272,8 +281,12 @@ mod tests {
         assert_eq!((history.last_event_ms("a"), history.last_event_ms("b")), (Some(4), Some(2)));
         assert_eq!((history.last_stored_ms("a"), history.last_stored_ms("b")), (Some(4), None));
         history.condition(&b, Condition::Failing("down".into()));
+        history.earlier_error(&b, "before the start");
+        assert_eq!(history.target("b").failing_since_ms, None, "of this run");
+        assert_eq!(history.target("b").last_error, "before the start");
         history.last_error(&b, "no answer", 7);
         history.last_error(&b, "no answer", 8);
+        history.earlier_error(&b, "before the start");
         assert_eq!(history.target("b").failing_since_ms, Some(7), "of the oldest failure");
         history.delivered(&b, 9);
         assert_eq!(history.target("b").failing_since_ms, None);

@@ -1,26 +1,45 @@
-//! What a text encodes as a whole: bytes that are listed as numbers, and base64 in base64.
+//! What a text encodes as a whole: bytes that are listed as numbers, and an encoding in another.
 //!
 //! These forms cannot be searched for by their runs, because eight characters of them stand for two or three bytes of a
 //! secret, or because each depth multiplies the forms. So they are decoded; what is decoded is masked as a whole.
 
 use std::ops::Range;
 
-use super::forms::SECRET_BYTES_MIN;
+use super::forms::{BASE32, SECRET_BYTES_MIN};
+use super::view::View;
 use crate::base64::{STANDARD, URL};
 
-/// How often base64 is decoded, one in another. The forms of a secret have it twice already.
-const BASE64_LEVELS_MAX: usize = 2;
-/// Fewer digits encode less than [`SECRET_BYTES_MIN`] bytes.
-const BASE64_DIGITS_MIN: usize = 8;
-/// Digits of one group. A text that was cut begins with any of them.
-const BASE64_GROUP_DIGITS: usize = 4;
+/// How often a text is decoded, one in another. The forms of a secret are encoded themselves.
+const LEVELS_MAX: usize = 2;
 /// Longest space between two numbers of a list, in bytes.
 const SPACE_BYTES_MAX: usize = 32;
 /// Digits of the longest number before a colon, as in `"12": 83`.
 const KEY_DIGITS_MAX: usize = 5;
 /// Not a digit.
 const NONE: u8 = 0xff;
-const SEXTETS: [u8; 256] = sextets();
+
+/// An encoding of bytes as text.
+struct Encoding {
+    /// The value of each digit.
+    values: [u8; 256],
+    digit_bits: usize,
+    /// Digits that encode whole bytes. A text that was cut begins with any of them.
+    group_digits: usize,
+}
+
+const ENCODINGS: [Encoding; 3] = [
+    Encoding { values: values(&[STANDARD, URL]), digit_bits: 6, group_digits: 4 },
+    Encoding {
+        values: values(&[BASE32, b"abcdefghijklmnopqrstuvwxyz234567"]),
+        digit_bits: 5,
+        group_digits: 8,
+    },
+    Encoding {
+        values: values(&[b"0123456789abcdef", b"0123456789ABCDEF"]),
+        digit_bits: 4,
+        group_digits: 2,
+    },
+];
 
 /// Decoded bytes in lower case, and where they are encoded.
 pub(super) struct Decoded {
@@ -31,31 +50,34 @@ pub(super) struct Decoded {
 /// Everything that is decoded in a text.
 pub(super) fn all(text: &[u8]) -> Vec<Decoded> {
     let mut found = Vec::new();
-    collect(text, None, BASE64_LEVELS_MAX, &mut found);
+    collect(text, None, LEVELS_MAX, &mut found);
     found
 }
 
 /// `place`: where the text itself is encoded.
 fn collect(text: &[u8], place: Option<&Range<usize>>, levels: usize, found: &mut Vec<Decoded>) {
+    let Some(levels) = levels.checked_sub(1) else { return };
     let placed = |run: Range<usize>| place.cloned().unwrap_or(run);
     for (bytes, run) in lists(text) {
-        found.push(Decoded { bytes: bytes.to_ascii_lowercase(), place: placed(run) });
+        decoded(&bytes, &placed(run), levels, found);
     }
-    if levels == 0 {
-        return;
-    }
-    for run in base64_runs(text) {
-        let place = placed(run.clone());
-        for skipped in 0..BASE64_GROUP_DIGITS {
-            let bytes = base64(&text[run.clone()], skipped);
-            collect(&bytes, Some(&place), levels - 1, found);
-            // ASCII in UTF-16 has zero bytes.
-            for wide in bytes.contains(&0).then(|| utf16(&bytes)).into_iter().flatten() {
-                found.push(Decoded { bytes: wide, place: place.clone() });
+    for encoding in &ENCODINGS {
+        for run in encoding.runs(text) {
+            let place = placed(run.clone());
+            for skipped in 0..encoding.group_digits {
+                decoded(&encoding.decode(&text[run.clone()], skipped), &place, levels, found);
             }
-            found.push(Decoded { bytes: bytes.to_ascii_lowercase(), place: place.clone() });
         }
     }
+}
+
+/// Adds what was decoded, as it reads, and what it encodes itself.
+fn decoded(bytes: &[u8], place: &Range<usize>, levels: usize, found: &mut Vec<Decoded>) {
+    collect(bytes, Some(place), levels, found);
+    // ASCII in UTF-16 has zero bytes.
+    let wide = bytes.contains(&0).then(|| utf16(bytes)).into_iter().flatten();
+    let views = View::all(bytes).into_iter().map(|view| view.bytes);
+    found.extend(wide.chain(views).map(|bytes| Decoded { bytes, place: place.clone() }));
 }
 
 /// As text of UTF-16 in either order.
@@ -69,52 +91,56 @@ fn utf16(bytes: &[u8]) -> [Vec<u8>; 2] {
     })
 }
 
-const fn sextets() -> [u8; 256] {
-    let mut sextets = [NONE; 256];
-    let mut number = 0;
-    while number < 64 {
-        sextets[STANDARD[number as usize] as usize] = number;
-        sextets[URL[number as usize] as usize] = number;
-        number += 1;
+const fn values<const N: usize>(alphabets: &[&[u8; N]; 2]) -> [u8; 256] {
+    let mut values = [NONE; 256];
+    let mut value = 0_u8;
+    while (value as usize) < N {
+        values[alphabets[0][value as usize] as usize] = value;
+        values[alphabets[1][value as usize] as usize] = value;
+        value += 1;
     }
-    sextets
-}
-
-const fn is_base64(byte: u8) -> bool {
-    SEXTETS[byte as usize] != NONE
+    values
 }
 
 const fn is_line_break(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-/// Runs of digits in either alphabet, over line breaks.
-fn base64_runs(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let start = at + text.get(at..)?.iter().position(|byte| is_base64(*byte))?;
-            let length = text[start..].iter().take_while(|b| is_base64(**b) || is_line_break(**b));
-            at = start + length.count();
-            if at - start >= BASE64_DIGITS_MIN {
-                return Some(start..at);
+impl Encoding {
+    const fn value(&self, byte: u8) -> Option<u8> {
+        let value = self.values[byte as usize];
+        if value == NONE { None } else { Some(value) }
+    }
+
+    /// Runs of digits, over line breaks, that encode [`SECRET_BYTES_MIN`] bytes or more.
+    fn runs(&self, text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+        let digits_min = (SECRET_BYTES_MIN * 8).div_ceil(self.digit_bits);
+        let is_digit = |byte: &u8| self.value(*byte).is_some();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let start = at + text.get(at..)?.iter().position(is_digit)?;
+                let run = text[start..].iter().take_while(|b| is_digit(b) || is_line_break(**b));
+                at = start + run.count();
+                if at - start >= digits_min {
+                    return Some(start..at);
+                }
+            }
+        })
+    }
+
+    /// The bytes of a run whose first digits belong to no whole group.
+    fn decode(&self, run: &[u8], skipped: usize) -> Vec<u8> {
+        let (mut bytes, mut bits, mut count) = (Vec::with_capacity(run.len()), 0_u32, 0);
+        for value in run.iter().filter_map(|digit| self.value(*digit)).skip(skipped) {
+            (bits, count) = (bits << self.digit_bits | u32::from(value), count + self.digit_bits);
+            if count >= 8 {
+                count -= 8;
+                bytes.push((bits >> count).to_le_bytes()[0]);
             }
         }
-    })
-}
-
-/// The bytes of a run whose first digits belong to no whole group.
-fn base64(run: &[u8], skipped: usize) -> Vec<u8> {
-    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(run.len()), 0_u32, 0);
-    let sextets = run.iter().map(|digit| SEXTETS[usize::from(*digit)]);
-    for sextet in sextets.filter(|sextet| *sextet != NONE).skip(skipped) {
-        (bits, count) = (bits << 6 | u32::from(sextet), count + 6);
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count).to_le_bytes()[0]);
-        }
+        bytes
     }
-    bytes
 }
 
 /// Lists of numbers that are bytes: decimal, signed, or in hexadecimal.
@@ -123,8 +149,9 @@ fn lists(text: &[u8]) -> Vec<(Vec<u8>, Range<usize>)> {
     let mut at = 0;
     while at < text.len() {
         let is_start = at == 0 || !text[at - 1].is_ascii_alphanumeric();
-        let read = |number| Some(list(&text[at..], number)).filter(|_| is_start);
-        let both = [read(decimal), read(hexadecimal)].into_iter().flatten();
+        let read =
+            |number, separators| Some(list(&text[at..], number, separators)).filter(|_| is_start);
+        let both = [read(decimal, b",;|"), read(hexadecimal, b",;|:-")].into_iter().flatten();
         let long = both.filter(|(bytes, _)| bytes.len() >= SECRET_BYTES_MIN);
         // The same digits may be either.
         let end = at;
@@ -141,12 +168,12 @@ fn lists(text: &[u8]) -> Vec<(Vec<u8>, Range<usize>)> {
 type Number = fn(&[u8]) -> Option<(u8, usize)>;
 
 /// The numbers at the beginning of a text, and where the last one ends.
-fn list(text: &[u8], number: Number) -> (Vec<u8>, usize) {
+fn list(text: &[u8], number: Number, separators: &[u8]) -> (Vec<u8>, usize) {
     let (mut bytes, mut at, mut end) = (Vec::new(), 0, 0);
     while let Some((byte, length)) = number(&text[at..]) {
         bytes.push(byte);
         end = at + length;
-        at = end + between(&text[end..]);
+        at = end + between(&text[end..], separators);
         let has_key = key(&text[at..]);
         at += has_key;
         if at == end {
@@ -157,9 +184,8 @@ fn list(text: &[u8], number: Number) -> (Vec<u8>, usize) {
 }
 
 /// The length of what separates two numbers.
-fn between(text: &[u8]) -> usize {
-    let is_separator =
-        |byte: &&u8| byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'|');
+fn between(text: &[u8], separators: &[u8]) -> usize {
+    let is_separator = |byte: &&u8| byte.is_ascii_whitespace() || separators.contains(byte);
     text.iter().take(SPACE_BYTES_MAX).take_while(is_separator).count()
 }
 

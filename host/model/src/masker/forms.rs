@@ -10,7 +10,7 @@ pub(super) const SECRET_BYTES_MIN: usize = 6;
 /// What secrets of vendors begin with, as documentation and help show it. On its own it is not a secret.
 const PREFIXES: [&str; 4] = ["whsec_", "whpk_", "pdl_ntfset_", "Bearer"];
 
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+pub(super) const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const BASE32_DIGIT_BITS: usize = 5;
 const BASE32_GROUP_BYTES: usize = 5;
 

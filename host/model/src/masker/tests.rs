@@ -37,7 +37,7 @@ fn every_form_is_hidden() {
 }
 
 /// As docs/reference/security.md names them: forms that are masked, and then those that are not.
-const NAMED: [(&str, &[&str]); 9] = [
+const NAMED: [(&str, &[&str]); 10] = [
     (
         "a list of decimal bytes",
         &[
@@ -81,6 +81,17 @@ const NAMED: [(&str, &[&str]); 9] = [
         ],
     ),
     (
+        "hexadecimal, base32 and base64 of one another",
+        &[
+            // Hexadecimal of base64, and base32 of hexadecimal.
+            "637a4e6a636a4e304c31527661325675",
+            "G4ZTGMZWGM3TEMZTG42DEZRVGQ3GMNTCGY2TMZJSMIZDEYZTME4Q",
+            // base64 of what is escaped: `&#115;&#51;…`, `%73%33…`.
+            "JiMxMTU7JiM1MTsmIzk5OyYjMTE0OyYjNTE7JiMxMTY7JiM0NzsmIzg0OyYjMTExOw==",
+            "JTczJTMzJTYzJTcyJTMzJTc0JTJmJTU0JTZmJTZiJTY1JTZl",
+        ],
+    ),
+    (
         "base64 more than four times",
         &[
             "VmxaamVGWXlSa2hVYmxKWFltMTRTMVV3VlhoT2JHUlZWR3R3YkdKV1NrVlVNVnBYWVZVeGRWVnVUbHBpVjNnMldWWm9hazF0UmpaTlJFQTk=",
@@ -90,7 +101,7 @@ const NAMED: [(&str, &[&str]); 9] = [
     ("ascii85", &["F#.<H1NY9LDeip%.jDm1"]),
     ("uuencode", &["0<S-C<C-T+U1O:V5N*R+#J0"]),
 ];
-const MASKED: usize = 5;
+const MASKED: usize = 6;
 
 #[test]
 fn the_forms_that_the_documentation_names_are_hidden_and_no_others() {
@@ -115,6 +126,48 @@ fn the_forms_that_the_documentation_names_are_hidden_and_no_others() {
         "a-very-long-name_of/a/path+that+is+base64+by/accident",
     ] {
         assert_eq!(masker.hide(text), text);
+    }
+}
+
+/// Written without the code under test; each gives text.
+const ENCODERS: [fn(&[u8]) -> String; 9] = [
+    |bytes| each(bytes, |byte| format!("{byte:02x}")),
+    |bytes| each(bytes, |byte| format!("{byte:02X}-")),
+    |bytes| format!("0x{}", each(bytes, |byte| format!("{byte:02X}"))),
+    |bytes| digits(bytes, 6, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
+    |bytes| digits(bytes, 6, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+    |bytes| digits(bytes, 5, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+    |bytes| each(bytes, |byte| format!("%{byte:02X}")),
+    |bytes| each(bytes, |byte| format!("&#{byte};")),
+    |bytes| each(bytes, |byte| format!("\\u{byte:04x}")),
+];
+
+fn each(bytes: &[u8], encode: fn(u8) -> String) -> String {
+    bytes.iter().map(|byte| encode(*byte)).collect()
+}
+
+/// Without padding.
+fn digits(bytes: &[u8], bits: usize, alphabet: &[u8]) -> String {
+    let all: Vec<u8> = bytes.iter().flat_map(|b| (0..8).rev().map(move |at| b >> at & 1)).collect();
+    let digit = |bits: &[u8], size: usize| {
+        let number = bits.iter().fold(0, |number, bit| number << 1 | usize::from(*bit));
+        char::from(alphabet[number << (size - bits.len())])
+    };
+    all.chunks(bits).map(|chunk| digit(chunk, bits)).collect()
+}
+
+#[test]
+fn a_secret_is_hidden_in_each_encoding_of_each_other() {
+    let token = "q7Xz-41Token/Of+The.Hook_93~";
+    let masker = masker(&[&format!("Bearer {token}")]);
+    for (first, inner) in ENCODERS.into_iter().enumerate() {
+        for (second, outer) in ENCODERS.into_iter().enumerate() {
+            let form = outer(inner(token.as_bytes()).as_bytes());
+            let hidden = masker.hide(&format!("got <{form}> here")).into_owned();
+            let left = hidden.replace("***", "").len();
+            // An escape, or the digits of one, may be left at an end.
+            assert!(left <= "got <> here".len() + 24, "{first} in {second}: {hidden}");
+        }
     }
 }
 
