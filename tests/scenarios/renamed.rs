@@ -1,33 +1,13 @@
 //! What waits for a target that was renamed or removed is shown, and can be moved or dropped.
 
-use std::process::Output;
-
-use crate::harness::{Daemon, SECRET, body, events};
-
-/// Runs a command that must exit with that code; returns what it printed.
-#[track_caller]
-fn exits(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
-    let Output { status, stdout, stderr } = daemon.command(arguments).output().unwrap();
-    let text = [stdout, stderr].map(|text| String::from_utf8(text).unwrap()).concat();
-    assert_eq!(status.code(), Some(code), "{arguments:?}: {text}");
-    text
-}
-
-/// Posts events; returns their ids in the store.
-#[track_caller]
-fn post(daemon: &Daemon, names: &[String]) -> Vec<String> {
-    let answer = daemon.post(&body(names));
-    assert_eq!(answer.status, 200);
-    let ids = answer.json()["ids"].as_array().unwrap().clone();
-    ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
-}
+use crate::harness::{Daemon, SECRET, body, events, exits, post};
 
 /// A daemon whose target `app` has 300 deliveries that wait, and is named `app2` in the file now.
 fn renamed() -> (Daemon, Vec<String>, String) {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("app").log("other").start();
     exits(&daemon, &["pause", "app"], 0);
     let names = events("waiting", 300);
-    let id = post(&daemon, &names).remove(7);
+    let id = post(&daemon, &body(&names)).remove(7);
     daemon.wait_delivered("other", &names);
     daemon.configure(|setup| setup.without_target("app").log("app2"));
     (daemon, names, id)
@@ -96,7 +76,7 @@ fn an_event_that_its_target_refuses_is_dropped_alone_and_the_others_are_delivere
     let daemon = Daemon::new().source("sqreen", SECRET).log("app").start();
     exits(&daemon, &["pause", "app"], 0);
     let names = events("one", 3);
-    let ids = post(&daemon, &names);
+    let ids = post(&daemon, &body(&names));
     assert_eq!(exits(&daemon, &["drop", &ids[1], "--target", "app"], 0), "dropped: 1\n");
     exits(&daemon, &["resume", "app", "--held"], 0);
     daemon.wait_delivered("app", &[names[0].clone(), names[2].clone()]);
