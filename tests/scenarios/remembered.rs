@@ -112,20 +112,35 @@ fn a_duplicate_is_marked_in_tail_and_counted_in_status() {
 #[test]
 fn the_time_of_the_last_event_outlives_a_restart() {
     let mut daemon = setup().source("never", SECRET).start();
-    post(&daemon, &body(&events("only", 1)));
     let last = |daemon: &Daemon, source: &str| {
         let status = status(daemon);
         let mut sources = status["sources"].as_array().unwrap().iter();
         sources.find(|row| row["name"] == source).unwrap()["last_event"].clone()
     };
-    let before = last(&daemon, "sqreen");
-    assert!(before.is_string());
-    for _ in 0..2 {
+    for round in 0..2 {
+        let id = post(&daemon, &body(&events(&format!("only-{round}"), 1))).remove(0);
+        assert!(last(&daemon, "sqreen").is_string());
+        // It was not saved yet.
+        daemon.kill_9();
+        daemon.start();
+        let story: Value =
+            serde_json::from_str(&stdout(&daemon, &["explain", &id, "--json"])).unwrap();
+        let received = &story["event"]["received"];
+        wait_for("the log to be read", || (last(&daemon, "sqreen") == *received).then_some(()));
         assert!(daemon.terminate().success());
         daemon.start();
-        assert_eq!(
-            (last(&daemon, "sqreen"), last(&daemon, "never")),
-            (before.clone(), Value::Null)
-        );
+        assert_eq!((&last(&daemon, "sqreen"), last(&daemon, "never")), (received, Value::Null));
     }
+}
+
+#[test]
+fn an_event_of_the_daemon_itself_is_not_said_to_be_verified() {
+    let daemon = setup().alarms().start();
+    std::fs::write(daemon.home().join("dispatcher.toml"), "").unwrap();
+    daemon.reload_what_is_there();
+    wait_for("the event", || daemon.own_events("config.rejected").pop());
+    let found = stdout(&daemon, &["events", "--source", "dispatcher", "--json"]);
+    let event: Value = serde_json::from_str(found.lines().next().unwrap()).unwrap();
+    let story = stdout(&daemon, &["explain", event["id"].as_str().unwrap()]);
+    assert!(story.contains("\n  verified  not needed: the daemon made it\n"), "{story}");
 }
