@@ -1,6 +1,6 @@
 //! What waits for a target that was renamed or removed is shown, and can be moved or dropped.
 
-use crate::harness::{Daemon, SECRET, body, events, exits, post};
+use crate::harness::{Daemon, SECRET, body, events, exits, post, wait_for};
 
 /// A daemon whose target `app` has 300 deliveries that wait, and is named `app2` in the file now.
 fn renamed() -> (Daemon, Vec<String>, String) {
@@ -84,4 +84,39 @@ fn an_event_that_its_target_refuses_is_dropped_alone_and_the_others_are_delivere
     let replayed = exits(&daemon, &["dead", "replay", &ids[1], "--target", "app"], 0);
     assert_eq!(replayed, "replayed: 1\n");
     daemon.wait_delivered("app", &names);
+}
+
+#[test]
+fn a_renamed_target_that_keeps_the_log_full_is_named_and_what_it_keeps_can_be_moved() {
+    let small = "store.segment = \"1MiB\"\nstore.retention.size = \"5MiB\"\n";
+    let setup = Daemon::new().source_with("sqreen", SECRET, "body_max = \"256KiB\"\n");
+    let mut daemon = setup.store(small).log("app").start();
+    exits(&daemon, &["pause", "app"], 0);
+    post(&daemon, &body(&events("kept", 300)));
+    daemon.configure(|setup| setup.without_target("app").log("app2"));
+    exits(&daemon, &["reload"], 0);
+    let mut rounds = 0..100;
+    let refused = rounds.find_map(|round| {
+        let answer = daemon.post(&body(&events(&format!("round-{round}"), 300)));
+        (answer.status != 200).then_some(answer)
+    });
+    let refused = refused.expect("the log has a limit");
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
+    // What waits for app2 itself leaves room by and by; what waits for app does not.
+    let state = wait_for("the reason", || {
+        let text = exits(&daemon, &["status"], 1);
+        text.contains(", and app still needs its oldest part: ").then_some(text)
+    });
+    assert!(state.starts_with("requests are refused ("), "{state}");
+    for (arguments, code, part) in [
+        (&["pause", "app"][..], 0, "300 deliveries wait"),
+        (&["dead", "list", "--target", "app"], 0, "no dead letters"),
+        (&["retry", "app"], 2, "target app is not configured any more; move or drop what waits"),
+        (&["move", "--from", "app", "--to", "app2", "--yes"], 0, "moved from app to app2: 300"),
+    ] {
+        let text = exits(&daemon, arguments, code);
+        assert!(text.contains(part), "{arguments:?}: {text}");
+    }
+    wait_for("room", || (daemon.post(&body(&events("after", 1))).status == 200).then_some(()));
+    daemon.wait_delivered("app2", &events("kept", 300));
 }
