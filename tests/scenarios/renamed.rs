@@ -1,5 +1,6 @@
 //! What waits for a target that was renamed or removed is shown, and can be moved or dropped.
 
+use super::receiver::Receiver;
 use crate::harness::{Daemon, SECRET, body, events, exits, post, wait_for};
 
 /// A daemon whose target `app` has 300 deliveries that wait, and is named `app2` in the file now.
@@ -84,6 +85,39 @@ fn an_event_that_its_target_refuses_is_dropped_alone_and_the_others_are_delivere
     let replayed = exits(&daemon, &["dead", "replay", &ids[1], "--target", "app"], 0);
     assert_eq!(replayed, "replayed: 1\n");
     daemon.wait_delivered("app", &names);
+}
+
+#[test]
+fn what_waits_for_a_disabled_target_or_its_recipient_is_shown_and_can_be_dropped() {
+    let receiver = Receiver::answering(|_| 500);
+    let setup = Daemon::new().source("sqreen", SECRET).log("app");
+    let mut daemon = receiver.twilio(setup, "").start();
+    let recipient = "sms/+33600000001";
+    for target in ["app", recipient] {
+        exits(&daemon, &["pause", target], 0);
+    }
+    let id = post(&daemon, &body(&events("waiting", 2))).remove(0);
+    let off = "enabled = false\n";
+    daemon
+        .configure(|setup| receiver.twilio(setup.without_target("sms").log_with("app", off), off));
+    let checked = exits(&daemon, &["check"], 0);
+    let reloaded = exits(&daemon, &["reload"], 0);
+    for target in ["app", recipient] {
+        let left = format!("2 deliveries of target `{target}`, which is disabled");
+        assert!(checked.contains(&format!("warning: {left}\n")), "{checked}");
+        assert!(reloaded.contains(&format!("{left}: they wait until it is enabled")), "{reloaded}");
+    }
+    let shown = exits(&daemon, &["status"], 1);
+    assert!(shown.starts_with("2 targets need attention; 4 deliveries wait\n"), "{shown}");
+    let stays = "disabled in the configuration: what waits for it stays until it is enabled";
+    assert_eq!(shown.matches(stays).count(), 2, "{shown}");
+    assert!(exits(&daemon, &["explain", &id], 0).contains(&format!("→ {recipient}  waits")));
+    for target in ["app", "sms"] {
+        let dropped = exits(&daemon, &["drop", "--all", "--target", target, "--yes"], 0);
+        assert_eq!(dropped, "dropped: 2\n", "{target}");
+    }
+    exits(&daemon, &["status"], 0);
+    assert!(!exits(&daemon, &["check"], 0).contains("which is disabled"));
 }
 
 #[test]
