@@ -65,6 +65,7 @@ impl Daemon {
         let log = File::options().create(true).append(true).open(self.home().join("daemon.log"));
         let mut command = self.setup.in_namespace(self.command(&["run"]));
         command.stdout(File::create(&stdout).unwrap()).stderr(log.unwrap());
+        let logged = self.log().len();
         let mut child = command.spawn().unwrap();
         let address = wait_for("the daemon to listen", || {
             if let Some(status) = child.try_wait().unwrap() {
@@ -73,6 +74,11 @@ impl Daemon {
             listening(&fs::read_to_string(&stdout).unwrap())
         });
         self.running = Some(Running { child, address });
+        // Lines are written by a thread of their own; this is the last one of a start.
+        wait_for("the log of the start", || {
+            let log = self.log();
+            log.get(logged..)?.contains(r#""message":"ready""#).then_some(())
+        });
     }
 
     /// Changes the configuration for the next start.

@@ -2,6 +2,7 @@
 
 mod attack;
 mod client;
+mod commands;
 mod daemon;
 mod installed;
 mod power_disk;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use attack::Attack;
 pub(crate) use client::{Answer, Client};
+pub(crate) use commands::{exits, output, post, status, stdout};
 pub(crate) use daemon::{Daemon, value};
 pub(crate) use installed::{Installed, plugin_file};
 pub(crate) use power_disk::PowerDisk;

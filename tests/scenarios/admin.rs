@@ -2,11 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, SECRET, Setup, body, events, signature, wait_for};
+use crate::harness::{
+    Daemon, SECRET, Setup, body, events, output, post, signature, stdout, wait_for,
+};
 
 /// One target that gives up after one attempt while its folder is closed.
 fn fragile() -> Setup {
@@ -17,32 +19,8 @@ fn fragile() -> Setup {
 }
 
 #[track_caller]
-fn output(daemon: &Daemon, arguments: &[&str]) -> Output {
-    daemon.command(arguments).output().unwrap()
-}
-
-/// Runs a command that must succeed; returns what it printed.
-#[track_caller]
-fn stdout(daemon: &Daemon, arguments: &[&str]) -> String {
-    let output = output(daemon, arguments);
-    let text = String::from_utf8(output.stdout).unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {text}{error}");
-    text
-}
-
-#[track_caller]
 fn json(daemon: &Daemon, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output(daemon, arguments).stdout).unwrap()
-}
-
-/// Posts events; returns their ids.
-#[track_caller]
-fn post(daemon: &Daemon, events: &[String]) -> Vec<String> {
-    let answer = daemon.post(&body(events));
-    assert_eq!(answer.status, 200);
-    let ids = answer.json()["ids"].as_array().unwrap().clone();
-    ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
 }
 
 #[track_caller]
@@ -58,7 +36,7 @@ fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let daemon = fragile().start();
     daemon.close_folder();
     let names = events("lost", 4);
-    let ids = post(&daemon, &names);
+    let ids = post(&daemon, &body(&names));
     let page = wait_dead(&daemon, 4);
     assert_eq!(page["letters"][0]["target"], "frail");
     let listed = stdout(&daemon, &["dead", "list"]);
@@ -97,12 +75,12 @@ fn a_pause_outlives_a_restart() {
     let paused = stdout(&daemon, &["pause", "other", "--reason", "moving house"]);
     assert!(paused.starts_with("other is paused; no deliveries wait"), "{paused}");
     let ids = events("held", 5);
-    let held = post(&daemon, &ids);
+    let held = post(&daemon, &body(&ids));
     daemon.wait_delivered("audit-log", &ids);
     daemon.kill_9();
     daemon.start();
     let later = events("later", 2);
-    post(&daemon, &later);
+    post(&daemon, &body(&later));
     daemon.wait_delivered("audit-log", &later);
     assert_eq!(daemon.log_lines("other").len(), 0);
     let waiting = stdout(&daemon, &["explain", &held[0]]);
@@ -128,7 +106,7 @@ fn a_pause_outlives_a_restart() {
 fn a_resume_can_skip_old_deliveries() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     stdout(&daemon, &["pause", "audit-log"]);
-    let old = post(&daemon, &events("old", 3));
+    let old = post(&daemon, &body(&events("old", 3)));
     let explained = json(&daemon, &["explain", &old[2], "--json"]);
     let received = explained["event"]["received"].as_str().unwrap().to_owned();
     // Wait until the clock that stamps events has moved on by a millisecond.
@@ -137,7 +115,7 @@ fn a_resume_can_skip_old_deliveries() {
         (later > received).then_some(later)
     });
     let new = events("new", 2);
-    post(&daemon, &new);
+    post(&daemon, &body(&new));
     let resumed = stdout(&daemon, &["resume", "audit-log", "--since", &since]);
     let expected = "5 deliveries wait\naudit-log is resumed; sending 2; 3 became dead letters\n";
     assert_eq!(resumed, expected);
@@ -164,7 +142,7 @@ fn every_event_and_every_refused_request_can_be_explained() {
         .target("frail", "settings.path = \"logs/closed/frail.jsonl\"\nretry.attempts_max = 1\nroute.sources = [\"sqreen\"]")
         .start();
     daemon.close_folder();
-    let ids = post(&daemon, &events("lone", 1));
+    let ids = post(&daemon, &body(&events("lone", 1)));
     wait_dead(&daemon, 1);
     let explained = stdout(&daemon, &["explain", &ids[0]]);
     for part in [
@@ -222,7 +200,7 @@ fn tail_shows_events_and_deliveries_and_ends_after_a_count() {
     };
     let (mut tail, first, lines) = follow(&["tail"]);
     assert!(first.contains(" refused ") && first.contains(" sqreen 401 "), "{first}");
-    let id = post(&daemon, &events("seen", 1)).remove(0);
+    let id = post(&daemon, &body(&events("seen", 1))).remove(0);
     let mut about = lines.map(Result::unwrap).filter(|line| line.contains(&id));
     // The delivery may be reported before the event.
     let mut explained: Vec<String> = about.by_ref().take(2).collect();
@@ -247,7 +225,7 @@ fn tail_shows_events_and_deliveries_and_ends_after_a_count() {
 fn status_succeeds_when_nothing_needs_attention() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let ids = events("well", 1);
-    post(&daemon, &ids);
+    post(&daemon, &body(&ids));
     daemon.wait_delivered("audit-log", &ids);
     wait_for("the delivery to be settled", || {
         let shown = stdout(&daemon, &["status"]);
@@ -339,7 +317,7 @@ fn sixty_readers_of_tail_that_do_not_read_miss_lines_and_learn_how_many() {
         wait_for("the answer's head", || reader.read(&mut [0; 4096]).ok());
     }
     for round in 0..4 {
-        post(&daemon, &events(&format!("unread-{round}"), 900));
+        post(&daemon, &body(&events(&format!("unread-{round}"), 900)));
     }
     let sent: Vec<_> = (0..4).flat_map(|round| events(&format!("unread-{round}"), 900)).collect();
     daemon.wait_delivered("audit-log", &sent);

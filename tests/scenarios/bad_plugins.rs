@@ -134,6 +134,13 @@ fn each_unusable_file_is_one_line_everywhere_and_the_rest_runs() {
             "settings.act = \"receipt\"",
         )
     });
+    // A plugin that is refused is not one that is missing.
+    let check = daemon.command(&["check"]).output().unwrap();
+    assert_eq!(check.status.code(), Some(1));
+    let check = text(check.stdout);
+    let file = folder.join("layout.so").display().to_string();
+    assert!(check.contains(&file) && check.contains("its types do not match"), "{check}");
+    assert!(check.contains("The daemon starts in spite of this"), "{check}");
     daemon.start();
     let ids = events("rest", 3);
     assert_eq!(daemon.post(&body(&ids)).status, 200);

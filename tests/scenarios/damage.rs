@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
+use crate::harness::{Daemon, SECRET, body, events, exits, post_all, wait_for};
 
 /// A log in the folder that `close_folder` makes unwritable.
 const DOWN: &str = "settings.path = \"logs/closed/down.jsonl\"";
@@ -21,14 +21,6 @@ fn run(daemon: &Daemon, arguments: &[&str]) -> Output {
 fn printed(output: &Output) -> String {
     let [out, error] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
     format!("{out}{error}")
-}
-
-/// Runs a command that must exit with that code; returns what it printed.
-#[track_caller]
-pub(super) fn exits(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
-    let output = run(daemon, arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", printed(&output));
-    printed(&output)
 }
 
 /// Repairs the store and starts the daemon, which then has a dead letter with these words for what is lost.

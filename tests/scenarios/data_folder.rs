@@ -99,6 +99,22 @@ fn a_data_folder_that_is_removed_is_noticed_and_reported() {
 }
 
 #[test]
+fn a_data_folder_that_is_removed_while_nothing_comes_is_noticed_without_a_request() {
+    let daemon = start();
+    let data = daemon.home().join("data");
+    wait_for("the folder to be gone", || {
+        let _ = fs::remove_dir_all(&data);
+        (!data.exists()).then_some(())
+    });
+    wait_for("status to say it", || {
+        status(&daemon).0.starts_with("requests are refused (0 so far)").then_some(())
+    });
+    assert_eq!(daemon.post(&body(&events("first", 1))).status, 503);
+    shows_refused(&daemon, "is gone: the data folder was removed, moved or mounted over");
+    wait_for_alarm(&daemon, "is gone");
+}
+
+#[test]
 fn a_data_folder_that_is_moved_away_and_back_loses_nothing() {
     let mut daemon = start();
     let (data, away) = (daemon.home().join("data"), daemon.home().join("away"));

@@ -2,28 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 
 use super::twilio::{TAKEN, Twilio, events_in};
-use crate::harness::{Daemon, SECRET, body, events, post_all, wait_for};
-
-#[track_caller]
-fn output(daemon: &Daemon, arguments: &[&str]) -> Output {
-    daemon.command(arguments).stdin(Stdio::null()).output().unwrap()
-}
-
-/// Runs a command that must succeed; returns what it printed.
-#[track_caller]
-fn stdout(daemon: &Daemon, arguments: &[&str]) -> String {
-    let output = output(daemon, arguments);
-    let text = String::from_utf8(output.stdout).unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {text}{error}");
-    text
-}
+use crate::harness::{
+    Daemon, SECRET, body, events, output, post, post_all, status, stdout, wait_for,
+};
 
 #[track_caller]
 fn refused(daemon: &Daemon, arguments: &[&str], code: i32) -> String {
@@ -38,15 +25,6 @@ fn found(daemon: &Daemon, arguments: &[&str]) -> Vec<String> {
     let text = stdout(daemon, &[&["events", "--json"], arguments].concat());
     let ids = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     ids.map(|event| event["id"].as_str().unwrap().to_owned()).collect()
-}
-
-/// Posts a body; returns the ids of its events.
-#[track_caller]
-fn post(daemon: &Daemon, body: &[u8]) -> Vec<String> {
-    let answer = daemon.post(body);
-    assert_eq!(answer.status, 200);
-    let ids = answer.json()["ids"].as_array().unwrap().clone();
-    ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -217,14 +195,10 @@ fn waiting(count: usize) -> (Daemon, Vec<String>) {
     daemon.close_folder();
     let ids = post(&daemon, &body(&events("late", count)));
     wait_for("the retries", || {
-        let status = stdout_of_status(&daemon);
+        let status = status(&daemon);
         (status["targets"][0]["retrying"] == count).then_some(())
     });
     (daemon, ids)
-}
-
-fn stdout_of_status(daemon: &Daemon) -> Value {
-    serde_json::from_slice(&output(daemon, &["status", "--json"]).stdout).unwrap()
 }
 
 #[test]
@@ -270,7 +244,7 @@ fn a_retry_leaves_a_pause_alone() {
         all.starts_with(stay) && all.ends_with("\nnothing waits for its next attempt\n"),
         "{all}"
     );
-    let held = &stdout_of_status(&daemon)["targets"][0];
+    let held = &status(&daemon)["targets"][0];
     assert_eq!((&held["pending"], &held["retrying"]), (&2.into(), &2.into()));
     stdout(&daemon, &["resume", "frail", "--held"]);
     assert_eq!(stdout(&daemon, &["retry", "frail", "--yes"]).lines().last(), Some("due now: 2"));
@@ -289,9 +263,7 @@ fn a_retry_sends_a_message_whole_and_leaves_what_waits_for_the_next_one() {
     let daemon = twilio.target(setup, &["+33600000001"], lines).start();
     let ids = post(&daemon, &body(&events("early", 3)));
     let rows = |count: usize| {
-        wait_for("the rows", || {
-            (stdout_of_status(&daemon)["targets"][0]["retrying"] == count).then_some(())
-        });
+        wait_for("the rows", || (status(&daemon)["targets"][0]["retrying"] == count).then_some(()));
     };
     rows(3);
     let next = post(&daemon, &body(&events("next", 2)));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -62,37 +63,52 @@ fn an_emptied_configuration_does_not_come_into_force() {
 
 #[test]
 fn only_regular_files_that_not_everyone_may_change_are_read() {
-    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let secret = daemon.home().join("secret");
+    let whole = || fs::write(&secret, SECRET).unwrap();
+    whole();
+    daemon.configure(|setup| setup.source_table("filed", "secrets = \"file:secret\""));
     let fifo = |path: &Path| {
         mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     };
+    let socket = |path: &Path| drop(UnixListener::bind(path).unwrap());
+    let folder = |path: &Path| fs::create_dir(path).unwrap();
     let endless = |path: &Path| symlink("/dev/zero", path).unwrap();
     let open = |path: &Path| {
         fs::write(path, "").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
     };
-    let kinds: [(Change<'_>, &str); 3] = [
+    let kinds: [(Change<'_>, &str); 5] = [
         (&fifo, "it is a pipe (FIFO); put a regular file there, or a link to one"),
+        (&socket, "it is a socket; put a regular file there, or a link to one"),
+        (&folder, "it is a folder; put a regular file there, or a link to one"),
         (&endless, "it is a device; put a regular file there, or a link to one"),
         (&open, "any user may change it; remove that permission (chmod o-w)"),
     ];
     fs::create_dir(daemon.home().join("conf.d")).unwrap();
     for (make, why) in kinds {
-        for name in ["dispatcher.toml", "dispatcher.env", "conf.d/more.toml"] {
+        for name in ["dispatcher.toml", "dispatcher.env", "conf.d/more.toml", "secret"] {
             let path = daemon.home().join(name);
-            for command in ["check", "reload"] {
+            let remove = || match fs::remove_dir(&path) {
+                Err(_) => fs::remove_file(&path),
+                removed => removed,
+            };
+            for (command, expected) in [("check", 1), ("reload", 1), ("run", 78)] {
                 let (code, text) = run_after(&daemon, &[command], |_| {
-                    let _ = fs::remove_file(&path);
+                    let _ = remove();
                     make(&path);
                 });
                 // `reload` finds the daemon by `home` in that file.
-                assert_eq!(code, Some(1), "{command} {name}: {text}");
+                assert_eq!(code, Some(expected), "{command} {name}: {text}");
                 let line = format!("cannot read {}: {why}", path.display());
+                // The log has one line for each problem, in JSON.
                 assert!(text.contains(&line), "{command} {name}: {text}");
-                fs::remove_file(&path).unwrap();
+                remove().unwrap();
             }
+            whole();
         }
     }
     let (code, text) = run(&daemon, &["reload"]);
     assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("reloaded at"), "{text}");
 }

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use super::damage::{exits, flip, record_of, records};
-use crate::harness::{Daemon, SECRET, events, post_all, wait_for};
+use super::damage::{flip, record_of, records};
+use crate::harness::{Daemon, SECRET, events, exits, post_all, wait_for};
 
 #[test]
 fn a_lost_event_is_dropped_by_its_id_and_a_replay_says_why_it_cannot_be_made() {

@@ -46,6 +46,7 @@ mod selftest;
 mod sms;
 mod targets;
 mod twilio;
+mod unreadable;
 mod vendor_forms;
 mod vendors;
 mod verdicts;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::receiver::{Receiver, answer};
-use crate::harness::{Daemon, SECRET, Setup, body, events, wait_for};
+use crate::harness::{Daemon, SECRET, Setup, body, events, post, status, stdout, wait_for};
 
 /// Only what this source sends.
 const ROUTE: &str = "route = { sources = [\"sqreen\"] }\n";
@@ -16,24 +16,6 @@ const TAKEN: &str = r#"{"sid": "SM0123456789abcdef0123456789abcdef", "status": "
 
 fn setup() -> Setup {
     Daemon::new().source("sqreen", SECRET).log("audit-log")
-}
-
-#[track_caller]
-fn stdout(daemon: &Daemon, arguments: &[&str]) -> String {
-    String::from_utf8(daemon.command(arguments).output().unwrap().stdout).unwrap()
-}
-
-fn status(daemon: &Daemon) -> Value {
-    serde_json::from_str(&stdout(daemon, &["status", "--json"])).unwrap()
-}
-
-/// Posts events; returns their ids.
-#[track_caller]
-fn post(daemon: &Daemon, names: &[String]) -> Vec<String> {
-    let answer = daemon.post(&body(names));
-    assert_eq!(answer.status, 200);
-    let ids = answer.json()["ids"].as_array().unwrap().clone();
-    ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
 }
 
 /// The lines of `explain` about one target, after its name.
@@ -51,7 +33,7 @@ fn every_event_of_a_digest_shows_its_failed_attempts_and_its_target_when_it_last
     });
     let lines = format!("{ROUTE}digest.every = \"1s\"\nretry.backoff_min = \"100ms\"");
     let daemon = receiver.twilio(setup(), &lines).start();
-    let ids = post(&daemon, &events("member", 30));
+    let ids = post(&daemon, &body(&events("member", 30)));
     let delivered = wait_for("the delivery", || {
         let status = status(&daemon);
         let mut targets = status["targets"].as_array().unwrap().iter();
@@ -73,7 +55,7 @@ fn the_attempts_before_and_after_a_replay_are_told_apart() {
     let daemon = setup().target("frail", &frail).start();
     daemon.close_folder();
     let names = events("lost", 1);
-    let id = post(&daemon, &names).remove(0);
+    let id = post(&daemon, &body(&names)).remove(0);
     wait_for("the dead letter", || stdout(&daemon, &["dead", "list"]).contains(&id).then_some(()));
     daemon.open_folder();
     assert_eq!(stdout(&daemon, &["dead", "replay", &id]), "replayed: 1\n");
@@ -107,13 +89,13 @@ fn a_duplicate_is_marked_in_tail_and_counted_in_status() {
     });
     // Until the first line shows that it listens.
     wait_for("tail", || {
-        post(&daemon, &events("first", 1));
+        post(&daemon, &body(&events("first", 1)));
         events_seen.recv_timeout(std::time::Duration::from_millis(100)).ok()
     });
     while events_seen.recv_timeout(std::time::Duration::from_millis(300)).is_ok() {}
     let before = status(&daemon)["sources"][0]["duplicates"].as_u64().unwrap();
     let mixed = [events("first", 1), events("other", 1)].concat();
-    let ids = post(&daemon, &mixed);
+    let ids = post(&daemon, &body(&mixed));
     let marks: Vec<_> = (0..2)
         .map(|_| {
             let line = events_seen.recv().unwrap();
@@ -130,20 +112,35 @@ fn a_duplicate_is_marked_in_tail_and_counted_in_status() {
 #[test]
 fn the_time_of_the_last_event_outlives_a_restart() {
     let mut daemon = setup().source("never", SECRET).start();
-    post(&daemon, &events("only", 1));
     let last = |daemon: &Daemon, source: &str| {
         let status = status(daemon);
         let mut sources = status["sources"].as_array().unwrap().iter();
         sources.find(|row| row["name"] == source).unwrap()["last_event"].clone()
     };
-    let before = last(&daemon, "sqreen");
-    assert!(before.is_string());
-    for _ in 0..2 {
+    for round in 0..2 {
+        let id = post(&daemon, &body(&events(&format!("only-{round}"), 1))).remove(0);
+        assert!(last(&daemon, "sqreen").is_string());
+        // It was not saved yet.
+        daemon.kill_9();
+        daemon.start();
+        let story: Value =
+            serde_json::from_str(&stdout(&daemon, &["explain", &id, "--json"])).unwrap();
+        let received = &story["event"]["received"];
+        wait_for("the log to be read", || (last(&daemon, "sqreen") == *received).then_some(()));
         assert!(daemon.terminate().success());
         daemon.start();
-        assert_eq!(
-            (last(&daemon, "sqreen"), last(&daemon, "never")),
-            (before.clone(), Value::Null)
-        );
+        assert_eq!((&last(&daemon, "sqreen"), last(&daemon, "never")), (received, Value::Null));
     }
+}
+
+#[test]
+fn an_event_of_the_daemon_itself_is_not_said_to_be_verified() {
+    let daemon = setup().alarms().start();
+    std::fs::write(daemon.home().join("dispatcher.toml"), "").unwrap();
+    daemon.reload_what_is_there();
+    wait_for("the event", || daemon.own_events("config.rejected").pop());
+    let found = stdout(&daemon, &["events", "--source", "dispatcher", "--json"]);
+    let event: Value = serde_json::from_str(found.lines().next().unwrap()).unwrap();
+    let story = stdout(&daemon, &["explain", event["id"].as_str().unwrap()]);
+    assert!(story.contains("\n  verified  not needed: the daemon made it\n"), "{story}");
 }

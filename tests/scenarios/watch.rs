@@ -1,5 +1,6 @@
 //! Problems that no request and no delivery reveals: a silent source, a disk with little space.
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
 use crate::harness::{Daemon, SECRET, body, events, wait_for};
@@ -80,4 +81,21 @@ fn little_space_for_the_store_is_reported_once_at_the_start() {
     daemon.wait_delivered("audit-log", &ids);
     let log = std::fs::read_to_string(daemon.log_path("audit-log")).unwrap();
     assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn a_pipe_in_place_of_what_is_saved_of_sources_delays_neither_a_start_nor_a_stop() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let ids = events("once", 1);
+    assert_eq!(daemon.post(&body(&ids)).status, 200);
+    for name in ["silence.json", "silence.new"] {
+        assert!(daemon.terminate().success());
+        let path = daemon.home().join("data").join(name);
+        let _ = std::fs::remove_file(&path);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        daemon.start();
+        assert_eq!(daemon.post(&body(&ids)).json()["duplicates"], 1, "{name}");
+    }
+    assert!(daemon.terminate().success());
+    assert!(daemon.log().contains("silence.json: it is not a regular file"), "{}", daemon.log());
 }

@@ -13,14 +13,22 @@ const ERROR_CHARS_MAX: usize = 200;
 
 /// The condition, and the same with its reason for people.
 pub(super) fn condition(inner: &Inner, target: &TargetView) -> (Condition, String) {
+    let (depth, mut shown_as) = (inner.queue.depth(target.number), &*target.name);
     match target.standing {
-        Standing::Disabled => {
-            return (Condition::Disabled, "disabled in the configuration".to_owned());
-        }
+        Standing::Disabled => return disabled(depth),
         Standing::Removed => {
             let text = "not in the configuration any more: what waits for it stays until you move \
                 or drop it";
             return (Condition::Removed, text.to_owned());
+        }
+        Standing::Unasked => {
+            // What is known of the target holds for its recipients.
+            shown_as = shown_as.split_once('/').map_or(shown_as, |(name, _)| name);
+            let is_enabled =
+                |of: &TargetView| *of.name == *shown_as && of.standing == Standing::Enabled;
+            if !inner.view().targets.iter().any(is_enabled) {
+                return disabled(depth);
+            }
         }
         Standing::Enabled => {}
     }
@@ -32,11 +40,15 @@ pub(super) fn condition(inner: &Inner, target: &TargetView) -> (Condition, Strin
             HoldKind::Broken => (Condition::Broken, format!("broken {since}; fix it, then resume")),
         };
     }
-    shown(
-        &inner.feed.history().target(&target.name),
-        inner.queue.depth(target.number),
-        Timestamp::from(SystemTime::now()),
-    )
+    shown(&inner.feed.history().target(shown_as), depth, Timestamp::from(SystemTime::now()))
+}
+
+fn disabled(depth: Depth) -> (Condition, String) {
+    let waits = match depth.pending {
+        0 => "",
+        _ => ": what waits for it stays until it is enabled, or you move or drop it",
+    };
+    (Condition::Disabled, format!("disabled in the configuration{waits}"))
 }
 
 /// What the attempts since the start show of a target with these deliveries.

@@ -36,7 +36,7 @@ pub(super) async fn list(
             });
         }
     }
-    Ok(DeadPage { letters, total })
+    Ok(DeadPage { letters, total, damage: inner.queue.damage() })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::wire::unreadable_places;
 use super::{BODY_BYTES_MAX, COMMANDS_RESERVED, IDS_MAX, TEXT_BYTES_MAX};
 use crate::model::{InvalidEventId, REASON_BYTES_MAX, counted};
 use crate::route::InvalidPattern;
@@ -22,8 +23,16 @@ pub(super) enum RequestError {
         "unknown source {name:?}; configured: {configured}; {NO_SOURCE} for requests to unknown paths"
     )]
     UnknownSource { name: String, configured: String },
-    #[error("no stored event is of source {name:?}; configured: {configured}")]
-    NoEventsOf { name: String, configured: String },
+    #[error(
+        "no stored event is of source {name:?}{}; configured: {configured}",
+        as_far_as(*unreadable)
+    )]
+    NoEventsOf {
+        name: String,
+        configured: String,
+        /// Places of the log that cannot be read, and may have some.
+        unreadable: u64,
+    },
     #[error("unknown severity {word:?}: critical, error, warning or info")]
     UnknownSeverity { word: String },
     #[error("unknown state {word:?}: waiting, retrying, delivered, dead, dropped or not-routed")]
@@ -87,6 +96,14 @@ pub(super) enum RequestError {
     Stopping,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What limits the answer, if anything does.
+fn as_far_as(unreadable: u64) -> String {
+    match unreadable {
+        0 => String::new(),
+        n => format!(", as far as the log can be read ({})", unreadable_places(n)),
+    }
 }
 
 impl RequestError {

@@ -130,25 +130,30 @@ pub(super) async fn events(inner: &Inner, asked: Asked) -> Result<EventPage, Req
         && page.next.is_none()
     {
         let (name, configured) = (name.to_owned(), configured(inner));
-        return Err(RequestError::NoEventsOf { name, configured });
+        let unreadable = unreadable(&page, None);
+        return Err(RequestError::NoEventsOf { name, configured, unreadable });
     }
     let ids: Vec<EventId> = page.events.iter().map(|event| event.id).collect();
-    let mut events = lines(inner, page.events);
+    let mut events = lines(inner, std::mem::take(&mut page.events));
     let fits = fitting(&events);
     let (next, is_cut) = match events.len() > fits {
         true => (ids.get(fits - 1).copied(), false),
         false => (page.next, page.is_cut),
     };
     events.truncate(fits);
-    // Others are counted for the next page.
-    let is_of_this = |place: &&u64| next.is_none_or(|next| **place >= next.number());
     Ok(EventPage {
         events,
         next: next.map(|id| id.to_string()),
         is_cut,
         back_to: page.back_to.map(|at| at.to_string()),
-        unreadable: page.unreadable.iter().filter(is_of_this).count() as u64,
+        unreadable: unreadable(&page, next),
     })
+}
+
+/// How many places cannot be read before the next page begins, which counts its own.
+fn unreadable(page: &SearchPage, next: Option<EventId>) -> u64 {
+    let is_of_this = |place: &&u64| next.is_none_or(|next| **place >= next.number());
+    page.unreadable.iter().filter(is_of_this).count() as u64
 }
 
 /// How many of the events, at least one, fit into an answer: each has the names of its targets.
@@ -163,12 +168,16 @@ fn fitting(events: &[EventLine]) -> usize {
     fits.count().max(1)
 }
 
-/// The newest events that one page finds.
-pub(super) async fn newest(inner: &Inner, max: usize) -> Result<Vec<EventLine>, RequestError> {
+/// The newest events that one page finds, and how many places among them cannot be read.
+pub(super) async fn newest(
+    inner: &Inner,
+    max: usize,
+) -> Result<(Vec<EventLine>, u64), RequestError> {
     let wanted = Box::new(|_: &_, _: &_| true);
     let search = Search { before: None, since: None, wanted, max, bytes_max: SEARCH_BYTES_MAX };
     let page = inner.queue.search(search).await?;
-    Ok(lines(inner, page.events))
+    let unreadable = unreadable(&page, page.next);
+    Ok((lines(inner, page.events), unreadable))
 }
 
 /// Those of the events that are stored.

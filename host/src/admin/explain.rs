@@ -42,7 +42,7 @@ pub(super) async fn explain(
     for (number, fate) in fates {
         let target = targets.iter().find(|target| target.number == number);
         let is_silent = target.is_none_or(|target| {
-            target.standing == Standing::Removed
+            matches!(target.standing, Standing::Removed | Standing::Unasked)
                 // Its recipients have the deliveries, unless it has them for all of them.
                 || view.unrouted.iter().any(|unrouted| unrouted.number == number)
                 || whole.iter().any(|whole| target.is_meant(&whole.name))

@@ -48,7 +48,7 @@ use std::time::Duration;
 
 pub use server::Admin;
 pub use socket::check_path;
-pub use view::{Host, SourceView, Standing, TargetView, View, is_configured};
+pub use view::{Host, SourceView, Standing, TargetView, View, standing};
 
 /// The socket's name in the home.
 pub const SOCKET: &str = "admin.sock";

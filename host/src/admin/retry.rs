@@ -66,18 +66,19 @@ fn retries(target: &TargetView, chosen: Option<&Chosen>) -> Retries {
     if target.combines { Retries::OfMessagesWith(events) } else { Retries::Of(events) }
 }
 
+const UNUSABLE: &str = "not usable as it is configured; `dispatcher status` says why";
+
 fn can_deliver(inner: &Inner, target: &TargetView) -> Result<(), RequestError> {
     let why = match (target.standing, inner.queue.held(target.number)) {
         (Standing::Removed, _) => "not configured any more; move or drop what waits for it",
         (Standing::Disabled, _) => "disabled in the configuration",
+        (Standing::Unasked, _) => UNUSABLE,
         (Standing::Enabled, Some(hold)) if hold.kind == HoldKind::Paused => {
             "paused; `dispatcher resume` ends that"
         }
         (Standing::Enabled, Some(_)) => "broken; fix it, then use `dispatcher resume`",
         (Standing::Enabled, None) => match inner.feed.history().target(&target.name).condition {
-            Condition::Unusable(_) => {
-                "not usable as it is configured; `dispatcher status` says why"
-            }
+            Condition::Unusable(_) => UNUSABLE,
             _ => return Ok(()),
         },
     };

@@ -134,7 +134,11 @@ fn of_target(inner: &Inner, target: &TargetView) -> TargetStatus {
 fn summary(targets: &[TargetStatus]) -> (String, bool) {
     let is_idle = |kind| matches!(kind, Condition::Disabled | Condition::Removed);
     let enabled = targets.iter().filter(|target| !is_idle(target.kind)).count();
-    let bad: Vec<_> = targets.iter().filter(|target| target.kind.needs_attention()).collect();
+    // What waits for a disabled target waits for ever.
+    let is_forgotten =
+        |target: &&TargetStatus| target.kind == Condition::Disabled && target.pending > 0;
+    let is_bad = |target: &&TargetStatus| target.kind.needs_attention() || is_forgotten(target);
+    let bad: Vec<_> = targets.iter().filter(is_bad).collect();
     let pending: u64 = targets.iter().map(|target| target.pending).sum();
     let dead: u64 = targets.iter().map(|target| target.dead).sum();
     let backlog = match pending {
@@ -181,6 +185,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_disabled_target_needs_attention_while_something_waits_for_it() {
+        for (pending, expected) in [
+            (0, ("no target is enabled; no deliveries wait", true)),
+            (2, ("target t needs attention (disabled); 2 deliveries wait", false)),
+        ] {
+            let (state, well) = summary(&[TargetStatus { pending, ..target(Condition::Disabled) }]);
+            assert_eq!((state.as_str(), well), expected);
+        }
+    }
+
+    fn target(kind: Condition) -> TargetStatus {
+        TargetStatus {
+            name: "t".to_owned(),
+            state: String::new(),
+            kind,
+            pending: 0,
+            retrying: 0,
+            dead: 0,
+            last_delivery: None,
+            last_error: None,
+            counters: BTreeMap::new(),
+        }
+    }
+
+    #[test]
     fn only_targets_that_were_used_are_said_to_work() {
         use Condition::{Disabled, Failing, NotProven, Unknown, Works};
         for (kinds, expected) in [
@@ -195,18 +224,7 @@ mod tests {
             (&[NotProven, Unknown], "target t is not proven"),
             (&[Failing, Unknown], "target t needs attention (failing)"),
         ] {
-            let target = |kind: &Condition| TargetStatus {
-                name: "t".to_owned(),
-                state: String::new(),
-                kind: *kind,
-                pending: 0,
-                retrying: 0,
-                dead: 0,
-                last_delivery: None,
-                last_error: None,
-                counters: BTreeMap::new(),
-            };
-            let targets: Vec<_> = kinds.iter().map(target).collect();
+            let targets: Vec<_> = kinds.iter().copied().map(target).collect();
             let (state, _) = summary(&targets);
             assert_eq!(state.split(';').next(), Some(expected), "{kinds:?}");
         }

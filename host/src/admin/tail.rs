@@ -5,6 +5,7 @@
 //! counted until the reader has read what waits; the count follows at the place of the gap.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::view::Inner;
-use super::wire::{EventLine, Refusal, TailLine};
+use super::wire::{EventLine, Refusal, TailLine, unreadable_places};
 use super::{LAST_MAX, TAIL_BYTES_MAX, events, refused};
 use crate::model::Timestamp;
 use crate::telemetry::{NO_SOURCE, Note, StoredNote};
@@ -54,20 +55,31 @@ pub(super) async fn lines(inner: &Arc<Inner>, last: usize) -> Lines {
     Lines { queue, filling: filling.abort_handle() }
 }
 
-/// What happened last, oldest first. If the store cannot be searched now, or not in time, only its events are missing.
+/// What happened last, oldest first. If the store cannot be searched now, or not in time, only its events are missing; the
+/// first line says so.
 async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
-    let found = in_time(events::newest(inner, last)).await;
+    let (found, missing) = match in_time(events::newest(inner, last)).await {
+        Ok((found, 0)) => (found, None),
+        Ok((found, places)) => (found, Some(unreadable_places(places))),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     let refusals = refused::list(inner, None).unwrap_or_default().into_iter();
     let mut lines: Vec<_> = refusals.map(of_refusal).collect();
     lines.extend(found.into_iter().rev().map(of_stored));
     // Of the same millisecond, refusals come first.
     lines.sort_by(|a, b| a.time().cmp(b.time()));
-    lines.split_off(lines.len().saturating_sub(last))
+    let lines = lines.split_off(lines.len().saturating_sub(last));
+    let time = lines.first().map_or_else(now, |line| line.time().to_owned());
+    let missing = missing.map(|reason| TailLine::Incomplete { time, reason });
+    missing.into_iter().chain(lines).collect()
 }
 
-async fn in_time<E>(search: impl Future<Output = Result<Vec<EventLine>, E>>) -> Vec<EventLine> {
-    let found = timeout(SEARCH_TIME_MAX, search).await;
-    found.ok().and_then(Result::ok).unwrap_or_default()
+/// What is found, or why not.
+async fn in_time<T, E: Display>(search: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match timeout(SEARCH_TIME_MAX, search).await {
+        Ok(found) => found.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the search took longer than {} s", SEARCH_TIME_MAX.as_secs())),
+    }
 }
 
 fn of_refusal(refusal: Refusal) -> TailLine {
@@ -101,7 +113,8 @@ fn key(line: TailLine) -> Option<String> {
         TailLine::Event { .. }
         | TailLine::Delivered { .. }
         | TailLine::Failed { .. }
-        | TailLine::Missed { .. } => None,
+        | TailLine::Missed { .. }
+        | TailLine::Incomplete { .. } => None,
     }
 }
 
@@ -146,7 +159,7 @@ async fn of_unheard(
     let count = events.len() as u64;
     let Some(inner) = inner.upgrade() else { return (Vec::new(), count) };
     let ids = events.iter().filter_map(|(id, _)| id.parse().ok()).collect();
-    let found = in_time(events::of_ids(&inner, ids)).await;
+    let found = in_time(events::of_ids(&inner, ids)).await.unwrap_or_default();
     let found: BTreeMap<_, _> = found.into_iter().map(|event| (event.id.clone(), event)).collect();
     let mut lines = Vec::new();
     for (id, is_duplicate) in events {
@@ -284,6 +297,7 @@ fn of_note(now: &str, note: Note) -> Vec<TailLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::error::RequestError;
 
     fn line(number: u32) -> TailLine {
         let reason = "x".repeat(1000);
@@ -298,7 +312,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_search_that_waits_behind_another_one_does_not_keep_the_notes_waiting() {
-        assert!(in_time::<()>(std::future::pending()).await.is_empty());
+        let waits = std::future::pending::<Result<(), RequestError>>();
+        assert_eq!(in_time(waits).await, Err("the search took longer than 2 s".to_owned()));
     }
 
     #[test]

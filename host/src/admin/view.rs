@@ -23,6 +23,8 @@ pub struct SourceView {
 pub enum Standing {
     Enabled,
     Disabled,
+    /// A recipient of a target whose plugin cannot be asked for them, because it is disabled or cannot be used.
+    Unasked,
     /// It is not there any more, but the store knows it.
     Removed,
 }
@@ -55,15 +57,20 @@ pub struct View {
     pub router: Arc<Router>,
 }
 
-/// Whether a configuration with targets and recipients of these names has that one. If it has the target but none
-/// of its recipients, they are unknown because the plugin cannot be asked.
+/// Where a target of the store stands in a configuration with targets and recipients of these names; `None` if it is one of
+/// them. If the configuration has its target but none of that target's recipients, they are unknown because the plugin
+/// cannot be asked.
 #[must_use]
-pub fn is_configured(name: &str, configured: &BTreeSet<&str>) -> bool {
-    let of_unasked = name.split_once('/').is_some_and(|(target, _)| {
+pub fn standing(name: &str, configured: &BTreeSet<&str>) -> Option<Standing> {
+    let is_of_unasked = |(target, _): (&str, _)| {
         let prefix = format!("{target}/");
         configured.contains(target) && !configured.iter().any(|name| name.starts_with(&prefix))
-    });
-    configured.contains(name) || of_unasked
+    };
+    match name.split_once('/') {
+        _ if configured.contains(name) => None,
+        Some(parts) if is_of_unasked(parts) => Some(Standing::Unasked),
+        _ => Some(Standing::Removed),
+    }
 }
 
 /// What only the rest of the daemon can do or knows.
@@ -95,18 +102,15 @@ impl Inner {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Targets that the store knows and the configuration in force does not have.
-    fn removed(&self, view: &View) -> Vec<TargetView> {
+    /// Targets that the store knows and the configuration in force does not list.
+    fn others(&self, view: &View) -> Vec<TargetView> {
         let configured = view.targets.iter().chain(&view.unrouted);
         let configured: BTreeSet<_> = configured.map(|target| &*target.name).collect();
         let known = self.queue.targets().into_iter();
         known
-            .filter(|(_, name)| !is_configured(name, &configured))
-            .map(|(number, name)| TargetView {
-                name,
-                number,
-                standing: Standing::Removed,
-                combines: false,
+            .filter_map(|(number, name)| {
+                let standing = standing(&name, &configured)?;
+                Some(TargetView { name, number, standing, combines: false })
             })
             .collect()
     }
@@ -114,14 +118,14 @@ impl Inner {
     /// Every target that the store or the configuration knows.
     pub(super) fn all(&self) -> Vec<TargetView> {
         let view = self.view();
-        let removed = self.removed(&view);
-        view.targets.iter().chain(&view.unrouted).cloned().chain(removed).collect()
+        let others = self.others(&view);
+        view.targets.iter().chain(&view.unrouted).cloned().chain(others).collect()
     }
 
     /// The targets of the configuration, and others that have deliveries or dead letters.
     pub(super) fn targets(&self) -> Vec<TargetView> {
         let view = self.view();
-        let others = view.unrouted.iter().cloned().chain(self.removed(&view));
+        let others = view.unrouted.iter().cloned().chain(self.others(&view));
         let has_any = |target: &TargetView| {
             let depth = self.queue.depth(target.number);
             depth.pending > 0 || depth.dead > 0
@@ -137,7 +141,7 @@ impl Inner {
         selected.retain(|target| target.is_meant(name));
         if selected.is_empty() {
             // Nothing waits for it.
-            selected.extend(view.unrouted.iter().cloned().chain(self.removed(&view)));
+            selected.extend(view.unrouted.iter().cloned().chain(self.others(&view)));
             selected.retain(|target| target.is_meant(name));
         }
         if selected.is_empty() {
@@ -190,15 +194,15 @@ mod tests {
     fn a_recipient_is_configured_if_its_target_is_and_its_recipients_are_unknown() {
         let configured = BTreeSet::from(["log", "sms", "sms/+1", "mail"]);
         for (name, expected) in [
-            ("log", true),
-            ("sms", true),
-            ("sms/+1", true),
-            ("sms/+2", false),
-            ("mail/a", true),
-            ("chat", false),
-            ("chat/a", false),
+            ("log", None),
+            ("sms", None),
+            ("sms/+1", None),
+            ("sms/+2", Some(Standing::Removed)),
+            ("mail/a", Some(Standing::Unasked)),
+            ("chat", Some(Standing::Removed)),
+            ("chat/a", Some(Standing::Removed)),
         ] {
-            assert_eq!(is_configured(name, &configured), expected, "{name}");
+            assert_eq!(standing(name, &configured), expected, "{name}");
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Changes nothing: making an instance opens nothing, and [`check`] loads plugins from a temporary folder.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Builder;
 
+use super::left_behind::Names;
 use super::own_files::{Identity, canonical, identity};
 use super::plugin_files::TemporaryCache;
 use super::plugin_host::PluginHost;
@@ -19,7 +20,11 @@ use crate::config::{Config, Problem, TargetConfig};
 /// Loads the plugin of each target and gives it the settings. Problems of a disabled target are warnings.
 #[must_use]
 pub fn check(config: &Config) -> Vec<Problem> {
-    let mut names: BTreeSet<&str> = config.targets.iter().map(|target| &*target.name).collect();
+    let off = config.targets.iter().filter(|target| !target.enabled);
+    let mut names = Names {
+        configured: config.targets.iter().map(|target| &*target.name).collect(),
+        disabled: off.map(|target| &*target.name).collect(),
+    };
     let prepared = (!config.targets.is_empty()).then(|| prepare_apart(config)).transpose();
     let prepared = match prepared {
         Ok(prepared) => prepared,
@@ -30,13 +35,28 @@ pub fn check(config: &Config) -> Vec<Problem> {
     let Prepared { targets, mut problems } = prepared.unwrap_or_default();
     let given = targets.iter().map(|target| &*target.name).collect();
     problems.extend(left_behind::too_many_names(config, &given));
-    names.extend(given);
+    names.configured.extend(given);
     problems.extend(left_behind::in_folder(&config.store.directory, &names));
+    problems.extend(no_folders(config));
     let socket = admin::check_path(&config.home.join(admin::SOCKET)).err();
     problems.extend(
         socket.map(|error| Problem::warning(format!("no command will reach the daemon: {error}"))),
     );
     problems
+}
+
+/// Folders that the configuration names and that are something else.
+fn no_folders(config: &Config) -> Vec<Problem> {
+    let store = writable::no_folder(&config.store.directory).map(|what| {
+        let title = format!("the daemon will not start: it has no folder for its store: {what}");
+        Problem::error(title).help("move it away, or set store.directory to another folder")
+    });
+    let plugins = config.plugins.directories.iter().filter_map(|folder| {
+        let title = format!("no plugin is found there: {}", writable::no_folder(folder)?);
+        let help = "move it away, or set plugins.directory to another folder";
+        Some(Problem::warning(title).help(help))
+    });
+    store.into_iter().chain(plugins).collect()
 }
 
 /// With copies of the plugins in a temporary folder.
@@ -347,6 +367,48 @@ mod tests {
         assert_eq!(problems.errors(), 3, "{shown}");
         for part in ["unknown key `sever`", "settings.path = 7", "\"env:UNSET\""] {
             assert!(shown.contains(part), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_home_whose_socket_no_command_could_reach_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dispatcher.toml");
+        let room = 107 - folder.path().as_os_str().len() - "/home/admin.sock".len();
+        for (length, is_reached) in [(room, true), (room + 1, false)] {
+            let home = format!("home{}", "x".repeat(length));
+            std::fs::create_dir(folder.path().join(&home)).unwrap();
+            std::fs::write(&file, format!("home = \"{home}\"\n")).unwrap();
+            let config = load(&file, &Environment::default()).unwrap();
+            let problems = check(&config);
+            let shown = config.problems(problems.clone()).to_string();
+            assert_eq!(shown.contains("no command will reach the daemon"), !is_reached, "{shown}");
+            assert_eq!(shown.contains("shorter `home`"), !is_reached, "{shown}");
+            assert!(!problems.iter().any(Problem::is_error), "it still delivers");
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_folder_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("odd"), "").unwrap();
+        for (text, expected) in [
+            ("store.directory = \"odd\"", "store: ODD is a file, not a folder"),
+            ("store.directory = \"odd/deeper\"", "store: ODD is a file, not a folder"),
+            ("plugins.directory = \"odd\"", "found there: ODD is a file, not a folder"),
+            ("store.directory = \"new/data\"\nplugins.directory = \"none\"", ""),
+        ] {
+            std::fs::write(at("dispatcher.toml"), text).unwrap();
+            let config = load(&at("dispatcher.toml"), &Environment::default()).unwrap();
+            let problems = check(&config);
+            let shown = config.problems(problems.clone()).to_string();
+            let expected = expected.replace("ODD", &at("odd").display().to_string());
+            assert_eq!(shown.contains("not a folder"), !expected.is_empty(), "{shown}");
+            assert!(shown.contains(&expected), "{shown}");
+            // Without such a plugin the daemon starts.
+            let is_error = problems.iter().any(Problem::is_error);
+            assert_eq!(is_error, text.starts_with("store.directory = \"odd"), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@
 //! | `wiring`, `recipe` | numbers, routes, and which targets a reload replaces |
 //! | `check`, `plugin_files`, `trial` | plugins and settings without a daemon |
 //! | `own_files`, `writable` | what is wrong with the files that targets write |
-//! | `monitor`, `free_space`, `silent_sources`, `silence_file` | alarms that no request and no delivery raises |
+//! | `monitor`, `free_space`, `silent_sources`, `silence_file`, `last_events` | alarms that no request and no delivery raises |
 //! | `own_events` | alarms become events |
 //! | `limits` | limits of the process |
 
@@ -16,6 +16,7 @@ mod check;
 mod daemon;
 mod error;
 mod free_space;
+mod last_events;
 mod left_behind;
 mod limits;
 mod monitor;

@@ -5,14 +5,17 @@
 //! there is nothing to watch. A reload takes effect at once. Low space is remembered until the end of the process; silences and
 //! the time of each source's last event are saved beside the store every [`PERIOD`], and when the daemon stops.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::free_space::LowSpace;
+use super::last_events::last_events;
 use super::silence_file::SilenceFile;
 use super::silent_sources::{SavedSilence, SilenceLimit, SilentSources};
 use crate::config::Config;
@@ -23,6 +26,8 @@ use crate::telemetry::{AlarmKind, Feed};
 
 /// Longest time between two checks.
 const PERIOD: Duration = Duration::from_secs(60);
+/// Longest wait for a file to be saved.
+const SAVE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What a configuration has to watch.
 #[derive(Clone, Debug)]
@@ -81,6 +86,7 @@ pub(super) fn start(
         file,
         saved_at: Instant::now(),
         save_failed: false,
+        saving: None,
         names: Vec::new(),
     };
     (sender, runtime.spawn(monitor.run(receiver)))
@@ -98,12 +104,15 @@ struct Monitor {
     file: SilenceFile,
     saved_at: Instant,
     save_failed: bool,
+    /// A save that hangs.
+    saving: Option<JoinHandle<io::Result<()>>>,
     /// All sources.
     names: Vec<Arc<str>>,
 }
 
 impl Monitor {
     async fn run(mut self, mut watched: watch::Receiver<Option<Watched>>) {
+        self.read_log().await;
         loop {
             let Some(now) = watched.borrow_and_update().clone() else {
                 return self.save().await;
@@ -126,6 +135,17 @@ impl Monitor {
                 () = timer => {}
                 () = self.queue.room_changed() => {}
                 changed = watched.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// What was heard after the last save, if the process was killed.
+    async fn read_log(&mut self) {
+        let (history, clock) = (self.feed.history(), Instant::now());
+        for (source, last) in last_events(&*self.queue, self.file.saved_at()).await {
+            if history.last_event_ms(&source).is_none_or(|known| known < last.as_millis()) {
+                history.restore(source.to_string(), last.as_millis());
+                self.silences.heard_before(&source, last, clock);
             }
         }
     }
@@ -180,11 +200,18 @@ impl Monitor {
                 saved.push(SavedSilence { source, silent_ms, last_ms, alarmed: false });
             }
         }
-        // A disk that hangs must not block a thread that receives.
-        let written = tokio::task::spawn_blocking(move || file.write(&saved)).await;
-        let failed = match written {
-            Ok(written) => written.err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
+        // A disk that hangs must not block a thread that receives, nor the end of the daemon; its thread is left behind.
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            return;
+        }
+        let mut saving = tokio::task::spawn_blocking(move || file.write(&saved));
+        let failed = match timeout(SAVE_TIME_MAX, &mut saving).await {
+            Ok(Ok(written)) => written.err().map(|error| error.to_string()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => {
+                self.saving = Some(saving);
+                Some(format!("no answer within {} s", SAVE_TIME_MAX.as_secs()))
+            }
         };
         if let Some(reason) = failed.as_ref().filter(|_| !self.save_failed) {
             tracing::warn!("a restart will count silences from zero: cannot write them: {reason}");

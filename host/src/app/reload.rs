@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +60,9 @@ pub(super) struct InForce {
     recipes: Recipes,
     count: Count,
 }
+
+/// A configuration and its targets.
+type Loaded = (Config, Vec<PreparedTarget>);
 
 /// How many sources and targets a configuration has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -224,18 +228,25 @@ impl Reloader {
         }
     }
 
-    /// Finds everything that can be wrong, all at once.
-    fn load(&self) -> Result<(Config, Vec<PreparedTarget>), Rejected> {
+    /// Finds everything that can be wrong, all at once. Also returns the files of secrets.
+    fn load(&self) -> (Result<Loaded, Rejected>, Vec<PathBuf>) {
+        let mut secrets = Vec::new();
+        (self.load_with(&mut secrets), secrets)
+    }
+
+    fn load_with(&self, secrets: &mut Vec<PathBuf>) -> Result<Loaded, Rejected> {
         let (mut made, environment) = (None, Environment::of_process());
-        let further =
-            |config: &Config| match PluginHost::new(config, &config.plugins, &self.delivering) {
+        let further = |config: &Config| {
+            secrets.clone_from(&config.secret_files);
+            match PluginHost::new(config, &config.plugins, &self.delivering) {
                 Ok(host) => {
                     let Prepared { targets, problems } = check::prepare(config, &host);
                     made = Some((host, targets));
                     problems
                 }
                 Err(error) => vec![Problem::error(error.to_string())],
-            };
+            }
+        };
         let config = load_again(&self.fixed.file, &environment, &self.fixed.home, further)
             .map_err(|problems| Rejected::new(problems.count(), &problems))?;
         let (host, targets) =

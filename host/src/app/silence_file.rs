@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::silent_sources::SavedSilence;
+use crate::model::Timestamp;
 
 /// The file's name.
 const FILE: &str = "silence.json";
@@ -40,15 +41,25 @@ impl SilenceFile {
         }
     }
 
+    /// When it was saved; `None` if it was not.
+    pub(super) fn saved_at(&self) -> Option<Timestamp> {
+        let changed = fs::metadata(&self.path).and_then(|metadata| metadata.modified());
+        changed.ok().map(Timestamp::from)
+    }
+
     fn try_read(&self) -> io::Result<Vec<SavedSilence>> {
-        // Opening a pipe would wait for its other end.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
+        let irregular = || Err(io::Error::other("it is not a regular file"));
+        match fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            file => file?,
-        };
+            Err(error) => return Err(error),
+            Ok(metadata) if !metadata.is_file() => return irregular(),
+            Ok(_) => {}
+        }
+        // Opening a pipe would wait for its other end, and it may be one by now.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
+            return irregular();
         }
         let mut text = Vec::new();
         file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
@@ -68,8 +79,13 @@ impl SilenceFile {
             };
         }
         let new = self.path.with_extension("new");
+        // What is there may be a pipe, whose opening would wait for a reader.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
+        options.write(true).create_new(true).mode(0o600);
         options.open(&new)?.write_all(&serde_json::to_vec(saved)?)?;
         fs::rename(&new, &self.path)
     }
@@ -77,7 +93,42 @@ impl SilenceFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
+
+    /// Makes something at a path.
+    type Make<'a> = &'a dyn Fn(&Path);
+
+    #[test]
+    fn nothing_waits_for_a_pipe_a_socket_a_device_or_a_folder_in_place_of_the_file() {
+        let fifo = |path: &Path| {
+            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        };
+        let socket = |path: &Path| drop(UnixListener::bind(path).unwrap());
+        let device = |path: &Path| symlink("/dev/zero", path).unwrap();
+        let folder_there = |path: &Path| fs::create_dir(path).unwrap();
+        let kinds: [(Make<'_>, bool); 4] =
+            [(&fifo, true), (&socket, true), (&device, true), (&folder_there, false)];
+        let saved =
+            [SavedSilence { source: "a".into(), silent_ms: None, last_ms: None, alarmed: false }];
+        for (make, is_replaced) in kinds {
+            for name in [FILE, "silence.new"] {
+                let folder = tempfile::tempdir().unwrap();
+                let file = SilenceFile::new(folder.path());
+                make(&folder.path().join(name));
+                if name == FILE {
+                    let error = file.try_read().unwrap_err().to_string();
+                    assert_eq!(error, "it is not a regular file");
+                }
+                assert_eq!(file.write(&saved).is_ok(), is_replaced, "{name}");
+                assert_eq!(file.read().len(), usize::from(is_replaced), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn a_written_file_is_read_back_and_a_damaged_one_is_ignored() {

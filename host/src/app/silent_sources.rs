@@ -66,6 +66,13 @@ impl SilentSources {
         Self { heard: saved.into_iter().filter_map(heard).collect(), checked: Some(clock) }
     }
 
+    /// The log shows that a source was heard later than what was saved of it: its silence begins again.
+    pub(super) fn heard_before(&mut self, source: &str, last: Timestamp, clock: Instant) {
+        if let Some(heard) = self.heard.get_mut(source) {
+            *heard = Heard { last: None, earlier: Some(last), since: clock, alarmed: false };
+        }
+    }
+
     /// What a restart needs.
     pub(super) fn saved(&self, clock: Instant) -> Vec<SavedSilence> {
         let saved = |(source, heard): (&Arc<str>, &Heard)| {
@@ -209,6 +216,20 @@ mod tests {
         ] {
             assert_eq!(check(&mut silence, start, minutes, last), raised, "minute {minutes}");
         }
+    }
+
+    #[test]
+    fn a_source_that_the_log_heard_after_it_was_saved_begins_a_new_silence() {
+        let (mut silence, start) = (SilentSources::default(), Instant::now());
+        assert!(check(&mut silence, start, 90, Some(10)));
+        let begun = start + HOUR / 60 * 100;
+        let mut silence = SilentSources::restore(silence.saved(begun), begun);
+        silence.heard_before("a", Timestamp::from_millis(9), begun);
+        silence.heard_before("other", Timestamp::from_millis(9), begun);
+        for (minutes, raised) in [(100, false), (159, false), (160, true), (161, false)] {
+            assert_eq!(check(&mut silence, start, minutes, None), raised, "minute {minutes}");
+        }
+        assert_eq!(silence.saved(begun)[0].last_ms, Some(9));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::left_behind;
+use super::left_behind::{self, Names};
 use super::prepare::{PreparedTarget, Ready, State};
 use super::recipe::{Changes, NamedRecipe, Recipes};
 use crate::admin::{SourceView, Standing, TargetView, View};
@@ -64,10 +64,14 @@ impl Wiring {
         })
     }
 
-    /// What waits for targets that the configuration does not have.
+    /// What waits for targets that the configuration does not have, or that are disabled.
     pub(super) fn left_behind(&self, queue: &dyn Queue) -> Vec<String> {
-        let configured = self.targets.iter().map(|wired| &*wired.target.name).collect();
-        left_behind::of_queue(queue, &configured).iter().map(left_behind::line).collect()
+        let off = self.targets.iter().filter(|wired| !wired.target.enabled);
+        let names = Names {
+            configured: self.targets.iter().map(|wired| &*wired.target.name).collect(),
+            disabled: off.map(|wired| &*wired.target.name).collect(),
+        };
+        left_behind::of_queue(queue, &names).iter().map(left_behind::line).collect()
     }
 
     /// What the targets that can deliver are made from.

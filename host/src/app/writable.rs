@@ -18,7 +18,12 @@ pub(super) fn not_a_file(path: &Path) -> Option<String> {
     }
 }
 
-/// Names the part of the path where a folder must be and something else is.
+/// Why no folder can be opened or made there: names the part of the path that is something else.
+pub(super) fn no_folder(path: &Path) -> Option<String> {
+    not_a_folder(&path.join("a file"))
+}
+
+/// Names the part above the path where a folder must be and something else is.
 fn not_a_folder(path: &Path) -> Option<String> {
     for folder in path.ancestors().skip(1) {
         let there = match fs::symlink_metadata(folder) {

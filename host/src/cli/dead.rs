@@ -104,6 +104,10 @@ fn list(args: &ListArgs, config: Option<&Path>) -> Result<(), Failure> {
     let target = args.target.iter().map(|target| ("target", target.as_str()));
     let path = ask::path("/dead", target.chain([("max", max.as_str())]));
     let page: DeadPage = args.ask.daemon(config)?.get(&path)?;
+    if let Some(damage) = &page.damage {
+        let more = "`dispatcher store check` says more";
+        out::error(&format!("dead letters may be missing here: {damage}; {more}"));
+    }
     if args.json {
         return out::json(&page);
     }

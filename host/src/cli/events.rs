@@ -10,8 +10,8 @@ use super::event_table::table;
 use super::exit::Failure;
 use super::given::time;
 use super::{out, terminal};
-use crate::admin::wire::{EventLine, EventPage, FateKind};
-use crate::model::{Severity, Timestamp, counted};
+use crate::admin::wire::{EventLine, EventPage, FateKind, unreadable_places};
+use crate::model::{Severity, Timestamp};
 
 /// Events shown unless `--max` says otherwise.
 const MAX_DEFAULT: usize = 50;
@@ -83,12 +83,13 @@ pub(super) fn run(args: &EventsArgs, config: Option<&Path>) -> Result<(), Failur
             events.push(event);
             Ok(true)
         };
-        find(args, &daemon, &mut notes, keep)?;
+        let unreadable = find(args, &daemon, &mut notes, keep)?;
         let today = Timestamp::from(SystemTime::now()).to_string();
         let today = today.get(..DATE_CHARS).unwrap_or_default();
-        out::line(&match events.is_empty() {
-            true => "no such events".to_owned(),
-            false => table(&events, today, terminal::columns()),
+        out::line(&match (events.is_empty(), unreadable) {
+            (true, 0) => "no such events".to_owned(),
+            (true, _) => "no such events in what can be read".to_owned(),
+            (false, _) => table(&events, today, terminal::columns()),
         });
     }
     notes.iter().for_each(|note| out::error(note));
@@ -96,12 +97,13 @@ pub(super) fn run(args: &EventsArgs, config: Option<&Path>) -> Result<(), Failur
 }
 
 /// Asks for pages until there are enough events, or none is left, or `take` wants no more. `notes`: for standard error.
+/// Returns how many places of the log cannot be read.
 fn find(
     args: &EventsArgs,
     daemon: &Daemon,
     notes: &mut Vec<String>,
     mut take: impl FnMut(EventLine) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let (mut left, mut unreadable, mut before) = (args.max, 0, None::<String>);
     let mut reach = Reach::default();
     let since = args.since.map(|since| since.as_millis().to_string());
@@ -125,7 +127,7 @@ fn find(
         let is_end = reach.add(&page, args.target.is_some() || args.state.is_some());
         for event in page.events {
             if !take(event)? {
-                return Ok(());
+                return Ok(unreadable);
             }
         }
         before = page.next;
@@ -138,11 +140,9 @@ fn find(
         }
     }
     if unreadable > 0 {
-        let places = counted(unreadable, "place", "places");
-        let more = "`dispatcher store check` says more";
-        notes.push(format!("{places} of the log cannot be read; {more}"));
+        notes.push(unreadable_places(unreadable));
     }
-    Ok(())
+    Ok(unreadable)
 }
 
 /// How far a search without `--since` has come.

@@ -41,7 +41,16 @@ pub(super) fn load(option: Option<&Path>) -> Result<Config, Failure> {
 }
 
 fn load_quietly(option: Option<&Path>) -> Result<Config, Failure> {
-    config::load(&file(option)?, &Environment::of_process())
+    load_file(&file(option)?, &mut Vec::new())
+}
+
+/// `secrets`: gets the files of secrets, also of a configuration with errors.
+fn load_file(file: &Path, secrets: &mut Vec<PathBuf>) -> Result<Config, Failure> {
+    let further = |config: &Config| {
+        secrets.clone_from(&config.secret_files);
+        Vec::new()
+    };
+    config::load_with(file, &Environment::of_process(), further)
         .map_err(|problems| Failure { code: PROBLEMS, text: report(&problems, stderr_styled()) })
 }
 
@@ -49,8 +58,11 @@ fn load_quietly(option: Option<&Path>) -> Result<Config, Failure> {
 /// with what the plugins report. What only a plugin reports stops its target and not the daemon.
 /// Warnings are logged.
 pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
-    let load = || load_quietly(option);
-    let loaded = file(option).and_then(|file| config::read_saved(&file, load));
+    let load = |file: &Path| {
+        let mut secrets = Vec::new();
+        (load_file(file, &mut secrets), secrets)
+    };
+    let loaded = file(option).and_then(|file| config::read_saved(&file, || load(&file)));
     let config = loaded.map_err(|failure| {
         let whole = file(option).map(|file| {
             let environment = Environment::of_process();

@@ -40,7 +40,9 @@ pub(super) fn run(args: &TailArgs, config: Option<&Path>) -> Result<(), Failure>
     let last = args.last.unwrap_or(if args.json { 0 } else { LAST_DEFAULT }).to_string();
     args.ask.daemon(config)?.lines(&ask::path("/tail", [("last", last.as_str())]), |text| {
         let line = serde_json::from_str::<TailLine>(text);
-        let is_of_before = line.as_ref().is_ok_and(|line| line.time() < began.as_str());
+        let is_of_before = line.as_ref().is_ok_and(|line| {
+            matches!(line, TailLine::Incomplete { .. }) || line.time() < began.as_str()
+        });
         let is_read = if args.json { out::is_read(text) } else { out::is_read(&show(text)) };
         left -= u64::from(!is_of_before);
         is_read && left > 0
@@ -78,6 +80,9 @@ fn words(line: TailLine) -> String {
         TailLine::Missed { time, count } => {
             format!("{time} … {} skipped", counted(count, "line", "lines"))
         }
+        TailLine::Incomplete { time, reason } => {
+            format!("{time} … events of before may be missing: {reason}")
+        }
     }
 }
 
@@ -113,6 +118,8 @@ mod tests {
     fn skipped_lines_are_counted_and_an_unknown_line_is_shown_as_it_came() {
         let shown = show(r#"{"what":"missed","time":"t","count":5}"#);
         assert_eq!(shown, "t … 5 lines skipped");
+        let shown = show(r#"{"what":"incomplete","time":"t","reason":"a\nb"}"#);
+        assert_eq!(shown, "t … events of before may be missing: a\\nb");
         for line in [r#"{"what":"sneezed","time":"t"}"#, "\u{1b}"] {
             let shown = show(line);
             assert!(

@@ -4,6 +4,7 @@
 //! one file. The limit of bytes applies to all files together.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -160,7 +161,11 @@ fn more(file: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     let unreadable = |reason: String| Unreadable { file: folder.clone(), reason };
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            let help = "it is not a folder; put the folder of further files there, or nothing";
+            return Err(unreadable(help.to_owned()));
+        }
         Err(error) => return Err(unreadable(error.to_string())),
     };
     let mut files = Vec::new();
@@ -293,5 +298,8 @@ mod tests {
         fs::create_dir(folder.path().join(MORE_FOLDER).join("x.toml")).unwrap();
         let reason = refused(&file);
         assert_eq!(reason, "it is a folder; put a regular file there, or a link to one");
+        fs::remove_dir_all(folder.path().join(MORE_FOLDER)).unwrap();
+        fs::write(folder.path().join(MORE_FOLDER), "").unwrap();
+        assert!(refused(&file).starts_with("it is not a folder; "), "{}", refused(&file));
     }
 }

@@ -15,26 +15,32 @@ const WAITS_MAX: u32 = 20;
 
 /// Reads a configuration that is not being saved: waits until none of its files has changed for `QUIET`, and
 /// reads again if one changed meanwhile. After `WAITS_MAX` waits or reads it takes what is there. Blocks.
-pub fn read_saved<T>(file: &Path, mut read: impl FnMut() -> T) -> T {
+///
+/// `read` also returns the files of secrets that the configuration names.
+pub fn read_saved<T>(file: &Path, mut read: impl FnMut() -> (T, Vec<PathBuf>)) -> T {
+    let mut secrets = Vec::new();
     for _ in 0..WAITS_MAX {
-        if let Some(left) = left(file, SystemTime::now()) {
+        if let Some(left) = left(&changes(file, &secrets), SystemTime::now()) {
             thread::sleep(left);
             continue;
         }
-        let before = changes(file);
-        let result = read();
-        if changes(file) == before {
+        let (before, began) = (changes(file, &secrets), SystemTime::now());
+        let (result, mut named) = read();
+        let is_same = changes(file, &secrets) == before;
+        named.retain(|path| !secrets.contains(path));
+        if is_same && !named.iter().any(|path| is_recent(path, began)) {
             return result;
         }
+        secrets.extend(named);
     }
-    read()
+    read().0
 }
 
 /// When each file of the configuration changed.
-fn changes(file: &Path) -> Vec<(PathBuf, SystemTime)> {
+fn changes(file: &Path, secrets: &[PathBuf]) -> Vec<(PathBuf, SystemTime)> {
     let folder = folder(file);
     let beside = [folder.join(ENV_FILE), folder.join(MORE_FOLDER)];
-    let all = configuration_files(file).into_iter().chain(beside);
+    let all = configuration_files(file).into_iter().chain(beside).chain(secrets.iter().cloned());
     all.filter_map(|path| {
         let changed = std::fs::metadata(&path).ok()?.modified().ok()?;
         Some((path, changed))
@@ -43,11 +49,17 @@ fn changes(file: &Path) -> Vec<(PathBuf, SystemTime)> {
 }
 
 /// How long the newest change is still recent; `None` if it is not. A time in the future counts as old.
-fn left(file: &Path, now: SystemTime) -> Option<Duration> {
-    let left = changes(file).into_iter().filter_map(|(_, changed)| {
-        QUIET.checked_sub(now.duration_since(changed).ok()?).filter(|left| !left.is_zero())
+fn left(changes: &[(PathBuf, SystemTime)], now: SystemTime) -> Option<Duration> {
+    let left = changes.iter().filter_map(|(_, changed)| {
+        QUIET.checked_sub(now.duration_since(*changed).ok()?).filter(|left| !left.is_zero())
     });
     left.max()
+}
+
+/// Whether a file, read since `began`, may have been half saved then.
+fn is_recent(path: &Path, began: SystemTime) -> bool {
+    let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| changed + QUIET > began && changed <= SystemTime::now())
 }
 
 #[cfg(test)]
@@ -69,7 +81,7 @@ mod tests {
         for path in [&file, &more] {
             set(path, old);
         }
-        assert_eq!(left(&file, now), None);
+        assert_eq!(left(&changes(&file, &[]), now), None);
         for name in ["dispatcher.toml", ENV_FILE, "conf.d/a.toml", "conf.d"] {
             let path = home.path().join(name);
             if !path.exists() {
@@ -77,9 +89,9 @@ mod tests {
                 set(&more, old);
             }
             set(&path, now - Duration::from_millis(30));
-            assert_eq!(left(&file, now), Some(Duration::from_millis(70)), "{name}");
+            assert_eq!(left(&changes(&file, &[]), now), Some(Duration::from_millis(70)), "{name}");
             set(&path, now + Duration::from_secs(3600));
-            assert_eq!(left(&file, now), None, "{name} in the future");
+            assert_eq!(left(&changes(&file, &[]), now), None, "{name} in the future");
             set(&path, old);
         }
     }
@@ -96,8 +108,37 @@ mod tests {
             if reads == 1 {
                 std::fs::write(&file, "whole").unwrap();
             }
-            text
+            (text, Vec::new())
         });
         assert_eq!((text.as_str(), reads), ("whole", 2));
+    }
+
+    #[test]
+    fn the_file_of_a_secret_that_is_being_saved_is_read_again() {
+        let home = tempfile::tempdir().unwrap();
+        let [file, secret] = ["dispatcher.toml", "secret"].map(|name| home.path().join(name));
+        let old = SystemTime::now() - Duration::from_secs(1);
+        for (is_old, changes_while_read, expected) in
+            [(true, false, 1), (false, false, 2), (true, true, 2), (false, true, 2)]
+        {
+            for path in [&file, &secret] {
+                std::fs::write(path, "half").unwrap();
+                std::fs::File::open(path).unwrap().set_modified(old).unwrap();
+            }
+            if !is_old {
+                std::fs::write(&secret, "half").unwrap();
+            }
+            let mut reads = 0;
+            let text = read_saved(&file, || {
+                let text = std::fs::read_to_string(&secret).unwrap();
+                reads += 1;
+                if reads == 1 && changes_while_read {
+                    std::fs::write(&secret, "whole").unwrap();
+                }
+                (text, vec![secret.clone()])
+            });
+            let last = if changes_while_read { "whole" } else { "half" };
+            assert_eq!((text.as_str(), reads), (last, expected), "{is_old} {changes_while_read}");
+        }
     }
 }

@@ -114,6 +114,7 @@ fn source(
         _ => None,
     });
     let (scheme, sender) = (scheme?, sender?);
+    scheme::refuse_misfits((name, &path), &scheme, &place, notes);
     // If there is no secret, the reason has been noted already.
     let secrets = if open { secrets::Secrets::default() } else { secrets? };
     let verifier = match secrets::verifier(&scheme, &secrets.values, context.public_url) {
@@ -124,7 +125,6 @@ fn source(
         }
     };
     refuse_any_body(&scheme, &sender, place.clone(), notes);
-    scheme::refuse_bodyless(name, &scheme, place.clone(), notes);
     let (repeat, sender) = repeat.of(&scheme, sender, place.clone(), notes);
     let sender = match events_max {
         Some(events_max) => Arc::new(sender.with_events_max(events_max)),

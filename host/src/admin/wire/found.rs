@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::counted;
+
 /// `GET /events`, the newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventPage {
@@ -14,6 +16,13 @@ pub struct EventPage {
     pub back_to: Option<String>,
     /// Places of the log that cannot be read.
     pub unreadable: u64,
+}
+
+/// That places of the log cannot be read, for people.
+#[must_use]
+pub fn unreadable_places(count: u64) -> String {
+    let places = counted(count, "place", "places");
+    format!("{places} of the log cannot be read; `dispatcher store check` says more")
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

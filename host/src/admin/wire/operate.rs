@@ -8,6 +8,9 @@ pub struct DeadPage {
     pub letters: Vec<Letter>,
     /// How many there are in all.
     pub total: u64,
+    /// The damage of the store that was found since the start: what was recorded there may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
 }
 
 /// One dead letter, or a run of them that share a reason.

@@ -28,6 +28,8 @@ pub enum TailLine {
     Failed { time: String, target: String, event: String, attempt: u32, reason: String },
     /// The client was too slow: this many notes were skipped.
     Missed { time: String, count: u64 },
+    /// Events of before are missing here.
+    Incomplete { time: String, reason: String },
 }
 
 impl TailLine {
@@ -39,7 +41,8 @@ impl TailLine {
             | Self::Refused { time, .. }
             | Self::Delivered { time, .. }
             | Self::Failed { time, .. }
-            | Self::Missed { time, .. } => time,
+            | Self::Missed { time, .. }
+            | Self::Incomplete { time, .. } => time,
         }
     }
 }

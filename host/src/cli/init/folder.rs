@@ -165,6 +165,13 @@ fn further(folder: &Path, plans: &[Plan]) -> Result<String, Failure> {
 /// Keeps dispatcher.env out of version control; says what was done.
 fn ignore(folder: &Path, changes: &mut Vec<Change>) -> Result<Option<String>, Failure> {
     let path = folder.join(IGNORE_FILE);
+    // Reading a pipe would wait for its writer, and a device may never end.
+    if path.metadata().is_ok_and(|it| !it.is_file()) {
+        return Err(Failure::new(format!(
+            "{} is not a regular file; move it away, then repeat this; nothing was changed",
+            shown(&path)
+        )));
+    }
     let text = match fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -37,6 +37,19 @@ fn the_written_files_are_valid_private_and_have_a_new_secret() {
 }
 
 #[test]
+fn nothing_waits_for_a_pipe_in_place_of_a_file() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    for name in [".gitignore", ENV_FILE, CONFIG_FILE] {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let error = init(home.path()).unwrap_err().text;
+        assert!(error.contains(&path.display().to_string()), "{name}: {error}");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "{name}");
+    }
+}
+
+#[test]
 fn an_existing_file_is_named_and_not_overwritten() {
     for name in [CONFIG_FILE, ENV_FILE] {
         let home = tempfile::tempdir().unwrap();

@@ -106,8 +106,19 @@ pub(super) fn methods(
     Some(Arc::new(Scheme { methods, ..(*scheme?).clone() }))
 }
 
+/// Refuses what would refuse every request of a source of that name and path.
+pub(super) fn refuse_misfits(
+    (source, path): (&str, &str),
+    scheme: &Scheme,
+    at: &Range<usize>,
+    notes: &Notes,
+) {
+    refuse_bodyless(source, scheme, at, notes);
+    refuse_field_in_path((source, path), scheme, at, notes);
+}
+
 /// Refuses a scheme that needs something of a body when events come by GET only.
-pub(super) fn refuse_bodyless(source: &str, scheme: &Scheme, at: Range<usize>, notes: &Notes) {
+fn refuse_bodyless(source: &str, scheme: &Scheme, at: &Range<usize>, notes: &Notes) {
     let Some(signature) = scheme.signature() else { return };
     let in_body = |spots: &[Spot]| !spots.iter().any(|spot| matches!(spot, Spot::Query(_)));
     let place = match &signature.place {
@@ -123,8 +134,28 @@ pub(super) fn refuse_bodyless(source: &str, scheme: &Scheme, at: Range<usize>, n
     if needs_body && scheme.methods.iter().all(|method| *method == Method::GET) {
         let title = format!("source `{source}` takes GET only, which has no body");
         let label = format!("scheme `{}` verifies parts of the body", scheme.name);
-        let problem = Problem::error(title).at(at, label);
+        let problem = Problem::error(title).at(at.clone(), label);
         notes.add(problem.help("add another method to `methods`, or read it from \"query:NAME\""));
+    }
+}
+
+/// Refuses a path that has the name of the field by which a form is known from an address.
+fn refuse_field_in_path(
+    (source, path): (&str, &str),
+    scheme: &Scheme,
+    at: &Range<usize>,
+    notes: &Notes,
+) {
+    let parts = scheme.signature().map(|signature| &signature.signed);
+    let fields = parts.into_iter().flatten().filter_map(|part| match part {
+        Part::SortedForm { always } => Some(&**always),
+        _ => None,
+    });
+    for field in fields.filter(|field| path.contains(field)) {
+        let title = format!("source `{source}` would refuse every request: {path} has `{field}`");
+        let label = format!("scheme `{}` signs the address with a form after it", scheme.name);
+        let help = "in an address that could be the form's field: give the source another `path`";
+        notes.add(Problem::error(title).at(at.clone(), label).help(help));
     }
 }
 
