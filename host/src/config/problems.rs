@@ -10,7 +10,7 @@ use super::document::{Document, Position};
 use super::problem::{Kind, Place, Problem};
 use crate::model::{counted, printable};
 
-/// Most problems shown at once; the rest are only counted.
+/// Most problems shown at once, errors before warnings; the rest are only counted.
 pub const PROBLEMS_SHOWN_MAX: usize = 100;
 
 /// All problems of one configuration, in the order of the file.
@@ -54,12 +54,24 @@ impl Problems {
         self.list.len() - self.errors()
     }
 
+    /// Those that are shown, in the order of the file.
+    fn shown(&self) -> impl Iterator<Item = &Problem> {
+        let mut errors = self.errors().min(PROBLEMS_SHOWN_MAX);
+        let mut warnings = PROBLEMS_SHOWN_MAX - errors;
+        self.list.iter().filter(move |problem| {
+            let left = if problem.is_error() { &mut errors } else { &mut warnings };
+            let is_shown = *left > 0;
+            *left = left.saturating_sub(1);
+            is_shown
+        })
+    }
+
     /// The problems for people, each followed by an empty line. `styled`: with colours.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
-        for problem in self.list.iter().take(PROBLEMS_SHOWN_MAX) {
+        for problem in self.shown() {
             text.push_str(&self.document.render(problem, &renderer));
             text.push_str("\n\n");
         }
@@ -86,7 +98,7 @@ impl Problems {
             let more = if more.is_empty() { more } else { format!(" ({more})") };
             printable(&format!("{place}{}{more}", problem.title))
         };
-        self.list.iter().take(PROBLEMS_SHOWN_MAX).map(line).collect()
+        self.shown().map(line).collect()
     }
 
     /// For programs: counts, and for each problem its file, line and column (from 1, in characters; `null` if it

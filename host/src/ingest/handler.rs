@@ -20,7 +20,7 @@ use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
-use crate::normalize::{self, Sender};
+use crate::normalize::{self, Content, Sender};
 use crate::route::Router;
 use crate::store::Queue;
 use crate::telemetry::{Feed, Shortage};
@@ -211,7 +211,7 @@ impl Ingest {
             reservation.grow(body.len())?;
         }
         let seed = self.queue.repetition_seed();
-        let (planned, in_utf8) = rules.plan(
+        let (planned, in_utf8, content) = rules.plan(
             &source.sender,
             source.repeat,
             &verified,
@@ -223,7 +223,7 @@ impl Ingest {
             reservation.grow(body.len())?;
         }
         let notes = if heard { rules.notes(&source.name, &planned) } else { Vec::new() };
-        let media = media_type(&source.sender, &verified, &body, in_utf8.as_deref());
+        let media = media_type(&source.sender, &verified, &body, in_utf8.as_deref(), content);
         let (first, others) = rules.new_requests(source, &verified, media.as_deref(), planned);
         // Its head is a part of the connection's read buffer. If it were alive when the connection reads the next
         // request, another buffer would have to be allocated.
@@ -247,16 +247,16 @@ fn media_type(
     verified: &Verified,
     body: &[u8],
     in_utf8: Option<&[u8]>,
+    content: Content,
 ) -> Option<String> {
     let Request { headers, uri, .. } = verified.request();
     if let Some(body) = in_utf8 {
-        return normalize::media_type_in_utf8(sender, headers, uri.query(), body);
+        return normalize::media_type_in_utf8(sender, headers, uri.query(), body, content);
     }
-    if matches!(body.first(), Some(b'{' | b'[')) {
+    if content == Content::Plain && matches!(body.first(), Some(b'{' | b'[')) {
         return None;
     }
-    let is_query = body.is_empty() && verified.form_in_query().is_some();
-    normalize::media_type(sender, headers, uri.query(), body, is_query)
+    normalize::media_type(sender, headers, uri.query(), body, content)
 }
 
 impl net::Handler for Ingest {

@@ -13,7 +13,7 @@ use super::refusal::RequestRefusal;
 use super::settings::{BodyTime, Repeat, Settings, SourceSettings, without_slash};
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, RepetitionSeed, Timestamp};
 use crate::net::Peer;
-use crate::normalize::{self, Input, Repetition, Sender};
+use crate::normalize::{self, Content, Input, Normalized, Repetition, Sender};
 use crate::route::Router;
 use crate::store::{self, NewRequest};
 use crate::telemetry::StoredNote;
@@ -135,7 +135,7 @@ impl Rules {
         body: &Bytes,
         bytes_max: usize,
         seed: RepetitionSeed,
-    ) -> Result<(Vec<Planned>, Option<Bytes>), RequestRefusal> {
+    ) -> Result<(Vec<Planned>, Option<Bytes>, Content), RequestRefusal> {
         let request = verified.request();
         let (headers, query) = (&request.headers, request.uri.query());
         let repetition_key = || verified.repetition_key(seed);
@@ -153,10 +153,16 @@ impl Rules {
         let body = form.as_ref().unwrap_or(body);
         let input = Input { headers, query, body, is_query, repetition, seed };
         let sender = sender.of_set(verified.header_set());
-        let (events, in_utf8) = normalize::normalize_up_to(sender, input, bytes_max)
-            .map_err(RequestRefusal::Malformed)?;
+        let Normalized { events, in_utf8, is_text } =
+            normalize::normalize_up_to(sender, input, bytes_max)
+                .map_err(RequestRefusal::Malformed)?;
         let planned = events.into_iter().map(|event| self.router.plan(&request.source, event));
-        Ok((planned.collect(), in_utf8))
+        let content = match is_query {
+            true => Content::Query,
+            false if is_text => Content::Text,
+            false => Content::Plain,
+        };
+        Ok((planned.collect(), in_utf8, content))
     }
 
     /// What is stored of a verified request, in one part unless it brings more events than a record takes. `media` is

@@ -36,16 +36,26 @@ impl<'a> Input<'a> {
     }
 }
 
+/// What was read from a request.
+#[derive(Debug)]
+pub struct Normalized {
+    /// In order; none for an empty array.
+    pub events: Vec<Event>,
+    /// The body in UTF-8, if it was sent in another character set: the events are slices of it.
+    pub in_utf8: Option<Bytes>,
+    /// It is a text, though it begins like JSON.
+    pub is_text: bool,
+}
+
 /// The events of a request, in order; none for an empty array.
 ///
 /// # Errors
 /// See [`Malformed`].
 pub fn normalize(sender: &Sender, input: Input<'_>) -> Result<Vec<Event>, Malformed> {
-    normalize_up_to(sender, input, usize::MAX).map(|(events, _)| events)
+    normalize_up_to(sender, input, usize::MAX).map(|read| read.events)
 }
 
-/// The same; a body in another character set may have at most `bytes_max` in UTF-8. It is given, too: the events
-/// are slices of it.
+/// The same; a body in another character set may have at most `bytes_max` in UTF-8.
 ///
 /// # Errors
 /// See [`Malformed`].
@@ -53,33 +63,31 @@ pub fn normalize_up_to(
     sender: &Sender,
     input: Input<'_>,
     bytes_max: usize,
-) -> Result<(Vec<Event>, Option<Bytes>), Malformed> {
-    let refused = match read(sender, input) {
-        Err(refused) => refused,
-        Ok(events) => return Ok((events, None)),
-    };
-    if matches!(refused, Malformed::NotUtf8 { .. } | Malformed::NotJson { .. })
-        && let Some(body) = charset::in_utf8(input.headers, input.body, bytes_max)?
-    {
-        let input = Input { body: &body, ..input };
-        let events = read(sender, input).or_else(|refused| text_event(sender, input, refused))?;
-        return Ok((events, Some(body)));
+) -> Result<Normalized, Malformed> {
+    match read_or_text(sender, input) {
+        Err(Malformed::NotUtf8 { .. } | Malformed::NotJson { .. }) | Ok((_, true)) => {}
+        read => {
+            let (events, is_text) = read?;
+            return Ok(Normalized { events, in_utf8: None, is_text });
+        }
     }
-    Ok((text_event(sender, input, refused)?, None))
+    let in_utf8 = charset::in_utf8(input.headers, input.body, bytes_max)?;
+    let body = in_utf8.as_ref().unwrap_or(input.body);
+    let (events, is_text) = read_or_text(sender, Input { body, ..input })?;
+    Ok(Normalized { events, in_utf8, is_text })
 }
 
-/// The event of a text that begins like JSON, such as `[URGENT] disk is full`, if its sender may send texts.
-fn text_event(
-    sender: &Sender,
-    input: Input<'_>,
-    refused: Malformed,
-) -> Result<Vec<Event>, Malformed> {
-    if !(sender.any_body && refused.is_of_syntax()) {
-        return Err(refused);
+/// Reads a body in UTF-8. A text that begins like JSON, such as `[URGENT] disk is full`, is an event (true) if its sender
+/// may send texts.
+fn read_or_text(sender: &Sender, input: Input<'_>) -> Result<(Vec<Event>, bool), Malformed> {
+    match read(sender, input) {
+        Err(refused) if sender.any_body && refused.is_of_syntax() => {
+            let Input { headers, query, body, repetition, seed, .. } = input;
+            let around = Around { root: Vec::new(), headers, query, seed };
+            Ok((vec![opaque(sender, body, &around, &mut Keys::new(repetition))], true))
+        }
+        read => Ok((read?, false)),
     }
-    let Input { headers, query, body, repetition, seed, .. } = input;
-    let around = Around { root: Vec::new(), headers, query, seed };
-    Ok(vec![opaque(sender, body, &around, &mut Keys::new(repetition))])
 }
 
 /// Reads a body in UTF-8.

@@ -14,19 +14,31 @@ const MEDIA_TYPE_BYTES_MAX: usize = 256;
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-/// The media type; `None` for JSON, and for an empty body of which no signature says that it is empty. `is_query`: the content is the form in the address.
+/// What is known of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Its first bytes show whether it is JSON.
+    Plain,
+    /// A text that begins like JSON.
+    Text,
+    /// The form in the address.
+    Query,
+}
+
+/// The media type; `None` for JSON, and for an empty body of which no signature says that it is empty.
 #[must_use]
 pub fn media_type(
     sender: &Sender,
     headers: &http::HeaderMap,
     query: Option<&str>,
     body: &[u8],
-    is_query: bool,
+    content: Content,
 ) -> Option<String> {
-    if is_query {
+    if content == Content::Query {
         return Some(FORM.to_owned());
     }
-    if super::body::begins_like_json(super::body::unmarked(body)) {
+    let body = super::body::unmarked(body);
+    if content == Content::Plain && super::body::begins_like_json(body) {
         return None;
     }
     match sender.reading(query) {
@@ -45,12 +57,13 @@ pub fn media_type_in_utf8(
     headers: &http::HeaderMap,
     query: Option<&str>,
     body: &[u8],
+    content: Content,
 ) -> Option<String> {
     let json = || {
         let is_named = headers.contains_key(CONTENT_TYPE);
         is_named.then(|| declared(headers).unwrap_or_else(|| JSON.to_owned()))
     };
-    let media = media_type(sender, headers, query, body, false).or_else(json)?;
+    let media = media_type(sender, headers, query, body, content).or_else(json)?;
     Some(charset::relabelled(&media))
 }
 
@@ -87,7 +100,7 @@ mod tests {
         let sender = vendors::sender("json").unwrap().limited(&coverage, UnsignedTypes::Ignored);
         let mut headers = http::HeaderMap::new();
         headers.extend(content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap())));
-        media_type(&sender, &headers, None, body.as_bytes(), false)
+        media_type(&sender, &headers, None, body.as_bytes(), Content::Plain)
     }
 
     #[test]
@@ -118,7 +131,12 @@ mod tests {
     #[test]
     fn content_in_the_address_is_a_form() {
         let (sender, headers) = (vendors::sender("json").unwrap(), http::HeaderMap::new());
-        assert_eq!(media_type(sender, &headers, None, b"a=1", true).as_deref(), Some(FORM));
+        assert_eq!(
+            media_type(sender, &headers, None, b"a=1", Content::Query).as_deref(),
+            Some(FORM)
+        );
+        let text = media_type(sender, &headers, None, b"[URGENT] full", Content::Text);
+        assert_eq!(text.as_deref(), Some("text/plain; charset=utf-8"));
     }
 
     #[test]
@@ -129,7 +147,7 @@ mod tests {
                 vendors::sender("json").unwrap().limited(&coverage, UnsignedTypes::Ignored);
             let mut headers = http::HeaderMap::new();
             headers.extend(content_type.map(|value| (CONTENT_TYPE, value.parse().unwrap())));
-            media_type_in_utf8(&sender, &headers, None, body.as_bytes())
+            media_type_in_utf8(&sender, &headers, None, body.as_bytes(), Content::Plain)
         };
         let xml = Some("text/xml; charset=utf-8");
         for charset in ["utf-16", "\"UTF-16LE\"", "windows-1252", "iso-8859-1"] {

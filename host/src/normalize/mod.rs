@@ -35,10 +35,10 @@ mod words;
 
 pub use body::{Reading, is_readable};
 pub use coverage::{Instead, Unsigned, UnsignedTypes};
-pub use event::{Input, normalize, normalize_up_to};
+pub use event::{Input, Normalized, normalize, normalize_up_to};
 pub use fixed::Fixed;
 pub use malformed::{DEPTH_MAX, EVENTS_LIMIT, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
-pub use media::{media_type, media_type_in_utf8};
+pub use media::{Content, media_type, media_type_in_utf8};
 pub use paths::{InvalidPath, has_valid_escapes};
 pub use record::{
     InvalidRecord, Record, TEMPLATES_MAX, TYPE_UNKNOWN, UNSIGNED_TYPE_BYTES_MAX, UNSIGNED_TYPES_MAX,

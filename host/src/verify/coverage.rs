@@ -36,7 +36,7 @@ impl Scheme {
             Coverage::Signed(SignedParts {
                 headers: signature.headers(&self.id, set),
                 same_as: signature.same_as(&self.id, set),
-                query: signature.signs_url(),
+                query: signature.covers_query(),
                 body: body.clone(),
             })
         };
@@ -155,13 +155,40 @@ impl Signature {
     }
 
     /// Whether the signed bytes show where the body begins and ends. If not, anyone could move bytes of a captured body
-    /// into the part beside it, or back, unless the body shows it itself, as JSON does.
+    /// into the part beside it, or back, unless the body shows it itself, as JSON does. A form whose fields are signed
+    /// shows where it begins, see [`Part::SortedForm`].
     #[must_use]
     pub fn delimits_body(&self) -> bool {
-        let is_body = |part: &Part| matches!(part, Part::Body);
+        let is_body = |part: &Part| matches!(part, Part::Body | Part::SortedForm { .. });
         let Some(place) = self.signed.iter().position(is_body) else { return true };
-        (0..place).all(|place| self.ends(place))
-            && (place + 1..self.signed.len()).all(|place| self.begins(place))
+        let is_form = self.signed[place] != Part::Body;
+        let is_certain = |at: usize| {
+            self.ends(at) || (is_form && at + 1 == place && self.signed[at].is_address())
+        };
+        (0..place).all(is_certain) && (place + 1..self.signed.len()).all(|place| self.begins(place))
+    }
+
+    /// Whether an id is signed whose bytes cannot be moved to or from the part beside it.
+    #[must_use]
+    pub(super) fn covers_id(&self) -> bool {
+        let place = self.signed.iter().position(|part| *part == Part::Id);
+        place.is_some_and(|place| self.is_apart(place))
+    }
+
+    /// Whether the address is signed, and its end cannot be moved to or from the part behind it.
+    #[must_use]
+    pub(super) fn covers_query(&self) -> bool {
+        let Some(place) = self.signed.iter().position(Part::is_address) else { return false };
+        let begin = |place: usize| (place..self.signed.len()).all(|place| self.begins(place));
+        let begins = (0..place).all(|at| self.ends(at) || self.signed[at] == Part::Body);
+        begins
+            && match self.signed.get(place + 1) {
+                None => true,
+                Some(Part::Literal(text)) if is_never_in_address(text) => true,
+                // Bodies that do not show where they begin are refused.
+                Some(Part::Body | Part::SortedForm { .. }) => begin(place + 2),
+                _ => begin(place + 1),
+            }
     }
 
     /// Whether the part at this place ends where it must end, if it begins where it must.

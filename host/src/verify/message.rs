@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use http::Method;
 use sha2::{Digest as _, Sha256};
 
 use super::claim::single;
@@ -48,7 +49,7 @@ impl<'r> Message<'r> {
             urls = url::forms(base, path, signature.signed.contains(&Part::UrlAnyPort));
         }
         unambiguous(signature, id)?;
-        if !signature.delimits_body() && !json::is_document(&request.body) {
+        if !signature.delimits_body() && !shows_its_border(signature, request) {
             return Err(VerifyRefusal::BodyUnclear);
         }
         let mut prepared = Vec::new();
@@ -166,6 +167,15 @@ impl<'r> Values<'r> {
 
 fn body_hash(request: &Request) -> String {
     codec::hex(&Sha256::digest(&request.body))
+}
+
+/// Whether the body shows where it begins and ends: JSON does, and a request by GET has none, if the signature covers
+/// that it is one.
+fn shows_its_border(signature: &Signature, request: &Request) -> bool {
+    if request.method == Method::GET && signature.signed.contains(&Part::Method) {
+        return request.body.is_empty();
+    }
+    json::is_document(&request.body)
 }
 
 /// Refuses an id that could be read as a shorter one: with the text after it, or the beginning of a time, before its end.

@@ -288,7 +288,7 @@ impl Scheme {
             Replay::OriginOnly
         } else if signature.signs_sorted_form() {
             Replay::Fields
-        } else if signature.signed.contains(&Part::Id) {
+        } else if signature.covers_id() {
             Replay::Id
         } else if covered {
             Replay::Window
@@ -305,6 +305,11 @@ impl Scheme {
 }
 
 impl Part {
+    /// Whether it is the address, whole or a part of it.
+    pub(super) const fn is_address(&self) -> bool {
+        matches!(self, Self::Url | Self::UrlAnyPort | Self::UrlDecoded | Self::Path)
+    }
+
     /// The place in the body of a signed value.
     pub(super) fn pointer(&self) -> Option<&str> {
         match self {
@@ -358,9 +363,6 @@ impl Signature {
     /// Whether the address is signed, with its query.
     #[must_use]
     pub fn signs_url(&self) -> bool {
-        let url = |part: &Part| {
-            matches!(part, Part::Url | Part::UrlAnyPort | Part::UrlDecoded | Part::Path)
-        };
-        self.signed.iter().any(url)
+        self.signed.iter().any(Part::is_address)
     }
 }

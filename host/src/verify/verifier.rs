@@ -99,7 +99,7 @@ impl Verified {
         }
         let query = request.uri.query().filter(|query| !query.is_empty())?;
         let is_open = |signature: &Signature| {
-            signature.signs_url() || !(signature.covers_content() || signature.signs_values())
+            signature.covers_query() || !(signature.covers_content() || signature.signs_values())
         };
         if !self.scheme.signature().is_none_or(is_open) {
             return None;

@@ -81,7 +81,9 @@ be in the address only as the name of a parameter of a request without a form, a
 again with its fields in the address, or the other way round.
 A body is accepted in any format only if it is certain where each part before it ends and each part behind it begins: that of
 a literal, `time`, `method` and `body-sha256` is, of `id` before a literal or an RFC 3339 `time`, and of an address or header
-that a literal with a line break separates from the body. Otherwise only JSON bodies are accepted, and `check` warns.
+that a literal with a line break separates from the body. Otherwise only JSON bodies are accepted (and, if `method` is
+signed, a GET without a body), and `check` warns. In the same way the query of an address, and an id, are covered only if
+their ends are certain.
 The header of a `header:NAME` is covered only if it ends where a
 literal with a line break (`literal:\n`) begins, or is the last part behind one: the parts are joined without
 separators, so that anyone could move bytes from one part into the next. Of `listed-headers:NAME` only the time's

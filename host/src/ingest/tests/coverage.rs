@@ -107,9 +107,10 @@ fn events(verifier: &Verifier, sender: &Sender, request: Request) -> Option<Vec<
     }
     let body = decode::decoded(sender, verified.request(), kit::BODY_BYTES_MAX).ok()?;
     let Request { headers, uri, .. } = verified.request();
-    let media = normalize::media_type(sender, headers, uri.query(), &body, false);
+    let media =
+        normalize::media_type(sender, headers, uri.query(), &body, normalize::Content::Plain);
     let (bytes_max, seed) = (kit::BODY_BYTES_MAX, RepetitionSeed::default());
-    let (planned, _) = RULES.plan(sender, SKIP, &verified, &body, bytes_max, seed).ok()?;
+    let (planned, ..) = RULES.plan(sender, SKIP, &verified, &body, bytes_max, seed).ok()?;
     let seen = |planned: crate::model::Planned| {
         let event = planned.event;
         let a = event.attributes;

@@ -367,3 +367,68 @@ fn no_bytes_move_between_a_body_and_the_part_beside_it() {
     }
     assert!(tried > 3_000 && accepted > 500, "{tried} {accepted}");
 }
+
+#[test]
+fn no_bytes_move_between_two_signed_parts() {
+    let random = SystemRandom::new();
+    let literal = |text: &'static str| Part::Literal(text.into());
+    let event = || Part::Header(HeaderName::from_static("x-event"));
+    let hash = || Part::BodySha256Hex;
+    let mut tried = 0;
+    for signed in [
+        vec![Part::Id, event(), hash()],
+        vec![event(), Part::Id, hash()],
+        vec![Part::Id, literal("--"), event(), hash()],
+        vec![Part::Method, Part::Path, Part::Id, hash()],
+        vec![Part::Url, Part::Id, literal("\n"), Part::Body],
+        vec![Part::Url, event(), hash()],
+        vec![Part::Path, event(), literal("|"), hash()],
+        vec![Part::Url, event(), literal("\n"), Part::Body],
+        vec![event(), Part::Path, hash()],
+        vec![Part::Path, Part::Stamp, event(), hash()],
+        vec![Part::Id, Part::Stamp, hash()],
+    ] {
+        let scheme = own::scheme(signed.clone(), Unit::Rfc3339);
+        let (signer, verifier) = keyed(&scheme, &random);
+        let sender = Sender::new("own", &own::SENDER).unwrap();
+        let sender = sender.limited(&scheme.coverage(), UnsignedTypes::Ignored);
+        for body in [r#"{"title":"a","level":"error"}"#, r#"{"id":7}"#] {
+            let event = "push&severity=critical&title=evil&id=1--2026-01-01T00:00:00Z";
+            let headers = [("x-event", event), ("x-id", "evt-2026-01-01T")];
+            let headers = headers.map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            let Some(honest) =
+                sign(&signer, headers.into_iter().collect(), body.as_bytes(), &random)
+            else {
+                continue;
+            };
+            let found = events(&verifier, &sender, honest.clone());
+            for places in [[0, 1], [0, 2], [1, 2]] {
+                let [Some(left), Some(right)] = places.map(|place| signed.get(place)) else {
+                    continue;
+                };
+                let between = match &signed[places[0] + 1] {
+                    Part::Literal(text) if places[0] + 2 == places[1] => text.as_bytes(),
+                    _ if places[0] + 1 == places[1] => &[],
+                    _ => continue,
+                };
+                let [Some(one), Some(other)] = [left, right].map(|part| bytes_of(&honest, part))
+                else {
+                    continue;
+                };
+                let whole = [&one[..], &other[..]].join(between);
+                for at in (0..=whole.len()).filter(|at| whole[*at..].starts_with(between)) {
+                    let moved = with(&honest, left, &whole[..at])
+                        .and_then(|moved| with(&moved, right, &whole[at + between.len()..]));
+                    let Some(moved) = moved else { continue };
+                    tried += 1;
+                    let shown = format!("{signed:?} as {moved:?}");
+                    let other = events(&verifier, &sender, moved);
+                    assert!(other.is_none() || other == found, "{shown}\n{found:?}\n{other:?}");
+                }
+            }
+        }
+    }
+    assert!(tried > 400, "{tried}");
+}
