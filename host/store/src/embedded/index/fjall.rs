@@ -279,8 +279,13 @@ impl Index for FjallIndex {
         unbroken(|| self.visit(space, keys, order, visit))
     }
 
-    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
-        unbroken(|| self.look_up(key, from_ms))
+    fn seen(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError> {
+        unbroken(|| self.look_up(key, from_ms, fits))
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {
@@ -460,7 +465,12 @@ impl FjallIndex {
         Ok(())
     }
 
-    fn look_up(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+    fn look_up(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError> {
         let oldest = hour_of(from_ms);
         for (_, hour) in
             crate::embedded::platform::locks::read_lock(&self.hours).range(oldest..).rev()
@@ -469,7 +479,10 @@ impl FjallIndex {
                 continue;
             }
             if let Some(bytes) = hour.space.get(key)? {
-                return Seen::from_bytes(&bytes).ok_or(IndexError::Unreadable).map(Some);
+                let seen = Seen::from_bytes(&bytes).ok_or(IndexError::Unreadable)?;
+                if fits(seen) {
+                    return Ok(Some(seen));
+                }
             }
         }
         Ok(None)

@@ -182,8 +182,13 @@ pub(crate) trait Index: Send + Sync {
         order: Order,
         visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError>;
-    /// The newest event of that key; of those before the hour of `from_ms`, none.
-    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError>;
+    /// The newest event of that key that fits; of those before the hour of `from_ms`, none.
+    fn seen(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError>;
     /// Windows of a target that end in the hour of `now_ms` or later: group and row, the latest last.
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError>;
     /// Rows of a space from that key on, at most `max`: keys and values.

@@ -145,13 +145,10 @@ impl Retention {
     fn end_newest(&mut self, meanwhile: Meanwhile<'_>) -> bool {
         let (now, limits) = (self.shared.now(), &self.shared.retention);
         let is_due = |looked: Instant| now.steady >= looked + LOOK;
-        let (crowded, said) = {
-            let segments = read_lock(&self.shared.reader.segments);
-            let crowded = limits.bytes_max.is_some_and(|max| segments.bytes() > max / SIZE_PARTS);
-            (crowded, segments.list.last().map(|newest| newest.header.clock.ahead_min))
-        };
+        let bytes = read_lock(&self.shared.reader.segments).bytes();
+        let crowded = limits.bytes_max.is_some_and(|max| bytes > max / SIZE_PARTS);
         // The next segment says how far the clock was set, so that a start knows it.
-        let is_news = said.is_some_and(|said| said != limits.clock_set(now).ahead_min);
+        let is_news = limits.has_clock_news(now);
         let is_old = || {
             let age_ms = limits.age_ms.filter(|_| limits.is_clock_trusted(now) && !crowded)?;
             Some(Timestamp::from_millis(limits.now_ms(now).saturating_sub(age_ms / AGE_PARTS)))

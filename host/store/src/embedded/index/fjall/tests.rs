@@ -24,11 +24,11 @@ fn rows_come_back_in_order_after_a_reopen_and_old_hours_go() {
         batch.seen.push((1, [3; 16], Seen { number: 4, ..seen }));
         batch.seen.push((1, [3; 16], seen));
         index.commit(batch).unwrap();
-        assert_eq!(index.seen(&[3; 16], 1).unwrap(), Some(seen));
+        assert_eq!(index.seen(&[3; 16], 1, &|_| true).unwrap(), Some(seen));
         let mut batch = Batch { hours_from: 2, ..Batch::default() };
         batch.rows.insert((Space::Retry, retry_key(1, 30, 7)), None);
         index.commit(batch).unwrap();
-        assert_eq!(index.seen(&[3; 16], 1).unwrap(), None);
+        assert_eq!(index.seen(&[3; 16], 1, &|_| true).unwrap(), None);
     }
     let index = FjallIndex::open(folder.path()).unwrap();
     let mut found = Vec::new();
@@ -62,7 +62,7 @@ fn keys_whose_keyspace_is_only_in_the_journal_are_missed() {
     }
     drop(index);
     let index = FjallIndex::open(folder.path()).expect("the first hour was removed in order");
-    assert_eq!(index.seen(&[3; 16], 2 * 3_600_000).unwrap(), Some(seen));
+    assert_eq!(index.seen(&[3; 16], 2 * 3_600_000, &|_| true).unwrap(), Some(seen));
     drop(index);
     let hours = folders().into_iter().filter(|path| !before.contains(path));
     let lost: Vec<PathBuf> = hours.filter(|path| path.join(VERSION_FILE).exists()).collect();
