@@ -15,6 +15,7 @@ use dispatcher_model::Timestamp;
 use tokio::time::Instant;
 
 use super::clock::{ClockSet, KeySets, Now, OneSet};
+use super::repeated::Repeated;
 
 const APART_MS_MAX: u64 = 3_600_000;
 
@@ -37,6 +38,8 @@ pub(crate) struct Wall {
     sets: VecDeque<Set>,
     /// Of the next one.
     number: u64,
+    /// Times that it was set before it went right for an hour.
+    again: Repeated,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +88,7 @@ impl Wall {
             let (at, at_first) = (since(least_ms), since(most_ms));
             sets.push_front(Set { at, at_first, number: 0, is_said: true, set: *known });
         }
-        let mut wall = Self { base: now, sets, number: 1 };
+        let mut wall = Self { base: now, sets, number: 1, again: Repeated::default() };
         wall.merge();
         wall
     }
@@ -142,9 +145,14 @@ impl Wall {
         if !is_set(self.base, now) {
             return;
         }
-        tracing::warn!(expected = %expected, found = %now.wall,
-            "the clock was set by more than an hour: nothing is given up for its age until it has \
-             gone right for an hour");
+        if self.sets.back().is_none_or(|set| !matters(set.at, AGREES, now)) {
+            self.again.end();
+        }
+        if let Some(times) = self.again.again() {
+            tracing::warn!(expected = %expected, found = %now.wall, times,
+                "the clock was set by more than an hour: nothing is given up for its age until it has \
+                 gone right for an hour");
+        }
         let at_ms = now.wall.as_millis();
         let ahead_ms = apart(at_ms, expected.as_millis());
         self.base = now;

@@ -74,6 +74,8 @@ pub(crate) struct Retention {
     leaving: Option<Segment>,
     /// Times in a row that a segment could not be removed, or its rows.
     failed: Repeated,
+    /// Times in a row that the newest segment could not be ended.
+    unended: Repeated,
     /// Records that gave up deliveries of the oldest segment, and how many deliveries.
     pub(super) given_up: Cell<(Repeated, u64)>,
     /// When the newest segment was last looked at.
@@ -89,6 +91,7 @@ impl Retention {
             shared,
             leaving: None,
             failed: Repeated::default(),
+            unended: Repeated::default(),
             given_up: Cell::default(),
             looked: None,
         }
@@ -159,10 +162,14 @@ impl Retention {
         };
         self.looked = Some(now.steady);
         let ended = ask(&self.shared, |reply| Command::EndSegment { before, reply }, meanwhile);
-        if let Err(error) = &ended
-            && !self.shared.inbox.stopped()
-        {
-            tracing::warn!(%error, "cannot end the newest log segment yet");
+        match &ended {
+            Ok(_) => self.unended.end(),
+            Err(error) if !self.shared.inbox.stopped() => {
+                if let Some(failures) = self.unended.again() {
+                    tracing::warn!(%error, failures, "cannot end the newest log segment yet");
+                }
+            }
+            Err(_) => {}
         }
         is_news && !matches!(ended, Ok(true))
     }
