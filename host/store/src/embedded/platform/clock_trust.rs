@@ -11,7 +11,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use dispatcher_model::Timestamp;
 use tokio::time::Instant;
 
 use super::clock::{ClockSet, KeySets, Now, OneSet};
@@ -214,6 +213,7 @@ const fn apart(found_ms: u64, expected_ms: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::embedded::platform::clock::ClockSets;
+    use dispatcher_model::Timestamp;
 
     const HOUR_MS: u64 = 3_600_000;
     const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
