@@ -139,3 +139,32 @@ async fn a_window_that_was_opened_after_a_failure_of_the_disk_ends_no_earlier() 
     let apart = left(&store, a).await.abs_diff(HOUR - Duration::from_secs(600));
     assert!(apart < Duration::from_secs(61), "{apart:?}");
 }
+
+/// The machine starts in 1970 and then gets its time: what waits is neither too old at once nor due much later.
+#[tokio::test]
+async fn a_retry_waits_on_through_a_start_in_1970_and_the_right_time_after_it() {
+    for behind_ms in [HOUR_MS, DAY_MS, 20_000 * DAY_MS].map(u64::cast_signed) {
+        for again in [false, true] {
+            let what = format!("{behind_ms} ms behind, put right at a start: {again}");
+            let small = Small::new(None, None);
+            let store = small.store();
+            let a = register(&*store, &["a"]).await[0];
+            small.append(&store, &["retried".into()], &[a]).await;
+            let some = claim(&*store, a, 1).await;
+            let due = store.now().plus(HOUR);
+            settle(&*store, a, &some, retry(due)).await;
+            let mut store = small.restarted(store, -behind_ms).await;
+            assert!(due.since(store.now()) > HOUR - Duration::from_secs(120), "{what}");
+            if again {
+                store = small.restarted(store, behind_ms).await;
+            } else {
+                small.time.jump(behind_ms);
+            }
+            store.wait_at_most(a, HOUR);
+            let left = due.since(store.now());
+            assert!(left > HOUR - Duration::from_secs(180), "{what}");
+            small.time.pass(HOUR_MS);
+            assert_eq!(claim(&*store, a, 1).await.len(), 1, "{what}");
+        }
+    }
+}
