@@ -83,7 +83,8 @@ fn show(done: &Repaired, dry_run: bool) -> String {
     match &done.after {
         None if done.before.is_clean() => lines.push("nothing to repair".to_owned()),
         None => {
-            lines.extend(check::index(&done.before).filter(|_| done.before.index_in_way));
+            let stays = done.before.index_in_way || done.before.index_denied;
+            lines.extend(check::index(&done.before).filter(|_| stays));
             lines.extend(check::verdict(&done.before));
             lines.extend(done.before.denied.clone());
             lines.push(format!("{}; nothing was changed", check::places(&done.before)));

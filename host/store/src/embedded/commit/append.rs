@@ -22,7 +22,7 @@ use crate::embedded::log::writer::DiskError;
 use crate::embedded::platform::locks::read_lock;
 
 /// The event that one with the same key repeats, if it was received within the window.
-fn repeated(shared: &Shared, seen: Option<Seen>, window: KeyWindow) -> Option<EventId> {
+fn repeated(shared: &Shared, seen: Option<Seen>, window: &KeyWindow) -> Option<EventId> {
     let seen = seen.filter(|seen| window.has(seen.received_ms))?;
     let received = dispatcher_model::Timestamp::from_millis(seen.received_ms);
     Some(EventId::new(received, shared.identity.store, seen.number))
@@ -42,7 +42,8 @@ pub(crate) fn known(
     let found = shared.try_index(|index| {
         let slots = keys.iter().map(|key| {
             let Some(key) = key else { return Ok(Slot::New) };
-            let id = repeated(shared, index.seen(key, from_ms)?, window);
+            let seen = index.seen(key, from_ms, &|seen| window.has(seen.received_ms))?;
+            let id = repeated(shared, seen, &window);
             Ok(id.map_or(Slot::New, Slot::Known))
         });
         slots.collect::<Result<_, IndexError>>()
@@ -133,13 +134,14 @@ impl Committer {
             }
             let mut seen = self.recent.get(&key);
             if seen.is_none() && missed {
-                match self.shared.try_index(|index| index.seen(&key, window.begins_ms())) {
+                let fits = |seen: Seen| window.has(seen.received_ms);
+                match self.shared.try_index(|index| index.seen(&key, window.begins_ms(), &fits)) {
                     Some(Ok(found)) => seen = found,
                     // A refused event might never be sent again; an accepted one may be stored twice.
                     _ => self.shared.rebuild.unchecked(),
                 }
             }
-            if let Some(id) = repeated(&self.shared, seen, window) {
+            if let Some(id) = repeated(&self.shared, seen, &window) {
                 // The first is durable when the log is durable behind its place.
                 known_to = known_to.max(Some(lsn_of(id.number()) + 1));
                 found.push((place, Slot::Known(id)));

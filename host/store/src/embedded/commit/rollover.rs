@@ -86,8 +86,9 @@ impl Committer {
         let (kind, checkpoint) = self.state.checkpoint(bytes_max);
         let frame = record::frame(kind, &checkpoint, 1_024).ok_or(DiskError::Checkpoint)?;
         let (size, payload_crc) = (frame.size(), frame.payload_crc);
-        let set = self.shared.retention.clock_set(self.shared.now());
-        let segment = self.log.roll(frame, set)?;
+        let (sets, number) = self.shared.retention.clock_known(self.shared.now());
+        let segment = self.log.roll(frame, &sets)?;
+        self.shared.retention.clock_said(number);
         let ended = std::mem::take(&mut self.summary);
         let mut segments = write_lock(&self.shared.reader.segments);
         if let Some(last) = segments.list.last_mut() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::REPEAT_WINDOW_MAX;
 use crate::embedded::log::segments::Segments;
-use crate::embedded::platform::clock::{ClockSet, KeySets, Now};
+use crate::embedded::platform::clock::{KeySets, Now, OneSet};
 use crate::embedded::platform::clock_trust::Wall;
 use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::settings::Settings;
@@ -33,12 +33,17 @@ pub(crate) struct RetentionLimits {
 }
 
 impl RetentionLimits {
-    /// `set`: what the newest segment says of the clock.
-    pub(crate) fn new(settings: &Settings, now: Now, (last_wall_ms, set): (u64, ClockSet)) -> Self {
+    /// `known`: what the newest segment says of the clock. `epoch`: of this process.
+    pub(crate) fn new(
+        settings: &Settings,
+        now: Now,
+        (last_wall_ms, known): (u64, &[OneSet]),
+        epoch: u32,
+    ) -> Self {
         Self {
             age_ms: settings.retention_age_ms,
             bytes_max: settings.retention_bytes,
-            wall: Mutex::new(Wall::new(now, last_wall_ms, set)),
+            wall: Mutex::new(Wall::new(now, last_wall_ms, known, epoch)),
             overflow: RwLock::default(),
             kept_by: Mutex::default(),
             bell: Mutex::default(),
@@ -55,26 +60,34 @@ impl RetentionLimits {
     /// older than the time that passed.
     pub(crate) fn now_ms(&self, now: Now) -> u64 {
         let age = Duration::from_millis(self.age_ms.unwrap_or_default());
-        let (ahead_ms, _) = lock(&self.wall).ahead_ms(age, now);
+        let ahead_ms = lock(&self.wall).ahead_ms(age, now);
         now.wall.as_millis().saturating_sub_signed(ahead_ms.max(0))
     }
 
-    /// How far the clock is ahead at most for keys of that age, and when it was set.
-    pub(crate) fn keys(&self, age: Duration, now: Now) -> (i64, KeySets) {
-        let mut wall = lock(&self.wall);
-        let (_, at_most_ms) = wall.ahead_ms(age, now);
-        (at_most_ms, wall.key_sets(age, now))
+    /// When the clock was set, for keys of that age.
+    pub(crate) fn keys(&self, age: Duration, now: Now) -> KeySets {
+        lock(&self.wall).key_sets(age, now)
     }
 
-    /// How much time may have passed without a daemon before the start.
-    pub(crate) fn stopped_ms(&self) -> u64 {
-        lock(&self.wall).stopped_ms
+    /// Everything that something kept may have met.
+    fn longest(&self) -> Duration {
+        Duration::from_millis(self.age_ms.unwrap_or_default()).max(KEYS_AGE_MAX)
     }
 
-    /// What a new segment says of the clock, so that a start knows it as long as it matters.
-    pub(crate) fn clock_set(&self, now: Now) -> ClockSet {
-        let age = Duration::from_millis(self.age_ms.unwrap_or_default()).max(KEYS_AGE_MAX);
-        lock(&self.wall).set(age, now)
+    /// What a new segment says of the clock, so that a start knows it as long as it matters; and the number for
+    /// [`Self::clock_said`].
+    pub(crate) fn clock_known(&self, now: Now) -> (Vec<OneSet>, u64) {
+        lock(&self.wall).known(self.longest(), now)
+    }
+
+    /// The newest segment says that.
+    pub(crate) fn clock_said(&self, number: u64) {
+        lock(&self.wall).said(number);
+    }
+
+    /// Whether there is something of the clock that a new segment has to say.
+    pub(crate) fn has_clock_news(&self, now: Now) -> bool {
+        lock(&self.wall).has_news(self.longest(), now)
     }
 
     pub(crate) fn may_overflow(&self, target: u16) -> bool {

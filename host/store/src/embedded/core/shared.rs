@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use dispatcher_model::count;
 
+use super::first_counts::FirstCounts;
 use super::inbox::{Answer, Command, Inbox, Reply, closed};
 use super::index_slot::IndexSlot;
 use super::key_sets::PublishedSets;
@@ -24,7 +25,7 @@ use crate::embedded::limits::millis;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
 use crate::embedded::log::spare::Spare;
-use crate::embedded::platform::clock::{Clock, ClockSets, Now, SeenTime};
+use crate::embedded::platform::clock::{Clock, ClockSets, Now, OneSet, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::platform::locks::{lock, read_lock, write_lock};
 use crate::embedded::platform::repeated::Repeated;
@@ -86,6 +87,7 @@ pub(crate) struct Shared {
     pub targets: RwLock<Vec<Arc<Target>>>,
     pub index: IndexSlot,
     pub rebuild: Rebuild,
+    pub first_counts: FirstCounts,
     /// The index has read the log up to here. During a rebuild: claims know its rows up to here.
     pub indexed: AtomicU64,
     /// Generations of recent keys dropped.
@@ -115,7 +117,7 @@ impl Shared {
     pub(crate) fn new(
         (settings, clock): (&Settings, Arc<dyn Clock>),
         (last_seen_ms, last_wall_ms, epoch): (u64, u64, u32),
-        newest: SegmentHeader,
+        (newest, known): (SegmentHeader, &[OneSet]),
         reader: Reader,
         index: Option<Box<dyn Index>>,
         states: &[TargetState],
@@ -124,14 +126,10 @@ impl Shared {
         let began = clock.steady();
         let seen = SeenTime::starting(&*clock, last_seen_ms);
         let now = seen.now(&*clock);
-        let retention = RetentionLimits::new(settings, now, (last_wall_ms, newest.clock));
-        let (_, key_sets) = retention.keys(keys_age(settings.window_ms()), now);
-        let (end, sets) = {
-            let segments = read_lock(&reader.segments);
-            let headers = segments.list.iter().map(|segment| segment.header);
-            let said = headers.map(|header| (header.epoch, header.clock));
-            (segments.tail, ClockSets::new(said, (epoch, retention.stopped_ms())))
-        };
+        let retention = RetentionLimits::new(settings, now, (last_wall_ms, known), epoch);
+        let key_sets = retention.keys(keys_age(settings.window_ms()), now);
+        let (sets, _) = retention.clock_known(now);
+        let end = read_lock(&reader.segments).tail;
         let targets = (0u16..).zip(states).map(|(n, state)| Arc::new(Target::new(n, state)));
         let spare = Spare::new(&*reader.disk, &reader.folder, settings.segment_bytes);
         Self {
@@ -147,12 +145,13 @@ impl Shared {
             inbox: Inbox::default(),
             targets: RwLock::new(targets.collect()),
             rebuild: Rebuild::new(index.is_none()),
+            first_counts: FirstCounts::new(end, states),
             index: IndexSlot::new(index),
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),
             window_ms: AtomicU64::new(settings.window_ms()),
             key_sets: PublishedSets::new(key_sets),
-            sets,
+            sets: ClockSets::new(&sets),
             damage: Mutex::new(None),
             unreadable: Mutex::default(),
             unread: Mutex::default(),
@@ -408,12 +407,12 @@ impl Shared {
     /// The keys that the index keeps at the moment.
     pub(crate) fn keys_kept(&self) -> KeysKept {
         let (now, window_ms) = (self.now(), self.window_ms.load(Ordering::Relaxed));
-        let (at_most_ms, sets) = self.retention.keys(keys_age(window_ms), now);
+        let sets = self.retention.keys(keys_age(window_ms), now);
+        let now_ms = sets.earliest_ms(now.wall.as_millis());
         if self.key_sets.publish(sets) {
             // A new segment has to say so.
             self.retention.ring();
         }
-        let now_ms = now.wall.as_millis().saturating_sub_signed(at_most_ms.max(0));
         KeysKept { now_ms, window_ms }
     }
 

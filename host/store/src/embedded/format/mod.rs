@@ -1,5 +1,6 @@
 //! The bytes of the log: frames, records, segment headers, and the numbers of events. No I/O.
 
+pub(super) mod clock_list;
 pub(super) mod entry;
 pub(super) mod event_number;
 pub(super) mod frame;

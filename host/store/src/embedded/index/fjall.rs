@@ -5,7 +5,6 @@
 //! a key twice (its items have no order among themselves), which the map in [`Batch`] ensures.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::DirEntry;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use dispatcher_model::RepetitionKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use super::fjall_files::{KEYSPACES, foreign_in, has_lost_names};
 use super::key_filter::Filter;
 use super::rows::IndexError;
 use super::rows::{
@@ -26,11 +26,6 @@ use crate::embedded::platform::disk::is_full;
 use crate::embedded::platform::private::{make_new_private, make_private};
 use crate::embedded::platform::regular::irregular_in;
 
-/// The engine's folder of keyspaces, each in a folder named by its number.
-const KEYSPACES: &str = "keyspaces";
-
-/// In the folder of a keyspace: says which tables it has.
-const VERSION_FILE: &str = "current";
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
 const CACHE_BYTES_MAX: u64 = 16 << 20;
@@ -106,24 +101,6 @@ fn hour_name(hour: u32) -> String {
     format!("seen-{hour}")
 }
 
-/// A folder among the keyspaces that the engine did not make: it would abort the process.
-fn foreign_in(keyspaces: &Path) -> Option<PathBuf> {
-    let is_ours = |entry: &DirEntry| {
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        is_file || entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok())
-    };
-    let entries = std::fs::read_dir(keyspaces).ok()?;
-    entries.flatten().find(|entry| !is_ours(entry)).map(|entry| entry.path())
-}
-
-/// A keyspace with tables, but without the file that names them: the engine would remove it without an error.
-fn without_list_in(keyspaces: &Path) -> Option<PathBuf> {
-    let mut folders = std::fs::read_dir(keyspaces).ok()?.flatten().map(|entry| entry.path());
-    let has_tables =
-        |path: &Path| std::fs::read_dir(path).is_ok_and(|mut all| all.next().is_some());
-    folders.find(|path| has_tables(&path.join("tables")) && !path.join(VERSION_FILE).exists())
-}
-
 impl FjallIndex {
     pub(crate) fn open(folder: &Path) -> Result<Self, IndexError> {
         // The engine would wait for the other end of a FIFO.
@@ -136,8 +113,8 @@ impl FjallIndex {
             let what = format!("{} does not belong to the index", path.display());
             return Err(IndexError::Irregular(what));
         }
-        if let Some(path) = without_list_in(&folder.join(KEYSPACES)) {
-            return Err(IndexError::Engine(format!("{} has lost a file", path.display())));
+        if has_lost_names(&folder.join(KEYSPACES)) {
+            return Err(IndexError::Engine("the list of its parts is missing".into()));
         }
         let opened = unbroken(|| Self::open_now(folder))?;
         make_private(folder);
@@ -162,8 +139,9 @@ impl FjallIndex {
         let names = database.list_keyspace_names();
         let there =
             SPACES.iter().filter(|space| names.iter().any(|name| **name == ***space)).count();
-        if there > 0 && there < SPACES.len() {
-            // The engine drops what it cannot find, without an error.
+        if !names.is_empty() && there < SPACES.len() {
+            // The engine drops a keyspace without the file that names its tables, and says nothing. That is how it removes
+            // an old hour, whose mark is removed before: a kill in between is not damage.
             return Err(IndexError::Engine("a part of its files is missing".into()));
         }
         let space = |name: &str| database.keyspace(name, options);
@@ -279,8 +257,13 @@ impl Index for FjallIndex {
         unbroken(|| self.visit(space, keys, order, visit))
     }
 
-    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
-        unbroken(|| self.look_up(key, from_ms))
+    fn seen(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError> {
+        unbroken(|| self.look_up(key, from_ms, fits))
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {
@@ -460,7 +443,12 @@ impl FjallIndex {
         Ok(())
     }
 
-    fn look_up(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+    fn look_up(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError> {
         let oldest = hour_of(from_ms);
         for (_, hour) in
             crate::embedded::platform::locks::read_lock(&self.hours).range(oldest..).rev()
@@ -469,7 +457,10 @@ impl FjallIndex {
                 continue;
             }
             if let Some(bytes) = hour.space.get(key)? {
-                return Seen::from_bytes(&bytes).ok_or(IndexError::Unreadable).map(Some);
+                let seen = Seen::from_bytes(&bytes).ok_or(IndexError::Unreadable)?;
+                if fits(seen) {
+                    return Ok(Some(seen));
+                }
             }
         }
         Ok(None)

@@ -6,6 +6,7 @@
 //! the index is too old to be used, however long a request waited.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher_model::RepetitionKey;
@@ -27,34 +28,42 @@ const GENERATION_KEYS_MAX: usize = 131_072;
 pub(crate) const NEVER_ASKED: u64 = 0;
 
 /// The time within which an event with the same key is a repetition.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyWindow {
     /// When the later event was received.
     pub now_ms: u64,
-    /// When the clock was set since the earlier one was stored.
-    pub sets: KeySets,
+    /// When the clock was set since the earlier one was stored; usually it was not.
+    pub sets: Option<Arc<KeySets>>,
     pub window_ms: u64,
 }
 
 impl KeyWindow {
-    /// That moment on the clock as it was when something was received at `received_ms`. Only a clock that was set back
-    /// may have shown that time before and after.
-    fn before_sets_ms(self, received_ms: u64) -> u64 {
-        let sets = self.sets.0.iter().filter(|(at_ms, by)| *by < 0 || received_ms < *at_ms);
-        sets.fold(self.now_ms, |now, (_, by)| now.saturating_sub_signed(*by))
+    /// When the window begins, by the clock that showed the earliest time. Before that nothing has to be looked up.
+    pub(crate) fn begins_ms(&self) -> u64 {
+        let now_ms = self.sets.as_ref().map_or(self.now_ms, |sets| sets.earliest_ms(self.now_ms));
+        now_ms.saturating_sub(self.window_ms)
     }
 
-    /// When the window begins. Before that nothing has to be looked up.
-    pub(crate) fn begins_ms(self) -> u64 {
-        self.now_ms.min(self.before_sets_ms(0)).saturating_sub(self.window_ms)
-    }
-
-    /// Whether an event that was received at `received_ms` is repeated. It was received by the clock as it is or
-    /// as it was before, and the shorter of both ages is right.
-    pub(crate) fn has(self, received_ms: u64) -> bool {
-        let ages = [self.now_ms, self.before_sets_ms(received_ms)];
-        let age = ages.into_iter().filter_map(|now| now.checked_sub(received_ms)).min();
-        age.is_none_or(|age| age < self.window_ms)
+    /// Whether an event that was received at `received_ms` is repeated. It was received by the clock as it is or as it
+    /// was before one of the times at which it was set, and the shortest of these ages counts: a repetition that is
+    /// delivered again is worse than one that is recognized for longer.
+    pub(crate) fn has(&self, received_ms: u64) -> bool {
+        let now = self.now_ms.checked_sub(received_ms);
+        let Some(sets) = &self.sets else { return now.is_none_or(|age| age < self.window_ms) };
+        let mut shortest = now;
+        for (before_ms, set) in sets.before(self.now_ms) {
+            // It is not known what the clock showed in between: the event may have been received at any time.
+            if set.merged {
+                return true;
+            }
+            // Only a clock that was set back showed that time, or a later one, before it was set.
+            if set.ahead_ms > 0 && received_ms >= set.at_ms {
+                continue;
+            }
+            let age = before_ms.checked_sub(received_ms);
+            shortest = age.map(|age| shortest.map_or(age, |other| other.min(age))).or(shortest);
+        }
+        shortest.is_none_or(|age| age < self.window_ms)
     }
 }
 
@@ -139,6 +148,8 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::embedded::platform::clock::OneSet;
+    use proptest::prelude::*;
 
     fn seen(number: u64) -> Seen {
         Seen { number, received_ms: 1_000 }
@@ -147,14 +158,16 @@ mod tests {
     #[test]
     fn a_repetition_is_received_within_the_window_of_its_source() {
         let minute = 60_000;
-        let has = |now_ms, window_ms| {
-            KeyWindow { now_ms, sets: KeySets::default(), window_ms }.has(1_000)
-        };
+        let has = |now_ms, window_ms| KeyWindow { now_ms, sets: None, window_ms }.has(1_000);
         for window_ms in [minute, 1_440 * minute] {
             assert!(has(1_000 + window_ms - 1, window_ms));
             assert!(!has(1_000 + window_ms, window_ms));
             assert!(has(0, window_ms), "the clock was set back");
         }
+    }
+
+    fn window(now_ms: u64, sets: Vec<OneSet>, window_ms: u64) -> KeyWindow {
+        KeyWindow { now_ms, sets: Some(Arc::new(KeySets(sets))), window_ms }
     }
 
     #[test]
@@ -167,14 +180,48 @@ mod tests {
             let ahead = |passed_ms: u64| start.saturating_add_signed(ahead_ms) + passed_ms;
             // What passed before and since the clock was set.
             for (before, since) in [(0, 1), (hour, hour), (window_ms - 2, 1), (23 * hour, hour)] {
-                let now_ms = ahead(since);
-                let mut sets = KeySets::default();
-                sets.0[0] = (ahead(0), ahead_ms);
-                let window = KeyWindow { now_ms, sets, window_ms };
+                let set = OneSet { at_ms: ahead(0), ahead_ms, ..OneSet::default() };
+                let window = window(ahead(since), vec![set], window_ms);
                 let within = before + since < window_ms;
                 assert_eq!(window.has(start - before), within, "{ahead_ms} {before} {since}");
                 assert!(!within || window.begins_ms() <= start - before);
                 assert!(window.has(ahead(0)), "received since it was set");
+            }
+        }
+    }
+
+    proptest! {
+        /// However often and wherever the clock is set: there and back, step by step, by less than a window.
+        #[test]
+        fn no_repetition_within_the_window_is_new_wherever_the_clock_was_set(
+            steps in prop::collection::vec((0u64..40, -500i64..500), 0..8), merged in 0usize..8, since in 0u64..40,
+        ) {
+            let hour: u64 = 3_600_000;
+            let (window_ms, mut wall, mut passed) = (24 * hour, 50 * 365 * 24 * hour, 0);
+            let (mut sets, mut received) = (Vec::<OneSet>::new(), Vec::new());
+            for (hours, by) in steps {
+                for _ in 0..=hours {
+                    received.push((wall, passed));
+                    (wall, passed) = (wall + hour, passed + hour);
+                }
+                let ahead_ms = by * hour.cast_signed();
+                wall = wall.saturating_add_signed(ahead_ms);
+                sets.push(OneSet { at_ms: wall, ahead_ms, ..OneSet::default() });
+            }
+            received.push((wall, passed));
+            (wall, passed) = (wall + since * hour, passed + since * hour);
+            // Of the first ones it is only known how far they went in all.
+            for _ in 0..merged.min(sets.len().saturating_sub(1)) {
+                let first = sets.remove(0);
+                sets[0].ahead_ms += first.ahead_ms;
+                sets[0].merged = true;
+            }
+            let window = window(wall, sets, window_ms);
+            for (received_ms, at) in received {
+                if passed - at < window_ms {
+                    prop_assert!(window.has(received_ms), "{received_ms} {at} {window:?}");
+                    prop_assert!(window.begins_ms() <= received_ms);
+                }
             }
         }
     }

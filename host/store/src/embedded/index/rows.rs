@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use dispatcher_model::RepetitionKey;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::keys_kept::{HOUR_MS, KeysKept, hour_of};
 pub(crate) use super::window_row::WindowRow;
 use crate::embedded::format::entry::{Effects, Entry};
 use crate::embedded::format::event_number::number;
@@ -26,8 +27,6 @@ pub(crate) const LAYOUT: u8 = 4;
 
 /// The key of a mark: rows may be missing before the place that the index has read.
 pub(crate) const UNFINISHED: &[u8] = b"unfinished";
-
-pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 /// Why the index does not answer, or cannot be made. It may be deleted at any time.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -140,25 +139,6 @@ impl Seen {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "hours since 1970 fit for 490,000 years")]
-pub(crate) const fn hour_of(ms: u64) -> u32 {
-    (ms / HOUR_MS) as u32
-}
-
-/// Which repetition keys have rows: those of the longest window, and of the hour in which it begins.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeysKept {
-    pub now_ms: u64,
-    pub window_ms: u64,
-}
-
-impl KeysKept {
-    /// Hours before this one have no rows.
-    pub(crate) const fn hours_from(self) -> u32 {
-        hour_of(self.now_ms.saturating_sub(self.window_ms.saturating_add(HOUR_MS)))
-    }
-}
-
 /// Rows put or removed together. The last change of a key counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
@@ -182,8 +162,13 @@ pub(crate) trait Index: Send + Sync {
         order: Order,
         visit: &mut RowVisit<'_>,
     ) -> Result<(), IndexError>;
-    /// The newest event of that key; of those before the hour of `from_ms`, none.
-    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError>;
+    /// The newest event of that key that fits; of those before the hour of `from_ms`, none.
+    fn seen(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError>;
     /// Windows of a target that end in the hour of `now_ms` or later: group and row, the latest last.
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError>;
     /// Rows of a space from that key on, at most `max`: keys and values.

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use super::ending;
 use super::prewriter::Prewriter;
 use super::spare::Spare;
+use crate::embedded::format::clock_list;
 use crate::embedded::format::frame::Frame;
 use crate::embedded::format::record::Unreadable;
 use crate::embedded::format::segment_header::{
     Flags, Identity, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 use crate::embedded::limits::GROUP_BYTES_MAX;
-use crate::embedded::platform::clock::{Clock, ClockSet};
+use crate::embedded::platform::clock::{Clock, ClockSet, OneSet};
+use crate::embedded::platform::clock_trust::in_all;
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, is_full};
 use crate::embedded::space::guard::{Room, Why};
 use crate::{AppendError, StoreError};
@@ -236,9 +238,9 @@ impl Log {
     pub(crate) fn roll(
         &mut self,
         checkpoint: Frame,
-        set: ClockSet,
+        sets: &[OneSet],
     ) -> Result<SegmentHeader, DiskError> {
-        let rolled = self.start_next(checkpoint, set);
+        let rolled = self.start_next(checkpoint, sets);
         self.stuck = rolled.is_err();
         rolled
     }
@@ -246,7 +248,7 @@ impl Log {
     fn start_next(
         &mut self,
         mut checkpoint: Frame,
-        set: ClockSet,
+        sets: &[OneSet],
     ) -> Result<SegmentHeader, DiskError> {
         let epoch = self.epoch + u32::from(self.file.is_none());
         let (file, from, grows) = self.next_file()?;
@@ -257,10 +259,11 @@ impl Log {
             prev_end: self.durable,
             epoch,
             created_ms: self.clock.wall_ms(),
-            clock: set,
+            clock: in_all(sets),
             flags: flags(&*file, self.capacity, !grows),
         };
         let mut bytes = segment.to_bytes();
+        clock_list::put(&segment, sets, &mut bytes);
         bytes.extend_from_slice(checkpoint.place(
             segment.identity.salt(),
             segment.first(),

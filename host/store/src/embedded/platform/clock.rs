@@ -51,7 +51,8 @@ impl Now {
     }
 }
 
-/// That the wall clock was set while the store was open, and is ahead of the time that passed. A start cannot see it.
+/// How far the wall clock was set in all, as the header of a segment says it: for a program that does not read the list of
+/// [`OneSet`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClockSet {
     /// When it was found last, by that clock; zero if it was not set, or if that does not matter any more.
@@ -62,38 +63,67 @@ pub(crate) struct ClockSet {
     pub unsure: bool,
 }
 
-/// Most times that are known apart at which the clock was set.
-pub(crate) const KEY_SETS: usize = 4;
-
-/// When the clock was set, by the clock as it was then, and how far it is ahead since. Zero: it was not.
+/// That the wall clock was set while the store was open, which a start cannot see, or that it was far from the log at a
+/// start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct KeySets(pub [(u64, i64); KEY_SETS]);
+pub(crate) struct OneSet {
+    /// When, by the clock as it was from then on.
+    pub at_ms: u64,
+    /// How far it is ahead of the time that passed, or behind.
+    pub ahead_ms: i64,
+    /// All of it may be time without a daemon.
+    pub unsure: bool,
+    /// There are earlier ones in it: what the clock showed between them is not known.
+    pub merged: bool,
+    /// Up to this epoch, what waits was made before it. `None`: up to the epoch of the segment that says it.
+    pub rows_to: Option<u32>,
+}
+
+/// The times at which the clock was set that matter for repetition keys, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeySets(pub Vec<OneSet>);
+
+impl KeySets {
+    /// This moment on the clock as it was before each time, the newest first.
+    pub(crate) fn before(&self, now_ms: u64) -> impl Iterator<Item = (u64, &OneSet)> {
+        self.0.iter().rev().scan(now_ms, |now_ms, set| {
+            *now_ms = now_ms.saturating_sub_signed(set.ahead_ms);
+            Some((*now_ms, set))
+        })
+    }
+
+    /// The earliest that any of these clocks would show now.
+    pub(crate) fn earliest_ms(&self, now_ms: u64) -> u64 {
+        let before = |(ms, set): (u64, &OneSet)| if set.merged { 0 } else { ms };
+        self.before(now_ms).map(before).min().unwrap_or(now_ms).min(now_ms)
+    }
+}
 
 /// Nothing that waits is due later than that.
 const DUE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// How far the clock was ahead of the time that passed, as the segments of the log say it: the epoch in which each was made,
-/// and what it says. The seen time starts like the wall clock, so with each start it went ahead as far as that clock had
-/// been set since the one before.
+/// How far the seen time went ahead of the time that passed: it starts like the wall clock, so with each start it went
+/// as far ahead as that clock had been set since the one before, and back it never goes. Up to which epoch that is after
+/// what waits, and how far in all.
 #[derive(Debug, Default)]
 pub(crate) struct ClockSets(Vec<(u32, u64)>);
 
 impl ClockSets {
-    /// `segments`: oldest first. `stopped_ms`: how much time may have passed without a daemon before `epoch` began.
-    pub(crate) fn new(
-        segments: impl Iterator<Item = (u32, ClockSet)>,
-        (epoch, stopped_ms): (u32, u64),
-    ) -> Self {
-        // What passed before an epoch moves what was due before it, and nothing of its own.
-        let before =
-            |epoch: u32, unsure: bool| if unsure { epoch.saturating_sub(1) } else { epoch };
-        let said = segments.map(|(epoch, set)| (before(epoch, set.unsure), set.ahead_ms()));
-        let mut sets = Self(said.collect());
-        sets.0.push((before(epoch, true), sets.ahead_ms().saturating_add(stopped_ms)));
-        sets
+    /// `sets`: all that are known at a start, oldest first.
+    pub(crate) fn new(sets: &[OneSet]) -> Self {
+        let (mut ahead_ms, mut most_ms) = (0_i64, 0_i64);
+        // What was set there and back within a process went by without a start that saw it.
+        let starts = sets.chunk_by(|one, other| one.rows_to == other.rows_to);
+        let seen = starts.filter_map(|sets| {
+            let of_these = sets.iter().fold(0_i64, |sum, set| sum.saturating_add(set.ahead_ms));
+            ahead_ms = ahead_ms.saturating_add(of_these);
+            most_ms = most_ms.max(ahead_ms);
+            Some((sets.first()?.rows_to?, most_ms.unsigned_abs()))
+        });
+        Self(seen.collect())
     }
 
-    /// How far the clock is ahead in all, in ms.
+    /// How far the seen time is ahead in all, in ms.
     pub(crate) fn ahead_ms(&self) -> u64 {
         self.0.last().map_or(0, |(_, ahead_ms)| *ahead_ms)
     }
@@ -105,13 +135,6 @@ impl ClockSets {
         let moved = Timestamp::from_millis(due_ms.saturating_add(ahead_ms));
         let is_possible = moved <= now.seen.plus(DUE_MAX);
         if is_possible { moved } else { Timestamp::from_millis(due_ms) }
-    }
-}
-
-impl ClockSet {
-    /// How far the clock is ahead, in ms; zero if it is not.
-    pub(crate) fn ahead_ms(self) -> u64 {
-        u64::try_from(self.ahead_min).unwrap_or_default().saturating_mul(60_000)
     }
 }
 

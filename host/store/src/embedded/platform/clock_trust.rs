@@ -4,30 +4,30 @@
 //! steady clock. After a difference of more than an hour, or when it starts more than an hour from the
 //! last record of the log, it has to agree with the steady clock for an hour first.
 //!
-//! As long as it matters it is known how far the clock was set: what was received before is as old as the steady
-//! clock says, see [`Wall::ahead_ms`]. Between the last record and a start no daemon measured the time: for what must not
-//! be forgotten early none of it passed, see [`Wall::key_sets`], and for `retention.age` all of it.
+//! As long as it matters it is known when the clock was set and how far: what was received before is as old as the
+//! steady clock says, see [`Wall::ahead_ms`]. Between the last record and a start no daemon measured the time: for what
+//! must not be forgotten early none of it passed, see [`Wall::key_sets`], and for `retention.age` all of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use dispatcher_model::Timestamp;
 use tokio::time::Instant;
 
-use super::clock::{ClockSet, KEY_SETS, KeySets, Now};
-use crate::embedded::limits::millis;
+use super::clock::{ClockSet, KeySets, Now, OneSet};
+use super::repeated::Repeated;
 
 const APART_MS_MAX: u64 = 3_600_000;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A time without a daemon that a segment says: it may be a clock that was set by a day or more.
+/// A time without a daemon that is worth a new segment: it may be a clock that was set by a day or more.
 const SAID_MS_MIN: i64 = 12 * 60 * MINUTE_MS;
 
 const AGREES: Duration = Duration::from_millis(APART_MS_MAX);
 
-/// Most times that it is known how far the clock was set; of earlier ones, how far in all.
-const SETS_MAX: usize = 16;
+/// Most times that it is known how far the clock was set; of earlier ones, how far in all. A machine that is stopped three
+/// times a day has fewer within the longest window.
+pub(crate) const SETS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Wall {
@@ -35,70 +35,89 @@ pub(crate) struct Wall {
     base: Now,
     /// When the clock was set, or started far from the log: the newest last.
     sets: VecDeque<Set>,
-    /// How much time may have passed without a daemon before the start, in ms. Less than an hour is taken for passed.
-    pub(crate) stopped_ms: u64,
+    /// Of the next one.
+    number: u64,
+    /// Times that it was set before it went right for an hour.
+    again: Repeated,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Set {
+    /// When, if no time passed without a daemon since.
     at: Instant,
-    /// How far it is ahead of the time that passed.
-    ahead_ms: i64,
-    /// How much of that may be time without a daemon: from the last record to the start.
-    unsure_ms: i64,
+    /// When, if all of that time passed.
+    at_first: Instant,
+    number: u64,
+    /// A segment says it.
+    is_said: bool,
+    set: OneSet,
 }
 
 impl Wall {
-    /// `last_ms`: when the last record of the log was made, by the wall clock. `known`: how far it was set before.
-    pub(crate) fn new(now: Now, last_ms: u64, known: ClockSet) -> Self {
-        let far = now.wall.as_millis().abs_diff(last_ms) > APART_MS_MAX;
-        let ahead_ms = apart(now.wall.as_millis(), last_ms);
-        let set = Set { at: now.steady, ahead_ms, unsure_ms: ahead_ms.max(0) };
-        let before = (known.at_ms > 0).then(|| {
-            let since = now.wall.since(Timestamp::from_millis(known.at_ms));
-            // The machine may have been started later.
-            let at = now.steady.checked_sub(since).unwrap_or(now.steady);
-            let ahead_ms = i64::from(known.ahead_min) * MINUTE_MS;
-            let unsure_ms = if known.unsure { ahead_ms.max(0) } else { 0 };
-            Set { at, ahead_ms, unsure_ms }
-        });
-        let stopped_ms = if far { set.unsure_ms.unsigned_abs() } else { 0 };
-        let sets = before.into_iter().chain(far.then_some(set)).collect();
-        Self { base: now, sets, stopped_ms }
-    }
-
-    /// How far the clock was set, as far as that matters for something of that age. A short time without a daemon is not
-    /// worth a new segment, which would have to say it.
-    pub(crate) fn set(&mut self, age: Duration, now: Now) -> ClockSet {
-        let (certain_ms, at_most_ms) = self.ahead_ms(age, now);
-        let unsure = certain_ms == 0 && at_most_ms > 0;
-        let counts = |set: &&Set| {
-            let is_certain = set.ahead_ms != set.unsure_ms;
-            set.matters(age, now) && (is_certain || set.unsure_ms >= SAID_MS_MIN)
+    /// `last_ms`: when the last record of the log was made, by the wall clock. `known`: when it was set before, oldest
+    /// first. `epoch`: of this process.
+    pub(crate) fn new(now: Now, last_ms: u64, known: &[OneSet], epoch: u32) -> Self {
+        let wall_ms = now.wall.as_millis();
+        let far = wall_ms.abs_diff(last_ms) > APART_MS_MAX;
+        let ahead_ms = apart(wall_ms, last_ms);
+        let set = OneSet {
+            at_ms: wall_ms,
+            ahead_ms,
+            unsure: ahead_ms > 0,
+            merged: false,
+            rows_to: Some(epoch.saturating_sub(1)),
         };
-        let Some(last) = self.sets.iter().rev().find(counts) else { return ClockSet::default() };
-        let passed = now.steady.saturating_duration_since(last.at);
-        let at_ms = now.wall.as_millis().saturating_sub(millis(passed)).max(1);
-        let ahead_min = i32::try_from(at_most_ms / MINUTE_MS);
-        let most = if at_most_ms < 0 { i32::MIN } else { i32::MAX };
-        ClockSet { at_ms, ahead_min: ahead_min.unwrap_or(most), unsure }
+        let mut sets = VecDeque::new();
+        if far {
+            let (at, number) = (now.steady, 0);
+            sets.push_front(Set { at, at_first: at, number, is_said: false, set });
+        }
+        // What the clock would show without what was set later: at least, and with the time without a daemon.
+        let (mut least_ms, mut most_ms) = (wall_ms, wall_ms);
+        for known in known.iter().rev() {
+            if let Some(Set { set: later, .. }) = sets.front() {
+                least_ms = least_ms.saturating_sub_signed(later.ahead_ms);
+                let certain_ms = if later.unsure { 0 } else { later.ahead_ms };
+                most_ms = most_ms.saturating_sub_signed(certain_ms);
+            }
+            let since = |ms: u64| {
+                let passed = Duration::from_millis(ms.saturating_sub(known.at_ms));
+                now.steady.checked_sub(passed).unwrap_or(now.steady)
+            };
+            let (at, at_first) = (since(least_ms), since(most_ms));
+            sets.push_front(Set { at, at_first, number: 0, is_said: true, set: *known });
+        }
+        let mut wall = Self { base: now, sets, number: 1, again: Repeated::default() };
+        wall.merge();
+        wall
     }
 
-    /// When the clock was set, and how far at most, for keys of that age.
+    /// When the clock was set, as far as that matters for something of that age; and a number for [`Self::said`].
+    pub(crate) fn known(&mut self, age: Duration, now: Now) -> (Vec<OneSet>, u64) {
+        self.compare(now);
+        (self.that_matter(age, now).map(|set| set.set).collect(), self.number)
+    }
+
+    /// A segment says all that was known at that number.
+    pub(crate) fn said(&mut self, number: u64) {
+        self.sets.iter_mut().for_each(|set| set.is_said |= set.number < number);
+    }
+
+    /// Whether a new segment should say something. A short time without a daemon is not worth one.
+    pub(crate) fn has_news(&mut self, age: Duration, now: Now) -> bool {
+        self.compare(now);
+        let is_worth = |set: &OneSet| !set.unsure || set.ahead_ms >= SAID_MS_MIN;
+        self.that_matter(age, now).any(|set| !set.is_said && is_worth(&set.set))
+    }
+
+    /// When the clock was set, for keys of that age.
     pub(crate) fn key_sets(&mut self, age: Duration, now: Now) -> KeySets {
         self.compare(now);
-        let (mut found, mut later_ms) = (KeySets::default(), 0);
-        let matter = self.sets.iter().rev().filter(|set| set.matters(age, now));
-        for (i, set) in matter.enumerate() {
-            let passed = now.steady.saturating_duration_since(set.at);
-            let since_ms = now.wall.as_millis().saturating_sub(millis(passed));
-            let place = &mut found.0[i.min(KEY_SETS - 1)];
-            // What was received between two that share a place is taken for younger than it is.
-            place.0 = place.0.max(since_ms.saturating_sub_signed(later_ms));
-            place.1 = place.1.saturating_add(set.ahead_ms);
-            later_ms = later_ms.saturating_add(set.ahead_ms);
-        }
-        found
+        KeySets(self.that_matter(age, now).map(|set| set.set).collect())
+    }
+
+    fn that_matter(&self, age: Duration, now: Now) -> impl Iterator<Item = &Set> {
+        self.sets.iter().skip_while(move |set| !matters(set.at, age, now))
     }
 
     /// Whether it is trusted to compute ages.
@@ -109,18 +128,15 @@ impl Wall {
     /// Whether everything up to that age has its age from this clock alone.
     pub(crate) fn is_trusted_over(&mut self, age: Duration, now: Now) -> bool {
         self.compare(now);
-        self.sets.back().is_none_or(|set| !set.matters(age, now))
+        self.sets.back().is_none_or(|set| !matters(set.at, age, now))
     }
 
-    /// How far the clock is ahead of the time that passed while something of that age was kept: as far as that
-    /// is certain, and at most.
-    pub(crate) fn ahead_ms(&mut self, age: Duration, now: Now) -> (i64, i64) {
+    /// How far the clock is certainly ahead of the time that passed while something of that age was kept.
+    pub(crate) fn ahead_ms(&mut self, age: Duration, now: Now) -> i64 {
         self.compare(now);
-        let sets = self.sets.iter().filter(|set| set.matters(age, now));
-        sets.fold((0, 0), |(certain, at_most): (i64, i64), set| {
-            let ahead_ms = set.ahead_ms.saturating_sub(set.unsure_ms);
-            (certain.saturating_add(ahead_ms), at_most.saturating_add(set.ahead_ms))
-        })
+        let sets = self.sets.iter().filter(|set| matters(set.at_first, age, now));
+        let certain = sets.filter(|set| !set.set.unsure);
+        certain.fold(0, |sum, set| sum.saturating_add(set.set.ahead_ms))
     }
 
     fn compare(&mut self, now: Now) {
@@ -128,27 +144,59 @@ impl Wall {
         if !is_set(self.base, now) {
             return;
         }
-        tracing::warn!(expected = %expected, found = %now.wall,
-            "the clock was set by more than an hour: nothing is given up for its age until it has \
-             gone right for an hour");
-        let ahead_ms = apart(now.wall.as_millis(), expected.as_millis());
+        if self.sets.back().is_none_or(|set| !matters(set.at, AGREES, now)) {
+            self.again.end();
+        }
+        if let Some(times) = self.again.again() {
+            tracing::warn!(expected = %expected, found = %now.wall, times,
+                "the clock was set by more than an hour: nothing is given up for its age until it has \
+                 gone right for an hour");
+        }
+        let at_ms = now.wall.as_millis();
+        let ahead_ms = apart(at_ms, expected.as_millis());
         self.base = now;
-        self.sets.push_back(Set { at: now.steady, ahead_ms, unsure_ms: 0 });
-        if self.sets.len() > SETS_MAX
-            && let Some(first) = self.sets.pop_front()
-            && let Some(second) = self.sets.front_mut()
+        let set = OneSet { at_ms, ahead_ms, ..OneSet::default() };
+        let (at, number) = (now.steady, self.number);
+        self.sets.push_back(Set { at, at_first: at, number, is_said: false, set });
+        self.number += 1;
+        self.merge();
+    }
+
+    fn merge(&mut self) {
+        while self.sets.len() > SETS_MAX
+            && let Some(Set { set: first, .. }) = self.sets.pop_front()
+            && let Some(Set { set: second, .. }) = self.sets.front_mut()
         {
             second.ahead_ms = second.ahead_ms.saturating_add(first.ahead_ms);
-            second.unsure_ms = second.unsure_ms.saturating_add(first.unsure_ms);
+            second.unsure &= first.unsure;
+            second.merged = true;
         }
     }
 }
 
-impl Set {
-    /// Whether something of that age may have been received before.
-    fn matters(&self, age: Duration, now: Now) -> bool {
-        now.steady.saturating_duration_since(self.at) < age.max(AGREES)
-    }
+/// Whether something of that age may have been received before then.
+fn matters(at: Instant, age: Duration, now: Now) -> bool {
+    now.steady.saturating_duration_since(at) < age.max(AGREES)
+}
+
+/// How far the clock was set in all.
+pub(crate) fn in_all(sets: &[OneSet]) -> ClockSet {
+    let Some(last) = sets.last() else { return ClockSet::default() };
+    let ahead_ms = sets.iter().fold(0_i64, |sum, set| sum.saturating_add(set.ahead_ms));
+    let most = if ahead_ms < 0 { i32::MIN } else { i32::MAX };
+    let ahead_min = i32::try_from(ahead_ms / MINUTE_MS).unwrap_or(most);
+    ClockSet { at_ms: last.at_ms.max(1), ahead_min, unsure: sets.iter().all(|set| set.unsure) }
+}
+
+/// What a segment of an earlier program says, which was made in that epoch.
+pub(crate) fn from_all(set: ClockSet, epoch: u32) -> Option<OneSet> {
+    (set.at_ms > 0).then(|| OneSet {
+        at_ms: set.at_ms,
+        ahead_ms: i64::from(set.ahead_min) * MINUTE_MS,
+        unsure: set.unsure,
+        merged: true,
+        rows_to: Some(if set.unsure { epoch.saturating_sub(1) } else { epoch }),
+    })
 }
 
 /// Whether the wall clock was set by more than an hour between these moments.
@@ -164,6 +212,8 @@ const fn apart(found_ms: u64, expected_ms: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::embedded::platform::clock::ClockSets;
+    use dispatcher_model::Timestamp;
 
     const HOUR_MS: u64 = 3_600_000;
     const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
@@ -177,7 +227,7 @@ mod tests {
             seen: Timestamp::default(),
         };
         let start = 10 * YEAR_MS;
-        let mut wall = Wall::new(at(start, 0), start - HOUR_MS, ClockSet::default());
+        let mut wall = Wall::new(at(start, 0), start - HOUR_MS, &[], 1);
         for (jumped_ms, passed_ms, trusted) in [
             (0, 5, true),
             (0, 3 * HOUR_MS, true),
@@ -202,34 +252,142 @@ mod tests {
             steady: steady + Duration::from_millis(passed_ms),
             seen: Timestamp::default(),
         };
-        assert!(Wall::new(now(0), YEAR_MS, ClockSet::default()).is_trusted(now(1)));
-        let mut wall = Wall::new(now(0), YEAR_MS - HOUR_MS - 1, ClockSet::default());
+        assert!(Wall::new(now(0), YEAR_MS, &[], 1).is_trusted(now(1)));
+        let mut wall = Wall::new(now(0), YEAR_MS - HOUR_MS - 1, &[], 1);
         assert!(!wall.is_trusted(now(1)) && wall.is_trusted(now(HOUR_MS)));
+    }
+
+    /// A clock that is that far ahead when so much passed.
+    fn at(steady: Instant, ahead_ms: i64, passed_ms: u64) -> Now {
+        let wall_ms = (10 * YEAR_MS + passed_ms).saturating_add_signed(ahead_ms);
+        Now {
+            wall: Timestamp::from_millis(wall_ms),
+            steady: steady + Duration::from_millis(passed_ms),
+            seen: Timestamp::default(),
+        }
+    }
+
+    const DAY_MS: i64 = 24 * HOUR_MS.cast_signed();
+
+    fn hours(n: u64) -> Duration {
+        Duration::from_millis(n * HOUR_MS)
     }
 
     #[test]
     fn it_is_known_how_far_the_clock_was_set_as_long_as_that_matters() {
         let steady = Instant::now();
-        let at = |ahead_ms: i64, passed_ms: u64| Now {
-            wall: Timestamp::from_millis(
-                (10 * YEAR_MS + passed_ms).saturating_add_signed(ahead_ms),
-            ),
-            steady: steady + Duration::from_millis(passed_ms),
-            seen: Timestamp::default(),
+        let at = |ahead_ms: i64, passed_ms: u64| at(steady, ahead_ms, passed_ms);
+        let mut wall = Wall::new(at(0, 0), 10 * YEAR_MS - 48 * HOUR_MS, &[], 2);
+        let year = YEAR_MS.cast_signed();
+        // For keys, and for what is removed.
+        let mut both = |age, now: Now| {
+            let earliest_ms = wall.key_sets(age, now).earliest_ms(now.wall.as_millis());
+            (apart(now.wall.as_millis(), earliest_ms), wall.ahead_ms(age, now))
         };
-        let hours = |n| Duration::from_millis(n * HOUR_MS);
-        let mut wall = Wall::new(at(0, 0), 10 * YEAR_MS - 48 * HOUR_MS, ClockSet::default());
-        let (day, year) = (24 * HOUR_MS.cast_signed(), YEAR_MS.cast_signed());
-        assert_eq!(wall.ahead_ms(hours(24), at(0, 1)), (0, 2 * day));
-        assert_eq!(wall.ahead_ms(hours(100), at(year, 10 * HOUR_MS)), (year, year + 2 * day));
-        assert_eq!(wall.ahead_ms(hours(24), at(year, 33 * HOUR_MS)), (year, year));
-        assert_eq!(wall.ahead_ms(hours(24), at(0, 50 * HOUR_MS)), (-year, -year), "set back");
-        assert_eq!(wall.ahead_ms(hours(48), at(0, 51 * HOUR_MS)), (0, 0), "there and back");
-        for n in 0..100 {
-            let ahead_ms = if n % 2 == 0 { day } else { 0 };
-            wall.ahead_ms(hours(1), at(ahead_ms, (52 + n) * HOUR_MS));
+        assert_eq!(both(hours(24), at(0, 1)), (2 * DAY_MS, 0));
+        assert_eq!(both(hours(100), at(year, 10 * HOUR_MS)), (year + 2 * DAY_MS, year));
+        assert_eq!(both(hours(24), at(year, 33 * HOUR_MS)), (year, year));
+        assert_eq!(both(hours(24), at(0, 50 * HOUR_MS)), (0, -year), "set back");
+        assert_eq!(both(hours(48), at(0, 51 * HOUR_MS)), (0, 0), "there and back");
+        for n in 0..300 {
+            let ahead_ms = if n % 2 == 0 { DAY_MS } else { 0 };
+            both(hours(1), at(ahead_ms, (52 + n) * HOUR_MS));
         }
+        // Of so many it is not known what was a stop: then nothing is removed for it.
+        assert_eq!(
+            both(hours(1_000), at(0, 352 * HOUR_MS)),
+            (10 * YEAR_MS.cast_signed() + 352 * HOUR_MS.cast_signed(), 2 * DAY_MS)
+        );
         assert_eq!(wall.sets.len(), SETS_MAX);
-        assert_eq!(wall.ahead_ms(hours(1_000), at(0, 152 * HOUR_MS)), (0, 2 * day));
+        assert!(wall.sets[0].set.merged && !wall.sets[1].set.merged);
+    }
+
+    /// A machine that is stopped every night: what counts is how long it ran, however many nights there were.
+    #[test]
+    fn many_stops_matter_no_longer_than_one() {
+        let steady = Instant::now();
+        let week = hours(7 * 24);
+        for stopped_h in [8, 12, 16] {
+            let (mut known, mut passed_ms, mut most) = (Vec::new(), 0, 0);
+            for night in 0..100 {
+                let last_ms = 10 * YEAR_MS + passed_ms;
+                passed_ms += stopped_h * HOUR_MS;
+                let now = at(steady, 0, passed_ms);
+                let mut wall = Wall::new(now, last_ms, &known, night + 2);
+                known = wall.known(week, now).0;
+                passed_ms += (24 - stopped_h) * HOUR_MS;
+                let now = at(steady, 0, passed_ms);
+                let earliest_ms = wall.key_sets(week, now).earliest_ms(now.wall.as_millis());
+                most = most.max(apart(now.wall.as_millis(), earliest_ms));
+                assert_eq!(wall.ahead_ms(hours(30 * 24), now), 0, "it makes nothing younger");
+            }
+            // In the days whose hours of work are a week.
+            let days = 7 * 24 / (24 - stopped_h);
+            let longest = ((days + 1) * stopped_h * HOUR_MS).cast_signed();
+            assert!((longest - 2 * DAY_MS..=longest).contains(&most), "{stopped_h}: {most}");
+        }
+    }
+
+    /// A pause of the machine, or a clock that was set, is certain; a stop before it stays what it was.
+    #[test]
+    fn a_time_without_a_daemon_stays_unsure_after_the_clock_was_set() {
+        let steady = Instant::now();
+        let mut wall = Wall::new(at(steady, 0, 0), 10 * YEAR_MS - 24 * HOUR_MS, &[], 2);
+        let paused = at(steady, DAY_MS * 5, 2 * HOUR_MS);
+        assert!(wall.has_news(hours(24), paused));
+        let (known, number) = wall.known(hours(24), paused);
+        wall.said(number);
+        assert!(!wall.has_news(hours(24), paused));
+        let is = |set: &OneSet| (set.ahead_ms, set.unsure, set.rows_to);
+        let both = [(DAY_MS, true, Some(1)), (5 * DAY_MS, false, None)];
+        assert_eq!(known.iter().map(is).collect::<Vec<_>>(), both);
+        let last_ms = paused.wall.as_millis();
+        let started = at(steady, DAY_MS * 5, 2 * HOUR_MS + 60_000);
+        let mut wall = Wall::new(started, last_ms, &known, 3);
+        assert_eq!(wall.ahead_ms(hours(24), started), 5 * DAY_MS);
+        let earliest_ms = wall.key_sets(hours(24), started).earliest_ms(last_ms);
+        assert_eq!(apart(last_ms, earliest_ms), 6 * DAY_MS);
+    }
+
+    /// A time between the last record and a start neither shifts what was set before it nor ends it early.
+    #[test]
+    fn a_stop_does_not_move_the_times_at_which_the_clock_was_set_before() {
+        let steady = Instant::now();
+        let set = OneSet {
+            at_ms: 10 * YEAR_MS,
+            ahead_ms: 2 * DAY_MS,
+            rows_to: Some(1),
+            ..OneSet::default()
+        };
+        let now = at(steady, 0, 5 * 24 * HOUR_MS + 1);
+        let mut wall = Wall::new(now, 10 * YEAR_MS + 1, &[set], 2);
+        let sets = wall.key_sets(hours(24), now);
+        assert_eq!(sets.0.len(), 2, "only a millisecond may have passed");
+        assert_eq!(sets.0[0].at_ms, 10 * YEAR_MS);
+        // For what is removed it is as long ago as it may be.
+        assert_eq!(wall.ahead_ms(hours(5 * 24), now), 0);
+        assert_eq!(wall.ahead_ms(hours(6 * 24), now), 2 * DAY_MS);
+    }
+
+    /// What is open when the clock is set: in the process that saw it, and in the next ones.
+    #[test]
+    fn what_waits_follows_the_time_that_passed_over_any_starts() {
+        let of =
+            |rows_to, ahead_ms| OneSet { ahead_ms, rows_to: Some(rows_to), ..OneSet::default() };
+        let now = Now { seen: Timestamp::from_millis(1_000), ..at(Instant::now(), 0, 0) };
+        for (sets, expected) in [
+            // A stop before 2, and a clock that was set within it.
+            (vec![of(1, 10), of(2, 100)], [110, 100, 0]),
+            // Behind at the start of 2, and right later.
+            (vec![of(1, -50), of(2, 50)], [0, 0, 0]),
+            (vec![of(1, -50), of(2, 0), of(3, 50)], [0, 0, 0]),
+            // There and back within one process, and over a start.
+            (vec![of(1, 50), of(1, -50)], [0, 0, 0]),
+            (vec![of(1, 50), of(2, -50), of(3, 70)], [70, 20, 20]),
+        ] {
+            let seen = ClockSets::new(&sets);
+            let due = |epoch| seen.due((epoch, 500), now).as_millis() - 500;
+            assert_eq!([1, 2, 3].map(due), expected, "{sets:?}");
+        }
     }
 }

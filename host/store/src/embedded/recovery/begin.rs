@@ -19,6 +19,7 @@ use crate::embedded::indexing::indexer::Replay;
 use crate::embedded::indexing::lookup::{Found, Usable, replace};
 use crate::embedded::indexing::lost_rows;
 use crate::embedded::log::scanner::{Scanner, Step, Stretch};
+use crate::embedded::platform::clock::{KeySets, OneSet};
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::State;
 
@@ -41,10 +42,15 @@ pub(crate) struct Begun {
 }
 
 impl Recovery<'_> {
-    pub(crate) fn begin(&mut self, settings: &Settings) -> Result<Begun, OpenError> {
+    /// `known`: what the newest segment says of the clock.
+    pub(crate) fn begin(
+        &mut self,
+        settings: &Settings,
+        known: &[OneSet],
+    ) -> Result<Begun, OpenError> {
         let mut damaged = None;
         if let Some(found) = self.index_at_open() {
-            match self.with_index(found, settings.window_ms())? {
+            match self.with_index(found, settings.window_ms(), known)? {
                 Ok(begun) => return Ok(begun),
                 Err(error) if error.is_damage() => match replace(&*self.machine.index, &error) {
                     Ok(what) => damaged = Some(what),
@@ -70,12 +76,14 @@ impl Recovery<'_> {
         &mut self,
         found: Found,
         window_ms: u64,
+        known: &[OneSet],
     ) -> Result<Result<Begun, IndexError>, OpenError> {
         let Found { index, mut state, stamp, damaged, .. } = found;
         let Some(oldest) = self.list.first().copied() else { return Ok(Err(IndexError::Closing)) };
-        // A clock that is wrong at the start removes no keys.
+        // A clock that is wrong at the start removes no keys, and neither does one that was set before.
         let created_ms = self.list.last().map_or(0, |newest| newest.created_ms);
         let now_ms = self.machine.clock.wall_ms().min(created_ms);
+        let now_ms = KeySets(known.to_vec()).earliest_ms(now_ms);
         let kept = KeysKept { now_ms, window_ms };
         let mut replay = Replay::new(&*index, oldest.identity.uuid, kept, u64::MAX);
         let from = stamp.map_or((oldest.first(), oldest.epoch), |stamp| (stamp.end, stamp.epoch));

@@ -11,6 +11,7 @@ use super::replay::Recovery;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::error::{OpenError, at};
+use crate::embedded::format::clock_list;
 use crate::embedded::format::segment_header::{
     BadHeader, HEADER_LEN, SegmentHeader, VERSION, base_of, file_name,
 };
@@ -24,6 +25,7 @@ use crate::embedded::log::segments::Segments;
 use crate::embedded::log::spare::SPARE;
 use crate::embedded::log::summary::Summary;
 use crate::embedded::log::writer::{Log, create_first};
+use crate::embedded::platform::clock::OneSet;
 use crate::embedded::platform::disk::{Disk, make_folders};
 use crate::embedded::platform::lock_file::Lock;
 use crate::embedded::settings::Settings;
@@ -71,7 +73,8 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
         proven: 0,
         rebuilt_for: None,
     };
-    let Begun { index, damaged, lost, state, recent, tail } = recovery.begin(settings)?;
+    let known = clock_of(&*disk, &folder, &newest)?;
+    let Begun { index, damaged, lost, state, recent, tail } = recovery.begin(settings, &known)?;
     let path = newest.path(&folder);
     let file = disk.open(&path).map_err(at("open", &path))?;
     // In a log of an earlier program no segment is marked.
@@ -95,7 +98,7 @@ pub(crate) fn open(settings: &Settings, machine: &Machine) -> Result<Opened, Ope
     let shared = Shared::new(
         (settings, clock),
         (last_ms, last_wall_ms, epoch),
-        newest,
+        (newest, &known),
         reader,
         index,
         states,
@@ -171,6 +174,19 @@ fn segments(
         list.push(first.map_err(at("write to", folder))?);
     }
     Ok(list)
+}
+
+/// What a segment says of the clock.
+fn clock_of(
+    disk: &dyn Disk,
+    folder: &Path,
+    segment: &SegmentHeader,
+) -> Result<Vec<OneSet>, OpenError> {
+    let path = segment.path(folder);
+    let mut bytes = [0u8; HEADER_LEN];
+    let file = disk.open(&path).map_err(at("open", &path))?;
+    let read = file.read_at(&mut bytes, 0).map_err(at("read", &path))?;
+    Ok(clock_list::read(segment, &bytes[..read]))
 }
 
 fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {

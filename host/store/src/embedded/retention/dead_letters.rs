@@ -120,7 +120,9 @@ impl Retention {
                     return Ok((old, kept));
                 };
                 let row = index.dead_at(target, first, false)?;
-                let Some(row) = row.filter(|row| row.to <= number(oldest.end, 0)) else { continue };
+                // A letter of the first event alone is not a range, though a dropped range with its mark may begin there.
+                let ended = 1..=number(oldest.end, 0);
+                let Some(row) = row.filter(|row| ended.contains(&row.to)) else { continue };
                 if bytes >= SETTLEMENT_BYTES_MAX {
                     return Ok((old, kept));
                 }

@@ -74,6 +74,8 @@ pub(crate) struct Retention {
     leaving: Option<Segment>,
     /// Times in a row that a segment could not be removed, or its rows.
     failed: Repeated,
+    /// Times in a row that the newest segment could not be ended.
+    unended: Repeated,
     /// Records that gave up deliveries of the oldest segment, and how many deliveries.
     pub(super) given_up: Cell<(Repeated, u64)>,
     /// When the newest segment was last looked at.
@@ -89,6 +91,7 @@ impl Retention {
             shared,
             leaving: None,
             failed: Repeated::default(),
+            unended: Repeated::default(),
             given_up: Cell::default(),
             looked: None,
         }
@@ -145,13 +148,10 @@ impl Retention {
     fn end_newest(&mut self, meanwhile: Meanwhile<'_>) -> bool {
         let (now, limits) = (self.shared.now(), &self.shared.retention);
         let is_due = |looked: Instant| now.steady >= looked + LOOK;
-        let (crowded, said) = {
-            let segments = read_lock(&self.shared.reader.segments);
-            let crowded = limits.bytes_max.is_some_and(|max| segments.bytes() > max / SIZE_PARTS);
-            (crowded, segments.list.last().map(|newest| newest.header.clock.ahead_min))
-        };
+        let bytes = read_lock(&self.shared.reader.segments).bytes();
+        let crowded = limits.bytes_max.is_some_and(|max| bytes > max / SIZE_PARTS);
         // The next segment says how far the clock was set, so that a start knows it.
-        let is_news = said.is_some_and(|said| said != limits.clock_set(now).ahead_min);
+        let is_news = limits.has_clock_news(now);
         let is_old = || {
             let age_ms = limits.age_ms.filter(|_| limits.is_clock_trusted(now) && !crowded)?;
             Some(Timestamp::from_millis(limits.now_ms(now).saturating_sub(age_ms / AGE_PARTS)))
@@ -162,10 +162,14 @@ impl Retention {
         };
         self.looked = Some(now.steady);
         let ended = ask(&self.shared, |reply| Command::EndSegment { before, reply }, meanwhile);
-        if let Err(error) = &ended
-            && !self.shared.inbox.stopped()
-        {
-            tracing::warn!(%error, "cannot end the newest log segment yet");
+        match &ended {
+            Ok(_) => self.unended.end(),
+            Err(error) if !self.shared.inbox.stopped() => {
+                if let Some(failures) = self.unended.again() {
+                    tracing::warn!(%error, failures, "cannot end the newest log segment yet");
+                }
+            }
+            Err(_) => {}
         }
         is_news && !matches!(ended, Ok(true))
     }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use dispatcher_model::about_bytes;
 use tokio::sync::Notify;
 
+use super::shown::Shown;
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, Space};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::platform::prewrite::{PAUSE, prewrite};
@@ -87,6 +88,7 @@ impl Why {
 #[derive(Default)]
 struct State {
     reasons: [Option<String>; WHYS],
+    shown: [Shown; WHYS],
     reserve: Option<Box<dyn DiskFile>>,
     /// When to try the disk again, and the length of that pause.
     retry: Option<(Instant, u64)>,
@@ -227,14 +229,17 @@ impl Room {
         };
         if let Some(reason) = &reason
             && after != before
+            && let Some(times) = state.shown[why as usize].again(Instant::now())
         {
-            tracing::error!(%folder, "requests are refused: {reason}");
+            tracing::error!(%folder, times, "requests are refused: {reason}");
         }
         state.reasons[why as usize] = reason;
         self.closed.store(after, Ordering::Release);
         if before != 0 && after == 0 {
             self.own_left.store(OWN_EVENTS_MAX, Ordering::Relaxed);
-            tracing::info!(%folder, refused = self.refused(), "requests are accepted again");
+            if state.shown[why as usize].has_line {
+                tracing::info!(%folder, refused = self.refused(), "requests are accepted again");
+            }
         }
         if after != before {
             // `notify_one` also reaches a task that waits only later.

@@ -2,4 +2,5 @@
 
 pub(super) mod guard;
 pub(super) mod opened_files;
+mod shown;
 mod sizes;

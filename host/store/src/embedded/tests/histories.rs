@@ -10,6 +10,8 @@ use crate::embedded::Embedded;
 use crate::{Depth, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
+use crate::embedded::index::rows::IndexError;
+use crate::embedded::tests::gate::{gated, pass, whole};
 use crate::embedded::tests::gone_beginning::repair;
 use crate::embedded::tests::support::{Folder, large};
 
@@ -93,6 +95,25 @@ async fn counted(store: &Embedded, target: TargetNumber, what: &str) -> Depth {
     depth
 }
 
+/// The index is made twice while the store works, and the counts agree each time.
+async fn made_meanwhile(folder: &Folder, targets: &[TargetNumber], what: &str) {
+    let (store, gate) = gated(folder);
+    pass(&gate, &store).await;
+    let mut found = Vec::new();
+    for round in 1..3 {
+        for target in targets {
+            found.push(counted(&store, *target, &format!("{what}, made {round}")).await);
+        }
+        if round == 1 {
+            let failed = store.shared.try_index(|_| Err::<(), _>(IndexError::Unreadable));
+            assert!(matches!(failed, Some(Err(_))));
+            whole(&store).await;
+        }
+    }
+    assert_eq!(found[..targets.len()], found[targets.len()..], "{what}");
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn after_the_loss_of_any_segment_the_list_has_as_many_dead_letters_as_are_counted() {
     let only = std::env::var("DISPATCHER_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -106,14 +127,17 @@ async fn after_the_loss_of_any_segment_the_list_has_as_many_dead_letters_as_are_
         store.close().await.unwrap();
         drop(store);
         for gone in 1..SEGMENTS - 1 {
-            for index in ["kept", "lost"] {
+            for index in ["kept", "lost", "made meanwhile"] {
                 let what = format!("seed {seed}, segment {gone} is gone, the index is {index}");
                 let folder = whole.copy();
                 std::fs::remove_file(&folder.segments()[gone]).unwrap();
-                if index == "lost" {
+                if index != "kept" {
                     folder.delete_index();
                 }
                 assert!(repair(&folder, Vec::new()).after.unwrap().is_clean(), "{what}");
+                if index == "made meanwhile" {
+                    made_meanwhile(&folder, &targets, &what).await;
+                }
                 for start in 1..3 {
                     let store = folder.store();
                     for target in &targets {

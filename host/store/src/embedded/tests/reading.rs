@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::support::Folder;
 use crate::contract::*;
 use crate::embedded::limits::LAZY_MS_MAX;
-use crate::{Fate, Queue};
+use crate::{Fate, Queue, Retries};
 
 #[tokio::test]
 async fn a_reader_waits_for_the_delayed_write_instead_of_forcing_it() {
@@ -46,8 +46,21 @@ fn whatever_asks_a_slow_index_blocks_no_async_thread() {
             let one = claim(&*store, a, 1).await;
             settle(&*store, a, &one, dead("no")).await;
             store.caught_up().await.unwrap();
+            let found = store.find(ids.clone()).await.unwrap().into_iter().flatten().collect();
+            let wanted: crate::Wanted = Box::new(|_, _| true);
+            let search =
+                crate::Search { before: None, since: None, wanted, max: 9, bytes_max: 1 << 20 };
             let slow = store.shared.index.hold_up();
             let short = Duration::from_millis(20);
+            let of = || Retries::OfMessagesWith(ids.clone());
+            let _ = tokio::time::timeout(short, store.later(a, Retries::All)).await;
+            let _ = tokio::time::timeout(short, store.later(a, of())).await;
+            let _ = tokio::time::timeout(short, store.hasten(a, Retries::All)).await;
+            let _ = tokio::time::timeout(short, store.hasten(a, of())).await;
+            let _ = tokio::time::timeout(short, store.fates(found, vec![b])).await;
+            let _ = tokio::time::timeout(short, store.find(ids.clone())).await;
+            let _ = tokio::time::timeout(short, store.search(search)).await;
+            let _ = tokio::time::timeout(short, store.windows(a)).await;
             let _ = tokio::time::timeout(short, store.dead_letters(a, None, 9)).await;
             let _ = tokio::time::timeout(short, store.fate(ids[0])).await;
             let _ = tokio::time::timeout(short, store.event(ids[0])).await;

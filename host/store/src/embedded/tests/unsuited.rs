@@ -5,8 +5,9 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
+use crate::Queue;
 use crate::embedded::Embedded;
-use crate::embedded::tests::support::{Folder, copy_tree, make_fifo};
+use crate::embedded::tests::support::{Folder, copy_tree, flip, make_fifo};
 use crate::embedded::tools::{self, Report, Start, ToolError, Work};
 
 use crate::embedded::tests::gone_beginning::stored;
@@ -60,6 +61,45 @@ async fn files_that_the_start_may_not_open_are_named() {
             "{said}"
         );
         std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+/// A command that root ran may have left a file that the owner of the folder cannot read: the index itself is right.
+#[tokio::test]
+async fn a_repair_leaves_an_index_of_which_a_file_may_not_be_opened() {
+    let (whole, _) = stored(2).await;
+    let is_root = rustix::process::geteuid().is_root();
+    for is_damaged in [false, true] {
+        let folder = whole.copy();
+        let (settings, segments) = (folder.settings(), folder.segments());
+        if is_damaged {
+            flip(&segments[0], 4_200);
+        }
+        let path = settings.index_folder().join("lock");
+        if is_root {
+            give_away(&settings.directory, 65_534);
+            chown(&path, Some(0), Some(0)).unwrap();
+        }
+        let mode = if is_root { 0o600 } else { 0o000 };
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        for dry_run in [true, false] {
+            let done = repaired(&folder, dry_run);
+            assert!(!done.index_removed && path.exists(), "{is_damaged} {dry_run}");
+            for report in std::iter::once(done.before).chain(done.after) {
+                let said = report.index.unwrap();
+                let path = path.to_string_lossy();
+                assert!(said.contains("permission denied") && said.contains(&*path), "{said}");
+                assert!(report.index_denied);
+            }
+        }
+        // Once it is given back, it is the index that it was.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        if is_root {
+            give_away(&settings.directory, 0);
+        }
+        assert!(checked(&folder).is_clean());
+        let store = Embedded::open(settings).unwrap();
+        assert!(store.rebuilding().is_none() && store.damage().is_none(), "{is_damaged}");
     }
 }
 

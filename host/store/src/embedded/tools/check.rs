@@ -16,7 +16,7 @@ use crate::embedded::index::rows::Stamp;
 use crate::embedded::index::set_aside::set_aside_before;
 use crate::embedded::settings::Settings;
 use crate::embedded::state::apply::{State, TargetState};
-use crate::embedded::tools::access::{Denied, denied_of_index, denied_of_log};
+use crate::embedded::tools::access::{Denied, denied_of_log};
 use crate::embedded::tools::damage::{Damage, Known, Meets};
 use crate::embedded::tools::index_view::{IndexView, Looked, Shadow, look};
 use crate::embedded::tools::segments::{self, Segment};
@@ -123,7 +123,7 @@ pub(super) fn survey(
 ) -> Result<Survey, ToolError> {
     let folder = segments::log_folder(directory);
     segments::stable_bases(&folder)?;
-    let Looked { view, shadow } = look(directory, held)?;
+    let Looked { view, shadow, denied: index_denied } = look(directory, held)?;
     let all = segments::read(&folder)?;
     let stamp = view.stamp();
     let mut checker = Checker {
@@ -151,6 +151,7 @@ pub(super) fn survey(
     let agrees = against(&view, at_stamp.as_ref(), sound);
     // A start reads what the index lacks, or everything.
     let read_from = match (&view, &agrees) {
+        _ if index_denied.is_some() => Some(None),
         (IndexView::InUse, _) => None,
         (IndexView::There { stamp, .. }, Ok(())) => Some(Some(stamp.end)),
         _ => Some(None),
@@ -184,11 +185,13 @@ pub(super) fn survey(
     }
     let aside = Settings::new(directory).damaged_folder();
     report.set_aside = set_aside_before(&aside).map_err(at("read", &aside))?;
-    let index_is_wrong = agrees.is_err();
-    report.index = agrees.err();
     let index = Settings::new(directory).index_folder();
+    report.index_denied = index_denied.is_some();
+    // What this user cannot read may be right.
+    let index_is_wrong = agrees.is_err() && index_denied.as_ref().is_none_or(|denied| !denied.own);
+    let denied = index_denied.map(|denied| format!("it cannot be used: {}", denied.text));
+    report.index = denied.or(agrees.err());
     report.index_in_way = report.index.is_some() && !index.is_dir();
-    report.index_denied = report.index.is_some() && denied_of_index(directory).is_some();
     Ok(Survey { report, index_is_wrong })
 }
 

@@ -46,6 +46,8 @@ pub(super) enum IndexView {
 pub(super) struct Looked {
     pub view: IndexView,
     pub shadow: Option<Shadow>,
+    /// What the start may not read or write of it: that says nothing about the index itself.
+    pub denied: Option<Denied>,
 }
 
 /// Whether a daemon uses the folder. Creates no file: without a lock file, none does.
@@ -66,7 +68,7 @@ fn is_in_use(directory: &Path) -> Result<bool, ToolError> {
 
 /// Reads the index. `held`: the caller holds the daemon's lock.
 pub(super) fn look(directory: &Path, held: bool) -> Result<Looked, ToolError> {
-    let in_use = Looked { view: IndexView::InUse, shadow: None };
+    let in_use = Looked { view: IndexView::InUse, shadow: None, denied: None };
     if !held && is_in_use(directory)? {
         return Ok(in_use);
     }
@@ -89,11 +91,7 @@ pub(super) fn look(directory: &Path, held: bool) -> Result<Looked, ToolError> {
             IndexView::Unusable { why: at("read", &folder)(error).to_string(), stamp: None }
         }
     };
-    let view = match denied_of_index(directory) {
-        Some(Denied { text, .. }) => IndexView::Unusable { why: text, stamp: view.stamp() },
-        None => view,
-    };
-    Ok(Looked { view, shadow: Some(shadow) })
+    Ok(Looked { view, shadow: Some(shadow), denied: denied_of_index(directory) })
 }
 
 fn unusable(error: &IndexError, stamp: Option<Stamp>) -> IndexView {

@@ -121,8 +121,13 @@ impl Index for FaultyIndex {
         self.index.range(space, keys, order, visit)
     }
 
-    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
-        self.index.seen(key, from_ms)
+    fn seen(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError> {
+        self.index.seen(key, from_ms, fits)
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {

@@ -149,12 +149,18 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
-    fn seen(&self, key: &RepetitionKey, from_ms: u64) -> Result<Option<Seen>, IndexError> {
+    fn seen(
+        &self,
+        key: &RepetitionKey,
+        from_ms: u64,
+        fits: &dyn Fn(Seen) -> bool,
+    ) -> Result<Option<Seen>, IndexError> {
         let oldest = hour_of(from_ms);
         let content = lock(&self.0.content);
         let all = content.rows.range((Space::Seen(oldest), Vec::new())..);
-        let found = all.rev().find(|((_, other), _)| other == key);
-        Ok(found.and_then(|(_, value)| Seen::from_bytes(value)))
+        let of_key = all.rev().filter(|((_, other), _)| other == key);
+        let mut seen = of_key.filter_map(|(_, value)| Seen::from_bytes(value));
+        Ok(seen.find(|seen| fits(*seen)))
     }
 
     fn windows(&self, target: u16, now_ms: u64) -> Result<Vec<(u64, WindowRow)>, IndexError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Queue;
 use crate::embedded::core::machine::Machine;
-use crate::embedded::index::rows::Space;
+use crate::embedded::index::rows::{DeadRow, Space};
 
 use crate::embedded::simulation::hardware::memory_index::{MemoryHome, Rows};
 
@@ -15,7 +15,18 @@ impl Walk {
     fn dump(running: &Running, hours_from: u32) -> Rows {
         let rows = running.store.shared.with_index(|index| Ok(index.dump())).unwrap_or_default();
         let known = |space: &Space| !matches!(space, Space::Seen(hour) if *hour < hours_from);
-        rows.into_iter().filter(|((space, _), _)| known(space)).collect()
+        let is_range = |space, key: &[u8]| {
+            let row = rows.get(&(space, key.to_vec()));
+            row.and_then(|row| postcard::from_bytes::<DeadRow>(row).ok()).is_some_and(|r| r.to > 0)
+        };
+        // A mark whose range is not there any more says nothing: the row of its first event may have taken its place.
+        let counts = |(space, key): &(Space, Vec<u8>)| {
+            let is_mark = *space == Space::Range;
+            !is_mark || is_range(Space::Dead, key) || is_range(Space::Dropped, key)
+        };
+        let is_kept = |row: &(&(Space, Vec<u8>), _)| known(&row.0.0) && counts(row.0);
+        let kept = rows.iter().filter(is_kept);
+        kept.map(|(key, row)| (key.clone(), row.clone())).collect()
     }
 
     /// Compares the index with one that is rebuilt from a copy of the log.

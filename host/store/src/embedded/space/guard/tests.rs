@@ -19,6 +19,21 @@ fn requests_are_accepted_again_without_a_reason_and_the_first_reason_is_reported
 }
 
 #[test]
+fn a_reason_that_comes_and_goes_gets_ever_fewer_lines() {
+    let room = Room::new(&Settings::new("x"));
+    let mut lines = 0;
+    for _ in 0..4_000 {
+        room.disk_failed("no");
+        lines += u32::from(lock(&room.state).shown[Why::Failed as usize].has_line);
+        room.disk_wrote();
+    }
+    assert_eq!(lines, 12);
+    let (mut shown, now) = (Shown::default(), Instant::now());
+    let found = [0, 1, 2, 3, 700].map(|s| shown.again(now + Duration::from_secs(s)));
+    assert_eq!(found, [Some(1), Some(2), None, Some(4), Some(1)]);
+}
+
+#[test]
 fn a_disk_that_refuses_soon_again_is_tried_less_often() {
     let room = Room::new(&Settings::new("x"));
     let mut waits = Vec::new();

@@ -2,6 +2,7 @@
 //! with an index that is rebuilt.
 
 mod age;
+mod clocks;
 mod crashes;
 mod size;
 mod starts;

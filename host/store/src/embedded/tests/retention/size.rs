@@ -363,3 +363,21 @@ async fn a_clock_that_is_set_again_and_again_makes_a_full_log_no_larger() {
     }
     assert_eq!(bytes(), before);
 }
+
+/// The first event of deliveries that were dropped together is delivered again, and dies alone.
+#[tokio::test]
+async fn a_letter_where_a_dropped_range_began_does_not_keep_the_oldest_segment() {
+    let small = Small::new(Some(6 * MIB), None);
+    let store = small.store();
+    let [a, b] = register(&*store, &["a", "b"]).await[..] else { panic!() };
+    let ids = small.append(&store, &["1".into(), "2".into(), "3".into()], &[a]).await;
+    assert_eq!(store.drop_waiting(a, None, "not wanted".into()).await.unwrap(), 3);
+    assert_eq!(store.replay(a, ids[..1].to_vec()).await.unwrap(), 1);
+    let some = claim(&*store, a, 1).await;
+    settle(&*store, a, &some, dead("no")).await;
+    small.traffic(&store, b, 44).await;
+    until(&store, |store| first_base(store) > 0).await;
+    settled(&store).await;
+    assert_eq!(store.depth(a).dead, 1);
+    small.same_after_rebuild(store).await;
+}

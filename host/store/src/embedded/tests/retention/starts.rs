@@ -24,14 +24,24 @@ fn jumps(time: &Time) -> [(&'static str, i64); 8] {
 
 impl Small {
     /// An event with that key, which is known for a day.
-    async fn keyed(&self, store: &Embedded, key: &str, a: TargetNumber) -> EventId {
+    pub(super) async fn keyed(&self, store: &Embedded, key: &str, a: TargetNumber) -> EventId {
+        self.keyed_for(store, DAY, key, a).await
+    }
+
+    pub(super) async fn keyed_for(
+        &self,
+        store: &Embedded,
+        window: Duration,
+        key: &str,
+        a: TargetNumber,
+    ) -> EventId {
         let mut request = request(vec![keyed(key, 1, &[a])]);
         (request.received_at, request.verified_at) = (self.time.wall(), self.time.wall());
-        request.repeat_window = DAY;
+        request.repeat_window = window;
         store.append(request).await.unwrap().ids()[0]
     }
 
-    async fn restarted(&self, store: Arc<Embedded>, jump_ms: i64) -> Arc<Embedded> {
+    pub(super) async fn restarted(&self, store: Arc<Embedded>, jump_ms: i64) -> Arc<Embedded> {
         store.close().await.unwrap();
         drop(store);
         self.time.jump(jump_ms);
