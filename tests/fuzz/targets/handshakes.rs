@@ -40,7 +40,7 @@ fn own() -> Vec<Arc<Scheme>> {
     let lists = [
         vec![Part::Body],
         vec![Part::BodySha256Hex],
-        vec![Part::SortedForm],
+        vec![Part::SortedForm { always: "a".into() }],
         vec![Part::Method, Part::Body],
         vec![Part::Text(vec![Spot::Json("/text".into())])],
     ];
