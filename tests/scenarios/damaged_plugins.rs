@@ -93,6 +93,9 @@ fn flipped_bytes_end_neither_a_reload_nor_a_start() {
     reload_and_start(FILES, 8);
 }
 
+/// Most files that are tried.
+const FILES_MAX: u64 = 64;
+
 #[test]
 fn the_old_plugin_delivers_while_a_damaged_file_is_in_its_place() {
     let good = fs::read(plugin_file("each")).unwrap();
@@ -101,7 +104,7 @@ fn the_old_plugin_delivers_while_a_damaged_file_is_in_its_place() {
     let lines = "settings.act = \"receipt\"";
     daemon.reload(|setup| setup.target_of("each", "test-each", lines));
     let mut damaged = 0;
-    for seed in 0.. {
+    for seed in 0..FILES_MAX {
         daemon.add_plugin("each", |_| flipped(good.clone(), seed));
         let result = daemon.reload_what_is_there().to_string();
         if !result.contains("it is damaged: ") {
@@ -122,6 +125,7 @@ fn the_old_plugin_delivers_while_a_damaged_file_is_in_its_place() {
             return;
         }
     }
+    panic!("of {FILES_MAX} files only {damaged} were found to be damaged");
 }
 
 /// What the test above does, with more files.

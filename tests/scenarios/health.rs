@@ -191,6 +191,9 @@ fn after_a_restart_the_last_error_stays_shown_although_nothing_is_tried_yet() {
         daemon.kill_9();
     }
     daemon.start();
+    wait_for("the last error", || {
+        status(&daemon, "hook").0["last_error"].is_string().then_some(())
+    });
     assert_eq!(receiver.bodies().len(), 2, "nothing was tried again");
     assert_eq!(daemon.post(&body(&events("good", 1))).status, 200);
     let state = shows(&daemon, "works", 0);

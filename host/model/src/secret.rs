@@ -4,13 +4,30 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The value of a setting with one of these in its name may be a secret. A hyphen is like an underscore.
-const NAMES: [&str; 8] =
-    ["secret", "token", "password", "passwd", "api_key", "apikey", "auth", "cookie"];
+const NAMES: [&str; 14] = [
+    "secret",
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "credential",
+    "api_key",
+    "apikey",
+    "private_key",
+    "signing_key",
+    "access_key",
+    "auth",
+    "cookie",
+    "bearer",
+];
+/// What only sounds so.
+const HARMLESS: &str = "author";
 
 /// Whether a setting of that name may be a secret.
 #[must_use]
 pub fn sounds_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
+    let name = name.replace("authorization", "auth").replace(HARMLESS, "");
     NAMES.iter().any(|word| name.contains(word))
 }
 
@@ -34,5 +51,31 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_names_sound_like_a_secret() {
+        for name in [
+            "secret",
+            "X-Api-Key",
+            "authorization",
+            "Proxy-Authorization",
+            "x-auth",
+            "oauth_id",
+            "signing-key",
+            "private_key",
+            "bot_token",
+            "passphrase",
+        ] {
+            assert!(sounds_secret(name), "{name}");
+        }
+        for name in ["author", "co_authors", "key", "dedup_key", "from", "url", "x-request-id"] {
+            assert!(!sounds_secret(name), "{name}");
+        }
     }
 }

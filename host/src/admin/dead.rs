@@ -36,7 +36,10 @@ pub(super) async fn list(
             });
         }
     }
-    Ok(DeadPage { letters, total, damage: inner.queue.damage() })
+    // An index that was made again has all letters that the log has.
+    let rebuilding = inner.queue.rebuilding().is_some();
+    let damage = if rebuilding { inner.queue.damage() } else { inner.queue.log_damage() };
+    Ok(DeadPage { letters, total, damage })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::store::{Queue, Search};
 /// Most bytes of the log that are read.
 const BYTES_MAX: u64 = 16 << 20;
 /// Longest wait for the disk.
-const TIME_MAX: Duration = Duration::from_secs(10);
+const TIME_MAX: Duration = Duration::from_secs(2);
 
 /// The newest event of each source since then. Of what cannot be read in time nothing is said.
 pub(super) async fn last_events(

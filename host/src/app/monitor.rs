@@ -112,7 +112,7 @@ struct Monitor {
 
 impl Monitor {
     async fn run(mut self, mut watched: watch::Receiver<Option<Watched>>) {
-        self.read_log().await;
+        self.read_log(&mut watched).await;
         loop {
             let Some(now) = watched.borrow_and_update().clone() else {
                 return self.save().await;
@@ -140,9 +140,14 @@ impl Monitor {
     }
 
     /// What was heard after the last save, if the process was killed.
-    async fn read_log(&mut self) {
+    async fn read_log(&mut self, watched: &mut watch::Receiver<Option<Watched>>) {
         let (history, clock) = (self.feed.history(), Instant::now());
-        for (source, last) in last_events(&*self.queue, self.file.saved_at()).await {
+        let found = tokio::select! {
+            found = last_events(&*self.queue, self.file.saved_at()) => found,
+            // A stop does not wait for the disk.
+            _ = watched.wait_for(Option::is_none) => return,
+        };
+        for (source, last) in found {
             if history.last_event_ms(&source).is_none_or(|known| known < last.as_millis()) {
                 history.restore(source.to_string(), last.as_millis());
                 self.silences.heard_before(&source, last, clock);

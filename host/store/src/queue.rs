@@ -434,6 +434,11 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
+    /// The part of [`damage`](Self::damage) that a rebuild of the index does not repair.
+    fn log_damage(&self) -> Option<String> {
+        None
+    }
+
     /// The progress of a rebuild of the index; `None` when it works.
     fn rebuilding(&self) -> Option<Rebuilding> {
         None

@@ -130,7 +130,9 @@ fn line_break(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
 
 /// Spaces before a group of hexadecimal digits, as `xxd` and `od` show two or four bytes, read as nothing.
 fn grouped(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let spaces = bytes.iter().take_while(|byte| **byte == b' ').count();
+    // No more are counted than count.
+    let begin = &bytes[..bytes.len().min(GROUP_SPACES_MAX + 1)];
+    let spaces = begin.iter().take_while(|byte| **byte == b' ').count();
     if !(1..=GROUP_SPACES_MAX).contains(&spaces) {
         return None;
     }

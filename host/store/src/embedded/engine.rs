@@ -459,6 +459,10 @@ impl Queue for Embedded {
         self.shared.damage()
     }
 
+    fn log_damage(&self) -> Option<String> {
+        self.shared.log_damage()
+    }
+
     fn rebuilding(&self) -> Option<Rebuilding> {
         self.shared.rebuild.status()
     }

@@ -267,14 +267,20 @@ impl Shared {
         damage.0 = Some(what);
     }
 
-    /// The damage found since the start, as text.
-    pub(crate) fn damage(&self) -> Option<String> {
+    /// What of the log cannot be read, as far as it was found since the start, as text.
+    pub(crate) fn log_damage(&self) -> Option<String> {
         let log = lock(&self.damage).as_ref().map(|(first, places)| match places.len() {
             0 | 1 => format!("the log is damaged at {first}"),
             n => format!("the log is damaged at {n} places, first met at {first}"),
         });
+        let parts: Vec<String> = self.unread().into_iter().chain(log).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The same, and what is wrong with the index.
+    pub(crate) fn damage(&self) -> Option<String> {
         let index = lock(&self.index_damage).0.clone();
-        let parts: Vec<String> = self.unread().into_iter().chain(log).chain(index).collect();
+        let parts: Vec<String> = self.log_damage().into_iter().chain(index).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
