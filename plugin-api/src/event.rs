@@ -11,6 +11,12 @@ use crate::{Failure, Verdict, Verdicts, time};
 /// The media type of JSON.
 const JSON: &str = "application/json";
 
+/// Whether a media type is one of JSON.
+fn names_json(media: &str) -> bool {
+    let kind = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == JSON || kind.ends_with("+json")
+}
+
 /// How serious an event is, on one scale for all senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -136,18 +142,21 @@ impl<'a> Event<'a> {
     }
 
     /// The media type of [`data`](Self::data), as a value of `Content-Type`. It is `application/json` for a JSON object
-    /// or list. Otherwise it is what the daemon stored with the request: what the bytes are if the sender signs them, else what
+    /// or list, and not for a text that only begins like one. Otherwise it is what the daemon stored with the request: what the bytes are if the sender signs them, else what
     /// the sender declared; without that, `application/octet-stream`.
     #[must_use]
     pub fn content_type(&self) -> &'a str {
-        let begins = self.data().iter().find(|byte| !byte.is_ascii_whitespace());
-        if matches!(begins, Some(b'{' | b'[')) {
-            return JSON;
-        }
         let fits = |text: &&str| {
             text.contains('/') && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         };
-        self.header("content-type").filter(fits).unwrap_or("application/octet-stream")
+        let stored = self.header("content-type").filter(fits);
+        let begins = self.data().iter().find(|byte| !byte.is_ascii_whitespace());
+        let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(self.data()).is_ok();
+        // Some senders declare JSON as a text or a form.
+        if matches!(begins, Some(b'{' | b'[')) && (stored.is_none_or(names_json) || is_json()) {
+            return JSON;
+        }
+        stored.unwrap_or("application/octet-stream")
     }
 
     /// The event's own bytes, exactly as sent: mostly a JSON object, see [`content_type`](Self::content_type).

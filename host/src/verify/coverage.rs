@@ -179,16 +179,18 @@ impl Signature {
     #[must_use]
     pub(super) fn covers_query(&self) -> bool {
         let Some(place) = self.signed.iter().position(Part::is_address) else { return false };
-        let begin = |place: usize| (place..self.signed.len()).all(|place| self.begins(place));
-        let begins = (0..place).all(|at| self.ends(at) || self.signed[at] == Part::Body);
-        begins
-            && match self.signed.get(place + 1) {
-                None => true,
-                Some(Part::Literal(text)) if is_never_in_address(text) => true,
-                // Bodies that do not show where they begin are refused.
-                Some(Part::Body | Part::SortedForm { .. }) => begin(place + 2),
-                _ => begin(place + 1),
-            }
+        // Bodies that do not show where they begin and end are refused.
+        let is_body = |at: usize| self.signed[at] == Part::Body;
+        let is_form =
+            |at: usize| at == place + 1 && matches!(self.signed[at], Part::SortedForm { .. });
+        let is_limited = match self.signed.get(place + 1) {
+            Some(Part::Literal(text)) => is_never_in_address(text),
+            next => next.is_none(),
+        };
+        (0..place).all(|at| self.ends(at) || is_body(at))
+            && (is_limited
+                || (place + 1..self.signed.len())
+                    .all(|at| self.begins(at) || is_body(at) || is_form(at)))
     }
 
     /// Whether the part at this place ends where it must end, if it begins where it must.

@@ -58,6 +58,10 @@ pub enum VerifyRefusal {
          is unclear where it begins and ends"
     )]
     BodyUnclear,
+    #[error(
+        "the body is empty, and the method is not signed, so it is unclear whether the content is the query, as it is by GET"
+    )]
+    MethodUnclear,
     #[error("the body begins like a timestamp that was moved into it")]
     StampInBody,
     #[error("the signature covers the public address, which is unknown: set server.public_url")]

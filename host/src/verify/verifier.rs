@@ -273,6 +273,9 @@ impl Verifier {
         let now = request.received_at;
         let claimed = self.claims(signature, &request.headers, in_body.as_deref(), now)?;
         let Claimed { claims, stamp, id } = &claimed;
+        if self.could_be_by_get(signature, request) {
+            return Err(VerifyRefusal::MethodUnclear);
+        }
         let public_url = self.public_url.as_deref();
         let message = Message::new(signature, request, id, *stamp, public_url)?;
         if self.refuses_tokens {
@@ -296,6 +299,15 @@ impl Verifier {
         };
         check_body_stamp(signature, request)?;
         Ok(matched)
+    }
+
+    /// Whether the same signature would be that of a request by GET, whose content is its query.
+    fn could_be_by_get(&self, signature: &Signature, request: &Request) -> bool {
+        request.body.is_empty()
+            && request.method != Method::GET
+            && self.scheme.methods.contains(&Method::GET)
+            && signature.covers_query()
+            && !signature.signed.contains(&Part::Method)
     }
 
     /// Index of the secret that equals the text.

@@ -240,6 +240,8 @@ mod tests {
             ("application/x-www-form-urlencoded", "a=1&b=%20"),
             ("multipart/form-data; boundary=\"b\"", "--b\r\n\r\n\r\n--b--\r\n"),
             ("text/plain; charset=utf-8", "line 1\nline \u{2028}2"),
+            ("text/plain; charset=utf-8", "[URGENT] disk is full"),
+            ("text/plain; charset=utf-8", "{\"cut\":"),
             ("application/xml", "<a>é</a>"),
             ("image/svg+xml", "<svg/>"),
         ] {

@@ -2,6 +2,7 @@
 //! over every vendor's file, and over schemes that a user could write.
 
 mod borders;
+mod methods;
 mod own;
 mod requests;
 mod values;
