@@ -185,11 +185,6 @@ impl Committer {
         let mut record = Settlements { at_ms: self.began.wall.as_millis(), targets: Vec::new() };
         let (mut bytes, mut settled) = (0, Vec::new());
         let mut others = Vec::new();
-        for act in &acts {
-            if let Command::Recount(missed) = act {
-                self.recount(missed);
-            }
-        }
         for act in acts {
             match act {
                 Command::Settle { target, outcomes, window, reply } => {
@@ -218,7 +213,7 @@ impl Committer {
                 Command::EndSegment { before, reply } => self.end_old(before, reply),
                 Command::GiveUp { target, rows, reply } => self.give_up(target, rows, reply),
                 Command::LoseRows(lost) => lost.into_iter().for_each(|lost| self.lose_rows(lost)),
-                Command::Settle { .. } | Command::Recount(_) => {}
+                Command::Settle { .. } => {}
             }
         }
     }

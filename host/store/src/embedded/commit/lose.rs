@@ -12,8 +12,6 @@ use crate::embedded::format::frame::Kind;
 use crate::embedded::format::record::{self, Act, ActKind, DeadLetterChange, DeadRange, DeadRow};
 use crate::embedded::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::embedded::platform::locks::lock;
-use crate::embedded::state::counts::Missed;
-use dispatcher_model::TargetNumber;
 
 const RETRIES_LOST: &str =
     "a part of the log is lost, and with it which events were to be tried again";
@@ -22,18 +20,6 @@ const LETTERS_LOST: &str = "a part of the log is lost, and with it which events 
                             at most so many";
 
 impl Committer {
-    /// Counts what the index found beyond what was counted since the start. The next checkpoint says it.
-    pub(super) fn recount(&mut self, missed: &[(TargetNumber, Missed)]) {
-        for (target, missed) in missed {
-            if let Some(state) = self.state.targets.get_mut(usize::from(target.0)) {
-                state.counts.correct(*missed);
-            }
-            if let Some(target) = self.shared.target(target.0) {
-                lock(&target.live).counts.correct(*missed);
-            }
-        }
-    }
-
     pub(super) fn lose_rows(&mut self, lost: LostRows) {
         let LostRows { target, retries, letters } = lost;
         let Some(target) = self.shared.target(target.0) else { return };

@@ -18,7 +18,6 @@ use crate::embedded::limits::{
     GROUP_BYTES_MAX, GROUP_REQUESTS_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX,
 };
 use crate::embedded::platform::locks::lock;
-use crate::embedded::state::counts::Missed;
 use crate::embedded::target::expire_range::ExpireRange;
 use crate::{AppendError, Settlement, StoreError, Window};
 
@@ -119,8 +118,6 @@ pub(crate) enum Command {
         reply: Reply<u64>,
     },
     /// Makes dead letters of retries, and of dead letters, whose rows are lost.
-    /// What was not counted since the start: before anything else of the round.
-    Recount(Vec<(TargetNumber, Missed)>),
     LoseRows(Vec<LostRows>),
 }
 

@@ -3,7 +3,6 @@
 pub(super) mod ask_index;
 pub(super) mod blocking;
 pub(super) mod events;
-pub(super) mod first_counts;
 pub(super) mod inbox;
 pub(super) mod index_slot;
 pub(super) mod key_sets;

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use dispatcher_model::count;
 
-use super::first_counts::FirstCounts;
 use super::inbox::{Answer, Command, Inbox, Reply, closed};
 use super::index_slot::IndexSlot;
 use super::key_sets::PublishedSets;
@@ -87,7 +86,6 @@ pub(crate) struct Shared {
     pub targets: RwLock<Vec<Arc<Target>>>,
     pub index: IndexSlot,
     pub rebuild: Rebuild,
-    pub first_counts: FirstCounts,
     /// The index has read the log up to here. During a rebuild: claims know its rows up to here.
     pub indexed: AtomicU64,
     /// Generations of recent keys dropped.
@@ -145,7 +143,6 @@ impl Shared {
             inbox: Inbox::default(),
             targets: RwLock::new(targets.collect()),
             rebuild: Rebuild::new(index.is_none()),
-            first_counts: FirstCounts::new(end, states),
             index: IndexSlot::new(index),
             indexed: AtomicU64::new(end),
             keys_dropped: AtomicU64::new(NEVER_ASKED + 1),

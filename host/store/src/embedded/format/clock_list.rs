@@ -116,7 +116,7 @@ mod tests {
         let clock = ClockSet { at_ms: 7, ahead_min: -3, unsure: false };
         let header = SegmentHeader { clock, ..sample(1 << 20, 0) };
         let [set] = read(&header, &header.to_bytes())[..] else { panic!() };
-        assert_eq!((set.at_ms, set.ahead_ms, set.merged), (7, -180_000, true));
+        assert_eq!((set.at_ms, set.ahead_ms, set.merged), (7, -180_000, false));
         assert_eq!(read(&sample(0, 0), &[]), []);
     }
 }

@@ -148,7 +148,8 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::platform::clock::OneSet;
+    use crate::embedded::platform::clock::{ClockSet, OneSet};
+    use crate::embedded::platform::clock_trust::from_all;
     use proptest::prelude::*;
 
     fn seen(number: u64) -> Seen {
@@ -186,6 +187,36 @@ mod tests {
                 assert_eq!(window.has(start - before), within, "{ahead_ms} {before} {since}");
                 assert!(!within || window.begins_ms() <= start - before);
                 assert!(window.has(ahead(0)), "received since it was set");
+            }
+        }
+    }
+
+    /// An earlier program said only how far the clock was set in all.
+    #[test]
+    fn after_an_update_an_event_is_a_repetition_no_longer_than_the_window_of_its_source() {
+        let (minute, hour, day) = (60_000, 3_600_000, 24 * 3_600_000_u64);
+        for unsure in [true, false] {
+            for ahead_min in [-525_600, -2_880, -120, 120, 2_880, 525_600] {
+                let at_ms = 50 * 365 * day;
+                let set = from_all(ClockSet { at_ms, ahead_min, unsure }, 7).unwrap();
+                let by_ms = set.ahead_ms;
+                for since in [minute, 3 * hour, 20 * hour] {
+                    let window = window(at_ms + since, vec![set], 10 * minute);
+                    for age in [0, minute, 9 * minute, 11 * minute, hour, 2 * hour, 23 * hour] {
+                        // By the clock as it was when that was received.
+                        let before = if age > since { by_ms } else { 0 };
+                        let received_ms = (at_ms + since - age).saturating_add_signed(-before);
+                        let said = window.has(received_ms);
+                        let what = format!("{ahead_min} {since} {age}");
+                        assert!(said || age >= 10 * minute, "{what}");
+                        // By the other clock it may seem to be newer.
+                        let apart = received_ms.abs_diff(at_ms + since);
+                        let other =
+                            received_ms.saturating_add_signed(by_ms).abs_diff(at_ms + since);
+                        let is_old = apart.min(other) >= 10 * minute && received_ms < at_ms;
+                        assert!(!said || !is_old, "{what}");
+                    }
+                }
             }
         }
     }

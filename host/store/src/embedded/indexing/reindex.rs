@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::indexer::{Job, Moved, Replay, tell};
 use super::lookup::{Found, Lookup, replace};
 use super::lost_rows;
-use crate::embedded::core::inbox::{Command, LostRows};
+use crate::embedded::core::inbox::LostRows;
 use crate::embedded::core::index_slot::Failed;
 use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
@@ -27,8 +27,6 @@ use crate::embedded::platform::locks::{lock, read_lock};
 use crate::embedded::platform::repeated::Repeated;
 use crate::embedded::space::guard::Why;
 use crate::embedded::state::apply::State;
-use crate::embedded::state::counts::{Counts, Missed};
-use dispatcher_model::TargetNumber;
 
 /// Time before the first try, twice as long before each further one, and at most that long.
 const RETRY_MS_MIN: u64 = 500;
@@ -96,7 +94,6 @@ struct Made {
     to: u64,
     moved: BTreeMap<u16, Moved>,
     lost: Vec<LostRows>,
-    missed: Vec<(TargetNumber, Missed)>,
 }
 
 /// The rest before a rebuild, because one index after the other may fail.
@@ -204,10 +201,7 @@ pub(crate) fn rebuild_once(
 }
 
 fn install(shared: &Shared, made: Made) -> (State, u64) {
-    let Made { index, state, to, moved, lost, missed } = made;
-    if !missed.is_empty() {
-        shared.post(Command::Recount(missed));
-    }
+    let Made { index, state, to, moved, lost } = made;
     // Before anything of them can be claimed.
     lost_rows::give_up(shared, lost);
     shared.index.put(index);
@@ -250,7 +244,6 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let kept = shared.keys_kept();
     let mut replay = Replay::new(&*index, shared.identity.uuid, kept, indexed);
     let mut to = from.map_or(first, |stamp| stamp.end);
-    shared.first_counts.begin(to);
     for _ in 0..CHASES_MAX {
         to = read_on(shared, &mut replay, &mut state, to, drain)?;
         let tail = read_lock(&shared.reader.segments).tail;
@@ -266,12 +259,9 @@ fn make(shared: &Shared, machine: &Machine, drain: &mut Drain<'_>) -> Result<Mad
     let moved = replay.into_moved();
     let targets = u16::try_from(state.targets.len()).unwrap_or(u16::MAX);
     sweep(&*index, targets, shared.reader.start())?;
-    shared.first_counts.at(u64::MAX, &state);
-    let counted: Vec<Counts> = state.targets.iter().map(|target| target.counts).collect();
     let lost = lost_rows::finish(&*index, &mut state)?;
     index.sync()?;
-    let missed = shared.first_counts.end(&counted, &state);
-    Ok(Made { index, state, to, moved, lost, missed })
+    Ok(Made { index, state, to, moved, lost })
 }
 
 /// Reads the durable log from there on; returns where it ends.
@@ -305,7 +295,6 @@ fn read_on(
                 Step::Frame(header, payload) => {
                     let entry = Entry::read(&header, payload);
                     let entry = entry.map_err(|_| cannot("read", &"a record is damaged"))?;
-                    shared.first_counts.at(entry.lsn, state);
                     replay.read(state, &entry)?;
                     drain.now()?;
                 }

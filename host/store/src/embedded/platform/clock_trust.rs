@@ -188,13 +188,14 @@ pub(crate) fn in_all(sets: &[OneSet]) -> ClockSet {
     ClockSet { at_ms: last.at_ms.max(1), ahead_min, unsure: sets.iter().all(|set| set.unsure) }
 }
 
-/// What a segment of an earlier program says, which was made in that epoch.
+/// What a segment of an earlier program says, which was made in that epoch. It is taken for one time, as that program took
+/// it: if every key were a repetition as long as it matters, equal events would be lost.
 pub(crate) fn from_all(set: ClockSet, epoch: u32) -> Option<OneSet> {
     (set.at_ms > 0).then(|| OneSet {
         at_ms: set.at_ms,
         ahead_ms: i64::from(set.ahead_min) * MINUTE_MS,
         unsure: set.unsure,
-        merged: true,
+        merged: false,
         rows_to: Some(if set.unsure { epoch.saturating_sub(1) } else { epoch }),
     })
 }

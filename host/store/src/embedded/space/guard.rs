@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use dispatcher_model::about_bytes;
 use tokio::sync::Notify;
 
-use super::shown::Shown;
+use super::shown::{Outage, Shown};
 use crate::embedded::platform::disk::{Disk, DiskFile, PAGE_BYTES, Space};
 use crate::embedded::platform::locks::lock;
 use crate::embedded::platform::prewrite::{PAUSE, prewrite};
@@ -89,6 +89,7 @@ impl Why {
 struct State {
     reasons: [Option<String>; WHYS],
     shown: [Shown; WHYS],
+    outage: Outage,
     reserve: Option<Box<dyn DiskFile>>,
     /// When to try the disk again, and the length of that pause.
     retry: Option<(Instant, u64)>,
@@ -229,15 +230,19 @@ impl Room {
         };
         if let Some(reason) = &reason
             && after != before
-            && let Some(times) = state.shown[why as usize].again(Instant::now())
         {
-            tracing::error!(%folder, times, "requests are refused: {reason}");
+            let now = Instant::now();
+            let times = state.shown[why as usize].again(now);
+            state.outage.goes_on(now, times.is_some());
+            if let Some(times) = times {
+                tracing::error!(%folder, times, "requests are refused: {reason}");
+            }
         }
         state.reasons[why as usize] = reason;
         self.closed.store(after, Ordering::Release);
         if before != 0 && after == 0 {
             self.own_left.store(OWN_EVENTS_MAX, Ordering::Relaxed);
-            if state.shown[why as usize].has_line {
+            if state.outage.end() {
                 tracing::info!(%folder, refused = self.refused(), "requests are accepted again");
             }
         }
@@ -245,6 +250,17 @@ impl Room {
             // `notify_one` also reaches a task that waits only later.
             self.changed.notify_one();
             self.woken.notify_one();
+        }
+    }
+
+    /// Logs that requests are refused if that lasts and was not logged.
+    fn say_what_lasts(&self, now: Instant) {
+        let mut state = lock(&self.state);
+        if state.outage.needs_line(now)
+            && let Some(reason) = state.reasons.iter().flatten().next()
+        {
+            let folder = self.folder.display();
+            tracing::error!(%folder, "requests are refused for a minute now: {reason}");
         }
     }
 
@@ -328,6 +344,9 @@ impl Room {
             if asked || refusing || looked.elapsed() >= LOOK {
                 self.look(disk);
                 looked = Instant::now();
+            }
+            if refusing {
+                self.say_what_lasts(looked);
             }
             let waits = |state: &mut State| !state.look;
             let (mut state, _) = self

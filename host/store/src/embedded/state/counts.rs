@@ -14,39 +14,7 @@ pub(crate) struct Counts {
     pub dead: u64,
 }
 
-/// How many more there are than were counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Missed {
-    pending: i64,
-    retrying: i64,
-    dead: i64,
-}
-
-impl Missed {
-    pub(crate) const fn and(self, other: Self) -> Self {
-        Self {
-            pending: self.pending.saturating_add(other.pending),
-            retrying: self.retrying.saturating_add(other.retrying),
-            dead: self.dead.saturating_add(other.dead),
-        }
-    }
-}
-
 impl Counts {
-    pub(crate) const fn beyond(self, other: Self) -> Missed {
-        Missed {
-            pending: self.pending.cast_signed().saturating_sub(other.pending.cast_signed()),
-            retrying: self.retrying.cast_signed().saturating_sub(other.retrying.cast_signed()),
-            dead: self.dead.cast_signed().saturating_sub(other.dead.cast_signed()),
-        }
-    }
-
-    pub(crate) const fn correct(&mut self, missed: Missed) {
-        self.pending = self.pending.saturating_add_signed(missed.pending);
-        self.retrying = self.retrying.saturating_add_signed(missed.retrying);
-        self.dead = self.dead.saturating_add_signed(missed.dead);
-    }
-
     /// A request brought this many deliveries.
     pub(crate) const fn routed(&mut self, count: u64) {
         self.pending += count;

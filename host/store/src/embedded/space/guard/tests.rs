@@ -24,13 +24,40 @@ fn a_reason_that_comes_and_goes_gets_ever_fewer_lines() {
     let mut lines = 0;
     for _ in 0..4_000 {
         room.disk_failed("no");
-        lines += u32::from(lock(&room.state).shown[Why::Failed as usize].has_line);
+        lines += u32::from(lock(&room.state).outage.has_line);
         room.disk_wrote();
     }
     assert_eq!(lines, 12);
     let (mut shown, now) = (Shown::default(), Instant::now());
     let found = [0, 1, 2, 3, 700].map(|s| shown.again(now + Duration::from_secs(s)));
     assert_eq!(found, [Some(1), Some(2), None, Some(4), Some(1)]);
+}
+
+/// Whatever lifts last: the end has a line exactly if the time that ends has one.
+#[test]
+fn requests_that_are_refused_for_a_minute_get_a_line_whatever_the_reason_was_before() {
+    let room = Room::new(&Settings::new("x"));
+    let has_line = || lock(&room.state).outage.has_line;
+    for _ in 0..2 {
+        room.disk_failed("no");
+        room.disk_wrote();
+    }
+    room.disk_failed("for the third time");
+    assert!(!has_line());
+    room.say_what_lasts(Instant::now());
+    assert!(!has_line(), "not yet");
+    room.say_what_lasts(Instant::now() + Duration::from_secs(61));
+    assert!(has_line());
+    room.disk_wrote();
+    assert!(!has_line());
+    room.close(Why::Floor, "floor".into());
+    room.close(Why::Failed, "no".into());
+    room.close(Why::Quota, "quota".into());
+    room.open(Why::Quota);
+    room.open(Why::Floor);
+    assert!(has_line() && room.why().is_some(), "of a reason that is gone");
+    room.disk_wrote();
+    assert!(!has_line() && room.why().is_none());
 }
 
 #[test]
