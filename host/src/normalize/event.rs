@@ -64,17 +64,26 @@ pub fn normalize_up_to(
     input: Input<'_>,
     bytes_max: usize,
 ) -> Result<Normalized, Malformed> {
-    match read_or_text(sender, input) {
-        Err(Malformed::NotUtf8 { .. } | Malformed::NotJson { .. }) | Ok((_, true)) => {}
-        read => {
-            let (events, is_text) = read?;
-            return Ok(Normalized { events, in_utf8: None, is_text });
+    let as_sent = read_or_text(sender, input);
+    let is_text = matches!(as_sent, Ok((_, true)));
+    if is_text || matches!(as_sent, Err(Malformed::NotUtf8 { .. } | Malformed::NotJson { .. })) {
+        let in_utf8 = match charset::in_utf8(input.headers, input.body, bytes_max) {
+            // A text is kept as it was sent.
+            Err(_) if is_text => None,
+            in_utf8 => in_utf8?,
+        };
+        if let Some(body) = in_utf8 {
+            match read(sender, Input { body: &body, ..input }) {
+                Err(_) if is_text => {}
+                events => {
+                    let events = events?;
+                    return Ok(Normalized { events, in_utf8: Some(body), is_text: false });
+                }
+            }
         }
     }
-    let in_utf8 = charset::in_utf8(input.headers, input.body, bytes_max)?;
-    let body = in_utf8.as_ref().unwrap_or(input.body);
-    let (events, is_text) = read_or_text(sender, Input { body, ..input })?;
-    Ok(Normalized { events, in_utf8, is_text })
+    let (events, is_text) = as_sent?;
+    Ok(Normalized { events, in_utf8: None, is_text })
 }
 
 /// Reads a body in UTF-8. A text that begins like JSON, such as `[URGENT] disk is full`, is an event (true) if its sender

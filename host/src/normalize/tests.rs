@@ -407,7 +407,6 @@ fn a_text_that_begins_like_json_is_a_text_where_texts_are_events() {
         (br#"{"id":7,"title":"whole"}"#.to_vec(), vec!["whole"], true),
         (b"{\"id\":7,\"title\":\"a\"}\n{\"id\":8,\"title\":\"b\"}".to_vec(), vec!["a", "b"], true),
         (utf_16(r#"{"id":7,"title":"wide"}"#), vec!["wide"], true),
-        (utf_16("[URGENT] wide"), vec!["[URGENT] wide"], false),
         ("\u{FEFF}[URGENT] marked".as_bytes().to_vec(), vec!["[URGENT] marked"], false),
     ] {
         let (headers, body) = (http::HeaderMap::new(), Bytes::from(body));
@@ -416,6 +415,10 @@ fn a_text_that_begins_like_json_is_a_text_where_texts_are_events() {
         assert_eq!(found, titles, "{}", body.escape_ascii());
         assert!(events.iter().all(|event| event.dedup.is_some() == has_id), "{found:?}");
     }
+    // Bytes that only begin like JSON in UTF-16 are kept.
+    let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(b"[\0\0\0'}\x1b\0"));
+    let events = normalize(&sender, Input::example(&headers, &body)).unwrap();
+    assert_eq!(events[0].data, body);
 }
 
 proptest! {
