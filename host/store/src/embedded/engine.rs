@@ -481,10 +481,8 @@ impl Queue for Embedded {
             let threads = self.stop(Stop::Close);
             let shared = self.shared.clone();
             blocking(move || {
-                for thread in threads {
-                    // A panic of a thread is already reported; the folder is unlocked in any case.
-                    let _ = thread.join();
-                }
+                // A panic of a thread is already reported; the folder is unlocked in any case.
+                threads.into_iter().for_each(|thread| drop(thread.join()));
                 shared.let_go();
                 Ok(())
             })
@@ -496,9 +494,7 @@ impl Queue for Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        for thread in self.stop(Stop::Abandon) {
-            let _ = thread.join();
-        }
+        self.stop(Stop::Abandon).into_iter().for_each(|thread| drop(thread.join()));
         self.shared.let_go();
     }
 }
