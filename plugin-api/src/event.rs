@@ -142,8 +142,9 @@ impl<'a> Event<'a> {
     }
 
     /// The media type of [`data`](Self::data), as a value of `Content-Type`. It is `application/json` for a JSON object
-    /// or list, and not for a text that only begins like one. Otherwise it is what the daemon stored with the request: what the bytes are if the sender signs them, else what
-    /// the sender declared; without that, `application/octet-stream`.
+    /// or list, and not for a text that only begins like one. Otherwise it is what the daemon stored with the request:
+    /// what the bytes are if the sender signs them, else what the sender declared; without that,
+    /// `application/octet-stream`.
     #[must_use]
     pub fn content_type(&self) -> &'a str {
         let fits = |text: &&str| {

@@ -58,7 +58,7 @@ fn a_command_that_looks_for_something_says_that_a_part_cannot_be_read() {
     assert!(newest.stderr.is_empty(), "{newest:?}");
 
     let lines = history(&daemon, &[]);
-    assert!(lines[0].ends_with(&format!(" … events of before may be missing: {ONE}")), "{lines:?}");
+    assert!(lines[0].ends_with(&format!(" … earlier events may be missing: {ONE}")), "{lines:?}");
     let lines = history(&daemon, &["--json"]);
     let first: Value = serde_json::from_str(&lines[0]).unwrap();
     assert_eq!((&first["what"], &first["reason"]), (&"incomplete".into(), &ONE.into()));

@@ -45,7 +45,7 @@ pub fn check(config: &Config) -> Vec<Problem> {
     problems
 }
 
-/// Folders that the configuration names and that are something else.
+/// Paths of the configuration that must be folders and are something else.
 fn no_folders(config: &Config) -> Vec<Problem> {
     let store = writable::no_folder(&config.store.directory).map(|what| {
         let title = format!("the daemon will not start: it has no folder for its store: {what}");

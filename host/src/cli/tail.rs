@@ -81,7 +81,7 @@ fn words(line: TailLine) -> String {
             format!("{time} … {} skipped", counted(count, "line", "lines"))
         }
         TailLine::Incomplete { time, reason } => {
-            format!("{time} … events of before may be missing: {reason}")
+            format!("{time} … earlier events may be missing: {reason}")
         }
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         let shown = show(r#"{"what":"missed","time":"t","count":5}"#);
         assert_eq!(shown, "t … 5 lines skipped");
         let shown = show(r#"{"what":"incomplete","time":"t","reason":"a\nb"}"#);
-        assert_eq!(shown, "t … events of before may be missing: a\\nb");
+        assert_eq!(shown, "t … earlier events may be missing: a\\nb");
         for line in [r#"{"what":"sneezed","time":"t"}"#, "\u{1b}"] {
             let shown = show(line);
             assert!(

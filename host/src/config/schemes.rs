@@ -217,9 +217,11 @@ fn check(
     }
     if !signature.delimits_body() {
         let title = format!("scheme `{name}` does not separate the body from the part beside it");
-        let problem = Problem::warning(title).at(at.clone(), "only JSON bodies are accepted");
+        let problem =
+            Problem::warning(title).at(at.clone(), "nothing shows where the body begins and ends");
         notes.add(problem.help(
-            "with any other body, bytes of it could be moved into the other part, and the signature would still match",
+            "bytes of it could be moved into the other part, and the signature would still match; so only JSON bodies are \
+             accepted, and no body at all by GET if \"method\" is signed",
         ));
     }
     let covered = signature.covers_stamp();

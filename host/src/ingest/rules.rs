@@ -153,13 +153,13 @@ impl Rules {
         let body = form.as_ref().unwrap_or(body);
         let input = Input { headers, query, body, is_query, repetition, seed };
         let sender = sender.of_set(verified.header_set());
-        let Normalized { events, in_utf8, is_text } =
+        let Normalized { events, in_utf8, is_other } =
             normalize::normalize_up_to(sender, input, bytes_max)
                 .map_err(RequestRefusal::Malformed)?;
         let planned = events.into_iter().map(|event| self.router.plan(&request.source, event));
         let content = match is_query {
             true => Content::Query,
-            false if is_text => Content::Text,
+            false if is_other => Content::Other,
             false => Content::Plain,
         };
         Ok((planned.collect(), in_utf8, content))

@@ -43,8 +43,8 @@ pub struct Normalized {
     pub events: Vec<Event>,
     /// The body in UTF-8, if it was sent in another character set: the events are slices of it.
     pub in_utf8: Option<Bytes>,
-    /// It is a text, though it begins like JSON.
-    pub is_text: bool,
+    /// It is a text or bytes, though it may begin like JSON.
+    pub is_other: bool,
 }
 
 /// The events of a request, in order; none for an empty array.
@@ -77,13 +77,14 @@ pub fn normalize_up_to(
                 Err(_) if is_text => {}
                 events => {
                     let events = events?;
-                    return Ok(Normalized { events, in_utf8: Some(body), is_text: false });
+                    return Ok(Normalized { events, in_utf8: Some(body), is_other: false });
                 }
             }
         }
     }
     let (events, is_text) = as_sent?;
-    Ok(Normalized { events, in_utf8: None, is_text })
+    let is_other = is_text || (sender.any_body && std::str::from_utf8(input.body).is_err());
+    Ok(Normalized { events, in_utf8: None, is_other })
 }
 
 /// Reads a body in UTF-8. A text that begins like JSON, such as `[URGENT] disk is full`, is an event (true) if its sender

@@ -19,8 +19,8 @@ const JSON: &str = "application/json";
 pub enum Content {
     /// Its first bytes show whether it is JSON.
     Plain,
-    /// A text that begins like JSON.
-    Text,
+    /// It is not JSON, though it may begin like it.
+    Other,
     /// The form in the address.
     Query,
 }
@@ -135,8 +135,13 @@ mod tests {
             media_type(sender, &headers, None, b"a=1", Content::Query).as_deref(),
             Some(FORM)
         );
-        let text = media_type(sender, &headers, None, b"[URGENT] full", Content::Text);
-        assert_eq!(text.as_deref(), Some("text/plain; charset=utf-8"));
+        for (body, expected) in [
+            (&b"[URGENT] full"[..], "text/plain; charset=utf-8"),
+            (b"{\"a\":\"\xff\"}", "application/octet-stream"),
+        ] {
+            let other = media_type(sender, &headers, None, body, Content::Other);
+            assert_eq!(other.as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -415,10 +415,12 @@ fn a_text_that_begins_like_json_is_a_text_where_texts_are_events() {
         assert_eq!(found, titles, "{}", body.escape_ascii());
         assert!(events.iter().all(|event| event.dedup.is_some() == has_id), "{found:?}");
     }
-    // Bytes that only begin like JSON in UTF-16 are kept.
-    let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(b"[\0\0\0'}\x1b\0"));
-    let events = normalize(&sender, Input::example(&headers, &body)).unwrap();
-    assert_eq!(events[0].data, body);
+    // Bytes that only begin like JSON, also in UTF-16, are kept.
+    for body in [&b"[\0\0\0'}\x1b\0"[..], b"[St\xf6rung]"] {
+        let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(body));
+        let read = normalize_up_to(&sender, Input::example(&headers, &body), 99).unwrap();
+        assert!(read.is_other && read.events[0].data == body);
+    }
 }
 
 proptest! {

@@ -28,7 +28,7 @@ pub enum TailLine {
     Failed { time: String, target: String, event: String, attempt: u32, reason: String },
     /// The client was too slow: this many notes were skipped.
     Missed { time: String, count: u64 },
-    /// Events of before are missing here.
+    /// Earlier events may be missing here.
     Incomplete { time: String, reason: String },
 }
 

@@ -282,6 +282,18 @@ fn with_other_borders(
     all
 }
 
+/// A signed request; `None` if the scheme cannot sign this body.
+fn with_headers(
+    signer: &Signer,
+    headers: [(&'static str, &'static str); 2],
+    body: &str,
+    random: &SystemRandom,
+) -> Option<Request> {
+    let headers = headers
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    sign(signer, headers.into_iter().collect(), body.as_bytes(), random)
+}
+
 /// Each request with the same signed bytes, but other borders of its body.
 fn with_moved_bytes(honest: &Request, signed: &[Part]) -> Vec<Request> {
     let place = signed.iter().position(|part| *part == Part::Body).unwrap();
@@ -346,14 +358,7 @@ fn no_bytes_move_between_a_body_and_the_part_beside_it() {
             "",
         ] {
             let headers = [("x-event", "push"), ("x-id", "evt-1+00")];
-            let headers = headers.map(|(name, value)| {
-                (HeaderName::from_static(name), HeaderValue::from_static(value))
-            });
-            let Some(honest) =
-                sign(&signer, headers.into_iter().collect(), body.as_bytes(), &random)
-            else {
-                continue;
-            };
+            let Some(honest) = with_headers(&signer, headers, body, &random) else { continue };
             let found = events(&verifier, &sender, honest.clone());
             accepted += usize::from(found.is_some());
             let moved = with_moved_bytes(&honest, &signed);
@@ -395,14 +400,7 @@ fn no_bytes_move_between_two_signed_parts() {
         for body in [r#"{"title":"a","level":"error"}"#, r#"{"id":7}"#] {
             let event = "push&severity=critical&title=evil&id=1--2026-01-01T00:00:00Z";
             let headers = [("x-event", event), ("x-id", "evt-2026-01-01T")];
-            let headers = headers.map(|(name, value)| {
-                (HeaderName::from_static(name), HeaderValue::from_static(value))
-            });
-            let Some(honest) =
-                sign(&signer, headers.into_iter().collect(), body.as_bytes(), &random)
-            else {
-                continue;
-            };
+            let Some(honest) = with_headers(&signer, headers, body, &random) else { continue };
             let found = events(&verifier, &sender, honest.clone());
             for places in [[0, 1], [0, 2], [1, 2]] {
                 let [Some(left), Some(right)] = places.map(|place| signed.get(place)) else {

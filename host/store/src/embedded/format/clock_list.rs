@@ -10,11 +10,11 @@ pub(crate) const CLOCKS_AT: usize = 1_536;
 
 const ONE_LEN: usize = 24;
 
+/// Flags of a time.
 const UNSURE: u32 = 1;
-
 const MERGED: u32 = 2;
 
-/// Length and sum.
+/// Bytes of the count and the checksum before the list.
 const FRAME_LEN: usize = 8;
 
 const _: () = assert!(CLOCKS_AT + FRAME_LEN + SETS_MAX * ONE_LEN <= HEADER_LEN);
@@ -67,7 +67,7 @@ fn listed(header: &SegmentHeader, bytes: &[u8]) -> Option<Vec<OneSet>> {
     list.chunks_exact(ONE_LEN).map(one).collect()
 }
 
-/// Of another segment in the same store it is another one.
+/// The checksum of a list, which is another one in each segment.
 fn sum(header: &SegmentHeader, list: &[u8]) -> u32 {
     checksum(checksum(header.identity.salt(), &header.base.to_le_bytes()), list)
 }

@@ -36,7 +36,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// There is a reason more, with a line or without.
+    /// Another reason was added, with a line or without one.
     pub(crate) fn goes_on(&mut self, now: Instant, has_line: bool) {
         self.since.get_or_insert(now);
         self.has_line |= has_line;

@@ -94,6 +94,16 @@ async fn a_machine_that_is_stopped_every_night_forgets_a_key_when_it_ran_for_its
     }
 }
 
+/// After a start, of a window of an hour.
+async fn ten_minutes_later_the_rest_is_left(small: &Small, store: Arc<Embedded>, a: TargetNumber) {
+    store.close().await.unwrap();
+    drop(store);
+    small.time.pass(600_000);
+    let store = small.store();
+    let apart = left(&store, a).await.abs_diff(HOUR - Duration::from_secs(600));
+    assert!(apart < Duration::from_secs(61), "{apart:?}");
+}
+
 /// The time without a daemon is not added to windows that were opened after it.
 #[tokio::test]
 async fn a_window_that_was_opened_between_a_stop_and_a_pause_ends_in_time() {
@@ -109,12 +119,7 @@ async fn a_window_that_was_opened_between_a_stop_and_a_pause_ends_in_time() {
     small.time.jump((5 * HOUR_MS).cast_signed());
     small.append(&store, &["after".into()], &[a]).await;
     small.stepped(&store);
-    store.close().await.unwrap();
-    drop(store);
-    small.time.pass(600_000);
-    let store = small.store();
-    let apart = left(&store, a).await.abs_diff(HOUR - Duration::from_secs(600));
-    assert!(apart < Duration::from_secs(61), "{apart:?}");
+    ten_minutes_later_the_rest_is_left(&small, store, a).await;
 }
 
 /// The disk fails and the log goes on in a new segment of the next epoch, in the same process.
@@ -132,12 +137,7 @@ async fn a_window_that_was_opened_after_a_failure_of_the_disk_ends_no_earlier() 
     disk.plan(|faults| faults.bad_syncs = 1);
     assert!(store.append(request(vec![planned("refused", &[a])])).await.is_err());
     small.one_window(&store, a, HOUR).await;
-    store.close().await.unwrap();
-    drop(store);
-    small.time.pass(600_000);
-    let store = small.store();
-    let apart = left(&store, a).await.abs_diff(HOUR - Duration::from_secs(600));
-    assert!(apart < Duration::from_secs(61), "{apart:?}");
+    ten_minutes_later_the_rest_is_left(&small, store, a).await;
 }
 
 /// The machine starts in 1970 and then gets its time: what waits is neither too old at once nor due much later.
