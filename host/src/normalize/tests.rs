@@ -394,35 +394,6 @@ fn events_in_a_list_share_the_document_around_them() {
     assert_eq!(read("{\"report\": {\"alarms\": []}}").len(), 0);
 }
 
-#[test]
-fn a_text_that_begins_like_json_is_a_text_where_texts_are_events() {
-    let record = Record { id: &["{id}"], title: &["{title}"], any_body: true, ..Record::EMPTY };
-    let sender = Sender::new("own", &record).unwrap();
-    let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
-    for (body, titles, has_id) in [
-        (b"[URGENT] disk is full\nof db1".to_vec(), vec!["[URGENT] disk is full"], false),
-        (b"{ticket} is late".to_vec(), vec!["{ticket} is late"], false),
-        (b"[1] first".to_vec(), vec!["[1] first"], false),
-        (br#"{"id":7,"title":"cut"#.to_vec(), vec![r#"{"id":7,"title":"cut"#], false),
-        (br#"{"id":7,"title":"whole"}"#.to_vec(), vec!["whole"], true),
-        (b"{\"id\":7,\"title\":\"a\"}\n{\"id\":8,\"title\":\"b\"}".to_vec(), vec!["a", "b"], true),
-        (utf_16(r#"{"id":7,"title":"wide"}"#), vec!["wide"], true),
-        ("\u{FEFF}[URGENT] marked".as_bytes().to_vec(), vec!["[URGENT] marked"], false),
-    ] {
-        let (headers, body) = (http::HeaderMap::new(), Bytes::from(body));
-        let events = normalize(&sender, Input::example(&headers, &body)).unwrap();
-        let found: Vec<_> = events.iter().map(|event| event.attributes.title.as_str()).collect();
-        assert_eq!(found, titles, "{}", body.escape_ascii());
-        assert!(events.iter().all(|event| event.dedup.is_some() == has_id), "{found:?}");
-    }
-    // Bytes that only begin like JSON, also in UTF-16, are kept.
-    for body in [&b"[\0\0\0'}\x1b\0"[..], b"[St\xf6rung]"] {
-        let (headers, body) = (http::HeaderMap::new(), Bytes::from_static(body));
-        let read = normalize_up_to(&sender, Input::example(&headers, &body), 99).unwrap();
-        assert!(read.is_other && read.events[0].data == body);
-    }
-}
-
 proptest! {
     #[test]
     fn any_bytes_are_events_or_a_reason(body in proptest::collection::vec(any::<u8>(), 0..200)) {
