@@ -53,6 +53,8 @@ fn an_emptied_configuration_does_not_come_into_force() {
         let ids = events(&format!("after-{at}"), 1);
         assert_eq!(daemon.post(&body(&ids)).status, 200);
         daemon.wait_delivered("audit-log", &ids);
+        let answer = daemon.client().send("POST", "/other", &[], b"{}").unwrap();
+        assert_eq!(answer.status, 503, "the next reload may bring the source");
     }
     let (code, text) = run_after(&daemon, &["reload", "--allow-empty"], empty);
     assert_eq!(code, Some(0), "{text}");

@@ -3,7 +3,8 @@
 //! A reload reads and checks everything before it changes anything: the file, what it names, the plugins as
 //! they are now, and whether they accept their settings. Then each request is received by the old or the new
 //! configuration from its start to its end. Only targets that differ are replaced, each after its old
-//! instance has ended. No connection is closed.
+//! instance has ended. No connection is closed. From the moment that it is asked for until some seconds after its end,
+//! also if it is refused, a request for an unknown path gets 503: its source may be about to come.
 //!
 //! `env:` is the environment at the start of the process; `file:`, `credential:` and `dispatcher.env` are
 //! read again. [`Reloaded::restart`] names what only a restart changes; everything else is in force.
@@ -109,6 +110,8 @@ impl Reloader {
     ///
     /// `allow_empty`: the new configuration may have no source or no target although there were some.
     pub fn reload(&self, allow_empty: bool) -> Result<Reloaded, Rejected> {
+        // From now on, also while this waits for another reload.
+        let changing = self.ingest.begin_change();
         let mut in_force = lock(&self.in_force);
         let result = self.try_reload(&mut in_force, allow_empty);
         match &result {
@@ -119,6 +122,7 @@ impl Reloader {
                 self.feed.alarms().raise(AlarmKind::ConfigRejected, &file.into(), 1, &reason);
             }
         }
+        drop(changing);
         *lock(&self.last) = Some(result.clone());
         result
     }

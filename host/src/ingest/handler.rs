@@ -13,6 +13,7 @@ use hyper::body::{Body, Incoming};
 use super::answer::{self, AfterAnswer, RequestId};
 use super::body;
 use super::budget::{Budget, Reservation};
+use super::change::{ChangeUnderWay, Changes};
 use super::refusal::RequestRefusal;
 use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
@@ -29,6 +30,7 @@ use crate::verify::{Answer, Verified};
 /// Receives requests for all sources.
 pub struct Ingest {
     rules: RwLock<Arc<Rules>>,
+    changes: Changes,
     pub(super) budget: Budget,
     queue: Arc<dyn Queue>,
     reporter: Reporter,
@@ -56,10 +58,17 @@ impl Ingest {
     pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
         Self {
             rules: RwLock::new(Arc::new(Rules::new(settings, router, None))),
+            changes: Changes::default(),
             budget: Budget::default(),
             queue,
             reporter: Reporter::new(feed),
         }
+    }
+
+    /// The configuration is being changed until the answer is dropped. Meanwhile, and for a grace after it, requests
+    /// for unknown paths should be tried again.
+    pub fn begin_change(&self) -> ChangeUnderWay<'_> {
+        self.changes.begin()
     }
 
     /// Applies other settings and routes from the next request on. Requests under way end with those that they
@@ -111,6 +120,8 @@ impl Ingest {
                 return answer::health(id, self.queue.full().is_none());
             }
             Err(refusal) => {
+                let recent = found.is_none() && self.changes.is_recent(Instant::now());
+                let refusal = if recent { refusal.while_changing() } else { refusal };
                 let waits = parts.headers.contains_key(http::header::EXPECT);
                 (Err(refusal), body::abandon(body, waits))
             }

@@ -33,8 +33,8 @@ pub(super) enum RequestRefusal {
         path: String,
         near: Option<String>,
     },
-    /// As `Path`, just after the configuration changed: it may not be the last word.
-    PathAfterChange {
+    /// As `Path`, while the configuration changes or just after: it may not be the last word.
+    PathInChange {
         path: String,
     },
     Method {
@@ -94,10 +94,10 @@ impl RequestRefusal {
         Self::Path { path, near }
     }
 
-    /// The same while a change of the configuration is recent.
-    pub(super) fn after_change(self) -> Self {
+    /// The same while the configuration changes, or just after.
+    pub(super) fn while_changing(self) -> Self {
         match self {
-            Self::Path { path, .. } => Self::PathAfterChange { path },
+            Self::Path { path, .. } => Self::PathInChange { path },
             other => other,
         }
     }
@@ -119,7 +119,7 @@ impl RequestRefusal {
             Self::SlowBody { .. } | Self::SlowRate { .. } | Self::GaveWay => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Self::PathAfterChange { .. } | Self::BytesInFlight { .. } | Self::Store(_) => {
+            Self::PathInChange { .. } | Self::BytesInFlight { .. } | Self::Store(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -127,7 +127,7 @@ impl RequestRefusal {
 
     /// Whether the daemon is the cause, and not the sender.
     pub(super) const fn is_ours(&self) -> bool {
-        let is_path = matches!(self, Self::PathAfterChange { .. });
+        let is_path = matches!(self, Self::PathInChange { .. });
         matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE) && !is_path
     }
 
@@ -164,7 +164,7 @@ impl RequestRefusal {
     pub(super) fn answer(&self) -> Cow<'static, str> {
         match self {
             Self::Path { .. } => "unknown path".into(),
-            Self::PathAfterChange { .. } => "unknown path at the moment; try again later".into(),
+            Self::PathInChange { .. } => "unknown path at the moment; try again later".into(),
             Self::Method { .. } => "method not allowed".into(),
             // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
@@ -206,8 +206,8 @@ impl fmt::Display for RequestRefusal {
             Self::Path { path, near: Some(near) } => {
                 write!(f, "no source has the path {path:?}; did you mean {near:?}?")
             }
-            Self::PathAfterChange { path } => {
-                write!(f, "no source has the path {path:?} since the configuration changed a moment ago")
+            Self::PathInChange { path } => {
+                write!(f, "no source has the path {path:?}; the configuration is changing, or changed a moment ago")
             }
             Self::Method { allowed } => {
                 let names: Vec<_> = allowed.iter().map(Method::as_str).collect();

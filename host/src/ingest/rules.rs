@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -22,10 +22,6 @@ use crate::verify::{Proof, Scheme, TokenIn, Verified};
 /// Header fields that are never stored, because they may be credentials. Neither is the source's token.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
-/// For this long after a change of the configuration an unknown path gets a 503: a file that was read while it
-/// was being saved must not make senders give up.
-const CHANGE_GRACE: Duration = Duration::from_secs(10);
-
 /// A source and its counters.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -44,8 +40,6 @@ pub(super) struct Rules {
     health: Option<String>,
     pub(super) config: u64,
     pub(super) router: Arc<Router>,
-    /// When these rules replaced others; `None` for the first ones.
-    changed_at: Option<Instant>,
 }
 
 /// What the head of a request says.
@@ -60,7 +54,6 @@ pub(super) struct Head<'h> {
 impl Rules {
     /// Sources keep the counters that they have in `before`, by name.
     pub(super) fn new(settings: Settings, router: Arc<Router>, before: Option<&Self>) -> Self {
-        let changed_at = before.filter(|before| !before.sources.is_empty()).map(|_| Instant::now());
         let longest = settings.sources.iter().map(|s| s.body_bytes_max).max().unwrap_or(0);
         let shares = Shares::of(settings.bytes_in_flight_max, settings.sources.len(), longest);
         let before: HashMap<&str, &Gate> = before
@@ -74,7 +67,6 @@ impl Rules {
             (without_slash(&settings.path).to_owned(), Source { settings, gate })
         };
         Self {
-            changed_at,
             sources: settings.sources.into_iter().map(source).collect(),
             shares,
             body_time: settings.body_time,
@@ -103,9 +95,7 @@ impl Rules {
     ) -> Result<&'a Source, RequestRefusal> {
         let Some(found) = found else {
             let known = self.sources.keys();
-            let unknown = RequestRefusal::unknown_path(head.parts.uri.path(), known);
-            let is_recent = self.changed_at.is_some_and(|at| at.elapsed() < CHANGE_GRACE);
-            return Err(if is_recent { unknown.after_change() } else { unknown });
+            return Err(RequestRefusal::unknown_path(head.parts.uri.path(), known));
         };
         let Source { settings: source, gate } = found;
         gate.admit(head.peer, Instant::now)?;
