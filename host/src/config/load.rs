@@ -186,8 +186,9 @@ fn read(
     let is_scheme = |name: &str| vendors::scheme(name).is_some();
     let is_sender = |name: &str| vendors::sender(name).is_some();
     let schemes = meant(&mut root, "schemes", notes);
-    let schemes: Vec<_> =
+    let placed: Vec<_> =
         schemes.iter().flat_map(|table| schemes::read(table, is_scheme, notes)).collect();
+    let schemes: Vec<_> = placed.iter().map(|(scheme, _)| Arc::clone(scheme)).collect();
     let senders = meant(&mut root, "senders", notes);
     let senders: Vec<_> =
         senders.iter().flat_map(|table| senders::read(table, is_sender, notes)).collect();
@@ -202,6 +203,8 @@ fn read(
     };
     let sources: Vec<_> =
         source_tables.iter().flat_map(|table| sources::read(table, &context, notes)).collect();
+    let used = sources.iter().map(|source| &**source.settings.verifier.scheme());
+    schemes::warn_of_content(&placed, used, notes);
     // A route can name the daemon's own events.
     let fixed = |source: &'_ sources::Source| source.settings.sender.fixed();
     let routable = route::Routable {
