@@ -41,6 +41,7 @@ mod reload;
 mod remembered;
 mod renamed;
 mod repeats;
+mod restore;
 mod retention;
 mod selftest;
 mod sms;
