@@ -80,7 +80,9 @@ fn only_regular_files_that_not_everyone_may_change_are_read() {
         fs::write(path, "").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
     };
-    let kinds: [(Change<'_>, &str); 5] = [
+    let dangling = |path: &Path| symlink("nowhere", path).unwrap();
+    let kinds: [(Change<'_>, &str); 6] = [
+        (&dangling, "it is a link to something that does not exist; repair the link, or remove it"),
         (&fifo, "it is a pipe (FIFO); put a regular file there, or a link to one"),
         (&socket, "it is a socket; put a regular file there, or a link to one"),
         (&folder, "it is a folder; put a regular file there, or a link to one"),
