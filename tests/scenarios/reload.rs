@@ -134,7 +134,7 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
 
 #[test]
 fn a_sender_that_calls_while_a_reload_still_reads_should_try_again() {
-    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     let body = body(&events("late", 1));
     let signature = signature(SECRET, &body);
     let headers = [("x-sqreen-integrity", signature.as_bytes())];

@@ -26,7 +26,7 @@ pub enum LoadError {
         name: String,
         near: Option<String>,
         /// Files whose plugin cannot be read: it may be in one of them.
-        refused: Refused,
+        refused: Box<Refused>,
         found: Vec<String>,
         searched: Vec<PathBuf>,
     },
@@ -158,7 +158,7 @@ impl Catalog {
         let nameless = self.files.iter().filter(|file| file.version.is_empty());
         let nameless = refused::likeliest_first(nameless.collect(), name);
         let nameless = nameless.into_iter().filter_map(PluginFile::refusal);
-        let refused = Refused::new(nameless, self.unusable());
+        let refused = Box::new(Refused::new(nameless, self.unusable()));
         let (name, searched) = (name.to_owned(), self.settings.directories.clone());
         Err(LoadError::Unknown { name, near, refused, found, searched })
     }
