@@ -16,7 +16,7 @@ use super::budget::{Budget, Reservation};
 use super::refusal::RequestRefusal;
 use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
-use super::settings::{Settings, SourceSettings};
+use super::settings::{InForce, Settings, SourceSettings};
 use super::{decode, handshake};
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
@@ -77,7 +77,13 @@ impl Ingest {
     #[must_use]
     pub fn routes(&self) -> (Arc<Router>, u64) {
         let rules = self.rules();
-        (Arc::clone(&rules.router), rules.config)
+        (Arc::clone(&rules.router), rules.in_force.config)
+    }
+
+    /// Which configuration is in force.
+    #[must_use]
+    pub fn in_force(&self) -> InForce {
+        self.rules().in_force
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -108,7 +114,7 @@ impl Ingest {
                 self.receive(admitted, parts, body).await
             }
             Err(_) if found.is_none() && rules.asks_for_health(&parts) => {
-                return answer::health(id, self.queue.full().is_none());
+                return answer::health(id, self.queue.full().is_none(), rules.in_force);
             }
             Err(refusal) => {
                 let waits = parts.headers.contains_key(http::header::EXPECT);
