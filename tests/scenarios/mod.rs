@@ -48,6 +48,7 @@ mod sms;
 mod targets;
 mod twilio;
 mod unreadable;
+mod unusable_source;
 mod vendor_forms;
 mod vendors;
 mod verdicts;

@@ -23,7 +23,7 @@ use super::monitor::Watched;
 use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, PreparedTarget};
 use super::recipe::{Changes, NamedRecipe, Recipes};
-use super::reload_report::{Rejected, Reloaded, to_wire};
+use super::reload_report::{Rejected, Reloaded, in_force_to_wire, to_wire};
 use super::restart::Fixed;
 use super::wiring::Wiring;
 use crate::admin::{self, Admin, Host, View};
@@ -152,6 +152,11 @@ impl Reloader {
         for warning in wiring.left_behind(&*self.queue) {
             tracing::warn!("{warning}");
         }
+        for source in &config.ingest.sources {
+            if let Some(reason) = &source.unusable {
+                self.feed.alarms().raise(AlarmKind::SourceUnusable, &source.name, 1, reason);
+            }
+        }
         self.open_admin(wiring.router());
         self.put_in_force(config, wiring, &mut lock(&self.in_force));
         Ok(())
@@ -172,7 +177,7 @@ impl Reloader {
             self.put_in_force(&config, wiring, in_force);
         Ok(Reloaded {
             at: SystemTime::now().into(),
-            config: config.hash,
+            in_force: self.ingest.in_force(),
             started,
             replaced,
             ended,
@@ -293,6 +298,12 @@ impl Host for WeakReloader {
 
     fn last_reload(&self) -> Option<admin::wire::Reload> {
         self.0.upgrade()?.last().map(to_wire)
+    }
+
+    fn in_force(&self) -> Option<admin::wire::InForce> {
+        let in_force = self.0.upgrade()?.ingest.in_force();
+        // 0 is before the first.
+        (in_force.generation > 0).then(|| in_force_to_wire(in_force))
     }
 
     fn resume(&self, target: TargetNumber) {

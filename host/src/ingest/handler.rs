@@ -17,7 +17,7 @@ use super::change::{ChangeUnderWay, Changes};
 use super::refusal::RequestRefusal;
 use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
-use super::settings::{Settings, SourceSettings};
+use super::settings::{InForce, Settings, SourceSettings};
 use super::{decode, handshake};
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
@@ -86,7 +86,13 @@ impl Ingest {
     #[must_use]
     pub fn routes(&self) -> (Arc<Router>, u64) {
         let rules = self.rules();
-        (Arc::clone(&rules.router), rules.config)
+        (Arc::clone(&rules.router), rules.in_force.config)
+    }
+
+    /// Which configuration is in force.
+    #[must_use]
+    pub fn in_force(&self) -> InForce {
+        self.rules().in_force
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -117,7 +123,7 @@ impl Ingest {
                 self.receive(admitted, parts, body).await
             }
             Err(_) if found.is_none() && rules.asks_for_health(&parts) => {
-                return answer::health(id, self.queue.full().is_none());
+                return answer::health(id, self.queue.full().is_none(), rules.in_force);
             }
             Err(refusal) => {
                 let recent = found.is_none() && self.changes.is_recent(Instant::now());

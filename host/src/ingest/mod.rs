@@ -43,6 +43,6 @@ pub use decode::{DecodeError, decoded};
 pub use handler::Ingest;
 pub use rate::{RATES_MAX, Rate};
 pub use settings::{
-    BODY_BYTES_MAX, BYTES_IN_FLIGHT_MAX, BodyTime, HEALTH_PATH, Repeat, Settings, SourceSettings,
-    same_path,
+    BODY_BYTES_MAX, BYTES_IN_FLIGHT_MAX, BodyTime, HEALTH_PATH, InForce, Repeat, Settings,
+    SourceSettings, same_path,
 };

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -39,6 +40,10 @@ pub(super) enum RequestRefusal {
     },
     Method {
         allowed: Vec<Method>,
+    },
+    /// The source cannot verify anything.
+    Unusable {
+        reason: Arc<str>,
     },
     Unverified(VerifyRefusal),
     /// Not in the source's `allow`.
@@ -119,9 +124,10 @@ impl RequestRefusal {
             Self::SlowBody { .. } | Self::SlowRate { .. } | Self::GaveWay => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Self::PathInChange { .. } | Self::BytesInFlight { .. } | Self::Store(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::PathInChange { .. }
+            | Self::Unusable { .. }
+            | Self::BytesInFlight { .. }
+            | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -166,6 +172,9 @@ impl RequestRefusal {
             Self::Path { .. } => "unknown path".into(),
             Self::PathInChange { .. } => "unknown path at the moment; try again later".into(),
             Self::Method { .. } => "method not allowed".into(),
+            Self::Unusable { .. } => {
+                "requests cannot be verified at the moment; try again later".into()
+            }
             // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
             Self::Address { .. } | Self::UnknownAddress => "this address is not allowed".into(),
@@ -213,6 +222,7 @@ impl fmt::Display for RequestRefusal {
                 let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
                 write!(f, "the method is not {}", names.join(" or "))
             }
+            Self::Unusable { reason } => write!(f, "{reason}"),
             Self::Unverified(refused) => refused.fmt(f),
             Self::Address { client } => write!(f, "{client} is not in the source's `allow`"),
             Self::UnknownAddress => f.write_str(

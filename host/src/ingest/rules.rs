@@ -10,7 +10,7 @@ use http::request::Parts;
 
 use super::limits::{Gate, Shares};
 use super::refusal::RequestRefusal;
-use super::settings::{BodyTime, Repeat, Settings, SourceSettings, without_slash};
+use super::settings::{BodyTime, InForce, Repeat, Settings, SourceSettings, without_slash};
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, RepetitionSeed, Timestamp};
 use crate::net::Peer;
 use crate::normalize::{self, Content, Input, Normalized, Repetition, Sender};
@@ -38,7 +38,7 @@ pub(super) struct Rules {
     pub(super) shares: Shares,
     pub(super) body_time: BodyTime,
     health: Option<String>,
-    pub(super) config: u64,
+    pub(super) in_force: InForce,
     pub(super) router: Arc<Router>,
 }
 
@@ -56,6 +56,11 @@ impl Rules {
     pub(super) fn new(settings: Settings, router: Arc<Router>, before: Option<&Self>) -> Self {
         let longest = settings.sources.iter().map(|s| s.body_bytes_max).max().unwrap_or(0);
         let shares = Shares::of(settings.bytes_in_flight_max, settings.sources.len(), longest);
+        let in_force = InForce {
+            config: settings.config,
+            generation: before.map_or(0, |before| before.in_force.generation + 1),
+            since: Timestamp::from(SystemTime::now()),
+        };
         let before: HashMap<&str, &Gate> = before
             .into_iter()
             .flat_map(|before| before.sources.values())
@@ -71,7 +76,7 @@ impl Rules {
             shares,
             body_time: settings.body_time,
             health: settings.health,
-            config: settings.config,
+            in_force,
             router,
         }
     }
@@ -99,6 +104,9 @@ impl Rules {
         };
         let Source { settings: source, gate } = found;
         gate.admit(head.peer, Instant::now)?;
+        if let Some(reason) = &source.unusable {
+            return Err(RequestRefusal::Unusable { reason: Arc::clone(reason) });
+        }
         let methods = &source.verifier.scheme().methods;
         if !methods.contains(&head.parts.method) && !source.may_be_unsigned_handshake(head.parts) {
             return Err(RequestRefusal::Method { allowed: methods.clone() });
@@ -187,7 +195,7 @@ impl Rules {
             verified_at: Timestamp::from(SystemTime::now()),
             scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
-            config: self.config,
+            config: self.in_force.config,
             headers: stored_headers(&request.headers, media, verified.scheme()),
             repeat_window: source.repeat.window().unwrap_or(store::REPEAT_WINDOW_DEFAULT),
             events,
