@@ -16,6 +16,7 @@ mod histories;
 mod index_damage;
 mod limits;
 mod lost_end;
+mod missing;
 mod names;
 mod odd_names;
 mod reading;
