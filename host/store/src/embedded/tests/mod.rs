@@ -26,6 +26,7 @@ mod rooms;
 mod search;
 mod summaries;
 mod support;
+mod tampered;
 mod tools;
 mod unreadable;
 mod unsuited;
