@@ -129,6 +129,27 @@ impl Hand<'_> {
         }
     }
 
+    fn change_index(&mut self, index: &Path) -> String {
+        let mut all = Vec::new();
+        files(index, &mut all);
+        if all.is_empty() {
+            return "nothing".into();
+        }
+        let file = self.one(&all);
+        let within = file.strip_prefix(index).unwrap().to_owned();
+        let foreign = self.other.settings().index_folder().join(&within);
+        let how = match self.random.u8(..3) {
+            0 if foreign.is_file() => {
+                clear(&file);
+                fs::copy(foreign, &file).unwrap();
+                "of another store"
+            }
+            1 => self.replace(&file),
+            _ => self.damage(&file),
+        };
+        format!("{}: {how}", file.display())
+    }
+
     fn act(&mut self) -> String {
         let settings = self.folder.settings();
         let (log, index) = (settings.log_folder(), settings.index_folder());
@@ -140,16 +161,17 @@ impl Hand<'_> {
             1 => format!("{name}: {}", self.replace(&segment)),
             2 => {
                 let to = self.one(&names);
-                let _ = fs::copy(&segment, self.folder.dir.path().join("copy"));
-                clear(&to);
-                let _ = fs::rename(self.folder.dir.path().join("copy"), &to);
+                if is_file(&segment) && to != segment {
+                    clear(&to);
+                    fs::copy(&segment, &to).unwrap();
+                }
                 format!("{name} copied to {}", to.display())
             }
             3 => {
                 let base =
                     self.random.u64(..8 << 20) & !self.random.choice([0xfff, 0xf_ffff]).unwrap();
                 let to = log.join(file_name(base));
-                if segment.exists() && !to.exists() {
+                if is_file(&segment) && to.symlink_metadata().is_err() {
                     let _ = fs::copy(&segment, &to);
                 }
                 format!("{name} copied to {}", to.display())
@@ -182,25 +204,7 @@ impl Hand<'_> {
                 copy_tree(&self.other.settings().index_folder(), &index);
                 "the index is of another store".into()
             }
-            8 => {
-                let mut all = Vec::new();
-                files(&index, &mut all);
-                if all.is_empty() {
-                    return "nothing".into();
-                }
-                let file = self.one(&all);
-                let within = file.strip_prefix(&index).unwrap().to_owned();
-                let foreign = self.other.settings().index_folder().join(&within);
-                let how = match self.random.u8(..3) {
-                    0 if foreign.is_file() => {
-                        fs::copy(foreign, &file).unwrap();
-                        "of another store"
-                    }
-                    1 => self.replace(&file),
-                    _ => self.damage(&file),
-                };
-                format!("{}: {how}", file.display())
-            }
+            8 => self.change_index(&index),
             _ => {
                 let lock = settings.lock_file();
                 format!("lock: {}", self.replace(&lock))

@@ -6,7 +6,7 @@ use crate::{Settlement, Window};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAYS: i64 = 24 * HOUR_MS;
-const HALF_MS: u64 = HOUR.as_millis() as u64 / 2;
+const HALF_MS: u64 = HOUR_MS.cast_unsigned() / 2;
 /// How long a store is closed at a restart.
 const STOP_MS: u64 = 60_000;
 
