@@ -1,4 +1,4 @@
-//! Random acts of somebody in the data folder of a store that was killed: whatever was done, the tools and the start
+//! Random acts of a person in the data folder of a store that was killed: whatever was done, the tools and the start
 //! answer with what to do, do what they say, and nothing is lost without being counted.
 
 use std::fs;
@@ -303,7 +303,7 @@ async fn story(seed: u64, whole: &Folder, ids: &[EventId], other: &Folder) {
 }
 
 #[tokio::test]
-async fn whatever_somebody_did_to_the_data_folder_there_is_a_way_on_and_nothing_is_lost_in_silence()
+async fn whatever_a_person_did_to_the_data_folder_there_is_a_way_on_and_nothing_is_lost_in_silence()
 {
     let (whole, ids) = stored(SEGMENTS).await;
     let (other, _) = stored(2).await;
